@@ -1,0 +1,1 @@
+"""Object events: architectures that begin with an object in S3."""

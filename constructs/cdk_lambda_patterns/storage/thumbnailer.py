@@ -1,0 +1,297 @@
+"""S3 upload → Lambda → thumbnails in a second bucket + a row of metadata in DynamoDB.
+
+Use it when pictures are uploaded and small versions of them are shown soon after. Do not use it when
+thumbnails of any size are wanted on request (resize behind CloudFront instead), or for pictures that were in
+the bucket before: those raise no event.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aws_cdk import Duration, RemovalPolicy, Size, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_lambda_patterns.bucket_notifications import check_suffixes, notify_function
+from cdk_lambda_patterns.function import HardenedFunction, make_failure_queue
+from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.limits import check_choice, check_range, check_size
+from cdk_lambda_patterns.options import FunctionOptions
+from cdk_lambda_patterns.permissions import (
+    QueueDestination,
+    acknowledge,
+    grant_on_bucket,
+    grant_on_objects,
+    grant_send,
+    grant_use_of_key,
+)
+from cdk_lambda_patterns.provider_roles import AUTO_DELETE_OBJECTS, write_out_provider_role
+
+_KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+# At this size Lambda gives one whole vCPU; resizing is bound by one core.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+_ONE_VCPU_MB = 1_769
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThumbnailOptions:
+    """Which pictures become thumbnails, and how these look.
+
+    Args:
+        prefix: Only objects whose key starts with this. Empty for all.
+        suffixes: Only objects whose key ends with one of these. S3 compares letter case too: ``.jpg`` does
+            not let ``.JPG`` through. Empty for all; what is no picture then goes to the failure queue.
+        output_prefix: What the keys of the thumbnails start with.
+        output_format: ``"webp"`` (smaller, keeps transparency) or ``"jpeg"``.
+        quality: 1 (smallest) to 100 (best).
+        background: Colour behind transparent pictures where the format has no transparency, ``"#rrggbb"``.
+        max_object_size: Larger objects are refused before they are read; 1 MB to 5 GB.
+        max_pixels: Pictures with more pixels are refused before they are decoded. The default fits into the
+            default memory whatever the format; raise both together.
+
+    Raises:
+        ValueError: A value is outside of what is allowed.
+
+    Example::
+
+        ThumbnailOptions(prefix="photos/", output_format="jpeg", quality=85)
+    """
+
+    prefix: str = ""
+    suffixes: tuple[str, ...] = ()
+    output_prefix: str = ""
+    output_format: str = "webp"
+    quality: int = 80
+    background: str = "#ffffff"
+    max_object_size: Size | None = None
+    max_pixels: int = 64_000_000
+
+    def __post_init__(self) -> None:
+        check_choice("output_format", self.output_format, ("webp", "jpeg"))
+        check_range("quality", self.quality, 1, 100, unit="", allows="the encoders allow")
+        check_range(
+            "max_pixels", self.max_pixels, 1, 1_000_000_000, unit="pixels", allows="this pattern allows"
+        )
+        check_size("max_object_size", self.max_object_size, 1, 5 * 1024, allows="one upload to S3 allows")
+        check_suffixes(self.suffixes)
+        if not _COLOUR.fullmatch(self.background):
+            raise ValueError(f"background={self.background!r}: give a colour in the form '#rrggbb'.")
+        for name in ("prefix", "output_prefix"):
+            size = len(getattr(self, name).encode())
+            check_range(f"len({name})", size, 0, _KEY_BYTES, unit="bytes", allows="a key in S3 has")
+
+
+class Thumbnailer(Construct):
+    """Makes thumbnails of the pictures in a bucket, and removes them when a picture is removed.
+
+    It builds a source bucket (versioned, so that of two quick writes none is missed), a bucket for the
+    thumbnails, a table with a row for every picture, the function, and a queue for what failed for good:
+    whatever can never succeed (not a picture, truncated, too large) goes there at once with the reason; what
+    may succeed later is tried three times in all before it goes there.
+
+    After any order of uploads, overwrites, deletions and repeated or late events, the thumbnails and the row
+    are those of the object that is in the bucket now.
+
+    Args:
+        source: Bucket that is watched: owned, of another stack, or imported. Default: a new one.
+            Notifications of a bucket of another stack are merged with those it has; if that stack sets
+            notifications as well, its next deployment replaces them, so let one side use EventBridge.
+        destination: Bucket for the thumbnails. Default: a new one. It may be the source if the prefixes
+            of ``options`` keep the two apart.
+        table: Table for the metadata, partition key ``source_key`` (string). Default: a new one.
+        failure_queue: Standard queue for what failed for good. Default: a new one.
+        sizes: Longest edges of the thumbnails, in pixels, each 1 to 4,096; at most 20.
+        options: Which pictures, and how the thumbnails look.
+        function_options: Settings of the function: memory, network, logs.
+        removal_policy: What happens to buckets, table, queue and logs when the stack is deleted. Default:
+            they stay. ``DESTROY`` also empties the buckets.
+
+    Raises:
+        ValueError: A value is not allowed, or thumbnails would trigger the function again.
+
+    Attributes:
+        source_bucket (IBucket): The bucket that is watched.
+        destination_bucket (IBucket): The bucket with the thumbnails.
+        table (ITable): A row for every picture.
+        function (HardenedFunction): The function.
+        failure_queue (IQueue): What failed for good, as Lambda's own records of failed invocations.
+
+    Example::
+
+        thumbnails = Thumbnailer(self, "Thumbnails", sizes=(128, 512))
+        thumbnails.destination_bucket.grant_read(website)
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-s3-tutorial.html
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        source: s3.IBucket | None = None,
+        destination: s3.IBucket | None = None,
+        table: dynamodb.ITable | None = None,
+        failure_queue: sqs.IQueue | None = None,
+        sizes: Sequence[int] = (128, 256, 512),
+        options: ThumbnailOptions | None = None,
+        function_options: FunctionOptions | None = None,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
+    ) -> None:
+        options = options or ThumbnailOptions()
+        function_options = function_options or FunctionOptions()
+        _check_sizes(sizes)
+        _check_recursion(source, destination, options)
+        _check_failure_options(function_options)
+        super().__init__(scope, id)
+        self._options = options
+        self._sizes = tuple(sizes)
+        self._removal_policy = removal_policy
+
+        self.source_bucket = source or self._make_bucket("Source", versioned=True)
+        self.destination_bucket = destination or self._make_bucket("Destination", versioned=False)
+        self.table = table or self._make_table()
+        self.failure_queue = failure_queue or make_failure_queue(
+            self, "FailureQueue", removal_policy=removal_policy
+        )
+        self.function = self._make_function(function_options)
+        self._grant_permissions()
+        notify_function(
+            self,
+            self.source_bucket,
+            self.function,
+            s3.EventType.OBJECT_CREATED,
+            s3.EventType.OBJECT_REMOVED,
+            s3.EventType.LIFECYCLE_EXPIRATION,
+            prefix=options.prefix,
+            suffixes=options.suffixes,
+        )
+
+    def _make_bucket(self, id: str, *, versioned: bool) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            id,
+            versioned=versioned,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            removal_policy=self._removal_policy,
+            auto_delete_objects=self._removal_policy is RemovalPolicy.DESTROY,
+        )
+        write_out_provider_role(Stack.of(self), AUTO_DELETE_OBJECTS)
+        acknowledge(
+            bucket,
+            {
+                "AwsSolutions-S1": "Access logs are the choice of who owns the account (CloudTrail data "
+                "events, or a log bucket): pass a bucket of your own to have them."
+            },
+        )
+        return bucket
+
+    def _make_table(self) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            "Table",
+            partition_key=dynamodb.Attribute(name="source_key", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=self._removal_policy,
+        )
+
+    def _make_function(self, function_options: FunctionOptions) -> HardenedFunction:
+        max_object_size = self._options.max_object_size or Size.mebibytes(64)
+        return HardenedFunction(
+            self,
+            "Function",
+            code=pattern_source("storage", "thumbnailer"),
+            description="Makes thumbnails of the pictures in a bucket",
+            asynchronous=True,
+            environment={
+                "DESTINATION_BUCKET": self.destination_bucket.bucket_name,
+                "TABLE_NAME": self.table.table_name,
+                "FAILURE_QUEUE_URL": self.failure_queue.queue_url,
+                "SIZES": ",".join(map(str, self._sizes)),
+                "OUTPUT_FORMAT": self._options.output_format,
+                "OUTPUT_PREFIX": self._options.output_prefix,
+                "QUALITY": str(self._options.quality),
+                "BACKGROUND": self._options.background,
+                "MAX_OBJECT_SIZE": str(max_object_size.to_bytes()),
+                "MAX_PIXELS": str(self._options.max_pixels),
+                "POWERTOOLS_SERVICE_NAME": "thumbnailer",
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+            },
+            options=function_options.with_defaults(
+                memory_size=_ONE_VCPU_MB,
+                timeout=Duration.minutes(1),
+                on_failure=QueueDestination(self.failure_queue),
+                log_removal_policy=self._removal_policy,
+            ),
+        )
+
+    def _grant_permissions(self) -> None:
+        role = self.function.execution_role
+        source, destination, table = self.source_bucket, self.destination_bucket, self.table
+        grant_on_objects(
+            role,
+            source,
+            "s3:GetObject",
+            prefix=self._options.prefix,
+            reason="Any object under the watched prefix may be uploaded.",
+        )
+        # Without this, a key that is gone answers 403 instead of 404, and a deletion looks like a failure.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+        grant_on_bucket(role, source, "s3:ListBucket")
+        grant_on_objects(
+            role,
+            destination,
+            "s3:PutObject",
+            "s3:DeleteObject",
+            prefix=self._options.output_prefix,
+            reason="The keys of the thumbnails follow those of the pictures.",
+        )
+        table.grant(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem")
+        grant_send(role, self.failure_queue)
+        grant_use_of_key(role, source.encryption_key, "kms:Decrypt")
+        grant_use_of_key(role, destination.encryption_key, "kms:GenerateDataKey")
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+        grant_use_of_key(role, table.encryption_key, "kms:Decrypt", "kms:DescribeKey")
+
+
+def _check_sizes(sizes: Sequence[int]) -> None:
+    check_range("len(sizes)", len(sizes), 1, 20, unit="sizes", allows="this pattern allows")
+    for size in sizes:
+        check_range("sizes", size, 1, 4096, unit="pixels", allows="each of the sizes may be")
+    if len(set(sizes)) != len(sizes):
+        raise ValueError(f"sizes={tuple(sizes)}: a size stands there twice; name each once.")
+
+
+def _check_recursion(
+    source: s3.IBucket | None, destination: s3.IBucket | None, options: ThumbnailOptions
+) -> None:
+    """Refuse one bucket for both ends unless no thumbnail can look like an upload."""
+    if source is None or destination is None:
+        return
+    if source is not destination and source.bucket_name != destination.bucket_name:
+        return
+    prefix, output_prefix = options.prefix, options.output_prefix
+    if prefix.startswith(output_prefix) or output_prefix.startswith(prefix):
+        raise ValueError(
+            f"source and destination are one bucket, prefix={prefix!r} and output_prefix={output_prefix!r}: "
+            "each thumbnail would invoke the function again, without end. Use two buckets, or prefixes of "
+            "which none starts with the other, such as 'photos/' and 'thumbnails/'."
+        )
+
+
+def _check_failure_options(options: FunctionOptions) -> None:
+    if options.given("on_failure"):
+        raise ValueError(
+            "function_options.on_failure: the function itself also sends to the failure destination, and it "
+            "does so with SQS; pass the queue as failure_queue instead."
+        )

@@ -1,0 +1,1 @@
+"""Deployable stacks, one for each architecture of the catalogue."""
