@@ -1,0 +1,1 @@
+"""What drives a deployed architecture: real events in, outcomes checked."""

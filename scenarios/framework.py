@@ -1,0 +1,181 @@
+"""What every scenario is written with: the deployed stack, waiting with a deadline, the story, the faults.
+
+A scenario knows a stack by its outputs and talks to it with boto3, so the same code drives the embedded AWS and
+a stack in a real account.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from botocore.exceptions import ClientError
+
+T = TypeVar("T")
+
+
+class ScenarioFailed(Exception):  # noqa: N818 - it says what happened to the scenario
+    """The architecture did not do what it is for; the message says what was expected and what was seen."""
+
+
+class NotYet(Exception):  # noqa: N818 - not an error: what `wait_until` waits on
+    """Raised by a check that must be tried again; its text says what was seen so far."""
+
+
+class StackNotFound(LookupError):  # noqa: N818 - the name says it
+    """There is no such stack where the session looks."""
+
+
+def _say_nothing(_: str) -> None:
+    """Tell nobody: the default listener."""
+
+
+@dataclass(frozen=True)
+class DeployedStack:
+    """A deployed stack, as a scenario sees it.
+
+    Args:
+        name: Name of the CloudFormation stack.
+        outputs: Its outputs, by their key in the template.
+        session: The boto3 session that reaches the account it is in.
+        out: Folder for what a person may want to look at afterwards.
+        tell: Called with each line of the story as it happens.
+        give_up: Called while the scenario waits; raises when waiting any longer is pointless.
+    """
+
+    name: str
+    outputs: Mapping[str, str]
+    session: boto3.Session
+    out: Path = Path("out")
+    tell: Callable[[str], None] = _say_nothing
+    give_up: Callable[[], None] | None = None
+    _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def find(cls, name: str, session: boto3.Session, **options: Any) -> DeployedStack:  # noqa: ANN401 - passed on
+        """Look a stack up by CloudFormation's DescribeStacks.
+
+        Args:
+            name: Name of the stack.
+            session: Where to look.
+            **options: The other fields of a `DeployedStack`.
+
+        Raises:
+            StackNotFound: There is no such stack, or it is not in a state that can be used.
+        """
+        try:
+            stack = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            raise StackNotFound(f"stack {name}: not there in region {session.region_name}") from error
+        status = stack["StackStatus"]
+        if not status.endswith("_COMPLETE") or status.startswith(("DELETE", "ROLLBACK")):
+            raise StackNotFound(f"stack {name}: it is in state {status}; it must be deployed completely")
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        return cls(name, outputs, session, **options)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' methods at run time
+        """A boto3 client, made once per service."""
+        if service not in self._clients:
+            self._clients[service] = self.session.client(service)
+        return self._clients[service]
+
+    def output(self, key: str) -> str:
+        """An output of the stack; says which there are when it is not among them."""
+        if key not in self.outputs:
+            there = ", ".join(sorted(self.outputs)) or "none"
+            raise ScenarioFailed(f"stack {self.name} has no output {key}; its outputs: {there}")
+        return self.outputs[key]
+
+    def wait_until(self, check: Callable[[], T], *, what: str, timeout: float = 90) -> T:
+        """`wait_until`, ended early when this stack's `give_up` finds a reason."""
+        return wait_until(check, what=what, timeout=timeout, give_up=self.give_up)
+
+
+def wait_until(
+    check: Callable[[], T],
+    *,
+    what: str,
+    timeout: float = 90,
+    interval: float = 0.2,
+    give_up: Callable[[], None] | None = None,
+) -> T:
+    """Call `check` until it returns, and return what it returned.
+
+    Args:
+        check: Raises `NotYet`, with what it saw, when it must be called again.
+        what: What is waited for, in words.
+        timeout: Seconds after which waiting ends. The default leaves room for S3, whose events mostly arrive
+            within seconds but may take a minute.
+        interval: Seconds between two calls.
+        give_up: Called before each pause; raises when waiting is pointless.
+
+    Raises:
+        ScenarioFailed: The deadline passed; says what was last seen.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return check()
+        except NotYet as seen:
+            if time.monotonic() >= deadline:
+                raise ScenarioFailed(f"{what}: not within {timeout:g} s; last seen: {seen}") from None
+        if give_up is not None:
+            give_up()
+        time.sleep(interval)
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """Fail the scenario with this sentence unless the condition holds."""
+    if not condition:
+        raise ScenarioFailed(otherwise)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a scenario leaves for a person to read and to look at."""
+
+    title: str
+    story: Sequence[str]
+    files: Sequence[Path] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+class Story:
+    """Collects the lines of an outcome, and tells each as it happens.
+
+    Example:
+        >>> story = Story("A thumbnail is made", print)
+        >>> story.say("cat.jpg was sent")
+        cat.jpg was sent
+        >>> story.outcome().story
+        ('cat.jpg was sent',)
+    """
+
+    def __init__(self, title: str, tell: Callable[[str], None] = _say_nothing) -> None:
+        self._title = title
+        self._tell = tell
+        self._lines: list[str] = []
+        self._timings: dict[str, float] = {}
+
+    def say(self, line: str) -> None:
+        """Add a line, and tell it."""
+        self._lines.append(line)
+        self._tell(line)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Record how many seconds the body took, under this name."""
+        start = time.monotonic()
+        yield
+        self._timings[step] = time.monotonic() - start
+
+    def outcome(self, files: Sequence[Path] = ()) -> Outcome:
+        """The outcome so far."""
+        return Outcome(self._title, tuple(self._lines), tuple(files), dict(self._timings))

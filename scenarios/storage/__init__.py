@@ -1,0 +1,1 @@
+"""Scenarios of the architectures that react to objects in S3."""
