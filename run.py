@@ -1,0 +1,152 @@
+"""The one entry point: `python3 run.py` says what there is, `python3 run.py TASK` does it.
+
+Needs Python 3.11 and nothing else. The first task makes .venv and node_modules; from then on a stamp says
+that they are there. Each task is a module of `tasks/` and runs inside that environment.
+
+An older Python must be able to read this file far enough to say that it is too old: syntax of Python 3.6.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older Python is turned away
+    import shutil
+
+    newer = [name for name in ("python3.13", "python3.12", "python3.11", "python3.14") if shutil.which(name)]
+    sys.exit(
+        "run.py needs Python 3.11 or newer, and this is Python %d.%d: %s."  # noqa: UP031
+        % (
+            sys.version_info[0],
+            sys.version_info[1],
+            "start it with `%s run.py`, which is installed here" % newer[0]  # noqa: UP031
+            if newer
+            else "install one from https://www.python.org/downloads/ or with your system's package manager",
+        )
+    )
+
+from pathlib import Path
+from typing import NamedTuple
+
+from stacks.catalogue import ARCHITECTURES
+from tasks.environment import Environment
+from tasks.errors import TaskError, disk_full_message, disk_is_full, unknown
+from tasks.process import Stopped, run
+
+ROOT = Path(__file__).resolve().parent
+
+
+class Task(NamedTuple):
+    """A task: its name, its arguments, what it does, and what runs it inside the environment."""
+
+    name: str
+    arguments: str
+    does: str
+    module: str = ""
+    leading: tuple[str, ...] = ()  # arguments that the module gets before the user's
+    takes_id: bool = False  # its first argument, if it is no option, is the id of an architecture
+
+
+TASKS = (
+    Task(
+        "demo",
+        "[ID | --all]",
+        "deploy on the embedded AWS, send real events, show what comes out",
+        "tasks.demo",
+        takes_id=True,
+    ),
+    Task("test", "[--full] [PYTEST ...]", "run every check; --full adds the longer proofs", "tasks.checks"),
+    Task("list", "", "the architectures that are here", "tasks.list"),
+    Task("synth", "[ID]", "write the CloudFormation templates", "tasks.cdk", ("synth",), takes_id=True),
+    Task(
+        "diff",
+        "ID [CDK ...]",
+        "compare with what is deployed in your AWS account",
+        "tasks.cdk",
+        ("diff",),
+        takes_id=True,
+    ),
+    Task("deploy", "ID [CDK ...]", "deploy to your AWS account", "tasks.cdk", ("deploy",), takes_id=True),
+    Task(
+        "verify",
+        "ID",
+        "send real events to the stack in your AWS account and check what comes out",
+        "tasks.verify",
+        takes_id=True,
+    ),
+    Task("redrive", "ID", "send the events in the failure queue again", "tasks.redrive", takes_id=True),
+    Task(
+        "destroy",
+        "ID [CDK ...]",
+        "delete the stack from your AWS account",
+        "tasks.cdk",
+        ("destroy",),
+        takes_id=True,
+    ),
+    Task("local", "", "keep the embedded AWS up for aws, boto3 and cdk in another terminal", "tasks.local"),
+    Task("docs", "[--check]", "write the generated parts of the pages", "tasks.docs"),
+    Task("bench", "[NAME]", "measure", "tasks.bench"),
+    Task(
+        "snapshots",
+        "",
+        "accept the templates as they are now",
+        "pytest",
+        ("tests/stacks", "--snapshot-update"),
+    ),
+    Task("lock", "", "compile requirements.txt and package-lock.json again", "tasks.lock"),
+    Task("setup", "", "make the environment, or mend it; every task does so by itself"),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line asks for and return the exit code."""
+    if not arguments or arguments[0] in ("help", "-h", "--help"):
+        print(overview())
+        return 0
+    try:
+        return perform(find_task(arguments[0]), arguments[1:])
+    except TaskError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # of a file of the environment; a task's own errors end its own process
+        print(f"run.py: {disk_full_message(ROOT) if disk_is_full(error) else error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, Stopped):
+        print("\nrun.py: stopped; the same command again goes on from here.", file=sys.stderr)
+        return 130
+
+
+def overview() -> str:
+    """What there is to do, a line each."""
+    lines = [f"  {task.name + ' ' + task.arguments:26} {task.does}" for task in TASKS]
+    return "\n".join(["usage: python3 run.py TASK", "", *lines])
+
+
+def find_task(name: str) -> Task:
+    """The task of that name."""
+    for task in TASKS:
+        if task.name == name:
+            return task
+    raise TaskError(unknown("task", name, [task.name for task in TASKS], see="`python3 run.py`"))
+
+
+def perform(task: Task, arguments: list[str]) -> int:
+    """Make the environment if need be, and run the task in it."""
+    if task.takes_id:
+        check_id(arguments)
+    environment = Environment(ROOT)
+    environment.prepare()
+    if not task.module:
+        print("The environment is ready.")
+        return 0
+    command = [str(environment.python), "-m", task.module, *task.leading, *arguments]
+    return run(command, env=environment.variables(), folder=ROOT)
+
+
+def check_id(arguments: list[str]) -> None:
+    """Refuse an id that does not exist before anything is set up or deployed for it."""
+    ids = [architecture.id for architecture in ARCHITECTURES]
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in ids:
+        raise TaskError(unknown("architecture", arguments[0], ids, see="`python3 run.py list`"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,276 @@
+"""The environment of a checkout: .venv with Python packages and Node, node_modules with the CDK's CLI.
+
+It has three parts, made in this order: `python`, `node`, `warm`. A stamp in .venv remembers of each part what
+it was made from (`Environment.wanted`). Its entry is written, atomically, when the part is complete, and
+taken out before the part is made anew, with those of the parts after it: a set-up that was interrupted goes
+on with the part that it was at. Of two set-ups at once, one waits for the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from tasks.errors import TaskError, explain_failure
+from tasks.process import run
+from tasks.progress import Step, step
+
+VERSION = 1  # raise it when a part must be made anew although nothing that it is made from has changed
+_WINDOWS = sys.platform == "win32"
+
+# What a user's shell may hold that would change what runs inside the environment.
+_DROPPED = (
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PYTHONDONTWRITEBYTECODE",
+    "VIRTUAL_ENV",
+    "NODE_PATH",
+)
+
+
+class Environment:
+    """The environment of the checkout in `root`: `prepare` makes it, `variables` is how to run in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cache = root / ".cache"
+        self.logs = self.cache / "logs"
+        self.venv = root / ".venv"
+        self.programs = self.venv / ("Scripts" if _WINDOWS else "bin")
+        self.python = self.programs / ("python.exe" if _WINDOWS else "python")
+        self._stamp = self.venv / "setup.json"
+
+    def prepare(self) -> None:
+        """Make the parts that are missing or out of date. A ready environment costs a few milliseconds.
+
+        Raises:
+            TaskError: a part cannot be made; the message says why and what to do.
+        """
+        wanted = self.wanted()
+        if self._missing(wanted):
+            with self._lock():
+                self._make(wanted)
+
+    def wanted(self) -> dict[str, str]:
+        """Of each part, a digest of all that it is made from."""
+        machine = [sys.platform, platform.machine(), platform.python_version(), str(self.root)]
+        return {
+            "python": self._digest("requirements.txt", *machine),
+            "node": self._digest("package-lock.json"),
+            "warm": self._digest("tasks/warm.py"),
+        }
+
+    def variables(self) -> dict[str, str]:
+        """What a process needs to run in the environment: our PATH, and caches where we may write."""
+        values = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+        values["PATH"] = os.pathsep.join(
+            [str(self.programs), str(self.root / "node_modules" / ".bin"), os.environ.get("PATH", os.defpath)]
+        )
+        values["VIRTUAL_ENV"] = str(self.venv)
+        values["PYTHONUTF8"] = "1"
+        values["CDK_LAMBDA_PATTERNS_CACHE"] = str(self.cache / "handlers")
+        # jsii unpacks aws-cdk-lib once and keeps an index of it: `warm` makes both, so they must be where it
+        # looks.
+        values["JSII_RUNTIME_PACKAGE_CACHE_ROOT"] = str(self.cache / "jsii")
+        # The CLI would praise npm's `latest`, which is an older build that rejects our assemblies.
+        values["CDK_DISABLE_VERSION_CHECK"] = "1"
+        values.setdefault("CDK_DISABLE_CLI_TELEMETRY", "true")
+        if not _home_is_writable():
+            values.setdefault("UV_CACHE_DIR", str(self.cache / "uv"))
+            values.setdefault("npm_config_cache", str(self.cache / "npm"))
+            values.setdefault("CDK_HOME", str(self.cache / "cdk"))
+            values.setdefault("XDG_CACHE_HOME", str(self.cache / "xdg"))
+        return values
+
+    # -- what is there
+
+    def _missing(self, wanted: dict[str, str]) -> list[str]:
+        """The parts to make: from the first that is not as wanted on."""
+        made = self._made()
+        proofs = {
+            "python": self.python,  # a link that dangles once the Python it was made from is gone
+            "node": self.root / "node_modules" / "aws-cdk" / "package.json",
+            "warm": self.cache / "jsii",
+        }
+        parts = list(wanted)
+        for number, part in enumerate(parts):
+            if made.get(part) != wanted[part] or not proofs[part].exists():
+                return parts[number:]
+        return []
+
+    def _made(self) -> dict[str, str]:
+        try:
+            stamp = json.loads(self._stamp.read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return stamp if isinstance(stamp, dict) else {}
+
+    def _record(self, made: dict[str, str]) -> None:
+        if not self.venv.exists():
+            return
+        draft = self._stamp.with_suffix(".new")
+        draft.write_text(json.dumps(made, indent=1), "utf-8")
+        draft.replace(self._stamp)
+
+    def _digest(self, file: str, *more: str) -> str:
+        content = (self.root / file).read_text("utf-8")  # as text: a checkout may have other line ends
+        return hashlib.sha256("\n".join([str(VERSION), content, *more]).encode()).hexdigest()
+
+    # -- making it
+
+    def _make(self, wanted: dict[str, str]) -> None:
+        makers: dict[str, Callable[[], None]] = {
+            "python": self._make_python,
+            "node": self._make_node,
+            "warm": self._make_warm,
+        }
+        missing = self._missing(wanted)  # asked again: whoever held the lock may have made it all
+        if not missing:
+            return
+        print("Setting up the environment; this happens once.", file=sys.stderr)
+        made = {part: digest for part, digest in self._made().items() if part not in missing}
+        self._record(made)
+        for part in missing:
+            makers[part]()
+            made[part] = wanted[part]
+            self._record(made)
+
+    def _make_python(self) -> None:
+        """A new .venv each time: one that was left half-made may hold half a package."""
+        _check_that_venv_is_there()
+        requirements = self.root / "requirements.txt"
+        bootstrap = self.cache / "bootstrap.txt"
+        bootstrap.write_text(pin_of("uv", requirements.read_text("utf-8")), "utf-8")
+        with step("virtual environment in .venv"):
+            if self.venv.exists():
+                shutil.rmtree(self.venv)
+            # A .venv that is active is what runs us now: the Python that it was made from makes the new one.
+            base = getattr(sys, "_base_executable", None) or sys.executable
+            self._run("virtual environment", base, "-m", "venv", self.venv)
+        with step("uv, the installer"):
+            self._run("uv", *self._pip(), "--require-hashes", "--no-deps", "-r", bootstrap, registry="PyPI")
+        count = count_pins(requirements.read_text("utf-8"))
+        with step(f"{count} Python packages, with Node among them") as line:
+            self._install("packages", line, "--require-hashes", "-r", requirements, registry="PyPI")
+        with step("this package, editable") as line:
+            self._install("this package", line, "--no-deps", "--no-build-isolation", "-e", self.root)
+
+    def _install(self, name: str, line: Step, *what: str | Path, registry: str = "") -> None:
+        """Install with uv, else with pip, which may know of a mirror or a certificate that uv does not."""
+        try:
+            self._run(
+                name,
+                self.programs / "uv",
+                "pip",
+                "install",
+                "--python",
+                self.python,
+                *what,
+                registry=registry,
+            )
+        except TaskError:
+            line.note("uv failed, now with pip")
+            self._run(f"{name} with pip", *self._pip(), *what, registry=registry)
+
+    def _pip(self) -> list[str | Path]:
+        return [
+            self.python,
+            "-m",
+            "pip",
+            "install",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--retries",
+            "2",
+        ]
+
+    def _make_node(self) -> None:
+        npm = shutil.which("npm", path=str(self.programs)) or str(self.programs / "npm")
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund"]
+        patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"]
+        with step("the CDK's command line"):
+            self._run("npm ci", npm, "ci", *quiet, *patience, registry="npm")
+
+    def _make_warm(self) -> None:
+        with step("bytecode and index of aws-cdk-lib"):
+            self._run("warm-up", self.python, "-m", "tasks.warm")
+
+    def _run(self, name: str, *command: str | Path, registry: str = "") -> None:
+        log = self.logs / f"setup-{name.replace(' ', '-')}.log"
+        code = run(command, env=self.variables(), folder=self.root, log=log, grace=2)
+        if code:
+            raise TaskError(explain_failure(name, log, code, registry=registry, folder=self.root))
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Hold the set-up's lock. However its holder ends, the operating system lets go of it."""
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with (self.cache / "setup.lock").open("w") as file:
+            if not _try_lock(file):
+                with step("waiting for another run.py that is setting up"):
+                    while not _try_lock(file):
+                        time.sleep(0.1)
+            yield
+
+
+def pin_of(package: str, requirements: str) -> str:
+    """The lines of a compiled requirements.txt that pin one package, with its hashes."""
+    found = re.search(rf"^{re.escape(package)}==(?:.*\\\n)*.*\n", requirements, re.MULTILINE)
+    if not found:
+        raise TaskError(
+            f"requirements.txt does not pin {package}: compile it again with `python3 run.py lock`."
+        )
+    return found.group()
+
+
+def count_pins(requirements: str) -> int:
+    """How many packages a compiled requirements.txt pins."""
+    return len(re.findall(r"^[A-Za-z0-9].*==", requirements, re.MULTILINE))
+
+
+def _check_that_venv_is_there() -> None:
+    if importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip"):
+        return
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    raise TaskError(
+        f"This Python ({sys.executable}) came without its venv module: install it "
+        f"(Debian, Ubuntu: `apt install python{version}-venv`), or start run.py with another Python."
+    )
+
+
+def _home_is_writable() -> bool:
+    home = os.environ.get("HOME") or os.environ.get("USERPROFILE")
+    return bool(home) and os.access(str(home), os.W_OK | os.X_OK)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: IO[str]) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(file: IO[str]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
