@@ -32,7 +32,7 @@ _MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
 # What never belongs in a function. A stray .pyc would change the asset's hash; the others are the
 # installer's own records, which differ from run to run and between pip and uv.
 _EXCLUDE = ("**/__pycache__", "**/*.pyc", "requirements.in")
-_INSTALLER_RECORDS = ("bin", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+_INSTALLER_RECORDS = ("bin", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 
 # Lambda's Python 3.12 and later run on Amazon Linux 2023 (glibc 2.34). Oldest first: pip takes several.
 _MANYLINUX = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
@@ -130,7 +130,9 @@ class _WheelsBundling:
         self._source = source
         self._target = target
 
-    def try_bundle(self, output_dir: str, **_: Any) -> bool:  # noqa: ANN401 - jsii hands over the options
+    # jsii hands over the options by name only to a signature that names one of them.
+    def try_bundle(self, output_dir: str, *, image: DockerImage, **_: Any) -> bool:  # noqa: ANN401
+        """Fill the folder. The CDK calls this; it never falls back to Docker."""
         output = Path(output_dir)
         lock = self._source / "requirements.txt"
         shutil.copytree(_dependencies(lock, self._target), output, dirs_exist_ok=True)
@@ -150,7 +152,7 @@ def _dependencies(lock: Path, target: _Target) -> Path:
         with tempfile.TemporaryDirectory(dir=cached.parent, prefix="building-") as scratch:
             building = Path(scratch) / "packages"
             _install(lock, target, building)
-            _drop_installer_records(building)
+            _drop_what_is_not_code(building)
             try:
                 building.rename(cached)
             except OSError:
@@ -206,10 +208,12 @@ def _pip_platform(target: _Target) -> Iterator[str]:
     yield from ("--abi", tag, "--abi", "abi3", "--abi", "none")
 
 
-def _drop_installer_records(folder: Path) -> None:
-    for path in list(folder.iterdir()) + list(folder.glob("*.dist-info/*")):
-        if path.name in _INSTALLER_RECORDS:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _drop_what_is_not_code(folder: Path) -> None:
+    records = [*folder.iterdir(), *folder.glob("*.dist-info/*")]
+    for path in [path for path in records if path.name in _INSTALLER_RECORDS]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in list(folder.rglob("__pycache__")):
+        shutil.rmtree(path)
 
 
 def _check_unzipped_size(folder: Path) -> None:

@@ -1,0 +1,326 @@
+"""Thumbnailer: what it builds, and that it takes what the user already has."""
+
+import re
+from pathlib import Path
+
+import pytest
+from aws_cdk import App, RemovalPolicy, Size, Stack, Stage
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+
+from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer, ThumbnailOptions
+from tests.templates import Resources, app_context, read_templates, stack_with, walk
+
+ALWAYS = {
+    "dynamodb:DeleteItem",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "s3:DeleteObject",
+    "s3:GetObject",
+    "s3:ListBucket",
+    "s3:PutObject",
+    "sqs:SendMessage",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*"]
+
+
+def notified(resources: Resources) -> list[tuple[str, dict[str, str]]]:
+    """Each event that invokes the function, with its filter."""
+    return [
+        (
+            configuration["Events"][0],
+            {
+                rule["Name"]: rule["Value"]
+                for rule in configuration.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+            },
+        )
+        for notifications in resources.all("Custom::S3BucketNotifications").values()
+        for configuration in notifications["NotificationConfiguration"]["LambdaFunctionConfigurations"]
+    ]
+
+
+@stack_with
+def owned(stack: Stack) -> None:
+    Thumbnailer(stack, "Thumbnails")
+
+
+def test_it_makes_two_private_encrypted_buckets_of_which_the_source_is_versioned(owned: Resources) -> None:
+    buckets = owned.all("AWS::S3::Bucket")
+    assert len(buckets) == 2
+    for bucket in buckets.values():
+        assert all(bucket["PublicAccessBlockConfiguration"].values())
+        assert "BucketEncryption" in bucket
+        assert "BucketName" not in bucket
+    versioned = [name for name, bucket in buckets.items() if "VersioningConfiguration" in bucket]
+    assert len(versioned) == 1
+    assert versioned[0].startswith("ThumbnailsSource")
+
+
+def test_everything_stateful_is_retained_unless_asked_otherwise(owned: Resources, demo: Resources) -> None:
+    for resources, policy in ((owned, "Retain"), (demo, "Delete")):
+        for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Logs::LogGroup"):
+            for name in resources.all(kind):
+                resource = resources.template["Resources"][name]
+                assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (policy, policy)
+
+
+def test_destroying_also_empties_the_buckets(owned: Resources, demo: Resources) -> None:
+    assert not owned.all("Custom::S3AutoDeleteObjects")
+    assert len(demo.all("Custom::S3AutoDeleteObjects")) == 2
+
+
+def test_the_table_is_keyed_by_the_source_key_and_can_be_restored(owned: Resources) -> None:
+    table = owned.only("AWS::DynamoDB::Table")
+    assert table["KeySchema"] == [{"AttributeName": "source_key", "KeyType": "HASH"}]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_created_removed_and_expired_objects_invoke_the_function(owned: Resources) -> None:
+    assert notified(owned) == [(event, {}) for event in EVENTS]
+
+
+def test_only_the_source_bucket_of_this_account_may_invoke_the_function(owned: Resources) -> None:
+    permission = owned.only("AWS::Lambda::Permission")
+    assert permission["Principal"] == "s3.amazonaws.com"
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+    assert permission["SourceArn"]["Fn::GetAtt"][0].startswith("ThumbnailsSource")
+
+
+def test_the_role_holds_these_actions_and_no_others(owned: Resources) -> None:
+    assert owned.actions("ThumbnailsFunctionServiceRole") == ALWAYS
+
+
+def test_failures_of_lambda_and_of_the_handler_go_to_one_queue(owned: Resources) -> None:
+    (queue_id,) = owned.all("AWS::SQS::Queue")
+    config = owned.only("AWS::Lambda::EventInvokeConfig")
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": [queue_id, "Arn"]}
+    assert owned.function()["Environment"]["Variables"]["FAILURE_QUEUE_URL"] == {"Ref": queue_id}
+
+
+def test_it_writes_no_output_and_no_literal_partition(owned: Resources) -> None:
+    assert "Outputs" not in owned.template
+    assert not [text for text in walk(owned.template["Resources"]) if str(text).startswith("arn:aws:")]
+
+
+def test_the_notification_handler_writes_its_own_logs_without_a_managed_policy(owned: Resources) -> None:
+    role = "BucketNotificationsHandler"
+    assert owned.actions(role) == {
+        "logs:CreateLogGroup",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "s3:PutBucketNotification",
+    }
+    assert not [value for value in walk(owned.template) if "ManagedPolicyArns" in str(value)]
+
+
+@stack_with
+def demo(stack: Stack) -> None:
+    Thumbnailer(
+        stack,
+        "Thumbnails",
+        sizes=(64, 640),
+        options=ThumbnailOptions(
+            prefix="photos/",
+            suffixes=(".jpg", ".png"),
+            output_prefix="small/",
+            output_format="jpeg",
+            quality=90,
+            background="#336699",
+            max_object_size=Size.mebibytes(10),
+            max_pixels=5_000_000,
+        ),
+        function_options=FunctionOptions(memory_size=512),
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+
+
+def test_options_reach_the_handler(demo: Resources) -> None:
+    variables = demo.function()["Environment"]["Variables"]
+    assert variables["SIZES"] == "64,640"
+    assert variables["OUTPUT_FORMAT"] == "jpeg"
+    assert variables["OUTPUT_PREFIX"] == "small/"
+    assert variables["QUALITY"] == "90"
+    assert variables["BACKGROUND"] == "#336699"
+    assert variables["MAX_OBJECT_SIZE"] == str(10 * 1024 * 1024)
+    assert variables["MAX_PIXELS"] == "5000000"
+    assert demo.function()["MemorySize"] == 512
+
+
+def test_prefix_and_suffixes_filter_every_event(demo: Resources) -> None:
+    assert sorted(notified(demo), key=str) == sorted(
+        [(event, {"prefix": "photos/", "suffix": suffix}) for event in EVENTS for suffix in (".jpg", ".png")],
+        key=str,
+    )
+
+
+def test_objects_outside_of_the_prefixes_are_out_of_reach(demo: Resources) -> None:
+    on_objects = {
+        statement["Resource"]["Fn::Join"][1][1]: statement["Action"]
+        for statement in demo.statements("ThumbnailsFunctionServiceRole")
+        if "Fn::Join" in statement["Resource"]
+    }
+    assert on_objects == {"/photos/*": "s3:GetObject", "/small/*": ["s3:DeleteObject", "s3:PutObject"]}
+
+
+@stack_with
+def imported(stack: Stack) -> None:
+    Thumbnailer(
+        stack,
+        "Thumbnails",
+        source=s3.Bucket.from_bucket_name(stack, "Uploads", "uploads"),
+        destination=s3.Bucket.from_bucket_name(stack, "Website", "website"),
+        table=dynamodb.Table.from_table_name(stack, "Pictures", "pictures"),
+        failure_queue=sqs.Queue.from_queue_arn(stack, "Failed", "arn:aws:sqs:eu-west-1:123456789012:failed"),
+    )
+
+
+def test_with_imported_resources_it_makes_none_of_its_own(imported: Resources) -> None:
+    for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SQS::Queue"):
+        assert not imported.all(kind)
+    variables = imported.function()["Environment"]["Variables"]
+    assert (variables["DESTINATION_BUCKET"], variables["TABLE_NAME"]) == ("website", "pictures")
+
+
+def test_notifications_of_an_imported_bucket_are_merged_with_those_it_has(imported: Resources) -> None:
+    notifications = imported.only("Custom::S3BucketNotifications")
+    assert notifications["BucketName"] == "uploads"
+    assert notifications["Managed"] is False
+    assert "s3:GetBucketNotification" in imported.actions("BucketNotificationsHandler")
+
+
+def test_the_role_holds_the_same_actions_on_imported_resources(imported: Resources) -> None:
+    assert imported.actions("ThumbnailsFunctionServiceRole") == ALWAYS
+
+
+@stack_with
+def encrypted(stack: Stack) -> None:
+    def bucket(id: str) -> s3.Bucket:
+        return s3.Bucket(stack, id, encryption_key=kms.Key(stack, f"{id}Key"))
+
+    Thumbnailer(
+        stack,
+        "Thumbnails",
+        source=bucket("Source"),
+        destination=bucket("Destination"),
+        table=dynamodb.Table(
+            stack,
+            "Table",
+            partition_key=dynamodb.Attribute(name="source_key", type=dynamodb.AttributeType.STRING),
+            encryption_key=kms.Key(stack, "TableKey"),
+        ),
+        failure_queue=sqs.Queue(stack, "Failed", encryption_master_key=kms.Key(stack, "FailedKey")),
+    )
+
+
+def test_customer_keys_are_granted_action_by_action(encrypted: Resources) -> None:
+    granted = {
+        statement["Resource"]["Fn::GetAtt"][0][:-8]: statement["Action"]
+        for statement in encrypted.statements("ThumbnailsFunctionServiceRole")
+        if "kms:" in str(statement["Action"])
+    }
+    assert granted == {
+        "SourceKey": "kms:Decrypt",
+        "DestinationKey": "kms:GenerateDataKey",
+        "TableKey": ["kms:Decrypt", "kms:DescribeKey"],
+        "FailedKey": ["kms:Decrypt", "kms:GenerateDataKey"],
+    }
+
+
+@stack_with
+def one_bucket(stack: Stack) -> None:
+    bucket = s3.Bucket(stack, "Both")
+    Thumbnailer(
+        stack,
+        "Thumbnails",
+        source=bucket,
+        destination=bucket,
+        options=ThumbnailOptions(prefix="photos/", output_prefix="thumbnails/"),
+    )
+
+
+def test_one_bucket_is_enough_if_the_prefixes_keep_the_two_apart(one_bucket: Resources) -> None:
+    assert len(one_bucket.all("AWS::S3::Bucket")) == 1
+    assert {str(key_filter) for _, key_filter in notified(one_bucket)} == {"{'prefix': 'photos/'}"}
+
+
+@stack_with
+def twice(stack: Stack) -> None:
+    Thumbnailer(stack, "Photos", removal_policy=RemovalPolicy.DESTROY)
+    Thumbnailer(stack, "Drawings", removal_policy=RemovalPolicy.DESTROY)
+
+
+def test_a_stack_can_hold_two(twice: Resources) -> None:
+    assert len(twice.all("AWS::S3::Bucket")) == 4
+    assert len(twice.all("Custom::S3BucketNotifications")) == 2
+    assert not [value for value in walk(twice.template) if "ManagedPolicyArns" in str(value)]
+
+
+def test_the_source_may_belong_to_another_stack_also_within_a_stage(tmp_path: Path) -> None:
+    app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stage = Stage(app, "Production")
+    uploads = Stack(stage, "Uploads")
+    source = s3.Bucket(uploads, "Bucket", encryption_key=kms.Key(uploads, "Key"))
+    Thumbnailer(Stack(stage, "Pictures"), "Thumbnails", source=source)
+    app.synth()
+
+    stacks = {name: stack for name, stack in read_templates(tmp_path).items() if "Production" in name}
+    (pictures,) = (stack for name, stack in stacks.items() if "Pictures" in name)
+    assert pictures.only("Custom::S3BucketNotifications")["Managed"] is False
+    assert pictures.actions("ThumbnailsFunctionServiceRole") == ALWAYS | {"kms:Decrypt"}
+
+
+REFUSED = {
+    "quality=101: the encoders allow 1 to 100": lambda: ThumbnailOptions(quality=101),
+    "output_format='png': choose one of 'webp', 'jpeg'": lambda: ThumbnailOptions(output_format="png"),
+    "background='white': give a colour": lambda: ThumbnailOptions(background="white"),
+    "max_pixels=0: this pattern allows 1": lambda: ThumbnailOptions(max_pixels=0),
+    "max_object_size=6,144: one upload to S3 allows 1 to 5,120 MB": lambda: ThumbnailOptions(
+        max_object_size=Size.gibibytes(6)
+    ),
+    "suffixes=('.jpg', 'g'): S3 refuses filters that overlap": lambda: ThumbnailOptions(
+        suffixes=(".jpg", "g")
+    ),
+    "suffixes=('',): S3 refuses": lambda: ThumbnailOptions(suffixes=("",)),
+    "len(prefix)=1,025: a key in S3 has 0 to 1,024 bytes": lambda: ThumbnailOptions(prefix="ä" * 512 + "x"),
+    "len(sizes)=0: this pattern allows 1 to 20": lambda: Thumbnailer(Stack(), "T", sizes=()),
+    "sizes=0: each of the sizes may be 1 to 4,096": lambda: Thumbnailer(Stack(), "T", sizes=(0,)),
+    "sizes=(64, 64): a size stands there twice": lambda: Thumbnailer(Stack(), "T", sizes=(64, 64)),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_is_not_allowed_is_refused_at_once(message: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        REFUSED[message]()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "output_prefix"), [("", ""), ("a/", "a/b/"), ("a/b/", "a/"), ("", "thumbnails/"), ("a/", "")]
+)
+def test_thumbnails_that_would_trigger_the_function_again_are_refused(
+    prefix: str, output_prefix: str
+) -> None:
+    stack = Stack()
+    options = ThumbnailOptions(prefix=prefix, output_prefix=output_prefix)
+    for first, second in (
+        (bucket := s3.Bucket(stack, "Bucket"), bucket),
+        (s3.Bucket.from_bucket_name(stack, "A", "same"), s3.Bucket.from_bucket_name(stack, "B", "same")),
+    ):
+        with pytest.raises(ValueError, match="each thumbnail would invoke the function again"):
+            Thumbnailer(stack, "T", source=first, destination=second, options=options)
+
+
+def test_another_failure_destination_is_refused_with_the_way_to_go() -> None:
+    stack = Stack()
+    destination = destinations.SqsDestination(sqs.Queue(stack, "Queue"))
+    with pytest.raises(ValueError, match="pass the queue as failure_queue instead"):
+        Thumbnailer(stack, "T", function_options=FunctionOptions(on_failure=destination))
