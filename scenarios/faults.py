@@ -33,6 +33,7 @@ class Faults:
 
     def __init__(self, session: boto3.Session) -> None:
         self._iam: Any = session.client("iam")
+        self._lambda: Any = session.client("lambda")
 
     def grants(self, role: str) -> list[Grant]:
         """Everything that the inline policies of a role allow, action by action."""
@@ -71,6 +72,24 @@ class Faults:
         require(bool(grants), f"role {role} has no permission {action} that could be removed")
         with self.without(*grants):
             yield
+
+    @contextmanager
+    def environment(self, function: str, **variables: str) -> Iterator[None]:
+        """Give a function other environment variables while the body runs."""
+        original = self._lambda.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        try:
+            self._configure(function, {**original, **variables})
+            yield
+        finally:
+            self._configure(function, original)
+
+    def _configure(self, function: str, variables: Mapping[str, str]) -> None:
+        self._lambda.update_function_configuration(
+            FunctionName=function, Environment={"Variables": variables}
+        )
+        self._lambda.get_waiter("function_updated_v2").wait(
+            FunctionName=function, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
 
     def _document(self, role: str, policy: str) -> dict[str, Any]:
         answer = self._iam.get_role_policy(RoleName=role, PolicyName=policy)

@@ -1,7 +1,7 @@
 """What every scenario is written with: the deployed stack, waiting with a deadline, the story, the faults.
 
-A scenario knows a stack by its outputs and talks to it with boto3, so the same code drives the embedded AWS and
-a stack in a real account.
+A scenario knows a stack by its outputs and talks to it with boto3, so the same code drives the embedded AWS
+and a stack in a real account.
 """
 
 from __future__ import annotations

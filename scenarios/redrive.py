@@ -27,12 +27,21 @@ _HOLD_SECONDS = 300
 
 @dataclass(frozen=True)
 class FailedEvent:
-    """An event that a function could not handle, as its failure queue kept it."""
+    """An event that a function could not handle, as its failure queue kept it.
+
+    Args:
+        function: Name of the function, where the message says it.
+        event: What the function was invoked with.
+        reason: Type and message of the error.
+        condition: ``RetriesExhausted``, ``EventAgeExceeded``, ``PermanentFailure`` or ``DeadLetter``.
+        attempts: How often the function was tried, where the message says it.
+    """
 
     function: str | None
     event: Any
     reason: str
     condition: str
+    attempts: int | None = None
 
 
 @dataclass
@@ -65,9 +74,10 @@ def redrive(
 ) -> RedriveReport:
     """Invoke the function again with each event that its failure queue holds.
 
-    All messages are collected first and resent afterwards: an event that fails again at once comes back to the
-    queue as a new message, and must not be met again by the same run. A message is deleted only after Lambda
-    accepted its event, so an event is never lost; a crash in between resends it twice, which the handlers bear.
+    All messages are collected first and resent afterwards: an event that fails again at once comes back to
+    the queue as a new message, and must not be met again by the same run. A message is deleted only after
+    Lambda accepted its event, so an event is never lost; a crash in between resends it twice, which the
+    handlers bear.
 
     Args:
         session: Reaches the account of the stack.
@@ -140,6 +150,7 @@ def _from_record(body: dict[str, Any]) -> FailedEvent:
         body["requestPayload"],
         reason,
         str(context.get("condition", "unknown condition")),
+        context.get("approximateInvokeCount"),
     )
 
 

@@ -1,0 +1,228 @@
+"""A deployed thumbnailer as its scenario handles it: send, look at row and thumbnails, take away, tidy up."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote_plus, unquote_plus
+
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.exceptions import ClientError
+from PIL import Image
+
+from scenarios.failure_queue import FailureQueue
+from scenarios.framework import DeployedStack, NotYet, ScenarioFailed, require
+from scenarios.redrive import FailedEvent
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A thumbnail as it came out."""
+
+    key: str
+    data: bytes
+    picture: Image.Image
+
+
+class Thumbnailer:
+    """The deployed stack, for one run: its keys have a prefix of their own, and all of it goes at the end.
+
+    Args:
+        stack: The deployed stack.
+
+    Attributes:
+        prefix: What the keys of this run start with.
+        sizes: Longest edges of the thumbnails, as the function is configured.
+        max_object_size: Larger objects are refused.
+        role: Name of the function's role.
+        failures: The failure queue, seen from this run.
+    """
+
+    def __init__(self, stack: DeployedStack) -> None:
+        self._stack = stack
+        self._s3 = stack.client("s3")
+        self._source = stack.output("SourceBucketName")
+        self._destination = stack.output("DestinationBucketName")
+        self._table = stack.output("TableName")
+        self.function = stack.output("FunctionName")
+        self.queue_url = stack.output("FailureQueueUrl")
+        self.run_id = f"run-{uuid.uuid4().hex[:10]}"
+        self.prefix = f"{stack.output('SourcePrefix')}{self.run_id}/"
+        configuration = stack.client("lambda").get_function_configuration(FunctionName=self.function)
+        environment = configuration["Environment"]["Variables"]
+        self.sizes = tuple(int(size) for size in environment["SIZES"].split(","))
+        self.max_object_size = int(environment["MAX_OBJECT_SIZE"])
+        self.role = configuration["Role"].rpartition("/")[2]
+        self._output_prefix = environment["OUTPUT_PREFIX"]
+        self._sent: set[str] = set()
+        self.failures = FailureQueue(stack, self.queue_url, self._is_ours)
+
+    def __enter__(self) -> Thumbnailer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tidy_up()
+
+    # --- The source bucket
+
+    def send(self, key: str, data: bytes) -> str:
+        """Put an object, and return its version."""
+        self._sent.add(key)
+        version: str = self._s3.put_object(Bucket=self._source, Key=key, Body=data)["VersionId"]
+        return version
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Delete objects as a user does: with a delete marker on top of the versions."""
+        objects = [{"Key": key} for key in keys]
+        answer = self._s3.delete_objects(Bucket=self._source, Delete={"Objects": objects})
+        require(not answer.get("Errors"), f"S3 did not delete: {answer.get('Errors')}")
+
+    # --- What comes out
+
+    def row(self, key: str) -> dict[str, Any] | None:
+        """The row of an object, or None."""
+        answer = self._stack.client("dynamodb").get_item(
+            TableName=self._table, Key={"source_key": {"S": key}}, ConsistentRead=True
+        )
+        if "Item" not in answer:
+            return None
+        return {name: TypeDeserializer().deserialize(value) for name, value in answer["Item"].items()}
+
+    def wait_for_row(self, key: str, version: str) -> dict[str, Any]:
+        """Wait until the row is about this version; fail at once when its event is in the failure queue."""
+
+        def check() -> dict[str, Any]:
+            row = self.row(key)
+            if row is not None and row.get("version_id") == version:
+                return row
+            for failed in self.failures.poll():
+                require(key not in keys_in(failed), f"{key} failed: {failed.condition}: {failed.reason}")
+            raise NotYet("no row" if row is None else f"the row of version {row.get('version_id')}")
+
+        return self._stack.wait_until(check, what=f"row of {key}, version {version}")
+
+    def thumbnails(self, row: dict[str, Any]) -> list[Thumbnail]:
+        """Fetch the thumbnails that a row names."""
+        return [self._fetch(str(entry["key"])) for entry in row["thumbnails"]]
+
+    def _fetch(self, key: str) -> Thumbnail:
+        data = self._s3.get_object(Bucket=self._destination, Key=key)["Body"].read()
+        picture = Image.open(io.BytesIO(data))
+        picture.load()
+        return Thumbnail(key, data, picture)
+
+    def in_destination(self) -> dict[str, str]:
+        """Keys of this run's thumbnails, and when each was written; a shortened key is not among them."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._destination, Prefix=f"{self._output_prefix}{self.prefix}"
+        )
+        return {one["Key"]: str(one["LastModified"]) for page in pages for one in page.get("Contents", [])}
+
+    def wait_for_failures(self, count: int) -> list[FailedEvent]:
+        """Wait until so many events of this run are in the failure queue."""
+
+        def check() -> list[FailedEvent]:
+            came = self.failures.poll()
+            if len(came) < count:
+                raise NotYet(f"{len(came)} of {count}: {[one.reason for one in came]}")
+            return came
+
+        return self._stack.wait_until(check, what=f"{count} messages in the failure queue")
+
+    def wait_until_gone(self, key: str, row: dict[str, Any]) -> None:
+        """Wait until neither the row nor any of the thumbnails that it named is left."""
+
+        def check() -> None:
+            if self.row(key) is not None:
+                raise NotYet("the row is still there")
+            for entry in row["thumbnails"]:
+                if self._exists(str(entry["key"])):
+                    raise NotYet(f"thumbnail {entry['key']} is still there")
+
+        self._stack.wait_until(check, what=f"removal of what was made of {key}")
+
+    def _exists(self, key: str) -> bool:
+        try:
+            self._s3.head_object(Bucket=self._destination, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "404":
+                return False
+            raise
+        return True
+
+    # --- The function
+
+    def invoke(self, event: dict[str, Any]) -> None:
+        """Hand the function an event and wait for its answer, which must be a success."""
+        answer = self._stack.client("lambda").invoke(FunctionName=self.function, Payload=json.dumps(event))
+        if "FunctionError" in answer:
+            raise ScenarioFailed(f"the function failed when invoked: {answer['Payload'].read().decode()}")
+
+    def event(self, name: str, key: str, row: dict[str, Any], sequencer: str) -> dict[str, Any]:
+        """An event as S3 sends it about the object that a row describes.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+        """
+        described = {"key": quote_plus(key, safe="/"), "versionId": row["version_id"], "sequencer": sequencer}
+        if name.startswith("ObjectCreated"):
+            described |= {"size": int(row["size_bytes"]), "eTag": str(row["etag"])}
+        return {
+            "Records": [
+                {
+                    "eventVersion": "2.1",
+                    "eventSource": "aws:s3",
+                    "awsRegion": self._stack.session.region_name,
+                    "eventTime": "2026-01-01T00:00:00.000Z",
+                    "eventName": name,
+                    "s3": {"bucket": {"name": self._source}, "object": described},
+                }
+            ]
+        }
+
+    # --- Afterwards
+
+    def _is_ours(self, failed: FailedEvent) -> bool:
+        return any(self.run_id in key for key in keys_in(failed))
+
+    def _tidy_up(self) -> None:
+        """Delete every version, row, thumbnail and message of this run, whatever became of it."""
+        for kind in ("Versions", "DeleteMarkers"):  # while the markers are there, a late event finds "gone"
+            self._delete(self._source, self._versions(kind))
+        thumbnails = set(self.in_destination())
+        for key in self._sent:
+            row = self.row(key)
+            if row is not None:
+                thumbnails |= {str(entry["key"]) for entry in row["thumbnails"]}
+                self._stack.client("dynamodb").delete_item(
+                    TableName=self._table, Key={"source_key": {"S": key}}
+                )
+        self._delete(self._destination, [{"Key": key} for key in thumbnails])
+        self.failures.close()
+
+    def _versions(self, kind: str) -> list[dict[str, str]]:
+        prefixes = {self.prefix, *(key for key in self._sent if not key.startswith(self.prefix))}
+        return [
+            {"Key": one["Key"], "VersionId": one["VersionId"]}
+            for prefix in prefixes
+            for page in self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=self._source, Prefix=prefix
+            )
+            for one in page.get(kind, [])
+        ]
+
+    def _delete(self, bucket: str, objects: list[dict[str, str]]) -> None:
+        if objects:  # a run makes far fewer than the thousand that one call takes
+            self._s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+
+
+def keys_in(failed: FailedEvent) -> list[str]:
+    """The keys of the objects that a failed event is about."""
+    records = failed.event.get("Records", []) if isinstance(failed.event, dict) else []
+    return [unquote_plus(record["s3"]["object"]["key"]) for record in records if "s3" in record]
