@@ -1,6 +1,7 @@
 """HardenedFunction: what it is without being asked, and what it does with each option."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -214,7 +215,7 @@ def stack() -> Stack:
     return Stack(App(), "Refused")
 
 
-REFUSED = {
+REFUSED: dict[str, Callable[[], object]] = {
     "memory_size=64: Lambda allows 128 to 10,240 MB": lambda: FunctionOptions(memory_size=64),
     "memory_size=10,241: Lambda allows 128 to 10,240 MB": lambda: FunctionOptions(memory_size=10_241),
     "timeout=901: Lambda allows 1 to 900 seconds": lambda: FunctionOptions(timeout=Duration.seconds(901)),
@@ -280,10 +281,10 @@ def test_both_ends_of_a_limit_are_allowed(options: FunctionOptions) -> None:
 
 
 def test_values_known_only_at_deployment_pass(stack: Stack) -> None:
-    from aws_cdk import CfnParameter, Token
+    from aws_cdk import CfnParameter
 
     number = CfnParameter(stack, "Number", type="Number").value_as_number
-    options = FunctionOptions(memory_size=Token.as_number(number), timeout=Duration.seconds(number))
+    options = FunctionOptions(memory_size=int(number), timeout=Duration.seconds(number))
     assert options.timeout is not None
     check_environment({"NAME": "x" * 4000, "LATER": CfnParameter(stack, "Text").value_as_string * 10})
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import importlib.util
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -99,7 +100,7 @@ def without_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide uv, so that pip has to do."""
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uv" else find_spec(name))
-    monkeypatch.setattr(handler_code.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +224,6 @@ def test_without_uv_and_pip_it_says_what_is_needed(
 ) -> None:
     workshop.lock(*workshop.native_wheels())
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(handler_code.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(RuntimeError, match="neither uv nor pip is installed"):
         workshop.bundle()

@@ -19,7 +19,7 @@ def synthesise_catalogue(context: dict[str, Any], folder: Path) -> Assembly:
         context: The app's context.
         folder: An empty folder for the cloud assembly.
     """
-    app = App(context=context, outdir=str(folder))
+    app = App(context=context, outdir=str(folder), analytics_reporting=False)
     for architecture in ARCHITECTURES:
         architecture.make_stack(app)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))

@@ -1,6 +1,7 @@
 """Thumbnailer: what it builds, and that it takes what the user already has."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -278,7 +279,7 @@ def test_the_source_may_belong_to_another_stack_also_within_a_stage(tmp_path: Pa
     assert pictures.actions("ThumbnailsFunctionServiceRole") == ALWAYS | {"kms:Decrypt"}
 
 
-REFUSED = {
+REFUSED: dict[str, Callable[[], object]] = {
     "quality=101: the encoders allow 1 to 100": lambda: ThumbnailOptions(quality=101),
     "output_format='png': choose one of 'webp', 'jpeg'": lambda: ThumbnailOptions(output_format="png"),
     "background='white': give a colour": lambda: ThumbnailOptions(background="white"),

@@ -1,0 +1,151 @@
+"""Every stack of the catalogue: no finding, nothing changed unnoticed, and described."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cfnlint.api  # type: ignore[import-untyped]
+import cfnlint.config  # type: ignore[import-untyped]
+import pytest
+from aws_cdk import App, Stack, Validations
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from cdk_nag import AwsSolutionsChecks
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from stacks.catalogue import ARCHITECTURES, Architecture, find
+from tests.stacks.synthesis import read_findings
+from tests.templates import Assembly, Resources, app_context
+
+RECORDED = Path(__file__).with_name("stateful_resources.json")
+
+# Replacing one of these loses what it holds.
+STATEFUL = {
+    "AWS::DynamoDB::GlobalTable",
+    "AWS::DynamoDB::Table",
+    "AWS::EFS::FileSystem",
+    "AWS::KMS::Key",
+    "AWS::Kinesis::Stream",
+    "AWS::Logs::LogGroup",
+    "AWS::RDS::DBCluster",
+    "AWS::RDS::DBInstance",
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+    "AWS::SecretsManager::Secret",
+}
+
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda row: row.id)
+
+
+def test_no_validation_has_a_finding(catalogue: Assembly) -> None:
+    assert catalogue.findings == []
+
+
+def test_a_finding_of_the_cdk_or_of_cdk_nag_would_be_seen(tmp_path: Path) -> None:
+    app = App(context=app_context(), outdir=str(tmp_path))
+    stack = Stack(app, "Bad")
+    bucket = s3.Bucket(stack, "Open")
+    bucket.node.default_child.add_property_override("BucketName", "Not_A_Name")  # type: ignore[union-attr]
+    sqs.Queue(stack, "Plain", enforce_ssl=False)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    with pytest.raises(RuntimeError, match="ValidationFailed"):
+        app.synth()
+    findings = "\n".join(read_findings(tmp_path))
+    assert "AwsSolutions-S10" in findings  # cdk-nag: requests without TLS
+    assert "'Not_A_Name' does not match pattern" in findings  # the CDK's own check of the template
+
+
+@every_architecture
+def test_the_template_passes_cfn_lint(catalogue: Assembly, architecture: Architecture) -> None:
+    template = catalogue.folder / f"{architecture.id}.template.json"
+    # W3005: a DependsOn that a Ref already implies; the CDK writes both.
+    config = cfnlint.config.ManualArgs(regions=["us-east-1"], ignore_checks=["W3005"])
+    matches = cfnlint.api.lint_file(template, config=config)
+    assert [f"{match.rule.id} {match.path}: {match.message}" for match in matches] == []
+
+
+@every_architecture
+def test_the_template_is_the_recorded_one(
+    catalogue: Assembly, architecture: Architecture, snapshot: SnapshotAssertion
+) -> None:
+    recorded = snapshot.use_extension(JSONSnapshotExtension)(name=architecture.id)
+    assert mask_hashes(catalogue.stacks[architecture.id].template) == recorded
+
+
+def mask_hashes(template: dict[str, Any]) -> dict[str, Any]:
+    """Mask what changes with the code of a handler: hashes of assets, and of versions in logical ids."""
+    text = json.dumps(template)
+    text = re.sub(r"\b[0-9a-f]{64}\b", "HASH", text)
+    text = re.sub(r"(CurrentVersion[0-9A-F]{8})[0-9a-f]{32}", r"\1HASH", text)
+    masked: dict[str, Any] = json.loads(text)
+    return masked
+
+
+def test_only_hashes_are_masked() -> None:
+    code = {"S3Key": f"{'0a' * 32}.zip", "Version": {"Ref": f"FunctionCurrentVersion0A1B2C3D{'0f' * 16}"}}
+    assert mask_hashes({**code, "Name": "0" * 63}) == {
+        "S3Key": "HASH.zip",
+        "Version": {"Ref": "FunctionCurrentVersion0A1B2C3DHASH"},
+        "Name": "0" * 63,
+    }
+
+
+@every_architecture
+def test_no_stateful_resource_changed_its_logical_id(catalogue: Assembly, architecture: Architecture) -> None:
+    """The promise to users: an update never replaces a bucket or a table.
+
+    A deliberate change is recorded in ``stateful_resources.json`` together with its reason in the changelog.
+    """
+    recorded: dict[str, str] = json.loads(RECORDED.read_text()).get(architecture.id, {})
+    now = stateful(catalogue.stacks[architecture.id])
+    gone = recorded.items() - now.items()
+    assert not gone, (
+        f"{sorted(gone)}: users would lose what these hold. Keep the ids; or, on purpose, record the new "
+        f"ones in {RECORDED.name} and the reason in CHANGELOG.md."
+    )
+    new = now.items() - recorded.items()
+    assert not new, f"{sorted(new)}: new; record them in {RECORDED.name}: from now on users depend on them."
+
+
+def stateful(resources: Resources) -> dict[str, str]:
+    """The stateful resources of a template: type by logical id."""
+    return {
+        logical_id: resource["Type"]
+        for logical_id, resource in resources.template["Resources"].items()
+        if resource["Type"] in STATEFUL
+    }
+
+
+@every_architecture
+def test_the_stack_is_named_after_its_id_and_says_what_it_is(
+    catalogue: Assembly, architecture: Architecture
+) -> None:
+    template = catalogue.stacks[architecture.id].template
+    assert architecture.id in json.loads((catalogue.folder / "manifest.json").read_text())["artifacts"]
+    assert template["Description"].startswith("cdk-lambda-patterns: ")
+    assert template["Description"].isascii()
+    (function, *_) = catalogue.stacks[architecture.id].all("AWS::Lambda::Function").values()
+    assert {"Key": "cdk-lambda-patterns:architecture", "Value": architecture.id} in function["Tags"]
+
+
+def test_a_prefix_and_an_environment_come_from_the_context(tmp_path: Path) -> None:
+    context = {
+        **app_context(),
+        "stack-prefix": "test-",
+        "account": "123456789012",
+        "region": "eu-west-1",
+    }
+    app = App(context=context, outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    find("thumbnailer").make_stack(app)
+    app.synth()
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    artifact = manifest["artifacts"]["thumbnailer"]
+    assert artifact["environment"] == "aws://123456789012/eu-west-1"
+    assert artifact["properties"]["stackName"] == "test-thumbnailer"
+
+
+def test_an_unknown_architecture_is_answered_with_those_that_there_are() -> None:
+    with pytest.raises(LookupError, match=r"'thumbnails': no such architecture; there are: .*thumbnailer"):
+        find("thumbnails")
