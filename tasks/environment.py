@@ -201,16 +201,17 @@ class Environment:
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund"]
         patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"]
         with step("the CDK's command line"):
-            self._run("npm ci", npm, "ci", *quiet, *patience, registry="npm")
+            # When the disk fills up while it unpacks, npm warns of it and ends with 0.
+            self._run("npm ci", npm, "ci", *quiet, *patience, registry="npm", fails_on="TAR_ENTRY_ERROR")
 
     def _make_warm(self) -> None:
         with step("bytecode and index of aws-cdk-lib"):
             self._run("warm-up", self.python, "-m", "tasks.warm")
 
-    def _run(self, name: str, *command: str | Path, registry: str = "") -> None:
+    def _run(self, name: str, *command: str | Path, registry: str = "", fails_on: str = "") -> None:
         log = self.logs / f"setup-{name.replace(' ', '-')}.log"
         code = run(command, env=self.variables(), folder=self.root, log=log, grace=2)
-        if code:
+        if code or (fails_on and fails_on in log.read_text("utf-8", errors="replace")):
             raise TaskError(explain_failure(name, log, code, registry=registry, folder=self.root))
 
     @contextlib.contextmanager

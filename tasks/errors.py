@@ -22,6 +22,7 @@ _NO_ANSWER = re.compile(
     r"|Failed to establish a new connection|Max retries exceeded|Temporary failure in name resolution"
     r"|Connection refused|Connection to .+ timed out|Read timed out|operation timed out|error sending request"
     r"|dns error|Failed to fetch|network is unreachable|50[234] (?:Server Error|Bad Gateway|Service Un)"
+    r"|\(from versions: none\)"  # pip, when an index answered with an error or does not have the package
     r"|CERTIFICATE_VERIFY_FAILED|invalid peer certificate|SELF_SIGNED_CERT|UNABLE_TO_GET_ISSUER_CERT",
     re.IGNORECASE,
 )
@@ -63,7 +64,7 @@ def _reason(text: str, step: str, exit_code: int, registry: str, folder: Path) -
         return disk_full_message(folder)
     if registry and _NO_ANSWER.search(text):
         return (
-            f"{registry} did not answer while '{step}' was running: check the network, a proxy (HTTPS_PROXY) "
+            f"{registry} did not give what '{step}' asked it for: check the network, a proxy (HTTPS_PROXY) "
             f"and its certificate (SSL_CERT_FILE), or name a mirror ({REGISTRIES[registry]}), "
             "then run the same command again; what has been downloaded is kept."
         )

@@ -6,6 +6,7 @@ when a step turns out to take longer than a second, one every half minute, one a
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
@@ -17,17 +18,18 @@ from typing import TextIO
 _SHOWN_AFTER = 1.0  # seconds; a shorter step is only told when it is done
 _REMINDED_EVERY = 30.0  # seconds, where lines cannot be drawn again
 _DRAWN_EVERY = 0.1
-_SPINNER = "|/-\\"
 
 
 class Step:
-    """A running step; `note` adds a few words to its line (how far it is, what it found)."""
+    """A running step: `note` adds a few words to its line, `outcome` is the word that it ends with."""
 
     def __init__(self, title: str, stream: TextIO) -> None:
         self.title = title
+        self.outcome = "done"
         self._stream = stream
         self._note = ""
         self._began = time.monotonic()
+        self._lock = threading.Lock()
         self._ended = threading.Event()
         self._drawer = threading.Thread(target=self._draw, daemon=True)
 
@@ -40,36 +42,39 @@ class Step:
         """Show `words` behind the step's title from now on."""
         self._note = words
 
+    def say(self, text: str) -> None:
+        """Write lines that stay, above the step's own."""
+        self._write(f"{text}\n")
+
     def begin(self) -> None:
         """Start drawing."""
         self._drawer.start()
 
-    def end(self, outcome: str) -> None:
+    def end(self) -> None:
         """Stop drawing and write the step's last line."""
         self._ended.set()
         self._drawer.join()
-        start = "\r\x1b[2K" if is_terminal(self._stream) else ""
-        self._write(f"{start}  {outcome:6} {self._words()} {format_seconds(self.seconds):>8}\n")
+        self.say(format_line(self.outcome, self._words, self.seconds))
 
+    @property
     def _words(self) -> str:
-        return f"{self.title}{f' ({self._note})' if self._note else ''}".ljust(60)
+        return f"{self.title} ({self._note})" if self._note else self.title
 
     def _draw(self) -> None:
         if is_terminal(self._stream):
-            count = 0
+            marks = itertools.cycle("|/-\\")
             while not self._ended.wait(_DRAWN_EVERY):
-                count += 1
-                mark = _SPINNER[count % len(_SPINNER)]
-                self._write(f"\r\x1b[2K  {mark:6} {self._words()} {format_seconds(self.seconds):>8}")
-            return
-        wait = _SHOWN_AFTER
-        while not self._ended.wait(wait):
-            self._write(f"  ...    {self._words()} {format_seconds(self.seconds):>8}\n")
-            wait = _REMINDED_EVERY
+                self._write(format_line(next(marks), self._words, self.seconds))
+        elif not self._ended.wait(_SHOWN_AFTER):
+            self._write(f"{format_line('...', self._words)}\n")
+            while not self._ended.wait(_REMINDED_EVERY):
+                self._write(f"{format_line('...', self._words, self.seconds)}\n")
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        """Write in place of what was drawn last: a drawn line has no line end."""
+        with self._lock:
+            self._stream.write(f"\r\x1b[2K{text}" if is_terminal(self._stream) else text)
+            self._stream.flush()
 
 
 @contextmanager
@@ -85,14 +90,21 @@ def step(title: str, *, stream: TextIO | None = None) -> Iterator[Step]:
     try:
         yield running
     except BaseException:
-        running.end("failed")
+        running.outcome = "failed"
         raise
-    running.end("done")
+    finally:
+        running.end()
 
 
 def is_terminal(stream: TextIO) -> bool:
     """Whether lines written to `stream` can be drawn again."""
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def format_line(mark: str, words: str, seconds: float | None = None) -> str:
+    """A step's line: how it stands, what it is, how long it has taken."""
+    time_taken = "" if seconds is None else f"{format_seconds(seconds):>12}"
+    return f"  {mark:6} {words:52}{time_taken}".rstrip()
 
 
 def format_seconds(seconds: float) -> str:

@@ -1,0 +1,47 @@
+"""`run.py bench [NAME]`: run the measurements in `benchmarks/`, each in a process of its own."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.errors import unknown
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def benchmarks(folder: Path) -> dict[str, str]:
+    """The modules in `folder` that have a `main`, and what each says it is."""
+    found = {}
+    for file in sorted(folder.glob("*.py")):
+        tree = ast.parse(file.read_text("utf-8"))
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+            found[file.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the named benchmark with the arguments after it, or all of them; the worst exit code."""
+    known = benchmarks(ROOT / "benchmarks")
+    if arguments and arguments[0] == "--list":
+        print("\n".join(f"  {name:16} {title}" for name, title in known.items()))
+        return 0
+    if arguments and arguments[0] not in known:
+        print(unknown("benchmark", arguments[0], known, see="`python3 run.py bench --list`"), file=sys.stderr)
+        return 1
+    if not known:
+        print("There is nothing to measure yet: no module in benchmarks/ has a main().", file=sys.stderr)
+        return 1
+    codes = []
+    for name in arguments[:1] or known:
+        print(f"\n== {name}: {known[name]}", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments[1:]]
+        codes.append(subprocess.run(command, cwd=ROOT, check=False).returncode)
+    return max(codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
