@@ -1,0 +1,248 @@
+"""`LocalAws`: starts a server, hands out what clients need, and ends it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import json
+import os
+import secrets
+import select
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from localaws import keeper, processes
+from localaws.environment import client_environment, server_environment
+from localaws.protocol import Options, Ready
+from localaws.recording import Dropped
+
+if TYPE_CHECKING:
+    import boto3
+
+_START_SECONDS = 60
+_STOP_SECONDS = 10
+
+
+class LocalAwsError(RuntimeError):
+    """The embedded AWS could not start, or is not running."""
+
+
+class LocalAws:
+    """An AWS account on this machine, for as long as the `with` block lasts.
+
+    Args:
+        bridges: Whether what the emulator lacks is added; False is the emulator as it comes.
+        iam: Whether policies are enforced.
+        account: The account's id, 12 digits.
+        region: The region.
+        state_dir: The folder in which the server makes its private folder, which it removes at the end.
+            By default the system's folder for temporary files.
+        log_file: Where the server logs to; the file stays. By default a file in the private folder.
+
+    Attributes:
+        account: The account's id.
+        region: The region.
+
+    Example:
+        ```python
+        with LocalAws() as aws:
+            aws.client("s3").create_bucket(Bucket="photos")
+        ```
+    """
+
+    def __init__(
+        self,
+        *,
+        bridges: bool = True,
+        iam: bool = True,
+        account: str = "123456789012",
+        region: str = "us-east-1",
+        state_dir: Path | None = None,
+        log_file: Path | None = None,
+    ) -> None:
+        if not (account.isdecimal() and len(account) == 12):
+            raise ValueError(f"account={account!r}: an account id is 12 digits, such as '123456789012'")
+        self.account = account
+        self.region = region
+        self._options = Options(
+            account=account,
+            region=region,
+            access_key_id=f"AKIA{secrets.token_hex(8).upper()}",
+            secret_access_key=secrets.token_hex(20),
+            bridges=bridges,
+            iam=iam,
+            state_dir=str(state_dir) if state_dir else None,
+            log_file=str(log_file.absolute()) if log_file else None,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready: Ready | None = None
+        self._owner = os.getpid()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Start the server and wait until it serves.
+
+        Raises:
+            LocalAwsError: It did not start; the message has the end of its log.
+        """
+        if self._process:
+            raise LocalAwsError("start(): this embedded AWS is already running; call stop() first")
+        self._owner = os.getpid()
+        atexit.register(self.stop)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "localaws.server", json.dumps(asdict(self._options))],
+                stdin=subprocess.PIPE,  # the lifeline: it closes when this process ends, however it ends
+                stdout=subprocess.PIPE,
+                env=server_environment(),
+                start_new_session=True,  # ctrl-C reaches this process alone, which then stops the server
+            )
+            self._ready = self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _wait_until_ready(self) -> Ready:
+        message = json.loads(self._read_line() or "{}")
+        if "port" in message:
+            return Ready(**message)
+        raise LocalAwsError(
+            f"The embedded AWS did not start: {message.get('ended', 'no answer')}.\n{message.get('log', '')}"
+        )
+
+    def _read_line(self) -> bytes:
+        assert self._process
+        assert self._process.stdout
+        deadline = time.monotonic() + _START_SECONDS
+        line = b""
+        while not line.endswith(b"\n"):
+            remaining = max(0.0, deadline - time.monotonic())
+            if not select.select([self._process.stdout], [], [], remaining)[0]:
+                raise LocalAwsError(f"The embedded AWS did not start within {_START_SECONDS} s")
+            # Not through the buffer: select knows nothing of what a buffered reader holds.
+            part = os.read(self._process.stdout.fileno(), 65536)
+            if not part:
+                break
+            line += part
+        return line
+
+    def stop(self) -> None:
+        """End the server and everything in it, and remove its folder. Does nothing when it has ended."""
+        process, ready = self._process, self._ready
+        if not process or os.getpid() != self._owner:  # a fork's copy does not own the server
+            return
+        self._process = self._ready = None
+        for name in ("session", "environment", "_clients"):
+            self.__dict__.pop(name, None)
+        assert process.stdin
+        assert process.stdout
+        with contextlib.suppress(OSError):
+            os.write(process.stdin.fileno(), b"\n")  # a forked copy of this end may keep the pipe open
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        if ready and processes.is_alive(ready.pid):  # the keeper was killed: do its work
+            processes.kill_tree(ready.pid)
+            keeper.wait_until_gone(ready.pid, _STOP_SECONDS)
+        if ready:
+            shutil.rmtree(ready.folder, ignore_errors=True)
+        process.stdin.close()
+        process.stdout.close()
+        atexit.unregister(self.stop)
+
+    @property
+    def _running(self) -> Ready:
+        if not self._ready:
+            raise LocalAwsError("The embedded AWS is not running: use `with LocalAws() as aws:` or start()")
+        return self._ready
+
+    @property
+    def endpoint_url(self) -> str:
+        """The one address of every service."""
+        return f"https://127.0.0.1:{self._running.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that clients must trust, as a PEM file."""
+        return Path(self._running.authority)
+
+    @property
+    def log_file(self) -> Path:
+        """The server's log."""
+        return Path(self._running.log_file)
+
+    @functools.cached_property
+    def session(self) -> boto3.Session:
+        """A boto3 session with administrator credentials; its clients need no further argument."""
+        from localaws.clients import make_session
+
+        options = self._options
+        return make_session(
+            self.endpoint_url,
+            str(self.ca_file),
+            options.access_key_id,
+            options.secret_access_key,
+            self.region,
+        )
+
+    @functools.cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the session, always the same one for a service."""
+        if service not in self._clients:
+            self._clients[service] = self.session.client(service)  # type: ignore[call-overload]
+        return self._clients[service]
+
+    @functools.cached_property
+    def environment(self) -> Mapping[str, str]:
+        """The variables for the CDK CLI, the aws CLI and every AWS SDK; lay them over your own."""
+        return client_environment(
+            folder=Path(self._running.folder),
+            endpoint_url=self.endpoint_url,
+            authority=self.ca_file,
+            access_key_id=self._options.access_key_id,
+            secret_access_key=self._options.secret_access_key,
+            account=self.account,
+            region=self.region,
+        )
+
+    def reset(self) -> None:
+        """Return to an empty account: no resources, no running functions, no deployment under way."""
+        self._call("POST", "/_localaws/reset")
+
+    def dropped_properties(self) -> list[Dropped]:
+        """Return what was deployed since the last reset, accepted, and read by nobody."""
+        return [Dropped(**entry) for entry in self._call("GET", "/_localaws/dropped")]
+
+    def _call(self, method: str, path: str) -> Any:
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+        )
+        request = urllib.request.Request(self.endpoint_url + path, method=method)  # noqa: S310 (our own https)
+        with opener.open(request, timeout=60) as response:
+            return json.load(response)

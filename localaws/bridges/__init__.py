@@ -1,0 +1,29 @@
+"""What the emulator lacks, one file a service.
+
+Each module has `install()`, which is called in the server's process before the emulator starts, and a
+docstring that says what the bridge is faithful to, what it is not, and which AWS page it follows.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+# In this order. A bridge may rely on those before it.
+BRIDGES = (
+    "lambda_",
+    "s3",
+    "dynamodb",
+    "secretsmanager",
+    "iam",
+    "custom_resources",
+)
+
+# Called after the emulator's own reset. A bridge that keeps state of its own appends a function here.
+reset_hooks: list[Callable[[], None]] = []
+
+
+def install_all() -> None:
+    """Install every bridge, in order."""
+    for name in BRIDGES:
+        importlib.import_module(f"{__name__}.{name}").install()

@@ -1,0 +1,95 @@
+"""Finding and killing everything that came from one process, on Linux and on macOS."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_PATIENCE_SECONDS = 5.0
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent dies (Linux; elsewhere init takes them).
+
+    Then a worker that made its own session, and whose parent was killed, can still be found.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def parents() -> dict[int, int]:
+    """Return each process id with its parent's."""
+    if sys.platform == "linux":  # small images have no `ps`
+        return dict(filter(None, map(_linux_parent, Path("/proc").iterdir())))
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    return {int(pid): int(parent) for pid, parent in map(str.split, listing.stdout.splitlines())}
+
+
+def _linux_parent(entry: Path) -> tuple[int, int] | None:
+    if not entry.name.isdigit():
+        return None
+    try:
+        # The second field is the command in parentheses, which may itself hold blanks and parentheses.
+        state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return None  # it ended meanwhile
+    return None if state == "Z" else (int(entry.name), int(parent))
+
+
+def descendants(root: int) -> list[int]:
+    """Return the ids of all processes below `root`, nearest first."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents().items():
+        children.setdefault(parent, []).append(pid)
+    found = list(children.get(root, []))
+    for pid in found:  # grows while it is walked
+        found += children.get(pid, [])
+    return found
+
+
+def kill_tree(leader: int) -> None:
+    """Kill a child, its process group and all descendants of this process, and wait until they are gone."""
+    below = [leader, *descendants(leader)]
+    _kill_group(leader)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while below and time.monotonic() < deadline:
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        _reap()
+        # Orphans come to this process (Linux), and one may have been born while we killed: look again.
+        below = descendants(os.getpid()) + [pid for pid in below if is_alive(pid)]
+        if below:
+            time.sleep(0.01)
+
+
+def _kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this id exists and is more than a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    if sys.platform == "linux":
+        return _linux_parent(Path(f"/proc/{pid}")) is not None
+    return True

@@ -1,0 +1,113 @@
+"""The child process: `python -m localaws.server OPTIONS`, where OPTIONS is a JSON object.
+
+It makes the state folder, the certificates and a listening socket on a free loopback port, sets the
+emulator's environment (ministack is configured by nothing else), installs the bridges, and serves. Its
+first line on standard output says where it can be reached, as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from localaws import keeper
+from localaws.protocol import Options, Ready
+
+
+def main() -> None:
+    """Run as keeper and server; return when both have ended."""
+    options = Options(**json.loads(sys.argv[1]))
+    folder = Path(tempfile.mkdtemp(prefix="localaws-", dir=options.state_dir))
+    log_file = Path(options.log_file) if options.log_file else folder / "server.log"
+    ready = os.dup(1)
+    keeper.split(folder, log_file, lambda: _serve(options, folder, log_file, ready))
+
+
+def _serve(options: Options, folder: Path, log_file: Path, ready: int) -> None:
+    from localaws.certificates import make_certificates
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    port = listener.getsockname()[1]
+    files = make_certificates(folder, options.region)
+    # Handlers inherit the environment, and shall not find this package.
+    os.environ.pop("PYTHONPATH", None)
+    os.environ.update(_emulator_environment(options, folder, port))
+    for name, path in {
+        # The emulator's own settings, and what Lambda functions inside it inherit: they call it over TLS.
+        "MINISTACK_SSL_CERT": files.certificate,
+        "MINISTACK_SSL_KEY": files.key,
+        "AWS_CA_BUNDLE": files.authority,
+        "NODE_EXTRA_CA_CERTS": files.authority,
+        "REQUESTS_CA_BUNDLE": files.bundle,
+        "SSL_CERT_FILE": files.bundle,
+    }.items():
+        os.environ[name] = str(path)
+    for name in ("home", "tmp", "s3", "state"):
+        (folder / name).mkdir()
+    tempfile.tempdir = None  # forget the folder that was used before TMPDIR was set
+
+    def say_ready() -> None:
+        message = Ready(os.getpid(), str(folder), port, str(files.authority), str(log_file))
+        os.write(ready, json.dumps(asdict(message)).encode() + b"\n")
+        os.close(ready)
+
+    asyncio.run(_emulate(options, listener, say_ready))
+
+
+def _emulator_environment(options: Options, folder: Path, port: int) -> dict[str, str]:
+    return {
+        "AUTH": "true" if options.iam else "false",
+        "USE_SSL": "1",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": "localhost",
+        "MINISTACK_ACCOUNT_ID": options.account,
+        "MINISTACK_REGION": options.region,
+        "AWS_ACCESS_KEY_ID": options.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": options.secret_access_key,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # Listeners on fixed ports, which two servers on one machine cannot share.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        # No Docker: besides starting containers, the emulator would remove some when it starts.
+        "DOCKER_HOST": "unix:///nonexistent",
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
+        "S3_DATA_DIR": str(folder / "s3"),
+        "STATE_DIR": str(folder / "state"),
+        "TZ": "UTC",  # as in Lambda
+    }
+
+
+async def _emulate(options: Options, listener: socket.socket, say_ready: Callable[[], None]) -> None:
+    # Imported only now: these modules read the environment while they are imported.
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+    from ministack.app import app
+
+    from localaws.bridges import install_all, recorder
+    from localaws.control import announcing, with_control
+
+    if options.bridges:
+        install_all()
+    recorder.install()
+    config = Config()
+    # A socket that is already bound: between choosing a free port and binding it nobody can take it.
+    config.bind = [f"fd://{listener.detach()}"]
+    config.certfile = os.environ["MINISTACK_SSL_CERT"]
+    config.keyfile = os.environ["MINISTACK_SSL_KEY"]
+    config.keep_alive_timeout = 75
+    forever = asyncio.Event()
+    application = announcing(with_control(app), say_ready)
+    await serve(application, config, shutdown_trigger=forever.wait)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
