@@ -3,7 +3,8 @@
 import pytest
 from aws_cdk import App
 
-from tests.templates import Assembly, Resources, app_context, build_variants
+from tasks.synthesis import app_context
+from tests.templates import Assembly, Resources, build_variants
 
 
 @pytest.fixture(scope="session")

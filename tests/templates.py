@@ -10,15 +10,7 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk.cx_api import CloudAssembly
 
-ROOT = Path(__file__).parents[1]
-
 _builders: dict[str, Callable[[Stack], object]] = {}
-
-
-def app_context() -> dict[str, Any]:
-    """The context of cdk.json, which an ``App`` outside of the CLI ignores, and no bundling of handlers."""
-    context: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
-    return {**context, "aws:cdk:bundling-stacks": []}
 
 
 class Resources:

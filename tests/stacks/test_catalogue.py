@@ -16,8 +16,9 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
 from stacks.catalogue import ARCHITECTURES, Architecture, find
+from tasks.synthesis import app_context
 from tests.stacks.synthesis import read_findings
-from tests.templates import Assembly, Resources, app_context
+from tests.templates import Assembly, Resources
 
 RECORDED = Path(__file__).with_name("stateful_resources.json")
 

@@ -14,7 +14,8 @@ from aws_cdk import aws_sqs as sqs
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer, ThumbnailOptions
-from tests.templates import Resources, app_context, read_templates, stack_with, walk
+from tasks.synthesis import app_context
+from tests.templates import Resources, read_templates, stack_with, walk
 
 ALWAYS = {
     "dynamodb:DeleteItem",
