@@ -1,0 +1,57 @@
+"""The metrics of functions, for every run and not only for those that `Invoke` waits for.
+
+The emulator counts synchronous calls of `Invoke`, and each throttled one twice; functions behind queues,
+topics, buckets and retries never show an error, so an alarm on their errors never rings.
+
+Faithful to: Invocations, Errors, Duration and Throttles, for the function and for the alias or version that
+was invoked; throttled requests are no invocations.
+Not to: the other metrics of Lambda; statistics of weighted aliases by executed version.
+
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ministack.services import cloudwatch, lambda_svc
+
+_stock_acquire = lambda_svc._acquire_execution_slot
+
+
+def install() -> None:
+    """Count where a function is refused. `lambda_invocation` calls `count` where it runs."""
+    lambda_svc._acquire_execution_slot = _acquire
+    lambda_svc._emit_lambda_metrics = _counted_elsewhere
+
+
+def count(config: dict[str, Any], result: dict[str, Any], seconds: float) -> None:
+    """Record one run.
+
+    Args:
+        config: The configuration that ran, with the ARN that was invoked.
+        result: What came out, in the emulator's form.
+        seconds: How long it took.
+    """
+    _put(config, "Invocations", 1)
+    _put(config, "Errors", 1 if result.get("error") else 0)
+    _put(config, "Duration", seconds * 1000, "Milliseconds")
+
+
+def _counted_elsewhere(*_: object, **__: object) -> None:
+    """Stand in for the emulator's own count."""
+
+
+def _acquire(func: dict[str, Any], config: dict[str, Any]) -> tuple[str | None, str | None]:
+    slot, limit = _stock_acquire(func, config)
+    if slot is None:
+        _put(config, "Throttles", 1)
+    return slot, limit
+
+
+def _put(config: dict[str, Any], metric: str, value: float, unit: str = "Count") -> None:
+    function = {"FunctionName": config["FunctionName"]}
+    resource = ":".join([config["FunctionName"], *config["FunctionArn"].split(":")[7:]])
+    for dimensions in ({}, function, function | {"Resource": resource}):
+        cloudwatch.record_metric("AWS/Lambda", metric, value, unit, dimensions)
