@@ -13,9 +13,6 @@ from collections.abc import Callable
 BRIDGES = (
     "lambda_",
     "s3",
-    "dynamodb",
-    "secretsmanager",
-    "iam",
     "custom_resources",
 )
 
