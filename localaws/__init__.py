@@ -6,6 +6,7 @@ adds what it lacks. `docs/embedded-aws.md` says what is emulated and what is not
 """
 
 from localaws.aws import LocalAws, LocalAwsError
+from localaws.bootstrap import BootstrapError
 from localaws.recording import Dropped
 
-__all__ = ["Dropped", "LocalAws", "LocalAwsError"]
+__all__ = ["BootstrapError", "Dropped", "LocalAws", "LocalAwsError"]

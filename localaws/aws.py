@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from localaws import keeper, processes
+from localaws import bootstrap, keeper, processes
 from localaws.environment import client_environment, server_environment
 from localaws.protocol import Options, Ready
 from localaws.recording import Dropped
@@ -214,7 +214,7 @@ class LocalAws:
     def client(self, service: str) -> Any:
         """Return a boto3 client of the session, always the same one for a service."""
         if service not in self._clients:
-            self._clients[service] = self.session.client(service)  # type: ignore[call-overload]
+            self._clients[service] = self.session.client(service)
         return self._clients[service]
 
     @functools.cached_property
@@ -234,9 +234,24 @@ class LocalAws:
         """Return to an empty account: no resources, no running functions, no deployment under way."""
         self._call("POST", "/_localaws/reset")
 
+    def bootstrap(self, cdk: Path | None = None) -> None:
+        """Prepare the account for the CDK, as `cdk bootstrap` does. Does nothing when that was done.
+
+        Args:
+            cdk: The CDK CLI whose bootstrap template is deployed; by default the one on the PATH.
+
+        Raises:
+            BootstrapError: There is no CDK CLI, or its template was not deployed.
+        """
+        bootstrap.bootstrap(self.session, bootstrap.template_of(cdk or bootstrap.find_cli()))
+
     def dropped_properties(self) -> list[Dropped]:
-        """Return what was deployed since the last reset, accepted, and read by nobody."""
-        return [Dropped(**entry) for entry in self._call("GET", "/_localaws/dropped")]
+        """Return what was deployed since the last reset, accepted, and read by nobody.
+
+        The CDK's own bootstrap stack is left out.
+        """
+        found = [Dropped(**entry) for entry in self._call("GET", "/_localaws/dropped")]
+        return [dropped for dropped in found if dropped.stack != bootstrap.TOOLKIT_STACK]
 
     def _call(self, method: str, path: str) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))

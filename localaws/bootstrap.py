@@ -1,0 +1,98 @@
+"""What `cdk bootstrap` makes in an account, made without starting the CLI.
+
+The template is the CLI's own file, and CloudFormation is what reads it; only the Node process in between,
+which takes about two seconds, is left out.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import boto3
+
+TOOLKIT_STACK = "CDKToolkit"
+_TEMPLATE = Path("lib", "api", "bootstrap", "bootstrap-template.yaml")
+_SECONDS = 60
+
+
+class BootstrapError(RuntimeError):
+    """The account could not be prepared for the CDK."""
+
+
+def find_cli() -> Path:
+    """Return the CDK CLI on the PATH.
+
+    Raises:
+        BootstrapError: There is none.
+    """
+    found = shutil.which("cdk")
+    if not found:
+        raise BootstrapError("bootstrap(): there is no `cdk` on the PATH; pass cdk=, the path of the CDK CLI")
+    return Path(found)
+
+
+@functools.cache
+def template_of(cdk: Path) -> str:
+    """Return the bootstrap template that belongs to a CDK CLI.
+
+    Args:
+        cdk: The CLI's executable.
+
+    Raises:
+        BootstrapError: It is no CDK CLI.
+    """
+    beside = cdk.resolve().parent.parent / _TEMPLATE  # npm links node_modules/.bin/cdk to aws-cdk/bin/cdk
+    if beside.is_file():
+        return beside.read_text("utf-8")
+    try:
+        shown = subprocess.run(
+            [cdk, "bootstrap", "--show-template"], capture_output=True, text=True, check=True, timeout=_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BootstrapError(f"cdk={str(cdk)!r} did not show its bootstrap template: {error}") from error
+    return shown.stdout
+
+
+def bootstrap(session: boto3.Session, template: str) -> None:
+    """Deploy the bootstrap template, unless the account has it.
+
+    Args:
+        session: Administrator of the account.
+        template: The text of the template.
+
+    Raises:
+        BootstrapError: The stack did not come up.
+    """
+    cloudformation = session.client("cloudformation")
+    if _status(cloudformation) == "CREATE_COMPLETE":
+        return
+    cloudformation.create_stack(
+        StackName=TOOLKIT_STACK,
+        TemplateBody=template,
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        # What `cdk bootstrap` passes when it is given no options: stacks are deployed by an administrator.
+        Parameters=[
+            {
+                "ParameterKey": "CloudFormationExecutionPolicies",
+                "ParameterValue": "arn:aws:iam::aws:policy/AdministratorAccess",
+            }
+        ],
+    )
+    deadline = time.monotonic() + _SECONDS
+    while (status := _status(cloudformation)).endswith("_IN_PROGRESS") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if status != "CREATE_COMPLETE":
+        raise BootstrapError(f"The stack {TOOLKIT_STACK} is {status}, not CREATE_COMPLETE")
+
+
+def _status(cloudformation: Any) -> str:
+    try:
+        return str(cloudformation.describe_stacks(StackName=TOOLKIT_STACK)["Stacks"][0]["StackStatus"])
+    except cloudformation.exceptions.ClientError:
+        return "absent"
