@@ -111,12 +111,14 @@ class LocalAws:
         atexit.register(self.stop)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "localaws.server", json.dumps(asdict(self._options))],
+                [sys.executable, "-m", "localaws.server"],
                 stdin=subprocess.PIPE,  # the lifeline: it closes when this process ends, however it ends
                 stdout=subprocess.PIPE,
                 env=server_environment(),
                 start_new_session=True,  # ctrl-C reaches this process alone, which then stops the server
             )
+            assert self._process.stdin
+            os.write(self._process.stdin.fileno(), json.dumps(asdict(self._options)).encode() + b"\n")
             self._ready = self._wait_until_ready()
         except BaseException:
             self.stop()

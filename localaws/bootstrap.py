@@ -52,7 +52,11 @@ def template_of(cdk: Path) -> str:
         return beside.read_text("utf-8")
     try:
         shown = subprocess.run(
-            [cdk, "bootstrap", "--show-template"], capture_output=True, text=True, check=True, timeout=_SECONDS
+            [cdk, "bootstrap", "--show-template"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_SECONDS,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise BootstrapError(f"cdk={str(cdk)!r} did not show its bootstrap template: {error}") from error

@@ -14,7 +14,11 @@ _NO_PROXY = "127.0.0.1,localhost,.localhost"
 
 def server_environment() -> dict[str, str]:
     """Return the environment in which the server starts: nothing of the user's AWS configuration."""
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED_ON or name.startswith("LOCALAWS_")  # the bridges' own settings
+    }
     # Handlers in Node need `node`, which pip puts beside the interpreter.
     environment["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]

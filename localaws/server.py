@@ -1,4 +1,4 @@
-"""The child process: `python -m localaws.server OPTIONS`, where OPTIONS is a JSON object.
+"""The child process: `python -m localaws.server`, with the options as a line of JSON on standard input.
 
 It makes the state folder, the certificates and a listening socket on a free loopback port, sets the
 emulator's environment (ministack is configured by nothing else), installs the bridges, and serves. Its
@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import socket
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,11 +22,22 @@ from localaws.protocol import Options, Ready
 
 def main() -> None:
     """Run as keeper and server; return when both have ended."""
-    options = Options(**json.loads(sys.argv[1]))
+    options = Options(**json.loads(_first_line()))
     folder = Path(tempfile.mkdtemp(prefix="localaws-", dir=options.state_dir))
     log_file = Path(options.log_file) if options.log_file else folder / "server.log"
     ready = os.dup(1)
     keeper.split(folder, log_file, lambda: _serve(options, folder, log_file, ready))
+
+
+def _first_line() -> bytes:
+    """Read the options. Not as an argument: `ps` would show the secret key to everybody.
+
+    Byte by byte: what is left in a buffer would be missed by whoever waits for the end of the input.
+    """
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(0, 1) or b"\n"
+    return line
 
 
 def _serve(options: Options, folder: Path, log_file: Path, ready: int) -> None:
