@@ -13,6 +13,12 @@ from collections.abc import Callable
 BRIDGES = (
     "lambda_",
     "s3",
+    "dynamodb",
+    "secretsmanager",
+    "iam",
+    "iam_functions",
+    "iam_invocations",
+    "node_sdk",
     "custom_resources",
 )
 

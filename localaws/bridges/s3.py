@@ -205,7 +205,7 @@ _PROPERTIES: tuple[
 def _body(operation: str, member: str, translate: Callable[[Any], dict[str, Any]]) -> Callable[[Any], bytes]:
     """A function from the property's value to the body that boto3 would send for it."""
 
-    def body(value: Any) -> bytes:  # noqa: ANN401 - the template's value, of the property's own shape
+    def body(value: Any) -> bytes:
         parameters = {"Bucket": "bucket", member: _present(translate(value))}
         serializer = botocore.serialize.create_serializer("rest-xml", include_validation=False)
         request = serializer.serialize_to_request(parameters, _service_model().operation_model(operation))
@@ -231,7 +231,7 @@ def _checked(name: str, put: Callable[[str, bytes], Any]) -> Callable[[str, byte
     return set_or_fail
 
 
-def _present(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _present(value: Any) -> Any:
     """The value without what the template leaves out: None, and what becomes empty without it."""
     if isinstance(value, dict):
         kept = {name: _present(member) for name, member in value.items() if member is not None}
@@ -260,7 +260,7 @@ def _delete_empty_bucket(bucket: str, _properties: dict[str, Any]) -> None:
 
 
 def _with_default_key(resolve: Callable[..., Any]) -> Callable[..., Any]:
-    def resolve_with_default_key(headers: dict[str, str], bucket: str) -> Any:  # noqa: ANN401 - passed through
+    def resolve_with_default_key(headers: dict[str, str], bucket: str) -> Any:
         if headers.get(_SSE) == "aws:kms" and not headers.get(_SSE_KEY):
             key = f"arn:aws:kms:{get_region()}:{get_account_id()}:alias/aws/s3"
             headers = {**headers, _SSE_KEY: key}
@@ -273,7 +273,7 @@ def _with_default_key(resolve: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_documented_record(deliver: Callable[..., None]) -> Callable[..., None]:
-    def deliver_documented(arn: str, payload: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    def deliver_documented(arn: str, payload: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         records = [_documented(record) for record in payload["Records"]]
         deliver(arn, {**payload, "Records": records}, *args, **kwargs)
 
