@@ -44,7 +44,7 @@ def generate() -> dict[Path, str]:
     """
     with tempfile.TemporaryDirectory() as folder:
         facts = {
-            id: TemplateFacts(template) for id, template in templates(ARCHITECTURES, Path(folder)).items()
+            name: TemplateFacts(template) for name, template in templates(ARCHITECTURES, Path(folder)).items()
         }
     readme = ROOT / "README.md"
     pages = {readme: fill(readme.read_text(), {"catalogue": catalogue_table})}
