@@ -10,19 +10,20 @@ import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older Python is turned away
     import shutil
+    import subprocess
 
-    newer = [name for name in ("python3.13", "python3.12", "python3.11", "python3.14") if shutil.which(name)]
-    sys.exit(
-        "run.py needs Python 3.11 or newer, and this is Python %d.%d: %s."  # noqa: UP031
-        % (
-            sys.version_info[0],
-            sys.version_info[1],
-            "start it with `%s run.py`, which is installed here" % newer[0]  # noqa: UP031
-            if newer
-            else "install one from https://www.python.org/downloads/ or with your system's package manager",
-        )
-    )
+    def is_there(name: str) -> bool:
+        """Whether that Python starts: a version manager's shim may be on PATH for one that does not."""
+        return bool(shutil.which(name)) and not subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL)
 
+    newer = [name for name in ("python3.13", "python3.12", "python3.11", "python3.14") if is_there(name)]
+    advice = "install one from https://www.python.org/downloads/ or with your system's package manager"
+    if newer:
+        advice = f"start it with `{newer[0]} run.py`, which is installed here"
+    version = ".".join(str(number) for number in sys.version_info[:2])
+    sys.exit(f"run.py needs Python 3.11 or newer, and this is Python {version}: {advice}.")
+
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ class Task(NamedTuple):
     module: str = ""
     leading: tuple[str, ...] = ()  # arguments that the module gets before the user's
     takes_id: bool = False  # its first argument, if it is no option, is the id of an architecture
+    bare: bool = False  # needs no environment: the standard library is enough
 
 
 TASKS = (
@@ -54,7 +56,7 @@ TASKS = (
         takes_id=True,
     ),
     Task("test", "[--full] [PYTEST ...]", "run every check; --full adds the longer proofs", "tasks.checks"),
-    Task("list", "", "the architectures that are here", "tasks.list"),
+    Task("list", "", "the architectures that are here", "tasks.list", bare=True),
     Task("synth", "[ID]", "write the CloudFormation templates", "tasks.cdk", ("synth",), takes_id=True),
     Task(
         "diff",
@@ -132,6 +134,8 @@ def perform(task: Task, arguments: list[str]) -> int:
     """Make the environment if need be, and run the task in it."""
     if task.takes_id:
         check_id(arguments)
+    if task.bare:
+        return run([sys.executable, "-m", task.module, *arguments], env=os.environ, folder=ROOT)
     environment = Environment(ROOT)
     environment.prepare()
     if not task.module:

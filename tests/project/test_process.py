@@ -1,0 +1,135 @@
+"""No child of run.py outlives it: not after its end, not after ctrl-C, not when it takes no notice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks import process
+from tasks.process import run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A task that starts a server in the background, writes down both process ids, and waits.
+TASK_WITH_SERVER = """
+import os, pathlib, subprocess, sys, time
+server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()} {server.pid}")
+if sys.argv[2] == "waits":
+    time.sleep(60)
+"""
+DEAF_TASK = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + TASK_WITH_SERVER
+
+
+def python(code: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", code, *arguments]
+
+
+def is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process_id}/stat")  # a zombie has ended, whoever has not yet been told
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def pids_in(file: Path) -> list[int]:
+    wait_until(lambda: file.exists() and len(file.read_text().split()) == 2)
+    return [int(word) for word in file.read_text().split()]
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 130])
+def test_the_exit_code_is_the_childs(code: int, tmp_path: Path) -> None:
+    assert run(python(f"import sys; sys.exit({code})"), env=os.environ, folder=tmp_path) == code
+
+
+def test_a_child_that_a_signal_ended_counts_as_in_a_shell(tmp_path: Path) -> None:
+    assert run(python("import os; os.kill(os.getpid(), 9)"), env=os.environ, folder=tmp_path) == 128 + 9
+
+
+def test_everything_that_it_prints_is_in_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "step.log"
+    run(python("import sys; print('out'); print('err', file=sys.stderr)"), env={}, folder=tmp_path, log=log)
+    assert sorted(log.read_text().split()) == ["err", "out"]
+
+
+def test_what_a_child_left_running_is_ended_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_LEFTOVERS_GRACE", 0.2)
+    pids = tmp_path / "pids"
+    assert run(python(TASK_WITH_SERVER, str(pids), "ends"), env=os.environ, folder=tmp_path) == 0
+    assert not any(is_running(process_id) for process_id in pids_in(pids))
+
+
+class Runner:
+    """A process of its own that does what run.py does with a task, for a signal to be sent to it alone."""
+
+    def __init__(self, folder: Path, task: str, *, grace: float, log: bool = False) -> None:
+        self.pids = folder / "pids"
+        code = (
+            "import os, sys, tasks.process\n"
+            "from pathlib import Path\n"
+            "from tasks.process import Stopped, run\n"
+            "tasks.process._LEFTOVERS_GRACE = 0.2\n"
+            f"log = Path({str(folder / 'log')!r}) if {log} else None\n"
+            "try:\n"
+            f"    code = run({python(task, str(self.pids), 'waits')!r}, env=os.environ, folder=Path('.'), "
+            f"log=log, grace={grace})\n"
+            "except Stopped:\n"
+            "    code = 77\n"
+            "sys.exit(code)\n"
+        )
+        self.process = subprocess.Popen(python(code), cwd=ROOT, stderr=subprocess.DEVNULL)
+        self.started = pids_in(self.pids)
+
+    def end(self, *signals: signal.Signals, pause: float = 0.3) -> int:
+        """Send the signals and return the exit code, or fail if it takes ten seconds."""
+        for number in signals:
+            self.process.send_signal(number)
+            time.sleep(pause)
+        return self.process.wait(timeout=10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_run_py_alone_ends_the_task_and_its_server(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    runner = Runner(tmp_path, TASK_WITH_SERVER, grace=20)
+    assert runner.end(number) == 128 + number
+    assert not any(is_running(process_id) for process_id in runner.started)
+
+
+def test_a_task_that_takes_no_notice_is_killed_after_its_grace(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, DEAF_TASK, grace=0.5)
+    assert runner.end(signal.SIGINT) == 128 + signal.SIGKILL
+    assert not any(is_running(process_id) for process_id in runner.started)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_grace(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, DEAF_TASK, grace=60)
+    assert runner.end(signal.SIGINT, signal.SIGINT) == 128 + signal.SIGKILL
+    assert not any(is_running(process_id) for process_id in runner.started)
+
+
+def test_a_step_of_the_set_up_that_was_stopped_is_not_told_as_a_failure(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, TASK_WITH_SERVER, grace=20, log=True)
+    assert runner.end(signal.SIGINT) == 77
+    assert not any(is_running(process_id) for process_id in runner.started)
+
+
+def test_our_own_handling_of_signals_is_back_afterwards(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    run(python("pass"), env=os.environ, folder=tmp_path)
+    assert signal.getsignal(signal.SIGINT) is before

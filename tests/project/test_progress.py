@@ -1,0 +1,75 @@
+"""What a person sees of a step: a line that moves on a terminal, plain lines elsewhere, its time in both."""
+
+import io
+import time
+
+import pytest
+
+from tasks import progress
+from tasks.progress import format_line, format_seconds, step
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def test_a_short_step_is_one_plain_line() -> None:
+    stream = io.StringIO()
+    with step("short", stream=stream):
+        pass
+    assert stream.getvalue().split() == ["done", "short", "0.0", "s"]
+
+
+def test_a_long_step_is_told_before_it_ends_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_SHOWN_AFTER", 0.01)
+    monkeypatch.setattr(progress, "_REMINDED_EVERY", 0.02)
+    stream = io.StringIO()
+    with step("long", stream=stream) as line:
+        line.note("half")
+        time.sleep(0.15)
+    lines = stream.getvalue().splitlines()
+    assert lines[0].split() == ["...", "long", "(half)"]
+    assert lines[1].split()[:3] == ["...", "long", "(half)"]
+    assert lines[-1].split()[0] == "done"
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_on_a_terminal_the_line_is_drawn_again_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(progress, "_DRAWN_EVERY", 0.01)
+    stream = Terminal()
+    with step("drawn", stream=stream) as line:
+        time.sleep(0.1)
+        line.say("a line that stays")
+    drawn = stream.getvalue().split("\r\x1b[2K")
+    assert len(drawn) > 4
+    assert "a line that stays\n" in drawn
+    assert drawn[-1].split()[:2] == ["done", "drawn"]
+    assert stream.getvalue().count("\n") == 2
+
+
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+    with step("plain", stream=stream):
+        pass
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_a_step_that_raises_is_told_as_failed() -> None:
+    stream = io.StringIO()
+    with pytest.raises(RuntimeError), step("bad", stream=stream):
+        raise RuntimeError
+    assert stream.getvalue().split()[0] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.04, "0.0 s"), (12.34, "12.3 s"), (99.9, "99.9 s"), (125, "2 min 05 s")]
+)
+def test_times_are_for_people(seconds: float, shown: str) -> None:
+    assert format_seconds(seconds) == shown
+    assert format_line("done", "x", seconds).endswith(shown)
