@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from localaws import bootstrap, keeper, processes
+from localaws import bootstrap, processes
 from localaws.environment import client_environment, server_environment
 from localaws.protocol import Options, Ready
 from localaws.recording import Dropped
@@ -72,6 +72,8 @@ class LocalAws:
     ) -> None:
         if not (account.isdecimal() and len(account) == 12):
             raise ValueError(f"account={account!r}: an account id is 12 digits, such as '123456789012'")
+        if state_dir and not state_dir.is_dir():
+            raise ValueError(f"state_dir={str(state_dir)!r}: there is no such folder; make it first")
         self.account = account
         self.region = region
         self._options = Options(
@@ -109,9 +111,11 @@ class LocalAws:
             raise LocalAwsError("start(): this embedded AWS is already running; call stop() first")
         self._owner = os.getpid()
         atexit.register(self.stop)
+        if self._options.log_file:
+            Path(self._options.log_file).parent.mkdir(parents=True, exist_ok=True)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "localaws.server"],
+                [sys.executable, "-P", "-m", "localaws.server"],
                 stdin=subprocess.PIPE,  # the lifeline: it closes when this process ends, however it ends
                 stdout=subprocess.PIPE,
                 env=server_environment(),
@@ -165,10 +169,8 @@ class LocalAws:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-        if ready and processes.is_alive(ready.pid):  # the keeper was killed: do its work
-            processes.kill_tree(ready.pid)
-            keeper.wait_until_gone(ready.pid, _STOP_SECONDS)
-        if ready:
+        if ready and process.returncode != 0:  # the keeper was killed: do its work
+            processes.kill_tree(ready.pid, orphans=False)
             shutil.rmtree(ready.folder, ignore_errors=True)
         process.stdin.close()
         process.stdout.close()

@@ -7,10 +7,8 @@ POST /_localaws/reset
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import signal
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict
 from typing import Any
@@ -110,5 +108,4 @@ def _kill_leftovers() -> None:
     Orphans have become children of the keeper, which is this process's parent.
     """
     for pid in set(processes.descendants(os.getppid())) - {os.getpid()}:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+        processes.kill(pid)

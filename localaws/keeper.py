@@ -2,11 +2,11 @@
 
 The child that `LocalAws` starts splits in two before it does anything else:
 
-    user's process ── lifeline (a pipe) ──> keeper ── lifeline ──> server ──> Lambda workers
+    user's process -- lifeline (a pipe) --> keeper -- lifeline --> server --> Lambda workers
 
 The keeper only waits. When the lifeline closes (`stop()`, a crash, `kill -9`), when its parent is gone, or
 when the server died by itself, it kills the server and all that came from it, removes the state folder and
-exits. The server in turn kills its group if the keeper itself is killed. No step needs a healthy server.
+exits. If the keeper itself is killed, the server does the same. No step needs a healthy server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import select
 import shutil
 import signal
 import threading
-import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +29,7 @@ _LOG_TAIL_CHARACTERS = 4000
 
 
 def split(folder: Path, log_file: Path, server: Callable[[], None]) -> None:
-    """Fork: run `server` in a process group of its own, and keep it from this one.
+    """Fork: run `server` in a session of its own, and keep it from this process until its end.
 
     Args:
         folder: The state folder, removed at the end.
@@ -42,43 +42,18 @@ def split(folder: Path, log_file: Path, server: Callable[[], None]) -> None:
     pid = os.fork()
     if pid == 0:
         os.close(lifeline_write)
-        _be_the_server(lifeline_read, log_file, server)
+        _be_the_server(lifeline_read, folder, log_file, server)
     os.close(lifeline_read)
-    reason = "stopped"
+    reason = "it was stopped by an error in its keeper"
     try:
         reason = _wait(pid, parent)
     finally:
         # From here on nothing may interrupt: a second signal must not leave half of it behind.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        processes.kill_tree(pid, orphans=True)
         _report_end(reason, log_file)
-        processes.kill_tree(pid)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _be_the_server(lifeline: int, log_file: Path, server: Callable[[], None]) -> None:
-    """Never returns: a child of a fork must not run on in its parent's code."""
-    try:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDONLY)
-        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(null, 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
-        server()
-        os._exit(0)
-    except BaseException:  # the traceback belongs in the log, then the keeper sees the exit
-        import traceback
-
-        traceback.print_exc()
-        os._exit(1)
-
-
-def _die_with(lifeline: int) -> None:
-    """Wait for the keeper's end, which closes the pipe, and kill this process group."""
-    os.read(lifeline, 1)
-    os.killpg(0, signal.SIGKILL)
 
 
 def _wait(server: int, parent: int) -> str:
@@ -87,22 +62,19 @@ def _wait(server: int, parent: int) -> str:
     The parent's id is asked for besides the pipe: a process that the parent forked may hold the pipe open.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: os._exit(1) if os.getpid() == server else _raise_interrupt())
-    with contextlib.suppress(KeyboardInterrupt):
+        signal.signal(number, signal.default_int_handler)
+    try:
         while True:
             readable, _, _ = select.select([0], [], [], _POLL_SECONDS)
             if readable:
-                return "stopped"
+                return "it was stopped"
             if os.getppid() != parent:
-                return "the process that started the embedded AWS is gone"
-            ended, status = os.waitpid(server, os.WNOHANG)
-            if ended:
-                return f"the emulator ended by itself ({_describe(status)})"
-    return "stopped by a signal"
-
-
-def _raise_interrupt() -> None:
-    raise KeyboardInterrupt
+                return "the process that started it is gone"
+            ended = processes.reap()
+            if server in ended:
+                return f"it ended by itself ({_describe(ended[server])})"
+    except KeyboardInterrupt:
+        return "it was stopped by a signal"
 
 
 def _describe(status: int) -> str:
@@ -111,6 +83,7 @@ def _describe(status: int) -> str:
 
 
 def _report_end(reason: str, log_file: Path) -> None:
+    """Tell the parent, which reads it if it was still waiting for the server to start."""
     tail = ""
     with contextlib.suppress(OSError):
         tail = log_file.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:]
@@ -118,11 +91,29 @@ def _report_end(reason: str, log_file: Path) -> None:
         os.write(1, json.dumps({"ended": reason, "log": tail}).encode() + b"\n")
 
 
-def wait_until_gone(pid: int, seconds: float) -> bool:
-    """Return whether the process of another parent ended within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not processes.is_alive(pid):
-            return True
-        time.sleep(0.02)
-    return False
+def _be_the_server(lifeline: int, folder: Path, log_file: Path, server: Callable[[], None]) -> None:
+    """Never returns: a child of a fork must not run on in its parent's code."""
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDONLY)
+        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for descriptor, standard in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(descriptor, standard)
+        threading.Thread(target=_die_with, args=(lifeline, folder), daemon=True).start()
+        server()
+        os._exit(0)
+    except BaseException:  # the traceback belongs in the log; the keeper sees the exit code
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _die_with(lifeline: int, folder: Path) -> None:
+    """Wait until the keeper is gone, and do its work.
+
+    It normally kills this process before it ends: then nothing of this happens.
+    """
+    os.read(lifeline, 1)
+    for pid in processes.descendants(os.getpid()):
+        processes.kill(pid)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.killpg(0, signal.SIGKILL)

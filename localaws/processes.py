@@ -55,31 +55,42 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def kill_tree(leader: int) -> None:
-    """Kill a child, its process group and all descendants of this process, and wait until they are gone."""
-    below = [leader, *descendants(leader)]
-    _kill_group(leader)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while below and time.monotonic() < deadline:
-        for pid in below:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        _reap()
-        # Orphans come to this process (Linux), and one may have been born while we killed: look again.
-        below = descendants(os.getpid()) + [pid for pid in below if is_alive(pid)]
-        if below:
-            time.sleep(0.01)
+def kill(pid: int) -> None:
+    """Kill a process that may have ended already."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
 
 
-def _kill_group(leader: int) -> None:
+def kill_tree(leader: int, *, orphans: bool) -> None:
+    """Kill a process, its group and its descendants, and wait until they are gone.
+
+    Args:
+        leader: Id of the process, which leads a process group.
+        orphans: Whether every child of the calling process goes too: those that it adopted.
+    """
+    doomed = {leader, *descendants(leader)}
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while doomed and time.monotonic() < deadline:
+        for pid in doomed:
+            kill(pid)
+        if orphans:
+            reap()
+        time.sleep(0.005)
+        # Another may have been born, or adopted, while these were killed.
+        doomed = {pid for pid in doomed if is_alive(pid)} | (
+            set(descendants(os.getpid())) if orphans else set()
+        )
 
 
-def _reap() -> None:
+def reap() -> dict[int, int]:
+    """Take leave of children that ended, so that they do not stay as zombies; return their exit statuses."""
+    ended = {}
     with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while (child := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[child[0]] = child[1]
+    return ended
 
 
 def is_alive(pid: int) -> bool:
@@ -90,6 +101,4 @@ def is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    if sys.platform == "linux":
-        return _linux_parent(Path(f"/proc/{pid}")) is not None
-    return True
+    return sys.platform != "linux" or _linux_parent(Path(f"/proc/{pid}")) is not None

@@ -61,6 +61,7 @@ def _serve(options: Options, folder: Path, log_file: Path, ready: int) -> None:
         os.environ[name] = str(path)
     for name in ("home", "tmp", "s3", "state"):
         (folder / name).mkdir()
+    os.chdir(folder)  # what is written to a relative path goes when the folder goes
     tempfile.tempdir = None  # forget the folder that was used before TMPDIR was set
 
     def say_ready() -> None:
