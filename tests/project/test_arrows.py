@@ -1,0 +1,100 @@
+"""The import arrows of the house, and that each kind of wrong one is seen."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.project.arrows import (
+    BEFORE_SET_UP,
+    beyond_the_requirements,
+    beyond_the_standard_library,
+    wrong_arrows,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_import_points_where_its_room_may() -> None:
+    assert wrong_arrows(ROOT) == []
+
+
+def test_the_library_imports_what_its_wheel_requires_and_no_more() -> None:
+    assert beyond_the_requirements(ROOT) == []
+
+
+def test_what_makes_the_environment_needs_the_standard_library_alone() -> None:
+    assert beyond_the_standard_library(ROOT) == []
+
+
+def house(root: Path, file: str, source: str) -> Path:
+    """A house with one room in it."""
+    path = root / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("app.py", "from cdk_lambda_patterns.function import HardenedFunction"),
+        ("run.py", "import stacks.storage.thumbnailer"),
+        ("stacks/storage/thumbnailer.py", "import scenarios.framework"),
+        ("stacks/base.py", "from tasks import demo"),
+        ("constructs/cdk_lambda_patterns/storage/thumbnailer.py", "from stacks.catalogue import find"),
+        ("constructs/cdk_lambda_patterns/function.py", "def f():\n    import localaws"),
+        ("scenarios/storage/thumbnailer.py", "from cdk_lambda_patterns import HardenedFunction"),
+        ("scenarios/faults.py", "from localaws import LocalAws"),
+        ("localaws/server.py", "try:\n    from scenarios import framework\nexcept ImportError:\n    pass"),
+        ("tasks/demo.py", "from stacks.storage.thumbnailer import ThumbnailerStack"),
+        ("tasks/demo.py", "from stacks import base"),
+        ("tasks/cdk.py", "import cdk_lambda_patterns"),
+        ("benchmarks/synth.py", "import tasks.demo"),
+        ("lambda_src/storage/thumbnailer/handler.py", "from cdk_lambda_patterns import limits"),
+    ],
+)
+def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, source: str) -> None:
+    found = wrong_arrows(house(tmp_path, file, source))
+    assert len(found) == 1
+    assert found[0].startswith(f"{file}:")
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("app.py", "from stacks.catalogue import ARCHITECTURES"),
+        ("stacks/storage/thumbnailer.py", "from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer"),
+        (
+            "constructs/cdk_lambda_patterns/function.py",
+            "from . import limits\nfrom constructs import Construct",
+        ),
+        ("tasks/demo.py", "from stacks.catalogue import find\nfrom stacks import catalogue\nimport localaws"),
+        ("scenarios/storage/thumbnailer.py", "from scenarios.framework import Outcome"),
+        ("lambda_src/storage/thumbnailer/handler.py", "from settings import Settings\nimport boto3"),
+        ("tests/local/storage/test_thumbnailer.py", "import stacks.base, localaws, scenarios, tasks"),
+    ],
+)
+def test_a_right_arrow_is_let_through(tmp_path: Path, file: str, source: str) -> None:
+    assert wrong_arrows(house(tmp_path, file, source)) == []
+
+
+def test_a_requirement_that_the_wheel_does_not_name_is_found(tmp_path: Path) -> None:
+    root = house(tmp_path, "constructs/cdk_lambda_patterns/a.py", "import json, aws_cdk.aws_s3, boto3")
+    assert [line.partition(";")[0] for line in beyond_the_requirements(root)] == [
+        "constructs/cdk_lambda_patterns/a.py:1 imports boto3"
+    ]
+
+
+def test_a_third_party_import_before_set_up_is_found(tmp_path: Path) -> None:
+    for file in BEFORE_SET_UP:
+        house(tmp_path, file, "import json\nfrom tasks.errors import TaskError\n")
+    house(
+        tmp_path,
+        "stacks/catalogue.py",
+        "if TYPE_CHECKING:\n    import aws_cdk\nfrom stacks.base import PatternStack",
+    )
+    house(tmp_path, "tasks/progress.py", "import rich")
+    assert [line.partition(";")[0] for line in beyond_the_standard_library(tmp_path)] == [
+        "stacks/catalogue.py:3 imports stacks.base.PatternStack",
+        "tasks/progress.py:1 imports rich",
+    ]

@@ -1,0 +1,162 @@
+"""One architecture has one id, and that name in every room; no file stands where it would hide a package."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stacks.catalogue import ARCHITECTURES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Where the files of an architecture are. `{module}` is its id in snake_case; its tests may be a file or more.
+ROOMS = {
+    "its construct": "constructs/cdk_lambda_patterns/{family}/{module}.py",
+    "its stack": "stacks/{family}/{module}.py",
+    "its handler": "lambda_src/{family}/{module}/handler.py",
+    "its scenario": "scenarios/{family}/{module}.py",
+    "its page": "docs/{family}/{id}.md",
+    "the tests of its construct": "tests/constructs/{family}/*{module}*",
+    "the tests of its handler": "tests/handlers/{family}/*{module}*",
+    "the test of its scenario": "tests/local/{family}/*{module}*",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the layout knows of an architecture."""
+
+    id: str
+    family: str
+
+    def path(self, pattern: str) -> str:
+        """Where a room keeps this architecture."""
+        return pattern.format(id=self.id, family=self.family, module=self.id.replace("-", "_"))
+
+
+ROWS = [Row(architecture.id, architecture.family) for architecture in ARCHITECTURES]
+
+
+def missing(root: Path, rows: list[Row]) -> list[str]:
+    """Each file that an architecture should have and has not."""
+    return [
+        f"{row.id}: {what} should be {row.path(pattern)}"
+        for row in rows
+        for what, pattern in ROOMS.items()
+        if not list(root.glob(row.path(pattern)))
+    ]
+
+
+def strangers(root: Path, rows: list[Row]) -> list[str]:
+    """Each file where only architectures stand that belongs to no row of the catalogue."""
+    known = {row.path(pattern) for row in rows for pattern in ROOMS.values()}
+    found = [
+        *root.glob("stacks/*/*.py"),
+        *root.glob("lambda_src/*/*/handler.py"),
+        *(page for row in rows for page in (root / "docs" / row.family).glob("*.md")),
+    ]
+    shown = (path.relative_to(root).as_posix() for path in sorted(found) if path.name != "__init__.py")
+    return [f"{path} belongs to no architecture of the catalogue" for path in shown if path not in known]
+
+
+def hiding_packages(root: Path) -> list[str]:
+    """Each `__init__.py` that would hide an installed package, or make two tests of one name collide."""
+    found = [root / "constructs" / "__init__.py", *root.glob("tests/**/__init__.py")]
+    return [f"{path.relative_to(root)} must not be there" for path in found if path.exists()]
+
+
+def test_every_architecture_is_in_every_room_under_its_name() -> None:
+    assert missing(ROOT, ROWS) == []
+
+
+def test_every_stack_handler_and_page_is_in_the_catalogue() -> None:
+    assert strangers(ROOT, ROWS) == []
+
+
+def test_no_file_hides_a_package() -> None:
+    assert hiding_packages(ROOT) == []
+
+
+def test_ids_and_families_are_what_every_room_can_be_named() -> None:
+    for row in ROWS:
+        assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", row.id), row
+        assert re.fullmatch(r"[a-z]+", row.family), row
+    assert len({row.id for row in ROWS}) == len(ROWS)
+
+
+def furnished(root: Path, row: Row) -> Path:
+    """A house in which that architecture is complete."""
+    for pattern in ROOMS.values():
+        path = root / row.path(pattern).replace("*", "x")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_missing_file_is_found(tmp_path: Path, room: str) -> None:
+    row = Row("some-pattern", "storage")
+    root = furnished(tmp_path, row)
+    assert missing(root, [row]) == []
+    (root / row.path(ROOMS[room]).replace("*", "x")).unlink()
+    assert missing(root, [row]) == [f"some-pattern: {room} should be {row.path(ROOMS[room])}"]
+
+
+@pytest.mark.parametrize(
+    "path", ["stacks/web/other.py", "lambda_src/web/other/handler.py", "docs/storage/other.md"]
+)
+def test_a_file_of_no_architecture_is_found(tmp_path: Path, path: str) -> None:
+    row = Row("some-pattern", "storage")
+    root = furnished(tmp_path, row)
+    assert strangers(root, [row]) == []
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).touch()
+    assert strangers(root, [row]) == [f"{path} belongs to no architecture of the catalogue"]
+
+
+@pytest.mark.parametrize(
+    "path", ["constructs/__init__.py", "tests/__init__.py", "tests/stacks/web/__init__.py"]
+)
+def test_an_init_file_in_a_wrong_place_is_found(tmp_path: Path, path: str) -> None:
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).touch()
+    assert hiding_packages(tmp_path) == [f"{path} must not be there"]
+
+
+# A folder of somebody's machine. Written so that this file does not hold one itself.
+_HOMES = re.compile(r"(?<![\w.:/])(/(?:home|Users)/(?!user\b|you\b|runner\b)\w|/ro" + r"ot/|[A-Z]:\\Users\\)")
+
+
+def of_this_machine(root: Path, files: list[str]) -> list[str]:
+    """Each line of a text file that names a folder of somebody's machine, this checkout's among them."""
+    found = []
+    for name in files:
+        path = root / name
+        if not path.is_file() or b"\0" in (content := path.read_bytes()):
+            continue
+        for number, line in enumerate(content.decode("utf-8", errors="replace").splitlines(), 1):
+            if _HOMES.search(line) or f"{root}/" in line:
+                found.append(f"{name}:{number}: {line.strip()[:80]}")
+    return found
+
+
+def test_nothing_tracked_names_a_folder_of_somebodys_machine() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no git checkout")
+    files = [name for name in listed.stdout.split("\0") if name]
+    assert "run.py" in files
+    assert of_this_machine(ROOT, files) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["x = '/home/ann/x'", "see /Users/ann/x", "cd /ro" + "ot/x", "C:\\Users\\ann", "{root}/x"]
+)
+def test_a_folder_of_somebodys_machine_is_found(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.md").write_text(f"a\n{line.format(root=tmp_path)}\n")
+    (tmp_path / "b.png").write_bytes(b"\0/home/ann/")
+    assert [found.partition(": ")[0] for found in of_this_machine(tmp_path, ["a.md", "b.png"])] == ["a.md:2"]
