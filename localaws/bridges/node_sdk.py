@@ -22,23 +22,21 @@ import base64
 import datetime
 import functools
 import json
-import os
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import botocore
-import botocore.client
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 from botocore.utils import EVENT_ALIASES
 from ministack.core import lambda_runtime
 
 from localaws.bridges.lambda_environment import gateway
+from localaws.clients import make_session
 
 _SHIM = Path(__file__).with_name("node_sdk.js")
 _making_clients = threading.Lock()
@@ -94,7 +92,7 @@ def _call(request: dict[str, Any]) -> dict[str, Any]:
             credentials.get("sessionToken"),
         )
         # By the operation's own name: boto3's method names are another spelling of it.
-        output = client._make_api_call(request["operation"], _decoded(request["input"]))  # type: ignore[attr-defined]
+        output = client._make_api_call(request["operation"], _decoded(request["input"]))
     except ClientError as error:
         # The SDK names an error by its shape; botocore calls the class so when the model knows it.
         modeled = type(error) is not ClientError
@@ -111,30 +109,22 @@ def _call(request: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=32)
-def _client(
-    service: str, region: str, access_key: str, secret_key: str, token: str | None
-) -> botocore.client.BaseClient:
-    reach = gateway()
+def _client(service: str, region: str, access_key: str, secret_key: str, token: str | None) -> Any:
     with _making_clients:
-        return _session().create_client(
+        return _session().client(
             service,
             region_name=region,
-            endpoint_url=reach["AWS_ENDPOINT_URL"],
-            verify=reach.get("AWS_CA_BUNDLE", True),
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             aws_session_token=token,
-            config=Config(inject_host_prefix=False, retries={"total_max_attempts": 3}),
         )
 
 
 @functools.cache
-def _session() -> botocore.session.Session:
-    session = botocore.session.Session()
-    # The user's own profiles have no say here.
-    session.set_config_variable("config_file", os.devnull)
-    session.set_config_variable("credentials_file", os.devnull)
-    return session
+def _session() -> boto3.Session:
+    reach = gateway()
+    # Each client is made with the credentials and the region of the function that asked for it.
+    return make_session(reach["AWS_ENDPOINT_URL"], reach.get("AWS_CA_BUNDLE", ""), "", "", "us-east-1")
 
 
 def _metadata(response: Mapping[str, Any]) -> dict[str, Any]:
