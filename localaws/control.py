@@ -21,12 +21,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-_stack_tasks: set[asyncio.Task[Any]] = set()
-
 
 def with_control(app: Application) -> Application:
     """Wrap the emulator's ASGI application so that it answers the two routes too."""
-    _track_stack_tasks()
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
         route = (scope.get("method"), scope.get("path")) if scope["type"] == "http" else None
@@ -61,40 +58,11 @@ async def _answer(send: Send, body: object) -> None:
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
 
-def _track_stack_tasks() -> None:
-    """Remember the tasks that create, update and delete stacks: a reset must end them.
-
-    Otherwise a deployment that is under way goes on making resources in the account that was just emptied.
-    """
-    from ministack.services.cloudformation import stacks
-
-    schedule = stacks._create_stack_task_in_region
-
-    def schedule_and_remember(coroutine: Any, *args: Any, **kwargs: Any) -> None:
-        before = asyncio.all_tasks()
-        schedule(coroutine, *args, **kwargs)
-        for task in asyncio.all_tasks() - before:
-            _stack_tasks.add(task)
-            task.add_done_callback(_stack_tasks.discard)
-
-    for module in _modules_with("_create_stack_task_in_region"):
-        module._create_stack_task_in_region = schedule_and_remember
-
-
-def _modules_with(name: str) -> list[Any]:
-    """Return the emulator's CloudFormation modules that hold the name: they import it from each other."""
-    from ministack.services.cloudformation import changesets, handlers, stacks
-
-    return [module for module in (changesets, handlers, stacks) if hasattr(module, name)]
-
-
 async def _reset(app: Application, scope: Message, receive: Receive) -> None:
-    for task in list(_stack_tasks):
-        task.cancel()
-
     async def ignore(message: Message) -> None:
         pass
 
+    # The emulator's own: empties its services, stops warm workers, gives up deployments that are under way.
     await app({**scope, "path": "/_ministack/reset", "raw_path": b"/_ministack/reset"}, receive, ignore)
     for hook in bridges.reset_hooks:
         hook()
