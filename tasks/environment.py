@@ -169,18 +169,10 @@ class Environment:
 
     def _install(self, name: str, line: Step, *what: str | Path, registry: str = "") -> None:
         """Install with uv, else with pip, which may know of a mirror or a certificate that uv does not."""
+        uv: list[str | Path] = [self.programs / "uv", "pip", "install", "--python", self.python]
         try:
-            self._run(
-                name,
-                self.programs / "uv",
-                "pip",
-                "install",
-                "--python",
-                self.python,
-                *what,
-                registry=registry,
-            )
-        except TaskError:
+            self._run(name, *uv, *what, registry=registry)
+        except (TaskError, OSError):  # an OSError when uv itself cannot be started on this machine
             line.note("uv failed, now with pip")
             self._run(f"{name} with pip", *self._pip(), *what, registry=registry)
 
