@@ -42,22 +42,22 @@ with LocalAws() as aws:
 """
 
 
+LAMBDA_MAY_ASSUME = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ],
+}
+
+
 def make_function(aws: LocalAws, code: str, *, name: str = "f", timeout: int = 30) -> str:
     """Make a function of one file, and return its ARN."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("index.py", code)
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "lambda.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-    role = aws.client("iam").create_role(RoleName=f"role-{name}", AssumeRolePolicyDocument=json.dumps(trust))
+    role = aws.client("iam").create_role(
+        RoleName=f"role-{name}", AssumeRolePolicyDocument=json.dumps(LAMBDA_MAY_ASSUME)
+    )
     made = aws.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.13",
