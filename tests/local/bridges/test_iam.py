@@ -1,0 +1,149 @@
+"""Boundaries, topics and SSM parameters: IAM answers as in AWS."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from localaws import LocalAws
+from localaws.clients import make_session
+from tests.local.bridges.stacks import Resources, deploy, policy, ref, session_of
+
+pytestmark = pytest.mark.local
+
+DENIED = "AccessDenied|AuthorizationError"
+
+
+def limited_role(aws: LocalAws, *, with_boundary: bool = True) -> Resources:
+    """A role that may do anything with queues, if its boundary lets it: listing them, no more."""
+    trusted = {"AWS": f"arn:aws:iam::{aws.account}:root"}
+    role: dict[str, Any] = {
+        "AssumeRolePolicyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": trusted}],
+        },
+        "Policies": [{"PolicyName": "own", "PolicyDocument": policy(("sqs:*", "*"))}],
+    }
+    if with_boundary:
+        role["PermissionsBoundary"] = ref("Limit")
+    limit = {"PolicyDocument": policy(("sqs:ListQueues", "*"))}
+    return {
+        "Role": {"Type": "AWS::IAM::Role", "Properties": role},
+        "Limit": {"Type": "AWS::IAM::ManagedPolicy", "Properties": limit},
+    }
+
+
+ROLE_OUTPUTS = {"Name": ref("Role"), "Arn": {"Fn::GetAtt": ["Role", "Arn"]}, "Limit": ref("Limit")}
+
+
+def assumed(aws: LocalAws, role_arn: str) -> boto3.Session:
+    answer = aws.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="test")["Credentials"]
+    base = make_session(aws.endpoint_url, str(aws.ca_file), "", "", aws.region)
+    return boto3.Session(
+        aws_access_key_id=answer["AccessKeyId"],
+        aws_secret_access_key=answer["SecretAccessKey"],
+        aws_session_token=answer["SessionToken"],
+        region_name=aws.region,
+        botocore_session=base._session,
+    )
+
+
+def may_create_queues(aws: LocalAws, role_arn: str) -> bool:
+    sqs = assumed(aws, role_arn).client("sqs")
+    sqs.list_queues()  # allowed by policy and boundary: the role itself works
+    try:
+        sqs.create_queue(QueueName=f"queue-{uuid.uuid4().hex[:8]}")
+    except ClientError as error:
+        if "AccessDenied" not in error.response["Error"]["Code"]:
+            raise
+        return False
+    return True
+
+
+def test_a_permissions_boundary_of_a_template_limits_its_role(local_aws: LocalAws) -> None:
+    stack = deploy(local_aws, limited_role(local_aws), ROLE_OUTPUTS)
+    role = local_aws.client("iam").get_role(RoleName=stack.outputs["Name"])["Role"]
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == stack.outputs["Limit"]
+    assert not may_create_queues(local_aws, stack.outputs["Arn"])
+
+
+def test_a_boundary_comes_and_goes_with_the_template(local_aws: LocalAws) -> None:
+    stack = deploy(local_aws, limited_role(local_aws, with_boundary=False), ROLE_OUTPUTS)
+    assert may_create_queues(local_aws, stack.outputs["Arn"])
+    stack.update(limited_role(local_aws), ROLE_OUTPUTS)
+    assert not may_create_queues(local_aws, stack.outputs["Arn"])
+    stack.update(limited_role(local_aws, with_boundary=False), ROLE_OUTPUTS)
+    assert may_create_queues(local_aws, stack.outputs["Arn"])
+
+
+def topic_of(aws: LocalAws) -> str:
+    return deploy(aws, {"Topic": {"Type": "AWS::SNS::Topic"}}, {"Arn": ref("Topic")}).outputs["Arn"]
+
+
+def test_publishing_needs_a_permission(local_aws: LocalAws) -> None:
+    topic = topic_of(local_aws)
+    with pytest.raises(ClientError, match=DENIED):
+        session_of(local_aws).client("sns").publish(TopicArn=topic, Message="hello")
+    session_of(local_aws, ("sns:Publish", topic)).client("sns").publish(TopicArn=topic, Message="hello")
+
+
+def test_a_topics_own_policy_takes_the_place_of_the_default(local_aws: LocalAws) -> None:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        "Action": "sns:Publish",
+        "Resource": ref("Topic"),
+    }
+    own = {"Topics": [ref("Topic")], "PolicyDocument": {"Version": "2012-10-17", "Statement": [statement]}}
+    resources: Resources = {
+        "Topic": {"Type": "AWS::SNS::Topic"},
+        "Policy": {"Type": "AWS::SNS::TopicPolicy", "Properties": own},
+    }
+    topic = deploy(local_aws, resources, {"Arn": ref("Topic")}).outputs["Arn"]
+    session_of(local_aws).client("sns").publish(TopicArn=topic, Message="hello")
+
+
+def parameters(aws: LocalAws) -> tuple[list[str], str]:
+    """Two parameters' names, and their ARNs' common beginning."""
+    names = [f"/{uuid.uuid4().hex[:8]}/{name}" for name in ("one", "two")]
+    for name in names:
+        aws.client("ssm").put_parameter(Name=name, Value="value", Type="String")
+    return names, f"arn:aws:ssm:us-east-1:{aws.account}:parameter"
+
+
+def test_several_parameters_are_read_and_deleted_with_a_permission_on_each(local_aws: LocalAws) -> None:
+    names, prefix = parameters(local_aws)
+    allowed = [
+        (action, prefix + name) for name in names for action in ("ssm:GetParameters", "ssm:DeleteParameters")
+    ]
+    ssm = session_of(local_aws, *allowed).client("ssm")
+    assert len(ssm.get_parameters(Names=names)["Parameters"]) == 2
+    assert sorted(ssm.delete_parameters(Names=names)["DeletedParameters"]) == sorted(names)
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_one_parameter_without_a_permission_refuses_all(local_aws: LocalAws, allowed: int) -> None:
+    names, prefix = parameters(local_aws)
+    ssm = session_of(local_aws, ("ssm:GetParameters", prefix + names[allowed])).client("ssm")
+    with pytest.raises(ClientError, match=f"AccessDenied.*{names[1 - allowed]}"):
+        ssm.get_parameters(Names=names)
+
+
+def test_the_emulator_still_ignores_boundaries_of_templates(stock_aws: LocalAws) -> None:
+    stack = deploy(stock_aws, limited_role(stock_aws), ROLE_OUTPUTS)
+    assert may_create_queues(stock_aws, stack.outputs["Arn"])
+
+
+def test_the_emulator_still_lets_everyone_publish(stock_aws: LocalAws) -> None:
+    session_of(stock_aws).client("sns").publish(TopicArn=topic_of(stock_aws), Message="hello")
+
+
+def test_the_emulator_still_denies_lists_of_parameters(stock_aws: LocalAws) -> None:
+    names, prefix = parameters(stock_aws)
+    ssm = session_of(stock_aws, *(("ssm:GetParameters", prefix + name) for name in names)).client("ssm")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ssm.get_parameters(Names=names)
