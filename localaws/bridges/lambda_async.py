@@ -8,11 +8,11 @@ an event whose function is throttled waits, from 1 second up to 5 minutes betwee
 its attempts; events older than `MaximumEventAgeInSeconds` are given up, also if they would be by the time of
 the next attempt; reserved concurrency 0 gives up at once; the settings of the version or alias that was
 invoked; the code of the function as it is at each attempt; events of a deleted function are dropped.
-Not to: the length of the waits. `LOCALAWS_ASYNC_RETRY_DELAYS` (seconds, default "1,2") shortens those between
-attempts, which count in full for the event's age; `LOCALAWS_ASYNC_THROTTLE_DELAYS` (first and longest,
-default "0.1,2") those of throttled events. "60,120" and "1,300" are Lambda's own. Nor to: duplicates that
-the queue of Lambda may deliver, scaling (`LOCALAWS_ASYNC_CONCURRENCY` events of a function run at a time, by
-default 4 or as many as there are cores), survival of a restart.
+Not to: the length of the waits. `LOCALAWS_ASYNC_RETRY_DELAYS` (seconds, default "0.5,1") shortens those
+between attempts, which count in full for the event's age; `LOCALAWS_ASYNC_THROTTLE_DELAYS` (first and
+longest, default "0.1,2") those of throttled events. "60,120" and "1,300" are Lambda's own. Nor to:
+duplicates that the queue of Lambda may deliver, scaling (`LOCALAWS_ASYNC_CONCURRENCY` events of a function
+run at a time, by default 4 or as many as there are cores), survival of a restart.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -50,7 +50,7 @@ def _seconds(variable: str, default: str) -> tuple[float, float]:
     return first, second
 
 
-RETRY_DELAYS = _seconds("LOCALAWS_ASYNC_RETRY_DELAYS", "1,2")
+RETRY_DELAYS = _seconds("LOCALAWS_ASYNC_RETRY_DELAYS", "0.5,1")
 THROTTLE_DELAYS = _seconds("LOCALAWS_ASYNC_THROTTLE_DELAYS", "0.1,2")
 CONCURRENCY = int(os.environ.get("LOCALAWS_ASYNC_CONCURRENCY", "0")) or max(4, os.cpu_count() or 1)
 

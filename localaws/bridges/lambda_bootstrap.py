@@ -147,7 +147,7 @@ def stack_of(trace: TracebackType | None) -> list[str]:
 def marshal(result: object) -> str:
     """The handler's result as JSON. Lambda turns a Decimal into a float."""
 
-    def otherwise(value: Any) -> float:  # noqa: ANN401 - json hands over whatever it does not know
+    def otherwise(value: Any) -> float:
         if type(value).__name__ == "Decimal":
             return float(value)
         raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

@@ -20,6 +20,7 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -114,7 +115,7 @@ def deliver(record: Record, settings: dict[str, Any]) -> None:
         _attempt(_send_dead_letter, record, dead_letters, "DeadLetterErrors")
 
 
-def _attempt(send: Any, record: Record, target: str, metric: str) -> None:  # noqa: ANN401
+def _attempt(send: Callable[[Record, str], None], record: Record, target: str, metric: str) -> None:
     try:
         send(record, target)
     except Exception as error:
@@ -143,7 +144,7 @@ def _send_record(record: Record, target: str) -> None:
         _put_event(client, record, target, document)
 
 
-def _put_event(client: Any, record: Record, bus: str, document: str) -> None:  # noqa: ANN401
+def _put_event(client: Any, record: Record, bus: str, document: str) -> None:
     entry = {
         "Source": "lambda",
         "DetailType": f"Lambda Function Invocation Result - {'Success' if record.succeeded else 'Failure'}",
@@ -172,16 +173,15 @@ def _send_dead_letter(record: Record, target: str) -> None:
         client.publish(TopicArn=target, Message=event, MessageAttributes=attributes)
 
 
-def _client(config: dict[str, Any], service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' types at run time
+def _client(config: dict[str, Any], service: str) -> Any:
     """A client with the credentials of the function's role."""
-    service = {"events": "events", "s3": "s3"}.get(service, service)
     region = config["FunctionArn"].split(":")[3]
     credentials = lambda_runtime.execution_credentials(config)
     return _cached_client(service, region, *credentials.values())
 
 
 @functools.lru_cache(maxsize=64)
-def _cached_client(service: str, region: str, key: str, secret: str, token: str) -> Any:  # noqa: ANN401
+def _cached_client(service: str, region: str, key: str, secret: str, token: str) -> Any:
     reach = gateway()
     return botocore.session.get_session().create_client(
         service,

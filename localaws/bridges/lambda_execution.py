@@ -1,7 +1,8 @@
 """Python functions run in execution environments like Lambda's, and callers learn how they failed.
 
-The emulator answers every exception with `Runtime.HandlerError`, ends the process that raised it, hands the
-host's environment to the handler, and waits 50 ms for output that a quiet handler never writes.
+The emulator answers every exception with `Runtime.HandlerError`, ends the process that raised it and, when a
+function changes, those that are at work, hands the host's environment to the handler, and waits 50 ms for
+output that a quiet handler never writes.
 
 Faithful to: error type, message, request id and stack trace in the payload; `FunctionError: Unhandled`;
 timeouts, exits, import errors and results that are no JSON under their documented names; what
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -26,11 +28,13 @@ from localaws.bridges.lambda_process import Answer, ExecutionEnvironment
 
 _stock_worker_class = lambda_runtime._worker_class_for
 _stock_execute = lambda_svc._execute_function_warm
+_stock_end = lambda_runtime.kill_workers
 
 
 def install() -> None:
     """Run Python functions in our execution environments."""
     lambda_runtime._worker_class_for = _worker_class
+    lambda_runtime.kill_workers = _end
     lambda_svc._execute_function_warm = _execute
 
 
@@ -38,8 +42,19 @@ def _is_python(config: dict[str, Any]) -> bool:
     return str(config.get("Runtime", "")).startswith("python")
 
 
-def _worker_class(config: dict[str, Any]) -> Any:  # noqa: ANN401 - the emulator's classes have no types
+def _worker_class(config: dict[str, Any]) -> Any:
     return ExecutionEnvironment if _is_python(config) else _stock_worker_class(config)
+
+
+def _end(workers: Iterable[Any]) -> None:
+    """End environments that a change of their function has made useless; busy ones may finish."""
+    idle = []
+    for worker in workers:
+        if isinstance(worker, ExecutionEnvironment) and worker.in_use:
+            worker.retire()
+        else:
+            idle.append(worker)
+    _stock_end(idle)
 
 
 def _execute(func: dict[str, Any], event: object, request_id: str) -> dict[str, Any]:

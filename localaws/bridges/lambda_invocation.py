@@ -53,7 +53,7 @@ def install() -> None:
     lambda_svc._invoke = _invoke
     lambda_svc._execute_function_dispatch = _dispatch
     # Imported late: this module reads its settings while it is imported.
-    app = importlib.import_module("ministack.app")
+    app: Any = importlib.import_module("ministack.app")
     app._dispatch_service_request = _remembering_the_id(app._dispatch_service_request)
 
 

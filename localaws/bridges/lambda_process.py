@@ -2,9 +2,10 @@
 
 No bridge by itself: `lambda_execution` puts it in the place of the emulator's own workers.
 
-Faithful to: an environment that stays after an exception, and is replaced after a timeout or an exit; time
-for the initialisation that does not count as the function's; all output of an invocation, in its log, without
-waiting for output that may not come.
+Faithful to: an environment that stays after an exception, and is replaced after a timeout, an exit or a
+change of the function, where it first ends what it is busy with; time for the initialisation that does not
+count as the function's; all output of an invocation, in its log, without waiting for output that may not
+come.
 Not to: freezing between invocations, memory limits, CPU in proportion to memory, extensions. An
 initialisation of more than ten seconds is not started again within the function's own time: it gets both.
 
@@ -63,6 +64,7 @@ class ExecutionEnvironment:
         self._proc: subprocess.Popen[bytes] | None = None
         self._scratch: Path | None = None
         self._init_log = ""
+        self._retired = False
 
     def invoke(self, message: dict[str, Any], seconds: float) -> Answer:
         """Run the handler once, in a new process if there is none.
@@ -79,9 +81,20 @@ class ExecutionEnvironment:
             init_log, self._init_log = self._init_log, ""
             message["deadline_ms"] = (time.time() + seconds) * 1000
             answer = self._exchange(json.dumps(message).encode() + b"\n", message["request_id"], seconds)
-            if answer.timed_out or not answer.line:
-                self._end(kill=answer.timed_out)
+            if answer.timed_out or not answer.line or self._retired:
+                self._end(kill=bool(answer.timed_out or answer.line))
             return Answer(answer.line, init_log + answer.log, answer.timed_out)
+
+    def retire(self) -> None:
+        """End the process once the invocation that it is busy with has ended."""
+        self._retired = True
+
+        def end() -> None:
+            with self._lock:
+                self._end()
+                self._discard_tmpdir()
+
+        threading.Thread(target=end, daemon=True).start()
 
     def exit_status(self) -> str:
         """How the last process ended, in Lambda's words."""

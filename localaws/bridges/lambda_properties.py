@@ -131,6 +131,6 @@ def _record(name: str, old: Properties, new: Properties) -> None:
     config["VpcConfig"] = lambda_svc._vpc_config_with_id(_plain(new.get("VpcConfig")))
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - a property has whatever form its type gives it
+def _plain(value: Any) -> Any:
     """A copy without the template's own kinds of dict."""
     return json.loads(json.dumps(value))

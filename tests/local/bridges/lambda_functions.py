@@ -105,7 +105,6 @@ class Functions:
         answer = self.aws.client("lambda").invoke(
             FunctionName=name, Payload=json.dumps(event), InvocationType="Event", **named
         )
-        assert answer["StatusCode"] == 202
         request_id: str = answer["ResponseMetadata"]["RequestId"]
         return request_id
 
@@ -113,11 +112,33 @@ class Functions:
         """An ARN in the account."""
         return f"arn:aws:{service}:{self.aws.region}:{self.aws.account}:{name}"
 
-    def queue(self) -> Queue:
-        """A queue."""
+    def settle(self, name: str, *, MaximumRetryAttempts: int = 0, **destinations: str) -> None:  # noqa: N803
+        """Say where the records of a function's events go, and how often it is retried: not at all."""
+        self.aws.client("lambda").put_function_event_invoke_config(
+            FunctionName=name,
+            MaximumRetryAttempts=MaximumRetryAttempts,
+            DestinationConfig={outcome: {"Destination": arn} for outcome, arn in destinations.items()},
+        )
+
+    def queue(self, *, writable_by: str = "") -> Queue:
+        """A queue, to which a service may write."""
         name = f"queue-{uuid.uuid4().hex[:8]}"
-        url = self.aws.client("sqs").create_queue(QueueName=name)["QueueUrl"]
-        return Queue(self.aws, url, self.arn("sqs", name))
+        arn = self.arn("sqs", name)
+        attributes = {}
+        if writable_by:
+            allow = {"Effect": "Allow", "Principal": {"Service": writable_by}}
+            statement = allow | {"Action": "sqs:SendMessage", "Resource": arn}
+            attributes = {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}
+        url = self.aws.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        return Queue(self.aws, name, url, arn)
+
+    def topic(self, subscriber: Queue, *, raw: bool = True) -> str:
+        """A topic that writes to a queue; returns its ARN."""
+        sns = self.aws.client("sns")
+        arn: str = sns.create_topic(Name=f"topic-{subscriber.name}")["TopicArn"]
+        attributes = {"RawMessageDelivery": str(raw).lower()}
+        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=subscriber.arn, Attributes=attributes)
+        return arn
 
 
 @dataclass(frozen=True)
@@ -125,6 +146,7 @@ class Queue:
     """A queue to look for messages in."""
 
     aws: LocalAws
+    name: str
     url: str
     arn: str
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.local.bridges.lambda_functions import Functions, zipped
+from tests.local.bridges.lambda_functions import Functions, Invoked, zipped
 
 pytestmark = pytest.mark.local
 
@@ -99,6 +100,12 @@ def test_a_handler_that_cannot_be_loaded_says_why_at_every_call(
         assert message in failed.payload["errorMessage"]
 
 
+def test_a_change_of_the_function_does_not_disturb_the_invocation_that_is_running(
+    functions: Functions,
+) -> None:
+    assert changed_while_running(functions).payload == "old"
+
+
 def test_a_result_that_is_no_json_is_an_error_of_the_runtime(functions: Functions) -> None:
     failed = functions.invoke(functions.make(SHOP), {"do": "unserialisable"})
     assert failed.payload["errorType"] == "Runtime.MarshalError"
@@ -168,7 +175,7 @@ def test_the_code_comes_before_its_layers_and_a_later_layer_over_an_earlier_one(
             LayerName=f"layer-{number}", Content={"ZipFile": zipped(files)}
         )
         layers.append(published["LayerVersionArn"])
-    source = "import tax, price, shared\n\ndef handler(event, context): return [shared.WHERE, price.PRICE, tax.TAX]"
+    source = "import tax, price, shared\nhandler = lambda *_: [shared.WHERE, price.PRICE, tax.TAX]"
     name = functions.make("WHERE = 'code'", Layers=layers)
     functions.aws.client("lambda").update_function_code(
         FunctionName=name, ZipFile=zipped({"index.py": source, "shared.py": "WHERE = 'code'"})
@@ -216,6 +223,12 @@ def test_still_needed_the_stock_emulator_names_every_exception_alike_and_kills_i
     assert stock_functions.invoke(shop).payload["calls"] == 1
 
 
+def test_still_needed_the_stock_emulator_kills_what_runs_when_a_function_changes(
+    stock_functions: Functions,
+) -> None:
+    assert changed_while_running(stock_functions).error
+
+
 def test_still_needed_the_stock_emulator_shows_the_host_and_its_packages_to_the_handler(
     stock_functions: Functions,
 ) -> None:
@@ -243,6 +256,19 @@ def test_still_needed_the_stock_emulator_gives_caller_and_handler_different_requ
 ) -> None:
     invoked = stock_functions.invoke(stock_functions.make(SHOP))
     assert invoked.payload["request_id"] != invoked.request_id
+
+
+def changed_while_running(functions: Functions) -> Invoked:
+    """A call of a function whose code changes before it returns."""
+    source = "import time\n\ndef handler(event, context): time.sleep(0.5); return 'old'"
+    name = functions.make(source)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(functions.invoke, name)
+        time.sleep(0.3)
+        new = zipped({"index.py": "handler = lambda event, context: 'new'"})
+        functions.aws.client("lambda").update_function_code(FunctionName=name, ZipFile=new)
+        assert functions.invoke(name).payload == "new"
+        return running.result()
 
 
 def seconds_per_call(functions: Functions) -> float:
