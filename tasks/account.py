@@ -1,0 +1,36 @@
+"""Finds a stack with the user's own AWS configuration, and says in a sentence why it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from scenarios.framework import DeployedStack, StackNotFound
+from tasks.errors import TaskError
+
+_HOW = "see `aws configure`, or set AWS_PROFILE and AWS_REGION"
+
+
+def find_stack(name: str, tell: Callable[[str], None] = lambda _: None) -> DeployedStack:
+    """Look a stack up in the account and region of the user's AWS configuration.
+
+    Raises:
+        TaskError: It cannot be found; the message says why and what to do.
+    """
+    session = boto3.Session()
+    try:
+        return DeployedStack.find(name, session, tell=tell)
+    except NoCredentialsError as error:
+        raise TaskError(f"No AWS credentials were found: {_HOW}.") from error
+    except NoRegionError as error:
+        raise TaskError(f"No AWS region is set: {_HOW}.") from error
+    except StackNotFound as error:
+        raise TaskError(
+            f"There is no usable {error}. Deploy it with `python3 run.py deploy {name}`."
+        ) from error
+    except ClientError as error:
+        raise TaskError(f"AWS refused to describe the stack {name}: {error}") from error
+    except BotoCoreError as error:  # a profile that is not there, an expired login, no network
+        raise TaskError(f"AWS cannot be asked for the stack {name}: {error} ({_HOW}).") from error

@@ -1,0 +1,182 @@
+"""Runs the pinned CDK command line: for a user's own account as it is, for the embedded AWS step by step.
+
+`python -m tasks.cdk synth|diff|deploy|destroy [ID] [CDK ...]` hands the terminal to the CLI with the user's
+own AWS configuration. `Cdk` runs it in the background, its output in a log, wherever its environment leads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tasks.errors import TaskError, end_of_log
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A CLI that was asked to stop gets this long; a deployment goes on in CloudFormation in any case.
+_GRACE = 5.0
+
+# Notices come from the network, and the version report adds a resource that only counts constructs.
+_QUIET = ("--no-notices", "--no-version-reporting", "--no-color", "--ci")
+
+
+class CdkError(TaskError):
+    """The CDK CLI failed; the message has the last lines of its log."""
+
+
+class Cdk:
+    """The CDK CLI with a fixed environment, its output in log files.
+
+    Args:
+        environment: All variables of the CLI and of the app.
+        folder: Where the logs, the cloud assemblies and the outputs go.
+        validate: Whether the CDK validates the templates against CloudFormation's rules. It takes two
+            seconds, and `run.py test` does it for all of them at once.
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, folder: Path, validate: bool = False) -> None:
+        self._environment = dict(environment) | ({} if validate else {"CDK_VALIDATION": "false"})
+        self._folder = folder.resolve()
+
+    @contextlib.contextmanager
+    def synthesizing(self, id: str, context: Mapping[str, str] | None = None) -> Iterator[Running]:
+        """Synthesise one architecture while the body runs; `finish` on what is yielded waits for it."""
+        settings = {"only": id, **(context or {})}
+        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        words += ["--app", app_command(), "--output", str(self.assembly(id)), "--quiet"]
+        with self._running(f"synth-{id}", "synth", *words) as running:
+            yield running
+
+    def assembly(self, id: str) -> Path:
+        """Where the cloud assembly of an architecture is."""
+        return self._folder / f"cdk.out-{id}"
+
+    def bootstrap(self, account: str, region: str) -> None:
+        """Make what every deployment needs: the bucket for assets and the roles that deploy."""
+        # Not in the checkout: where the CLI sees an app, it synthesises it first, whatever is bootstrapped.
+        with self._running(
+            "bootstrap", "bootstrap", f"aws://{account}/{region}", cwd=self._folder
+        ) as running:
+            running.finish()
+
+    def deploy(self, id: str) -> dict[str, str]:
+        """Deploy what was synthesised, and return the outputs of its stack."""
+        outputs = self._folder / f"outputs-{id}.json"
+        outputs.unlink(missing_ok=True)
+        words = ["--all", "--require-approval", "never", "--progress", "events", "--method", "direct"]
+        words += ["--app", str(self.assembly(id)), "--outputs-file", str(outputs)]
+        with self._running(f"deploy-{id}", "deploy", *words) as running:
+            running.finish()
+        by_stack: dict[str, dict[str, str]] = json.loads(outputs.read_text("utf-8"))
+        return {name: value for stack in by_stack.values() for name, value in stack.items()}
+
+    def destroy(self, id: str) -> None:
+        """Delete the stack that was deployed."""
+        with self._running(
+            f"destroy-{id}", "destroy", "--all", "--force", "--app", str(self.assembly(id))
+        ) as running:
+            running.finish()
+
+    @contextlib.contextmanager
+    def _running(self, name: str, command: str, *words: str, cwd: Path = ROOT) -> Iterator[Running]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        log = self._folder / f"{name}.log"
+        running = Running([*cli(), command, *words, *_QUIET], self._environment, cwd, log)
+        try:
+            yield running
+        finally:
+            running.end()
+
+
+class Running:
+    """A CLI that runs in a process group of its own.
+
+    Args:
+        command: Its command line.
+        environment: All of its variables.
+        cwd: Where it runs.
+        log: Gets what it prints, as it prints it.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path) -> None:
+        self._command = command
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def finish(self) -> None:
+        """Wait for its end.
+
+        Raises:
+            CdkError: It failed.
+        """
+        code = self._process.wait()
+        if code:
+            text = self._log.read_text("utf-8", errors="replace")
+            name = " ".join(self._command[1:2])
+            raise CdkError(f"`cdk {name}` failed with exit code {code}:\n{end_of_log(self._log, text)}")
+
+    def end(self) -> None:
+        """End it, and all that it started, if it is still running."""
+        if self._process.poll() is not None:
+            return
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if sys.platform == "win32":
+            self._process.terminate()
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def cli() -> list[str]:
+    """The pinned CLI's command.
+
+    Raises:
+        TaskError: It is not installed.
+    """
+    program = ROOT / "node_modules" / ".bin" / ("cdk.cmd" if sys.platform == "win32" else "cdk")
+    if not program.exists():
+        raise TaskError(
+            f"The CDK's command line is not in {ROOT / 'node_modules'}: run `python3 run.py setup`."
+        )
+    return [str(program)]
+
+
+def app_command() -> str:
+    """How the CLI starts the app: with the Python that runs this, whatever is on PATH."""
+    return f"{shlex.quote(sys.executable)} app.py"
+
+
+def main(arguments: list[str]) -> int:
+    """Pass a command on to the CLI, on the terminal, with the user's own AWS configuration."""
+    command, *rest = arguments
+    ids = rest[:1] if rest and not rest[0].startswith("-") else []
+    only = ["-c", f"only={ids[0]}"] if ids else []
+    words = [*cli(), command, *ids, *only, "--app", app_command(), *rest[len(ids) :]]
+    return subprocess.call(words, cwd=ROOT)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,131 @@
+"""`demo [ID | --all]`: deploys an architecture on the embedded AWS and shows what comes out of real events."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Collection, Mapping
+from types import FrameType, ModuleType
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localaws import Dropped, LocalAws, LocalAwsError
+from scenarios.faults import Faults
+from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
+from stacks.catalogue import ARCHITECTURES, Architecture, find
+from tasks.cdk import ROOT, Cdk
+from tasks.errors import TaskError
+from tasks.progress import format_seconds, step
+from tasks.verify import scenario_of
+
+_DEFAULT = "thumbnailer"
+_LOGS = ROOT / ".cache" / "logs" / "demo"
+
+
+def main(arguments: list[str]) -> int:
+    """Show one architecture, or all of them one after the other."""
+    parser = argparse.ArgumentParser(prog="run.py demo", description=__doc__)
+    parser.add_argument("id", nargs="?", default=_DEFAULT, help=f"the architecture ({_DEFAULT})")
+    parser.add_argument("--all", action="store_true", help="every architecture of the catalogue")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _stop)  # so that it ends as after ctrl-C: with nothing left running
+    began = time.monotonic()
+    try:
+        for architecture in ARCHITECTURES if options.all else [find(options.id)]:
+            demonstrate(architecture)
+    except (TaskError, LookupError, LocalAwsError) as error:
+        print(f"run.py demo: {error}", file=sys.stderr)
+        return 1
+    except (ScenarioFailed, ClientError, BotoCoreError) as error:
+        print(f"\nFAILED: {error}\nThe log of the embedded AWS: {_LOGS / 'aws.log'}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left running.", file=sys.stderr)
+        return 130
+    print(f"\nAll this took {format_seconds(time.monotonic() - began)}. Nothing is left running.")
+    return 0
+
+
+def demonstrate(architecture: Architecture) -> None:
+    """Deploy, run the scenario and its drill, and tell the story.
+
+    Raises:
+        ScenarioFailed: The architecture did not do what it is for.
+        TaskError: It could not be deployed, or the embedded AWS ignored something that matters.
+    """
+    scenario = scenario_of(architecture.id)
+    _title(f"{architecture.id}: {architecture.title}")
+    with LocalAws(log_file=_LOGS / "aws.log") as aws:
+        outputs = _deploy(architecture.id, aws)
+        dropped = aws.dropped_properties()
+        check_dropped(dropped, scenario.ACCEPTED_NOT_EMULATED)
+        print("\nDeployed with the CDK, IAM enforced:")
+        for name, value in outputs.items():
+            print(f"  {name:24} {value}")
+        stack = DeployedStack(architecture.id, outputs, aws.session, out=ROOT / "out", tell=_tell)
+        _title("What was sent and what came out")
+        outcome = scenario.run(stack)
+        if hasattr(scenario, "drill"):
+            _title("When something goes wrong")
+            scenario.drill(stack, Faults(aws.session))
+    _show(outcome)
+    _tell_dropped(dropped, scenario)
+
+
+def check_dropped(dropped: Collection[Dropped], accepted: Mapping[str, str]) -> None:
+    """Refuse to call a proof what ignored a property that the scenario does not know to be ignored.
+
+    Raises:
+        TaskError: A property was ignored that the scenario does not list.
+    """
+    unknown = [one for one in dropped if str(one) not in accepted]
+    if unknown:
+        listed = "\n".join(f"  {one} of {one.logical_id}" for one in unknown)
+        raise TaskError(
+            f"The embedded AWS accepted these properties and ignored them:\n{listed}\nEmulate them in a bridge "
+            "of localaws/, or list them in the scenario's ACCEPTED_NOT_EMULATED with the reason why it proves "
+            "its point all the same."
+        )
+
+
+def _deploy(id: str, aws: LocalAws) -> dict[str, str]:
+    """Synthesise while the account is bootstrapped, then deploy."""
+    cdk = Cdk({**os.environ, **aws.environment}, folder=_LOGS)
+    with cdk.synthesizing(id) as synth:
+        with step("cdk bootstrap"):
+            cdk.bootstrap(aws.account, aws.region)
+        with step("cdk synth"):
+            synth.finish()
+    with step("cdk deploy"):
+        return cdk.deploy(id)
+
+
+def _show(outcome: Outcome) -> None:
+    print("\nTo look at:")
+    for file in outcome.files[:1]:
+        print(f"  {file}")
+    print()
+
+
+def _tell_dropped(dropped: Collection[Dropped], scenario: ModuleType) -> None:
+    for name in sorted({str(one) for one in dropped}):
+        print(f"accepted, not emulated: {name} ({scenario.ACCEPTED_NOT_EMULATED[name]})")
+
+
+def _title(title: str) -> None:
+    print(f"\n{title}\n{'-' * len(title)}", flush=True)
+
+
+def _tell(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+def _stop(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

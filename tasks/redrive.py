@@ -1,0 +1,71 @@
+"""`redrive ID`: sends the events in a deployed stack's failure queue to its function again.
+
+Events that failed for good (a file that is no picture) are sent too: the reasons are told, and whoever has
+not mended the cause gets them back in the queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from scenarios.framework import DeployedStack
+from scenarios.redrive import RedriveReport, redrive
+from tasks.account import find_stack
+from tasks.errors import TaskError
+
+_OUTPUTS = ("FunctionName", "FailureQueueUrl")
+
+
+def main(arguments: list[str]) -> int:
+    """Redrive, and tell what was done."""
+    parser = argparse.ArgumentParser(prog="run.py redrive", description=__doc__)
+    parser.add_argument("id", help="the architecture")
+    parser.add_argument("--stack", help="name of the stack, if it is not the id")
+    parser.add_argument("--limit", type=int, default=1000, help="how many messages are taken at most (1000)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    options = parser.parse_args(arguments)
+    try:
+        stack = find_stack(options.stack or options.id)
+        print("\n".join(summary(run(stack, options.limit, options.dry_run), options.dry_run)))
+    except TaskError as error:
+        print(f"run.py redrive: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(stack: DeployedStack, limit: int, dry_run: bool) -> RedriveReport:
+    """Redrive the failure queue of a stack.
+
+    Raises:
+        TaskError: The stack has no failure queue of an asynchronous function.
+    """
+    missing = [key for key in _OUTPUTS if key not in stack.outputs]
+    if missing:
+        raise TaskError(
+            f"The stack {stack.name} has nothing to redrive: it has no output {', '.join(missing)}."
+        )
+    return redrive(
+        stack.session,
+        queue_url=stack.outputs["FailureQueueUrl"],
+        function_name=stack.outputs["FunctionName"],
+        limit=limit,
+        dry_run=dry_run,
+        tell=lambda line: print(f"  {line}"),
+    )
+
+
+def summary(report: RedriveReport, dry_run: bool) -> list[str]:
+    """What was done, in lines for a person."""
+    if not report.resent and not report.left:
+        return ["The failure queue is empty."]
+    lines = [f"{'Would be sent' if dry_run else 'Sent'} again: {report.resent}."]
+    lines += [f"  {count} x {reason}" for reason, count in report.reasons.most_common()]
+    if report.left:
+        lines += [f"Left in the queue: {report.left.total()}."]
+        lines += [f"  {count} x {reason}" for reason, count in report.left.most_common()]
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""`verify ID`: runs the scenario of an architecture against its stack in the user's own AWS account."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from types import ModuleType
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from scenarios.framework import ScenarioFailed
+from stacks.catalogue import find
+from tasks.account import find_stack
+from tasks.errors import TaskError
+
+
+def main(arguments: list[str]) -> int:
+    """Run the scenario, and tell what came out."""
+    parser = argparse.ArgumentParser(prog="run.py verify", description=__doc__)
+    parser.add_argument("id", help="the architecture")
+    parser.add_argument("--stack", help="name of the stack, if it is not the id")
+    options = parser.parse_args(arguments)
+    try:
+        verify(options.id, options.stack or options.id)
+    except (TaskError, LookupError) as error:
+        print(f"run.py verify: {error}", file=sys.stderr)
+        return 1
+    except (ScenarioFailed, ClientError, BotoCoreError) as error:
+        print(f"\nFAILED: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def verify(id: str, stack_name: str) -> None:
+    """Run the scenario against a deployed stack, and print the story as it happens.
+
+    Raises:
+        ScenarioFailed: The architecture did not do what it is for.
+        TaskError: The stack cannot be used.
+    """
+    scenario = scenario_of(id)
+    stack = find_stack(stack_name, tell=lambda line: print(f"  {line}"))
+    print(f"Stack {stack.name} in {stack.session.region_name}:")
+    outcome = scenario.run(stack)
+    print(f"OK: {outcome.title}.")
+    for file in outcome.files[:1]:
+        print(f"To look at: {file}")
+    if hasattr(scenario, "drill"):
+        print(
+            "Left out: the failure drill. It takes permissions away, which is done on the embedded AWS only."
+        )
+
+
+def scenario_of(id: str) -> ModuleType:
+    """The scenario's module of an architecture.
+
+    Raises:
+        LookupError: There is no such architecture.
+    """
+    architecture = find(id)
+    return import_module(f"scenarios.{architecture.family}.{architecture.module}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
