@@ -5,8 +5,9 @@ and the addresses of load balancers and APIs. The emulator is ministack, in its 
 adds what it lacks. `docs/embedded-aws.md` says what is emulated and what is not.
 """
 
+from localaws.addresses import Address
 from localaws.aws import LocalAws, LocalAwsError
 from localaws.bootstrap import BootstrapError
 from localaws.recording import Dropped
 
-__all__ = ["BootstrapError", "Dropped", "LocalAws", "LocalAwsError"]
+__all__ = ["Address", "BootstrapError", "Dropped", "LocalAws", "LocalAwsError"]

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from localaws import bootstrap, processes
+from localaws import addresses, bootstrap, processes
+from localaws.addresses import Address
 from localaws.environment import client_environment, server_environment
 from localaws.protocol import Options, Ready
 from localaws.recording import Dropped
@@ -153,6 +154,18 @@ class LocalAws:
             line += part
         return line
 
+    def wait(self) -> None:
+        """Wait as long as the server works: for ever, unless it ends by itself or ctrl-C is pressed.
+
+        Raises:
+            LocalAwsError: It ended by itself; the message has the end of its log.
+        """
+        _ = self._running
+        assert self._process
+        self._process.wait()
+        message = json.loads(self._read_line() or "{}")
+        raise LocalAwsError(f"The embedded AWS: {message.get('ended', 'gone')}.\n{message.get('log', '')}")
+
     def stop(self) -> None:
         """End the server and everything in it, and remove its folder. Does nothing when it has ended."""
         process, ready = self._process, self._ready
@@ -233,6 +246,14 @@ class LocalAws:
             account=self.account,
             region=self.region,
         )
+
+    def address_of_load_balancer(self, dns_name: str) -> Address:
+        """Return where the load balancer with this `DNSName` attribute answers."""
+        return addresses.of_load_balancer(dns_name, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
+
+    def address_of_api(self, api: str) -> Address:
+        """Return where an API answers, given its id or the URL that its stack gives out."""
+        return addresses.of_api(api, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
 
     def reset(self) -> None:
         """Return to an empty account: no resources, no running functions, no deployment under way."""

@@ -20,6 +20,13 @@ TOOLKIT_STACK = "CDKToolkit"
 _TEMPLATE = Path("lib", "api", "bootstrap", "bootstrap-template.yaml")
 _SECONDS = 60
 
+# What `cdk bootstrap` passes when it is given no options. It leaves CloudFormationExecutionPolicies empty, for
+# which the template takes this policy; but the emulator takes the empty text for a policy's ARN.
+_PARAMETERS = {
+    "FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY",
+    "CloudFormationExecutionPolicies": "arn:aws:iam::aws:policy/AdministratorAccess",
+}
+
 
 class BootstrapError(RuntimeError):
     """The account could not be prepared for the CDK."""
@@ -80,13 +87,7 @@ def bootstrap(session: boto3.Session, template: str) -> None:
         StackName=TOOLKIT_STACK,
         TemplateBody=template,
         Capabilities=["CAPABILITY_NAMED_IAM"],
-        # What `cdk bootstrap` passes when it is given no options: stacks are deployed by an administrator.
-        Parameters=[
-            {
-                "ParameterKey": "CloudFormationExecutionPolicies",
-                "ParameterValue": "arn:aws:iam::aws:policy/AdministratorAccess",
-            }
-        ],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in _PARAMETERS.items()],
     )
     deadline = time.monotonic() + _SECONDS
     while (status := _status(cloudformation)).endswith("_IN_PROGRESS") and time.monotonic() < deadline:
