@@ -24,6 +24,9 @@ from botocore.exceptions import ClientError
 # Long enough to collect and resend a thousand messages while nobody else sees them.
 _HOLD_SECONDS = 300
 
+# Long polling asks all of SQS's servers, short polling only some.
+_LONG_POLL_SECONDS = 1
+
 
 @dataclass(frozen=True)
 class FailedEvent:
@@ -193,7 +196,7 @@ def _collect(sqs: Any, queue_url: str, limit: int, *, into: dict[str, dict[str, 
             QueueUrl=queue_url,
             MaxNumberOfMessages=min(10, limit - len(into)),
             VisibilityTimeout=_HOLD_SECONDS,
-            WaitTimeSeconds=1,  # long polling asks all of SQS's servers; short polling only some
+            WaitTimeSeconds=_LONG_POLL_SECONDS,
             MessageAttributeNames=["All"],
         )
         new = {one["MessageId"]: one for one in answer.get("Messages", []) if one["MessageId"] not in into}

@@ -1,4 +1,4 @@
-"""`demo [ID | --all]`: deploys an architecture on the embedded AWS and shows what comes out of real events."""
+"""`demo [ID | --all]`: deploys an architecture on the embedded AWS and tells what real events do to it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from types import FrameType, ModuleType
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -59,7 +60,7 @@ def demonstrate(architecture: Architecture) -> None:
     scenario = scenario_of(architecture.id)
     _title(f"{architecture.id}: {architecture.title}")
     with LocalAws(log_file=_LOGS / "aws.log") as aws:
-        outputs = _deploy(architecture.id, aws)
+        outputs = deploy(architecture.id, aws)
         dropped = aws.dropped_properties()
         check_dropped(dropped, scenario.ACCEPTED_NOT_EMULATED)
         print("\nDeployed with the CDK, IAM enforced:")
@@ -85,16 +86,22 @@ def check_dropped(dropped: Collection[Dropped], accepted: Mapping[str, str]) -> 
     if unknown:
         listed = "\n".join(f"  {one} of {one.logical_id}" for one in unknown)
         raise TaskError(
-            f"The embedded AWS accepted these properties and ignored them:\n{listed}\nEmulate them in a bridge "
-            "of localaws/, or list them in the scenario's ACCEPTED_NOT_EMULATED with the reason why it proves "
-            "its point all the same."
+            f"The embedded AWS accepted these properties and ignored them:\n{listed}\nEmulate them in a "
+            "bridge of localaws/, or list them in the scenario's ACCEPTED_NOT_EMULATED with the reason why "
+            "it proves its point all the same."
         )
 
 
-def _deploy(id: str, aws: LocalAws) -> dict[str, str]:
-    """Synthesise while the account is bootstrapped, then deploy."""
-    cdk = Cdk({**os.environ, **aws.environment}, folder=_LOGS)
-    with cdk.synthesizing(id) as synth:
+def deploy(id: str, aws: LocalAws, folder: Path = _LOGS) -> dict[str, str]:
+    """Deploy an architecture into an empty account, and return the outputs of its stack.
+
+    Args:
+        id: The architecture.
+        aws: The embedded AWS.
+        folder: For the CLI's logs and the cloud assembly.
+    """
+    cdk = Cdk({**os.environ, **aws.environment}, folder=folder)
+    with cdk.synthesizing(id) as synth:  # while the account is being bootstrapped
         with step("cdk bootstrap"):
             cdk.bootstrap(aws.account, aws.region)
         with step("cdk synth"):

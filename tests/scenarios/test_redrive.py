@@ -1,0 +1,181 @@
+"""A redrive resends what it understands, keeps what it does not, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from scenarios.redrive import redrive
+
+_FUNCTION = "resize"
+_EVENT = {"Records": [{"s3": {"object": {"key": "cat.jpg"}}}]}
+
+
+class FakeLambda:
+    """Keeps what it is invoked with; refuses events that say so. moto runs functions in Docker."""
+
+    def __init__(self) -> None:
+        self.invoked: list[tuple[str, str, Any]] = []
+        self.error: str | None = None
+
+    def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, int]:  # noqa: N803
+        """Accept the event, or fail as Lambda does."""
+        if self.error:
+            raise ClientError({"Error": {"Code": self.error, "Message": "no"}}, "Invoke")
+        self.invoked.append((FunctionName, InvocationType, json.loads(Payload)))
+        return {"StatusCode": 202}
+
+
+class Session:
+    """Hands out moto's SQS and the fake Lambda."""
+
+    def __init__(self) -> None:
+        self.sqs: Any = boto3.client("sqs", region_name="eu-west-1")
+        self.queue_url: str = self.sqs.create_queue(QueueName="failures")["QueueUrl"]
+        self.lambda_ = FakeLambda()
+
+    def client(self, service: str) -> Any:  # noqa: ANN401
+        """The client of a service."""
+        return {"sqs": self.sqs, "lambda": self.lambda_}[service]
+
+    def send(self, body: Any, **attributes: str) -> None:  # noqa: ANN401
+        """Put a message into the failure queue."""
+        self.sqs.send_message(
+            QueueUrl=self.queue_url,
+            MessageBody=body if isinstance(body, str) else json.dumps(body),
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        )
+
+    def left(self) -> list[str]:
+        """The bodies of the messages that can be received now."""
+        answer = self.sqs.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0
+        )
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+    def redrive(self, **options: Any) -> Any:  # noqa: ANN401
+        """Redrive the queue."""
+        return redrive(self, queue_url=self.queue_url, function_name=_FUNCTION, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setattr("scenarios.redrive._LONG_POLL_SECONDS", 0)  # moto has one server, and would wait
+    with mock_aws():
+        yield Session()
+
+
+def record(function: str = _FUNCTION, condition: str = "RetriesExhausted") -> dict[str, Any]:
+    return {
+        "version": "1.0",
+        "requestContext": {
+            "functionArn": f"arn:aws:lambda:eu-west-1:123456789012:function:{function}:$LATEST",
+            "condition": condition,
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": _EVENT,
+        "responsePayload": {"errorType": "AccessDenied", "errorMessage": "not allowed"},
+    }
+
+
+@pytest.mark.parametrize("condition", ["RetriesExhausted", "EventAgeExceeded", "PermanentFailure"])
+def test_the_event_in_a_record_is_resent_asynchronously_and_its_message_deleted(
+    session: Session, condition: str
+) -> None:
+    session.send(record(condition=condition))
+    report = session.redrive()
+    assert session.lambda_.invoked == [(_FUNCTION, "Event", _EVENT)]
+    assert report.resent == 1
+    assert report.reasons == {"AccessDenied: not allowed": 1}
+    assert session.left() == []
+
+
+def test_the_raw_event_of_a_dead_letter_queue_is_resent_with_the_error_told(session: Session) -> None:
+    session.send(_EVENT, RequestID="1", ErrorCode="200", ErrorMessage="boom")
+    report = session.redrive()
+    assert session.lambda_.invoked == [(_FUNCTION, "Event", _EVENT)]
+    assert report.reasons == {"boom": 1}
+
+
+def test_a_raw_event_that_looks_like_a_record_is_resent_whole(session: Session) -> None:
+    event = record(function="another")
+    session.send(event, RequestID="1", ErrorCode="200", ErrorMessage="boom")
+    session.redrive()
+    assert session.lambda_.invoked == [(_FUNCTION, "Event", event)]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("not JSON", "its body is not JSON"),
+        ({"hello": "there"}, "it is neither a record"),
+        (["a list"], "it is neither a record"),
+        ({"requestContext": None, "requestPayload": 1}, "which function failed"),
+        (record(function="another"), "it is about another function: another"),
+    ],
+)
+def test_what_is_not_understood_stays_in_the_queue_and_is_told(
+    session: Session, body: object, why: str
+) -> None:
+    session.send(body)
+    session.send(record())
+    report = session.redrive()
+    assert report.resent == 1
+    [reason] = report.left
+    assert why in reason
+    assert len(session.left()) == 1
+
+
+def test_a_dry_run_sends_nothing_and_shows_every_message_to_other_readers_again(session: Session) -> None:
+    for _ in range(12):
+        session.send(record())
+    report = session.redrive(dry_run=True)
+    assert report.resent == 12
+    assert session.lambda_.invoked == []
+    assert len(session.left()) == 10
+
+
+def test_a_limit_is_kept_and_the_rest_stays(session: Session) -> None:
+    for _ in range(12):
+        session.send(record())
+    assert session.redrive(limit=11).resent == 11
+    assert len(session.left()) == 1
+
+
+def test_an_event_that_fails_again_at_once_is_not_resent_by_the_same_run(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_again(**_: Any) -> None:  # noqa: ANN401
+        session.send(record(condition="PermanentFailure"))
+
+    monkeypatch.setattr(session.lambda_, "invoke", fail_again)
+    session.send(record())
+    assert session.redrive().resent == 1
+    assert len(session.left()) == 1
+
+
+def test_an_event_that_lambda_does_not_take_stays_in_the_queue(session: Session) -> None:
+    session.lambda_.error = "RequestTooLargeException"
+    session.send(record())
+    assert session.redrive().left.total() == 1
+    assert len(session.left()) == 1
+
+
+def test_when_the_function_cannot_be_invoked_no_message_is_lost_or_kept_hidden(session: Session) -> None:
+    session.lambda_.error = "ResourceNotFoundException"
+    for _ in range(3):
+        session.send(record())
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        session.redrive()
+    assert len(session.left()) == 3
