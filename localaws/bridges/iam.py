@@ -3,12 +3,14 @@
 Faithful to: a role's PermissionsBoundary in CloudFormation limits the role, changes and goes with the
 template. A topic made by CloudFormation has the default policy of SNS, with its condition: without a
 permission of its own, a role of the account may not publish. A request for several SSM parameters needs the
-permission on each, and is allowed when each is.
+permission on each, and is allowed when each is. Log groups are `log-group:NAME:log-stream:` to a policy (or
+a stream's name after it), except to tagging: `NAME:*` allows them and `NAME` alone does not.
 Not to: everything else. `docs/embedded-aws.md` lists what IAM here cannot refuse.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ def install() -> None:
     role["update"] = _limited(role["update"], properties_at=2)
     topic = provisioners._RESOURCE_HANDLERS["AWS::SNS::Topic"]
     topic["create"] = _owned(topic["create"])
-    iam_actions.extract_resource_arn = _naming_parameters(iam_actions.extract_resource_arn)
+    iam_actions.extract_resource_arn = _naming_resources(iam_actions.extract_resource_arn)
+    iam_actions.logs_service_context = _of_group(iam_actions.logs_service_context)
 
 
 # --- Roles
@@ -71,11 +74,11 @@ def _owned(create: Callable[..., tuple[str, Any]]) -> Callable[..., tuple[str, A
     return create_with_owner
 
 
-# --- SSM parameters
+# --- What a request is about
 
 
-def _naming_parameters(extract: Callable[..., str]) -> Callable[..., str]:
-    """The resource of a request: of a list of parameters the first that is refused, or else the first."""
+def _naming_resources(extract: Callable[..., str]) -> Callable[..., str]:
+    """The resource that a request's permission is looked for on."""
 
     def extract_resource(
         service: str,
@@ -87,26 +90,40 @@ def _naming_parameters(extract: Callable[..., str]) -> Callable[..., str]:
         region: str,
         account: str,
     ) -> str:
-        if service == "ssm":
-            operation = headers.get("x-amz-target", "").rpartition(".")[2]
-            arns = _parameters(operation, body, f"arn:aws:ssm:{region}:{account}:parameter")
+        found = extract(service, method, path, headers, body, query, region, account)
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        if service == "logs" and operation not in ("TagResource", "UntagResource", "ListTagsForResource"):
+            stream = _member(body, "logStreamName") or ""
+            return f"{found}:log-stream:{stream}" if ":log-group:" in found else found
+        if service == "ssm" and operation in ("GetParameters", "DeleteParameters"):
+            names = _member(body, "Names") or []
+            arns = [_parameter_arn(name, region, account) for name in names]
             key = extract_access_key_id(headers, query)
+            # One of several: the first that is refused, so that the request is.
             refused = (
                 arn for arn in arns if iam_evaluator.enforce(key, f"ssm:{operation}", "ssm", region, arn)
             )
-            if arns:
-                return next(refused, arns[0])
-        return extract(service, method, path, headers, body, query, region, account)
+            return next(refused, arns[0]) if arns else found
+        return found
 
     return extract_resource
 
 
-def _parameters(operation: str, body: bytes, prefix: str) -> list[str]:
-    """The ARNs of the parameters that the request names in a list; none if it does not."""
-    if operation not in ("GetParameters", "DeleteParameters"):
-        return []
+def _member(body: bytes, name: str) -> Any:
     try:
-        names = json.loads(body).get("Names") or []
+        return json.loads(body).get(name)
     except ValueError:
-        return []
-    return [name if name.startswith("arn:") else f"{prefix}/{name.lstrip('/')}" for name in names]
+        return None
+
+
+def _parameter_arn(name: str, region: str, account: str) -> str:
+    return name if name.startswith("arn:") else f"arn:aws:ssm:{region}:{account}:parameter/{name.lstrip('/')}"
+
+
+def _of_group(context: Callable[..., Any]) -> Callable[..., Any]:
+    """The conditions of a request to CloudWatch Logs: the group has the tags."""
+
+    def context_of_group(action: str, body: bytes, resource: str, region: str, account: str) -> Any:
+        return context(action, body, resource.partition(":log-stream:")[0], region, account)
+
+    return context_of_group

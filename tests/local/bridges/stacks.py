@@ -134,12 +134,17 @@ def function(role_id: str, source: str = "def handler(event, context): pass") ->
     }
 
 
-def session_of(aws: LocalAws, *allowed: tuple[str, str]) -> boto3.Session:
-    """A session of a new user who may do each action on its resource, and nothing else."""
+def session_of(
+    aws: LocalAws, *allowed: tuple[str, str], condition: dict[str, Any] | None = None
+) -> boto3.Session:
+    """A session of a new user who may do each action on its resource, under a condition, and nothing else."""
     iam, name = aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
     iam.create_user(UserName=name)
     if allowed:
-        iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=json.dumps(policy(*allowed)))
+        document = policy(*allowed)
+        for statement in document["Statement"]:
+            statement["Condition"] = condition or {}
+        iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=json.dumps(document))
     key = iam.create_access_key(UserName=name)["AccessKey"]
     return make_session(
         aws.endpoint_url, str(aws.ca_file), key["AccessKeyId"], key["SecretAccessKey"], aws.region

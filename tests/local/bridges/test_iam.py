@@ -133,6 +133,38 @@ def test_one_parameter_without_a_permission_refuses_all(local_aws: LocalAws, all
         ssm.get_parameters(Names=names)
 
 
+def log_group(aws: LocalAws) -> tuple[str, str]:
+    """A log group's name, and its ARN without anything after the name."""
+    name = f"/group/{uuid.uuid4().hex[:8]}"
+    aws.client("logs").create_log_group(logGroupName=name)
+    return name, f"arn:aws:logs:us-east-1:{aws.account}:log-group:{name}"
+
+
+def test_a_log_group_needs_a_permission_on_what_follows_its_name(local_aws: LocalAws) -> None:
+    name, arn = log_group(local_aws)
+    logs = session_of(local_aws, ("logs:PutRetentionPolicy", f"{arn}:*")).client("logs")
+    logs.put_retention_policy(logGroupName=name, retentionInDays=7)
+    logs = session_of(local_aws, ("logs:PutRetentionPolicy", arn)).client("logs")
+    with pytest.raises(ClientError, match=f"AccessDenied.*on resource: {arn}:log-stream:"):
+        logs.put_retention_policy(logGroupName=name, retentionInDays=7)
+
+
+def test_a_log_stream_can_be_permitted_alone(local_aws: LocalAws) -> None:
+    name, arn = log_group(local_aws)
+    logs = session_of(local_aws, ("logs:CreateLogStream", f"{arn}:log-stream:mine")).client("logs")
+    logs.create_log_stream(logGroupName=name, logStreamName="mine")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        logs.create_log_stream(logGroupName=name, logStreamName="yours")
+
+
+def test_a_log_groups_tags_are_asked_for_on_the_group(local_aws: LocalAws) -> None:
+    name, arn = log_group(local_aws)
+    local_aws.client("logs").tag_resource(resourceArn=arn, tags={"team": "photos"})
+    tagged = {"StringEquals": {"aws:ResourceTag/team": "photos"}}
+    session = session_of(local_aws, ("logs:PutRetentionPolicy", f"{arn}:*"), condition=tagged)
+    session.client("logs").put_retention_policy(logGroupName=name, retentionInDays=7)
+
+
 def test_the_emulator_still_ignores_boundaries_of_templates(stock_aws: LocalAws) -> None:
     stack = deploy(stock_aws, limited_role(stock_aws), ROLE_OUTPUTS)
     assert may_create_queues(stock_aws, stack.outputs["Arn"])
@@ -147,3 +179,10 @@ def test_the_emulator_still_denies_lists_of_parameters(stock_aws: LocalAws) -> N
     ssm = session_of(stock_aws, *(("ssm:GetParameters", prefix + name) for name in names)).client("ssm")
     with pytest.raises(ClientError, match="AccessDenied"):
         ssm.get_parameters(Names=names)
+
+
+def test_the_emulator_still_denies_log_groups_as_policies_name_them(stock_aws: LocalAws) -> None:
+    name, arn = log_group(stock_aws)
+    logs = session_of(stock_aws, ("logs:PutRetentionPolicy", f"{arn}:*")).client("logs")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        logs.put_retention_policy(logGroupName=name, retentionInDays=7)
