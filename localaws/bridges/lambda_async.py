@@ -11,8 +11,8 @@ invoked; the code of the function as it is at each attempt; events of a deleted 
 Not to: the length of the waits. `LOCALAWS_ASYNC_RETRY_DELAYS` (seconds, default "0.5,1") shortens those
 between attempts, which count in full for the event's age; `LOCALAWS_ASYNC_THROTTLE_DELAYS` (first and
 longest, default "0.1,2") those of throttled events. "60,120" and "1,300" are Lambda's own. Nor to:
-duplicates that the queue of Lambda may deliver, scaling (`LOCALAWS_ASYNC_CONCURRENCY` events of a function
-run at a time, by default 4 or as many as there are cores), survival of a restart.
+duplicates that the queue of Lambda may deliver, scaling (four events of a function run at a time, or as many
+as there are cores), survival of a restart.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -52,7 +52,9 @@ def _seconds(variable: str, default: str) -> tuple[float, float]:
 
 RETRY_DELAYS = _seconds("LOCALAWS_ASYNC_RETRY_DELAYS", "0.5,1")
 THROTTLE_DELAYS = _seconds("LOCALAWS_ASYNC_THROTTLE_DELAYS", "0.1,2")
-CONCURRENCY = int(os.environ.get("LOCALAWS_ASYNC_CONCURRENCY", "0")) or max(4, os.cpu_count() or 1)
+
+#: Events of one function that run at a time. In AWS the queue lets a function scale; one machine does not.
+CONCURRENCY = max(4, os.cpu_count() or 1)
 
 _turns: dict[str, threading.BoundedSemaphore] = {}
 _turns_lock = threading.Lock()
@@ -108,6 +110,12 @@ class QueuedEvent:
 
 
 def _process(event: QueuedEvent) -> None:
+    _, _, _, region, account, *_ = event.arn.split(":")
+    with request_scope(account, region):  # Whoever sent the event may work for another account.
+        _run_and_report(event)
+
+
+def _run_and_report(event: QueuedEvent) -> None:
     """Run an event until it has succeeded or is given up, then report it."""
     condition = None
     settings: dict[str, Any] = {}
@@ -148,8 +156,7 @@ def _attempt(event: QueuedEvent, settings: dict[str, Any]) -> str | None:
     event.throttled = 0
     if not event.response.get("error"):
         return "Success"
-    retries = settings.get("MaximumRetryAttempts")
-    if event.attempts > (len(RETRY_DELAYS) if retries is None else int(retries)):
+    if event.attempts > min(int(settings.get("MaximumRetryAttempts", 2)), len(RETRY_DELAYS)):
         return "RetriesExhausted"
     wait = DOCUMENTED_RETRY_DELAYS[event.attempts - 1]
     if event.age + wait > _maximum_age(settings):
@@ -161,8 +168,7 @@ def _attempt(event: QueuedEvent, settings: dict[str, Any]) -> str | None:
 
 def _run(event: QueuedEvent) -> None:
     """Run the function as it is now, when its turn has come."""
-    _, _, _, region, account, *_ = event.arn.split(":")
-    with _turn_of(event.owner["config"]["FunctionArn"]), request_scope(account, region):
+    with _turn_of(event.owner["config"]["FunctionArn"]):
         func, config, _ = lambda_svc._get_func_record_for_ref(event.arn)
         if not func or not config:  # The alias or version has gone since.
             event.response = {"error": True, "body": {"errorMessage": f"Function not found: {event.arn}"}}

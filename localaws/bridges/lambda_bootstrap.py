@@ -182,8 +182,9 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
     def answer(line: str, mark: str) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if not stream.closed:  # by the handler
+                stream.flush()
         os.write(2, f"\0{mark}\n".encode())
         answers.write(line.encode() + b"\n")
 

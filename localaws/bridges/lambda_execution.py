@@ -68,6 +68,8 @@ def _execute(func: dict[str, Any], event: object, request_id: str) -> dict[str, 
     environment, _ = lambda_svc.acquire_worker(
         config["FunctionName"], config, code, qualifier=config["Version"]
     )
+    # The pool keeps an environment through changes that matter too, such as that of the role.
+    environment.config = config
     message = {
         "event": event,
         "request_id": request_id,

@@ -90,6 +90,7 @@ def _dispatch(
     func: dict[str, Any], config: dict[str, Any], event: object, request_id: str, started: float
 ) -> dict[str, Any]:
     invocation = current.get() or Invocation(request_id)
+    current.set(None)  # What the run sets off, an alarm's notification say, is another invocation.
     func = routed(func, config)
     config = func["config"]
     invocation.executed_version = config["Version"]

@@ -64,6 +64,7 @@ class ExecutionEnvironment:
         self._proc: subprocess.Popen[bytes] | None = None
         self._scratch: Path | None = None
         self._init_log = ""
+        self._revision = ""
         self._retired = False
 
     def invoke(self, message: dict[str, Any], seconds: float) -> Answer:
@@ -74,6 +75,8 @@ class ExecutionEnvironment:
             seconds: The function's timeout.
         """
         with self._lock:
+            if self._revision != self.config["RevisionId"]:
+                self._end()
             if self._proc is None or self._proc.poll() is not None:
                 failure = self._start(INIT_SECONDS + seconds)
                 if failure is not None:
@@ -114,6 +117,7 @@ class ExecutionEnvironment:
     def _start(self, seconds: float) -> Answer | None:
         """Start the process and import the handler; returns an answer only if that failed."""
         self._discard_tmpdir()
+        self._revision = self.config["RevisionId"]
         self._scratch = Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
         task_root, layers = unpack(self.code_zip), unpack(*layer_archives(self.config))
         path = import_path(task_root, layers)

@@ -5,7 +5,8 @@ from the Get and List calls. Dead-letter queue, reserved concurrency, recursion 
 configuration then take effect (see the bridges that do it). Code that is not in its bucket fails the
 deployment; the emulator would deploy a function that answers everything with a made-up success.
 Not to: what stands in `RECORDED_ONLY`. It is kept and returned, and does nothing: no network, no file system,
-no encryption, no signature check.
+no encryption, no signature check, no environment started beforehand. It is read past the recorder, so that a
+deployment still lists it among what was accepted and is not emulated.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html
 """
@@ -13,7 +14,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ministack.services import lambda_svc
@@ -21,11 +22,10 @@ from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
 from localaws.bridges.iam_roles import role_allows
 
-#: Recorded and returned, without any effect here. Whoever lists what is not emulated lists these too.
-RECORDED_ONLY = {
-    "AWS::Lambda::Function": ("CodeSigningConfigArn", "FileSystemConfigs", "KmsKeyArn", "VpcConfig"),
-    "AWS::Lambda::Version": ("ProvisionedConcurrencyConfig",),
-}
+#: Recorded and returned, without any effect here.
+RECORDED_ONLY = frozenset(
+    {"CodeSigningConfigArn", "FileSystemConfigs", "KmsKeyArn", "ProvisionedConcurrencyConfig", "VpcConfig"}
+)
 
 #: Property → its key in the function's configuration. Without a value the key is not there.
 _IN_CONFIGURATION = {
@@ -42,7 +42,7 @@ _IN_RECORD: dict[str, tuple[str, object]] = {
     "ReservedConcurrentExecutions": ("concurrency", None),
 }
 
-Properties = Mapping[str, Any]
+Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
 
 
@@ -86,10 +86,10 @@ def _updated_then_record(update: Callable[..., Created]) -> Callable[..., Create
 def _then_provision(create: Callable[..., Created]) -> Callable[..., Created]:
     def create_version(logical_id: str, properties: Properties, stack_name: str) -> Created:
         arn, attributes = create(logical_id, properties, stack_name)
-        wanted = properties.get("ProvisionedConcurrencyConfig")
+        wanted = _value(properties, "ProvisionedConcurrencyConfig")
         if wanted:
             name, version = arn.split(":")[6:8]
-            lambda_svc._put_provisioned_concurrency(name, version, dict(wanted))
+            lambda_svc._put_provisioned_concurrency(name, version, wanted)
         return arn, attributes
 
     return create_version
@@ -102,7 +102,7 @@ def _has_code(name: str) -> bool:
 
 def _require_dead_letter_permission(properties: Properties) -> None:
     """Refuse what Lambda refuses: a target that is no queue or topic, or that the role may not write to."""
-    config = _plain(properties.get("DeadLetterConfig")) or {}
+    config = _value(properties, "DeadLetterConfig") or {}
     refused = lambda_svc._validate_dead_letter_config(config)
     if refused:
         raise ValueError(refused[2].decode())
@@ -120,17 +120,19 @@ def _record(name: str, old: Properties, new: Properties) -> None:
     config = function["config"]
     for property_name, key in _IN_CONFIGURATION.items():
         if property_name in new:
-            config[key] = _plain(new[property_name])
+            config[key] = _value(new, property_name)
         elif property_name in old:
             config.pop(key, None)
     for property_name, (key, default) in _IN_RECORD.items():
         if property_name in new:
-            function[key] = _plain(new[property_name])
+            function[key] = _value(new, property_name)
         elif property_name in old:
             function[key] = default
-    config["VpcConfig"] = lambda_svc._vpc_config_with_id(_plain(new.get("VpcConfig")))
+    config["VpcConfig"] = lambda_svc._vpc_config_with_id(_value(new, "VpcConfig"))
 
 
-def _plain(value: Any) -> Any:
-    """A copy without the template's own kinds of dict."""
+def _value(properties: Properties, name: str) -> Any:
+    """A copy of a property's value; None if it is not there."""
+    # The recorder overrides `get` to note what is read. It inherits from dict, whose own `get` notes nothing.
+    value = dict.get(properties, name) if name in RECORDED_ONLY else properties.get(name)
     return json.loads(json.dumps(value))

@@ -16,13 +16,6 @@ from localaws import LocalAws
 
 T = TypeVar("T")
 
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    ],
-}
-
 
 def zipped(files: Mapping[str, str]) -> bytes:
     """An archive with the files."""
@@ -63,10 +56,12 @@ class Functions:
     def __init__(self, aws: LocalAws) -> None:
         self.aws = aws
 
-    def role(self, *statements: tuple[str, str]) -> str:
-        """A role for functions that may do each action on its resource."""
+    def role(self, *statements: tuple[str, str], service: str = "lambda.amazonaws.com") -> str:
+        """A role for a service, by default Lambda, that may do each action on its resource."""
         iam, name = self.aws.client("iam"), f"role-{uuid.uuid4().hex[:8]}"
-        arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+        trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
         if statements:
             allowed = [{"Effect": "Allow", "Action": a, "Resource": r} for a, r in statements]
             document = json.dumps({"Version": "2012-10-17", "Statement": allowed})

@@ -13,13 +13,13 @@ from tests.local.bridges.lambda_functions import Functions
 
 pytestmark = pytest.mark.local
 
-SLOW = "import time\n\ndef handler(event, context): time.sleep(0.5)"
+SLEEPING = "import time\n\ndef handler(event, context): time.sleep(event)"
 
 
 def published(functions: Functions, limit: int) -> str:
     """A function with reserved concurrency and a version 1."""
     client = functions.aws.client("lambda")
-    name = functions.make(SLOW)
+    name = functions.make(SLEEPING)
     client.publish_version(FunctionName=name)
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=limit)
     return name
@@ -45,12 +45,12 @@ def test_a_reserved_concurrency_of_zero_refuses_every_call(functions: Functions,
 def test_a_version_and_the_function_share_one_limit(functions: Functions) -> None:
     name = published(functions, 1)
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(functions.invoke, name)
+        slow = pool.submit(functions.invoke, name, 0.5)
         time.sleep(0.2)
         refusal(functions, name, "1")
         slow.result()
-    assert functions.invoke(name, qualifier="1").error is None
+    assert functions.invoke(name, 0, qualifier="1").error is None
 
 
 def test_still_needed_the_stock_emulator_does_not_limit_versions(stock_functions: Functions) -> None:
-    assert stock_functions.invoke(published(stock_functions, 0), qualifier="1").error is None
+    assert stock_functions.invoke(published(stock_functions, 0), 0, qualifier="1").error is None

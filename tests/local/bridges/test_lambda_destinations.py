@@ -170,7 +170,7 @@ def test_still_needed_the_stock_emulator_records_no_success(stock_functions: Fun
     shop = stock_functions.make(SHOP)
     stock_functions.settle(shop, OnSuccess=queue.arn, OnFailure=queue.arn)
     stock_functions.send(shop, {"item": "coffee"})
-    time.sleep(0.5)
+    time.sleep(0.3)
     stock_functions.send(shop, TEA)
     assert queue.wait_for_body()["requestPayload"] == TEA
 

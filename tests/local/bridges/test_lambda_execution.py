@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -42,6 +44,12 @@ import os, sys, tempfile
 
 def handler(event, context):
     return {"variables": dict(os.environ), "temporary": tempfile.gettempdir(), "path": sys.path}
+"""
+
+WHOAMI = """
+import boto3
+def handler(event, context):
+    return boto3.client("sts").get_caller_identity()["Arn"]
 """
 
 
@@ -106,6 +114,32 @@ def test_a_change_of_the_function_does_not_disturb_the_invocation_that_is_runnin
     assert changed_while_running(functions).payload == "old"
 
 
+def test_a_change_of_the_role_takes_effect_at_the_next_call(functions: Functions) -> None:
+    name = functions.make(WHOAMI, role=functions.role())
+    functions.invoke(name)
+    role = functions.role()
+    functions.aws.client("lambda").update_function_configuration(FunctionName=name, Role=role)
+    assert f"assumed-role/{role.rpartition('/')[2]}/" in functions.invoke(name).payload
+
+
+def test_a_state_machine_catches_an_exception_by_its_type(functions: Functions) -> None:
+    function = functions.arn("lambda", f"function:{functions.make(SHOP)}")
+    caught = {"Type": "Pass", "Result": "caught", "End": True}
+    catch = [{"ErrorEquals": ["OutOfStock"], "Next": "Caught"}]
+    call = {"Type": "Task", "Resource": function, "Catch": catch, "End": True}
+    states = functions.aws.client("stepfunctions")
+    machine = states.create_state_machine(
+        name=f"machine-{uuid.uuid4().hex[:8]}",
+        type="EXPRESS",
+        roleArn=functions.role(("lambda:InvokeFunction", function), service="states.amazonaws.com"),
+        definition=json.dumps({"StartAt": "Call", "States": {"Call": call, "Caught": caught}}),
+    )
+    execution = states.start_sync_execution(
+        stateMachineArn=machine["stateMachineArn"], input='{"do": "fail"}'
+    )
+    assert execution["output"] == '"caught"'
+
+
 def test_a_result_that_is_no_json_is_an_error_of_the_runtime(functions: Functions) -> None:
     failed = functions.invoke(functions.make(SHOP), {"do": "unserialisable"})
     assert failed.payload["errorType"] == "Runtime.MarshalError"
@@ -122,13 +156,8 @@ def test_a_dependency_that_was_not_packed_is_missing_although_the_host_has_it(fu
 
 
 def test_the_runtime_brings_boto3_and_it_reaches_the_embedded_aws_as_the_role(functions: Functions) -> None:
-    source = """
-import boto3
-def handler(event, context):
-    return boto3.client("sts").get_caller_identity()["Arn"]
-"""
     role = functions.role()
-    arn = functions.invoke(functions.make(source, role=role)).payload
+    arn = functions.invoke(functions.make(WHOAMI, role=role)).payload
     assert f"assumed-role/{role.rpartition('/')[2]}/" in arn
 
 
@@ -227,6 +256,14 @@ def test_still_needed_the_stock_emulator_kills_what_runs_when_a_function_changes
     stock_functions: Functions,
 ) -> None:
     assert changed_while_running(stock_functions).error
+
+
+def test_still_needed_the_stock_emulator_keeps_the_old_role(stock_functions: Functions) -> None:
+    name = stock_functions.make(WHOAMI, role=stock_functions.role())
+    before = stock_functions.invoke(name).payload
+    client = stock_functions.aws.client("lambda")
+    client.update_function_configuration(FunctionName=name, Role=stock_functions.role())
+    assert stock_functions.invoke(name).payload == before
 
 
 def test_still_needed_the_stock_emulator_shows_the_host_and_its_packages_to_the_handler(

@@ -29,18 +29,18 @@ def total(functions: Functions, metric: str, **dimensions: str) -> float:
     return sum(float(point["Sum"]) for point in points)
 
 
-def failed_in_the_background(functions: Functions) -> str:
-    """A function of whose one asynchronous event both attempts failed."""
+def failed_in_the_background(functions: Functions, retries: int = 0) -> str:
+    """A function of whose one asynchronous event all attempts failed."""
     queue = functions.queue()
     name = functions.make(FAILING, role=functions.role(("sqs:SendMessage", queue.arn)))
-    functions.settle(name, MaximumRetryAttempts=1, OnFailure=queue.arn)
+    functions.settle(name, MaximumRetryAttempts=retries, OnFailure=queue.arn)
     functions.send(name)
     queue.wait()
     return name
 
 
 def test_each_attempt_of_an_asynchronous_event_counts(functions: Functions) -> None:
-    name = failed_in_the_background(functions)
+    name = failed_in_the_background(functions, retries=1)
     assert total(functions, "Invocations", FunctionName=name) == 2
     assert total(functions, "Errors", FunctionName=name) == 2
 

@@ -78,7 +78,7 @@ def test_still_needed_the_stock_emulator_forgets_what_sns_and_eventbridge_delive
     name, arn, queue = failing(stock_functions, "sns")
     publish(stock_functions, arn, "hello")
     put_event(stock_functions, arn, "shop")
-    time.sleep(0.6)
+    time.sleep(0.3)
     stock_functions.send(name, "by hand")
     assert queue.wait_for_body()["requestPayload"] == "by hand"
     assert queue.receive() == []
