@@ -20,6 +20,7 @@ BRIDGES = (
     "iam_invocations",
     "node_sdk",
     "custom_resources",
+    "cloudformation",
 )
 
 # Called after the emulator's own reset. A bridge that keeps state of its own appends a function here.
