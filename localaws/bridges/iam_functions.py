@@ -67,19 +67,21 @@ def _function_role(method: str, path: str, body: bytes, _query: dict[str, Any]) 
     updates = (
         method == "PUT" and path.startswith("/2015-03-31/functions/") and path.endswith("/configuration")
     )
-    if not (creates or updates):
-        return None
-    try:
-        role = json.loads(body or b"{}").get("Role")
-    except ValueError:
-        return None
-    return role if isinstance(role, str) else None
+    return _json_member(body, "Role") if creates or updates else None
 
 
 def _stack_role(_method: str, _path: str, body: bytes, query: dict[str, Any]) -> str | None:
-    form = {**query, **parse_qs(body.decode("utf-8", "replace"))}
-    values = form.get("RoleARN")
-    return values[0] if isinstance(values, list) else values
+    # SDKs send a form, newer ones JSON.
+    values = {**query, **parse_qs(body.decode("utf-8", "replace"))}.get("RoleARN")
+    return (values[0] if isinstance(values, list) else values) or _json_member(body, "RoleARN")
+
+
+def _json_member(body: bytes, name: str) -> str | None:
+    try:
+        value = json.loads(body).get(name)
+    except (ValueError, AttributeError):
+        return None
+    return value if isinstance(value, str) else None
 
 
 def _passing_role(
