@@ -1,0 +1,245 @@
+"""Brings thumbnails and row into line with the object that is in the bucket now.
+
+Events of S3 come twice, late and out of order, and several invocations may work on one key at once. So an
+event is taken as a hint only: *look at this key*. What is done follows from the object that is found:
+
+- it exists: its thumbnails are written, then its row;
+- it is gone: thumbnails and row are deleted;
+- it can never become thumbnails: the same, so that nothing of an earlier version stays; then it is reported.
+
+After the writes the object is looked at again, and if it is another one by then, all is repeated. So whoever
+writes last has also verified last, and what stays is right, in whatever order invocations overlap. One that
+dies between its writes and its look is retried by Lambda, and that retry is never skipped (see below).
+
+The row is written only if it is still as it was read, so two invocations cannot interleave unnoticed, and
+its sequencer never goes back. Skipped is nothing but the exact repetition of a finished event: the row
+carries its sequencer, the current object's identity, and the keys of all thumbnails that are asked for. A
+weaker rule would skip the retry of an invocation that had put old thumbnails over new ones.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Protocol
+
+from errors import ObjectTooLarge, PermanentFailure
+from events import ObjectEvent, later_of
+from pictures import Thumbnails
+
+MAX_ROUNDS = 5
+
+
+class ObjectKeepsChanging(Exception):  # noqa: N818 - the errorType that an operator reads
+    """The object was another one at each look. Trying again later is right."""
+
+
+class Outcome(StrEnum):
+    """What was done for an event."""
+
+    MADE = "made"
+    REMOVED = "removed"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    """Which object lies under a key.
+
+    Args:
+        version_id: Of the version; ``"null"`` or empty where the bucket has no versioning.
+        etag: Of its content.
+        size_bytes: How large it is; no part of its identity.
+        last_modified: When it was written; likewise.
+    """
+
+    version_id: str
+    etag: str
+    size_bytes: int = field(compare=False)
+    last_modified: datetime = field(compare=False)
+
+
+class OpenedObject(Protocol):
+    """An object whose bytes have not been read yet."""
+
+    version: ObjectVersion
+
+    def read(self) -> bytes:
+        """Return all of its bytes."""
+
+    def close(self) -> None:
+        """Do without its bytes, or without the rest of them."""
+
+
+@dataclass(frozen=True)
+class StoredThumbnail:
+    """What a row says of a thumbnail: the size that was asked for, where it lies, and how large it is."""
+
+    size: int
+    key: str
+    width: int
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """The metadata of a picture."""
+
+    source_key: str
+    version_id: str
+    etag: str
+    sequencer: str
+    width: int
+    height: int
+    format: str
+    size_bytes: int
+    thumbnails: tuple[StoredThumbnail, ...]
+    source_last_modified: str
+    made_at: str
+
+
+class Source(Protocol):
+    """Where the pictures are."""
+
+    def open(self, bucket: str, key: str) -> OpenedObject | None:
+        """Return the object that is there now, if there is one."""
+
+    def look(self, bucket: str, key: str) -> ObjectVersion | None:
+        """Say which object is there now, if there is one."""
+
+
+class Destination(Protocol):
+    """Where the thumbnails go."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a thumbnail."""
+
+    def delete(self, key: str) -> None:
+        """Delete a thumbnail, if it is there."""
+
+
+class Rows(Protocol):
+    """Where the metadata goes."""
+
+    def get(self, source_key: str) -> Row | None:
+        """Return the row as it is now."""
+
+    def put(self, row: Row, *, instead_of: Row | None) -> bool:
+        """Write a row if nobody else has written it since; say whether that was so."""
+
+    def delete(self, row: Row) -> bool:
+        """Delete a row if nobody else has written it since; say whether that was so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synchroniser:
+    """Handles one event at a time.
+
+    Args:
+        source: Where the pictures are.
+        destination: Where the thumbnails go.
+        rows: Where the metadata goes.
+        make: Turns the bytes of a picture into thumbnails.
+        thumbnail_keys: Names the key of each size's thumbnail, for a source key.
+        max_object_size: Larger objects are not read, in bytes.
+        now: The clock.
+    """
+
+    source: Source
+    destination: Destination
+    rows: Rows
+    make: Callable[[bytes], Thumbnails]
+    thumbnail_keys: Callable[[str], dict[int, str]]
+    max_object_size: int
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def handle(self, event: ObjectEvent) -> Outcome:
+        """Bring everything that belongs to the event's key into line with the object that is there now.
+
+        Raises:
+            PermanentFailure: The object can never become thumbnails. Those of its predecessors are deleted.
+            ObjectKeepsChanging: It was replaced again and again.
+        """
+        for _ in range(MAX_ROUNDS):
+            finished = self._try(event)
+            if isinstance(finished, PermanentFailure):
+                raise finished
+            if finished:
+                return finished
+        raise ObjectKeepsChanging(
+            f"{event.bucket}/{event.key}: another object each of the {MAX_ROUNDS} times; try again later"
+        )
+
+    def _try(self, event: ObjectEvent) -> Outcome | PermanentFailure | None:
+        """Do all of it once; nothing is returned if somebody else got in between."""
+        row = self.rows.get(event.key)
+        opened = self.source.open(event.bucket, event.key)
+        if opened and row and self._is_repetition(event, row, opened.version):
+            opened.close()
+            return Outcome.UNCHANGED
+        finished, undisturbed = self._follow(event, row, opened)
+        used = opened.version if opened else None
+        return finished if undisturbed and self.source.look(event.bucket, event.key) == used else None
+
+    def _is_repetition(self, event: ObjectEvent, row: Row, current: ObjectVersion) -> bool:
+        return (
+            row.sequencer == event.sequencer != ""
+            and (row.version_id, row.etag) == (current.version_id, current.etag)
+            and {one.size: one.key for one in row.thumbnails} == self.thumbnail_keys(event.key)
+        )
+
+    def _follow(
+        self, event: ObjectEvent, row: Row | None, opened: OpenedObject | None
+    ) -> tuple[Outcome | PermanentFailure, bool]:
+        """Do what the object asks for; say what that was, and whether nobody else wrote the row meanwhile."""
+        if opened is None:
+            return Outcome.REMOVED, self._remove(event, row)
+        try:
+            thumbnails = self.make(self._read(opened))
+        except PermanentFailure as failure:
+            return failure, self._remove(event, row)
+        return Outcome.MADE, self._write(event, row, opened.version, thumbnails)
+
+    def _read(self, opened: OpenedObject) -> bytes:
+        size = opened.version.size_bytes
+        if size > self.max_object_size:
+            opened.close()
+            raise ObjectTooLarge(f"{size:,} bytes; at most {self.max_object_size:,} are read")
+        return opened.read()
+
+    def _write(self, event: ObjectEvent, row: Row | None, used: ObjectVersion, made: Thumbnails) -> bool:
+        keys = self.thumbnail_keys(event.key)
+        for thumbnail in made.thumbnails:
+            self.destination.put(keys[thumbnail.size], thumbnail.data)
+        outdated = {one.key for one in row.thumbnails} - set(keys.values()) if row else set()
+        for key in outdated:  # other sizes or another format were asked for when they were made
+            self.destination.delete(key)
+        return self.rows.put(self._row(event, row, used, made, keys), instead_of=row)
+
+    def _remove(self, event: ObjectEvent, row: Row | None) -> bool:
+        recorded = {one.key for one in row.thumbnails} if row else set()
+        # Also those without a row: an invocation may have died before it wrote one.
+        for key in recorded | set(self.thumbnail_keys(event.key).values()):
+            self.destination.delete(key)
+        return self.rows.delete(row) if row else True
+
+    def _row(
+        self, event: ObjectEvent, row: Row | None, used: ObjectVersion, made: Thumbnails, keys: dict[int, str]
+    ) -> Row:
+        return Row(
+            source_key=event.key,
+            version_id=used.version_id,
+            etag=used.etag,
+            sequencer=later_of(event.sequencer, row.sequencer) if row else event.sequencer,
+            width=made.width,
+            height=made.height,
+            format=made.format.value,
+            size_bytes=used.size_bytes,
+            thumbnails=tuple(
+                StoredThumbnail(one.size, keys[one.size], one.width, one.height, len(one.data))
+                for one in made.thumbnails
+            ),
+            source_last_modified=used.last_modified.astimezone(UTC).isoformat(),
+            made_at=self.now().isoformat(),
+        )
