@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageCms, ImageDraw, ImageFilter, ImageFont, ImageOps, ImageStat
@@ -27,6 +28,7 @@ def photograph(name: str) -> bytes:
     return (FOLDER / name).read_bytes()
 
 
+@cache
 def upright(data: bytes) -> Image.Image:
     """The first frame as a person sees it: turned by its EXIF orientation, in sRGB, with its transparency."""
     picture = Image.open(io.BytesIO(data))

@@ -64,17 +64,6 @@ def test_an_error_of_the_check_is_not_waited_out() -> None:
         wait_until(check, what="two rows", timeout=60)
 
 
-def test_waiting_ends_early_when_there_is_a_reason_to_give_up() -> None:
-    def check() -> None:
-        raise NotYet("nothing")
-
-    def give_up() -> None:
-        raise ScenarioFailed("AccessDenied")
-
-    with pytest.raises(ScenarioFailed, match="AccessDenied"):
-        wait_until(check, what="a row", timeout=60, give_up=give_up)
-
-
 def test_a_requirement_fails_with_its_sentence() -> None:
     require(True, "not shown")
     with pytest.raises(ScenarioFailed, match="two rows, not one"):
