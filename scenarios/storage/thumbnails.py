@@ -38,7 +38,6 @@ class Thumbnailer:
     Attributes:
         prefix: What the keys of this run start with.
         sizes: Longest edges of the thumbnails, as the function is configured.
-        max_object_size: Larger objects are refused.
         role: Name of the function's role.
         failures: The failure queue, seen from this run.
     """
@@ -56,7 +55,6 @@ class Thumbnailer:
         configuration = stack.client("lambda").get_function_configuration(FunctionName=self.function)
         environment = configuration["Environment"]["Variables"]
         self.sizes = tuple(int(size) for size in environment["SIZES"].split(","))
-        self.max_object_size = int(environment["MAX_OBJECT_SIZE"])
         self.role = configuration["Role"].rpartition("/")[2]
         self._output_prefix = environment["OUTPUT_PREFIX"]
         self._sent: set[str] = set()

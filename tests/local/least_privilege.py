@@ -1,7 +1,7 @@
 """Least privilege, proven both ways: with every grant the scenario passes, without any one of them it fails.
 
-A grant without which nothing fails is superfluous, unless the embedded AWS cannot enforce it; which ones those
-are, and why, is listed here.
+A grant without which nothing fails is superfluous, unless the embedded AWS cannot enforce it; which ones
+those are, and why, is listed here.
 """
 
 from __future__ import annotations
@@ -16,19 +16,27 @@ from scenarios.framework import DeployedStack, ScenarioFailed
 
 #: What Lambda does with the function's role before and after the handler, which is not emulated.
 NOT_ENFORCED: Mapping[str, str] = {
-    "logs:CreateLogGroup": "the emulator writes a function's log itself, not with the function's role",
-    "logs:CreateLogStream": "the emulator writes a function's log itself, not with the function's role",
-    "logs:PutLogEvents": "the emulator writes a function's log itself, not with the function's role",
-    "xray:PutTraceSegments": "no X-Ray daemon runs beside the function",
-    "xray:PutTelemetryRecords": "no X-Ray daemon runs beside the function",
-    "ec2:CreateNetworkInterface": "functions run on this machine, without network interfaces of their own",
-    "ec2:DescribeNetworkInterfaces": "functions run on this machine, without network interfaces of their own",
-    "ec2:DescribeSubnets": "functions run on this machine, without network interfaces of their own",
-    "ec2:DeleteNetworkInterface": "functions run on this machine, without network interfaces of their own",
-    "ec2:AssignPrivateIpAddresses": "functions run on this machine, without network interfaces of their own",
-    "ec2:UnassignPrivateIpAddresses": "functions run on this machine, without network interfaces of their own",
+    action: reason
+    for reason, actions in {
+        "the emulator writes a function's log by itself, not in the name of the function's role": (
+            "logs:CreateLogGroup",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        ),
+        "no X-Ray daemon runs beside a function": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+        "functions run on this machine, without network interfaces of their own": (
+            "ec2:CreateNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:DeleteNetworkInterface",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:UnassignPrivateIpAddresses",
+        ),
+    }.items()
+    for action in actions
 }
 
+_INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 _DENIALS = ("AccessDenied", "not authorized", "Forbidden")
 
 
@@ -108,12 +116,13 @@ def _without_retries(stack: DeployedStack, function: str) -> Iterator[None]:
     client = stack.client("lambda")
     # The qualifier is spelt out because the emulator finds the configuration of no other.
     where = {"FunctionName": function, "Qualifier": "$LATEST"}
-    before = client.get_function_event_invoke_config(**where)["MaximumRetryAttempts"]
-    client.update_function_event_invoke_config(**where, MaximumRetryAttempts=0)
+    found = client.get_function_event_invoke_config(**where)
+    before = {name: found[name] for name in _INVOKE_CONFIG if name in found}
+    client.put_function_event_invoke_config(**where, **{**before, "MaximumRetryAttempts": 0})
     try:
         yield
     finally:
-        client.update_function_event_invoke_config(**where, MaximumRetryAttempts=before)
+        client.put_function_event_invoke_config(**where, **before)
 
 
 def _log(stack: DeployedStack, function: str) -> list[str]:
