@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,15 +146,21 @@ def test_the_files_are_for_their_owner_only(local_aws: LocalAws) -> None:
         assert (folder / name).stat().st_mode & 0o077 == 0
 
 
-def test_a_client_is_made_once_and_the_next_session_is_cheap(local_aws: LocalAws) -> None:
+def test_a_client_is_made_once_and_another_one_is_cheap(local_aws: LocalAws) -> None:
     assert local_aws.client("dynamodb") is local_aws.client("dynamodb")
-    local_aws.session.client("s3")  # loads the service model
+    local_aws.session.client("s3")  # loads the service's model
+    ours = [_cpu_seconds(lambda: local_aws.session.client("s3")) for _ in range(3)]
+    fresh = [
+        _cpu_seconds(lambda: boto3.Session(region_name="us-east-1").client("s3", verify=False))
+        for _ in range(3)
+    ]
+    assert min(ours) < min(fresh) / 2
+
+
+def _cpu_seconds(action: Callable[[], object]) -> float:
     began = time.process_time()
-    local_aws.session.client("s3")
-    shared = time.process_time() - began
-    began = time.process_time()
-    boto3.Session().client("s3", region_name="us-east-1", verify=False)
-    assert shared < (time.process_time() - began) / 2
+    action()
+    return time.process_time() - began
 
 
 def test_a_user_without_a_policy_is_denied(empty_aws: LocalAws) -> None:
