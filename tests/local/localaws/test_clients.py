@@ -19,14 +19,15 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, SSLError
 
 from localaws import LocalAws
+from localaws.bootstrap import find_cli
 from tests.local.localaws.processes_of import invoke, make_function
 
 pytestmark = pytest.mark.local
 
 # Every way that is known to lead a client astray.
 _HOSTILE = {
-    "AWS_PROFILE": "company",
-    "AWS_DEFAULT_PROFILE": "company",
+    "AWS_PROFILE": "nobody-wrote-it",
+    "AWS_DEFAULT_PROFILE": "nobody-wrote-it",
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "another",
     "AWS_SESSION_TOKEN": "stale",
@@ -43,10 +44,11 @@ _HOSTILE = {
     "https_proxy": "http://192.0.2.1:3128",
 }
 _CONFIG = """
-[profile company]
+[default]
 region = eu-west-1
 role_arn = arn:aws:iam::999999999999:role/admin
-source_profile = company
+source_profile = default
+endpoint_url = https://192.0.2.1
 ca_bundle = /nonexistent/ca.pem
 s3 =
     addressing_style = virtual
@@ -79,16 +81,34 @@ def test_the_session_is_not_touched_by_the_user_s_configuration() -> None:
 def test_the_environment_overrules_the_user_s_configuration() -> None:
     script = """
 import boto3, json
-identity = boto3.client("sts").get_caller_identity()
-boto3.client("sqs").create_queue(QueueName="photos")
-print(json.dumps([identity["Account"], boto3.Session().region_name]))
+session = boto3.Session()
+identity = session.client("sts").get_caller_identity()
+s3 = session.client("s3")
+s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+s3.put_object(Bucket="photos", Key="a b", Body=b"x")
+print(json.dumps([identity["Account"], session.region_name, session.get_credentials().token]))
 """
     with LocalAws(region="us-west-2") as aws:
         shell = {**os.environ, **aws.environment}
         ran = subprocess.run([sys.executable, "-c", script], env=shell, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
-        assert json.loads(ran.stdout) == [aws.account, "us-west-2"]
-        assert len(aws.client("sqs").list_queues()["QueueUrls"]) == 1
+        assert json.loads(ran.stdout) == [aws.account, "us-west-2", None]
+        assert aws.client("s3").list_objects_v2(Bucket="photos")["KeyCount"] == 1
+
+
+@pytest.mark.usefixtures("hostile")
+def test_the_environment_overrules_it_for_the_cdk_cli_too(tmp_path: Path) -> None:
+    with LocalAws() as aws:
+        ran = subprocess.run(
+            [find_cli(), "bootstrap", f"aws://{aws.account}/{aws.region}", "--no-notices", "--ci"],
+            env={**os.environ, **aws.environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert aws.client("cloudformation").describe_stacks()["Stacks"][0]["StackName"] == "CDKToolkit"
 
 
 def test_the_environment_is_enough_by_itself(local_aws: LocalAws) -> None:
