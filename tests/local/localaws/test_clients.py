@@ -49,6 +49,7 @@ region = eu-west-1
 role_arn = arn:aws:iam::999999999999:role/admin
 source_profile = default
 endpoint_url = https://192.0.2.1
+retry_mode = nonsense
 ca_bundle = /nonexistent/ca.pem
 s3 =
     addressing_style = virtual

@@ -54,6 +54,7 @@ def test_a_signal_that_ends_the_user_s_program_ends_it_too(number: signal.Signal
         assert_nothing_is_left(started["pids"], Path(started["folder"]))
 
 
+@pytest.mark.full
 def test_a_program_that_crashes_without_a_word_ends_it_too() -> None:
     with running_program("os._exit(3)") as (program, started):
         assert program.wait(10) == 3
@@ -169,6 +170,12 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing(
 def test_a_state_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="state_dir="):
         LocalAws(state_dir=tmp_path / "missing")
+
+
+@pytest.mark.parametrize("account", ["", "12345678901", "AKIA12345678"])
+def test_an_account_that_is_no_account_id_is_refused(account: str) -> None:
+    with pytest.raises(ValueError, match="an account id is 12 digits"):
+        LocalAws(account=account)
 
 
 def test_the_log_stays_where_it_was_asked_for(tmp_path: Path) -> None:
