@@ -34,6 +34,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="every architecture of the catalogue")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)  # so that it ends as after ctrl-C: with nothing left running
+    # Each further instance of a function costs most of a second of a core before it does anything.
+    os.environ.setdefault("LOCALAWS_ASYNC_CONCURRENCY", str(max(2, os.cpu_count() or 2)))
     began = time.monotonic()
     try:
         for architecture in ARCHITECTURES if options.all else [find(options.id)]:
