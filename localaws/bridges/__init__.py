@@ -17,6 +17,8 @@ BRIDGES = (
     "secretsmanager",
     "iam",
     "iam_functions",
+    "iam_deployments",
+    "iam_state_machines",
     "iam_invocations",
     "iam_s3",
     "node_sdk",
