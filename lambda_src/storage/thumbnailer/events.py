@@ -3,8 +3,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from errors import InvalidRecord
@@ -15,8 +14,7 @@ class InvalidEvent(ValueError):  # noqa: N818 - a name that an operator reads
     """The event as a whole is not a notification of S3."""
 
 
-@dataclass(frozen=True)
-class ObjectEvent:
+class ObjectEvent(NamedTuple):
     """Something happened to an object: it was written, overwritten or removed.
 
     Args:

@@ -172,13 +172,11 @@ def test_a_bucket_without_versions_works_too(world: World) -> None:
     assert world.thumbnails() == {}
 
 
-def test_thumbnails_of_sizes_that_are_no_longer_asked_for_go(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_thumbnails_of_sizes_that_are_no_longer_asked_for_go(world: World) -> None:
     world.upload("cat.png", PICTURE)
     world.invoke(record("cat.png"))
-    monkeypatch.setitem(world.modules.handler.settings.__dict__, "sizes", (32,))
-    assert world.invoke(record("cat.png")) == {"made": 1}  # no repetition: something else is asked for
+    with world.settings(sizes=(32,)):
+        assert world.invoke(record("cat.png")) == {"made": 1}  # no repetition: something else is asked for
     assert set(world.thumbnails()) == {"cat.png/32.webp"}
 
 

@@ -1,7 +1,6 @@
 """Events as hints: one invocation, and what may happen between any two of its steps."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -143,7 +142,7 @@ def test_only_the_exact_repetition_of_a_finished_event_is_skipped(
     assert worker.handle(event(thumbnailer, sequencer)) == "unchanged"
     assert worker.handle(event(thumbnailer, "0000")) == "made"  # perhaps the retry of one that broke off
     assert worker.handle(event(thumbnailer, "")) == "made"
-    store.row = replace(store.row, sequencer="")
+    store.row = store.row._replace(sequencer="")
     assert worker.handle(event(thumbnailer, "")) == "made"  # no sequencer tells nothing
     other_keys = synchroniser(thumbnailer, store, thumbnail_keys=lambda _: {64: "x", 128: "y"})
     assert other_keys.handle(event(thumbnailer, sequencer)) == "made"

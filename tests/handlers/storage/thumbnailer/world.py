@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from unittest import mock
 from urllib.parse import quote_plus
 
 from botocore.awsrequest import AWSResponse
@@ -103,8 +104,16 @@ class World:
 
     def send(self, event: object) -> dict[str, int]:
         """Hand the handler an event, by way of JSON as Lambda does."""
-        outcomes: dict[str, int] = self.modules.handler.handler(json.loads(json.dumps(event)), Context())
+        with self.modules.importable():
+            outcomes: dict[str, int] = self.modules.handler.handler(json.loads(json.dumps(event)), Context())
         return outcomes
+
+    @contextmanager
+    def settings(self, **changes: object) -> Iterator[None]:
+        """Let the function have other settings for a while."""
+        handler = self.modules.handler
+        with mock.patch.object(handler, "settings", handler.settings._replace(**changes)):
+            yield
 
     def thumbnails(self, bucket: str = "thumbnails") -> dict[str, bytes]:
         """All thumbnails, by key."""
