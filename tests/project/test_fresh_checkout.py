@@ -129,7 +129,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     checkout.write("the-registry-is-silent", "")
     code, _, err = checkout.run("bench", "sees")
     assert code == 1
-    assert "  done   virtual environment" in err
+    assert "  done    virtual environment" in err
     assert "run.py: npm did not give what 'npm ci' asked it for: check the network" in err
     (checkout.root / "the-registry-is-silent").unlink()
 
@@ -145,7 +145,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     assert f"python {checkout.root / '.venv'}" in out
     assert f"caches {checkout.root / '.cache'}" in out
     assert "virtual environment" not in err, "what was complete is kept"
-    assert "  done   the CDK's command line" in err
+    assert "  done    the CDK's command line" in err
 
     code, _, err = checkout.run("bench", "sees")
     assert (code, err) == (7, "")
