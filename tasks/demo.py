@@ -18,7 +18,7 @@ from localaws import Dropped, LocalAws, LocalAwsError
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 from stacks.catalogue import ARCHITECTURES, Architecture, find
-from tasks.cdk import ROOT, Cdk
+from tasks.cdk import ROOT, Cdk, cli
 from tasks.errors import TaskError
 from tasks.progress import format_seconds, step
 from tasks.verify import scenario_of
@@ -104,9 +104,9 @@ def deploy(id: str, aws: LocalAws, folder: Path = _LOGS) -> dict[str, str]:
         folder: For the CLI's logs and the cloud assembly.
     """
     cdk = Cdk({**os.environ, **aws.environment}, folder=folder)
-    with cdk.synthesizing(id) as synth:  # while the account is being bootstrapped
-        with step("cdk bootstrap"):
-            cdk.bootstrap(aws.account, aws.region)
+    with cdk.synthesizing(id) as synth:  # in the background meanwhile
+        with step("bootstrap of the account"):
+            aws.bootstrap(cli())
         with step("cdk synth"):
             synth.finish()
     with step("cdk deploy"):

@@ -58,7 +58,7 @@ def try_without_each(
     function: str,
     scenario: Callable[[DeployedStack], None],
     *,
-    patience: float = 6,
+    patience: float = 10,
 ) -> list[Finding]:
     """Run a scenario once for every grant of a function's role, without that grant.
 
