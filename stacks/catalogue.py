@@ -52,6 +52,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="ThumbnailerStack",
         shows="photographs become thumbnails; hostile files end in the failure queue, once, with the reason",
     ),
+    Architecture(
+        id="sqs-consumer",
+        family="messaging",
+        title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB, failures → dead-letter queue",
+        stack="SqsConsumerStack",
+        shows="every entry is booked once; a poison message stops its own group alone; a redrive heals it",
+    ),
 )
 
 

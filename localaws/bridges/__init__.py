@@ -21,6 +21,8 @@ BRIDGES = (
     "iam_state_machines",
     "iam_invocations",
     "iam_s3",
+    "event_sources",
+    "sqs",
     "node_sdk",
     "custom_resources",
     "cloudformation",
