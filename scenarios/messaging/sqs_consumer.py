@@ -25,7 +25,7 @@ from scenarios.messaging.queues import SourceQueue
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
 
 KINDS = ("Standard", "Fifo")
-ACCOUNTS, ENTRIES = 12, 10
+ACCOUNTS, ENTRIES = 8, 8
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Ledger:
             if missing:
                 raise NotYet(f"{len(missing)} accounts differ, expected {missing}")
 
-        wait_until(check, what="the ledger", timeout=patience or self._patience, interval=0.2)
+        wait_until(check, what="the ledger", timeout=patience or self._patience)
 
     def close(self) -> None:
         """Delete the accounts and dead letters of this run."""
@@ -270,7 +270,7 @@ def _redrive_until_booked(ledger: Ledger, kind: str, expected: Mapping[str, tupl
             queue.redrive()
         raise NotYet(f"the ledger is {ledger.balances(list(expected))}")
 
-    wait_until(check, what="the ledger after the redrive", timeout=queue.patience, interval=0.3)
+    wait_until(check, what="the ledger after the redrive", timeout=queue.patience)
     require(not queue.dead_letters(), f"dead letters are left after the redrive: {queue.dead_letters()}")
 
 

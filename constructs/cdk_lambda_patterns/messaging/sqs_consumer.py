@@ -21,7 +21,7 @@ from constructs import Construct
 from cdk_lambda_patterns.function import HardenedFunction, make_failure_queue
 from cdk_lambda_patterns.limits import check_duration, check_range
 from cdk_lambda_patterns.options import FunctionOptions
-from cdk_lambda_patterns.permissions import grant_use_of_key
+from cdk_lambda_patterns.permissions import acknowledge, grant_use_of_key
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 _BATCH_SIZE = (1, 10_000)
@@ -146,7 +146,7 @@ class SqsConsumer(Construct):
         fifo: Whether the new queue is a FIFO queue.
         dead_letter_queue: Of the new queue, and of its kind. Default: a new one.
         options: How the queue is read and set up.
-        function_options: Settings of the function. Default: 30 seconds.
+        function_options: Settings of the function. Default: 256 MB, 30 seconds.
         removal_policy: What happens to queues and logs when the stack is deleted. Default: they stay.
 
     Raises:
@@ -182,7 +182,7 @@ class SqsConsumer(Construct):
     ) -> None:
         options = options or SqsConsumerOptions()
         function_options = (function_options or FunctionOptions()).with_defaults(
-            timeout=Duration.seconds(30), log_removal_policy=removal_policy
+            memory_size=256, timeout=Duration.seconds(30), log_removal_policy=removal_policy
         )
         _check_kind(queue, fifo, dead_letter_queue, options)
         _check_concurrency(options, function_options)
@@ -283,6 +283,13 @@ class SqsConsumer(Construct):
             filters=list(options.filters) if options.filters else None,
             provisioned_poller_config=pollers if options.provisioned else None,
             report_batch_item_failures=True,
+        )
+        acknowledge(
+            mapping,
+            {
+                "Serverless-LambdaEventSourceMappingDestination": "For queues a mapping has no destinations: "
+                "what fails for good is kept by the queue's own dead-letter queue."
+            },
         )
         # Lambda refuses the mapping of a role that may not read yet.
         mapping.node.add_dependency(self.function.execution_role)
