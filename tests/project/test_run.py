@@ -119,6 +119,12 @@ def test_it_works_from_any_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_ci_runs_what_a_person_runs() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text("utf-8").splitlines()[-1] == "exec python3 run.py test"
+
+
 def test_python_3_6_can_read_it() -> None:
     ast.parse(SOURCE, feature_version=(3, 6))
     first = [
