@@ -233,6 +233,7 @@ def test_what_may_succeed_later_is_raised_when_all_other_records_are_done(world:
     world.upload("one.png", PICTURE)
     world.upload("two.png", PICTURE)
     world.upload("bad.png", b"no picture")
+    one, two = world.about("one.png"), world.about("two.png")
     denied = error(403, "AccessDenied")
 
     def deny_one(request: AWSPreparedRequest) -> object:
@@ -242,10 +243,10 @@ def test_what_may_succeed_later_is_raised_when_all_other_records_are_done(world:
         answering(world.modules.handler.clients.s3, "GetObject", deny_one),
         pytest.raises(ClientError, match="AccessDenied"),
     ):
-        world.invoke(record("one.png"), record("two.png"), record("bad.png"))
+        world.invoke(one, two, record("bad.png"))
     assert set(world.thumbnails()) == {"two.png/64.webp", "two.png/128.webp"}
     assert len(world.failures()) == 1
-    assert world.invoke(record("one.png"), record("two.png")) == {"made": 1, "unchanged": 1}
+    assert world.invoke(one, two) == {"made": 1, "unchanged": 1}
 
 
 def test_several_records_that_may_succeed_later_are_raised_together(world: World) -> None:

@@ -94,6 +94,15 @@ class World:
         version: str = self.s3.put_object(Bucket="pictures", Key=key, Body=data)["VersionId"]
         return version
 
+    def about(self, key: str, *, bucket: str = "pictures", sequencer: str = "0A") -> dict[str, Any]:
+        """The record about the object that is there now, with its version as S3 names it."""
+        head = self.s3.head_object(Bucket=bucket, Key=key)
+        one = record(key, bucket=bucket, sequencer=sequencer)
+        one["s3"]["object"] |= {"eTag": head["ETag"].strip('"'), "size": head["ContentLength"]}
+        if "VersionId" in head:
+            one["s3"]["object"]["versionId"] = head["VersionId"]
+        return one
+
     def remove(self, key: str) -> None:
         """Delete a picture, as a user does."""
         self.s3.delete_object(Bucket="pictures", Key=key)
