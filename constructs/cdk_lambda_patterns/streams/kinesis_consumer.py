@@ -255,6 +255,8 @@ class KinesisConsumer(Construct):
             role.add_to_principal_policy(
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn])
             )
+            # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+            grant_use_of_key(role, topic.master_key, "kms:GenerateDataKey", "kms:Decrypt")
 
     def _map(self, options: KinesisConsumerOptions) -> lambda_.EventSourceMapping:
         source = self.stream.stream_arn
