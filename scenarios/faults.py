@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 
-from scenarios.framework import require
+from scenarios.framework import NotYet, require, wait_until
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,13 @@ class Faults:
         self._lambda.update_function_configuration(
             FunctionName=function, Environment={"Variables": variables}
         )
-        self._lambda.get_waiter("function_updated_v2").wait(
-            FunctionName=function, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-        )
+
+        def check() -> None:
+            status = self._lambda.get_function_configuration(FunctionName=function)["LastUpdateStatus"]
+            if status != "Successful":
+                raise NotYet(status)
+
+        wait_until(check, what=f"update of {function}", timeout=60)
 
     def _document(self, role: str, policy: str) -> dict[str, Any]:
         answer = self._iam.get_role_policy(RoleName=role, PolicyName=policy)

@@ -45,7 +45,8 @@ class DeployedStack:
         session: The boto3 session that reaches the account it is in.
         out: Folder for what a person may want to look at afterwards.
         tell: Called with each line of the story as it happens.
-        give_up: Called while the scenario waits; raises when waiting any longer is pointless.
+        patience: Seconds to wait for what an event brings about. The default leaves room for S3, whose events
+            mostly arrive within seconds but may take a minute.
     """
 
     name: str
@@ -53,7 +54,7 @@ class DeployedStack:
     session: boto3.Session
     out: Path = Path("out")
     tell: Callable[[str], None] = _say_nothing
-    give_up: Callable[[], None] | None = None
+    patience: float = 90
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -93,42 +94,36 @@ class DeployedStack:
             raise ScenarioFailed(f"stack {self.name} has no output {key}; its outputs: {there}")
         return self.outputs[key]
 
-    def wait_until(self, check: Callable[[], T], *, what: str, timeout: float = 90) -> T:
-        """`wait_until`, ended early when this stack's `give_up` finds a reason."""
-        return wait_until(check, what=what, timeout=timeout, give_up=self.give_up)
+    def wait_until(self, check: Callable[[], T], what: str) -> T:
+        """`wait_until` with this stack's patience."""
+        return wait_until(check, what=what, timeout=self.patience)
 
 
-def wait_until(
-    check: Callable[[], T],
-    *,
-    what: str,
-    timeout: float = 90,
-    interval: float = 0.2,
-    give_up: Callable[[], None] | None = None,
-) -> T:
+# Pauses between two looks, in seconds: short at first, for what comes at once; they grow up to the longest.
+_FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.05, 1.2, 1.0
+
+
+def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
     """Call `check` until it returns, and return what it returned.
 
     Args:
         check: Raises `NotYet`, with what it saw, when it must be called again.
         what: What is waited for, in words.
-        timeout: Seconds after which waiting ends. The default leaves room for S3, whose events mostly arrive
-            within seconds but may take a minute.
-        interval: Seconds between two calls.
-        give_up: Called before each pause; raises when waiting is pointless.
+        timeout: Seconds after which waiting ends.
 
     Raises:
         ScenarioFailed: The deadline passed; says what was last seen.
     """
     deadline = time.monotonic() + timeout
+    pause = _FIRST_PAUSE
     while True:
         try:
             return check()
         except NotYet as seen:
             if time.monotonic() >= deadline:
                 raise ScenarioFailed(f"{what}: not within {timeout:g} s; last seen: {seen}") from None
-        if give_up is not None:
-            give_up()
-        time.sleep(interval)
+        time.sleep(pause)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
 def require(condition: bool, otherwise: str) -> None:

@@ -52,6 +52,20 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="ThumbnailerStack",
         shows="photographs become thumbnails; hostile files end in the failure queue, once, with the reason",
     ),
+    Architecture(
+        id="sqs-consumer",
+        family="messaging",
+        title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB, failures → dead-letter queue",
+        stack="SqsConsumerStack",
+        shows="every entry is booked once; a poison message stops its own group alone; a redrive heals it",
+    ),
+    Architecture(
+        id="kinesis-consumer",
+        family="streams",
+        title="Kinesis stream → Lambda, in order for each key → summaries in DynamoDB",
+        stack="KinesisConsumerStack",
+        shows="every reading counts once; bisecting leaves a poison record alone, and its shard goes on",
+    ),
 )
 
 

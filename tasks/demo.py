@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -17,7 +18,7 @@ from localaws import Dropped, LocalAws, LocalAwsError
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 from stacks.catalogue import ARCHITECTURES, Architecture, find
-from tasks.cdk import ROOT, Cdk
+from tasks.cdk import ROOT, Cdk, cli
 from tasks.errors import TaskError
 from tasks.progress import format_seconds, step
 from tasks.verify import scenario_of
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="every architecture of the catalogue")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)  # so that it ends as after ctrl-C: with nothing left running
+    # Each further instance of a function costs most of a second of a core before it does anything.
+    os.environ.setdefault("LOCALAWS_ASYNC_CONCURRENCY", str(max(2, os.cpu_count() or 2)))
     began = time.monotonic()
     try:
         for architecture in ARCHITECTURES if options.all else [find(options.id)]:
@@ -72,7 +75,7 @@ def demonstrate(architecture: Architecture) -> None:
         if hasattr(scenario, "drill"):
             _title("When something goes wrong")
             scenario.drill(stack, Faults(aws.session))
-    _show(outcome)
+    show(outcome)
     _tell_dropped(dropped, scenario)
 
 
@@ -101,20 +104,30 @@ def deploy(id: str, aws: LocalAws, folder: Path = _LOGS) -> dict[str, str]:
         folder: For the CLI's logs and the cloud assembly.
     """
     cdk = Cdk({**os.environ, **aws.environment}, folder=folder)
-    with cdk.synthesizing(id) as synth:  # while the account is being bootstrapped
-        with step("cdk bootstrap"):
-            cdk.bootstrap(aws.account, aws.region)
+    with cdk.synthesizing(id) as synth:  # in the background meanwhile
+        with step("bootstrap of the account"):
+            aws.bootstrap(cli())
         with step("cdk synth"):
             synth.finish()
     with step("cdk deploy"):
         return cdk.deploy(id)
 
 
-def _show(outcome: Outcome) -> None:
+def show(outcome: Outcome) -> None:
+    """Say where what came out can be looked at: the first file by name, the others by folder and kind."""
+    if not outcome.files:
+        return
+    first, *others = outcome.files
+    kinds = Counter(file.parent / f"*{file.suffix}" for file in others)
     print("\nTo look at:")
-    for file in outcome.files[:1]:
-        print(f"  {file}")
-    print()
+    print(f"  {_short(first)}")
+    for pattern, count in kinds.items():
+        print(f"  {_short(pattern)} ({count})")
+
+
+def _short(path: Path) -> Path:
+    """The path from where the user is, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _tell_dropped(dropped: Collection[Dropped], scenario: ModuleType) -> None:

@@ -26,15 +26,14 @@ class HostileFile:
     error_type: str
 
 
-def hostile_files(max_object_size: int) -> list[HostileFile]:
-    """One of each kind; the last is a byte larger than the stack takes."""
+def hostile_files() -> list[HostileFile]:
+    """One of each kind; one over the size limit would take long to upload, so the drill lowers the limit."""
     whole = photograph("astronaut-progressive.jpg")
     return [
         HostileFile("empty.jpg", "0 bytes", b"", "EmptyObject"),
         HostileFile("letter.jpg", "a text that is called .jpg", b"Dear Sir or Madam,\n" * 40, "NotAnImage"),
         HostileFile("cut off.jpg", "the first third of a JPEG", whole[: len(whole) // 3], "TruncatedImage"),
         HostileFile("bomb.png", "a PNG of 60,000 x 60,000 pixels in 70 bytes", bomb(60_000), "TooManyPixels"),
-        HostileFile("huge.jpg", "a byte over the size limit", bytes(max_object_size + 1), "ObjectTooLarge"),
     ]
 
 

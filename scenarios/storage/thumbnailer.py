@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from PIL import Image
 
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, Story, require
 from scenarios.redrive import FailedEvent, redrive
 from scenarios.storage import pictures
 from scenarios.storage.hostile import HostileFile, hostile_files
+from scenarios.storage.pictures import PHOTOGRAPHS
+from scenarios.storage.thumbnail_checks import Sent, check_picture, check_thumbnails
 from scenarios.storage.thumbnails import Thumbnailer, keys_in
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """A photograph to send: the file, the name it gets in the bucket, and what is special about it."""
-
-    file: str
-    name: str
-    shows: str
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A photograph that was sent."""
-
-    photograph: Photograph
-    key: str
-    data: bytes
-    version: str
-
-
-PHOTOGRAPHS = (
-    Photograph(
-        "rocket-orientation-6.jpg", "rocket at night.jpg", "JPEG stored on its side, spaces in its key"
-    ),
-    Photograph(
-        "astronaut-progressive.jpg", "1+1=2 & 100%.JPG", "progressive JPEG, plus and percent in its key"
-    ),
-    Photograph(
-        "coffee-wide-gamut.jpg", "café ☕ コーヒー.jpg", "JPEG in a wide-gamut colour space, unicode key"
-    ),
-    Photograph("cat-alpha.png", "cat (cut out).png", "PNG with transparency"),
-    Photograph("cat.webp", "a-key-of-1024-bytes/", "WebP, under a key of 1,024 bytes"),
-    Photograph("coffee-two-frames.gif", "coffee.gif", "GIF of two frames"),
-    Photograph("rocket.tiff", "rocket.tiff", "TIFF"),
-    Photograph("astronaut.avif", "astronaut.avif", "AVIF"),
-)
 
 
 def run(stack: DeployedStack) -> Outcome:
@@ -71,17 +31,18 @@ def run(stack: DeployedStack) -> Outcome:
             elsewhere = f"elsewhere/{thumbnailer.run_id}.jpg"
             thumbnailer.send(elsewhere, pictures.photograph("cat.webp"))
             rows = [thumbnailer.wait_for_row(one.key, one.version) for one in sent]
-        files = _check_thumbnails(thumbnailer, story, sent, rows, stack.out / "thumbnailer")
+        files = check_thumbnails(thumbnailer, story, sent, rows, stack.out / "thumbnailer")
         with story.timed("failures"):
             _check_failures(thumbnailer, story, hostile)
         _check_overwrites(thumbnailer, story, sent[0])
         _check_duplicates(thumbnailer, story, sent[1])
+        _check_spoiling(thumbnailer, story, sent[2])
         with story.timed("removal"):
-            _check_removal(thumbnailer, story, [one.key for one in sent])
+            _check_removal(thumbnailer, story, [one.key for one in sent if one is not sent[2]])
         require(thumbnailer.row(elsewhere) is None, f"{elsewhere} is outside of the prefix and has a row")
         story.say(f"Nothing happened to {elsewhere}, which is outside of the watched prefix.")
         failed = thumbnailer.failures.poll()
-        require(len(failed) == len(hostile), f"more failures than hostile files: {_reasons(failed)}")
+        require(len(failed) == len(hostile) + 1, f"more failures than hostile files: {_reasons(failed)}")
     return story.outcome(files)
 
 
@@ -95,7 +56,7 @@ def smoke(stack: DeployedStack) -> None:
         key = thumbnailer.prefix + "cat.webp"
         row = thumbnailer.wait_for_row(key, thumbnailer.send(key, pictures.photograph("cat.webp")))
         thumbnailer.thumbnails(row)
-        letter = hostile_files(max_object_size=0)[1]
+        letter = hostile_files()[1]
         thumbnailer.send(thumbnailer.prefix + letter.name, letter.data)
         thumbnailer.wait_for_failures(1)
         thumbnailer.remove([key])
@@ -115,9 +76,14 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
             _fail_for_a_limit(thumbnailer, story, faults),
         ]
         thumbnailer.failures.release()
-        report = redrive(stack.session, queue_url=thumbnailer.queue_url, function_name=thumbnailer.function)
+        report = redrive(
+            stack.session,
+            queue_url=thumbnailer.queue_url,
+            function_name=thumbnailer.function,
+            limit=len(sent),
+        )
         require(report.resent == 2 and not report.left, f"the redrive was to resend 2 events: {report}")
-        story.say("The permission and the limit were restored, and the redrive sent both events again.")
+        story.say("Restored the permission and the limit; a redrive sent both events again.")
         for key, version in sent:
             row = thumbnailer.wait_for_row(key, version)
             require(len(thumbnailer.thumbnails(row)) == len(thumbnailer.sizes), f"{key}: thumbnails missing")
@@ -143,62 +109,11 @@ def _send_photographs(thumbnailer: Thumbnailer, story: Story) -> list[Sent]:
 
 
 def _send_hostile_files(thumbnailer: Thumbnailer, story: Story) -> dict[str, HostileFile]:
-    hostile = {thumbnailer.prefix + one.name: one for one in hostile_files(thumbnailer.max_object_size)}
+    hostile = {thumbnailer.prefix + one.name: one for one in hostile_files()}
     for key, file in hostile.items():
         thumbnailer.send(key, file.data)
     story.say(f"Sent what is no picture: {'; '.join(file.what for file in hostile.values())}.")
     return hostile
-
-
-def _check_thumbnails(
-    thumbnailer: Thumbnailer, story: Story, sent: list[Sent], rows: list[dict[str, Any]], folder: Path
-) -> list[Path]:
-    """Compare every thumbnail with the reference; keep them, and a sheet of all, for a person to look at."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files, sheet, worst = [], [], 0.0
-    for one, row in zip(sent, rows, strict=True):
-        _check_row(one, row, thumbnailer.sizes)
-        made = thumbnailer.thumbnails(row)
-        for size, thumbnail in zip(thumbnailer.sizes, made, strict=True):
-            worst = max(worst, _check_picture(one, size, thumbnail.picture))
-            files.append(folder / f"{Path(one.photograph.file).stem}-{size}.webp")
-            files[-1].write_bytes(thumbnail.data)
-        sheet.append(
-            pictures.SheetRow(
-                f"{one.photograph.file}: {one.photograph.shows}",
-                pictures.upright(one.data),
-                [thumbnail.picture for thumbnail in made],
-            )
-        )
-    picture = pictures.contact_sheet("Originals and their thumbnails", sheet, folder / "contact-sheet.png")
-    story.say(
-        f"{len(files)} thumbnails came out, in sizes {', '.join(map(str, thumbnailer.sizes))}, none "
-        f"larger than its original; the one least like the reference differs by {worst / 2.55:.1f} %."
-    )
-    return [picture, *files]
-
-
-def _check_row(one: Sent, row: dict[str, Any], sizes: tuple[int, ...]) -> None:
-    name = one.photograph.file
-    picture = pictures.upright(one.data)
-    seen = (int(row["width"]), int(row["height"]), int(row["size_bytes"]))
-    expected = (picture.width, picture.height, len(one.data))
-    require(seen == expected, f"row of {name}: width, height, bytes are {seen}, not {expected}")
-    made = tuple(int(entry["size"]) for entry in row["thumbnails"])
-    require(made == sizes, f"row of {name}: sizes are {made}, not {sizes}")
-
-
-def _check_picture(one: Sent, size: int, thumbnail: Image.Image) -> float:
-    reference = pictures.reference(one.data, size)
-    name = f"{one.photograph.file} at {size}"
-    require(thumbnail.format == "WEBP", f"{name}: the thumbnail is {thumbnail.format}, not WEBP")
-    require(thumbnail.size == reference.size, f"{name}: {thumbnail.size} pixels, not {reference.size}")
-    difference = pictures.difference(thumbnail, reference)
-    require(
-        difference <= pictures.TOLERANCE,
-        f"{name}: differs from the reference by {difference:.1f} of 255, more than {pictures.TOLERANCE}",
-    )
-    return difference
 
 
 def _check_failures(thumbnailer: Thumbnailer, story: Story, hostile: dict[str, HostileFile]) -> None:
@@ -225,27 +140,36 @@ def _check_overwrites(thumbnailer: Thumbnailer, story: Story, first: Sent) -> No
     row = thumbnailer.wait_for_row(first.key, newest)
     sent = Sent(first.photograph, first.key, pictures.photograph("astronaut.avif"), newest)
     for size, thumbnail in zip(thumbnailer.sizes, thumbnailer.thumbnails(row), strict=True):
-        _check_picture(sent, size, thumbnail.picture)
+        check_picture(sent, size, thumbnail.picture)
     story.say("Overwrote a photograph three times in a row: the thumbnails are those of the newest version.")
 
 
 def _check_duplicates(thumbnailer: Thumbnailer, story: Story, one: Sent) -> None:
     """The event again, and one about a deletion long before it: neither may change anything."""
     row = thumbnailer.row(one.key)
-    require(row is not None, f"{one.key}: the row is gone")
-    assert row is not None  # for the type checker
-    before = thumbnailer.in_destination()
-    again = thumbnailer.event("ObjectCreated:Put", one.key, row, str(row["sequencer"]))
-    thumbnailer.invoke(again)
+    assert row is not None  # it was waited for
+    written = thumbnailer.written(row)
+    thumbnailer.invoke(thumbnailer.event("ObjectCreated:Put", one.key, row, str(row["sequencer"])))
     require(thumbnailer.row(one.key) == row, f"{one.key}: a duplicate of its event changed the row")
-    require(thumbnailer.in_destination() == before, f"{one.key}: a duplicate of its event wrote thumbnails")
+    require(thumbnailer.written(row) == written, f"{one.key}: a duplicate of its event wrote thumbnails")
     story.say("Delivered an event a second time: nothing was written.")
     earlier = "0" * len(str(row["sequencer"]))
     thumbnailer.invoke(thumbnailer.event("ObjectRemoved:DeleteMarkerCreated", one.key, row, earlier))
     after = thumbnailer.row(one.key)
     require(after is not None and after["version_id"] == one.version, f"{one.key}: a late event won: {after}")
-    require(thumbnailer.in_destination().keys() == before.keys(), f"{one.key}: a late event took thumbnails")
+    thumbnailer.thumbnails(row)  # they are still there
     story.say("Delivered an event about a deletion before the upload, late: photograph and thumbnails stay.")
+
+
+def _check_spoiling(thumbnailer: Thumbnailer, story: Story, one: Sent) -> None:
+    """No thumbnail may show what is no longer in the bucket."""
+    row = thumbnailer.row(one.key)
+    assert row is not None  # it was waited for
+    count = len(thumbnailer.failures.poll())
+    thumbnailer.send(one.key, b"no picture any more")
+    thumbnailer.wait_until_gone(one.key, row)
+    thumbnailer.wait_for_failures(count + 1)
+    story.say("Overwrote a photograph with a text: its thumbnails are gone, and the failure is in the queue.")
 
 
 def _check_removal(thumbnailer: Thumbnailer, story: Story, keys: list[str]) -> None:
@@ -264,29 +188,28 @@ def _check_removal(thumbnailer: Thumbnailer, story: Story, keys: list[str]) -> N
 
 def _fail_for_want_of_a_permission(thumbnailer: Thumbnailer, story: Story, faults: Faults) -> tuple[str, str]:
     key = thumbnailer.prefix + "no permission.webp"
-    with faults.without_permission(thumbnailer.role, "s3:GetObject"), story.timed("three attempts"):
+    with faults.without_permission(thumbnailer.role, "s3:PutObject"), story.timed("three attempts"):
         version = thumbnailer.send(key, pictures.photograph("cat.webp"))
         [failed] = thumbnailer.wait_for_failures(1)
     require(
         failed.condition == "RetriesExhausted" and failed.attempts == 3,
         f"{failed.condition} after {failed.attempts} attempts, not RetriesExhausted after 3: {failed.reason}",
     )
+    brief = failed.reason.partition(": User:")[0]  # who was denied what: the role's whole ARN
     require("AccessDenied" in failed.reason, f"the reason should say AccessDenied: {failed.reason}")
-    story.say(
-        f"Took s3:GetObject from the function's role: after 3 attempts Lambda kept it: {failed.reason}."
-    )
+    story.say(f"Took s3:PutObject from the function's role: after 3 attempts Lambda kept it: {brief}.")
     return key, version
 
 
 def _fail_for_a_limit(thumbnailer: Thumbnailer, story: Story, faults: Faults) -> tuple[str, str]:
     key = thumbnailer.prefix + "over the limit.webp"
-    with faults.environment(thumbnailer.function, MAX_PIXELS="1000"):
+    with faults.environment(thumbnailer.function, MAX_OBJECT_SIZE="1000"):
         version = thumbnailer.send(key, pictures.photograph("cat.webp"))
         failed = next(one for one in thumbnailer.wait_for_failures(2) if key in keys_in(one))
     require(
         failed.condition == "PermanentFailure", f"{failed.condition}, not PermanentFailure: {failed.reason}"
     )
-    story.say(f"Set a limit of 1,000 pixels: the function itself kept the event, at once: {failed.reason}.")
+    story.say(f"Set a limit of 1,000 bytes: the function itself kept the event, at once: {failed.reason}.")
     return key, version
 
 

@@ -38,7 +38,6 @@ class Thumbnailer:
     Attributes:
         prefix: What the keys of this run start with.
         sizes: Longest edges of the thumbnails, as the function is configured.
-        max_object_size: Larger objects are refused.
         role: Name of the function's role.
         failures: The failure queue, seen from this run.
     """
@@ -56,7 +55,6 @@ class Thumbnailer:
         configuration = stack.client("lambda").get_function_configuration(FunctionName=self.function)
         environment = configuration["Environment"]["Variables"]
         self.sizes = tuple(int(size) for size in environment["SIZES"].split(","))
-        self.max_object_size = int(environment["MAX_OBJECT_SIZE"])
         self.role = configuration["Role"].rpartition("/")[2]
         self._output_prefix = environment["OUTPUT_PREFIX"]
         self._sent: set[str] = set()
@@ -102,11 +100,15 @@ class Thumbnailer:
             row = self.row(key)
             if row is not None and row.get("version_id") == version:
                 return row
-            for failed in self.failures.poll():
-                require(key not in keys_in(failed), f"{key} failed: {failed.condition}: {failed.reason}")
+            self._check_that_it_did_not_fail(key)
             raise NotYet("no row" if row is None else f"the row of version {row.get('version_id')}")
 
-        return self._stack.wait_until(check, what=f"row of {key}, version {version}")
+        return self._stack.wait_until(check, f"row of {key}, version {version}")
+
+    def _check_that_it_did_not_fail(self, key: str, expected: str = "") -> None:
+        for failed in self.failures.poll():
+            well = key not in keys_in(failed) or failed.condition == expected
+            require(well, f"{key} failed: {failed.condition}: {failed.reason}")
 
     def thumbnails(self, row: dict[str, Any]) -> list[Thumbnail]:
         """Fetch the thumbnails that a row names."""
@@ -118,12 +120,20 @@ class Thumbnailer:
         picture.load()
         return Thumbnail(key, data, picture)
 
-    def in_destination(self) -> dict[str, str]:
-        """Keys of this run's thumbnails, and when each was written; a shortened key is not among them."""
+    def written(self, row: dict[str, Any]) -> dict[str, str]:
+        """When each of the thumbnails that a row names was written."""
+        heads = {
+            key: self._s3.head_object(Bucket=self._destination, Key=key)
+            for key in (str(entry["key"]) for entry in row["thumbnails"])
+        }
+        return {key: str(head["LastModified"]) for key, head in heads.items()}
+
+    def in_destination(self) -> set[str]:
+        """The keys of this run's thumbnails; a shortened key is not among them."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(
             Bucket=self._destination, Prefix=f"{self._output_prefix}{self.prefix}"
         )
-        return {one["Key"]: str(one["LastModified"]) for page in pages for one in page.get("Contents", [])}
+        return {one["Key"] for page in pages for one in page.get("Contents", [])}
 
     def wait_for_failures(self, count: int) -> list[FailedEvent]:
         """Wait until so many events of this run are in the failure queue."""
@@ -134,19 +144,20 @@ class Thumbnailer:
                 raise NotYet(f"{len(came)} of {count}: {[one.reason for one in came]}")
             return came
 
-        return self._stack.wait_until(check, what=f"{count} messages in the failure queue")
+        return self._stack.wait_until(check, f"{count} messages in the failure queue")
 
     def wait_until_gone(self, key: str, row: dict[str, Any]) -> None:
         """Wait until neither the row nor any of the thumbnails that it named is left."""
 
         def check() -> None:
             if self.row(key) is not None:
+                self._check_that_it_did_not_fail(key, expected="PermanentFailure")
                 raise NotYet("the row is still there")
             for entry in row["thumbnails"]:
                 if self._exists(str(entry["key"])):
                     raise NotYet(f"thumbnail {entry['key']} is still there")
 
-        self._stack.wait_until(check, what=f"removal of what was made of {key}")
+        self._stack.wait_until(check, f"removal of what was made of {key}")
 
     def _exists(self, key: str) -> bool:
         try:
@@ -195,7 +206,7 @@ class Thumbnailer:
         """Delete every version, row, thumbnail and message of this run, whatever became of it."""
         for kind in ("Versions", "DeleteMarkers"):  # while the markers are there, a late event finds "gone"
             self._delete(self._source, self._versions(kind))
-        thumbnails = set(self.in_destination())
+        thumbnails = self.in_destination()
         for key in self._sent:
             row = self.row(key)
             if row is not None:

@@ -18,8 +18,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     f"constructs/{LIBRARY}": (),
     "scenarios": (),
     "localaws": (),
-    "tasks": ("stacks.catalogue", "scenarios", "localaws", "benchmarks"),
-    "benchmarks": (LIBRARY, "stacks", "scenarios", "localaws"),
+    "tasks": ("stacks.catalogue", "scenarios", "localaws"),
+    "benchmarks": (
+        LIBRARY,
+        "stacks",
+        "scenarios",
+        "localaws",
+        "tasks",
+    ),  # run as programs, so imported by none
 }
 OURS = {
     "app",
@@ -37,7 +43,7 @@ OURS = {
 # What runs before anything is installed.
 BEFORE_SET_UP = (
     *("run.py", "stacks/__init__.py", "stacks/catalogue.py", "tasks/__init__.py", "tasks/environment.py"),
-    *("tasks/errors.py", "tasks/process.py", "tasks/progress.py", "tasks/list.py"),
+    *("tasks/errors.py", "tasks/locking.py", "tasks/process.py", "tasks/progress.py", "tasks/list.py"),
 )
 
 

@@ -1,0 +1,237 @@
+"""The handler with S3, DynamoDB and SQS around it: what goes in as events, and what is there afterwards."""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from PIL import Image
+
+from tests.handlers.storage.thumbnailer.pictures import encode, quadrants
+from tests.handlers.storage.thumbnailer.world import ENVIRONMENT, Context, World, answering, record
+
+PICTURE = encode(quadrants(), "PNG")
+OTHER_PICTURE = encode(quadrants().transpose(Image.Transpose.ROTATE_90), "PNG")
+
+
+def size(data: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(data)).size
+
+
+# --- Uploads
+
+
+def test_an_upload_gets_a_thumbnail_of_every_size_and_a_row(world: World) -> None:
+    version = world.upload("cat.png", PICTURE)
+    assert world.invoke(record("cat.png", sequencer="0055AED6DCD90281E5")) == {"made": 1}
+    thumbnails = world.thumbnails()
+    assert {key: size(data) for key, data in thumbnails.items()} == {
+        "cat.png/64.webp": (64, 48),
+        "cat.png/128.webp": (128, 96),
+    }
+    row = world.row("cat.png")
+    assert row is not None
+    assert row.pop("made_at")["S"].endswith("+00:00")
+    assert row.pop("source_last_modified")["S"].endswith("+00:00")
+    assert row.pop("etag")["S"].isalnum()
+    assert row == {
+        "source_key": {"S": "cat.png"},
+        "version_id": {"S": version},
+        "sequencer": {"S": "0055AED6DCD90281E5"},
+        "width": {"N": "200"},
+        "height": {"N": "150"},
+        "format": {"S": "png"},
+        "size_bytes": {"N": str(len(PICTURE))},
+        "thumbnails": {
+            "L": [
+                {
+                    "M": {
+                        "size": {"N": str(edge)},
+                        "key": {"S": key},
+                        "width": {"N": str(edge)},
+                        "height": {"N": str(edge * 3 // 4)},
+                        "bytes": {"N": str(len(thumbnails[key]))},
+                    }
+                }
+                for edge, key in ((64, "cat.png/64.webp"), (128, "cat.png/128.webp"))
+            ]
+        },
+    }
+
+
+def test_thumbnails_have_their_content_type(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png"))
+    answer = world.s3.head_object(Bucket="thumbnails", Key="cat.png/64.webp")
+    assert answer["ContentType"] == "image/webp"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "with space and+plus.png",
+        "100% & more?.png",
+        "写真/ねこ🐈.png",
+        "a//b/../c.png",
+        "é" * 512,
+        "x" * 1024,
+    ],
+    ids=["plus", "percent", "unicode", "slashes", "1024 bytes of unicode", "1024 bytes"],
+)
+def test_any_key_that_s3_allows_gets_thumbnails_and_loses_them_again(world: World, key: str) -> None:
+    world.upload(key, PICTURE)
+    assert world.invoke(record(key)) == {"made": 1}
+    row = world.row(key)
+    assert row is not None
+    keys = {one["M"]["key"]["S"] for one in row["thumbnails"]["L"]}
+    assert set(world.thumbnails()) == keys
+    assert all(len(one.encode()) <= 1024 for one in keys)
+    world.remove(key)
+    assert world.invoke(record(key, name="ObjectRemoved:DeleteMarkerCreated", sequencer="0B")) == {
+        "removed": 1
+    }
+    assert world.thumbnails() == {}
+    assert world.row(key) is None
+
+
+def test_an_overwritten_picture_gets_new_thumbnails(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png", sequencer="0A"))
+    version = world.upload("cat.png", OTHER_PICTURE)
+    assert world.invoke(record("cat.png", sequencer="0B")) == {"made": 1}
+    assert size(world.thumbnails()["cat.png/64.webp"]) == (48, 64)
+    row = world.row("cat.png")
+    assert row is not None
+    assert (row["version_id"]["S"], row["sequencer"]["S"]) == (version, "0B")
+
+
+# --- Events that come twice, late, or out of order
+
+
+def test_a_repeated_event_writes_nothing(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    event = world.about("cat.png")
+    world.invoke(event)
+    row = world.row("cat.png")
+
+    def refuse(_: object) -> None:
+        raise AssertionError("written again")
+
+    s3, dynamodb = world.modules.handler.clients.s3, world.modules.handler.clients.dynamodb
+    with answering(s3, "PutObject", refuse), answering(dynamodb, "PutItem", refuse):
+        assert world.invoke(event) == {"unchanged": 1}
+    assert world.row("cat.png") == row
+
+
+def test_a_late_event_does_not_turn_the_sequencer_back(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png", sequencer="0B"))
+    assert world.invoke(record("cat.png", sequencer="0A")) == {"made": 1}
+    row = world.row("cat.png")
+    assert row is not None
+    assert row["sequencer"]["S"] == "0B"
+
+
+def test_a_late_event_of_a_deletion_takes_nothing_from_an_object_that_is_there(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png", sequencer="0B"))
+    world.invoke(record("cat.png", name="ObjectRemoved:Delete", sequencer="0A"))
+    assert len(world.thumbnails()) == 2
+    assert world.row("cat.png") is not None
+
+
+def test_a_late_event_of_an_upload_makes_nothing_of_an_object_that_is_gone(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.remove("cat.png")
+    assert world.invoke(record("cat.png")) == {"removed": 1}
+    assert (world.thumbnails(), world.row("cat.png"), world.failures()) == ({}, None, [])
+
+
+def test_a_deletion_that_uncovers_an_older_version_brings_its_thumbnails_back(world: World) -> None:
+    old = world.upload("cat.png", PICTURE)
+    new = world.upload("cat.png", OTHER_PICTURE)
+    world.invoke(record("cat.png", sequencer="0B"))
+    world.s3.delete_object(Bucket="pictures", Key="cat.png", VersionId=new)
+    assert world.invoke(record("cat.png", name="ObjectRemoved:Delete", sequencer="0C")) == {"made": 1}
+    row = world.row("cat.png")
+    assert row is not None
+    assert row["version_id"]["S"] == old
+    assert size(world.thumbnails()["cat.png/64.webp"]) == (64, 48)
+
+
+def test_a_bucket_without_versions_works_too(world: World) -> None:
+    world.s3.create_bucket(
+        Bucket="unversioned", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    world.s3.put_object(Bucket="unversioned", Key="cat.png", Body=PICTURE)
+    event = world.about("cat.png", bucket="unversioned")
+    assert world.invoke(event) == {"made": 1}
+    assert world.invoke(event) == {"unchanged": 1}
+    world.s3.delete_object(Bucket="unversioned", Key="cat.png")
+    assert world.invoke(record("cat.png", bucket="unversioned", sequencer="0B")) == {"removed": 1}
+    assert world.thumbnails() == {}
+
+
+def test_thumbnails_of_sizes_that_are_no_longer_asked_for_go(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png"))
+    with world.settings(sizes=(32,)):
+        assert world.invoke(record("cat.png")) == {"made": 1}  # no repetition: something else is asked for
+    assert set(world.thumbnails()) == {"cat.png/32.webp"}
+
+
+# --- Events that are none, and logs
+
+
+def test_the_test_event_of_s3_is_ignored(world: World) -> None:
+    event = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "pictures", "HostId": "x"}
+    assert world.send(event) == {}
+
+
+def test_an_event_that_is_no_notification_says_what_is_expected(world: World) -> None:
+    with pytest.raises(ValueError, match="a notification of S3 has a list 'Records'"):
+        world.send({"key1": "value1"})
+    assert world.failures() == []
+
+
+@pytest.fixture
+def log(world: World) -> Iterator[io.StringIO]:
+    """What the handler writes to its log."""
+    log = io.StringIO()
+    handler = world.modules.handler.logger.registered_handler
+    before = handler.setStream(log)
+    yield log
+    handler.setStream(before)
+
+
+def lines(log: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def test_each_record_is_logged_as_one_line_of_json(world: World, log: io.StringIO) -> None:
+    world.upload("cat +.png", PICTURE)
+    world.upload("bad.png", b"no picture")
+    world.invoke(record("cat +.png"), record("bad.png"), {"x": 1})
+    made, failed, invalid = lines(log)
+    assert (made["key"], made["outcome"], made["level"]) == ("cat +.png", "made", "INFO")
+    assert (failed["key"], failed["error_type"], failed["level"]) == ("bad.png", "NotAnImage", "WARNING")
+    assert (invalid["error_type"], "key" in invalid) == ("InvalidRecord", False)
+    assert made["function_request_id"] == Context.aws_request_id
+
+
+def test_logs_of_failures_that_are_raised_name_the_object(world: World, log: io.StringIO) -> None:
+    with pytest.raises(ClientError):
+        world.invoke(record("cat.png", bucket="no-such-bucket"))
+    [line] = lines(log)
+    assert (line["level"], line["key"], line["exception_name"]) == ("ERROR", "cat.png", "NoSuchBucket")
+
+
+def test_neither_contents_nor_credentials_are_logged(world: World, log: io.StringIO) -> None:
+    world.upload("bad.png", b"CONFIDENTIAL letter")
+    secret = {"eventSource": "aws:s3", "s3": {"object": {"key": 5}}, "userIdentity": "CONFIDENTIAL"}
+    world.invoke(record("bad.png"), secret)
+    assert len(lines(log)) == 2
+    assert "CONFIDENTIAL" not in log.getvalue()
+    assert ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in log.getvalue()

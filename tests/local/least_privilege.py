@@ -1,0 +1,143 @@
+"""Least privilege, proven both ways: with every grant the scenario passes, without any one of them it fails.
+
+A grant without which nothing fails is superfluous, unless the embedded AWS cannot enforce it; which ones
+those are, and why, is listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scenarios.faults import Faults, Grant
+from scenarios.framework import DeployedStack, ScenarioFailed
+
+#: What Lambda does with the function's role before and after the handler, which is not emulated.
+NOT_ENFORCED: Mapping[str, str] = {
+    action: reason
+    for reason, actions in {
+        "the emulator writes a function's log by itself, not in the name of the function's role": (
+            "logs:CreateLogGroup",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        ),
+        "no X-Ray daemon runs beside a function": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+        "functions run on this machine, without network interfaces of their own": (
+            "ec2:CreateNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:DeleteNetworkInterface",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:UnassignPrivateIpAddresses",
+        ),
+    }.items()
+    for action in actions
+}
+
+_INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
+_DENIALS = ("is not allowed", "AccessDenied", "not authorized")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of taking one grant away.
+
+    Args:
+        grant: What was taken away.
+        failure: How the scenario failed without it; None if it did not.
+    """
+
+    grant: Grant
+    failure: str | None
+
+
+def try_without_each(
+    stack: DeployedStack,
+    function: str,
+    scenario: Callable[[DeployedStack], None],
+    *,
+    patience: float = 10,
+) -> list[Finding]:
+    """Run a scenario once for every grant of a function's role, without that grant.
+
+    Asynchronous events are tried once only meanwhile, so that a denial comes back at once.
+
+    Args:
+        stack: The deployed stack, on the embedded AWS.
+        function: The function whose role is looked at.
+        scenario: Uses every permission; raises `ScenarioFailed`.
+        patience: Seconds that the scenario waits for an effect.
+
+    Raises:
+        ScenarioFailed: It fails although nothing was taken away, or not for want of a permission.
+    """
+    faults = Faults(stack.session)
+    role = stack.client("lambda").get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+    hasty = replace(stack, patience=patience)
+    with _without_retries(stack, function):
+        scenario(hasty)
+        return [
+            Finding(grant, _failure_without(grant, faults, hasty, function, scenario))
+            for grant in faults.grants(role)
+            if grant.action not in NOT_ENFORCED
+        ]
+
+
+def superfluous(findings: Sequence[Finding]) -> list[Grant]:
+    """The grants without which nothing failed."""
+    return [finding.grant for finding in findings if finding.failure is None]
+
+
+def _failure_without(
+    grant: Grant,
+    faults: Faults,
+    stack: DeployedStack,
+    function: str,
+    scenario: Callable[[DeployedStack], None],
+) -> str | None:
+    seen = len(_log(stack, function))
+    with faults.without(grant):
+        try:
+            scenario(stack)
+        except ScenarioFailed as failed:
+            # What may not even tell of its failure (it may not send to the queue) still writes a log.
+            # A denial names the action, so one left over from an earlier round is not taken for this one's.
+            for line in (str(failed), *_log(stack, function)[seen:], *_pollers(stack, function)):
+                if grant.action in line and any(denial in line for denial in _DENIALS):
+                    return line
+            raise ScenarioFailed(f"without {grant.action}, but not for want of it: {failed}") from failed
+    return None
+
+
+@contextmanager
+def _without_retries(stack: DeployedStack, function: str) -> Iterator[None]:
+    client = stack.client("lambda")
+    # The qualifier is spelt out because the emulator finds the configuration of no other.
+    where = {"FunctionName": function, "Qualifier": "$LATEST"}
+    try:
+        found = client.get_function_event_invoke_config(**where)
+    except client.exceptions.ResourceNotFoundException:  # it is not invoked asynchronously
+        yield
+        return
+    before = {name: found[name] for name in _INVOKE_CONFIG if name in found}
+    client.put_function_event_invoke_config(**where, **{**before, "MaximumRetryAttempts": 0})
+    try:
+        yield
+    finally:
+        client.put_function_event_invoke_config(**where, **before)
+
+
+def _pollers(stack: DeployedStack, function: str) -> list[str]:
+    """What the event source mappings of the function last met with."""
+    mappings = stack.client("lambda").list_event_source_mappings(FunctionName=function)
+    return [mapping["LastProcessingResult"] for mapping in mappings["EventSourceMappings"]]
+
+
+def _log(stack: DeployedStack, function: str) -> list[str]:
+    """The function's log so far."""
+    client = stack.client("lambda")
+    group = client.get_function_configuration(FunctionName=function)["LoggingConfig"]["LogGroup"]
+    pages: Any = stack.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+    return [event["message"] for page in pages for event in page["events"]]

@@ -1,0 +1,40 @@
+"""`run.py bench` finds what measures, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks import bench
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with two benchmarks and a helper."""
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "helper.py").write_text("def measure(): ...")
+    for name in ("images", "synth"):
+        code = f'"""Measure {name}."""\nimport sys\ndef main(): ...\nprint({name!r}, sys.argv[1:])\n'
+        (tmp_path / "benchmarks" / f"{name}.py").write_text(f"{code}sys.exit({int(name == 'synth')})")
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("root")
+def test_all_are_run_and_the_worst_exit_code_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([]) == 1
+    assert capfd.readouterr().out.split("\n== ")[1:] == [
+        "images: Measure images.\nimages []\n",
+        "synth: Measure synth.\nsynth []\n",
+    ]
+
+
+@pytest.mark.usefixtures("root")
+def test_one_is_run_with_its_arguments(capfd: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["images", "--quick"]) == 0
+    assert "images ['--quick']" in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("root")
+def test_a_name_that_does_not_exist_is_refused_with_the_nearest(capfd: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["image"]) == 1
+    assert "There is no benchmark 'image': did you mean 'images'?" in capfd.readouterr().err

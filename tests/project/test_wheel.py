@@ -1,0 +1,174 @@
+"""What `pip install cdk-lambda-patterns` gives: constructs with their handlers, usable in any other app."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "cdk_lambda_patterns"
+
+APP = """\
+import json, sys
+from pathlib import Path
+from aws_cdk import App, Stack
+import cdk_lambda_patterns
+from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
+
+app = App(context={"aws:cdk:bundling-stacks": []}, outdir=sys.argv[1])
+Thumbnailer(Stack(app, "Gallery"), "Thumbnails")
+app.synth()
+out = Path(sys.argv[1])
+print(json.dumps({
+    "package": cdk_lambda_patterns.__file__,
+    "resources": json.loads((out / "Gallery.template.json").read_text())["Resources"],
+    "assets": json.loads((out / "Gallery.assets.json").read_text())["files"],
+}))
+"""
+
+
+def build(source: Path, folder: Path) -> tuple[Path, Path]:
+    """Build the wheel and the source distribution of a checkout."""
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel and the source distribution of this checkout."""
+    return build(ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(built: tuple[Path, Path]) -> Path:
+    """The wheel of this checkout."""
+    return built[0]
+
+
+def names_in(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name for name in archive.namelist() if not name.endswith("/")}
+
+
+def metadata_of(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def files_below(folder: Path, shown_as: str) -> set[str]:
+    return {
+        f"{shown_as}/{path.relative_to(folder).as_posix()}"
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_the_package_with_all_handlers_and_nothing_else(wheel: Path) -> None:
+    library = files_below(ROOT / "constructs" / PACKAGE, PACKAGE)
+    handlers = files_below(ROOT / "lambda_src", f"{PACKAGE}/_lambda_src")
+    assert handlers
+    assert f"{PACKAGE}/py.typed" in library
+    assert {name for name in names_in(wheel) if ".dist-info/" not in name} == library | handlers
+
+
+def test_the_wheel_requires_the_cdk_alone_and_carries_its_licence(wheel: Path) -> None:
+    metadata = metadata_of(wheel)
+    required = {requirement.partition("<")[0] for requirement in metadata.get_all("Requires-Dist", [])}
+    assert required == {"aws-cdk-lib", "constructs"}
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names_in(wheel))
+
+
+def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Path) -> None:
+    wheel, source = built
+    with tarfile.open(source) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (unpacked,) = tmp_path.iterdir()
+    assert not [name for name in files_below(unpacked, "") if "/tests/" in name or name.endswith(".pyc")]
+    again, _ = build(unpacked, tmp_path / "dist")
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_what_lies_about_in_a_checkout_is_not_shipped(wheel: Path, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+        checkout.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, checkout)
+    for name in ("constructs", "lambda_src"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    strays = (
+        "lambda_src/storage/stray.pyc",
+        f"constructs/{PACKAGE}/__pycache__/x.cpython-311.pyc",
+        "tests/test_x.py",
+    )
+    for name in strays:
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).touch()
+    again, source = build(checkout, tmp_path / "dist")
+    assert again.read_bytes() == wheel.read_bytes()
+    with tarfile.open(source) as archive:
+        assert not [name for name in archive.getnames() if name.endswith((".pyc", "test_x.py"))]
+
+
+def environment_with(folder: Path, wheel: Path, *options: str) -> Path:
+    """Make a virtual environment with the wheel and what it requires; return its Python."""
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "--quiet", str(folder)], check=True)
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    required = metadata_of(wheel).get_all("Requires-Dist", [])
+    install = [*uv, "pip", "install", "--quiet", "--python", str(python), *options, str(wheel), *required]
+    done = subprocess.run(install, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return python
+
+
+def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
+    """Check that an app in `folder` gets a thumbnailer with its handler from the installed wheel."""
+    (folder / "app.py").write_text(APP)
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "TMPDIR") or "JSII" in name
+    }
+    done = subprocess.run(
+        [str(python), "-I", "app.py", str(folder / "out")],
+        cwd=folder,
+        env={**kept, **variables},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    package = Path(seen["package"]).parent
+    assert package.is_relative_to(python.parent.parent)
+    types = [resource["Type"] for resource in seen["resources"].values()]
+    assert types.count("AWS::S3::Bucket") == 2
+    assert "AWS::DynamoDB::GlobalTable" in types or "AWS::DynamoDB::Table" in types
+    # Without bundling, the function's asset is the handler's folder as it was installed.
+    installed = (package / "_lambda_src" / "storage" / "thumbnailer" / "handler.py").read_bytes()
+    staged = [folder / "out" / asset["source"]["path"] / "handler.py" for asset in seen["assets"].values()]
+    assert installed in [handler.read_bytes() for handler in staged if handler.exists()]
+
+
+def test_an_app_in_another_folder_gets_the_construct_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    python = environment_with(tmp_path / "env", wheel, "--constraints", str(ROOT / "requirements.txt"))
+    synthesise_elsewhere(python, tmp_path)
+
+
+@pytest.mark.full
+def test_the_lowest_versions_that_the_wheel_allows_are_enough(wheel: Path, tmp_path: Path) -> None:
+    python = environment_with(tmp_path / "env", wheel, "--resolution", "lowest-direct")
+    synthesise_elsewhere(python, tmp_path, JSII_RUNTIME_PACKAGE_CACHE_ROOT=str(tmp_path / "jsii"))
