@@ -66,6 +66,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="KinesisConsumerStack",
         shows="every reading counts once; bisecting leaves a poison record alone, and its shard goes on",
     ),
+    Architecture(
+        id="sns-fifo-fanout",
+        family="messaging",
+        title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read models in DynamoDB",
+        stack="SnsFifoFanoutStack",
+        shows="read models are the fold of the event store, also after duplicates, failures and redrives",
+    ),
 )
 
 
