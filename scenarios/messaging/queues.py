@@ -50,6 +50,12 @@ class SourceQueue:
             if answer.get("Failed"):
                 raise RuntimeError(f"SQS did not take: {answer['Failed']}")
 
+    def left(self) -> int:
+        """About how many messages are in the queue, in somebody's hands or not."""
+        attributes = self._attributes(self.url)
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        return sum(int(attributes[name]) for name in names)
+
     def dead_letters(self) -> list[str]:
         """The bodies of the dead letters of this run so far, in order within a group."""
         self.release()  # a FIFO queue gives nothing of a group of which somebody holds a message

@@ -167,6 +167,18 @@ class Orders:
         """Wait until the property holds."""
         self._stack.wait_until(self.check, "every read model is the fold of the store")
 
+    def wait_until_idle(self) -> None:
+        """Wait until every queue is empty, duplicates included, and see that nothing became a dead letter."""
+
+        def check() -> None:
+            for name, queue in self.queues.items():
+                if left := queue.left():
+                    raise NotYet(f"{name}: {left} messages")
+
+        self._stack.wait_until(check, "empty queues")
+        letters = {name: found for name, queue in self.queues.items() if (found := queue.dead_letters())}
+        require(not letters, f"dead letters: {letters}")
+
     def redrive_until_it_holds(self) -> int:
         """Redrive whatever is a dead letter until the property holds; returns how many redrives that took."""
         redrives = 0
@@ -344,5 +356,6 @@ def smoke(stack: DeployedStack) -> None:
         first, second, *rest = orders.order("smoke", random.Random(1))  # noqa: S311 - the same each time
         orders.put([first, second, *rest, first])
         orders.wait()
+        orders.wait_until_idle()
         orders.rebuild()
         orders.check()

@@ -1,7 +1,7 @@
 """S3, DynamoDB and SQS behind the few plain calls that the rest of the handler makes.
 
 Clients are made with botocore itself: ``boto3.client`` makes the very same ones, and importing boto3 as well
-would cost a quarter of the start (``benchmarks/README.md``).
+would cost a tenth of the start (``benchmarks/README.md``).
 """
 
 from collections.abc import Mapping
