@@ -151,7 +151,8 @@ class VipsPicture:
         said = self._vips.vips_error_buffer().decode(errors="replace")
         self._vips.vips_error_clear()
         why = "; ".join(dict.fromkeys(line for line in said.splitlines() if line))[:500]
-        if "out of memory -- size" in why:  # no fault of the picture's: the function has less than its limits ask for
+        # No fault of the picture's: the function has less memory than its limits ask for.
+        if "out of memory -- size" in why:
             return MemoryError(why)
         kind = TruncatedImage if self._is_cut_off(why) else DamagedImage
         return kind(f"{text.format(self._format.value)}: {why or 'libvips gives no reason'}")
