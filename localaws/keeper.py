@@ -96,7 +96,7 @@ def _be_the_server(lifeline: int, folder: Path, log_file: Path, server: Callable
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)
-        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         for descriptor, standard in ((null, 0), (log, 1), (log, 2)):
             os.dup2(descriptor, standard)
         threading.Thread(target=_die_with, args=(lifeline, folder), daemon=True).start()

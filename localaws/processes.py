@@ -29,8 +29,11 @@ def parents() -> dict[int, int]:
     """Return each process id with its parent's."""
     if sys.platform == "linux":  # small images have no `ps`
         return dict(filter(None, map(_linux_parent, Path("/proc").iterdir())))
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-    return {int(pid): int(parent) for pid, parent in map(str.split, listing.stdout.splitlines())}
+    with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True) as ps:
+        assert ps.stdout
+        found = dict(map(int, line.split()) for line in ps.stdout)
+    found.pop(ps.pid, None)  # it sees itself
+    return found
 
 
 def _linux_parent(entry: Path) -> tuple[int, int] | None:

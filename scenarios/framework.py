@@ -99,26 +99,31 @@ class DeployedStack:
         return wait_until(check, what=what, timeout=self.patience)
 
 
-def wait_until(check: Callable[[], T], *, what: str, timeout: float, interval: float = 0.1) -> T:
+# Pauses between two looks, in seconds: short at first, for what comes at once; they grow up to the longest.
+_FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.05, 1.2, 1.0
+
+
+def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
     """Call `check` until it returns, and return what it returned.
 
     Args:
         check: Raises `NotYet`, with what it saw, when it must be called again.
         what: What is waited for, in words.
         timeout: Seconds after which waiting ends.
-        interval: Seconds between two calls.
 
     Raises:
         ScenarioFailed: The deadline passed; says what was last seen.
     """
     deadline = time.monotonic() + timeout
+    pause = _FIRST_PAUSE
     while True:
         try:
             return check()
         except NotYet as seen:
             if time.monotonic() >= deadline:
                 raise ScenarioFailed(f"{what}: not within {timeout:g} s; last seen: {seen}") from None
-        time.sleep(interval)
+        time.sleep(pause)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
 def require(condition: bool, otherwise: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
@@ -13,15 +14,22 @@ from tasks.errors import TaskError
 _HOW = "see `aws configure`, or set AWS_PROFILE and AWS_REGION"
 
 
-def find_stack(name: str, tell: Callable[[str], None] = lambda _: None) -> DeployedStack:
+def find_stack(
+    name: str, tell: Callable[[str], None] = lambda _: None, out: Path = Path("out")
+) -> DeployedStack:
     """Look a stack up in the account and region of the user's AWS configuration.
+
+    Args:
+        name: Name of the stack.
+        tell: Called with each line of a scenario's story.
+        out: Folder for what a scenario leaves to look at.
 
     Raises:
         TaskError: It cannot be found; the message says why and what to do.
     """
-    session = boto3.Session()
     try:
-        return DeployedStack.find(name, session, tell=tell)
+        session = boto3.Session()  # reads the configuration: a profile may not be there
+        return DeployedStack.find(name, session, tell=tell, out=out)
     except NoCredentialsError as error:
         raise TaskError(f"No AWS credentials were found: {_HOW}.") from error
     except NoRegionError as error:

@@ -88,7 +88,8 @@ class Cdk:
     def _running(self, name: str, command: str, *words: str, cwd: Path = ROOT) -> Iterator[Running]:
         self._folder.mkdir(parents=True, exist_ok=True)
         log = self._folder / f"{name}.log"
-        running = Running([*cli(), command, *words, *_QUIET], self._environment, cwd, log)
+        line = [*cli(), command, *words, *_QUIET]
+        running = Running(f"cdk {command}", line, self._environment, cwd, log)
         try:
             yield running
         finally:
@@ -99,14 +100,17 @@ class Running:
     """A CLI that runs in a process group of its own.
 
     Args:
+        name: What it is called in a message.
         command: Its command line.
         environment: All of its variables.
         cwd: Where it runs.
         log: Gets what it prints, as it prints it.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path) -> None:
-        self._command = command
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path
+    ) -> None:
+        self._name = name
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -128,8 +132,7 @@ class Running:
         code = self._process.wait()
         if code:
             text = self._log.read_text("utf-8", errors="replace")
-            name = " ".join(self._command[1:2])
-            raise CdkError(f"`cdk {name}` failed with exit code {code}:\n{end_of_log(self._log, text)}")
+            raise CdkError(f"`{self._name}` failed with exit code {code}:\n{end_of_log(self._log, text)}")
 
     def end(self) -> None:
         """End it, and all that it started, if it is still running."""

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -72,7 +73,7 @@ def demonstrate(architecture: Architecture) -> None:
         if hasattr(scenario, "drill"):
             _title("When something goes wrong")
             scenario.drill(stack, Faults(aws.session))
-    _show(outcome)
+    show(outcome)
     _tell_dropped(dropped, scenario)
 
 
@@ -110,11 +111,21 @@ def deploy(id: str, aws: LocalAws, folder: Path = _LOGS) -> dict[str, str]:
         return cdk.deploy(id)
 
 
-def _show(outcome: Outcome) -> None:
+def show(outcome: Outcome) -> None:
+    """Say where what came out can be looked at: the first file by name, the others by folder and kind."""
+    if not outcome.files:
+        return
+    first, *others = outcome.files
+    kinds = Counter(file.parent / f"*{file.suffix}" for file in others)
     print("\nTo look at:")
-    for file in outcome.files[:1]:
-        print(f"  {file}")
-    print()
+    print(f"  {_short(first)}")
+    for pattern, count in kinds.items():
+        print(f"  {_short(pattern)} ({count})")
+
+
+def _short(path: Path) -> Path:
+    """The path from where the user is, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _tell_dropped(dropped: Collection[Dropped], scenario: ModuleType) -> None:

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from scenarios.framework import ScenarioFailed
 from stacks.catalogue import find
 from tasks.account import find_stack
+from tasks.cdk import ROOT
 from tasks.errors import TaskError
 
 
@@ -40,7 +41,7 @@ def verify(id: str, stack_name: str) -> None:
         TaskError: The stack cannot be used.
     """
     scenario = scenario_of(id)
-    stack = find_stack(stack_name, tell=lambda line: print(f"  {line}"))
+    stack = find_stack(stack_name, tell=lambda line: print(f"  {line}", flush=True), out=ROOT / "out")
     print(f"Stack {stack.name} in {stack.session.region_name}:")
     outcome = scenario.run(stack)
     print(f"OK: {outcome.title}.")

@@ -18,6 +18,7 @@ BRIDGES = (
     "iam",
     "iam_functions",
     "iam_invocations",
+    "iam_s3",
     "node_sdk",
     "custom_resources",
     "cloudformation",

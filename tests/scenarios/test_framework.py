@@ -45,7 +45,7 @@ def test_waiting_returns_what_the_check_returns_as_soon_as_it_does() -> None:
             raise answer
         return "both"
 
-    assert wait_until(check, what="two rows", timeout=5, interval=0) == "both"
+    assert wait_until(check, what="two rows", timeout=5) == "both"
 
 
 def test_a_deadline_that_passes_says_what_was_last_seen() -> None:
@@ -53,7 +53,7 @@ def test_a_deadline_that_passes_says_what_was_last_seen() -> None:
         raise NotYet("1 of 2")
 
     with pytest.raises(ScenarioFailed, match=r"two rows: not within 0.01 s; last seen: 1 of 2"):
-        wait_until(check, what="two rows", timeout=0.01, interval=0)
+        wait_until(check, what="two rows", timeout=0.01)
 
 
 def test_an_error_of_the_check_is_not_waited_out() -> None:

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from errors import ObjectArchived
-from sync import ObjectVersion, OpenedObject, Row, StoredThumbnail
+from stores import ObjectVersion, OpenedObject, Row, StoredThumbnail
 
 Client: TypeAlias = Any  # botocore makes the methods of a client when it makes the client
 Item: TypeAlias = dict[str, dict[str, Any]]

@@ -83,7 +83,6 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:
         try:
             outcomes[handle_record(record, context)] += 1
         except Exception as error:  # the other records come first
-            logger.exception("a record will be tried again")
             to_retry.append(error)
     if len(to_retry) == 1:
         raise to_retry[0]
@@ -99,13 +98,15 @@ def handle_record(record: object, context: "LambdaContext") -> str:
         logger.append_keys(bucket=event.bucket, key=event.key, event_name=event.name)
         refuse_recursion(event)
         outcome = synchroniser.handle(event)
-    except PermanentFailure as failure:
-        failure_queue.send(failure_message(record, failure, context, now=datetime.now(UTC)))
-        logger.warning("failed for good", error_type=type(failure).__name__, reason=str(failure))
-        return "failed"
-    else:
         logger.info("handled", outcome=outcome.value)
         return outcome.value
+    except PermanentFailure as failure:
+        logger.warning("failed for good", error_type=type(failure).__name__, reason=str(failure))
+        failure_queue.send(failure_message(record, failure, context, now=datetime.now(UTC)))
+        return "failed"
+    except Exception:
+        logger.exception("failed, to be tried again")
+        raise
     finally:
         logger.remove_keys(["bucket", "key", "event_name"])
 

@@ -9,6 +9,7 @@ eighth of its size. But libjpeg then smooths what it takes for a picture still l
 loses detail, so the thumbnail is another one.
 """
 
+import warnings
 from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ from errors import DamagedImage, TooManyScans, TruncatedImage
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
+
+# It would write them to stderr as plain text; broken EXIF is common, and no reason to refuse a picture.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Pillow's own limit is about all pictures of a process; ours is checked for each before it is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -121,7 +125,7 @@ def _orientation(file: JpegImageFile) -> int:
         return 1
     try:
         orientation = file.getexif().get(_ORIENTATION, 1)
-    except Exception:  # broken EXIF is common, and no reason to refuse a picture
+    except Exception:  # whatever is broken in there
         return 1
     return orientation if orientation in _TURNS else 1
 
@@ -145,5 +149,5 @@ def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-    except ImageCms.PyCMSError:
+    except (ImageCms.PyCMSError, OSError):
         return None

@@ -79,8 +79,8 @@ class VipsPicture:
             TruncatedImage: It ends too early.
             DamagedImage: It cannot be decoded.
         """
-        self._scale_on_load(max(self.width, self.height) / max(size))
         width, height = size
+        self._scale_on_load(min(self.width / width, self.height / height))
         options: list[object] = [b"height", c_int(height), b"size", c_int(_SIZE_FORCE)]
         if self._vips.vips_image_get_typeof(self._image, b"icc-profile-data"):
             options += [b"output_profile", b"srgb"]

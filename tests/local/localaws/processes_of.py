@@ -20,13 +20,15 @@ ROOT = Path(__file__).parents[3]
 
 # One child in a session of its own, and one whose parent is gone: neither is in the server's process group.
 _HANDLER = """
-import os, subprocess
+import os, subprocess, sys
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+START = "import subprocess as s, sys; print(s.Popen(sys.argv[1:], stdout=s.DEVNULL, stderr=s.DEVNULL).pid)"
 def handler(event, context):
-    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
-    daemon = subprocess.run(
-        ["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"], start_new_session=True, capture_output=True
+    child = subprocess.Popen(SLEEP, start_new_session=True)
+    parent = subprocess.run(
+        [sys.executable, "-c", START, *SLEEP], start_new_session=True, capture_output=True, check=True
     )
-    return {"pids": [os.getpid(), child.pid, int(daemon.stdout)]}
+    return {"pids": [os.getpid(), child.pid, int(parent.stdout)]}
 """
 
 PROGRAM = """

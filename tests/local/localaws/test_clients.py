@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -120,6 +122,20 @@ def test_nobody_trusts_the_server_without_being_told(
     )
     with pytest.raises(SSLError):
         client.get_caller_identity()
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "abc123.execute-api.localhost", "web.alb.localhost"]
+)
+def test_the_certificate_is_for_every_name_that_is_served(local_aws: LocalAws, host: str) -> None:
+    context = ssl.create_default_context(cafile=str(local_aws.ca_file))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # what Python 3.13 does by default
+    port = int(local_aws.endpoint_url.rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, server_hostname=host),
+    ):
+        pass
 
 
 def test_the_files_are_for_their_owner_only(local_aws: LocalAws) -> None:

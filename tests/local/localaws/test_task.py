@@ -42,7 +42,7 @@ def _printed(task: subprocess.Popen[str]) -> str:
         line = task.stderr.readline()
         assert line, told  # it ended instead
         told += line
-    lines = []
+    lines: list[str] = []
     while len(lines) < 60:
         line = task.stdout.readline()
         lines.append(line)

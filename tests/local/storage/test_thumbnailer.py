@@ -94,5 +94,3 @@ def test_the_role_needs_every_one_of_its_grants_and_a_planted_one_is_found(stack
     finally:
         iam.delete_role_policy(RoleName=role, PolicyName="planted")
     assert [grant.action for grant in superfluous(findings)] == ["dynamodb:Scan"]
-    for finding in findings:
-        print(f"{finding.grant.action}: {finding.failure}")

@@ -1,0 +1,58 @@
+"""Loads the folder of a handler as Lambda does: its modules import each other by their bare names.
+
+Many handlers have a module ``handler`` or ``settings``. So the folder is on the path, and its modules are
+known to the interpreter, only while they load; what is handed out are the modules themselves. Two folders,
+or one folder with two environments, never meet.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+SOURCE = Path(__file__).resolve().parents[2] / "lambda_src"
+
+
+class LoadedHandler:
+    """The modules of a handler's folder, as attributes."""
+
+    def __init__(self, modules: Mapping[str, ModuleType]) -> None:
+        self._modules = modules
+
+    def __getattr__(self, name: str) -> ModuleType:
+        try:
+            return self._modules[name]
+        except KeyError:
+            raise AttributeError(
+                f"the handler has no module {name}; it has {sorted(self._modules)}"
+            ) from None
+
+
+def load_handler(folder: Path, environment: Mapping[str, str]) -> LoadedHandler:
+    """Load every module of a folder, with these environment variables while they load."""
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    if not names:
+        raise FileNotFoundError(f"{folder}: no modules there")
+    with _alone(folder, names), mock.patch.dict(os.environ, environment):
+        return LoadedHandler({name: importlib.import_module(name) for name in names})
+
+
+@contextmanager
+def _alone(folder: Path, names: list[str]) -> Iterator[None]:
+    """Put a folder first on the path, and take it and its modules away again."""
+    others = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the folder is an asset
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.dont_write_bytecode = writes_bytecode
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)

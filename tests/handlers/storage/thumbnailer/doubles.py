@@ -1,0 +1,175 @@
+"""S3 and DynamoDB in memory, as far as one key is concerned, with a door before every step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.handlers.loading import LoadedHandler
+
+KEY = "cat.png"
+KEYS = {64: "cat.png/64.webp", 128: "cat.png/128.webp"}
+BAD = b"bad"
+
+
+class Died(BaseException):
+    """An invocation ends in the middle: a timeout, no memory, a crash."""
+
+
+@dataclass
+class Store:
+    """The bucket, the thumbnails and the table in one, as far as one key is concerned.
+
+    ``before_step`` is called before everything that reaches a service: there other things may happen.
+    """
+
+    modules: LoadedHandler
+    before_step: Callable[[str], None] = lambda _: None
+    versions: list[tuple[str, bytes] | None] = field(default_factory=list)
+    thumbnails: dict[str, bytes] = field(default_factory=dict)
+    row: Any = None
+    sequencers: list[str] = field(default_factory=list)
+
+    # What users do
+
+    def write(self, data: bytes) -> str:
+        """Write an object; returns the sequencer of the event."""
+        self.versions.append((f"v{len(self.versions)}", data))
+        return self.sequencer
+
+    def remove(self) -> str:
+        """Remove it."""
+        self.versions.append(None)
+        return self.sequencer
+
+    @property
+    def sequencer(self) -> str:
+        """Of the event about what happened last."""
+        return f"{len(self.versions):04X}"
+
+    @property
+    def current(self) -> tuple[str, bytes] | None:
+        """Version and bytes of the object that is there."""
+        return self.versions[-1] if self.versions else None
+
+    # The source bucket
+
+    def open(self, bucket: str, key: str) -> "Opened | None":
+        """Open the object that is there."""
+        self.before_step("open")
+        version = self.look_now()
+        return Opened(version, self.current[1], self.before_step) if self.current and version else None
+
+    def look(self, bucket: str, key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+        """Say which object is there."""
+        self.before_step("look")
+        return self.look_now()
+
+    def look_now(self) -> Any:  # noqa: ANN401
+        """Likewise, as no step."""
+        if self.current is None:
+            return None
+        name, data = self.current
+        return self.modules.stores.ObjectVersion(
+            version_id=name, etag=name, size_bytes=len(data), last_modified=datetime(2026, 1, 1, tzinfo=UTC)
+        )
+
+    # The destination bucket
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a thumbnail."""
+        self.before_step(f"put {key}")
+        self.thumbnails[key] = data
+
+    def delete(self, key: str) -> None:
+        """Delete a thumbnail."""
+        self.before_step(f"delete {key}")
+        self.thumbnails.pop(key, None)
+
+    # What the invariant is about
+
+    def check(self) -> None:
+        """Thumbnails and row are those of the object that is there."""
+        if self.current is None or self.current[1] == BAD:
+            assert (self.thumbnails, self.row) == ({}, None)
+            return
+        version, data = self.current
+        assert self.thumbnails == dict.fromkeys(KEYS.values(), data)
+        assert self.row is not None
+        assert self.row.version_id == version
+        assert {one.size: one.key for one in self.row.thumbnails} == KEYS
+
+
+@dataclass
+class Table:
+    """The row, guarded as DynamoDB's condition guards it."""
+
+    store: Store
+
+    def get(self, source_key: str) -> Any:  # noqa: ANN401
+        """Read the row."""
+        self.store.before_step("get row")
+        return self.store.row
+
+    def put(self, row: Any, *, instead_of: Any) -> bool:  # noqa: ANN401
+        """Write the row if it is the one that was read."""
+        self.store.before_step("put row")
+        if self.store.row != instead_of:
+            return False
+        if self.store.row is not None:
+            assert row.sequencer >= self.store.row.sequencer, "the sequencer went back"
+        self.store.row = row
+        return True
+
+    def delete(self, row: Any) -> bool:  # noqa: ANN401
+        """Delete the row if it is the one that was read."""
+        self.store.before_step("delete row")
+        if self.store.row != row:
+            return False
+        self.store.row = None
+        return True
+
+
+@dataclass
+class Opened:
+    """An object that was opened."""
+
+    version: Any
+    data: bytes
+    before_step: Callable[[str], None]
+    closed: bool = False
+
+    def read(self) -> bytes:
+        """Read its bytes."""
+        self.before_step("read")
+        return self.data
+
+    def close(self) -> None:
+        """Do without them."""
+        self.closed = True
+
+
+def synchroniser(modules: LoadedHandler, store: Store, **changes: Any) -> Any:  # noqa: ANN401
+    """A synchroniser around a store, some of its parts replaced."""
+
+    def make(data: bytes) -> Any:  # noqa: ANN401
+        if data == BAD:
+            raise modules.errors.NotAnImage("no picture")
+        pictures = modules.pictures
+        thumbnails = tuple(pictures.Thumbnail(size, size, size, data) for size in KEYS)
+        return pictures.Thumbnails(200, 200, modules.formats.Format.PNG, thumbnails)
+
+    parts: dict[str, Any] = {
+        "source": store,
+        "destination": store,
+        "rows": Table(store),
+        "make": make,
+        "thumbnail_keys": lambda _: KEYS,
+        "max_object_size": 100,
+    }
+    return modules.sync.Synchroniser(**parts | changes)
+
+
+def event(modules: LoadedHandler, sequencer: str) -> Any:  # noqa: ANN401
+    """An event about the key of the store."""
+    return modules.events.ObjectEvent("pictures", KEY, "ObjectCreated:Put", sequencer)

@@ -1,0 +1,82 @@
+"""Pictures for the tests: small, made here, and such that a mistake in them shows."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+from PIL import Image
+
+RED, GREEN, BLUE, YELLOW = (220, 40, 30), (30, 180, 60), (40, 60, 200), (230, 210, 50)
+
+
+def quadrants(width: int = 200, height: int = 150) -> Image.Image:
+    """A colour in each corner: red, green / blue, yellow. Shows which way up it is, and its colours."""
+    image = Image.new("RGB", (width, height), RED)
+    image.paste(GREEN, (width // 2, 0, width, height // 2))
+    image.paste(BLUE, (0, height // 2, width // 2, height))
+    image.paste(YELLOW, (width // 2, height // 2, width, height))
+    return image
+
+
+def encode(image: Image.Image, format: str, **options: Any) -> bytes:  # noqa: ANN401 - as Pillow's own
+    """Encode an image with Pillow."""
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *, depth: int, colour: int, rows: bytes, before: bytes = b"") -> bytes:
+    """A PNG of which every field is chosen, whether it is true or not."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + before
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def png_16_bit(image: Image.Image) -> bytes:
+    """A PNG of 16 bits for each channel; the lower 8 are noise, so that taking them for the upper shows."""
+    channels = len(image.getbands())
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    stride = image.width * channels
+    raw = image.tobytes()
+    rows = bytearray()
+    for top in range(0, len(raw), stride):
+        rows += b"\0"
+        for place, value in enumerate(raw[top : top + stride]):
+            rows += bytes((value, place * 97 % 256))
+    return png(image.width, image.height, depth=16, colour=colour, rows=bytes(rows))
+
+
+def tiff(image: Image.Image, *, bits: int, sample_format: int, photometric: int, pixels: bytes) -> bytes:
+    """An uncompressed little-endian TIFF in one strip, for what Pillow does not write."""
+    channels = len(pixels) * 8 // bits // (image.width * image.height)
+    values = struct.pack(f"<{channels}H", *[bits] * channels)
+    formats = struct.pack(f"<{channels}H", *[sample_format] * channels)
+    start = 8
+    extra = start + len(pixels)
+    tags = [
+        (256, 4, 1, image.width),
+        (257, 4, 1, image.height),
+        (258, 3, channels, extra if channels > 2 else bits),
+        (259, 3, 1, 1),
+        (262, 3, 1, photometric),
+        (273, 4, 1, start),
+        (277, 3, 1, channels),
+        (278, 4, 1, image.height),
+        (279, 4, 1, len(pixels)),
+        (339, 3, channels, extra + len(values) if channels > 2 else sample_format),
+    ]
+    directory = extra + len(values) + len(formats)
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    header = struct.pack("<2sHI", b"II", 42, directory)
+    return header + pixels + values + formats + struct.pack("<H", len(tags)) + entries + bytes(4)

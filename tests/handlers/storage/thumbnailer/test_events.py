@@ -1,0 +1,243 @@
+"""Events of S3 and the keys of thumbnails: examples, and properties that hold for all there can be."""
+
+import copy
+import json
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from tests.handlers.loading import LoadedHandler
+from tests.handlers.storage.thumbnailer.world import Context, record
+
+# Text as keys may have it: any character that UTF-8 can encode, 1 to 1,024 bytes of them.
+keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1024).filter(
+    lambda key: len(key.encode()) <= 1024
+)
+long_keys = st.tuples(st.text("ab/é🐈", max_size=4), st.sampled_from("aé🐈")).map(
+    lambda parts: (parts[0] + parts[1] * 1024).encode()[:1024].decode(errors="ignore")
+)
+sequencers = st.text("0123456789ABCDEF", max_size=20)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+# --- Records
+
+
+def test_a_record_is_read(thumbnailer: LoadedHandler) -> None:
+    event = thumbnailer.events.parse_record(record("a b+c.jpg", sequencer="00FF"))
+    assert (event.bucket, event.key, event.name, event.sequencer) == (
+        "pictures",
+        "a b+c.jpg",
+        "ObjectCreated:Put",
+        "00FF",
+    )
+
+
+@given(key=keys, encoder=st.sampled_from([quote_plus, quote]))
+@example(key="a+b c%20d", encoder=quote_plus)
+def test_every_key_survives_the_encoding_of_s3(thumbnailer: LoadedHandler, key: str, encoder: Any) -> None:  # noqa: ANN401
+    one = record(key)
+    one["s3"]["object"]["key"] = encoder(key)
+    assert thumbnailer.events.parse_record(one).key == key
+
+
+def test_a_record_without_a_sequencer_is_read(thumbnailer: LoadedHandler) -> None:
+    one = record("cat.jpg")
+    del one["s3"]["object"]["sequencer"]
+    assert thumbnailer.events.parse_record(one).sequencer == ""
+
+
+def without(*path: str) -> dict[str, Any]:
+    one = record("cat.jpg")
+    inner = one
+    for name in path[:-1]:
+        inner = inner[name]
+    del inner[path[-1]]
+    return one
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (None, "the record is not an object"),
+        ("text", "the record is not an object"),
+        ({}, "eventSource is missing"),
+        (record("x") | {"eventSource": "aws:sqs"}, "only records of 'aws:s3' are understood"),
+        (record("x") | {"s3": 5}, "s3 is not an object, so it has no 'bucket'"),
+        (without("eventName"), "eventName is missing"),
+        (without("s3"), "s3 is not an object, so it has no 'bucket'"),
+        (without("s3", "bucket", "name"), "s3.bucket.name is missing"),
+        (without("s3", "object", "key"), "s3.object.key is missing"),
+        (record(""), "s3.object.key is missing, empty"),
+        (record("x" * 1025), "s3.object.key has 1,025 bytes; a key has at most 1,024"),
+        (record("é" * 513), "s3.object.key has 1,026 bytes"),
+    ],
+)
+def test_a_record_that_is_none_says_what_is_missing(
+    thumbnailer: LoadedHandler, broken: object, message: str
+) -> None:
+    with pytest.raises(thumbnailer.errors.InvalidRecord) as caught:
+        thumbnailer.events.parse_record(broken)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["%FF", "%C3", "\ud800"])
+def test_a_key_that_is_not_utf_8_is_refused(thumbnailer: LoadedHandler, key: str) -> None:
+    one = record("x")
+    one["s3"]["object"]["key"] = key
+    with pytest.raises(thumbnailer.errors.InvalidRecord, match="not URL-encoded UTF-8"):
+        thumbnailer.events.parse_record(one)
+
+
+@st.composite
+def spoiled_records(draw: st.DrawFn) -> object:
+    """A record of S3 in which something was replaced by something else, or is gone."""
+    one: Any = copy.deepcopy(record("cat.jpg"))
+    path = draw(
+        st.sampled_from(
+            [
+                ("eventSource",),
+                ("eventName",),
+                ("s3",),
+                ("s3", "bucket"),
+                ("s3", "bucket", "name"),
+                ("s3", "object"),
+                ("s3", "object", "key"),
+                ("s3", "object", "sequencer"),
+            ]
+        )
+    )
+    inner = one
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = draw(json_values)
+    return one
+
+
+@given(broken=json_values | spoiled_records())
+def test_whatever_a_record_is_it_is_read_or_refused(thumbnailer: LoadedHandler, broken: object) -> None:
+    try:
+        event = thumbnailer.events.parse_record(broken)
+    except thumbnailer.errors.InvalidRecord as failure:
+        message = thumbnailer.failures.failure_message(
+            broken, failure, Context(), now=thumbnailer.handler.datetime.now(thumbnailer.handler.UTC)
+        )
+        assert json.loads(message)["requestPayload"] == {"Records": [broken]}
+        assert message.isascii()
+    else:
+        assert 1 <= len(event.key.encode()) <= 1024
+        assert event.bucket
+
+
+# --- Events
+
+
+def test_the_records_of_a_notification_are_found(thumbnailer: LoadedHandler) -> None:
+    assert thumbnailer.events.records_of({"Records": [1, 2]}) == [1, 2]
+
+
+def test_the_message_that_s3_sends_when_it_is_configured_has_no_records(thumbnailer: LoadedHandler) -> None:
+    assert thumbnailer.events.records_of({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == []
+
+
+@given(event=json_values)
+def test_whatever_an_event_is_it_has_records_or_is_refused(thumbnailer: LoadedHandler, event: object) -> None:
+    try:
+        records = thumbnailer.events.records_of(event)
+    except thumbnailer.events.InvalidEvent as error:
+        said = str(error)
+    else:
+        assert isinstance(records, list)
+        return
+    assert "notification of S3" in said
+    assert len(said) < 500
+
+
+# --- Sequencers
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [("", "1"), ("0A", "0B"), ("0A", "0A1"), ("09FF", "0A"), ("0055AED6DCD90281E5", "0055AED6DCD90281E6")],
+)
+def test_the_later_sequencer_is_found_as_s3_documents_it(
+    thumbnailer: LoadedHandler, earlier: str, later: str
+) -> None:
+    assert thumbnailer.events.later_of(earlier, later) == later
+    assert thumbnailer.events.later_of(later, earlier) == later
+
+
+@given(one=sequencers, other=sequencers, third=sequencers)
+@example(one="0A", other="0A0", third="0A00")
+def test_sequencers_have_a_total_order(thumbnailer: LoadedHandler, one: str, other: str, third: str) -> None:
+    later_of = thumbnailer.events.later_of
+
+    def same(a: str, b: str) -> bool:
+        return a.rstrip("0") == b.rstrip("0")
+
+    assert later_of(one, other) in (one, other)
+    assert same(later_of(one, other), later_of(other, one))
+    assert same(later_of(later_of(one, other), third), later_of(one, later_of(other, third)))
+    # Fixed to 20 digits they are numbers, and their order is that of numbers.
+    assert int(later_of(one, other).ljust(20, "0"), 16) == max(
+        int(one.ljust(20, "0"), 16), int(other.ljust(20, "0"), 16)
+    )
+
+
+# --- Keys of thumbnails
+
+
+def thumbnail_key(
+    thumbnailer: LoadedHandler, key: str, size: int, *, prefix: str = "", extension: str = "webp"
+) -> str:
+    result: str = thumbnailer.keys.thumbnail_key(key, size, prefix=prefix, extension=extension)
+    return result
+
+
+def test_a_thumbnail_lies_under_the_key_of_its_picture(thumbnailer: LoadedHandler) -> None:
+    assert thumbnail_key(thumbnailer, "photos/a b.jpg", 128) == "photos/a b.jpg/128.webp"
+    assert thumbnail_key(thumbnailer, "a.jpg", 64, prefix="small/", extension="jpg") == "small/a.jpg/64.jpg"
+
+
+def test_a_key_that_would_be_too_long_is_shortened_and_still_starts_like_its_picture(
+    thumbnailer: LoadedHandler,
+) -> None:
+    key = thumbnail_key(thumbnailer, "photos/" + "é" * 508, 4096)
+    assert key.startswith("photos/ééé")
+    assert 1023 <= len(key.encode()) <= 1024
+    assert key.rpartition("/")[2].endswith("-4096.webp")
+
+
+@given(key=keys | long_keys, size=st.integers(1, 16_383), prefix=st.sampled_from(["", "small/", "é" * 450]))
+def test_keys_of_thumbnails_fit_into_s3(thumbnailer: LoadedHandler, key: str, size: int, prefix: str) -> None:
+    made = thumbnail_key(thumbnailer, key, size, prefix=prefix)
+    assert len(made.encode()) <= 1024
+    assert made.startswith(prefix)
+
+
+@settings(max_examples=300)
+@given(one=keys | long_keys, other=keys | long_keys, sizes=st.tuples(*[st.integers(1, 3)] * 2))
+@example(one="a", other="a/1.webp", sizes=(1, 1))
+@example(one="a" * 1015, other="a" * 1016, sizes=(1, 1))
+@example(one="a" * 1024, other="a" * 1023 + "b", sizes=(1, 1))
+def test_two_pictures_or_two_sizes_never_share_a_thumbnail(
+    thumbnailer: LoadedHandler, one: str, other: str, sizes: tuple[int, int]
+) -> None:
+    assume((one, sizes[0]) != (other, sizes[1]))
+    assert thumbnail_key(thumbnailer, one, sizes[0]) != thumbnail_key(thumbnailer, other, sizes[1])
+
+
+@given(key=long_keys, size=st.integers(1, 3))
+def test_no_picture_can_be_named_to_overwrite_the_shortened_key_of_another(
+    thumbnailer: LoadedHandler, key: str, size: int
+) -> None:
+    shortened = thumbnail_key(thumbnailer, key, size)
+    wanted = shortened.removesuffix(f"/{size}.webp").removesuffix(f"-{size}.webp")
+    assert thumbnail_key(thumbnailer, wanted, size) != shortened

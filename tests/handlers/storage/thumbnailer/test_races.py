@@ -1,0 +1,172 @@
+"""Whatever happens in whatever order, thumbnails and row are in the end those of what the bucket has.
+
+Several invocations work on one key at once while objects are written and deleted, each step of each in an
+order that is drawn; an invocation may die at any step, and is then tried again, as Lambda does.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.handlers.loading import LoadedHandler
+from tests.handlers.storage.thumbnailer.doubles import BAD, Died, Opened, Store, event, synchroniser
+
+
+class Stage:
+    """Lets workers take one step at a time, in an order that is chosen from outside."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+
+    def before_step(self, _: str) -> None:
+        """Called by the store: the invocation that is about to do something waits for its turn."""
+        worker = next(one for one in self.workers if one.thread is threading.current_thread())
+        worker.pause()
+
+    @property
+    def running(self) -> list["Worker"]:
+        """Those that have not ended."""
+        return [one for one in self.workers if not one.done]
+
+    def start(self, work: Callable[[], object], sequencer: str) -> None:
+        """Let an invocation begin, up to its first step."""
+        worker = Worker(work, sequencer)
+        self.workers.append(worker)
+        worker.thread.start()
+        worker.paused.acquire()
+
+    def end(self) -> None:
+        """Let every thread end, whatever became of the test."""
+        for worker in self.workers:
+            while not worker.done:
+                worker.step(die=True)
+
+
+class Worker:
+    """An invocation, in a thread that waits before each of its steps."""
+
+    def __init__(self, work: Callable[[], object], sequencer: str) -> None:
+        self.sequencer = sequencer
+        self.done = False
+        self.died = False
+        self.error: Exception | None = None
+        self.paused = threading.Semaphore(0)
+        self._go = threading.Semaphore(0)
+        self._die = False
+        self._work = work
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Died:
+            self.died = True
+        except Exception as error:
+            self.error = error
+        self.done = True
+        self.paused.release()
+
+    def pause(self) -> None:
+        """Wait until it is this worker's turn."""
+        self.paused.release()
+        self._go.acquire()
+        if self._die:
+            raise Died
+
+    def step(self, *, die: bool = False) -> None:
+        """Let it go on to its next step, or end here."""
+        self._die = die
+        self._go.release()
+        self.paused.acquire()
+
+
+@dataclass
+class Race:
+    """What users do with a key, and in which order that and all that follows from it happens."""
+
+    actions: list[bytes | None]
+    deaths: int
+    seed: int
+
+    def run(self, modules: LoadedHandler, **changes: Any) -> Store:  # noqa: ANN401
+        """Do all of it to the end; every event is handled, those of dead invocations once more."""
+        chance = Random(self.seed)  # noqa: S311 - an order of events, no secret
+        stage = Stage()
+        store = Store(modules, stage.before_step)
+        worker = synchroniser(modules, store, **{name: made(store) for name, made in changes.items()})
+        actions, deaths = list(self.actions), self.deaths
+
+        def handle(sequencer: str) -> None:
+            stage.start(lambda: worker.handle(event(modules, sequencer)), sequencer)
+
+        try:
+            while actions or stage.running:
+                if not stage.running or (actions and chance.random() < 0.2):
+                    data = actions.pop(0)
+                    sequencer = store.remove() if data is None else store.write(data)
+                    for _ in range(chance.choice([1, 1, 2])):  # S3 delivers at least once
+                        handle(sequencer)
+                    continue
+                chosen = chance.choice(stage.running)
+                for _ in range(chance.choice([1, 2, 5, 20])):
+                    dies = deaths > 0 and chance.random() < 0.1
+                    deaths -= dies
+                    chosen.step(die=dies)
+                    if chosen.done:
+                        break
+                if chosen.died or isinstance(chosen.error, modules.sync.ObjectKeepsChanging):
+                    stage.workers.remove(chosen)
+                    handle(chosen.sequencer)
+        finally:
+            stage.end()
+        errors = [one.error for one in stage.workers if one.error]
+        assert all(isinstance(one, modules.errors.NotAnImage) for one in errors), errors
+        return store
+
+
+races = st.builds(
+    Race,
+    actions=st.lists(st.sampled_from([b"one", b"two", None, BAD]), min_size=1, max_size=4),
+    deaths=st.integers(0, 2),
+    seed=st.integers(0, 2**32),
+)
+
+
+@settings(max_examples=300)
+@given(race=races)
+def test_in_whatever_order_everything_happens_the_end_is_what_the_bucket_has(
+    thumbnailer: LoadedHandler, race: Race
+) -> None:
+    race.run(thumbnailer).check()
+
+
+def test_the_races_find_a_handler_that_does_not_look_again(thumbnailer: LoadedHandler) -> None:
+    """The proof of the proof: with the second look taken out, a race is lost."""
+
+    class Blind:
+        def __init__(self, store: Store) -> None:
+            self.store = store
+            self.opened: dict[int, Any] = {}
+
+        def open(self, bucket: str, key: str) -> Opened | None:
+            opened = self.store.open(bucket, key)
+            self.opened[threading.get_ident()] = opened.version if opened else None
+            return opened
+
+        def look(self, bucket: str, key: str) -> Any:  # noqa: ANN401
+            self.store.before_step("look")
+            return self.opened[threading.get_ident()]
+
+    @settings(max_examples=1000, database=None, phases=[Phase.generate])
+    @given(race=races)
+    def lose(race: Race) -> None:
+        race.run(thumbnailer, source=Blind).check()
+
+    with pytest.raises(AssertionError):
+        lose()
