@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aws_cdk import Duration, RemovalPolicy, Size
+from aws_cdk import Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -86,30 +86,32 @@ class ExistingDatabase:
 
     Args:
         engine: ``"postgres"`` or ``"mysql"``.
-        target: Cluster or instance, of another stack or imported with its engine and security groups; a
+        cluster: A cluster, owned, of another stack, or imported with its engine, port and security groups; a
             proxy is made for it.
+        instance: An instance, in the same way.
         secret: Secrets Manager secret with ``username`` and ``password`` of that user, for the proxy.
-        proxy: A proxy with IAM authentication, instead of ``target`` and ``secret``.
+        proxy: A proxy with IAM authentication, instead of ``cluster`` or ``instance`` and ``secret``.
         proxy_security_group: The proxy's security group, which must let the function in.
         name: Name of the database in the server.
-        user: The user that the function connects as; for ``target``, the ``username`` in the secret.
+        user: The user that the function connects as: the ``username`` in the secret.
 
     Raises:
-        ValueError: Not exactly one of ``target`` and ``proxy`` is given, or what belongs to it is missing.
+        ValueError: Not exactly one of cluster, instance and proxy is given, or what belongs to it is missing.
 
     Example::
 
         cluster = rds.DatabaseCluster.from_database_cluster_attributes(
-            self, "Orders", cluster_identifier="orders",
+            self, "Orders", cluster_identifier="orders", port=5432,
             engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9),
             security_groups=[ec2.SecurityGroup.from_security_group_id(self, "Group", "sg-0123456789abcdef0")],
         )
-        secret = secretsmanager.Secret.from_secret_name_v2(self, "Writer", "orders/writer")
-        ExistingDatabase(target=rds.ProxyTarget.from_cluster(cluster), secret=secret, user="orders_writer")
+        secret = secretsmanager.Secret.from_secret_complete_arn(self, "Writer", secret_arn)
+        ExistingDatabase(cluster=cluster, secret=secret, user="orders_writer")
     """
 
     engine: str = POSTGRES
-    target: rds.ProxyTarget | None = None
+    cluster: rds.IDatabaseCluster | None = None
+    instance: rds.IDatabaseInstance | None = None
     secret: secretsmanager.ISecret | None = None
     proxy: rds.IDatabaseProxy | None = None
     proxy_security_group: ec2.ISecurityGroup | None = None
@@ -118,12 +120,12 @@ class ExistingDatabase:
 
     def __post_init__(self) -> None:
         check_choice("engine", self.engine, tuple(PORTS))
-        if (self.target is None) == (self.proxy is None):
-            raise ValueError("give target (a proxy is made for it) or proxy, one of the two.")
-        if self.target is not None and self.secret is None:
+        if sum(given is not None for given in (self.cluster, self.instance, self.proxy)) != 1:
+            raise ValueError("give one of cluster, instance (a proxy is made for it) and proxy.")
+        if self.proxy is None and self.secret is None:
             raise ValueError(
-                "target without secret: the proxy logs in to the database with it; give the secret with "
-                f"'username' ({self.user}) and 'password'."
+                "secret: the proxy logs in to the database with it; give the secret with 'username' "
+                f"({self.user}) and 'password'."
             )
         if self.proxy is not None and self.proxy_security_group is None:
             raise ValueError(
@@ -166,11 +168,51 @@ def make_database(
     return database
 
 
-def proxy_target(database: Database) -> rds.ProxyTarget:
-    """Return a database that was made as what a proxy leads to."""
-    if isinstance(database, rds.DatabaseCluster):
-        return rds.ProxyTarget.from_cluster(database)
-    return rds.ProxyTarget.from_instance(database)
+def proxy_target(scope: Construct, database: Database | ExistingDatabase) -> rds.ProxyTarget:
+    """Return what a proxy leads to.
+
+    A database of another stack is reached by its attributes, and so are its security groups: the rule that
+    lets the proxy in then stands beside the proxy. In the other stack it would need the proxy's group while
+    the proxy needs the database, and two stacks cannot wait for each other.
+    """
+    match database:
+        case rds.DatabaseCluster():
+            return rds.ProxyTarget.from_cluster(database)
+        case rds.DatabaseInstance():
+            return rds.ProxyTarget.from_instance(database)
+    if cluster := database.cluster:
+        if Stack.of(cluster) is not Stack.of(scope):
+            cluster = rds.DatabaseCluster.from_database_cluster_attributes(
+                scope,
+                "DatabaseByName",
+                cluster_identifier=cluster.cluster_identifier,
+                engine=cluster.engine,
+                port=cluster.cluster_endpoint.port,
+                security_groups=_by_id(scope, cluster.connections),
+            )
+        return rds.ProxyTarget.from_cluster(cluster)
+    instance = database.instance
+    assert instance is not None
+    if Stack.of(instance) is not Stack.of(scope):
+        instance = rds.DatabaseInstance.from_database_instance_attributes(
+            scope,
+            "DatabaseByName",
+            instance_identifier=instance.instance_identifier,
+            instance_endpoint_address=instance.instance_endpoint.hostname,
+            engine=instance.engine,
+            port=instance.instance_endpoint.port,
+            security_groups=_by_id(scope, instance.connections),
+        )
+    return rds.ProxyTarget.from_instance(instance)
+
+
+def _by_id(scope: Construct, connections: ec2.Connections) -> list[ec2.ISecurityGroup]:
+    return [
+        ec2.SecurityGroup.from_security_group_id(
+            scope, f"DatabaseSecurityGroupById{number}", group.security_group_id
+        )
+        for number, group in enumerate(connections.security_groups)
+    ]
 
 
 def _make_cluster(
@@ -221,11 +263,10 @@ def _make_instance(
     group: ec2.ISecurityGroup,
     removal_policy: RemovalPolicy,
 ) -> rds.DatabaseInstance:
-    # The major version alone: RDS takes its newest minor version, and keeps to the newest.
     if options.engine == POSTGRES:
-        engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17)
+        engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9)
     else:
-        engine = rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.of("8.4", "8.4"))
+        engine = rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_4_10)
     gibibytes = Size.gibibytes(20).to_gibibytes()
     return rds.DatabaseInstance(
         scope,

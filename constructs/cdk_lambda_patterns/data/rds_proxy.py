@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aws_cdk import Duration, Names, RemovalPolicy
+from aws_cdk import CfnResource, Duration, Names, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_rds as rds
@@ -48,7 +48,7 @@ class PoolOptions:
         idle_client_timeout: After how long without a statement the proxy closes a function's connection,
             1 minute to 8 hours. The function opens another one.
         statement_timeout: After how long the database ends a statement, at least 1 ms.
-        lock_timeout: How long a statement waits for a lock, at least 1 second for MySQL.
+        lock_timeout: How long a statement waits for a lock; whole seconds, at least one, for MySQL.
         session_pinning_filters: What does not pin a session of MySQL although it changes it:
             ``EXCLUDE_VARIABLE_SETS``, for drivers that set the same variables in every session.
 
@@ -91,7 +91,7 @@ class PoolOptions:
         if engine == POSTGRES:
             lock = int(self.lock_timeout.to_milliseconds())
             return f"SET statement_timeout = {statement}; SET lock_timeout = {lock}"
-        seconds = max(1, int(self.lock_timeout.to_seconds()))
+        seconds = max(1, round(self.lock_timeout.to_milliseconds() / 1000))
         return f"SET max_execution_time = {statement}, innodb_lock_wait_timeout = {seconds}"
 
 
@@ -154,31 +154,33 @@ class RdsProxyFunction(Construct):
         super().__init__(scope, id)
         self.network = network or PrivateNetwork(self, "Network")
         self.database: rds.DatabaseCluster | rds.DatabaseInstance | None = None
-        self.secret: secretsmanager.ISecret | None = None
 
+        self.proxy_security_group: ec2.ISecurityGroup
+        self.proxy: rds.IDatabaseProxy
+        behind: rds.DatabaseCluster | rds.DatabaseInstance | ExistingDatabase
         if isinstance(database, ExistingDatabase):
-            target, self.secret = database.target, database.secret
+            behind = database
         else:
-            self.database = make_database(self, "Database", database, self.network, removal_policy)
-            target, self.secret = proxy_target(self.database), self.database.secret
-        if target is not None:
-            self.proxy_security_group: ec2.ISecurityGroup = self.network.make_security_group(
+            behind = make_database(self, "Database", database, self.network, removal_policy)
+            self.database = behind
+        self.secret: secretsmanager.ISecret | None = behind.secret
+        if isinstance(database, ExistingDatabase) and database.proxy is not None:
+            assert database.proxy_security_group is not None
+            self.proxy, self.proxy_security_group = database.proxy, database.proxy_security_group
+        else:
+            self.proxy_security_group = self.network.make_security_group(
                 self, "ProxySecurityGroup", "Proxy: functions get in, the database is all it reaches"
             )
-            self.proxy: rds.IDatabaseProxy = self._make_proxy(target, database, pool or PoolOptions())
-        else:
-            self.proxy, self.proxy_security_group = _existing_proxy(database)
+            self.proxy = self._make_proxy(proxy_target(self, behind), database.engine, pool or PoolOptions())
         self.function = self._make_function(database, code, services, function_options, removal_policy)
         self.function.connections.allow_to(
             self.proxy_security_group, ec2.Port.tcp(PORTS[database.engine]), "SQL from the function"
         )
         self.proxy.grant_connect(self.function.execution_role, database.user)
 
-    def _make_proxy(
-        self, target: rds.ProxyTarget, database: DatabaseOptions | ExistingDatabase, pool: PoolOptions
-    ) -> rds.DatabaseProxy:
+    def _make_proxy(self, target: rds.ProxyTarget, engine: str, pool: PoolOptions) -> rds.DatabaseProxy:
         assert self.secret is not None
-        return rds.DatabaseProxy(
+        proxy = rds.DatabaseProxy(
             self,
             "Proxy",
             # RDS makes no name for a proxy by itself, and the CDK's is unique behind a feature flag only.
@@ -191,12 +193,17 @@ class RdsProxyFunction(Construct):
             max_idle_connections_percent=pool.max_idle_connections_percent,
             borrow_timeout=pool.borrow_timeout,
             idle_client_timeout=pool.idle_client_timeout,
-            init_query=pool.init_query(database.engine),
+            init_query=pool.init_query(engine),
             session_pinning_filters=list(pool.session_pinning_filters),
             vpc=self.network.vpc,
             vpc_subnets=self.network.subnets,
             security_groups=[self.proxy_security_group],
         )
+        # The CDK hands it the tags of the stack; its own validation of templates says that it takes none.
+        target_group = proxy.node.find_child("ProxyTargetGroup")
+        assert isinstance(target_group, CfnResource)
+        target_group.add_property_deletion_override("Tags")
+        return proxy
 
     def _make_function(
         self,
@@ -220,8 +227,6 @@ class RdsProxyFunction(Construct):
                 "DB_PORT": str(PORTS[database.engine]),
                 "DB_NAME": database.name,
                 "DB_USER": database.user,
-                "POWERTOOLS_SERVICE_NAME": "rds-proxy",
-                "POWERTOOLS_LOG_LEVEL": "INFO",
             },
             options=options.with_defaults(
                 memory_size=512,
@@ -261,12 +266,3 @@ def _check(
             "function would end before the proxy can tell it that no connection is free; choose a "
             "borrow_timeout below the function's timeout."
         )
-
-
-def _existing_proxy(
-    database: DatabaseOptions | ExistingDatabase,
-) -> tuple[rds.IDatabaseProxy, ec2.ISecurityGroup]:
-    assert isinstance(database, ExistingDatabase)
-    assert database.proxy is not None
-    assert database.proxy_security_group is not None
-    return database.proxy, database.proxy_security_group
