@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,9 +22,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py verify", description=__doc__)
     parser.add_argument("id", help="the architecture")
     parser.add_argument("--stack", help="name of the stack, if it is not the id")
+    parser.add_argument("--out", type=Path, default=ROOT / "out", help="folder for what came out (out)")
     options = parser.parse_args(arguments)
     try:
-        verify(options.id, options.stack or options.id)
+        verify(options.id, options.stack or options.id, options.out)
     except (TaskError, LookupError) as error:
         print(f"run.py verify: {error}", file=sys.stderr)
         return 1
@@ -33,7 +35,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def verify(id: str, stack_name: str) -> None:
+def verify(id: str, stack_name: str, out: Path) -> None:
     """Run the scenario against a deployed stack, and print the story as it happens.
 
     Raises:
@@ -41,7 +43,7 @@ def verify(id: str, stack_name: str) -> None:
         TaskError: The stack cannot be used.
     """
     scenario = scenario_of(id)
-    stack = find_stack(stack_name, tell=lambda line: print(f"  {line}", flush=True), out=ROOT / "out")
+    stack = find_stack(stack_name, tell=lambda line: print(f"  {line}", flush=True), out=out)
     print(f"Stack {stack.name} in {stack.session.region_name}:")
     outcome = scenario.run(stack)
     print(f"OK: {outcome.title}.")

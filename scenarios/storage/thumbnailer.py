@@ -116,7 +116,12 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
             _fail_for_a_limit(thumbnailer, story, faults),
         ]
         thumbnailer.failures.release()
-        report = redrive(stack.session, queue_url=thumbnailer.queue_url, function_name=thumbnailer.function)
+        report = redrive(
+            stack.session,
+            queue_url=thumbnailer.queue_url,
+            function_name=thumbnailer.function,
+            limit=len(sent),
+        )
         require(report.resent == 2 and not report.left, f"the redrive was to resend 2 events: {report}")
         story.say("Restored the permission and the limit; a redrive sent both events again.")
         for key, version in sent:

@@ -18,8 +18,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     f"constructs/{LIBRARY}": (),
     "scenarios": (),
     "localaws": (),
-    "tasks": ("stacks.catalogue", "scenarios", "localaws", "benchmarks"),
-    "benchmarks": (LIBRARY, "stacks", "scenarios", "localaws"),
+    "tasks": ("stacks.catalogue", "scenarios", "localaws"),
+    "benchmarks": (
+        LIBRARY,
+        "stacks",
+        "scenarios",
+        "localaws",
+        "tasks",
+    ),  # run as programs, so imported by none
 }
 OURS = {
     "app",

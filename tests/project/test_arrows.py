@@ -49,7 +49,8 @@ def house(root: Path, file: str, source: str) -> Path:
         ("tasks/demo.py", "from stacks.storage.thumbnailer import ThumbnailerStack"),
         ("tasks/demo.py", "from stacks import base"),
         ("tasks/cdk.py", "import cdk_lambda_patterns"),
-        ("benchmarks/synth.py", "import tasks.demo"),
+        ("benchmarks/synth.py", "import tests.templates"),
+        ("tasks/bench.py", "import benchmarks.synth"),
         ("lambda_src/storage/thumbnailer/handler.py", "from cdk_lambda_patterns import limits"),
     ],
 )

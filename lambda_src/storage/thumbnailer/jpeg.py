@@ -63,7 +63,8 @@ class JpegPicture:
         try:
             self._file = JpegImageFile(BytesIO(data))
         except Exception as error:  # Pillow's parsers raise whatever they stumble over
-            raise DamagedImage(f"the header of the JPEG cannot be read: {error}") from error
+            kind = DamagedImage if b"\xff\xda" in data else TruncatedImage
+            raise kind(f"the header of the jpeg cannot be read: {error}") from error
         self._after_header = self._file.fp.tell() if self._file.fp else 0
         self._orientation = _orientation(self._file)
         self.width, self.height = self._as_stored(self._file.size)
@@ -95,7 +96,7 @@ class JpegPicture:
             raise
         except Exception as error:
             kind = TruncatedImage if "truncated" in str(error) else DamagedImage
-            raise kind(f"the JPEG cannot be decoded: {error}") from error
+            raise kind(f"the jpeg cannot be decoded: {error}") from error
         if profile:
             small = _in_srgb(small, profile)
         turn = _TURNS.get(self._orientation)
@@ -117,7 +118,7 @@ class JpegPicture:
             return  # there cannot be a second scan, so most pictures need not be searched
         scans = self._data.count(b"\xff\xda")
         if scans > MAX_SCANS:
-            raise TooManyScans(f"the JPEG has {scans:,} scans; at most {MAX_SCANS} are decoded")
+            raise TooManyScans(f"the jpeg has {scans:,} scans; at most {MAX_SCANS} are decoded")
 
 
 def _orientation(file: JpegImageFile) -> int:

@@ -43,7 +43,9 @@ _MAX_BANDS = 5  # CMYK with transparency; a TIFF may claim thousands, for each o
 # rest of the way, done by libvips, wins back half of the loss for a few per cent of the time.
 _WEBP_HEADROOM = 1.25
 
-_ENDS_EARLY = re.compile("(premature|unexpected) end|bad seek|not enough data|read error", re.IGNORECASE)
+_ENDS_EARLY = re.compile(
+    "(premature|unexpected) end|bad seek|not enough data|read error|failed to read directory", re.IGNORECASE
+)
 
 
 class VipsPicture:
@@ -149,12 +151,16 @@ class VipsPicture:
         said = self._vips.vips_error_buffer().decode(errors="replace")
         self._vips.vips_error_clear()
         why = "; ".join(dict.fromkeys(line for line in said.splitlines() if line))[:500]
-        kind = TruncatedImage if _ENDS_EARLY.search(why) or self._is_short_riff() else DamagedImage
+        kind = TruncatedImage if self._is_cut_off(why) else DamagedImage
         return kind(f"{text.format(self._format.value)}: {why or 'libvips gives no reason'}")
 
-    def _is_short_riff(self) -> bool:
-        promised = int.from_bytes(self._data[4:8], "little") + 8
-        return self._format is Format.WEBP and len(self._data) < promised
+    def _is_cut_off(self, said: str) -> bool:
+        """Whether the picture ends too early: by its structure where that is easy, else by what was said."""
+        if self._format is Format.PNG:
+            return b"IEND" not in self._data[-64:]
+        if self._format is Format.WEBP:
+            return len(self._data) < int.from_bytes(self._data[4:8], "little") + 8
+        return bool(_ENDS_EARLY.search(said))
 
 
 @cache

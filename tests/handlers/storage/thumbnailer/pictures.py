@@ -5,7 +5,12 @@ import struct
 import zlib
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageStat
+
+from scenarios.storage import pictures as photographs
+from tests.handlers.loading import LoadedHandler
+
+Colour = tuple[int, int, int]
 
 RED, GREEN, BLUE, YELLOW = (220, 40, 30), (30, 180, 60), (40, 60, 200), (230, 210, 50)
 
@@ -80,3 +85,54 @@ def tiff(image: Image.Image, *, bits: int, sample_format: int, photometric: int,
     entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
     header = struct.pack("<2sHI", b"II", 42, directory)
     return header + pixels + values + formats + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def wide_gamut() -> bytes:
+    """A profile whose colours are far from those of sRGB."""
+    profile = Image.open(io.BytesIO(photographs.photograph("coffee-wide-gamut.jpg"))).info["icc_profile"]
+    assert isinstance(profile, bytes)
+    return profile
+
+
+def make(
+    thumbnailer: LoadedHandler,
+    data: bytes,
+    *,
+    sizes: tuple[int, ...] = (100,),
+    format: str = "webp",
+    quality: int = 90,
+    background: Colour = (255, 255, 255),
+    max_pixels: int = 1_000_000,
+) -> Any:  # noqa: ANN401 - a class of the handler's own
+    """Let the handler make thumbnails of a picture."""
+    pictures = thumbnailer.pictures
+    output = pictures.Output(sizes=sizes, format=format, quality=quality, background=background)
+    return pictures.make_thumbnails(data, output, max_pixels=max_pixels)
+
+
+def thumbnail(thumbnailer: LoadedHandler, data: bytes, **options: Any) -> Image.Image:  # noqa: ANN401
+    """The only thumbnail that the handler makes of a picture."""
+    [only] = make(thumbnailer, data, **options).thumbnails
+    image = Image.open(io.BytesIO(only.data))
+    assert image.size == (only.width, only.height)
+    return image
+
+
+def corners(image: Image.Image) -> list[Colour]:
+    """The colours in the middle of the quarters: top left, top right, bottom left, bottom right."""
+    width, height = image.size
+    found = []
+    for top in (0, height // 2):
+        for left in (0, width // 2):
+            box = (left + width // 8, top + height // 8, left + 3 * width // 8, top + 3 * height // 8)
+            found.append(tuple(round(value) for value in ImageStat.Stat(image.convert("RGB").crop(box)).mean))
+    return found  # type: ignore[return-value] # three bands
+
+
+def close(found: list[Colour], expected: list[Colour], tolerance: int = 10) -> bool:
+    """Whether colours are about those."""
+    return all(
+        abs(a - b) <= tolerance
+        for one, other in zip(found, expected, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )

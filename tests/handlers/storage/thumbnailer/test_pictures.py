@@ -2,12 +2,9 @@
 
 import io
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageStat
+from PIL import Image, ImageCms
 
 from scenarios.storage import pictures as photographs
 from tests.handlers.loading import LoadedHandler
@@ -16,56 +13,18 @@ from tests.handlers.storage.thumbnailer.pictures import (
     GREEN,
     RED,
     YELLOW,
+    close,
+    corners,
     encode,
+    make,
     png_16_bit,
     quadrants,
+    thumbnail,
     tiff,
+    wide_gamut,
 )
 
-Colour = tuple[int, int, int]
 FORMATS = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "TIFF": "tiff", "AVIF": "avif"}
-
-
-def make(
-    thumbnailer: LoadedHandler,
-    data: bytes,
-    *,
-    sizes: tuple[int, ...] = (100,),
-    format: str = "webp",
-    quality: int = 90,
-    background: Colour = (255, 255, 255),
-    max_pixels: int = 1_000_000,
-) -> Any:  # noqa: ANN401 - a class of the handler's own
-    pictures = thumbnailer.pictures
-    output = pictures.Output(sizes=sizes, format=format, quality=quality, background=background)
-    return pictures.make_thumbnails(data, output, max_pixels=max_pixels)
-
-
-def thumbnail(thumbnailer: LoadedHandler, data: bytes, **options: Any) -> Image.Image:  # noqa: ANN401
-    [only] = make(thumbnailer, data, **options).thumbnails
-    image = Image.open(io.BytesIO(only.data))
-    assert image.size == (only.width, only.height)
-    return image
-
-
-def corners(image: Image.Image) -> list[Colour]:
-    """The colours in the middle of the quarters: top left, top right, bottom left, bottom right."""
-    width, height = image.size
-    found = []
-    for top in (0, height // 2):
-        for left in (0, width // 2):
-            box = (left + width // 8, top + height // 8, left + 3 * width // 8, top + 3 * height // 8)
-            found.append(tuple(round(value) for value in ImageStat.Stat(image.convert("RGB").crop(box)).mean))
-    return found  # type: ignore[return-value] # three bands
-
-
-def close(found: list[Colour], expected: list[Colour], tolerance: int = 10) -> bool:
-    """Whether colours are about those."""
-    return all(
-        abs(a - b) <= tolerance
-        for one, other in zip(found, expected, strict=True)
-        for a, b in zip(one, other, strict=True)
-    )
 
 
 # --- Formats
@@ -197,13 +156,6 @@ def test_an_orientation_that_does_not_exist_is_none(thumbnailer: LoadedHandler, 
     assert image.size == (100, 75)
 
 
-def wide_gamut() -> bytes:
-    """A profile whose colours are far from those of sRGB."""
-    profile = Image.open(io.BytesIO(photographs.photograph("coffee-wide-gamut.jpg"))).info["icc_profile"]
-    assert isinstance(profile, bytes)
-    return profile
-
-
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_an_embedded_profile_is_converted_to_srgb(thumbnailer: LoadedHandler, format: str) -> None:
     profile = ImageCms.ImageCmsProfile(io.BytesIO(wide_gamut()))
@@ -281,110 +233,3 @@ def test_the_hidden_colour_of_transparent_pixels_does_not_bleed(
 
 def test_an_alpha_channel_that_hides_nothing_is_dropped(thumbnailer: LoadedHandler) -> None:
     assert thumbnail(thumbnailer, encode(quadrants().convert("RGBA"), "PNG")).mode == "RGB"
-
-
-# --- Sizes
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_small_picture_is_not_enlarged(thumbnailer: LoadedHandler, format: str) -> None:
-    made = make(thumbnailer, encode(quadrants(40, 30), format), sizes=(20, 40, 64, 512))
-    assert [(one.size, one.width, one.height) for one in made.thumbnails] == [
-        (20, 20, 15),
-        (40, 40, 30),
-        (64, 40, 30),
-        (512, 40, 30),
-    ]
-    assert made.thumbnails[1].data == made.thumbnails[3].data
-
-
-def test_thumbnails_come_in_the_order_of_the_sizes(thumbnailer: LoadedHandler) -> None:
-    made = make(thumbnailer, encode(quadrants(), "JPEG"), sizes=(64, 150, 32))
-    assert [one.size for one in made.thumbnails] == [64, 150, 32]
-
-
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("edges", [(400, 1), (1, 400), (1, 1), (3, 2)])
-def test_the_oddest_shapes_work(thumbnailer: LoadedHandler, format: str, edges: tuple[int, int]) -> None:
-    made = make(thumbnailer, encode(quadrants(*edges), format), sizes=(1, 16))
-    for one in made.thumbnails:
-        assert Image.open(io.BytesIO(one.data)).size == (one.width, one.height)
-        assert max(one.width, one.height) == min(one.size, max(edges))
-
-
-@given(width=st.integers(1, 65_535), height=st.integers(1, 65_535), size=st.integers(1, 16_383))
-@example(width=65_535, height=1, size=1)
-@example(width=3, height=2, size=2)
-def test_a_thumbnail_fits_its_size_keeps_its_shape_and_is_not_larger_than_the_picture(
-    thumbnailer: LoadedHandler, width: int, height: int, size: int
-) -> None:
-    fitted = thumbnailer.pictures.fit(width, height, size)
-    assert max(fitted) == min(size, max(width, height))
-    scale = max(fitted) / max(width, height)
-    assert fitted[0] == pytest.approx(max(1, width * scale), abs=0.51)
-    assert fitted[1] == pytest.approx(max(1, height * scale), abs=0.51)
-
-
-@settings(max_examples=60)
-@given(
-    edges=st.tuples(*[st.integers(1, 300)] * 2),
-    sizes=st.lists(st.integers(1, 300), min_size=1, max_size=4, unique=True),
-    format=st.sampled_from(["JPEG", "PNG", "WEBP"]),
-)
-def test_every_picture_gets_every_size(
-    thumbnailer: LoadedHandler, edges: tuple[int, int], sizes: list[int], format: str
-) -> None:
-    made = make(thumbnailer, encode(quadrants(*edges), format), sizes=tuple(sizes))
-    assert [one.size for one in made.thumbnails] == sizes
-    for one in made.thumbnails:
-        image = Image.open(io.BytesIO(one.data))
-        image.load()
-        assert image.size == (one.width, one.height) == thumbnailer.pictures.fit(*edges, one.size)
-
-
-def test_small_sizes_beside_large_ones_are_as_good_as_alone(thumbnailer: LoadedHandler) -> None:
-    data = photographs.photograph("astronaut-progressive.jpg")
-    made = make(thumbnailer, data, sizes=(60, 64, 128, 500, 512), quality=100)
-    for one in made.thumbnails:
-        image = Image.open(io.BytesIO(one.data))
-        assert photographs.difference(image, photographs.reference(data, one.size)) < 3.5
-
-
-# --- Quality and what is left of the original
-
-
-@pytest.mark.parametrize("format", ["webp", "jpeg"])
-def test_more_quality_makes_larger_and_better_thumbnails(thumbnailer: LoadedHandler, format: str) -> None:
-    data = photographs.photograph("rocket.tiff")
-    expected = photographs.reference(data, 256)
-    low, high = (
-        make(thumbnailer, data, sizes=(256,), format=format, quality=quality).thumbnails[0].data
-        for quality in (10, 95)
-    )
-    assert len(low) < len(high) / 3
-    assert photographs.difference(Image.open(io.BytesIO(low)), expected) > photographs.difference(
-        Image.open(io.BytesIO(high)), expected
-    )
-
-
-@pytest.mark.parametrize("output", ["webp", "jpeg"])
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF"])
-def test_nothing_of_the_metadata_is_left(thumbnailer: LoadedHandler, format: str, output: str) -> None:
-    exif = Image.Exif()
-    exif[0x010F] = "SECRET camera"
-    exif.get_ifd(0x8825)[1] = "N"  # GPS
-    options: dict[str, Any] = {"exif": exif, "icc_profile": wide_gamut()}
-    if format in ("JPEG", "GIF"):
-        options["comment"] = b"SECRET comment"
-    if format == "GIF":
-        del options["exif"], options["icc_profile"]
-    if format in ("JPEG", "PNG", "WEBP", "AVIF"):
-        options["xmp"] = b"<x:xmpmeta>SECRET place</x:xmpmeta>"
-    data = encode(quadrants(), format, **options)
-    assert b"SECRET" in data
-    for one in make(thumbnailer, data, sizes=(100, 512), format=output).thumbnails:
-        assert b"SECRET" not in one.data
-        for mark in (b"Exif", b"EXIF", b"xmp", b"XMP", b"ICC"):
-            assert mark not in one.data
-        info = Image.open(io.BytesIO(one.data)).info
-        assert not {"exif", "icc_profile", "xmp", "comment"} & {name for name, value in info.items() if value}

@@ -1,9 +1,15 @@
 """The thumbnailer with its buckets, table and queue around it, in moto."""
 
+import io
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote_plus
+
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from tests.handlers.loading import LoadedHandler
 
@@ -131,3 +137,31 @@ class World:
             self.dynamodb.delete_item(TableName="metadata", Key={"source_key": item["source_key"]})
         while self.failures():  # a purge is allowed once a minute
             pass
+
+
+@contextmanager
+def answering(client: Client, operation: str, answer: Callable[..., object]) -> Iterator[list[object]]:
+    """Let an operation of a client be answered without reaching its service; collects the requests."""
+    requests: list[object] = []
+
+    def before_send(request: object, **_: object) -> object:
+        requests.append(request)
+        return answer(request)
+
+    event = f"before-send.{client.meta.service_model.service_id.hyphenize()}.{operation}"
+    client.meta.events.register_first(event, before_send)
+    try:
+        yield requests
+    finally:
+        client.meta.events.unregister(event, before_send)
+
+
+def error(status: int, code: str = "") -> Callable[..., AWSResponse]:
+    """Answer with an error, in the XML of S3 or without a word, as HEAD does."""
+    body = f"<Error><Code>{code}</Code><Message>so it is</Message></Error>".encode() if code else b""
+
+    class Raw(io.BytesIO):
+        def stream(self, **_: object) -> Iterator[bytes]:
+            yield self.read()
+
+    return lambda request: AWSResponse(request.url, status, HTTPHeaders(), Raw(body))

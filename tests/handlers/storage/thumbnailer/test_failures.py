@@ -1,0 +1,258 @@
+"""What the handler does when something is wrong: with an object, with a service, with one of many records."""
+
+import io
+import json
+from collections.abc import Callable
+
+import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import ClientError, EndpointConnectionError, IncompleteReadError
+from PIL import Image
+
+from scenarios.redrive import parse
+from tests.handlers.storage.thumbnailer.pictures import encode, quadrants
+from tests.handlers.storage.thumbnailer.world import ARN, Context, World, answering, error, record
+
+PICTURE = encode(quadrants(), "PNG")
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries of botocore follow each other at once."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+# --- What fails for good
+
+FAILURES = {
+    "EmptyObject": b"",
+    "NotAnImage": b"Dear Sir or Madam",
+    "UnsupportedFormat": b"BM" + bytes(60),
+    "TruncatedImage": encode(quadrants(), "JPEG")[:1500],
+    "DamagedImage": PICTURE[:30] + bytes(30) + PICTURE[60:],
+    "TooManyPixels": encode(Image.new("L", (1000, 1001)), "PNG"),
+    "ObjectTooLarge": bytes(200_001),
+}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_what_can_never_succeed_goes_to_the_failure_queue_at_once(world: World, kind: str) -> None:
+    world.upload("bad +.png", FAILURES[kind])
+    bad = record("bad +.png")
+    assert world.invoke(bad) == {"failed": 1}
+    [message] = world.failures()
+    assert message.pop("timestamp").endswith("Z")
+    assert message.pop("responsePayload")["errorType"] == kind
+    assert message == {
+        "version": "1.0",
+        "requestContext": {
+            "requestId": Context.aws_request_id,
+            "functionArn": f"{ARN}:$LATEST",
+            "condition": "PermanentFailure",
+            "approximateInvokeCount": 1,
+        },
+        "requestPayload": {"Records": [bad]},
+        "responseContext": {
+            "statusCode": 200,
+            "executedVersion": "$LATEST",
+            "functionError": "Unhandled",
+        },
+    }
+    assert (world.thumbnails(), world.row("bad +.png")) == ({}, None)
+
+
+def test_the_redrive_understands_the_message(world: World) -> None:
+    world.upload("bad.png", b"no picture")
+    bad = record("bad.png")
+    world.invoke(bad)
+    [message] = world.failures()
+    failed = parse({"Body": json.dumps(message)})
+    assert (failed.function, failed.event) == ("thumbnailer", {"Records": [bad]})
+    assert (failed.condition, failed.reason.partition(":")[0]) == ("PermanentFailure", "NotAnImage")
+
+
+def test_an_event_that_is_sent_again_after_the_cause_was_mended_succeeds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upload("cat.png", PICTURE)
+    with monkeypatch.context() as patch:
+        patch.setitem(world.modules.handler.settings.__dict__, "max_pixels", 10)
+        world.invoke(record("cat.png"))
+    [message] = world.failures()
+    assert world.send(message["requestPayload"]) == {"made": 1}
+    assert len(world.thumbnails()) == 2
+
+
+def test_thumbnails_of_a_picture_that_was_overwritten_with_something_else_go(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png", sequencer="0A"))
+    world.upload("cat.png", b"no picture any more")
+    assert world.invoke(record("cat.png", sequencer="0B")) == {"failed": 1}
+    assert (world.thumbnails(), world.row("cat.png")) == ({}, None)
+
+
+def test_an_object_over_the_limit_is_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(_: object) -> bytes:
+        raise AssertionError("read")
+
+    monkeypatch.setattr(world.modules.aws._S3Object, "read", read)
+    world.upload("huge.png", bytes(200_001))
+    assert world.invoke(record("huge.png")) == {"failed": 1}
+
+
+def test_an_archived_object_fails_with_what_to_do(world: World) -> None:
+    world.upload("old.png", PICTURE)
+    s3 = world.modules.handler.clients.s3
+    with answering(s3, "GetObject", error(403, "InvalidObjectState")):
+        assert world.invoke(record("old.png")) == {"failed": 1}
+    [message] = world.failures()
+    assert message["responsePayload"] == {
+        "errorType": "ObjectArchived",
+        "errorMessage": "the object is in an archive storage class; restore it, then send its event again",
+    }
+
+
+def test_thumbnails_of_thumbnails_are_never_made(world: World) -> None:
+    world.s3.put_object(Bucket="thumbnails", Key="cat.png/64.webp", Body=PICTURE)
+    assert world.invoke(record("cat.png/64.webp", bucket="thumbnails")) == {"failed": 1}
+    [message] = world.failures()
+    assert message["responsePayload"]["errorType"] == "WouldRecurse"
+    assert set(world.thumbnails()) == {"cat.png/64.webp"}
+
+
+def test_one_bucket_for_both_works_while_the_prefixes_differ(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(world.modules.handler.settings.__dict__, "output_prefix", "small/")
+    world.s3.put_object(Bucket="thumbnails", Key="large/cat.png", Body=PICTURE)
+    assert world.invoke(record("large/cat.png", bucket="thumbnails")) == {"made": 1}
+    assert set(world.thumbnails()) == {
+        "large/cat.png",
+        "small/large/cat.png/64.webp",
+        "small/large/cat.png/128.webp",
+    }
+    assert world.invoke(record("small/large/cat.png/64.webp", bucket="thumbnails")) == {"failed": 1}
+
+
+# --- What may succeed later
+
+
+def test_a_missing_permission_is_raised_so_that_lambda_tries_again(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    s3 = world.modules.handler.clients.s3
+    with (
+        answering(s3, "GetObject", error(403, "AccessDenied")),
+        pytest.raises(ClientError, match="AccessDenied"),
+    ):
+        world.invoke(record("cat.png"))
+    assert world.failures() == []
+    assert world.invoke(record("cat.png")) == {"made": 1}
+
+
+def test_a_bucket_that_is_gone_is_not_taken_for_a_deleted_object(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png"))
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        world.invoke(record("cat.png", bucket="no-such-bucket"))
+    assert len(world.thumbnails()) == 2
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize(
+    ("service", "operation", "answer", "raised"),
+    [
+        ("s3", "GetObject", error(503, "SlowDown"), "SlowDown"),
+        ("s3", "PutObject", error(500, "InternalError"), "InternalError"),
+        ("s3", "HeadObject", error(503), "503"),
+        ("dynamodb", "PutItem", error(500), "500"),
+        ("sqs", "SendMessage", error(500), "500"),
+    ],
+)
+def test_throttling_and_server_errors_are_tried_again_and_then_raised(
+    world: World, service: str, operation: str, answer: Callable[..., object], raised: str
+) -> None:
+    key = "bad.txt" if operation == "SendMessage" else "cat.png"
+    world.upload(key, b"no picture" if operation == "SendMessage" else PICTURE)
+    client = getattr(world.modules.handler.clients, service)
+    with (
+        answering(client, operation, answer) as requests,
+        pytest.raises(ClientError, match=raised),
+    ):
+        world.invoke(record(key))
+    assert len(requests) == 4
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_no_connection_is_raised(world: World) -> None:
+    def fail(_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="https://s3")
+
+    world.upload("cat.png", PICTURE)
+    with (
+        answering(world.modules.handler.clients.s3, "GetObject", fail),
+        pytest.raises(EndpointConnectionError),
+    ):
+        world.invoke(record("cat.png"))
+
+
+def test_a_body_that_breaks_off_is_not_taken_for_a_truncated_picture(world: World) -> None:
+    headers = HTTPHeaders()
+    for name, value in {
+        "ETag": '"x"',
+        "Content-Length": str(len(PICTURE)),
+        "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT",
+    }.items():
+        headers[name] = value
+    world.upload("cat.png", PICTURE)
+    with (
+        answering(
+            world.modules.handler.clients.s3,
+            "GetObject",
+            lambda request: AWSResponse(request.url, 200, headers, io.BytesIO(PICTURE[:100])),
+        ),
+        pytest.raises(IncompleteReadError),
+    ):
+        world.invoke(record("cat.png"))
+    assert world.failures() == []
+
+
+# --- Several records in one event
+
+
+def test_each_record_of_an_event_is_handled_on_its_own(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.upload("bad.png", b"no picture")
+    outcomes = world.invoke(
+        record("bad.png"), {"eventSource": "aws:s3"}, record("cat.png"), record("gone.png")
+    )
+    assert outcomes == {"failed": 2, "made": 1, "removed": 1}
+    first, second = sorted(world.failures(), key=lambda one: str(one["responsePayload"]["errorType"]))
+    assert first["responsePayload"]["errorType"] == "InvalidRecord"
+    assert first["requestPayload"] == {"Records": [{"eventSource": "aws:s3"}]}
+    assert second["requestPayload"] == {"Records": [record("bad.png")]}
+
+
+def test_what_may_succeed_later_is_raised_when_all_other_records_are_done(world: World) -> None:
+    world.upload("one.png", PICTURE)
+    world.upload("two.png", PICTURE)
+    world.upload("bad.png", b"no picture")
+    denied = error(403, "AccessDenied")
+
+    def deny_one(request: AWSPreparedRequest) -> object:
+        return denied(request) if "one.png" in request.url else None
+
+    with (
+        answering(world.modules.handler.clients.s3, "GetObject", deny_one),
+        pytest.raises(ClientError, match="AccessDenied"),
+    ):
+        world.invoke(record("one.png"), record("two.png"), record("bad.png"))
+    assert set(world.thumbnails()) == {"two.png/64.webp", "two.png/128.webp"}
+    assert len(world.failures()) == 1
+    assert world.invoke(record("one.png"), record("two.png")) == {"made": 1, "unchanged": 1}
+
+
+def test_several_records_that_may_succeed_later_are_raised_together(world: World) -> None:
+    with pytest.raises(ExceptionGroup, match="2 records will be tried again") as caught:
+        world.invoke(record("a.png", bucket="no-such-bucket"), record("b.png", bucket="no-such-bucket"))
+    assert [type(one).__name__ for one in caught.value.exceptions] == ["NoSuchBucket", "NoSuchBucket"]

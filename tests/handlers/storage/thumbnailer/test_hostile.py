@@ -1,0 +1,209 @@
+"""Whatever is uploaded: it is refused with the reason or made into thumbnails, in bounded memory."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.handlers.loading import SOURCE, LoadedHandler
+from tests.handlers.storage.thumbnailer.hostile import BOMBS, COSTLY, HUGE, MAX_PIXELS, Measured, many_scans
+from tests.handlers.storage.thumbnailer.pictures import encode, make, quadrants
+
+ROOT = SOURCE.parent
+
+# Every kind of file that a decoder works on in a way of its own.
+WHOLE: dict[str, Callable[[], bytes]] = {
+    "JPEG": lambda: encode(quadrants(), "JPEG"),
+    "progressive JPEG": lambda: encode(quadrants(), "JPEG", progressive=True),
+    "CMYK JPEG": lambda: encode(quadrants().convert("CMYK"), "JPEG"),
+    "PNG": lambda: encode(quadrants(), "PNG"),
+    "WebP": lambda: encode(quadrants(), "WEBP"),
+    "lossless WebP": lambda: encode(quadrants(), "WEBP", lossless=True),
+    "GIF": lambda: encode(quadrants(), "GIF"),
+    "TIFF": lambda: encode(quadrants(), "TIFF"),
+    "deflated TIFF": lambda: encode(quadrants(), "TIFF", compression="tiff_adobe_deflate"),
+    "AVIF": lambda: encode(quadrants(), "AVIF"),
+}
+
+
+@cache
+def whole(kind: str) -> bytes:
+    return WHOLE[kind]()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_truncated_picture_is_refused(thumbnailer: LoadedHandler, kind: str, share: float) -> None:
+    data = whole(kind)
+    with pytest.raises(thumbnailer.errors.TruncatedImage):
+        make(thumbnailer, data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "AVIF", "lossless WebP"])
+def test_a_picture_with_a_hole_is_refused_where_the_format_can_tell(
+    thumbnailer: LoadedHandler, kind: str
+) -> None:
+    data = whole(kind)
+    hole = slice(len(data) // 2, len(data) // 2 + 20)
+    spoiled = data[: hole.start] + bytes(20) + data[hole.stop :]
+    with pytest.raises(thumbnailer.errors.DamagedImage):
+        make(thumbnailer, spoiled)
+
+
+@pytest.mark.parametrize("kind", ["zstd", "lzma"])
+def test_a_compression_that_is_not_known_is_refused_and_not_black(
+    thumbnailer: LoadedHandler, kind: str
+) -> None:
+    with pytest.raises(thumbnailer.errors.DamagedImage, match="not configured"):
+        make(thumbnailer, encode(quadrants(), "TIFF", compression=kind))
+
+
+@settings(max_examples=200)
+@given(
+    kind=st.sampled_from(sorted(WHOLE)),
+    cut=st.floats(0, 1),
+    flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(1, 255)), max_size=4),
+)
+def test_however_a_picture_is_spoiled_it_is_refused_or_made_into_thumbnails(
+    thumbnailer: LoadedHandler, kind: str, cut: float, flips: list[tuple[float, int]]
+) -> None:
+    data = bytearray(whole(kind)[: int(len(whole(kind)) * cut)])
+    for place, bits in flips if data else []:
+        data[int(len(data) * place)] ^= bits
+    try:
+        made = make(thumbnailer, bytes(data))
+    except thumbnailer.errors.PermanentFailure as failure:
+        said = str(failure)
+    else:
+        said = ""
+        assert len(made.thumbnails) == 1
+    assert len(said) < 700
+
+
+@given(
+    data=st.binary(max_size=200), start=st.sampled_from([whole(kind)[:12] for kind in sorted(WHOLE)] + [b""])
+)
+def test_noise_is_refused(thumbnailer: LoadedHandler, data: bytes, start: bytes) -> None:
+    with pytest.raises(thumbnailer.errors.PermanentFailure):
+        make(thumbnailer, start + data)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (b"", "EmptyObject", "the object has 0 bytes"),
+        (b"Dear Sir or Madam", "NotAnImage", "JPEG, PNG, WebP, GIF, TIFF and AVIF are decoded"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "NotAnImage", "do not start like a picture"),
+        (b"%PDF-1.7", "NotAnImage", "do not start like a picture"),
+        (b"BM" + bytes(50), "UnsupportedFormat", "a BMP picture"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "UnsupportedFormat", "a HEIC picture"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "NotAnImage", "a film or another container"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "UnsupportedFormat", "a JPEG XL picture"),
+    ],
+)
+def test_what_is_no_picture_is_told_from_pictures_that_are_not_decoded(
+    thumbnailer: LoadedHandler, data: bytes, error: str, message: str
+) -> None:
+    with pytest.raises(getattr(thumbnailer.errors, error), match=message):
+        make(thumbnailer, data)
+
+
+def test_the_key_and_the_content_decide_nothing_but_the_bytes(thumbnailer: LoadedHandler) -> None:
+    """An SVG behind the first bytes of a PNG is a PNG that is damaged: no other decoder is tried."""
+    with pytest.raises(thumbnailer.errors.DamagedImage, match="the header of the png cannot be read"):
+        make(
+            thumbnailer, whole("PNG")[:8] + b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
+        )
+
+
+def test_as_many_pixels_as_are_allowed_are_decoded_and_one_row_more_is_not(
+    thumbnailer: LoadedHandler,
+) -> None:
+    assert make(thumbnailer, whole("PNG"), max_pixels=200 * 150)
+    with pytest.raises(thumbnailer.errors.TooManyPixels, match=r"200 x 150 pixels; .* at most 29,999 pixels"):
+        make(thumbnailer, whole("PNG"), max_pixels=200 * 150 - 1)
+
+
+def test_avif_takes_twice_the_memory_so_half_as_many_pixels_are_decoded(thumbnailer: LoadedHandler) -> None:
+    assert make(thumbnailer, whole("AVIF"), max_pixels=200 * 150 * 2)
+    with pytest.raises(thumbnailer.errors.TooManyPixels):
+        make(thumbnailer, whole("AVIF"), max_pixels=200 * 150 * 2 - 1)
+
+
+def test_a_jpeg_with_as_many_scans_as_encoders_ever_write_is_decoded(thumbnailer: LoadedHandler) -> None:
+    assert make(thumbnailer, many_scans(100))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
+    """What came of each file, and how much memory it took, measured in processes of their own."""
+    if sys.platform != "linux":
+        pytest.skip("memory is measured by what Linux says of a process")
+    folder = tmp_path_factory.mktemp("files")
+    files = {**HUGE_NAMES, **BOMBS, **COSTLY_NAMES}
+    paths = []
+    for number, content in enumerate(files.values()):
+        paths.append(folder / str(number))
+        paths[-1].write_bytes(content())
+    command = [sys.executable, "-B", "-m", "tests.handlers.storage.thumbnailer.hostile"]
+    done = subprocess.run(
+        [*command, str(SOURCE / "storage" / "thumbnailer"), *map(str, paths)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [Measured(**json.loads(line)) for line in done.stdout.splitlines()]
+    return dict(zip(files, lines, strict=True))
+
+
+HUGE_NAMES = {f"huge {kind}": content for kind, content in HUGE.items()}
+COSTLY_NAMES = {f"costly {kind}": content for kind, content in COSTLY.items()}
+MB = 2**20
+
+
+@pytest.mark.parametrize("kind", HUGE_NAMES)
+def test_a_header_that_promises_too_many_pixels_is_refused_before_anything_is_decoded(
+    measured: dict[str, Measured], kind: str
+) -> None:
+    assert measured[kind].outcome == "TooManyPixels", measured[kind]
+    assert measured[kind].memory < 30 * MB
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    {
+        "profile": "made",
+        "text": "made",
+        "pixels": "made",
+        "strip": "made",
+        "channels": "DamagedImage",
+        "scans": "TooManyScans",
+        "AVIF that is larger than it says": "TruncatedImage",
+    }.items(),
+)
+def test_a_file_that_unpacks_to_far_more_than_it_says_takes_little_memory(
+    measured: dict[str, Measured], kind: str, outcome: str
+) -> None:
+    assert measured[kind].outcome == outcome, measured[kind]
+    assert measured[kind].memory < 40 * MB
+
+
+@pytest.mark.parametrize("kind", COSTLY_NAMES)
+def test_memory_stays_within_twelve_bytes_for_each_pixel_that_is_allowed(
+    measured: dict[str, Measured], kind: str
+) -> None:
+    assert measured[kind].outcome == "made", measured[kind]
+    assert measured[kind].memory < 12 * MAX_PIXELS + 40 * MB
+
+
+def test_a_baseline_jpeg_takes_little_memory_however_many_pixels_it_has(
+    measured: dict[str, Measured],
+) -> None:
+    assert measured["costly baseline JPEG"].memory < 25 * MB

@@ -1,0 +1,100 @@
+"""Least privilege of the roles that only a deployment uses: custom resources.
+
+No scenario needs them, so each is tried where it is used: the stack's own template, without one action, is
+deployed once more under another name, and deleted again. One of the two must fail.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from scenarios.framework import DeployedStack, NotYet, require, wait_until
+from tests.local.least_privilege import NOT_ENFORCED
+
+_CREATED = {"CREATE_COMPLETE"}
+_DELETED = {"DELETE_COMPLETE"}
+
+
+@dataclass(frozen=True)
+class TemplateGrant:
+    """One action that a statement in a template allows.
+
+    Args:
+        logical_id: The policy or role.
+        action: What it allows.
+    """
+
+    logical_id: str
+    action: str
+
+
+def superfluous_at_deployment(stack: DeployedStack, except_role: str) -> tuple[list[TemplateGrant], int]:
+    """Deploy and delete the stack's template without each action of its roles.
+
+    Args:
+        stack: The deployed stack, on the embedded AWS; its resources must have no fixed names.
+        except_role: Name of the role that the scenario itself proves.
+
+    Returns:
+        The grants without which both went well, and how many were tried.
+
+    Raises:
+        ScenarioFailed: The whole template cannot be deployed and deleted under another name.
+    """
+    client = stack.client("cloudformation")
+    template = client.get_template(StackName=stack.name)["TemplateBody"]
+    template = json.loads(template) if isinstance(template, str) else template
+    detail = client.describe_stack_resources(StackName=stack.name)["StackResources"]
+    [proven] = [one["LogicalResourceId"] for one in detail if one["PhysicalResourceId"] == except_role]
+    # Or else every failure below could have another cause.
+    require(_comes_and_goes(client, f"{stack.name}-whole", template), "the template fails as it is")
+    found, tried = [], 0
+    for grant, mutilated in _without_each(template, proven):
+        tried += 1
+        if _comes_and_goes(client, f"{stack.name}-without-{tried}", mutilated):
+            found.append(grant)
+    return found, tried
+
+
+def _without_each(
+    template: dict[str, Any], except_role: str
+) -> Iterator[tuple[TemplateGrant, dict[str, Any]]]:
+    for logical_id, resource in template["Resources"].items():
+        if resource["Type"] != "AWS::IAM::Policy" or {"Ref": except_role} in resource["Properties"]["Roles"]:
+            continue
+        for index, statement in enumerate(resource["Properties"]["PolicyDocument"]["Statement"]):
+            actions = statement["Action"]
+            for action in [actions] if isinstance(actions, str) else actions:
+                if action not in NOT_ENFORCED:
+                    mutilated = copy.deepcopy(template)
+                    document = mutilated["Resources"][logical_id]["Properties"]["PolicyDocument"]
+                    rest = [one for one in actions if one != action] if isinstance(actions, list) else []
+                    # A policy needs a statement, and a statement an action: one that changes nothing.
+                    document["Statement"][index]["Action"] = rest or "sts:GetCallerIdentity"
+                    yield TemplateGrant(logical_id, action), mutilated
+
+
+def _comes_and_goes(client: Any, name: str, template: dict[str, Any]) -> bool:  # noqa: ANN401 - a boto3 client
+    created = client.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(template),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+    )
+    if _final_state(client, created["StackId"]) not in _CREATED:
+        return False
+    client.delete_stack(StackName=name)
+    return _final_state(client, created["StackId"]) in _DELETED
+
+
+def _final_state(client: Any, stack_id: str) -> str:  # noqa: ANN401 - a boto3 client
+    def check() -> str:
+        status: str = client.describe_stacks(StackName=stack_id)["Stacks"][0]["StackStatus"]
+        if status.endswith("_IN_PROGRESS"):
+            raise NotYet(status)
+        return status
+
+    return wait_until(check, what=f"the end of what {stack_id} is doing", timeout=120)
