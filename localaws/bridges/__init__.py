@@ -22,6 +22,8 @@ BRIDGES = (
     "node_sdk",
     "custom_resources",
     "cloudformation",
+    "ec2",
+    "ec2_endpoints",
 )
 
 # Called after the emulator's own reset. A bridge that keeps state of its own appends a function here.
