@@ -34,10 +34,11 @@ def handler(event: object, _context: object) -> dict[str, Any]:
             TableName=_TABLE,
             Item={"order_id": {"S": order.order_id}, "item": {"S": order.item}},
             ConditionExpression="attribute_not_exists(order_id)",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-        known = False
-    except _dynamodb.exceptions.ConditionalCheckFailedException:
-        known = True
-    body = json.dumps({"order_id": order.order_id, "item": order.item})
+        known, item = False, order.item
+    except _dynamodb.exceptions.ConditionalCheckFailedException as error:
+        known, item = True, error.response["Item"]["item"]["S"]  # what was ordered first is what is told
+    body = json.dumps({"order_id": order.order_id, "item": item})
     message = _sqs.send_message(QueueUrl=_QUEUE, MessageBody=body)
     return {"order_id": order.order_id, "known": known, "message_id": message["MessageId"]}
