@@ -49,7 +49,7 @@ def generate() -> dict[Path, str]:
     readme = ROOT / "README.md"
     pages = {readme: fill(readme.read_text(), {"catalogue": catalogue_table})}
     for architecture in ARCHITECTURES:
-        page = ROOT / "docs" / architecture.family / f"{architecture.module}.md"
+        page = ROOT / "docs" / architecture.family / f"{architecture.id}.md"
         pages[page] = fill(page.read_text(), _parts(architecture, facts[architecture.id]))
     return pages
 
@@ -72,7 +72,7 @@ def fill(text: str, parts: dict[str, Callable[[], str]]) -> str:
 def catalogue_table() -> str:
     """The rows of the catalogue for the README."""
     rows = [
-        f"| [`{row.id}`](docs/{row.family}/{row.module}.md) | {row.title} | {row.shows} |"
+        f"| [`{row.id}`](docs/{row.family}/{row.id}.md) | {row.title} | {row.shows} |"
         for row in ARCHITECTURES
     ]
     return "\n".join(["| id | architecture | what a run shows |", "|---|---|---|", *rows])

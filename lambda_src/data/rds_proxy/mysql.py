@@ -108,9 +108,8 @@ def _book(cursor: Cursor, booking: Booking) -> Receipt:
         )
         return replay(Booking(booking.request_id, account, amount), booking, balance)
     cursor.execute(
-        "INSERT INTO accounts (name, balance) VALUES (%s, %s) AS new "
-        "ON DUPLICATE KEY UPDATE balance = accounts.balance + new.balance",
-        (booking.account, booking.amount),
+        "INSERT INTO accounts (name, balance) VALUES (%s, %s) ON DUPLICATE KEY UPDATE balance = balance + %s",
+        (booking.account, booking.amount, booking.amount),
     )
     (balance,) = _row(cursor, "SELECT balance FROM accounts WHERE name = %s", booking.account)
     cursor.execute("UPDATE bookings SET balance = %s WHERE request_id = %s", (balance, booking.request_id))

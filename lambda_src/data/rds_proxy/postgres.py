@@ -8,6 +8,8 @@ temporary tables, LISTEN, cursors, session-level advisory locks, nextval (ids co
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 """
 
+import re
+
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -30,6 +32,10 @@ _BROKEN = {
     "57P05",  # the session was idle for too long
 }
 _NO_SUCH_TABLE = "42P01"
+
+# While connecting, libpq hands over what the server said and not its code. These refusals stand.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.troubleshooting.html
+_REFUSED = re.compile(r"authentication failed|has no credentials for the role|requires TLS connections")
 _MAKE_TABLES_LOCK = 0x626F6F6B  # any number that nothing else in the database locks
 
 _TABLES = """
@@ -73,8 +79,9 @@ def connect(settings: Settings, token: str) -> Connection:
 def diagnose(error: Exception) -> Trouble:
     """Tell what to do about an error."""
     state = getattr(error, "sqlstate", None)
-    if state is None:  # not told by a server: the connection broke, or was never there
-        return Trouble.BROKEN if isinstance(error, psycopg.OperationalError) else Trouble.FINAL
+    if state is None:  # the connection broke, or was never there
+        refused = not isinstance(error, psycopg.OperationalError) or _REFUSED.search(str(error))
+        return Trouble.FINAL if refused else Trouble.BROKEN
     if state in _BUSY:
         return Trouble.BUSY
     if state in _BROKEN or state.startswith("08"):

@@ -183,6 +183,23 @@ def test_a_lock_that_does_not_come_is_worth_another_attempt(
     assert rds_proxy.postgres.diagnose(raised.value).name == "BUSY"
 
 
+@pytest.mark.parametrize(
+    ("said", "trouble"),
+    [
+        ("FATAL:  The IAM authentication failed for the role app. Check the IAM token", "FINAL"),
+        ("FATAL:  This RDS proxy has no credentials for the role app. Check the credentials", "FINAL"),
+        ("FATAL:  sorry, too many clients already", "BROKEN"),
+        ("FATAL:  the database system is starting up", "BROKEN"),
+        ("server closed the connection unexpectedly", "BROKEN"),
+    ],
+)
+def test_refusals_while_connecting_are_told_apart_by_what_was_said(
+    rds_proxy: LoadedHandler, said: str, trouble: str
+) -> None:
+    error = psycopg.OperationalError(f"connection failed: {said}")
+    assert rds_proxy.postgres.diagnose(error).name == trouble
+
+
 def test_a_server_that_is_not_there_is_worth_another_attempt(rds_proxy: LoadedHandler) -> None:
     with pytest.raises(psycopg.OperationalError) as raised:
         psycopg.connect("host=127.0.0.1 port=1 connect_timeout=2")
