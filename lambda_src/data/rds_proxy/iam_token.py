@@ -7,6 +7,7 @@ that is open stays open. So one is made for each connection and none is kept.
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.Connecting.html
 """
 
+import logging
 from urllib.parse import quote
 
 from botocore.auth import SigV4QueryAuth
@@ -18,6 +19,7 @@ from settings import Settings
 VALID_SECONDS = 15 * 60
 
 _session = Session()
+logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells each time where credentials are from
 
 
 def make_token(settings: Settings) -> str:

@@ -37,7 +37,7 @@ _TABLES = (
     "name varchar(64) COLLATE utf8mb4_bin PRIMARY KEY, balance bigint NOT NULL)",
     "CREATE TABLE IF NOT EXISTS bookings ("
     "request_id varchar(64) COLLATE utf8mb4_bin PRIMARY KEY, "
-    "account varchar(64) COLLATE utf8mb4_bin NOT NULL, amount bigint NOT NULL, balance bigint, "
+    "account varchar(64) COLLATE utf8mb4_bin NOT NULL, amount bigint NOT NULL, balance bigint NOT NULL, "
     "booked_at timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))",
 )
 
@@ -81,39 +81,36 @@ def is_open(connection: Connection) -> bool:
 
 def book(connection: Connection, booking: Booking) -> Receipt:
     """Make a booking in one transaction, once for its request id."""
-    connection.begin()
-    try:
-        with connection.cursor() as cursor:
-            receipt = _book(cursor, booking)
-        connection.commit()
-    except BaseException:
-        if connection.open:
-            connection.rollback()
-        raise
-    return receipt
-
-
-def _book(cursor: Cursor, booking: Booking) -> Receipt:
-    try:
-        # A second transaction with the same id waits here for the first one, and then learns of it.
-        cursor.execute(
-            "INSERT INTO bookings (request_id, account, amount) VALUES (%s, %s, %s)",
-            (booking.request_id, booking.account, booking.amount),
-        )
-    except pymysql.IntegrityError as error:
-        if error.args[0] != ER.DUP_ENTRY:
-            raise
+    with connection.cursor() as cursor:
+        connection.begin()
+        try:
+            balance = _book(cursor, booking)
+            connection.commit()
+        except BaseException as error:
+            if connection.open:
+                connection.rollback()
+            if not isinstance(error, pymysql.IntegrityError) or error.args[0] != ER.DUP_ENTRY:
+                raise
+        else:
+            return Receipt(balance, replayed=False)
+        # Booked before, and all of the above is rolled back.
         account, amount, balance = _row(
             cursor, "SELECT account, amount, balance FROM bookings WHERE request_id = %s", booking.request_id
         )
-        return replay(Booking(booking.request_id, account, amount), booking, balance)
+    return replay(Booking(booking.request_id, account, amount), booking, balance)
+
+
+def _book(cursor: Cursor, booking: Booking) -> int:
     cursor.execute(
         "INSERT INTO accounts (name, balance) VALUES (%s, %s) ON DUPLICATE KEY UPDATE balance = balance + %s",
         (booking.account, booking.amount, booking.amount),
     )
     (balance,) = _row(cursor, "SELECT balance FROM accounts WHERE name = %s", booking.account)
-    cursor.execute("UPDATE bookings SET balance = %s WHERE request_id = %s", (balance, booking.request_id))
-    return Receipt(balance, replayed=False)
+    cursor.execute(
+        "INSERT INTO bookings (request_id, account, amount, balance) VALUES (%s, %s, %s, %s)",
+        (booking.request_id, booking.account, booking.amount, balance),
+    )
+    return int(balance)
 
 
 def make_tables(connection: Connection) -> None:

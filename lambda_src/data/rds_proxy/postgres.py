@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS bookings (
     request_id text PRIMARY KEY,
     account text NOT NULL,
     amount bigint NOT NULL,
-    balance bigint,
+    balance bigint NOT NULL,
     booked_at timestamptz NOT NULL DEFAULT now()
 )"""
 
@@ -96,31 +96,27 @@ def is_open(connection: Connection) -> bool:
 
 def book(connection: Connection, booking: Booking) -> Receipt:
     """Make a booking in one transaction, once for its request id."""
-    with connection.transaction():
-        # A second transaction with the same id waits here for the first one, and then inserts nothing.
-        inserted = connection.execute(
-            "INSERT INTO bookings (request_id, account, amount) VALUES (%s, %s, %s) "
-            "ON CONFLICT (request_id) DO NOTHING",
-            (booking.request_id, booking.account, booking.amount),
-        ).rowcount
-        if not inserted:
-            account, amount, balance = _row(
+    try:
+        with connection.transaction():
+            (balance,) = _row(
                 connection,
-                "SELECT account, amount, balance FROM bookings WHERE request_id = %s",
-                booking.request_id,
+                "INSERT INTO accounts (name, balance) VALUES (%s, %s) "
+                "ON CONFLICT (name) DO UPDATE SET balance = accounts.balance + excluded.balance "
+                "RETURNING balance",
+                booking.account,
+                booking.amount,
             )
-            return replay(Booking(booking.request_id, account, amount), booking, balance)
-        (balance,) = _row(
+            connection.execute(
+                "INSERT INTO bookings (request_id, account, amount, balance) VALUES (%s, %s, %s, %s)",
+                (booking.request_id, booking.account, booking.amount, balance),
+            )
+    except psycopg.errors.UniqueViolation:  # booked before, and all of the above is rolled back
+        account, amount, balance = _row(
             connection,
-            "INSERT INTO accounts (name, balance) VALUES (%s, %s) "
-            "ON CONFLICT (name) DO UPDATE SET balance = accounts.balance + excluded.balance "
-            "RETURNING balance",
-            booking.account,
-            booking.amount,
+            "SELECT account, amount, balance FROM bookings WHERE request_id = %s",
+            booking.request_id,
         )
-        connection.execute(
-            "UPDATE bookings SET balance = %s WHERE request_id = %s", (balance, booking.request_id)
-        )
+        return replay(Booking(booking.request_id, account, amount), booking, balance)
     return Receipt(balance, replayed=False)
 
 

@@ -157,12 +157,12 @@ def test_the_same_request_at_the_same_time_is_booked_once(
 
 def test_a_failed_transaction_leaves_nothing_behind(rds_proxy: LoadedHandler, connection: Connection) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE accounts")
+        cursor.execute("DROP TABLE bookings")
     with pytest.raises(pymysql.MySQLError) as raised:
         rds_proxy.mysql.book(connection, rds_proxy.bookings.Booking("r1", "ann", 5))
     assert rds_proxy.mysql.diagnose(raised.value).name == "NO_TABLES"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM bookings")
+        cursor.execute("SELECT count(*) FROM accounts")
         assert cursor.fetchone() == (0,)
 
 
