@@ -1,6 +1,6 @@
-"""A certificate authority that lives as long as one server, and the server's certificate.
+"""A certificate authority that lives as long as one server, and the certificates of what it serves.
 
-The authority's private key never leaves memory: nobody can sign a second certificate with it.
+The authority's private key never leaves the server's memory: nobody else can sign a certificate with it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import ssl
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +54,56 @@ def host_names(region: str) -> list[str]:
     ]
 
 
+class Authority:
+    """Signs certificates that clients of one server trust.
+
+    Attributes:
+        certificate: Its own certificate.
+    """
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name("localaws authority")
+        self.certificate = (
+            _certificate(self._name, self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def sign(
+        self, key: ec.EllipticCurvePrivateKey, common_name: str, names: list[str], addresses: list[str]
+    ) -> x509.Certificate:
+        """Sign a server's certificate.
+
+        Args:
+            key: The server's key.
+            common_name: What people call the server.
+            names: Its DNS names.
+            addresses: Its IP addresses.
+        """
+        alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+        alternatives += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        return (
+            _certificate(_name(common_name), self._name, key)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+            # Python 3.13 verifies strictly and wants this one on every certificate that is not a root.
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+# The one of this process, which is a server's.
+_authority: Authority | None = None
+
+
 def make_certificates(folder: Path, region: str) -> TlsFiles:
-    """Make an authority and a server certificate for loopback, and write them as PEM files.
+    """Make this process's authority and a server certificate for loopback, and write them as PEM files.
 
     Args:
         folder: An existing folder that only its owner can read.
@@ -63,31 +112,31 @@ def make_certificates(folder: Path, region: str) -> TlsFiles:
     Returns:
         Where the files are.
     """
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority_name = _name("localaws authority")
-    authority = (
-        _certificate(authority_name, authority_name, authority_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-        .sign(authority_key, hashes.SHA256())
-    )
+    global _authority
+    _authority = Authority()
     # RSA would cost a second to generate on a slow machine; every current SDK takes P-256.
     key = ec.generate_private_key(ec.SECP256R1())
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in host_names(region)]
-    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
-    certificate = (
-        _certificate(_name("localaws"), authority_name, key)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        # Python 3.13 verifies strictly and wants this one on every certificate that is not a root.
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
-        )
-        .sign(authority_key, hashes.SHA256())
-    )
-    return _write(folder, authority, certificate, key)
+    certificate = _authority.sign(key, "localaws", host_names(region), ["127.0.0.1", "::1"])
+    return _write(folder, _authority.certificate, certificate, key)
+
+
+def server_context(common_name: str, addresses: list[str]) -> ssl.SSLContext:
+    """Return what a further server of this process needs for TLS, with a certificate of its authority.
+
+    Args:
+        common_name: What people call the server.
+        addresses: Its IP addresses.
+    """
+    if _authority is None:
+        raise RuntimeError("This process has no authority yet: make_certificates() makes it")
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _authority.sign(key, common_name, [], addresses)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as file:  # a context takes a key from a file alone
+        file.write(certificate.public_bytes(serialization.Encoding.PEM) + _key_text(key))
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
 
 
 def _name(common_name: str) -> x509.Name:
@@ -136,10 +185,14 @@ def _write(
     files.bundle.write_bytes(authority_text + _system_roots())
     files.certificate.write_bytes(certificate.public_bytes(pem))
     files.key.touch(mode=0o600)
-    files.key.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    files.key.write_bytes(_key_text(key))
     return files
+
+
+def _key_text(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _system_roots() -> bytes:

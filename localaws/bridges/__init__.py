@@ -24,6 +24,11 @@ BRIDGES = (
     "cloudformation",
     "ec2",
     "ec2_endpoints",
+    "rds",
+    "rds_actions",
+    "rds_proxy",
+    "rds_proxy_resources",
+    "secretsmanager_rotation",
 )
 
 # Called after the emulator's own reset. A bridge that keeps state of its own appends a function here.
