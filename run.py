@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 from stacks.catalogue import ARCHITECTURES
 from tasks.environment import Environment
-from tasks.errors import TaskError, disk_full_message, disk_is_full, unknown
-from tasks.process import Stopped, run
+from tasks.errors import DiskFullError, TaskError, disk_is_full, unknown
+from tasks.process import run
 
 ROOT = Path(__file__).resolve().parent
 
@@ -109,9 +109,9 @@ def main(arguments: list[str]) -> int:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # of a file of the environment; a task's own errors end its own process
-        print(f"run.py: {disk_full_message(ROOT) if disk_is_full(error) else error}", file=sys.stderr)
+        print(f"run.py: {DiskFullError(ROOT) if disk_is_full(error) else error}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, Stopped):
+    except KeyboardInterrupt:
         print("\nrun.py: stopped; the same command again goes on from here.", file=sys.stderr)
         return 130
 

@@ -6,8 +6,9 @@ adds what it lacks. `docs/embedded-aws.md` says what is emulated and what is not
 """
 
 from localaws.addresses import Address
-from localaws.aws import LocalAws, LocalAwsError
+from localaws.aws import LocalAws
 from localaws.bootstrap import BootstrapError
+from localaws.child import LocalAwsError
 from localaws.recording import Dropped
 
 __all__ = ["Address", "BootstrapError", "Dropped", "LocalAws", "LocalAwsError"]

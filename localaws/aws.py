@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import functools
 import json
-import os
 import secrets
-import select
-import shutil
 import ssl
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from localaws import addresses, bootstrap, processes
+from localaws import addresses, bootstrap
 from localaws.addresses import Address
-from localaws.environment import client_environment, server_environment
+from localaws.child import Child, LocalAwsError
+from localaws.environment import client_environment
 from localaws.protocol import Options, Ready
 from localaws.recording import Dropped
 
 if TYPE_CHECKING:
     import boto3
-
-_START_SECONDS = 60
-_STOP_SECONDS = 10
-
-
-class LocalAwsError(RuntimeError):
-    """The embedded AWS could not start, or is not running."""
 
 
 class LocalAws:
@@ -87,9 +72,7 @@ class LocalAws:
             state_dir=str(state_dir) if state_dir else None,
             log_file=str(log_file.absolute()) if log_file else None,
         )
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ready: Ready | None = None
-        self._owner = os.getpid()
+        self._child: Child | None = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -108,51 +91,12 @@ class LocalAws:
         Raises:
             LocalAwsError: It did not start; the message has the end of its log.
         """
-        if self._process:
+        if self._child:
             raise LocalAwsError("start(): this embedded AWS is already running; call stop() first")
-        self._owner = os.getpid()
-        atexit.register(self.stop)
         if self._options.log_file:
             Path(self._options.log_file).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "localaws.server"],
-                stdin=subprocess.PIPE,  # the lifeline: it closes when this process ends, however it ends
-                stdout=subprocess.PIPE,
-                env=server_environment(),
-                start_new_session=True,  # ctrl-C reaches this process alone, which then stops the server
-            )
-            assert self._process.stdin
-            os.write(self._process.stdin.fileno(), json.dumps(asdict(self._options)).encode() + b"\n")
-            self._ready = self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
+        self._child = Child(self._options)
         return self
-
-    def _wait_until_ready(self) -> Ready:
-        message = json.loads(self._read_line() or "{}")
-        if "port" in message:
-            return Ready(**message)
-        raise LocalAwsError(
-            f"The embedded AWS did not start: {message.get('ended', 'no answer')}.\n{message.get('log', '')}"
-        )
-
-    def _read_line(self) -> bytes:
-        assert self._process
-        assert self._process.stdout
-        deadline = time.monotonic() + _START_SECONDS
-        line = b""
-        while not line.endswith(b"\n"):
-            remaining = max(0.0, deadline - time.monotonic())
-            if not select.select([self._process.stdout], [], [], remaining)[0]:
-                raise LocalAwsError(f"The embedded AWS did not start within {_START_SECONDS} s")
-            # Not through the buffer: select knows nothing of what a buffered reader holds.
-            part = os.read(self._process.stdout.fileno(), 65536)
-            if not part:
-                break
-            line += part
-        return line
 
     def wait(self) -> None:
         """Wait as long as the server works: for ever, unless it ends by itself or ctrl-C is pressed.
@@ -160,55 +104,40 @@ class LocalAws:
         Raises:
             LocalAwsError: It ended by itself; the message has the end of its log.
         """
-        _ = self._running
-        assert self._process
-        self._process.wait()
-        message = json.loads(self._read_line() or "{}")
-        raise LocalAwsError(f"The embedded AWS: {message.get('ended', 'gone')}.\n{message.get('log', '')}")
+        self._running.wait()
 
     def stop(self) -> None:
         """End the server and everything in it, and remove its folder. Does nothing when it has ended."""
-        process, ready = self._process, self._ready
-        if not process or os.getpid() != self._owner:  # a fork's copy does not own the server
-            return
-        self._process = self._ready = None
+        child, self._child = self._child, None
         for name in ("session", "environment", "_clients"):
             self.__dict__.pop(name, None)
-        assert process.stdin
-        assert process.stdout
-        with contextlib.suppress(OSError):
-            os.write(process.stdin.fileno(), b"\n")  # a forked copy of this end may keep the pipe open
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        if ready and process.returncode != 0:  # the keeper was killed: do its work
-            processes.kill_tree(ready.pid, orphans=False)
-            shutil.rmtree(ready.folder, ignore_errors=True)
-        process.stdin.close()
-        process.stdout.close()
-        atexit.unregister(self.stop)
+        if child:
+            child.stop()
 
     @property
-    def _running(self) -> Ready:
-        if not self._ready:
+    def _running(self) -> Child:
+        if not self._child:
             raise LocalAwsError("The embedded AWS is not running: use `with LocalAws() as aws:` or start()")
-        return self._ready
+        return self._child
+
+    @property
+    def _ready(self) -> Ready:
+        return self._running.ready
 
     @property
     def endpoint_url(self) -> str:
         """The one address of every service."""
-        return f"https://127.0.0.1:{self._running.port}"
+        return f"https://127.0.0.1:{self._ready.port}"
 
     @property
     def ca_file(self) -> Path:
         """The certificate that clients must trust, as a PEM file."""
-        return Path(self._running.authority)
+        return Path(self._ready.authority)
 
     @property
     def log_file(self) -> Path:
         """The server's log."""
-        return Path(self._running.log_file)
+        return Path(self._ready.log_file)
 
     @functools.cached_property
     def session(self) -> boto3.Session:
@@ -238,7 +167,7 @@ class LocalAws:
     def environment(self) -> Mapping[str, str]:
         """The variables for the CDK CLI, the aws CLI and every AWS SDK; lay them over your own."""
         return client_environment(
-            folder=Path(self._running.folder),
+            folder=Path(self._ready.folder),
             endpoint_url=self.endpoint_url,
             authority=self.ca_file,
             access_key_id=self._options.access_key_id,

@@ -26,14 +26,14 @@ def adopt_orphans() -> None:
 
 
 def parents() -> dict[int, int]:
-    """Return each process id with its parent's."""
+    """Return the id of each process that has not ended, with its parent's."""
     if sys.platform == "linux":  # small images have no `ps`
         return dict(filter(None, map(_linux_parent, Path("/proc").iterdir())))
-    with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True) as ps:
+    with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, text=True) as ps:
         assert ps.stdout
-        found = dict(map(int, line.split()) for line in ps.stdout)
-    found.pop(ps.pid, None)  # it sees itself
-    return found
+        rows = [line.split() for line in ps.stdout]
+    # It sees itself, and processes that have ended and wait for their parent to notice.
+    return {int(pid): int(parent) for pid, parent, state in rows if state[0] != "Z" and int(pid) != ps.pid}
 
 
 def _linux_parent(entry: Path) -> tuple[int, int] | None:
@@ -97,11 +97,5 @@ def reap() -> dict[int, int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process of this id exists and is more than a zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return sys.platform != "linux" or _linux_parent(Path(f"/proc/{pid}")) is not None
+    """Return whether a process of this id exists and has not ended."""
+    return pid in parents()

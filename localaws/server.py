@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import socket
 import tempfile
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from localaws import keeper
 from localaws.protocol import Options, Ready
+
+_OPEN_FILES = 10_240
 
 
 def main() -> None:
@@ -41,35 +44,44 @@ def _first_line() -> bytes:
 
 
 def _serve(options: Options, folder: Path, log_file: Path, ready: int) -> None:
-    from localaws.certificates import make_certificates
-
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
-    files = make_certificates(folder, options.region)
-    # Handlers inherit the environment, and shall not find this package.
-    os.environ.pop("PYTHONPATH", None)
+    authority = _prepare(options, folder, port)
+
+    def say_ready() -> None:
+        message = Ready(os.getpid(), str(folder), port, str(authority), str(log_file))
+        os.write(ready, json.dumps(asdict(message)).encode() + b"\n")
+        os.close(ready)
+
+    asyncio.run(_emulate(options, listener, say_ready))
+
+
+def _prepare(options: Options, folder: Path, port: int) -> Path:
+    """Set up all that the emulator and the functions in it find around them; return whom they trust."""
+    from localaws.certificates import make_certificates
+
+    for name in ("home", "tmp", "s3", "state"):
+        (folder / name).mkdir()
+    os.chdir(folder)  # what is written to a relative path goes when the folder goes
+    os.environ.pop("PYTHONPATH", None)  # functions shall not find this package
     os.environ.update(_emulator_environment(options, folder, port))
+    tempfile.tempdir = None  # forget the folder that was used before TMPDIR was set
+    files = make_certificates(folder, options.region)
     for name, path in {
-        # The emulator's own settings, and what Lambda functions inside it inherit: they call it over TLS.
         "MINISTACK_SSL_CERT": files.certificate,
         "MINISTACK_SSL_KEY": files.key,
+        # For the functions, which inherit them: they call the emulator over TLS.
         "AWS_CA_BUNDLE": files.authority,
         "NODE_EXTRA_CA_CERTS": files.authority,
         "REQUESTS_CA_BUNDLE": files.bundle,
         "SSL_CERT_FILE": files.bundle,
     }.items():
         os.environ[name] = str(path)
-    for name in ("home", "tmp", "s3", "state"):
-        (folder / name).mkdir()
-    os.chdir(folder)  # what is written to a relative path goes when the folder goes
-    tempfile.tempdir = None  # forget the folder that was used before TMPDIR was set
-
-    def say_ready() -> None:
-        message = Ready(os.getpid(), str(folder), port, str(files.authority), str(log_file))
-        os.write(ready, json.dumps(asdict(message)).encode() + b"\n")
-        os.close(ready)
-
-    asyncio.run(_emulate(options, listener, say_ready))
+    # Each connection and each worker takes a few; macOS allows 256 unless asked for more.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (enough, most))
+    return files.authority
 
 
 def _emulator_environment(options: Options, folder: Path, port: int) -> dict[str, str]:

@@ -53,6 +53,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="photographs become thumbnails; hostile files end in the failure queue, once, with the reason",
     ),
     Architecture(
+        id="sqs-consumer",
+        family="messaging",
+        title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB, failures → dead-letter queue",
+        stack="SqsConsumerStack",
+        shows="every entry is booked once; a poison message stops its own group alone; a redrive heals it",
+    ),
+    Architecture(
         id="rds-proxy",
         family="data",
         title="Lambda in a VPC → RDS Proxy (IAM, TLS) → PostgreSQL or MySQL",

@@ -58,14 +58,6 @@ class Cdk:
         """Where the cloud assembly of an architecture is."""
         return self._folder / f"cdk.out-{id}"
 
-    def bootstrap(self, account: str, region: str) -> None:
-        """Make what every deployment needs: the bucket for assets and the roles that deploy."""
-        # Not in the checkout: where the CLI sees an app, it synthesises it first, whatever is bootstrapped.
-        with self._running(
-            "bootstrap", "bootstrap", f"aws://{account}/{region}", cwd=self._folder
-        ) as running:
-            running.finish()
-
     def deploy(self, id: str) -> dict[str, str]:
         """Deploy what was synthesised, and return the outputs of its stack."""
         outputs = self._folder / f"outputs-{id}.json"
@@ -85,11 +77,11 @@ class Cdk:
             running.finish()
 
     @contextlib.contextmanager
-    def _running(self, name: str, command: str, *words: str, cwd: Path = ROOT) -> Iterator[Running]:
+    def _running(self, name: str, command: str, *words: str) -> Iterator[Running]:
         self._folder.mkdir(parents=True, exist_ok=True)
         log = self._folder / f"{name}.log"
-        line = [*cli(), command, *words, *_QUIET]
-        running = Running(f"cdk {command}", line, self._environment, cwd, log)
+        line = [str(cli()), command, *words, *_QUIET]
+        running = Running(f"cdk {command}", line, self._environment, log)
         try:
             yield running
         finally:
@@ -103,19 +95,16 @@ class Running:
         name: What it is called in a message.
         command: Its command line.
         environment: All of its variables.
-        cwd: Where it runs.
         log: Gets what it prints, as it prints it.
     """
 
-    def __init__(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], cwd: Path, log: Path
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self._name = name
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
-                cwd=cwd,
+                cwd=ROOT,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -153,8 +142,8 @@ class Running:
             os.killpg(self._process.pid, number)
 
 
-def cli() -> list[str]:
-    """The pinned CLI's command.
+def cli() -> Path:
+    """The pinned CLI.
 
     Raises:
         TaskError: It is not installed.
@@ -164,7 +153,7 @@ def cli() -> list[str]:
         raise TaskError(
             f"The CDK's command line is not in {ROOT / 'node_modules'}: run `python3 run.py setup`."
         )
-    return [str(program)]
+    return program
 
 
 def app_command() -> str:
@@ -177,7 +166,7 @@ def main(arguments: list[str]) -> int:
     command, *rest = arguments
     ids = rest[:1] if rest and not rest[0].startswith("-") else []
     only = ["-c", f"only={ids[0]}"] if ids else []
-    words = [*cli(), command, *ids, *only, "--app", app_command(), *rest[len(ids) :]]
+    words = [str(cli()), command, *ids, *only, "--app", app_command(), *rest[len(ids) :]]
     return subprocess.call(words, cwd=ROOT)
 
 

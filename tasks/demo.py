@@ -18,7 +18,7 @@ from localaws import Dropped, LocalAws, LocalAwsError
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 from stacks.catalogue import ARCHITECTURES, Architecture, find
-from tasks.cdk import ROOT, Cdk
+from tasks.cdk import ROOT, Cdk, cli
 from tasks.errors import TaskError
 from tasks.progress import format_seconds, step
 from tasks.verify import scenario_of
@@ -34,6 +34,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="every architecture of the catalogue")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)  # so that it ends as after ctrl-C: with nothing left running
+    # Each further instance of a function costs most of a second of a core before it does anything.
+    os.environ.setdefault("LOCALAWS_ASYNC_CONCURRENCY", str(max(2, os.cpu_count() or 2)))
     began = time.monotonic()
     try:
         for architecture in ARCHITECTURES if options.all else [find(options.id)]:
@@ -102,9 +104,9 @@ def deploy(id: str, aws: LocalAws, folder: Path = _LOGS) -> dict[str, str]:
         folder: For the CLI's logs and the cloud assembly.
     """
     cdk = Cdk({**os.environ, **aws.environment}, folder=folder)
-    with cdk.synthesizing(id) as synth:  # while the account is being bootstrapped
-        with step("cdk bootstrap"):
-            cdk.bootstrap(aws.account, aws.region)
+    with cdk.synthesizing(id) as synth:  # in the background meanwhile
+        with step("bootstrap of the account"):
+            aws.bootstrap(cli())
         with step("cdk synth"):
             synth.finish()
     with step("cdk deploy"):

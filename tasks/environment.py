@@ -8,7 +8,6 @@ on with the part that it was at. Of two set-ups at once, one waits for the other
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import json
@@ -17,12 +16,11 @@ import platform
 import re
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
-from tasks.errors import TaskError, explain_failure
+from tasks.errors import DiskFullError, TaskError, explain_failure
+from tasks.locking import one_at_a_time
 from tasks.process import run
 from tasks.progress import Step, step
 
@@ -60,7 +58,7 @@ class Environment:
         """
         wanted = self.wanted()
         if self._missing(wanted):
-            with self._lock():
+            with one_at_a_time(self.cache / "setup.lock", waiting_for="another run.py that is setting up"):
                 self._make(wanted)
 
     def wanted(self) -> dict[str, str]:
@@ -172,6 +170,8 @@ class Environment:
         uv: list[str | Path] = [self.programs / "uv", "pip", "install", "--python", self.python]
         try:
             self._run(name, *uv, *what, registry=registry)
+        except DiskFullError:
+            raise
         except (TaskError, OSError):  # an OSError when uv itself cannot be started on this machine
             line.note("uv failed, now with pip")
             self._run(f"{name} with pip", *self._pip(), *what, registry=registry)
@@ -204,18 +204,7 @@ class Environment:
         log = self.logs / f"setup-{name.replace(' ', '-')}.log"
         code = run(command, env=self.variables(), folder=self.root, log=log, grace=2)
         if code or (fails_on and fails_on in log.read_text("utf-8", errors="replace")):
-            raise TaskError(explain_failure(name, log, code, registry=registry, folder=self.root))
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Hold the set-up's lock. However its holder ends, the operating system lets go of it."""
-        self.cache.mkdir(parents=True, exist_ok=True)
-        with (self.cache / "setup.lock").open("w") as file:
-            if not _try_lock(file):
-                with step("waiting for another run.py that is setting up"):
-                    while not _try_lock(file):
-                        time.sleep(0.1)
-            yield
+            raise explain_failure(name, log, code, registry=registry, folder=self.root)
 
 
 def pin_of(package: str, requirements: str) -> str:
@@ -246,24 +235,3 @@ def _check_that_venv_is_there() -> None:
 def _home_is_writable() -> bool:
     home = os.environ.get("HOME") or os.environ.get("USERPROFILE")
     return bool(home) and os.access(str(home), os.W_OK | os.X_OK)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[str]) -> bool:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[str]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

@@ -32,20 +32,22 @@ class TaskError(Exception):
     """A failure that is told in its message alone, without a traceback."""
 
 
+class DiskFullError(TaskError):
+    """There is no room left: another try of the same thing cannot help."""
+
+    def __init__(self, folder: Path, details: str = "") -> None:
+        super().__init__(
+            f"The disk that holds {folder} is full: the environment takes about 1.5 GB. "
+            f"Free some space, then run the same command again.{details}"
+        )
+
+
 def disk_is_full(error: BaseException) -> bool:
     """Whether `error` is the operating system's word that there is no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def disk_full_message(folder: Path) -> str:
-    """What to say when `folder` is on a full disk."""
-    return (
-        f"The disk that holds {folder} is full: the environment takes about 1.5 GB. "
-        "Free some space, then run the same command again."
-    )
-
-
-def explain_failure(step: str, log: Path, exit_code: int, *, registry: str, folder: Path) -> str:
+def explain_failure(step: str, log: Path, exit_code: int, *, registry: str, folder: Path) -> TaskError:
     """Read from a step's log why it failed, and say it in one sentence, with the end of the log.
 
     Args:
@@ -56,19 +58,18 @@ def explain_failure(step: str, log: Path, exit_code: int, *, registry: str, fold
         folder: where the step was writing.
     """
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    return f"{_reason(text, step, exit_code, registry, folder)}\n{end_of_log(log, text)}"
-
-
-def _reason(text: str, step: str, exit_code: int, registry: str, folder: Path) -> str:
+    details = f"\n{end_of_log(log, text)}"
     if _DISK_FULL.search(text):
-        return disk_full_message(folder)
+        return DiskFullError(folder, details)
     if registry and _NO_ANSWER.search(text):
-        return (
+        return TaskError(
             f"{registry} did not give what '{step}' asked it for: check the network, a proxy (HTTPS_PROXY) "
             f"and its certificate (SSL_CERT_FILE), or name a mirror ({REGISTRIES[registry]}), "
-            "then run the same command again; what has been downloaded is kept."
+            f"then run the same command again; what has been downloaded is kept.{details}"
         )
-    return f"'{step}' failed with exit code {exit_code}. It is safe to run the same command again."
+    return TaskError(
+        f"'{step}' failed with exit code {exit_code}. It is safe to run the same command again.{details}"
+    )
 
 
 def end_of_log(log: Path, text: str) -> str:

@@ -25,8 +25,8 @@ _WINDOWS = sys.platform == "win32"
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """The user ended the child with a signal."""
+class Stopped(KeyboardInterrupt):
+    """The user ended the child with a signal that came to us."""
 
 
 def run(

@@ -89,8 +89,8 @@ def step(title: str, *, stream: TextIO | None = None) -> Iterator[Step]:
     running.begin()
     try:
         yield running
-    except BaseException:
-        running.outcome = "failed"
+    except BaseException as error:
+        running.outcome = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         raise
     finally:
         running.end()
@@ -104,7 +104,7 @@ def is_terminal(stream: TextIO) -> bool:
 def format_line(mark: str, words: str, seconds: float | None = None) -> str:
     """A step's line: how it stands, what it is, how long it has taken."""
     time_taken = "" if seconds is None else f"{format_seconds(seconds):>12}"
-    return f"  {mark:6} {words:52}{time_taken}".rstrip()
+    return f"  {mark:7} {words:51}{time_taken}".rstrip()
 
 
 def format_seconds(seconds: float) -> str:

@@ -102,6 +102,12 @@ class TemplateFacts:
                 for target, actions in self._targets(_referred(properties["Role"])).items():
                     if target in drawn:
                         yield logical_id, f"-->|{', '.join(actions)}|", target
+        for _, properties in self._of_type("AWS::Lambda::EventSourceMapping"):
+            yield _referred(properties["EventSourceArn"]), "==>", _referred(properties["FunctionName"])
+        for logical_id, properties in self._of_type("AWS::SQS::Queue"):
+            if "RedrivePolicy" in properties:
+                dead_letters = _referred(properties["RedrivePolicy"]["deadLetterTargetArn"])
+                yield logical_id, "-.->|dead letters|", dead_letters
         for _, properties in self._of_type("AWS::Lambda::EventInvokeConfig"):
             for outcome, destination in properties.get("DestinationConfig", {}).items():
                 words = {"OnFailure": "on failure", "OnSuccess": "on success"}[outcome]

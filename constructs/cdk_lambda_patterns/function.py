@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
@@ -170,19 +171,28 @@ class HardenedFunction(lambda_.Function):
 
 
 def make_failure_queue(
-    scope: Construct, id: str, *, removal_policy: RemovalPolicy | None = None
+    scope: Construct,
+    id: str,
+    *,
+    fifo: bool = False,
+    encryption_key: kms.IKey | None = None,
+    removal_policy: RemovalPolicy | None = None,
 ) -> sqs.Queue:
     """Make a queue that keeps what failed for good for two weeks, the longest that SQS allows.
 
     Args:
         scope: The parent.
         id: The id under the parent.
+        fifo: Whether it is a FIFO queue, as the dead-letter queue of a FIFO queue must be.
+        encryption_key: Customer key that encrypts the messages. Default: a key that SQS manages.
         removal_policy: Default: what is still in the queue stays when the stack is deleted.
     """
     queue = sqs.Queue(
         scope,
         id,
-        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        fifo=fifo or None,  # CloudFormation refuses an explicit false
+        encryption=sqs.QueueEncryption.KMS if encryption_key else sqs.QueueEncryption.SQS_MANAGED,
+        encryption_master_key=encryption_key,
         enforce_ssl=True,
         retention_period=Duration.days(14),
         removal_policy=removal_policy or RemovalPolicy.RETAIN,

@@ -1,12 +1,11 @@
 """The roles of functions: who may hand them over, whom they trust, and what pollers do in their name.
 
 Faithful to: creating a function, or giving it another role, needs `iam:PassRole` on the role for
-`lambda.amazonaws.com`; a stack operation with a role of its own needs it for `cloudformation.amazonaws.com`.
-Lambda refuses a role that does not trust it, through its API and in CloudFormation. An event source mapping
-is created, and reads, only if the function's role allows what the poller does at the source.
-Not to: resources that CloudFormation creates are not checked against the role or user that deploys. Roles
-passed to other services (EventBridge, Scheduler, Step Functions). A role that loses Lambda's trust later
-keeps working.
+`lambda.amazonaws.com`. Lambda refuses a role that does not trust it, through its API and in CloudFormation.
+An event source mapping is created, and reads, only if the function's role allows what the poller does at the
+source.
+Not to: roles passed to other services through their own API. A role that loses Lambda's trust later keeps
+working.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
@@ -20,12 +19,11 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qs
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import error_response_json, get_region, new_uuid, request_scope
 from ministack.core.router import extract_access_key_id
-from ministack.services import cloudformation, lambda_svc
+from ministack.services import lambda_svc
 from ministack.services.cloudformation import provisioners
 
 from localaws.bridges.iam_roles import iam_is_enforced, role_allows, role_trusts
@@ -44,10 +42,7 @@ _READING = {
 
 def install() -> None:
     """Check roles where they are handed over and where they are used."""
-    lambda_svc.handle_request = _passing_role(lambda_svc.handle_request, "lambda", _function_role)
-    cloudformation.handle_request = _passing_role(
-        cloudformation.handle_request, "cloudformation", _stack_role
-    )
+    lambda_svc.handle_request = passing_role(lambda_svc.handle_request, "lambda", _function_role)
     lambda_svc._create_function = _trusted(lambda_svc._create_function, data_at=0)
     lambda_svc._update_config = _trusted(lambda_svc._update_config, data_at=1)
     function = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Function"]
@@ -67,16 +62,11 @@ def _function_role(method: str, path: str, body: bytes, _query: dict[str, Any]) 
     updates = (
         method == "PUT" and path.startswith("/2015-03-31/functions/") and path.endswith("/configuration")
     )
-    return _json_member(body, "Role") if creates or updates else None
+    return json_member(body, "Role") if creates or updates else None
 
 
-def _stack_role(_method: str, _path: str, body: bytes, query: dict[str, Any]) -> str | None:
-    # SDKs send a form, newer ones JSON.
-    values = {**query, **parse_qs(body.decode("utf-8", "replace"))}.get("RoleARN")
-    return (values[0] if isinstance(values, list) else values) or _json_member(body, "RoleARN")
-
-
-def _json_member(body: bytes, name: str) -> str | None:
+def json_member(body: bytes, name: str) -> str | None:
+    """A string in the JSON of a request, if it is JSON and the string is there."""
     try:
         value = json.loads(body).get(name)
     except (ValueError, AttributeError):
@@ -84,9 +74,17 @@ def _json_member(body: bytes, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _passing_role(
+def passing_role(
     handle: Callable[..., Any], service: str, role_of: Callable[..., str | None]
 ) -> Callable[..., Any]:
+    """Let a service's API handle a request only if its caller may pass the role in it to that service.
+
+    Args:
+        handle: The emulator's handler of the service's requests.
+        service: The service, such as `lambda`.
+        role_of: Finds the role in a request: method, path, body and query; None if there is none.
+    """
+
     async def handle_if_passed(
         method: str, path: str, headers: dict[str, str], body: bytes, query: Any
     ) -> Any:

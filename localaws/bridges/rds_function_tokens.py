@@ -1,7 +1,7 @@
 """IAM tokens for databases, signed by a function: its credentials are temporary, and say until when.
 
-The emulator gives a function's role a session without an end, and lets nobody into a database whose session has
-none.
+The emulator gives a function's role a session without an end, and lets nobody into a database whose session
+has none.
 
 Faithful to: a session of a function's role ends, hours after its environment began.
 Not to: new credentials for an environment that lives longer.

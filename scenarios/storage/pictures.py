@@ -23,6 +23,33 @@ TOLERANCE = 3.0
 _BLUR = ImageFilter.GaussianBlur(2)
 
 
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph to send: the file, the name it gets in the bucket, and what is special about it."""
+
+    file: str
+    name: str
+    shows: str
+
+
+PHOTOGRAPHS = (
+    Photograph(
+        "rocket-orientation-6.jpg", "rocket at night.jpg", "JPEG stored on its side, spaces in its key"
+    ),
+    Photograph(
+        "astronaut-progressive.jpg", "1+1=2 & 100%.JPG", "progressive JPEG, plus and percent in its key"
+    ),
+    Photograph(
+        "coffee-wide-gamut.jpg", "café ☕ コーヒー.jpg", "JPEG in a wide-gamut colour space, unicode key"
+    ),
+    Photograph("cat-alpha.png", "cat (cut out).png", "PNG with transparency"),
+    Photograph("cat.webp", "a-key-of-1024-bytes/", "WebP, under a key of 1,024 bytes"),
+    Photograph("coffee-two-frames.gif", "coffee.gif", "GIF of two frames"),
+    Photograph("rocket.tiff", "rocket.tiff", "TIFF"),
+    Photograph("astronaut.avif", "astronaut.avif", "AVIF"),
+)
+
+
 def photograph(name: str) -> bytes:
     """The bytes of one of the photographs."""
     return (FOLDER / name).read_bytes()

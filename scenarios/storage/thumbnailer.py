@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from PIL import Image
 
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, Story, require
 from scenarios.redrive import FailedEvent, redrive
 from scenarios.storage import pictures
 from scenarios.storage.hostile import HostileFile, hostile_files
+from scenarios.storage.pictures import PHOTOGRAPHS
+from scenarios.storage.thumbnail_checks import Sent, check_picture, check_thumbnails
 from scenarios.storage.thumbnails import Thumbnailer, keys_in
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """A photograph to send: the file, the name it gets in the bucket, and what is special about it."""
-
-    file: str
-    name: str
-    shows: str
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A photograph that was sent."""
-
-    photograph: Photograph
-    key: str
-    data: bytes
-    version: str
-
-
-PHOTOGRAPHS = (
-    Photograph(
-        "rocket-orientation-6.jpg", "rocket at night.jpg", "JPEG stored on its side, spaces in its key"
-    ),
-    Photograph(
-        "astronaut-progressive.jpg", "1+1=2 & 100%.JPG", "progressive JPEG, plus and percent in its key"
-    ),
-    Photograph(
-        "coffee-wide-gamut.jpg", "café ☕ コーヒー.jpg", "JPEG in a wide-gamut colour space, unicode key"
-    ),
-    Photograph("cat-alpha.png", "cat (cut out).png", "PNG with transparency"),
-    Photograph("cat.webp", "a-key-of-1024-bytes/", "WebP, under a key of 1,024 bytes"),
-    Photograph("coffee-two-frames.gif", "coffee.gif", "GIF of two frames"),
-    Photograph("rocket.tiff", "rocket.tiff", "TIFF"),
-    Photograph("astronaut.avif", "astronaut.avif", "AVIF"),
-)
 
 
 def run(stack: DeployedStack) -> Outcome:
@@ -71,7 +31,7 @@ def run(stack: DeployedStack) -> Outcome:
             elsewhere = f"elsewhere/{thumbnailer.run_id}.jpg"
             thumbnailer.send(elsewhere, pictures.photograph("cat.webp"))
             rows = [thumbnailer.wait_for_row(one.key, one.version) for one in sent]
-        files = _check_thumbnails(thumbnailer, story, sent, rows, stack.out / "thumbnailer")
+        files = check_thumbnails(thumbnailer, story, sent, rows, stack.out / "thumbnailer")
         with story.timed("failures"):
             _check_failures(thumbnailer, story, hostile)
         _check_overwrites(thumbnailer, story, sent[0])
@@ -156,57 +116,6 @@ def _send_hostile_files(thumbnailer: Thumbnailer, story: Story) -> dict[str, Hos
     return hostile
 
 
-def _check_thumbnails(
-    thumbnailer: Thumbnailer, story: Story, sent: list[Sent], rows: list[dict[str, Any]], folder: Path
-) -> list[Path]:
-    """Compare every thumbnail with the reference; keep them, and a sheet of all, for a person to look at."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files, sheet, worst = [], [], 0.0
-    for one, row in zip(sent, rows, strict=True):
-        _check_row(one, row, thumbnailer.sizes)
-        made = thumbnailer.thumbnails(row)
-        for size, thumbnail in zip(thumbnailer.sizes, made, strict=True):
-            worst = max(worst, _check_picture(one, size, thumbnail.picture))
-            files.append(folder / f"{Path(one.photograph.file).stem}-{size}.webp")
-            files[-1].write_bytes(thumbnail.data)
-        sheet.append(
-            pictures.SheetRow(
-                f"{one.photograph.file}: {one.photograph.shows}",
-                pictures.upright(one.data),
-                [thumbnail.picture for thumbnail in made],
-            )
-        )
-    picture = pictures.contact_sheet("Originals and their thumbnails", sheet, folder / "contact-sheet.png")
-    story.say(
-        f"{len(files)} thumbnails came out, in sizes {', '.join(map(str, thumbnailer.sizes))}, none "
-        f"larger than its original; the one least like the reference differs by {worst / 2.55:.1f} %."
-    )
-    return [picture, *files]
-
-
-def _check_row(one: Sent, row: dict[str, Any], sizes: tuple[int, ...]) -> None:
-    name = one.photograph.file
-    picture = pictures.upright(one.data)
-    seen = (int(row["width"]), int(row["height"]), int(row["size_bytes"]))
-    expected = (picture.width, picture.height, len(one.data))
-    require(seen == expected, f"row of {name}: width, height, bytes are {seen}, not {expected}")
-    made = tuple(int(entry["size"]) for entry in row["thumbnails"])
-    require(made == sizes, f"row of {name}: sizes are {made}, not {sizes}")
-
-
-def _check_picture(one: Sent, size: int, thumbnail: Image.Image) -> float:
-    reference = pictures.reference(one.data, size)
-    name = f"{one.photograph.file} at {size}"
-    require(thumbnail.format == "WEBP", f"{name}: the thumbnail is {thumbnail.format}, not WEBP")
-    require(thumbnail.size == reference.size, f"{name}: {thumbnail.size} pixels, not {reference.size}")
-    difference = pictures.difference(thumbnail, reference)
-    require(
-        difference <= pictures.TOLERANCE,
-        f"{name}: differs from the reference by {difference:.1f} of 255, more than {pictures.TOLERANCE}",
-    )
-    return difference
-
-
 def _check_failures(thumbnailer: Thumbnailer, story: Story, hostile: dict[str, HostileFile]) -> None:
     failed = thumbnailer.wait_for_failures(len(hostile))
     by_key = {key: one for one in failed for key in keys_in(one)}
@@ -231,7 +140,7 @@ def _check_overwrites(thumbnailer: Thumbnailer, story: Story, first: Sent) -> No
     row = thumbnailer.wait_for_row(first.key, newest)
     sent = Sent(first.photograph, first.key, pictures.photograph("astronaut.avif"), newest)
     for size, thumbnail in zip(thumbnailer.sizes, thumbnailer.thumbnails(row), strict=True):
-        _check_picture(sent, size, thumbnail.picture)
+        check_picture(sent, size, thumbnail.picture)
     story.say("Overwrote a photograph three times in a row: the thumbnails are those of the newest version.")
 
 

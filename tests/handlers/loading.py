@@ -23,6 +23,12 @@ class LoadedHandler:
     def __init__(self, modules: Mapping[str, ModuleType]) -> None:
         self._modules = modules
 
+    @contextmanager
+    def importable(self) -> Iterator[None]:
+        """Let functions of the handler import its modules while they run."""
+        with mock.patch.dict(sys.modules, self._modules):
+            yield
+
     def __getattr__(self, name: str) -> ModuleType:
         try:
             return self._modules[name]

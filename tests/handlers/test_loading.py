@@ -52,6 +52,16 @@ def test_a_folder_without_modules_is_an_error(tmp_path: Path) -> None:
         load_handler(tmp_path, {})
 
 
+def test_modules_can_be_imported_late_while_that_is_asked_for(tmp_path: Path) -> None:
+    place = folder(tmp_path, "one")
+    (place / "handler.py").write_text("def name():\n    from settings import NAME\n    return NAME\n")
+    loaded = load_handler(place, {"SUFFIX": "!"})
+    with loaded.importable():
+        assert loaded.handler.name() == "one!"
+    with pytest.raises(ModuleNotFoundError):
+        loaded.handler.name()
+
+
 def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
     loaded = load_handler(folder(tmp_path, "one"), {"SUFFIX": ""})
     with pytest.raises(AttributeError, match=r"no module images; it has \['handler', 'settings'\]"):

@@ -37,7 +37,7 @@ NOT_ENFORCED: Mapping[str, str] = {
 }
 
 _INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
-_DENIALS = ("AccessDenied", "not authorized")
+_DENIALS = ("is not allowed", "AccessDenied", "not authorized")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def try_without_each(
     function: str,
     scenario: Callable[[DeployedStack], None],
     *,
-    patience: float = 6,
+    patience: float = 10,
 ) -> list[Finding]:
     """Run a scenario once for every grant of a function's role, without that grant.
 
@@ -104,7 +104,7 @@ def _failure_without(
         except ScenarioFailed as failed:
             # What may not even tell of its failure (it may not send to the queue) still writes a log.
             # A denial names the action, so one left over from an earlier round is not taken for this one's.
-            for line in (str(failed), *_log(stack, function)[seen:]):
+            for line in (str(failed), *_log(stack, function)[seen:], *_pollers(stack, function)):
                 if grant.action in line and any(denial in line for denial in _DENIALS):
                     return line
             raise ScenarioFailed(f"without {grant.action}, but not for want of it: {failed}") from failed
@@ -116,13 +116,23 @@ def _without_retries(stack: DeployedStack, function: str) -> Iterator[None]:
     client = stack.client("lambda")
     # The qualifier is spelt out because the emulator finds the configuration of no other.
     where = {"FunctionName": function, "Qualifier": "$LATEST"}
-    found = client.get_function_event_invoke_config(**where)
+    try:
+        found = client.get_function_event_invoke_config(**where)
+    except client.exceptions.ResourceNotFoundException:  # it is not invoked asynchronously
+        yield
+        return
     before = {name: found[name] for name in _INVOKE_CONFIG if name in found}
     client.put_function_event_invoke_config(**where, **{**before, "MaximumRetryAttempts": 0})
     try:
         yield
     finally:
         client.put_function_event_invoke_config(**where, **before)
+
+
+def _pollers(stack: DeployedStack, function: str) -> list[str]:
+    """What the event source mappings of the function last met with."""
+    mappings = stack.client("lambda").list_event_source_mappings(FunctionName=function)
+    return [mapping["LastProcessingResult"] for mapping in mappings["EventSourceMappings"]]
 
 
 def _log(stack: DeployedStack, function: str) -> list[str]:

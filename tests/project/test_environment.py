@@ -19,7 +19,7 @@ import pytest
 
 from tasks import environment
 from tasks.environment import Environment, pin_of
-from tasks.errors import TaskError, disk_is_full
+from tasks.errors import DiskFullError, TaskError, disk_is_full
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = """\
@@ -215,6 +215,17 @@ def test_pip_is_tried_when_uv_does_not_get_through(checkout: Checkout) -> None:
     assert checkout.prepared() == [*ALL[:3], "packages with pip", *ALL[3:]]
     assert checkout.arguments["packages with pip"][1:4] == ["-m", "pip", "install"]
     assert "--require-hashes" in checkout.arguments["packages with pip"]
+
+
+def test_pip_is_not_tried_on_a_full_disk(checkout: Checkout) -> None:
+    def uv_fails(name: str) -> None:
+        if name == "packages":
+            raise DiskFullError(checkout.root)
+
+    checkout.before = uv_fails
+    with pytest.raises(DiskFullError):
+        checkout.prepare()
+    assert checkout.commands == ALL[:3]
 
 
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])

@@ -21,7 +21,7 @@ from tests.project.wheels import make_wheel
 ROOT = Path(__file__).resolve().parents[2]
 MADE_OF = (
     *("run.py", "stacks/__init__.py", "stacks/catalogue.py", "tasks/__init__.py", "tasks/environment.py"),
-    *("tasks/errors.py", "tasks/process.py", "tasks/progress.py", "tasks/bench.py"),
+    *("tasks/errors.py", "tasks/locking.py", "tasks/process.py", "tasks/progress.py", "tasks/bench.py"),
 )
 
 FAKE_UV = '''\
@@ -129,7 +129,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     checkout.write("the-registry-is-silent", "")
     code, _, err = checkout.run("bench", "sees")
     assert code == 1
-    assert "  done   virtual environment" in err
+    assert "  done    virtual environment" in err
     assert "run.py: npm did not give what 'npm ci' asked it for: check the network" in err
     (checkout.root / "the-registry-is-silent").unlink()
 
@@ -145,7 +145,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     assert f"python {checkout.root / '.venv'}" in out
     assert f"caches {checkout.root / '.cache'}" in out
     assert "virtual environment" not in err, "what was complete is kept"
-    assert "  done   the CDK's command line" in err
+    assert "  done    the CDK's command line" in err
 
     code, _, err = checkout.run("bench", "sees")
     assert (code, err) == (7, "")

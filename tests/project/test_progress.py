@@ -60,11 +60,12 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> No
     assert "\x1b" not in stream.getvalue()
 
 
-def test_a_step_that_raises_is_told_as_failed() -> None:
+@pytest.mark.parametrize(("error", "told"), [(RuntimeError, "failed"), (KeyboardInterrupt, "stopped")])
+def test_a_step_that_does_not_end_well_says_so(error: type[BaseException], told: str) -> None:
     stream = io.StringIO()
-    with pytest.raises(RuntimeError), step("bad", stream=stream):
-        raise RuntimeError
-    assert stream.getvalue().split()[0] == "failed"
+    with pytest.raises(error), step("bad", stream=stream):
+        raise error
+    assert stream.getvalue().split()[0] == told
 
 
 @pytest.mark.parametrize(

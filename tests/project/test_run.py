@@ -14,7 +14,7 @@ import pytest
 
 import run
 from tasks.environment import Environment
-from tasks.errors import explain_failure
+from tasks.errors import DiskFullError, explain_failure
 from tasks.process import Stopped
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +119,12 @@ def test_it_works_from_any_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_ci_runs_what_a_person_runs() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text("utf-8").splitlines()[-1] == "exec python3 run.py test"
+
+
 def test_python_3_6_can_read_it() -> None:
     ast.parse(SOURCE, feature_version=(3, 6))
     first = [
@@ -199,7 +205,7 @@ def test_a_registry_that_does_not_answer_is_named_with_what_to_do(case: str, tmp
     registry = "npm" if case.startswith("npm") else "PyPI"
     log = tmp_path / "step.log"
     log.write_text("Collecting things\n" + REFUSALS[case])
-    message = explain_failure("packages", log, 1, registry=registry, folder=tmp_path)
+    message = str(explain_failure("packages", log, 1, registry=registry, folder=tmp_path))
     assert message.startswith(
         f"{registry} did not give what 'packages' asked it for: check the network, a proxy"
     )
@@ -210,14 +216,15 @@ def test_a_registry_that_does_not_answer_is_named_with_what_to_do(case: str, tmp
 def test_a_full_disk_is_told_from_a_failure(tool: str, tmp_path: Path) -> None:
     log = tmp_path / "step.log"
     log.write_text(FULL_DISKS[tool])
-    message = explain_failure("packages", log, 1, registry="PyPI", folder=tmp_path)
-    assert message.startswith(f"The disk that holds {tmp_path} is full: ")
+    error = explain_failure("packages", log, 1, registry="PyPI", folder=tmp_path)
+    assert isinstance(error, DiskFullError)
+    assert str(error).startswith(f"The disk that holds {tmp_path} is full: ")
 
 
 def test_any_other_failure_shows_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "step.log"
     log.write_text("\n".join(f"line {number}" for number in range(100)))
-    message = explain_failure("warm-up", log, 3, registry="", folder=tmp_path).splitlines()
+    message = str(explain_failure("warm-up", log, 3, registry="", folder=tmp_path)).splitlines()
     assert message[0] == "'warm-up' failed with exit code 3. It is safe to run the same command again."
     assert message[-2:] == ["    line 99", f"The whole log: {log}"]
     assert len(message) < 20

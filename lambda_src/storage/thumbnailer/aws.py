@@ -5,8 +5,7 @@ would cost a quarter of the start (``benchmarks/README.md``).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import botocore.session
 from botocore.config import Config
@@ -29,8 +28,7 @@ _CONFIG = Config(
 )
 
 
-@dataclass(frozen=True)
-class Clients:
+class Clients(NamedTuple):
     """The clients of the services, each made once."""
 
     s3: Client
@@ -44,24 +42,24 @@ def make_clients() -> Clients:
     return Clients(*(session.create_client(name, config=_CONFIG) for name in ("s3", "dynamodb", "sqs")))
 
 
-@dataclass
 class _S3Object:
-    version: ObjectVersion
-    body: Any
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        self.version = _version(answer)
+        self._body = answer["Body"]
 
     def read(self) -> bytes:
-        data: bytes = self.body.read()
+        data: bytes = self._body.read()
         return data
 
     def close(self) -> None:
-        self.body.close()
+        self._body.close()
 
 
-@dataclass(frozen=True)
 class SourceBucket:
     """The objects of a bucket as they are now."""
 
-    s3: Client
+    def __init__(self, s3: Client) -> None:
+        self._s3 = s3
 
     def open(self, bucket: str, key: str) -> OpenedObject | None:
         """Return the object, its bytes not read yet.
@@ -70,7 +68,7 @@ class SourceBucket:
             ObjectArchived: Nothing can be read from its storage class.
         """
         try:
-            answer = self.s3.get_object(Bucket=bucket, Key=key)
+            answer = self._s3.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code == "NoSuchKey":
@@ -80,12 +78,12 @@ class SourceBucket:
                     "the object is in an archive storage class; restore it, then send its event again"
                 ) from error
             raise
-        return _S3Object(_version(answer), answer["Body"])
+        return _S3Object(answer)
 
     def look(self, bucket: str, key: str) -> ObjectVersion | None:
         """Say which object it is."""
         try:
-            return _version(self.s3.head_object(Bucket=bucket, Key=key))
+            return _version(self._s3.head_object(Bucket=bucket, Key=key))
         except ClientError as error:
             if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
                 return None
@@ -101,44 +99,44 @@ def _version(answer: Mapping[str, Any]) -> ObjectVersion:
     )
 
 
-@dataclass(frozen=True)
 class DestinationBucket:
     """The bucket for the thumbnails."""
 
-    s3: Client
-    bucket: str
-    content_type: str
+    def __init__(self, s3: Client, bucket: str, content_type: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._content_type = content_type
 
     def put(self, key: str, data: bytes) -> None:
         """Write a thumbnail."""
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=self.content_type)
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=self._content_type)
 
     def delete(self, key: str) -> None:
         """Delete a thumbnail, if it is there."""
-        self.s3.delete_object(Bucket=self.bucket, Key=key)
+        self._s3.delete_object(Bucket=self._bucket, Key=key)
 
 
-@dataclass(frozen=True)
 class MetadataTable:
     """The table with a row for every picture; its partition key is ``source_key``."""
 
-    dynamodb: Client
-    table: str
+    def __init__(self, dynamodb: Client, table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
 
     def get(self, source_key: str) -> Row | None:
         """Return the row as it is now."""
-        answer = self.dynamodb.get_item(
-            TableName=self.table, Key={"source_key": {"S": source_key}}, ConsistentRead=True
+        answer = self._dynamodb.get_item(
+            TableName=self._table, Key={"source_key": {"S": source_key}}, ConsistentRead=True
         )
         return _to_row(answer["Item"]) if "Item" in answer else None
 
     def put(self, row: Row, *, instead_of: Row | None) -> bool:
         """Write a row if nobody else has written it since; say whether that was so."""
-        return self._if_unchanged(instead_of, self.dynamodb.put_item, Item=_to_item(row))
+        return self._if_unchanged(instead_of, self._dynamodb.put_item, Item=_to_item(row))
 
     def delete(self, row: Row) -> bool:
         """Delete a row if nobody else has written it since; say whether that was so."""
-        return self._if_unchanged(row, self.dynamodb.delete_item, Key={"source_key": {"S": row.source_key}})
+        return self._if_unchanged(row, self._dynamodb.delete_item, Key={"source_key": {"S": row.source_key}})
 
     def _if_unchanged(self, row: Row | None, call: Client, **arguments: object) -> bool:
         if row is None:
@@ -154,7 +152,7 @@ class MetadataTable:
                 },
             }
         try:
-            call(TableName=self.table, **arguments, **condition)
+            call(TableName=self._table, **arguments, **condition)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
                 return False
@@ -205,13 +203,13 @@ def _to_row(item: Item) -> Row:
     )
 
 
-@dataclass(frozen=True)
 class FailureQueue:
     """The queue for what failed for good."""
 
-    sqs: Client
-    url: str
+    def __init__(self, sqs: Client, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
 
     def send(self, body: str) -> None:
         """Send a message."""
-        self.sqs.send_message(QueueUrl=self.url, MessageBody=body)
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=body)

@@ -3,8 +3,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from errors import InvalidRecord
@@ -15,8 +14,7 @@ class InvalidEvent(ValueError):  # noqa: N818 - a name that an operator reads
     """The event as a whole is not a notification of S3."""
 
 
-@dataclass(frozen=True)
-class ObjectEvent:
+class ObjectEvent(NamedTuple):
     """Something happened to an object: it was written, overwritten or removed.
 
     Args:
@@ -24,12 +22,21 @@ class ObjectEvent:
         key: The key, decoded.
         name: What happened, such as ``ObjectCreated:Put``.
         sequencer: Orders the events of one key; empty where S3 gives none.
+        version_id: The version that it is about; empty where S3 gives none.
+        etag: Of that version's content; likewise.
     """
 
     bucket: str
     key: str
     name: str
     sequencer: str
+    version_id: str = ""
+    etag: str = ""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells the object that it is about from any other under the key."""
+        return self.version_id, self.etag
 
 
 def records_of(event: object) -> list[object]:
@@ -68,6 +75,8 @@ def parse_record(record: object) -> ObjectEvent:
         key=_decoded(_field(record, "s3", "object", "key")),
         name=_field(record, "eventName"),
         sequencer=_field(record, "s3", "object", "sequencer", optional=True),
+        version_id=_field(record, "s3", "object", "versionId", optional=True),
+        etag=_field(record, "s3", "object", "eTag", optional=True),
     )
 
 

@@ -12,6 +12,7 @@ import gc
 
 gc.disable()
 
+import importlib
 import os
 from collections import Counter
 from datetime import UTC, datetime
@@ -25,12 +26,13 @@ from errors import PermanentFailure, WouldRecurse
 from events import ObjectEvent, parse_record, records_of
 from failures import failure_message
 from keys import thumbnail_key
-from pictures import Output, Thumbnails, make_thumbnails
 from settings import Settings
 from sync import Synchroniser
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from pictures import Thumbnails
 
 settings = Settings.from_environment(os.environ)
 logger = Logger()
@@ -38,8 +40,11 @@ clients = make_clients()
 failure_queue = FailureQueue(clients.sqs, settings.failure_queue_url)
 
 
-def make(data: bytes) -> Thumbnails:
+def make(data: bytes) -> "Thumbnails":
     """Make the thumbnails of a picture, as the settings say."""
+    # Not before the first picture: deletions and repeated events need no Pillow.
+    from pictures import Output, make_thumbnails
+
     output = Output(
         sizes=settings.sizes,
         format=settings.output_format,
@@ -63,6 +68,10 @@ synchroniser = Synchroniser(
     thumbnail_keys=thumbnail_keys,
     max_object_size=settings.max_object_size,
 )
+
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") != "on-demand":
+    # With provisioned concurrency or SnapStart nobody waits for the start: have everything ready.
+    importlib.import_module("pictures")
 
 gc.freeze()  # all of this stays as long as the process
 gc.enable()

@@ -9,8 +9,8 @@ has the size of the picture itself, so whoever shows thumbnails finds one for ev
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from io import BytesIO
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -27,8 +27,7 @@ _LARGE_ENOUGH = 2
 _MEMORY_PER_PIXEL = {Format.AVIF: 2}
 
 
-@dataclass(frozen=True)
-class Thumbnail:
+class Thumbnail(NamedTuple):
     """A thumbnail for one of the sizes.
 
     Args:
@@ -44,8 +43,7 @@ class Thumbnail:
     data: bytes
 
 
-@dataclass(frozen=True)
-class Thumbnails:
+class Thumbnails(NamedTuple):
     """The thumbnails of a picture.
 
     Args:
@@ -61,8 +59,7 @@ class Thumbnails:
     thumbnails: tuple[Thumbnail, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Output:
+class Output(NamedTuple):
     """How thumbnails look.
 
     Args:

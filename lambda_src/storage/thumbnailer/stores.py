@@ -1,25 +1,28 @@
 """What the work needs from outside, as plain calls: where pictures are, where thumbnails and metadata go."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True)
-class ObjectVersion:
+class ObjectVersion(NamedTuple):
     """Which object lies under a key.
 
     Args:
         version_id: Of the version; ``"null"`` or empty where the bucket has no versioning.
         etag: Of its content.
-        size_bytes: How large it is; no part of its identity.
-        last_modified: When it was written; likewise.
+        size_bytes: How large it is.
+        last_modified: When it was written.
     """
 
     version_id: str
     etag: str
-    size_bytes: int = field(compare=False)
-    last_modified: datetime = field(compare=False)
+    size_bytes: int
+    last_modified: datetime
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells it from any other object that was or will be under the key."""
+        return self.version_id, self.etag
 
 
 class OpenedObject(Protocol):
@@ -34,8 +37,7 @@ class OpenedObject(Protocol):
         """Do without its bytes, or without the rest of them."""
 
 
-@dataclass(frozen=True)
-class StoredThumbnail:
+class StoredThumbnail(NamedTuple):
     """What a row says of a thumbnail: the size that was asked for, where it lies, and how large it is."""
 
     size: int
@@ -45,8 +47,7 @@ class StoredThumbnail:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The metadata of a picture."""
 
     source_key: str
@@ -60,6 +61,11 @@ class Row:
     thumbnails: tuple[StoredThumbnail, ...]
     source_last_modified: str
     made_at: str
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The identity of the object that it is about."""
+        return self.version_id, self.etag
 
 
 class Source(Protocol):

@@ -85,21 +85,6 @@ def test_giving_a_function_another_role_needs_permission_to_pass_it(functions: F
         client.update_function_configuration(FunctionName=name, Role=other)
 
 
-def test_a_stack_with_a_role_needs_permission_to_pass_it(local_aws: LocalAws) -> None:
-    deployer = deploy(
-        local_aws, {"Role": role(("*", "*"), service="cloudformation.amazonaws.com")}, {"Arn": arn("Role")}
-    ).outputs["Arn"]
-    body = json.dumps(template({"Queue": {"Type": "AWS::SQS::Queue"}}))
-
-    def create(session: boto3.Session) -> None:
-        name = f"stack-{uuid.uuid4().hex[:8]}"
-        session.client("cloudformation").create_stack(StackName=name, TemplateBody=body, RoleARN=deployer)
-
-    with pytest.raises(ClientError, match=f"AccessDenied.*iam:PassRole on resource: {deployer}"):
-        create(session_of(local_aws, ("cloudformation:*", "*")))
-    create(session_of(local_aws, ("cloudformation:*", "*"), ("iam:PassRole", deployer)))
-
-
 # --- Trust
 
 

@@ -83,9 +83,7 @@ def leave_processes_behind(aws: LocalAws) -> list[int]:
     """Run a function in the server, and return the ids of the server, its worker and what that started."""
     make_function(aws, _HANDLER)
     pids: list[int] = invoke(aws)["pids"]
-    assert aws._ready
-    assert aws._process
-    return [aws._process.pid, aws._ready.pid, *pids]
+    return [aws._running.keeper_pid, aws._running.ready.pid, *pids]
 
 
 @contextlib.contextmanager

@@ -87,6 +87,7 @@ def test_deploy_run_and_destroy(empty_aws: LocalAws, app: Path) -> None:
         empty_aws.client("lambda").get_function(FunctionName="f")
 
 
+@pytest.mark.full
 def test_our_bootstrap_and_that_of_the_cli_make_the_same(empty_aws: LocalAws, app: Path) -> None:
     empty_aws.bootstrap()
     ours = _toolkit(empty_aws)

@@ -14,6 +14,7 @@ from localaws import LocalAws
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, ScenarioFailed
 from scenarios.storage import thumbnailer
+from scenarios.storage.pictures import PHOTOGRAPHS
 from scenarios.storage.thumbnails import Thumbnailer
 from tasks import redrive, verify
 from tasks.demo import check_dropped, deploy
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.local
 def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
     folder = tmp_path_factory.mktemp("thumbnailer")
     outputs = deploy("thumbnailer", local_aws, folder)
-    return DeployedStack("thumbnailer", outputs, local_aws.session, out=folder / "out", patience=40)
+    return DeployedStack("thumbnailer", outputs, local_aws.session, out=folder / "out")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_photographs_become_thumbnails_and_nothing_is_left_behind(
     assert "OK: Photographs become thumbnails." in printed
     assert "Left out: the failure drill" in printed
     assert (tmp_path / "thumbnailer" / "contact-sheet.png").stat().st_size > 100_000
-    assert len(list((tmp_path / "thumbnailer").glob("*.webp"))) == 3 * len(thumbnailer.PHOTOGRAPHS)
+    assert len(list((tmp_path / "thumbnailer").glob("*.webp"))) == 3 * len(PHOTOGRAPHS)
     assert leftovers(stack) == []
 
 

@@ -10,6 +10,7 @@ from tests.handlers.loading import LoadedHandler
 KEY = "cat.png"
 KEYS = {64: "cat.png/64.webp", 128: "cat.png/128.webp"}
 BAD = b"bad"
+GONE = b"delete marker"
 
 
 class Died(BaseException):
@@ -25,32 +26,38 @@ class Store:
 
     modules: LoadedHandler
     before_step: Callable[[str], None] = lambda _: None
-    versions: list[tuple[str, bytes] | None] = field(default_factory=list)
+    versions: list[tuple[str, bytes]] = field(default_factory=list)
     thumbnails: dict[str, bytes] = field(default_factory=dict)
     row: Any = None
-    sequencers: list[str] = field(default_factory=list)
+    happened: int = 0
 
-    # What users do
+    # What users do; each returns the event that S3 sends about it
 
-    def write(self, data: bytes) -> str:
-        """Write an object; returns the sequencer of the event."""
-        self.versions.append((f"v{len(self.versions)}", data))
-        return self.sequencer
+    def write(self, data: bytes) -> Any:  # noqa: ANN401 - a class of the handler's own
+        """Write an object."""
+        self.versions.append((f"v{self.happened}", data))
+        return self._event("ObjectCreated:Put", self.versions[-1][0])
 
-    def remove(self) -> str:
-        """Remove it."""
-        self.versions.append(None)
-        return self.sequencer
+    def remove(self) -> Any:  # noqa: ANN401
+        """Put a delete marker on top of all versions."""
+        self.versions.append((f"v{self.happened}", GONE))
+        return self._event("ObjectRemoved:DeleteMarkerCreated", self.versions[-1][0])
 
-    @property
-    def sequencer(self) -> str:
-        """Of the event about what happened last."""
-        return f"{len(self.versions):04X}"
+    def uncover(self) -> Any:  # noqa: ANN401
+        """Delete the newest version for good: what was there before is current again."""
+        version, _ = self.versions.pop()
+        return self._event("ObjectRemoved:Delete", version)
+
+    def _event(self, name: str, version: str) -> Any:  # noqa: ANN401
+        self.happened += 1
+        return self.modules.events.ObjectEvent(
+            "pictures", KEY, name, f"{self.happened:04X}", version_id=version, etag=version
+        )
 
     @property
     def current(self) -> tuple[str, bytes] | None:
         """Version and bytes of the object that is there."""
-        return self.versions[-1] if self.versions else None
+        return self.versions[-1] if self.versions and self.versions[-1][1] != GONE else None
 
     # The source bucket
 
@@ -168,8 +175,3 @@ def synchroniser(modules: LoadedHandler, store: Store, **changes: Any) -> Any:  
         "max_object_size": 100,
     }
     return modules.sync.Synchroniser(**parts | changes)
-
-
-def event(modules: LoadedHandler, sequencer: str) -> Any:  # noqa: ANN401
-    """An event about the key of the store."""
-    return modules.events.ObjectEvent("pictures", KEY, "ObjectCreated:Put", sequencer)

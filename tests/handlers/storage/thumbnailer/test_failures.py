@@ -72,12 +72,9 @@ def test_the_redrive_understands_the_message(world: World) -> None:
     assert (failed.condition, failed.reason.partition(":")[0]) == ("PermanentFailure", "NotAnImage")
 
 
-def test_an_event_that_is_sent_again_after_the_cause_was_mended_succeeds(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_that_is_sent_again_after_the_cause_was_mended_succeeds(world: World) -> None:
     world.upload("cat.png", PICTURE)
-    with monkeypatch.context() as patch:
-        patch.setitem(world.modules.handler.settings.__dict__, "max_pixels", 10)
+    with world.settings(max_pixels=10):
         world.invoke(record("cat.png"))
     [message] = world.failures()
     assert world.send(message["requestPayload"]) == {"made": 1}
@@ -121,18 +118,17 @@ def test_thumbnails_of_thumbnails_are_never_made(world: World) -> None:
     assert set(world.thumbnails()) == {"cat.png/64.webp"}
 
 
-def test_one_bucket_for_both_works_while_the_prefixes_differ(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(world.modules.handler.settings.__dict__, "output_prefix", "small/")
+def test_one_bucket_for_both_works_while_the_prefixes_differ(world: World) -> None:
     world.s3.put_object(Bucket="thumbnails", Key="large/cat.png", Body=PICTURE)
-    assert world.invoke(record("large/cat.png", bucket="thumbnails")) == {"made": 1}
+    with world.settings(output_prefix="small/"):
+        assert world.invoke(record("large/cat.png", bucket="thumbnails")) == {"made": 1}
+        again = record("small/large/cat.png/64.webp", bucket="thumbnails")
+        assert world.invoke(again) == {"failed": 1}
     assert set(world.thumbnails()) == {
         "large/cat.png",
         "small/large/cat.png/64.webp",
         "small/large/cat.png/128.webp",
     }
-    assert world.invoke(record("small/large/cat.png/64.webp", bucket="thumbnails")) == {"failed": 1}
 
 
 # --- What may succeed later
@@ -237,6 +233,7 @@ def test_what_may_succeed_later_is_raised_when_all_other_records_are_done(world:
     world.upload("one.png", PICTURE)
     world.upload("two.png", PICTURE)
     world.upload("bad.png", b"no picture")
+    one, two = world.about("one.png"), world.about("two.png")
     denied = error(403, "AccessDenied")
 
     def deny_one(request: AWSPreparedRequest) -> object:
@@ -246,10 +243,10 @@ def test_what_may_succeed_later_is_raised_when_all_other_records_are_done(world:
         answering(world.modules.handler.clients.s3, "GetObject", deny_one),
         pytest.raises(ClientError, match="AccessDenied"),
     ):
-        world.invoke(record("one.png"), record("two.png"), record("bad.png"))
+        world.invoke(one, two, record("bad.png"))
     assert set(world.thumbnails()) == {"two.png/64.webp", "two.png/128.webp"}
     assert len(world.failures()) == 1
-    assert world.invoke(record("one.png"), record("two.png")) == {"made": 1, "unchanged": 1}
+    assert world.invoke(one, two) == {"made": 1, "unchanged": 1}
 
 
 def test_several_records_that_may_succeed_later_are_raised_together(world: World) -> None:

@@ -112,7 +112,8 @@ def test_an_overwritten_picture_gets_new_thumbnails(world: World) -> None:
 
 def test_a_repeated_event_writes_nothing(world: World) -> None:
     world.upload("cat.png", PICTURE)
-    world.invoke(record("cat.png"))
+    event = world.about("cat.png")
+    world.invoke(event)
     row = world.row("cat.png")
 
     def refuse(_: object) -> None:
@@ -120,7 +121,7 @@ def test_a_repeated_event_writes_nothing(world: World) -> None:
 
     s3, dynamodb = world.modules.handler.clients.s3, world.modules.handler.clients.dynamodb
     with answering(s3, "PutObject", refuse), answering(dynamodb, "PutItem", refuse):
-        assert world.invoke(record("cat.png")) == {"unchanged": 1}
+        assert world.invoke(event) == {"unchanged": 1}
     assert world.row("cat.png") == row
 
 
@@ -165,20 +166,19 @@ def test_a_bucket_without_versions_works_too(world: World) -> None:
         Bucket="unversioned", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
     )
     world.s3.put_object(Bucket="unversioned", Key="cat.png", Body=PICTURE)
-    assert world.invoke(record("cat.png", bucket="unversioned")) == {"made": 1}
-    assert world.invoke(record("cat.png", bucket="unversioned")) == {"unchanged": 1}
+    event = world.about("cat.png", bucket="unversioned")
+    assert world.invoke(event) == {"made": 1}
+    assert world.invoke(event) == {"unchanged": 1}
     world.s3.delete_object(Bucket="unversioned", Key="cat.png")
     assert world.invoke(record("cat.png", bucket="unversioned", sequencer="0B")) == {"removed": 1}
     assert world.thumbnails() == {}
 
 
-def test_thumbnails_of_sizes_that_are_no_longer_asked_for_go(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_thumbnails_of_sizes_that_are_no_longer_asked_for_go(world: World) -> None:
     world.upload("cat.png", PICTURE)
     world.invoke(record("cat.png"))
-    monkeypatch.setitem(world.modules.handler.settings.__dict__, "sizes", (32,))
-    assert world.invoke(record("cat.png")) == {"made": 1}  # no repetition: something else is asked for
+    with world.settings(sizes=(32,)):
+        assert world.invoke(record("cat.png")) == {"made": 1}  # no repetition: something else is asked for
     assert set(world.thumbnails()) == {"cat.png/32.webp"}
 
 

@@ -15,7 +15,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.handlers.loading import LoadedHandler
-from tests.handlers.storage.thumbnailer.doubles import BAD, Died, Opened, Store, event, synchroniser
+from tests.handlers.storage.thumbnailer.doubles import BAD, Died, Opened, Store, synchroniser
 
 
 class Stage:
@@ -34,9 +34,9 @@ class Stage:
         """Those that have not ended."""
         return [one for one in self.workers if not one.done]
 
-    def start(self, work: Callable[[], object], sequencer: str) -> None:
+    def start(self, work: Callable[[], object], event: object) -> None:
         """Let an invocation begin, up to its first step."""
-        worker = Worker(work, sequencer)
+        worker = Worker(work, event)
         self.workers.append(worker)
         worker.thread.start()
         worker.paused.acquire()
@@ -51,8 +51,8 @@ class Stage:
 class Worker:
     """An invocation, in a thread that waits before each of its steps."""
 
-    def __init__(self, work: Callable[[], object], sequencer: str) -> None:
-        self.sequencer = sequencer
+    def __init__(self, work: Callable[[], object], event: object) -> None:
+        self.event = event
         self.done = False
         self.died = False
         self.error: Exception | None = None
@@ -90,7 +90,7 @@ class Worker:
 class Race:
     """What users do with a key, and in which order that and all that follows from it happens."""
 
-    actions: list[bytes | None]
+    actions: list[str]
     deaths: int
     seed: int
 
@@ -102,16 +102,22 @@ class Race:
         worker = synchroniser(modules, store, **{name: made(store) for name, made in changes.items()})
         actions, deaths = list(self.actions), self.deaths
 
-        def handle(sequencer: str) -> None:
-            stage.start(lambda: worker.handle(event(modules, sequencer)), sequencer)
+        def handle(event: object) -> None:
+            stage.start(lambda: worker.handle(event), event)
+
+        def act(action: str) -> object:
+            if action == "remove" and store.current:
+                return store.remove()
+            if action == "uncover" and store.versions:
+                return store.uncover()
+            return store.write(BAD if action == "write something bad" else b"picture %d" % store.happened)
 
         try:
             while actions or stage.running:
                 if not stage.running or (actions and chance.random() < 0.2):
-                    data = actions.pop(0)
-                    sequencer = store.remove() if data is None else store.write(data)
-                    for _ in range(chance.choice([1, 1, 2])):  # S3 delivers at least once
-                        handle(sequencer)
+                    event = act(actions.pop(0))
+                    for _ in range(chance.choice([1, 2, 2])):  # S3 delivers at least once
+                        handle(event)
                     continue
                 chosen = chance.choice(stage.running)
                 for _ in range(chance.choice([1, 2, 5, 20])):
@@ -122,7 +128,7 @@ class Race:
                         break
                 if chosen.died or isinstance(chosen.error, modules.sync.ObjectKeepsChanging):
                     stage.workers.remove(chosen)
-                    handle(chosen.sequencer)
+                    handle(chosen.event)
         finally:
             stage.end()
         errors = [one.error for one in stage.workers if one.error]
@@ -132,7 +138,11 @@ class Race:
 
 races = st.builds(
     Race,
-    actions=st.lists(st.sampled_from([b"one", b"two", None, BAD]), min_size=1, max_size=4),
+    actions=st.lists(
+        st.sampled_from(["write", "write", "write something bad", "remove", "uncover"]),
+        min_size=1,
+        max_size=4,
+    ),
     deaths=st.integers(0, 2),
     seed=st.integers(0, 2**32),
 )

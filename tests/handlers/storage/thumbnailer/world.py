@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from unittest import mock
 from urllib.parse import quote_plus
 
 from botocore.awsrequest import AWSResponse
@@ -93,6 +94,15 @@ class World:
         version: str = self.s3.put_object(Bucket="pictures", Key=key, Body=data)["VersionId"]
         return version
 
+    def about(self, key: str, *, bucket: str = "pictures", sequencer: str = "0A") -> dict[str, Any]:
+        """The record about the object that is there now, with its version as S3 names it."""
+        head = self.s3.head_object(Bucket=bucket, Key=key)
+        one = record(key, bucket=bucket, sequencer=sequencer)
+        one["s3"]["object"] |= {"eTag": head["ETag"].strip('"'), "size": head["ContentLength"]}
+        if "VersionId" in head:
+            one["s3"]["object"]["versionId"] = head["VersionId"]
+        return one
+
     def remove(self, key: str) -> None:
         """Delete a picture, as a user does."""
         self.s3.delete_object(Bucket="pictures", Key=key)
@@ -103,8 +113,16 @@ class World:
 
     def send(self, event: object) -> dict[str, int]:
         """Hand the handler an event, by way of JSON as Lambda does."""
-        outcomes: dict[str, int] = self.modules.handler.handler(json.loads(json.dumps(event)), Context())
+        with self.modules.importable():
+            outcomes: dict[str, int] = self.modules.handler.handler(json.loads(json.dumps(event)), Context())
         return outcomes
+
+    @contextmanager
+    def settings(self, **changes: object) -> Iterator[None]:
+        """Let the function have other settings for a while."""
+        handler = self.modules.handler
+        with mock.patch.object(handler, "settings", handler.settings._replace(**changes)):
+            yield
 
     def thumbnails(self, bucket: str = "thumbnails") -> dict[str, bytes]:
         """All thumbnails, by key."""

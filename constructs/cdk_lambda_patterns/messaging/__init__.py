@@ -1,0 +1,1 @@
+"""Messages: architectures that begin with a queue or a topic."""

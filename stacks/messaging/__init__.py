@@ -1,0 +1,1 @@
+"""Stacks of the family messaging: queues and topics."""

@@ -1,0 +1,52 @@
+"""Deploys two consumers, of a standard and of a FIFO queue, that keep one ledger."""
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from constructs import Construct
+
+from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
+from stacks.base import PatternStack
+from stacks.catalogue import Architecture
+
+
+class SqsConsumerStack(PatternStack):
+    """A ledger in a table, and entries that arrive by a standard and by a FIFO queue.
+
+    A demonstration: deleting the stack deletes the ledger too (``RemovalPolicy.DESTROY``).
+    """
+
+    def __init__(self, scope: Construct, architecture: Architecture) -> None:
+        super().__init__(scope, architecture)
+        table = dynamodb.Table(
+            self,
+            "Ledger",
+            partition_key=dynamodb.Attribute(name="account", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="item", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        for kind, fifo in (("Standard", False), ("Fifo", True)):
+            consumer = SqsConsumer(
+                self,
+                kind,
+                code=pattern_source("messaging", "sqs_consumer"),
+                fifo=fifo,
+                options=SqsConsumerOptions(max_receive_count=4),
+                function_options=FunctionOptions(
+                    timeout=Duration.seconds(10),
+                    environment={"TABLE_NAME": table.table_name, "POWERTOOLS_SERVICE_NAME": "sqs-consumer"},
+                ),
+                removal_policy=RemovalPolicy.DESTROY,
+            )
+            # Both are what TransactWriteItems asks for.
+            table.grant(consumer.function, "dynamodb:PutItem", "dynamodb:UpdateItem")
+            assert consumer.dead_letter_queue is not None
+            self.output(f"{kind}QueueUrl", consumer.queue.queue_url)
+            self.output(f"{kind}DeadLetterQueueUrl", consumer.dead_letter_queue.queue_url)
+            self.output(f"{kind}FunctionName", consumer.function.function_name)
+        self.output("TableName", table.table_name)

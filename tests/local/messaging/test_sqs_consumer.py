@@ -1,0 +1,69 @@
+"""The SQS consumers, deployed with the real CDK CLI and driven with real messages, IAM enforced."""
+
+from __future__ import annotations
+
+import pytest
+
+from localaws import LocalAws
+from scenarios.faults import Faults
+from scenarios.framework import DeployedStack
+from scenarios.messaging import sqs_consumer
+from tasks.demo import check_dropped, deploy
+from tests.local.least_privilege import superfluous, try_without_each
+
+pytestmark = pytest.mark.local
+
+
+@pytest.fixture(scope="module")
+def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
+    folder = tmp_path_factory.mktemp("sqs-consumer")
+    outputs = deploy("sqs-consumer", local_aws, folder)
+    return DeployedStack("sqs-consumer", outputs, local_aws.session, out=folder / "out", patience=40)
+
+
+def leftovers(stack: DeployedStack) -> list[str]:
+    """What is in the table and in the queues."""
+    found = [
+        str(item) for item in stack.client("dynamodb").scan(TableName=stack.output("TableName"))["Items"]
+    ]
+    for name, url in stack.outputs.items():
+        if name.endswith("QueueUrl"):
+            counts = stack.client("sqs").get_queue_attributes(
+                QueueUrl=url,
+                AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+            )["Attributes"]
+            found += [f"{name}: {counts}"] if any(count != "0" for count in counts.values()) else []
+    return found
+
+
+def test_everything_that_the_template_asks_for_was_looked_at(
+    stack: DeployedStack, local_aws: LocalAws
+) -> None:
+    check_dropped(local_aws.dropped_properties(), sqs_consumer.ACCEPTED_NOT_EMULATED)
+
+
+def test_the_ledger_is_the_sum_of_the_entries_and_nothing_is_left_behind(stack: DeployedStack) -> None:
+    outcome = sqs_consumer.run(stack)
+    assert any("each counted once" in line for line in outcome.story)
+    assert leftovers(stack) == []
+
+
+def test_what_failed_is_kept_until_a_redrive_heals_it(stack: DeployedStack, local_aws: LocalAws) -> None:
+    sqs_consumer.drill(stack, Faults(local_aws.session))
+    assert leftovers(stack) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", sqs_consumer.KINDS)
+def test_the_role_needs_every_one_of_its_grants(stack: DeployedStack, kind: str) -> None:
+    findings = try_without_each(
+        stack, stack.output(f"{kind}FunctionName"), lambda stack: sqs_consumer.smoke(stack, kind)
+    )
+    assert {finding.grant.action for finding in findings} == {
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+    }
+    assert superfluous(findings) == []
