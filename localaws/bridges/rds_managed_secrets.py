@@ -2,9 +2,9 @@
 
 Faithful to: `ManageMasterUserPassword` of `AWS::RDS::DBInstance` and `AWS::RDS::DBCluster`. RDS makes a
 password and a secret with `username` and `password`, of which `MasterUserSecret.SecretArn` is the ARN, whose
-rotation is on every seven days, without a function, and which is deleted with the database. RotateSecret gives
-the master user another password at once, in the database and in the secret. MasterUserPassword beside it is
-refused.
+rotation is on every seven days, without a function, and which is deleted with the database. RotateSecret
+gives the master user another password at once, in the database and in the secret. MasterUserPassword beside
+it is refused.
 Not to: the schedule, which is kept and never due; that nobody else may change or delete such a secret; KMS
 keys of secrets; the API (ModifyDBInstance and CreateDBInstance ask for it in vain).
 

@@ -23,7 +23,7 @@ ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
 }
 
 # How many callers there are for each connection of the database.
-_CALLERS, _CALLERS_IN_THE_DRILL = 2, 6
+_CALLERS, _CALLERS_IN_THE_DRILL = 1.5, 6
 _DURING_A_FAILOVER = 150
 
 
@@ -83,7 +83,7 @@ def _bookings(stack: DeployedStack) -> Iterator[Bookings]:
 
 
 def _check_callers(bookings: Bookings, story: Story) -> None:
-    count = _CALLERS * bookings.max_connections
+    count = int(_CALLERS * bookings.max_connections)
     answers = bookings.at_once(bookings.book, bookings.request_ids(count))
     _require_success(answers)
     opened = sum(answer.connected for answer in answers)
