@@ -153,9 +153,10 @@ def _most(stack: DeployedStack, metric: str, began: datetime.datetime) -> float:
             Period=60,
             Statistics=["Maximum"],
         )
-        if not answer["Datapoints"]:
-            raise NotYet(f"no value of {metric}")
-        return max(float(point["Maximum"]) for point in answer["Datapoints"])
+        values = [float(point["Maximum"]) for point in answer["Datapoints"]]
+        if not values or (metric == "ClientConnections" and not any(values)):
+            raise NotYet(f"values {values}")
+        return max(values)
 
     return stack.wait_until(check, what=f"metric {metric} of the proxy")
 

@@ -4,8 +4,6 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from botocore.httpsession import get_cert_path
-
 ENGINES = ("postgres", "mysql")
 
 
@@ -63,9 +61,12 @@ def trusted_authorities() -> str:
     Named in full, because the OpenSSL inside psycopg's wheel looks elsewhere (``sslrootcert=system`` finds
     nothing), while Python's own finds the system's; where that is no single file, botocore brings one.
     """
-    file = ssl.get_default_verify_paths().cafile or get_cert_path(True)
-    assert file is not None  # botocore names one for whoever verifies
-    return file
+    if file := ssl.get_default_verify_paths().cafile:
+        return file
+    from botocore.httpsession import DEFAULT_CA_BUNDLE  # rarely needed, and slow to import
+
+    bundle: str = DEFAULT_CA_BUNDLE
+    return bundle
 
 
 def _read(environment: Mapping[str, str], variable: str) -> str:
