@@ -14,6 +14,7 @@ https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Concepts.AuroraHigh
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,9 @@ from ministack.services import rds
 
 from localaws.bridges.rds import Record, attach, database_of, detach
 from localaws.bridges.rds_databases import Database
+from localaws.postgres.server import PostgresError
+
+_log = logging.getLogger(__name__)
 
 Response = tuple[int, dict[str, str], bytes]
 Action = Callable[..., Response]
@@ -104,9 +108,13 @@ def _rebooted(stock: Callable[..., None]) -> Callable[..., None]:
     """The part of a reboot that happens after the answer."""
 
     def finish(instance: Record, cluster: Record | None) -> None:
-        database = database_of(instance)
+        database, crash = database_of(instance), bool(instance.pop("_ForceFailover", False))
         if database and _is_writer(instance, cluster):
-            database.restart(crash=bool(instance.pop("_ForceFailover", False)))
+            try:
+                database.restart(crash=crash)
+            except PostgresError:
+                _log.exception("%s did not come back from its reboot", instance["DBInstanceIdentifier"])
+                instance["DBInstanceStatus"] = "failed"
         stock(instance, cluster)
 
     return finish
@@ -134,8 +142,12 @@ def _failing_over(action: Action) -> Action:
 
 
 def _fail_over(cluster: Record, database: Database) -> None:
-    database.restart(crash=True)
-    cluster["Status"] = "available"
+    try:
+        database.restart(crash=True)
+        cluster["Status"] = "available"
+    except PostgresError:
+        _log.exception("%s did not come back from its failover", cluster["DBClusterIdentifier"])
+        cluster["Status"] = "failed"
 
 
 def _set_password(record: Record, password: str) -> None:

