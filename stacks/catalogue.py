@@ -60,6 +60,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="every entry is booked once; a poison message stops its own group alone; a redrive heals it",
     ),
     Architecture(
+        id="kinesis-consumer",
+        family="streams",
+        title="Kinesis stream → Lambda, in order for each key → summaries in DynamoDB",
+        stack="KinesisConsumerStack",
+        shows="every reading counts once; bisecting leaves a poison record alone, and its shard goes on",
+    ),
+    Architecture(
         id="rds-proxy",
         family="data",
         title="Lambda in a VPC → RDS Proxy (IAM, TLS) → PostgreSQL or MySQL",

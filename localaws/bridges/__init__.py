@@ -24,6 +24,8 @@ BRIDGES = (
     "event_sources",
     "sqs_sources",
     "sqs_redrive",
+    "streams",
+    "streams_consumers",
     "node_sdk",
     "custom_resources",
     "cloudformation",

@@ -158,7 +158,9 @@ def missing_permission(function: str, source: str) -> str | None:
     _record, config, _name = lambda_svc._get_func_record_for_ref(function)
     if config is None:
         return None
-    for action in _READING.get(service, ()):
+    # A registered consumer of a stream is pushed to, once it may subscribe.
+    actions = ("SubscribeToShard",) if "/consumer/" in source else _READING.get(service, ())
+    for action in actions:
         # ListStreams knows no resources.
         resource = "*" if action == "ListStreams" else source
         if not role_allows(config["Role"], f"{service}:{action}", resource):

@@ -128,7 +128,7 @@ def _attempt(send: Callable[[Record, str], None], record: Record, target: str, m
 def _send_record(record: Record, target: str) -> None:
     document = json.dumps(record.document())
     service, name = target.split(":")[2], target.split(":")[-1]
-    client = _client(record.config, service)
+    client = client_of(record.config, service)
     if service == "sqs":
         client.send_message(QueueUrl=sqs._queue_url(name), MessageBody=document)
     elif service == "sns":
@@ -166,14 +166,14 @@ def _send_dead_letter(record: Record, target: str) -> None:
         "ErrorMessage": {"DataType": "String", "StringValue": message or "none"},
     }
     service, name = target.split(":")[2], target.split(":")[-1]
-    client = _client(record.config, service)
+    client = client_of(record.config, service)
     if service == "sqs":
         client.send_message(QueueUrl=sqs._queue_url(name), MessageBody=event, MessageAttributes=attributes)
     else:
         client.publish(TopicArn=target, Message=event, MessageAttributes=attributes)
 
 
-def _client(config: dict[str, Any], service: str) -> Any:
+def client_of(config: dict[str, Any], service: str) -> Any:
     """A client with the credentials of the function's role."""
     region = config["FunctionArn"].split(":")[3]
     credentials = lambda_runtime.execution_credentials(config)

@@ -55,3 +55,9 @@ def _put(config: dict[str, Any], metric: str, value: float, unit: str = "Count")
     resource = ":".join([config["FunctionName"], *config["FunctionArn"].split(":")[7:]])
     for dimensions in ({}, function, function | {"Resource": resource}):
         cloudwatch.record_metric("AWS/Lambda", metric, value, unit, dimensions)
+
+
+def put_metric(function_arn: str, metric: str, milliseconds: float) -> None:
+    """Record a time that a poller measured for the function that it invokes."""
+    name = function_arn.split(":")[6]
+    _put({"FunctionName": name, "FunctionArn": function_arn}, metric, milliseconds, "Milliseconds")

@@ -150,6 +150,7 @@ COSTLY: dict[str, Callable[[], bytes]] = {
         Image.new("CMYK", (_EDGE, _EDGE)), "JPEG", subsampling=0, progressive=True
     ),
     "interlaced PNG": lambda: interlaced(_EDGE),
+    "16-bit PNG": lambda: png(_EDGE, _EDGE, depth=16, colour=6, rows=bytes((1 + 8 * _EDGE) * _EDGE)),
     "lossless WebP": lambda: encode(
         Image.new("RGBA", (_EDGE, _EDGE), (9, 9, 9, 9)), "WEBP", lossless=True, method=0
     ),
@@ -192,7 +193,10 @@ def peak() -> int:
 
 
 def main(folder: str, *files: str) -> None:
-    """Work on each file in a process of its own; all that they share is that the modules are loaded."""
+    """Work on each file in a process of its own; all that they share is that the modules are loaded.
+
+    The end of a file's name says how many times.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (_FENCE, _FENCE))
     sys.path.insert(0, folder)
     import errors  # type: ignore[import-not-found] # the handler's own
@@ -204,7 +208,8 @@ def main(folder: str, *files: str) -> None:
         data = Path(file).read_bytes()
         before = peak()
         try:
-            pictures.make_thumbnails(data, output, max_pixels=MAX_PIXELS)
+            for _ in range(int(file.rpartition(".")[2])):
+                pictures.make_thumbnails(data, output, max_pixels=MAX_PIXELS)
         except errors.PermanentFailure as failure:
             return Measured(type(failure).__name__, str(failure), peak() - before)
         return Measured("made", "", peak() - before)

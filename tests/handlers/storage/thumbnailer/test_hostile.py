@@ -121,6 +121,13 @@ def test_the_key_and_the_content_decide_nothing_but_the_bytes(thumbnailer: Loade
         )
 
 
+def test_what_was_said_of_one_picture_is_not_said_of_the_next(thumbnailer: LoadedHandler) -> None:
+    make(thumbnailer, whole("AVIF"))  # read with several "bad seek", none of which matters
+    with pytest.raises(thumbnailer.errors.DamagedImage) as caught:
+        make(thumbnailer, whole("GIF")[:13] + bytes(40))
+    assert "bad seek" not in str(caught.value)
+
+
 def test_as_many_pixels_as_are_allowed_are_decoded_and_one_row_more_is_not(
     thumbnailer: LoadedHandler,
 ) -> None:
@@ -145,10 +152,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
     if sys.platform != "linux":
         pytest.skip("memory is measured by what Linux says of a process")
     folder = tmp_path_factory.mktemp("files")
-    files = {**HUGE_NAMES, **BOMBS, **COSTLY_NAMES}
+    files = {**HUGE_NAMES, **BOMBS, **COSTLY_NAMES, LEAKS: many_times}
     paths = []
     for number, content in enumerate(files.values()):
-        paths.append(folder / str(number))
+        times = 60 if number == len(files) - 1 else 1
+        paths.append(folder / f"{number}.{times}")
         paths[-1].write_bytes(content())
     command = [sys.executable, "-B", "-m", "tests.handlers.storage.thumbnailer.hostile"]
     done = subprocess.run(
@@ -165,6 +173,13 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
 
 HUGE_NAMES = {f"huge {kind}": content for kind, content in HUGE.items()}
 COSTLY_NAMES = {f"costly {kind}": content for kind, content in COSTLY.items()}
+LEAKS = "many times the same"
+
+
+def many_times() -> bytes:
+    return encode(quadrants(700, 700), "PNG")
+
+
 MB = 2**20
 
 
@@ -203,7 +218,13 @@ def test_memory_stays_within_twelve_bytes_for_each_pixel_that_is_allowed(
     assert measured[kind].memory < 12 * MAX_PIXELS + 40 * MB
 
 
-def test_a_baseline_jpeg_takes_little_memory_however_many_pixels_it_has(
-    measured: dict[str, Measured],
+@pytest.mark.parametrize(("kind", "most"), [("baseline JPEG", 15), ("16-bit PNG", 45)])
+def test_what_is_decoded_in_strips_takes_less_memory_than_all_of_its_pixels(
+    measured: dict[str, Measured], kind: str, most: int
 ) -> None:
-    assert measured["costly baseline JPEG"].memory < 25 * MB
+    assert measured[f"costly {kind}"].memory < most * MB
+
+
+def test_nothing_of_a_picture_stays_in_memory(measured: dict[str, Measured]) -> None:
+    assert measured[LEAKS].outcome == "made"
+    assert measured[LEAKS].memory < 25 * MB

@@ -1,0 +1,1 @@
+"""Streams: architectures that read what a stream keeps, in order."""

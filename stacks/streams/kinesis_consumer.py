@@ -1,0 +1,49 @@
+"""Deploys a stream of readings and a table with the summary of each device."""
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
+from stacks.base import PatternStack
+from stacks.catalogue import Architecture
+
+
+class KinesisConsumerStack(PatternStack):
+    """Readings of devices in a stream, their summaries in a table.
+
+    A demonstration: deleting the stack deletes stream and table too (``RemovalPolicy.DESTROY``).
+    """
+
+    def __init__(self, scope: Construct, architecture: Architecture) -> None:
+        super().__init__(scope, architecture)
+        table = dynamodb.Table(
+            self,
+            "Summaries",
+            partition_key=dynamodb.Attribute(name="device", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        consumer = KinesisConsumer(
+            self,
+            "Readings",
+            code=pattern_source("streams", "kinesis_consumer"),
+            options=KinesisConsumerOptions(parallelization_factor=2, retry_attempts=2),
+            function_options=FunctionOptions(
+                timeout=Duration.seconds(30),
+                environment={"TABLE_NAME": table.table_name, "POWERTOOLS_SERVICE_NAME": "kinesis-consumer"},
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        table.grant(consumer.function, "dynamodb:GetItem", "dynamodb:PutItem")
+        assert isinstance(consumer.failure_destination, sqs.Queue)
+        self.output("StreamName", consumer.stream.stream_name)
+        self.output("TableName", table.table_name)
+        self.output("FunctionName", consumer.function.function_name)
+        self.output("FailureQueueUrl", consumer.failure_destination.queue_url)

@@ -1,0 +1,226 @@
+"""KinesisConsumer: what it builds, what it takes from others, and what it refuses."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+
+from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
+from tests.templates import Resources, stack_with
+
+CODE = lambda_.Code.from_inline("def handler(event, context): pass")
+READING = {
+    "kinesis:DescribeStream",
+    "kinesis:DescribeStreamSummary",
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:ListShards",
+}
+ALWAYS = READING | {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+ROLE = "ClicksFunctionServiceRole"
+STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/imported"
+
+
+def mapping(resources: Resources) -> dict[str, object]:
+    """The properties of the event source mapping."""
+    return resources.only("AWS::Lambda::EventSourceMapping")
+
+
+@stack_with
+def consumer(stack: Stack) -> None:
+    clicks = KinesisConsumer(stack, "Clicks", code=CODE, handler="index.handler")
+    clicks.grant_put(iam.Role(stack, "Sender", assumed_by=iam.AccountRootPrincipal()))
+    alarm = clicks.metric_iterator_age().create_alarm(stack, "Late", threshold=1, evaluation_periods=1)
+    assert alarm
+
+
+def test_by_default_a_batch_is_halved_and_tried_five_times_more(consumer: Resources) -> None:
+    given = mapping(consumer)
+    assert given["BisectBatchOnFunctionError"] is True
+    assert given["MaximumRetryAttempts"] == 5
+    assert given["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert given["StartingPosition"] == "TRIM_HORIZON"
+
+
+def test_what_is_given_up_is_told_to_a_queue_of_its_own(consumer: Resources) -> None:
+    [queue] = consumer.all("AWS::SQS::Queue")
+    assert mapping(consumer)["DestinationConfig"] == {
+        "OnFailure": {"Destination": {"Fn::GetAtt": [queue, "Arn"]}}
+    }
+
+
+def test_the_stream_is_encrypted_and_kept_when_the_stack_goes(consumer: Resources, full: Resources) -> None:
+    stream = consumer.only("AWS::Kinesis::Stream")
+    assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
+    assert stream["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
+    for resources, policy in ((consumer, "Retain"), (full, "Delete")):
+        [kept] = [
+            one["DeletionPolicy"]
+            for one in resources.template["Resources"].values()
+            if one["Type"] == "AWS::Kinesis::Stream"
+        ]
+        assert kept == policy
+
+
+def test_the_role_may_read_and_tell_of_failures_and_nothing_else(consumer: Resources) -> None:
+    assert consumer.actions(ROLE) == ALWAYS | {"sqs:SendMessage"}
+
+
+def test_a_sender_may_put_and_nothing_else(consumer: Resources) -> None:
+    assert consumer.actions("Sender") == {"kinesis:PutRecord", "kinesis:PutRecords"}
+
+
+def test_the_alarm_looks_at_the_oldest_record_of_this_function(consumer: Resources) -> None:
+    alarm = consumer.only("AWS::CloudWatch::Alarm")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("IteratorAge", "Maximum")
+    assert alarm["Dimensions"][0]["Name"] == "FunctionName"
+
+
+@stack_with
+def full(stack: Stack) -> None:
+    KinesisConsumer(
+        stack,
+        "Clicks",
+        code=CODE,
+        handler="index.handler",
+        options=KinesisConsumerOptions(
+            starting_position=lambda_.StartingPosition.AT_TIMESTAMP,
+            starting_timestamp=1_700_000_000,
+            batch_size=500,
+            max_batching_window=Duration.seconds(3),
+            parallelization_factor=10,
+            bisect_on_error=False,
+            retry_attempts=0,
+            max_record_age=Duration.hours(1),
+            filters=[lambda_.FilterCriteria.filter({"data": {"kind": lambda_.FilterRule.is_equal("a")}})],
+        ),
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+
+
+def test_every_option_reaches_the_mapping(full: Resources) -> None:
+    given = mapping(full)
+    assert given["StartingPosition"] == "AT_TIMESTAMP"
+    assert given["StartingPositionTimestamp"] == 1_700_000_000
+    assert (given["BatchSize"], given["MaximumBatchingWindowInSeconds"]) == (500, 3)
+    assert given["ParallelizationFactor"] == 10
+    assert given["BisectBatchOnFunctionError"] is False
+    assert given["MaximumRetryAttempts"] == 0
+    assert given["MaximumRecordAgeInSeconds"] == 3600
+    assert given["FilterCriteria"] == {"Filters": [{"Pattern": '{"data":{"kind":["a"]}}'}]}
+
+
+@stack_with
+def fan_out(stack: Stack) -> None:
+    for name in ("Clicks", "Others"):
+        KinesisConsumer(
+            stack,
+            name,
+            code=CODE,
+            handler="index.handler",
+            stream=kinesis.Stream.from_stream_arn(stack, f"{name}Imported", STREAM),
+            on_failure=sns.Topic(stack, f"{name}Failures"),
+            options=KinesisConsumerOptions(enhanced_fan_out=True, tumbling_window=Duration.seconds(60)),
+        )
+
+
+def test_a_registered_consumer_is_what_the_mapping_reads(fan_out: Resources) -> None:
+    consumers = fan_out.all("AWS::Kinesis::StreamConsumer")
+    assert len({one["ConsumerName"] for one in consumers.values()}) == 2
+    read = [one["EventSourceArn"] for one in fan_out.all("AWS::Lambda::EventSourceMapping").values()]
+    assert read == [{"Fn::GetAtt": [name, "ConsumerARN"]} for name in consumers]
+    assert {
+        one["TumblingWindowInSeconds"] for one in fan_out.all("AWS::Lambda::EventSourceMapping").values()
+    } == {60}
+
+
+def test_its_role_may_subscribe_and_publish_failures(fan_out: Resources) -> None:
+    subscribing = {"kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"}
+    assert fan_out.actions(ROLE) == ALWAYS | subscribing | {"sns:Publish"}
+
+
+@stack_with
+def bucket(stack: Stack) -> None:
+    key = kms.Key(stack, "Key")
+    KinesisConsumer(
+        stack,
+        "Clicks",
+        code=CODE,
+        handler="index.handler",
+        stream=kinesis.Stream(stack, "Stream", encryption_key=key),
+        on_failure=s3.Bucket(stack, "Bucket", encryption_key=key),
+    )
+
+
+def test_a_bucket_gets_what_was_given_up_and_keys_are_granted_one_by_one(bucket: Resources) -> None:
+    assert bucket.actions(ROLE) == ALWAYS | {
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        "s3:ListBucket",
+        "s3:PutObject",
+    }
+    [statement] = [one for one in bucket.statements(ROLE) if one["Action"] == "s3:PutObject"]
+    assert statement["Resource"]["Fn::Join"][1][1] == "/aws/lambda/*"
+
+
+def test_a_stream_of_another_stack_in_a_stage_works() -> None:
+    stage = Stage(App(builtin_cloud_formation_validation=False), "Stage")
+    stream = kinesis.Stream(Stack(stage, "Owner"), "Stream")
+    KinesisConsumer(Stack(stage, "Reader"), "Clicks", code=CODE, handler="index.handler", stream=stream)
+    stage.synth()
+
+
+REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
+    "a batch without end": (
+        lambda _: KinesisConsumerOptions(batch_size=10_001),
+        "batch_size=10,001: Lambda allows",
+    ),
+    "eleven lanes": (
+        lambda _: KinesisConsumerOptions(parallelization_factor=11),
+        "parallelization_factor=11: Lambda allows 1 to 10",
+    ),
+    "trying for ever": (
+        lambda _: KinesisConsumerOptions(retry_attempts=-1),
+        "retry_attempts=-1: Lambda allows 0 to 10,000",
+    ),
+    "too young": (
+        lambda _: KinesisConsumerOptions(max_record_age=Duration.seconds(59)),
+        "max_record_age=59: Lambda allows 60",
+    ),
+    "a window too long": (
+        lambda _: KinesisConsumerOptions(tumbling_window=Duration.seconds(901)),
+        "tumbling_window=901: Lambda allows 0 to 900",
+    ),
+    "too many filters": (lambda _: KinesisConsumerOptions(filters=[{}] * 11), "len(filters)=11"),
+    "a moment without the position": (
+        lambda _: KinesisConsumerOptions(starting_timestamp=1),
+        "AT_TIMESTAMP needs a timestamp",
+    ),
+    "lanes in a window": (
+        lambda _: KinesisConsumerOptions(tumbling_window=Duration.seconds(9), parallelization_factor=2),
+        "a window's state is that of a whole shard",
+    ),
+    "failures to a FIFO queue": (
+        lambda stack: KinesisConsumer(stack, "C", code=CODE, on_failure=sqs.Queue(stack, "Q", fifo=True)),
+        "Lambda sends to standard ones only",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_work_is_refused(make: Callable[[Stack], object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(Stack(App(), "S"))
