@@ -9,6 +9,7 @@ An address, not a name: a name below `localhost` is resolved by few systems, and
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -53,15 +54,16 @@ class Database:
         self._parameters = parameters
         # Relative to the state folder, where this process works: the path of a socket must be short.
         self._server = PostgresServer(Path())
-        self._created = False
+        self._created = self._ready = False
+        self._lock = threading.RLock()  # a request may come while another is being carried out
         self._relay = Relay(self._server.socket, self._requires_tls)
         self._endpoints: dict[str, Endpoint] = {}
         self.max_connections = _DEFAULT_MAX_CONNECTIONS
 
     @property
     def socket(self) -> Path | None:
-        """Where its server listens; None while it does not run."""
-        return self._server.socket if self._server.running else None
+        """Where its server listens; None while it does not run, or is just being made."""
+        return self._server.socket if self._ready and self._server.running else None
 
     def open(self, role: str, port: int) -> tuple[str, int]:
         """Give it an address.
@@ -90,8 +92,11 @@ class Database:
 
     def start(self) -> None:
         """Start its server, which is made the first time. Does nothing when it runs."""
-        if self._server.running:
-            return
+        with self._lock:
+            if not self._server.running:
+                self._start()
+
+    def _start(self) -> None:
         first = not self._created
         if first:
             self._server.create()
@@ -101,6 +106,7 @@ class Database:
         self.max_connections = int(settings.get("max_connections", _DEFAULT_MAX_CONNECTIONS))
         if first:
             rds_loop.run(self._populate())
+        self._ready = True
 
     def stop(self, *, crash: bool = False) -> None:
         """Stop its server; its data stay.
@@ -108,18 +114,23 @@ class Database:
         Args:
             crash: Whether it ends without warning.
         """
-        self._server.stop(crash=crash)
+        with self._lock:
+            self._ready = False
+            self._server.stop(crash=crash)
 
     def restart(self, *, crash: bool = False) -> None:
         """Stop and start its server; a changed parameter takes effect."""
-        self.stop(crash=crash)
-        self.start()
+        with self._lock:
+            self.stop(crash=crash)
+            self.start()
 
     def destroy(self) -> None:
         """End it, and remove all it kept."""
         for role in list(self._endpoints):
             self.close(role)
-        self._server.destroy()
+        with self._lock:
+            self._ready = False
+            self._server.destroy()
 
     def set_password(self, user: str, password: str) -> None:
         """Give a role another password."""

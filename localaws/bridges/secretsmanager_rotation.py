@@ -34,6 +34,7 @@ from ministack.services.cloudformation import changesets, engine, handlers, prov
 
 from localaws import bridges
 from localaws.bridges.rds import database_at
+from localaws.postgres.connection import DatabaseError
 
 Properties = dict[str, Any]
 Made = tuple[str, dict[str, Any]]
@@ -176,8 +177,11 @@ def _rotate_later(secret: dict[str, Any], exclude: str) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline and not secret.get("DeletedDate"):
         time.sleep(_INTERVAL_SECONDS)
-        if _try_to_rotate(secret, exclude):
-            return
+        try:
+            if _try_to_rotate(secret, exclude):
+                return
+        except DatabaseError as error:
+            _log.warning("%s was not rotated, and will be tried again: %s", secret["Name"], error)
     _log.warning("%s was not rotated: its database was not there in time", secret["Name"])
 
 
