@@ -23,7 +23,7 @@ ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
 }
 
 # How many callers there are for each connection of the database.
-_CALLERS, _CALLERS_IN_THE_DRILL = 1.5, 6
+_CALLERS, _CALLERS_IN_THE_DRILL, _ROUNDS = 3, 6, 5
 _DURING_A_FAILOVER = 150
 
 
@@ -83,25 +83,32 @@ def _bookings(stack: DeployedStack) -> Iterator[Bookings]:
 
 
 def _check_callers(bookings: Bookings, story: Story) -> None:
-    count = int(_CALLERS * bookings.max_connections)
-    answers = bookings.at_once(bookings.book, bookings.request_ids(count))
-    _require_success(answers)
-    opened = sum(answer.connected for answer in answers)
+    first = bookings.book(bookings.request_ids(1)[0], amount=0)  # where the tables are missing, it makes them
+    _require_success([first])
+    story.say(f"Booked once, with a cold start: {first.seconds:.2f} s.")
+    count, opened, answers = _CALLERS * bookings.max_connections, 0, []
+    for _ in range(_ROUNDS):  # instances that finish quickly are used again, so one round may need few
+        answers += bookings.at_once(bookings.book, bookings.request_ids(count))
+        _require_success(answers)
+        opened = sum(answer.connected for answer in answers)
+        if opened > bookings.max_connections:
+            break
     require(
         opened > bookings.max_connections,
         f"{opened} instances connected: too few to show anything with {bookings.max_connections} connections",
     )
-    balances = {answer.payload["balance"] for answer in answers}
-    require(balances == set(range(1, count + 1)), f"the balances are not 1 to {count}, each once")
+    balances = sorted(answer.payload["balance"] for answer in answers)
+    require(balances == list(range(1, len(answers) + 1)), "the balances are not 1, 2, 3 and so on, each once")
     story.say(
-        f"{count} callers booked at the same time, from {opened} instances with a connection each to the "
-        f"proxy; the database takes {bookings.max_connections}. All succeeded: {in_words(answers)}."
+        f"{count} callers booked at the same time, {len(answers)} bookings from {opened} instances with a "
+        f"connection each to the proxy; the database takes {bookings.max_connections}. All succeeded: "
+        f"{in_words(answers)}."
     )
     answers = bookings.at_once(bookings.book, bookings.request_ids(count))
     _require_success(answers)
-    again = sum(answer.connected for answer in answers)
-    require(again < opened, f"{again} of {count} warm invocations opened a connection: none was kept")
-    story.say(f"They booked again over the connections that were there: {in_words(answers)}.")
+    kept = sum(not answer.connected for answer in answers)
+    require(kept > count // 2, f"only {kept} of {count} invocations found a connection from before")
+    story.say(f"{count} again, of which {kept} found a connection from before: {in_words(answers)}.")
 
 
 def _check_repetitions(bookings: Bookings, story: Story) -> None:
