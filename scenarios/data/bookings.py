@@ -19,6 +19,7 @@ from scenarios.framework import DeployedStack, require
 T = TypeVar("T")
 
 _MOST_AT_ONCE = 400
+_ACCOUNTS = 16
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class Answer:
 
 
 class Bookings:
-    """The function, for one run: an account of its own, which is back at nothing at the end.
+    """The function, for one run: accounts of its own, which are back at nothing at the end.
 
     Args:
         stack: The deployed stack.
 
     Attributes:
         function: The function's name.
-        account: The account that this run books to.
+        account: What the names of this run's accounts start with.
         max_connections: How many connections the database takes.
         role: Name of the function's role.
         user: The user of the database that it connects as.
@@ -61,9 +62,11 @@ class Bookings:
         self.function = stack.output("FunctionName")
         self.max_connections = int(stack.output("MaxConnections"))
         self.account = f"run-{uuid.uuid4().hex[:12]}"
+        # Several, so that callers wait for connections and not for a row.
+        self._accounts = [f"{self.account}-{number}" for number in range(_ACCOUNTS)]
         # Each call waits for its answer, so each needs a connection; a failure is to be seen, not retried.
         config = Config(
-            max_pool_connections=_MOST_AT_ONCE, read_timeout=90, retries={"total_max_attempts": 1}
+            max_pool_connections=_MOST_AT_ONCE, read_timeout=180, retries={"total_max_attempts": 1}
         )
         self._lambda = stack.session.client("lambda", config=config)
         configuration = self._lambda.get_function_configuration(FunctionName=self.function)
@@ -74,9 +77,12 @@ class Bookings:
         """New request ids of this run."""
         return [f"{self.account}-{uuid.uuid4().hex[:12]}" for _ in range(count)]
 
-    def book(self, request_id: str, amount: int = 1) -> Answer:
-        """Book once."""
-        return self.send({"request_id": request_id, "account": self.account, "amount": amount})
+    def book(
+        self, request_id: str, amount: int = 1, *, account: str | None = None, function: str | None = None
+    ) -> Answer:
+        """Book once: by the function or by another one, to the request's account or to another one."""
+        account = account or self._accounts[int(request_id[-4:], 16) % len(self._accounts)]
+        return self.send({"request_id": request_id, "account": account, "amount": amount}, function)
 
     def book_until_done(self, request_id: str) -> list[Answer]:
         """Book as a caller does who wants it done: the same request again until it is answered."""
@@ -106,14 +112,18 @@ class Bookings:
             return list(callers.map(work, request_ids))
 
     def balance(self) -> int:
-        """What is on the account."""
-        answer = self.book(self.request_ids(1)[0], amount=0)
+        """What is on the accounts of this run together."""
+        return sum(self._balance(account) for account in self._accounts)
+
+    def _balance(self, account: str) -> int:
+        answer = self.book(self.request_ids(1)[0], amount=0, account=account)
         require(answer.error is None, f"the balance could not be read: {answer.reason}")
         return int(answer.payload["balance"])
 
     def close(self) -> None:
         """Book back what was booked."""
-        self.book(self.request_ids(1)[0], amount=-self.balance())
+        for account in self._accounts:
+            self.book(self.request_ids(1)[0], amount=-self._balance(account), account=account)
 
 
 def in_words(answers: Sequence[Answer]) -> str:
