@@ -20,12 +20,8 @@ TOOLKIT_STACK = "CDKToolkit"
 _TEMPLATE = Path("lib", "api", "bootstrap", "bootstrap-template.yaml")
 _SECONDS = 60
 
-# What `cdk bootstrap` passes when it is given no options. It leaves CloudFormationExecutionPolicies empty,
-# for which the template takes this policy; but the emulator takes the empty text for a policy's ARN.
-_PARAMETERS = {
-    "FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY",
-    "CloudFormationExecutionPolicies": "arn:aws:iam::aws:policy/AdministratorAccess",
-}
+# What `cdk bootstrap` passes when it is given no options.
+_PARAMETERS = {"FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY"}
 
 
 class BootstrapError(RuntimeError):

@@ -67,6 +67,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="every reading counts once; bisecting leaves a poison record alone, and its shard goes on",
     ),
     Architecture(
+        id="sns-fifo-fanout",
+        family="messaging",
+        title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read models in DynamoDB",
+        stack="SnsFifoFanoutStack",
+        shows="read models are the fold of the event store, also after duplicates, failures and redrives",
+    ),
+    Architecture(
         id="rds-proxy",
         family="data",
         title="Lambda in a VPC → RDS Proxy (IAM, TLS) → PostgreSQL or MySQL",

@@ -131,6 +131,9 @@ def _short(path: Path) -> Path:
 
 
 def _tell_dropped(dropped: Collection[Dropped], scenario: ModuleType) -> None:
+    print()
+    if not dropped:
+        print("Every property of the template was looked at by the embedded AWS.")
     for name in sorted({str(one) for one in dropped}):
         print(f"accepted, not emulated: {name} ({scenario.ACCEPTED_NOT_EMULATED[name]})")
 

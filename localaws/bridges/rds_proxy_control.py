@@ -6,8 +6,8 @@ Faithful to: the proxy reads secrets with its own role, which RDS must be allowe
 `username` is the client's role. An IAM token is signed for the proxy's address by credentials that may
 `rds-db:connect` to this proxy as this role, and lives for 15 minutes. Metrics in `AWS/RDS` by `ProxyName`,
 and a log group of the proxy's.
-Not to: KMS keys of secrets. Metrics come every second, not every minute. IAM authentication towards the
-database (`DefaultAuthScheme`) is refused.
+Not to: KMS keys of secrets. Metrics also come within a second of a change, not every minute alone. IAM
+authentication towards the database (`DefaultAuthScheme`) is refused.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-iam-setup.html
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.IAMPolicy.html

@@ -1,8 +1,8 @@
 """An address on the loopback network where PostgreSQL's protocol is spoken, with TLS.
 
 On Linux each endpoint has an address of its own in 127.0.0.0/8, so all of them can have the documented port.
-Where the loopback interface has fewer addresses (macOS has 127.0.0.1 alone, until somebody adds more), they
-are shared, and the second endpoint on a port must be content with another port, or fails.
+Where the loopback interface has fewer addresses (macOS has 127.0.0.1 alone, until somebody adds more), who
+can do with any port gets a free one, and leaves the documented port to who cannot.
 """
 
 from __future__ import annotations
@@ -64,14 +64,13 @@ def reserve(port: int, *, any_port: bool = False) -> socket.socket:
 
     Args:
         port: The port.
-        any_port: Whether another port will do, if no address has that one free.
+        any_port: Whether another port will do, where there are few addresses.
 
     Raises:
         AddressError: There is none.
     """
-    candidates = [(address, port) for address in (*_random_addresses(), *_FEW)]
-    if any_port:
-        candidates.append((_FEW[0], 0))
+    candidates = [(address, port) for address in _random_addresses()]
+    candidates += [(_FEW[0], 0)] if any_port else [(address, port) for address in _FEW]
     for candidate in candidates:
         with contextlib.suppress(OSError):
             return socket.create_server(candidate, backlog=512)
@@ -153,7 +152,7 @@ class Endpoint:
             elif code in (wire.SSL_REQUEST, wire.GSS_REQUEST):
                 client.writer.write(b"N")
             elif code == wire.CANCEL_REQUEST:
-                return False  # RDS Proxy does not support it either.
+                return False  # RDS Proxy does not support it; nor, here, does a database.
             elif code >> 16 == 3:
                 client.parameters = wire.startup_parameters(content[4:])
                 if code != wire.VERSION_3:

@@ -84,8 +84,8 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """Return a connection that is as it was when it was lent."""
-        key = self.lent.pop(connection)
-        if connection.alive:
+        key = self.lent.pop(connection, None)
+        if key is not None and connection.alive:
             while self._queue and self._queue[0].connection.done():
                 self._queue.popleft()
             if self._queue and self._queue[0].key == key:
@@ -153,13 +153,16 @@ class Pool:
         try:
             connection = await self._connect(key)
         except DatabaseError as error:
-            self._opening[key] -= 1
             if error.passes:
                 self._retry_soon()
             else:
                 self._fail_all(key, error)
             return
-        self._opening[key] -= 1
+        finally:
+            self._opening[key] -= 1
+        if not connection.alive:
+            self._retry_soon()
+            return
         connection.when_lost = functools.partial(self._lost, connection)
         self._idle[connection] = key
         self._serve()

@@ -18,7 +18,7 @@ from localaws.rds_proxy.session import Session
 from localaws.rds_proxy.settings import Control
 
 _SWEEP_SECONDS = 0.25
-_SWEEPS_A_PUBLICATION = 4
+_SWEEPS_A_SECOND, _SWEEPS_A_MINUTE = 4, 240
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +37,7 @@ class Proxy:
         self._sweeper: asyncio.Task[None] | None = None
         self._count = {"ClientConnectionsReceived": 0, "ClientConnectionsSetupFailedAuth": 0}
         self._pins = 0
+        self._published: dict[str, int] = {}
 
     async def open(self) -> None:
         """Begin to look for idle clients."""
@@ -147,10 +148,16 @@ class Proxy:
             await asyncio.sleep(_SWEEP_SECONDS)
             try:
                 self._close_idle()
-                if number % _SWEEPS_A_PUBLICATION == 0:
-                    self._control.publish(self.measure())
+                if number % _SWEEPS_A_SECOND == 0:
+                    self._publish(anyway=number % _SWEEPS_A_MINUTE == 0)
             except Exception:
                 _log.exception("A proxy could not look after its clients")
+
+    def _publish(self, *, anyway: bool) -> None:
+        measured = self.measure()
+        if anyway or measured != self._published:
+            self._control.publish(measured)
+            self._published = measured
 
     def _close_idle(self) -> None:
         oldest = time.monotonic() - self._control.settings().idle_timeout

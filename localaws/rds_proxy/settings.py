@@ -59,4 +59,4 @@ class Control(Protocol):
         """Write to the proxy's log."""
 
     def publish(self, metrics: Mapping[str, float]) -> None:
-        """Write to the proxy's metrics, about once a second."""
+        """Write to the proxy's metrics: once a minute, and within a second of a change."""

@@ -147,10 +147,12 @@ class VipsPicture:
         mode = _MODES[self._vips.vips_image_get_bands(self._image)]
         return Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1)
 
-    def _error(self, text: str) -> DamagedImage:
+    def _error(self, text: str) -> DamagedImage | MemoryError:
         said = self._vips.vips_error_buffer().decode(errors="replace")
         self._vips.vips_error_clear()
         why = "; ".join(dict.fromkeys(line for line in said.splitlines() if line))[:500]
+        if "out of memory -- size" in why:  # no fault of the picture's: the function has less than its limits ask for
+            return MemoryError(why)
         kind = TruncatedImage if self._is_cut_off(why) else DamagedImage
         return kind(f"{text.format(self._format.value)}: {why or 'libvips gives no reason'}")
 

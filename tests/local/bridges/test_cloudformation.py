@@ -63,3 +63,36 @@ def test_a_long_change_is_answered_as_it_is_and_others_do_not_wait(local_aws: Lo
 
 def test_still_needed_the_emulator_answers_at_once(stock_aws: LocalAws) -> None:
     assert status(stock_aws, start(stock_aws, 0.5)) == "CREATE_IN_PROGRESS"
+
+
+# --- Fn::Join in conditions
+
+
+def conditional(aws: LocalAws, value: str) -> dict[str, str]:
+    """Deploy a stack that joins a list parameter in a condition, as the CDK's bootstrap does."""
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+    joined = {"Fn::Join": ["", {"Ref": "Names"}]}
+    described = {
+        "Parameters": {"Names": {"Type": "CommaDelimitedList", "Default": ""}},
+        "Conditions": {"HasNames": {"Fn::Not": [{"Fn::Equals": ["", joined]}]}},
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {"Names": {"Value": {"Fn::If": ["HasNames", "some", "none"]}}},
+    }
+    client = aws.client("cloudformation")
+    client.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(described),
+        Parameters=[{"ParameterKey": "Names", "ParameterValue": value}],
+    )
+    client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.05})
+    outputs = client.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
+    return {output["OutputKey"]: output["OutputValue"] for output in outputs}
+
+
+def test_a_condition_can_ask_whether_a_list_is_empty(local_aws: LocalAws) -> None:
+    assert conditional(local_aws, "") == {"Names": "none"}
+    assert conditional(local_aws, "a,b") == {"Names": "some"}
+
+
+def test_still_needed_the_emulator_alone_takes_any_joined_list_for_a_full_one(stock_aws: LocalAws) -> None:
+    assert conditional(stock_aws, "") == {"Names": "some"}

@@ -149,15 +149,14 @@ def test_each_endpoint_has_an_address_of_its_own_on_the_same_port() -> None:
         assert one.getsockname()[1] == other.getsockname()[1] == 5432
 
 
-def test_with_one_address_only_a_second_endpoint_gets_another_port_or_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_with_one_address_only_a_database_leaves_the_port_to_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "_ATTEMPTS", 0)
     monkeypatch.setattr(endpoint, "_FEW", ["127.0.0.1"])
     with endpoint.reserve(0) as taken:
         port = taken.getsockname()[1]
-        with endpoint.reserve(port, any_port=True) as other:
-            assert other.getsockname()[1] != port
+    with endpoint.reserve(port, any_port=True) as database, endpoint.reserve(port) as proxy:
+        assert database.getsockname()[1] != port
+        assert proxy.getsockname() == ("127.0.0.1", port)
         with pytest.raises(endpoint.AddressError, match=r"lo0 alias 127\.0\.0\.2"):
             endpoint.reserve(port)
 

@@ -101,13 +101,13 @@ def _toolkit(aws: LocalAws) -> object:
     cloudformation, iam = aws.client("cloudformation"), aws.client("iam")
     stack = cloudformation.describe_stacks(StackName="CDKToolkit")["Stacks"][0]
     parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
-    del parameters["CloudFormationExecutionPolicies"]  # see localaws/bootstrap.py
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
     resources = cloudformation.describe_stack_resources(StackName="CDKToolkit")["StackResources"]
     names = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
     roles = {role["RoleName"]: role["AssumeRolePolicyDocument"] for role in iam.list_roles()["Roles"]}
     policies = {name: iam.list_role_policies(RoleName=name)["PolicyNames"] for name in roles}
-    return parameters, outputs, names, roles, policies
+    managed = {name: iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] for name in roles}
+    return parameters, outputs, names, roles, policies, managed
 
 
 def test_stacks_are_deployed_by_an_administrator(empty_aws: LocalAws) -> None:

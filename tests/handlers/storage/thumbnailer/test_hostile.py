@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.handlers.loading import SOURCE, LoadedHandler
 from tests.handlers.storage.thumbnailer.hostile import BOMBS, COSTLY, HUGE, MAX_PIXELS, Measured, many_scans
-from tests.handlers.storage.thumbnailer.pictures import encode, make, quadrants
+from tests.handlers.storage.thumbnailer.pictures import encode, make, quadrants, tiff
 
 ROOT = SOURCE.parent
 
@@ -119,6 +119,36 @@ def test_the_key_and_the_content_decide_nothing_but_the_bytes(thumbnailer: Loade
         make(
             thumbnailer, whole("PNG")[:8] + b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
         )
+
+
+def test_channels_that_are_no_colours_are_refused(thumbnailer: LoadedHandler) -> None:
+    layers = tiff(quadrants(8, 8), bits=8, sample_format=1, photometric=1, pixels=bytes(8 * 8 * 7))
+    with pytest.raises(thumbnailer.errors.UnsupportedFormat, match="the tiff has 7 channels"):
+        make(thumbnailer, layers)
+
+
+def test_too_little_memory_is_no_fault_of_the_picture(
+    thumbnailer: LoadedHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Starved:
+        """libvips that gets no memory for the pixels."""
+
+        def __init__(self) -> None:
+            self._real = thumbnailer.vips._library()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._real, name)
+
+        def vips_image_write_to_memory(self, *_: object) -> None:
+            return None
+
+        def vips_error_buffer(self) -> bytes:
+            return b"vips_tracked: out of memory -- size == 10MB\n"
+
+    starved = Starved()
+    monkeypatch.setattr(thumbnailer.vips, "_library", lambda: starved)
+    with pytest.raises(MemoryError, match="size == 10MB"):
+        make(thumbnailer, whole("PNG"))
 
 
 def test_what_was_said_of_one_picture_is_not_said_of_the_next(thumbnailer: LoadedHandler) -> None:

@@ -243,7 +243,7 @@ def test_transparency_is_kept_in_webp(thumbnailer: LoadedHandler, kind: str) -> 
     assert image.mode == "RGBA"
     alpha = image.getchannel("A")
     assert alpha.crop((0, 0, 45, 75)).getextrema() == (0, 0)
-    assert alpha.crop((55, 0, 100, 75)).getextrema()[0] >= 254  # 16 bits are rounded
+    assert min(alpha.crop((55, 0, 100, 75)).tobytes()) >= 254  # 16 bits are rounded
     assert close(corners(image)[1::2], right_half(kind))
 
 

@@ -1,0 +1,137 @@
+"""SNS FIFO fan-out: events a second through the handlers' own code, and API calls an event, by groups.
+
+AWS is replaced by clients that answer at once, so what is measured is the time in our code, in Powertools and
+in the interpreter, of one process; and how many calls an event costs. The latency of AWS comes on top.
+Each cell is the median of several runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import importlib
+import json
+import logging
+import os
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+SOURCE = Path(__file__).parents[1] / "lambda_src" / "messaging" / "sns_fifo_fanout"
+GROUPS = (1, 10, 100, 1000)
+_RECORDS, _MESSAGES = 100, 10  # the batches of the stream and of the queues
+
+
+class Aws:
+    """A client of everything that says yes at once, and counts."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.exceptions = SimpleNamespace(TransactionCanceledException=KeyError)
+
+    def publish_batch(self, **_: object) -> dict[str, Any]:
+        """Publish all."""
+        self.calls["publish_batch"] += 1
+        return {}
+
+    def transact_write_items(self, **_: object) -> None:
+        """Write all."""
+        self.calls["transact_write_items"] += 1
+
+    def get_item(self, **_: object) -> dict[str, Any]:
+        """There is nothing."""
+        self.calls["get_item"] += 1
+        return {}
+
+    def put_item(self, **_: object) -> None:
+        """Write it."""
+        self.calls["put_item"] += 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(prog="run.py bench fanout", description=__doc__)
+    parser.add_argument("--events", type=int, default=5_000, help="events in each run (default: 5,000)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each cell (default: 3)")
+    options = parser.parse_args(arguments)
+    aws = Aws()
+    handlers = load(aws)
+    logging.disable(logging.CRITICAL)
+    print(
+        "| handler | "
+        + " | ".join(f"{groups:,} groups: events/s | calls an event" for groups in GROUPS)
+        + " |"
+    )
+    print("|---" * (1 + 2 * len(GROUPS)) + "|")
+    for name, (handler, make, size) in handlers.items():
+        cells = [measure(handler, make, size, groups, options, aws) for groups in GROUPS]
+        print(f"| {name} | " + " | ".join(f"{rate:,.0f} | {calls:.2f}" for rate, calls in cells) + " |")
+    return 0
+
+
+Maker = Callable[[int, str], dict[str, Any]]
+Handler = Callable[[dict[str, Any], object], dict[str, Any]]
+
+
+def load(aws: Aws) -> dict[str, tuple[Handler, Maker, int]]:
+    """The handlers with a client that answers at once, what makes their events, and the size of a batch."""
+    variables = {name: name for name in ("TOPIC_ARN", "STORE_TABLE", "STATUS_TABLE", "REVENUE_TABLE")}
+    sys.path.insert(0, str(SOURCE))
+    with mock.patch("boto3.client", return_value=aws), mock.patch.dict(os.environ, variables):
+        bridge, subscribers = (importlib.import_module(name) for name in ("handler", "subscribers"))
+    return {
+        "bridge": (bridge.handler, record, _RECORDS),
+        "append": (subscribers.append, message, _MESSAGES),
+        "project_status": (subscribers.project_status, message, _MESSAGES),
+        "project_revenue": (subscribers.project_revenue, message, _MESSAGES),
+    }
+
+
+def measure(
+    handler: Handler, make: Maker, size: int, groups: int, options: argparse.Namespace, aws: Aws
+) -> tuple[float, float]:
+    """Events a second and calls an event of one handler."""
+    rates = []
+    for _ in range(options.rounds):
+        aws.calls.clear()
+        events = [make(number, f"order-{number % groups}") for number in range(options.events)]
+        began = time.perf_counter()
+        for start in range(0, len(events), size):
+            answer = handler({"Records": events[start : start + size]}, None)
+            if answer["batchItemFailures"]:
+                raise RuntimeError(f"the handler failed: {answer}")
+        rates.append(len(events) / (time.perf_counter() - began))
+    return statistics.median(rates), aws.calls.total() / options.events
+
+
+def body(number: int, group: str) -> str:
+    """An event of an order."""
+    event = {"event_id": str(number), "order_id": group, "version": number + 1, "type": "OrderPaid"}
+    return json.dumps(event | {"day": "2026-01-02", "cents": 100})
+
+
+def record(number: int, group: str) -> dict[str, Any]:
+    """An event as the stream has it."""
+    data = base64.b64encode(body(number, group).encode()).decode()
+    return {"kinesis": {"partitionKey": group, "sequenceNumber": str(number), "data": data}}
+
+
+def message(number: int, group: str) -> dict[str, Any]:
+    """An event as a queue has it."""
+    return {
+        "messageId": str(number),
+        "body": body(number, group),
+        "attributes": {"MessageGroupId": group},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:queue.fifo",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""SnsFifoFanout: what it builds, what it takes from others, and what it refuses."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+
+from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, SnsFifoFanoutOptions, Subscriber
+from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
+from tests.templates import Resources, as_list, stack_with
+
+CODE = lambda_.Code.from_inline("def handler(event, context): pass")
+
+
+def subscriber(**arguments: object) -> Subscriber:
+    return Subscriber(code=CODE, handler="index.handler", **arguments)  # type: ignore[arg-type]
+
+
+@stack_with
+def plain(stack: Stack) -> None:
+    paid = {"type": sns.SubscriptionFilter.string_filter(allowlist=["Paid"])}
+    body = {"type": sns.FilterOrPolicy.filter(sns.SubscriptionFilter.string_filter(denylist=["Noted"]))}
+    fanout = SnsFifoFanout(
+        stack,
+        "Events",
+        subscribers={
+            "All": subscriber(),
+            "Paid": subscriber(filter_policy=paid),
+            "Rest": subscriber(filter_policy_on_body=body),
+        },
+        options=SnsFifoFanoutOptions(high_throughput=True, archive_days=30, content_based_deduplication=True),
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+    fanout.grant_publish(iam.Role(stack, "Sender", assumed_by=iam.AccountRootPrincipal()))
+    assert fanout.bridge is None
+
+
+def test_the_topic_is_a_fifo_topic_as_asked_and_has_no_name(plain: Resources) -> None:
+    topic = plain.only("AWS::SNS::Topic")
+    assert topic == {
+        "FifoTopic": True,
+        "ContentBasedDeduplication": True,
+        "FifoThroughputScope": "MessageGroup",
+        "ArchivePolicy": {"MessageRetentionPeriod": 30},
+        "KmsMasterKeyId": "alias/aws/sns",
+    }
+
+
+def test_each_subscriber_has_three_fifo_queues(plain: Resources) -> None:
+    queues = plain.all("AWS::SQS::Queue")
+    assert len(queues) == 9
+    assert all(queue["FifoQueue"] for queue in queues.values())
+    assert len([queue for queue in queues.values() if "RedrivePolicy" in queue]) == 3
+
+
+def test_queues_admit_this_topic_alone(plain: Resources) -> None:
+    allowed = [
+        statement
+        for policy in plain.all("AWS::SQS::QueuePolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+    assert len(allowed) == 6  # a queue, and one for what could not be delivered, for each subscriber
+    [topic] = plain.all("AWS::SNS::Topic")
+    for statement in allowed:
+        assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Ref": topic}}}
+
+
+def test_messages_are_delivered_raw_filtered_and_kept_when_they_cannot_be(plain: Resources) -> None:
+    found = {
+        str(one["Endpoint"]["Fn::GetAtt"][0]).removeprefix("Events")[:4].rstrip("Q"): one
+        for one in plain.all("AWS::SNS::Subscription").values()
+    }
+    for name, one in found.items():
+        assert one["RawMessageDelivery"] is True
+        assert one["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0].startswith(
+            f"Events{name}Undelivered"
+        )
+    assert "FilterPolicy" not in found["All"]
+    assert found["Paid"]["FilterPolicy"] == {"type": ["Paid"]}
+    assert "FilterPolicyScope" not in found["Paid"]
+    assert found["Rest"]["FilterPolicyScope"] == "MessageBody"
+    assert found["Rest"]["FilterPolicy"] == {"type": [{"anything-but": ["Noted"]}]}
+
+
+def test_a_publisher_may_publish_and_nothing_else(plain: Resources) -> None:
+    assert plain.actions("Sender") == {"sns:Publish"}
+
+
+def test_the_topic_refuses_requests_without_tls(plain: Resources) -> None:
+    [statement] = plain.only("AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Condition"]) == (
+        "Deny",
+        {"Bool": {"aws:SecureTransport": "false"}},
+    )
+
+
+@stack_with
+def encrypted(stack: Stack) -> None:
+    key = kms.Key(stack, "Key")
+    SnsFifoFanout(
+        stack,
+        "Events",
+        subscribers={"All": subscriber(options=SqsConsumerOptions(encryption_key=kms.Key(stack, "Queues")))},
+        source=kinesis.Stream(stack, "Stream", encryption=kinesis.StreamEncryption.MANAGED),
+        options=SnsFifoFanoutOptions(encryption_key=key),
+    )
+
+
+def test_the_bridge_may_read_publish_and_use_the_key_of_the_topic(encrypted: Resources) -> None:
+    role = "EventsBridgeFunctionServiceRole"
+    assert {"sns:Publish", "kinesis:GetRecords", "kms:GenerateDataKey", "kms:Decrypt"} <= encrypted.actions(
+        role
+    )
+    [statement] = [one for one in encrypted.statements(role) if "kms:Decrypt" in as_list(one["Action"])]
+    assert statement["Resource"]["Fn::GetAtt"][0].startswith("Key")
+
+
+def test_the_key_of_the_queues_admits_sns_for_this_topic_alone(encrypted: Resources) -> None:
+    [key] = [one for name, one in encrypted.all("AWS::KMS::Key").items() if name.startswith("Queues")]
+    admitted = [
+        one for one in key["KeyPolicy"]["Statement"] if one["Principal"] == {"Service": "sns.amazonaws.com"}
+    ]
+    assert admitted
+    assert all("aws:SourceArn" in str(one["Condition"]) for one in admitted)
+    assert {action for one in admitted for action in as_list(one["Action"])} == {
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+    }
+
+
+def test_the_bridge_knows_the_topic(encrypted: Resources) -> None:
+    [topic] = encrypted.all("AWS::SNS::Topic")
+    [bridge] = [
+        one for name, one in encrypted.all("AWS::Lambda::Function").items() if name.startswith("EventsBridge")
+    ]
+    assert bridge["Environment"]["Variables"]["TOPIC_ARN"] == {"Ref": topic}
+
+
+@stack_with
+def given_resources(stack: Stack) -> None:
+    dead = sqs.DeadLetterQueue(queue=sqs.Queue(stack, "Dead", fifo=True), max_receive_count=3)
+    queue = sqs.Queue(
+        stack, "Queue", fifo=True, dead_letter_queue=dead, visibility_timeout=Duration.minutes(3)
+    )
+    SnsFifoFanout(
+        stack,
+        "Events",
+        topic=sns.Topic.from_topic_arn(stack, "Topic", "arn:aws:sns:eu-west-1:123456789012:mine.fifo"),
+        subscribers={"All": subscriber(queue=queue)},
+    )
+
+
+def test_a_topic_and_a_queue_that_are_there_are_used(given_resources: Resources) -> None:
+    assert not given_resources.all("AWS::SNS::Topic")
+    subscription = given_resources.only("AWS::SNS::Subscription")
+    assert subscription["TopicArn"] == "arn:aws:sns:eu-west-1:123456789012:mine.fifo"
+    assert len(given_resources.all("AWS::SQS::Queue")) == 3  # the two given, and one for the undelivered
+
+
+def test_two_in_a_stack_in_a_stage_work() -> None:
+    stage = Stage(App(builtin_cloud_formation_validation=False), "Stage")
+    stack = Stack(stage, "S")
+    for name in ("One", "Two"):
+        SnsFifoFanout(stack, name, subscribers={"All": subscriber()})
+    stage.synth()
+
+
+REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
+    "nobody listens": (
+        lambda stack: SnsFifoFanout(stack, "E", subscribers={}),
+        "len(subscribers)=0: SNS allows 1 to 100",
+    ),
+    "two filters": (
+        lambda _: subscriber(filter_policy={}, filter_policy_on_body={}),
+        "a subscription filters by attributes or by the body",
+    ),
+    "an archive without end": (
+        lambda _: SnsFifoFanoutOptions(archive_days=366),
+        "archive_days=366: SNS allows 1 to 365 days",
+    ),
+    "a standard topic": (
+        lambda stack: SnsFifoFanout(
+            stack, "E", topic=sns.Topic(stack, "T"), subscribers={"All": subscriber()}
+        ),
+        "it is a standard topic, which keeps no order",
+    ),
+    "settings of a given topic": (
+        lambda stack: SnsFifoFanout(
+            stack,
+            "E",
+            topic=sns.Topic(stack, "T", fifo=True),
+            options=SnsFifoFanoutOptions(),
+            subscribers={"All": subscriber()},
+        ),
+        "options beside topic",
+    ),
+    "a standard queue": (
+        lambda stack: SnsFifoFanout(stack, "E", subscribers={"All": subscriber(queue=sqs.Queue(stack, "Q"))}),
+        "queue of subscriber 'All': it is a standard queue",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_work_is_refused(make: Callable[[Stack], object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(Stack(App(), "S"))
