@@ -73,6 +73,20 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="SnsFifoFanoutStack",
         shows="read models are the fold of the event store, also after duplicates, failures and redrives",
     ),
+    Architecture(
+        id="rds-proxy",
+        family="data",
+        title="Lambda in a VPC → RDS Proxy (IAM, TLS) → PostgreSQL or MySQL",
+        stack="RdsProxyStack",
+        shows="hundreds of callers share 20 connections; a failover in the middle loses and doubles nothing",
+    ),
+    Architecture(
+        id="private-function",
+        family="data",
+        title="Lambda in isolated subnets → VPC endpoints → DynamoDB and SQS",
+        stack="PrivateFunctionStack",
+        shows="orders leave the network through the endpoints of two services, and there is no other way out",
+    ),
 )
 
 

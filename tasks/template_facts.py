@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.network_facts import ways
+
 # Resources that a reader of a diagram looks for, with the shape that Mermaid draws.
 _SHAPES = {
     "AWS::S3::Bucket": ("[(", ")]"),
@@ -12,7 +14,13 @@ _SHAPES = {
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
     "AWS::SQS::Queue": ("[/", "/]"),
+    "AWS::EC2::VPCEndpoint": ("{{", "}}"),
+    "AWS::RDS::DBCluster": ("[(", ")]"),
+    "AWS::RDS::DBInstance": ("[(", ")]"),
+    "AWS::RDS::DBProxy": ("{{", "}}"),
 }
+# What says more than the name of the service.
+_KINDS = {"AWS::EC2::VPCEndpoint": "VPC endpoint", "AWS::RDS::DBProxy": "RDS Proxy"}
 # Functions of the CDK's own custom resources: they work during a deployment only.
 _PROVIDERS = ("Custom::", "BucketNotificationsHandler", "LogRetention", "AWS")
 
@@ -68,6 +76,7 @@ class TemplateFacts:
         for logical_id in self._drawn():
             opening, closing = _SHAPES[self._resources[logical_id]["Type"]]
             kind = self._resources[logical_id]["Type"].split("::")[1]
+            kind = _KINDS.get(self._resources[logical_id]["Type"], kind)
             name = self.path(logical_id).split("/")[-1]
             lines.append(f'    {logical_id}{opening}"{kind}: {name}"{closing}')
         lines += [f"    {source} {arrow} {target}" for source, arrow, target in self._edges()]
@@ -108,6 +117,9 @@ class TemplateFacts:
                 words = {"OnFailure": "on failure", "OnSuccess": "on success"}[outcome]
                 target = _referred(destination["Destination"])
                 yield _referred(properties["FunctionName"]), f"-.->|{words}|", target
+        for source, port, target in ways(self._resources):
+            if {source, target} <= drawn:
+                yield source, f"==>|{port}|", target
 
     def _targets(self, role: str) -> dict[str, list[str]]:
         """What a role may do, without the service's prefix, by the logical id that it may do it on."""
@@ -135,6 +147,8 @@ class TemplateFacts:
                 return self.path(name) if name in self._resources else f"<{name}>"
             case {"Fn::Join": [separator, parts]}:
                 return str(separator).join(map(self._describe, parts))
+            case {"Fn::Select": [_, {"Fn::Split": [_, whole]}]}:
+                return self._describe(whole)
             case {"Fn::Sub": str(text)}:
                 return text
             case _:

@@ -35,6 +35,8 @@ BRIDGES = (
     "ec2_endpoints",
     "rds",
     "rds_actions",
+    "rds_managed_secrets",
+    "rds_function_tokens",
     "rds_proxy",
     "rds_proxy_resources",
     "secretsmanager_rotation",

@@ -12,6 +12,8 @@ from typing import Any
 import aws_cdk
 import pytest
 from aws_cdk import App, Duration, RemovalPolicy, Size, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -19,6 +21,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 import cdk_lambda_patterns
+from cdk_lambda_patterns.private_network import PrivateNetwork
 from tasks.synthesis import ROOT, app_context
 
 _FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -75,8 +78,16 @@ def test_the_example_of_a_public_class_builds(
         "Duration": Duration,
         "RemovalPolicy": RemovalPolicy,
         "Size": Size,
+        "ec2": ec2,
+        "PrivateNetwork": PrivateNetwork,
         "s3": s3,
+        "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-a1b2c3",
         "subscriptions": subscriptions,
+        "table": dynamodb.Table(
+            stack,
+            "Table",
+            partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
+        ),
         "topic": sns.Topic(stack, "Topic"),
         "website": iam.User(stack, "Website"),
     }

@@ -1,0 +1,1 @@
+"""Databases and networks: architectures whose function reaches what is not public."""

@@ -1,0 +1,127 @@
+"""MySQL through RDS Proxy, in a way that never pins a session to one connection.
+
+What pins a session of MySQL, and is not done here: prepared statements (PyMySQL puts the values in on this
+side), user variables, LOCK TABLES, GET_LOCK, temporary tables, FOUND_ROWS, statements over 16 KB. The two
+variables that PyMySQL sets when it connects, character set and autocommit, are among those that the proxy
+keeps track of.
+
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
+"""
+
+from typing import Any, TypeAlias
+
+import pymysql
+from pymysql.constants import CR, ER
+from pymysql.cursors import Cursor
+
+from bookings import Booking, Receipt, replay
+from engine import Trouble
+from settings import Settings
+
+Connection: TypeAlias = "pymysql.Connection[Cursor]"
+
+errors: tuple[type[Exception], ...] = (pymysql.MySQLError,)
+
+_BUSY = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
+_BROKEN = {
+    ER.CON_COUNT_ERROR,
+    ER.SERVER_SHUTDOWN,
+    ER.OPTION_PREVENTS_STATEMENT,  # read-only: this connection leads to what was the writer before
+    CR.CR_SERVER_GONE_ERROR,
+    CR.CR_SERVER_LOST,
+    CR.CR_CONN_HOST_ERROR,
+}
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS accounts ("
+    "name varchar(64) COLLATE utf8mb4_bin PRIMARY KEY, balance bigint NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS bookings ("
+    "request_id varchar(64) COLLATE utf8mb4_bin PRIMARY KEY, "
+    "account varchar(64) COLLATE utf8mb4_bin NOT NULL, amount bigint NOT NULL, balance bigint NOT NULL, "
+    "booked_at timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))",
+)
+
+
+def connect(settings: Settings, token: str) -> Connection:
+    """Open a connection, over TLS, to the host that its certificate names and to no other."""
+    return pymysql.connect(
+        host=settings.host,
+        port=settings.port,
+        database=settings.database,
+        user=settings.user,
+        password=token,
+        ssl_ca=settings.authorities,
+        ssl_verify_cert=True,
+        ssl_verify_identity=True,
+        connect_timeout=5,
+        # Longer than the proxy lets a statement wait and the database lets it run.
+        read_timeout=40,
+        write_timeout=10,
+        charset="utf8mb4",
+        autocommit=True,
+    )
+
+
+def diagnose(error: Exception) -> Trouble:
+    """Tell what to do about an error."""
+    if isinstance(error, pymysql.InterfaceError):  # the driver has closed the connection before
+        return Trouble.BROKEN
+    code = error.args[0] if error.args else None
+    if code in _BUSY:
+        return Trouble.BUSY
+    if code in _BROKEN:
+        return Trouble.BROKEN
+    return Trouble.NO_TABLES if code == ER.NO_SUCH_TABLE else Trouble.FINAL
+
+
+def is_open(connection: Connection) -> bool:
+    """Whether the driver still thinks that the connection is good. Costs no round trip."""
+    return connection.open
+
+
+def book(connection: Connection, booking: Booking) -> Receipt:
+    """Make a booking in one transaction, once for its request id."""
+    with connection.cursor() as cursor:
+        connection.begin()
+        try:
+            balance = _book(cursor, booking)
+            connection.commit()
+        except BaseException as error:
+            if connection.open:
+                connection.rollback()
+            if not isinstance(error, pymysql.IntegrityError) or error.args[0] != ER.DUP_ENTRY:
+                raise
+        else:
+            return Receipt(balance, replayed=False)
+        # Booked before, and all of the above is rolled back.
+        account, amount, balance = _row(
+            cursor, "SELECT account, amount, balance FROM bookings WHERE request_id = %s", booking.request_id
+        )
+    return replay(Booking(booking.request_id, account, amount), booking, balance)
+
+
+def _book(cursor: Cursor, booking: Booking) -> int:
+    cursor.execute(
+        "INSERT INTO accounts (name, balance) VALUES (%s, %s) ON DUPLICATE KEY UPDATE balance = balance + %s",
+        (booking.account, booking.amount, booking.amount),
+    )
+    (balance,) = _row(cursor, "SELECT balance FROM accounts WHERE name = %s", booking.account)
+    cursor.execute(
+        "INSERT INTO bookings (request_id, account, amount, balance) VALUES (%s, %s, %s, %s)",
+        (booking.request_id, booking.account, booking.amount, balance),
+    )
+    return int(balance)
+
+
+def make_tables(connection: Connection) -> None:
+    """Make the tables, unless they are there."""
+    with connection.cursor() as cursor:
+        for table in _TABLES:
+            cursor.execute(table)
+
+
+def _row(cursor: Cursor, query: str, *values: object) -> tuple[Any, ...]:
+    cursor.execute(query, values)
+    row = cursor.fetchone()
+    assert row is not None  # each of these statements has a row, or fails
+    return row

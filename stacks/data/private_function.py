@@ -1,0 +1,66 @@
+"""Deploys a function without a way out for everybody to try: what it makes is deleted with the stack."""
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.data.private_function import PrivateFunction
+from cdk_lambda_patterns.function import make_failure_queue
+from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.permissions import grant_send
+from cdk_lambda_patterns.private_network import PrivateNetwork
+from stacks.base import PatternStack
+from stacks.catalogue import Architecture
+
+
+class PrivateFunctionStack(PatternStack):
+    """A function in isolated subnets that reaches DynamoDB and SQS, each through its endpoint, and no more.
+
+    A demonstration: deleting the stack deletes table and queue too (``RemovalPolicy.DESTROY``).
+    """
+
+    def __init__(self, scope: Construct, architecture: Architecture) -> None:
+        super().__init__(scope, architecture)
+        table = dynamodb.Table(
+            self,
+            "Orders",
+            partition_key=dynamodb.Attribute(name="order_id", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        failed = make_failure_queue(self, "Failed", removal_policy=RemovalPolicy.DESTROY)
+        queue = sqs.Queue(
+            self,
+            "Told",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            dead_letter_queue=sqs.DeadLetterQueue(queue=failed, max_receive_count=5),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        network = PrivateNetwork(self, "Network")
+        function = PrivateFunction(
+            self,
+            "Function",
+            code=pattern_source("data", "private_function"),
+            network=network,
+            services=[ec2.GatewayVpcEndpointAwsService.DYNAMODB, ec2.InterfaceVpcEndpointAwsService.SQS],
+            description="Keeps orders and tells about them, without a way out of its network",
+            environment={"TABLE_NAME": table.table_name, "QUEUE_URL": queue.queue_url},
+            options=FunctionOptions(
+                memory_size=512,
+                timeout=Duration.seconds(20),
+                log_removal_policy=RemovalPolicy.DESTROY,
+            ),
+        )
+        table.grant(function.execution_role, "dynamodb:PutItem")
+        grant_send(function.execution_role, queue)
+        self.output("FunctionName", function.function_name)
+        self.output("TableName", table.table_name)
+        self.output("QueueUrl", queue.queue_url)
+        self.output("VpcId", network.vpc.vpc_id)

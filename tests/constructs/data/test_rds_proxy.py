@@ -1,0 +1,405 @@
+"""RdsProxyFunction: one way from the function to the database, by IAM and TLS, and the choices about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
+
+from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.data.database import DatabaseOptions, ExistingDatabase
+from cdk_lambda_patterns.data.rds_proxy import PoolOptions, RdsProxyFunction
+from cdk_lambda_patterns.private_network import PrivateNetwork
+from tasks.synthesis import app_context
+from tests.templates import Resources, read_templates, stack_with, walk
+
+CODE = lambda_.Code.from_inline("def handler(event, context): return event")
+SMALL = ec2.InstanceType("t4g.micro")
+
+
+def group_name(reference: dict[str, Any]) -> str:
+    """The start of a group's logical id, or what stands for it where it is of another stack."""
+    if "Fn::GetAtt" not in reference:
+        return "another stack's"
+    name: str = reference["Fn::GetAtt"][0].rpartition("SecurityGroup")[0]
+    return name
+
+
+def ways(resources: Resources) -> set[tuple[str, str, Any]]:
+    """Who is let in to whom at which port, as the starts of the groups' logical ids."""
+    return {
+        (
+            group_name(rule["SourceSecurityGroupId"]),
+            group_name(rule["GroupId"]),
+            rule["FromPort"] if isinstance(rule["FromPort"], int) else str(rule["FromPort"]),
+        )
+        for rule in resources.all("AWS::EC2::SecurityGroupIngress").values()
+    }
+
+
+@stack_with
+def owned(stack: Stack) -> None:
+    RdsProxyFunction(stack, "Orders", code=CODE)
+
+
+def test_it_makes_an_aurora_cluster_that_is_encrypted_backed_up_and_hard_to_lose(owned: Resources) -> None:
+    cluster = owned.only("AWS::RDS::DBCluster")
+    assert cluster["Engine"] == "aurora-postgresql"
+    assert cluster["StorageEncrypted"] is True
+    assert cluster["DeletionProtection"] is True
+    assert cluster["BackupRetentionPeriod"] == 7
+    assert cluster["ServerlessV2ScalingConfiguration"] == {"MinCapacity": 0.5, "MaxCapacity": 4}
+    (name,) = owned.all("AWS::RDS::DBCluster")
+    resource = owned.template["Resources"][name]
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Snapshot", "Snapshot")
+    for instance in owned.all("AWS::RDS::DBInstance").values():
+        assert instance["PubliclyAccessible"] is False
+
+
+def test_rds_makes_the_password_and_changes_it(owned: Resources) -> None:
+    cluster = owned.only("AWS::RDS::DBCluster")
+    assert cluster["ManageMasterUserPassword"] is True
+    assert "MasterUserPassword" not in cluster
+    assert not owned.all("AWS::SecretsManager::Secret")
+
+
+def test_the_proxy_takes_iam_and_tls_and_nothing_else(owned: Resources) -> None:
+    proxy = owned.only("AWS::RDS::DBProxy")
+    assert proxy["RequireTLS"] is True
+    (auth,) = proxy["Auth"]
+    assert auth["IAMAuth"] == "REQUIRED"
+    assert auth["SecretArn"]["Fn::GetAtt"][1] == "MasterUserSecret.SecretArn"
+
+
+def test_the_database_takes_tls_alone(owned: Resources, mysql: Resources) -> None:
+    parameters = owned.only("AWS::RDS::DBClusterParameterGroup")["Parameters"]
+    assert parameters == {"rds.force_ssl": "1"}
+    parameters = mysql.only("AWS::RDS::DBParameterGroup")["Parameters"]
+    assert parameters == {"require_secure_transport": "ON", "max_connections": "100"}
+
+
+def test_the_function_may_connect_as_one_user_through_one_proxy(owned: Resources) -> None:
+    (statement,) = (
+        one for one in owned.statements("OrdersFunctionServiceRole") if one["Action"] == "rds-db:connect"
+    )
+    (proxy_id,) = owned.all("AWS::RDS::DBProxy")
+    parts = statement["Resource"]["Fn::Join"][1]
+    assert parts[-1] == "/app_owner"
+    assert parts[-2]["Fn::Select"][1]["Fn::Split"][1] == {"Fn::GetAtt": [proxy_id, "DBProxyArn"]}
+    assert "*" not in str(statement["Resource"])
+    assert not {one for one in owned.actions("OrdersFunctionServiceRole") if "secret" in one}
+
+
+def test_only_the_proxy_reads_the_secret(owned: Resources) -> None:
+    assert owned.actions("OrdersProxyIAMRole") == {
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+    }
+
+
+def test_the_function_reaches_the_proxy_the_proxy_the_database_and_nobody_anything_else(
+    owned: Resources,
+) -> None:
+    (cluster_id,) = owned.all("AWS::RDS::DBCluster")
+    assert ways(owned) == {
+        ("OrdersFunction", "OrdersProxy", 5432),
+        ("OrdersProxy", "OrdersDatabase", str({"Fn::GetAtt": [cluster_id, "Endpoint.Port"]})),
+    }
+    assert len(owned.all("AWS::EC2::SecurityGroupEgress")) == 2
+    for group in owned.all("AWS::EC2::SecurityGroup").values():
+        assert "SecurityGroupIngress" not in group
+        assert "0.0.0.0/0" not in str(group)
+
+
+def test_the_function_learns_where_and_who_but_no_password(owned: Resources) -> None:
+    variables = owned.function()["Environment"]["Variables"]
+    (proxy_id,) = owned.all("AWS::RDS::DBProxy")
+    assert variables == {
+        "DB_ENGINE": "postgres",
+        "DB_HOST": {"Fn::GetAtt": [proxy_id, "Endpoint"]},
+        "DB_PORT": "5432",
+        "DB_NAME": "app",
+        "DB_USER": "app_owner",
+    }
+
+
+def test_timeouts_are_set_for_the_pool_and_not_by_sessions(owned: Resources, mysql: Resources) -> None:
+    def query(resources: Resources) -> str:
+        group = resources.only("AWS::RDS::DBProxyTargetGroup")
+        text: str = group["ConnectionPoolConfigurationInfo"]["InitQuery"]
+        return text
+
+    assert query(owned) == "SET statement_timeout = 10000; SET lock_timeout = 5000"
+    assert query(mysql) == "SET max_execution_time = 3000, innodb_lock_wait_timeout = 1"
+
+
+def test_no_role_has_a_managed_policy_and_nothing_has_a_literal_partition(owned: Resources) -> None:
+    assert not [value for value in walk(owned.template) if "ManagedPolicyArns" in str(value)]
+    assert not [text for text in walk(owned.template["Resources"]) if str(text).startswith("arn:aws:")]
+    assert "Outputs" not in owned.template
+
+
+@stack_with
+def mysql(stack: Stack) -> None:
+    RdsProxyFunction(
+        stack,
+        "Orders",
+        database=DatabaseOptions(
+            engine="mysql",
+            instance_type=SMALL,
+            multi_az=True,
+            name="orders",
+            user="writer",
+            backup_retention=Duration.days(35),
+            parameters={"max_connections": "100"},
+        ),
+        pool=PoolOptions(
+            max_connections_percent=50,
+            max_idle_connections_percent=10,
+            borrow_timeout=Duration.seconds(5),
+            idle_client_timeout=Duration.minutes(1),
+            statement_timeout=Duration.seconds(3),
+            lock_timeout=Duration.millis(500),
+            session_pinning_filters=[rds.SessionPinningFilter.EXCLUDE_VARIABLE_SETS],
+        ),
+        services=[ec2.InterfaceVpcEndpointAwsService.SQS],
+        function_options=FunctionOptions(timeout=Duration.seconds(10)),
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+
+
+def test_mysql_on_an_instance_with_a_standby(mysql: Resources) -> None:
+    instance = mysql.only("AWS::RDS::DBInstance")
+    assert (instance["Engine"], instance["MultiAZ"], instance["DBName"]) == ("mysql", True, "orders")
+    assert instance["MasterUsername"] == "writer"
+    assert instance["BackupRetentionPeriod"] == 35
+    assert instance["StorageEncrypted"] is True
+    assert mysql.only("AWS::RDS::DBProxy")["EngineFamily"] == "MYSQL"
+    assert ("OrdersFunction", "OrdersProxy", 3306) in ways(mysql)
+    assert mysql.function()["Environment"]["Variables"]["DB_ENGINE"] == "mysql"
+
+
+def test_the_pool_is_as_asked(mysql: Resources) -> None:
+    pool = mysql.only("AWS::RDS::DBProxyTargetGroup")["ConnectionPoolConfigurationInfo"]
+    assert (pool["MaxConnectionsPercent"], pool["MaxIdleConnectionsPercent"]) == (50, 10)
+    assert pool["ConnectionBorrowTimeout"] == 5
+    assert pool["SessionPinningFilters"] == ["EXCLUDE_VARIABLE_SETS"]
+    assert mysql.only("AWS::RDS::DBProxy")["IdleClientTimeout"] == 60
+
+
+def test_destroying_is_possible_when_asked_for(mysql: Resources) -> None:
+    (name,) = mysql.all("AWS::RDS::DBInstance")
+    assert mysql.template["Resources"][name]["DeletionPolicy"] == "Delete"
+    assert mysql.only("AWS::RDS::DBInstance")["DeletionProtection"] is False
+
+
+def test_services_of_the_users_handler_get_their_endpoints(mysql: Resources) -> None:
+    assert len(mysql.all("AWS::EC2::VPCEndpoint")) == 1
+
+
+def existing_network(stack: Stack) -> PrivateNetwork:
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-1",
+        availability_zones=["eu-west-1a", "eu-west-1b"],
+        isolated_subnet_ids=["subnet-1", "subnet-2"],
+        isolated_subnet_route_table_ids=["rtb-1", "rtb-2"],
+    )
+    return PrivateNetwork(stack, "Network", vpc=vpc)
+
+
+def existing_cluster(stack: Stack) -> ExistingDatabase:
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0123456789abcdef0")
+    cluster = rds.DatabaseCluster.from_database_cluster_attributes(
+        stack,
+        "Cluster",
+        cluster_identifier="orders",
+        port=5432,
+        engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9),
+        security_groups=[group],
+    )
+    secret = secretsmanager.Secret.from_secret_complete_arn(
+        stack, "Secret", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-a1b2c3"
+    )
+    return ExistingDatabase(cluster=cluster, secret=secret, user="writer")
+
+
+@stack_with
+def with_existing_cluster(stack: Stack) -> None:
+    RdsProxyFunction(
+        stack, "Orders", code=CODE, database=existing_cluster(stack), network=existing_network(stack)
+    )
+
+
+def test_an_existing_cluster_gets_a_proxy_that_it_lets_in(with_existing_cluster: Resources) -> None:
+    assert not with_existing_cluster.all("AWS::RDS::DBCluster")
+    assert not with_existing_cluster.all("AWS::EC2::VPC")
+    targets = with_existing_cluster.only("AWS::RDS::DBProxyTargetGroup")
+    assert targets["DBClusterIdentifiers"] == ["orders"]
+    rules = with_existing_cluster.all("AWS::EC2::SecurityGroupIngress").values()
+    assert "sg-0123456789abcdef0" in {str(rule["GroupId"]) for rule in rules}
+    assert with_existing_cluster.function()["Environment"]["Variables"]["DB_USER"] == "writer"
+
+
+@stack_with
+def with_existing_proxy(stack: Stack) -> None:
+    group = ec2.SecurityGroup.from_security_group_id(stack, "ProxyGroup", "sg-0123456789abcdef0")
+    proxy = rds.DatabaseProxy.from_database_proxy_attributes(
+        stack,
+        "Existing",
+        db_proxy_name="orders",
+        db_proxy_arn="arn:aws:rds:eu-west-1:123456789012:db-proxy:prx-0123456789",
+        endpoint="orders.proxy-abc.eu-west-1.rds.amazonaws.com",
+        security_groups=[group],
+    )
+    database = ExistingDatabase(proxy=proxy, proxy_security_group=group, user="writer", name="shop")
+    RdsProxyFunction(stack, "Orders", code=CODE, database=database, network=existing_network(stack))
+
+
+def test_an_existing_proxy_is_used_as_it_is(with_existing_proxy: Resources) -> None:
+    for kind in ("DBProxy", "DBProxyTargetGroup", "DBCluster", "DBInstance"):
+        assert not with_existing_proxy.all(f"AWS::RDS::{kind}")
+    (statement,) = (
+        one
+        for one in with_existing_proxy.statements("OrdersFunctionServiceRole")
+        if one["Action"] == "rds-db:connect"
+    )
+    assert statement["Resource"]["Fn::Join"][1][-1] == ":dbuser:prx-0123456789/writer"
+    rule = with_existing_proxy.only("AWS::EC2::SecurityGroupIngress")
+    assert (rule["GroupId"], rule["FromPort"]) == ("sg-0123456789abcdef0", 5432)
+    variables = with_existing_proxy.function()["Environment"]["Variables"]
+    assert variables["DB_HOST"] == "orders.proxy-abc.eu-west-1.rds.amazonaws.com"
+
+
+@stack_with
+def twice(stack: Stack) -> None:
+    network = PrivateNetwork(stack, "Network")
+    for name in ("Orders", "Invoices"):
+        RdsProxyFunction(
+            stack, name, code=CODE, network=network, database=DatabaseOptions(instance_type=SMALL)
+        )
+
+
+def test_a_stack_can_hold_two_in_one_network(twice: Resources) -> None:
+    assert len(twice.all("AWS::EC2::VPC")) == 1
+    names = {proxy["DBProxyName"] for proxy in twice.all("AWS::RDS::DBProxy").values()}
+    assert len(names) == 2
+    for name in names:  # what RDS takes as a proxy's identifier
+        assert re.fullmatch(r"[a-zA-Z](-?[a-zA-Z0-9])*", name)
+        assert len(name) <= 60
+
+
+def test_the_database_may_belong_to_another_stack_also_within_a_stage(tmp_path: Path) -> None:
+    app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stage = Stage(app, "Production")
+    shared = Stack(stage, "Shared")
+    network = PrivateNetwork(shared, "Network")
+    instance = rds.DatabaseInstance(
+        shared,
+        "Database",
+        engine=rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9),
+        vpc=network.vpc,
+        vpc_subnets=network.subnets,
+        credentials=rds.Credentials.from_generated_secret("writer"),
+    )
+    database = ExistingDatabase(instance=instance, secret=instance.secret, user="writer")
+    RdsProxyFunction(Stack(stage, "Orders"), "Orders", code=CODE, database=database, network=network)
+    app.synth()
+    (orders,) = (stack for name, stack in read_templates(tmp_path).items() if "Orders" in name)
+    assert len(orders.all("AWS::RDS::DBProxy")) == 1
+    assert not orders.all("AWS::RDS::DBInstance")
+    assert {(source, target) for source, target, _ in ways(orders)} == {
+        ("OrdersFunction", "OrdersProxy"),
+        ("OrdersProxy", "another stack's"),
+    }
+
+
+def refused(**given: Any) -> Callable[[Stack], object]:  # noqa: ANN401 - passed on
+    return lambda stack: RdsProxyFunction(stack, "Orders", code=CODE, **given)
+
+
+REFUSED: dict[str, Callable[[Stack], object]] = {
+    "engine='oracle': choose one of 'postgres', 'mysql'": lambda _: DatabaseOptions(engine="oracle"),
+    "min_capacity=0: Aurora behind a proxy, which never pauses, has 0.5 to 256": lambda _: DatabaseOptions(
+        min_capacity=0
+    ),
+    "max_capacity=257: Aurora": lambda _: DatabaseOptions(max_capacity=257),
+    "min_capacity=8, max_capacity=4: the least is more": lambda _: DatabaseOptions(min_capacity=8),
+    "backup_retention=0: RDS keeps 86,400 to 3,024,000 seconds": lambda _: DatabaseOptions(
+        backup_retention=Duration.days(0)
+    ),
+    "max_connections_percent=101: RDS Proxy allows 1 to 100 %": lambda _: PoolOptions(
+        max_connections_percent=101
+    ),
+    "max_idle_connections_percent=60: RDS Proxy allows 0 to 50 %": lambda _: PoolOptions(
+        max_connections_percent=50, max_idle_connections_percent=60
+    ),
+    "borrow_timeout=301: RDS Proxy allows 0 to 300 seconds": lambda _: PoolOptions(
+        borrow_timeout=Duration.seconds(301)
+    ),
+    "idle_client_timeout=28,801: RDS Proxy": lambda _: PoolOptions(
+        idle_client_timeout=Duration.seconds(28_801)
+    ),
+    "borrow_timeout=20, timeout=10: the function would end before": refused(
+        function_options=FunctionOptions(timeout=Duration.seconds(10))
+    ),
+    "session_pinning_filters: RDS Proxy has them for MySQL alone": refused(
+        pool=PoolOptions(session_pinning_filters=[rds.SessionPinningFilter.EXCLUDE_VARIABLE_SETS])
+    ),
+    "give one of cluster, instance (a proxy is made for it) and proxy": lambda _: ExistingDatabase(
+        user="writer"
+    ),
+    "secret: the proxy logs in": lambda stack: ExistingDatabase(
+        instance=existing_instance(stack), user="writer"
+    ),
+    "proxy without proxy_security_group": lambda stack: ExistingDatabase(
+        proxy=existing_proxy(stack), user="writer"
+    ),
+    "an existing database without network": lambda stack: RdsProxyFunction(
+        stack, "Orders", code=CODE, database=existing_cluster(stack)
+    ),
+    "pool: the existing proxy has its own settings": lambda stack: RdsProxyFunction(
+        stack,
+        "Orders",
+        code=CODE,
+        database=ExistingDatabase(
+            proxy=existing_proxy(stack),
+            proxy_security_group=ec2.SecurityGroup.from_security_group_id(stack, "G", "sg-0123456789abcdef0"),
+            user="writer",
+        ),
+        network=existing_network(stack),
+        pool=PoolOptions(),
+    ),
+}
+
+
+def existing_instance(stack: Stack) -> rds.IDatabaseInstance:
+    return rds.DatabaseInstance.from_database_instance_attributes(
+        stack,
+        "Instance",
+        instance_endpoint_address="orders.abc.eu-west-1.rds.amazonaws.com",
+        instance_identifier="orders",
+        port=5432,
+        security_groups=[],
+    )
+
+
+def existing_proxy(stack: Stack) -> rds.IDatabaseProxy:
+    return rds.DatabaseProxy.from_database_proxy_attributes(
+        stack, "P", db_proxy_name="orders", db_proxy_arn="arn", endpoint="orders", security_groups=[]
+    )
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_is_not_allowed_is_refused_at_once(message: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        REFUSED[message](Stack())

@@ -1,0 +1,91 @@
+"""The private function, deployed with the real CDK CLI onto the embedded AWS, IAM enforced."""
+
+from __future__ import annotations
+
+import pytest
+
+from localaws import LocalAws
+from scenarios.data import private_function
+from scenarios.faults import Faults
+from scenarios.framework import DeployedStack, ScenarioFailed
+from tasks.demo import check_dropped, deploy
+
+pytestmark = pytest.mark.local
+
+
+@pytest.fixture(scope="module")
+def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
+    folder = tmp_path_factory.mktemp("private-function")
+    outputs = deploy("private-function", local_aws, folder)
+    return DeployedStack("private-function", outputs, local_aws.session, out=folder / "out", patience=20)
+
+
+@pytest.fixture
+def faults(local_aws: LocalAws) -> Faults:
+    return Faults(local_aws.session)
+
+
+def leftovers(stack: DeployedStack) -> list[object]:
+    """What is in the table and in the queue."""
+    rows = stack.client("dynamodb").scan(TableName=stack.output("TableName"))["Items"]
+    answer = stack.client("sqs").receive_message(QueueUrl=stack.output("QueueUrl"), VisibilityTimeout=0)
+    return [*rows, *answer.get("Messages", [])]
+
+
+def test_everything_that_the_template_asks_for_was_looked_at(
+    stack: DeployedStack, local_aws: LocalAws
+) -> None:
+    check_dropped(local_aws.dropped_properties(), private_function.ACCEPTED_NOT_EMULATED)
+
+
+def test_orders_go_through_the_endpoints_and_there_is_no_other_way(stack: DeployedStack) -> None:
+    outcome = private_function.run(stack)
+    assert any("No route leads out" in line for line in outcome.story)
+    assert leftovers(stack) == []
+
+
+def test_a_missing_permission_loses_no_order(stack: DeployedStack, faults: Faults) -> None:
+    outcome = private_function.drill(stack, faults)
+    assert any("it was known already" in line for line in outcome.story)
+    assert leftovers(stack) == []
+
+
+@pytest.mark.parametrize("action", ["dynamodb:PutItem", "sqs:SendMessage"])
+def test_the_role_needs_each_of_its_grants(stack: DeployedStack, faults: Faults, action: str) -> None:
+    role = private_function.Orders(stack).role
+    with faults.without_permission(role, action), pytest.raises(ScenarioFailed, match="AccessDenied"):
+        private_function.smoke(stack)
+
+
+def test_a_way_out_of_the_network_is_seen(stack: DeployedStack) -> None:
+    ec2 = stack.client("ec2")
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    vpc = stack.output("VpcId")
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
+    where = {"RouteTableId": tables[0]["RouteTableId"], "DestinationCidrBlock": "0.0.0.0/0"}
+    ec2.create_route(**where, GatewayId=gateway)
+    try:
+        with pytest.raises(ScenarioFailed, match="the network has a way out"):
+            private_function.run(stack)
+    finally:
+        ec2.delete_route(**where)
+        ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+        ec2.delete_internet_gateway(InternetGatewayId=gateway)
+
+
+def test_an_endpoint_that_admits_an_address_is_seen(stack: DeployedStack) -> None:
+    ec2 = stack.client("ec2")
+    here = [{"Name": "vpc-id", "Values": [stack.output("VpcId")]}]
+    groups = [
+        group["GroupId"]
+        for endpoint in ec2.describe_vpc_endpoints(Filters=here)["VpcEndpoints"]
+        for group in endpoint.get("Groups", [])
+    ]
+    rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.0/16"}]}
+    ec2.authorize_security_group_ingress(GroupId=groups[0], IpPermissions=[rule])
+    try:
+        with pytest.raises(ScenarioFailed, match="admits"):
+            private_function.run(stack)
+    finally:
+        ec2.revoke_security_group_ingress(GroupId=groups[0], IpPermissions=[rule])
