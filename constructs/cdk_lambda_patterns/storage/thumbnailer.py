@@ -31,6 +31,7 @@ from cdk_lambda_patterns.permissions import (
 from cdk_lambda_patterns.provider_roles import AUTO_DELETE_OBJECTS, write_out_provider_role
 
 _KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_OUTPUT_PREFIX_BYTES = 900  # the rest is for the name of the picture, or what stands for a long one
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 # At this size Lambda gives one whole vCPU; resizing is bound by one core.
@@ -51,8 +52,9 @@ class ThumbnailOptions:
         quality: 1 (smallest) to 100 (best).
         background: Colour behind transparent pictures where the format has no transparency, ``"#rrggbb"``.
         max_object_size: Larger objects are refused before they are read; 1 MB to 5 GB.
-        max_pixels: Pictures with more pixels are refused before they are decoded. The default fits into the
-            default memory whatever the format; raise both together.
+        max_pixels: Pictures with more pixels are refused before they are decoded; of AVIF, which takes the most
+            memory, those with half as many. The default fits into the default memory whatever the format;
+            raise both together: 12 bytes a pixel and 150 MB are enough.
 
     Raises:
         ValueError: A value is outside of what is allowed.
@@ -81,9 +83,9 @@ class ThumbnailOptions:
         check_suffixes(self.suffixes)
         if not _COLOUR.fullmatch(self.background):
             raise ValueError(f"background={self.background!r}: give a colour in the form '#rrggbb'.")
-        for name in ("prefix", "output_prefix"):
+        for name, most in (("prefix", _KEY_BYTES), ("output_prefix", _OUTPUT_PREFIX_BYTES)):
             size = len(getattr(self, name).encode())
-            check_range(f"len({name})", size, 0, _KEY_BYTES, unit="bytes", allows="a key in S3 has")
+            check_range(f"len({name})", size, 0, most, unit="bytes", allows="a key in S3 has room for")
 
 
 class Thumbnailer(Construct):

@@ -292,7 +292,12 @@ REFUSED: dict[str, Callable[[], object]] = {
         suffixes=(".jpg", "g")
     ),
     "suffixes=('',): S3 refuses": lambda: ThumbnailOptions(suffixes=("",)),
-    "len(prefix)=1,025: a key in S3 has 0 to 1,024 bytes": lambda: ThumbnailOptions(prefix="ä" * 512 + "x"),
+    "len(prefix)=1,025: a key in S3 has room for 0 to 1,024 bytes": lambda: ThumbnailOptions(
+        prefix="ä" * 512 + "x"
+    ),
+    "len(output_prefix)=901: a key in S3 has room for 0 to 900 bytes": lambda: ThumbnailOptions(
+        output_prefix="x" * 901
+    ),
     "len(sizes)=0: this pattern allows 1 to 20": lambda: Thumbnailer(Stack(), "T", sizes=()),
     "sizes=0: each of the sizes may be 1 to 4,096": lambda: Thumbnailer(Stack(), "T", sizes=(0,)),
     "sizes=(64, 64): a size stands there twice": lambda: Thumbnailer(Stack(), "T", sizes=(64, 64)),
