@@ -167,15 +167,19 @@ class Orders:
         """Wait until the property holds."""
         self._stack.wait_until(self.check, "every read model is the fold of the store")
 
+    def check_idle(self) -> None:
+        """Nothing is on its way any more, that could still write when the run is over.
+
+        Raises:
+            NotYet: A queue holds messages.
+        """
+        for name, queue in self.queues.items():
+            if left := queue.left():
+                raise NotYet(f"{name}: {left} messages")
+
     def wait_until_idle(self) -> None:
         """Wait until every queue is empty, duplicates included, and see that nothing became a dead letter."""
-
-        def check() -> None:
-            for name, queue in self.queues.items():
-                if left := queue.left():
-                    raise NotYet(f"{name}: {left} messages")
-
-        self._stack.wait_until(check, "empty queues")
+        self._stack.wait_until(self.check_idle, "empty queues")
         letters = {name: found for name, queue in self.queues.items() if (found := queue.dead_letters())}
         require(not letters, f"dead letters: {letters}")
 
@@ -185,14 +189,13 @@ class Orders:
 
         def check() -> None:
             nonlocal redrives
-            try:
-                self.check()
-            except NotYet:
-                for queue in self.queues.values():
-                    if queue.dead_letters():
-                        queue.redrive()
-                        redrives += 1
-                raise
+            for name, queue in self.queues.items():
+                if letters := queue.dead_letters():
+                    queue.redrive()
+                    redrives += 1
+                    raise NotYet(f"{name}: {len(letters)} dead letters")
+            self.check()
+            self.check_idle()
 
         patience = max(queue.patience for queue in self.queues.values())
         wait_until(check, what="the property after redrives", timeout=patience)

@@ -129,6 +129,20 @@ class Ledger:
 
         wait_until(check, what="the ledger", timeout=patience or self._patience)
 
+    def wait_until_idle(self) -> None:
+        """Wait until nothing is on its way any more: a duplicate would be new once its entry is deleted.
+
+        Raises:
+            ScenarioFailed: It takes too long.
+        """
+
+        def check() -> None:
+            for kind, queue in self.queues.items():
+                if left := queue.left():
+                    raise NotYet(f"{kind}: {left} messages")
+
+        wait_until(check, what="empty queues", timeout=self._patience)
+
     def close(self) -> None:
         """Delete the accounts and dead letters of this run."""
         for account in self._accounts:
@@ -182,6 +196,7 @@ def run(stack: DeployedStack) -> Outcome:
         )
         story.say("The message that is no entry is a dead letter; its batch was booked.")
         _check_order(ledger, story, withdrawal, deposit)
+        ledger.wait_until_idle()
     return story.outcome()
 
 
