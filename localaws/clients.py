@@ -31,7 +31,7 @@ class _IsolatedSession(botocore.session.Session):
             nothing[name] = (None, None, os.devnull, None)
         super().__init__(session_vars=nothing)
         self._endpoint_url = endpoint_url
-        self._authority = authority
+        self.set_config_variable("ca_bundle", authority)
         self.register_component("data_loader", _shared_loader())
         self.set_default_client_config(
             botocore.config.Config(
@@ -45,8 +45,6 @@ class _IsolatedSession(botocore.session.Session):
     def create_client(self, *args: Any, **kwargs: Any) -> Any:
         # boto3 passes everything by name, and None for what its caller left out.
         kwargs["endpoint_url"] = kwargs.get("endpoint_url") or self._endpoint_url
-        if kwargs.get("verify") is None:
-            kwargs["verify"] = self._authority
         return super().create_client(*args, **kwargs)
 
 

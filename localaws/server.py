@@ -111,9 +111,9 @@ def _emulator_environment(options: Options, folder: Path, port: int) -> dict[str
 
 async def _emulate(options: Options, listener: socket.socket, say_ready: Callable[[], None]) -> None:
     # Imported only now: these modules read the environment while they are imported.
+    import ministack.app
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
-    from ministack.app import app
 
     from localaws.bridges import install_all, recorder
     from localaws.control import announcing, with_control
@@ -128,7 +128,8 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
     config.keyfile = os.environ["MINISTACK_SSL_KEY"]
     config.keep_alive_timeout = 75
     forever = asyncio.Event()
-    application = announcing(with_control(app), say_ready)
+    # Looked up only now: a bridge may have put itself in front of it.
+    application = announcing(with_control(ministack.app.app), say_ready)
     await serve(application, config, shutdown_trigger=forever.wait)  # type: ignore[arg-type]
 
 

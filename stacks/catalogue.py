@@ -53,6 +53,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="photographs become thumbnails; hostile files end in the failure queue, once, with the reason",
     ),
     Architecture(
+        id="alb-function",
+        family="web",
+        title="HTTP request → Application Load Balancer → Lambda → notes in DynamoDB",
+        stack="AlbFunctionStack",
+        shows="requests of every kind, many at a time; limits and broken functions answer as they should",
+    ),
+    Architecture(
         id="sqs-consumer",
         family="messaging",
         title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB, failures → dead-letter queue",

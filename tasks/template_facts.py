@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.load_balancer_facts import routes
 from tasks.network_facts import ways
 
 # Resources that a reader of a diagram looks for, with the shape that Mermaid draws.
 _SHAPES = {
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Lambda::Function": ("[[", "]]"),
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
@@ -20,7 +22,11 @@ _SHAPES = {
     "AWS::RDS::DBProxy": ("{{", "}}"),
 }
 # What says more than the name of the service.
-_KINDS = {"AWS::EC2::VPCEndpoint": "VPC endpoint", "AWS::RDS::DBProxy": "RDS Proxy"}
+_KINDS = {
+    "AWS::EC2::VPCEndpoint": "VPC endpoint",
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
+    "AWS::RDS::DBProxy": "RDS Proxy",
+}
 # Functions of the CDK's own custom resources: they work during a deployment only.
 _PROVIDERS = ("Custom::", "BucketNotificationsHandler", "LogRetention", "AWS")
 
@@ -104,6 +110,8 @@ class TemplateFacts:
                 for target, actions in self._targets(_referred(properties["Role"])).items():
                     if target in drawn:
                         yield logical_id, f"-->|{', '.join(actions)}|", target
+        for balancer, port, function in routes(self._resources):
+            yield balancer, f"==>|{port}|", function
         for _, properties in self._of_type("AWS::Lambda::EventSourceMapping"):
             yield _referred(properties["EventSourceArn"]), "==>", _referred(properties["FunctionName"])
         for _, properties in self._of_type("AWS::SNS::Subscription"):

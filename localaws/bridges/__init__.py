@@ -40,6 +40,7 @@ BRIDGES = (
     "rds_proxy",
     "rds_proxy_resources",
     "secretsmanager_rotation",
+    "alb",
 )
 
 # Called after the emulator's own reset. A bridge that keeps state of its own appends a function here.

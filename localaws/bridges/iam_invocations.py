@@ -9,7 +9,8 @@ refuses a notification configuration whose function does not allow it, unless as
 EventBridge delivers to a queue or topic only if its policy allows it. A permission for a function that does
 not exist fails the deployment.
 Not to: what becomes of a refused delivery: here it is logged and lost, as in AWS without a dead-letter
-queue on the rule or subscription. Invocations by load balancers, API Gateway, Cognito and CloudWatch Logs.
+queue on the rule or subscription. Invocations by API Gateway, Cognito and CloudWatch Logs. (Load balancers:
+`alb_functions`.)
 
 https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html

@@ -1,0 +1,1 @@
+"""Synchronous invocation over HTTP: architectures that begin with a request."""

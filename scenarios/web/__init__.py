@@ -1,0 +1,1 @@
+"""Scenarios of the architectures that answer HTTP requests."""
