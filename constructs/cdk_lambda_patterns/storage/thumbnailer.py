@@ -52,9 +52,9 @@ class ThumbnailOptions:
         quality: 1 (smallest) to 100 (best).
         background: Colour behind transparent pictures where the format has no transparency, ``"#rrggbb"``.
         max_object_size: Larger objects are refused before they are read; 1 MB to 5 GB.
-        max_pixels: Pictures with more pixels are refused before they are decoded; of AVIF, which takes the most
-            memory, those with half as many. The default fits into the default memory whatever the format;
-            raise both together: 12 bytes a pixel and 150 MB are enough.
+        max_pixels: Pictures with more pixels are refused before they are decoded; of AVIF, which takes the
+            most memory, those with half as many. The default fits into the default memory whatever the
+            format; raise both together: 12 bytes a pixel and 150 MB are enough.
 
     Raises:
         ValueError: A value is outside of what is allowed.
