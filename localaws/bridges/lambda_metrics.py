@@ -3,9 +3,11 @@
 The emulator counts synchronous calls of `Invoke`, and each throttled one twice; functions behind queues,
 topics, buckets and retries never show an error, so an alarm on their errors never rings.
 
-Faithful to: Invocations, Errors, Duration and Throttles, for the function and for the alias or version that
-was invoked; throttled requests are no invocations.
-Not to: the other metrics of Lambda; statistics of weighted aliases by executed version.
+Faithful to: Invocations, Errors, Duration and Throttles, each without dimensions, by `FunctionName`, by
+`FunctionName` and `Resource` (what was invoked: `name`, `name:alias` or `name:version`), and of calls through
+an alias also by `FunctionName`, `Resource` and `ExecutedVersion`: the version that the alias's weights chose.
+Throttled requests are no invocations.
+Not to: the other metrics of Lambda; throttled calls by executed version, because no version was chosen yet.
 
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
@@ -34,9 +36,10 @@ def count(config: dict[str, Any], result: dict[str, Any], seconds: float) -> Non
         result: What came out, in the emulator's form.
         seconds: How long it took.
     """
-    _put(config, "Invocations", 1)
-    _put(config, "Errors", 1 if result.get("error") else 0)
-    _put(config, "Duration", seconds * 1000, "Milliseconds")
+    version = config["Version"]
+    _put(config, "Invocations", 1, executed=version)
+    _put(config, "Errors", 1 if result.get("error") else 0, executed=version)
+    _put(config, "Duration", seconds * 1000, "Milliseconds", executed=version)
 
 
 def _counted_elsewhere(*_: object, **__: object) -> None:
@@ -50,10 +53,16 @@ def _acquire(func: dict[str, Any], config: dict[str, Any]) -> tuple[str | None, 
     return slot, limit
 
 
-def _put(config: dict[str, Any], metric: str, value: float, unit: str = "Count") -> None:
+def _put(
+    config: dict[str, Any], metric: str, value: float, unit: str = "Count", *, executed: str | None = None
+) -> None:
     function = {"FunctionName": config["FunctionName"]}
-    resource = ":".join([config["FunctionName"], *config["FunctionArn"].split(":")[7:]])
-    for dimensions in ({}, function, function | {"Resource": resource}):
+    qualifiers = config["FunctionArn"].split(":")[7:]
+    resource = function | {"Resource": ":".join([config["FunctionName"], *qualifiers])}
+    sets = [{}, function, resource]
+    if executed and qualifiers and qualifiers[0] not in ("$LATEST", executed):  # an alias: no version's name
+        sets.append(resource | {"ExecutedVersion": executed})
+    for dimensions in sets:
         cloudwatch.record_metric("AWS/Lambda", metric, value, unit, dimensions)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.config import Config
 
-from tests.local.bridges.lambda_functions import Functions
+from tests.local.bridges.lambda_functions import Functions, zipped
 
 pytestmark = pytest.mark.local
 
@@ -27,6 +27,15 @@ def total(functions: Functions, metric: str, **dimensions: str) -> float:
         Statistics=["Sum"],
     )["Datapoints"]
     return sum(float(point["Sum"]) for point in points)
+
+
+def sets_of_dimensions(functions: Functions, metric: str, name: str) -> set[frozenset[str]]:
+    """By which names of dimensions a metric of a function is kept."""
+    dimensions = [{"Name": "FunctionName", "Value": name}]
+    found = functions.aws.client("cloudwatch").list_metrics(
+        Namespace="AWS/Lambda", MetricName=metric, Dimensions=dimensions
+    )
+    return {frozenset(each["Name"] for each in kept["Dimensions"]) for kept in found["Metrics"]}
 
 
 def failed_in_the_background(functions: Functions, retries: int = 0) -> str:
@@ -55,6 +64,35 @@ def test_a_synchronous_call_counts_once_and_for_the_alias_that_was_invoked(funct
     assert total(functions, "Errors", FunctionName=name) == 2
     assert total(functions, "Errors", FunctionName=name, Resource=f"{name}:live") == 1
     assert total(functions, "Duration", FunctionName=name, Resource=f"{name}:live") > 0
+
+
+def test_calls_through_a_weighted_alias_count_for_the_version_that_the_weights_chose(
+    functions: Functions,
+) -> None:
+    name = functions.make("def handler(event, context): pass")
+    client = functions.aws.client("lambda")
+    client.publish_version(FunctionName=name)
+    client.update_function_code(FunctionName=name, ZipFile=zipped({"index.py": FAILING}))
+    client.publish_version(FunctionName=name)
+    weights = {"AdditionalVersionWeights": {"2": 0.5}}
+    client.create_alias(FunctionName=name, Name="live", FunctionVersion="1", RoutingConfig=weights)
+    calls = [functions.invoke(name, qualifier="live").version for _ in range(20)]
+    functions.invoke(name, qualifier="2")
+
+    def by_version(metric: str, version: str) -> float:
+        resource = f"{name}:live"
+        return total(functions, metric, FunctionName=name, Resource=resource, ExecutedVersion=version)
+
+    assert [by_version("Invocations", version) for version in "12"] == [calls.count("1"), calls.count("2")]
+    assert [by_version("Errors", version) for version in "12"] == [0, calls.count("2")]
+    assert total(functions, "Errors", FunctionName=name, Resource=f"{name}:2") == 1
+    assert sets_of_dimensions(functions, "Errors", name) == {
+        frozenset({"FunctionName"}),
+        frozenset({"FunctionName", "Resource"}),
+        frozenset({"FunctionName", "Resource", "ExecutedVersion"}),
+    }
+    # Who invokes a version by its number has chosen it: there is nothing to tell apart.
+    assert total(functions, "Errors", FunctionName=name, Resource=f"{name}:2", ExecutedVersion="2") == 0
 
 
 def test_a_refused_call_is_a_throttle_and_no_invocation(functions: Functions) -> None:
