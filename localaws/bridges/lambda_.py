@@ -7,6 +7,7 @@ Behind them `lambda_process`, `lambda_environment` and `lambda_bootstrap` run Py
 from __future__ import annotations
 
 from localaws.bridges import (
+    lambda_alias_rules,
     lambda_aliases,
     lambda_async,
     lambda_concurrency,
@@ -21,6 +22,7 @@ from localaws.bridges import (
 
 def install() -> None:
     """Install all of them. They patch different parts of the emulator, so their order does not matter."""
+    lambda_alias_rules.install()
     lambda_aliases.install()
     lambda_async.install()
     lambda_concurrency.install()

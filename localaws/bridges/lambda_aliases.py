@@ -5,7 +5,7 @@ an alias from another service sees the version's ARN, and is not subject to the 
 
 Faithful to: each invocation takes a version by the weights, from whatever service it comes;
 `invoked_function_arn` is the alias's.
-Not to: provisioned concurrency in the choice of the version; validation of weights and versions.
+Not to: provisioned concurrency in the choice of the version. (`lambda_alias_rules` checks versions and weights.)
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 """

@@ -1,0 +1,182 @@
+"""What an alias may point at: versions that are there, and with weights only two that go together.
+
+The emulator takes any name and any version; calls of an alias whose version is not there then run `$LATEST`.
+
+Faithful to: the form of the name; a version that is not there is not found; `$LATEST` only alone; at most one
+further version, another one, with a weight from 0 to 1; both with the same role and dead-letter queue. An
+update is judged by what the alias would become. A deployment fails for the same reasons and is rolled back.
+Not to: the wording of the refusals for which AWS documents none.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
+https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ministack.services import lambda_svc
+from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
+
+_LATEST = "$LATEST"
+_NAME = "(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
+_VERSION = r"(\$LATEST|[0-9]+)"
+_LONGEST_NAME = 128
+
+Record = dict[str, Any]
+Response = tuple[int, dict[str, Any], bytes]
+Created = tuple[str, dict[str, Any]]
+
+
+class Refused(Exception):  # noqa: N818 - Lambda refuses it
+    """Lambda refuses an alias; has what it answers."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+def install() -> None:
+    """Put the rules before Lambda's calls, and before CloudFormation's, which creates aliases by itself."""
+    lambda_svc._create_alias = _checked_create(lambda_svc._create_alias)
+    lambda_svc._update_alias = _checked_update(lambda_svc._update_alias)
+    handlers = _RESOURCE_HANDLERS["AWS::Lambda::Alias"]
+    handlers["create"] = _deployed(handlers["create"])
+    handlers["update"] = _redeployed(handlers["update"])
+
+
+def check(func: Record, name: str, version: str, weights: dict[str, float]) -> None:
+    """Check what an alias is to be.
+
+    Args:
+        func: The emulator's record of the function.
+        name: The alias's name.
+        version: Its version.
+        weights: The share of each further version.
+
+    Raises:
+        Refused: Lambda does not allow it.
+    """
+    _require_pattern("name", name, _NAME)
+    if len(name) > _LONGEST_NAME:
+        raise Refused(
+            "ValidationException", _constraint("name", name, "have length less than or equal to 128")
+        )
+    _require_pattern("functionVersion", version, _VERSION)
+    for one in (version, *weights):
+        if one != _LATEST and one not in func["versions"]:
+            arn = f"{func['config']['FunctionArn']}:{one}"
+            raise Refused("ResourceNotFoundException", f"Function not found: {arn}", 404)
+    if weights:
+        _check_weights(func, version, weights)
+
+
+def _check_weights(func: Record, version: str, weights: dict[str, float]) -> None:
+    def refuse(message: str) -> None:
+        raise Refused("InvalidParameterValueException", message)
+
+    if len(weights) > 1:
+        refuse("Number of items in AdditionalVersionWeights cannot be greater than 1")
+    ((other, weight),) = weights.items()
+    if _LATEST in (version, other):
+        refuse("$LATEST is not supported for an alias pointing to more than 1 version")
+    if version == other:
+        refuse(f"Invalid function version {other}. It is already included in the routing configuration.")
+    if not 0 <= float(weight) <= 1:
+        refuse(f"The weight of version {other} is {weight}; it must be from 0.0 to 1.0.")
+    ours, theirs = (func["versions"][one]["config"] for one in (version, other))
+    if ours["Role"] != theirs["Role"]:
+        refuse("Specified versions must be associated with the same execution role")
+    if _dead_letters(ours) != _dead_letters(theirs):
+        refuse("Specified versions must have the same dead-letter queue configuration, or none")
+
+
+def _dead_letters(config: Record) -> str:
+    return (config.get("DeadLetterConfig") or {}).get("TargetArn") or ""
+
+
+def _require_pattern(member: str, value: str, pattern: str) -> None:
+    if not re.fullmatch(pattern, value):
+        constraint = f"satisfy regular expression pattern: {pattern}"
+        raise Refused("ValidationException", _constraint(member, value, constraint))
+
+
+def _constraint(member: str, value: str, constraint: str) -> str:
+    return (
+        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: "
+        f"Member must {constraint}"
+    )
+
+
+def _weights(routing: Record | None) -> dict[str, float]:
+    return (routing or {}).get("AdditionalVersionWeights") or {}
+
+
+def _checked_create(create: Callable[[str, Record], Response]) -> Callable[[str, Record], Response]:
+    def create_alias(func_name: str, data: Record) -> Response:
+        func = lambda_svc._functions.get(func_name)
+        if func:
+            try:
+                version = data.get("FunctionVersion", "")
+                check(func, data.get("Name", ""), version, _weights(data.get("RoutingConfig")))
+            except Refused as refused:
+                return _answer(refused)
+        return create(func_name, data)
+
+    return create_alias
+
+
+def _checked_update(update: Callable[[str, str, Record], Response]) -> Callable[[str, str, Record], Response]:
+    def update_alias(func_name: str, alias_name: str, data: Record) -> Response:
+        func = lambda_svc._functions.get(func_name)
+        alias = (func or {}).get("aliases", {}).get(alias_name)
+        if func and alias:
+            wanted = alias | {key: value for key, value in data.items() if value is not None}
+            routing = data["RoutingConfig"] if "RoutingConfig" in data else alias.get("RoutingConfig")
+            try:
+                check(func, alias_name, wanted["FunctionVersion"], _weights(routing))
+            except Refused as refused:
+                return _answer(refused)
+        return update(func_name, alias_name, data)
+
+    return update_alias
+
+
+def _answer(refused: Refused) -> Response:
+    answer: Response = lambda_svc.error_response_json(refused.code, str(refused), refused.status)
+    return answer
+
+
+def _deployed(create: Callable[..., Created]) -> Callable[..., Created]:
+    def create_alias(logical_id: str, properties: Record, stack_name: str) -> Created:
+        _check_deployed(properties)
+        return create(logical_id, properties, stack_name)
+
+    return create_alias
+
+
+def _redeployed(update: Callable[..., Created]) -> Callable[..., Created]:
+    def update_alias(
+        physical_id: str, old: Record, new: Record, stack_name: str, logical_id: str | None = None
+    ) -> Created:
+        _check_deployed(new)
+        return update(physical_id, old, new, stack_name, logical_id)
+
+    return update_alias
+
+
+def _check_deployed(properties: Record) -> None:
+    """Fail a deployment as CloudFormation does, with Lambda's reason."""
+    func = provisioners._lambda_function_for_cfn_ref(properties.get("FunctionName", ""))[0]
+    if not func:
+        return
+    weights = _weights(provisioners._lambda_alias_routing_config(properties))
+    try:
+        check(func, properties.get("Name", ""), str(properties.get("FunctionVersion", "")), weights)
+    except Refused as refused:
+        reason = f"{refused} (Service: Lambda, Status Code: {refused.status})"
+        raise ValueError(f'Resource handler returned message: "{reason}"') from None
