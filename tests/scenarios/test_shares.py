@@ -1,0 +1,30 @@
+"""The bounds of a share are exact."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import comb
+
+import pytest
+
+from scenarios.shares import bounds
+
+
+def probability(counts: range, calls: int, share: Fraction) -> Fraction:
+    """How probable one of these counts is."""
+    return sum((comb(calls, n) * share**n * (1 - share) ** (calls - n) for n in counts), Fraction(0))
+
+
+@pytest.mark.parametrize(("calls", "share"), [(1000, "0.1"), (60, "0.5"), (200, "0.03"), (50, "0.9")])
+def test_outside_of_the_bounds_is_as_improbable_as_was_asked_and_one_more_is_not(
+    calls: int, share: str
+) -> None:
+    (low, high), p, risk = bounds(calls, share), Fraction(share), Fraction(1, 2_000_000)
+    assert probability(range(low), calls, p) <= risk < probability(range(low + 1), calls, p)
+    above = range(high + 1, calls + 1)
+    assert probability(above, calls, p) <= risk < probability(range(high, calls + 1), calls, p)
+
+
+@pytest.mark.parametrize(("share", "count"), [("0", 0), ("1", 20)])
+def test_what_is_certain_leaves_no_room(share: str, count: int) -> None:
+    assert bounds(20, share) == (count, count)
