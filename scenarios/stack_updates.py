@@ -114,7 +114,7 @@ class StackUpdates:
         self._rename_versions(template, function_id, digest)
 
     def _rename_versions(self, template: Template, function_id: str, digest: str) -> None:
-        """Give the version another logical id: CloudFormation publishes one, and leaves or deletes the old."""
+        """Give the version another logical id, so that CloudFormation publishes one beside the old."""
         for logical_id, resource in list(template["Resources"].items()):
             of = resource.get("Properties", {}).get("FunctionName")
             if resource["Type"] == "AWS::Lambda::Version" and of == {"Ref": function_id}:

@@ -5,7 +5,8 @@ an alias from another service sees the version's ARN, and is not subject to the 
 
 Faithful to: each invocation takes a version by the weights, from whatever service it comes;
 `invoked_function_arn` is the alias's.
-Not to: provisioned concurrency in the choice of the version. (`lambda_alias_rules` checks versions and weights.)
+Not to: provisioned concurrency in the choice of the version. Which versions and weights an alias may have
+is checked by `lambda_alias_rules`.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 """

@@ -113,7 +113,8 @@ def test_an_update_is_judged_by_what_the_alias_would_become(functions: Functions
         key: made[key] for key in ("FunctionVersion", "RoutingConfig", "RevisionId")
     }
     changed = client.update_alias(**alias, FunctionVersion="2", RoutingConfig=weights())
-    assert changed["FunctionVersion"] == "2" and "RoutingConfig" not in changed
+    assert changed["FunctionVersion"] == "2"
+    assert "RoutingConfig" not in changed
 
 
 def template(version: str) -> stacks.Resources:
@@ -128,12 +129,12 @@ def template(version: str) -> stacks.Resources:
 
 
 def test_a_deployment_of_a_wrong_version_is_rolled_back_with_lambdas_reason(functions: Functions) -> None:
-    with pytest.raises(stacks.DeploymentFailedError, match="Function not found: .*:9 "):
+    with pytest.raises(stacks.DeploymentFailedError, match=r"Function not found: .*:9 "):
         stacks.deploy(functions.aws, template("9"))
     outputs = {"Name": stacks.ref("Function")}
     stack = stacks.deploy(functions.aws, template("1"), outputs)
     where = {"FunctionName": stack.outputs["Name"], "Name": "live"}
-    with pytest.raises(stacks.DeploymentFailedError, match="Function not found: .*:9 "):
+    with pytest.raises(stacks.DeploymentFailedError, match=r"Function not found: .*:9 "):
         stack.update(template("9"), outputs)
     assert functions.aws.client("lambda").get_alias(**where)["FunctionVersion"] == "1"
 
