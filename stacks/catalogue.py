@@ -94,6 +94,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="PrivateFunctionStack",
         shows="orders leave the network through the endpoints of two services, and there is no other way out",
     ),
+    Architecture(
+        id="environments",
+        family="delivery",
+        title="Caller → alias dev, test or prod, with weights → numbered version of one Lambda",
+        stack="EnvironmentsStack",
+        shows="one value promotes a version, sends it a tenth of the calls, or takes it back; ARNs stay",
+    ),
 )
 
 

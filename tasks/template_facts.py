@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.alias_facts import targets
 from tasks.load_balancer_facts import routes
 from tasks.network_facts import ways
 
@@ -12,6 +13,7 @@ _SHAPES = {
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
+    "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
@@ -25,6 +27,7 @@ _SHAPES = {
 _KINDS = {
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
+    "AWS::Lambda::Alias": "alias",
     "AWS::RDS::DBProxy": "RDS Proxy",
 }
 # Functions of the CDK's own custom resources: they work during a deployment only.
@@ -110,6 +113,8 @@ class TemplateFacts:
                 for target, actions in self._targets(_referred(properties["Role"])).items():
                     if target in drawn:
                         yield logical_id, f"-->|{', '.join(actions)}|", target
+        for alias, versions, function in targets(self._resources):
+            yield alias, f"-->|{versions}|", function
         for balancer, port, function in routes(self._resources):
             yield balancer, f"==>|{port}|", function
         for _, properties in self._of_type("AWS::Lambda::EventSourceMapping"):

@@ -1,0 +1,1 @@
+"""Delivery: architectures that bring a new version of a function to its callers."""

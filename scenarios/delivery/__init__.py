@@ -1,0 +1,1 @@
+"""Scenarios of the architectures that bring new versions to their callers."""

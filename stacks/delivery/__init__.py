@@ -1,0 +1,1 @@
+"""Stacks of the family delivery: how a new version of a function reaches its callers."""

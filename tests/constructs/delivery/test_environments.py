@@ -1,0 +1,246 @@
+"""Environments: aliases of one function on versions that stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, CfnParameter, Stack, Stage
+from aws_cdk import aws_codedeploy as codedeploy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+
+from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns.delivery.environments import NEWEST, Environments, Weighted
+from tasks.synthesis import app_context
+from tests.templates import Resources, read_templates, stack_with, walk
+
+CODE = lambda_.Code.from_inline("def handler(event, context): return event")
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
+
+
+def function(stack: Stack, id: str = "Orders", options: FunctionOptions | None = None) -> HardenedFunction:
+    return HardenedFunction(stack, id, code=CODE, options=options)
+
+
+def targets(resources: Resources) -> dict[str, Any]:
+    """What each alias of a template points at."""
+    return {
+        alias["Name"]: (alias["FunctionVersion"], alias.get("RoutingConfig"))
+        for alias in resources.all("AWS::Lambda::Alias").values()
+    }
+
+
+@stack_with
+def three(stack: Stack) -> None:
+    Environments(
+        stack,
+        "Environments",
+        function=function(stack),
+        aliases={"dev": NEWEST, "test": 7, "prod": Weighted(6, additional_version=7, weight=0.1)},
+    )
+
+
+def test_each_alias_points_at_what_it_was_given(three: Resources) -> None:
+    (version,) = three.all("AWS::Lambda::Version")
+    weights = {"AdditionalVersionWeights": [{"FunctionVersion": "7", "FunctionWeight": 0.1}]}
+    assert targets(three) == {
+        "dev": ({"Fn::GetAtt": [version, "Version"]}, None),
+        "test": ("7", None),
+        "prod": ("6", weights),
+    }
+
+
+def test_a_version_outlives_the_template_that_made_it_but_not_a_deployment_that_failed(
+    three: Resources,
+) -> None:
+    resources = three.template["Resources"].values()
+    (version,) = (one for one in resources if one["Type"] == "AWS::Lambda::Version")
+    assert version["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert version["UpdateReplacePolicy"] == "Retain"
+
+
+def test_a_number_may_be_the_one_that_this_deployment_publishes(three: Resources) -> None:
+    (version,) = three.all("AWS::Lambda::Version")
+    for logical_id in three.all("AWS::Lambda::Alias"):
+        assert version in three.template["Resources"][logical_id]["DependsOn"]
+
+
+def test_it_writes_no_output_and_no_literal_partition(three: Resources) -> None:
+    assert "Outputs" not in three.template
+    assert not [text for text in walk(three.template["Resources"]) if str(text).startswith("arn:aws:")]
+
+
+def logical_ids(folder: Path, **options: Any) -> dict[str, str]:  # noqa: ANN401 - any option
+    """The logical ids of versions and aliases, by their type."""
+    app = App(context=app_context(), outdir=str(folder), builtin_cloud_formation_validation=False)
+    stack = Stack(app, "S")
+    orders = function(stack, options=FunctionOptions(**options))
+    Environments(stack, "Environments", function=orders, aliases={"prod": 1})
+    app.synth()
+    resources = read_templates(folder)["S"]
+    types = ("AWS::Lambda::Version", "AWS::Lambda::Alias")
+    return {one: next(iter(resources.all(one))) for one in types}
+
+
+def test_a_change_publishes_a_version_also_while_no_alias_follows_and_moves_no_alias(tmp_path: Path) -> None:
+    before = logical_ids(tmp_path / "before")
+    same = logical_ids(tmp_path / "same")
+    after = logical_ids(tmp_path / "after", memory_size=512)
+    assert before == same
+    assert before["AWS::Lambda::Version"] != after["AWS::Lambda::Version"]
+    assert before["AWS::Lambda::Alias"] == after["AWS::Lambda::Alias"]
+
+
+@stack_with
+def triggered(stack: Stack) -> None:
+    orders = function(stack)
+    prod = Environments(stack, "Environments", function=orders, aliases={"prod": 1}).aliases["prod"]
+    prod.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+    prod.add_event_source(sources.SqsEventSource(sqs.Queue(stack, "Queue")))
+    sns.Topic(stack, "Topic").add_subscription(subscriptions.LambdaSubscription(prod))
+    table = dynamodb.Table.from_table_name(stack, "Table", "orders")
+    table.grant(prod, "dynamodb:GetItem")
+
+
+def test_triggers_and_grants_attach_to_the_alias(triggered: Resources) -> None:
+    (alias,) = triggered.all("AWS::Lambda::Alias")
+    assert triggered.only("AWS::Lambda::Url")["Qualifier"] == "prod"
+    mapping = triggered.only("AWS::Lambda::EventSourceMapping")["FunctionName"]
+    assert mapping["Fn::Join"][1][-1] == ":prod"
+    assert {"Ref": alias} in list(walk(mapping))
+    permission = triggered.only("AWS::Lambda::Permission", Principal="sns.amazonaws.com")
+    assert permission["FunctionName"] == {"Ref": alias}
+    assert triggered.only("AWS::SNS::Subscription")["Endpoint"] == {"Ref": alias}
+    assert "dynamodb:GetItem" in triggered.actions("OrdersServiceRole")
+
+
+@stack_with
+def imported(stack: Stack) -> None:
+    orders = lambda_.Function.from_function_arn(stack, "Orders", ARN)
+    environments = Environments(
+        stack,
+        "Environments",
+        function=orders,
+        aliases={"test": 7, "prod": Weighted(6, additional_version=7, weight=0.5)},
+    )
+    assert environments.newest_version is None
+
+
+def test_an_imported_function_gets_aliases_and_publishes_nothing(imported: Resources) -> None:
+    assert imported.all("AWS::Lambda::Version") == {}
+    assert {name: version for name, (version, _) in targets(imported).items()} == {"test": "7", "prod": "6"}
+    assert {alias["FunctionName"] for alias in imported.all("AWS::Lambda::Alias").values()} == {"orders"}
+
+
+@stack_with
+def several(stack: Stack) -> None:
+    parameter = CfnParameter(stack, "Prod", type="Number", default=1)
+    orders, bills = function(stack), function(stack, "Bills")
+    Environments(stack, "One", function=orders, aliases={"prod": parameter.value_as_number, "test": 2})
+    Environments(stack, "Two", function=orders, aliases={"beta_2": NEWEST})
+    Environments(stack, "Three", function=bills, aliases={"prod": 3})
+
+
+def test_a_stack_holds_several_and_a_number_may_come_at_deployment(several: Resources) -> None:
+    assert len(several.all("AWS::Lambda::Version")) == 2
+    aliases = several.all("AWS::Lambda::Alias").values()
+    assert sorted(str(alias["FunctionVersion"]) for alias in aliases if alias["Name"] == "prod") == [
+        "3",
+        "{'Ref': 'Prod'}",
+    ]
+
+
+def test_a_function_of_another_stack_takes_numbers_in_any_stage(tmp_path: Path) -> None:
+    app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stage = Stage(app, "Beta")
+    orders = function(Stack(stage, "Orders"))
+    Environments(Stack(stage, "Delivery"), "Environments", function=orders, aliases={"prod": 1})
+    with pytest.raises(ValueError, match=r"^aliases\['dev'\]=NEWEST: the function is of another stack"):
+        Environments(Stack(stage, "More"), "Environments", function=orders, aliases={"dev": NEWEST})
+    app.synth()
+    templates = read_templates(tmp_path)
+    (delivery,) = (one for name, one in templates.items() if "Delivery" in name)
+    assert delivery.only("AWS::Lambda::Alias")["FunctionVersion"] == "1"
+
+
+def refuses(aliases: object, message: str, of: Callable[[Stack], lambda_.IFunction] = function) -> None:
+    """Expect the start of an error."""
+    stack = Stack()
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        Environments(stack, "E", function=of(stack), aliases=aliases)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", "7", "42", "$LATEST", "a b", "a.b", "x" * 129])
+def test_a_name_that_lambda_refuses_is_refused_at_once(name: str) -> None:
+    refuses({name: 1}, f"aliases[{name!r}]: Lambda allows 1 to 128 letters, digits, hyphens and underscores")
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.5, True, "prod", "$LATEST", "7", None])
+def test_what_is_no_published_version_is_refused_at_once(version: object) -> None:
+    refuses({"prod": version}, f"aliases['prod']={version!r}: give the number of a published version, 1 or")
+    with pytest.raises(ValueError, match=r"^additional_version="):
+        Weighted(1, additional_version=version, weight=0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weight", [0, 1, -0.1, 1.1, 10])
+def test_a_weight_is_a_share(weight: float) -> None:
+    message = f"weight={weight}: a share of the calls is more than 0 and less than 1; to send all of"
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        Weighted(1, additional_version=2, weight=weight)
+
+
+def test_two_versions_are_two() -> None:
+    with pytest.raises(ValueError, match=r"^additional_version=2: the alias has that version already"):
+        Weighted(2, additional_version=2, weight=0.5)
+
+
+def test_no_alias_at_all_is_refused() -> None:
+    refuses({}, "aliases={}: nothing would be deployed")
+
+
+def test_the_newest_version_of_an_imported_function_is_unknown() -> None:
+    message = "aliases['dev']=NEWEST: the function is imported, and who deploys it publishes its versions"
+    refuses({"dev": NEWEST}, message, lambda stack: lambda_.Function.from_function_arn(stack, "F", ARN))
+
+
+QUALIFIED: dict[str, Callable[[Stack], lambda_.IFunction]] = {
+    "an alias": lambda stack: function(stack).add_alias("live"),
+    "an imported alias": lambda stack: lambda_.Alias.from_alias_attributes(
+        stack, "A", alias_name="live", alias_version=function(stack).current_version
+    ),
+    "a version": lambda stack: function(stack).current_version,
+    "an imported version": lambda stack: lambda_.Version.from_version_arn(stack, "V", f"{ARN}:7"),
+    "an ARN with a qualifier": lambda stack: lambda_.Function.from_function_arn(stack, "F", f"{ARN}:live"),
+}
+
+
+@pytest.mark.parametrize("of", QUALIFIED.values(), ids=QUALIFIED.keys())
+def test_an_alias_of_an_alias_or_a_version_is_refused(of: Callable[[Stack], lambda_.IFunction]) -> None:
+    stack = Stack()
+    qualified = of(stack)
+    with pytest.raises(ValueError, match="and an alias can only point at versions of a function; give the"):
+        Environments(stack, "E", function=qualified, aliases={"prod": 1})
+
+
+def with_codedeploy(folder: Path, target: Weighted | int) -> App:
+    """An app whose alias is in a deployment group of CodeDeploy."""
+    app = App(context=app_context(), outdir=str(folder), builtin_cloud_formation_validation=False)
+    stack = Stack(app, "S")
+    environments = Environments(stack, "E", function=function(stack), aliases={"prod": target})
+    codedeploy.LambdaDeploymentGroup(stack, "Group", alias=environments.aliases["prod"])
+    return app
+
+
+def test_weights_under_codedeploy_are_refused_at_synthesis(tmp_path: Path) -> None:
+    with_codedeploy(tmp_path / "one", 1).synth()
+    weighted = with_codedeploy(tmp_path / "two", Weighted(1, additional_version=2, weight=0.5))
+    with pytest.raises(RuntimeError, match="alias prod: CodeDeploy shifts its traffic and refuses weights"):
+        weighted.synth()

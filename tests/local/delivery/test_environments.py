@@ -1,0 +1,86 @@
+"""The environments, deployed with the real CDK CLI onto the embedded AWS, IAM enforced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from localaws import LocalAws
+from scenarios.delivery import environments
+from scenarios.delivery.environments import Aliases, Deployments
+from scenarios.endpoints import Endpoint
+from scenarios.faults import Faults
+from scenarios.framework import DeployedStack, ScenarioFailed
+from tasks.demo import check_dropped, deploy
+from tests.local.least_privilege import NOT_ENFORCED
+
+pytestmark = pytest.mark.local
+
+
+@pytest.fixture(scope="module")
+def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
+    folder = tmp_path_factory.mktemp("environments")
+    outputs = deploy("environments", local_aws, folder)
+    return DeployedStack("environments", outputs, local_aws.session, out=folder / "out", patience=20)
+
+
+@pytest.fixture
+def faults(local_aws: LocalAws) -> Faults:
+    return Faults(local_aws.session)
+
+
+def test_everything_that_the_template_asks_for_was_looked_at(
+    stack: DeployedStack, local_aws: LocalAws
+) -> None:
+    check_dropped(local_aws.dropped_properties(), environments.ACCEPTED_NOT_EMULATED)
+
+
+def test_each_environment_reaches_its_version(stack: DeployedStack) -> None:
+    outcome = environments.run(stack)
+    assert sum("points at version" in line for line in outcome.story) == 3
+
+
+def test_one_value_promotes_shares_and_takes_back_and_a_wrong_one_changes_nothing(
+    stack: DeployedStack, faults: Faults
+) -> None:
+    before = Aliases(stack).quote("prod")
+    outcome = environments.drill(stack, faults)
+    assert any("of 1,000 callers" in line for line in outcome.story)
+    assert sum("rolled back" in line for line in outcome.story) == 5
+    after = Aliases(stack).quote("prod")
+    assert after == before
+    environments.run(stack)
+    # What it published is gone, but for the version that says again what the first one said.
+    assert len(Deployments(stack).versions()) == 2
+
+
+def test_the_drill_can_be_repeated(stack: DeployedStack, faults: Faults) -> None:
+    environments.drill(stack, faults, calls=50)
+
+
+def test_a_share_that_is_not_the_one_asked_for_is_seen(stack: DeployedStack, faults: Faults) -> None:
+    class Careless(Deployments):
+        """Deploys a much smaller weight than it was told."""
+
+        def point(self, name: str, version: str, weights: Mapping[str, str] | None = None) -> None:
+            super().point(name, version, dict.fromkeys(weights or {}, "0.0001"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environments, "Deployments", Careless)
+        with pytest.raises(ScenarioFailed, match="but once in a million runs"):
+            environments.drill(stack, faults, calls=200)
+
+
+def test_the_role_may_write_logs_and_traces_and_nothing_else(stack: DeployedStack, faults: Faults) -> None:
+    role = stack.client("lambda").get_function(FunctionName=stack.output("FunctionName"))
+    grants = faults.grants(role["Configuration"]["Role"].rpartition("/")[2])
+    assert {grant.action for grant in grants} == {action for action in NOT_ENFORCED if action[0] in "lx"} - {
+        "logs:CreateLogGroup"
+    }
+
+
+def test_the_url_of_prod_refuses_whoever_does_not_sign(stack: DeployedStack) -> None:
+    url = stack.output("ProdUrl").rstrip("/")
+    answer = Endpoint.of(stack, url).request("POST", "/", body=b'{"grams": 1200}')
+    assert answer.status == 403
