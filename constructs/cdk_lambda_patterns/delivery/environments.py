@@ -204,7 +204,8 @@ def _publish(function: lambda_.IFunction) -> lambda_.Version | None:
         return None
     version = function.current_version
     # Kept when the next one takes its place in the template, since an alias may name it; but not when the
-    # deployment that publishes it is rolled back: the version would be in the way of the next attempt.
+    # deployment that publishes it is rolled back: Lambda publishes no code twice in a row, so that the next
+    # attempt with the same code would find a version there and fail.
     version.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
     return version
 
