@@ -76,6 +76,7 @@ def test_the_example_of_a_public_class_builds(
         **vars(importlib.import_module(documented.__module__)),
         "self": stack,
         "Duration": Duration,
+        "HardenedFunction": cdk_lambda_patterns.HardenedFunction,
         "RemovalPolicy": RemovalPolicy,
         "Size": Size,
         "ec2": ec2,
