@@ -17,6 +17,7 @@ BRIDGES = (
     "secretsmanager",
     "iam",
     "iam_functions",
+    "codedeploy",
     "iam_deployments",
     "iam_state_machines",
     "iam_invocations",

@@ -2,8 +2,8 @@
 
 Faithful to: a stack operation with a role of its own needs `iam:PassRole` on it for
 `cloudformation.amazonaws.com`. That role, kept with the stack as CloudFormation keeps it, or else whoever
-started the operation, needs `iam:PassRole` on each role that a resource gives to Lambda, Step Functions,
-EventBridge, Scheduler or Pipes, with `iam:PassedToService` naming that service.
+started the operation, needs `iam:PassRole` on each role that a resource gives to Lambda, CodeDeploy, Step
+Functions, EventBridge, Scheduler or Pipes, with `iam:PassedToService` naming that service.
 Not to: the other actions that a deployment takes (`lambda:CreateFunction`, ...) are not asked for. Nested
 stacks. Roles of other types of resources. Whether the stack's own role trusts CloudFormation.
 
@@ -30,6 +30,7 @@ from localaws.bridges.iam_roles import iam_is_enforced, role_allows
 
 # Where a resource names the role that it hands over, and to whom.
 _HANDED_OVER = {
+    "AWS::CodeDeploy::DeploymentGroup": (("ServiceRoleArn",), "codedeploy.amazonaws.com"),
     "AWS::Events::Rule": (("Targets", "RoleArn"), "events.amazonaws.com"),
     "AWS::Lambda::Function": (("Role",), "lambda.amazonaws.com"),
     "AWS::Pipes::Pipe": (("RoleArn",), "pipes.amazonaws.com"),
