@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 import uuid
@@ -45,7 +46,7 @@ def test_applications_are_made_listed_and_deleted(quick_aws: LocalAws) -> None:
     client.create_application(applicationName=name, computePlatform="Lambda")
     assert client.get_application(applicationName=name)["application"]["computePlatform"] == "Lambda"
     assert name in client.list_applications()["applications"]
-    again = lambda: client.create_application(applicationName=name, computePlatform="Lambda")  # noqa: E731
+    again = functools.partial(client.create_application, applicationName=name, computePlatform="Lambda")
     assert refused(again) == "ApplicationAlreadyExistsException"
     client.delete_application(applicationName=name)
     assert refused(lambda: client.get_application(applicationName=name)) == "ApplicationDoesNotExistException"
@@ -197,8 +198,7 @@ def test_an_ended_deployment_is_not_stopped_and_an_unknown_one_not_found(quick_a
     id_, client = release.run()["deploymentId"], release.codedeploy
     assert refused(lambda: client.stop_deployment(deploymentId=id_)) == "DeploymentAlreadyCompletedException"
     for call in (client.get_deployment, client.stop_deployment, client.list_deployment_targets):
-        unknown = lambda call=call: call(deploymentId="d-NONE")  # noqa: E731
-        assert refused(unknown) == "DeploymentDoesNotExistException"
+        assert refused(functools.partial(call, deploymentId="d-NONE")) == "DeploymentDoesNotExistException"
 
 
 def without(release: Release, *names: str) -> str:
@@ -273,12 +273,11 @@ def test_calls_about_a_deployment_take_permission_on_its_group(quick_aws: LocalA
     for suffix, allowed in ((group, True), (f"{group}-other", False)):
         resource = f"arn:aws:codedeploy:{quick_aws.region}:{quick_aws.account}:deploymentgroup:{suffix}"
         client = session_of(quick_aws, ("codedeploy:GetDeployment", resource)).client("codedeploy")
+        get = functools.partial(client.get_deployment, deploymentId=id_)
         if allowed:
-            client.get_deployment(deploymentId=id_)
+            get()
         else:
-            assert refused(lambda client=client: client.get_deployment(deploymentId=id_)).startswith(
-                "AccessDenied"
-            )
+            assert refused(get).startswith("AccessDenied")
 
 
 def test_a_service_role_must_be_passed_and_trust_codedeploy(quick_aws: LocalAws) -> None:

@@ -174,7 +174,7 @@ def test_the_hook_of_the_update_policy_runs_with_the_managed_policy_only_under_i
     quick_aws: LocalAws,
 ) -> None:
     managed = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited"
-    settings = {"before": hook_source(), "managed_policy": managed}
+    settings: dict[str, Any] = {"before": hook_source(), "managed_policy": managed}
     stack = release(quick_aws, **settings)
     with pytest.raises(DeploymentFailedError, match="does not give you permission"):
         update(stack, **settings)
@@ -189,7 +189,7 @@ def test_the_hook_of_the_update_policy_runs_with_the_managed_policy_only_under_i
 
 
 def test_a_failed_hook_fails_the_update_and_the_stack_rolls_back(quick_aws: LocalAws) -> None:
-    settings = {"before": hook_source("Failed")}
+    settings: dict[str, Any] = {"before": hook_source("Failed")}
     stack = release(quick_aws, **settings)
     with pytest.raises(DeploymentFailedError) as failure:
         update(stack, **settings)
