@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from aws_cdk import CfnResource, Duration, Names, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -30,6 +31,7 @@ from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.handler_code import pattern_source
 from cdk_lambda_patterns.limits import check_duration, check_range
 from cdk_lambda_patterns.options import FunctionOptions
+from cdk_lambda_patterns.permissions import grant_use_of_key
 from cdk_lambda_patterns.private_network import PrivateNetwork, Service
 
 _PROXY_NAME_LENGTH = 60  # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBProxy.html
@@ -171,22 +173,28 @@ class RdsProxyFunction(Construct):
             self.proxy_security_group = self.network.make_security_group(
                 self, "ProxySecurityGroup", "Proxy: functions get in, the database is all it reaches"
             )
-            self.proxy = self._make_proxy(proxy_target(self, behind), database.engine, pool or PoolOptions())
+            assert self.secret is not None
+            self.proxy = self._make_proxy(
+                proxy_target(self, behind), self.secret, database.engine, pool or PoolOptions()
+            )
         self.function = self._make_function(database, code, services, function_options, removal_policy)
         self.function.connections.allow_to(
             self.proxy_security_group, ec2.Port.tcp(PORTS[database.engine]), "SQL from the function"
         )
         self.proxy.grant_connect(self.function.execution_role, database.user)
 
-    def _make_proxy(self, target: rds.ProxyTarget, engine: str, pool: PoolOptions) -> rds.DatabaseProxy:
-        assert self.secret is not None
+    def _make_proxy(
+        self, target: rds.ProxyTarget, secret: secretsmanager.ISecret, engine: str, pool: PoolOptions
+    ) -> rds.DatabaseProxy:
         proxy = rds.DatabaseProxy(
             self,
             "Proxy",
             # RDS makes no name for a proxy by itself, and the CDK's is unique behind a feature flag only.
             db_proxy_name=Names.unique_resource_name(self, max_length=_PROXY_NAME_LENGTH, separator="-"),
             proxy_target=target,
-            secrets=[self.secret],
+            secrets=[secret],
+            # The CDK would also let it describe the secret, which is of use to some clients of Java.
+            role=self._make_proxy_role(secret).without_policy_updates(),
             iam_auth=True,
             require_tls=True,
             max_connections_percent=pool.max_connections_percent,
@@ -204,6 +212,18 @@ class RdsProxyFunction(Construct):
         assert isinstance(target_group, CfnResource)
         target_group.add_property_deletion_override("Tags")
         return proxy
+
+    def _make_proxy_role(self, secret: secretsmanager.ISecret) -> iam.Role:
+        """Make the role that the proxy reads the secret with.
+
+        https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-iam-setup.html
+        """
+        role = iam.Role(self, "ProxyRole", assumed_by=iam.ServicePrincipal("rds.amazonaws.com"))
+        # Secrets Manager ends each ARN with six characters, which an imported one may lack.
+        arn = secret.secret_full_arn or f"{secret.secret_arn}-??????"
+        role.add_to_policy(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[arn]))
+        grant_use_of_key(role, secret.encryption_key, "kms:Decrypt")
+        return role
 
     def _make_function(
         self,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -98,11 +100,13 @@ def test_the_function_may_connect_as_one_user_through_one_proxy(owned: Resources
     assert not {one for one in owned.actions("OrdersFunctionServiceRole") if "secret" in one}
 
 
-def test_only_the_proxy_reads_the_secret(owned: Resources) -> None:
-    assert owned.actions("OrdersProxyIAMRole") == {
-        "secretsmanager:DescribeSecret",
-        "secretsmanager:GetSecretValue",
-    }
+def test_the_proxy_reads_the_secret_and_does_nothing_else(owned: Resources) -> None:
+    (statement,) = owned.statements("OrdersProxyRole")
+    (cluster_id,) = owned.all("AWS::RDS::DBCluster")
+    assert statement["Action"] == "secretsmanager:GetSecretValue"
+    assert statement["Resource"] == {"Fn::GetAtt": [cluster_id, "MasterUserSecret.SecretArn"]}
+    (role_id,) = (name for name in owned.all("AWS::IAM::Role") if name.startswith("OrdersProxyRole"))
+    assert owned.only("AWS::RDS::DBProxy")["RoleArn"] == {"Fn::GetAtt": [role_id, "Arn"]}
 
 
 def test_the_function_reaches_the_proxy_the_proxy_the_database_and_nobody_anything_else(
@@ -248,6 +252,30 @@ def test_an_existing_cluster_gets_a_proxy_that_it_lets_in(with_existing_cluster:
     rules = with_existing_cluster.all("AWS::EC2::SecurityGroupIngress").values()
     assert "sg-0123456789abcdef0" in {str(rule["GroupId"]) for rule in rules}
     assert with_existing_cluster.function()["Environment"]["Variables"]["DB_USER"] == "writer"
+
+
+@stack_with
+def with_secret_under_a_key(stack: Stack) -> None:
+    key = kms.Key.from_key_arn(stack, "Key", "arn:aws:kms:eu-west-1:123456789012:key/orders")
+    secret = secretsmanager.Secret.from_secret_attributes(
+        stack,
+        "WriterSecret",
+        secret_partial_arn="arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders",
+        encryption_key=key,
+    )
+    database = replace(existing_cluster(stack), secret=secret)
+    RdsProxyFunction(stack, "Orders", code=CODE, database=database, network=existing_network(stack))
+
+
+def test_the_proxy_may_use_the_key_of_the_secret(with_secret_under_a_key: Resources) -> None:
+    allowed = {
+        one["Action"]: one["Resource"] for one in with_secret_under_a_key.statements("OrdersProxyRole")
+    }
+    assert allowed == {
+        # Secrets Manager ends each ARN with six characters.
+        "secretsmanager:GetSecretValue": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-??????",
+        "kms:Decrypt": "arn:aws:kms:eu-west-1:123456789012:key/orders",
+    }
 
 
 @stack_with
