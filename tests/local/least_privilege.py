@@ -6,8 +6,9 @@ those are, and why, is listed here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +40,12 @@ NOT_ENFORCED: Mapping[str, str] = {
 _INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 _DENIALS = ("is not allowed", "AccessDenied", "not authorized")
 
+# How a caller learns that an action is missing where the answer is not one of the AWS API.
+_IN_OTHER_WORDS: Mapping[str, str] = {
+    "rds-db:connect": "The IAM authentication failed for the role",
+    "secretsmanager:GetSecretValue": "This RDS proxy has no credentials for the role",
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -58,9 +65,12 @@ def try_without_each(
     function: str,
     scenario: Callable[[DeployedStack], None],
     *,
+    role: str | None = None,
+    plant: str | None = None,
+    new_instances: bool = False,
     patience: float = 10,
 ) -> list[Finding]:
-    """Run a scenario once for every grant of a function's role, without that grant.
+    """Run a scenario once for every grant of a role, without that grant.
 
     Asynchronous events are tried once only meanwhile, so that a denial comes back at once.
 
@@ -68,18 +78,22 @@ def try_without_each(
         stack: The deployed stack, on the embedded AWS.
         function: The function whose role is looked at.
         scenario: Uses every permission; raises `ScenarioFailed`.
+        role: Name of another role to look at, without which the function cannot work either.
+        plant: An action that the role does not need: it is allowed meanwhile, and must be found.
+        new_instances: Whether the function starts anew for every grant. Set it for what is needed at the
+            beginning of an instance's life only.
         patience: Seconds that the scenario waits for an effect.
 
     Raises:
         ScenarioFailed: It fails although nothing was taken away, or not for want of a permission.
     """
     faults = Faults(stack.session)
-    role = stack.client("lambda").get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
     hasty = replace(stack, patience=patience)
-    with _without_retries(stack, function):
+    role = role or _role_of(stack, function)
+    with _without_retries(stack, function), _planted(stack, role, plant):
         scenario(hasty)
         return [
-            Finding(grant, _failure_without(grant, faults, hasty, function, scenario))
+            Finding(grant, _failure_without(grant, faults, hasty, function, scenario, new_instances))
             for grant in faults.grants(role)
             if grant.action not in NOT_ENFORCED
         ]
@@ -96,19 +110,50 @@ def _failure_without(
     stack: DeployedStack,
     function: str,
     scenario: Callable[[DeployedStack], None],
+    new_instances: bool,
 ) -> str | None:
     seen = len(_log(stack, function))
-    with faults.without(grant):
+    with ExitStack() as fault:
+        fault.enter_context(faults.without(grant))
+        if new_instances:
+            fault.enter_context(faults.environment(function, WITHOUT=grant.action))
         try:
             scenario(stack)
         except ScenarioFailed as failed:
             # What may not even tell of its failure (it may not send to the queue) still writes a log.
             # A denial names the action, so one left over from an earlier round is not taken for this one's.
             for line in (str(failed), *_log(stack, function)[seen:], *_pollers(stack, function)):
-                if grant.action in line and any(denial in line for denial in _DENIALS):
+                if _denied(grant.action, line):
                     return line
             raise ScenarioFailed(f"without {grant.action}, but not for want of it: {failed}") from failed
     return None
+
+
+def _denied(action: str, line: str) -> bool:
+    if action in _IN_OTHER_WORDS:
+        return _IN_OTHER_WORDS[action] in line
+    return action in line and any(denial in line for denial in _DENIALS)
+
+
+def _role_of(stack: DeployedStack, function: str) -> str:
+    configuration = stack.client("lambda").get_function_configuration(FunctionName=function)
+    role: str = configuration["Role"].rpartition("/")[2]
+    return role
+
+
+@contextmanager
+def _planted(stack: DeployedStack, role: str, action: str | None) -> Iterator[None]:
+    if action is None:
+        yield
+        return
+    iam, names = stack.client("iam"), {"RoleName": role, "PolicyName": "planted"}
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(**names, PolicyDocument=document)
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(**names)
 
 
 @contextmanager
