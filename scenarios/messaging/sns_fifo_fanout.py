@@ -19,6 +19,7 @@ from uuid import uuid4
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require, wait_until
 from scenarios.messaging.queues import SourceQueue
+from scenarios.stream_failures import StreamFailures
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -76,6 +77,7 @@ class Orders:
         self.sent: list[Event] = []
         self._stack = stack
         self._dynamodb = stack.client("dynamodb")
+        self.given_up = StreamFailures(stack, stack.output("BridgeFailureQueueUrl"))
         self._year = random.randrange(1000, 9000)  # noqa: S311 - so that no other run has these days
         self.queues = {
             name: SourceQueue(
@@ -107,15 +109,20 @@ class Orders:
     def put(self, events: Sequence[Event]) -> None:
         """Put events into the stream in this order."""
         self.sent += events
-        for start in range(0, len(events), 500):
-            records = [
-                {"PartitionKey": event.order_id, "Data": json.dumps(asdict(event)).encode()}
-                for event in events[start : start + 500]
-            ]
+        self._put([(event.order_id, json.dumps(asdict(event)).encode()) for event in events])
+
+    def put_no_event(self) -> None:
+        """Put a record into the stream that is no event."""
+        self._put([(f"{self.run_id}-none", b"no event")])
+
+    def _put(self, records: Sequence[tuple[str, bytes]]) -> None:
+        for start in range(0, len(records), 500):
             answer = self._stack.client("kinesis").put_records(
-                StreamName=self._stack.output("StreamName"), Records=records
+                StreamName=self._stack.output("StreamName"),
+                Records=[{"PartitionKey": key, "Data": data} for key, data in records[start : start + 500]],
             )
             require(answer["FailedRecordCount"] == 0, f"Kinesis did not take all records: {answer}")
+            self.given_up.add([record["SequenceNumber"] for record in answer["Records"]])
 
     def seen(self) -> Expected:
         """What store and read models hold of this run."""
@@ -228,6 +235,7 @@ class Orders:
         self._delete("Store", ("order_id", "version"))
         for queue in self.queues.values():
             queue.close()
+        self.given_up.close()
 
     def _delete(self, table: str, key: Sequence[str]) -> None:
         mine = {event.order_id for event in self.sent}
@@ -362,3 +370,17 @@ def smoke(stack: DeployedStack) -> None:
         orders.wait_until_idle()
         orders.rebuild()
         orders.check()
+
+
+def smoke_of_bridge(stack: DeployedStack) -> None:
+    """The shortest way past everything that the bridge may do: it publishes one record and gives one up.
+
+    Raises:
+        ScenarioFailed: Something did not come out as it should.
+    """
+    with orders_of(stack) as orders:
+        [first, *_] = orders.order("smoke", random.Random(1))  # noqa: S311 - the same each time
+        orders.put([first])
+        orders.put_no_event()
+        orders.wait()
+        orders.given_up.wait(1)

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require
+from scenarios.stream_failures import StreamFailures
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -36,14 +37,11 @@ class Readings:
     def __init__(self, stack: DeployedStack) -> None:
         self._stack = stack
         self._kinesis, self._dynamodb = stack.client("kinesis"), stack.client("dynamodb")
-        self._sqs = stack.client("sqs")
         self._stream, self._table = stack.output("StreamName"), stack.output("TableName")
-        self._failure_queue = stack.output("FailureQueueUrl")
+        self.failures = StreamFailures(stack, stack.output("FailureQueueUrl"))
         self.function = stack.output("FunctionName")
         self.run_id = uuid4().hex[:8]
         self._devices: set[str] = set()
-        self._put: dict[str, tuple[str, bytes]] = {}
-        self._failures: dict[str, dict[str, Any]] = {}
 
     def device(self, name: str) -> str:
         """The name of a device of this run; its summary is deleted at the end."""
@@ -62,7 +60,7 @@ class Readings:
             )
             require(answer["FailedRecordCount"] == 0, f"Kinesis did not take all records: {answer}")
             numbers += [record["SequenceNumber"] for record in answer["Records"]]
-        self._put.update(zip(numbers, records, strict=True))
+        self.failures.add(numbers)
         return numbers
 
     def put_values(self, values: Values, chance: random.Random) -> None:
@@ -104,39 +102,6 @@ class Readings:
 
         self._stack.wait_until(check, "the summaries")
 
-    def failures(self) -> list[dict[str, Any]]:
-        """The failure records about this run so far."""
-        answer = self._sqs.receive_message(
-            QueueUrl=self._failure_queue, MaxNumberOfMessages=10, VisibilityTimeout=120
-        )
-        for message in answer.get("Messages", []):
-            self._failures[message["MessageId"]] = message
-        return [body for message in self._failures.values() if (body := self._mine(message))]
-
-    def _mine(self, message: Mapping[str, Any]) -> dict[str, Any] | None:
-        body: dict[str, Any] = json.loads(message["Body"])
-        return body if self._given_up(body) else None
-
-    def _given_up(self, failure: Mapping[str, Any]) -> list[str]:
-        batch = failure["KinesisBatchInfo"]
-        first, last = int(batch["startSequenceNumber"]), int(batch["endSequenceNumber"])
-        return [number for number in self._put if first <= int(number) <= last]
-
-    def wait_for_failures(self, count: int) -> list[dict[str, Any]]:
-        """Wait for that many failure records.
-
-        Raises:
-            ScenarioFailed: They do not come in time.
-        """
-
-        def check() -> list[dict[str, Any]]:
-            found = self.failures()
-            if len(found) < count:
-                raise NotYet(f"{len(found)} failure records")
-            return found
-
-        return self._stack.wait_until(check, f"{count} failure records")
-
     def put_again(self, failure: Mapping[str, Any]) -> int:
         """Read the records that a failure record names from the stream, and put them again; how many.
 
@@ -154,16 +119,10 @@ class Readings:
         return len(records)
 
     def close(self) -> None:
-        """Delete the summaries and failure records of this run, and release the rest."""
+        """Delete the summaries and failure records of this run."""
         for device in self._devices:
             self._dynamodb.delete_item(TableName=self._table, Key={"device": {"S": device}})
-        self.failures()
-        for message in self._failures.values():
-            receipt = {"QueueUrl": self._failure_queue, "ReceiptHandle": message["ReceiptHandle"]}
-            if self._mine(message):
-                self._sqs.delete_message(**receipt)
-            else:
-                self._sqs.change_message_visibility(**receipt, VisibilityTimeout=0)
+        self.failures.close()
 
 
 def reading(device: str, value: int) -> bytes:
@@ -201,7 +160,7 @@ def run(stack: DeployedStack) -> Outcome:
         records = [(poisoned, before), (poisoned, b"no reading"), (poisoned, after)]
         with story.timed("poison"):
             [_, poison, _] = readings.put(records)
-            [failure] = readings.wait_for_failures(1)
+            [failure] = readings.failures.wait(1)
             readings.wait_for({poisoned: [1, 2]})
         batch = failure["KinesisBatchInfo"]
         require(
@@ -230,7 +189,7 @@ def smoke(stack: DeployedStack) -> None:
         device = readings.device("smoke")
         readings.put([(device, reading(device, 5)), (device, b"no reading")])
         readings.wait_for({device: [5]})
-        readings.wait_for_failures(1)
+        readings.failures.wait(1)
 
 
 def drill(stack: DeployedStack, faults: Faults) -> Outcome:
@@ -247,7 +206,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         device = readings.device("device")
         with faults.without_permission(role.rpartition("/")[2], "dynamodb:PutItem"):
             readings.put([(device, reading(device, value)) for value in (3, 5)])
-            failures = readings.wait_for_failures(2)
+            failures = readings.failures.wait(2)
         require(not readings.summaries([device]), "counted without the permission to write")
         story.say(
             f"Took dynamodb:PutItem from the role: {len(failures)} failure records name what was given up."

@@ -4,6 +4,7 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
@@ -69,7 +70,11 @@ class SnsFifoFanoutStack(PatternStack):
         store.grant(consumers["ProjectRevenue"].function, "dynamodb:Scan")
         revenue.grant(consumers["ProjectRevenue"].function, "dynamodb:PutItem", "dynamodb:UpdateItem")
 
+        assert fanout.bridge is not None
+        assert isinstance(fanout.bridge.failure_destination, sqs.Queue)
         self.output("StreamName", stream.stream_name)
+        self.output("BridgeFunctionName", fanout.bridge.function.function_name)
+        self.output("BridgeFailureQueueUrl", fanout.bridge.failure_destination.queue_url)
         self.output("TopicArn", fanout.topic.topic_arn)
         for name, table in (("Store", store), ("Status", status), ("Revenue", revenue)):
             self.output(f"{name}TableName", table.table_name)

@@ -65,7 +65,19 @@ def test_thousands_of_events_with_failures_at_random_become_the_fold(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", sns_fifo_fanout.SUBSCRIBERS)
-def test_the_roles_need_every_one_of_their_grants(stack: DeployedStack, name: str) -> None:
-    findings = try_without_each(stack, stack.output(f"{name}FunctionName"), sns_fifo_fanout.smoke)
+@pytest.mark.parametrize("role_of", [f"{name}FunctionName" for name in sns_fifo_fanout.SUBSCRIBERS])
+def test_the_roles_need_every_one_of_their_grants(stack: DeployedStack, role_of: str) -> None:
+    findings = try_without_each(stack, stack.output(role_of), sns_fifo_fanout.smoke)
     assert superfluous(findings) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("role_of", ["BridgeFunctionName"])
+def test_the_role_of_the_bridge_needs_every_one_of_its_grants_and_a_planted_one_is_found(
+    stack: DeployedStack, role_of: str
+) -> None:
+    findings = try_without_each(
+        stack, stack.output(role_of), sns_fifo_fanout.smoke_of_bridge, plant="kinesis:PutRecord"
+    )
+    assert len(findings) == 8
+    assert [grant.action for grant in superfluous(findings)] == ["kinesis:PutRecord"]
