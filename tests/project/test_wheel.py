@@ -18,21 +18,58 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "cdk_lambda_patterns"
 
+# One of every public construct, each with its handler from the wheel.
 APP = """\
-import json, sys
+import inspect, json, pkgutil, sys
+from importlib import import_module
 from pathlib import Path
 from aws_cdk import App, Stack
+from constructs import Construct
 import cdk_lambda_patterns
+from cdk_lambda_patterns import HardenedFunction
+from cdk_lambda_patterns.data.private_function import PrivateFunction
+from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
+from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
+from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
+from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
+from cdk_lambda_patterns.private_network import PrivateNetwork
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
+from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
+from cdk_lambda_patterns.web.alb_function import AlbFunction
 
-app = App(context={"aws:cdk:bundling-stacks": []}, outdir=sys.argv[1])
-Thumbnailer(Stack(app, "Gallery"), "Thumbnails")
-app.synth()
 out = Path(sys.argv[1])
+app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
+stack = Stack(app, "Everything")
+network = PrivateNetwork(stack, "Network")
+subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
+quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
+made = [
+    network,
+    quotes,
+    Thumbnailer(stack, "Thumbnails"),
+    AlbFunction(stack, "Notes"),
+    SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
+    KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
+    SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
+    PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
+    RdsProxyFunction(stack, "Bookings", network=network),
+    Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
+]
+app.synth()
+
+public = {
+    name
+    for found in pkgutil.walk_packages(cdk_lambda_patterns.__path__, "cdk_lambda_patterns.")
+    for module in [import_module(found.name)]
+    for name, member in inspect.getmembers(module, inspect.isclass)
+    if issubclass(member, Construct) and member.__module__ == module.__name__ and not name.startswith("_")
+}
 print(json.dumps({
     "package": cdk_lambda_patterns.__file__,
-    "resources": json.loads((out / "Gallery.template.json").read_text())["Resources"],
-    "assets": json.loads((out / "Gallery.assets.json").read_text())["files"],
+    "not made": sorted(public - {type(one).__name__ for one in made}),
+    "resources": json.loads((out / "Everything.template.json").read_text())["Resources"],
+    "assets": json.loads((out / "Everything.assets.json").read_text())["files"],
 }))
 """
 
@@ -135,7 +172,7 @@ def environment_with(folder: Path, wheel: Path, *options: str) -> Path:
 
 
 def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
-    """Check that an app in `folder` gets a thumbnailer with its handler from the installed wheel."""
+    """Check that an app in `folder` gets every construct with its handler from the installed wheel."""
     (folder / "app.py").write_text(APP)
     kept = {
         name: value
@@ -145,7 +182,7 @@ def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
     done = subprocess.run(
         [str(python), "-I", "app.py", str(folder / "out")],
         cwd=folder,
-        env={**kept, **variables},
+        env={**kept, **variables, "CDK_VALIDATION": "false"},  # done once, over the catalogue
         check=False,
         capture_output=True,
         text=True,
@@ -154,16 +191,19 @@ def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
     seen = json.loads(done.stdout)
     package = Path(seen["package"]).parent
     assert package.is_relative_to(python.parent.parent)
-    types = [resource["Type"] for resource in seen["resources"].values()]
-    assert types.count("AWS::S3::Bucket") == 2
-    assert "AWS::DynamoDB::GlobalTable" in types or "AWS::DynamoDB::Table" in types
-    # Without bundling, the function's asset is the handler's folder as it was installed.
-    installed = (package / "_lambda_src" / "storage" / "thumbnailer" / "handler.py").read_bytes()
+    assert seen["not made"] == [], "APP, above, is to make one of each"
+    types = {resource["Type"] for resource in seen["resources"].values()}
+    assert {"AWS::S3::Bucket", "AWS::Lambda::Alias", "AWS::RDS::DBProxy", "AWS::SNS::Topic"} <= types
+    # Without bundling, a function's asset is the handler's folder as it was installed.
     staged = [folder / "out" / asset["source"]["path"] / "handler.py" for asset in seen["assets"].values()]
-    assert installed in [handler.read_bytes() for handler in staged if handler.exists()]
+    texts = {handler.read_bytes() for handler in staged if handler.exists()}
+    handlers = sorted(package.glob("_lambda_src/*/*/handler.py"))
+    assert handlers
+    unused = [handler.parent.name for handler in handlers if handler.read_bytes() not in texts]
+    assert unused == [], "APP, above, is to use the handler of each architecture"
 
 
-def test_an_app_in_another_folder_gets_the_construct_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_an_app_in_another_folder_gets_every_construct_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     python = environment_with(tmp_path / "env", wheel, "--constraints", str(ROOT / "requirements.txt"))
     synthesise_elsewhere(python, tmp_path)
 
