@@ -73,7 +73,8 @@ class Environments(Construct):
     It publishes a version of the function with every deployment that changes its code or configuration, keeps
     all of them, and makes an alias for each environment. An alias's ARN never changes, so attach to it
     whatever invokes the function: permissions, event sources, function URLs. Of the function itself they
-    would reach ``$LATEST``, which every deployment changes.
+    would reach ``$LATEST``, which every deployment changes. What the function has configured for asynchronous
+    invocations (retries, destinations) holds for ``$LATEST`` alone, so each alias gets the same.
 
     Args:
         function: The function itself; owned, of another stack, or imported by its ARN. Versions are published
@@ -140,6 +141,7 @@ class Environments(Construct):
         if self.newest_version is not None:
             # A number may be the one that this deployment publishes.
             alias.node.add_dependency(self.newest_version)
+        _keep_failures(self._function, alias)
         return alias
 
     def _version(self, alias: str, version: Version) -> lambda_.IVersion:
@@ -208,6 +210,26 @@ def _publish(function: lambda_.IFunction) -> lambda_.Version | None:
     # attempt with the same code would find a version there and fail.
     version.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
     return version
+
+
+def _keep_failures(function: lambda_.IFunction, alias: lambda_.Alias) -> None:
+    """Give the alias the function's retries and destinations, which hold for ``$LATEST`` alone.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
+    """
+    configured = function.node.try_find_child("EventInvokeConfig")
+    resource = configured and configured.node.default_child
+    if isinstance(resource, lambda_.CfnEventInvokeConfig):
+        # Under the id at which the CDK looks before it configures an alias a second time.
+        lambda_.CfnEventInvokeConfig(
+            alias,
+            "EventInvokeConfig",
+            function_name=resource.function_name,
+            qualifier=alias.alias_name,
+            destination_config=resource.destination_config,
+            maximum_event_age_in_seconds=resource.maximum_event_age_in_seconds,
+            maximum_retry_attempts=resource.maximum_retry_attempts,
+        ).node.add_dependency(alias)
 
 
 def _check_function(function: lambda_.IFunction) -> None:

@@ -123,6 +123,22 @@ def test_triggers_and_grants_attach_to_the_alias(triggered: Resources) -> None:
 
 
 @stack_with
+def asynchronous(stack: Stack) -> None:
+    orders = HardenedFunction(stack, "Orders", code=CODE, asynchronous=True)
+    Environments(stack, "Environments", function=orders, aliases={"test": 1, "prod": 1})
+
+
+def test_events_that_fail_behind_an_alias_reach_the_functions_failure_queue(asynchronous: Resources) -> None:
+    configured = asynchronous.all("AWS::Lambda::EventInvokeConfig")
+    by_qualifier = {one.pop("Qualifier"): one for one in configured.values()}
+    assert by_qualifier.keys() == {"$LATEST", "test", "prod"}
+    assert by_qualifier["prod"] == by_qualifier["test"] == by_qualifier["$LATEST"]
+    (queue,) = asynchronous.all("AWS::SQS::Queue")
+    destination = by_qualifier["prod"]["DestinationConfig"]["OnFailure"]["Destination"]
+    assert destination == {"Fn::GetAtt": [queue, "Arn"]}
+
+
+@stack_with
 def imported(stack: Stack) -> None:
     orders = lambda_.Function.from_function_arn(stack, "Orders", ARN)
     environments = Environments(
