@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ministack.core.responses import get_account_id, get_region
 
-from localaws.bridges import codedeploy_records
+from localaws.bridges import codedeploy_configs, codedeploy_groups, codedeploy_records
 from localaws.bridges.codedeploy_deployments import Deployment, active_deployment, deployments
 from localaws.bridges.codedeploy_records import CodeDeployError, Record
 from localaws.bridges.codedeploy_revisions import read_revision
@@ -21,9 +21,9 @@ _ANSWERS = ("Succeeded", "Failed")
 
 def create_deployment(request: Record, creator: str = "user") -> Record:
     """CreateDeployment."""
-    group = codedeploy_records.group(request)
+    group = codedeploy_groups.group(request)
     revision, spec = read_revision(request.get("revision"))
-    config = codedeploy_records.config(
+    config = codedeploy_configs.config(
         {"deploymentConfigName": request.get("deploymentConfigName") or group["deploymentConfigName"]}
     )
     alarms = request.get("overrideAlarmConfiguration")
@@ -32,8 +32,8 @@ def create_deployment(request: Record, creator: str = "user") -> Record:
         "deploymentConfigName": config["deploymentConfigName"],
         "creator": creator,
         "description": request.get("description", ""),
-        "alarmConfiguration": codedeploy_records.checked_alarms(alarms or group["alarmConfiguration"]),
-        "autoRollbackConfiguration": codedeploy_records.checked_rollback(
+        "alarmConfiguration": codedeploy_groups.checked_alarms(alarms or group["alarmConfiguration"]),
+        "autoRollbackConfiguration": codedeploy_groups.checked_rollback(
             rollback or group["autoRollbackConfiguration"]
         ),
     }
@@ -97,7 +97,7 @@ def list_deployments(request: Record) -> Record:
     """ListDeployments: the newest first."""
     named = {name: request.get(name) for name in ("applicationName", "deploymentGroupName")}
     if any(named.values()):
-        codedeploy_records.group(request)
+        codedeploy_groups.group(request)
     statuses = request.get("includeOnlyStatuses") or []
     between = request.get("createTimeRange") or {}
     here = (get_account_id(), get_region())
@@ -191,7 +191,7 @@ def describe_target(deployment: Deployment) -> Record:
 
 def get_group(request: Record) -> Record:
     """GetDeploymentGroup."""
-    group = codedeploy_records.group(request)
+    group = codedeploy_groups.group(request)
     info = dict(group)
     own = [
         each

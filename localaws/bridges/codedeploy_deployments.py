@@ -19,42 +19,30 @@ https://docs.aws.amazon.com/codedeploy/latest/userguide/monitoring-create-alarms
 from __future__ import annotations
 
 import contextvars
+import logging
 import secrets
 import string
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ministack.core.responses import get_account_id, get_region, now_epoch, request_scope
-from ministack.services import cloudwatch, lambda_svc
+from ministack.services import lambda_svc
 
-from localaws.bridges.codedeploy_records import ROLLBACK_EVENTS, Record
+from localaws.bridges.codedeploy_groups import ROLLBACK_EVENTS
+from localaws.bridges.codedeploy_records import Record
 from localaws.bridges.codedeploy_revisions import AFTER, BEFORE, SHIFT, AppSpec
 from localaws.bridges.codedeploy_steps import HookRun, LifecycleEvent, shifts
-from localaws.bridges.iam_roles import role_allows
+from localaws.bridges.codedeploy_targets import DeploymentEnded, ServiceRole, Target
 from localaws.bridges.pace import shortened
 
 _HOOK_SECONDS = 3600.0
 _POLL_SECONDS = 5.0
 _FASTEST_POLL = 0.02
 _FAILED, _ALARM, _STOPPED = ROLLBACK_EVENTS
+_log = logging.getLogger(__name__)
 _LETTERS = string.ascii_uppercase + string.digits
-
-
-class DeploymentEnded(Exception):  # noqa: N818 - stopping is no error
-    """A deployment ends before its time.
-
-    Args:
-        status: What becomes of it: `Failed` or `Stopped`.
-        code: CodeDeploy's code for the reason.
-        message: The reason.
-        event: The rollback event that it is, if it is one.
-    """
-
-    def __init__(self, status: str, code: str, message: str, event: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.code, self.event = status, code, event
 
 
 class _Abandoned(Exception):  # noqa: N818
@@ -96,6 +84,7 @@ class Deployment:
     account_and_region: tuple[str, str] = field(default_factory=lambda: (get_account_id(), get_region()))
 
     def __post_init__(self) -> None:
+        self._target = Target(self.spec, ServiceRole(self.group["serviceRoleArn"]))
         self.events = {
             name: {"lifecycleEventName": name, "status": "Pending"} for name in (BEFORE, SHIFT, AFTER)
         }
@@ -152,12 +141,15 @@ class Deployment:
                 self._end(end)
             except _Abandoned:
                 self.status = "Failed"
+            except Exception:
+                _log.exception("Deployment %s broke", self.id)
+                self._end(DeploymentEnded("Failed", "INTERNAL_ERROR", "The embedded AWS broke; see its log."))
             finally:
                 self.ended.set()
 
     def _work(self) -> None:
         self.status, self.times["startTime"] = "InProgress", now_epoch()
-        self._check_configuration()
+        self._target.check(whatever_it_is_at=self.rolls_back is not None)
         self._look_up()
         with LifecycleEvent(self.events[BEFORE]):
             self._run_hook(BEFORE)
@@ -203,57 +195,6 @@ class Deployment:
         deployments[way_back.id] = way_back
         return way_back
 
-    # --- What it does, with the service role
-
-    def _permit(self, action: str, resource: str, service: str = "AWSLambda") -> None:
-        role = self.group["serviceRoleArn"]
-        if not role_allows(role, action, resource):
-            raise DeploymentEnded(
-                "Failed",
-                "IAM_ROLE_PERMISSIONS",
-                f"The IAM role {role} does not give you permission to perform operations in the following "
-                f"AWS service: {service}. Contact your AWS administrator if you need help. If you are an AWS "
-                "administrator, you can grant permissions to your users or groups by creating IAM policies. "
-                f"({action} on {resource})",
-                _FAILED,
-            )
-
-    def function(self) -> Record | None:
-        """The emulator's record of the function."""
-        record, _config, name = lambda_svc._get_func_record_for_ref(self.spec.function)
-        return lambda_svc._functions.get(name) if record is not None else None
-
-    def _alias(self) -> Record:
-        function = self.function()
-        alias: Record | None = function["aliases"].get(self.spec.alias) if function else None
-        if function is None or alias is None:
-            kind = "INVALID_LAMBDA_FUNCTION" if function is None else "INVALID_LAMBDA_CONFIGURATION"
-            what = self.spec.function if function is None else f"{self.spec.function}:{self.spec.alias}"
-            raise DeploymentEnded("Failed", kind, f"{_MISCONFIGURED} {what} does not exist.")
-        return alias
-
-    def _check_configuration(self) -> None:
-        """The first thing: whether this deployment can be made. Nothing to roll back if not."""
-        alias, function = self._alias(), self.function() or {}
-        arn = function["config"]["FunctionArn"]
-        self._permit("lambda:GetAlias", arn)
-        for version in (self.spec.current_version, self.spec.target_version):
-            if version not in function["versions"] or version == "$LATEST":
-                raise DeploymentEnded(
-                    "Failed",
-                    "INVALID_LAMBDA_CONFIGURATION",
-                    f"{_MISCONFIGURED} Version {version} does not exist.",
-                )
-        if self.rolls_back is None and alias["FunctionVersion"] != self.spec.current_version:
-            raise DeploymentEnded(
-                "Failed",
-                "INVALID_LAMBDA_CONFIGURATION",
-                f"{_MISCONFIGURED} The Lambda function alias version does not match the current version in "
-                "AppSpec file.",
-            )
-        if self.spec.alias in function.get("provisioned_concurrency", {}):
-            self._permit("lambda:GetProvisionedConcurrencyConfig", f"{arn}:{self.spec.alias}")
-
     def _run_hook(self, event: str) -> None:
         name = self.spec.hooks.get(event)
         if not name:
@@ -261,7 +202,7 @@ class Deployment:
         record, config, _ = lambda_svc._get_func_record_for_ref(name)
         if record is None or config is None:
             raise _hook_failed(event, f"the function {name} does not exist")
-        self._permit("lambda:InvokeFunction", config["FunctionArn"])
+        self._target.role.permit("lambda:InvokeFunction", config["FunctionArn"])
         execution, answers = secrets.token_urlsafe(48), self.hook_answers
         answers[execution] = ""
         payload = {"DeploymentId": self.id, "LifecycleEventHookExecutionId": execution}
@@ -277,21 +218,8 @@ class Deployment:
         for step, (weight, minutes) in enumerate(shifts(self.routing)):
             if step:
                 self._wait(minutes * 60)
-            self._set_weight(weight)
-
-    def _set_weight(self, percentage: int) -> None:
-        alias, arn = self._alias(), (self.function() or {})["config"]["FunctionArn"]
-        self._permit("lambda:UpdateAlias", arn)
-        if percentage < 100:
-            weights = {self.spec.target_version: percentage / 100}
-            change = {
-                "FunctionVersion": self.spec.current_version,
-                "RoutingConfig": {"AdditionalVersionWeights": weights},
-            }
-        else:
-            change = {"FunctionVersion": self.spec.target_version, "RoutingConfig": {}}
-        lambda_svc._update_alias(arn.split(":")[6], alias["Name"], change)
-        self.weight = percentage / 100
+            self._target.shift(weight)
+            self.weight = weight / 100
 
     # --- Waiting
 
@@ -318,37 +246,18 @@ class Deployment:
                 f"The deployment {self.id} was stopped by a request.",
                 _STOPPED,
             )
-        self._alias()
-        active = [f"<{name}>" for name in self._active_alarms()]
+        self._target.find()
+        active = self._target.role.ringing(self.settings["alarmConfiguration"])
         if active:
             raise DeploymentEnded(
                 "Stopped",
                 "ALARM_ACTIVE",
                 "One or more alarms have been activated according to the Amazon CloudWatch metrics you "
                 "selected, and the affected deployments have been stopped. Activated alarms: "
-                + " ".join(active),
+                + " ".join(f"<{name}>" for name in active),
                 _ALARM,
             )
 
-    def _active_alarms(self) -> Iterator[str]:
-        alarms = self.settings["alarmConfiguration"]
-        for name in [alarm["name"] for alarm in alarms["alarms"]] if alarms["enabled"] else []:
-            arn = f"arn:aws:cloudwatch:{get_region()}:{get_account_id()}:alarm:{name}"
-            try:
-                self._permit("cloudwatch:DescribeAlarms", arn, "AmazonCloudWatch")
-            except DeploymentEnded:
-                if alarms["ignorePollAlarmFailure"]:
-                    continue
-                raise
-            alarm = cloudwatch._alarms.get(name) or cloudwatch._composite_alarms.get(name) or {}
-            if alarm.get("StateValue") == "ALARM":
-                yield name
-
-
-_MISCONFIGURED = (
-    "The deployment failed because the AppSpec file that specifies the AWS Lambda deployment configuration "
-    "is missing or has an invalid configuration."
-)
 
 #: Every deployment since the last reset, by its id, oldest first.
 deployments: dict[str, Deployment] = {}

@@ -16,6 +16,8 @@ from typing import Any
 
 from ministack.services.cloudformation import provisioners
 
+from localaws.bridges import codedeploy_configs as configs
+from localaws.bridges import codedeploy_groups as groups
 from localaws.bridges import codedeploy_records as records
 
 Properties = dict[str, Any]
@@ -94,12 +96,12 @@ def _create_config(logical_id: str, properties: Properties, stack: str) -> Made:
     name = _named(properties, "DeploymentConfigName", logical_id, stack)
     request = {"deploymentConfigName": name, "computePlatform": properties.get("ComputePlatform", "Server")}
     routing = properties.get("TrafficRoutingConfig")
-    records.create_config(request | {"trafficRoutingConfig": _request(routing)})
+    configs.create_config(request | {"trafficRoutingConfig": _request(routing)})
     return name, {}
 
 
 def _delete_config(physical_id: str, _properties: Properties) -> None:
-    records.delete_config({"deploymentConfigName": physical_id})
+    configs.delete_config({"deploymentConfigName": physical_id})
 
 
 # --- Groups
@@ -109,7 +111,7 @@ def _create_group(logical_id: str, properties: Properties, stack: str) -> Made:
     name = _named(properties, "DeploymentGroupName", logical_id, stack)
     owner = properties["ApplicationName"]
     named = {"applicationName": owner, "deploymentGroupName": name}
-    records.create_group(named | _settings(properties))
+    groups.create_group(named | _settings(properties))
     records.set_tags(records.group_arn(owner, name), properties.get("Tags"))
     return name, {}
 
@@ -117,7 +119,7 @@ def _create_group(logical_id: str, properties: Properties, stack: str) -> Made:
 def _update_group(physical_id: str, _old: Properties, new: Properties, _stack: str) -> Made:
     owner = new["ApplicationName"]
     named = {"applicationName": owner, "currentDeploymentGroupName": physical_id}
-    records.update_group(named | _settings(new))
+    groups.update_group(named | _settings(new))
     records.set_tags(records.group_arn(owner, physical_id), new.get("Tags"))
     return physical_id, {}
 
@@ -126,10 +128,10 @@ def _settings(properties: Properties) -> dict[str, Any]:
     """All settings: one that the template no longer has goes back to its default."""
     given = {name: properties.get(name) for name in _GROUP_SETTINGS}
     request: dict[str, Any] = _request(given)
-    request["deploymentConfigName"] = request["deploymentConfigName"] or records.DEFAULT_CONFIG
+    request["deploymentConfigName"] = request["deploymentConfigName"] or configs.DEFAULT_CONFIG
     return request
 
 
 def _delete_group(physical_id: str, properties: Properties) -> None:
     owner = properties.get("ApplicationName")
-    records.delete_group({"applicationName": owner, "deploymentGroupName": physical_id})
+    groups.delete_group({"applicationName": owner, "deploymentGroupName": physical_id})
