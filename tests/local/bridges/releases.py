@@ -163,14 +163,8 @@ def make_release(
         alarms: The alarms of the group.
         settings: Of the group.
     """
-    functions, client = Functions(aws), aws.client("lambda")
-    name = functions.make(SOURCE.format(version=1))
-    for version in (1, 2, 3):
-        if version > 1:
-            files = {"index.py": SOURCE.format(version=version)}
-            client.update_function_code(FunctionName=name, ZipFile=zipped(files))
-        client.publish_version(FunctionName=name)
-    client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    functions, name = Functions(aws), f"function-{uuid.uuid4().hex[:8]}"
+    make_versions(aws, name)
     application = f"app-{uuid.uuid4().hex[:8]}"
     codedeploy = aws.client("codedeploy")
     codedeploy.create_application(applicationName=application, computePlatform="Lambda")
@@ -184,6 +178,25 @@ def make_release(
         **settings,
     )
     return Release(aws, name, application)
+
+
+def make_versions(aws: LocalAws, name: str) -> None:
+    """Make a function of that name with versions 1 to 3, which return their number, and an alias at 1."""
+    client = aws.client("lambda")
+    for version in (1, 2, 3):
+        code = zipped({"index.py": SOURCE.format(version=version)})
+        if version == 1:
+            client.create_function(
+                FunctionName=name,
+                Role=Functions(aws).role(),
+                Code={"ZipFile": code},
+                Runtime="python3.13",
+                Handler="index.handler",
+            )
+        else:
+            client.update_function_code(FunctionName=name, ZipFile=code)
+        client.publish_version(FunctionName=name)
+    client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
 
 
 def make_alarm(aws: LocalAws) -> str:

@@ -26,6 +26,7 @@ from tests.local.bridges.stacks import (
 
 pytestmark = pytest.mark.local
 
+MANAGED_POLICY = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited"
 CANARY = "CodeDeployDefault.LambdaCanary10Percent30Minutes"
 SOURCE = "def handler(event, context): return {version}"
 RETAINED_VERSION = {
@@ -173,8 +174,7 @@ def test_another_change_of_the_alias_makes_no_deployment(quick_aws: LocalAws) ->
 def test_the_hook_of_the_update_policy_runs_with_the_managed_policy_only_under_its_name(
     quick_aws: LocalAws,
 ) -> None:
-    managed = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited"
-    settings: dict[str, Any] = {"before": hook_source(), "managed_policy": managed}
+    settings: dict[str, Any] = {"before": hook_source(), "managed_policy": MANAGED_POLICY}
     stack = release(quick_aws, **settings)
     with pytest.raises(DeploymentFailedError, match="does not give you permission"):
         update(stack, **settings)
@@ -239,6 +239,16 @@ def test_a_later_failure_brings_the_old_version_back_by_a_deployment(quick_aws: 
     assert [made["status"] for made in deployments(stack)] == ["Succeeded", "Succeeded"]
 
 
+def test_a_stack_goes_back_by_the_policy_of_the_template_before(quick_aws: LocalAws) -> None:
+    resources = stack_of(1)
+    del resources["Alias"]["UpdatePolicy"]
+    stack = deploy(quick_aws, resources, OUTPUTS)
+    with pytest.raises(DeploymentFailedError):
+        update(stack, extra={"Broken": BROKEN})
+    assert alias(stack) == ("1", {})
+    assert len(deployments(stack)) == 1, "there and not back"
+
+
 def test_cancelling_the_update_stops_the_deployment_and_goes_back(quick_aws: LocalAws) -> None:
     stack = release(quick_aws, config=CANARY, events=[])
 
@@ -267,8 +277,8 @@ def test_a_reset_gives_up_a_stack_that_waits_for_a_deployment(quick_aws: LocalAw
     )
     eventually(lambda: alias(stack)[1])
     quick_aws.reset()
-    again = release(quick_aws)
-    update(again)
+    again = release(quick_aws, managed_policy=MANAGED_POLICY)
+    update(again, managed_policy=MANAGED_POLICY)
     assert alias(again) == ("2", {})
 
 

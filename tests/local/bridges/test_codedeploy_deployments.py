@@ -16,11 +16,13 @@ from tests.local.bridges.releases import (
     hook_source,
     make_alarm,
     make_release,
+    make_versions,
     ring,
 )
 
 pytestmark = pytest.mark.local
 
+HOUR = 6.0  # of the quick one
 SUCCEEDED = {"BeforeAllowTraffic": "Succeeded", "AllowTraffic": "Succeeded", "AfterAllowTraffic": "Succeeded"}
 
 
@@ -110,6 +112,8 @@ def test_a_version_whose_first_hook_does_not_agree_gets_no_traffic(
     id_ = release.deploy(hooks={"BeforeAllowTraffic": release.hook(source)})
     info = release.wait(id_)
     assert info["status"] == "Failed"
+    waited = (info["completeTime"] - info["startTime"]).total_seconds()
+    assert (waited >= HOUR) == (reason == "no answer came within an hour")
     assert info["errorInformation"]["code"] == "HOOK_EXECUTION_FAILURE"
     assert reason in info["errorInformation"]["message"]
     assert release.events(id_) == {
@@ -216,16 +220,19 @@ def test_a_deployment_ends_when_its_alias_has_gone(quick_aws: LocalAws) -> None:
     quick_aws.client("lambda").delete_alias(FunctionName=release.function, Name="live")
     info = release.wait(id_)
     assert (info["status"], info["errorInformation"]["code"]) == ("Failed", "INVALID_LAMBDA_CONFIGURATION")
+    assert (info["completeTime"] - info["startTime"]).total_seconds() < 2, "it waits for no shift"
 
 
 def test_a_reset_ends_deployments_that_are_under_way(quick_aws: LocalAws) -> None:
     release = make_release(quick_aws)
-    release.deploy(minutes=30)
+    release.deploy(minutes=10)
     release.wait_for_canary()
     quick_aws.reset()
-    again = make_release(quick_aws)
-    assert again.codedeploy.list_deployments()["deployments"] == []
-    assert again.run()["status"] == "Succeeded"
+    make_versions(quick_aws, release.function)
+    assert release.codedeploy.list_deployments()["deployments"] == []
+    time.sleep(1.2)  # until after the shift that was to come
+    assert release.alias() == ("1", {})
+    assert make_release(quick_aws).run()["status"] == "Succeeded"
 
 
 # --- What is wrong from the start
