@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from localaws import LocalAws
 from tests.local.bridges.lambda_functions import eventually
-from tests.local.bridges.stacks import Resources, arn, deploy, function, role, session_of, template
+from tests.local.bridges.stacks import Resources, arn, deploy, function, ref, role, session_of, template
 
 pytestmark = pytest.mark.local
 
@@ -48,11 +48,20 @@ def handing_over(service: str, role_arn: str) -> Resources:
         handed = function("Role")
         handed["Properties"]["Role"] = role_arn
         return {"Function": handed}
+    if service == "codedeploy.amazonaws.com":
+        style = {"DeploymentType": "BLUE_GREEN", "DeploymentOption": "WITH_TRAFFIC_CONTROL"}
+        group = {"ApplicationName": ref("App"), "ServiceRoleArn": role_arn, "DeploymentStyle": style}
+        return {
+            "App": {"Type": "AWS::CodeDeploy::Application", "Properties": {"ComputePlatform": "Lambda"}},
+            "Group": {"Type": "AWS::CodeDeploy::DeploymentGroup", "Properties": group},
+        }
     machine = {"RoleArn": role_arn, "DefinitionString": SUCCEEDS}
     return {"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine}}
 
 
-@pytest.mark.parametrize("service", ["lambda.amazonaws.com", "states.amazonaws.com"])
+@pytest.mark.parametrize(
+    "service", ["codedeploy.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]
+)
 def test_a_user_deploys_only_roles_that_the_user_may_pass(local_aws: LocalAws, service: str) -> None:
     handed = made_role(local_aws, service=service)
     resources = handing_over(service, handed)
