@@ -4,6 +4,7 @@ The text of an error is for the client: it says what was wrong with the request,
 inside.
 """
 
+# ruff: noqa: N818 - they are named as HTTP names them
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -16,7 +17,10 @@ class HttpError(Exception):
         headers: Headers that belong to the status, such as ``Allow``.
     """
 
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    status: HTTPStatus
+
+    def __init_subclass__(cls, *, status: HTTPStatus) -> None:
+        cls.status = status
 
     def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -24,55 +28,37 @@ class HttpError(Exception):
         self.headers = dict(headers or {})
 
 
-class BadRequest(HttpError):  # noqa: N818 - named as HTTP names it, like all of these
+class BadRequest(HttpError, status=HTTPStatus.BAD_REQUEST):
     """The request is malformed."""
 
-    status = HTTPStatus.BAD_REQUEST
 
-
-class NotFound(HttpError):  # noqa: N818
+class NotFound(HttpError, status=HTTPStatus.NOT_FOUND):
     """There is nothing under this path."""
 
-    status = HTTPStatus.NOT_FOUND
 
-
-class MethodNotAllowed(HttpError):  # noqa: N818
+class MethodNotAllowed(HttpError, status=HTTPStatus.METHOD_NOT_ALLOWED):
     """What is under this path cannot do that."""
 
-    status = HTTPStatus.METHOD_NOT_ALLOWED
 
-
-class Conflict(HttpError):  # noqa: N818
+class Conflict(HttpError, status=HTTPStatus.CONFLICT):
     """There is already something where the request would make something new."""
 
-    status = HTTPStatus.CONFLICT
 
-
-class PreconditionFailed(HttpError):  # noqa: N818
+class PreconditionFailed(HttpError, status=HTTPStatus.PRECONDITION_FAILED):
     """What the client thinks is there is not what is there."""
 
-    status = HTTPStatus.PRECONDITION_FAILED
 
-
-class ContentTooLarge(HttpError):  # noqa: N818
+class ContentTooLarge(HttpError, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
     """The body is larger than what is kept."""
 
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
-
-class UnsupportedMediaType(HttpError):  # noqa: N818
+class UnsupportedMediaType(HttpError, status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE):
     """The body is of a kind that this path does not take."""
 
-    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
-
-class UnprocessableContent(HttpError):  # noqa: N818
+class UnprocessableContent(HttpError, status=HTTPStatus.UNPROCESSABLE_ENTITY):
     """The body is well-formed and says something impossible."""
 
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
 
-
-class ServiceUnavailable(HttpError):  # noqa: N818
+class ServiceUnavailable(HttpError, status=HTTPStatus.SERVICE_UNAVAILABLE):
     """It may work in a moment."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
