@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from localaws import LocalAws
 from tests.local.bridges.lambda_functions import Functions
+
+if TYPE_CHECKING:
+    from tests.local.bridges.rds_proxies import Proxied
 
 
 @pytest.fixture
@@ -29,3 +33,20 @@ def quick_aws() -> Iterator[LocalAws]:
         environment.setenv("LOCALAWS_SECONDS_PER_MINUTE", "0.1")
         with LocalAws() as aws:
             yield aws
+
+
+@pytest.fixture(scope="module")
+def _proxied() -> Iterator[Proxied]:
+    from tests.local.bridges.rds_proxies import proxied  # a driver of PostgreSQL, which few tests need
+
+    with proxied() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(_proxied: Proxied) -> Proxied:
+    """A new proxy with the usual settings, in front of a PostgreSQL to which nobody is connected."""
+    _proxied.end_proxy()
+    _proxied.renew()
+    _proxied.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
+    return _proxied

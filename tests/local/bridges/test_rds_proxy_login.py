@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -12,23 +11,9 @@ import pytest
 from localaws.postgres import endpoint
 from localaws.postgres.scram import ScramClient, ScramError, ScramServer
 from tests.local.bridges.lambda_functions import eventually
-from tests.local.bridges.rds_proxies import PASSWORD, TOKEN, Proxied, proxied
+from tests.local.bridges.rds_proxies import PASSWORD, TOKEN, Proxied
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Proxied]:
-    with proxied() as made:
-        yield made
-
-
-@pytest.fixture
-def proxy(_running: Proxied) -> Proxied:
-    """A proxy with the usual settings."""
-    _running.end_proxy()
-    _running.renew()
-    return _running
 
 
 def refusal(proxy: Proxied, **changed: object) -> str:

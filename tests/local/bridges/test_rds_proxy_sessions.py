@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -14,24 +13,9 @@ import pytest
 from psycopg import errors, pq
 
 from tests.local.bridges.lambda_functions import eventually
-from tests.local.bridges.rds_proxies import PASSWORD, Proxied, proxied, server_pid
+from tests.local.bridges.rds_proxies import PASSWORD, Proxied, server_pid
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Proxied]:
-    with proxied() as made:
-        yield made
-
-
-@pytest.fixture
-def proxy(_running: Proxied) -> Proxied:
-    """A new proxy in front of the database."""
-    _running.end_proxy()
-    _running.renew()
-    _running.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
-    return _running
 
 
 @pytest.fixture
