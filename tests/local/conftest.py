@@ -1,4 +1,4 @@
-"""What the tests on the embedded AWS share: one server a process, emptied before each module."""
+"""What the tests on the embedded AWS share: one server a process, emptied before each module, and a stack."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from localaws import LocalAws
+from scenarios.faults import Faults
+from scenarios.framework import DeployedStack
+from tasks.demo import deploy
 
 _running: list[LocalAws] = []
 
@@ -42,3 +45,20 @@ def empty_aws(local_aws: LocalAws) -> LocalAws:
     """The embedded AWS, emptied for this test alone."""
     local_aws.reset()
     return local_aws
+
+
+@pytest.fixture(scope="module")
+def stack(
+    request: pytest.FixtureRequest, local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory
+) -> DeployedStack:
+    """The architecture that the module is named after, deployed with the real CDK CLI."""
+    name = request.path.stem.removeprefix("test_").replace("_", "-")
+    folder = tmp_path_factory.mktemp(name)
+    outputs = deploy(name, local_aws, folder)
+    return DeployedStack(name, outputs, local_aws.session, out=folder / "out", patience=40)
+
+
+@pytest.fixture
+def faults(local_aws: LocalAws) -> Faults:
+    """Breaks that stack."""
+    return Faults(local_aws.session)

@@ -8,22 +8,10 @@ from localaws import LocalAws
 from scenarios.data import private_function
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, ScenarioFailed
-from tasks.demo import check_dropped, deploy
+from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module")
-def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
-    folder = tmp_path_factory.mktemp("private-function")
-    outputs = deploy("private-function", local_aws, folder)
-    return DeployedStack("private-function", outputs, local_aws.session, out=folder / "out", patience=20)
-
-
-@pytest.fixture
-def faults(local_aws: LocalAws) -> Faults:
-    return Faults(local_aws.session)
 
 
 def leftovers(stack: DeployedStack) -> list[object]:

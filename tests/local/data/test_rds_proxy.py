@@ -9,22 +9,10 @@ from scenarios.data import rds_proxy
 from scenarios.data.bookings import Bookings
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Story
-from tasks.demo import check_dropped, deploy
+from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module")
-def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
-    folder = tmp_path_factory.mktemp("rds-proxy")
-    outputs = deploy("rds-proxy", local_aws, folder)
-    return DeployedStack("rds-proxy", outputs, local_aws.session, out=folder / "out", patience=20)
-
-
-@pytest.fixture
-def faults(local_aws: LocalAws) -> Faults:
-    return Faults(local_aws.session)
 
 
 def test_everything_that_the_template_asks_for_was_looked_at(

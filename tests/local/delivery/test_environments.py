@@ -12,22 +12,10 @@ from scenarios.delivery.environments import Aliases, Deployments
 from scenarios.endpoints import Endpoint
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, ScenarioFailed
-from tasks.demo import check_dropped, deploy
+from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module")
-def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
-    folder = tmp_path_factory.mktemp("environments")
-    outputs = deploy("environments", local_aws, folder)
-    return DeployedStack("environments", outputs, local_aws.session, out=folder / "out", patience=20)
-
-
-@pytest.fixture
-def faults(local_aws: LocalAws) -> Faults:
-    return Faults(local_aws.session)
 
 
 def test_everything_that_the_template_asks_for_was_looked_at(

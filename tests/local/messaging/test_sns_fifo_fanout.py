@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import closing
 
 import pytest
 
@@ -10,17 +11,10 @@ from localaws import LocalAws
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack
 from scenarios.messaging import sns_fifo_fanout
-from tasks.demo import check_dropped, deploy
+from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module")
-def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
-    folder = tmp_path_factory.mktemp("sns-fifo-fanout")
-    outputs = deploy("sns-fifo-fanout", local_aws, folder)
-    return DeployedStack("sns-fifo-fanout", outputs, local_aws.session, out=folder / "out", patience=40)
 
 
 def leftovers(stack: DeployedStack) -> list[str]:
@@ -46,8 +40,8 @@ def test_the_read_models_are_the_fold_of_the_store_and_nothing_is_left_behind(st
     assert leftovers(stack) == []
 
 
-def test_failures_change_nothing_in_the_end(stack: DeployedStack, local_aws: LocalAws) -> None:
-    sns_fifo_fanout.drill(stack, Faults(local_aws.session))
+def test_failures_change_nothing_in_the_end(stack: DeployedStack, faults: Faults) -> None:
+    sns_fifo_fanout.drill(stack, faults)
     assert leftovers(stack) == []
 
 
@@ -55,7 +49,7 @@ def test_failures_change_nothing_in_the_end(stack: DeployedStack, local_aws: Loc
 def test_thousands_of_events_with_failures_at_random_become_the_fold(
     stack: DeployedStack, local_aws: LocalAws
 ) -> None:
-    with sns_fifo_fanout.orders_of(stack) as orders:
+    with closing(sns_fifo_fanout.Orders(stack)) as orders:
         chance = random.Random(24)  # noqa: S311 - a repeatable test
         count = sns_fifo_fanout.prove(orders, Faults(local_aws.session), 400, chance)
         assert count > 1400

@@ -8,17 +8,10 @@ from localaws import LocalAws
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack
 from scenarios.messaging import sqs_consumer
-from tasks.demo import check_dropped, deploy
+from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module")
-def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
-    folder = tmp_path_factory.mktemp("sqs-consumer")
-    outputs = deploy("sqs-consumer", local_aws, folder)
-    return DeployedStack("sqs-consumer", outputs, local_aws.session, out=folder / "out", patience=40)
 
 
 def leftovers(stack: DeployedStack) -> list[str]:
@@ -48,8 +41,8 @@ def test_the_ledger_is_the_sum_of_the_entries_and_nothing_is_left_behind(stack: 
     assert leftovers(stack) == []
 
 
-def test_what_failed_is_kept_until_a_redrive_heals_it(stack: DeployedStack, local_aws: LocalAws) -> None:
-    sqs_consumer.drill(stack, Faults(local_aws.session))
+def test_what_failed_is_kept_until_a_redrive_heals_it(stack: DeployedStack, faults: Faults) -> None:
+    sqs_consumer.drill(stack, faults)
     assert leftovers(stack) == []
 
 

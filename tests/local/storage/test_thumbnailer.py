@@ -16,23 +16,11 @@ from scenarios.storage import thumbnailer
 from scenarios.storage.pictures import PHOTOGRAPHS
 from scenarios.storage.thumbnails import Thumbnailer
 from tasks import redrive, verify
-from tasks.demo import check_dropped, deploy
+from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 from tests.local.least_privilege_at_deployment import superfluous_at_deployment
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module")
-def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
-    folder = tmp_path_factory.mktemp("thumbnailer")
-    outputs = deploy("thumbnailer", local_aws, folder)
-    return DeployedStack("thumbnailer", outputs, local_aws.session, out=folder / "out")
-
-
-@pytest.fixture
-def faults(local_aws: LocalAws) -> Faults:
-    return Faults(local_aws.session)
 
 
 def test_everything_that_the_template_asks_for_was_looked_at(

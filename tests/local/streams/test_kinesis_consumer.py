@@ -8,17 +8,10 @@ from localaws import LocalAws
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack
 from scenarios.streams import kinesis_consumer
-from tasks.demo import check_dropped, deploy
+from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture(scope="module")
-def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
-    folder = tmp_path_factory.mktemp("kinesis-consumer")
-    outputs = deploy("kinesis-consumer", local_aws, folder)
-    return DeployedStack("kinesis-consumer", outputs, local_aws.session, out=folder / "out", patience=40)
 
 
 def leftovers(stack: DeployedStack) -> list[str]:
@@ -41,8 +34,8 @@ def test_the_summaries_are_the_fold_of_the_readings_and_nothing_is_left_behind(s
     assert leftovers(stack) == []
 
 
-def test_what_was_given_up_is_put_again(stack: DeployedStack, local_aws: LocalAws) -> None:
-    kinesis_consumer.drill(stack, Faults(local_aws.session))
+def test_what_was_given_up_is_put_again(stack: DeployedStack, faults: Faults) -> None:
+    kinesis_consumer.drill(stack, faults)
     assert leftovers(stack) == []
 
 

@@ -17,13 +17,6 @@ from tests.local.least_privilege import superfluous, try_without_each
 pytestmark = pytest.mark.local
 
 
-@pytest.fixture(scope="module")
-def stack(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> DeployedStack:
-    folder = tmp_path_factory.mktemp("alb-function")
-    outputs = deploy("alb-function", local_aws, folder)
-    return DeployedStack("alb-function", outputs, local_aws.session, out=folder / "out", patience=20)
-
-
 def leftovers(stack: DeployedStack) -> list[object]:
     """What is in the table."""
     rows: list[object] = stack.client("dynamodb").scan(TableName=stack.output("TableName"))["Items"]
@@ -66,8 +59,8 @@ def test_of_forty_concurrent_invocations_none_is_lost(
     assert any("40 clients at the same time" in line for line in outcome.story)
 
 
-def test_whatever_breaks_behind_it_is_a_clean_error(stack: DeployedStack, local_aws: LocalAws) -> None:
-    outcome = alb_function.drill(stack, Faults(local_aws.session))
+def test_whatever_breaks_behind_it_is_a_clean_error(stack: DeployedStack, faults: Faults) -> None:
+    outcome = alb_function.drill(stack, faults)
     assert any("broken function" in line for line in outcome.story)
     assert leftovers(stack) == []
 
