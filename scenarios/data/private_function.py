@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from scenarios.faults import Faults
@@ -79,15 +79,6 @@ class Orders:
             )
 
 
-@contextmanager
-def _orders(stack: DeployedStack) -> Iterator[Orders]:
-    orders = Orders(stack)
-    try:
-        yield orders
-    finally:
-        orders.close()
-
-
 def run(stack: DeployedStack) -> Outcome:
     """Orders reach the table and the queue, and the network has no other way out.
 
@@ -95,7 +86,7 @@ def run(stack: DeployedStack) -> Outcome:
         ScenarioFailed: Something is not as it should be.
     """
     story = Story("A function without a way out does its work", stack.tell)
-    with _orders(stack) as orders:
+    with closing(Orders(stack)) as orders:
         with story.timed("an order"):
             _check_order(orders, story)
         _check_what_is_no_order(orders, story)
@@ -109,7 +100,7 @@ def smoke(stack: DeployedStack) -> None:
     Raises:
         ScenarioFailed: Something did not come out as it should.
     """
-    with _orders(stack) as orders:
+    with closing(Orders(stack)) as orders:
         answer, error = orders.send(orders.order("tea"))
         require(error is None, f"the function failed: {error}: {answer.get('errorMessage')}")
 
@@ -121,7 +112,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         ScenarioFailed: Something did not come out as it should.
     """
     story = Story("A way is not a right", stack.tell)
-    with _orders(stack) as orders:
+    with closing(Orders(stack)) as orders:
         order = orders.order("tea for later")
         with faults.without_permission(orders.role, "sqs:SendMessage"):
             answer, error = orders.send(order)

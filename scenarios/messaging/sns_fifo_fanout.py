@@ -10,8 +10,8 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
@@ -255,16 +255,6 @@ class Orders:
         return [item for page in pages for item in page["Items"]]
 
 
-@contextmanager
-def orders_of(stack: DeployedStack) -> Iterator[Orders]:
-    """The orders of a run, cleaned up when it ends."""
-    orders = Orders(stack)
-    try:
-        yield orders
-    finally:
-        orders.close()
-
-
 def run(stack: DeployedStack) -> Outcome:
     """Orders, some events twice and one out of order; read models that equal the fold, and can be rebuilt.
 
@@ -273,7 +263,7 @@ def run(stack: DeployedStack) -> Outcome:
     """
     story = Story("Event-sourced orders", stack.tell)
     chance = random.Random(22)  # noqa: S311 - a repeatable scenario
-    with orders_of(stack) as orders:
+    with closing(Orders(stack)) as orders:
         with story.timed("projected"):
             events = send_mixed(orders, ORDERS, chance)
             story.say(
@@ -325,7 +315,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         ScenarioFailed: Something did not come out as it should.
     """
     story = Story("Failures change nothing in the end", stack.tell)
-    with orders_of(stack) as orders:
+    with closing(Orders(stack)) as orders:
         count = prove(orders, faults, ORDERS, random.Random(23))  # noqa: S311 - a repeatable scenario
         story.say(f"Took dynamodb:PutItem from the three subscribers, by turns, while {count} events came.")
         redrives = orders.redrive_until_it_holds()
@@ -363,7 +353,7 @@ def smoke(stack: DeployedStack) -> None:
     Raises:
         ScenarioFailed: Something did not come out as it should.
     """
-    with orders_of(stack) as orders:
+    with closing(Orders(stack)) as orders:
         first, second, *rest = orders.order("smoke", random.Random(1))  # noqa: S311 - the same each time
         orders.put([first, second, *rest, first])
         orders.wait()
@@ -378,7 +368,7 @@ def smoke_of_bridge(stack: DeployedStack) -> None:
     Raises:
         ScenarioFailed: Something did not come out as it should.
     """
-    with orders_of(stack) as orders:
+    with closing(Orders(stack)) as orders:
         [first, *_] = orders.order("smoke", random.Random(1))  # noqa: S311 - the same each time
         orders.put([first])
         orders.put_no_event()

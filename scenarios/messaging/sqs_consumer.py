@@ -12,7 +12,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -162,16 +162,6 @@ class Ledger:
         return [item for page in pages for item in page["Items"]]
 
 
-@contextmanager
-def ledger_of(stack: DeployedStack) -> Iterator[Ledger]:
-    """The ledger of a run, cleaned up when it ends."""
-    ledger = Ledger(stack)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
-
-
 def run(stack: DeployedStack) -> Outcome:
     """Entries in order and shuffled, some twice, some that never can be booked; a ledger that adds up.
 
@@ -180,7 +170,7 @@ def run(stack: DeployedStack) -> Outcome:
     """
     story = Story("A ledger by SQS", stack.tell)
     chance = random.Random(20)  # noqa: S311 - a repeatable scenario
-    with ledger_of(stack) as ledger:
+    with closing(Ledger(stack)) as ledger:
         with story.timed("booked"):
             expected = {**_send_fifo(ledger, chance, story), **_send_standard(ledger, chance, story)}
             poison = f"this is no entry, {ledger.run_id}"
@@ -230,7 +220,7 @@ def smoke(stack: DeployedStack, kind: str) -> None:
     Raises:
         ScenarioFailed: Something did not come out as it should.
     """
-    with ledger_of(stack) as ledger:
+    with closing(Ledger(stack)) as ledger:
         account = ledger.account("smoke")
         entries = [ledger.entry(account, 1)]
         ledger.send(kind, entries)
@@ -244,7 +234,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         ScenarioFailed: Something did not come out as it should.
     """
     story = Story("A redrive heals", stack.tell)
-    with ledger_of(stack) as ledger:
+    with closing(Ledger(stack)) as ledger:
         for kind in KINDS:
             queue = ledger.queues[kind]
             accounts = [ledger.account(f"{kind}-{number}") for number in range(3)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
@@ -130,16 +130,6 @@ def reading(device: str, value: int) -> bytes:
     return json.dumps({"device": device, "value": value}).encode()
 
 
-@contextmanager
-def readings_of(stack: DeployedStack) -> Iterator[Readings]:
-    """The readings of a run, cleaned up when it ends."""
-    readings = Readings(stack)
-    try:
-        yield readings
-    finally:
-        readings.close()
-
-
 def run(stack: DeployedStack) -> Outcome:
     """Readings of many devices and a poison record; summaries that equal the fold, and one failure record.
 
@@ -148,7 +138,7 @@ def run(stack: DeployedStack) -> Outcome:
     """
     story = Story("Readings become summaries", stack.tell)
     chance = random.Random(21)  # noqa: S311 - a repeatable scenario
-    with readings_of(stack) as readings:
+    with closing(Readings(stack)) as readings:
         values = _values(readings, chance)
         with story.timed("counted"):
             readings.put_values(values, chance)
@@ -185,7 +175,7 @@ def smoke(stack: DeployedStack) -> None:
     Raises:
         ScenarioFailed: Something did not come out as it should.
     """
-    with readings_of(stack) as readings:
+    with closing(Readings(stack)) as readings:
         device = readings.device("smoke")
         readings.put([(device, reading(device, 5)), (device, b"no reading")])
         readings.wait_for({device: [5]})
@@ -202,7 +192,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     role = stack.client("lambda").get_function_configuration(FunctionName=stack.output("FunctionName"))[
         "Role"
     ]
-    with readings_of(stack) as readings:
+    with closing(Readings(stack)) as readings:
         device = readings.device("device")
         with faults.without_permission(role.rpartition("/")[2], "dynamodb:PutItem"):
             readings.put([(device, reading(device, value)) for value in (3, 5)])
