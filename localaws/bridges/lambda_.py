@@ -15,6 +15,7 @@ from localaws.bridges import (
     lambda_invocation,
     lambda_metrics,
     lambda_properties,
+    lambda_provisioned,
     lambda_sources,
     lambda_trace,
 )
@@ -30,5 +31,6 @@ def install() -> None:
     lambda_invocation.install()
     lambda_metrics.install()
     lambda_properties.install()
+    lambda_provisioned.install()
     lambda_sources.install()
     lambda_trace.install()

@@ -89,7 +89,9 @@ def _then_provision(create: Callable[..., Created]) -> Callable[..., Created]:
         wanted = _value(properties, "ProvisionedConcurrencyConfig")
         if wanted:
             name, version = arn.split(":")[6:8]
-            lambda_svc._put_provisioned_concurrency(name, version, wanted)
+            status, _, body = lambda_svc._put_provisioned_concurrency(name, version, wanted)
+            if status >= 400:
+                raise ValueError(f"AWS::Lambda::Version ProvisionedConcurrencyConfig: {body!r}")
         return arn, attributes
 
     return create_version
