@@ -75,12 +75,10 @@ def _create_composite(logical_id: str, properties: Properties, stack: str) -> Cr
 
 
 def _update_composite(
-    physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+    _physical_id: str, _old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:
-    created = _create_composite(logical_id, new, stack)
-    if created[0] != physical_id:
-        provisioners._delete_predecessor(_delete_composite, physical_id, old)
-    return created
+    """Put it again; under another name it is another one, and CloudFormation deletes the old one."""
+    return _create_composite(logical_id, new, stack)
 
 
 def _delete_composite(physical_id: str, _properties: Properties) -> None:
