@@ -25,7 +25,7 @@ from ministack.core.responses import new_uuid
 from ministack.services import cloudformation, lambda_svc
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
-from localaws.bridges.codedeploy_calls import create_deployment
+from localaws.bridges.codedeploy_calls import create_deployment, describe_target
 from localaws.bridges.codedeploy_deployments import Deployment, deployments
 from localaws.bridges.codedeploy_records import CodeDeployError
 from localaws.bridges.codedeploy_revisions import AFTER, BEFORE, AppSpec
@@ -121,8 +121,10 @@ def _bring_to(version: str, old: Properties, policy: Properties, stack: str) -> 
     function, name, _, _ = provisioners._lambda_function_for_cfn_ref(old["FunctionName"])
     alias = (function or {}).get("aliases", {}).get(old["Name"]) or {}
     if alias.get("FunctionVersion") == version:
-        # On the way back from a deployment that did not get through: it has no other traffic to shift.
-        lambda_svc._update_alias(name, old["Name"], {"RoutingConfig": {}})
+        # On the way back from a deployment that did not get through. The weights may be those that it left,
+        # or those of the deployment that it found there.
+        if not _is_being_deployed(alias["AliasArn"]):
+            lambda_svc._update_alias(name, old["Name"], {"RoutingConfig": {}})
         return
     hooks = {
         event: policy[f"{event}Hook"] for event in (BEFORE, AFTER) if _is_text(policy.get(f"{event}Hook"))
@@ -141,6 +143,11 @@ def _bring_to(version: str, old: Properties, policy: Properties, stack: str) -> 
     _wait(deployment, stack)
 
 
+def _is_being_deployed(alias_arn: str) -> bool:
+    here = [each for each in list(deployments.values()) if each.is_active]
+    return any(describe_target(each)["targetArn"] == alias_arn for each in here)
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
@@ -153,7 +160,8 @@ def _wait(deployment: Deployment, stack: str) -> None:
     """
     cancelled = False
     while not deployment.ended.wait(_INTERVAL_SECONDS):
-        if not cancelled and (cloudformation._stacks.get(stack) or {}).get("_cancel_requested"):
+        # Taken away: it is not meant for the deployments of the rollback that follows.
+        if (cloudformation._stacks.get(stack) or {}).pop("_cancel_requested", False):
             cancelled = True
             deployment.stop(roll_back=True)
     if deployment.status != "Succeeded":

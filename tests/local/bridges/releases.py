@@ -49,12 +49,14 @@ class Release:
     Args:
         aws: A running embedded AWS.
         function: The function's name.
-        application: The application's name, which is the group's too.
+        application: The application's name.
+        group: The group's name: the application's, if it is not given.
     """
 
     aws: LocalAws
     function: str
     application: str
+    group: str = ""
 
     @property
     def codedeploy(self) -> Any:  # noqa: ANN401 - a boto3 client
@@ -97,7 +99,7 @@ class Release:
         named = {"deploymentConfigName": f"CodeDeployDefault.Lambda{config}"}
         answer = self.codedeploy.create_deployment(
             applicationName=self.application,
-            deploymentGroupName=self.application,
+            deploymentGroupName=self.group or self.application,
             **(named | {"revision": revision} | settings),
         )
         id_: str = answer["deploymentId"]

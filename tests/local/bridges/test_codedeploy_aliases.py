@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localaws import LocalAws
-from tests.local.bridges.lambda_functions import Functions, eventually
-from tests.local.bridges.releases import ALL_EVENTS, ROLE_ALLOWS, hook_source, make_alarm, ring
+from tests.local.bridges.lambda_functions import Functions, eventually, zipped
+from tests.local.bridges.releases import ALL_EVENTS, ROLE_ALLOWS, Release, hook_source, make_alarm, ring
 from tests.local.bridges.stacks import (
     DeploymentFailedError,
     Resources,
@@ -101,6 +101,7 @@ def stack_of(
     return resources
 
 
+SHORT_CANARY = "CodeDeployDefault.LambdaCanary10Percent15Minutes"
 OUTPUTS = {"Function": ref("Function"), "Application": ref("Application"), "Group": ref("Group")}
 
 
@@ -120,8 +121,8 @@ def update(stack: Stack, number: int = 2, extra: Resources | None = None, **sett
     return stack.update(stack_of(number, **settings) | (extra or {}), OUTPUTS)
 
 
-def alias(stack: Stack) -> tuple[str, dict[str, float]]:
-    found = stack.aws.client("lambda").get_alias(FunctionName=stack.outputs["Function"], Name="live")
+def alias(stack: Stack, name: str = "live") -> tuple[str, dict[str, float]]:
+    found = stack.aws.client("lambda").get_alias(FunctionName=stack.outputs["Function"], Name=name)
     return found["FunctionVersion"], found.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
 
 
@@ -145,8 +146,8 @@ def status(stack: Stack) -> str:
 
 
 def test_a_new_version_is_deployed_by_codedeploy_and_waited_for(quick_aws: LocalAws) -> None:
-    stack = release(quick_aws, config=CANARY)
-    updating = threading.Thread(target=update, args=(stack,), kwargs={"config": CANARY})
+    stack = release(quick_aws, config=SHORT_CANARY)
+    updating = threading.Thread(target=update, args=(stack,), kwargs={"config": SHORT_CANARY})
     updating.start()
     eventually(lambda: alias(stack) == ("1", {"2": 0.1}))
     (running,) = deployments(stack)
@@ -219,6 +220,21 @@ def test_an_alarm_fails_the_update_and_leaves_the_old_version(quick_aws: LocalAw
     assert alias(stack) == ("1", {})
 
 
+def test_an_update_gives_way_to_a_deployment_that_is_under_way(quick_aws: LocalAws) -> None:
+    stack = release(quick_aws)
+    client, function_name = quick_aws.client("lambda"), stack.outputs["Function"]
+    code = zipped({"index.py": SOURCE.format(version=2)})
+    client.update_function_code(FunctionName=function_name, ZipFile=code, Publish=True)
+    other = Release(quick_aws, function_name, stack.outputs["Application"], stack.outputs["Group"])
+    id_ = other.deploy(minutes=30)
+    other.wait_for_canary()
+    with pytest.raises(DeploymentFailedError, match=f"already has an active Deployment '{id_}'"):
+        update(stack, 3)
+    assert alias(stack) == ("1", {"2": 0.1})
+    assert status(stack) == "UPDATE_ROLLBACK_COMPLETE"
+    other.codedeploy.stop_deployment(deploymentId=id_)
+
+
 def test_an_alias_that_was_moved_by_hand_is_not_deployed(quick_aws: LocalAws) -> None:
     stack = release(quick_aws)
     name = stack.outputs["Function"]
@@ -250,21 +266,32 @@ def test_a_stack_goes_back_by_the_policy_of_the_template_before(quick_aws: Local
 
 
 def test_cancelling_the_update_stops_the_deployment_and_goes_back(quick_aws: LocalAws) -> None:
-    stack = release(quick_aws, config=CANARY, events=[])
+    def described(number: int) -> Resources:
+        resources = stack_of(number, config=SHORT_CANARY, events=[])
+        second = json.loads(json.dumps(resources["Alias"]))
+        second["Properties"]["Name"] = "second"
+        return resources | {"Second": second | {"DependsOn": "Alias"}}
 
-    def cancel_at_the_canary() -> None:
-        eventually(lambda: alias(stack)[1])
+    stack = deploy(quick_aws, described(1), OUTPUTS)
+
+    def cancel_at_the_second_canary() -> None:
+        eventually(lambda: alias(stack, "second")[1])
         quick_aws.client("cloudformation").cancel_update_stack(StackName=stack.name)
 
-    cancelling = threading.Thread(target=cancel_at_the_canary)
+    cancelling = threading.Thread(target=cancel_at_the_second_canary)
     cancelling.start()
-    with pytest.raises(DeploymentFailedError, match="Resource update cancelled"):
-        update(stack, config=CANARY, events=[])
+    with pytest.raises(DeploymentFailedError, match="Second: Resource update cancelled"):
+        stack.update(described(2), OUTPUTS)
     cancelling.join()
     assert status(stack) == "UPDATE_ROLLBACK_COMPLETE"
-    assert alias(stack) == ("1", {})
-    rollback, stopped = deployments(stack)
-    assert (stopped["status"], rollback["creator"]) == ("Stopped", "codeDeployRollback")
+    assert (alias(stack), alias(stack, "second")) == (("1", {}), ("1", {}))
+    first_back, second_back, second, first = deployments(stack)
+    assert (first["status"], first_back["status"], first_back["creator"]) == (
+        "Succeeded",
+        "Succeeded",
+        "user",
+    )
+    assert (second["status"], second_back["creator"]) == ("Stopped", "codeDeployRollback")
 
 
 def test_a_reset_gives_up_a_stack_that_waits_for_a_deployment(quick_aws: LocalAws) -> None:
