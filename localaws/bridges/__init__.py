@@ -23,6 +23,7 @@ BRIDGES = (
     "iam_invocations",
     "iam_s3",
     "s3_events",
+    "s3_listing",
     "eventbridge_targets",
     "eventbridge_archives",
     "iam_batches",
