@@ -5,13 +5,13 @@ resolved. When the version changes, a deployment is made, and its rollback waite
 succeed, the alias's update fails with CodeDeploy's reason and the stack rolls back. What the policy refers
 to comes before the alias. Cancelling the stack's update stops the deployment and rolls it back.
 Not to: aliases in nested stacks, whose update policy does nothing here. AWS does not document how a stack's
-rollback brings back an alias that has already got its new version: here it is one more deployment, as
-people have seen it, under the policy of the template before.
+rollback brings back an alias that has already got its new version: here it is one more deployment, under
+the policy of the template before, which is what reports of slow rollbacks suggest.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/automating-updates-to-serverless-apps.html
 https://github.com/aws/aws-cdk/issues/2231 (the order of resources)
-https://github.com/aws/serverless-application-model/issues/291 (what people have seen)
+https://github.com/aws/serverless-application-model/issues/291 (a rollback of half an hour)
 """
 
 from __future__ import annotations
