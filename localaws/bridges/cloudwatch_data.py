@@ -9,7 +9,7 @@ periods that begin at multiples of their length. Times are real ones here, whate
 minutes that have passed on the clock.
 Not to: other statistics (trimmed means, for example), which are refused; Metrics Insights, SEARCH, pages,
 metrics of other accounts, expressions over different periods. GetMetricData in the old form-encoded protocol
-stays as it is in the emulator.
+stays as it is in the emulator, and so does GetMetricStatistics: without dimensions it mixes all of them.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 """
