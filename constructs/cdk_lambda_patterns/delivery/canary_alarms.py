@@ -1,7 +1,8 @@
-"""Alarms about the new version of a function alone, while an alias shares its callers out.
+"""Alarms about the new version of a function alone, while an alias leads its callers to two.
 
 Lambda counts what goes through an alias once for each version that ran. In the numbers of the whole function
-a canary of ten percent could fail every time, and nine out of ten of its callers would still be content.
+a canary of ten percent could fail every time, and nine out of ten of its callers would still be content. What
+is throttled has run no version, so that alarm is about the alias.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class ReleaseAlarms:
 
     Args:
         errors: How many errors of the new version in a period are too many, 1 or more; ``None`` for no alarm.
-        throttles: How many throttled calls of it are too many, 1 or more; ``None`` for no alarm.
+        throttles: How many throttled calls of the alias are too many, 1 or more; ``None`` for no alarm.
         p99_latency: How long the slowest hundredth of its calls may take, 1 ms to 15 minutes. Default: no
             alarm.
         period: What an alarm looks at, whole minutes.
@@ -55,10 +56,12 @@ class ReleaseAlarms:
         if self.p99_latency is not None:
             seconds = self.p99_latency.to_milliseconds() / 1000
             check_range("p99_latency", seconds, *_LATENCY_S, unit="seconds", allows="Lambda allows")
-        seconds = self.looks_at.to_seconds()
-        if seconds % 60:
-            raise ValueError(f"period={seconds:g} s: Lambda tells its numbers every minute; give minutes.")
-        check_range("period", seconds / 60, *_PERIOD_MINUTES, unit="minutes", allows="CloudWatch allows")
+        minutes, rest = divmod(round(self.looks_at.to_seconds()), 60)
+        if rest:
+            raise ValueError(
+                f"period={minutes * 60 + rest} s: Lambda tells its numbers every minute; give minutes."
+            )
+        check_range("period", minutes, *_PERIOD_MINUTES, unit="minutes", allows="CloudWatch allows")
         made = sum(one is not None for one in (self.errors, self.throttles, self.p99_latency))
         check_range(
             "number of alarms", made + len(self.others), *_ALARMS, unit="", allows="CodeDeploy allows"
@@ -100,27 +103,23 @@ def make_alarms(
         alias_name: The alias that it is released to.
         options: Which alarms.
     """
+    latency = options.p99_latency.to_milliseconds() if options.p99_latency else None
     asked: list[tuple[str, str, str, float | None]] = [
         ("ErrorsAlarm", "Errors", "Sum", options.errors),
         ("ThrottlesAlarm", "Throttles", "Sum", options.throttles),
-        (
-            "LatencyAlarm",
-            "Duration",
-            "p99",
-            options.p99_latency.to_milliseconds() if options.p99_latency else None,
-        ),
+        ("LatencyAlarm", "Duration", "p99", latency),
     ]
     return [
         _metric_of(version, alias_name, metric, statistic, options.looks_at).create_alarm(
             scope,
-            id,
-            alarm_description=f"{metric} of the version that {alias_name} releases; stops the release",
+            construct_id,
+            alarm_description=f"{metric} behind the alias {alias_name}; stops the release of a version",
             threshold=threshold,
             evaluation_periods=options.evaluation_periods,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
-        for id, metric, statistic, threshold in asked
+        for construct_id, metric, statistic, threshold in asked
         if threshold is not None
     ]
 
@@ -128,16 +127,15 @@ def make_alarms(
 def _metric_of(
     version: lambda_.IVersion, alias_name: str, metric: str, statistic: str, period: Duration
 ) -> cloudwatch.Metric:
-    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
     name = version.lambda_.function_name
+    dimensions = {"FunctionName": name, "Resource": f"{name}:{alias_name}"}
+    if metric != "Throttles":
+        dimensions["ExecutedVersion"] = version.version
     return cloudwatch.Metric(
         namespace="AWS/Lambda",
         metric_name=metric,
-        dimensions_map={
-            "FunctionName": name,
-            "Resource": f"{name}:{alias_name}",
-            "ExecutedVersion": version.version,
-        },
+        dimensions_map=dimensions,
         statistic=statistic,
         period=period,
     )

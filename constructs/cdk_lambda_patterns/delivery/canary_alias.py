@@ -1,4 +1,4 @@
-"""Callers → alias → old and new version of a function, shared out by CodeDeploy; trouble → back to the old one.
+"""Callers → alias → old and new version of a function, by CodeDeploy; on trouble → the old version alone.
 
 Use it for a function whose callers must not all meet the mistakes of a new version, and where a share of them
 tells soon enough whether it is one. Do not use it when a version must never run beside the one before it (a
@@ -7,7 +7,6 @@ alias with one version alone.
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 from aws_cdk import RemovalPolicy, Stack, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -46,11 +45,11 @@ class CanaryAlias(Construct):
     Args:
         function: A function of this stack, of which each change becomes a version; or a version, for example
             ``lambda_.Version.from_version_arn``, to release what is published elsewhere.
-        strategy: A predefined strategy (``codedeploy.LambdaDeploymentConfig.LINEAR_10_PERCENT_EVERY_1_MINUTE``)
+        strategy: A predefined strategy (``codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_15_MINUTES``),
             or ``codedeploy.TrafficRouting`` with a percentage of 1 to 99 and an interval in whole minutes, up
             to 48 hours from the first shift to the last. Default: 10 percent for 5 minutes.
         alias_name: Name of the alias, unique for the function.
-        alarms: What stops a release. Default: a single error or throttle of the new version.
+        alarms: What stops a release. Default: a single error of the new version, or a throttled call.
         pre_traffic: A `SmokeTest`, or a function that answers CodeDeploy itself. Default: no hook.
         post_traffic: A `TrafficCheck`, or a function that answers CodeDeploy itself. Default: no hook.
         provisioned_concurrency: Instances that are kept ready for the alias. Default: none.
@@ -226,7 +225,7 @@ def _version_of(function: lambda_.Function | lambda_.IVersion, stack: Stack) -> 
             f"function={function.node.path}: it is imported, so nobody here knows when it changes; give a "
             "version of it (lambda_.Version.from_version_arn)."
         )
-    version = cast(lambda_.IVersion, function)
+    version = function
     if not Token.is_unresolved(version.version) and version.version == "$LATEST":
         raise ValueError(
             f"function={function.node.path}: $LATEST is no published version, and CodeDeploy shifts traffic "

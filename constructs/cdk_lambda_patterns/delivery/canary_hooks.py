@@ -1,13 +1,14 @@
 """CodeDeploy → hook → smoke cases against the new version, and a look at its numbers afterwards.
 
-The functions that CodeDeploy asks before the first caller gets the new version, and after the last one got it.
+The functions that CodeDeploy asks before the first caller gets a new version, and after the last one got it.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration, Stack, Token
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -94,8 +95,8 @@ class TrafficCheck:
     """The built-in hook after traffic: is the alias on the new version alone, and did that version do well?
 
     Args:
-        error_percentage: How many of the calls of the new version may have failed or been throttled since the
-            release began, 0 to 100 percent.
+        error_percentage: How many of the calls of the new version may have failed since the release began, 0
+            to 100 percent.
         versions_kept: Delete old versions, all but so many beside the released one, 1 to 1,000, and never one
             that an alias points at. Default: none is deleted.
         options: Sizes, network, logs and the like of the hook.
@@ -203,13 +204,14 @@ def _cases(scope: Construct, test: SmokeTest) -> str:
         }
         for case in test.cases
     ]
-    text = Stack.of(scope).to_json_string(cases)
+    text = json.dumps(cases)
     if len(text.encode()) > _MAX_CASES_BYTES:
         raise ValueError(
             f"cases of {len(text.encode()):,} bytes: the hook holds {_MAX_CASES_BYTES:,} in its environment; "
             "give fewer or smaller ones, or a function of your own as pre_traffic."
         )
-    return text
+    # Names of resources in a case are known when the stack is deployed.
+    return Stack.of(scope).to_json_string(cases) if Token.is_unresolved(text) else text
 
 
 def grant_answering(hook: lambda_.IFunction, group: codedeploy.LambdaDeploymentGroup) -> None:

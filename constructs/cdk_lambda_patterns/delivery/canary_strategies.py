@@ -40,14 +40,16 @@ def make_deployment_config(scope: Construct, strategy: Strategy) -> codedeploy.I
             "returns."
         )
     check_range("percentage", strategy.percentage, *_PERCENT, unit="%", allows="CodeDeploy allows")
-    seconds = strategy.interval.to_seconds()
-    if seconds % 60:
-        raise ValueError(f"interval={seconds:g} s: CodeDeploy counts in whole minutes; choose some.")
-    check_range("interval", seconds / 60, *_MINUTES, unit="minutes", allows="CodeDeploy allows")
+    minutes, rest = divmod(round(strategy.interval.to_seconds()), 60)
+    if rest:
+        raise ValueError(
+            f"interval={minutes * 60 + rest} s: CodeDeploy counts in whole minutes; choose some."
+        )
+    check_range("interval", minutes, *_MINUTES, unit="minutes", allows="CodeDeploy allows")
     total = _minutes(strategy)
     if total > _MINUTES[1]:
         raise ValueError(
-            f"strategy of {total:,} minutes ({strategy.percentage:g} % every {seconds / 60:g}): CodeDeploy "
+            f"strategy of {total:,} minutes ({strategy.percentage:g} % every {minutes}): CodeDeploy "
             f"allows {_MINUTES[1]:,} between the first and the last shift; choose larger or faster steps."
         )
     return codedeploy.LambdaDeploymentConfig(scope, "DeploymentConfig", traffic_routing=strategy)

@@ -1,0 +1,398 @@
+"""CanaryAlias: what a release is made of, who may do what, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Stack, Stage
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_codedeploy as codedeploy
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as event_sources
+from aws_cdk import aws_sqs as sqs
+
+from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns.delivery.canary_alias import (
+    CanaryAlias,
+    ReleaseAlarms,
+    SmokeCase,
+    SmokeTest,
+    TrafficCheck,
+)
+from cdk_lambda_patterns.delivery.canary_strategies import duration_of
+from tests.templates import Resources, stack_with, walk
+
+CODE = lambda_.Code.from_inline("def handler(event, context): return event")
+CASE = SmokeCase(name="one", payload={"article": 1}, expected={"cents": 199})
+TELLING = {"codedeploy:GetDeployment", "codedeploy:PutLifecycleEventHookExecutionStatus"}
+LOGGING = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+SHIFTING = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcurrencyConfig"}
+VERSION_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders:7"
+
+
+def worker(stack: Stack, id: str = "Worker") -> HardenedFunction:
+    return HardenedFunction(stack, id, code=CODE)
+
+
+@stack_with
+def plain(stack: Stack) -> None:
+    canary = CanaryAlias(stack, "Live", function=worker(stack))
+    canary.alias.add_event_source(event_sources.SqsEventSource(sqs.Queue(stack, "Queue")))
+    canary.alias.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+
+
+def resource_of(resources: Resources, type: str) -> dict[str, Any]:
+    """The one resource of a type, with its attributes beside the properties."""
+    [found] = [one for one in resources.template["Resources"].values() if one["Type"] == type]
+    return dict(found)
+
+
+def test_the_alias_is_changed_by_codedeploy_alone(plain: Resources) -> None:
+    alias = resource_of(plain, "AWS::Lambda::Alias")
+    [group] = plain.all("AWS::CodeDeploy::DeploymentGroup")
+    [application] = plain.all("AWS::CodeDeploy::Application")
+    assert alias["UpdatePolicy"] == {
+        "CodeDeployLambdaAliasUpdate": {
+            "ApplicationName": {"Ref": application},
+            "DeploymentGroupName": {"Ref": group},
+        }
+    }
+    assert alias["Properties"]["Name"] == "live"
+    assert "RoutingConfig" not in alias["Properties"]
+
+
+def test_a_version_outlives_the_next_release_and_not_its_own_failure(plain: Resources) -> None:
+    version = resource_of(plain, "AWS::Lambda::Version")
+    assert (version["DeletionPolicy"], version["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_a_release_is_undone_when_it_fails_is_stopped_or_alarms(plain: Resources) -> None:
+    group = plain.only("AWS::CodeDeploy::DeploymentGroup")
+    assert group["AutoRollbackConfiguration"] == {
+        "Enabled": True,
+        "Events": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_REQUEST", "DEPLOYMENT_STOP_ON_ALARM"],
+    }
+    assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
+    assert group["AlarmConfiguration"] == {
+        "Enabled": True,
+        "Alarms": [{"Name": {"Ref": alarm}} for alarm in plain.all("AWS::CloudWatch::Alarm")],
+    }
+
+
+def test_the_alarm_on_errors_looks_at_the_new_version_alone(plain: Resources) -> None:
+    alarm = plain.only("AWS::CloudWatch::Alarm", MetricName="Errors")
+    [version] = plain.all("AWS::Lambda::Version")
+    [function] = plain.all("AWS::Lambda::Function")
+    assert {one["Name"]: one["Value"] for one in alarm["Dimensions"]} == {
+        "FunctionName": {"Ref": function},
+        "Resource": {"Fn::Join": ["", [{"Ref": function}, ":live"]]},
+        "ExecutedVersion": {"Fn::GetAtt": [version, "Version"]},
+    }
+    assert (alarm["Threshold"], alarm["Period"], alarm["Statistic"]) == (1, 60, "Sum")
+    assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_the_alarm_on_throttles_looks_at_the_alias(plain: Resources) -> None:
+    alarm = plain.only("AWS::CloudWatch::Alarm", MetricName="Throttles")
+    assert {one["Name"] for one in alarm["Dimensions"]} == {"FunctionName", "Resource"}
+
+
+def test_triggers_and_urls_attach_to_the_alias(plain: Resources) -> None:
+    [alias] = plain.all("AWS::Lambda::Alias")
+    mapping = plain.only("AWS::Lambda::EventSourceMapping")
+    _, parts = mapping["FunctionName"]["Fn::Join"]
+    assert parts[1] == ":live"
+    assert {"Ref": alias} in list(walk(parts))
+    assert plain.only("AWS::Lambda::Url")["Qualifier"] == "live"
+
+
+def test_codedeploy_may_shift_this_alias_and_read_these_alarms(plain: Resources) -> None:
+    role = "LiveDeploymentRole"
+    assert plain.actions(role) == SHIFTING | {"cloudwatch:DescribeAlarms"}
+    [function] = plain.all("AWS::Lambda::Function")
+    named = {str(one["Action"]): one["Resource"] for one in plain.statements(role)}
+    assert named["['lambda:GetAlias', 'lambda:UpdateAlias']"] == {"Fn::GetAtt": [function, "Arn"]}
+    assert named["cloudwatch:DescribeAlarms"] == [
+        {"Fn::GetAtt": [alarm, "Arn"]} for alarm in plain.all("AWS::CloudWatch::Alarm")
+    ]
+    assert not [value for value in walk(plain.template) if value == "ManagedPolicyArns"]
+
+
+def test_what_a_release_needs_is_there_before_the_alias_changes(plain: Resources, full: Resources) -> None:
+    for resources, count in ((plain, 1), (full, 3)):
+        before = resource_of(resources, "AWS::Lambda::Alias")["DependsOn"]
+        policies = [one for one in before if one in resources.all("AWS::IAM::Policy")]
+        assert len(policies) == count
+
+
+@stack_with
+def full(stack: Stack) -> None:
+    own = cloudwatch.Alarm(
+        stack,
+        "Own",
+        metric=cloudwatch.Metric(namespace="Shop", metric_name="Refunds"),
+        threshold=1,
+        evaluation_periods=1,
+    )
+    rule = cloudwatch.AlarmRule.from_alarm(own, cloudwatch.AlarmState.ALARM)
+    composite = cloudwatch.CompositeAlarm(stack, "Composite", alarm_rule=rule)
+    canary = CanaryAlias(
+        stack,
+        "Live",
+        function=worker(stack),
+        alias_name="stable",
+        strategy=codedeploy.TrafficRouting.time_based_linear(interval=Duration.minutes(10), percentage=20),
+        alarms=ReleaseAlarms(
+            errors=5,
+            throttles=None,
+            p99_latency=Duration.millis(800),
+            period=Duration.minutes(2),
+            evaluation_periods=3,
+            others=[composite],
+        ),
+        pre_traffic=SmokeTest(
+            cases=[CASE, SmokeCase(name="slow", payload=[], time_limit=Duration.seconds(90))],
+            options=FunctionOptions(memory_size=256),
+        ),
+        post_traffic=TrafficCheck(error_percentage=0.5, versions_kept=4),
+        provisioned_concurrency=2,
+    )
+    assert canary.pre_traffic is not None
+    assert len(canary.alarms) == 3
+
+
+def test_a_strategy_of_ones_own_is_a_configuration_of_its_own(full: Resources) -> None:
+    [config] = full.all("AWS::CodeDeploy::DeploymentConfig")
+    assert full.only("AWS::CodeDeploy::DeploymentConfig")["TrafficRoutingConfig"] == {
+        "Type": "TimeBasedLinear",
+        "TimeBasedLinear": {"LinearInterval": 10, "LinearPercentage": 20},
+    }
+    assert full.only("AWS::CodeDeploy::DeploymentGroup")["DeploymentConfigName"] == {"Ref": config}
+
+
+def test_alarms_are_as_asked_for(full: Resources) -> None:
+    group = full.only("AWS::CodeDeploy::DeploymentGroup")
+    assert len(group["AlarmConfiguration"]["Alarms"]) == 3
+    errors = full.only("AWS::CloudWatch::Alarm", MetricName="Errors")
+    assert (errors["Threshold"], errors["Period"], errors["EvaluationPeriods"]) == (5, 120, 3)
+    latency = full.only("AWS::CloudWatch::Alarm", MetricName="Duration")
+    assert (latency["ExtendedStatistic"], latency["Threshold"]) == ("p99", 800)
+
+
+def test_a_composite_alarm_can_be_read_only_with_all_others(full: Resources) -> None:
+    [statement] = [
+        one for one in full.statements("LiveDeploymentRole") if one["Action"] == "cloudwatch:DescribeAlarms"
+    ]
+    assert statement["Resource"] == "*"
+
+
+def test_the_alias_keeps_instances_ready(full: Resources) -> None:
+    alias = full.only("AWS::Lambda::Alias")
+    assert alias["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
+
+
+def hook(resources: Resources, name: str) -> dict[str, Any]:
+    """The properties of a built-in hook."""
+    return resources.only("AWS::Lambda::Function", Handler=f"handler.{name}")
+
+
+def test_the_smoke_test_knows_its_cases_and_has_time_for_them(full: Resources) -> None:
+    properties = hook(full, "pre_traffic")
+    assert json.loads(properties["Environment"]["Variables"]["SMOKE_CASES"]) == [
+        {"name": "one", "payload": {"article": 1}, "expected": {"cents": 199}, "time_limit": 10},
+        {"name": "slow", "payload": [], "expected": None, "time_limit": 90},
+    ]
+    assert (properties["Timeout"], properties["MemorySize"]) == (160, 256)
+
+
+def test_a_hook_may_do_what_it_is_for_and_no_more(full: Resources) -> None:
+    invoking = {"lambda:InvokeFunction"}
+    assert full.actions("LivePreTraffic") == TELLING | LOGGING | invoking
+    pruning = {"lambda:ListAliases", "lambda:ListVersionsByFunction", "lambda:DeleteFunction"}
+    looking = {"lambda:GetAlias", "cloudwatch:GetMetricData"}
+    assert full.actions("LivePostTraffic") == TELLING | LOGGING | looking | pruning
+    for role in ("LivePreTraffic", "LivePostTraffic"):
+        [told] = [one for one in full.statements(role) if set(one["Action"]) == TELLING]
+        assert "deploymentgroup" in str(told["Resource"])
+        assert "*" not in str(told["Resource"])
+
+
+def test_a_hook_can_delete_versions_and_not_the_function(full: Resources) -> None:
+    [statement] = [
+        one for one in full.statements("LivePostTraffic") if one["Action"] == "lambda:DeleteFunction"
+    ]
+    assert statement["Resource"]["Fn::Join"][1][-1] == ":*"
+
+
+def test_codedeploy_invokes_the_hooks(full: Resources) -> None:
+    policy = resource_of(full, "AWS::Lambda::Alias")["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+    names = [policy["BeforeAllowTrafficHook"]["Ref"], policy["AfterAllowTrafficHook"]["Ref"]]
+    [invoked] = [
+        one["Resource"]
+        for one in full.statements("LiveDeploymentRole")
+        if one["Action"] == "lambda:InvokeFunction"
+    ]
+    assert sorted(one["Fn::GetAtt"][0] for one in invoked) == sorted(names)
+    assert full.all("AWS::Lambda::Function")[names[0]]["Handler"] == "handler.pre_traffic"
+
+
+@stack_with
+def others(stack: Stack) -> None:
+    ask = worker(stack, "Ask")
+    imported = lambda_.Version.from_version_arn(stack, "Imported", VERSION_ARN)
+    CanaryAlias(
+        stack,
+        "First",
+        function=imported,
+        strategy=codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE,
+        alarms=ReleaseAlarms(errors=None, throttles=None),
+        pre_traffic=ask,
+        post_traffic=TrafficCheck(),
+    )
+    CanaryAlias(stack, "Second", function=worker(stack), pre_traffic=ask, post_traffic=worker(stack, "Look"))
+
+
+def test_a_version_published_elsewhere_is_released(others: Resources) -> None:
+    alias = others.only("AWS::Lambda::Alias", FunctionVersion="7")
+    assert alias["FunctionName"] == "orders"
+
+
+def test_without_alarms_none_is_read(others: Resources) -> None:
+    assert others.actions("FirstDeploymentRole") == SHIFTING | {"lambda:InvokeFunction"}
+    [group] = [
+        one
+        for one in others.all("AWS::CodeDeploy::DeploymentGroup").values()
+        if one["DeploymentConfigName"] == "CodeDeployDefault.LambdaAllAtOnce"
+    ]
+    assert group["AutoRollbackConfiguration"]["Events"] == [
+        "DEPLOYMENT_FAILURE",
+        "DEPLOYMENT_STOP_ON_REQUEST",
+    ]
+
+
+def test_a_hook_that_is_given_may_answer(others: Resources) -> None:
+    assert others.actions("AskServiceRole") == LOGGING | TELLING
+    assert "lambda:DeleteFunction" not in others.actions("FirstPostTraffic")
+
+
+def test_it_works_in_a_stage() -> None:
+    stage = Stage(App(builtin_cloud_formation_validation=False), "Stage")
+    stack = Stack(stage, "S")
+    CanaryAlias(stack, "Live", function=worker(stack), pre_traffic=worker(stack, "Hook"))
+    stage.synth()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "minutes"),
+    [
+        (codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_15_MINUTES, 15),
+        (codedeploy.LambdaDeploymentConfig.LINEAR_10_PERCENT_EVERY_1_MINUTE, 9),
+        (codedeploy.LambdaDeploymentConfig.LINEAR_10_PERCENT_EVERY_10_MINUTES, 90),
+        (codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE, None),
+        (codedeploy.TrafficRouting.all_at_once(), None),
+        (codedeploy.TrafficRouting.time_based_linear(interval=Duration.minutes(7), percentage=30), 21),
+        (codedeploy.TrafficRouting.time_based_canary(interval=Duration.hours(1), percentage=5), 60),
+    ],
+)
+def test_how_long_a_strategy_takes(strategy: Any, minutes: int | None) -> None:  # noqa: ANN401
+    duration = duration_of(strategy)
+    assert (duration and duration.to_minutes()) == minutes
+
+
+def canary(**options: Any) -> Callable[[Stack], object]:  # noqa: ANN401 - any option
+    """Make a CanaryAlias with these options."""
+    return lambda stack: CanaryAlias(stack, "Live", **{"function": worker(stack), **options})
+
+
+def routing(percentage: float, interval: Duration) -> codedeploy.TrafficRouting:
+    return codedeploy.TrafficRouting.time_based_linear(interval=interval, percentage=percentage)
+
+
+REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
+    "an alias of an alias": (
+        lambda stack: CanaryAlias(stack, "Live", function=worker(stack).add_alias("beta")),  # type: ignore[arg-type]
+        "an alias points at a version, never at an alias",
+    ),
+    "an imported alias": (
+        lambda stack: CanaryAlias(
+            stack,
+            "Live",
+            function=lambda_.Alias.from_alias_attributes(
+                stack,
+                "Imported",
+                alias_name="beta",
+                alias_version=lambda_.Version.from_version_arn(stack, "Version", VERSION_ARN),
+            ),
+        ),
+        "an alias points at a version, never at an alias",
+    ),
+    "an imported function": (
+        lambda stack: CanaryAlias(
+            stack,
+            "Live",
+            function=lambda_.Function.from_function_name(stack, "Imported", "orders"),
+        ),
+        "it is imported, so nobody here knows when it changes",
+    ),
+    "what is not published": (
+        lambda stack: CanaryAlias(stack, "Live", function=worker(stack).latest_version),
+        "$LATEST is no published version",
+    ),
+    "a function of another stack": (
+        lambda stack: CanaryAlias(stack, "Live", function=worker(Stack(stack.node.root, "Other"))),  # type: ignore[arg-type]
+        "make the CanaryAlias in the stack of the function",
+    ),
+    "nobody": (canary(strategy=routing(0, Duration.minutes(1))), "percentage=0: CodeDeploy allows 1 to 99"),
+    "everybody": (canary(strategy=routing(100, Duration.minutes(1))), "percentage=100: CodeDeploy allows"),
+    "half a minute": (canary(strategy=routing(10, Duration.seconds(90))), "counts in whole minutes"),
+    "more than two days": (
+        canary(strategy=routing(1, Duration.minutes(30))),
+        "strategy of 2,970 minutes (1 % every 30): CodeDeploy allows 2,880",
+    ),
+    "one step of more than two days": (
+        canary(strategy=routing(50, Duration.hours(49))),
+        "interval=2,940: CodeDeploy allows 1 to 2,880 minutes",
+    ),
+    "an alarm that comes too late": (
+        canary(alarms=ReleaseAlarms(evaluation_periods=5)),
+        "alarms over 5 minutes, and a strategy after whose 5 minutes everybody has the new version",
+    ),
+    "an alarm at nothing": (lambda _: ReleaseAlarms(errors=0), "errors=0: an alarm takes 1 to"),
+    "too many alarms": (
+        lambda stack: ReleaseAlarms(
+            others=[cloudwatch.Alarm.from_alarm_name(stack, str(n), str(n)) for n in range(49)]
+        ),
+        "number of alarms=51: CodeDeploy allows 0 to 50",
+    ),
+    "seconds": (lambda _: ReleaseAlarms(period=Duration.seconds(30)), "give minutes"),
+    "no case": (lambda _: SmokeTest(cases=[]), "a smoke test without a case lets everything pass"),
+    "two cases of one name": (lambda _: SmokeTest(cases=[CASE, CASE]), "a name stands there twice"),
+    "cases without end": (
+        lambda _: SmokeTest(
+            cases=[SmokeCase(name=str(n), payload=0, time_limit=Duration.minutes(10)) for n in range(2)]
+        ),
+        "time_limit of all cases together=1,200: the hook allows 1 to 840 seconds",
+    ),
+    "large cases": (
+        canary(pre_traffic=SmokeTest(cases=[SmokeCase(name="a", payload="x" * 4000)])),
+        "give fewer or smaller ones",
+    ),
+    "more than all": (lambda _: TrafficCheck(error_percentage=101), "error_percentage=101"),
+    "nothing to go back to": (lambda _: TrafficCheck(versions_kept=0), "versions_kept=0: the hook allows 1"),
+    "no instance": (canary(provisioned_concurrency=0), "provisioned_concurrency=0: Lambda allows 1 to"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_work_is_refused(make: Callable[[Stack], object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(Stack(App(builtin_cloud_formation_validation=False), "S"))
