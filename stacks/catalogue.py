@@ -101,6 +101,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="EnvironmentsStack",
         shows="one value promotes a version, sends it a tenth of the calls, or takes it back; ARNs stay",
     ),
+    Architecture(
+        id="canary-alias",
+        family="delivery",
+        title="Callers → alias → old and new version, by CodeDeploy: smoke test, shift, alarms, roll back",
+        stack="CanaryAliasStack",
+        shows="a good release reaches its callers in steps; a bad one is taken back, the sooner the better",
+    ),
 )
 
 

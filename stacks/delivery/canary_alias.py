@@ -52,7 +52,9 @@ class CanaryAliasStack(PatternStack):
             code=lambda_.Code.from_inline(_SERVICE),
             handler="index.handler",
             environment={"RELEASE": str(context("release") or "1"), "BEHAVIOUR": behaviour},
-            options=FunctionOptions(timeout=Duration.seconds(5), log_removal_policy=RemovalPolicy.DESTROY),
+            options=FunctionOptions(
+                memory_size=128, timeout=Duration.seconds(5), log_removal_policy=RemovalPolicy.DESTROY
+            ),
         )
         hooks = FunctionOptions(log_removal_policy=RemovalPolicy.DESTROY)
         canary = CanaryAlias(

@@ -22,6 +22,7 @@ from cdk_lambda_patterns.permissions import acknowledge_wildcard
 
 _TIME_LIMIT_S = (1, 840)
 _MARGIN_S = 60  # for CodeDeploy's API and for whatever a start takes
+_MEMORY_MB = 256
 _PERCENT = (0, 100)
 _VERSIONS_KEPT = (1, 1000)
 _MAX_CASES_BYTES = 3500  # of the 4,096 of all environment variables
@@ -137,7 +138,7 @@ def make_pre_traffic_hook(
         description="Tries the version that is about to be released, and tells CodeDeploy",
         environment={**_service("pre-traffic"), "SMOKE_CASES": _cases(scope, test)},
         options=(test.options or FunctionOptions()).with_defaults(
-            timeout=Duration.seconds(seconds + _MARGIN_S)
+            memory_size=_MEMORY_MB, timeout=Duration.seconds(seconds + _MARGIN_S)
         ),
     )
     versions = f"{function.function_arn}:*"
@@ -167,7 +168,9 @@ def make_post_traffic_hook(
         handler="handler.post_traffic",
         description="Looks at the version that was released, and tells CodeDeploy",
         environment=environment,
-        options=(check.options or FunctionOptions()).with_defaults(timeout=Duration.seconds(_MARGIN_S)),
+        options=(check.options or FunctionOptions()).with_defaults(
+            memory_size=_MEMORY_MB, timeout=Duration.seconds(_MARGIN_S)
+        ),
     )
     _allow(hook, "*", "cloudwatch:GetMetricData")
     acknowledge_wildcard(
