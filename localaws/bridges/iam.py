@@ -4,13 +4,16 @@ Faithful to: a role's PermissionsBoundary in CloudFormation limits the role, cha
 template. A topic made by CloudFormation has the default policy of SNS, with its condition: without a
 permission of its own, a role of the account may not publish. A request for several SSM parameters needs the
 permission on each, and is allowed when each is. Log groups are `log-group:NAME:log-stream:` to a policy (or
-a stream's name after it), except to tagging: `NAME:*` allows them and `NAME` alone does not.
+a stream's name after it), except to tagging: `NAME:*` allows them and `NAME` alone does not. A request to a
+version or an alias of a function is about that, also when it names it beside the function: `NAME:*` allows it
+and `NAME` alone does not.
 Not to: everything else. `docs/embedded-aws.md` lists what IAM here cannot refuse.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
 """
 
 from __future__ import annotations
@@ -104,6 +107,9 @@ def _naming_resources(extract: Callable[..., str]) -> Callable[..., str]:
                 arn for arn in arns if iam_evaluator.enforce(key, f"ssm:{operation}", "ssm", region, arn)
             )
             return next(refused, arns[0]) if arns else found
+        qualifier = iam_actions._query_param(query, "Qualifier") if service == "lambda" else ""
+        if qualifier and ":function:" in found and not found.endswith(f":{qualifier}"):
+            return f"{found}:{qualifier}"
         return found
 
     return extract_resource

@@ -1,4 +1,4 @@
-"""Boundaries, topics and SSM parameters: IAM answers as in AWS."""
+"""Boundaries, topics, SSM parameters and versions of functions: IAM answers as in AWS."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from localaws import LocalAws
 from localaws.clients import make_session
+from tests.local.bridges.lambda_functions import Functions
 from tests.local.bridges.stacks import Resources, deploy, policy, ref, session_of
 
 pytestmark = pytest.mark.local
@@ -165,6 +166,36 @@ def test_a_log_groups_tags_are_asked_for_on_the_group(local_aws: LocalAws) -> No
     session.client("logs").put_retention_policy(logGroupName=name, retentionInDays=7)
 
 
+def published(aws: LocalAws) -> tuple[str, str]:
+    """A function with a version, and its ARN."""
+    functions = Functions(aws)
+    name = functions.make("def handler(event, context): return 'done'")
+    aws.client("lambda").publish_version(FunctionName=name)
+    return name, functions.arn("lambda", f"function:{name}")
+
+
+@pytest.mark.parametrize("named", [("{}", "1"), ("{}:1", None)])
+def test_a_version_needs_a_permission_on_what_follows_the_functions_name(
+    local_aws: LocalAws, named: tuple[str, str | None]
+) -> None:
+    name, arn = published(local_aws)
+    version = {"FunctionName": named[0].format(name)} | ({"Qualifier": named[1]} if named[1] else {})
+    allowed = session_of(local_aws, ("lambda:InvokeFunction", f"{arn}:*")).client("lambda")
+    assert allowed.invoke(**version)["StatusCode"] == 200
+    with pytest.raises(ClientError, match="AccessDenied"):
+        allowed.invoke(FunctionName=name)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        session_of(local_aws, ("lambda:InvokeFunction", arn)).client("lambda").invoke(**version)
+
+
+def test_who_may_delete_versions_may_not_delete_the_function(local_aws: LocalAws) -> None:
+    name, arn = published(local_aws)
+    client = session_of(local_aws, ("lambda:DeleteFunction", f"{arn}:*")).client("lambda")
+    client.delete_function(FunctionName=name, Qualifier="1")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.delete_function(FunctionName=name)
+
+
 def test_the_emulator_still_ignores_boundaries_of_templates(stock_aws: LocalAws) -> None:
     stack = deploy(stock_aws, limited_role(stock_aws), ROLE_OUTPUTS)
     assert may_create_queues(stock_aws, stack.outputs["Arn"])
@@ -186,3 +217,9 @@ def test_the_emulator_still_denies_log_groups_as_policies_name_them(stock_aws: L
     logs = session_of(stock_aws, ("logs:PutRetentionPolicy", f"{arn}:*")).client("logs")
     with pytest.raises(ClientError, match="AccessDenied"):
         logs.put_retention_policy(logGroupName=name, retentionInDays=7)
+
+
+def test_the_emulator_still_takes_a_version_for_its_function(stock_aws: LocalAws) -> None:
+    name, arn = published(stock_aws)
+    client = session_of(stock_aws, ("lambda:InvokeFunction", arn)).client("lambda")
+    assert client.invoke(FunctionName=name, Qualifier="1")["StatusCode"] == 200
