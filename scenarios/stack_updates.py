@@ -111,10 +111,16 @@ class StackUpdates:
         digest = hashlib.sha256(archive).hexdigest()
         s3.put_object(Bucket=bucket, Key=f"{digest}.zip", Body=archive)
         resource["Properties"]["Code"] = {**code, "S3Key": f"{digest}.zip"}
-        self._rename_versions(template, function_id, digest)
+        self.new_version(template, function_id, digest)
 
-    def _rename_versions(self, template: Template, function_id: str, digest: str) -> None:
-        """Give the version another logical id, so that CloudFormation publishes one beside the old."""
+    def new_version(self, template: Template, function_id: str, digest: str) -> None:
+        """Give the version another logical id, so that CloudFormation publishes one beside the old.
+
+        Args:
+            template: The template, with a changed function; it is changed.
+            function_id: Logical id of the function.
+            digest: 32 digits or more that tell this version from all others.
+        """
         for logical_id, resource in list(template["Resources"].items()):
             of = resource.get("Properties", {}).get("FunctionName")
             if resource["Type"] == "AWS::Lambda::Version" and of == {"Ref": function_id}:
