@@ -6,7 +6,7 @@ permission of its own, a role of the account may not publish. A request for seve
 permission on each, and is allowed when each is. Log groups are `log-group:NAME:log-stream:` to a policy (or
 a stream's name after it), except to tagging: `NAME:*` allows them and `NAME` alone does not. A request to a
 version or an alias of a function is about that, also when it names it beside the function: `NAME:*` allows it
-and `NAME` alone does not.
+and `NAME` alone does not. Reading, changing and deleting an alias are actions of their own.
 Not to: everything else. `docs/embedded-aws.md` lists what IAM here cannot refuse.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
@@ -38,6 +38,7 @@ def install() -> None:
     topic["create"] = _owned(topic["create"])
     iam_actions.extract_resource_arn = _naming_resources(iam_actions.extract_resource_arn)
     iam_actions.logs_service_context = _of_group(iam_actions.logs_service_context)
+    iam_actions._lambda_action = _of_aliases(iam_actions._lambda_action)
 
 
 # --- Roles
@@ -113,6 +114,21 @@ def _naming_resources(extract: Callable[..., str]) -> Callable[..., str]:
         return found
 
     return extract_resource
+
+
+_ON_ONE_ALIAS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
+
+
+def _of_aliases(action: Callable[[str, str], str | None]) -> Callable[[str, str], str | None]:
+    """The action of a request to Lambda: one alias is not the list of them."""
+
+    def action_of(method: str, path: str) -> str | None:
+        *_, collection, name = ["", "", *filter(None, path.split("/"))]
+        if collection == "aliases" and name:
+            return _ON_ONE_ALIAS.get(method)
+        return action(method, path)
+
+    return action_of
 
 
 def _member(body: bytes, name: str) -> Any:

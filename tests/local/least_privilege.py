@@ -38,7 +38,7 @@ NOT_ENFORCED: Mapping[str, str] = {
 }
 
 _INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
-_DENIALS = ("is not allowed", "AccessDenied", "not authorized")
+_DENIALS = ("is not allowed", "AccessDenied", "not authorized", "does not give you permission")
 
 # How a caller learns that an action is missing where the answer is not one of the AWS API.
 _IN_OTHER_WORDS: Mapping[str, str] = {

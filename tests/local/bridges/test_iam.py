@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -196,6 +197,24 @@ def test_who_may_delete_versions_may_not_delete_the_function(local_aws: LocalAws
         client.delete_function(FunctionName=name)
 
 
+@pytest.mark.parametrize("action", ["GetAlias", "UpdateAlias", "DeleteAlias", "ListAliases"])
+def test_each_action_on_aliases_is_a_permission_of_its_own(local_aws: LocalAws, action: str) -> None:
+    name, arn = published(local_aws)
+    local_aws.client("lambda").create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    client = session_of(local_aws, (f"lambda:{action}", arn)).client("lambda")
+    one = {"FunctionName": name, "Name": "live"}
+    calls: dict[str, Callable[[], Any]] = {
+        "GetAlias": lambda: client.get_alias(**one),
+        "UpdateAlias": lambda: client.update_alias(**one, FunctionVersion="1"),
+        "ListAliases": lambda: client.list_aliases(FunctionName=name),
+        "DeleteAlias": lambda: client.delete_alias(**one),
+    }
+    calls.pop(action)()
+    for call in calls.values():
+        with pytest.raises(ClientError, match="AccessDenied"):
+            call()
+
+
 def test_the_emulator_still_ignores_boundaries_of_templates(stock_aws: LocalAws) -> None:
     stack = deploy(stock_aws, limited_role(stock_aws), ROLE_OUTPUTS)
     assert may_create_queues(stock_aws, stack.outputs["Arn"])
@@ -223,3 +242,10 @@ def test_the_emulator_still_takes_a_version_for_its_function(stock_aws: LocalAws
     name, arn = published(stock_aws)
     client = session_of(stock_aws, ("lambda:InvokeFunction", arn)).client("lambda")
     assert client.invoke(FunctionName=name, Qualifier="1")["StatusCode"] == 200
+
+
+def test_the_emulator_still_lets_who_may_list_aliases_change_them(stock_aws: LocalAws) -> None:
+    name, arn = published(stock_aws)
+    stock_aws.client("lambda").create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    client = session_of(stock_aws, ("lambda:ListAliases", arn)).client("lambda")
+    client.update_alias(FunctionName=name, Name="live", FunctionVersion="1")
