@@ -8,13 +8,14 @@ alias with one version alone.
 
 from collections.abc import Sequence
 
-from aws_cdk import RemovalPolicy, Stack, Token
+from aws_cdk import Stack, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from cdk_lambda_patterns.delivery.aliases import check_alias_name, keep_failures, publish
 from cdk_lambda_patterns.delivery.canary_alarms import ReleaseAlarms, check_in_time, make_alarms
 from cdk_lambda_patterns.delivery.canary_hooks import (
     SmokeCase,
@@ -98,6 +99,7 @@ class CanaryAlias(Construct):
         super().__init__(scope, id)
         strategy = strategy or codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES
         options = alarms or ReleaseAlarms()
+        check_alias_name(f"alias_name={alias_name!r}", alias_name)
         check_range(
             "provisioned_concurrency", provisioned_concurrency, *_PROVISIONED, unit="", allows="Lambda allows"
         )
@@ -112,6 +114,7 @@ class CanaryAlias(Construct):
             version=self.version,
             provisioned_concurrent_executions=provisioned_concurrency,
         )
+        keep_failures(self.version.lambda_, self.alias)
         made = make_alarms(self, self.version, alias_name, options)
         self.alarms: tuple[cloudwatch.IAlarm, ...] = (*made, *options.others)
 
@@ -216,10 +219,7 @@ def _version_of(function: lambda_.Function | lambda_.IVersion, stack: Stack) -> 
                 "release, while CloudFormation lets no value change that another stack imports; make the "
                 "CanaryAlias in the stack of the function."
             )
-        version: lambda_.IVersion = function.current_version
-        # A version whose release is rolled back goes, or Lambda would refuse to publish the same code again.
-        function.current_version.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
-        return version
+        return publish(function)
     if not hasattr(function, "version"):
         raise ValueError(
             f"function={function.node.path}: it is imported, so nobody here knows when it changes; give a "

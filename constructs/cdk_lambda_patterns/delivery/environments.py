@@ -6,25 +6,23 @@ where that matters, deploy the stack once for each account. A release that watch
 its own is a canary by CodeDeploy, and not this.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, dataclass
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 import jsii
-from aws_cdk import RemovalPolicy, Stack, Token, Tokenization
+from aws_cdk import Stack, Token, Tokenization
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IValidation
+
+from cdk_lambda_patterns.delivery.aliases import check_alias_name, keep_failures, publish
 
 NEWEST: Final = "newest"
 """The version that each deployment publishes of a changed function."""
 
 Version: TypeAlias = float | Literal["newest"]
 """The number of a published version (a whole number, or a token), or ``NEWEST``."""
-
-# https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
-_ALIAS_NAME = re.compile(r"(?!\d+$)[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class Environments(Construct):
         super().__init__(scope, id)
         _check_function(function)
         _check_aliases(aliases)
-        self.newest_version = _publish(function)
+        self.newest_version = publish(function) if isinstance(function, lambda_.Function) else None
         self._function = function
         self._versions: dict[str, lambda_.IVersion] = {}
         self.aliases: Mapping[str, lambda_.Alias] = MappingProxyType(
@@ -141,7 +139,7 @@ class Environments(Construct):
         if self.newest_version is not None:
             # A number may be the one that this deployment publishes.
             alias.node.add_dependency(self.newest_version)
-        _keep_failures(self._function, alias)
+        keep_failures(self._function, alias)
         return alias
 
     def _version(self, alias: str, version: Version) -> lambda_.IVersion:
@@ -200,38 +198,6 @@ def _has_weights_and_codedeploy(alias: lambda_.Alias) -> bool:
     return shifted and resource.routing_config is not None
 
 
-def _publish(function: lambda_.IFunction) -> lambda_.Version | None:
-    """Publish a version whenever the function changes, for as long as the function is there."""
-    if not isinstance(function, lambda_.Function):
-        return None
-    version = function.current_version
-    # Kept when the next one takes its place in the template, since an alias may name it; but not when the
-    # deployment that publishes it is rolled back: Lambda publishes no code twice in a row, so that the next
-    # attempt with the same code would find a version there and fail.
-    version.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
-    return version
-
-
-def _keep_failures(function: lambda_.IFunction, alias: lambda_.Alias) -> None:
-    """Give the alias the function's retries and destinations, which hold for ``$LATEST`` alone.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
-    """
-    configured = function.node.try_find_child("EventInvokeConfig")
-    resource = configured and configured.node.default_child
-    if isinstance(resource, lambda_.CfnEventInvokeConfig):
-        # Under the id at which the CDK looks before it configures an alias a second time.
-        lambda_.CfnEventInvokeConfig(
-            alias,
-            "EventInvokeConfig",
-            function_name=resource.function_name,
-            qualifier=alias.alias_name,
-            destination_config=resource.destination_config,
-            maximum_event_age_in_seconds=resource.maximum_event_age_in_seconds,
-            maximum_retry_attempts=resource.maximum_retry_attempts,
-        ).node.add_dependency(alias)
-
-
 def _check_function(function: lambda_.IFunction) -> None:
     """Refuse an alias or a version, imported ones too: these have attributes that a function has not."""
     what = "an alias" if hasattr(function, "alias_name") else "a version"
@@ -250,11 +216,7 @@ def _check_aliases(aliases: Mapping[str, Version | Weighted]) -> None:
     if not aliases:
         raise ValueError('aliases={}: nothing would be deployed; give at least one, such as {"prod": 1}.')
     for name, target in aliases.items():
-        if not _ALIAS_NAME.fullmatch(name):
-            raise ValueError(
-                f"aliases[{name!r}]: Lambda allows 1 to 128 letters, digits, hyphens and underscores for the "
-                "name of an alias, and not digits alone; choose such a name."
-            )
+        check_alias_name(f"aliases[{name!r}]", name)
         if not isinstance(target, Weighted):
             _check_version(f"aliases[{name!r}]", target)
 

@@ -39,8 +39,8 @@ SHIFTING = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcu
 VERSION_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders:7"
 
 
-def worker(stack: Stack, id: str = "Worker") -> HardenedFunction:
-    return HardenedFunction(stack, id, code=CODE)
+def worker(stack: Stack, id: str = "Worker", *, asynchronous: bool = False) -> HardenedFunction:
+    return HardenedFunction(stack, id, code=CODE, asynchronous=asynchronous)
 
 
 @stack_with
@@ -148,7 +148,7 @@ def full(stack: Stack) -> None:
     canary = CanaryAlias(
         stack,
         "Live",
-        function=worker(stack),
+        function=worker(stack, asynchronous=True),
         alias_name="stable",
         strategy=codedeploy.TrafficRouting.time_based_linear(interval=Duration.minutes(10), percentage=20),
         alarms=ReleaseAlarms(
@@ -198,6 +198,12 @@ def test_a_composite_alarm_can_be_read_only_with_all_others(full: Resources) -> 
 def test_the_alias_keeps_instances_ready(full: Resources) -> None:
     alias = full.only("AWS::Lambda::Alias")
     assert alias["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
+
+
+def test_asynchronous_events_that_fail_are_kept_behind_the_alias_too(full: Resources) -> None:
+    function, alias = full.all("AWS::Lambda::EventInvokeConfig").values()
+    assert (function["Qualifier"], alias["Qualifier"]) == ("$LATEST", "stable")
+    assert alias["DestinationConfig"] == function["DestinationConfig"]
 
 
 def hook(resources: Resources, name: str) -> dict[str, Any]:
@@ -351,6 +357,7 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda stack: CanaryAlias(stack, "Live", function=worker(Stack(stack.node.root, "Other"))),  # type: ignore[arg-type]
         "make the CanaryAlias in the stack of the function",
     ),
+    "digits": (canary(alias_name="7"), "alias_name='7': Lambda allows"),
     "nobody": (canary(strategy=routing(0, Duration.minutes(1))), "percentage=0: CodeDeploy allows 1 to 99"),
     "everybody": (canary(strategy=routing(100, Duration.minutes(1))), "percentage=100: CodeDeploy allows"),
     "half a minute": (canary(strategy=routing(10, Duration.seconds(90))), "counts in whole minutes"),
