@@ -1,4 +1,4 @@
-"""What the aliases of this library have in common: their names, versions that stay, failures that are kept."""
+"""What aliases of this library have in common: their names, versions that stay, failures that are kept."""
 
 import re
 
