@@ -7,11 +7,14 @@ from typing import Any
 from tasks.alias_facts import targets
 from tasks.load_balancer_facts import routes
 from tasks.network_facts import ways
+from tasks.release_facts import steps
 
 # Resources that a reader of a diagram looks for, with the shape that Mermaid draws.
 _SHAPES = {
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
+    "AWS::CloudWatch::Alarm": ("[/", "\\]"),
+    "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
@@ -25,6 +28,8 @@ _SHAPES = {
 }
 # What says more than the name of the service.
 _KINDS = {
+    "AWS::CloudWatch::Alarm": "alarm",
+    "AWS::CodeDeploy::DeploymentGroup": "CodeDeploy",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Lambda::Alias": "alias",
@@ -115,6 +120,8 @@ class TemplateFacts:
                         yield logical_id, f"-->|{', '.join(actions)}|", target
         for alias, versions, function in targets(self._resources):
             yield alias, f"-->|{versions}|", function
+        for source, words, target in steps(self._resources):
+            yield source, f"-.->|{words}|", target
         for balancer, port, function in routes(self._resources):
             yield balancer, f"==>|{port}|", function
         for _, properties in self._of_type("AWS::Lambda::EventSourceMapping"):

@@ -78,7 +78,7 @@ class Phase:
 
     def shown(self) -> str:
         """The versions and their shares, for a person."""
-        return ", ".join(f"version {version}: {float(share):.0%}" for version, share in self.shares.items())
+        return ", ".join(f"{float(share):.0%} version {version}" for version, share in self.shares.items())
 
 
 class Callers:

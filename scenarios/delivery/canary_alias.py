@@ -17,6 +17,7 @@ from scenarios.framework import DeployedStack, Outcome, Story, require
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
 
 CALLS = 50
+LEAST_CALLS = 200  # below, even no call at all of the new version might be chance
 
 
 def run(stack: DeployedStack) -> Outcome:
@@ -103,10 +104,11 @@ def release_a_good_one(stack: DeployedStack, story: Story) -> None:
         set(canary.shares) == {old, new} and max(canary.shares, key=canary.shares.__getitem__) == old,
         f"a canary of the new version is expected, and the alias led to {canary.shown()}",
     )
-    story.say(f"Released version {new} while {len(releases.callers.calls)} calls went through the alias:")
+    story.say(f"Released version {new} while {len(releases.callers.calls):,} calls went through the alias:")
     for phase in phases:
         phase.check()
         story.say(f"  {phase.shown()}: {_counted(phase)}")
+    require(len(canary.calls) >= LEAST_CALLS, f"too few calls to tell: {len(canary.calls)}")
     failed = sum(call.failed for call in releases.callers.calls)
     require(failed == 0, f"{failed} callers got an error during a good release")
     story.say("No share is off by more than chance explains once in a million runs; no caller got an error.")
@@ -128,7 +130,7 @@ def refuse_what_a_smoke_case_finds(stack: DeployedStack, story: Story) -> None:
     found = releases.failed_case(began - 1)
     story.say(
         f'Released wrong prices: the case "{found["case"]}" failed ({found["reason"]}), the stack rolled '
-        f"back, and none of {len(releases.callers.calls)} calls met the version."
+        f"back, and none of {len(releases.callers.calls):,} calls met the version."
     )
 
 
@@ -152,8 +154,8 @@ def take_back_what_fails_in_traffic(stack: DeployedStack, story: Story) -> None:
     require({call.version for call in failed} == {new}, f"not only the new version failed: {failed[:3]}")
     share = len(failed) / len(calls)
     story.say(
-        f"Released an error for every third article: {len(failed)} of {len(calls)} callers ({share:.1%}) got "
-        f"it until the alarm stopped the deployment ({code}); then version {old} answered all again."
+        f"Released an error for every third article: {len(failed)} of {len(calls):,} callers ({share:.1%}) "
+        f"got it until the alarm stopped the deployment ({code}); then version {old} answered all again."
     )
 
 
@@ -177,7 +179,7 @@ def interrupt(stack: DeployedStack, story: Story) -> None:
         met = sum(call.version == new for call in calls)
         require(not any(call.failed for call in calls), "a caller got an error")
         story.say(
-            f"In the middle of a release {what}: version {old} answers all again; {met} of {len(calls)} "
+            f"In the middle of a release {what}: version {old} answers all again; {met} of {len(calls):,} "
             "callers had met the new one, and nobody got an error."
         )
 
@@ -191,5 +193,5 @@ def _only_the_old_version_answered(releases: Releases) -> None:
 
 
 def _counted(phase: Phase) -> str:
-    shown = (f"{phase.counts[version]} by version {version}" for version in phase.shares)
-    return f"of {len(phase.calls)} calls, {', '.join(shown)} were answered"
+    counts = " and ".join(f"{phase.counts[version]:,}" for version in phase.shares)
+    return f"{counts} of {len(phase.calls):,} calls"

@@ -29,6 +29,7 @@ import cdk_lambda_patterns
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
+from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.handler_code import pattern_source
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
@@ -43,6 +44,7 @@ app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
 stack = Stack(app, "Everything")
 network = PrivateNetwork(stack, "Network")
 subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
+smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200})])
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 made = [
     network,
@@ -54,6 +56,7 @@ made = [
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
     RdsProxyFunction(stack, "Bookings", network=network),
+    CanaryAlias(stack, "Live", function=quotes, pre_traffic=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
 ]
 app.synth()
