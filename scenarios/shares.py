@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import comb
 
 
 def bounds(calls: int, share: str | Fraction, *, risk: Fraction = Fraction(1, 10**6)) -> tuple[int, int]:
@@ -26,9 +25,15 @@ def bounds(calls: int, share: str | Fraction, *, risk: Fraction = Fraction(1, 10
 
 def _tail(calls: int, share: Fraction, risk: Fraction) -> int:
     """The smallest count that is not as improbable as the risk, counting from nothing."""
-    probability, count = Fraction(0), 0
-    while True:
-        probability += comb(calls, count) * share**count * (1 - share) ** (calls - count)
-        if probability > risk:
-            return count
+    if share == 1:
+        return calls
+    # Whole numbers, as multiples of what a single outcome has at the least: exact, and fast.
+    taken, left = share.numerator, share.denominator - share.numerator
+    limit = risk.numerator * share.denominator**calls
+    term = left**calls
+    probability, count = term, 0
+    while probability * risk.denominator <= limit:
+        term = term * (calls - count) * taken // ((count + 1) * left)
         count += 1
+        probability += term
+    return count
