@@ -144,7 +144,7 @@ def take_back_what_fails_in_traffic(stack: DeployedStack, story: Story) -> None:
         shares = releases.wait_for_canary()
         releases.must_be_taken_back()
     [old, new] = shares
-    require(releases.callers.shares() == {old: 1}, "the alias should lead to the old version alone")
+    _old_version_works(releases, old)
     deployment = releases.last_deployment() or {}
     code = deployment.get("errorInformation", {}).get("code")
     require(code == "ALARM_ACTIVE", f"an alarm should have stopped the deployment: {deployment}")
@@ -174,7 +174,7 @@ def interrupt(stack: DeployedStack, story: Story) -> None:
             how(releases)
             releases.must_be_taken_back()
         [old, new] = shares
-        require(releases.callers.shares() == {old: 1}, "the alias should lead to the old version alone")
+        _old_version_works(releases, old)
         calls = releases.callers.calls
         met = sum(call.version == new for call in calls)
         require(not any(call.failed for call in calls), "a caller got an error")
@@ -182,6 +182,13 @@ def interrupt(stack: DeployedStack, story: Story) -> None:
             f"In the middle of a release {what}: version {old} answers all again; {met} of {len(calls):,} "
             "callers had met the new one, and nobody got an error."
         )
+
+
+def _old_version_works(releases: Releases, old: str) -> None:
+    shares = releases.callers.shares()
+    require(shares == {old: 1}, f"the alias should lead to version {old} alone, and leads to {shares}")
+    call, answer = releases.callers.call()
+    require(call.version == old and not call.failed, f"version {old} should answer: {call}, {answer}")
 
 
 def _only_the_old_version_answered(releases: Releases) -> None:

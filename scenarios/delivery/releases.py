@@ -51,14 +51,14 @@ class Releases:
         """Wait until the release is taken back, and return why.
 
         Raises:
-            ScenarioFailed: It was released.
+            ScenarioFailed: It was released, or the stack could not be rolled back.
         """
         try:
             self.finish()
         except UpdateRefused as refused:
+            require(str(refused).startswith("UPDATE_ROLLBACK_COMPLETE"), f"no clean rollback: {refused}")
             return str(refused)
-        require(False, "a release that should have been taken back was not")
-        raise AssertionError
+        raise ScenarioFailed("a release that should have been taken back was not")
 
     def wait_for_canary(self) -> Shares:
         """Wait until some callers got the new version."""

@@ -16,16 +16,19 @@ from cdk_lambda_patterns.limits import check_choice
 from stacks.base import PatternStack
 from stacks.catalogue import Architecture
 
-# What a release may be like. "wrong" is what smoke cases find; "fails" is what only traffic finds.
-BEHAVIOURS = ("good", "wrong", "fails")
+# What a release may be like. "wrong" is what smoke cases find; "fails" and "slow" are what only traffic
+# finds.
+BEHAVIOURS = ("good", "wrong", "fails", "slow")
 
 _SERVICE = """\
-import os
+import os, time
 
 def handler(event, context):
     article, behaviour = event["article"], os.environ["BEHAVIOUR"]
     if behaviour == "fails" and article % 3 == 0:
         raise RuntimeError("no price for every third article")
+    if behaviour == "slow" and article % 3 == 0:
+        time.sleep(3)
     cents = 100 * article + 99 if behaviour != "wrong" else 0
     return {"article": article, "cents": cents, "release": os.environ["RELEASE"]}
 """
@@ -35,8 +38,8 @@ class CanaryAliasStack(PatternStack):
     """Prices of articles: a function whose releases are told apart by what they answer.
 
     The context ``release`` names a release (default: 1), and ``behaviour`` says what it is like: ``good``,
-    ``wrong`` (prices are wrong, which the smoke cases find) or ``fails`` (an error for every third article,
-    which only traffic finds). Deploying it again with another ``release`` releases a version.
+    ``wrong`` (prices are wrong, which the smoke cases find), ``fails`` or ``slow`` (an error or three seconds
+    for every third article, which only traffic finds). Deploying it with another ``release`` releases it.
 
     A demonstration: deleting the stack deletes the logs too (``RemovalPolicy.DESTROY``).
     """
@@ -61,7 +64,7 @@ class CanaryAliasStack(PatternStack):
             self,
             "Live",
             function=function,
-            alarms=ReleaseAlarms(errors=3, p99_latency=Duration.seconds(4)),
+            alarms=ReleaseAlarms(errors=3, p99_latency=Duration.seconds(2)),
             pre_traffic=SmokeTest(
                 cases=[
                     SmokeCase(name="first article", payload={"article": 1}, expected={"cents": 199}),

@@ -28,12 +28,16 @@ def check_alias_name(argument: str, name: str) -> None:
 
 def publish(function: lambda_.Function) -> lambda_.Version:
     """Publish a version whenever the function changes, for as long as the function is there."""
-    version = function.current_version
+    keep(function.current_version)
+    return function.current_version
+
+
+def keep(version: lambda_.Version) -> None:
+    """Leave a version where it is when the next one is published."""
     # Kept when the next one takes its place in the template, since an alias may name it; but not when the
     # deployment that publishes it is rolled back: Lambda publishes no code twice in a row, so that the next
     # attempt with the same code would find a version there and fail.
     version.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
-    return version
 
 
 def keep_failures(function: lambda_.IFunction, alias: lambda_.Alias) -> None:

@@ -15,7 +15,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns.delivery.aliases import check_alias_name, keep_failures, publish
+from cdk_lambda_patterns.delivery.aliases import check_alias_name, keep, keep_failures, publish
 from cdk_lambda_patterns.delivery.canary_alarms import ReleaseAlarms, check_in_time, make_alarms
 from cdk_lambda_patterns.delivery.canary_hooks import (
     SmokeCase,
@@ -212,23 +212,24 @@ def _version_of(function: lambda_.Function | lambda_.IVersion, stack: Stack) -> 
             f"function={function.node.path}: it is an alias, and an alias points at a version, never at an "
             "alias; give the function that this alias is of."
         )
+    if isinstance(function, lambda_.Function | lambda_.Version) and Stack.of(function) is not stack:
+        raise ValueError(
+            f"function={function.node.path}: it is of another stack, and its versions change with each "
+            "release, while CloudFormation lets no value change that another stack imports; make the "
+            "CanaryAlias in the stack of the function."
+        )
     if isinstance(function, lambda_.Function):
-        if Stack.of(function) is not stack:
-            raise ValueError(
-                f"function={function.node.path}: it is of another stack, and its versions change with each "
-                "release, while CloudFormation lets no value change that another stack imports; make the "
-                "CanaryAlias in the stack of the function."
-            )
         return publish(function)
     if not hasattr(function, "version"):
         raise ValueError(
             f"function={function.node.path}: it is imported, so nobody here knows when it changes; give a "
             "version of it (lambda_.Version.from_version_arn)."
         )
-    version = function
-    if not Token.is_unresolved(version.version) and version.version == "$LATEST":
+    if isinstance(function, lambda_.Version):
+        keep(function)
+    if not Token.is_unresolved(function.version) and function.version == "$LATEST":
         raise ValueError(
             f"function={function.node.path}: $LATEST is no published version, and CodeDeploy shifts traffic "
             "between published ones; give the function itself or one of its versions."
         )
-    return version
+    return function

@@ -70,6 +70,7 @@ def _answer(
 ) -> dict[str, str]:
     """Run a check within the time that is left, and tell CodeDeploy how it went."""
     deployment_id = event["DeploymentId"]
+    logger.remove_keys(["alias", "current", "target"])  # of the deployment before
     logger.append_keys(deployment_id=deployment_id)
     status = "Failed"
     try:

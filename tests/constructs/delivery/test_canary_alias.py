@@ -297,6 +297,15 @@ def test_it_works_in_a_stage() -> None:
     stage.synth()
 
 
+@stack_with
+def given_version(stack: Stack) -> None:
+    CanaryAlias(stack, "Live", function=worker(stack).current_version)
+
+
+def test_a_version_that_is_given_is_kept_too(given_version: Resources) -> None:
+    assert resource_of(given_version, "AWS::Lambda::Version")["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
 @pytest.mark.parametrize(
     ("strategy", "minutes"),
     [
@@ -355,6 +364,14 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "a function of another stack": (
         lambda stack: CanaryAlias(stack, "Live", function=worker(Stack(stack.node.root, "Other"))),  # type: ignore[arg-type]
+        "make the CanaryAlias in the stack of the function",
+    ),
+    "a version of another stack": (
+        lambda stack: CanaryAlias(
+            stack,
+            "Live",
+            function=worker(Stack(stack.node.root, "Other")).current_version,  # type: ignore[arg-type]
+        ),
         "make the CanaryAlias in the stack of the function",
     ),
     "digits": (canary(alias_name="7"), "alias_name='7': Lambda allows"),

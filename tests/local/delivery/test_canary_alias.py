@@ -90,6 +90,18 @@ def test_the_drill_can_follow_on_whatever_was_released(stack: DeployedStack, loc
 
 
 @pytest.mark.full
+def test_a_slow_release_is_taken_back_by_the_alarm_on_latency(stack: DeployedStack) -> None:
+    releases = Releases(stack)
+    with releases.callers.calling():
+        releases.start("slow")
+        releases.must_be_taken_back()
+    deployment = releases.last_deployment()
+    assert deployment is not None
+    assert "LatencyAlarm" in deployment["errorInformation"]["message"]
+    assert not any(call.failed for call in releases.callers.calls)
+
+
+@pytest.mark.full
 def test_a_release_without_alarms_is_seen_and_the_hook_after_traffic_takes_it_back(
     stack: DeployedStack, story: Story
 ) -> None:
