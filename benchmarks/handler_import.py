@@ -99,6 +99,7 @@ def _seconds(work: str, folder: Path, writes_bytecode: bool) -> dict[str, float]
 def _copy_handler(folder: Path) -> None:
     """The handler's modules, where their bytecode may be written."""
     folder.mkdir()
+    shutil.copytree(HANDLER.parents[1] / "shared", folder / "shared")
     for module in HANDLER.glob("*.py"):
         shutil.copy(module, folder)
 

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "lambda_src"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "lambda_src" / "storage" / "thumbnailer"))
 
 import pictures  # type: ignore[import-not-found] # the handler's own

@@ -146,6 +146,7 @@ def lanes(*, full: bool) -> list[Lane]:
                 Check("ruff", "ruff", ("check", "--output-format", "concise", ".")),
                 Check("ruff format", "ruff", ("format", "--check", ".")),
                 Check("mypy", "mypy", tuple(room for room in ROOMS if holds_python(ROOT / room))),
+                shared_types(),
                 *(handler_types(folder) for folder in handler_folders()),
                 Check("tests", "pytest", ("-m", f"not local{skipped}")),
             ]
@@ -156,10 +157,19 @@ def lanes(*, full: bool) -> list[Lane]:
 
 def handler_types(folder: Path) -> Check:
     """A handler's folder is a program of its own: its modules import each other by their bare names."""
-    name = folder.relative_to(ROOT / "lambda_src").as_posix()
-    # A cache for each: they all have a module `handler`, and would throw each other's results away.
+    return types_of(folder.relative_to(ROOT / "lambda_src").as_posix(), ".", folder)
+
+
+def shared_types() -> Check:
+    """The modules that handlers share are a package, which knows none of the handlers."""
+    return types_of("shared", "shared", ROOT / "lambda_src")
+
+
+def types_of(name: str, what: str, folder: Path) -> Check:
+    """Types of something below lambda_src, looked at from inside a folder."""
+    # A cache for each: handlers all have a module `handler`, and would throw each other's results away.
     cache = ROOT / ".mypy_cache" / "handlers" / name
-    arguments = ("--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(cache), ".")
+    arguments = ("--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(cache), what)
     return Check(f"mypy: {name}", "mypy", arguments, folder)
 
 

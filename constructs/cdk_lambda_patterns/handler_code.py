@@ -6,6 +6,9 @@ are installed as wheels for the Python and the architecture of the function, so 
 neither Docker nor a machine like Lambda's is needed. What was built for a lock file once is kept in a cache:
 the network is needed the first time only, and never by a synthesis that skips bundling (tests).
 
+The handlers of this library share modules, ``lambda_src/shared``: the code of one that imports them gets a
+copy beside its own modules.
+
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
 """
 
@@ -13,6 +16,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +42,8 @@ _INSTALLER_RECORDS = ("bin", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direc
 _MANYLINUX = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 _BUILD_FORMAT = 1  # raise it when the same lock file has to be built anew
 
+_IMPORTS_SHARED = re.compile(r"^\s*(from|import) shared\b", re.MULTILINE)
+
 BUNDLING_VARIABLE = "CDK_LAMBDA_PATTERNS_BUNDLING"
 CACHE_VARIABLE = "CDK_LAMBDA_PATTERNS_CACHE"
 
@@ -52,8 +58,7 @@ def pattern_source(family: str, id: str) -> Path:
     Raises:
         FileNotFoundError: The installation is incomplete.
     """
-    package = Path(__file__).resolve().parent
-    places = (package / "_lambda_src", package.parents[1] / "lambda_src")
+    places = _places()
     for place in places:
         if (place / family / id).is_dir():
             return place / family / id
@@ -61,6 +66,12 @@ def pattern_source(family: str, id: str) -> Path:
         f"no handler {family}/{id} in {places[0]} or {places[1]}: the installation of cdk-lambda-patterns "
         "is incomplete; install it again."
     )
+
+
+def _places() -> tuple[Path, Path]:
+    """Where the handlers of this library are: installed from a wheel, in a checkout."""
+    package = Path(__file__).resolve().parent
+    return package / "_lambda_src", package.parents[1] / "lambda_src"
 
 
 def handler_code(
@@ -80,10 +91,10 @@ def handler_code(
     source = Path(folder).resolve()
     if not source.is_dir():
         raise NotADirectoryError(f"code={os.fspath(folder)!r}: not a folder; give the folder of the handler.")
-    lock = source / "requirements.txt"
-    if not lock.is_file():
+    lock, shared = source / "requirements.txt", _shared_modules(source)
+    if not lock.is_file() and not shared:
         return lambda_.Code.from_asset(str(source), exclude=list(_EXCLUDE))
-    if "--hash=" not in lock.read_text():
+    if lock.is_file() and "--hash=" not in lock.read_text():
         raise ValueError(
             f"{lock}: the requirements have no hashes; write the file with "
             "'uv pip compile --universal --generate-hashes requirements.in -o requirements.txt'."
@@ -94,12 +105,31 @@ def handler_code(
         exclude=list(_EXCLUDE),
         bundling=BundlingOptions(
             # Never pulled: the local bundling either succeeds or raises. The command is part of the
-            # asset's hash, so that a change of Python or architecture builds anew.
+            # asset's hash, so that a change of Python, architecture or shared modules builds anew.
             image=DockerImage.from_registry("scratch"),
-            command=[str(_BUILD_FORMAT), target.python, target.machine],
-            local=_WheelsBundling(source, target),
+            command=[str(_BUILD_FORMAT), target.python, target.machine, _digest(shared)],
+            local=_FolderBundling(source, shared, target),
         ),
     )
+
+
+def _shared_modules(source: Path) -> Path | None:
+    """Return the folder of the shared modules if a handler is one of this library and imports from it."""
+    shared = source.parent.parent / "shared"
+    if shared.parent not in _places() or not any(
+        _IMPORTS_SHARED.search(module.read_text("utf-8")) for module in source.rglob("*.py")
+    ):
+        return None
+    return shared
+
+
+def _digest(folder: Path | None) -> str:
+    """Tell one content of a folder of modules from any other, and from none."""
+    digest = hashlib.sha256()
+    for module in sorted(folder.glob("*.py")) if folder else ():
+        content = module.read_bytes()
+        digest.update(f"{module.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -123,11 +153,12 @@ def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> _Ta
 
 
 @jsii.implements(ILocalBundling)
-class _WheelsBundling:
-    """Fills the folder of an asset: first the dependencies, from the cache or built, then the handler."""
+class _FolderBundling:
+    """Fills the folder of an asset: dependencies from the cache or built, shared modules, the handler."""
 
-    def __init__(self, source: Path, target: _Target) -> None:
+    def __init__(self, source: Path, shared: Path | None, target: _Target) -> None:
         self._source = source
+        self._shared = shared
         self._target = target
 
     # jsii hands over the options by name only to a signature that names one of them.
@@ -135,8 +166,11 @@ class _WheelsBundling:
         """Fill the folder. The CDK calls this; it never falls back to Docker."""
         output = Path(output_dir)
         lock = self._source / "requirements.txt"
-        shutil.copytree(_dependencies(lock, self._target), output, dirs_exist_ok=True)
+        if lock.is_file():
+            shutil.copytree(_dependencies(lock, self._target), output, dirs_exist_ok=True)
         ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.in")
+        if self._shared:
+            shutil.copytree(self._shared, output / self._shared.name, ignore=ignore)
         shutil.copytree(self._source, output, dirs_exist_ok=True, ignore=ignore)
         _check_unzipped_size(output)
         return True

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.util
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -217,6 +218,65 @@ def test_more_than_250_mb_unzipped_are_refused_with_the_largest_named(
 def test_a_handler_without_requirements_is_taken_as_it_is(workshop: Workshop) -> None:
     asset = workshop.bundle()
     assert set(content(asset)) == {"handler.py"}
+
+
+@pytest.fixture
+def library(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    """A workshop whose handler is one of a library with a shared module."""
+    root = workshop.folder / "lambda_src"
+    (root / "shared" / "__pycache__").mkdir(parents=True)
+    (root / "shared" / "__pycache__" / "stray.pyc").write_bytes(b"stray")
+    (root / "shared" / "__init__.py").touch()
+    (root / "shared" / "words.py").write_text("GREETING = 'hello'\n")
+    (root / "storage").mkdir()
+    workshop.handler = workshop.handler.rename(root / "storage" / "greeter")
+    monkeypatch.setattr(handler_code, "_places", lambda: (root, root))
+    return workshop
+
+
+SHARED = {"shared/__init__.py", "shared/words.py"}
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_handler_of_the_library_gets_the_shared_modules_that_it_imports(
+    library: Workshop, locked: bool
+) -> None:
+    (library.handler / "handler.py").write_text("if True:\n    from shared.words import GREETING\n")
+    if locked:
+        library.lock(*library.native_wheels())
+    asset = library.bundle()
+    assert {name for name in content(asset) if name.startswith("shared/")} == SHARED
+    assert (asset / "native").is_dir() is locked
+    done = subprocess.run(
+        [sys.executable, "-c", "import handler; print(handler.GREETING)"],
+        cwd=asset,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"hello\n"
+
+
+def test_a_changed_shared_module_is_another_asset_for_those_alone_that_import_it(library: Workshop) -> None:
+    module = library.handler.parents[1] / "shared" / "words.py"
+
+    def names() -> set[str]:
+        """The assets of a handler with and without the change."""
+        module.write_text("GREETING = 'hello'\n")
+        before = library.bundle().name
+        module.write_text("GREETING = 'good day'\n")
+        return {before, library.bundle().name}
+
+    (library.handler / "handler.py").write_text("import shared.words\n")
+    assert len(names()) == 2
+    (library.handler / "handler.py").write_text("shared = 'a word that imports nothing'\n")
+    assert len(names()) == 1
+
+
+def test_a_users_own_handler_gets_none_of_them(library: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = library.folder / "elsewhere"
+    monkeypatch.setattr(handler_code, "_places", lambda: (elsewhere, elsewhere))
+    (library.handler / "handler.py").write_text("from shared.words import GREETING\n")
+    assert set(content(library.bundle())) == {"handler.py"}
 
 
 def test_without_uv_and_pip_it_says_what_is_needed(

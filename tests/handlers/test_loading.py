@@ -62,6 +62,18 @@ def test_modules_can_be_imported_late_while_that_is_asked_for(tmp_path: Path) ->
         loaded.handler.name()
 
 
+def test_the_shared_modules_come_along_for_each_folder_anew(tmp_path: Path) -> None:
+    loaded = []
+    for name in ("one", "two"):
+        place = folder(tmp_path, name)
+        (place / "handler.py").write_text("from shared.s3_events import parse_record\n")
+        loaded.append(load_handler(place, {"SUFFIX": ""}))
+    one, two = loaded
+    assert one.handler.parse_record is one.shared.s3_events.parse_record
+    assert one.shared.s3_events is not two.shared.s3_events
+    assert not {"shared", "shared.s3_events"} & set(sys.modules)
+
+
 def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
     loaded = load_handler(folder(tmp_path, "one"), {"SUFFIX": ""})
     with pytest.raises(AttributeError, match=r"no module images; it has \['handler', 'settings'\]"):

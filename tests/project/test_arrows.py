@@ -52,6 +52,7 @@ def house(root: Path, file: str, source: str) -> Path:
         ("benchmarks/synth.py", "import tests.templates"),
         ("tasks/bench.py", "import benchmarks.synth"),
         ("lambda_src/storage/thumbnailer/handler.py", "from cdk_lambda_patterns import limits"),
+        ("scenarios/storage/thumbnailer.py", "from shared.s3_events import parse_record"),
     ],
 )
 def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, source: str) -> None:
@@ -72,6 +73,7 @@ def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, source: str) -> None:
         ("tasks/demo.py", "from stacks.catalogue import find\nfrom stacks import catalogue\nimport localaws"),
         ("scenarios/storage/thumbnailer.py", "from scenarios.framework import Outcome"),
         ("lambda_src/storage/thumbnailer/handler.py", "from settings import Settings\nimport boto3"),
+        ("lambda_src/storage/thumbnailer/handler.py", "from shared.s3_events import parse_record"),
         ("tests/local/storage/test_thumbnailer.py", "import stacks.base, localaws, scenarios, tasks"),
     ],
 )

@@ -133,6 +133,7 @@ def test_every_handler_is_checked_by_itself_and_every_test_is_in_one_lane(
     assert folders
     for folder in folders:
         assert f"mypy: {folder.parent.name}/{folder.name}" in names
+    assert "mypy: shared" in names
     marks = [check.arguments[1] for check in rows if check.module == "pytest"]
     assert marks == ["not local and not full", "local and not full"]
     assert [

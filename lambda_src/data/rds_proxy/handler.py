@@ -10,9 +10,9 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from bookings import parse
-from database import Database
 from engine import Engine
 from settings import Settings
+from shared.database import Database
 
 _settings = Settings.from_environment(os.environ)
 
@@ -45,4 +45,6 @@ def handler(event: object, context: Context) -> dict[str, Any]:
     """Make a booking."""
     booking = parse(event)
     seconds = context.get_remaining_time_in_millis() / 1000 - _FOR_THE_ANSWER
-    return {**asdict(booking), **asdict(_database.book(booking, seconds=seconds))}
+    # May be done again: a booking is made once for its request id.
+    receipt = _database.run(lambda connection: _engine.book(connection, booking), seconds=seconds)
+    return {**asdict(booking), **asdict(receipt)}

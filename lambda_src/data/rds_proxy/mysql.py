@@ -15,8 +15,8 @@ from pymysql.constants import CR, ER
 from pymysql.cursors import Cursor
 
 from bookings import Booking, Receipt, replay
-from engine import Trouble
-from settings import Settings
+from shared.database import Trouble
+from shared.login import Login
 
 Connection: TypeAlias = "pymysql.Connection[Cursor]"
 
@@ -42,15 +42,15 @@ _TABLES = (
 )
 
 
-def connect(settings: Settings, token: str) -> Connection:
+def connect(login: Login, token: str) -> Connection:
     """Open a connection, over TLS, to the host that its certificate names and to no other."""
     return pymysql.connect(
-        host=settings.host,
-        port=settings.port,
-        database=settings.database,
-        user=settings.user,
+        host=login.host,
+        port=login.port,
+        database=login.database,
+        user=login.user,
         password=token,
-        ssl_ca=settings.authorities,
+        ssl_ca=login.authorities,
         ssl_verify_cert=True,
         ssl_verify_identity=True,
         connect_timeout=5,

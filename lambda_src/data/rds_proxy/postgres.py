@@ -8,34 +8,15 @@ temporary tables, LISTEN, cursors, session-level advisory locks, nextval (ids co
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 """
 
-import re
-
 import psycopg
 from psycopg.rows import TupleRow
 
 from bookings import Booking, Receipt, replay
-from engine import Trouble
-from settings import Settings
+from shared.login import Login
+from shared.postgres import Connection, diagnose, errors, is_open, open_connection
 
-Connection = psycopg.Connection[TupleRow]
+__all__ = ["book", "connect", "diagnose", "errors", "is_open", "make_tables"]
 
-errors: tuple[type[Exception], ...] = (psycopg.Error,)
-
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_BUSY = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock timeout
-_BROKEN = {
-    "25006",  # read-only transaction: this connection leads to what was the writer before a failover
-    "53300",  # too many connections
-    "57P01",  # the server is being shut down
-    "57P02",  # the server crashed
-    "57P03",  # the server is starting
-    "57P05",  # the session was idle for too long
-}
-_NO_SUCH_TABLE = "42P01"
-
-# While connecting, libpq hands over what the server said and not its code. These refusals stand.
-# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.troubleshooting.html
-_REFUSED = re.compile(r"authentication failed|has no credentials for the role|requires TLS connections")
 _MAKE_TABLES_LOCK = 0x626F6F6B  # any number that nothing else in the database locks
 
 _TABLES = """
@@ -52,46 +33,9 @@ CREATE TABLE IF NOT EXISTS bookings (
 )"""
 
 
-def connect(settings: Settings, token: str) -> Connection:
+def connect(login: Login, token: str) -> Connection:
     """Open a connection, over TLS, to the host that its certificate names and to no other."""
-    return psycopg.connect(
-        host=settings.host,
-        port=settings.port,
-        dbname=settings.database,
-        user=settings.user,
-        password=token,
-        sslmode="verify-full",
-        sslrootcert=settings.authorities,
-        gssencmode="disable",
-        connect_timeout=5,
-        # A host that is gone without a word is noticed within these, not after minutes.
-        tcp_user_timeout=10_000,
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=2,
-        application_name="rds-proxy",
-        autocommit=True,  # transactions are opened where they are needed, and nowhere by accident
-        cursor_factory=psycopg.ClientCursor,
-        prepare_threshold=None,
-    )
-
-
-def diagnose(error: Exception) -> Trouble:
-    """Tell what to do about an error."""
-    state = getattr(error, "sqlstate", None)
-    if state is None:  # the connection broke, or was never there
-        refused = not isinstance(error, psycopg.OperationalError) or _REFUSED.search(str(error))
-        return Trouble.FINAL if refused else Trouble.BROKEN
-    if state in _BUSY:
-        return Trouble.BUSY
-    if state in _BROKEN or state.startswith("08"):
-        return Trouble.BROKEN
-    return Trouble.NO_TABLES if state == _NO_SUCH_TABLE else Trouble.FINAL
-
-
-def is_open(connection: Connection) -> bool:
-    """Whether the driver still thinks that the connection is good. Costs no round trip."""
-    return not (connection.closed or connection.broken)
+    return open_connection(login, token, name="rds-proxy")
 
 
 def book(connection: Connection, booking: Booking) -> Receipt:

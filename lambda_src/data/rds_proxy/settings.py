@@ -1,75 +1,32 @@
 """The settings of the function, from its environment variables, checked once when it starts."""
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
+
+from shared.login import Login, required
 
 ENGINES = ("postgres", "mysql")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Login):
     """Where the database is, and who connects.
 
     Args:
         engine: ``"postgres"`` or ``"mysql"``.
-        host: Host name of the proxy, which its certificate must carry.
-        port: Its port.
-        database: Name of the database in the server.
-        user: The user to connect as, with an IAM token instead of a password.
-        region: The AWS region of the proxy.
-        authorities: File with the certificate authorities to trust.
     """
 
     engine: str
-    host: str
-    port: int
-    database: str
-    user: str
-    region: str
-    authorities: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str], **others: str) -> Self:
         """Read and check the environment variables.
 
         Raises:
             ValueError: One is missing or not allowed; the message says which, and what is allowed.
         """
-        engine = _read(environment, "DB_ENGINE")
+        engine = required(environment, "DB_ENGINE")
         if engine not in ENGINES:
             raise ValueError(f"the environment variable DB_ENGINE={engine!r}: give 'postgres' or 'mysql'")
-        port = _read(environment, "DB_PORT")
-        if not port.isdecimal() or not 1 <= int(port) <= 65_535:
-            raise ValueError(f"the environment variable DB_PORT={port!r}: give a number, 1 to 65535")
-        return cls(
-            engine=engine,
-            host=_read(environment, "DB_HOST"),
-            port=int(port),
-            database=_read(environment, "DB_NAME"),
-            user=_read(environment, "DB_USER"),
-            region=_read(environment, "AWS_REGION"),
-            authorities=trusted_authorities(),
-        )
-
-
-def trusted_authorities() -> str:
-    """Return the file with the authorities that this machine trusts.
-
-    RDS Proxy presents a certificate of AWS Certificate Manager, whose root every system trusts, so no bundle
-    of RDS is needed: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.howitworks.html
-    Named in full, because the OpenSSL inside psycopg's wheel looks elsewhere (``sslrootcert=system`` finds
-    nothing), while Python's own finds the system's; where that is no single file, botocore brings one.
-    """
-    if file := ssl.get_default_verify_paths().cafile:
-        return file
-    from botocore.httpsession import DEFAULT_CA_BUNDLE  # rarely needed, and slow to import
-
-    bundle: str = DEFAULT_CA_BUNDLE
-    return bundle
-
-
-def _read(environment: Mapping[str, str], variable: str) -> str:
-    if not environment.get(variable):
-        raise ValueError(f"the environment variable {variable} is missing or empty; set it on the function")
-    return environment[variable]
+        return super().from_environment(environment, engine=engine, **others)

@@ -1,45 +1,15 @@
-"""S3, DynamoDB and SQS behind the few plain calls that the rest of the handler makes.
-
-Clients are made with botocore itself: ``boto3.client`` makes the very same ones, and importing boto3 as well
-would cost a tenth of the start (``benchmarks/README.md``).
-"""
+"""S3 and DynamoDB behind the few plain calls that the rest of the handler makes."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from errors import ObjectArchived
+from shared.clients import Client
 from stores import ObjectVersion, OpenedObject, Row, StoredThumbnail
 
-Client: TypeAlias = Any  # botocore makes the methods of a client when it makes the client
 Item: TypeAlias = dict[str, dict[str, Any]]
-
-# An attempt that hangs must not use up the function's minute: with these, four attempts fit. `standard` also
-# knows which errors of which service are worth repeating.
-# https://docs.aws.amazon.com/boto3/latest/guide/retries.html
-_CONFIG = Config(
-    connect_timeout=2,
-    read_timeout=8,
-    retries={"mode": "standard", "total_max_attempts": 4},
-    tcp_keepalive=True,
-)
-
-
-class Clients(NamedTuple):
-    """The clients of the services, each made once."""
-
-    s3: Client
-    dynamodb: Client
-    sqs: Client
-
-
-def make_clients() -> Clients:
-    """Make the clients, for the Region and with the credentials of the function."""
-    session = botocore.session.get_session()
-    return Clients(*(session.create_client(name, config=_CONFIG) for name in ("s3", "dynamodb", "sqs")))
 
 
 class _S3Object:
@@ -201,15 +171,3 @@ def _to_row(item: Item) -> Row:
             for one in thumbnails
         ),
     )
-
-
-class FailureQueue:
-    """The queue for what failed for good."""
-
-    def __init__(self, sqs: Client, url: str) -> None:
-        self._sqs = sqs
-        self._url = url
-
-    def send(self, body: str) -> None:
-        """Send a message."""
-        self._sqs.send_message(QueueUrl=self._url, MessageBody=body)

@@ -3,15 +3,7 @@
 The name of the class is the ``errorType`` in the failure queue, so it is part of what operators see.
 """
 
-# ruff: noqa: N818 - the names are those that an operator reads
-
-
-class PermanentFailure(Exception):
-    """The record can never succeed as it is: it is set aside with the reason, and not tried again."""
-
-
-class InvalidRecord(PermanentFailure):
-    """The record is not one that S3 writes."""
+from shared.failures import PermanentFailure
 
 
 class WouldRecurse(PermanentFailure):

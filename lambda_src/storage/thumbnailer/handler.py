@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.logging import Logger
 
-from aws import DestinationBucket, FailureQueue, MetadataTable, SourceBucket, make_clients
-from errors import PermanentFailure, WouldRecurse
-from events import ObjectEvent, parse_record, records_of
-from failures import failure_message
+from aws import DestinationBucket, MetadataTable, SourceBucket
+from errors import WouldRecurse
 from keys import thumbnail_key
 from settings import Settings
+from shared.clients import FailureQueue, make_clients
+from shared.failures import PermanentFailure, failure_message
+from shared.s3_events import ObjectEvent, parse_record, records_of
 from sync import Synchroniser
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 settings = Settings.from_environment(os.environ)
 logger = Logger()
-clients = make_clients()
-failure_queue = FailureQueue(clients.sqs, settings.failure_queue_url)
+s3, dynamodb, sqs = make_clients("s3", "dynamodb", "sqs")
+failure_queue = FailureQueue(sqs, settings.failure_queue_url)
 
 
 def make(data: bytes) -> "Thumbnails":
@@ -61,9 +62,9 @@ def thumbnail_keys(source_key: str) -> dict[int, str]:
 
 
 synchroniser = Synchroniser(
-    source=SourceBucket(clients.s3),
-    destination=DestinationBucket(clients.s3, settings.destination_bucket, settings.content_type),
-    rows=MetadataTable(clients.dynamodb, settings.table_name),
+    source=SourceBucket(s3),
+    destination=DestinationBucket(s3, settings.destination_bucket, settings.content_type),
+    rows=MetadataTable(dynamodb, settings.table_name),
     make=make,
     thumbnail_keys=thumbnail_keys,
     max_object_size=settings.max_object_size,

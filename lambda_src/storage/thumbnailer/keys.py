@@ -2,8 +2,7 @@
 
 import hashlib
 
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-MAX_KEY_BYTES = 1024
+from shared.s3_events import MAX_KEY_BYTES
 
 
 def thumbnail_key(source_key: str, size: int, *, prefix: str, extension: str) -> str:

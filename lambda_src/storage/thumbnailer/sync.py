@@ -23,8 +23,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from errors import ObjectTooLarge, PermanentFailure
-from events import ObjectEvent, later_of
+from errors import ObjectTooLarge
+from shared.failures import PermanentFailure
+from shared.s3_events import ObjectEvent, later_of
 from stores import Destination, ObjectVersion, OpenedObject, Row, Rows, Source, StoredThumbnail
 
 if TYPE_CHECKING:

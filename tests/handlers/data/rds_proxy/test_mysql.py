@@ -142,7 +142,7 @@ def test_the_same_request_at_the_same_time_is_booked_once(
             try:
                 receipt = rds_proxy.mysql.book(own, booking)
             except pymysql.MySQLError as error:
-                if rds_proxy.mysql.diagnose(error) is not rds_proxy.engine.Trouble.BUSY:
+                if rds_proxy.mysql.diagnose(error) is not rds_proxy.shared.database.Trouble.BUSY:
                     raise
             else:
                 return receipt.balance, receipt.replayed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ class FakeEngine:
     errors = (Failure,)
 
     def __init__(self, rds_proxy: LoadedHandler, failures: Iterable[str]) -> None:
-        self._trouble = rds_proxy.engine.Trouble
+        self._trouble = rds_proxy.shared.database.Trouble
         self._failures = list(failures)
         self.calls: list[str] = []
         self.tokens: list[str] = []
@@ -78,10 +79,10 @@ def book(
     rds_proxy: LoadedHandler, engine: FakeEngine, time: Time, seconds: float = 60, times: int = 1
 ) -> None:
     settings = rds_proxy.settings.Settings.from_environment(ENVIRONMENT)
-    database = rds_proxy.database.Database(engine, settings, sleep=time.sleep, clock=time.now)
+    database = rds_proxy.shared.database.Database(engine, settings, sleep=time.sleep, clock=time.now)
     for number in range(times):
         booking = rds_proxy.bookings.Booking(f"r{number}", "ann", 5)
-        assert database.book(booking, seconds=seconds) is booking
+        assert database.run(partial(engine.book, booking=booking), seconds=seconds) is booking
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_the_number_of_attempts_is_bounded(
     engine = FakeEngine(rds_proxy, ["BUSY"] * 100)
     with pytest.raises(Failure, match="BUSY"):
         book(rds_proxy, engine, time)
-    assert engine.calls.count("book") == rds_proxy.database.MOST_ATTEMPTS
+    assert engine.calls.count("book") == rds_proxy.shared.database.MOST_ATTEMPTS
 
 
 def test_no_attempt_begins_after_the_time_is_up(
@@ -153,11 +154,11 @@ def test_a_connection_that_broke_while_frozen_is_replaced_without_a_pause(
 ) -> None:
     settings = rds_proxy.settings.Settings.from_environment(ENVIRONMENT)
     engine = FakeEngine(rds_proxy, [])
-    database = rds_proxy.database.Database(engine, settings, sleep=time.sleep, clock=time.now)
+    database = rds_proxy.shared.database.Database(engine, settings, sleep=time.sleep, clock=time.now)
     booking = rds_proxy.bookings.Booking("r1", "ann", 5)
-    database.book(booking, seconds=60)
+    database.run(partial(engine.book, booking=booking), seconds=60)
     engine._failures = ["BROKEN"]
-    database.book(booking, seconds=60)
+    database.run(partial(engine.book, booking=booking), seconds=60)
     assert time.pauses == [0.0]
 
 
@@ -168,7 +169,7 @@ def test_every_connection_gets_a_token_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = iter(["first", "second"])
-    monkeypatch.setattr(rds_proxy.database, "make_token", lambda _: next(made))
+    monkeypatch.setattr(rds_proxy.shared.database, "make_token", lambda _: next(made))
     engine = FakeEngine(rds_proxy, ["BROKEN"])
     book(rds_proxy, engine, time, times=5)
     assert engine.tokens == ["first", "second"]

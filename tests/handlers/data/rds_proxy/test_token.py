@@ -16,7 +16,7 @@ from tests.handlers.loading import LoadedHandler
 
 def token(rds_proxy: LoadedHandler, **changes: str) -> str:
     settings = rds_proxy.settings.Settings.from_environment({**ENVIRONMENT, **changes})
-    made: str = rds_proxy.iam_token.make_token(settings)
+    made: str = rds_proxy.shared.iam_token.make_token(settings)
     return made
 
 
@@ -61,6 +61,7 @@ def test_credentials_that_are_not_in_the_environment_are_found_by_botocore(
 
 
 def test_without_credentials_it_says_so(rds_proxy: LoadedHandler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     monkeypatch.setattr(Session, "get_credentials", lambda self: None)
     with pytest.raises(RuntimeError, match="no AWS credentials"):
         token(rds_proxy)

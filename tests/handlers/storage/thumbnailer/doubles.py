@@ -50,7 +50,7 @@ class Store:
 
     def _event(self, name: str, version: str) -> Any:  # noqa: ANN401
         self.happened += 1
-        return self.modules.events.ObjectEvent(
+        return self.modules.shared.s3_events.ObjectEvent(
             "pictures", KEY, name, f"{self.happened:04X}", version_id=version, etag=version
         )
 

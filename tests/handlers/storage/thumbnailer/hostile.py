@@ -198,7 +198,7 @@ def main(folder: str, *files: str) -> None:
     The end of a file's name says how many times.
     """
     resource.setrlimit(resource.RLIMIT_AS, (_FENCE, _FENCE))
-    sys.path.insert(0, folder)
+    sys.path[:0] = [folder, str(Path(folder).parents[1])]
     import errors  # type: ignore[import-not-found] # the handler's own
     import pictures  # type: ignore[import-not-found]
 

@@ -9,7 +9,7 @@ from tests.handlers.storage.thumbnailer.world import World
 
 @pytest.fixture
 def table(world: World) -> Any:  # noqa: ANN401 - a class of the handler's own
-    return world.modules.aws.MetadataTable(world.modules.handler.clients.dynamodb, "metadata")
+    return world.modules.aws.MetadataTable(world.modules.handler.dynamodb, "metadata")
 
 
 def row(world: World, **changes: object) -> Any:  # noqa: ANN401

@@ -31,7 +31,7 @@ json_values = st.recursive(
 
 
 def test_a_record_is_read(thumbnailer: LoadedHandler) -> None:
-    event = thumbnailer.events.parse_record(record("a b+c.jpg", sequencer="00FF"))
+    event = thumbnailer.shared.s3_events.parse_record(record("a b+c.jpg", sequencer="00FF"))
     assert (event.bucket, event.key, event.name, event.sequencer) == (
         "pictures",
         "a b+c.jpg",
@@ -45,13 +45,13 @@ def test_a_record_is_read(thumbnailer: LoadedHandler) -> None:
 def test_every_key_survives_the_encoding_of_s3(thumbnailer: LoadedHandler, key: str, encoder: Any) -> None:  # noqa: ANN401
     one = record(key)
     one["s3"]["object"]["key"] = encoder(key)
-    assert thumbnailer.events.parse_record(one).key == key
+    assert thumbnailer.shared.s3_events.parse_record(one).key == key
 
 
 def test_a_record_without_a_sequencer_is_read(thumbnailer: LoadedHandler) -> None:
     one = record("cat.jpg")
     del one["s3"]["object"]["sequencer"]
-    assert thumbnailer.events.parse_record(one).sequencer == ""
+    assert thumbnailer.shared.s3_events.parse_record(one).sequencer == ""
 
 
 def without(*path: str) -> dict[str, Any]:
@@ -83,8 +83,8 @@ def without(*path: str) -> dict[str, Any]:
 def test_a_record_that_is_none_says_what_is_missing(
     thumbnailer: LoadedHandler, broken: object, message: str
 ) -> None:
-    with pytest.raises(thumbnailer.errors.InvalidRecord) as caught:
-        thumbnailer.events.parse_record(broken)
+    with pytest.raises(thumbnailer.shared.s3_events.InvalidRecord) as caught:
+        thumbnailer.shared.s3_events.parse_record(broken)
     assert message in str(caught.value)
 
 
@@ -92,8 +92,8 @@ def test_a_record_that_is_none_says_what_is_missing(
 def test_a_key_that_is_not_utf_8_is_refused(thumbnailer: LoadedHandler, key: str) -> None:
     one = record("x")
     one["s3"]["object"]["key"] = key
-    with pytest.raises(thumbnailer.errors.InvalidRecord, match="not URL-encoded UTF-8"):
-        thumbnailer.events.parse_record(one)
+    with pytest.raises(thumbnailer.shared.s3_events.InvalidRecord, match="not URL-encoded UTF-8"):
+        thumbnailer.shared.s3_events.parse_record(one)
 
 
 @st.composite
@@ -124,9 +124,9 @@ def spoiled_records(draw: st.DrawFn) -> object:
 @given(broken=json_values | spoiled_records())
 def test_whatever_a_record_is_it_is_read_or_refused(thumbnailer: LoadedHandler, broken: object) -> None:
     try:
-        event = thumbnailer.events.parse_record(broken)
-    except thumbnailer.errors.InvalidRecord as failure:
-        message = thumbnailer.failures.failure_message(
+        event = thumbnailer.shared.s3_events.parse_record(broken)
+    except thumbnailer.shared.s3_events.InvalidRecord as failure:
+        message = thumbnailer.shared.failures.failure_message(
             broken, failure, Context(), now=thumbnailer.handler.datetime.now(thumbnailer.handler.UTC)
         )
         assert json.loads(message)["requestPayload"] == {"Records": [broken]}
@@ -140,18 +140,18 @@ def test_whatever_a_record_is_it_is_read_or_refused(thumbnailer: LoadedHandler, 
 
 
 def test_the_records_of_a_notification_are_found(thumbnailer: LoadedHandler) -> None:
-    assert thumbnailer.events.records_of({"Records": [1, 2]}) == [1, 2]
+    assert thumbnailer.shared.s3_events.records_of({"Records": [1, 2]}) == [1, 2]
 
 
 def test_the_message_that_s3_sends_when_it_is_configured_has_no_records(thumbnailer: LoadedHandler) -> None:
-    assert thumbnailer.events.records_of({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == []
+    assert thumbnailer.shared.s3_events.records_of({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == []
 
 
 @given(event=json_values)
 def test_whatever_an_event_is_it_has_records_or_is_refused(thumbnailer: LoadedHandler, event: object) -> None:
     try:
-        records = thumbnailer.events.records_of(event)
-    except thumbnailer.events.InvalidEvent as error:
+        records = thumbnailer.shared.s3_events.records_of(event)
+    except thumbnailer.shared.s3_events.InvalidEvent as error:
         said = str(error)
     else:
         assert isinstance(records, list)
@@ -170,14 +170,14 @@ def test_whatever_an_event_is_it_has_records_or_is_refused(thumbnailer: LoadedHa
 def test_the_later_sequencer_is_found_as_s3_documents_it(
     thumbnailer: LoadedHandler, earlier: str, later: str
 ) -> None:
-    assert thumbnailer.events.later_of(earlier, later) == later
-    assert thumbnailer.events.later_of(later, earlier) == later
+    assert thumbnailer.shared.s3_events.later_of(earlier, later) == later
+    assert thumbnailer.shared.s3_events.later_of(later, earlier) == later
 
 
 @given(one=sequencers, other=sequencers, third=sequencers)
 @example(one="0A", other="0A0", third="0A00")
 def test_sequencers_have_a_total_order(thumbnailer: LoadedHandler, one: str, other: str, third: str) -> None:
-    later_of = thumbnailer.events.later_of
+    later_of = thumbnailer.shared.s3_events.later_of
 
     def same(a: str, b: str) -> bool:
         return a.rstrip("0") == b.rstrip("0")

@@ -100,7 +100,7 @@ def test_an_object_over_the_limit_is_not_read(world: World, monkeypatch: pytest.
 
 def test_an_archived_object_fails_with_what_to_do(world: World) -> None:
     world.upload("old.png", PICTURE)
-    s3 = world.modules.handler.clients.s3
+    s3 = world.modules.handler.s3
     with answering(s3, "GetObject", error(403, "InvalidObjectState")):
         assert world.invoke(record("old.png")) == {"failed": 1}
     [message] = world.failures()
@@ -136,7 +136,7 @@ def test_one_bucket_for_both_works_while_the_prefixes_differ(world: World) -> No
 
 def test_a_missing_permission_is_raised_so_that_lambda_tries_again(world: World) -> None:
     world.upload("cat.png", PICTURE)
-    s3 = world.modules.handler.clients.s3
+    s3 = world.modules.handler.s3
     with (
         answering(s3, "GetObject", error(403, "AccessDenied")),
         pytest.raises(ClientError, match="AccessDenied"),
@@ -170,7 +170,7 @@ def test_throttling_and_server_errors_are_tried_again_and_then_raised(
 ) -> None:
     key = "bad.txt" if operation == "SendMessage" else "cat.png"
     world.upload(key, b"no picture" if operation == "SendMessage" else PICTURE)
-    client = getattr(world.modules.handler.clients, service)
+    client = getattr(world.modules.handler, service)
     with (
         answering(client, operation, answer) as requests,
         pytest.raises(ClientError, match=raised),
@@ -186,7 +186,7 @@ def test_no_connection_is_raised(world: World) -> None:
 
     world.upload("cat.png", PICTURE)
     with (
-        answering(world.modules.handler.clients.s3, "GetObject", fail),
+        answering(world.modules.handler.s3, "GetObject", fail),
         pytest.raises(EndpointConnectionError),
     ):
         world.invoke(record("cat.png"))
@@ -203,7 +203,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_a_truncated_picture(world: Worl
     world.upload("cat.png", PICTURE)
     with (
         answering(
-            world.modules.handler.clients.s3,
+            world.modules.handler.s3,
             "GetObject",
             lambda request: AWSResponse(request.url, 200, headers, io.BytesIO(PICTURE[:100])),
         ),
@@ -240,7 +240,7 @@ def test_what_may_succeed_later_is_raised_when_all_other_records_are_done(world:
         return denied(request) if "one.png" in request.url else None
 
     with (
-        answering(world.modules.handler.clients.s3, "GetObject", deny_one),
+        answering(world.modules.handler.s3, "GetObject", deny_one),
         pytest.raises(ClientError, match="AccessDenied"),
     ):
         world.invoke(one, two, record("bad.png"))

@@ -119,7 +119,7 @@ def test_a_repeated_event_writes_nothing(world: World) -> None:
     def refuse(_: object) -> None:
         raise AssertionError("written again")
 
-    s3, dynamodb = world.modules.handler.clients.s3, world.modules.handler.clients.dynamodb
+    s3, dynamodb = world.modules.handler.s3, world.modules.handler.dynamodb
     with answering(s3, "PutObject", refuse), answering(dynamodb, "PutItem", refuse):
         assert world.invoke(event) == {"unchanged": 1}
     assert world.row("cat.png") == row

@@ -77,7 +77,7 @@ def test_however_a_picture_is_spoiled_it_is_refused_or_made_into_thumbnails(
         data[int(len(data) * place)] ^= bits
     try:
         made = make(thumbnailer, bytes(data))
-    except thumbnailer.errors.PermanentFailure as failure:
+    except thumbnailer.shared.failures.PermanentFailure as failure:
         said = str(failure)
     else:
         said = ""
@@ -89,7 +89,7 @@ def test_however_a_picture_is_spoiled_it_is_refused_or_made_into_thumbnails(
     data=st.binary(max_size=200), start=st.sampled_from([whole(kind)[:12] for kind in sorted(WHOLE)] + [b""])
 )
 def test_noise_is_refused(thumbnailer: LoadedHandler, data: bytes, start: bytes) -> None:
-    with pytest.raises(thumbnailer.errors.PermanentFailure):
+    with pytest.raises(thumbnailer.shared.failures.PermanentFailure):
         make(thumbnailer, start + data)
 
 

@@ -23,9 +23,10 @@ print(json.dumps({
 
 
 def start(**changes: str) -> Any:  # noqa: ANN401 - what JSON holds
+    path = os.pathsep.join([str(SOURCE / "storage" / "thumbnailer"), str(SOURCE)])
     done = subprocess.run(
         [sys.executable, "-B", "-c", PROGRAM],
-        env={**os.environ, **ENVIRONMENT, **changes, "PYTHONPATH": str(SOURCE / "storage" / "thumbnailer")},
+        env={**os.environ, **ENVIRONMENT, **changes, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,

@@ -6,12 +6,18 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-struc
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from errors import InvalidRecord
-from keys import MAX_KEY_BYTES
+from shared.failures import PermanentFailure
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+MAX_KEY_BYTES = 1024
 
 
 class InvalidEvent(ValueError):  # noqa: N818 - a name that an operator reads
     """The event as a whole is not a notification of S3."""
+
+
+class InvalidRecord(PermanentFailure):
+    """The record is not one that S3 writes."""
 
 
 class ObjectEvent(NamedTuple):

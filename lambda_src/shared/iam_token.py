@@ -15,7 +15,7 @@ import os
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
-from settings import Settings
+from shared.login import Login
 
 VALID_SECONDS = 15 * 60
 
@@ -23,22 +23,22 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 _NO_BODY = hashlib.sha256(b"").hexdigest()
 
 
-def make_token(settings: Settings) -> str:
+def make_token(login: Login) -> str:
     """Sign a token for one connection.
 
     Args:
-        settings: Where to, and as whom.
+        login: Where to, and as whom.
 
     Raises:
         RuntimeError: There are no credentials to sign with.
     """
     key_id, secret, session_token = _credentials()
     now = datetime.now(UTC)
-    scope = [f"{now:%Y%m%d}", settings.region, "rds-db", "aws4_request"]
-    host = f"{settings.host}:{settings.port}"
+    scope = [f"{now:%Y%m%d}", login.region, "rds-db", "aws4_request"]
+    host = f"{login.host}:{login.port}"
     fields = {
         "Action": "connect",
-        "DBUser": settings.user,
+        "DBUser": login.user,
         "X-Amz-Algorithm": _ALGORITHM,
         "X-Amz-Credential": "/".join([key_id, *scope]),
         "X-Amz-Date": f"{now:%Y%m%dT%H%M%SZ}",

@@ -2,20 +2,21 @@
 
 Lambda freezes an instance between two invocations, for a second or for hours. Meanwhile the proxy may have
 closed the connection, failed over, or restarted; that is noticed when the connection is used, and costs the
-invocation a moment and not its success. Trying again is safe because a booking is made once for its request
-id: also where the answer to a commit was lost, and nobody knows whether it was made.
+invocation a moment and not its success. Trying again has to be safe: also where the answer to a commit was
+lost, and nobody knows whether it was made.
 """
 
 import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from enum import Enum
+from typing import Any, Protocol, TypeVar
 
-from bookings import Booking, Receipt
-from engine import Engine, Trouble
-from iam_token import make_token
-from settings import Settings
+from shared.iam_token import make_token
+from shared.login import Login
+
+T = TypeVar("T")
 
 MOST_ATTEMPTS = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
@@ -24,35 +25,64 @@ logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
 
+class Trouble(Enum):
+    """What to do about an error of a database."""
+
+    BROKEN = "the connection is of no use any more, or could not be made: make another and try again"
+    BUSY = "the transaction lost against others and was rolled back: try it again"
+    NO_TABLES = "the tables are not there: make them and try again"
+    FINAL = "it would fail again: tell the caller"
+
+
+class Driver(Protocol):
+    """A database's driver, behind the few calls that a lasting connection needs."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What the driver raises."""
+
+    def connect(self, login: Any, token: str) -> Any:  # noqa: ANN401 - the driver's own type
+        """Open a connection, over TLS, to the host that its certificate names and to no other."""
+
+    def diagnose(self, error: Exception) -> Trouble:
+        """Tell what to do about an error."""
+
+    def is_open(self, connection: Any) -> bool:  # noqa: ANN401 - the driver's own type
+        """Whether the driver still thinks that the connection is good. Costs no round trip."""
+
+    def make_tables(self, connection: Any) -> None:  # noqa: ANN401 - the driver's own type
+        """Make the tables, unless they are there."""
+
+
 class Database:
     """The database, through one connection that is opened when it is first needed.
 
     Args:
-        engine: PostgreSQL or MySQL.
-        settings: Where it is.
+        driver: PostgreSQL's or MySQL's.
+        login: Where it is, and who connects.
         sleep: Waits; replaced by tests.
         clock: Tells the time in seconds; replaced by tests.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        settings: Settings,
+        driver: Driver,
+        login: Login,
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine = engine
-        self._settings = settings
+        self._driver = driver
+        self._login = login
         self._sleep = sleep
         self._clock = clock
         self._connection: Any = None
 
-    def book(self, booking: Booking, *, seconds: float) -> Receipt:
-        """Make a booking; try again while that can help and time is left.
+    def run(self, work: Callable[[Any], T], *, seconds: float) -> T:
+        """Do some work with the connection; try again while that can help and time is left.
 
         Args:
-            booking: What to book.
+            work: Gets the connection. Doing it twice must be as good as once.
             seconds: How long this may take, the pauses between attempts included.
 
         Raises:
@@ -64,9 +94,9 @@ class Database:
             attempt += 1
             reused = self._connection is not None
             try:
-                return self._engine.book(self._connected(), booking)
-            except self._engine.errors as error:
-                trouble = self._engine.diagnose(error)
+                return work(self._connected())
+            except self._driver.errors as error:
+                trouble = self._driver.diagnose(error)
                 self._mend(trouble)
                 # A connection that broke while the instance was frozen says nothing about the database.
                 at_once = trouble is Trouble.NO_TABLES or (reused and trouble is Trouble.BROKEN)
@@ -80,11 +110,11 @@ class Database:
                 self._sleep(pause)
 
     def _connected(self) -> Any:  # noqa: ANN401 - the driver's own type
-        if self._connection is not None and not self._engine.is_open(self._connection):
+        if self._connection is not None and not self._driver.is_open(self._connection):
             self._close()
         if self._connection is None:
             started = self._clock()
-            self._connection = self._engine.connect(self._settings, make_token(self._settings))
+            self._connection = self._driver.connect(self._login, make_token(self._login))
             logger.info("connected", extra={"seconds": round(self._clock() - started, 3)})
         return self._connection
 
@@ -92,14 +122,14 @@ class Database:
         if trouble is Trouble.BROKEN:
             self._close()
         elif trouble is Trouble.NO_TABLES:
-            self._engine.make_tables(self._connected())
+            self._driver.make_tables(self._connected())
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         try:
             if connection is not None:
                 connection.close()
-        except self._engine.errors:
+        except self._driver.errors:
             pass  # it is broken; that is why it is closed
 
 
