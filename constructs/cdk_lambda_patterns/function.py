@@ -207,6 +207,19 @@ def make_failure_queue(
     return queue
 
 
+def refuse_on_failure(options: FunctionOptions) -> None:
+    """Refuse another failure destination where the handler itself sends to the failure queue as well.
+
+    Raises:
+        ValueError: ``on_failure`` is set; the message says what to give instead.
+    """
+    if options.given("on_failure"):
+        raise ValueError(
+            "function_options.on_failure: the function itself also sends to the failure destination, and it "
+            "does so with SQS; pass the queue as failure_queue instead."
+        )
+
+
 def _check_asynchronous(asynchronous: bool, options: FunctionOptions) -> None:
     if not asynchronous and (useless := options.given(*_ASYNCHRONOUS_OPTIONS)):
         raise ValueError(

@@ -9,26 +9,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy, Size, Stack
+from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.bucket_notifications import check_suffixes, notify_function
-from cdk_lambda_patterns.function import HardenedFunction, make_failure_queue
+from cdk_lambda_patterns.buckets import make_bucket
+from cdk_lambda_patterns.function import HardenedFunction, make_failure_queue, refuse_on_failure
 from cdk_lambda_patterns.handler_code import pattern_source
 from cdk_lambda_patterns.limits import check_choice, check_range, check_size
 from cdk_lambda_patterns.options import FunctionOptions
 from cdk_lambda_patterns.permissions import (
     QueueDestination,
-    acknowledge,
     grant_on_bucket,
     grant_on_objects,
     grant_send,
     grant_use_of_key,
 )
-from cdk_lambda_patterns.provider_roles import AUTO_DELETE_OBJECTS, write_out_provider_role
 
 _KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _OUTPUT_PREFIX_BYTES = 900  # the rest is for the name of the picture, or what stands for a long one
@@ -149,14 +148,18 @@ class Thumbnailer(Construct):
         function_options = function_options or FunctionOptions()
         _check_sizes(sizes)
         _check_recursion(source, destination, options)
-        _check_failure_options(function_options)
+        refuse_on_failure(function_options)
         super().__init__(scope, id)
         self._options = options
         self._sizes = tuple(sizes)
         self._removal_policy = removal_policy
 
-        self.source_bucket = source or self._make_bucket("Source", versioned=True)
-        self.destination_bucket = destination or self._make_bucket("Destination", versioned=False)
+        self.source_bucket = source or make_bucket(
+            self, "Source", versioned=True, removal_policy=removal_policy
+        )
+        self.destination_bucket = destination or make_bucket(
+            self, "Destination", versioned=False, removal_policy=removal_policy
+        )
         self.table = table or self._make_table()
         self.failure_queue = failure_queue or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
@@ -173,27 +176,6 @@ class Thumbnailer(Construct):
             prefix=options.prefix,
             suffixes=options.suffixes,
         )
-
-    def _make_bucket(self, id: str, *, versioned: bool) -> s3.Bucket:
-        bucket = s3.Bucket(
-            self,
-            id,
-            versioned=versioned,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            removal_policy=self._removal_policy,
-            auto_delete_objects=self._removal_policy is RemovalPolicy.DESTROY,
-        )
-        write_out_provider_role(Stack.of(self), AUTO_DELETE_OBJECTS)
-        acknowledge(
-            bucket,
-            {
-                "AwsSolutions-S1": "Access logs are the choice of who owns the account (CloudTrail data "
-                "events, or a log bucket): pass a bucket of your own to have them."
-            },
-        )
-        return bucket
 
     def _make_table(self) -> dynamodb.Table:
         return dynamodb.Table(
@@ -288,12 +270,4 @@ def _check_recursion(
             f"source and destination are one bucket, prefix={prefix!r} and output_prefix={output_prefix!r}: "
             "each thumbnail would invoke the function again, without end. Use two buckets, or prefixes of "
             "which none starts with the other, such as 'photos/' and 'thumbnails/'."
-        )
-
-
-def _check_failure_options(options: FunctionOptions) -> None:
-    if options.given("on_failure"):
-        raise ValueError(
-            "function_options.on_failure: the function itself also sends to the failure destination, and it "
-            "does so with SQS; pass the queue as failure_queue instead."
         )
