@@ -37,9 +37,9 @@ class Invocation(Protocol):
 
 
 def failure_message(
-    record: object, failure: PermanentFailure, invocation: Invocation, *, now: datetime
+    payload: object, failure: PermanentFailure, invocation: Invocation, *, now: datetime
 ) -> str:
-    """Return the message for one record: the event with this record alone, and what is wrong with it."""
+    """Return the message for one record: the event that brings it alone, and what is wrong with it."""
     message = {
         "version": "1.0",
         "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z",
@@ -49,7 +49,7 @@ def failure_message(
             "condition": CONDITION,
             "approximateInvokeCount": 1,  # a handler cannot know of earlier attempts
         },
-        "requestPayload": {"Records": [record]},
+        "requestPayload": payload,
         "responseContext": {
             "statusCode": 200,
             "executedVersion": invocation.function_version,

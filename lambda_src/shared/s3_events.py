@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 """
 
+import re
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -10,6 +11,10 @@ from shared.failures import PermanentFailure
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 MAX_KEY_BYTES = 1024
+
+# What changes which object is under a key: as notifications name it, and as EventBridge does.
+_ORDERED = ("ObjectCreated:", "ObjectRemoved:", "LifecycleExpiration:", "Object Created", "Object Deleted")
+_HEX = re.compile("[0-9A-Fa-f]+")
 
 
 class InvalidEvent(ValueError):  # noqa: N818 - a name that an operator reads
@@ -30,6 +35,7 @@ class ObjectEvent(NamedTuple):
         sequencer: Orders the events of one key; empty where S3 gives none.
         version_id: The version that it is about; empty where S3 gives none.
         etag: Of that version's content; likewise.
+        time: When it happened, as S3 says; likewise.
     """
 
     bucket: str
@@ -38,6 +44,15 @@ class ObjectEvent(NamedTuple):
     sequencer: str
     version_id: str = ""
     etag: str = ""
+    time: str = ""
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether its sequencer orders it among the writes and deletions of its key.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+        """
+        return self.name.startswith(_ORDERED) and _HEX.fullmatch(self.sequencer) is not None
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -73,29 +88,40 @@ def parse_record(record: object) -> ObjectEvent:
     Raises:
         InvalidRecord: It is not a record of S3; the message says what is missing.
     """
-    source = _field(record, "eventSource")
+    source = field(record, "eventSource")
     if source != "aws:s3":
         raise InvalidRecord(f"eventSource is {source[:100]!r}; only records of 'aws:s3' are understood")
     return ObjectEvent(
-        bucket=_field(record, "s3", "bucket", "name"),
-        key=_decoded(_field(record, "s3", "object", "key")),
-        name=_field(record, "eventName"),
-        sequencer=_field(record, "s3", "object", "sequencer", optional=True),
-        version_id=_field(record, "s3", "object", "versionId", optional=True),
-        etag=_field(record, "s3", "object", "eTag", optional=True),
+        bucket=field(record, "s3", "bucket", "name"),
+        key=_decoded(field(record, "s3", "object", "key")),
+        name=field(record, "eventName"),
+        sequencer=field(record, "s3", "object", "sequencer", optional=True),
+        version_id=field(record, "s3", "object", "versionId", optional=True),
+        etag=field(record, "s3", "object", "eTag", optional=True),
+        time=field(record, "eventTime", optional=True),
     )
 
 
-def later_of(one: str, other: str) -> str:
-    """Return the later of two sequencers of the same key.
+def order_key(sequencer: str) -> str:
+    """Return what orders the sequencers of one key as plain text.
 
-    S3 documents the order: the shorter is padded on the right with zeros, then they compare as text.
+    S3 documents the order: the shorter is padded on the right with zeros, then they compare as text. Without
+    zeros on the right, the shorter of two that agree so far is the earlier in either order.
     """
-    width = max(len(one), len(other))
-    return one if one.ljust(width, "0") >= other.ljust(width, "0") else other
+    return sequencer.upper().rstrip("0")
 
 
-def _field(record: object, *path: str, optional: bool = False) -> str:
+def later_of(one: str, other: str) -> str:
+    """Return the later of two sequencers of the same key."""
+    return one if order_key(one) >= order_key(other) else other
+
+
+def field(record: object, *path: str, optional: bool = False) -> str:
+    """Return a text that lies somewhere inside a record.
+
+    Raises:
+        InvalidRecord: It is not there, and is not optional.
+    """
     value: Any = record
     for depth, name in enumerate(path):
         if not isinstance(value, dict):
@@ -112,10 +138,25 @@ def _field(record: object, *path: str, optional: bool = False) -> str:
 def _decoded(key: str) -> str:
     """Undo S3's form encoding: plus signs for spaces, percent signs for everything else that is unsafe."""
     try:
-        decoded = unquote_plus(key, errors="strict")
-        size = len(decoded.encode())
+        return checked_key(unquote_plus(key, errors="strict"), "s3.object.key")
     except UnicodeError:
         raise InvalidRecord("s3.object.key is not URL-encoded UTF-8") from None
+
+
+def checked_key(key: str, where: str) -> str:
+    """Return a key that S3 can have.
+
+    Args:
+        key: The key, decoded.
+        where: The name of the field that it stood in.
+
+    Raises:
+        InvalidRecord: S3 cannot have it.
+    """
+    try:
+        size = len(key.encode())
+    except UnicodeError:
+        raise InvalidRecord(f"{where} cannot be written in UTF-8") from None
     if size > MAX_KEY_BYTES:
-        raise InvalidRecord(f"s3.object.key has {size:,} bytes; a key has at most {MAX_KEY_BYTES:,}")
-    return decoded
+        raise InvalidRecord(f"{where} has {size:,} bytes; a key has at most {MAX_KEY_BYTES:,}")
+    return key

@@ -112,7 +112,8 @@ def handle_record(record: object, context: "LambdaContext") -> str:
         return outcome.value
     except PermanentFailure as failure:
         logger.warning("failed for good", error_type=type(failure).__name__, reason=str(failure))
-        failure_queue.send(failure_message(record, failure, context, now=datetime.now(UTC)))
+        message = failure_message({"Records": [record]}, failure, context, now=datetime.now(UTC))
+        failure_queue.send(message)
         return "failed"
     except Exception:
         logger.exception("failed, to be tried again")

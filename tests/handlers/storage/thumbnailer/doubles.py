@@ -13,10 +13,6 @@ BAD = b"bad"
 GONE = b"delete marker"
 
 
-class Died(BaseException):
-    """An invocation ends in the middle: a timeout, no memory, a crash."""
-
-
 @dataclass
 class Store:
     """The bucket, the thumbnails and the table in one, as far as one key is concerned.

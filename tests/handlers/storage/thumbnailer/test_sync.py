@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.handlers.interleaving import Died
 from tests.handlers.loading import LoadedHandler
 from tests.handlers.storage.thumbnailer.doubles import (
     BAD,
     KEYS,
-    Died,
     Opened,
     Store,
     synchroniser,

@@ -1,0 +1,110 @@
+"""The bucket behind the two calls that the work makes: a look at one object, and a listing."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from objects import Listed, StoredObject
+from shared.clients import Client
+
+_RESTORE = re.compile(r'ongoing-request="(?P<ongoing>\w+)"(?:.*expiry-date="(?P<until>[^"]+)")?')
+_CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256")
+_GONE = ("404", "NoSuchKey")
+
+
+class SourceBucket:
+    """The objects of a bucket as they are now.
+
+    Args:
+        s3: A client of S3.
+        bucket: Name of the bucket.
+        user_metadata: Whether to take user-defined metadata.
+        tags: Whether to ask for tags, in a call of its own.
+    """
+
+    def __init__(self, s3: Client, bucket: str, *, user_metadata: bool, tags: bool) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._user_metadata = user_metadata
+        self._tags = tags
+
+    def look(self, key: str) -> StoredObject | None:
+        """Return the object that is there now. A delete marker is nothing."""
+        try:
+            head = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+            # Should there be another object by now, its own event is on its way.
+            tags = self._s3.get_object_tagging(Bucket=self._bucket, Key=key)["TagSet"] if self._tags else []
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _GONE:
+                return None
+            raise
+        restore, restored_until = _restore(head.get("Restore", ""))
+        return StoredObject(
+            version_id=head.get("VersionId", ""),
+            size=head["ContentLength"],
+            etag=head["ETag"].strip('"'),
+            last_modified=in_utc(head["LastModified"]),
+            checksum=_checksum(head),
+            storage_class=head.get("StorageClass", "STANDARD"),
+            content_type=head.get("ContentType", ""),
+            restore=restore,
+            restored_until=restored_until,
+            replication_status=head.get("ReplicationStatus", ""),
+            metadata=dict(head.get("Metadata", {})) if self._user_metadata else {},
+            tags={tag["Key"]: tag["Value"] for tag in tags},
+        )
+
+    def walk(self, *, after: str, prefix: str) -> Iterator[Listed]:
+        """Return all objects with later keys, in the order of the bytes of their keys."""
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+        asked: dict[str, Any] = {"Bucket": self._bucket, "OptionalObjectAttributes": ["RestoreStatus"]}
+        if prefix:
+            asked["Prefix"] = prefix
+        if after:
+            asked["StartAfter"] = after
+        for page in self._s3.get_paginator("list_objects_v2").paginate(**asked):
+            for one in page.get("Contents", []):
+                yield _listed(one)
+
+
+def in_utc(moment: datetime) -> str:
+    """Return a time as rows have it: the header of an object and a listing differ in their fractions."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _listed(one: Mapping[str, Any]) -> Listed:
+    status = one.get("RestoreStatus", {})
+    until = status.get("RestoreExpiryDate")
+    return Listed(
+        key=one["Key"],
+        size=one["Size"],
+        etag=one["ETag"].strip('"'),
+        last_modified=in_utc(one["LastModified"]),
+        storage_class=one.get("StorageClass", "STANDARD"),
+        restore="ongoing" if status.get("IsRestoreInProgress") else "",
+        restored_until=in_utc(until) if until else "",
+    )
+
+
+def _checksum(head: Mapping[str, Any]) -> str:
+    for algorithm in _CHECKSUMS:
+        if value := head.get(f"Checksum{algorithm}"):
+            return f"{algorithm}:{value}"
+    return ""
+
+
+def _restore(header: str) -> tuple[str, str]:
+    """Read the header about a restored copy.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+    """
+    found = _RESTORE.search(header)
+    if not found:
+        return "", ""
+    if found["ongoing"] == "true":
+        return "ongoing", ""
+    return "", in_utc(parsedate_to_datetime(found["until"])) if found["until"] else ""

