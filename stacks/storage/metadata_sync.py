@@ -1,0 +1,60 @@
+"""Deploys metadata of two buckets for everybody to try: what it makes is deleted with the stack."""
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from cdk_lambda_patterns.buckets import make_bucket
+from cdk_lambda_patterns.data.database import DatabaseOptions
+from cdk_lambda_patterns.storage.metadata_options import MetadataOptions
+from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
+from cdk_lambda_patterns.storage.metadata_targets import PostgresTarget
+from stacks.base import PatternStack
+from stacks.catalogue import Architecture
+
+
+class MetadataSyncStack(PatternStack):
+    """Two buckets: a versioned one with its rows in DynamoDB, and one without versions, in PostgreSQL.
+
+    The first tells by its own notifications, the second through EventBridge. The second needs a database, a
+    proxy and a network, which cost money by the hour: the context ``metadata-sync-postgres=false`` leaves it
+    out. A demonstration: deleting the stack deletes all of it (``RemovalPolicy.DESTROY``).
+    """
+
+    def __init__(self, scope: Construct, architecture: Architecture) -> None:
+        super().__init__(scope, architecture)
+        versioned = MetadataSync(
+            self,
+            "Versioned",
+            options=MetadataOptions(user_metadata=True, tags=True),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        assert versioned.table is not None
+        self._tell("", versioned)
+        self.output("TableName", versioned.table.table_name)
+        if self.node.try_get_context("metadata-sync-postgres") not in (False, "false"):
+            self._deploy_relational()
+
+    def _deploy_relational(self) -> None:
+        relational = MetadataSync(
+            self,
+            "Relational",
+            source=make_bucket(self, "Plain", versioned=False, removal_policy=RemovalPolicy.DESTROY),
+            target=PostgresTarget(
+                # An instance: the proxy of Aurora Serverless v2 is charged for 8 capacity units at least.
+                database=DatabaseOptions(
+                    instance_type=ec2.InstanceType.of(ec2.InstanceClass.T4G, ec2.InstanceSize.MICRO)
+                )
+            ),
+            options=MetadataOptions(delivery="eventbridge", user_metadata=True, tags=True),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        assert relational.database is not None
+        self._tell("Relational", relational)
+        self.output("ProxyEndpoint", relational.database.proxy.endpoint)
+
+    def _tell(self, which: str, sync: MetadataSync) -> None:
+        self.output(f"{which}BucketName", sync.source_bucket.bucket_name)
+        self.output(f"{which}FunctionName", sync.function.function_name)
+        self.output(f"{which}ReconcilerName", sync.reconciler.function_name)
+        self.output(f"{which}FailureQueueUrl", sync.failure_queue.queue_url)
