@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import psycopg
@@ -78,6 +79,29 @@ def server() -> Iterator[PostgresServer]:
     with get_server(folder / "data", cleanup_mode="stop") as running:
         yield running
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def connected(with_postgres: LoadedHandler, server: PostgresServer) -> Iterator[Any]:
+    """The handler's own database, whose connections lead to a real server without TLS and tokens."""
+    with psycopg.connect(server.get_uri(), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE shared")
+    uri, opened = server.get_uri(database="shared"), []
+
+    class Driver(with_postgres.postgres._Driver):  # type: ignore[name-defined,misc]
+        def connect(self, login: object, token: str) -> Any:  # noqa: ANN401 - the driver's own type
+            opened.append(psycopg.connect(uri, autocommit=True, cursor_factory=psycopg.ClientCursor))
+            return opened[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(with_postgres.shared.database, "make_token", lambda _: "token")
+        made = with_postgres.shared.database.Database(Driver(), None)
+        made.opened, made.uri = opened, uri
+        yield made
+    for connection in opened:
+        connection.close()
+    with psycopg.connect(server.get_uri(), autocommit=True) as admin:
+        admin.execute("DROP DATABASE shared WITH (FORCE)")
 
 
 @pytest.fixture
