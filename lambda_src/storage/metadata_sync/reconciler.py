@@ -58,7 +58,6 @@ reconciler = Reconciler(
 )
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context
 def handler(event: object, context: "LambdaContext") -> Any:  # noqa: ANN401 - JSON
     """Go on with a run, or begin one; return what was found.
@@ -83,3 +82,4 @@ def measure(tick: Tick) -> None:
     if tick.run.finished_at:
         seconds = tick.run.finished_at - tick.run.started_at
         metrics.add_metric(name="RunDuration", unit=MetricUnit.Seconds, value=seconds)
+    metrics.flush_metrics()

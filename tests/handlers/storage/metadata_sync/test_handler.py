@@ -1,8 +1,17 @@
 """The function in its surroundings: what a row says, and what becomes of records that are wrong."""
 
-import pytest
+import re
+import time
+from typing import Any
 
-from tests.handlers.storage.metadata_sync.world import World, bridge_event, record
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.handlers.loading import LoadedHandler
+from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, World, bridge_event, record
+
+digits = st.text("0123456789abcdefABCDEF", max_size=20)
 
 
 def test_a_row_says_what_s3_says_of_the_object(world: World) -> None:
@@ -46,3 +55,184 @@ def test_any_key_that_s3_can_have_gets_a_row(world: World, key: str) -> None:
     handled = world.send(event), world.invoke(record(key, sequencer="0B"))
     assert handled == ({"deleted": 1}, {"deleted": 1})  # nothing is there: that is what the row says
     assert (world.row(key) or {})["deleted"] == {"BOOL": True}
+
+
+def test_a_deletion_leaves_a_tombstone_that_expires(world: World) -> None:
+    world.put("cat.png")
+    world.invoke(record("cat.png", sequencer="0A"))
+    world.s3.delete_object(Bucket="photos", Key="cat.png")
+    event = record("cat.png", name="ObjectRemoved:DeleteMarkerCreated", sequencer="0B")
+    assert world.invoke(event) == {"deleted": 1}
+    row = world.row("cat.png") or {}
+    days = (int(row.pop("expires_at")["N"]) - time.time()) / 86_400
+    assert 14.9 < days < 15.1
+    assert row == {
+        "bucket": {"S": "photos"},
+        "key": {"S": "cat.png"},
+        "event_name": {"S": "ObjectRemoved:DeleteMarkerCreated"},
+        "event_time": {"S": "2026-01-01T00:00:00.000Z"},
+        "sequencer": {"S": "0B"},
+        "revision": {"N": "2"},
+        "deleted": {"BOOL": True},
+    }
+
+
+def test_deleting_the_newest_version_brings_the_older_one_back(world: World) -> None:
+    first, second = world.put("cat.png", b"1"), world.put("cat.png", b"22")
+    world.invoke(record("cat.png", sequencer="0B"))
+    world.s3.delete_object(Bucket="photos", Key="cat.png", VersionId=second)
+    event = record("cat.png", name="ObjectRemoved:Delete", sequencer="0C")
+    assert world.invoke(event) == {"written": 1}
+    assert (world.row("cat.png") or {})["version_id"] == {"S": first}
+
+
+def test_an_object_that_is_written_again_loses_its_tombstone(world: World) -> None:
+    world.invoke(record("cat.png", name="ObjectRemoved:Delete", sequencer="0A"))
+    world.put("cat.png")
+    world.invoke(record("cat.png", sequencer="0B"))
+    row = world.row("cat.png") or {}
+    assert row["deleted"] == {"BOOL": False}
+    assert "expires_at" not in row
+
+
+def test_an_event_that_comes_twice_or_late_changes_nothing(world: World) -> None:
+    world.put("cat.png")
+    world.invoke(record("cat.png", sequencer="0B"))
+    before = world.row("cat.png")
+    assert world.invoke(record("cat.png", sequencer="0B"), record("cat.png", sequencer="0A")) == {
+        "unchanged": 2
+    }
+    assert world.row("cat.png") == before
+
+
+def test_an_older_event_repairs_what_a_lost_one_would_have_written(world: World) -> None:
+    world.put("cat.png", b"1")
+    world.invoke(record("cat.png", sequencer="0B"))
+    world.put("cat.png", b"22")  # its event is lost
+    assert world.invoke(record("cat.png", sequencer="0A")) == {"written": 1}
+    row = world.row("cat.png") or {}
+    assert (row["size"], row["sequencer"]) == ({"N": "2"}, {"S": "0B"})
+
+
+@pytest.mark.parametrize(
+    ("event", "outcome"),
+    [
+        (record("cat.png"), "written"),
+        (record("cat.png", name="ObjectTagging:Put", sequencer=""), "written"),
+        (record("cat.png", name="ObjectRestore:Completed", sequencer=""), "written"),
+        (record("cat.png", name="LifecycleExpiration:Delete"), "written"),
+        (bridge_event("cat.png"), "written"),
+        (bridge_event("cat.png", name="Object Tags Added", sequencer=""), "written"),
+        (bridge_event("no such.png", name="Object Deleted"), "deleted"),
+        (bridge_event("no such.png", name="Object Tags Deleted", sequencer=""), "unchanged"),
+    ],
+)
+def test_every_kind_of_event_is_a_look_at_the_object(
+    world: World, event: dict[str, Any], outcome: str
+) -> None:
+    world.put("cat.png")
+    sent = event if "detail" in event else {"Records": [event]}
+    assert world.send(sent) == {outcome: 1}
+    assert (world.row("cat.png") is not None) is (outcome == "written")
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        ({"Records": [{"eventSource": "aws:sqs"}]}, "InvalidRecord"),
+        ({"Records": [record("x" * 1025)]}, "InvalidRecord"),
+        ({"Records": [record("x", bucket="other")]}, "OtherBucket"),
+        (bridge_event("x" * 1025), "InvalidRecord"),
+        (bridge_event("x") | {"source": "mine"}, "InvalidRecord"),
+        (bridge_event("x") | {"detail": []}, "InvalidRecord"),
+    ],
+)
+def test_what_fails_for_good_goes_to_the_queue_in_a_form_that_can_be_sent_again(
+    world: World, event: dict[str, Any], reason: str
+) -> None:
+    assert world.send(event) == {"failed": 1}
+    [message] = world.failures()
+    assert message["responsePayload"]["errorType"] == reason
+    assert message["requestPayload"] == event
+
+
+def test_a_bad_record_costs_itself_alone(world: World) -> None:
+    world.put("a.png")
+    assert world.invoke(record("a.png"), {"no": "record"}, record("gone.png")) == {
+        "written": 1,
+        "failed": 1,
+        "deleted": 1,
+    }
+
+
+def test_what_may_pass_is_raised_when_the_others_are_done(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put("b.png")
+    look = world.modules.handler.source.look
+
+    def deny_one(key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+        if key == "a.png":
+            raise PermissionError("denied")
+        return look(key)
+
+    monkeypatch.setattr(world.modules.handler.source, "look", deny_one)
+    with pytest.raises(PermissionError, match="denied"):
+        world.invoke(record("a.png"), record("b.png"))
+    assert world.row("b.png")
+    assert world.failures() == []
+    with pytest.raises(ExceptionGroup, match="2 records will be tried again"):
+        world.invoke(record("a.png"), record("a.png"))
+
+
+def test_objects_outside_of_the_filters_are_ignored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = world.modules.handler.settings._replace(prefix="in/", suffixes=(".png", ".jpg"))
+    monkeypatch.setattr(world.modules.handler, "settings", narrow)
+    assert world.invoke(*map(record, ["in/a.png", "in/a.txt", "out/a.png"])) == {"deleted": 1, "ignored": 2}
+
+
+def test_the_message_that_s3_sends_when_it_is_configured_is_nothing(world: World) -> None:
+    assert world.send({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"TARGET": "redis"}, "TARGET='redis': give 'dynamodb' or 'postgres'"),
+        ({"SUFFIXES": ".png"}, "SUFFIXES='.png': give a JSON list"),
+        ({"SUFFIXES": '[""]'}, "give a JSON list"),
+        ({"TAGS": "yes"}, "TAGS='yes': give 'true' or 'false'"),
+        ({"TOMBSTONE_DAYS": "0"}, "TOMBSTONE_DAYS='0': give a whole number, 1 or more"),
+        ({"BUCKET_NAME": ""}, "BUCKET_NAME='': must not be empty"),
+    ],
+)
+def test_settings_that_cannot_work_stop_the_function_at_its_start(
+    metadata_sync: LoadedHandler, change: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        metadata_sync.settings.Settings.from_environment({**ENVIRONMENT, **change})
+
+
+RESTORES = {
+    "": ("", ""),
+    'ongoing-request="true"': ("ongoing", ""),
+    'ongoing-request="false", expiry-date="Fri, 21 Dec 2012 00:00:00 GMT"': ("", "2012-12-21T00:00:00Z"),
+}
+
+
+@pytest.mark.parametrize("header", RESTORES)
+def test_a_restored_copy_is_read_as_s3_says_it(metadata_sync: LoadedHandler, header: str) -> None:
+    assert metadata_sync.bucket._restore(header) == RESTORES[header]
+
+
+@given(
+    one=st.text("0123456789abcdefABCDEF", max_size=20), other=st.text("0123456789abcdefABCDEF", max_size=20)
+)
+def test_order_keys_compare_as_s3_compares_sequencers(
+    metadata_sync: LoadedHandler, one: str, other: str
+) -> None:
+    key = metadata_sync.shared.s3_events.order_key
+    width = max(len(one), len(other))
+    padded = [text.upper().ljust(width, "0") for text in (one, other)]
+    assert (key(one) < key(other)) == (padded[0] < padded[1])
+    assert (key(one) == key(other)) == (padded[0] == padded[1])
