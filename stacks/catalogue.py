@@ -53,6 +53,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="photographs become thumbnails; hostile files end in the failure queue, once, with the reason",
     ),
     Architecture(
+        id="metadata-sync",
+        family="storage",
+        title="S3 event → Lambda → a row per object in DynamoDB or PostgreSQL; a reconciler repairs the rest",
+        stack="MetadataSyncStack",
+        shows="table = bucket after hundreds of concurrent changes; what events missed, the reconciler repairs",
+    ),
+    Architecture(
         id="alb-function",
         family="web",
         title="HTTP request → Application Load Balancer → Lambda → notes in DynamoDB",

@@ -25,6 +25,7 @@ _SHAPES = {
     "AWS::RDS::DBCluster": ("[(", ")]"),
     "AWS::RDS::DBInstance": ("[(", ")]"),
     "AWS::RDS::DBProxy": ("{{", "}}"),
+    "AWS::Scheduler::Schedule": (">", "]"),
 }
 # What says more than the name of the service.
 _KINDS = {
@@ -126,6 +127,15 @@ class TemplateFacts:
             yield balancer, f"==>|{port}|", function
         for _, properties in self._of_type("AWS::Lambda::EventSourceMapping"):
             yield _referred(properties["EventSourceArn"]), "==>", _referred(properties["FunctionName"])
+        for _, properties in self._of_type("AWS::Events::Rule"):
+            pattern = properties.get("EventPattern", {})
+            names = pattern.get("detail", {}).get("bucket", {}).get("name", [])
+            for target in properties["Targets"]:
+                for name in names:
+                    yield _referred(name), "-->|EventBridge|", _referred(target["Arn"])
+        for logical_id, properties in self._of_type("AWS::Scheduler::Schedule"):
+            target = properties["Target"]["Arn"]
+            yield logical_id, f"-->|{properties['ScheduleExpression']}|", _referred(target)
         for _, properties in self._of_type("AWS::SNS::Subscription"):
             yield _referred(properties["TopicArn"]), "==>", _referred(properties["Endpoint"])
         for logical_id, properties in self._of_type("AWS::SQS::Queue"):
@@ -178,7 +188,7 @@ class TemplateFacts:
 def _notifications(properties: dict[str, Any]) -> dict[str, list[str]]:
     """The events that a bucket tells, by the function that it tells them to."""
     events: dict[str, list[str]] = {}
-    for configuration in properties["NotificationConfiguration"]["LambdaFunctionConfigurations"]:
+    for configuration in properties["NotificationConfiguration"].get("LambdaFunctionConfigurations", []):
         told = events.setdefault(_referred(configuration["LambdaFunctionArn"]), [])
         for event in configuration["Events"]:
             name = event.removeprefix("s3:").removesuffix(":*")

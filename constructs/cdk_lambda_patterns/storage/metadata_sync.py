@@ -225,7 +225,6 @@ class MetadataSync(Construct):
             target=scheduler_targets.LambdaInvoke(
                 self.reconciler,
                 role=role.without_policy_updates(),  # the CDK adds every version and alias
-                input=scheduler.ScheduleTargetInput.from_object({}),
                 retry_attempts=0,
             ),
         )
