@@ -31,6 +31,12 @@ def test_the_table_equals_the_bucket_after_any_disorder(
     disorder.check(metadata_sync)
 
 
+@pytest.mark.full
+def test_it_does_so_after_tens_of_thousands_of_disorders(metadata_sync: LoadedHandler) -> None:
+    for seed in range(30_000):
+        drawn(Random(seed)).check(metadata_sync)  # noqa: S311 - an order of events, no secret
+
+
 class Scene:
     """One key, and invocations that go on step by step."""
 
@@ -107,11 +113,28 @@ def test_an_invocation_that_died_before_its_second_look_pays_when_it_is_tried_ag
     assert scene.agrees()
 
 
+def test_so_does_one_whose_write_was_done_but_refused_when_it_was_sent_again(scene: Scene) -> None:
+    """As a client does, or a database behind a proxy, when the answer to the first was lost."""
+    write = scene.rows.write_newer
+
+    def write_twice(*given: Any, **named: Any) -> tuple[bool, Any]:  # noqa: ANN401 - passed on
+        write(*given, **named)
+        return write(*given, **named)
+
+    scene.rows.write_newer = write_twice  # type: ignore[method-assign]
+    put = scene.begin(scene.bucket.put("a"))
+    put.step()
+    scene.finish(scene.begin(scene.bucket.tag("a")))
+    scene.finish(put)
+    assert scene.agrees()
+
+
 def test_an_old_mark_costs_nothing_as_nobody_can_have_missed_it(
     metadata_sync: LoadedHandler,
 ) -> None:
     bucket = Bucket(metadata_sync, False, Random(1))  # noqa: S311
-    now, steps = [NOW], []
+    now = [NOW]
+    steps: list[str] = []
     rows = Rows(metadata_sync, lambda: now[0])
     worker = metadata_sync.sync.Synchroniser(bucket, rows, clock=lambda: now[0])
     bucket.before_step = rows.before_step = steps.append
