@@ -67,20 +67,20 @@ class Cause(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """An object as a listing describes it."""
+    """An object as a listing or an inventory describes it; an inventory says nothing of restored copies."""
 
     key: str
     size: int
     etag: str
     last_modified: str
     storage_class: str
-    restore: str = ""
-    restored_until: str = ""
+    restore: str | None = None
+    restored_until: str | None = None
 
     def describes(self, stored: StoredObject | None) -> bool:
         """Whether a row says the same, as far as a listing says anything."""
         return stored is not None and all(
-            getattr(self, name) == getattr(stored, name) for name in self._fields if name != "key"
+            value in (None, getattr(stored, name)) for name, value in self._asdict().items() if name != "key"
         )
 
 

@@ -5,8 +5,9 @@ or superfluous, in a bounded amount of memory. How far a run is, is saved after 
 goes on from there. Whoever saves holds the lease: a save fails if somebody else has saved since.
 
 What a listing says is compared: etag, size, last modified, storage class and restored copies. A row that
-agrees is not looked at. A difference is no repair yet: between listing and reading, events go on being
-handled. So each difference is looked at as an event without a sequencer is (``sync.py``).
+agrees is not looked at; so tags that changed without an event stay unseen, and so does a second object with
+the same content in the same second. A difference is no repair yet: between listing and reading, events go on
+being handled. So each difference is looked at as an event without a sequencer is (``sync.py``).
 """
 
 import json
@@ -17,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from objects import Cause, Listed, Row, Rows, Source, States, StoredObject
+from objects import Cause, Listed, Row, Rows, Source, States
 from sync import Outcome
 
 PIECE = 1000  # keys between two saves: a page of a listing
@@ -33,16 +34,36 @@ class LeaseLost(Exception):  # noqa: N818 - the errorType that an operator reads
 class Looker(Protocol):
     """What repairs one row."""
 
-    def look(self, key: str, row: Row | None, *, cause: Cause) -> Outcome:
-        """Write what is there now."""
+    def follow(self, key: str, row: Row | None, *, cause: Cause) -> Outcome:
+        """Look, and write what is there now if it is something else."""
 
 
-class Difference(NamedTuple):
-    """A key where bucket and table seem to differ."""
+class Doubt(NamedTuple):
+    """A key where bucket and table may differ.
+
+    Args:
+        key: The key.
+        row: As it was read, if it was.
+        described: What is to be compared with the row, if that is left to do.
+    """
 
     key: str
-    kind: str
-    row: Row | None
+    row: Row | None = None
+    described: Listed | None = None
+
+
+class Step(NamedTuple):
+    """One step of a comparison: where it can be continued after it, and what it found."""
+
+    cursor: str
+    doubt: Doubt | None
+
+
+class Comparison(Protocol):
+    """Compares bucket and table."""
+
+    def steps(self, cursor: str) -> Iterator[Step]:
+        """Go on after a cursor, an empty one being the beginning."""
 
 
 @dataclass(kw_only=True)
@@ -87,11 +108,10 @@ class Reconciler:
     """Brings a table into line with its bucket.
 
     Args:
-        source: The bucket.
+        comparison: Finds what may differ.
         rows: The table.
         states: Where it is kept how far a run is.
         looker: Repairs one row.
-        follows: Whether objects with a key have rows.
         every: Seconds from the start of a run to the start of the next.
         clock: Tells the time, in seconds since 1970.
         report: Is told of what could not be repaired.
@@ -100,22 +120,18 @@ class Reconciler:
     def __init__(
         self,
         *,
-        source: Source,
+        comparison: Comparison,
         rows: Rows,
         states: States,
         looker: Looker,
-        follows: Callable[[str], bool],
-        prefix: str,
         every: int,
         clock: Callable[[], float],
         report: Callable[[str, Exception], None],
     ) -> None:
-        self._source = source
+        self._comparison = comparison
         self._rows = rows
         self._states = states
         self._looker = looker
-        self._follows = follows
-        self._prefix = prefix
         self._every = every
         self._clock = clock
         self._report = report
@@ -143,63 +159,88 @@ class Reconciler:
         run.lease_until = int(began + 2 * seconds) + 1
         revision = self._save(run, revision)
         counts: Counter[str] = Counter()
-        differences = self._compare(run.cursor)
-        while run.is_going_on and self._clock() < began + seconds:
-            found = self._piece(differences, run)
-            counts.update(found)
-            run.counts = {name: run.counts[name] + found[name] for name in COUNTS}
-            if run.finished_at:
-                self._rows.remove_expired()
-            revision = self._save(run, revision)
+        steps = self._comparison.steps(run.cursor)
+        try:
+            while run.is_going_on and self._clock() < began + seconds:
+                found = self._piece(steps, run)
+                counts.update(found)
+                run.counts = {name: run.counts[name] + found[name] for name in COUNTS}
+                if run.finished_at:
+                    self._rows.remove_expired()
+                revision = self._save(run, revision)
+        except LeaseLost:
+            raise
+        except Exception:
+            self._release(run, revision)
+            raise
+        self._release(run, revision)
+        return Tick("worked", run, counts)
+
+    def _release(self, run: Run, revision: int) -> None:
         run.lease_until = 0
         self._save(run, revision)
-        return Tick("worked", run, counts)
 
     def _save(self, run: Run, revision: int) -> int:
         if not self._states.save(json.dumps(asdict(run)), revision):
             raise LeaseLost("another invocation goes on with this run")
         return revision + 1
 
-    def _piece(self, compared: Iterator[tuple[str, Difference | None]], run: Run) -> Counter[str]:
-        """Do the next keys, and move the cursor."""
-        counts: Counter[str] = Counter()
-        piece = list(islice(compared, PIECE))
-        differences = [difference for _, difference in piece if difference]
-        counts["checked"] = len(piece)
-        counts.update(one.kind for one in differences)
+    def _piece(self, steps: Iterator[Step], run: Run) -> Counter[str]:
+        """Do the next steps, and move the cursor."""
+        piece = list(islice(steps, PIECE))
+        counts = Counter(checked=len(piece))
         with ThreadPoolExecutor(WORKERS) as pool:
-            counts.update(pool.map(self._repair, differences))
-        del counts["unchanged"]
+            for found in pool.map(self._repair, [step.doubt for step in piece if step.doubt]):
+                counts.update(found)
         if piece:
-            run.cursor = piece[-1][0]
+            run.cursor = piece[-1].cursor
         if len(piece) < PIECE:
             run.finished_at = int(self._clock())
         return counts
 
-    def _repair(self, difference: Difference) -> str:
+    def _repair(self, doubt: Doubt) -> tuple[str, ...]:
+        """Settle one doubt; say what was found and done."""
         try:
-            outcome = self._looker.look(difference.key, difference.row, cause=Cause("Reconciled", ""))
+            row = self._rows.read(doubt.key) if doubt.described else doubt.row
+            stored = row.object if row else None
+            if doubt.described and doubt.described.describes(stored):
+                return ()
+            outcome = self._looker.follow(doubt.key, row, cause=Cause("Reconciled", ""))
         except Exception as error:  # this key alone; the next run will see it again
-            self._report(difference.key, error)
-            return "failed"
-        return "unchanged" if outcome is Outcome.UNCHANGED else "repaired"
+            self._report(doubt.key, error)
+            return ("failed",)
+        if outcome is Outcome.UNCHANGED:  # an event was faster
+            return ()
+        if outcome is Outcome.DELETED:
+            return "superfluous", "repaired"
+        return "outdated" if stored else "missing", "repaired"
 
-    def _compare(self, after: str) -> Iterator[tuple[str, Difference | None]]:
-        """Return each key that bucket or table has, and what is different about it."""
-        listed = self._source.walk(after=after, prefix=self._prefix)
-        rows = self._rows.walk(after=after, prefix=self._prefix)
+
+class Listing:
+    """Compares the table with a listing of the bucket.
+
+    Args:
+        source: The bucket.
+        rows: The table.
+        follows: Whether objects with a key have rows.
+        prefix: What the keys start with.
+    """
+
+    def __init__(self, source: Source, rows: Rows, *, follows: Callable[[str], bool], prefix: str) -> None:
+        self._source = source
+        self._rows = rows
+        self._follows = follows
+        self._prefix = prefix
+
+    def steps(self, cursor: str) -> Iterator[Step]:
+        """Go on after a key: return each further key that bucket or table has."""
+        listed = self._source.walk(after=cursor, prefix=self._prefix)
+        rows = self._rows.walk(after=cursor, prefix=self._prefix)
         for key, one, row in _merged(listed, rows):
             if self._follows(key):
-                kind = _difference(one, row.object if row else None)
-                yield key, Difference(key, kind, row) if kind else None
-
-
-def _difference(one: Listed | None, stored: StoredObject | None) -> str:
-    if one is None:
-        return "superfluous" if stored else ""
-    if stored is None:
-        return "missing"
-    return "" if one.describes(stored) else "outdated"
+                stored = row.object if row else None
+                agrees = one.describes(stored) if one else stored is None
+                yield Step(key, None if agrees else Doubt(key, row))
 
 
 def _merged(

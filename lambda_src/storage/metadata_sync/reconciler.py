@@ -12,7 +12,8 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from bucket import SourceBucket
-from reconcile import Reconciler, Tick, answer_of
+from inventory import Inventory
+from reconcile import Comparison, Listing, Reconciler, Tick, answer_of
 from settings import Settings, read, whole_number
 from shared.clients import make_clients
 from sync import Synchroniser
@@ -45,13 +46,21 @@ def report(key: str, error: Exception) -> None:
     logger.error("cannot be repaired", key=key, error_type=type(error).__name__, reason=str(error))
 
 
+comparison: Comparison = Listing(source, target.rows, follows=settings.follows, prefix=settings.prefix)
+if os.environ.get("INVENTORY_BUCKET"):
+    comparison = Inventory(
+        s3,
+        os.environ["INVENTORY_BUCKET"],
+        read(os.environ, "INVENTORY_PREFIX", str),
+        target.rows,
+        follows=settings.follows,
+        prefix=settings.prefix,
+    )
 reconciler = Reconciler(
-    source=source,
+    comparison=comparison,
     rows=target.rows,
     states=target.states,
     looker=Synchroniser(source, target.rows),
-    follows=settings.follows,
-    prefix=settings.prefix,
     every=read(os.environ, "RECONCILE_EVERY_SECONDS", whole_number),
     clock=time.time,
     report=report,

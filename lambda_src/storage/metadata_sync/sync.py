@@ -77,7 +77,7 @@ class Synchroniser:
         """
         cause = Cause(event.name, event.time)
         if not event.is_ordered:
-            return self.look(event.key, self._rows.read(event.key), cause=cause)
+            return self.follow(event.key, self._rows.read(event.key), cause=cause, mark=True)
         seen = self._source.look(event.key)
         written, row = self._rows.write_newer(
             event.key, seen, sequencer=order_key(event.sequencer), cause=cause
@@ -87,23 +87,21 @@ class Synchroniser:
                 return _outcome(seen)
             if row.object == seen:
                 return Outcome.UNCHANGED
-        followed = self._follow(event.key, row or self._rows.read(event.key), cause=cause)
+        followed = self.follow(event.key, row or self._rows.read(event.key), cause=cause)
         return _outcome(seen) if written and followed is Outcome.UNCHANGED else followed
 
-    def look(self, key: str, row: Row | None, *, cause: Cause) -> Outcome:
-        """Write what is there now, without a sequencer.
+    def follow(self, key: str, row: Row | None, *, cause: Cause, mark: bool = False) -> Outcome:
+        """Look, and write what is there without a sequencer.
 
         Args:
             key: The key.
             row: As it was read, before this call.
             cause: Why.
+            mark: Write it even if the row says so already: somebody may be about to overwrite it.
 
         Raises:
             RowKeepsChanging: The row was another one again and again.
         """
-        return self._follow(key, row, cause=cause, mark=True)
-
-    def _follow(self, key: str, row: Row | None, *, cause: Cause, mark: bool = False) -> Outcome:
         for _ in range(MAX_ROUNDS):
             seen = self._source.look(key)
             # Where there is nothing, there is nothing that others could overlook.

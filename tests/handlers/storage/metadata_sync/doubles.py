@@ -23,12 +23,14 @@ class Bucket:
         versioned: Whether the bucket keeps versions.
         chance: Chooses what S3 is free to choose.
         before_step: Called before everything that reaches S3: there other things may happen.
+        puts_in_a_second: How many objects are written in a second.
     """
 
     modules: LoadedHandler
     versioned: bool
     chance: Random
     before_step: Callable[[str], None] = lambda _: None
+    puts_in_a_second: int = 4
     versions: dict[str, list[Any]] = field(default_factory=dict)  # None is a delete marker
     happened: int = 0
 
@@ -41,7 +43,7 @@ class Bucket:
             version_id=f"v{number}" if self.versioned else "",
             size=number % 3,
             etag=f"e{number % 3}",
-            last_modified=f"2026-01-01T00:00:{number // 4:02}Z",
+            last_modified=f"2026-01-01T00:00:{number // self.puts_in_a_second:02}Z",
         )
         self.versions[key] = [*(self.versions.get(key, []) if self.versioned else []), made]
         return self._event(key, "ObjectCreated:Put")
@@ -200,12 +202,12 @@ def reconciler(modules: LoadedHandler, source: Any, rows: Any, states: Any = Non
     """A reconciler around them, some of its parts replaced."""
     clock = changes.get("clock", lambda: 1_000_000.0)
     parts: dict[str, Any] = {
-        "source": source,
+        "comparison": modules.reconcile.Listing(
+            source, rows, follows=changes.pop("follows", lambda key: True), prefix=changes.pop("prefix", "")
+        ),
         "rows": rows,
         "states": states or States(),
         "looker": modules.sync.Synchroniser(source, rows, clock=clock),
-        "follows": lambda key: True,
-        "prefix": "",
         "every": 86_400,
         "clock": clock,
         "report": lambda key, error: None,
