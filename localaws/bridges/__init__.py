@@ -26,6 +26,7 @@ BRIDGES = (
     "s3_listing",
     "eventbridge_targets",
     "eventbridge_archives",
+    "scheduler",
     "iam_batches",
     "sns",
     "event_sources",
