@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.handlers.interleaving import Stage
 from tests.handlers.loading import LoadedHandler
-from tests.handlers.storage.metadata_sync.doubles import Bucket, Rows, reconciler
+from tests.handlers.storage.metadata_sync.doubles import Bucket, Doors, Rows, reconciler
 
 ACTIONS = (
     *("put", "put", "put", "delete", "uncover", "delete_older"),
@@ -35,14 +35,16 @@ class Disorder:
     lost: float
     seed: int
 
-    def run(self, modules: LoadedHandler) -> tuple[Bucket, Rows]:
-        """Do all of it to the end."""
+    def run(self, modules: LoadedHandler, real: Any = None) -> tuple[Bucket, Any]:  # noqa: ANN401
+        """Do all of it to the end, with the table in memory or a real one."""
         chance = Random(self.seed)  # noqa: S311 - an order of events, no secret
         stage = Stage()
         # A listing does not tell two objects apart that are written in one second and have the same content.
         puts = 1 if self.lost else 4
         bucket = Bucket(modules, self.versioned, chance, stage.before_step, puts)
-        rows = Rows(modules, lambda: NOW, stage.before_step)
+        rows: Any = Rows(modules, lambda: NOW, stage.before_step)
+        if real:
+            rows = Doors(real, stage.before_step)
         worker = modules.sync.Synchroniser(bucket, rows, clock=lambda: NOW)
         actions, deaths, lost = list(self.actions), self.deaths, False
         waiting: list[Any] = []
@@ -85,11 +87,11 @@ class Disorder:
             reconciler(modules, bucket, rows, clock=lambda: NOW).tick(seconds=60)
         return bucket, rows
 
-    def check(self, modules: LoadedHandler) -> None:
+    def check(self, modules: LoadedHandler, real: Any = None) -> None:  # noqa: ANN401
         """In the end the table says what the bucket has."""
-        bucket, rows = self.run(modules)
-        for key in {key for _, key in self.actions} | set(rows.rows):
-            row = rows.rows.get(key)
+        bucket, rows = self.run(modules, real)
+        for key in {key for _, key in self.actions}:
+            row = rows.read(key)
             assert (row.object if row else None) == bucket.current(key), (key, row, bucket.versions.get(key))
 
 

@@ -180,6 +180,32 @@ class Rows:
 
 
 @dataclass
+class Doors:
+    """A real table, with a door before every step."""
+
+    rows: Any
+    before_step: Callable[[str], None]
+
+    def read(self, key: str) -> Any:  # noqa: ANN401
+        """Read a row."""
+        self.before_step("read")
+        return self.rows.read(key)
+
+    def write_newer(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401
+        """Write a row unless it has this sequencer or a later one."""
+        self.before_step("write newer")
+        return self.rows.write_newer(*given, **named)
+
+    def write_instead(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401
+        """Write a row if it is still the one that was read."""
+        self.before_step("write instead")
+        return self.rows.write_instead(*given, **named)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self.rows, name)
+
+
+@dataclass
 class States:
     """The reconciler's state."""
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -109,11 +110,13 @@ def test_it_is_continued_at_the_line_and_in_the_inventory_where_it_was(
     here = worker(world)
     looked: list[str] = []
     look = world.modules.reconciler.source.look
-    monkeypatch.setattr(
-        world.modules.reconciler.source, "look", lambda key: (looked.append(key), look(key))[1]
-    )
-    now = [0.0]
-    here._clock = lambda: now.__setitem__(0, now[0] + 10) or now[0]
+
+    def look_and_tell(key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+        looked.append(key)
+        return look(key)
+
+    monkeypatch.setattr(world.modules.reconciler.source, "look", look_and_tell)
+    here._clock = itertools.count(1000, 10).__next__
     for number in range(20):
         tick = here.tick(seconds=15)
         if number == 0:

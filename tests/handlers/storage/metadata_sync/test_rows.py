@@ -1,9 +1,13 @@
 """Three tables, one contract: DynamoDB's, PostgreSQL's, and the one in memory that races are played on."""
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from random import Random
 from typing import Any
 
 import psycopg
@@ -11,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.handlers.loading import LoadedHandler
+from tests.handlers.loading import SOURCE, LoadedHandler
 from tests.handlers.storage.metadata_sync import doubles
-from tests.handlers.storage.metadata_sync.world import World
+from tests.handlers.storage.metadata_sync.disorder import drawn
+from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, POSTGRES, Context, World, record
 
 KEYS = ("a", "a/ü", "b")
 NOW = 1_000_000.0
@@ -113,6 +118,46 @@ def test_all_three_answer_every_call_alike(tables: Callable[[], Any], made: list
         memory, dynamodb, postgres = (call(modules, rows, *one) for modules, rows in three)
         assert memory == dynamodb
         assert memory == postgres
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_table_equals_the_bucket_after_disorders_in_either(
+    tables: Callable[[], Any], number: int
+) -> None:
+    for seed in range(15):
+        drawn(Random(seed)).check(*tables()[number])  # noqa: S311 - an order of events, no secret
+
+
+def test_the_function_writes_into_postgresql(
+    tables: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules, rows = tables()[2]
+    stored = modules.objects.StoredObject(size=5, etag="e", last_modified="2026-01-01T00:00:00Z")
+    here = modules.sync.Synchroniser(type("Source", (), {"look": lambda self, key: stored})(), rows)
+    monkeypatch.setattr(modules.handler, "synchroniser", here)
+    with modules.importable():
+        assert modules.handler.handler({"Records": [record("a b+ü")]}, Context()) == {"written": 1}
+    assert rows.read("a b+ü").object == stored
+
+
+START = """
+import sys
+import handler, reconciler
+print("psycopg" in sys.modules, len(handler.others))
+"""
+
+
+@pytest.mark.parametrize(("variables", "loads"), [({}, "False 1"), (POSTGRES, "True 0")])
+def test_the_functions_load_the_driver_of_their_target_alone(variables: dict[str, str], loads: str) -> None:
+    path = os.pathsep.join([str(SOURCE / "storage" / "metadata_sync"), str(SOURCE)])
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", START],
+        env={**os.environ, **ENVIRONMENT, **variables, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == loads, done.stderr
 
 
 @pytest.mark.parametrize("number", [1, 2])
