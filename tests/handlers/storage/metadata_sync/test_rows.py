@@ -276,3 +276,17 @@ def test_nothing_that_pins_a_session_is_sent(tables: Callable[[], Any], connecte
         assert other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
     prepared = connected.opened[-1].execute("SELECT count(*) FROM pg_prepared_statements").fetchone()
     assert prepared == (0,)
+
+
+def test_keys_and_sequencers_compare_by_their_bytes_whatever_the_databases_language(
+    tables: Callable[[], Any],
+    connected: Any,  # noqa: ANN401
+) -> None:
+    modules, rows = tables()[2]
+    call(modules, rows, "newer", "a", None, "1")
+    with psycopg.connect(connected.uri) as other:
+        found = other.execute(
+            "SELECT column_name, collation_name FROM information_schema.columns "
+            "WHERE table_name = 'objects' AND column_name IN ('key', 'sequencer') ORDER BY 1"
+        ).fetchall()
+    assert found == [("key", "C"), ("sequencer", "C")]
