@@ -57,7 +57,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="storage",
         title="S3 event → Lambda → a row per object in DynamoDB or PostgreSQL; a reconciler repairs the rest",
         stack="MetadataSyncStack",
-        shows="table = bucket after hundreds of concurrent changes; what events missed, the reconciler repairs",
+        shows="table = bucket after hundreds of changes at once; what events missed, the reconciler repairs",
     ),
     Architecture(
         id="alb-function",

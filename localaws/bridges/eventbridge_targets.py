@@ -56,7 +56,8 @@ def _checked(provision: Callable[..., Any], place: int) -> Callable[..., Any]:
 
     def provision_if_valid(*arguments: Any) -> Any:
         for target in arguments[place].get("Targets") or []:
-            if problem := _problem(target):
+            # A copy: a target is kept as a whole, and has no part that nobody reads.
+            if problem := _problem(target.copy()):
                 raise ValueError(f"AWS::Events::Rule Targets: {problem}")
         return provision(*arguments)
 

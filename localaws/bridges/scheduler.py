@@ -40,10 +40,13 @@ def install() -> None:
 
 def _beginning_at_once(tick: Callable[[], None]) -> Callable[[], None]:
     def tick_new_ones_too() -> None:
+        last_time = scheduler._schedule_last_fired
         for key, schedule in list(scheduler._schedules._data.items()):
             interval = eventbridge._parse_rate_seconds(schedule.get("ScheduleExpression", ""))
-            if interval and not schedule.get("StartDate") and key not in scheduler._schedule_last_fired:
-                scheduler._schedule_last_fired[key] = schedule["CreationDate"] - interval
+            # One of the same name may have been there before, and is not forgotten.
+            is_new = last_time.get(key, 0) < schedule["CreationDate"]
+            if interval and is_new and not schedule.get("StartDate"):
+                last_time[key] = schedule["CreationDate"] - interval
         tick()
 
     return tick_new_ones_too

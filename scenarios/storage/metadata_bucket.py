@@ -30,6 +30,7 @@ class SyncedBucket:
         bucket: Name of the bucket.
         prefix: What the keys of this run start with.
         function: Name of the function that S3 invokes.
+        reconciler: Name of the function that compares.
         table: The table; None where it cannot be read from here.
         failures: The failure queue, seen from this run.
     """
@@ -41,7 +42,7 @@ class SyncedBucket:
         self.bucket = stack.output(f"{which}BucketName")
         self.function = stack.output(f"{which}FunctionName")
         self.queue_url = stack.output(f"{which}FailureQueueUrl")
-        self._reconciler = stack.output(f"{which}ReconcilerName")
+        self.reconciler = stack.output(f"{which}ReconcilerName")
         self.prefix = f"run-{uuid.uuid4().hex[:10]}/"
         self.failures = FailureQueue(stack, self.queue_url, self._is_ours)
         self.table = self._find_table()
@@ -158,20 +159,20 @@ class SyncedBucket:
         first: Mapping[str, str] = payload or {"start": "now"}
 
         def begin() -> dict[str, Any]:
-            answer: dict[str, Any] = self._invoke(self._reconciler, first)
+            answer: dict[str, Any] = self._invoke(self.reconciler, first)
             if answer["status"] == "busy":
                 raise NotYet("it is still at the run before")
             return answer
 
         answer = self._stack.wait_until(begin, "a run of the reconciler begins")
         while not answer["finished"]:
-            answer = self._invoke(self._reconciler, {})
+            answer = self._invoke(self.reconciler, {})
         counts: dict[str, int] = answer["run"]["counts"]
         return counts
 
     def tick(self) -> Any:  # noqa: ANN401 - JSON
         """Invoke the reconciler as the schedule does."""
-        return self._invoke(self._reconciler, {})
+        return self._invoke(self.reconciler, {})
 
     def _invoke(self, function: str, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
         answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(event))

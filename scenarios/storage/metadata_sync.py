@@ -42,7 +42,7 @@ def run(stack: DeployedStack) -> Outcome:
         for which in _deployed(stack):
             bucket = runs.enter_context(SyncedBucket(stack, which))
             _check_traffic(stack, bucket, story, _NAMES[which])
-            _check_questions(stack, bucket, story)
+            _check_questions(bucket, story)
             if bucket.table is not None:
                 _check_old_events(stack, bucket, story, is_versioned=not which)
                 _check_poison(stack, bucket, story)
@@ -77,11 +77,37 @@ def smoke_of_reconciler(stack: DeployedStack, which: str = "") -> None:
         ScenarioFailed: Something did not come out as it should.
     """
     with SyncedBucket(stack, which) as bucket:
-        with bucket.silenced():
-            put(stack.client("s3"), bucket.bucket, f"{bucket.prefix}object", "a")
+        _put_in_the_dark(stack, bucket)
         counts = bucket.reconcile()
         require(counts["repaired"] > 0 and not counts["failed"], f"the reconciler found {counts}")
         bucket.wait_until_true()
+
+
+def smoke_of_schedule(stack: DeployedStack, which: str = "") -> None:
+    """A schedule like the stack's own, which begins now, lets the reconciler repair something.
+
+    Raises:
+        ScenarioFailed: Something did not come out as it should.
+    """
+    scheduler = stack.client("scheduler")
+    name = stack.output(f"{which}ScheduleName")
+    schedule = scheduler.get_schedule(Name=name)
+    settings = ("FlexibleTimeWindow", "ScheduleExpression", "Target")
+    with SyncedBucket(stack, which) as bucket:
+        _put_in_the_dark(stack, bucket)
+        assert bucket.table is not None
+        bucket.table.forget_reconciliations()
+        copy = f"{name[:50]}-copy"
+        scheduler.create_schedule(Name=copy, **{setting: schedule[setting] for setting in settings})
+        try:
+            bucket.wait_until_true()
+        finally:
+            scheduler.delete_schedule(Name=copy)
+
+
+def _put_in_the_dark(stack: DeployedStack, bucket: SyncedBucket) -> None:
+    with bucket.silenced():
+        put(stack.client("s3"), bucket.bucket, f"{bucket.prefix}object", "a")
 
 
 def drill(stack: DeployedStack, faults: Faults) -> Outcome:
@@ -113,8 +139,8 @@ def _check_traffic(stack: DeployedStack, bucket: SyncedBucket, story: Story, nam
     traffic = send_traffic(stack.client("s3"), bucket.bucket, bucket.prefix, _OBJECTS)
     story.say(
         f"{name.capitalize()}: wrote {traffic.written} objects, under keys of 1,024 bytes, with spaces, plus "
-        f"and percent signs; then, at the same time, overwrote {traffic.overwritten // 2} of them twice and "
-        f"deleted {traffic.deleted}."
+        f"and percent signs; then, all at the same time, overwrote {traffic.overwritten // 2} of them twice, "
+        f"gave {traffic.tagged} other tags and deleted {traffic.deleted}."
     )
     began = time.monotonic()
     with story.timed(f"{name}: table = bucket"):
@@ -130,7 +156,7 @@ def _check_traffic(stack: DeployedStack, bucket: SyncedBucket, story: Story, nam
     )
 
 
-def _check_questions(stack: DeployedStack, bucket: SyncedBucket, story: Story) -> None:
+def _check_questions(bucket: SyncedBucket, story: Story) -> None:
     """The two questions that the table is for."""
     if bucket.table is None:
         return
@@ -192,8 +218,8 @@ def _check_deleted_deletion(stack: DeployedStack, bucket: SyncedBucket, story: S
     require(not found, f"after a version was deleted: {found}")
     require(row["deleted"], f"below the deleted version is an older delete marker: {row}")
     story.say(
-        "Deleted an object, then its delete marker: its row is back. Deleted that version, too: what comes to "
-        "light is an older delete marker, and the row says deleted."
+        "Deleted an object, then its delete marker: its row is back. Deleted that version, too: below it is "
+        "an older delete marker, and the row says deleted."
     )
 
 

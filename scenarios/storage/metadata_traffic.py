@@ -34,10 +34,11 @@ class Traffic:
     written: int
     overwritten: int
     deleted: int
+    tagged: int
 
 
 def send_traffic(s3: Any, bucket: str, prefix: str, count: int) -> Traffic:  # noqa: ANN401 - a boto3 client
-    """Write many objects; then, all at the same time, overwrite some of them twice and delete some.
+    """Write many objects; then, all at the same time, overwrite, delete and tag some of them.
 
     What happens to one key comes in an order that is S3's own business, so only a look into the bucket says
     what is left.
@@ -56,9 +57,11 @@ def send_traffic(s3: Any, bucket: str, prefix: str, count: int) -> Traffic:  # n
     overwritten, deleted = keys[: count // 3] * 2, keys[count // 4 : count // 2]
     calls = [partial(put, s3, bucket, key, chance.random()) for key in overwritten]
     calls += [partial(s3.delete_object, Bucket=bucket, Key=key) for key in deleted]
+    tagged = keys[: count // 6] + keys[count // 2 : count // 2 + count // 6]
+    calls += [partial(tag, s3, bucket, key, chance.random()) for key in tagged]
     chance.shuffle(calls)
     in_parallel(calls)
-    return Traffic(len(keys), len(overwritten), len(deleted))
+    return Traffic(len(keys), len(overwritten), len(deleted), len(tagged))
 
 
 def put(s3: Any, bucket: str, key: str, content: object, **more: Any) -> None:  # noqa: ANN401
@@ -72,6 +75,13 @@ def put(s3: Any, bucket: str, key: str, content: object, **more: Any) -> None:  
         Metadata={"content": text},
         Tagging=f"content={text}",
         **more,
+    )
+
+
+def tag(s3: Any, bucket: str, key: str, value: object) -> None:  # noqa: ANN401
+    """Give an object other tags."""
+    s3.put_object_tagging(
+        Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": "tagged later", "Value": f"{value}"}]}
     )
 
 

@@ -51,10 +51,11 @@ class MetadataSyncStack(PatternStack):
         )
         assert relational.database is not None
         self._tell("Relational", relational)
-        self.output("ProxyEndpoint", relational.database.proxy.endpoint)
+        self.output("RelationalProxyName", relational.database.proxy.db_proxy_name)
 
     def _tell(self, which: str, sync: MetadataSync) -> None:
         self.output(f"{which}BucketName", sync.source_bucket.bucket_name)
         self.output(f"{which}FunctionName", sync.function.function_name)
         self.output(f"{which}ReconcilerName", sync.reconciler.function_name)
+        self.output(f"{which}ScheduleName", sync.schedule.schedule_name)
         self.output(f"{which}FailureQueueUrl", sync.failure_queue.queue_url)

@@ -32,12 +32,11 @@ class TemplateGrant:
     action: str
 
 
-def superfluous_at_deployment(stack: DeployedStack, except_role: str) -> tuple[list[TemplateGrant], int]:
-    """Deploy and delete the stack's template without each action of its roles.
+def superfluous_at_deployment(stack: DeployedStack) -> tuple[list[TemplateGrant], int]:
+    """Deploy and delete the stack's template without each action of the roles of its custom resources.
 
     Args:
         stack: The deployed stack, on the embedded AWS; its resources must have no fixed names.
-        except_role: Name of the role that the scenario itself proves.
 
     Returns:
         The grants without which both went well, and how many were tried.
@@ -48,23 +47,30 @@ def superfluous_at_deployment(stack: DeployedStack, except_role: str) -> tuple[l
     client = stack.client("cloudformation")
     template = client.get_template(StackName=stack.name)["TemplateBody"]
     template = json.loads(template) if isinstance(template, str) else template
-    detail = client.describe_stack_resources(StackName=stack.name)["StackResources"]
-    [proven] = [one["LogicalResourceId"] for one in detail if one["PhysicalResourceId"] == except_role]
     # Or else every failure below could have another cause.
     require(_comes_and_goes(client, f"{stack.name}-whole", template), "the template fails as it is")
     found, tried = [], 0
-    for grant, mutilated in _without_each(template, proven):
+    for grant, mutilated in _without_each(template):
         tried += 1
         if _comes_and_goes(client, f"{stack.name}-without-{tried}", mutilated):
             found.append(grant)
     return found, tried
 
 
-def _without_each(
-    template: dict[str, Any], except_role: str
-) -> Iterator[tuple[TemplateGrant, dict[str, Any]]]:
+def _roles_of_custom_resources(template: dict[str, Any]) -> list[str]:
+    resources = template["Resources"]
+    functions = {
+        resource["Properties"]["ServiceToken"]["Fn::GetAtt"][0]
+        for resource in resources.values()
+        if "ServiceToken" in resource.get("Properties", {})
+    }
+    return [resources[function]["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions]
+
+
+def _without_each(template: dict[str, Any]) -> Iterator[tuple[TemplateGrant, dict[str, Any]]]:
+    roles = [{"Ref": role} for role in _roles_of_custom_resources(template)]
     for logical_id, resource in template["Resources"].items():
-        if resource["Type"] != "AWS::IAM::Policy" or {"Ref": except_role} in resource["Properties"]["Roles"]:
+        if resource["Type"] != "AWS::IAM::Policy" or resource["Properties"]["Roles"][0] not in roles:
             continue
         for index, statement in enumerate(resource["Properties"]["PolicyDocument"]["Statement"]):
             actions = statement["Action"]

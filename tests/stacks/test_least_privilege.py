@@ -40,7 +40,8 @@ def taken_apart(module: ModuleType, template: dict[str, Any]) -> set[str]:
 
 
 def _role(properties: dict[str, Any]) -> str:
-    """The role of a function, of a proxy, or of what else works in the name of one."""
+    """The role of a function, of a proxy, of a schedule, or of what else works in the name of one."""
+    properties = {**properties, **properties.get("Target", {})}
     [role] = [properties[name] for name in ("Role", "RoleArn", "ServiceRoleArn") if name in properties]
     logical_id: str = role["Fn::GetAtt"][0]
     return logical_id

@@ -31,11 +31,12 @@ def schedule(
     target: str,
     role: str,
     expression: str = "rate(1 hour)",
+    name: str = "",
     **more: Any,  # noqa: ANN401 - passed on
 ) -> str:
     """The ARN of a schedule that invokes a function."""
     answer = functions.aws.client("scheduler").create_schedule(
-        Name=f"schedule-{uuid.uuid4().hex[:8]}",
+        Name=name or f"schedule-{uuid.uuid4().hex[:8]}",
         ScheduleExpression=expression,
         FlexibleTimeWindow={"Mode": "OFF"},
         Target={"Arn": target, "RoleArn": role, **more},
@@ -53,6 +54,10 @@ def test_a_rate_begins_at_once_and_invokes_by_its_role_alone(functions: Function
     assert event["resources"] == [began]
     time.sleep(LONG_ENOUGH)
     assert answers.receive() == []  # the next time is in an hour
+    name = began.rpartition("/")[2]
+    functions.aws.client("scheduler").delete_schedule(Name=name)
+    schedule(functions, function, role, name=name)
+    answers.wait()
 
 
 def test_the_function_gets_the_input_of_the_schedule(functions: Functions) -> None:
