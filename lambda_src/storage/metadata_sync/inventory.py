@@ -27,15 +27,15 @@ from botocore.exceptions import ClientError
 
 from bucket import in_utc
 from objects import Listed, Rows
-from reconcile import Doubt, Step
+from reconcile import CannotCompare, Doubt, NothingToCompare, Step
 from shared.clients import Client
 
 _FOLDER = re.compile(r"/\d{4}-\d\d-\d\dT\d\d-\d\dZ/$")
 _NEEDED = {"Key", "Size", "LastModifiedDate", "ETag", "StorageClass"}
 
 
-class InventoryUnusable(Exception):  # noqa: N818 - the errorType that an operator reads
-    """There is no inventory that could be read; the message says what to configure."""
+class InventoryUnusable(CannotCompare):
+    """The inventory cannot be read; the message says what to configure."""
 
 
 class Inventory:
@@ -103,7 +103,7 @@ class Inventory:
         for folder in sorted(filter(_FOLDER.search, folders), reverse=True):
             if self._read(f"{folder}manifest.checksum") is not None:
                 return f"{folder}manifest.json"
-        raise InventoryUnusable(
+        raise NothingToCompare(
             f"no inventory below s3://{self._bucket}/{self._place}/ yet: the first takes up to two days; "
             "after that, compare the configuration's destination"
         )
@@ -113,7 +113,9 @@ class Inventory:
         checksum = self._read(key.removesuffix("json") + "checksum")
         digest = hashlib.md5(text or b"", usedforsecurity=False).hexdigest()
         if text is None or checksum is None or checksum.decode().strip() != digest:
-            raise InventoryUnusable(f"{key}: gone, or not what its checksum says; start a new run")
+            raise InventoryUnusable(
+                f"{key}: gone, or not what its checksum says; the next tick takes the newest"
+            )
         manifest: dict[str, Any] = json.loads(text)
         if manifest["fileFormat"] != "CSV":
             raise InventoryUnusable(f"the format is {manifest['fileFormat']}: configure the inventory as CSV")

@@ -31,6 +31,14 @@ class LeaseLost(Exception):  # noqa: N818 - the errorType that an operator reads
     """Another invocation has taken the run over. Nothing is wrong with it; this one ends."""
 
 
+class NothingToCompare(Exception):  # noqa: N818 - the errorType that an operator reads
+    """What the table is to be compared with is not there yet. The next tick asks again."""
+
+
+class CannotCompare(Exception):  # noqa: N818 - the errorType that an operator reads
+    """What the table is compared with is gone, broken or not understood. The next tick begins a new run."""
+
+
 class Looker(Protocol):
     """What repairs one row."""
 
@@ -94,14 +102,17 @@ class Tick(NamedTuple):
     """What one invocation did.
 
     Args:
-        status: ``"worked"``, ``"idle"`` (it is not time yet) or ``"busy"`` (another invocation is at it).
+        status: ``"worked"``, ``"idle"`` (it is not time yet), ``"busy"`` (another invocation is at it) or
+            ``"waiting"`` (there is nothing yet to compare with).
         run: The run, as it is now.
         counts: What this invocation found.
+        reason: Why it waits.
     """
 
     status: str
     run: Run
     counts: Counter[str]
+    reason: str = ""
 
 
 class Reconciler:
@@ -145,16 +156,17 @@ class Reconciler:
 
         Raises:
             LeaseLost: Somebody else has taken over.
+            CannotCompare: The run was given up.
         """
         began = self._clock()
         saved, revision = self._states.load()
-        run = Run(**json.loads(saved)) if saved else Run()
+        run = last = Run(**json.loads(saved)) if saved else Run()
         if run.lease_until > began:
             return Tick("busy", run, Counter())
         if not run.is_going_on:
             if not start and run.started_at and began < run.started_at + self._every:
                 return Tick("idle", run, Counter())
-            run = Run(started_at=int(began))
+            last, run = run, Run(started_at=int(began))
         # Twice: so that a piece that takes longer than expected is not taken over by the next tick.
         run.lease_until = int(began + 2 * seconds) + 1
         revision = self._save(run, revision)
@@ -170,8 +182,12 @@ class Reconciler:
                 revision = self._save(run, revision)
         except LeaseLost:
             raise
-        except Exception:
-            self._release(run, revision)
+        except NothingToCompare as error:
+            self._release(last, revision)
+            return Tick("waiting", last, counts, str(error))
+        except Exception as error:
+            # A run that could never go on would stand in the way of all that follow.
+            self._release(Run() if isinstance(error, CannotCompare) else run, revision)
             raise
         self._release(run, revision)
         return Tick("worked", run, counts)

@@ -73,6 +73,7 @@ def handler(event: object, context: "LambdaContext") -> Any:  # noqa: ANN401 - J
 
     Raises:
         LeaseLost: Another invocation goes on with the run.
+        InventoryUnusable: The inventory cannot be read; the run was given up.
     """
     left = context.get_remaining_time_in_millis() / 1000
     start = isinstance(event, dict) and event.get("start") == "now"
@@ -81,6 +82,8 @@ def handler(event: object, context: "LambdaContext") -> Any:  # noqa: ANN401 - J
     if tick.status == "worked":
         measure(tick)
         logger.info("reconciled", **answer)
+    elif tick.reason:
+        logger.warning("waiting", reason=tick.reason)
     return answer
 
 

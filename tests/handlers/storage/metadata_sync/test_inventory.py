@@ -157,9 +157,34 @@ def test_an_inventory_that_is_of_no_use_says_what_to_do(
             here.tick(seconds=60)
 
 
-def test_without_an_inventory_it_says_so(inventories: World) -> None:
-    with pytest.raises(inventories.modules.inventory.InventoryUnusable, match="no inventory below"):
-        worker(inventories).tick(seconds=60)
+def test_until_the_first_inventory_is_there_it_waits_and_then_begins(inventories: World) -> None:
+    here = worker(inventories)
+    waiting = here.tick(seconds=60)
+    assert waiting.status == "waiting"
+    assert "no inventory below s3://inventories/all/photos/daily/ yet" in waiting.reason
+    publish(inventories, [])
+    assert here.tick(seconds=60).run.finished_at
+
+
+def test_a_run_whose_inventory_was_deleted_is_given_up_for_the_newest(
+    inventories: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = inventories
+    for key in ("a", "b"):
+        world.put(key, b"1")
+    publish(world, [line(world, "a"), line(world, "b")])
+    monkeypatch.setattr(world.modules.reconcile, "PIECE", 1)
+    here = worker(world)
+    here._clock = itertools.count(1000, 10).__next__
+    assert not here.tick(seconds=15).run.finished_at
+    world.s3.delete_object(Bucket="inventories", Key=f"{PLACE}/2099-01-01T01-00Z/manifest.json")
+    with pytest.raises(world.modules.inventory.InventoryUnusable, match="the next tick takes the newest"):
+        here.tick(seconds=15)
+    publish(world, [line(world, "a"), line(world, "b")], day="2099-01-02")
+    while not here.tick(seconds=15).run.finished_at:
+        pass
+    assert world.row("a")
+    assert world.row("b")
 
 
 def test_an_inventory_that_is_still_being_written_is_passed_over(inventories: World) -> None:
