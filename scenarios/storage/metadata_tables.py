@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -11,13 +12,15 @@ import psycopg
 from boto3.dynamodb.types import TypeDeserializer
 from psycopg.rows import dict_row
 
-from scenarios.framework import DeployedStack
+from scenarios.framework import DeployedStack, ScenarioFailed
 
 Row = Mapping[str, Any]
 
 # How many partitions of the index by-last-modified there are for a bucket.
 _SHARDS = 8
 _STATES = "#reconciler"
+
+_PORT, _PATIENCE = 5432, 5
 
 
 class Table(Protocol):
@@ -135,10 +138,10 @@ class PostgresTable:
     def is_reachable(self) -> bool:
         """Whether the proxy answers: in AWS its network lets nobody in but the functions."""
         try:
-            with self._connection():
-                return True
-        except psycopg.OperationalError:
+            socket.create_connection((self._endpoint, _PORT), timeout=_PATIENCE).close()
+        except OSError:
             return False
+        return True
 
     def rows(self, prefix: str) -> dict[str, Row]:
         """Every row whose key starts so, tombstones too."""
@@ -182,17 +185,21 @@ class PostgresTable:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-        token = self._rds.generate_db_auth_token(self._endpoint, 5432, self._user, self._region)
-        with psycopg.connect(
-            host=self._endpoint,
-            port=5432,
-            user=self._user,
-            password=token,
-            dbname=self._database,
-            sslmode="require",
-            connect_timeout=5,
-            row_factory=dict_row,
-        ) as connection:
+        token = self._rds.generate_db_auth_token(self._endpoint, _PORT, self._user, self._region)
+        try:
+            connection = psycopg.connect(
+                host=self._endpoint,
+                port=_PORT,
+                user=self._user,
+                password=token,
+                dbname=self._database,
+                sslmode="require",
+                connect_timeout=_PATIENCE,
+                row_factory=dict_row,
+            )
+        except psycopg.OperationalError as error:
+            raise ScenarioFailed(f"the proxy refused a connection: {error}") from error
+        with connection:
             yield connection
 
 

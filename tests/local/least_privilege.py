@@ -42,6 +42,9 @@ _DENIALS = ("is not allowed", "AccessDenied", "not authorized", "does not give y
 
 # How a caller learns that an action is missing where the answer is not one of the AWS API.
 _IN_OTHER_WORDS: Mapping[str, str] = {
+    # The answer to HEAD has no body: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+    "s3:GetObject": "An error occurred (403) when calling the HeadObject operation",
+    "s3:ListBucket": "An error occurred (403) when calling the HeadObject operation",
     "rds-db:connect": "The IAM authentication failed for the role",
     "secretsmanager:GetSecretValue": "This RDS proxy has no credentials for the role",
 }
@@ -130,8 +133,8 @@ def _failure_without(
 
 
 def _denied(action: str, line: str) -> bool:
-    if action in _IN_OTHER_WORDS:
-        return _IN_OTHER_WORDS[action] in line
+    if action in _IN_OTHER_WORDS and _IN_OTHER_WORDS[action] in line:
+        return True
     return action in line and any(denial in line for denial in _DENIALS)
 
 

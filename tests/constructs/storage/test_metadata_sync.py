@@ -1,0 +1,592 @@
+"""MetadataSync: what it builds for either target and either delivery, and that it takes what the user has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Annotations, Match
+
+from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.data.database import DatabaseOptions, ExistingDatabase
+from cdk_lambda_patterns.data.pooled_database import PoolOptions
+from cdk_lambda_patterns.private_network import PrivateNetwork
+from cdk_lambda_patterns.storage.metadata_options import (
+    InventorySource,
+    MetadataOptions,
+    ReconcilerOptions,
+)
+from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
+from cdk_lambda_patterns.storage.metadata_targets import DynamoTarget, PostgresTarget
+from tasks.synthesis import app_context
+from tests.templates import Resources, as_list, read_templates, stack_with, walk
+
+LOOKING = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "s3:GetObject",
+    "s3:ListBucket",
+    "sqs:SendMessage",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+ON_TABLE = {"dynamodb:GetItem", "dynamodb:UpdateItem"}
+IN_NETWORK = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+    "rds-db:connect",
+}
+FUNCTION, RECONCILER = "FilesFunctionServiceRole", "FilesReconcilerServiceRole"
+EVENTS = [
+    "s3:ObjectCreated:*",
+    "s3:ObjectRemoved:*",
+    "s3:LifecycleExpiration:*",
+    "s3:LifecycleTransition",
+    "s3:ObjectRestore:*",
+    "s3:Replication:*",
+]
+SMALL = DatabaseOptions(instance_type=ec2.InstanceType("t4g.micro"))
+
+
+def reconciler(resources: Resources) -> dict[str, Any]:
+    return resources.only("AWS::Lambda::Function", Handler="reconciler.handler")
+
+
+def variables(function: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = function["Environment"]["Variables"]
+    return found
+
+
+def notified(resources: Resources) -> list[tuple[str, dict[str, str]]]:
+    """Each event that invokes the function, with its filter."""
+    return [
+        (
+            configuration["Events"][0],
+            {
+                rule["Name"]: rule["Value"]
+                for rule in configuration.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+            },
+        )
+        for notifications in resources.all("Custom::S3BucketNotifications").values()
+        for configuration in notifications["NotificationConfiguration"]["LambdaFunctionConfigurations"]
+    ]
+
+
+@stack_with
+def owned(stack: Stack) -> None:
+    MetadataSync(stack, "Files")
+
+
+def test_it_makes_a_private_versioned_bucket(owned: Resources) -> None:
+    bucket = owned.only("AWS::S3::Bucket")
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+def test_the_table_is_keyed_as_the_bucket_lists_and_asked_by_time_through_an_index(owned: Resources) -> None:
+    table = owned.only("AWS::DynamoDB::Table")
+    assert table["KeySchema"] == [
+        {"AttributeName": "bucket", "KeyType": "HASH"},
+        {"AttributeName": "key", "KeyType": "RANGE"},
+    ]
+    [index] = table["GlobalSecondaryIndexes"]
+    assert index["IndexName"] == "by-last-modified"
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["modified_shard", "last_modified"]
+    assert index["Projection"] == {
+        "ProjectionType": "INCLUDE",
+        "NonKeyAttributes": ["version_id", "size", "etag"],
+    }
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_whatever_happens_to_an_object_invokes_the_function(owned: Resources) -> None:
+    assert notified(owned) == [(event, {}) for event in EVENTS]
+
+
+def test_the_roles_hold_these_actions_and_no_others(owned: Resources) -> None:
+    assert owned.actions(FUNCTION) == LOOKING | ON_TABLE
+    assert owned.actions(RECONCILER) == LOOKING | ON_TABLE | {"dynamodb:Query"}
+    assert owned.actions("FilesScheduleRole") == {"lambda:InvokeFunction"}
+
+
+def test_the_functions_use_the_table_and_not_its_index(owned: Resources) -> None:
+    (table,) = owned.all("AWS::DynamoDB::Table")
+    for role in (FUNCTION, RECONCILER):
+        [statement] = [one for one in owned.statements(role) if "dynamodb:GetItem" in one["Action"]]
+        assert statement["Resource"] == {"Fn::GetAtt": [table, "Arn"]}
+
+
+def test_the_schedule_invokes_the_reconciler_every_five_minutes_and_no_version_of_it(
+    owned: Resources,
+) -> None:
+    schedule = owned.only("AWS::Scheduler::Schedule")
+    assert schedule["ScheduleExpression"] == "rate(5 minutes)"
+    assert "StartDate" not in schedule  # so it begins with the deployment
+    [statement] = owned.statements("FilesScheduleRole")
+    assert statement["Resource"] == schedule["Target"]["Arn"]
+    assert schedule["Target"]["Arn"]["Fn::GetAtt"][0].startswith("FilesReconciler")
+    assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+
+
+def test_the_reconciler_has_all_the_time_there_is_and_is_not_retried(owned: Resources) -> None:
+    assert reconciler(owned)["Timeout"] == 900
+    [config] = [
+        one
+        for one in owned.all("AWS::Lambda::EventInvokeConfig").values()
+        if one["FunctionName"]["Ref"].startswith("FilesReconciler")
+    ]
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 300)
+
+
+def test_failures_of_lambda_and_of_the_handler_go_to_one_queue_and_ticks_to_another(
+    owned: Resources,
+) -> None:
+    url = variables(owned.function())["FAILURE_QUEUE_URL"]
+    queues = {
+        config["FunctionName"]["Ref"]: config["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][
+            0
+        ]
+        for config in owned.all("AWS::Lambda::EventInvokeConfig").values()
+    }
+    [of_events] = [queue for function, queue in queues.items() if function.startswith("FilesFunction")]
+    assert url == {"Ref": of_events}
+    assert len(set(queues.values())) == 2  # a redrive of events meets no tick
+    assert "FAILURE_QUEUE_URL" not in variables(reconciler(owned))
+
+
+def test_by_default_rows_have_what_one_look_says(owned: Resources) -> None:
+    for function in (owned.function(), reconciler(owned)):
+        given = variables(function)
+        assert (given["TARGET"], given["PREFIX"], given["SUFFIXES"]) == ("dynamodb", "", "[]")
+        assert (given["USER_METADATA"], given["TAGS"], given["TOMBSTONE_DAYS"]) == ("false", "false", "15")
+    assert variables(reconciler(owned))["RECONCILE_EVERY_SECONDS"] == "86400"
+    assert "INVENTORY_BUCKET" not in variables(reconciler(owned))
+
+
+def test_everything_stateful_is_retained_unless_asked_otherwise(
+    owned: Resources, relational: Resources
+) -> None:
+    for resources, policy in ((owned, "Retain"), (relational, "Delete")):
+        for kind in (
+            "AWS::S3::Bucket",
+            "AWS::DynamoDB::Table",
+            "AWS::SQS::Queue",
+            "AWS::Logs::LogGroup",
+            "AWS::RDS::DBInstance",
+        ):
+            for name in resources.all(kind):
+                resource = resources.template["Resources"][name]
+                assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (policy, policy)
+
+
+def test_it_writes_no_output_no_literal_partition_and_uses_no_managed_policy(
+    owned: Resources, relational: Resources
+) -> None:
+    for resources in (owned, relational):
+        assert "Outputs" not in resources.template
+        assert not [
+            text for text in walk(resources.template["Resources"]) if str(text).startswith("arn:aws:")
+        ]
+        assert not [value for value in walk(resources.template) if "ManagedPolicyArns" in str(value)]
+
+
+@stack_with
+def chosen(stack: Stack) -> None:
+    inventories = s3.Bucket(stack, "Inventories", encryption_key=kms.Key(stack, "InventoryKey"))
+    MetadataSync(
+        stack,
+        "Files",
+        source=s3.Bucket(stack, "Source", encryption_key=kms.Key(stack, "SourceKey")),
+        target=DynamoTarget(
+            table=dynamodb.Table(
+                stack,
+                "Table",
+                partition_key=dynamodb.Attribute(name="bucket", type=dynamodb.AttributeType.STRING),
+                sort_key=dynamodb.Attribute(name="key", type=dynamodb.AttributeType.STRING),
+                encryption_key=kms.Key(stack, "TableKey"),
+            )
+        ),
+        options=MetadataOptions(
+            prefix="invoices/",
+            suffixes=(".pdf", ".xml"),
+            user_metadata=True,
+            tags=True,
+            tombstones=Duration.days(30),
+        ),
+        reconciler=ReconcilerOptions(
+            every=Duration.hours(6),
+            inventory=InventorySource(bucket=inventories, inventory_id="daily", prefix="lists"),
+            function_options=FunctionOptions(memory_size=2048),
+        ),
+        failure_queue=sqs.Queue(stack, "Failed", encryption_master_key=kms.Key(stack, "FailedKey")),
+        function_options=FunctionOptions(memory_size=256),
+    )
+
+
+def test_options_reach_the_handlers(chosen: Resources) -> None:
+    for function in (chosen.function(), reconciler(chosen)):
+        given = variables(function)
+        assert given["PREFIX"] == "invoices/"
+        assert json.loads(given["SUFFIXES"]) == [".pdf", ".xml"]
+        assert (given["USER_METADATA"], given["TAGS"], given["TOMBSTONE_DAYS"]) == ("true", "true", "30")
+    assert variables(reconciler(chosen))["RECONCILE_EVERY_SECONDS"] == "21600"
+    assert chosen.function()["MemorySize"] == 256
+    assert reconciler(chosen)["MemorySize"] == 2048
+
+
+def test_prefix_and_suffixes_filter_every_event_those_of_tags_too(chosen: Resources) -> None:
+    assert sorted(notified(chosen), key=str) == sorted(
+        [
+            (event, {"prefix": "invoices/", "suffix": suffix})
+            for event in [*EVENTS, "s3:ObjectTagging:*"]
+            for suffix in (".pdf", ".xml")
+        ],
+        key=str,
+    )
+
+
+def test_objects_outside_of_the_prefix_are_out_of_reach(chosen: Resources) -> None:
+    [statement] = [one for one in chosen.statements(FUNCTION) if "s3:GetObjectTagging" in one["Action"]]
+    assert statement["Action"] == ["s3:GetObject", "s3:GetObjectTagging"]
+    assert statement["Resource"]["Fn::Join"][1][1] == "/invoices/*"
+
+
+def test_an_inventory_is_where_s3_puts_it_and_only_that_is_read(chosen: Resources) -> None:
+    given = variables(reconciler(chosen))
+    (source,) = (name for name in chosen.all("AWS::S3::Bucket") if name.startswith("Source"))
+    assert given["INVENTORY_PREFIX"] == {"Fn::Join": ["", ["lists/", {"Ref": source}, "/daily"]]}
+    inventories = given["INVENTORY_BUCKET"]["Ref"]
+    about = [one for one in chosen.statements(RECONCILER) if inventories in json.dumps(one["Resource"])]
+    assert {action for one in about for action in as_list(one["Action"])} == {"s3:GetObject", "s3:ListBucket"}
+    [files] = [one["Resource"] for one in about if one["Action"] == "s3:GetObject"]
+    assert json.dumps(files).count("/daily/*") == 1
+    assert inventories not in json.dumps(chosen.statements(FUNCTION))
+
+
+def test_customer_keys_are_granted_action_by_action(chosen: Resources) -> None:
+    def granted(role: str) -> dict[str, Any]:
+        return {
+            key["Fn::GetAtt"][0][:-8]: statement["Action"]
+            for statement in chosen.statements(role)
+            if "kms:" in str(statement["Action"])
+            for key in as_list(statement["Resource"])
+        }
+
+    table = ["kms:Decrypt", "kms:DescribeKey"]
+    assert granted(FUNCTION) == {
+        "SourceKey": "kms:Decrypt",
+        "TableKey": table,
+        "FailedKey": ["kms:Decrypt", "kms:GenerateDataKey"],
+    }
+    assert granted(RECONCILER) == {
+        "SourceKey": "kms:Decrypt",
+        "TableKey": table,
+        "InventoryKey": "kms:Decrypt",
+    }
+
+
+@stack_with
+def relational(stack: Stack) -> None:
+    sync = MetadataSync(
+        stack,
+        "Files",
+        target=PostgresTarget(database=SMALL, pool=PoolOptions(max_connections_percent=50)),
+        options=MetadataOptions(delivery="eventbridge"),
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+    assert sync.table is None
+    assert sync.database is not None
+
+
+def test_postgresql_is_reached_by_both_functions_through_one_proxy_with_iam(relational: Resources) -> None:
+    assert not relational.all("AWS::DynamoDB::Table")
+    proxy = relational.only("AWS::RDS::DBProxy")
+    assert proxy["RequireTLS"] is True
+    assert [auth["IAMAuth"] for auth in proxy["Auth"]] == ["REQUIRED"]
+    target_group = relational.only("AWS::RDS::DBProxyTargetGroup")
+    assert target_group["ConnectionPoolConfigurationInfo"]["MaxConnectionsPercent"] == 50
+    assert relational.actions(FUNCTION) == LOOKING | IN_NETWORK
+    assert relational.actions(RECONCILER) == LOOKING | IN_NETWORK
+    for function in (relational.function(), reconciler(relational)):
+        given = variables(function)
+        assert given["TARGET"] == "postgres"
+        assert "TABLE_NAME" not in given
+        assert (given["DB_NAME"], given["DB_USER"], given["DB_PORT"]) == ("app", "app_owner", "5432")
+        assert given["DB_HOST"]["Fn::GetAtt"][1] == "Endpoint"
+        assert function["VpcConfig"]
+
+
+def test_the_functions_in_the_network_reach_s3_and_one_of_them_the_queue(relational: Resources) -> None:
+    endpoints = relational.all("AWS::EC2::VPCEndpoint").values()
+    assert sorted(str(one["VpcEndpointType"]) for one in endpoints) == ["Gateway", "Interface"]
+    ways = [
+        (rule["SourceSecurityGroupId"]["Fn::GetAtt"][0], rule["FromPort"])
+        for rule in relational.all("AWS::EC2::SecurityGroupIngress").values()
+    ]
+    to_https = [source for source, port in ways if port == 443]
+    assert len(to_https) == 1
+    assert to_https[0].startswith("FilesFunctionSecurityGroup")
+    to_sql = sorted(source for source, port in ways if port != 443)
+    assert [source.partition("SecurityGroup")[0] for source in to_sql] == [
+        "FilesFunction",
+        "FilesProxy",
+        "FilesReconciler",
+    ]
+
+
+def test_eventbridge_brings_the_events_of_this_bucket_and_keeps_what_it_cannot_hand_over(
+    relational: Resources,
+) -> None:
+    (bucket,) = relational.all("AWS::S3::Bucket")
+    rule = relational.only("AWS::Events::Rule")
+    assert rule["EventPattern"]["source"] == ["aws.s3"]
+    assert rule["EventPattern"]["detail"] == {"bucket": {"name": [{"Ref": bucket}]}}
+    assert "Object Deleted" in rule["EventPattern"]["detail-type"]
+    assert "Object Tags Added" not in rule["EventPattern"]["detail-type"]
+    [target] = rule["Targets"]
+    assert target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0].startswith("FilesFailureQueue")
+    notifications = relational.only("Custom::S3BucketNotifications")
+    assert notifications["NotificationConfiguration"] == {"EventBridgeConfiguration": {}}
+    permission = relational.only("AWS::Lambda::Permission")
+    assert permission["Principal"] == "events.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffixes", "keys"),
+    [
+        ("a/", (), [{"prefix": "a/"}]),
+        ("", (".b", ".c"), [{"suffix": ".b"}, {"suffix": ".c"}]),
+        ("a/", (".b", ".c"), [{"wildcard": "a/*.b"}, {"wildcard": "a/*.c"}]),
+        ("a*\\", ("b",), [{"wildcard": "a\\*\\\\*b"}]),
+        # In S3 a prefix and a suffix may share characters, around a wildcard they may not.
+        ("aba", ("aba",), [{"wildcard": "aba*aba"}, "ababa", "aba"]),
+    ],
+)
+def test_eventbridge_matches_the_keys_that_notifications_would(
+    prefix: str, suffixes: tuple[str, ...], keys: list[object], tmp_path: Path
+) -> None:
+    app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    options = MetadataOptions(prefix=prefix, suffixes=suffixes, delivery="eventbridge", tags=True)
+    MetadataSync(Stack(app, "Stack"), "Files", options=options)
+    app.synth()
+    (resources,) = read_templates(tmp_path).values()
+    pattern = resources.only("AWS::Events::Rule")["EventPattern"]
+    assert pattern["detail"]["object"] == {"key": keys}
+    assert "Object Tags Added" in pattern["detail-type"]
+
+
+@stack_with
+def imported(stack: Stack) -> None:
+    MetadataSync(
+        stack,
+        "Files",
+        source=s3.Bucket.from_bucket_name(stack, "Uploads", "uploads"),
+        target=DynamoTarget(table=dynamodb.Table.from_table_name(stack, "Rows", "rows")),
+        failure_queue=sqs.Queue.from_queue_arn(stack, "Failed", "arn:aws:sqs:eu-west-1:123456789012:failed"),
+    )
+
+
+def test_with_imported_resources_it_makes_none_of_its_own(imported: Resources) -> None:
+    assert not imported.all("AWS::S3::Bucket")
+    assert not imported.all("AWS::DynamoDB::Table")
+    assert len(imported.all("AWS::SQS::Queue")) == 1  # for ticks that failed
+    assert variables(imported.function())["TABLE_NAME"] == "rows"
+    notifications = imported.only("Custom::S3BucketNotifications")
+    assert (notifications["BucketName"], notifications["Managed"]) == ("uploads", False)
+    assert imported.actions(FUNCTION) == LOOKING | ON_TABLE
+
+
+def test_what_cannot_be_done_for_imported_resources_is_said(tmp_path: Path) -> None:
+    stack = Stack(App(context=app_context(), outdir=str(tmp_path)), "Stack")
+    sync = MetadataSync(
+        stack,
+        "Files",
+        source=s3.Bucket.from_bucket_name(stack, "Uploads", "uploads"),
+        options=MetadataOptions(delivery="eventbridge"),
+        failure_queue=sqs.Queue.from_queue_arn(stack, "Failed", "arn:aws:sqs:eu-west-1:123456789012:failed"),
+    )
+    assert sync.rule is not None
+    warnings = Annotations.from_stack(stack)
+    warnings.has_warning("/Stack/Files", Match.string_like_regexp("The bucket uploads is imported: .*"))
+    warnings.has_warning("/Stack/Files", Match.string_like_regexp("The queue failed is imported: .*"))
+
+
+@stack_with
+def existing_proxy(stack: Stack) -> None:
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-0123456789abcdef0",
+        availability_zones=["eu-west-1a", "eu-west-1b"],
+        isolated_subnet_ids=["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"],
+        isolated_subnet_route_table_ids=["rtb-0123456789abcdef0", "rtb-0123456789abcdef1"],
+    )
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0123456789abcdef0")
+    MetadataSync(
+        stack,
+        "Files",
+        target=PostgresTarget(
+            database=ExistingDatabase(
+                proxy=rds.DatabaseProxy.from_database_proxy_attributes(
+                    stack,
+                    "Proxy",
+                    db_proxy_name="files",
+                    db_proxy_arn="arn:aws:rds:eu-west-1:123456789012:db-proxy:prx-0123456789abcdef0",
+                    endpoint="files.proxy-abc.eu-west-1.rds.amazonaws.com",
+                    security_groups=[group],
+                ),
+                proxy_security_group=group,
+                user="writer",
+            ),
+            network=PrivateNetwork(stack, "Network", vpc=vpc),
+        ),
+    )
+
+
+def test_an_existing_proxy_is_used_as_it_is(existing_proxy: Resources) -> None:
+    for kind in ("AWS::RDS::DBProxy", "AWS::RDS::DBInstance", "AWS::RDS::DBCluster", "AWS::EC2::VPC"):
+        assert not existing_proxy.all(kind)
+    given = variables(existing_proxy.function())
+    assert given["DB_HOST"] == "files.proxy-abc.eu-west-1.rds.amazonaws.com"
+    assert given["DB_USER"] == "writer"
+    assert "rds-db:connect" in existing_proxy.actions(RECONCILER)
+
+
+@stack_with
+def twice(stack: Stack) -> None:
+    shared = s3.Bucket(stack, "Shared")
+    for prefix in ("a/", "b/"):
+        MetadataSync(
+            stack,
+            f"Files{prefix[0].upper()}",
+            source=shared,
+            options=MetadataOptions(prefix=prefix, delivery="eventbridge"),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+
+
+def test_a_stack_can_hold_two_also_of_one_bucket(twice: Resources) -> None:
+    assert len(twice.all("AWS::S3::Bucket")) == 1
+    assert len(twice.all("AWS::Events::Rule")) == 2
+    assert len(twice.all("AWS::DynamoDB::Table")) == 2
+    assert len(twice.all("Custom::S3BucketNotifications")) == 1
+
+
+@pytest.mark.parametrize("delivery", ["notifications", "eventbridge"])
+def test_the_source_may_belong_to_another_stack_also_within_a_stage(delivery: str, tmp_path: Path) -> None:
+    app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stage = Stage(app, "Production")
+    uploads = Stack(stage, "Uploads")
+    source = s3.Bucket(uploads, "Bucket", encryption_key=kms.Key(uploads, "Key"))
+    options = MetadataOptions(delivery=delivery)
+    MetadataSync(Stack(stage, "Rows"), "Files", source=source, options=options)
+    app.synth()
+
+    stacks = {name: stack for name, stack in read_templates(tmp_path).items() if "Production" in name}
+    (uploading,) = (stack for name, stack in stacks.items() if "Uploads" in name)
+    (rows,) = (stack for name, stack in stacks.items() if "Rows" in name)
+    assert rows.actions(FUNCTION) == LOOKING | ON_TABLE | {"kms:Decrypt"}
+    if delivery == "eventbridge":
+        told = uploading.only("Custom::S3BucketNotifications")["NotificationConfiguration"]
+        assert told == {"EventBridgeConfiguration": {}}
+        assert not [value for value in walk(uploading.template) if "ManagedPolicyArns" in str(value)]
+    else:
+        assert rows.only("Custom::S3BucketNotifications")["Managed"] is False
+
+
+def test_eventbridge_may_use_the_key_of_the_failure_queue(tmp_path: Path) -> None:
+    app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stack = Stack(app, "Stack")
+    MetadataSync(
+        stack,
+        "Files",
+        options=MetadataOptions(delivery="eventbridge"),
+        failure_queue=sqs.Queue(stack, "Failed", encryption_master_key=kms.Key(stack, "Key")),
+    )
+    app.synth()
+    (resources,) = read_templates(tmp_path).values()
+    [statement] = [
+        one
+        for one in resources.only("AWS::KMS::Key")["KeyPolicy"]["Statement"]
+        if one["Principal"].get("Service") == "events.amazonaws.com"
+    ]
+    assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+
+
+REFUSED: dict[str, Callable[[], object]] = {
+    "len(prefix)=1,025: a key in S3 has room for 0 to 1,024 bytes": lambda: MetadataOptions(
+        prefix="ä" * 512 + "x"
+    ),
+    "suffixes=('.jpg', 'g'): S3 refuses filters that overlap": lambda: MetadataOptions(
+        suffixes=(".jpg", "g")
+    ),
+    "delivery='sns': choose one of 'notifications', 'eventbridge'": lambda: MetadataOptions(delivery="sns"),
+    "len(suffixes)=17: with each kind of event that makes 102 notifications": lambda: MetadataOptions(
+        suffixes=tuple(f".{number:02}" for number in range(17))
+    ),
+    "tombstones=1,209,600: an event may come two weeks late": lambda: MetadataOptions(
+        tombstones=Duration.days(14)
+    ),
+    "every=60: the schedule looks every 5 minutes": lambda: ReconcilerOptions(every=Duration.minutes(1)),
+    "prefix='lists/': S3 puts a slash after it by itself": lambda: InventorySource(
+        bucket=s3.Bucket.from_bucket_name(Stack(), "B", "inventories"), inventory_id="daily", prefix="lists/"
+    ),
+    "engine='mysql': metadata is written with SQL of PostgreSQL": lambda: PostgresTarget(
+        database=DatabaseOptions(engine="mysql")
+    ),
+    "borrow_timeout=20, timeout=10: the function would end before": lambda: MetadataSync(
+        Stack(),
+        "Files",
+        target=PostgresTarget(database=SMALL),
+        function_options=FunctionOptions(timeout=Duration.seconds(10)),
+    ),
+    "an existing database without network": lambda: MetadataSync(
+        Stack(),
+        "Files",
+        target=PostgresTarget(
+            database=ExistingDatabase(
+                proxy=rds.DatabaseProxy.from_database_proxy_attributes(
+                    Stack(), "P", db_proxy_name="p", db_proxy_arn="arn", endpoint="p", security_groups=[]
+                ),
+                proxy_security_group=ec2.SecurityGroup.from_security_group_id(Stack(), "G", "sg-1"),
+                user="writer",
+            )
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_what_is_not_allowed_is_refused_at_once(message: str) -> None:
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        REFUSED[message]()
+
+
+def test_many_suffixes_fit_into_one_rule_of_eventbridge() -> None:
+    suffixes = tuple(f".{number:02}" for number in range(17))
+    assert MetadataOptions(suffixes=suffixes, delivery="eventbridge").suffixes == suffixes
+
+
+def test_another_failure_destination_is_refused_with_the_way_to_go() -> None:
+    stack = Stack()
+    destination = destinations.SqsDestination(sqs.Queue(stack, "Queue"))
+    with pytest.raises(ValueError, match="pass the queue as failure_queue instead"):
+        MetadataSync(stack, "Files", function_options=FunctionOptions(on_failure=destination))
