@@ -1,13 +1,15 @@
 """Resends what a failure queue holds, once the cause is mended.
 
 SQS's own redrive cannot: it moves messages back to a source *queue*, and an asynchronous invocation has
-none. Three kinds of message are understood:
+none. Four kinds of message are understood:
 
 - Lambda's record of a failed asynchronous invocation (the on-failure destination):
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 - the same form made by a handler that knows that trying again is pointless (``PermanentFailure``);
 - the raw event that Lambda sends to a function's dead-letter queue, with the error in its attributes:
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-add-dlq.html
+- the raw event that EventBridge keeps when a rule cannot hand it over, with the target in its attributes:
+  https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class FailedEvent:
         function: Name of the function, where the message says it.
         event: What the function was invoked with.
         reason: Type and message of the error.
-        condition: ``RetriesExhausted``, ``EventAgeExceeded``, ``PermanentFailure`` or ``DeadLetter``.
+        condition: ``RetriesExhausted``, ``EventAgeExceeded``, ``PermanentFailure``, ``DeadLetter`` or
+            ``NotDelivered``.
         attempts: How often the function was tried, where the message says it.
     """
 
@@ -120,7 +123,7 @@ def redrive(
 
 
 def parse(message: dict[str, Any]) -> FailedEvent:
-    """Read a message of a failure queue, in any of the three forms.
+    """Read a message of a failure queue, in any of the four forms.
 
     Raises:
         NotUnderstood: It is of none of them.
@@ -132,6 +135,8 @@ def parse(message: dict[str, Any]) -> FailedEvent:
     attributes = message.get("MessageAttributes") or {}
     if "RequestID" in attributes and "ErrorCode" in attributes:
         return _from_dead_letter(body, attributes)
+    if "RULE_ARN" in attributes and "TARGET_ARN" in attributes:
+        return _from_rule(body, attributes)
     if isinstance(body, dict) and "requestContext" in body and "requestPayload" in body:
         return _from_record(body)
     raise NotUnderstood(
@@ -158,9 +163,19 @@ def _from_record(body: dict[str, Any]) -> FailedEvent:
 
 
 def _from_dead_letter(event: Any, attributes: dict[str, Any]) -> FailedEvent:  # noqa: ANN401
-    values = {name: str(attribute.get("StringValue", "")) for name, attribute in attributes.items()}
+    values = _texts(attributes)
     reason = values.get("ErrorMessage") or f"error code {values.get('ErrorCode', 'unknown')}"
     return FailedEvent(None, event, reason, "DeadLetter")
+
+
+def _from_rule(event: Any, attributes: dict[str, Any]) -> FailedEvent:  # noqa: ANN401
+    values = _texts(attributes)
+    reason = f"{values.get('ERROR_CODE', 'unknown')}: {values.get('ERROR_MESSAGE', '')}"
+    return FailedEvent(_name_in(values["TARGET_ARN"]), event, reason, "NotDelivered")
+
+
+def _texts(attributes: dict[str, Any]) -> dict[str, str]:
+    return {name: str(attribute.get("StringValue", "")) for name, attribute in attributes.items()}
 
 
 def _name_in(function_arn: str) -> str:

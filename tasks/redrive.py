@@ -1,4 +1,4 @@
-"""`redrive ID`: sends the events in a deployed stack's failure queue to its function again.
+"""`redrive ID`: sends the events in a deployed stack's failure queues to their functions again.
 
 Events that failed for good (a file that is no picture) are sent too: the reasons are told, and whoever has
 not mended the cause gets them back in the queue.
@@ -14,7 +14,7 @@ from scenarios.redrive import RedriveReport, redrive
 from tasks.account import find_stack
 from tasks.errors import TaskError
 
-_OUTPUTS = ("FunctionName", "FailureQueueUrl")
+_FUNCTION, _QUEUE = "FunctionName", "FailureQueueUrl"
 
 
 def main(arguments: list[str]) -> int:
@@ -35,24 +35,31 @@ def main(arguments: list[str]) -> int:
 
 
 def run(stack: DeployedStack, limit: int, dry_run: bool) -> RedriveReport:
-    """Redrive the failure queue of a stack.
+    """Redrive each failure queue of a stack.
 
     Raises:
         TaskError: The stack has no failure queue of an asynchronous function.
     """
-    missing = [key for key in _OUTPUTS if key not in stack.outputs]
-    if missing:
+    functions = [name.removesuffix(_FUNCTION) for name in stack.outputs if name.endswith(_FUNCTION)]
+    both = [name for name in functions if f"{name}{_QUEUE}" in stack.outputs]
+    if not both:
         raise TaskError(
-            f"The stack {stack.name} has nothing to redrive: it has no output {', '.join(missing)}."
+            f"The stack {stack.name} has nothing to redrive: it has no output {_FUNCTION}, {_QUEUE}."
         )
-    return redrive(
-        stack.session,
-        queue_url=stack.outputs["FailureQueueUrl"],
-        function_name=stack.outputs["FunctionName"],
-        limit=limit,
-        dry_run=dry_run,
-        tell=lambda line: print(f"  {line}"),
-    )
+    total = RedriveReport()
+    for name in both:
+        report = redrive(
+            stack.session,
+            queue_url=stack.outputs[f"{name}{_QUEUE}"],
+            function_name=stack.outputs[f"{name}{_FUNCTION}"],
+            limit=limit,
+            dry_run=dry_run,
+            tell=lambda line: print(f"  {line}"),
+        )
+        total.resent += report.resent
+        total.left += report.left
+        total.reasons += report.reasons
+    return total
 
 
 def summary(report: RedriveReport, dry_run: bool) -> list[str]:

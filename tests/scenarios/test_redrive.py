@@ -108,6 +108,17 @@ def test_the_raw_event_of_a_dead_letter_queue_is_resent_with_the_error_told(sess
     assert report.reasons == {"boom": 1}
 
 
+def test_an_event_that_a_rule_could_not_hand_over_is_resent_to_its_target(session: Session) -> None:
+    for function in (_FUNCTION, "another"):
+        target = f"arn:aws:lambda:eu-west-1:123456789012:function:{function}"
+        refused = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "no"}
+        session.send(_EVENT, RULE_ARN="arn:aws:events:rule", TARGET_ARN=target, **refused)
+    report = session.redrive()
+    assert session.lambda_.invoked == [(_FUNCTION, "Event", _EVENT)]
+    assert report.reasons == {"NO_PERMISSIONS: no": 1}
+    assert report.left == {"it is about another function: another": 1}
+
+
 def test_a_raw_event_that_looks_like_a_record_is_resent_whole(session: Session) -> None:
     event = record(function="another")
     session.send(event, RequestID="1", ErrorCode="200", ErrorMessage="boom")
