@@ -284,10 +284,10 @@ def _drop_events(stack: DeployedStack, bucket: SyncedBucket, story: Story, name:
     )
     bucket.wait_until_true()
     story.say(
-        f"{name.capitalize()}: told nobody while {len(new)} objects were written, {len(kept)} overwritten "
-        f"and {len(deleted)} deleted. The reconciler found {counts['missing']} missing, {counts['outdated']} "
-        f"outdated and {counts['superfluous']} superfluous rows and repaired {counts['repaired']}: the table "
-        "is true again."
+        f"{name.capitalize()}: its events were switched off while {len(new)} objects were written, "
+        f"{len(kept)} overwritten and {len(deleted)} deleted. The reconciler found {counts['missing']} "
+        f"missing, {counts['outdated']} outdated and {counts['superfluous']} superfluous rows and repaired "
+        f"{counts['repaired']}: the table is true again."
     )
     _require_counts(bucket.reconcile(), {})
     story.say("It compared once more: nothing to repair.")
