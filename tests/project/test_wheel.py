@@ -35,6 +35,7 @@ from cdk_lambda_patterns.handler_code import pattern_source
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.private_network import PrivateNetwork
+from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.web.alb_function import AlbFunction
@@ -50,6 +51,7 @@ made = [
     network,
     quotes,
     Thumbnailer(stack, "Thumbnails"),
+    MetadataSync(stack, "Metadata"),
     AlbFunction(stack, "Notes"),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
