@@ -83,6 +83,30 @@ class Faults:
         finally:
             self._configure(function, original)
 
+    @contextmanager
+    def not_admitting(self, function: str, service: str) -> Iterator[None]:
+        """Let a service no longer invoke a function while the body runs.
+
+        Raises:
+            ScenarioFailed: The function's policy does not admit the service as it is.
+        """
+        policy = json.loads(self._lambda.get_policy(FunctionName=function)["Policy"])
+        mine = [one for one in policy["Statement"] if one["Principal"] == {"Service": service}]
+        require(bool(mine), f"the policy of {function} does not admit {service}")
+        for one in mine:
+            self._lambda.remove_permission(FunctionName=function, StatementId=one["Sid"])
+        try:
+            yield
+        finally:
+            for one in mine:
+                self._lambda.add_permission(
+                    FunctionName=function,
+                    StatementId=one["Sid"],
+                    Action=one["Action"],
+                    Principal=service,
+                    SourceArn=one["Condition"]["ArnLike"]["AWS:SourceArn"],
+                )
+
     def _configure(self, function: str, variables: Mapping[str, str]) -> None:
         self._lambda.update_function_configuration(
             FunctionName=function, Environment={"Variables": variables}

@@ -121,8 +121,10 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         with SyncedBucket(stack, which) as bucket:
             _drop_events(stack, bucket, story, _NAMES[which])
             _fill_anew(bucket, story)
-            if not which:
-                _restore_from_archive(stack, bucket, story)
+            _restore_from_archive(stack, bucket, story)
+            if which:
+                _refuse_and_redrive(stack, bucket, story, faults)
+            else:
                 _fail_and_redrive(stack, bucket, story, faults)
     return story.outcome()
 
@@ -334,12 +336,29 @@ def _fail_and_redrive(stack: DeployedStack, bucket: SyncedBucket, story: Story, 
         failed.condition == "RetriesExhausted" and failed.attempts == 3,
         f"{failed.condition} after {failed.attempts} attempts, not RetriesExhausted after 3: {failed.reason}",
     )
+    _redrive(stack, bucket)
+    story.say(
+        f"Took dynamodb:UpdateItem from the function: after {failed.attempts} attempts the event was in the "
+        "failure queue. Gave it back, and a redrive wrote the row; the queue is empty."
+    )
+
+
+def _refuse_and_redrive(stack: DeployedStack, bucket: SyncedBucket, story: Story, faults: Faults) -> None:
+    key = f"{bucket.prefix}not admitted"
+    with faults.not_admitting(bucket.function, "events.amazonaws.com"):
+        put(stack.client("s3"), bucket.bucket, key, "a")
+        [failed] = bucket.wait_for_failures(1)
+    require(failed.condition == "NotDelivered", f"{failed.condition}: {failed.reason}")
+    _redrive(stack, bucket)
+    story.say(
+        f"Took EventBridge's permission to invoke the function: the event is in the failure queue, "
+        f"{failed.reason.partition(':')[0]}. Gave it back, and a redrive wrote the row; the queue is empty."
+    )
+
+
+def _redrive(stack: DeployedStack, bucket: SyncedBucket) -> None:
     bucket.failures.release()
     report = redrive(stack.session, queue_url=bucket.queue_url, function_name=bucket.function, limit=1)
     require(report.resent == 1 and not report.left, f"the redrive was to resend 1 event: {report}")
     bucket.wait_until_true()
     require(not bucket.failures.poll(), "the failure queue is not empty after the redrive")
-    story.say(
-        f"Took dynamodb:UpdateItem from the function: after {failed.attempts} attempts the event was in the "
-        "failure queue. Gave it back, and a redrive wrote the row; the queue is empty."
-    )

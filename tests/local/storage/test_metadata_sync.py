@@ -62,6 +62,7 @@ def test_what_events_missed_is_repaired_and_what_failed_is_redriven(
     outcome = metadata_sync.drill(stack, faults)
     assert sum("20 missing, 25 outdated and 15 superfluous" in line for line in outcome.story) == 2
     assert any("after 3 attempts" in line for line in outcome.story)
+    assert any("NO_PERMISSIONS" in line for line in outcome.story)
     assert leftovers(stack) == []
 
 
