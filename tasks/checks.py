@@ -1,8 +1,9 @@
-"""`run.py test`: every check of the project, two at a time, a line each with its time.
+"""`run.py test`: every check of the project, three at a time, a line each with its time.
 
-Two lanes run beside each other: the linters, the types and the tests that need no server; and the scenarios
-on the embedded AWS, which wait more than they compute. What a failing check printed is shown, with the
-command that repeats it alone. With arguments for pytest, pytest alone is run, with them.
+Three lanes run beside each other: the linters, the types, the tests that need no server and those of the
+embedded AWS itself; its bridges; and the architectures on it. The last two wait more than they compute, so
+that two cores are enough for all three. What a failing check printed is shown, with the command that repeats
+it alone. With arguments for pytest, pytest alone is run, with them.
 
 The last line is `N passed, N failed`: the tests, and each other check counted as one.
 """
@@ -25,6 +26,8 @@ from tasks.progress import Step, format_line, step
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache" / "logs"
 ROOMS = ("app.py", "run.py", "tasks", "stacks", "constructs", "scenarios", "localaws", "benchmarks", "tests")
+# The rooms of the embedded AWS; every other test that is marked `local` is of an architecture on it.
+ITSELF, BRIDGES = "tests/local/localaws", "tests/local/bridges"
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
 
 
@@ -140,6 +143,8 @@ def main(arguments: Sequence[str]) -> int:
 def lanes(*, full: bool) -> list[Lane]:
     """What runs beside what."""
     skipped = "" if full else " and not full"
+    local = ("-m", f"local{skipped}")
+    others = (f"--ignore={room}" for room in (ITSELF, BRIDGES))
     return [
         Lane(
             [
@@ -149,9 +154,11 @@ def lanes(*, full: bool) -> list[Lane]:
                 shared_types(),
                 *(handler_types(folder) for folder in handler_folders()),
                 Check("tests", "pytest", ("-m", f"not local{skipped}")),
+                Check("tests of the embedded AWS", "pytest", (*local, ITSELF)),
             ]
         ),
-        Lane([Check("tests on the embedded AWS", "pytest", ("-m", f"local{skipped}"))]),
+        Lane([Check("tests of the bridges", "pytest", (*local, BRIDGES))]),
+        Lane([Check("tests of the architectures", "pytest", (*local, *others))]),
     ]
 
 

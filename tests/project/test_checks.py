@@ -134,14 +134,17 @@ def test_every_handler_is_checked_by_itself_and_every_test_is_in_one_lane(
     for folder in folders:
         assert f"mypy: {folder.parent.name}/{folder.name}" in names
     assert "mypy: shared" in names
-    marks = [check.arguments[1] for check in rows if check.module == "pytest"]
-    assert marks == ["not local and not full", "local and not full"]
+    local = "local and not full"
+    rooms = ("tests/local/localaws", "tests/local/bridges")
+    assert all((ROOT / room).is_dir() for room in rooms)
+    assert [check.arguments for check in rows if check.module == "pytest"] == [
+        ("-m", "not local and not full"),
+        *(("-m", local, room) for room in rooms),
+        ("-m", local, *(f"--ignore={room}" for room in rooms)),
+    ]
     assert [
         check.arguments[1] for lane in lanes(full=True) for check in lane.checks if check.module == "pytest"
-    ] == [
-        "not local",
-        "local",
-    ]
+    ] == ["not local", "local", "local", "local"]
 
 
 def test_arguments_go_to_pytest_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,8 +157,9 @@ def test_a_proxy_goes_on_with_the_new_password(local_aws: LocalAws) -> None:
     proxy: Proxy = deploy_proxy(local_aws)
     old = proxy.connect()
     secret, rds = proxy.outputs["Secret"], local_aws.client("rds")
-    endpoint = rds.describe_db_instances(DBInstanceIdentifier=proxy.outputs["Database"])["DBInstances"][0]
-    content = {**secret_of(local_aws, secret), "host": endpoint["Endpoint"]["Address"]}
+    described = rds.describe_db_instances(DBInstanceIdentifier=proxy.outputs["Database"])["DBInstances"][0]
+    address = described["Endpoint"]["Address"]
+    content = {**secret_of(local_aws, secret), "host": address}
     client = local_aws.client("secretsmanager")
     client.put_secret_value(SecretId=secret, SecretString=json.dumps(content))
     application = rotated()["Rotation"]
@@ -168,6 +169,7 @@ def test_a_proxy_goes_on_with_the_new_password(local_aws: LocalAws) -> None:
     client.rotate_secret(SecretId=secret, RotationLambdaARN=function.outputs["Arn"])
     assert secret_of(local_aws, secret)["password"] != MASTER["MasterUserPassword"]
     rds.reboot_db_instance(DBInstanceIdentifier=proxy.outputs["Database"])
+    Database(local_aws, address, 5432, proxy.outputs["Database"]).wait()
     assert old.execute("select 1").fetchone() == (1,)
     proxy.connect().close()
 

@@ -120,7 +120,7 @@ def test_a_custom_resource_that_hangs_does_not_hold_it() -> None:
         template = {"Resources": {"R": {"Type": "Custom::Hangs", "Properties": {"ServiceToken": arn}}}}
         cloudformation = aws.client("cloudformation")
         cloudformation.create_stack(StackName="hangs", TemplateBody=json.dumps(template))
-        time.sleep(1)
+        # Answered only after seconds, as the stack goes on changing: the function hangs by then.
         stack = cloudformation.describe_stacks(StackName="hangs")["Stacks"][0]
         assert stack["StackStatus"] == "CREATE_IN_PROGRESS"
         folder, began = aws.log_file.parent, time.monotonic()
