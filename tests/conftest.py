@@ -1,10 +1,18 @@
 """What the tests of templates share: apps that are synthesised once for the whole process."""
 
+import signal
+
 import pytest
 from aws_cdk import App
 
 from tasks.synthesis import app_context
 from tests.templates import Assembly, Resources, build_variants
+
+
+def pytest_configure() -> None:
+    """Hear ctrl-C also where a shell runs the tests in the background, and so do the programs they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
