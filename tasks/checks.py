@@ -1,9 +1,9 @@
 """`run.py test`: every check of the project, three at a time, a line each with its time.
 
-Three lanes run beside each other: the linters, the types, the tests that need no server and those of the
-embedded AWS itself; its bridges; and the architectures on it. The last two wait more than they compute, so
-that two cores are enough for all three. What a failing check printed is shown, with the command that repeats
-it alone. With arguments for pytest, pytest alone is run, with them.
+Three lanes run beside each other: the linters, the types and the tests that need no server; the bridges of
+the embedded AWS; the architectures on it, and then the embedded AWS itself. The last two wait more than they
+compute, so that two cores are enough for all three. What a failing check printed is shown, with the command
+that repeats it alone. With arguments for pytest, pytest alone is run, with them.
 
 The last line is `N passed, N failed`: the tests, and each other check counted as one.
 """
@@ -154,11 +154,15 @@ def lanes(*, full: bool) -> list[Lane]:
                 shared_types(),
                 *(handler_types(folder) for folder in handler_folders()),
                 Check("tests", "pytest", ("-m", f"not local{skipped}")),
-                Check("tests of the embedded AWS", "pytest", (*local, ITSELF)),
             ]
         ),
         Lane([Check("tests of the bridges", "pytest", (*local, BRIDGES))]),
-        Lane([Check("tests of the architectures", "pytest", (*local, *others))]),
+        Lane(
+            [
+                Check("tests of the architectures", "pytest", (*local, *others)),
+                Check("tests of the embedded AWS", "pytest", (*local, ITSELF)),
+            ]
+        ),
     ]
 
 
