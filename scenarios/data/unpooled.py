@@ -13,8 +13,8 @@ from scenarios.framework import DeployedStack
 # The database itself knows no IAM tokens here, so the password takes a token's place.
 _HANDLER = """
 import os
-import iam_token
-iam_token.make_token = lambda settings: os.environ["DB_PASSWORD"]
+from shared import iam_token
+iam_token.make_token = lambda login: os.environ["DB_PASSWORD"]
 from handler import handler
 """
 

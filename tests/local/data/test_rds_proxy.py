@@ -7,6 +7,7 @@ import pytest
 from localaws import LocalAws
 from scenarios.data import rds_proxy
 from scenarios.data.bookings import Bookings
+from scenarios.data.unpooled import unpooled_function
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Story
 from tasks.demo import check_dropped
@@ -25,6 +26,13 @@ def test_more_callers_than_connections_are_served(stack: DeployedStack) -> None:
     outcome = rds_proxy.run(stack)
     assert any("none pinned" in line for line in outcome.story)
     assert Bookings(stack).max_connections == 20
+
+
+def test_the_same_handler_also_books_past_the_proxy(stack: DeployedStack) -> None:
+    bookings = Bookings(stack)
+    with unpooled_function(stack, bookings.function) as unpooled:
+        assert bookings.book(bookings.request_ids(1)[0], function=unpooled).error is None
+    bookings.close()
 
 
 @pytest.mark.full
