@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from scenarios.framework import DeployedStack
+from scenarios.framework import DeployedStack, NotYet
 from scenarios.redrive import FailedEvent, NotUnderstood, parse
 
 
@@ -19,6 +19,7 @@ class FailureQueue:
     """
 
     def __init__(self, stack: DeployedStack, url: str, mine: Callable[[FailedEvent], bool]) -> None:
+        self._stack = stack
         self._sqs = stack.client("sqs")
         self._url = url
         self._mine = mine
@@ -36,6 +37,17 @@ class FailureQueue:
             if failed is not None and self._mine(failed):
                 self._failed[message["MessageId"]] = failed
         return list(self._failed.values())
+
+    def wait_for(self, count: int) -> list[FailedEvent]:
+        """Wait until so many events of this run are in the queue."""
+
+        def check() -> list[FailedEvent]:
+            came = self.poll()
+            if len(came) < count:
+                raise NotYet(f"{len(came)} of {count}: {[one.reason for one in came]}")
+            return came
+
+        return self._stack.wait_until(check, f"{count} messages in the failure queue")
 
     def release(self) -> None:
         """Show every message that was looked at to other readers again."""

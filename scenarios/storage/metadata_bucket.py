@@ -123,17 +123,6 @@ class SyncedBucket:
         failed = self.failures.poll()
         require(not failed, f"failed: {'; '.join(one.reason for one in failed)}")
 
-    def wait_for_failures(self, count: int) -> list[FailedEvent]:
-        """Wait until so many events of this run are in the failure queue."""
-
-        def check() -> list[FailedEvent]:
-            came = self.failures.poll()
-            if len(came) < count:
-                raise NotYet(f"{len(came)} of {count}: {[one.reason for one in came]}")
-            return came
-
-        return self._stack.wait_until(check, f"{count} messages in the failure queue")
-
     def restored(self, key: str) -> Callable[[], None]:
         """A check that waits until a row says how long its restored copy stays."""
 

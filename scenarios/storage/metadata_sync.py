@@ -66,7 +66,7 @@ def smoke(stack: DeployedStack, which: str = "") -> None:
         # What has no sequencer reads the row first.
         bucket.invoke({"Records": [bucket.record(key, row) | _tagged(bucket, key)]})
         bucket.invoke({"Records": [_poison(bucket, key, row)]})
-        bucket.wait_for_failures(1)
+        bucket.failures.wait_for(1)
         bucket.remove([key])
 
 
@@ -234,7 +234,7 @@ def _check_poison(stack: DeployedStack, bucket: SyncedBucket, story: Story) -> N
     before, after = (bucket.record(key, row, after="1") for key, row in zip(keys, rows, strict=True))
     answer = bucket.invoke({"Records": [before, _poison(bucket, keys[0], rows[0]), after]})
     require(answer == {"written": 2, "failed": 1}, f"the function said {answer}")
-    [failed] = bucket.wait_for_failures(1)
+    [failed] = bucket.failures.wait_for(1)
     require(len(failed.event["Records"]) == 1, f"more than the poison in the queue: {failed.event}")
     require(
         failed.condition == "PermanentFailure" and failed.reason.startswith("InvalidRecord: "),
@@ -331,7 +331,7 @@ def _fail_and_redrive(stack: DeployedStack, bucket: SyncedBucket, story: Story, 
     key = f"{bucket.prefix}no permission"
     with faults.without_permission(bucket.role, "dynamodb:UpdateItem"), story.timed("three attempts"):
         put(stack.client("s3"), bucket.bucket, key, "a")
-        [failed] = bucket.wait_for_failures(1)
+        [failed] = bucket.failures.wait_for(1)
     require(
         failed.condition == "RetriesExhausted" and failed.attempts == 3,
         f"{failed.condition} after {failed.attempts} attempts, not RetriesExhausted after 3: {failed.reason}",
@@ -347,7 +347,7 @@ def _refuse_and_redrive(stack: DeployedStack, bucket: SyncedBucket, story: Story
     key = f"{bucket.prefix}not admitted"
     with faults.not_admitting(bucket.function, "events.amazonaws.com"):
         put(stack.client("s3"), bucket.bucket, key, "a")
-        [failed] = bucket.wait_for_failures(1)
+        [failed] = bucket.failures.wait_for(1)
     require(failed.condition == "NotDelivered", f"{failed.condition}: {failed.reason}")
     _redrive(stack, bucket)
     story.say(

@@ -58,7 +58,7 @@ def smoke(stack: DeployedStack) -> None:
         thumbnailer.thumbnails(row)
         letter = hostile_files()[1]
         thumbnailer.send(thumbnailer.prefix + letter.name, letter.data)
-        thumbnailer.wait_for_failures(1)
+        thumbnailer.failures.wait_for(1)
         thumbnailer.remove([key])
         thumbnailer.wait_until_gone(key, row)
 
@@ -117,7 +117,7 @@ def _send_hostile_files(thumbnailer: Thumbnailer, story: Story) -> dict[str, Hos
 
 
 def _check_failures(thumbnailer: Thumbnailer, story: Story, hostile: dict[str, HostileFile]) -> None:
-    failed = thumbnailer.wait_for_failures(len(hostile))
+    failed = thumbnailer.failures.wait_for(len(hostile))
     by_key = {key: one for one in failed for key in keys_in(one)}
     require(
         len(failed) == len(by_key) and set(by_key) == set(hostile),
@@ -168,7 +168,7 @@ def _check_spoiling(thumbnailer: Thumbnailer, story: Story, one: Sent) -> None:
     count = len(thumbnailer.failures.poll())
     thumbnailer.send(one.key, b"no picture any more")
     thumbnailer.wait_until_gone(one.key, row)
-    thumbnailer.wait_for_failures(count + 1)
+    thumbnailer.failures.wait_for(count + 1)
     story.say("Overwrote a photograph with a text: its thumbnails are gone, and the failure is in the queue.")
 
 
@@ -190,7 +190,7 @@ def _fail_for_want_of_a_permission(thumbnailer: Thumbnailer, story: Story, fault
     key = thumbnailer.prefix + "no permission.webp"
     with faults.without_permission(thumbnailer.role, "s3:PutObject"), story.timed("three attempts"):
         version = thumbnailer.send(key, pictures.photograph("cat.webp"))
-        [failed] = thumbnailer.wait_for_failures(1)
+        [failed] = thumbnailer.failures.wait_for(1)
     require(
         failed.condition == "RetriesExhausted" and failed.attempts == 3,
         f"{failed.condition} after {failed.attempts} attempts, not RetriesExhausted after 3: {failed.reason}",
@@ -205,7 +205,7 @@ def _fail_for_a_limit(thumbnailer: Thumbnailer, story: Story, faults: Faults) ->
     key = thumbnailer.prefix + "over the limit.webp"
     with faults.environment(thumbnailer.function, MAX_OBJECT_SIZE="1000"):
         version = thumbnailer.send(key, pictures.photograph("cat.webp"))
-        failed = next(one for one in thumbnailer.wait_for_failures(2) if key in keys_in(one))
+        failed = next(one for one in thumbnailer.failures.wait_for(2) if key in keys_in(one))
     require(
         failed.condition == "PermanentFailure", f"{failed.condition}, not PermanentFailure: {failed.reason}"
     )

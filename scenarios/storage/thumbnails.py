@@ -135,17 +135,6 @@ class Thumbnailer:
         )
         return {one["Key"] for page in pages for one in page.get("Contents", [])}
 
-    def wait_for_failures(self, count: int) -> list[FailedEvent]:
-        """Wait until so many events of this run are in the failure queue."""
-
-        def check() -> list[FailedEvent]:
-            came = self.failures.poll()
-            if len(came) < count:
-                raise NotYet(f"{len(came)} of {count}: {[one.reason for one in came]}")
-            return came
-
-        return self._stack.wait_until(check, f"{count} messages in the failure queue")
-
     def wait_until_gone(self, key: str, row: dict[str, Any]) -> None:
         """Wait until neither the row nor any of the thumbnails that it named is left."""
 

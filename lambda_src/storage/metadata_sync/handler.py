@@ -13,7 +13,6 @@ import gc
 gc.disable()
 
 import os
-from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from events import Incoming, incoming
 from settings import Settings, read
 from shared.clients import FailureQueue, make_clients
 from shared.failures import PermanentFailure, failure_message
+from shared.records import handle_each
 from shared.s3_events import ObjectEvent
 from sync import Synchroniser
 from targets import make_target, services
@@ -53,18 +53,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:
         Exception: Something did not work that may work later.
         ExceptionGroup: Likewise, for several records.
     """
-    outcomes: Counter[str] = Counter()
-    to_retry: list[Exception] = []
-    for one in incoming(event):
-        try:
-            outcomes[handle_one(one, context)] += 1
-        except Exception as error:  # the other records come first
-            to_retry.append(error)
-    if len(to_retry) == 1:
-        raise to_retry[0]
-    if to_retry:
-        raise ExceptionGroup(f"{len(to_retry)} records will be tried again", to_retry)
-    return dict(outcomes)
+    return handle_each(incoming(event), lambda one: handle_one(one, context))
 
 
 def handle_one(one: Incoming, context: "LambdaContext") -> str:

@@ -14,7 +14,6 @@ gc.disable()
 
 import importlib
 import os
-from collections import Counter
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from keys import thumbnail_key
 from settings import Settings
 from shared.clients import FailureQueue, make_clients
 from shared.failures import PermanentFailure, failure_message
+from shared.records import handle_each
 from shared.s3_events import ObjectEvent, parse_record, records_of
 from sync import Synchroniser
 
@@ -87,18 +87,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:
         Exception: Something did not work that may work later.
         ExceptionGroup: Likewise, for several records.
     """
-    outcomes: Counter[str] = Counter()
-    to_retry: list[Exception] = []
-    for record in records_of(event):
-        try:
-            outcomes[handle_record(record, context)] += 1
-        except Exception as error:  # the other records come first
-            to_retry.append(error)
-    if len(to_retry) == 1:
-        raise to_retry[0]
-    if to_retry:
-        raise ExceptionGroup(f"{len(to_retry)} records will be tried again", to_retry)
-    return dict(outcomes)
+    return handle_each(records_of(event), lambda one: handle_record(one, context))
 
 
 def handle_record(record: object, context: "LambdaContext") -> str:

@@ -79,11 +79,11 @@ def test_redrive_tells_the_reasons_and_what_does_not_mend_itself_comes_back(
 ) -> None:
     with Thumbnailer(stack) as driver:
         driver.send(driver.prefix + "letter.jpg", b"no picture")
-        driver.wait_for_failures(1)
+        driver.failures.wait_for(1)
         driver.failures.release()
         assert redrive.main(["thumbnailer"]) == 0
         assert "Sent again: 1.\n  1 x NotAnImage: " in capsys.readouterr().out
-        driver.wait_for_failures(1)
+        driver.failures.wait_for(1)
     assert redrive.main(["thumbnailer"]) == 0
     assert "The failure queue is empty." in capsys.readouterr().out
 
