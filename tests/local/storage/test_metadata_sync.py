@@ -55,7 +55,6 @@ def test_both_tables_say_what_is_in_the_buckets_and_nothing_is_left_behind(stack
     assert leftovers(stack) == []
 
 
-@pytest.mark.full
 def test_what_events_missed_is_repaired_and_what_failed_is_redriven(
     stack: DeployedStack, faults: Faults
 ) -> None:
