@@ -196,7 +196,10 @@ class SyncedBucket:
 
     @contextmanager
     def silenced(self) -> Iterator[None]:
-        """Let the bucket tell nobody what happens while the body runs: neither functions nor EventBridge."""
+        """Let the bucket tell nobody what happens while the body runs: neither functions nor EventBridge.
+
+        What happens at its very end may still be told: S3 looks a moment later who is to be told.
+        """
         configuration = self._s3.get_bucket_notification_configuration(Bucket=self.bucket)
         configuration.pop("ResponseMetadata")
         self._notify({})

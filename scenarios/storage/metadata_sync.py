@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from scenarios.faults import Faults
@@ -76,8 +76,7 @@ def smoke_of_reconciler(stack: DeployedStack, which: str = "") -> None:
     Raises:
         ScenarioFailed: Something did not come out as it should.
     """
-    with SyncedBucket(stack, which) as bucket:
-        _put_in_the_dark(stack, bucket)
+    with SyncedBucket(stack, which) as bucket, _object_in_the_dark(stack, bucket):
         counts = bucket.reconcile()
         require(counts["repaired"] > 0 and not counts["failed"], f"the reconciler found {counts}")
         bucket.wait_until_true()
@@ -93,8 +92,7 @@ def smoke_of_schedule(stack: DeployedStack, which: str = "") -> None:
     name = stack.output(f"{which}ScheduleName")
     schedule = scheduler.get_schedule(Name=name)
     settings = ("FlexibleTimeWindow", "ScheduleExpression", "Target")
-    with SyncedBucket(stack, which) as bucket:
-        _put_in_the_dark(stack, bucket)
+    with SyncedBucket(stack, which) as bucket, _object_in_the_dark(stack, bucket):
         assert bucket.table is not None
         bucket.table.forget_reconciliations()
         copy = f"{name[:50]}-copy"
@@ -105,9 +103,12 @@ def smoke_of_schedule(stack: DeployedStack, which: str = "") -> None:
             scheduler.delete_schedule(Name=copy)
 
 
-def _put_in_the_dark(stack: DeployedStack, bucket: SyncedBucket) -> None:
+@contextmanager
+def _object_in_the_dark(stack: DeployedStack, bucket: SyncedBucket) -> Iterator[None]:
+    """An object that no event told of; none does while the body runs, either."""
     with bucket.silenced():
         put(stack.client("s3"), bucket.bucket, f"{bucket.prefix}object", "a")
+        yield
 
 
 def drill(stack: DeployedStack, faults: Faults) -> Outcome:
@@ -272,18 +273,18 @@ def _drop_events(stack: DeployedStack, bucket: SyncedBucket, story: Story, name:
     with bucket.silenced():
         in_parallel([partial(put, s3, bucket.bucket, key, "in the dark") for key in kept + new])
         bucket.remove(deleted)
-    found = differences(bucket.objects(), bucket.rows())
-    require(len(found) >= len(keys), f"the table knows although nobody told: {len(found)} differences")
-    counts = bucket.reconcile()
-    _require_counts(
-        counts,
-        {
-            "missing": len(new),
-            "outdated": len(kept),
-            "superfluous": len(deleted),
-            "repaired": len(keys),
-        },
-    )
+        found = differences(bucket.objects(), bucket.rows())
+        require(len(found) >= len(keys), f"the table knows although nobody told: {len(found)} differences")
+        counts = bucket.reconcile()
+        _require_counts(
+            counts,
+            {
+                "missing": len(new),
+                "outdated": len(kept),
+                "superfluous": len(deleted),
+                "repaired": len(keys),
+            },
+        )
     bucket.wait_until_true()
     story.say(
         f"{name.capitalize()}: its events were switched off while {len(new)} objects were written, "

@@ -75,7 +75,7 @@ def test_a_table_that_lies_is_noticed(stack: DeployedStack) -> None:
             stack.client("s3").put_object_tagging(
                 Bucket=bucket.bucket, Key=key, Tagging={"TagSet": [{"Key": "new", "Value": "tag"}]}
             )
-        [found] = differences(bucket.objects(), bucket.rows())
+            [found] = differences(bucket.objects(), bucket.rows())
         assert "tags is {'new': 'tag'}" in found
 
 
