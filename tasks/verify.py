@@ -50,9 +50,7 @@ def verify(id: str, stack_name: str, out: Path) -> None:
     for file in outcome.files[:1]:
         print(f"To look at: {file}")
     if hasattr(scenario, "drill"):
-        print(
-            "Left out: the failure drill. It takes permissions away, which is done on the embedded AWS only."
-        )
+        print("Left out: the failure drill. It breaks things, which is done on the embedded AWS only.")
 
 
 def scenario_of(id: str) -> ModuleType:
