@@ -13,7 +13,6 @@ import gc
 gc.disable()
 
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.logging import Logger
@@ -21,10 +20,10 @@ from aws_lambda_powertools.logging import Logger
 from bucket import SourceBucket
 from errors import OtherBucket
 from events import Incoming, incoming
-from settings import Settings, read
+from settings import Settings
 from shared.clients import FailureQueue, make_clients
-from shared.failures import PermanentFailure, failure_message
-from shared.records import handle_each
+from shared.environment import read
+from shared.records import handle_each, handle_object
 from shared.s3_events import ObjectEvent
 from sync import Synchroniser
 from targets import make_target, services
@@ -57,22 +56,15 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:
 
 
 def handle_one(one: Incoming, context: "LambdaContext") -> str:
-    """Handle one record; what is wrong with it for good is reported, what may pass is raised."""
-    try:
-        event = one.parse()
-        logger.append_keys(bucket=event.bucket, key=event.key, event_name=event.name)
-        outcome = follow(event)
-        logger.info("handled", outcome=outcome)
-        return outcome
-    except PermanentFailure as failure:
-        logger.warning("failed for good", error_type=type(failure).__name__, reason=str(failure))
-        failure_queue.send(failure_message(one.payload, failure, context, now=datetime.now(UTC)))
-        return "failed"
-    except Exception:
-        logger.exception("failed, to be tried again")
-        raise
-    finally:
-        logger.remove_keys(["bucket", "key", "event_name"])
+    """Handle one record."""
+    return handle_object(
+        one.parse,
+        follow,
+        payload=one.payload,
+        failure_queue=failure_queue,
+        logger=logger,
+        context=context,
+    )
 
 
 def follow(event: ObjectEvent) -> str:

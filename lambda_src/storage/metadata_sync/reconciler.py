@@ -14,8 +14,9 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 from bucket import SourceBucket
 from inventory import Inventory
 from reconcile import Comparison, Listing, Reconciler, Tick, answer_of
-from settings import Settings, read, whole_number
+from settings import Settings, whole_number
 from shared.clients import make_clients
+from shared.environment import read
 from sync import Synchroniser
 from targets import make_target, services
 

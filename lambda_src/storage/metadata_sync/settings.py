@@ -1,10 +1,10 @@
 """The settings of both functions, from their environment variables, checked once when they start."""
 
 import json
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import NamedTuple
 
-T = TypeVar("T")
+from shared.environment import name, read
 
 _DAY = 24 * 60 * 60
 
@@ -42,8 +42,8 @@ class Settings(NamedTuple):
         target = read(environment, "TARGET", _target)
         return cls(
             target=target,
-            table_name=read(environment, "TABLE_NAME", _name) if target == "dynamodb" else "",
-            bucket=read(environment, "BUCKET_NAME", _name),
+            table_name=read(environment, "TABLE_NAME", name) if target == "dynamodb" else "",
+            bucket=read(environment, "BUCKET_NAME", name),
             prefix=read(environment, "PREFIX", str),
             suffixes=read(environment, "SUFFIXES", _texts),
             user_metadata=read(environment, "USER_METADATA", _truth),
@@ -56,32 +56,11 @@ class Settings(NamedTuple):
         return key.startswith(self.prefix) and (not self.suffixes or key.endswith(self.suffixes))
 
 
-def read(environment: Mapping[str, str], variable: str, parse: Callable[[str], T]) -> T:
-    """Return the value of a variable.
-
-    Raises:
-        ValueError: It is missing or not allowed.
-    """
-    if variable not in environment:
-        raise ValueError(f"the environment variable {variable} is missing; set it on the function")
-    value = environment[variable]
-    try:
-        return parse(value)
-    except ValueError as error:
-        raise ValueError(f"the environment variable {variable}={value!r}: {error}") from None
-
-
 def whole_number(value: str) -> int:
     """Read a number, 1 or more."""
     if not (value.isascii() and value.isdecimal() and 1 <= int(value) < 10**9):
         raise ValueError("give a whole number, 1 or more")
     return int(value)
-
-
-def _name(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty")
-    return value
 
 
 def _target(value: str) -> str:

@@ -14,7 +14,6 @@ gc.disable()
 
 import importlib
 import os
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,8 +24,7 @@ from errors import WouldRecurse
 from keys import thumbnail_key
 from settings import Settings
 from shared.clients import FailureQueue, make_clients
-from shared.failures import PermanentFailure, failure_message
-from shared.records import handle_each
+from shared.records import handle_each, handle_object
 from shared.s3_events import ObjectEvent, parse_record, records_of
 from sync import Synchroniser
 
@@ -91,24 +89,25 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:
 
 
 def handle_record(record: object, context: "LambdaContext") -> str:
-    """Handle one record; what is wrong with it for good is reported, what may pass is raised."""
-    try:
-        event = parse_record(record)
-        logger.append_keys(bucket=event.bucket, key=event.key, event_name=event.name)
-        refuse_recursion(event)
-        outcome = synchroniser.handle(event)
-        logger.info("handled", outcome=outcome.value)
-        return outcome.value
-    except PermanentFailure as failure:
-        logger.warning("failed for good", error_type=type(failure).__name__, reason=str(failure))
-        message = failure_message({"Records": [record]}, failure, context, now=datetime.now(UTC))
-        failure_queue.send(message)
-        return "failed"
-    except Exception:
-        logger.exception("failed, to be tried again")
-        raise
-    finally:
-        logger.remove_keys(["bucket", "key", "event_name"])
+    """Handle one record."""
+    return handle_object(
+        partial(parse_record, record),
+        follow,
+        payload={"Records": [record]},
+        failure_queue=failure_queue,
+        logger=logger,
+        context=context,
+    )
+
+
+def follow(event: ObjectEvent) -> str:
+    """Bring the thumbnails into line.
+
+    Raises:
+        WouldRecurse: The event is about an object in the place of the thumbnails.
+    """
+    refuse_recursion(event)
+    return synchroniser.handle(event).value
 
 
 def refuse_recursion(event: ObjectEvent) -> None:

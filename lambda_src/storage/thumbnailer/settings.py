@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-T = TypeVar("T")
+from shared.environment import name, read
 
 _COLOUR = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 
@@ -57,33 +57,17 @@ class Settings(NamedTuple):
             ValueError: One is missing or not allowed; the message says which, and what is allowed.
         """
         return cls(
-            destination_bucket=_read(environment, "DESTINATION_BUCKET", _name),
-            table_name=_read(environment, "TABLE_NAME", _name),
-            failure_queue_url=_read(environment, "FAILURE_QUEUE_URL", _name),
-            sizes=_read(environment, "SIZES", _sizes),
-            output_format=_read(environment, "OUTPUT_FORMAT", _format),
-            quality=_read(environment, "QUALITY", _whole_number(1, 100)),
-            output_prefix=_read(environment, "OUTPUT_PREFIX", _prefix),
-            max_object_size=_read(environment, "MAX_OBJECT_SIZE", _whole_number(1)),
-            max_pixels=_read(environment, "MAX_PIXELS", _whole_number(1)),
-            background=_read(environment, "BACKGROUND", _colour),
+            destination_bucket=read(environment, "DESTINATION_BUCKET", name),
+            table_name=read(environment, "TABLE_NAME", name),
+            failure_queue_url=read(environment, "FAILURE_QUEUE_URL", name),
+            sizes=read(environment, "SIZES", _sizes),
+            output_format=read(environment, "OUTPUT_FORMAT", _format),
+            quality=read(environment, "QUALITY", _whole_number(1, 100)),
+            output_prefix=read(environment, "OUTPUT_PREFIX", _prefix),
+            max_object_size=read(environment, "MAX_OBJECT_SIZE", _whole_number(1)),
+            max_pixels=read(environment, "MAX_PIXELS", _whole_number(1)),
+            background=read(environment, "BACKGROUND", _colour),
         )
-
-
-def _read(environment: Mapping[str, str], variable: str, parse: Callable[[str], T]) -> T:
-    if variable not in environment:
-        raise ValueError(f"the environment variable {variable} is missing; set it on the function")
-    value = environment[variable]
-    try:
-        return parse(value)
-    except ValueError as error:
-        raise ValueError(f"the environment variable {variable}={value!r}: {error}") from None
-
-
-def _name(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty")
-    return value
 
 
 def _whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

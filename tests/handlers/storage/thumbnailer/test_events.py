@@ -2,6 +2,7 @@
 
 import copy
 import json
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -130,7 +131,7 @@ def test_whatever_a_record_is_it_is_read_or_refused(thumbnailer: LoadedHandler, 
             {"Records": [broken]},
             failure,
             Context(),
-            now=thumbnailer.handler.datetime.now(thumbnailer.handler.UTC),
+            now=datetime.now(UTC),
         )
         assert json.loads(message)["requestPayload"] == {"Records": [broken]}
         assert message.isascii()
