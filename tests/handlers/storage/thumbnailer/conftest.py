@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-import botocore.session
 import pytest
-from moto import mock_aws
 
 from tests.handlers.loading import LoadedHandler
-from tests.handlers.storage.thumbnailer.world import ENVIRONMENT, QUEUE_URL, REGION, Client, World
+from tests.handlers.storage.surroundings import REGION, clients_in_moto
+from tests.handlers.storage.thumbnailer.world import ENVIRONMENT, World
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +18,7 @@ def thumbnailer(load: Callable[..., LoadedHandler]) -> LoadedHandler:
 @pytest.fixture(scope="module")
 def filled_world(thumbnailer: LoadedHandler) -> Iterator[World]:
     """Buckets, table and queue, made once for a file of tests."""
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        session = botocore.session.get_session()
-        clients: list[Client] = [session.create_client(name) for name in ("s3", "dynamodb", "sqs")]
-        s3, dynamodb, sqs = clients
+    with clients_in_moto(ENVIRONMENT) as (s3, dynamodb, sqs):
         for bucket in ("pictures", "thumbnails"):
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         s3.put_bucket_versioning(Bucket="pictures", VersioningConfiguration={"Status": "Enabled"})
@@ -34,7 +28,6 @@ def filled_world(thumbnailer: LoadedHandler) -> Iterator[World]:
             AttributeDefinitions=[{"AttributeName": "source_key", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "source_key", "KeyType": "HASH"}],
         )
-        assert sqs.create_queue(QueueName="failures")["QueueUrl"] == QUEUE_URL
         yield World(thumbnailer, s3, dynamodb, sqs)
 
 
@@ -42,4 +35,4 @@ def filled_world(thumbnailer: LoadedHandler) -> Iterator[World]:
 def world(filled_world: World) -> Iterator[World]:
     """The thumbnailer and its surroundings, empty."""
     yield filled_world
-    filled_world.empty()
+    filled_world.empty("pictures", "thumbnails", key_names=("source_key",))

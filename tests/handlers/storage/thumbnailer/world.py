@@ -1,24 +1,27 @@
 """The thumbnailer with its buckets, table and queue around it, in moto."""
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any
 from unittest import mock
-from urllib.parse import quote_plus
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from tests.handlers.loading import LoadedHandler
+from tests.handlers.storage.surroundings import (
+    AWS,
+    QUEUE_URL,
+    Client,
+    LambdaContext,
+    Surroundings,
+    arn_of,
+    record_of,
+)
 
-Client: TypeAlias = Any
-REGION = "eu-central-1"
-ARN = f"arn:aws:lambda:{REGION}:123456789012:function:thumbnailer"
-
-QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/123456789012/failures"
+ARN = arn_of("thumbnailer")
 
 ENVIRONMENT = {
     "DESTINATION_BUCKET": "thumbnails",
@@ -33,61 +36,27 @@ ENVIRONMENT = {
     "MAX_PIXELS": "1000000",
     "POWERTOOLS_SERVICE_NAME": "thumbnailer",
     "POWERTOOLS_LOG_LEVEL": "INFO",
-    # Where botocore looks for a Region and credentials; nothing of the machine's own is used.
-    "AWS_REGION": REGION,
-    "AWS_DEFAULT_REGION": REGION,
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_SESSION_TOKEN": "testing",
-    "AWS_CONFIG_FILE": "/nonexistent",
-    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-    "AWS_EC2_METADATA_DISABLED": "true",
+    **AWS,
 }
 
 
 @dataclass
-class Context:
+class Context(LambdaContext):
     """Lambda's context object."""
 
     function_name: str = "thumbnailer"
     memory_limit_in_mb: int = 1769
-    invoked_function_arn: str = ARN
-    aws_request_id: str = "b4a7f1c2-0000-4000-8000-000000000000"
-    function_version: str = "$LATEST"
 
 
-def record(
-    key: str, *, name: str = "ObjectCreated:Put", sequencer: str = "0A", bucket: str = "pictures"
-) -> dict[str, Any]:
-    """A record as S3 writes it."""
-    return {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": REGION,
-        "eventTime": "2026-01-01T00:00:00.000Z",
-        "eventName": name,
-        "s3": {
-            "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"},
-            "object": {"key": quote_plus(key), "sequencer": sequencer},
-        },
-    }
+record = partial(record_of, bucket="pictures")
 
 
-@dataclass
-class World:
-    """What is around the handler.
+class World(Surroundings):
+    """The handler with what is around it."""
 
-    Args:
-        modules: The handler's modules.
-        s3: A client that is not the handler's own.
-        dynamodb: Likewise.
-        sqs: Likewise.
-    """
-
-    modules: LoadedHandler
-    s3: Client
-    dynamodb: Client
-    sqs: Client
+    def context(self, **changes: Any) -> LambdaContext:  # noqa: ANN401
+        """What Lambda says of an invocation."""
+        return Context(**changes)
 
     def upload(self, key: str, data: bytes) -> str:
         """Put a picture and return its version."""
@@ -106,16 +75,6 @@ class World:
     def remove(self, key: str) -> None:
         """Delete a picture, as a user does."""
         self.s3.delete_object(Bucket="pictures", Key=key)
-
-    def invoke(self, *records: object) -> dict[str, int]:
-        """Hand the handler an event with these records."""
-        return self.send({"Records": list(records)})
-
-    def send(self, event: object) -> dict[str, int]:
-        """Hand the handler an event, by way of JSON as Lambda does."""
-        with self.modules.importable():
-            outcomes: dict[str, int] = self.modules.handler.handler(json.loads(json.dumps(event)), Context())
-        return outcomes
 
     @contextmanager
     def settings(self, **changes: object) -> Iterator[None]:
@@ -137,24 +96,6 @@ class World:
             TableName="metadata", Key={"source_key": {"S": key}}
         ).get("Item")
         return item
-
-    def failures(self) -> list[dict[str, Any]]:
-        """The messages in the failure queue; they are taken out."""
-        answer = self.sqs.receive_message(QueueUrl=QUEUE_URL, MaxNumberOfMessages=10)
-        for message in answer.get("Messages", []):
-            self.sqs.delete_message(QueueUrl=QUEUE_URL, ReceiptHandle=message["ReceiptHandle"])
-        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
-
-    def empty(self) -> None:
-        """Leave nothing of a test to the next."""
-        for bucket in ("pictures", "thumbnails"):
-            listed = self.s3.list_object_versions(Bucket=bucket)
-            for one in listed.get("Versions", []) + listed.get("DeleteMarkers", []):
-                self.s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
-        for item in self.dynamodb.scan(TableName="metadata")["Items"]:
-            self.dynamodb.delete_item(TableName="metadata", Key={"source_key": item["source_key"]})
-        while self.failures():  # a purge is allowed once a minute
-            pass
 
 
 @contextmanager
