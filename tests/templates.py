@@ -41,6 +41,20 @@ class Resources:
         """The properties of the one function with a handler of ours (not of a custom resource)."""
         return self.only("AWS::Lambda::Function", Handler="handler.handler")
 
+    def notified(self) -> list[tuple[str, dict[str, str]]]:
+        """Each event of a bucket that invokes a function, with its filter."""
+        return [
+            (
+                configuration["Events"][0],
+                {
+                    rule["Name"]: rule["Value"]
+                    for rule in configuration.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+                },
+            )
+            for notifications in self.all("Custom::S3BucketNotifications").values()
+            for configuration in notifications["NotificationConfiguration"]["LambdaFunctionConfigurations"]
+        ]
+
     def statements(self, role_id: str) -> list[dict[str, Any]]:
         """Every statement of the policies attached to the role whose logical id starts so."""
         return [

@@ -73,21 +73,6 @@ def variables(function: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def notified(resources: Resources) -> list[tuple[str, dict[str, str]]]:
-    """Each event that invokes the function, with its filter."""
-    return [
-        (
-            configuration["Events"][0],
-            {
-                rule["Name"]: rule["Value"]
-                for rule in configuration.get("Filter", {}).get("Key", {}).get("FilterRules", [])
-            },
-        )
-        for notifications in resources.all("Custom::S3BucketNotifications").values()
-        for configuration in notifications["NotificationConfiguration"]["LambdaFunctionConfigurations"]
-    ]
-
-
 @stack_with
 def owned(stack: Stack) -> None:
     MetadataSync(stack, "Files")
@@ -118,7 +103,7 @@ def test_the_table_is_keyed_as_the_bucket_lists_and_asked_by_time_through_an_ind
 
 
 def test_whatever_happens_to_an_object_invokes_the_function(owned: Resources) -> None:
-    assert notified(owned) == [(event, {}) for event in EVENTS]
+    assert owned.notified() == [(event, {}) for event in EVENTS]
 
 
 def test_the_roles_hold_these_actions_and_no_others(owned: Resources) -> None:
@@ -253,7 +238,7 @@ def test_options_reach_the_handlers(chosen: Resources) -> None:
 
 
 def test_prefix_and_suffixes_filter_every_event_those_of_tags_too(chosen: Resources) -> None:
-    assert sorted(notified(chosen), key=str) == sorted(
+    assert sorted(chosen.notified(), key=str) == sorted(
         [
             (event, {"prefix": "invoices/", "suffix": suffix})
             for event in [*EVENTS, "s3:ObjectTagging:*"]

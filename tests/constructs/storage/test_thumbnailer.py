@@ -34,21 +34,6 @@ ALWAYS = {
 EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*"]
 
 
-def notified(resources: Resources) -> list[tuple[str, dict[str, str]]]:
-    """Each event that invokes the function, with its filter."""
-    return [
-        (
-            configuration["Events"][0],
-            {
-                rule["Name"]: rule["Value"]
-                for rule in configuration.get("Filter", {}).get("Key", {}).get("FilterRules", [])
-            },
-        )
-        for notifications in resources.all("Custom::S3BucketNotifications").values()
-        for configuration in notifications["NotificationConfiguration"]["LambdaFunctionConfigurations"]
-    ]
-
-
 @stack_with
 def owned(stack: Stack) -> None:
     Thumbnailer(stack, "Thumbnails")
@@ -87,7 +72,7 @@ def test_the_table_is_keyed_by_the_source_key_and_can_be_restored(owned: Resourc
 
 
 def test_created_removed_and_expired_objects_invoke_the_function(owned: Resources) -> None:
-    assert notified(owned) == [(event, {}) for event in EVENTS]
+    assert owned.notified() == [(event, {}) for event in EVENTS]
 
 
 def test_only_the_source_bucket_of_this_account_may_invoke_the_function(owned: Resources) -> None:
@@ -158,7 +143,7 @@ def test_options_reach_the_handler(demo: Resources) -> None:
 
 
 def test_prefix_and_suffixes_filter_every_event(demo: Resources) -> None:
-    assert sorted(notified(demo), key=str) == sorted(
+    assert sorted(demo.notified(), key=str) == sorted(
         [(event, {"prefix": "photos/", "suffix": suffix}) for event in EVENTS for suffix in (".jpg", ".png")],
         key=str,
     )
@@ -251,7 +236,7 @@ def one_bucket(stack: Stack) -> None:
 
 def test_one_bucket_is_enough_if_the_prefixes_keep_the_two_apart(one_bucket: Resources) -> None:
     assert len(one_bucket.all("AWS::S3::Bucket")) == 1
-    assert {str(key_filter) for _, key_filter in notified(one_bucket)} == {"{'prefix': 'photos/'}"}
+    assert {str(key_filter) for _, key_filter in one_bucket.notified()} == {"{'prefix': 'photos/'}"}
 
 
 @stack_with
