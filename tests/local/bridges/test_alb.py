@@ -376,6 +376,8 @@ def test_the_port_of_the_host_header_chooses_the_listener(local_aws: LocalAws) -
         ({"Field": "path-pattern", "PathPatternConfig": {"Values": ["/notes*"]}}, "/notes/1", "/Notes/1"),
         ({"Field": "source-ip", "SourceIpConfig": {"Values": ["127.0.0.0/8"]}}, "/", None),
         ({"Field": "source-ip", "SourceIpConfig": {"Values": ["203.0.113.0/24"]}}, None, "/"),
+        ({"Field": "host-header", "HostHeaderConfig": {"Values": ["*.amazonaws.com"]}}, "/", None),
+        ({"Field": "host-header", "HostHeaderConfig": {"Values": ["example.com"]}}, None, "/"),
         ({"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["GET"]}}, "/", None),
         ({"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["PUT"]}}, None, "/"),
     ],

@@ -123,6 +123,27 @@ def test_the_queue_too_knows_a_deduplication_id(local_aws: LocalAws) -> None:
     assert [message["Body"] for message in receive(stack)] == ["by topic"]
 
 
+@pytest.mark.parametrize("scope", ["MessageAttributes", "MessageBody"])
+def test_a_filter_of_a_template_lets_through_what_it_names_alone(local_aws: LocalAws, scope: str) -> None:
+    template = fanout()
+    template["Subscription"]["Properties"] |= {"FilterPolicy": {"type": ["paid"]}, "FilterPolicyScope": scope}
+    stack = deploy(local_aws, template, OUTPUTS)
+    for number, type_ in enumerate(("placed", "paid", "noted", "paid")):
+        local_aws.client("sns").publish(
+            TopicArn=stack.outputs["Topic"],
+            Message=json.dumps({"type": type_ if scope == "MessageBody" else "paid", "number": number}),
+            MessageAttributes={
+                "type": {
+                    "DataType": "String",
+                    "StringValue": type_ if scope == "MessageAttributes" else "paid",
+                }
+            },
+            MessageGroupId="group",
+        )
+    assert [json.loads(message["Body"])["number"] for message in receive(stack)] == [1, 3]
+    assert receive(stack, "Undelivered") == []
+
+
 @pytest.mark.parametrize("broken", ["no policy", "no queue"])
 def test_what_cannot_be_delivered_is_kept(local_aws: LocalAws, broken: str) -> None:
     resources = fanout()
