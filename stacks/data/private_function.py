@@ -1,7 +1,6 @@
 """Deploys a function without a way out for everybody to try: what it makes is deleted with the stack."""
 
 from aws_cdk import Duration, RemovalPolicy
-from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -12,6 +11,7 @@ from cdk_lambda_patterns.function import make_failure_queue
 from cdk_lambda_patterns.handler_code import pattern_source
 from cdk_lambda_patterns.permissions import grant_send
 from cdk_lambda_patterns.private_network import PrivateNetwork
+from cdk_lambda_patterns.tables import make_table, text
 from stacks.base import PatternStack
 from stacks.catalogue import Architecture
 
@@ -24,14 +24,10 @@ class PrivateFunctionStack(PatternStack):
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
         super().__init__(scope, architecture)
-        table = dynamodb.Table(
+        table = make_table(
             self,
             "Orders",
-            partition_key=dynamodb.Attribute(name="order_id", type=dynamodb.AttributeType.STRING),
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
+            partition_key=text("order_id"),
             removal_policy=RemovalPolicy.DESTROY,
         )
         failed = make_failure_queue(self, "Failed", removal_policy=RemovalPolicy.DESTROY)

@@ -11,6 +11,7 @@ from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.handler_code import pattern_source
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, SnsFifoFanoutOptions, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
+from cdk_lambda_patterns.tables import make_table, text
 from stacks.base import PatternStack
 from stacks.catalogue import Architecture
 
@@ -95,16 +96,12 @@ class SnsFifoFanoutStack(PatternStack):
         )
 
     def _table(self, id: str, key: str, *, sort_key: str | None = None) -> dynamodb.Table:
-        return dynamodb.Table(
+        return make_table(
             self,
             id,
-            partition_key=dynamodb.Attribute(name=key, type=dynamodb.AttributeType.STRING),
+            partition_key=text(key),
             sort_key=dynamodb.Attribute(name=sort_key, type=dynamodb.AttributeType.NUMBER)
             if sort_key
             else None,
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
             removal_policy=RemovalPolicy.DESTROY,
         )

@@ -1,12 +1,12 @@
 """Deploys two consumers, of a standard and of a FIFO queue, that keep one ledger."""
 
 from aws_cdk import Duration, RemovalPolicy
-from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.handler_code import pattern_source
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
+from cdk_lambda_patterns.tables import make_table, text
 from stacks.base import PatternStack
 from stacks.catalogue import Architecture
 
@@ -19,15 +19,11 @@ class SqsConsumerStack(PatternStack):
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
         super().__init__(scope, architecture)
-        table = dynamodb.Table(
+        table = make_table(
             self,
             "Ledger",
-            partition_key=dynamodb.Attribute(name="account", type=dynamodb.AttributeType.STRING),
-            sort_key=dynamodb.Attribute(name="item", type=dynamodb.AttributeType.STRING),
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
+            partition_key=text("account"),
+            sort_key=text("item"),
             removal_policy=RemovalPolicy.DESTROY,
         )
         for kind, fifo in (("Standard", False), ("Fifo", True)):

@@ -1,13 +1,13 @@
 """Deploys a stream of readings and a table with the summary of each device."""
 
 from aws_cdk import Duration, RemovalPolicy
-from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.handler_code import pattern_source
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
+from cdk_lambda_patterns.tables import make_table, text
 from stacks.base import PatternStack
 from stacks.catalogue import Architecture
 
@@ -20,14 +20,10 @@ class KinesisConsumerStack(PatternStack):
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
         super().__init__(scope, architecture)
-        table = dynamodb.Table(
+        table = make_table(
             self,
             "Summaries",
-            partition_key=dynamodb.Attribute(name="device", type=dynamodb.AttributeType.STRING),
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
+            partition_key=text("device"),
             removal_policy=RemovalPolicy.DESTROY,
         )
         consumer = KinesisConsumer(

@@ -24,6 +24,7 @@ from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.function import HardenedFunction
 from cdk_lambda_patterns.permissions import grant_use_of_key
 from cdk_lambda_patterns.private_network import PrivateNetwork, Service
+from cdk_lambda_patterns.tables import make_table, text
 
 BY_LAST_MODIFIED = "by-last-modified"
 
@@ -178,23 +179,18 @@ def check_target(target: DynamoTarget | PostgresTarget, timeout: Duration) -> No
 
 
 def _make_table(scope: Construct, removal_policy: RemovalPolicy) -> dynamodb.Table:
-    string = dynamodb.AttributeType.STRING
-    table = dynamodb.Table(
+    table = make_table(
         scope,
         "Table",
-        partition_key=dynamodb.Attribute(name="bucket", type=string),
-        sort_key=dynamodb.Attribute(name="key", type=string),
-        billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+        partition_key=text("bucket"),
+        sort_key=text("key"),
         time_to_live_attribute="expires_at",
-        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-            point_in_time_recovery_enabled=True
-        ),
         removal_policy=removal_policy,
     )
     table.add_global_secondary_index(
         index_name=BY_LAST_MODIFIED,
-        partition_key=dynamodb.Attribute(name="modified_shard", type=string),
-        sort_key=dynamodb.Attribute(name="last_modified", type=string),
+        partition_key=text("modified_shard"),
+        sort_key=text("last_modified"),
         # These change with every new object in any case, so they cost no further write of the index.
         projection_type=dynamodb.ProjectionType.INCLUDE,
         non_key_attributes=["version_id", "size", "etag"],

@@ -28,6 +28,7 @@ from cdk_lambda_patterns.permissions import (
     grant_send,
     grant_use_of_key,
 )
+from cdk_lambda_patterns.tables import make_table, text
 
 _KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _OUTPUT_PREFIX_BYTES = 900  # the rest is for the name of the picture, or what stands for a long one
@@ -178,14 +179,10 @@ class Thumbnailer(Construct):
         )
 
     def _make_table(self) -> dynamodb.Table:
-        return dynamodb.Table(
+        return make_table(
             self,
             "Table",
-            partition_key=dynamodb.Attribute(name="source_key", type=dynamodb.AttributeType.STRING),
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
+            partition_key=text("source_key"),
             removal_policy=self._removal_policy,
         )
 

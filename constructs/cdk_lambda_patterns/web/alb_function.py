@@ -19,6 +19,7 @@ from cdk_lambda_patterns.function import HardenedFunction
 from cdk_lambda_patterns.handler_code import pattern_source
 from cdk_lambda_patterns.options import FunctionOptions
 from cdk_lambda_patterns.permissions import grant_use_of_key
+from cdk_lambda_patterns.tables import make_table, text
 from cdk_lambda_patterns.web.alb_front import (
     check_access_logs,
     let_in,
@@ -128,17 +129,10 @@ class AlbFunction(Construct):
     # --- The notes service
 
     def _make_table(self) -> dynamodb.Table:
-        def text(name: str) -> dynamodb.Attribute:
-            return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)
-
-        table = dynamodb.Table(
+        table = make_table(
             self,
             "Table",
             partition_key=text("name"),
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
             removal_policy=self._removal_policy,
         )
         table.add_global_secondary_index(
