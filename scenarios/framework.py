@@ -19,15 +19,15 @@ from botocore.exceptions import ClientError
 T = TypeVar("T")
 
 
-class ScenarioFailed(Exception):  # noqa: N818 - it says what happened to the scenario
+class ScenarioFailed(Exception):
     """The architecture did not do what it is for; the message says what was expected and what was seen."""
 
 
-class NotYet(Exception):  # noqa: N818 - not an error: what `wait_until` waits on
+class NotYet(Exception):
     """Raised by a check that must be tried again; its text says what was seen so far."""
 
 
-class StackNotFound(LookupError):  # noqa: N818 - the name says it
+class StackNotFound(LookupError):
     """There is no such stack where the session looks."""
 
 
@@ -58,7 +58,7 @@ class DeployedStack:
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def find(cls, name: str, session: boto3.Session, **options: Any) -> DeployedStack:  # noqa: ANN401 - passed on
+    def find(cls, name: str, session: boto3.Session, **options: Any) -> DeployedStack:
         """Look a stack up by CloudFormation's DescribeStacks.
 
         Args:
@@ -81,7 +81,7 @@ class DeployedStack:
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         return cls(name, outputs, session, **options)
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' methods at run time
+    def client(self, service: str) -> Any:
         """A boto3 client, made once per service."""
         if service not in self._clients:
             self._clients[service] = self.session.client(service)
@@ -134,35 +134,50 @@ def require(condition: bool, otherwise: str) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a scenario leaves for a person to read and to look at."""
+    """What a scenario returns.
+
+    Args:
+        title: What was shown, in a few words.
+        story: What happened, in sentences for a person. No test asserts on them.
+        facts: What was counted and seen, by name: what tests assert on (``{"thumbnails": 24}``).
+        files: What a person may want to look at.
+        timings: Seconds by the name of a step.
+    """
 
     title: str
     story: Sequence[str]
+    facts: Mapping[str, int | str] = field(default_factory=dict)
     files: Sequence[Path] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
 class Story:
-    """Collects the lines of an outcome, and tells each as it happens.
+    """Collects the lines and facts of an outcome, and reports each line as it happens.
 
     Example:
         >>> story = Story("A thumbnail is made", print)
         >>> story.say("cat.jpg was sent")
         cat.jpg was sent
-        >>> story.outcome().story
-        ('cat.jpg was sent',)
+        >>> story.fact("thumbnails", 3)
+        >>> story.outcome().facts
+        {'thumbnails': 3}
     """
 
     def __init__(self, title: str, tell: Callable[[str], None] = _say_nothing) -> None:
         self._title = title
         self._tell = tell
         self._lines: list[str] = []
+        self._facts: dict[str, int | str] = {}
         self._timings: dict[str, float] = {}
 
     def say(self, line: str) -> None:
-        """Add a line, and tell it."""
+        """Add a line and report it."""
         self._lines.append(line)
         self._tell(line)
+
+    def fact(self, name: str, value: int | str) -> None:
+        """Record a fact that tests assert on."""
+        self._facts[name] = value
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -173,4 +188,4 @@ class Story:
 
     def outcome(self, files: Sequence[Path] = ()) -> Outcome:
         """The outcome so far."""
-        return Outcome(self._title, tuple(self._lines), tuple(files), dict(self._timings))
+        return Outcome(self._title, tuple(self._lines), dict(self._facts), tuple(files), dict(self._timings))

@@ -1,48 +1,8 @@
-"""The one list of the architectures that are here. Everything that goes over "all of them" reads it.
+"""The one list of the architectures that are here. Everything that goes over "all of them" reads it."""
 
-An architecture's id names its file in every room: ``Architecture.module`` in ``constructs``, ``stacks``,
-``scenarios``, ``lambda_src``, ``docs`` and ``tests``.
-"""
+from stacks.architecture import Architecture
 
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from constructs import Construct
-
-    from stacks.base import PatternStack
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """One row of the catalogue.
-
-    Args:
-        id: The name on the command line and of the stack, in kebab-case.
-        family: The folder in every room.
-        title: The architecture in one line of arrows.
-        stack: The class in ``stacks/<family>/<module>.py``.
-        shows: What a run of its scenario shows.
-    """
-
-    id: str
-    family: str
-    title: str
-    stack: str
-    shows: str
-
-    @property
-    def module(self) -> str:
-        """The id in snake_case: the name of the architecture's files."""
-        return self.id.replace("-", "_")
-
-    def make_stack(self, scope: "Construct") -> "PatternStack":
-        """Import the stack's module, and nothing of the other architectures, and make the stack."""
-        stack_class = getattr(import_module(f"stacks.{self.family}.{self.module}"), self.stack)
-        made: PatternStack = stack_class(scope, self)
-        return made
-
+__all__ = ["ARCHITECTURES", "Architecture", "find"]
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(

@@ -74,7 +74,7 @@ class Resources:
         }
 
 
-def as_list(value: Any) -> list[Any]:  # noqa: ANN401 - IAM writes one or many
+def as_list(value: Any) -> list[Any]:
     """One or many, as a list."""
     return value if isinstance(value, list) else [value]
 
@@ -120,7 +120,7 @@ def read_templates(folder: Path) -> dict[str, Resources]:
     }
 
 
-def stack_with(build: Callable[[Stack], object]) -> Any:  # noqa: ANN401 - what pytest.fixture returns
+def stack_with(build: Callable[[Stack], object]) -> Any:
     """Declare a stack that tests of this module look at; its name is a fixture with its ``Resources``.
 
     All declared stacks are built into one app, so that the process synthesises once.

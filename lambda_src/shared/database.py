@@ -41,16 +41,16 @@ class Driver(Protocol):
     def errors(self) -> tuple[type[Exception], ...]:
         """What the driver raises."""
 
-    def connect(self, login: Any, token: str) -> Any:  # noqa: ANN401 - the driver's own type
+    def connect(self, login: Any, token: str) -> Any:
         """Open a connection, over TLS, to the host that its certificate names and to no other."""
 
     def diagnose(self, error: Exception) -> Trouble:
         """Tell what to do about an error."""
 
-    def is_open(self, connection: Any) -> bool:  # noqa: ANN401 - the driver's own type
+    def is_open(self, connection: Any) -> bool:
         """Whether the driver still thinks that the connection is good. Costs no round trip."""
 
-    def make_tables(self, connection: Any) -> None:  # noqa: ANN401 - the driver's own type
+    def make_tables(self, connection: Any) -> None:
         """Make the tables, unless they are there."""
 
 
@@ -109,7 +109,7 @@ class Database:
                 )
                 self._sleep(pause)
 
-    def _connected(self) -> Any:  # noqa: ANN401 - the driver's own type
+    def _connected(self) -> Any:
         if self._connection is not None and not self._driver.is_open(self._connection):
             self._close()
         if self._connection is None:

@@ -13,7 +13,7 @@ from typing import Protocol
 CONDITION = "PermanentFailure"  # Lambda's own are RetriesExhausted and EventAgeExceeded
 
 
-class PermanentFailure(Exception):  # noqa: N818 - the names of its subclasses are what an operator reads
+class PermanentFailure(Exception):
     """The record can never succeed as it is: it is set aside with the reason, and not tried again.
 
     The name of the class is the ``errorType`` in the failure queue, so it is part of what operators see.

@@ -17,7 +17,7 @@ _ORDERED = ("ObjectCreated:", "ObjectRemoved:", "LifecycleExpiration:", "Object 
 _HEX = re.compile("[0-9A-Fa-f]+")
 
 
-class InvalidEvent(ValueError):  # noqa: N818 - a name that an operator reads
+class InvalidEvent(ValueError):
     """The event as a whole is not a notification of S3."""
 
 

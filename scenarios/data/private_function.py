@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require
+from scenarios.support.faults import Faults
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {

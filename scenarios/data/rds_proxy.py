@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from scenarios.data import strangers
 from scenarios.data.bookings import Answer, Bookings, in_words
 from scenarios.data.unpooled import unpooled_function
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
+from scenarios.support.faults import Faults
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {

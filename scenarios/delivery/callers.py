@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from scenarios.framework import DeployedStack, require
-from scenarios.shares import bounds
+from scenarios.support.shares import bounds
 
 _CALLERS = 4
 _LOOKS_A_SECOND = 20
@@ -148,7 +148,7 @@ class Callers:
         for error in self._errors:
             raise error
 
-    def _guarded(self, work: Any) -> None:  # noqa: ANN401 - one of the two below
+    def _guarded(self, work: Any) -> None:
         try:
             while not self._stopping.is_set():
                 work()

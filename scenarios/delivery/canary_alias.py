@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from scenarios.delivery.callers import Phase
 from scenarios.delivery.releases import Releases, app_spec
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, Story, require
+from scenarios.support.faults import Faults
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}

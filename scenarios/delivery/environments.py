@@ -14,11 +14,11 @@ from typing import Any
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-from scenarios.endpoints import Endpoint, HttpResponse
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed, Story, require
-from scenarios.shares import bounds
-from scenarios.stack_updates import StackUpdates, Template, UpdateRefused
+from scenarios.support.endpoints import Endpoint, HttpResponse
+from scenarios.support.faults import Faults
+from scenarios.support.shares import bounds
+from scenarios.support.stack_updates import StackUpdates, Template, UpdateRefused
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -209,7 +209,7 @@ class Deployments:
         found = {one["Version"]: one["CodeSha256"] for page in pages for one in page["Versions"]}
         return {number: code for number, code in found.items() if number != "$LATEST"}
 
-    def new_tariff(self, name: str, cents_per_kg: int, **prod: Any) -> str:  # noqa: ANN401 - alias properties
+    def new_tariff(self, name: str, cents_per_kg: int, **prod: Any) -> str:
         """Deploy code with another tariff, and return the number of its version."""
         template = self._updates.template()
         tariff = {"name": name, "base_cents": 390, "cents_per_kg": cents_per_kg}
@@ -320,7 +320,7 @@ def _refuse_wrong_values(deployments: Deployments, story: Story) -> None:
     story.say(f"New code with prod={beyond}: all of it rolled back. Without the slip: version {autumn}.")
 
 
-def _refused(attempt: Any, what: str) -> str:  # noqa: ANN401 - something to call
+def _refused(attempt: Any, what: str) -> str:
     """The reason for which a deployment was rolled back, as Lambda gave it."""
     try:
         attempt()

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from scenarios.delivery.callers import Callers, Shares
 from scenarios.framework import DeployedStack, NotYet, ScenarioFailed, require
-from scenarios.stack_updates import StackUpdates, UpdateRefused
+from scenarios.support.stack_updates import StackUpdates, UpdateRefused
 
 
 class Releases:

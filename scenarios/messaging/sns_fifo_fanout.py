@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
 
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require, wait_until
-from scenarios.messaging.queues import SourceQueue
-from scenarios.stream_failures import StreamFailures
+from scenarios.support.faults import Faults
+from scenarios.support.queues import SourceQueue
+from scenarios.support.stream_failures import StreamFailures
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -78,7 +78,7 @@ class Orders:
         self._stack = stack
         self._dynamodb = stack.client("dynamodb")
         self.given_up = StreamFailures(stack, stack.output("BridgeFailureQueueUrl"))
-        self._year = random.randrange(1000, 9000)  # noqa: S311 - so that no other run has these days
+        self._year = random.randrange(1000, 9000)
         self.queues = {
             name: SourceQueue(
                 stack,
@@ -262,7 +262,7 @@ def run(stack: DeployedStack) -> Outcome:
         ScenarioFailed: Something did not come out as it should.
     """
     story = Story("Event-sourced orders", stack.tell)
-    chance = random.Random(22)  # noqa: S311 - a repeatable scenario
+    chance = random.Random(22)
     with closing(Orders(stack)) as orders:
         with story.timed("projected"):
             events = send_mixed(orders, ORDERS, chance)
@@ -316,7 +316,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     """
     story = Story("Failures change nothing in the end", stack.tell)
     with closing(Orders(stack)) as orders:
-        count = prove(orders, faults, ORDERS, random.Random(23))  # noqa: S311 - a repeatable scenario
+        count = prove(orders, faults, ORDERS, random.Random(23))
         story.say(f"Took dynamodb:PutItem from the three subscribers, by turns, while {count} events came.")
         redrives = orders.redrive_until_it_holds()
         left = {name: len(queue.dead_letters()) for name, queue in orders.queues.items()}
@@ -354,7 +354,7 @@ def smoke(stack: DeployedStack) -> None:
         ScenarioFailed: Something did not come out as it should.
     """
     with closing(Orders(stack)) as orders:
-        first, second, *rest = orders.order("smoke", random.Random(1))  # noqa: S311 - the same each time
+        first, second, *rest = orders.order("smoke", random.Random(1))
         orders.put([first, second, *rest, first])
         orders.wait()
         orders.wait_until_idle()
@@ -369,7 +369,7 @@ def smoke_of_bridge(stack: DeployedStack) -> None:
         ScenarioFailed: Something did not come out as it should.
     """
     with closing(Orders(stack)) as orders:
-        [first, *_] = orders.order("smoke", random.Random(1))  # noqa: S311 - the same each time
+        [first, *_] = orders.order("smoke", random.Random(1))
         orders.put([first])
         orders.put_no_event()
         orders.wait()

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require, wait_until
-from scenarios.messaging.queues import SourceQueue
+from scenarios.support.faults import Faults
+from scenarios.support.queues import SourceQueue
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -169,7 +169,7 @@ def run(stack: DeployedStack) -> Outcome:
         ScenarioFailed: Something did not come out as it should.
     """
     story = Story("A ledger by SQS", stack.tell)
-    chance = random.Random(20)  # noqa: S311 - a repeatable scenario
+    chance = random.Random(20)
     with closing(Ledger(stack)) as ledger:
         with story.timed("booked"):
             expected = {**_send_fifo(ledger, chance, story), **_send_standard(ledger, chance, story)}

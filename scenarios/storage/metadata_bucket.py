@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote_plus
 
-from scenarios.failure_queue import FailureQueue
 from scenarios.framework import DeployedStack, NotYet, ScenarioFailed, require
-from scenarios.redrive import FailedEvent
 from scenarios.storage.metadata_tables import DynamoTable, PostgresTable, Row, Table
 from scenarios.storage.metadata_truth import Described, differences, objects_in
+from scenarios.support.failure_queue import FailureQueue
+from scenarios.support.redrive import FailedEvent
 
 COUNTS = ("missing", "outdated", "superfluous", "repaired", "failed")
 
@@ -135,7 +135,7 @@ class SyncedBucket:
 
     # --- The functions
 
-    def invoke(self, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    def invoke(self, event: Mapping[str, Any]) -> Any:
         """Hand the function an event, wait for its answer, which must be a success, and return it."""
         return self._invoke(self.function, event)
 
@@ -159,11 +159,11 @@ class SyncedBucket:
         counts: dict[str, int] = answer["run"]["counts"]
         return counts
 
-    def tick(self) -> Any:  # noqa: ANN401 - JSON
+    def tick(self) -> Any:
         """Invoke the reconciler as the schedule does."""
         return self._invoke(self.reconciler, {})
 
-    def _invoke(self, function: str, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    def _invoke(self, function: str, event: Mapping[str, Any]) -> Any:
         answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(event))
         payload = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:

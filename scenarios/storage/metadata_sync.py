@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, Story, require
-from scenarios.redrive import redrive
 from scenarios.storage.metadata_bucket import COUNTS, SyncedBucket
 from scenarios.storage.metadata_tables import Row
 from scenarios.storage.metadata_traffic import in_parallel, put, send_traffic
 from scenarios.storage.metadata_truth import FIELDS, differences
+from scenarios.support.faults import Faults
+from scenarios.support.redrive import redrive
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
@@ -196,7 +196,7 @@ def _check_old_events(
         row = bucket.wait_for_row(key, newer_than=row)
         records.append(bucket.record(key, row))
     again = records * 2
-    random.Random(0).shuffle(again)  # noqa: S311 - no secret
+    random.Random(0).shuffle(again)
     answers = [bucket.invoke({"Records": [record]}) for record in again]
     after = bucket.row(key)
     require(after == row, f"after old events the row is {after}, before it was {row}")

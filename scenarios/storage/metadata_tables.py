@@ -96,7 +96,7 @@ class DynamoTable:
     def _delete(self, bucket: str, key: str) -> None:
         self._dynamodb.delete_item(TableName=self._table, Key={"bucket": {"S": bucket}, "key": {"S": key}})
 
-    def _query(self, prefix: str, **more: Any) -> Iterator[Row]:  # noqa: ANN401 - passed on
+    def _query(self, prefix: str, **more: Any) -> Iterator[Row]:
         values = {":bucket": {"S": self._bucket}, ":prefix": {"S": prefix}}
         if more:
             values[":no"] = {"BOOL": False}  # type: ignore[dict-item] # DynamoDB's way to write values
@@ -108,7 +108,7 @@ class DynamoTable:
             **more,
         )
 
-    def _pages(self, **query: Any) -> Iterator[Row]:  # noqa: ANN401 - passed on
+    def _pages(self, **query: Any) -> Iterator[Row]:
         for page in self._dynamodb.get_paginator("query").paginate(TableName=self._table, **query):
             for item in page["Items"]:
                 yield {name: TypeDeserializer().deserialize(value) for name, value in item.items()}

@@ -37,7 +37,7 @@ class Traffic:
     tagged: int
 
 
-def send_traffic(s3: Any, bucket: str, prefix: str, count: int) -> Traffic:  # noqa: ANN401 - a boto3 client
+def send_traffic(s3: Any, bucket: str, prefix: str, count: int) -> Traffic:
     """Write many objects; then, all at the same time, overwrite, delete and tag some of them.
 
     What happens to one key comes in an order that is S3's own business, so only a look into the bucket says
@@ -49,7 +49,7 @@ def send_traffic(s3: Any, bucket: str, prefix: str, count: int) -> Traffic:  # n
         prefix: What all keys start with.
         count: How many objects, those with hostile keys among them.
     """
-    chance = random.Random(count)  # noqa: S311 - no secret
+    chance = random.Random(count)
     keys = hostile_keys(prefix)
     keys += [f"{prefix}{number % 8}/object {number:04}.txt" for number in range(count - len(keys))]
     in_parallel([partial(put, s3, bucket, key, chance.random()) for key in keys])
@@ -64,7 +64,7 @@ def send_traffic(s3: Any, bucket: str, prefix: str, count: int) -> Traffic:  # n
     return Traffic(len(keys), len(overwritten), len(deleted), len(tagged))
 
 
-def put(s3: Any, bucket: str, key: str, content: object, **more: Any) -> None:  # noqa: ANN401
+def put(s3: Any, bucket: str, key: str, content: object, **more: Any) -> None:
     """Write an object that has metadata and a tag which say what is in it."""
     text = f"{content}"
     s3.put_object(
@@ -78,7 +78,7 @@ def put(s3: Any, bucket: str, key: str, content: object, **more: Any) -> None:  
     )
 
 
-def tag(s3: Any, bucket: str, key: str, value: object) -> None:  # noqa: ANN401
+def tag(s3: Any, bucket: str, key: str, value: object) -> None:
     """Give an object other tags."""
     s3.put_object_tagging(
         Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": "tagged later", "Value": f"{value}"}]}

@@ -54,7 +54,7 @@ def differences(objects: Mapping[str, Described], rows: Mapping[str, Row]) -> li
     return sorted(found)
 
 
-def _describe(s3: Any, bucket: str, key: str) -> Described:  # noqa: ANN401 - a boto3 client
+def _describe(s3: Any, bucket: str, key: str) -> Described:
     head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     tags = s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
     restore, _, until = head.get("Restore", "").partition('expiry-date="')

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, Story, require
-from scenarios.redrive import FailedEvent, redrive
 from scenarios.storage import pictures
 from scenarios.storage.hostile import HostileFile, hostile_files
 from scenarios.storage.pictures import PHOTOGRAPHS
 from scenarios.storage.thumbnail_checks import Sent, check_picture, check_thumbnails
 from scenarios.storage.thumbnails import Thumbnailer, keys_in
+from scenarios.support.faults import Faults
+from scenarios.support.redrive import FailedEvent, redrive
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}

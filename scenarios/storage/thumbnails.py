@@ -15,9 +15,9 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 from PIL import Image
 
-from scenarios.failure_queue import FailureQueue
 from scenarios.framework import DeployedStack, NotYet, ScenarioFailed, require
-from scenarios.redrive import FailedEvent
+from scenarios.support.failure_queue import FailureQueue
+from scenarios.support.redrive import FailedEvent
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require
-from scenarios.stream_failures import StreamFailures
+from scenarios.support.faults import Faults
+from scenarios.support.stream_failures import StreamFailures
 
 # What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -137,7 +137,7 @@ def run(stack: DeployedStack) -> Outcome:
         ScenarioFailed: Something did not come out as it should.
     """
     story = Story("Readings become summaries", stack.tell)
-    chance = random.Random(21)  # noqa: S311 - a repeatable scenario
+    chance = random.Random(21)
     with closing(Readings(stack)) as readings:
         values = _values(readings, chance)
         with story.timed("counted"):

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require
+from scenarios.support.faults import Faults
 from scenarios.web.broken_target import BROKEN, BrokenTarget
 from scenarios.web.notes import BINARY, JSON, TEXT, NotesClient
 
@@ -144,7 +144,7 @@ def _check_limits(notes: NotesClient, story: Story) -> None:
     notes.expect(201, "PUT", path, TEXT, large)
     require(notes.expect(200, "GET", path).body == large, "900 KB of text came back changed")
     story.say(f"{len(large) // KB} KB of text went in, and out again.")
-    noise = random.Random(0).randbytes(900 * KB)  # noqa: S311 - it only has to be incompressible
+    noise = random.Random(0).randbytes(900 * KB)
     refused = notes.expect_problem(413, "PUT", path, BINARY, noise)
     story.say(f"{len(noise) // KB} KB that cannot be compressed: {refused['detail']}.")
     _expect_own_page(notes, 413, "PUT", path, noise[: 100 * KB] * 20)

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from scenarios.endpoints import Endpoint, Headers, HttpResponse
 from scenarios.framework import DeployedStack, NotYet, require
+from scenarios.support.endpoints import Endpoint, Headers, HttpResponse
 
 TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 BINARY = (("Content-Type", "application/octet-stream"),)

@@ -6,14 +6,14 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.core.permissions import grant_send
+from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.data.private_function import PrivateFunction
-from cdk_lambda_patterns.function import make_failure_queue
-from cdk_lambda_patterns.handler_code import pattern_source
-from cdk_lambda_patterns.permissions import grant_send
-from cdk_lambda_patterns.private_network import PrivateNetwork
-from cdk_lambda_patterns.tables import make_table, text
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class PrivateFunctionStack(PatternStack):
@@ -51,8 +51,8 @@ class PrivateFunctionStack(PatternStack):
             options=FunctionOptions(
                 memory_size=512,
                 timeout=Duration.seconds(20),
-                log_removal_policy=RemovalPolicy.DESTROY,
             ),
+            removal_policy=RemovalPolicy.DESTROY,
         )
         table.grant(function.execution_role, "dynamodb:PutItem")
         grant_send(function.execution_role, queue)

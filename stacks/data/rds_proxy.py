@@ -5,10 +5,10 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
-from cdk_lambda_patterns.data.database import DatabaseOptions
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 # Few, so that a few hundred callers show what the pool is for. Even an instance this small would take 80.
 _MAX_CONNECTIONS = 20

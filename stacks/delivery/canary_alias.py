@@ -4,7 +4,8 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns import FunctionOptions, HardenedFunction, LogOptions
+from cdk_lambda_patterns.core.limits import check_choice
 from cdk_lambda_patterns.delivery.canary_alias import (
     CanaryAlias,
     ReleaseAlarms,
@@ -12,9 +13,8 @@ from cdk_lambda_patterns.delivery.canary_alias import (
     SmokeTest,
     TrafficCheck,
 )
-from cdk_lambda_patterns.limits import check_choice
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 # What a release may be like. "wrong" is what smoke cases find; "fails" and "slow" are what only traffic
 # finds.
@@ -55,11 +55,10 @@ class CanaryAliasStack(PatternStack):
             code=lambda_.Code.from_inline(_SERVICE),
             handler="index.handler",
             environment={"RELEASE": str(context("release") or "1"), "BEHAVIOUR": behaviour},
-            options=FunctionOptions(
-                memory_size=128, timeout=Duration.seconds(5), log_removal_policy=RemovalPolicy.DESTROY
-            ),
+            options=FunctionOptions(memory_size=128, timeout=Duration.seconds(5)),
+            removal_policy=RemovalPolicy.DESTROY,
         )
-        hooks = FunctionOptions(log_removal_policy=RemovalPolicy.DESTROY)
+        hooks = FunctionOptions(logs=LogOptions(removal_policy=RemovalPolicy.DESTROY))
         canary = CanaryAlias(
             self,
             "Live",

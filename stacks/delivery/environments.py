@@ -7,10 +7,10 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments, Version, Weighted
-from cdk_lambda_patterns.handler_code import pattern_source
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 # What the environments point at unless the context says something else.
 _DEFAULTS = {"dev": NEWEST, "test": "1", "prod": "1"}
@@ -32,9 +32,8 @@ class EnvironmentsStack(PatternStack):
             "Function",
             code=pattern_source("delivery", "environments"),
             description="Quotes what it costs to send a parcel",
-            options=FunctionOptions(
-                memory_size=256, timeout=Duration.seconds(10), log_removal_policy=RemovalPolicy.DESTROY
-            ),
+            options=FunctionOptions(memory_size=256, timeout=Duration.seconds(10)),
+            removal_policy=RemovalPolicy.DESTROY,
         )
         environments = Environments(
             self,

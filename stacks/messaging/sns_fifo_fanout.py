@@ -8,12 +8,12 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
-from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, SnsFifoFanoutOptions, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
-from cdk_lambda_patterns.tables import make_table, text
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class SnsFifoFanoutStack(PatternStack):

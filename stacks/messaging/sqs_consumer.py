@@ -4,11 +4,11 @@ from aws_cdk import Duration, RemovalPolicy
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
-from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
-from cdk_lambda_patterns.tables import make_table, text
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class SqsConsumerStack(PatternStack):
@@ -31,6 +31,7 @@ class SqsConsumerStack(PatternStack):
                 self,
                 kind,
                 code=pattern_source("messaging", "sqs_consumer"),
+                handler="sqs_consumer.handler.handler",
                 fifo=fifo,
                 options=SqsConsumerOptions(max_receive_count=4),
                 function_options=FunctionOptions(

@@ -4,13 +4,13 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from cdk_lambda_patterns.buckets import make_bucket
-from cdk_lambda_patterns.data.database import DatabaseOptions
-from cdk_lambda_patterns.storage.metadata_options import MetadataOptions
+from cdk_lambda_patterns.core.bucket import make_bucket
+from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
-from cdk_lambda_patterns.storage.metadata_targets import PostgresTarget
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from cdk_lambda_patterns.storage.metadata_sync.options import MetadataOptions
+from cdk_lambda_patterns.storage.metadata_sync.targets import PostgresTarget
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class MetadataSyncStack(PatternStack):

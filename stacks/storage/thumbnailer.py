@@ -4,8 +4,8 @@ from aws_cdk import RemovalPolicy
 from constructs import Construct
 
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer, ThumbnailOptions
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 _SOURCE_PREFIX = "photos/"
 

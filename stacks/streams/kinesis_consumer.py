@@ -5,11 +5,11 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
-from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
-from cdk_lambda_patterns.tables import make_table, text
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class KinesisConsumerStack(PatternStack):

@@ -5,9 +5,9 @@ from aws_cdk import aws_certificatemanager as acm
 from constructs import Construct
 
 from cdk_lambda_patterns.web.alb_function import AlbFunction
-from cdk_lambda_patterns.web.alb_options import AlbHealthCheck, AlbOptions
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from cdk_lambda_patterns.web.alb_function.options import AlbHealthCheck, AlbOptions
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class AlbFunctionStack(PatternStack):

@@ -21,7 +21,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 import cdk_lambda_patterns
-from cdk_lambda_patterns.private_network import PrivateNetwork
+from cdk_lambda_patterns.core.network import PrivateNetwork
 from tasks.synthesis import ROOT, app_context
 
 _FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

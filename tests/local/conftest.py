@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from localaws import LocalAws
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack
+from scenarios.support.faults import Faults
 from tasks.demo import deploy
 
 _running: list[LocalAws] = []

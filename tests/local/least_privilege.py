@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scenarios.faults import Faults, Grant
 from scenarios.framework import DeployedStack, ScenarioFailed
+from scenarios.support.faults import Faults, Grant
 
 #: What Lambda does with the function's role before and after the handler, which is not emulated.
 NOT_ENFORCED: Mapping[str, str] = {

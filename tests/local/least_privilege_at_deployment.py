@@ -103,7 +103,7 @@ def _comes_and_goes(stack: DeployedStack, name: str, template: dict[str, Any]) -
     return _final_state(client, created["StackId"]) in _DELETED
 
 
-def _final_state(client: Any, stack_id: str) -> str:  # noqa: ANN401 - a boto3 client
+def _final_state(client: Any, stack_id: str) -> str:
     def check() -> str:
         status: str = client.describe_stacks(StackName=stack_id)["Stacks"][0]["StackStatus"]
         if status.endswith("_IN_PROGRESS"):

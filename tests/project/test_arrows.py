@@ -37,17 +37,17 @@ def house(root: Path, file: str, source: str) -> Path:
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("app.py", "from cdk_lambda_patterns.function import HardenedFunction"),
+        ("app.py", "from cdk_lambda_patterns.core.function import HardenedFunction"),
         ("run.py", "import stacks.storage.thumbnailer"),
         ("stacks/storage/thumbnailer.py", "import scenarios.framework"),
-        ("stacks/base.py", "from tasks import demo"),
+        ("stacks/pattern_stack.py", "from tasks import demo"),
         ("constructs/cdk_lambda_patterns/storage/thumbnailer.py", "from stacks.catalogue import find"),
-        ("constructs/cdk_lambda_patterns/function.py", "def f():\n    import localaws"),
+        ("constructs/cdk_lambda_patterns/core/function.py", "def f():\n    import localaws"),
         ("scenarios/storage/thumbnailer.py", "from cdk_lambda_patterns import HardenedFunction"),
-        ("scenarios/faults.py", "from localaws import LocalAws"),
+        ("scenarios/support/faults.py", "from localaws import LocalAws"),
         ("localaws/server.py", "try:\n    from scenarios import framework\nexcept ImportError:\n    pass"),
         ("tasks/demo.py", "from stacks.storage.thumbnailer import ThumbnailerStack"),
-        ("tasks/demo.py", "from stacks import base"),
+        ("tasks/demo.py", "from stacks import pattern_stack"),
         ("tasks/cdk.py", "import cdk_lambda_patterns"),
         ("benchmarks/synth.py", "import tests.templates"),
         ("tasks/bench.py", "import benchmarks.synth"),
@@ -67,14 +67,17 @@ def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, source: str) -> None:
         ("app.py", "from stacks.catalogue import ARCHITECTURES"),
         ("stacks/storage/thumbnailer.py", "from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer"),
         (
-            "constructs/cdk_lambda_patterns/function.py",
+            "constructs/cdk_lambda_patterns/core/function.py",
             "from . import limits\nfrom constructs import Construct",
         ),
         ("tasks/demo.py", "from stacks.catalogue import find\nfrom stacks import catalogue\nimport localaws"),
         ("scenarios/storage/thumbnailer.py", "from scenarios.framework import Outcome"),
         ("lambda_src/storage/thumbnailer/handler.py", "from settings import Settings\nimport boto3"),
         ("lambda_src/storage/thumbnailer/handler.py", "from shared.s3_events import parse_record"),
-        ("tests/local/storage/test_thumbnailer.py", "import stacks.base, localaws, scenarios, tasks"),
+        (
+            "tests/local/storage/test_thumbnailer.py",
+            "import stacks.pattern_stack, localaws, scenarios, tasks",
+        ),
     ],
 )
 def test_a_right_arrow_is_let_through(tmp_path: Path, file: str, source: str) -> None:
@@ -94,10 +97,10 @@ def test_a_third_party_import_before_set_up_is_found(tmp_path: Path) -> None:
     house(
         tmp_path,
         "stacks/catalogue.py",
-        "if TYPE_CHECKING:\n    import aws_cdk\nfrom stacks.base import PatternStack",
+        "if TYPE_CHECKING:\n    import aws_cdk\nfrom stacks.pattern_stack import PatternStack",
     )
     house(tmp_path, "tasks/progress.py", "import rich")
     assert [line.partition(";")[0] for line in beyond_the_standard_library(tmp_path)] == [
-        "stacks/catalogue.py:3 imports stacks.base.PatternStack",
+        "stacks/catalogue.py:3 imports stacks.pattern_stack.PatternStack",
         "tasks/progress.py:1 imports rich",
     ]

@@ -12,8 +12,8 @@ import boto3
 import botocore.session
 import pytest
 
-from scenarios.endpoints import Endpoint
 from scenarios.framework import DeployedStack
+from scenarios.support.endpoints import Endpoint
 
 NAME = "notes-0123.eu-west-1.elb.amazonaws.com"
 
@@ -24,7 +24,7 @@ def stack(endpoint_url: str | None, ca_bundle: str | None = None) -> DeployedSta
     session.set_config_variable("ca_bundle", ca_bundle)
 
     class Session(boto3.Session):
-        def client(self, *args: Any, **arguments: Any) -> Any:  # noqa: ANN401
+        def client(self, *args: Any, **arguments: Any) -> Any:
             return super().client(*args, **{"endpoint_url": endpoint_url, **arguments})
 
     made = Session(

@@ -10,7 +10,6 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from scenarios.faults import Faults
 from scenarios.framework import (
     DeployedStack,
     NotYet,
@@ -20,6 +19,7 @@ from scenarios.framework import (
     require,
     wait_until,
 )
+from scenarios.support.faults import Faults
 
 _TEMPLATE = {
     "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
@@ -103,7 +103,7 @@ def faults(session: boto3.Session) -> Faults:
     return Faults(session)
 
 
-def _statements(session: boto3.Session) -> Any:  # noqa: ANN401
+def _statements(session: boto3.Session) -> Any:
     iam: Any = session.client("iam")
     return iam.get_role_policy(RoleName="worker", PolicyName="own")["PolicyDocument"]["Statement"]
 

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from scenarios.redrive import redrive
+from scenarios.support.redrive import redrive
 
 _FUNCTION = "resize"
 _EVENT = {"Records": [{"s3": {"object": {"key": "cat.jpg"}}}]}
@@ -40,11 +40,11 @@ class Session:
         self.queue_url: str = self.sqs.create_queue(QueueName="failures")["QueueUrl"]
         self.lambda_ = FakeLambda()
 
-    def client(self, service: str) -> Any:  # noqa: ANN401
+    def client(self, service: str) -> Any:
         """The client of a service."""
         return {"sqs": self.sqs, "lambda": self.lambda_}[service]
 
-    def send(self, body: Any, **attributes: str) -> None:  # noqa: ANN401
+    def send(self, body: Any, **attributes: str) -> None:
         """Put a message into the failure queue."""
         self.sqs.send_message(
             QueueUrl=self.queue_url,
@@ -61,7 +61,7 @@ class Session:
         )
         return [message["Body"] for message in answer.get("Messages", [])]
 
-    def redrive(self, **options: Any) -> Any:  # noqa: ANN401
+    def redrive(self, **options: Any) -> Any:
         """Redrive the queue."""
         return redrive(self, queue_url=self.queue_url, function_name=_FUNCTION, **options)  # type: ignore[arg-type]
 
@@ -71,7 +71,9 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setattr("scenarios.redrive._LONG_POLL_SECONDS", 0)  # moto has one server, and would wait
+    monkeypatch.setattr(
+        "scenarios.support.redrive._LONG_POLL_SECONDS", 0
+    )  # moto has one server, and would wait
     with mock_aws():
         yield Session()
 
@@ -167,7 +169,7 @@ def test_a_limit_is_kept_and_the_rest_stays(session: Session) -> None:
 def test_an_event_that_fails_again_at_once_is_not_resent_by_the_same_run(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_again(**_: Any) -> None:  # noqa: ANN401
+    def fail_again(**_: Any) -> None:
         session.send(record(condition="PermanentFailure"))
 
     monkeypatch.setattr(session.lambda_, "invoke", fail_again)

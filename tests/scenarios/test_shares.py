@@ -7,7 +7,7 @@ from math import comb
 
 import pytest
 
-from scenarios.shares import bounds
+from scenarios.support.shares import bounds
 
 
 def probability(counts: range, calls: int, share: Fraction) -> Fraction:

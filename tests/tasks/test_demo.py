@@ -29,7 +29,7 @@ def test_what_to_look_at_is_named_from_where_the_user_is(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
-    show(Outcome("title", [], [out / "sheet.png", out / "a.webp", out / "b.webp"]))
+    show(Outcome("title", [], files=[out / "sheet.png", out / "a.webp", out / "b.webp"]))
     assert capsys.readouterr().out == "\nTo look at:\n  out/sheet.png\n  out/*.webp (2)\n"
 
 

@@ -8,12 +8,13 @@ endpoints and no NAT.
 import os
 from collections.abc import Mapping, Sequence
 
+from aws_cdk import RemovalPolicy
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns.function import HardenedFunction
-from cdk_lambda_patterns.options import FunctionOptions
-from cdk_lambda_patterns.private_network import PrivateNetwork, Service
+from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.network import PrivateNetwork, Service
+from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 
 
 class PrivateFunction(HardenedFunction):
@@ -32,11 +33,13 @@ class PrivateFunction(HardenedFunction):
         handler: ``module.function`` in the folder.
         description: What the function does, 256 characters at most.
         environment: Environment variables; those in ``options`` are added and win.
-        asynchronous: Whether S3, SNS, EventBridge or a caller with ``InvocationType=Event`` invokes it.
-        options: Sizes, keys, logs, retries: see ``FunctionOptions``.
+        asynchronous: Give it if the function is invoked asynchronously; as for ``HardenedFunction``.
+        on_failure: Where the record of a failed asynchronous invocation goes. Default: a new queue.
+        options: Sizes, keys, logs: see ``FunctionOptions``.
+        removal_policy: What happens to the logs and the failure queue when the stack is deleted.
 
     Raises:
-        ValueError: A value is not allowed; the network is given in ``options`` as well.
+        ValueError: A value is not allowed.
 
     Attributes:
         network (PrivateNetwork): Where it runs.
@@ -64,15 +67,11 @@ class PrivateFunction(HardenedFunction):
         handler: str = "handler.handler",
         description: str | None = None,
         environment: Mapping[str, str] | None = None,
-        asynchronous: bool = False,
+        asynchronous: AsyncOptions | None = None,
+        on_failure: lambda_.IDestination | None = None,
         options: FunctionOptions | None = None,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        options = options or FunctionOptions()
-        if given := options.given("vpc", "vpc_subnets", "security_groups"):
-            raise ValueError(
-                f"options: {', '.join(given)}: the network decides; give network=PrivateNetwork(self, "
-                "'Network', vpc=..., vpc_subnets=...), and open ways by the function's connections."
-            )
         # Beside the function and not inside: the function needs it before it is there itself.
         group = network.make_security_group(scope, f"{id}SecurityGroup", f"Function {id}: nothing comes in")
         network.open_ways(group, services)
@@ -84,9 +83,10 @@ class PrivateFunction(HardenedFunction):
             description=description,
             environment=environment,
             asynchronous=asynchronous,
-            options=options.with_defaults(
-                vpc=network.vpc, vpc_subnets=network.subnets, security_groups=[group]
-            ),
+            on_failure=on_failure,
+            options=options,
+            network=NetworkOptions(vpc=network.vpc, vpc_subnets=network.subnets, security_groups=[group]),
+            removal_policy=removal_policy,
         )
         self.network = network
         self.security_group = group

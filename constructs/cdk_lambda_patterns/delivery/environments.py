@@ -16,7 +16,7 @@ from aws_cdk import Stack, Token, Tokenization
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IValidation
 
-from cdk_lambda_patterns.delivery.aliases import check_alias_name, keep_failures, publish
+from cdk_lambda_patterns.core.aliases import check_alias_name, keep_failures, publish
 
 NEWEST: Final = "newest"
 """The version that each deployment publishes of a changed function."""

@@ -19,11 +19,11 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.function import make_failure_queue
-from cdk_lambda_patterns.handler_code import pattern_source
-from cdk_lambda_patterns.limits import check_range
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.limits import check_range
+from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
-from cdk_lambda_patterns.options import FunctionOptions
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 
 # https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html

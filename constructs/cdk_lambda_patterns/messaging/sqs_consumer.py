@@ -18,10 +18,11 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.function import HardenedFunction, make_failure_queue
-from cdk_lambda_patterns.limits import check_duration, check_range
-from cdk_lambda_patterns.options import FunctionOptions
-from cdk_lambda_patterns.permissions import acknowledge, grant_use_of_key
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.limits import check_duration, check_range
+from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
+from cdk_lambda_patterns.core.permissions import acknowledge, grant_use_of_key
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 _BATCH_SIZE = (1, 10_000)
@@ -147,6 +148,7 @@ class SqsConsumer(Construct):
         dead_letter_queue: Of the new queue, and of its kind. Default: a new one.
         options: How the queue is read and set up.
         function_options: Settings of the function. Default: 256 MB, 30 seconds.
+        network: The VPC that the function runs in. Default: none of yours.
         removal_policy: What happens to queues and logs when the stack is deleted. Default: they stay.
 
     Raises:
@@ -178,15 +180,16 @@ class SqsConsumer(Construct):
         dead_letter_queue: sqs.IQueue | None = None,
         options: SqsConsumerOptions | None = None,
         function_options: FunctionOptions | None = None,
+        network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options = options or SqsConsumerOptions()
-        function_options = (function_options or FunctionOptions()).with_defaults(
-            memory_size=256, timeout=Duration.seconds(30), log_removal_policy=removal_policy
-        )
+        function_options = function_options or FunctionOptions()
+        timeout = function_options.timeout or Duration.seconds(30)
+        function_options = function_options.with_defaults(memory_size=256, timeout=timeout)
         _check_kind(queue, fifo, dead_letter_queue, options)
         _check_concurrency(options, function_options)
-        needed = _needed_visibility(options, function_options)
+        needed = _needed_visibility(options, timeout)
         if queue is None:
             _check_visibility("visibility_timeout", options.visibility_timeout, needed)
         super().__init__(scope, id)
@@ -204,7 +207,13 @@ class SqsConsumer(Construct):
             self.queue = queue
             self.dead_letter_queue = self._check_given(queue, needed)
         self.function = HardenedFunction(
-            self, "Function", code=code, handler=handler, options=function_options
+            self,
+            "Function",
+            code=code,
+            handler=handler,
+            options=function_options,
+            network=network,
+            removal_policy=removal_policy,
         )
         self._grant_reading()
         self.event_source_mapping = self._map(options)
@@ -347,10 +356,9 @@ def _check_concurrency(options: SqsConsumerOptions, function_options: FunctionOp
         )
 
 
-def _needed_visibility(options: SqsConsumerOptions, function_options: FunctionOptions) -> Duration | None:
+def _needed_visibility(options: SqsConsumerOptions, timeout: Duration) -> Duration | None:
     """The least visibility timeout that AWS advises; ``None`` if it is unknown until deployment."""
-    timeout, window = function_options.timeout, options.max_batching_window
-    assert timeout is not None  # it has a default here
+    window = options.max_batching_window
     if timeout.is_unresolved() or (window is not None and window.is_unresolved()):
         return None
     seconds = _VISIBILITY_TIMEOUTS * timeout.to_seconds() + (window.to_seconds() if window else 0)

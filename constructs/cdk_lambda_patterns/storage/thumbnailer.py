@@ -15,20 +15,21 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.bucket_notifications import check_suffixes, notify_function
-from cdk_lambda_patterns.buckets import make_bucket
-from cdk_lambda_patterns.function import HardenedFunction, make_failure_queue, refuse_on_failure
-from cdk_lambda_patterns.handler_code import pattern_source
-from cdk_lambda_patterns.limits import check_choice, check_range, check_size
-from cdk_lambda_patterns.options import FunctionOptions
-from cdk_lambda_patterns.permissions import (
+from cdk_lambda_patterns.core.bucket import make_bucket
+from cdk_lambda_patterns.core.bucket_notifications import check_suffixes, notify_function
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.limits import check_choice, check_range, check_size
+from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
+from cdk_lambda_patterns.core.permissions import (
     QueueDestination,
     grant_on_bucket,
     grant_on_objects,
     grant_send,
     grant_use_of_key,
 )
-from cdk_lambda_patterns.tables import make_table, text
+from cdk_lambda_patterns.core.table import make_table, text
 
 _KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _OUTPUT_PREFIX_BYTES = 900  # the rest is for the name of the picture, or what stands for a long one
@@ -109,7 +110,9 @@ class Thumbnailer(Construct):
         failure_queue: Standard queue for what failed for good. Default: a new one.
         sizes: Longest edges of the thumbnails, in pixels, each 1 to 4,096; at most 20.
         options: Which pictures, and how the thumbnails look.
-        function_options: Settings of the function: memory, network, logs.
+        function_options: Settings of the function: memory, timeout, logs.
+        asynchronous: Retries and maximum age of the events.
+        network: The VPC that the function runs in. Default: none of yours.
         removal_policy: What happens to buckets, table, queue and logs when the stack is deleted. Default:
             they stay. ``DESTROY`` also empties the buckets.
 
@@ -143,13 +146,14 @@ class Thumbnailer(Construct):
         sizes: Sequence[int] = (128, 256, 512),
         options: ThumbnailOptions | None = None,
         function_options: FunctionOptions | None = None,
+        asynchronous: AsyncOptions | None = None,
+        network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options = options or ThumbnailOptions()
         function_options = function_options or FunctionOptions()
         _check_sizes(sizes)
         _check_recursion(source, destination, options)
-        refuse_on_failure(function_options)
         super().__init__(scope, id)
         self._options = options
         self._sizes = tuple(sizes)
@@ -165,7 +169,7 @@ class Thumbnailer(Construct):
         self.failure_queue = failure_queue or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
         )
-        self.function = self._make_function(function_options)
+        self.function = self._make_function(function_options, asynchronous or AsyncOptions(), network)
         self._grant_permissions()
         notify_function(
             self,
@@ -186,14 +190,20 @@ class Thumbnailer(Construct):
             removal_policy=self._removal_policy,
         )
 
-    def _make_function(self, function_options: FunctionOptions) -> HardenedFunction:
+    def _make_function(
+        self,
+        function_options: FunctionOptions,
+        asynchronous: AsyncOptions,
+        network: NetworkOptions | None,
+    ) -> HardenedFunction:
         max_object_size = self._options.max_object_size or Size.mebibytes(64)
         return HardenedFunction(
             self,
             "Function",
             code=pattern_source("storage", "thumbnailer"),
             description="Makes thumbnails of the pictures in a bucket",
-            asynchronous=True,
+            asynchronous=asynchronous,
+            on_failure=QueueDestination(self.failure_queue),
             environment={
                 "DESTINATION_BUCKET": self.destination_bucket.bucket_name,
                 "TABLE_NAME": self.table.table_name,
@@ -211,9 +221,9 @@ class Thumbnailer(Construct):
             options=function_options.with_defaults(
                 memory_size=_ONE_VCPU_MB,
                 timeout=Duration.minutes(1),
-                on_failure=QueueDestination(self.failure_queue),
-                log_removal_policy=self._removal_policy,
             ),
+            network=network,
+            removal_policy=self._removal_policy,
         )
 
     def _grant_permissions(self) -> None:

@@ -21,10 +21,11 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.function import HardenedFunction, make_failure_queue
-from cdk_lambda_patterns.limits import check_duration, check_range
-from cdk_lambda_patterns.options import FunctionOptions
-from cdk_lambda_patterns.permissions import (
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.limits import check_duration, check_range
+from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
+from cdk_lambda_patterns.core.permissions import (
     grant_on_bucket,
     grant_on_objects,
     grant_send,
@@ -144,6 +145,7 @@ class KinesisConsumer(Construct):
             bucket gets the records themselves as well. Default: a new queue.
         options: How the stream is read.
         function_options: Settings of the function. Default: 256 MB, 1 minute.
+        network: The VPC that the function runs in. Default: none of yours.
         removal_policy: What happens to stream, queue and logs when the stack is deleted. Default: they stay.
 
     Raises:
@@ -175,18 +177,25 @@ class KinesisConsumer(Construct):
         on_failure: FailureDestination | None = None,
         options: KinesisConsumerOptions | None = None,
         function_options: FunctionOptions | None = None,
+        network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options = options or KinesisConsumerOptions()
         function_options = (function_options or FunctionOptions()).with_defaults(
-            memory_size=256, timeout=Duration.minutes(1), log_removal_policy=removal_policy
+            memory_size=256, timeout=Duration.minutes(1)
         )
         _check_destination(on_failure)
         super().__init__(scope, id)
 
         self.stream = stream or self._make_stream(removal_policy)
         self.function = HardenedFunction(
-            self, "Function", code=code, handler=handler, options=function_options
+            self,
+            "Function",
+            code=code,
+            handler=handler,
+            options=function_options,
+            network=network,
+            removal_policy=removal_policy,
         )
         self.failure_destination: FailureDestination = on_failure or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy

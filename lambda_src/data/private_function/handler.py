@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-
 from orders import parse
 
 _TABLE = os.environ["TABLE_NAME"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 MAX_LENGTH = 200
 
 
-class InvalidOrder(ValueError):  # noqa: N818 - the name is what the caller reads as errorType
+class InvalidOrder(ValueError):
     """The event is no order."""
 
 

@@ -6,11 +6,11 @@ MAX_NAME = 64
 MAX_AMOUNT = 10**12
 
 
-class InvalidBooking(ValueError):  # noqa: N818 - the name is what the caller reads as errorType
+class InvalidBooking(ValueError):
     """The event is no booking."""
 
 
-class RequestIdReused(ValueError):  # noqa: N818 - the name is what the caller reads as errorType
+class RequestIdReused(ValueError):
     """Another booking was made under this request id."""
 
 

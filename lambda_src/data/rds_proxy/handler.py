@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from bookings import parse
 from engine import Engine
 from settings import Settings
+
 from shared.database import Database
 
 _settings = Settings.from_environment(os.environ)

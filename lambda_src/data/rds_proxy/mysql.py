@@ -11,10 +11,10 @@ https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 from typing import Any, TypeAlias
 
 import pymysql
+from bookings import Booking, Receipt, replay
 from pymysql.constants import CR, ER
 from pymysql.cursors import Cursor
 
-from bookings import Booking, Receipt, replay
 from shared.database import Trouble
 from shared.login import Login
 

@@ -9,9 +9,9 @@ https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 """
 
 import psycopg
+from bookings import Booking, Receipt, replay
 from psycopg.rows import TupleRow
 
-from bookings import Booking, Receipt, replay
 from shared.login import Login
 from shared.postgres import Connection, diagnose, errors, is_open, open_connection
 

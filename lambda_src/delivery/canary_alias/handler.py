@@ -5,7 +5,6 @@ deployment for an hour. What fails, crashes or takes too long is answered with `
 still has time to. CodeDeploy may ask twice; nothing that is done here differs the second time.
 """
 
-# ruff: noqa: E402 - garbage is not collected while modules load: nothing of them is garbage, and looking
 # through all of it again and again takes a third of the start.
 import gc
 
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools.logging import Logger
 from botocore.config import Config
-
 from releases import Release, ReleaseFailed, parse_release
 from smoke import Reply, parse_cases, try_cases
 from timing import within

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class ReleaseFailed(Exception):  # noqa: N818 - it says what happened
+class ReleaseFailed(Exception):
     """The new version must not be released; says why.
 
     Args:
@@ -14,7 +14,7 @@ class ReleaseFailed(Exception):  # noqa: N818 - it says what happened
         **details: What the log says beside it.
     """
 
-    def __init__(self, reason: str, **details: Any) -> None:  # noqa: ANN401 - whatever JSON has
+    def __init__(self, reason: str, **details: Any) -> None:
         super().__init__(reason)
         self.details = details
 

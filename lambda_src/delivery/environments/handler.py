@@ -17,7 +17,7 @@ _LOG.setLevel(logging.INFO)
 _TARIFF = load_tariff()
 
 
-def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - what Lambda passes
+def handler(event: Any, context: Any) -> dict[str, Any]:
     """Answer a caller in the form in which it asked. There is no state, so asking twice changes nothing."""
     if not (isinstance(event, dict) and "requestContext" in event):
         return _quote(event, context)
@@ -27,7 +27,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - what 
         return _response(400, {"message": str(error)})
 
 
-def _quote(request: object, context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's context
+def _quote(request: object, context: Any) -> dict[str, Any]:
     cents = _TARIFF.quote(parse_weight(request))
     _LOG.info("quoted", extra={"tariff": _TARIFF.name, "version": context.function_version})
     return {

@@ -17,7 +17,7 @@ _STATUS = {PLACED: "placed", PAID: "paid", SHIPPED: "shipped", REFUNDED: "refund
 _REVENUE = {PAID: 1, REFUNDED: -1}
 
 
-class NotAnEvent(ValueError):  # noqa: N818 - the name says it
+class NotAnEvent(ValueError):
     """The message is no event of an order; the text says why."""
 
 

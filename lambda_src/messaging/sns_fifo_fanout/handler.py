@@ -7,7 +7,6 @@ drops what it took before: for five minutes. What is published again after that,
 the id of the event.
 """
 
-# ruff: noqa: E402 - garbage is not collected while modules load: nothing of them is garbage, and looking
 # through all of it again and again takes a third of the start.
 import gc
 

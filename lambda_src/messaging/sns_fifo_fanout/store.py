@@ -8,11 +8,11 @@ from events import OrderEvent
 _CONDITION = "ConditionalCheckFailed"
 
 
-class VersionGap(Exception):  # noqa: N818 - the name says it
+class VersionGap(Exception):
     """The event before this one is not there yet."""
 
 
-class VersionTaken(Exception):  # noqa: N818 - the name says it
+class VersionTaken(Exception):
     """Another event has this version of the order."""
 
 
@@ -24,7 +24,7 @@ class EventStore:
         table: Partition key ``order_id``, sort key ``version`` (number).
     """
 
-    def __init__(self, client: Any, table: str) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
+    def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 

@@ -12,7 +12,6 @@ import boto3
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-
 from events import OrderEvent
 from store import EventStore
 from views import RevenueView, StatusView

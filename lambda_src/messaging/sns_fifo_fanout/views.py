@@ -7,7 +7,7 @@ from events import OrderEvent, OrderStatus, status_of
 from store import EventStore
 
 
-class StoreIsBehind(Exception):  # noqa: N818 - the name says it
+class StoreIsBehind(Exception):
     """The store has not yet got what this read model has seen: to be tried again later."""
 
 
@@ -20,7 +20,7 @@ class StatusView:
         store: For what comes late.
     """
 
-    def __init__(self, client: Any, table: str, store: EventStore) -> None:  # noqa: ANN401 - as above
+    def __init__(self, client: Any, table: str, store: EventStore) -> None:
         self._client = client
         self._table = table
         self._store = store
@@ -85,7 +85,7 @@ class RevenueView:
         store: What a rebuild counts.
     """
 
-    def __init__(self, client: Any, table: str, store: EventStore) -> None:  # noqa: ANN401 - as above
+    def __init__(self, client: Any, table: str, store: EventStore) -> None:
         self._client = client
         self._table = table
         self._store = store

@@ -7,8 +7,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
-
 from objects import Listed, StoredObject
+
 from shared.clients import Client
 
 _RESTORE = re.compile(r'ongoing-request="(?P<ongoing>\w+)"(?:.*expiry-date="(?P<until>[^"]+)")?')

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
-
 from objects import Cause, Row, StoredObject
+
 from shared.clients import Client
 
 Item: TypeAlias = dict[str, dict[str, Any]]

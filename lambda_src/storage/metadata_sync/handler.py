@@ -6,7 +6,6 @@ is raised when all other records are done, so that Lambda tries again and at las
 queue. Records that were done by then change nothing.
 """
 
-# ruff: noqa: E402 - garbage is not collected while modules load: nothing of them is garbage, and looking
 # through all of it again and again takes a third of the start.
 import gc
 
@@ -16,17 +15,17 @@ import os
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.logging import Logger
-
 from bucket import SourceBucket
 from errors import OtherBucket
 from events import Incoming, incoming
 from settings import Settings
+from sync import Synchroniser
+from targets import make_target, services
+
 from shared.clients import FailureQueue, make_clients
 from shared.environment import read
 from shared.records import handle_each, handle_object
 from shared.s3_events import ObjectEvent
-from sync import Synchroniser
-from targets import make_target, services
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

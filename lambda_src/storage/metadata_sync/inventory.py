@@ -24,10 +24,10 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
-
 from bucket import in_utc
 from objects import Listed, Rows
 from reconcile import CannotCompare, Doubt, NothingToCompare, Step
+
 from shared.clients import Client
 
 _FOLDER = re.compile(r"/\d{4}-\d\d-\d\dT\d\d-\d\dZ/$")
@@ -136,14 +136,14 @@ class Inventory:
 class _Verified(io.RawIOBase):
     """A stream that computes the checksum of what is read from it."""
 
-    def __init__(self, body: Any) -> None:  # noqa: ANN401 - botocore's own
+    def __init__(self, body: Any) -> None:
         self._body = body
         self.md5 = hashlib.md5(usedforsecurity=False)
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - anything with bytes
+    def readinto(self, buffer: Any) -> int:
         data: bytes = self._body.read(len(buffer))
         self.md5.update(data)
         buffer[: len(data)] = data

@@ -5,18 +5,17 @@ so rows of a bucket are in the order of its listing. Each statement may run twic
 write whose answer was lost is refused the second time, which is looked into as any refusal is.
 """
 
-# ruff: noqa: S608 - what is put into statements are names of our own columns; values never are
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from psycopg.types.json import Jsonb
-
 from errors import UnstorableKey
 from migrations import migrate
 from objects import Cause, Row, StoredObject
+from psycopg.types.json import Jsonb
+
 from shared.database import Database
 from shared.login import Login
 from shared.postgres import Connection, diagnose, errors, is_open, open_connection
@@ -214,7 +213,7 @@ def _all(connection: Connection, statement: str, values: tuple[object, ...]) -> 
     return connection.execute(statement.encode(), values).fetchall()
 
 
-def _to_row(found: Any) -> Row:  # noqa: ANN401 - what the columns hold
+def _to_row(found: Any) -> Row:
     columns = dict(zip((*_SEEN, "deleted", "sequencer", "revision", "looked_at"), found, strict=True))
     stored = None
     if not columns["deleted"]:

@@ -27,15 +27,15 @@ WORKERS = 10  # as many connections as botocore keeps
 COUNTS = ("checked", "missing", "outdated", "superfluous", "repaired", "failed")
 
 
-class LeaseLost(Exception):  # noqa: N818 - the errorType that an operator reads
+class LeaseLost(Exception):
     """Another invocation has taken the run over. Nothing is wrong with it; this one ends."""
 
 
-class NothingToCompare(Exception):  # noqa: N818 - the errorType that an operator reads
+class NothingToCompare(Exception):
     """What the table is to be compared with is not there yet. The next tick asks again."""
 
 
-class CannotCompare(Exception):  # noqa: N818 - the errorType that an operator reads
+class CannotCompare(Exception):
     """What the table is compared with is gone, broken or not understood. The next tick begins a new run."""
 
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
-
 from bucket import SourceBucket
 from inventory import Inventory
 from reconcile import Comparison, Listing, Reconciler, Tick, answer_of
 from settings import Settings, whole_number
-from shared.clients import make_clients
-from shared.environment import read
 from sync import Synchroniser
 from targets import make_target, services
+
+from shared.clients import make_clients
+from shared.environment import read
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -69,7 +69,7 @@ reconciler = Reconciler(
 
 
 @logger.inject_lambda_context
-def handler(event: object, context: "LambdaContext") -> Any:  # noqa: ANN401 - JSON
+def handler(event: object, context: "LambdaContext") -> Any:
     """Go on with a run, or begin one; return what was found.
 
     Raises:

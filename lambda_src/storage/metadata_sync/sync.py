@@ -34,6 +34,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from objects import Cause, Row, Rows, Source, StoredObject
+
 from shared.s3_events import ObjectEvent, order_key
 
 MAX_ROUNDS = 8
@@ -43,7 +44,7 @@ MAX_ROUNDS = 8
 MARK_SECONDS = 20 * 60
 
 
-class RowKeepsChanging(Exception):  # noqa: N818 - the errorType that an operator reads
+class RowKeepsChanging(Exception):
     """Somebody else wrote the row between each look and each write. Trying again later is right."""
 
 

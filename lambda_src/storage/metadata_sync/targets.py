@@ -7,6 +7,7 @@ from settings import Settings
 
 if TYPE_CHECKING:
     from objects import Rows, States
+
     from shared.clients import Client
 
 

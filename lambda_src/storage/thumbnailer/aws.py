@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
-
 from errors import ObjectArchived
-from shared.clients import Client
 from stores import ObjectVersion, OpenedObject, Row, StoredThumbnail
+
+from shared.clients import Client
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 

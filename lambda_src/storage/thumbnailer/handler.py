@@ -6,7 +6,6 @@ is raised when all other records are done, so that Lambda tries again and at las
 queue. Records that were done by then are recognised, and done again only if something changed.
 """
 
-# ruff: noqa: E402 - garbage is not collected while modules load: nothing of them is garbage, and looking
 # through all of it again and again takes a third of the start.
 import gc
 
@@ -17,20 +16,19 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools.logging import Logger
-
 from aws import DestinationBucket, MetadataTable, SourceBucket
+from aws_lambda_powertools.logging import Logger
 from errors import WouldRecurse
 from keys import thumbnail_key
 from settings import Settings
+from sync import Synchroniser
+
 from shared.clients import FailureQueue, make_clients
 from shared.records import handle_each, handle_object
 from shared.s3_events import ObjectEvent, parse_record, records_of
-from sync import Synchroniser
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-
     from pictures import Thumbnails
 
 settings = Settings.from_environment(os.environ)

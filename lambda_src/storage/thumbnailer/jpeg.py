@@ -14,10 +14,9 @@ from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from errors import DamagedImage, TooManyScans, TruncatedImage
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
-
-from errors import DamagedImage, TooManyScans, TruncatedImage
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform

@@ -12,11 +12,10 @@ from contextlib import closing
 from io import BytesIO
 from typing import NamedTuple
 
-from PIL import Image
-
 from errors import TooManyPixels
 from formats import Format, sniff
 from jpeg import JpegPicture
+from PIL import Image
 from vips import VipsPicture
 
 # Smaller thumbnails are made from one that is at least this many times as large, so that none is blurred by

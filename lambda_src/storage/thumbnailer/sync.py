@@ -24,9 +24,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from errors import ObjectTooLarge
+from stores import Destination, ObjectVersion, OpenedObject, Row, Rows, Source, StoredThumbnail
+
 from shared.failures import PermanentFailure
 from shared.s3_events import ObjectEvent, later_of
-from stores import Destination, ObjectVersion, OpenedObject, Row, Rows, Source, StoredThumbnail
 
 if TYPE_CHECKING:
     from pictures import Thumbnails
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 MAX_ROUNDS = 5
 
 
-class ObjectKeepsChanging(Exception):  # noqa: N818 - the errorType that an operator reads
+class ObjectKeepsChanging(Exception):
     """The object was another one at each look. Trying again later is right."""
 
 

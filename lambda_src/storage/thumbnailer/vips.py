@@ -16,10 +16,9 @@ from ctypes import CDLL, POINTER, byref, c_char_p, c_double, c_int, c_size_t, c_
 from functools import cache
 from importlib.util import find_spec
 
-from PIL import Image
-
 from errors import DamagedImage, TruncatedImage, UnsupportedFormat
 from formats import Format
+from PIL import Image
 
 _LOADERS = {
     Format.JPEG: "vips_jpegload_buffer",

@@ -8,7 +8,6 @@ that is the very first record, the handler raises instead, for then an answer te
 error makes it halve the batch, until the bad record is alone and takes nothing with it.
 """
 
-# ruff: noqa: E402 - garbage is not collected while modules load: nothing of them is garbage, and looking
 # through all of it again and again takes a third of the start.
 import gc
 
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools.logging import Logger
-
 from readings import NotAReading, Reading
 from summaries import Summaries
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 
-class NotAReading(ValueError):  # noqa: N818 - the name says it
+class NotAReading(ValueError):
     """The record can never be counted; the text says why."""
 
 

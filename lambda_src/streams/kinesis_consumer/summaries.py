@@ -16,7 +16,7 @@ class Summaries:
         table: Partition key ``device``.
     """
 
-    def __init__(self, client: Any, table: str) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
+    def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 

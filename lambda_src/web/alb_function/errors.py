@@ -4,7 +4,6 @@ The text of an error is for the client: it says what was wrong with the request,
 inside.
 """
 
-# ruff: noqa: N818 - they are named as HTTP names them
 from collections.abc import Mapping
 from http import HTTPStatus
 

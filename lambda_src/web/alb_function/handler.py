@@ -5,7 +5,6 @@ asks of every method but POST: ``POST /notes`` without a name makes another note
 to retry.
 """
 
-# ruff: noqa: E402 - garbage is not collected while modules load: nothing of them is garbage, and looking
 # through all of it again and again takes a third of the start.
 import gc
 
@@ -17,11 +16,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import alb
 from aws_lambda_powertools.event_handler import ALBResolver, CORSConfig, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import Logger
-
-import alb
 from errors import HttpError, MethodNotAllowed, NotFound
 from replies import Reply, as_problem, to_response
 from service import NotesService

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
 import alb
+from aws_lambda_powertools.event_handler import Response
 from http_rules import MIN_COMPRESSED_BYTES, accepts_gzip, names, problem, tag_of_gzip
 
 
@@ -34,7 +33,7 @@ class Reply:
     gzipped: bytes | None = None
 
 
-def as_json(value: object, *, status: HTTPStatus = HTTPStatus.OK, **others: Any) -> Reply:  # noqa: ANN401 - passed on
+def as_json(value: object, *, status: HTTPStatus = HTTPStatus.OK, **others: Any) -> Reply:
     """Return a reply with JSON in it."""
     content = json.dumps(value, separators=(",", ":")).encode()
     return Reply(status, content, "application/json", **others)

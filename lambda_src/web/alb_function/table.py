@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
-
 from errors import PreconditionFailed, ServiceUnavailable
 from notes import Expected, Note, Page, Position, Summary
 

@@ -11,8 +11,8 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.data.private_function import PrivateFunction
-from cdk_lambda_patterns.private_network import PrivateNetwork
 from tests.templates import Resources, stack_with, walk
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")

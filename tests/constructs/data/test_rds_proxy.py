@@ -17,9 +17,9 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from cdk_lambda_patterns import FunctionOptions
-from cdk_lambda_patterns.data.database import DatabaseOptions, ExistingDatabase
+from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.data.rds_proxy import PoolOptions, RdsProxyFunction
-from cdk_lambda_patterns.private_network import PrivateNetwork
+from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions, ExistingDatabase
 from tasks.synthesis import app_context
 from tests.templates import Resources, read_templates, stack_with, walk
 
@@ -351,7 +351,7 @@ def test_the_database_may_belong_to_another_stack_also_within_a_stage(tmp_path: 
     }
 
 
-def refused(**given: Any) -> Callable[[Stack], object]:  # noqa: ANN401 - passed on
+def refused(**given: Any) -> Callable[[Stack], object]:
     return lambda stack: RdsProxyFunction(stack, "Orders", code=CODE, **given)
 
 

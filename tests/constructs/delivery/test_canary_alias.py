@@ -23,7 +23,7 @@ from cdk_lambda_patterns.delivery.canary_alias import (
     SmokeTest,
     TrafficCheck,
 )
-from cdk_lambda_patterns.delivery.canary_strategies import duration_of
+from cdk_lambda_patterns.delivery.canary_alias.strategies import duration_of
 from tests.templates import Resources, stack_with, walk
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")
@@ -318,12 +318,12 @@ def test_a_version_that_is_given_is_kept_too(given_version: Resources) -> None:
         (codedeploy.TrafficRouting.time_based_canary(interval=Duration.hours(1), percentage=5), 60),
     ],
 )
-def test_how_long_a_strategy_takes(strategy: Any, minutes: int | None) -> None:  # noqa: ANN401
+def test_how_long_a_strategy_takes(strategy: Any, minutes: int | None) -> None:
     duration = duration_of(strategy)
     assert (duration and duration.to_minutes()) == minutes
 
 
-def canary(**options: Any) -> Callable[[Stack], object]:  # noqa: ANN401 - any option
+def canary(**options: Any) -> Callable[[Stack], object]:
     """Make a CanaryAlias with these options."""
     return lambda stack: CanaryAlias(stack, "Live", **{"function": worker(stack), **options})
 

@@ -78,7 +78,7 @@ def test_it_writes_no_output_and_no_literal_partition(three: Resources) -> None:
     assert not [text for text in walk(three.template["Resources"]) if str(text).startswith("arn:aws:")]
 
 
-def logical_ids(folder: Path, **options: Any) -> dict[str, str]:  # noqa: ANN401 - any option
+def logical_ids(folder: Path, **options: Any) -> dict[str, str]:
     """The logical ids of versions and aliases, by their type."""
     app = App(context=app_context(), outdir=str(folder), builtin_cloud_formation_validation=False)
     stack = Stack(app, "S")

@@ -20,16 +20,16 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Annotations, Match
 
 from cdk_lambda_patterns import FunctionOptions
-from cdk_lambda_patterns.data.database import DatabaseOptions, ExistingDatabase
-from cdk_lambda_patterns.data.pooled_database import PoolOptions
-from cdk_lambda_patterns.private_network import PrivateNetwork
-from cdk_lambda_patterns.storage.metadata_options import (
+from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions, ExistingDatabase
+from cdk_lambda_patterns.data.rds_proxy.pooled_database import PoolOptions
+from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
+from cdk_lambda_patterns.storage.metadata_sync.options import (
     InventorySource,
     MetadataOptions,
     ReconcilerOptions,
 )
-from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
-from cdk_lambda_patterns.storage.metadata_targets import DynamoTarget, PostgresTarget
+from cdk_lambda_patterns.storage.metadata_sync.targets import DynamoTarget, PostgresTarget
 from tasks.synthesis import app_context
 from tests.templates import Resources, as_list, read_templates, stack_with, walk
 

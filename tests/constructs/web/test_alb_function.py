@@ -18,7 +18,7 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.web.alb_function import AlbFunction
-from cdk_lambda_patterns.web.alb_options import AlbHealthCheck, AlbOptions, AlbRule
+from cdk_lambda_patterns.web.alb_function.options import AlbHealthCheck, AlbOptions, AlbRule
 from tasks.synthesis import app_context
 from tests.templates import Resources, read_templates, stack_with, walk
 
@@ -444,7 +444,7 @@ def _listener(stack: Stack) -> elbv2.IApplicationListener:
     )
 
 
-def _rule(stack: Stack, **conditions: Any) -> AlbRule:  # noqa: ANN401 - passed on
+def _rule(stack: Stack, **conditions: Any) -> AlbRule:
     return AlbRule(listener=_listener(stack), priority=1, **(conditions or {"paths": ("/a",)}))
 
 

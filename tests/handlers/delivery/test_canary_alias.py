@@ -93,7 +93,7 @@ class World:
     def get_paginator(self, operation: str) -> SimpleNamespace:
         """The lists, and the numbers."""
 
-        def paginate(**request: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        def paginate(**request: Any) -> list[dict[str, Any]]:
             if operation == "list_versions_by_function":
                 half = len(self.versions) // 2
                 pages = (self.versions[:half], self.versions[half:])
@@ -108,12 +108,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def loaded(load: Callable[..., Any]) -> Any:  # noqa: ANN401 - the handler's modules
+def loaded(load: Callable[..., Any]) -> Any:
     return load("delivery", "canary-alias", environment=ENVIRONMENT)
 
 
 @pytest.fixture
-def world(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:  # noqa: ANN401
+def world(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     world = World()
     for name in ("_lambda", "_codedeploy", "_cloudwatch"):
         monkeypatch.setattr(loaded.handler, name, world)
@@ -130,7 +130,7 @@ def context(seconds: float = 60) -> SimpleNamespace:
 
 
 @pytest.fixture
-def log(loaded: Any) -> Iterator[io.StringIO]:  # noqa: ANN401
+def log(loaded: Any) -> Iterator[io.StringIO]:
     """What the hook writes into its log."""
     [handler] = [one for one in loaded.handler.logger.handlers if isinstance(one, logging.StreamHandler)]
     written = io.StringIO()
@@ -139,13 +139,13 @@ def log(loaded: Any) -> Iterator[io.StringIO]:  # noqa: ANN401
     handler.setStream(before)
 
 
-def test_exactly_the_target_version_is_tried(loaded: Any, world: World) -> None:  # noqa: ANN401
+def test_exactly_the_target_version_is_tried(loaded: Any, world: World) -> None:
     assert loaded.handler.pre_traffic(EVENT, context()) == {"status": "Succeeded"}
     assert world.invoked == [("prices", "8")] * 2
     assert world.answers[0]["status"] == "Succeeded"
 
 
-def test_both_kinds_of_revision_are_read(loaded: Any, world: World) -> None:  # noqa: ANN401
+def test_both_kinds_of_revision_are_read(loaded: Any, world: World) -> None:
     content = json.dumps(APP_SPEC)
     world.revision = {"revisionType": "AppSpecContent", "appSpecContent": {"content": content}}
     assert loaded.handler.pre_traffic(EVENT, context()) == {"status": "Succeeded"}
@@ -165,7 +165,7 @@ def test_both_kinds_of_revision_are_read(loaded: Any, world: World) -> None:  # 
     ],
 )
 def test_a_case_that_fails_is_named_with_the_reason(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
     log: io.StringIO,
     article: int,
@@ -193,7 +193,7 @@ def test_a_case_that_fails_is_named_with_the_reason(
     ],
 )
 def test_a_deployment_that_cannot_be_read_fails(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
     revision: dict[str, Any],
 ) -> None:
@@ -204,7 +204,7 @@ def test_a_deployment_that_cannot_be_read_fails(
 
 @pytest.mark.parametrize("hook", ["pre_traffic", "post_traffic"])
 def test_a_crash_is_answered_too(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     hook: str,
@@ -215,7 +215,7 @@ def test_a_crash_is_answered_too(
 
 
 def test_a_hook_answers_before_its_time_is_over(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
     log: io.StringIO,
 ) -> None:
@@ -227,7 +227,7 @@ def test_a_hook_answers_before_its_time_is_over(
 
 
 def test_the_numbers_are_those_of_the_new_version_since_the_release_began(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
 ) -> None:
     assert loaded.handler.post_traffic(EVENT, context()) == {"status": "Succeeded"}
@@ -240,7 +240,7 @@ def test_the_numbers_are_those_of_the_new_version_since_the_release_began(
 
 @pytest.mark.parametrize("numbers", [{"errors": [1.0, 1.0]}, {"invocations": [60.0, 20.0]}])
 def test_too_many_failures_fail_the_release(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
     numbers: dict[str, list[float]],
 ) -> None:
@@ -248,7 +248,7 @@ def test_too_many_failures_fail_the_release(
     assert loaded.handler.post_traffic(EVENT, context()) == {"status": "Failed"}
 
 
-def test_a_version_that_nobody_called_is_no_failure(loaded: Any, world: World) -> None:  # noqa: ANN401
+def test_a_version_that_nobody_called_is_no_failure(loaded: Any, world: World) -> None:
     world.numbers = {"invocations": [], "errors": []}
     assert loaded.handler.post_traffic(EVENT, context()) == {"status": "Succeeded"}
 
@@ -261,7 +261,7 @@ def test_a_version_that_nobody_called_is_no_failure(loaded: Any, world: World) -
     ],
 )
 def test_an_alias_that_leads_elsewhere_fails_the_release(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
     alias: dict[str, Any],
 ) -> None:
@@ -273,7 +273,7 @@ def test_an_alias_that_leads_elsewhere_fails_the_release(
     ("kept", "deleted"), [("2", ["2", "3", "5"]), ("9", []), ("0", ["2", "3", "5", "6"])]
 )
 def test_old_versions_go_and_never_one_that_an_alias_points_at(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     kept: str,
@@ -288,7 +288,7 @@ def test_old_versions_go_and_never_one_that_an_alias_points_at(
 
 
 def test_a_version_that_cannot_be_deleted_does_not_fail_the_release(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -298,7 +298,7 @@ def test_a_version_that_cannot_be_deleted_does_not_fail_the_release(
 
 
 def test_a_release_that_failed_deletes_nothing(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     world: World,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -323,7 +323,7 @@ def test_a_release_that_failed_deletes_nothing(
     ],
 )
 def test_what_an_answer_must_hold(
-    loaded: Any,  # noqa: ANN401
+    loaded: Any,
     expected: object,
     actual: object,
     same: bool,

@@ -36,7 +36,7 @@ Event = dict[str, Any]
 class World:
     """The tables, and the handlers that share them."""
 
-    def __init__(self, tables: dict[str, Any], modules: Any) -> None:  # noqa: ANN401 - the handler's modules
+    def __init__(self, tables: dict[str, Any], modules: Any) -> None:
         self.tables, self.modules = tables, modules
 
     def empty(self, *names: str) -> None:
@@ -190,7 +190,7 @@ def test_whatever_fails_comes_twice_or_late_the_read_models_are_the_fold(
 ) -> None:
     """Each subscriber has a queue in order for each group; what fails twice goes aside, and is redriven."""
     world.empty()
-    chance = random.Random(seed)  # noqa: S311 - hypothesis chooses the seed
+    chance = random.Random(seed)
     events = [
         event(f"order{number}", version, kind, cents=cents, day=f"2026-01-0{day}")
         for number, life in enumerate(lives)
@@ -325,7 +325,7 @@ def test_a_record_that_is_no_event_stops_there_or_raises_at_the_front(
 def test_whatever_is_refused_each_group_is_published_in_order_and_once(
     world: World, groups: list[str], seed: int
 ) -> None:
-    chance = random.Random(seed)  # noqa: S311 - hypothesis chooses the seed
+    chance = random.Random(seed)
     records = [record(number, group) for number, group in enumerate(groups)]
     topic = Topic(refused=[str(number) for number in range(len(groups)) for _ in range(chance.randrange(3))])
     with pytest.MonkeyPatch.context() as patch:

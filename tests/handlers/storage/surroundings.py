@@ -99,7 +99,7 @@ class Surroundings:
     dynamodb: Client
     sqs: Client
 
-    def context(self, **changes: Any) -> LambdaContext:  # noqa: ANN401
+    def context(self, **changes: Any) -> LambdaContext:
         """What Lambda says of an invocation."""
         raise NotImplementedError
 

@@ -37,16 +37,16 @@ def table() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def loaded(table: object, load: Callable[..., Any]) -> Any:  # noqa: ANN401 - the handler's modules
+def loaded(table: object, load: Callable[..., Any]) -> Any:
     return load("streams", "kinesis-consumer", environment=ENVIRONMENT)
 
 
 @pytest.fixture(autouse=True)
-def _empty(table: Any) -> None:  # noqa: ANN401 - a boto3 resource
+def _empty(table: Any) -> None:
     empty(table)
 
 
-def empty(table: Any) -> None:  # noqa: ANN401
+def empty(table: Any) -> None:
     """Forget every summary."""
     for item in table.scan()["Items"]:
         table.delete_item(Key={"device": item["device"]})
@@ -64,50 +64,50 @@ def record(sequence: int, device: str, value: object) -> dict[str, Any]:
     }
 
 
-def failed(loaded: Any, items: Sequence[Item]) -> list[int]:  # noqa: ANN401
+def failed(loaded: Any, items: Sequence[Item]) -> list[int]:
     """From which records on the handler says that it failed."""
     answer = loaded.handler.handler({"Records": [record(*item) for item in items]}, CONTEXT)
     return [int(one["itemIdentifier"]) for one in answer["batchItemFailures"]]
 
 
-def summary(table: Any, device: str) -> tuple[int, ...] | None:  # noqa: ANN401
+def summary(table: Any, device: str) -> tuple[int, ...] | None:
     """Count, total, minimum, maximum, last."""
     item = table.get_item(Key={"device": device}).get("Item")
     return item and tuple(int(item[name]) for name in ("count", "total", "minimum", "maximum", "last"))
 
 
-def test_a_batch_is_folded_in_order(loaded: Any, table: Any) -> None:  # noqa: ANN401
+def test_a_batch_is_folded_in_order(loaded: Any, table: Any) -> None:
     assert failed(loaded, [(1, "a", 5), (2, "b", 1), (3, "a", -7), (4, "a", 6)]) == []
     assert summary(table, "a") == (3, 4, -7, 6, 6)
     assert summary(table, "b") == (1, 1, 1, 1, 1)
 
 
-def test_what_comes_twice_is_counted_once(loaded: Any, table: Any) -> None:  # noqa: ANN401
+def test_what_comes_twice_is_counted_once(loaded: Any, table: Any) -> None:
     failed(loaded, [(1, "a", 5), (2, "a", 6)])
     failed(loaded, [(1, "a", 5), (2, "a", 6), (3, "a", 7)])
     assert summary(table, "a") == (3, 18, 5, 7, 7)
 
 
 def test_a_bad_record_stops_the_batch_there_and_what_is_before_is_counted(
-    loaded: Any,  # noqa: ANN401
-    table: Any,  # noqa: ANN401
+    loaded: Any,
+    table: Any,
 ) -> None:
     assert failed(loaded, [(1, "a", 5), (2, "b", b"{"), (3, "a", 7)]) == [2]
     assert summary(table, "a") == (1, 5, 5, 5, 5)
 
 
-def test_a_bad_record_at_the_front_raises_so_that_the_batch_is_halved(loaded: Any) -> None:  # noqa: ANN401
+def test_a_bad_record_at_the_front_raises_so_that_the_batch_is_halved(loaded: Any) -> None:
     with pytest.raises(loaded.readings.NotAReading):
         failed(loaded, [(1, "a", b"{"), (2, "a", 7)])
 
 
-def test_a_bad_record_alone_is_answered(loaded: Any) -> None:  # noqa: ANN401
+def test_a_bad_record_alone_is_answered(loaded: Any) -> None:
     assert failed(loaded, [(1, "a", b"{")]) == [1]
 
 
 def test_a_device_that_cannot_be_written_does_not_keep_the_others(
-    loaded: Any,  # noqa: ANN401
-    table: Any,  # noqa: ANN401
+    loaded: Any,
+    table: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put = loaded.handler.summaries.put
@@ -125,7 +125,7 @@ def test_a_device_that_cannot_be_written_does_not_keep_the_others(
     assert summary(table, "b") == (1, 2, 2, 2, 2)
 
 
-def test_an_invocation_that_was_overtaken_writes_nothing(loaded: Any, table: Any) -> None:  # noqa: ANN401
+def test_an_invocation_that_was_overtaken_writes_nothing(loaded: Any, table: Any) -> None:
     summaries, empty_summary = loaded.handler.summaries, loaded.readings.Summary()
     reading = loaded.readings.Reading("a", 5, 1)
     failed(loaded, [(1, "a", 5), (2, "a", 6)])
@@ -142,7 +142,7 @@ def test_an_invocation_that_was_overtaken_writes_nothing(loaded: Any, table: Any
     [b"", b"\xff", b"[]", b"{}", b'{"device": "b", "value": 1}', b'{"device": "a"}']
     + [json.dumps({"device": "a", "value": value}).encode() for value in ("1", 1.5, True, None, 10**13)],
 )
-def test_what_is_no_reading_is_told_from_one(loaded: Any, data: bytes) -> None:  # noqa: ANN401
+def test_what_is_no_reading_is_told_from_one(loaded: Any, data: bytes) -> None:
     with pytest.raises(loaded.readings.NotAReading):
         loaded.readings.Reading.parse(data, "a", 1)
 
@@ -152,8 +152,8 @@ def test_what_is_no_reading_is_told_from_one(loaded: Any, data: bytes) -> None: 
     st.lists(st.tuples(st.integers(0, 11), st.integers(1, 12)), max_size=5),
 )
 def test_whatever_is_delivered_again_the_summary_is_the_fold(
-    loaded: Any,  # noqa: ANN401
-    table: Any,  # noqa: ANN401
+    loaded: Any,
+    table: Any,
     values: list[tuple[str, int]],
     again: list[tuple[int, int]],
 ) -> None:

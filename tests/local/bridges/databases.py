@@ -28,7 +28,7 @@ def parameters(kind: str = "DB", **values: str) -> dict[str, Any]:
     return {"Type": f"AWS::RDS::{kind}ParameterGroup", "Properties": properties}
 
 
-def instance(**properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def instance(**properties: Any) -> dict[str, Any]:
     """An instance with PostgreSQL, a database `app` and 20 connections."""
     settings = {
         "Engine": "postgres",
@@ -41,7 +41,7 @@ def instance(**properties: Any) -> dict[str, Any]:  # noqa: ANN401
     return {"Type": "AWS::RDS::DBInstance", "DeletionPolicy": "Delete", "Properties": settings | properties}
 
 
-def cluster(**properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def cluster(**properties: Any) -> dict[str, Any]:
     """An Aurora cluster as serverless ones are described."""
     settings = {
         "Engine": "aurora-postgresql",
@@ -64,13 +64,13 @@ def member(after: str = "") -> dict[str, Any]:
     return made | ({"DependsOn": after} if after else {})
 
 
-def deploy_instance(aws: LocalAws, **properties: Any) -> tuple[Stack, Database]:  # noqa: ANN401
+def deploy_instance(aws: LocalAws, **properties: Any) -> tuple[Stack, Database]:
     """Deploy an instance."""
     stack = deploy(aws, instance_resources(**properties), INSTANCE_OUTPUTS)
     return stack, Database(aws, stack.outputs["Address"], int(stack.outputs["Port"]), stack.outputs["Id"])
 
 
-def instance_resources(**properties: Any) -> Resources:  # noqa: ANN401
+def instance_resources(**properties: Any) -> Resources:
     """The resources of `deploy_instance`."""
     return {"Parameters": parameters(max_connections="20"), "Database": instance(**properties)}
 
@@ -98,7 +98,7 @@ class Database:
     port: int
     id: str
 
-    def connect(self, **changed: Any) -> Client:  # noqa: ANN401
+    def connect(self, **changed: Any) -> Client:
         """A client, which verifies whom it talks to."""
         how = {
             "host": self.address,
@@ -117,7 +117,7 @@ class Database:
         with self.connect() as client:
             client.execute(sql)
 
-    def value(self, sql: str) -> Any:  # noqa: ANN401
+    def value(self, sql: str) -> Any:
         """The first value that a statement gives."""
         with self.connect() as client:
             row = client.execute(sql).fetchone()

@@ -36,7 +36,7 @@ def proxy_resources(
     name: str,
     pool: dict[str, Any] | None = None,
     reader: str = "rds.amazonaws.com",
-    **changed: Any,  # noqa: ANN401
+    **changed: Any,
 ) -> Resources:
     """A proxy in front of the resource `Database`."""
     auth = {"AuthScheme": "SECRETS", "IAMAuth": "REQUIRED", "SecretArn": ref("Secret")}
@@ -102,7 +102,7 @@ class Proxy:
         """Credentials that may connect, or may not."""
         return session_of(self.aws, *([("rds-db:connect", self.user)] if allowed else []))
 
-    def token(self, session: boto3.Session, **changed: Any) -> str:  # noqa: ANN401
+    def token(self, session: boto3.Session, **changed: Any) -> str:
         """A token for the master user at this proxy."""
         how = {
             "DBHostname": self.outputs["Endpoint"],
@@ -113,7 +113,7 @@ class Proxy:
         token: str = session.client("rds").generate_db_auth_token(**how | changed)
         return token
 
-    def connect(self, token: str = "", **changed: Any) -> Client:  # noqa: ANN401
+    def connect(self, token: str = "", **changed: Any) -> Client:
         """A client, with a token of somebody who may connect."""
         how = {
             "host": self.outputs["Endpoint"],
@@ -127,7 +127,7 @@ class Proxy:
         }
         return psycopg.connect(**how | changed)  # type: ignore[arg-type]
 
-    def refusal(self, token: str = "", **changed: Any) -> str:  # noqa: ANN401
+    def refusal(self, token: str = "", **changed: Any) -> str:
         """What a client is told that is refused."""
         with pytest.raises(psycopg.OperationalError) as refused:
             self.connect(token, **changed)
@@ -140,7 +140,7 @@ class Proxy:
         return health
 
 
-def deploy_proxy(aws: LocalAws, **changed: Any) -> Proxy:  # noqa: ANN401
+def deploy_proxy(aws: LocalAws, **changed: Any) -> Proxy:
     """Deploy a proxy, an instance behind it, and all that they need."""
     name = new_name("proxy")
     stack = deploy(aws, proxy_resources(name=name, **changed), OUTPUTS)

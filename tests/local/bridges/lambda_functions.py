@@ -68,7 +68,7 @@ class Functions:
             iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document)
         return arn
 
-    def make(self, source: str, *, role: str | None = None, **settings: Any) -> str:  # noqa: ANN401
+    def make(self, source: str, *, role: str | None = None, **settings: Any) -> str:
         """A Python function; returns its name."""
         name = f"function-{uuid.uuid4().hex[:8]}"
         files = {"index.py": source}
@@ -158,6 +158,6 @@ class Queue:
         """The next message."""
         return eventually(self.receive)[0]
 
-    def wait_for_body(self) -> Any:  # noqa: ANN401 - whatever was sent
+    def wait_for_body(self) -> Any:
         """The next message's body, which is JSON."""
         return json.loads(self.wait()["Body"])

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localaws import LocalAws
-from scenarios.endpoints import Endpoint, Headers, HttpResponse
+from scenarios.support.endpoints import Endpoint, Headers, HttpResponse
 from tests.local.bridges.stacks import Resources, Stack, arn, deploy, function, ref, role
 
 #: Answers with the event that it got.
@@ -35,7 +35,7 @@ def resources(
     multi_value: bool = True,
     permitted: bool = True,
     target: object = None,
-    **group: Any,  # noqa: ANN401 - properties of the target group
+    **group: Any,
 ) -> Resources:
     """A load balancer that listens on port 80 and forwards everything to a function."""
     attributes = [{"Key": "lambda.multi_value_headers.enabled", "Value": str(multi_value).lower()}]
@@ -131,6 +131,6 @@ class Balanced:
         return health
 
 
-def balanced(aws: LocalAws, source: str = ECHO, **arguments: Any) -> Balanced:  # noqa: ANN401 - passed on
+def balanced(aws: LocalAws, source: str = ECHO, **arguments: Any) -> Balanced:
     """Deploy a load balancer in front of a function."""
     return Balanced(aws, deploy(aws, resources(source, **arguments), OUTPUTS))

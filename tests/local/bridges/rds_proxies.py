@@ -121,7 +121,7 @@ class Proxied:
         """Start the database."""
         self.server.start({"max_connections": "20"})
 
-    def set(self, **settings: Any) -> None:  # noqa: ANN401
+    def set(self, **settings: Any) -> None:
         """Change settings of the proxy."""
         self.account.how = dataclasses.replace(self.account.how, **settings)
 
@@ -140,7 +140,7 @@ class Proxied:
 
         return self.run(run())
 
-    def connect(self, **changed: Any) -> psycopg.Connection[tuple[Any, ...]]:  # noqa: ANN401
+    def connect(self, **changed: Any) -> psycopg.Connection[tuple[Any, ...]]:
         """A client of the proxy, as AWS recommends one: verified, and without prepared statements."""
         how = {
             "host": self.address,

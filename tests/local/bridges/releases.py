@@ -59,7 +59,7 @@ class Release:
     group: str = ""
 
     @property
-    def codedeploy(self) -> Any:  # noqa: ANN401 - a boto3 client
+    def codedeploy(self) -> Any:
         """A client."""
         return self.aws.client("codedeploy")
 
@@ -82,7 +82,7 @@ class Release:
         current: str = "1",
         minutes: int = 0,
         hooks: dict[str, str] | None = None,
-        **settings: Any,  # noqa: ANN401
+        **settings: Any,
     ) -> str:
         """Begin a deployment, and return its id.
 
@@ -123,7 +123,7 @@ class Release:
             self.wait(back)
         return info
 
-    def run(self, **settings: Any) -> dict[str, Any]:  # noqa: ANN401
+    def run(self, **settings: Any) -> dict[str, Any]:
         """Deploy and wait."""
         return self.wait(self.deploy(**settings))
 
@@ -154,7 +154,7 @@ def make_release(
     allowed: tuple[tuple[str, str], ...] = ROLE_ALLOWS,
     events: list[str] | None = None,
     alarms: tuple[str, ...] = (),
-    **settings: Any,  # noqa: ANN401
+    **settings: Any,
 ) -> Release:
     """Make a function, its versions, its alias and its group.
 

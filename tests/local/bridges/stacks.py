@@ -58,7 +58,7 @@ class Stack:
             raise DeploymentFailedError(self._reasons(stack_id))
 
     @property
-    def _client(self) -> Any:  # noqa: ANN401 - a boto3 client
+    def _client(self) -> Any:
         if self.region is None:
             return self.aws.client("cloudformation")
         return self.aws.session.client("cloudformation", region_name=self.region)

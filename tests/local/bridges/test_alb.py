@@ -55,7 +55,7 @@ def says(local_aws: LocalAws, _empty_account: None) -> Balanced:
     return balanced(local_aws, SAYS)
 
 
-def ask(balancer: Balanced, response: object) -> Any:  # noqa: ANN401 - a response
+def ask(balancer: Balanced, response: object) -> Any:
     """Let the function return something."""
     text = (
         json.dumps(response).replace("%", "%25").replace(" ", "%20").replace("?", "%3F").replace("#", "%23")

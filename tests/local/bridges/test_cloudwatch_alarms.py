@@ -33,7 +33,7 @@ class Alarms:
         self.aws = aws
         self.client = aws.client("cloudwatch")
 
-    def put(self, metric: str, **settings: Any) -> str:  # noqa: ANN401
+    def put(self, metric: str, **settings: Any) -> str:
         """An alarm; returns its name."""
         name = f"alarm-{uuid.uuid4().hex[:8]}"
         one_metric = {"Namespace": NAMESPACE, "MetricName": metric, "Statistic": "Sum", "Period": 10}
@@ -77,7 +77,7 @@ def metric() -> str:
     return f"metric-{uuid.uuid4().hex[:8]}"
 
 
-def query(name: str, metric: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def query(name: str, metric: str, **more: Any) -> dict[str, Any]:
     """A metric for an expression."""
     stat = {"Metric": {"Namespace": NAMESPACE, "MetricName": metric}, "Period": 10, "Stat": "Sum"}
     return {"Id": name, "ReturnData": False, "MetricStat": stat | more}
@@ -248,7 +248,7 @@ def test_get_metric_data_computes_for_the_time_on_the_clock(alarms: Alarms, metr
 # --- Templates
 
 
-def alarm(metric: str, **properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def alarm(metric: str, **properties: Any) -> dict[str, Any]:
     """An alarm of a template."""
     given = SETTINGS | {"Namespace": NAMESPACE, "MetricName": metric, "Statistic": "Sum", "Period": 10}
     given |= {"TreatMissingData": "notBreaching"} | properties
@@ -258,7 +258,7 @@ def alarm(metric: str, **properties: Any) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
-def composite(rule: Any, **properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def composite(rule: Any, **properties: Any) -> dict[str, Any]:
     """A composite alarm of a template."""
     return {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {"AlarmRule": rule} | properties}
 

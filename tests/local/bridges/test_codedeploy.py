@@ -179,7 +179,7 @@ def test_deployments_are_listed_by_group_status_and_time(quick_aws: LocalAws) ->
     good, bad = release.run()["deploymentId"], release.run(target="9")["deploymentId"]
     named = {"applicationName": release.application, "deploymentGroupName": release.application}
 
-    def listed(**filters: Any) -> list[str]:  # noqa: ANN401
+    def listed(**filters: Any) -> list[str]:
         found: list[str] = release.codedeploy.list_deployments(**named, **filters)["deployments"]
         return found
 

@@ -49,7 +49,7 @@ def stack_of(
     events: list[str] | None = None,
     before: str = "",
     managed_policy: str = "",
-    **properties: Any,  # noqa: ANN401
+    **properties: Any,
 ) -> Resources:
     """A function, a version of it, an alias at that version, and what releases it.
 
@@ -109,14 +109,14 @@ def number_of(version_id: str) -> dict[str, Any]:
     return {"Fn::GetAtt": [version_id, "Version"]}
 
 
-def release(aws: LocalAws, **settings: Any) -> Stack:  # noqa: ANN401
+def release(aws: LocalAws, **settings: Any) -> Stack:
     """A deployed stack, whose alias is at version 1."""
     stack = deploy(aws, stack_of(1, **settings), OUTPUTS)
     assert deployments(stack) == []
     return stack
 
 
-def update(stack: Stack, number: int = 2, extra: Resources | None = None, **settings: Any) -> Stack:  # noqa: ANN401
+def update(stack: Stack, number: int = 2, extra: Resources | None = None, **settings: Any) -> Stack:
     """Give the stack's function other code, and its alias the version with that."""
     return stack.update(stack_of(number, **settings) | (extra or {}), OUTPUTS)
 

@@ -281,7 +281,7 @@ def handler(event, context):
 """
 
 
-def with_provider(source: str, timeout: int = 3, **properties: Any) -> Resources:  # noqa: ANN401
+def with_provider(source: str, timeout: int = 3, **properties: Any) -> Resources:
     """A custom resource whose function has that source."""
     provider = function("Role", source)
     provider["Properties"]["Timeout"] = timeout

@@ -25,7 +25,7 @@ PROPERTIES = {
 OUTPUTS = {"Name": ref("Table"), "Arn": arn("Table"), "Key": arn("Key")}
 
 
-def resources(**properties: Any) -> Resources:  # noqa: ANN401
+def resources(**properties: Any) -> Resources:
     """A table and a key."""
     table = {
         "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],

@@ -29,12 +29,12 @@ def subnet(cidr: str = "10.1.0.0/24") -> dict[str, Any]:
     return {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": ref("Vpc"), "CidrBlock": cidr}}
 
 
-def group(**properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def group(**properties: Any) -> dict[str, Any]:
     description = {"GroupDescription": "test", "VpcId": ref("Vpc")}
     return {"Type": "AWS::EC2::SecurityGroup", "Properties": description | properties}
 
 
-def rule(direction: str, of: str, to: str = "", **properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def rule(direction: str, of: str, to: str = "", **properties: Any) -> dict[str, Any]:
     """A rule outside of its group, for PostgreSQL's port."""
     other = {"Ingress": "SourceSecurityGroupId", "Egress": "DestinationSecurityGroupId"}[direction]
     target = {other: attribute(to, "GroupId")} if to else {}
@@ -126,7 +126,7 @@ def permissions(aws: LocalAws, group_id: str, direction: str = "") -> list[dict[
     return rules
 
 
-def between(**changed: Any) -> Resources:  # noqa: ANN401
+def between(**changed: Any) -> Resources:
     """Two groups that may talk to each other, one way."""
     return {
         "Vpc": VPC,
@@ -180,7 +180,7 @@ def test_a_rule_that_ec2_would_refuse_fails(local_aws: LocalAws, other: dict[str
         deploy(local_aws, {**between(), "Second": second})
 
 
-def endpoint(service: str, **properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def endpoint(service: str, **properties: Any) -> dict[str, Any]:
     name = f"com.amazonaws.us-east-1.{service}"
     settings = {"VpcId": ref("Vpc"), "ServiceName": name, **properties}
     return {"Type": "AWS::EC2::VPCEndpoint", "Properties": settings}

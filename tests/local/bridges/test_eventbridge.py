@@ -18,7 +18,7 @@ pytestmark = pytest.mark.local
 EVENTS = "events.amazonaws.com"
 
 
-def rule_to(functions: Functions, target: str, **settings: Any) -> str:  # noqa: ANN401
+def rule_to(functions: Functions, target: str, **settings: Any) -> str:
     """The ARN of a rule for the events of a source that is called like it."""
     events, name = functions.aws.client("events"), f"rule-{uuid.uuid4().hex[:8]}"
     rule: str = events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))["RuleArn"]
@@ -37,7 +37,7 @@ def attributes(message: dict[str, Any]) -> dict[str, str]:
     return {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
 
 
-def buried(functions: Functions, target: str, dead_letters: Queue, **settings: Any) -> dict[str, Any]:  # noqa: ANN401
+def buried(functions: Functions, target: str, dead_letters: Queue, **settings: Any) -> dict[str, Any]:
     """What is in the dead-letter queue after an event that the target cannot take."""
     rule = rule_to(functions, target, DeadLetterConfig={"Arn": dead_letters.arn}, **settings)
     put_event(functions, rule)
@@ -130,7 +130,7 @@ def test_the_rule_of_a_template_has_a_dead_letter_queue(functions: Functions) ->
 # --- Archives
 
 
-def archive(**properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def archive(**properties: Any) -> dict[str, Any]:
     """An archive of a template, on a bus of the template."""
     return {
         "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": f"bus-{uuid.uuid4().hex[:8]}"}},

@@ -114,7 +114,7 @@ RECEIVE = "sqs:ReceiveMessage"
 POLL = (RECEIVE, "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 
-def map_source(functions: Functions, name: str, source: str, **more: Any) -> None:  # noqa: ANN401
+def map_source(functions: Functions, name: str, source: str, **more: Any) -> None:
     functions.aws.client("lambda").create_event_source_mapping(
         FunctionName=name, EventSourceArn=source, **more
     )

@@ -83,7 +83,7 @@ def new_bucket(aws: LocalAws) -> str:
     return name
 
 
-def notify(aws: LocalAws, bucket: str, function: str, **more: Any) -> None:  # noqa: ANN401
+def notify(aws: LocalAws, bucket: str, function: str, **more: Any) -> None:
     configuration = {"LambdaFunctionArn": function, "Events": ["s3:ObjectCreated:*"]}
     aws.client("s3").put_bucket_notification_configuration(
         Bucket=bucket, NotificationConfiguration={"LambdaFunctionConfigurations": [configuration]}, **more

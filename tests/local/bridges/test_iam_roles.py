@@ -41,7 +41,7 @@ def document(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
-def make_role(*statements: dict[str, Any], principal: Any = None, **more: Any) -> None:  # noqa: ANN401
+def make_role(*statements: dict[str, Any], principal: Any = None, **more: Any) -> None:
     trusted = principal or {"Service": "lambda.amazonaws.com"}
     assume = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": trusted}
     iam._roles["worker"] = {

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.local
 SOURCE = "def handler(event, context): return {}"
 
 
-def published(functions: Functions, **settings: Any) -> str:  # noqa: ANN401 - of a function
+def published(functions: Functions, **settings: Any) -> str:
     """A function with versions 1 and 2."""
     client, name = functions.aws.client("lambda"), functions.make(SOURCE.format(1), **settings)
     client.publish_version(FunctionName=name)
@@ -25,7 +25,7 @@ def published(functions: Functions, **settings: Any) -> str:  # noqa: ANN401 - o
     return name
 
 
-def refusal(functions: Functions, name: str, **alias: Any) -> tuple[str, str, int]:  # noqa: ANN401
+def refusal(functions: Functions, name: str, **alias: Any) -> tuple[str, str, int]:
     """The code, the message and the status with which an alias is refused; it is not there then."""
     client = functions.aws.client("lambda")
     with pytest.raises(ClientError) as refused:

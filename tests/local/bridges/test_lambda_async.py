@@ -24,7 +24,7 @@ def handler(event, context):
 SLEEPING = "import time\n\ndef handler(event, context): time.sleep(event)"
 
 
-def reporting(functions: Functions, source: str, **settings: Any) -> tuple[str, Queue]:  # noqa: ANN401
+def reporting(functions: Functions, source: str, **settings: Any) -> tuple[str, Queue]:
     """A function whose events all end in a queue of records, and the queue."""
     queue = functions.queue()
     name = functions.make(source, role=functions.role(("sqs:SendMessage", queue.arn)))

@@ -56,7 +56,7 @@ def to_bus(functions: Functions) -> Destination:
     events.put_rule(Name=f"rule-{name}", EventBusName=name, EventPattern=pattern)
     events.put_targets(Rule=f"rule-{name}", EventBusName=name, Targets=[{"Id": "queue", "Arn": queue.arn}])
 
-    def arrived() -> Any:  # noqa: ANN401 - a record
+    def arrived() -> Any:
         event = queue.wait_for_body()
         outcome = "Success" if event["detail"]["requestContext"]["condition"] == "Success" else "Failure"
         assert event["detail-type"] == f"Lambda Function Invocation Result - {outcome}"
@@ -71,7 +71,7 @@ def to_bucket(functions: Functions) -> Destination:
     name = functions.queue().name.replace("queue", "bucket")
     s3.create_bucket(Bucket=name)
 
-    def arrived() -> Any:  # noqa: ANN401 - a record
+    def arrived() -> Any:
         (found,) = eventually(lambda: s3.list_objects_v2(Bucket=name).get("Contents"))
         assert re.fullmatch(
             r"aws/lambda/async/[\w-]+/\d{4}/\d\d/\d\d/\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d-[0-9a-f-]{36}",

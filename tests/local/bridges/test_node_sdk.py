@@ -49,7 +49,7 @@ class Script:
             Code={"ZipFile": zipped({"index.js": HANDLER, **(files or {})})},
         )
 
-    def run(self, code: str, **event: Any) -> Any:  # noqa: ANN401
+    def run(self, code: str, **event: Any) -> Any:
         """What the script returns."""
         return self.functions.invoke(self.name, {"code": code, **event}).payload
 

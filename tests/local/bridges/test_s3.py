@@ -51,15 +51,15 @@ PROPERTIES = {
 LOGS = {"Type": "AWS::S3::Bucket"}
 
 
-def bucket(**properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def bucket(**properties: Any) -> dict[str, Any]:
     return {"Type": "AWS::S3::Bucket", "Properties": properties}
 
 
-def deploy_bucket(aws: LocalAws, **properties: Any) -> Stack:  # noqa: ANN401
+def deploy_bucket(aws: LocalAws, **properties: Any) -> Stack:
     return deploy(aws, {"Logs": LOGS, "Bucket": bucket(**properties)}, {"Name": ref("Bucket")})
 
 
-def configuration(aws: LocalAws, name: str, what: str) -> Any:  # noqa: ANN401
+def configuration(aws: LocalAws, name: str, what: str) -> Any:
     """What S3's `get_bucket_WHAT` returns; the error's code if it refuses."""
     try:
         answer = getattr(aws.client("s3"), f"get_{what}")(Bucket=name)

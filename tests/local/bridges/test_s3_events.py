@@ -30,7 +30,7 @@ class Bucket:
     events: Queue
     records: Queue
 
-    def put(self, key: str, **settings: Any) -> dict[str, Any]:  # noqa: ANN401
+    def put(self, key: str, **settings: Any) -> dict[str, Any]:
         """Put an object; its event is taken away."""
         answer: dict[str, Any] = self.client.put_object(Bucket=self.name, Key=key, Body=b"hello", **settings)
         self.detail()

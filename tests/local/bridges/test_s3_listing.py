@@ -24,7 +24,7 @@ def archived(aws: LocalAws) -> tuple[Any, str]:
     return s3, name
 
 
-def listed(s3: Any, bucket: str) -> dict[str, dict[str, Any]]:  # noqa: ANN401 - a boto3 client
+def listed(s3: Any, bucket: str) -> dict[str, dict[str, Any]]:
     """What a listing says of each key."""
     answer = s3.list_objects_v2(Bucket=bucket, OptionalObjectAttributes=["RestoreStatus"])
     return {each["Key"]: each for each in answer["Contents"]}

@@ -32,7 +32,7 @@ def schedule(
     role: str,
     expression: str = "rate(1 hour)",
     name: str = "",
-    **more: Any,  # noqa: ANN401 - passed on
+    **more: Any,
 ) -> str:
     """The ARN of a schedule that invokes a function."""
     answer = functions.aws.client("scheduler").create_schedule(

@@ -22,15 +22,15 @@ def handler(event, context):
 """
 
 
-def secret(**properties: Any) -> dict[str, Any]:  # noqa: ANN401
+def secret(**properties: Any) -> dict[str, Any]:
     return {"Type": "AWS::SecretsManager::Secret", "Properties": properties}
 
 
-def deploy_secret(aws: LocalAws, **properties: Any) -> Stack:  # noqa: ANN401
+def deploy_secret(aws: LocalAws, **properties: Any) -> Stack:
     return deploy(aws, {"Secret": secret(**properties)}, {"Ref": ref("Secret")})
 
 
-def deploy_generated(aws: LocalAws, **settings: Any) -> str:  # noqa: ANN401
+def deploy_generated(aws: LocalAws, **settings: Any) -> str:
     """The value of a secret that is generated with the settings."""
     stack = deploy_secret(aws, GenerateSecretString=settings)
     return value(aws, stack.outputs["Ref"])

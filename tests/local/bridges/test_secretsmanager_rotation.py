@@ -57,7 +57,7 @@ OUTPUTS = {
 }
 
 
-def deploy_rotated(aws: LocalAws, **changed: Any) -> Stack:  # noqa: ANN401
+def deploy_rotated(aws: LocalAws, **changed: Any) -> Stack:
     """Deploy it, with the transform that the CDK declares for the application."""
     template = {
         "Transform": "AWS::Serverless-2016-10-31",
@@ -78,12 +78,12 @@ def deploy_rotated(aws: LocalAws, **changed: Any) -> Stack:  # noqa: ANN401
     return stack
 
 
-def settled(client: Any, name: str) -> dict[str, Any] | None:  # noqa: ANN401
+def settled(client: Any, name: str) -> dict[str, Any] | None:
     described: dict[str, Any] = client.describe_stacks(StackName=name)["Stacks"][0]
     return None if described["StackStatus"].endswith("_IN_PROGRESS") else described
 
 
-def reasons(client: Any, stack: str) -> list[str]:  # noqa: ANN401
+def reasons(client: Any, stack: str) -> list[str]:
     events = client.describe_stack_events(StackName=stack)["StackEvents"]
     return [event.get("ResourceStatusReason", "") for event in events]
 

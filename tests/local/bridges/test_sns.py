@@ -34,7 +34,7 @@ def admitting(queue: str) -> dict[str, Any]:
     }
 
 
-def fanout(**topic: Any) -> Resources:  # noqa: ANN401 - properties of a topic
+def fanout(**topic: Any) -> Resources:
     """A FIFO topic, a queue that is subscribed, and one for what cannot be delivered."""
     return {
         "Topic": {

@@ -47,7 +47,7 @@ class Source:
         *,
         fifo: bool = False,
         attempts: int = 2,
-        **mapping: Any,  # noqa: ANN401 - settings of a mapping
+        **mapping: Any,
     ) -> None:
         self._functions = functions
         self._sqs = functions.aws.client("sqs")

@@ -46,7 +46,7 @@ READING = (
 class Source:
     """A stream of one shard and a function that reads it once records are there."""
 
-    def __init__(self, functions: Functions, *, refused: str = "", **mapping: Any) -> None:  # noqa: ANN401
+    def __init__(self, functions: Functions, *, refused: str = "", **mapping: Any) -> None:
         self._functions = functions
         self._kinesis = functions.aws.client("kinesis")
         self.name = f"stream-{uuid.uuid4().hex[:8]}"

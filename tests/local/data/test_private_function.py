@@ -6,8 +6,8 @@ import pytest
 
 from localaws import LocalAws
 from scenarios.data import private_function
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, ScenarioFailed
+from scenarios.support.faults import Faults
 from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 

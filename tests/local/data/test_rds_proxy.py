@@ -8,8 +8,8 @@ from localaws import LocalAws
 from scenarios.data import rds_proxy
 from scenarios.data.bookings import Bookings
 from scenarios.data.unpooled import unpooled_function
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Story
+from scenarios.support.faults import Faults
 from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 

@@ -10,8 +10,8 @@ import pytest
 from localaws import LocalAws
 from scenarios.delivery import canary_alias
 from scenarios.delivery.releases import Releases
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, ScenarioFailed, Story
+from scenarios.support.faults import Faults
 from tasks.cdk import Cdk, CdkError
 from tasks.demo import check_dropped, deploy
 from tests.local.bridges.lambda_functions import zipped

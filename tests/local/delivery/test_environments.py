@@ -9,9 +9,9 @@ import pytest
 from localaws import LocalAws
 from scenarios.delivery import environments
 from scenarios.delivery.environments import Aliases, Deployments
-from scenarios.endpoints import Endpoint
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, ScenarioFailed
+from scenarios.support.endpoints import Endpoint
+from scenarios.support.faults import Faults
 from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 

@@ -71,7 +71,7 @@ def make_function(aws: LocalAws, code: str, *, name: str = "f", timeout: int = 3
     return str(made["FunctionArn"])
 
 
-def invoke(aws: LocalAws, name: str = "f") -> Any:  # noqa: ANN401 (whatever the handler returns)
+def invoke(aws: LocalAws, name: str = "f") -> Any:
     """Invoke a function and return what it returned."""
     answer = aws.client("lambda").invoke(FunctionName=name)
     payload = json.loads(answer["Payload"].read())

@@ -209,7 +209,7 @@ def _user(aws: LocalAws, name: str) -> dict[str, str]:
     return key
 
 
-def _s3(aws: LocalAws, key: dict[str, str]) -> Any:  # noqa: ANN401 (boto3 makes its classes at run time)
+def _s3(aws: LocalAws, key: dict[str, str]) -> Any:
     return aws.session.client(
         "s3", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
     )

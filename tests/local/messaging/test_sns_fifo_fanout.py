@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 
 from localaws import LocalAws
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack
 from scenarios.messaging import sns_fifo_fanout
+from scenarios.support.faults import Faults
 from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 
@@ -50,7 +50,7 @@ def test_thousands_of_events_with_failures_at_random_become_the_fold(
     stack: DeployedStack, local_aws: LocalAws
 ) -> None:
     with closing(sns_fifo_fanout.Orders(stack)) as orders:
-        chance = random.Random(24)  # noqa: S311 - a repeatable test
+        chance = random.Random(24)
         count = sns_fifo_fanout.prove(orders, Faults(local_aws.session), 400, chance)
         assert count > 1400
         sns_fifo_fanout.send_mixed(orders, 200, chance)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from localaws import LocalAws
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack
 from scenarios.messaging import sqs_consumer
+from scenarios.support.faults import Faults
 from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 

@@ -8,12 +8,12 @@ from functools import partial
 import pytest
 
 from localaws import LocalAws
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, NotYet, ScenarioFailed, wait_until
 from scenarios.storage import metadata_sync
 from scenarios.storage.metadata_bucket import SyncedBucket
 from scenarios.storage.metadata_traffic import put
 from scenarios.storage.metadata_truth import differences
+from scenarios.support.faults import Faults
 from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each
 from tests.local.least_privilege_at_deployment import superfluous_at_deployment

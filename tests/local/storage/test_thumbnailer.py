@@ -10,11 +10,11 @@ import boto3
 import pytest
 
 from localaws import LocalAws
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, ScenarioFailed
 from scenarios.storage import thumbnailer
 from scenarios.storage.pictures import PHOTOGRAPHS
 from scenarios.storage.thumbnails import Thumbnailer
+from scenarios.support.faults import Faults
 from tasks import redrive, verify
 from tasks.demo import check_dropped
 from tests.local.least_privilege import superfluous, try_without_each

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from scenarios import endpoints
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack
+from scenarios.support import endpoints
+from scenarios.support.faults import Faults
 from scenarios.web import alb_function
 from tasks.demo import check_dropped, deploy
 from tests.local.least_privilege import superfluous, try_without_each

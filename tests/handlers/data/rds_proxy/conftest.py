@@ -67,7 +67,7 @@ def connect(rds_proxy: LoadedHandler, database: str) -> Iterator[Callable[..., A
     opened = []
     target = database
 
-    def without_tls(uri: str | None = None, **options: Any) -> Any:  # noqa: ANN401 - passed on
+    def without_tls(uri: str | None = None, **options: Any) -> Any:
         if uri is not None:  # a test's own connection
             return real(uri, **options)
         for name in ("host", "port", "dbname", "user", "password", "sslmode", "sslrootcert"):
@@ -75,7 +75,7 @@ def connect(rds_proxy: LoadedHandler, database: str) -> Iterator[Callable[..., A
         opened.append(real(target, **options))
         return opened[-1]
 
-    def open_connection(uri: str = database) -> Any:  # noqa: ANN401 - the driver's own type
+    def open_connection(uri: str = database) -> Any:
         nonlocal target
         target = uri
         return rds_proxy.postgres.connect(settings, "token")

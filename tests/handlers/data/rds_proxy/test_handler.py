@@ -37,7 +37,7 @@ def handler(
     loaded = load("data", "rds-proxy", environment=ENVIRONMENT)
     opened = []
 
-    def connect_and_count(*_: object) -> Any:  # noqa: ANN401
+    def connect_and_count(*_: object) -> Any:
         opened.append(connect())
         return opened[-1]
 

@@ -81,7 +81,7 @@ def connect(rds_proxy: LoadedHandler, socket: str) -> Iterator[Connect]:
     admin = real(unix_socket=socket, user="root", autocommit=True)
     admin.cursor().execute("CREATE DATABASE app")
 
-    def without_tls(**options: Any) -> Any:  # noqa: ANN401 - passed on
+    def without_tls(**options: Any) -> Any:
         for name in ("host", "port", "user", "password", "ssl_ca", "ssl_verify_cert", "ssl_verify_identity"):
             del options[name]
         return real(unix_socket=socket, user="root", **options)

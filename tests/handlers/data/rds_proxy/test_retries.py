@@ -12,7 +12,7 @@ from tests.handlers.data.rds_proxy.conftest import ENVIRONMENT
 from tests.handlers.loading import LoadedHandler
 
 
-class Failure(Exception):  # noqa: N818 - it says what kind
+class Failure(Exception):
     """An error of the fake database."""
 
     def __init__(self, trouble: str) -> None:
@@ -31,14 +31,14 @@ class FakeEngine:
         self.calls: list[str] = []
         self.tokens: list[str] = []
 
-    def connect(self, settings: Any, token: str) -> FakeEngine:  # noqa: ANN401, D102
+    def connect(self, settings: Any, token: str) -> FakeEngine:
         self.calls.append("connect")
         self.tokens.append(token)
         if self._failures and self._failures[0].startswith("connect:"):
             raise Failure(self._failures.pop(0).removeprefix("connect:"))
         return self
 
-    def diagnose(self, error: Failure) -> Any:  # noqa: ANN401, D102
+    def diagnose(self, error: Failure) -> Any:
         return self._trouble[error.trouble]
 
     def is_open(self, _: object) -> bool:  # noqa: D102

@@ -82,7 +82,7 @@ def connected(with_postgres: LoadedHandler, server: PostgresServer) -> Iterator[
     uri, opened = server.get_uri(database="shared"), []
 
     class Driver(with_postgres.postgres._Driver):  # type: ignore[name-defined,misc]
-        def connect(self, login: object, token: str) -> Any:  # noqa: ANN401 - the driver's own type
+        def connect(self, login: object, token: str) -> Any:
             opened.append(psycopg.connect(uri, autocommit=True, cursor_factory=psycopg.ClientCursor))
             return opened[-1]
 

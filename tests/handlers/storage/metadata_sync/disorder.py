@@ -35,9 +35,9 @@ class Disorder:
     lost: float
     seed: int
 
-    def run(self, modules: LoadedHandler, real: Any = None) -> tuple[Bucket, Any]:  # noqa: ANN401
+    def run(self, modules: LoadedHandler, real: Any = None) -> tuple[Bucket, Any]:
         """Do all of it to the end, with the table in memory or a real one."""
-        chance = Random(self.seed)  # noqa: S311 - an order of events, no secret
+        chance = Random(self.seed)
         stage = Stage()
         # A listing does not tell two objects apart that are written in one second and have the same content.
         puts = 1 if self.lost else 4
@@ -87,7 +87,7 @@ class Disorder:
             reconciler(modules, bucket, rows, clock=lambda: NOW).tick(seconds=60)
         return bucket, rows
 
-    def check(self, modules: LoadedHandler, real: Any = None) -> None:  # noqa: ANN401
+    def check(self, modules: LoadedHandler, real: Any = None) -> None:
         """In the end the table says what the bucket has."""
         bucket, rows = self.run(modules, real)
         for key in {key for _, key in self.actions}:

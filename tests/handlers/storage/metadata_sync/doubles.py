@@ -36,7 +36,7 @@ class Bucket:
 
     # What users and S3 do; each returns the event about it, or nothing where nothing was done
 
-    def put(self, key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+    def put(self, key: str) -> Any:
         """Write an object, often with the same content as the last."""
         number = self.happened + 1
         made = self.modules.objects.StoredObject(
@@ -48,7 +48,7 @@ class Bucket:
         self.versions[key] = [*(self.versions.get(key, []) if self.versioned else []), made]
         return self._event(key, "ObjectCreated:Put")
 
-    def delete(self, key: str) -> Any:  # noqa: ANN401
+    def delete(self, key: str) -> Any:
         """Delete an object: with versions that is a marker on top, even where there is nothing."""
         if self.versioned:
             self.versions.setdefault(key, []).append(None)
@@ -57,21 +57,21 @@ class Bucket:
             return None
         return self._event(key, self.chance.choice(["ObjectRemoved:Delete", "LifecycleExpiration:Delete"]))
 
-    def uncover(self, key: str) -> Any:  # noqa: ANN401
+    def uncover(self, key: str) -> Any:
         """Delete the newest version, or the marker on top, for good."""
         if not self.versioned or not self.versions.get(key):
             return None
         self.versions[key].pop()
         return self._event(key, "ObjectRemoved:Delete")
 
-    def delete_older(self, key: str) -> Any:  # noqa: ANN401
+    def delete_older(self, key: str) -> Any:
         """Delete a version below the newest for good."""
         if len(self.versions.get(key, [])) < 2:
             return None
         del self.versions[key][self.chance.randrange(len(self.versions[key]) - 1)]
         return self._event(key, "ObjectRemoved:Delete")
 
-    def change(self, key: str, name: str, **changes: object) -> Any:  # noqa: ANN401
+    def change(self, key: str, name: str, **changes: object) -> Any:
         """Change something about the current object that is no new object."""
         current = self.current(key)
         if current is None:
@@ -79,11 +79,11 @@ class Bucket:
         self.versions[key][-1] = replace(current, **changes)
         return self._event(key, name, ordered=False)
 
-    def tag(self, key: str) -> Any:  # noqa: ANN401
+    def tag(self, key: str) -> Any:
         """Put tags."""
         return self.change(key, "ObjectTagging:Put", tags={"n": str(self.happened)})
 
-    def restore(self, key: str) -> Any:  # noqa: ANN401
+    def restore(self, key: str) -> Any:
         """Ask for a restored copy, get it, or lose it again."""
         current = self.current(key)
         if current is None:
@@ -95,17 +95,17 @@ class Bucket:
             return self.change(key, "ObjectRestore:Delete", restored_until="")
         return self.change(key, "ObjectRestore:Post", restore="ongoing")
 
-    def move(self, key: str) -> Any:  # noqa: ANN401
+    def move(self, key: str) -> Any:
         """Move it to another storage class, as a lifecycle rule does."""
         storage_class = self.chance.choice(["GLACIER", "STANDARD_IA"])
         return self.change(key, "LifecycleTransition", storage_class=storage_class)
 
-    def replicate(self, key: str) -> Any:  # noqa: ANN401
+    def replicate(self, key: str) -> Any:
         """Have it replicated, or fail to."""
         status = self.chance.choice(["COMPLETED", "FAILED"])
         return self.change(key, "Replication:OperationFailedReplication", replication_status=status)
 
-    def _event(self, key: str, name: str, *, ordered: bool = True) -> Any:  # noqa: ANN401
+    def _event(self, key: str, name: str, *, ordered: bool = True) -> Any:
         self.happened += 1
         # Sequencers differ in length: S3 has them compared with zeros on the right.
         sequencer = f"00{self.happened:03x}".rstrip("0") + "0" * self.chance.randrange(3)
@@ -113,13 +113,13 @@ class Bucket:
             BUCKET, key, name, sequencer if ordered else "", time="2026-01-01T00:00:00.000Z"
         )
 
-    def current(self, key: str) -> Any:  # noqa: ANN401
+    def current(self, key: str) -> Any:
         """The object that is there."""
         return (self.versions.get(key) or [None])[-1]
 
     # What the function sees
 
-    def look(self, key: str) -> Any:  # noqa: ANN401
+    def look(self, key: str) -> Any:
         """Return the object that is there now."""
         self.before_step("look")
         return self.current(key)
@@ -144,12 +144,12 @@ class Rows:
     before_step: Callable[[str], None] = lambda _: None
     rows: dict[str, Any] = field(default_factory=dict)
 
-    def read(self, key: str) -> Any:  # noqa: ANN401
+    def read(self, key: str) -> Any:
         """Read a row."""
         self.before_step("read")
         return self.rows.get(key)
 
-    def write_newer(self, key: str, seen: Any, *, sequencer: str, cause: Any) -> tuple[bool, Any]:  # noqa: ANN401
+    def write_newer(self, key: str, seen: Any, *, sequencer: str, cause: Any) -> tuple[bool, Any]:
         """Write a row unless it has this sequencer or a later one."""
         self.before_step("write newer")
         row = self.rows.get(key)
@@ -159,7 +159,7 @@ class Rows:
         self.rows[key] = self.modules.objects.Row(seen, sequencer, revision + 1, looked_at)
         return True, self.rows[key]
 
-    def write_instead(self, key: str, seen: Any, *, instead_of: Any, cause: Any) -> bool:  # noqa: ANN401
+    def write_instead(self, key: str, seen: Any, *, instead_of: Any, cause: Any) -> bool:
         """Write a row if it is still the one that was read."""
         self.before_step("write instead")
         row = self.rows.get(key)
@@ -186,22 +186,22 @@ class Doors:
     rows: Any
     before_step: Callable[[str], None]
 
-    def read(self, key: str) -> Any:  # noqa: ANN401
+    def read(self, key: str) -> Any:
         """Read a row."""
         self.before_step("read")
         return self.rows.read(key)
 
-    def write_newer(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401
+    def write_newer(self, *given: Any, **named: Any) -> Any:
         """Write a row unless it has this sequencer or a later one."""
         self.before_step("write newer")
         return self.rows.write_newer(*given, **named)
 
-    def write_instead(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401
+    def write_instead(self, *given: Any, **named: Any) -> Any:
         """Write a row if it is still the one that was read."""
         self.before_step("write instead")
         return self.rows.write_instead(*given, **named)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.rows, name)
 
 
@@ -224,7 +224,7 @@ class States:
         return True
 
 
-def reconciler(modules: LoadedHandler, source: Any, rows: Any, states: Any = None, **changes: Any) -> Any:  # noqa: ANN401
+def reconciler(modules: LoadedHandler, source: Any, rows: Any, states: Any = None, **changes: Any) -> Any:
     """A reconciler around them, some of its parts replaced."""
     clock = changes.get("clock", lambda: 1_000_000.0)
     parts: dict[str, Any] = {

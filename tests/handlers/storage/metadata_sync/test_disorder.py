@@ -34,7 +34,7 @@ def test_the_table_equals_the_bucket_after_any_disorder(
 @pytest.mark.full
 def test_it_does_so_after_tens_of_thousands_of_disorders(metadata_sync: LoadedHandler) -> None:
     for seed in range(30_000):
-        drawn(Random(seed)).check(metadata_sync)  # noqa: S311 - an order of events, no secret
+        drawn(Random(seed)).check(metadata_sync)
 
 
 class Scene:
@@ -42,7 +42,7 @@ class Scene:
 
     def __init__(self, modules: LoadedHandler) -> None:
         self.stage = Stage()
-        self.bucket = Bucket(modules, False, Random(1), self.stage.before_step)  # noqa: S311
+        self.bucket = Bucket(modules, False, Random(1), self.stage.before_step)
         self.rows = Rows(modules, lambda: NOW, self.stage.before_step)
         self._worker = modules.sync.Synchroniser(self.bucket, self.rows, clock=lambda: NOW)
 
@@ -117,7 +117,7 @@ def test_so_does_one_whose_write_was_done_but_refused_when_it_was_sent_again(sce
     """As a client does, or a database behind a proxy, when the answer to the first was lost."""
     write = scene.rows.write_newer
 
-    def write_twice(*given: Any, **named: Any) -> tuple[bool, Any]:  # noqa: ANN401 - passed on
+    def write_twice(*given: Any, **named: Any) -> tuple[bool, Any]:
         write(*given, **named)
         return write(*given, **named)
 
@@ -132,7 +132,7 @@ def test_so_does_one_whose_write_was_done_but_refused_when_it_was_sent_again(sce
 def test_an_old_mark_costs_nothing_as_nobody_can_have_missed_it(
     metadata_sync: LoadedHandler,
 ) -> None:
-    bucket = Bucket(metadata_sync, False, Random(1))  # noqa: S311
+    bucket = Bucket(metadata_sync, False, Random(1))
     now = [NOW]
     steps: list[str] = []
     rows = Rows(metadata_sync, lambda: now[0])
@@ -148,7 +148,7 @@ def test_an_old_mark_costs_nothing_as_nobody_can_have_missed_it(
 
 
 def test_a_row_that_others_keep_writing_is_left_to_a_later_attempt(metadata_sync: LoadedHandler) -> None:
-    bucket = Bucket(metadata_sync, False, Random(1))  # noqa: S311
+    bucket = Bucket(metadata_sync, False, Random(1))
     rows = Rows(metadata_sync, lambda: NOW)
     worker = metadata_sync.sync.Synchroniser(bucket, rows, clock=lambda: NOW)
     worker.handle(bucket.put("a"))
@@ -169,7 +169,7 @@ def caught(modules: LoadedHandler, tries: int = 6000) -> bool:
     """Whether some disorder shows that something is wrong."""
     for seed in range(tries):
         try:
-            drawn(Random(seed)).check(modules)  # noqa: S311
+            drawn(Random(seed)).check(modules)
         except AssertionError:
             return True
     return False
@@ -178,7 +178,7 @@ def caught(modules: LoadedHandler, tries: int = 6000) -> bool:
 def test_without_the_guard_the_property_fails(
     metadata_sync: LoadedHandler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_always(self: Rows, key: str, seen: Any, **_: Any) -> tuple[bool, Any]:  # noqa: ANN401
+    def write_always(self: Rows, key: str, seen: Any, **_: Any) -> tuple[bool, Any]:
         self.before_step("write newer")
         row = self.rows.get(key) or metadata_sync.objects.Row(seen, "", 0, 0)
         self.rows[key] = row._replace(object=seen, revision=row.revision + 1)

@@ -171,7 +171,7 @@ def test_what_may_pass_is_raised_when_the_others_are_done(
     world.put("b.png")
     look = world.modules.handler.source.look
 
-    def deny_one(key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+    def deny_one(key: str) -> Any:
         if key == "a.png":
             raise PermissionError("denied")
         return look(key)

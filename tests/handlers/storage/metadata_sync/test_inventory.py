@@ -67,7 +67,7 @@ def line(world: World, key: str, **changes: str) -> str:
     return ",".join(f'"{value}"' for value in values.values()) + "\n"
 
 
-def worker(world: World) -> Any:  # noqa: ANN401 - a class of the handler's own
+def worker(world: World) -> Any:
     """A reconciler that reads the inventory."""
     modules, here = world.modules, world.modules.reconciler
     inventory = modules.inventory.Inventory(
@@ -112,7 +112,7 @@ def test_it_is_continued_at_the_line_and_in_the_inventory_where_it_was(
     looked: list[str] = []
     look = world.modules.reconciler.source.look
 
-    def look_and_tell(key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+    def look_and_tell(key: str) -> Any:
         looked.append(key)
         return look(key)
 
@@ -128,15 +128,15 @@ def test_it_is_continued_at_the_line_and_in_the_inventory_where_it_was(
     assert all(world.row(key) for key in keys)
 
 
-def spoil_format(manifest: Any) -> None:  # noqa: ANN401
+def spoil_format(manifest: Any) -> None:
     manifest["fileFormat"] = "ORC"
 
 
-def spoil_fields(manifest: Any) -> None:  # noqa: ANN401
+def spoil_fields(manifest: Any) -> None:
     manifest["fileSchema"] = "Bucket, Key, Size"
 
 
-def spoil_checksum(manifest: Any) -> None:  # noqa: ANN401
+def spoil_checksum(manifest: Any) -> None:
     manifest["files"][0]["MD5checksum"] = "0" * 32
 
 

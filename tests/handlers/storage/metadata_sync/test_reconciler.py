@@ -62,7 +62,7 @@ def test_one_object_that_cannot_be_repaired_does_not_stop_the_others(
     world.put("good")
     look = world.modules.reconciler.source.look
 
-    def deny_one(key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+    def deny_one(key: str) -> Any:
         if key == "bad":
             raise PermissionError("denied")
         return look(key)
@@ -92,7 +92,7 @@ class Clock:
 
 @pytest.fixture
 def bucket(metadata_sync: LoadedHandler) -> Bucket:
-    made = Bucket(metadata_sync, False, Random(1))  # noqa: S311
+    made = Bucket(metadata_sync, False, Random(1))
     for number in range(10):
         made.put(f"k{number}")
     return made

@@ -67,7 +67,7 @@ def tables(
     metadata_sync: LoadedHandler,
     with_postgres: LoadedHandler,
     filled_world: World,
-    connected: Any,  # noqa: ANN401 - a class of the handler's own
+    connected: Any,
 ) -> Callable[[], Any]:
     """Makes the three, empty, with the modules that each was made from."""
 
@@ -84,14 +84,14 @@ def tables(
     return make
 
 
-def plain(row: Any) -> Any:  # noqa: ANN401 - classes of the handler's own
+def plain(row: Any) -> Any:
     """A row without the classes of the handler that it came from."""
     if row is None:
         return None
     return (vars(row.object) if row.object else None, row.sequencer or "", row.revision, row.looked_at)
 
 
-def call(modules: LoadedHandler, rows: Any, what: str, key: str, seen: Any, third: Any) -> Any:  # noqa: ANN401
+def call(modules: LoadedHandler, rows: Any, what: str, key: str, seen: Any, third: Any) -> Any:
     """Make a call and return what it returned, plainly."""
     cause = modules.objects.Cause("ObjectCreated:Put", "2026-01-01T00:00:00.000Z")
     if what == "walk":
@@ -125,7 +125,7 @@ def test_the_table_equals_the_bucket_after_disorders_in_either(
     tables: Callable[[], Any], number: int
 ) -> None:
     for seed in range(15):
-        drawn(Random(seed)).check(*tables()[number])  # noqa: S311 - an order of events, no secret
+        drawn(Random(seed)).check(*tables()[number])
 
 
 def test_the_function_writes_into_postgresql(
@@ -173,7 +173,7 @@ def test_rows_are_in_the_order_in_which_s3_lists_objects(tables: Callable[[], An
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_walk_goes_on_past_a_page(tables: Callable[[], Any], number: int, monkeypatch: Any) -> None:  # noqa: ANN401
+def test_a_walk_goes_on_past_a_page(tables: Callable[[], Any], number: int, monkeypatch: Any) -> None:
     modules, rows = tables()[number]
     if number == 2:
         monkeypatch.setattr(modules.postgres, "_PAGE", 2)
@@ -188,15 +188,15 @@ def test_a_walk_goes_on_past_a_page(tables: Callable[[], Any], number: int, monk
 class Limited:
     """A client whose pages have two items."""
 
-    def __init__(self, client: Any, query: Any) -> None:  # noqa: ANN401
+    def __init__(self, client: Any, query: Any) -> None:
         self._client = client
         self._query = query
 
-    def query(self, **asked: Any) -> Any:  # noqa: ANN401
+    def query(self, **asked: Any) -> Any:
         """A page of two."""
         return self._query(**asked, Limit=2)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
 
@@ -239,7 +239,7 @@ def test_the_schema_is_made_once_by_many_at_once(with_postgres: LoadedHandler, d
 
 def test_a_connection_that_broke_is_renewed_within_the_call(
     tables: Callable[[], Any],
-    connected: Any,  # noqa: ANN401
+    connected: Any,
 ) -> None:
     modules, rows = tables()[2]
     call(modules, rows, "newer", "a", None, "1")
@@ -268,7 +268,7 @@ def test_a_key_that_postgresql_cannot_hold_fails_for_good(tables: Callable[[], A
         call(modules, rows, "newer", "a\0b", None, "1")
 
 
-def test_nothing_that_pins_a_session_is_sent(tables: Callable[[], Any], connected: Any) -> None:  # noqa: ANN401
+def test_nothing_that_pins_a_session_is_sent(tables: Callable[[], Any], connected: Any) -> None:
     modules, rows = tables()[2]
     for one in (("newer", "a", None, "1"), ("instead", "a", None, 0), ("walk", "", "", None)):
         call(modules, rows, *one)
@@ -280,7 +280,7 @@ def test_nothing_that_pins_a_session_is_sent(tables: Callable[[], Any], connecte
 
 def test_keys_and_sequencers_compare_by_their_bytes_whatever_the_databases_language(
     tables: Callable[[], Any],
-    connected: Any,  # noqa: ANN401
+    connected: Any,
 ) -> None:
     modules, rows = tables()[2]
     call(modules, rows, "newer", "a", None, "1")

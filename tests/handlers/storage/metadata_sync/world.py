@@ -74,16 +74,16 @@ def bridge_event(
 class World(Surroundings):
     """The functions with what is around them."""
 
-    def context(self, **changes: Any) -> LambdaContext:  # noqa: ANN401
+    def context(self, **changes: Any) -> LambdaContext:
         """What Lambda says of an invocation."""
         return Context(**changes)
 
-    def put(self, key: str, data: bytes = b"data", **options: Any) -> str:  # noqa: ANN401
+    def put(self, key: str, data: bytes = b"data", **options: Any) -> str:
         """Put an object and return its version."""
         version: str = self.s3.put_object(Bucket="photos", Key=key, Body=data, **options)["VersionId"]
         return version
 
-    def reconcile(self, payload: object = None, **context: Any) -> dict[str, Any]:  # noqa: ANN401
+    def reconcile(self, payload: object = None, **context: Any) -> dict[str, Any]:
         """Let the schedule tick."""
         with self.modules.importable():
             answer: dict[str, Any] = self.modules.reconciler.handler(payload or {}, self.context(**context))

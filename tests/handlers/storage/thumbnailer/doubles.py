@@ -29,22 +29,22 @@ class Store:
 
     # What users do; each returns the event that S3 sends about it
 
-    def write(self, data: bytes) -> Any:  # noqa: ANN401 - a class of the handler's own
+    def write(self, data: bytes) -> Any:
         """Write an object."""
         self.versions.append((f"v{self.happened}", data))
         return self._event("ObjectCreated:Put", self.versions[-1][0])
 
-    def remove(self) -> Any:  # noqa: ANN401
+    def remove(self) -> Any:
         """Put a delete marker on top of all versions."""
         self.versions.append((f"v{self.happened}", GONE))
         return self._event("ObjectRemoved:DeleteMarkerCreated", self.versions[-1][0])
 
-    def uncover(self) -> Any:  # noqa: ANN401
+    def uncover(self) -> Any:
         """Delete the newest version for good: what was there before is current again."""
         version, _ = self.versions.pop()
         return self._event("ObjectRemoved:Delete", version)
 
-    def _event(self, name: str, version: str) -> Any:  # noqa: ANN401
+    def _event(self, name: str, version: str) -> Any:
         self.happened += 1
         return self.modules.shared.s3_events.ObjectEvent(
             "pictures", KEY, name, f"{self.happened:04X}", version_id=version, etag=version
@@ -63,12 +63,12 @@ class Store:
         version = self.look_now()
         return Opened(version, self.current[1], self.before_step) if self.current and version else None
 
-    def look(self, bucket: str, key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+    def look(self, bucket: str, key: str) -> Any:
         """Say which object is there."""
         self.before_step("look")
         return self.look_now()
 
-    def look_now(self) -> Any:  # noqa: ANN401
+    def look_now(self) -> Any:
         """Likewise, as no step."""
         if self.current is None:
             return None
@@ -109,12 +109,12 @@ class Table:
 
     store: Store
 
-    def get(self, source_key: str) -> Any:  # noqa: ANN401
+    def get(self, source_key: str) -> Any:
         """Read the row."""
         self.store.before_step("get row")
         return self.store.row
 
-    def put(self, row: Any, *, instead_of: Any) -> bool:  # noqa: ANN401
+    def put(self, row: Any, *, instead_of: Any) -> bool:
         """Write the row if it is the one that was read."""
         self.store.before_step("put row")
         if self.store.row != instead_of:
@@ -124,7 +124,7 @@ class Table:
         self.store.row = row
         return True
 
-    def delete(self, row: Any) -> bool:  # noqa: ANN401
+    def delete(self, row: Any) -> bool:
         """Delete the row if it is the one that was read."""
         self.store.before_step("delete row")
         if self.store.row != row:
@@ -152,10 +152,10 @@ class Opened:
         self.closed = True
 
 
-def synchroniser(modules: LoadedHandler, store: Store, **changes: Any) -> Any:  # noqa: ANN401
+def synchroniser(modules: LoadedHandler, store: Store, **changes: Any) -> Any:
     """A synchroniser around a store, some of its parts replaced."""
 
-    def make(data: bytes) -> Any:  # noqa: ANN401
+    def make(data: bytes) -> Any:
         if data == BAD:
             raise modules.errors.NotAnImage("no picture")
         pictures = modules.pictures

@@ -24,7 +24,7 @@ def quadrants(width: int = 200, height: int = 150) -> Image.Image:
     return image
 
 
-def encode(image: Image.Image, format: str, **options: Any) -> bytes:  # noqa: ANN401 - as Pillow's own
+def encode(image: Image.Image, format: str, **options: Any) -> bytes:
     """Encode an image with Pillow."""
     file = io.BytesIO()
     image.save(file, format, **options)
@@ -103,14 +103,14 @@ def make(
     quality: int = 90,
     background: Colour = (255, 255, 255),
     max_pixels: int = 1_000_000,
-) -> Any:  # noqa: ANN401 - a class of the handler's own
+) -> Any:
     """Let the handler make thumbnails of a picture."""
     pictures = thumbnailer.pictures
     output = pictures.Output(sizes=sizes, format=format, quality=quality, background=background)
     return pictures.make_thumbnails(data, output, max_pixels=max_pixels)
 
 
-def thumbnail(thumbnailer: LoadedHandler, data: bytes, **options: Any) -> Image.Image:  # noqa: ANN401
+def thumbnail(thumbnailer: LoadedHandler, data: bytes, **options: Any) -> Image.Image:
     """The only thumbnail that the handler makes of a picture."""
     [only] = make(thumbnailer, data, **options).thumbnails
     image = Image.open(io.BytesIO(only.data))

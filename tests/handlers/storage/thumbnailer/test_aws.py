@@ -8,11 +8,11 @@ from tests.handlers.storage.thumbnailer.world import World
 
 
 @pytest.fixture
-def table(world: World) -> Any:  # noqa: ANN401 - a class of the handler's own
+def table(world: World) -> Any:
     return world.modules.aws.MetadataTable(world.modules.handler.dynamodb, "metadata")
 
 
-def row(world: World, **changes: object) -> Any:  # noqa: ANN401
+def row(world: World, **changes: object) -> Any:
     stores = world.modules.stores
     some = stores.Row(
         source_key="cat.png",
@@ -30,13 +30,13 @@ def row(world: World, **changes: object) -> Any:  # noqa: ANN401
     return some._replace(**changes)
 
 
-def test_a_row_comes_back_as_it_was_written(world: World, table: Any) -> None:  # noqa: ANN401
+def test_a_row_comes_back_as_it_was_written(world: World, table: Any) -> None:
     assert table.get("cat.png") is None
     assert table.put(row(world), instead_of=None)
     assert table.get("cat.png") == row(world)
 
 
-def test_a_row_is_not_written_where_there_is_one_by_now(world: World, table: Any) -> None:  # noqa: ANN401
+def test_a_row_is_not_written_where_there_is_one_by_now(world: World, table: Any) -> None:
     table.put(row(world), instead_of=None)
     assert not table.put(row(world, etag="e2"), instead_of=None)
     assert table.get("cat.png") == row(world)
@@ -46,7 +46,7 @@ def test_a_row_is_not_written_where_there_is_one_by_now(world: World, table: Any
 @pytest.mark.parametrize("field", ["version_id", "etag", "sequencer", "made_at"])
 def test_a_row_that_somebody_else_changed_is_neither_written_nor_deleted(
     world: World,
-    table: Any,  # noqa: ANN401
+    table: Any,
     field: str,
 ) -> None:
     changed = row(world, **{field: "changed"})
@@ -59,7 +59,7 @@ def test_a_row_that_somebody_else_changed_is_neither_written_nor_deleted(
     assert table.get("cat.png") is None
 
 
-def test_a_row_that_is_gone_by_now_is_neither_written_nor_deleted(world: World, table: Any) -> None:  # noqa: ANN401
+def test_a_row_that_is_gone_by_now_is_neither_written_nor_deleted(world: World, table: Any) -> None:
     assert not table.put(row(world), instead_of=row(world))
     assert not table.delete(row(world))
     assert table.get("cat.png") is None

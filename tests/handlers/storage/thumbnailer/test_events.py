@@ -43,7 +43,7 @@ def test_a_record_is_read(thumbnailer: LoadedHandler) -> None:
 
 @given(key=keys, encoder=st.sampled_from([quote_plus, quote]))
 @example(key="a+b c%20d", encoder=quote_plus)
-def test_every_key_survives_the_encoding_of_s3(thumbnailer: LoadedHandler, key: str, encoder: Any) -> None:  # noqa: ANN401
+def test_every_key_survives_the_encoding_of_s3(thumbnailer: LoadedHandler, key: str, encoder: Any) -> None:
     one = record(key)
     one["s3"]["object"]["key"] = encoder(key)
     assert thumbnailer.shared.s3_events.parse_record(one).key == key

@@ -10,7 +10,7 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, EndpointConnectionError, IncompleteReadError
 from PIL import Image
 
-from scenarios.redrive import parse
+from scenarios.support.redrive import parse
 from tests.handlers.storage.thumbnailer.pictures import encode, quadrants
 from tests.handlers.storage.thumbnailer.world import ARN, Context, World, answering, error, record
 

@@ -26,9 +26,9 @@ class Race:
     deaths: int
     seed: int
 
-    def run(self, modules: LoadedHandler, **changes: Any) -> Store:  # noqa: ANN401
+    def run(self, modules: LoadedHandler, **changes: Any) -> Store:
         """Do all of it to the end; every event is handled, those of dead invocations once more."""
-        chance = Random(self.seed)  # noqa: S311 - an order of events, no secret
+        chance = Random(self.seed)
         stage = Stage()
         store = Store(modules, stage.before_step)
         worker = synchroniser(modules, store, **{name: made(store) for name, made in changes.items()})
@@ -101,7 +101,7 @@ def test_the_races_find_a_handler_that_does_not_look_again(thumbnailer: LoadedHa
             self.opened[threading.get_ident()] = opened.version if opened else None
             return opened
 
-        def look(self, bucket: str, key: str) -> Any:  # noqa: ANN401
+        def look(self, bucket: str, key: str) -> Any:
             self.store.before_step("look")
             return self.opened[threading.get_ident()]
 

@@ -8,7 +8,7 @@ from tests.handlers.loading import LoadedHandler
 from tests.handlers.storage.thumbnailer.world import ENVIRONMENT
 
 
-def read(thumbnailer: LoadedHandler, **changes: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+def read(thumbnailer: LoadedHandler, **changes: str) -> Any:
     return thumbnailer.settings.Settings.from_environment(ENVIRONMENT | changes)
 
 

@@ -22,7 +22,7 @@ print(json.dumps({
 """
 
 
-def start(**changes: str) -> Any:  # noqa: ANN401 - what JSON holds
+def start(**changes: str) -> Any:
     path = os.pathsep.join([str(SOURCE / "storage" / "thumbnailer"), str(SOURCE)])
     done = subprocess.run(
         [sys.executable, "-B", "-c", PROGRAM],

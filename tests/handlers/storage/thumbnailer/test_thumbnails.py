@@ -76,7 +76,7 @@ def test_every_picture_gets_every_size(
 def test_small_sizes_beside_large_ones_are_as_good_as_alone(thumbnailer: LoadedHandler, file: str) -> None:
     data = photographs.photograph(file)
 
-    def quality(one: Any) -> float:  # noqa: ANN401 - a class of the handler's own
+    def quality(one: Any) -> float:
         image = Image.open(io.BytesIO(one.data)).convert("RGB")
         return similarity(image, photographs.reference(data, one.size).convert("RGB"))
 

@@ -54,7 +54,7 @@ record = partial(record_of, bucket="pictures")
 class World(Surroundings):
     """The handler with what is around it."""
 
-    def context(self, **changes: Any) -> LambdaContext:  # noqa: ANN401
+    def context(self, **changes: Any) -> LambdaContext:
         """What Lambda says of an invocation."""
         return Context(**changes)
 

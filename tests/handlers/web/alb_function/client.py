@@ -45,7 +45,7 @@ class Answer:
         """The value of a header; empty if there is none."""
         return ", ".join(self.lines(name))
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever the service sent
+    def json(self) -> Any:
         """The body, which is JSON."""
         return json.loads(self.body)
 

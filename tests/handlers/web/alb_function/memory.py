@@ -14,23 +14,23 @@ class NotesInMemory:
         self._modules = loaded
         self._notes: dict[str, Any] = {}
 
-    def get(self, name: str) -> Any:  # noqa: ANN401 - the handler's modules are loaded at run time
+    def get(self, name: str) -> Any:
         """Return a note."""
         return self._notes.get(name)
 
-    def put(self, note: Any, *, expected: Any) -> bool:  # noqa: ANN401
+    def put(self, note: Any, *, expected: Any) -> bool:
         """Write a note; return whether it is a new one."""
         self._check(note.summary.name, expected)
         is_new = note.summary.name not in self._notes
         self._notes[note.summary.name] = note
         return is_new
 
-    def delete(self, name: str, *, expected: Any) -> bool:  # noqa: ANN401
+    def delete(self, name: str, *, expected: Any) -> bool:
         """Delete a note; return whether there was one."""
         self._check(name, expected)
         return self._notes.pop(name, None) is not None
 
-    def page(self, *, tags: tuple[str, ...], limit: int, newest_first: bool, after: Any) -> Any:  # noqa: ANN401
+    def page(self, *, tags: tuple[str, ...], limit: int, newest_first: bool, after: Any) -> Any:
         """Return notes that have all of these tags."""
         found = sorted(
             (note.summary.updated_at, note.summary.name)
@@ -44,7 +44,7 @@ class NotesInMemory:
         page = [self._notes[name].summary for _, name in found[:limit]]
         return self._modules.notes.Page(tuple(page), found[limit - 1] if len(found) > limit else None)
 
-    def _check(self, name: str, expected: Any) -> None:  # noqa: ANN401
+    def _check(self, name: str, expected: Any) -> None:
         there = self._notes.get(name)
         etag = there.summary.etag if there else None
         absent = expected.absent and there is not None

@@ -97,7 +97,7 @@ def test_a_body_that_is_not_what_the_event_says_is_a_400(client: Client) -> None
 
 
 def test_a_mistake_of_the_service_is_a_500_that_says_nothing(client: Client, log: Log) -> None:
-    def fail(*_: Any, **__: Any) -> Any:  # noqa: ANN401
+    def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("the secret reason")
 
     object.__setattr__(client.notes.handler.service, "notes", _Failing(fail))
@@ -108,7 +108,7 @@ def test_a_mistake_of_the_service_is_a_500_that_says_nothing(client: Client, log
 
 
 class _Failing:
-    def __init__(self, fail: Any) -> None:  # noqa: ANN401
+    def __init__(self, fail: Any) -> None:
         self.get = fail
 
 
@@ -252,7 +252,7 @@ def test_contents_are_compressed_for_who_takes_that(client: Client, accepted: st
 
 
 def test_what_does_not_get_smaller_is_kept_and_sent_as_it_is(client: Client) -> None:
-    noise = random.Random(1).randbytes(5_000)  # noqa: S311 - it only has to be incompressible
+    noise = random.Random(1).randbytes(5_000)
     client.send("PUT", "/notes/a", BINARY, body=noise)
     zipped = client.send("GET", "/notes/a", ("Accept-Encoding", "gzip"))
     assert zipped.unzipped() == noise
@@ -263,7 +263,7 @@ def test_what_does_not_get_smaller_is_kept_and_sent_as_it_is(client: Client) -> 
 
 
 def test_what_does_not_fit_into_an_item_is_a_413(client: Client) -> None:
-    noise = random.Random(1).randbytes(400_000)  # noqa: S311 - it only has to be incompressible
+    noise = random.Random(1).randbytes(400_000)
     detail = problem(client.send("PUT", "/notes/a", BINARY, body=noise), 413)
     assert "400,000 bytes" in detail
     assert client.send("PUT", "/notes/a", BINARY, body=noise[:389_000]).status == 201

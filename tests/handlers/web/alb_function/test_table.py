@@ -48,7 +48,7 @@ def dynamodb() -> Iterator[Any]:
 
 
 @pytest.fixture(params=["DynamoDB", "memory"])
-def kept(loaded: LoadedHandler, dynamodb: Any, request: pytest.FixtureRequest) -> Any:  # noqa: ANN401
+def kept(loaded: LoadedHandler, dynamodb: Any, request: pytest.FixtureRequest) -> Any:
     """Where notes are kept: empty."""
     if request.param == "memory":
         return NotesInMemory(loaded)
@@ -57,13 +57,13 @@ def kept(loaded: LoadedHandler, dynamodb: Any, request: pytest.FixtureRequest) -
     return loaded.table.NotesTable(dynamodb, "notes", "by-time")
 
 
-def note(loaded: LoadedHandler, name: str, *tags: str, content: bytes = b"x", at: int = 0) -> Any:  # noqa: ANN401
+def note(loaded: LoadedHandler, name: str, *tags: str, content: bytes = b"x", at: int = 0) -> Any:
     """A note."""
     time = f"2026-01-01T00:00:00.{at:06d}Z"
     return loaded.notes.make_note(name, content, "text/plain", tags, now=time)
 
 
-def test_what_is_written_is_read(loaded: LoadedHandler, kept: Any) -> None:  # noqa: ANN401
+def test_what_is_written_is_read(loaded: LoadedHandler, kept: Any) -> None:
     nothing = loaded.notes.Expected()
     for content in (b"x", b"x" * 10_000, bytes(range(256)), b""):
         written = note(loaded, "a/☕", "t", content=content)
@@ -73,7 +73,7 @@ def test_what_is_written_is_read(loaded: LoadedHandler, kept: Any) -> None:  # n
     assert kept.get("b") is None
 
 
-def test_a_write_tells_whether_the_note_is_new(loaded: LoadedHandler, kept: Any) -> None:  # noqa: ANN401
+def test_a_write_tells_whether_the_note_is_new(loaded: LoadedHandler, kept: Any) -> None:
     nothing = loaded.notes.Expected()
     assert kept.put(note(loaded, "a"), expected=nothing)
     assert not kept.put(note(loaded, "a", content=b"y"), expected=nothing)
@@ -81,7 +81,7 @@ def test_a_write_tells_whether_the_note_is_new(loaded: LoadedHandler, kept: Any)
     assert not kept.delete("a", expected=nothing)
 
 
-def test_conditions_are_kept(loaded: LoadedHandler, kept: Any) -> None:  # noqa: ANN401
+def test_conditions_are_kept(loaded: LoadedHandler, kept: Any) -> None:
     expected, refused = loaded.notes.Expected, loaded.errors.PreconditionFailed
     first, second = note(loaded, "a"), note(loaded, "a", content=b"y")
     for wrong in (expected(frozenset({"*"})), expected(frozenset({first.summary.etag}))):
@@ -97,7 +97,7 @@ def test_conditions_are_kept(loaded: LoadedHandler, kept: Any) -> None:  # noqa:
     assert kept.delete("a", expected=expected(frozenset({"*"})))
 
 
-def test_lists_are_by_time_page_by_page_and_by_tags(loaded: LoadedHandler, kept: Any) -> None:  # noqa: ANN401
+def test_lists_are_by_time_page_by_page_and_by_tags(loaded: LoadedHandler, kept: Any) -> None:
     for number in range(7):
         tags = ["even" if number % 2 == 0 else "odd", *(["six"] if number == 6 else [])]
         kept.put(note(loaded, str(number), *tags, at=number), expected=loaded.notes.Expected())
@@ -118,7 +118,7 @@ def test_lists_are_by_time_page_by_page_and_by_tags(loaded: LoadedHandler, kept:
     assert names("other", limit=100) == []
 
 
-def failing(code: str) -> Any:  # noqa: ANN401
+def failing(code: str) -> Any:
     """A client whose every call fails."""
 
     def fail(**_: object) -> None:
