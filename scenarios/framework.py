@@ -151,6 +151,31 @@ class Outcome:
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Covered:
+    """A role whose every grant a scenario uses, so that it fails when any one of them is taken away.
+
+    A scenario module lists those of its stack in ``ROLES``.
+
+    Args:
+        role_of: The output that names what has the role: a function, a proxy, a schedule, a deployment group.
+        scenario: Uses each permission of the role at least once.
+        function: The output that names the function whose log shows a denial. Default: ``role_of``.
+        new_instances: Whether the function needs a new execution environment for each attempt, because it
+            uses the permission only when it starts.
+        only_for_failures: Actions that the scenario does not use, because only a failure does; a test of the
+            architecture covers them.
+        patience: Seconds that the scenario waits for an effect.
+    """
+
+    role_of: str
+    scenario: Callable[[DeployedStack], None]
+    function: str | None = None
+    new_instances: bool = False
+    only_for_failures: frozenset[str] = frozenset()
+    patience: float = 10
+
+
 class Story:
     """Collects the lines and facts of an outcome, and reports each line as it happens.
 

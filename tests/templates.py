@@ -39,7 +39,9 @@ class Resources:
 
     def function(self) -> dict[str, Any]:
         """The properties of the one function with a handler of ours (not of a custom resource)."""
-        return self.only("AWS::Lambda::Function", Handler="handler.handler")
+        functions = self.all("AWS::Lambda::Function").values()
+        [function] = [one for one in functions if one["Handler"].endswith("handler.handler")]
+        return function
 
     def notified(self) -> list[tuple[str, dict[str, str]]]:
         """Each event of a bucket that invokes a function, with its filter."""
