@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,6 +104,23 @@ class DeployedStack:
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.05, 1.2, 1.0
 
 
+_hopeless: ContextVar[Callable[[], str | None] | None] = ContextVar("_hopeless", default=None)
+
+
+@contextmanager
+def giving_up_when(hopeless: Callable[[], str | None]) -> Iterator[None]:
+    """End each `wait_until` in the body as soon as waiting longer is known to be useless.
+
+    Args:
+        hopeless: Returns why it is useless, or None. Called after each unsuccessful check.
+    """
+    token = _hopeless.set(hopeless)
+    try:
+        yield
+    finally:
+        _hopeless.reset(token)
+
+
 def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
     """Call `check` until it returns, and return what it returned.
 
@@ -122,6 +140,8 @@ def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
         except NotYet as seen:
             if time.monotonic() >= deadline:
                 raise ScenarioFailed(f"{what}: not within {timeout:g} s; last seen: {seen}") from None
+            if (hopeless := _hopeless.get()) and (reason := hopeless()):
+                raise ScenarioFailed(f"{what}: {reason}; last seen: {seen}") from None
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
