@@ -99,7 +99,7 @@ def test_an_output_and_a_literal_partition_are_found(source: str) -> None:
     assert len(outside_of_a_construct(source)) == 1
 
 
-# Properties that fix a resource's name, so that a second deployment of the stack would collide with the first.
+# Properties that fix a resource's name: a second deployment of the stack would collide with the first.
 NAMES = {
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::CodeDeploy::Application": "ApplicationName",
@@ -128,8 +128,8 @@ def physical_names(resources: Resources) -> list[str]:
     """Return the resources of a template that have a fixed name."""
     return [
         f"{logical_id}: {name}={properties[name]}"
-        for type, name in NAMES.items()
-        for logical_id, properties in resources.all(type).items()
+        for kind, name in NAMES.items()
+        for logical_id, properties in resources.all(kind).items()
         if name in properties
     ]
 
