@@ -1,7 +1,7 @@
 """The parts of every scenario: the deployed stack, waiting with a deadline, and the outcome.
 
-A scenario knows a stack by its outputs and uses boto3, so the same code drives the embedded AWS and a stack in a
-real account.
+A scenario knows a stack by its outputs and uses boto3, so the same code drives the embedded AWS and a stack
+in a real account.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every argument that takes a resource takes it owned, from another stack, and imported.
 
 The arguments are found by their types: those of the public constructs of every row, and those of the options
-that these take. A new construct is tested without being named here, unless it requires an argument that has no
-value in ``REQUIRED`` yet.
+that these take. A new construct is tested without being named here, unless it requires an argument that has
+no value in ``REQUIRED`` yet.
 """
 
 from __future__ import annotations
