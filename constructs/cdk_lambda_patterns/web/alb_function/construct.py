@@ -57,6 +57,7 @@ class AlbFunction(Construct):
 
     Example::
 
+        function = HardenedFunction(self, "Function", code="worker")
         certificate = acm.Certificate(self, "Tls", domain_name="shop.example.com")
         shop = AlbFunction(self, "Shop", function=function, certificate=certificate)
         shop.target_group.metrics.target_response_time().create_alarm(
