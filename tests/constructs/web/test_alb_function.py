@@ -333,7 +333,7 @@ def connected(stack: Stack) -> None:
     vpc = ec2.Vpc(stack, "Network", max_azs=2, nat_gateways=0)
     front = AlbFunction(stack, "Front", function=function, vpc=vpc, options=AlbOptions(allow_from=[]))
     client = ec2.SecurityGroup(stack, "Client", vpc=vpc, allow_all_outbound=False)
-    client.connections.allow_to(front, ec2.Port.tcp(80))
+    client.connections.allow_to_default_port(front)
     rule = AlbRule(listener=front.listener, priority=1, paths=("/two",))
     second = AlbFunction(stack, "Second", function=function, rule=rule)
     client.connections.allow_to(second, ec2.Port.tcp(8080))

@@ -53,7 +53,8 @@ class AlbFunction(Construct):
         target_group (ApplicationTargetGroup): The target group that listeners forward to.
         listener (IApplicationListener): The listener that forwards to it.
         load_balancer (IApplicationLoadBalancer | None): The load balancer; ``None`` with a ``rule``.
-        connections (Connections): The security groups of the load balancer.
+        connections (Connections): The security groups of the load balancer, with the listener's port as the
+            default port.
 
     Example::
 
@@ -103,8 +104,8 @@ class AlbFunction(Construct):
 
     @property
     def connections(self) -> ec2.Connections:
-        """The security groups of the load balancer: ``asg.connections.allow_to(shop, Port.tcp(443))``."""
-        return (self.load_balancer or self.listener).connections
+        """The security groups of the load balancer, with the listener's port as the default port."""
+        return self.listener.connections
 
     @property
     def url(self) -> str:
