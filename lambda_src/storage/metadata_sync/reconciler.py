@@ -60,7 +60,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
     start = isinstance(event, dict) and event.get("start") == "now"
     tick = reconciler.tick(seconds=left - min(_FOR_THE_LAST_PIECE, left / 2), start=start)
     run = tick.run
-    answer = {
+    answer: dict[str, Any] = {
         "status": tick.status,
         "finished": run.finished_at > 0,
         "counts": {name: tick.counts[name] for name in COUNTS},

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from shared.s3_events import ObjectEvent
 from storage.metadata_sync.objects import Table
 from storage.metadata_sync.sync import RowKeepsChanging, Synchroniser
 from tests.handlers.interleaving import Stage
@@ -36,17 +35,17 @@ class Disorder:
     lost: float
     seed: int
 
-    def run(self, real: Table | None = None) -> tuple[Bucket, Rows | Doors]:
+    def run(self, real: Table | None = None) -> tuple[Bucket, Any]:
         """Run until nothing is left to do, with the table in memory or a real one."""
         chance = Random(self.seed)
         stage = Stage()
         # In a listing, two objects with the same content that are written in the same second look the same.
         puts = 1 if self.lost else 4
         bucket = Bucket(self.versioned, chance, stage.before_step, puts)
-        table = Doors(real, stage.before_step) if real else Rows(before_step=stage.before_step)
-        worker = Synchroniser(bucket, as_table(table), clock=lambda: NOW)
+        table: Any = Doors(real, stage.before_step) if real else Rows(before_step=stage.before_step)
+        worker = Synchroniser(bucket, table, clock=lambda: NOW)
         actions, deaths, lost = list(self.actions), self.deaths, False
-        waiting: list[ObjectEvent] = []
+        waiting: list[Any] = []
 
         def act(action: str, key: str) -> None:
             nonlocal lost
@@ -92,12 +91,6 @@ class Disorder:
         for key in {key for _, key in self.actions}:
             row = table.read(key)
             assert (row.object if row else None) == bucket.current(key), (key, row, bucket.versions.get(key))
-
-
-def as_table(table: Any) -> Table:
-    """A double, as what it stands in for."""
-    made: Table = table
-    return made
 
 
 def drawn(chance: Random) -> Disorder:
