@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ def function() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def shared_world(function: Any) -> Iterator[World]:
+def shared_world(function: ModuleType) -> Iterator[World]:
     """Buckets, table and queue, made once for a file of tests."""
     with clients_in_moto(ENVIRONMENT) as (s3, dynamodb, sqs):
         for bucket in ("pictures", "thumbnails"):

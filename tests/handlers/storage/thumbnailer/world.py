@@ -1,7 +1,6 @@
 """The function with its buckets, table and queue in moto."""
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,16 +53,6 @@ record = partial(record_of, bucket="pictures")
 
 class World(Surroundings):
     """The handler with what is around it."""
-
-    @property
-    def function(self) -> Any:
-        """The handler's module."""
-        return self.modules
-
-    def send(self, event: object) -> dict[str, int]:
-        """Invoke the function with an event, serialised to JSON as Lambda does."""
-        outcomes: dict[str, int] = self.function.handler(json.loads(json.dumps(event)), self.context())
-        return outcomes
 
     def context(self, **changes: Any) -> LambdaContext:
         """Lambda's context object."""
