@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from aws_cdk import Duration, RemovalPolicy, Size, Token, Tokenization
+from aws_cdk import Duration, RemovalPolicy, Size, Token
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
@@ -42,9 +42,8 @@ _PIXELS = Limit("Thumbnailer", 1, 1_000_000_000, "pixels")
 _OBJECT_SIZE = Limit("S3", 1, 5 * 1024, "MB")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _PREFIX = Limit("S3", 0, 1_024, "bytes")
-_OUTPUT_PREFIX = Limit(
-    "Thumbnailer", 0, 900, "bytes"
-)  # the rest of a key is for the picture's name or its hash
+# The rest of a thumbnail's key is for the picture's name, or its hash where that is too long.
+_OUTPUT_PREFIX = Limit("Thumbnailer", 0, 900, "bytes")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 # Lambda gives one whole vCPU at this size, and resizing uses one core.
@@ -212,13 +211,13 @@ class Thumbnailer(Construct):
                 "DESTINATION_BUCKET": self.destination_bucket.bucket_name,
                 "TABLE_NAME": self.table.table_name,
                 "FAILURE_QUEUE_URL": self.failure_queue.queue_url,
-                "SIZES": ",".join(map(_as_text, self._sizes)),
+                "SIZES": ",".join(map(str, self._sizes)),
                 "OUTPUT_FORMAT": self._options.output_format,
                 "OUTPUT_PREFIX": self._options.output_prefix,
-                "QUALITY": _as_text(self._options.quality),
+                "QUALITY": str(self._options.quality),
                 "BACKGROUND": self._options.background,
                 "MAX_OBJECT_SIZE": str(max_object_size.to_bytes()),
-                "MAX_PIXELS": _as_text(self._options.max_pixels),
+                "MAX_PIXELS": str(self._options.max_pixels),
                 "POWERTOOLS_SERVICE_NAME": "thumbnailer",
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
@@ -282,8 +281,3 @@ def _check_recursion(
             "each thumbnail would invoke the function again, endlessly. Use two buckets, or prefixes that do "
             "not overlap, such as 'photos/' and 'thumbnails/'."
         )
-
-
-def _as_text(number: int) -> str:
-    """Write a number as text; a number token, which is negative, becomes a string token."""
-    return str(number) if number >= 0 else Tokenization.stringify_number(number)
