@@ -98,7 +98,7 @@ def _seconds(work: str, folder: Path, writes_bytecode: bool) -> dict[str, float]
 
 
 def _copy_handler(folder: Path) -> None:
-    """The handler's package and the shared one beside each other, where their bytecode may be written."""
+    """Copy the handler's package and the shared one to a place where their bytecode may be written."""
     without = shutil.ignore_patterns("__pycache__", "*.pyc")
     for package in (HANDLER, HANDLER.parents[1] / "shared"):
         shutil.copytree(package, folder / package.name, ignore=without)

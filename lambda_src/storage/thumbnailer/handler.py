@@ -6,7 +6,6 @@ are done: Lambda then retries the event, and sends it to the same queue after th
 the records that are done already.
 """
 
-import gc
 import importlib
 import os
 from collections import Counter
@@ -39,8 +38,6 @@ with no_garbage_collection():
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") != "on-demand":
         # Provisioned concurrency and SnapStart initialize before the first request: load the decoders too.
         importlib.import_module(".pictures", __package__)
-
-gc.freeze()  # all of these objects live as long as the process: later collections skip them
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

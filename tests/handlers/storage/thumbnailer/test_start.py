@@ -25,7 +25,7 @@ print(json.dumps({
 
 
 def start(**changes: str) -> Any:
-    path = os.pathsep.join([str(SOURCE / "storage"), str(SOURCE)])  # beside each other, as deployed
+    path = os.pathsep.join([str(SOURCE / "storage"), str(SOURCE)])  # next to each other, as deployed
     done = subprocess.run(
         [sys.executable, "-B", "-c", PROGRAM],
         env={**os.environ, **ENVIRONMENT, **changes, "PYTHONPATH": path},
