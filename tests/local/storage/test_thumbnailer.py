@@ -16,7 +16,6 @@ from scenarios.storage.thumbnailer.driver import Thumbnailer
 from scenarios.storage.thumbnailer.pictures import PHOTOGRAPHS
 from scenarios.support.faults import Faults
 from tasks import redrive, verify
-from tests.local.least_privilege_at_deployment import superfluous_at_deployment
 
 pytestmark = pytest.mark.local
 
@@ -75,13 +74,6 @@ def test_a_role_that_may_not_read_the_photographs_fails_the_scenario_with_access
     role = configuration["Role"].rpartition("/")[2]
     with faults.without_permission(role, "s3:GetObject"), pytest.raises(ScenarioFailed, match="AccessDenied"):
         thumbnailer.run(stack)
-
-
-@pytest.mark.full
-def test_the_roles_of_the_deployment_need_every_one_of_their_grants(stack: DeployedStack) -> None:
-    found, tried = superfluous_at_deployment(stack)
-    assert found == []
-    assert tried > 0
 
 
 @pytest.mark.full
