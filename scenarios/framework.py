@@ -1,4 +1,4 @@
-"""What every scenario is written with: the deployed stack, waiting with a deadline, the story, the faults.
+"""What every scenario uses: the deployed stack, waiting with a deadline, and the story.
 
 A scenario knows a stack by its outputs and talks to it with boto3, so the same code drives the embedded AWS
 and a stack in a real account.
@@ -20,19 +20,19 @@ T = TypeVar("T")
 
 
 class ScenarioFailed(Exception):
-    """The architecture did not do what it is for; the message says what was expected and what was seen."""
+    """The outcome is not the expected one; the message says what was expected and what was seen."""
 
 
 class NotYet(Exception):
-    """Raised by a check that must be tried again; its text says what was seen so far."""
+    """Raised by a check that must be repeated; its text says what was seen so far."""
 
 
 class StackNotFound(LookupError):
-    """There is no such stack where the session looks."""
+    """The account and region of the session have no such stack."""
 
 
 def _say_nothing(_: str) -> None:
-    """Tell nobody: the default listener."""
+    """Ignore a line of the story (the default)."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class DeployedStack:
     Args:
         name: Name of the CloudFormation stack.
         outputs: Its outputs, by their key in the template.
-        session: The boto3 session that reaches the account it is in.
-        out: Folder for what a person may want to look at afterwards.
+        session: A boto3 session for its account.
+        out: Folder for files that a person may want to look at afterwards.
         tell: Called with each line of the story as it happens.
-        patience: Seconds to wait for what an event brings about. The default leaves room for S3, whose events
+        patience: Seconds to wait for the effect of an event. The default leaves room for S3, whose events
             mostly arrive within seconds but may take a minute.
     """
 
@@ -59,15 +59,15 @@ class DeployedStack:
 
     @classmethod
     def find(cls, name: str, session: boto3.Session, **options: Any) -> DeployedStack:
-        """Look a stack up by CloudFormation's DescribeStacks.
+        """Find a stack with CloudFormation's DescribeStacks.
 
         Args:
             name: Name of the stack.
-            session: Where to look.
+            session: A boto3 session for its account and region.
             **options: The other fields of a `DeployedStack`.
 
         Raises:
-            StackNotFound: There is no such stack, or it is not in a state that can be used.
+            StackNotFound: There is no such stack, or its state is not usable.
         """
         try:
             stack = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
@@ -77,42 +77,42 @@ class DeployedStack:
             raise StackNotFound(f"stack {name}: not there in region {session.region_name}") from error
         status = stack["StackStatus"]
         if not status.endswith("_COMPLETE") or status.startswith(("DELETE", "ROLLBACK")):
-            raise StackNotFound(f"stack {name}: it is in state {status}; it must be deployed completely")
+            raise StackNotFound(f"stack {name}: its state is {status}; deploy it completely first")
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         return cls(name, outputs, session, **options)
 
     def client(self, service: str) -> Any:
-        """A boto3 client, made once per service."""
+        """Return the boto3 client of a service, made once."""
         if service not in self._clients:
             self._clients[service] = self.session.client(service)
         return self._clients[service]
 
     def output(self, key: str) -> str:
-        """An output of the stack; says which there are when it is not among them."""
+        """Return an output of the stack; the error for an unknown one lists those that exist."""
         if key not in self.outputs:
-            there = ", ".join(sorted(self.outputs)) or "none"
-            raise ScenarioFailed(f"stack {self.name} has no output {key}; its outputs: {there}")
+            known = ", ".join(sorted(self.outputs)) or "none"
+            raise ScenarioFailed(f"stack {self.name} has no output {key}; its outputs: {known}")
         return self.outputs[key]
 
     def wait_until(self, check: Callable[[], T], what: str) -> T:
-        """`wait_until` with this stack's patience."""
+        """Call `wait_until` with this stack's patience."""
         return wait_until(check, what=what, timeout=self.patience)
 
 
-# Pauses between two looks, in seconds: short at first, for what comes at once; they grow up to the longest.
+# Pauses between two checks, in seconds: short at first, for fast effects, then longer.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.05, 1.2, 1.0
 
 
 def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
-    """Call `check` until it returns, and return what it returned.
+    """Call `check` until it returns, and return its result.
 
     Args:
-        check: Raises `NotYet`, with what it saw, when it must be called again.
+        check: Raises `NotYet`, with what it saw, if it must be called again.
         what: What is waited for, in words.
         timeout: Seconds after which waiting ends.
 
     Raises:
-        ScenarioFailed: The deadline passed; says what was last seen.
+        ScenarioFailed: The deadline passed; the message says what was last seen.
     """
     deadline = time.monotonic() + timeout
     pause = _FIRST_PAUSE
@@ -127,7 +127,7 @@ def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
 
 
 def require(condition: bool, otherwise: str) -> None:
-    """Fail the scenario with this sentence unless the condition holds."""
+    """Fail the scenario with this message unless the condition holds."""
     if not condition:
         raise ScenarioFailed(otherwise)
 
@@ -137,11 +137,11 @@ class Outcome:
     """What a scenario returns.
 
     Args:
-        title: What was shown, in a few words.
-        story: What happened, in sentences for a person. No test asserts on them.
-        facts: What was counted and seen, by name: what tests assert on (``{"thumbnails": 24}``).
-        files: What a person may want to look at.
-        timings: Seconds by the name of a step.
+        title: What the scenario shows, in a few words.
+        story: What happened, in sentences for a person. Tests do not assert on them.
+        facts: What was counted and seen, by name; tests assert on them: ``{"thumbnails": 24}``.
+        files: Files that a person may want to look at.
+        timings: Seconds by step.
     """
 
     title: str
@@ -153,7 +153,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Covered:
-    """A role whose every grant a scenario uses, so that it fails when any one of them is taken away.
+    """A role whose grants a scenario uses, all of them, so that it fails if any one is removed.
 
     A scenario module lists those of its stack in ``ROLES``.
 
@@ -163,8 +163,8 @@ class Covered:
         function: The output that names the function whose log shows a denial. Default: ``role_of``.
         new_instances: Whether the function needs a new execution environment for each attempt, because it
             uses the permission only when it starts.
-        only_for_failures: Actions that the scenario does not use, because only a failure does; a test of the
-            architecture covers them.
+        only_for_failures: Actions that only a failure uses, and not the scenario; a test of the architecture
+            covers them.
         patience: Seconds that the scenario waits for an effect.
     """
 
@@ -181,8 +181,8 @@ class Story:
 
     Example:
         >>> story = Story("A thumbnail is made", print)
-        >>> story.say("cat.jpg was sent")
-        cat.jpg was sent
+        >>> story.say("Uploaded cat.jpg.")
+        Uploaded cat.jpg.
         >>> story.fact("thumbnails", 3)
         >>> story.outcome().facts
         {'thumbnails': 3}
@@ -206,11 +206,11 @@ class Story:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        """Record how many seconds the body took, under this name."""
+        """Record how many seconds the body takes."""
         start = time.monotonic()
         yield
         self._timings[step] = time.monotonic() - start
 
     def outcome(self, files: Sequence[Path] = ()) -> Outcome:
-        """The outcome so far."""
+        """Return the outcome so far."""
         return Outcome(self._title, tuple(self._lines), dict(self._facts), tuple(files), dict(self._timings))
