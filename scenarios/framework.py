@@ -1,7 +1,7 @@
-"""What every scenario uses: the deployed stack, waiting with a deadline, and the story.
+"""The parts of every scenario: the deployed stack, waiting with a deadline, and the outcome.
 
-A scenario knows a stack by its outputs and talks to it with boto3, so the same code drives the embedded AWS
-and a stack in a real account.
+A scenario knows a stack by its outputs and uses boto3, so the same code drives the embedded AWS and a stack
+in a real account.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,19 +21,19 @@ T = TypeVar("T")
 
 
 class ScenarioFailed(Exception):
-    """The outcome is not the expected one; the message says what was expected and what was seen."""
+    """The architecture did not do what it should; the message says what was expected and what was seen."""
 
 
 class NotYet(Exception):
-    """Raised by a check that must be repeated; its text says what was seen so far."""
+    """Raised by a check that has to be repeated; its text says what was seen so far."""
 
 
 class StackNotFound(LookupError):
-    """The account and region of the session have no such stack."""
+    """The stack does not exist in the session's account and region."""
 
 
 def _say_nothing(_: str) -> None:
-    """Ignore a line of the story (the default)."""
+    """Ignore a line: the default listener."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class DeployedStack:
     Args:
         name: Name of the CloudFormation stack.
         outputs: Its outputs, by their key in the template.
-        session: A boto3 session for its account.
+        session: The boto3 session that reaches the account it is in.
         out: Folder for files that a person may want to look at afterwards.
         tell: Called with each line of the story as it happens.
         patience: Seconds to wait for the effect of an event. The default leaves room for S3, whose events
@@ -63,26 +64,26 @@ class DeployedStack:
 
         Args:
             name: Name of the stack.
-            session: A boto3 session for its account and region.
+            session: Where to look.
             **options: The other fields of a `DeployedStack`.
 
         Raises:
-            StackNotFound: There is no such stack, or its state is not usable.
+            StackNotFound: The stack does not exist, or is not deployed completely.
         """
         try:
             stack = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
-            raise StackNotFound(f"stack {name}: not there in region {session.region_name}") from error
+            raise StackNotFound(f"stack {name}: not found in region {session.region_name}") from error
         status = stack["StackStatus"]
         if not status.endswith("_COMPLETE") or status.startswith(("DELETE", "ROLLBACK")):
-            raise StackNotFound(f"stack {name}: its state is {status}; deploy it completely first")
+            raise StackNotFound(f"stack {name}: it is in state {status}; it must be deployed completely")
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         return cls(name, outputs, session, **options)
 
     def client(self, service: str) -> Any:
-        """Return the boto3 client of a service, made once."""
+        """Return a boto3 client, made once per service."""
         if service not in self._clients:
             self._clients[service] = self.session.client(service)
         return self._clients[service]
@@ -90,25 +91,42 @@ class DeployedStack:
     def output(self, key: str) -> str:
         """Return an output of the stack; the error for an unknown one lists those that exist."""
         if key not in self.outputs:
-            known = ", ".join(sorted(self.outputs)) or "none"
-            raise ScenarioFailed(f"stack {self.name} has no output {key}; its outputs: {known}")
+            there = ", ".join(sorted(self.outputs)) or "none"
+            raise ScenarioFailed(f"stack {self.name} has no output {key}; its outputs: {there}")
         return self.outputs[key]
 
     def wait_until(self, check: Callable[[], T], what: str) -> T:
-        """Call `wait_until` with this stack's patience."""
+        """`wait_until` with this stack's patience."""
         return wait_until(check, what=what, timeout=self.patience)
 
 
-# Pauses between two checks, in seconds: short at first, for fast effects, then longer.
+# Pauses between two checks, in seconds: short at first, then longer.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.05, 1.2, 1.0
 
 
-def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
-    """Call `check` until it returns, and return its result.
+_hopeless: ContextVar[Callable[[], str | None] | None] = ContextVar("_hopeless", default=None)
+
+
+@contextmanager
+def giving_up_when(hopeless: Callable[[], str | None]) -> Iterator[None]:
+    """End each `wait_until` in the body as soon as waiting longer is known to be useless.
 
     Args:
-        check: Raises `NotYet`, with what it saw, if it must be called again.
-        what: What is waited for, in words.
+        hopeless: Returns why it is useless, or None. Called after each unsuccessful check.
+    """
+    token = _hopeless.set(hopeless)
+    try:
+        yield
+    finally:
+        _hopeless.reset(token)
+
+
+def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
+    """Call `check` until it returns, and return what it returned.
+
+    Args:
+        check: Raises `NotYet`, with what it saw, to be called again.
+        what: What is waited for.
         timeout: Seconds after which waiting ends.
 
     Raises:
@@ -122,12 +140,14 @@ def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
         except NotYet as seen:
             if time.monotonic() >= deadline:
                 raise ScenarioFailed(f"{what}: not within {timeout:g} s; last seen: {seen}") from None
+            if (hopeless := _hopeless.get()) and (reason := hopeless()):
+                raise ScenarioFailed(f"{what}: {reason}; last seen: {seen}") from None
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
 def require(condition: bool, otherwise: str) -> None:
-    """Fail the scenario with this message unless the condition holds."""
+    """Fail the scenario with this sentence unless the condition holds."""
     if not condition:
         raise ScenarioFailed(otherwise)
 
@@ -137,11 +157,11 @@ class Outcome:
     """What a scenario returns.
 
     Args:
-        title: What the scenario shows, in a few words.
-        story: What happened, in sentences for a person. Tests do not assert on them.
-        facts: What was counted and seen, by name; tests assert on them: ``{"thumbnails": 24}``.
-        files: Files that a person may want to look at.
-        timings: Seconds by step.
+        title: What was shown, in a few words.
+        story: What happened, in sentences for a person. No test asserts on them.
+        facts: What was counted and seen, by name: what tests assert on (``{"thumbnails": 24}``).
+        files: What a person may want to look at.
+        timings: Seconds by the name of a step.
     """
 
     title: str
@@ -153,7 +173,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Covered:
-    """A role whose grants a scenario uses, all of them, so that it fails if any one is removed.
+    """A role whose every grant a scenario uses, so that it fails when any one of them is taken away.
 
     A scenario module lists those of its stack in ``ROLES``.
 
@@ -163,8 +183,8 @@ class Covered:
         function: The output that names the function whose log shows a denial. Default: ``role_of``.
         new_instances: Whether the function needs a new execution environment for each attempt, because it
             uses the permission only when it starts.
-        only_for_failures: Actions that only a failure uses, and not the scenario; a test of the architecture
-            covers them.
+        only_for_failures: Actions that the scenario does not use, because only a failure does; a test of the
+            architecture covers them.
         patience: Seconds that the scenario waits for an effect.
     """
 
@@ -181,8 +201,8 @@ class Story:
 
     Example:
         >>> story = Story("A thumbnail is made", print)
-        >>> story.say("Uploaded cat.jpg.")
-        Uploaded cat.jpg.
+        >>> story.say("cat.jpg was sent")
+        cat.jpg was sent
         >>> story.fact("thumbnails", 3)
         >>> story.outcome().facts
         {'thumbnails': 3}
@@ -206,7 +226,7 @@ class Story:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        """Record how many seconds the body takes."""
+        """Record how many seconds the body took, under this name."""
         start = time.monotonic()
         yield
         self._timings[step] = time.monotonic() - start

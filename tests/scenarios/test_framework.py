@@ -90,7 +90,7 @@ def test_a_stack_is_found_by_name_with_its_outputs(session: boto3.Session) -> No
 
 
 def test_the_error_for_a_missing_stack_names_the_region(session: boto3.Session) -> None:
-    with pytest.raises(StackNotFound, match="demo: not there in region eu-west-1"):
+    with pytest.raises(StackNotFound, match="demo: not found in region eu-west-1"):
         DeployedStack.find("demo", session)
 
 
