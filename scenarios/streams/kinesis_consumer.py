@@ -149,7 +149,7 @@ def run(stack: DeployedStack) -> Outcome:
             (batch["batchSize"], batch["startSequenceNumber"]) == (1, poison),
             f"the failure record should name only the poison record: {batch}",
         )
-        story.fact("condition", context["condition"])
+        require(context["condition"] == "RetryAttemptsExhausted", f"the failure record: {context}")
         story.fact("attempts", context["approximateInvokeCount"])
         story.say(
             "Put a record that is not a reading between two of one device: Lambda isolated it by bisecting, "
