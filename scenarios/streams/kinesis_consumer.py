@@ -135,7 +135,7 @@ def run(stack: DeployedStack) -> Outcome:
             readings.wait_for(values)
         story.fact("devices", DEVICES)
         story.fact("readings", DEVICES * READINGS)
-        story.say("Every summary is the fold of its readings: each was counted once, and the order was kept.")
+        story.say("Every summary is the fold of its readings: each was counted once, in order.")
 
         poisoned = readings.device("poisoned")
         with story.timed("poison"):

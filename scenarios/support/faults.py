@@ -143,12 +143,12 @@ def _as_list(value: Any) -> list[Any]:
 
 def _without(document: Mapping[str, Any], removed: set[tuple[int, str]]) -> dict[str, Any]:
     """Return the policy without some actions, and without statements that have no action left."""
-    kept = []
+    statements = []
     for index, statement in enumerate(document["Statement"]):
         if "Action" not in statement:  # NotAction: no single action that could be removed
-            kept.append(statement)
+            statements.append(statement)
             continue
         actions = [one for one in _as_list(statement["Action"]) if (index, one) not in removed]
         if actions:
-            kept.append({**statement, "Action": actions})
-    return {**document, "Statement": kept}
+            statements.append({**statement, "Action": actions})
+    return {**document, "Statement": statements}

@@ -4,7 +4,7 @@ A batch is folded in memory and costs one read and one write for each device in 
 Powertools does not fit here: it handles record by record, and continues after a failure.
 
 The first failure ends the batch, and the response names that record: Lambda counts the records before it as
-processed. If it is the very first record, such a response would tell Lambda nothing, so the handler raises
+processed. If it is the very first record, the response would name the whole batch, so the handler raises
 instead: Lambda then splits the batch, until the bad record is isolated.
 """
 

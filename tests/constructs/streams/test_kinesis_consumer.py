@@ -67,12 +67,12 @@ def test_the_stream_is_encrypted_and_retained_by_default(consumer: Resources, fu
     assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
     assert stream["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
     for resources, policy in ((consumer, "Retain"), (full, "Delete")):
-        [kept] = [
+        [found] = [
             one["DeletionPolicy"]
             for one in resources.template["Resources"].values()
             if one["Type"] == "AWS::Kinesis::Stream"
         ]
-        assert kept == policy
+        assert found == policy
 
 
 def test_the_role_may_read_and_report_failures_and_nothing_else(consumer: Resources) -> None:
