@@ -263,9 +263,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
             redrives = ledger.redrive_until(kind, expected)
             require(kind == "Standard" or redrives == 1, f"a FIFO queue needed {redrives} redrives")
             story.fact(f"{kind} redrives", redrives)
-            story.say(
-                f"{kind}: the permission is restored; {redrives} redrives book all 6 entries, each once."
-            )
+            story.say(f"{kind}: restored the permission and redrove: all 6 entries are booked, each once.")
     return story.outcome()
 
 
