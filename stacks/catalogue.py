@@ -29,23 +29,23 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
         id="sqs-consumer",
         family="messaging",
-        title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB, failures → dead-letter queue",
+        title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB; failures → dead-letter queue",
         stack="SqsConsumerStack",
-        shows="every entry is booked once; a poison message stops its own group alone; a redrive heals it",
+        shows="every entry is booked once; a poison message blocks only its group; a redrive books the rest",
     ),
     Architecture(
         id="kinesis-consumer",
         family="streams",
         title="Kinesis stream → Lambda, in order for each key → summaries in DynamoDB",
         stack="KinesisConsumerStack",
-        shows="every reading counts once; bisecting leaves a poison record alone, and its shard goes on",
+        shows="every reading counts once; bisecting isolates a poison record, and its shard goes on",
     ),
     Architecture(
         id="sns-fifo-fanout",
         family="messaging",
-        title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read models in DynamoDB",
+        title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read model in DynamoDB",
         stack="SnsFifoFanoutStack",
-        shows="read models are the fold of the event store, also after duplicates, failures and redrives",
+        shows="the read model matches the event store, also after duplicates, failures and redrives",
     ),
     Architecture(
         id="rds-proxy",
