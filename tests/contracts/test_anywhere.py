@@ -76,11 +76,12 @@ def outside_of_a_construct(source: str) -> list[str]:
     """Return what a construct must not have: an output, or a literal partition in an ARN."""
     found = []
     for node in ast.walk(ast.parse(source)):
+        line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Name | ast.Attribute) and "CfnOutput" in ast.unparse(node):
-            found.append(f"line {node.lineno}: an output; stacks make outputs")
+            found.append(f"line {line}: an output; stacks make outputs")
         text = node.value if isinstance(node, ast.Constant) else None
         if isinstance(text, str) and text.startswith("arn:aws"):
-            found.append(f"line {node.lineno}: a literal partition; use Stack.format_arn or an attribute")
+            found.append(f"line {line}: a literal partition; use Stack.format_arn or an attribute")
     return found
 
 

@@ -128,13 +128,13 @@ class HardenedFunction(lambda_.Function):
             logging_format=lambda_.LoggingFormat.JSON,
             tracing=options.tracing or lambda_.Tracing.ACTIVE,
             recursive_loop=lambda_.RecursiveLoop.TERMINATE,
-            vpc=network and network.vpc,
-            vpc_subnets=network and network.vpc_subnets,
-            security_groups=network and network.security_groups,
-            filesystem=network and network.filesystem,
+            vpc=network.vpc if network else None,
+            vpc_subnets=network.vpc_subnets if network else None,
+            security_groups=network.security_groups if network else None,
+            filesystem=network.filesystem if network else None,
             code_signing_config=options.code_signing_config,
             snap_start=options.snap_start,
-            dead_letter_queue=asynchronous and asynchronous.dead_letter_queue,
+            dead_letter_queue=asynchronous.dead_letter_queue if asynchronous else None,
         )
         self.execution_role = self._write_out_role(
             in_vpc=network is not None, traced=options.tracing is not lambda_.Tracing.DISABLED
