@@ -33,7 +33,7 @@ class PrivateFunctionStack(PatternStack):
         failed = make_failure_queue(self, "Failed", removal_policy=RemovalPolicy.DESTROY)
         queue = sqs.Queue(
             self,
-            "Told",
+            "OrderQueue",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             dead_letter_queue=sqs.DeadLetterQueue(queue=failed, max_receive_count=5),
