@@ -52,7 +52,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="data",
         title="Lambda in a VPC → RDS Proxy (IAM, TLS) → PostgreSQL or MySQL",
         stack="RdsProxyStack",
-        shows="hundreds of callers share 20 connections; a failover loses and duplicates no booking",
+        shows="120 callers share 20 connections; a failover loses and duplicates no booking",
     ),
     Architecture(
         id="private-function",

@@ -14,6 +14,7 @@ from scenarios.support.faults import Faults
 pytestmark = pytest.mark.local
 
 
+@pytest.mark.full
 def test_more_callers_than_connections_are_served(stack: DeployedStack) -> None:
     facts = rds_proxy.run(stack).facts
     assert int(facts["environments"]) > 20
