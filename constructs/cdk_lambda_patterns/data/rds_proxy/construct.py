@@ -66,7 +66,7 @@ class RdsProxyFunction(Construct):
     Example::
 
         orders = RdsProxyFunction(
-            self, "Orders", code="orders", database=DatabaseOptions(engine="mysql", multi_az=True)
+            self, "Orders", code="worker", database=DatabaseOptions(engine="mysql", multi_az=True)
         )
         orders.function.metric_errors().create_alarm(self, "Errors", threshold=1, evaluation_periods=1)
 
