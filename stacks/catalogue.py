@@ -24,7 +24,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="web",
         title="HTTP request → Application Load Balancer → Lambda → notes in DynamoDB",
         stack="AlbFunctionStack",
-        shows="requests of every kind, many at a time; limits and broken functions answer as they should",
+        shows="requests of every kind, 200 at a time, up to 1 MB; a broken function is a clean 502",
     ),
     Architecture(
         id="sqs-consumer",

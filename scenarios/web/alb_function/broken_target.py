@@ -1,4 +1,4 @@
-"""What a drill does to a target group: another function in it, no permission, another attribute."""
+"""Breaks the target group of a stack: another function, no permission, another attribute."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Self
 
 from scenarios.framework import DeployedStack
 
@@ -36,23 +34,23 @@ def handler(event, context):
     }.get(path, fine)
 """
 
-#: What the broken function does, by the path that is asked for.
+#: What the broken function returns, by the path of the request.
 BROKEN: Mapping[str, str] = {
     "/raises": "an exception",
     "/sleeps": "a timeout",
-    "/text": "a text instead of a response",
+    "/text": "a string instead of a response",
     "/without-status": "no statusCode",
-    "/status-of-another-kind": "a statusCode that is no number",
+    "/status-of-another-kind": "a statusCode that is not a number",
     "/headers-of-the-other-mode": "headers of the other mode",
     "/invalid-header": "an invalid header",
-    "/not-base64": "a body that is no base64",
-    "/null-body": "a body that is null",
-    "/too-large": "a response of over 1 MB",
+    "/not-base64": "a body that is not base64",
+    "/null-body": "a null body",
+    "/too-large": "a response over 1 MB",
 }
 
 
 class BrokenTarget:
-    """Changes the target group of a stack; all is as before when the `with` blocks have ended.
+    """Changes the target group of a stack, and restores it when the `with` blocks end.
 
     Args:
         stack: The deployed stack, with outputs TargetGroupArn and FunctionName.
@@ -63,28 +61,19 @@ class BrokenTarget:
         self._elb = stack.client("elbv2")
         self._group = stack.output("TargetGroupArn")
         self._function = stack.output("FunctionName")
-        self._region = stack.session.region_name
-
-    def __enter__(self) -> Self:
-        health = self._elb.describe_target_health(TargetGroupArn=self._group)["TargetHealthDescriptions"]
-        self._target = health[0]["Target"]["Id"]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
     @contextmanager
     def registered(self) -> Iterator[None]:
-        """Put a broken function into the target group, in place of the function that is there."""
+        """Replace the function in the target group by a broken one."""
+        health = self._elb.describe_target_health(TargetGroupArn=self._group)["TargetHealthDescriptions"]
+        target = health[0]["Target"]["Id"]
         broken = self._make_function()
         try:
-            self._replace(self._target, broken)
+            self._replace(target, broken)
             try:
                 yield
             finally:
-                self._replace(broken, self._target)
+                self._replace(broken, target)
         finally:
             self._lambda.delete_function(FunctionName=broken)
 
@@ -120,7 +109,7 @@ class BrokenTarget:
 
     @contextmanager
     def without_permission(self) -> Iterator[None]:
-        """Take the load balancer's permission to invoke the function away."""
+        """Remove the load balancer's permission to invoke the function."""
         policy = json.loads(self._lambda.get_policy(FunctionName=self._function)["Policy"])
         statements = [one for one in policy["Statement"] if one["Principal"] == {"Service": _PRINCIPAL}]
         for statement in statements:
@@ -140,7 +129,7 @@ class BrokenTarget:
 
     @contextmanager
     def attribute(self, key: str, value: str) -> Iterator[None]:
-        """Give an attribute of the target group another value."""
+        """Set an attribute of the target group to another value."""
         attributes = self._elb.describe_target_group_attributes(TargetGroupArn=self._group)["Attributes"]
         before = [one for one in attributes if one["Key"] == key]
         self._set([{"Key": key, "Value": value}])

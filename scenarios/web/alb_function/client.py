@@ -1,4 +1,4 @@
-"""The notes service behind a load balancer, as one run of the scenario uses it."""
+"""A client of the deployed notes service."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from scenarios.support.endpoints import Endpoint, Headers, HttpResponse
 
 TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 BINARY = (("Content-Type", "application/octet-stream"),)
-JSON = (("Content-Type", "application/json"),)
 
 
 class NotesClient:
-    """Sends requests to the deployed service; what it wrote is removed when the `with` block ends.
+    """Sends requests to the service; the notes that it wrote are deleted when the `with` block ends.
 
     Args:
         stack: The deployed stack.
@@ -38,8 +37,8 @@ class NotesClient:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda path: self.send("DELETE", path), self._written))
 
-    def wait_until_there(self) -> None:
-        """Wait until the load balancer answers; its name may be too new for the DNS."""
+    def wait_until_reachable(self) -> None:
+        """Wait until the load balancer answers; its DNS name may be too new."""
 
         def check() -> None:
             try:
@@ -64,34 +63,34 @@ class NotesClient:
     def expect(
         self, status: int, method: str, target: str, headers: Headers = (), body: bytes = b""
     ) -> HttpResponse:
-        """Send a request that must be answered with this status."""
+        """Send a request whose response must have this status."""
         answer = self.send(method, target, headers, body)
         require(
             answer.status == status,
-            f"{method} {target}: {answer.status} and not {status}: {answer.body[:300]!r}",
+            f"{method} {target}: {answer.status} instead of {status}: {answer.body[:300]!r}",
         )
         return answer
 
     def expect_problem(
         self, status: int, method: str, target: str, headers: Headers = (), body: bytes = b""
     ) -> dict[str, Any]:
-        """Send a request that the service itself must refuse, and return what it says is wrong."""
+        """Send a request that the service, not the load balancer, must refuse, and return the problem."""
         answer = self.expect(status, method, target, headers, body)
         kind = answer.header("content-type")
         require(
             kind == "application/problem+json" and answer.json()["status"] == status,
-            f"{method} {target}: the {status} is not the service's own: {kind} {answer.body[:300]!r}",
+            f"{method} {target}: the {status} is not from the service: {kind} {answer.body[:300]!r}",
         )
         problem: dict[str, Any] = answer.json()
         return problem
 
-    def wait_for_list(self, query: str, count: int) -> dict[str, Any]:
-        """Wait until a list has so many notes: it lags behind by a moment."""
+    def wait_for_list(self, query: str, count: int) -> list[dict[str, Any]]:
+        """Wait until a list has this many notes: the index lags slightly behind."""
 
-        def check() -> dict[str, Any]:
-            found: dict[str, Any] = self.expect(200, "GET", f"/notes?{query}").json()
-            if len(found["notes"]) != count:
-                raise NotYet(f"{len(found['notes'])} of {count}")
+        def check() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = self.expect(200, "GET", f"/notes?{query}").json()["notes"]
+            if len(found) != count:
+                raise NotYet(f"{len(found)} of {count}")
             return found
 
         return self._stack.wait_until(check, f"{count} notes in /notes?{query}")
