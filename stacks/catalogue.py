@@ -52,14 +52,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="data",
         title="Lambda in a VPC → RDS Proxy (IAM, TLS) → PostgreSQL or MySQL",
         stack="RdsProxyStack",
-        shows="hundreds of callers share 20 connections; a failover in the middle loses and doubles nothing",
+        shows="120 callers share 20 connections; a failover loses and duplicates no booking",
     ),
     Architecture(
         id="private-function",
         family="data",
         title="Lambda in isolated subnets → VPC endpoints → DynamoDB and SQS",
         stack="PrivateFunctionStack",
-        shows="orders leave the network through the endpoints of two services, and there is no other way out",
+        shows="orders leave the network through the VPC endpoints of two services; there is no other route",
     ),
     Architecture(
         id="environments",

@@ -57,7 +57,7 @@ made = [
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
-    RdsProxyFunction(stack, "Bookings", network=network),
+    RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_traffic=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
 ]

@@ -1,4 +1,4 @@
-"""Clients that a proxy must refuse, spoken to without the function."""
+"""Clients that the proxy must reject, without the function."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import psycopg
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 
-from scenarios.framework import DeployedStack
+from scenarios.framework import DeployedStack, ScenarioFailed
 
 
 def connect(stack: DeployedStack, user: str, *, tls: bool = True, expired: bool = False) -> str:
-    """Connect to the proxy with a token of this session's credentials.
+    """Connect to the proxy with a token signed by this session's credentials.
 
     Args:
         stack: The deployed stack.
-        user: The user of the database.
+        user: The database user.
         tls: Whether to use TLS.
-        expired: Whether to wait until the token is good no longer.
+        expired: Whether to connect after the token has expired.
 
     Returns:
-        What the proxy said to refuse it; empty if it did not.
+        The proxy's message if it rejected the connection; empty if it accepted it.
     """
     host, port = stack.output("ProxyEndpoint"), 5432
     token = _token(stack, host, port, user, seconds=1 if expired else 900)
@@ -35,9 +35,7 @@ def connect(stack: DeployedStack, user: str, *, tls: bool = True, expired: bool 
             user=user,
             password=token,
             dbname="app",
-            sslmode="require"
-            if tls
-            else "disable",  # whether the proxy proves who it is, the function checks
+            sslmode="require" if tls else "disable",  # the function also verifies the certificate
             connect_timeout=10,
         ).close()
     except psycopg.OperationalError as error:
@@ -46,11 +44,10 @@ def connect(stack: DeployedStack, user: str, *, tls: bool = True, expired: bool 
 
 
 def _token(stack: DeployedStack, host: str, port: int, user: str, *, seconds: int) -> str:
-    """A token as ``generate_db_auth_token`` makes it, but good for as long as is asked for."""
+    """Sign a token as ``generate_db_auth_token`` does, valid for this many seconds."""
     credentials = stack.session.get_credentials()
-    assert credentials is not None
+    if credentials is None:
+        raise ScenarioFailed("the session has no credentials")
     request = AWSRequest("GET", f"https://{host}:{port}/?Action=connect&DBUser={quote(user)}")
-    SigV4QueryAuth(
-        credentials.get_frozen_credentials(), "rds-db", str(stack.session.region_name), expires=seconds
-    ).add_auth(request)
+    SigV4QueryAuth(credentials, "rds-db", stack.session.region_name, expires=seconds).add_auth(request)
     return str(request.url).removeprefix("https://")

@@ -1,4 +1,4 @@
-"""The same function past the proxy: connected to the database itself, for comparison and never for use."""
+"""A copy of the function that bypasses the proxy and connects to the database itself, for comparison only."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from contextlib import contextmanager
 
 from scenarios.framework import DeployedStack
 
-# The database itself knows no IAM tokens here, so the password takes a token's place.
+UNPOOLED = "-unpooled"
+
+# The embedded AWS has no IAM authentication at the database itself, so the password replaces the token.
 _HANDLER = """
 import os
 from shared import iam_token
 iam_token.make_token = lambda login: os.environ["DB_PASSWORD"]
-from handler import handler
+from rds_proxy.handler import handler
 """
 
 _COPIED = ("Runtime", "Role", "MemorySize", "Timeout", "Architectures", "LoggingConfig")
@@ -23,10 +25,10 @@ _COPIED = ("Runtime", "Role", "MemorySize", "Timeout", "Architectures", "Logging
 
 @contextmanager
 def unpooled_function(stack: DeployedStack, function: str) -> Iterator[str]:
-    """Deploy a copy of a function that leads to the database and not to the proxy, while the body runs.
+    """Deploy a copy of a function that connects to the database and not to the proxy, while the body runs.
 
-    On the embedded AWS only: in AWS the security groups would not let it through, and its password stands in
-    an environment variable.
+    On the embedded AWS only: in AWS, the security groups would not allow the connection. The password is in
+    an environment variable of the copy.
 
     Args:
         stack: The deployed stack.
@@ -45,7 +47,7 @@ def unpooled_function(stack: DeployedStack, function: str) -> Iterator[str]:
         "DB_PORT": str(instance["Endpoint"]["Port"]),
         "DB_PASSWORD": json.loads(secret["SecretString"])["password"],
     }
-    name = f"{function[:50]}-unpooled"
+    name = f"{function[:50]}{UNPOOLED}"
     client.create_function(
         FunctionName=name,
         Handler="unpooled.handler",
@@ -63,7 +65,7 @@ def unpooled_function(stack: DeployedStack, function: str) -> Iterator[str]:
 
 
 def _code(stack: DeployedStack, function: str) -> bytes:
-    """The function's package, from where the CDK has put it."""
+    """Return the function's package, from the CDK's assets bucket."""
     cloudformation = stack.client("cloudformation")
     resources = cloudformation.describe_stack_resources(StackName=stack.name)["StackResources"]
     logical_id = next(one["LogicalResourceId"] for one in resources if one["PhysicalResourceId"] == function)
