@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -149,58 +150,53 @@ class Releases:
             deploymentConfigName="CodeDeployDefault.LambdaAllAtOnce",
             revision={"revisionType": "AppSpecContent", "appSpecContent": {"content": json.dumps(spec)}},
         )["deploymentId"]
-        self._stack.wait_until(self._check_idle, "the end of the deployment")
+        self._wait_until_idle()
         info = self._codedeploy.get_deployment(deploymentId=deployment_id)["deploymentInfo"]
         require(info["status"] == "Succeeded", f"{info['status']}: {info.get('errorInformation')}")
 
-    def _check_idle(self) -> None:
-        running = self._codedeploy.list_deployments(
-            **self._group, includeOnlyStatuses=["Created", "Queued", "InProgress"]
-        )["deployments"]
-        if running:
-            raise NotYet(f"{running} still running")
+    def _wait_until_idle(self) -> None:
+        """Wait for the end of every deployment, without giving up early: only one can run at a time."""
+        deadline = time.monotonic() + self._stack.patience
+        statuses = ["Created", "Queued", "InProgress"]
+        while self._codedeploy.list_deployments(**self._group, includeOnlyStatuses=statuses)["deployments"]:
+            require(time.monotonic() < deadline, "a deployment does not end")
+            time.sleep(0.1)
 
     @contextmanager
-    def restoring(self) -> Iterator[tuple[str, int]]:
-        """Restore the function and its alias after the body, whatever it published and released.
+    def restoring(self) -> Iterator[str]:
+        """Restore the function and its alias after the body; yields the version that the alias points at.
 
-        The alias has provisioned concurrency meanwhile, and another alias protects the present version from
-        being deleted. Yields that version, and how many old versions the hook after traffic retains; it may
-        delete further ones, as after any release.
+        Meanwhile the alias has provisioned concurrency, and another alias points at that version as well.
         """
         client = self._stack.client("lambda")
         function, _, live = self._stack.output("AliasArn").rpartition(":")
-        before = self.versions()
         [current] = self.callers.shares()
         environment = client.get_function_configuration(FunctionName=function)["Environment"]
-        hook = client.get_function_configuration(FunctionName=self._stack.output("PostTrafficFunctionName"))
         client.create_alias(FunctionName=function, Name="held", FunctionVersion=current)
         client.put_provisioned_concurrency_config(
             FunctionName=function, Qualifier=live, ProvisionedConcurrentExecutions=1
         )
         try:
-            yield current, int(hook["Environment"]["Variables"]["VERSIONS_KEPT"])
+            yield current
         finally:
+            self._wait_until_idle()
             client.delete_provisioned_concurrency_config(FunctionName=function, Qualifier=live)
             client.update_alias(FunctionName=function, Name=live, FunctionVersion=current, RoutingConfig={})
             client.delete_alias(FunctionName=function, Name="held")
-            for version in self.versions() - before:
-                client.delete_function(FunctionName=function, Qualifier=version)
-            client.update_function_configuration(
-                FunctionName=function, Environment={"Variables": environment["Variables"]}
-            )
-            client.get_waiter("function_updated_v2").wait(FunctionName=function)
+            self._configure(environment["Variables"])
 
     def publish(self) -> str:
         """Publish a version directly and return its number."""
         client, function = self._stack.client("lambda"), self._stack.output("FunctionName")
         variables = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-        client.update_function_configuration(
-            FunctionName=function, Environment={"Variables": {**variables, "RELEASE": uuid4().hex}}
-        )
-        client.get_waiter("function_updated_v2").wait(FunctionName=function)
+        self._configure({**variables, "RELEASE": uuid4().hex})
         version: str = client.publish_version(FunctionName=function)["Version"]
         return version
+
+    def _configure(self, variables: Mapping[str, str]) -> None:
+        client, function = self._stack.client("lambda"), self._stack.output("FunctionName")
+        client.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+        client.get_waiter("function_updated_v2").wait(FunctionName=function)
 
 
 def app_spec(deployment: Mapping[str, Any]) -> dict[str, Any]:

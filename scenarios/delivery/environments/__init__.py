@@ -157,7 +157,7 @@ def _reject_wrong_values(deployments: Deployments, story: Story) -> None:
     )
     main, newest = before["prod"].version, max(versions, key=int)
     unknown = str(int(newest) + 100)
-    values = (
+    values: tuple[tuple[str, str, dict[str, str]], ...] = (
         ("unknown version", unknown, {}),
         ("weight of an unknown version", main, {unknown: _WEIGHT}),
         ("alias of an alias", "test", {}),

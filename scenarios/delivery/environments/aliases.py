@@ -99,6 +99,7 @@ class Aliases:
         url = self._stack.output("ProdUrl")
         request = AWSRequest("POST", url, data=body, headers={"content-type": "application/json"})
         credentials = self._stack.session.get_credentials()
+        assert credentials is not None
         SigV4Auth(credentials, "lambda", self._stack.session.region_name).add_auth(request)
         signed = [(key, value) for key, value in request.headers.items() if key.lower() != "host"]
         return Endpoint.of(self._stack, url.rstrip("/")).request("POST", "/", headers=signed, body=body)

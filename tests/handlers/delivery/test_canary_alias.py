@@ -84,8 +84,8 @@ class World:
         """The reply for an article: a number is how long it takes, an exception an error of the version."""
         self.invoked.append((FunctionName, Qualifier))
         if len(self.invoked) <= self.throttled:
-            metadata = {"ResponseMetadata": {"HTTPStatusCode": 429}}
-            raise ClientError({"Error": {"Code": "TooManyRequestsException"}, **metadata}, "Invoke")
+            metadata: Any = {"HTTPStatusCode": 429}
+            raise ClientError({"Error": {}, "ResponseMetadata": metadata}, "Invoke")
         reply = self.replies[json.loads(Payload)["article"]]
         if isinstance(reply, float) and reply > self.read_timeout:
             raise ReadTimeoutError(endpoint_url="https://lambda")

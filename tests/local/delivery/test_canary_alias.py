@@ -57,7 +57,7 @@ def test_a_good_release_reaches_all_calls_over_a_canary(stack: DeployedStack, st
     canary_alias.release_a_good_version(stack, story)
     facts = story.outcome().facts
     assert list(Releases(stack).callers.shares()) == [facts["released version"]]
-    assert Releases(stack).versions() == {*before, facts["released version"]}
+    assert Releases(stack).versions() - before == {facts["released version"]}
 
 
 def test_an_alarm_rolls_back_a_release_that_fails_in_traffic(stack: DeployedStack, story: Story) -> None:
