@@ -162,28 +162,11 @@ class Releases:
             require(time.monotonic() < deadline, "a deployment does not end")
             time.sleep(0.1)
 
-    @contextmanager
-    def restoring(self) -> Iterator[str]:
-        """Restore the function and its alias after the body; yields the version that the alias points at.
-
-        Meanwhile the alias has provisioned concurrency, and another alias points at that version as well.
-        """
-        client = self._stack.client("lambda")
-        function, _, live = self._stack.output("AliasArn").rpartition(":")
-        [current] = self.callers.shares()
-        environment = client.get_function_configuration(FunctionName=function)["Environment"]
-        client.create_alias(FunctionName=function, Name="held", FunctionVersion=current)
-        client.put_provisioned_concurrency_config(
-            FunctionName=function, Qualifier=live, ProvisionedConcurrentExecutions=1
-        )
-        try:
-            yield current
-        finally:
-            self._wait_until_idle()
-            client.delete_provisioned_concurrency_config(FunctionName=function, Qualifier=live)
-            client.update_alias(FunctionName=function, Name=live, FunctionVersion=current, RoutingConfig={})
-            client.delete_alias(FunctionName=function, Name="held")
-            self._configure(environment["Variables"])
+    def versions_kept(self) -> int:
+        """Return how many old versions the hook after traffic retains."""
+        name = self._stack.output("PostTrafficFunctionName")
+        hook = self._stack.client("lambda").get_function_configuration(FunctionName=name)
+        return int(hook["Environment"]["Variables"]["VERSIONS_KEPT"])
 
     def publish(self) -> str:
         """Publish a version directly and return its number."""
@@ -192,6 +175,31 @@ class Releases:
         self._configure({**variables, "RELEASE": uuid4().hex})
         version: str = client.publish_version(FunctionName=function)["Version"]
         return version
+
+    @contextmanager
+    def trial(self) -> Iterator[str]:
+        """Publish a version to release directly; restore the alias and delete the version after the body.
+
+        Meanwhile the alias has provisioned concurrency, and another alias points at the current version too.
+        """
+        client = self._stack.client("lambda")
+        function, _, live = self._stack.output("AliasArn").rpartition(":")
+        variables = client.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+        [current] = self.callers.shares()
+        target = self.publish()
+        client.create_alias(FunctionName=function, Name="current", FunctionVersion=current)
+        client.put_provisioned_concurrency_config(
+            FunctionName=function, Qualifier=live, ProvisionedConcurrentExecutions=1
+        )
+        try:
+            yield target
+        finally:
+            self._wait_until_idle()
+            client.delete_provisioned_concurrency_config(FunctionName=function, Qualifier=live)
+            client.update_alias(FunctionName=function, Name=live, FunctionVersion=current, RoutingConfig={})
+            client.delete_alias(FunctionName=function, Name="current")
+            client.delete_function(FunctionName=function, Qualifier=target)
+            self._configure(variables)
 
     def _configure(self, variables: Mapping[str, str]) -> None:
         client, function = self._stack.client("lambda"), self._stack.output("FunctionName")
