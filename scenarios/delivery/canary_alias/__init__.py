@@ -111,6 +111,7 @@ def release_a_good_version(stack: DeployedStack, story: Story) -> None:
     Raises:
         ScenarioFailed: Calls reached other versions, or in other shares, than configured.
     """
+    versions = Releases(stack).versions()
     with story.timed("good release"), _released(stack, "good") as releases:
         releases.finish()
     phases = releases.callers.phases()
@@ -130,6 +131,8 @@ def release_a_good_version(stack: DeployedStack, story: Story) -> None:
     require(failed == 0, f"{failed} calls failed during a good release")
     released = target_version(next(releases.deployments()))
     require(released == new, f"the alias points at version {new}; CodeDeploy released version {released}")
+    published = releases.versions() - versions
+    require(published == {new}, f"versions {sorted(published)} were published for one release")
     story.fact("released version", new)
     story.fact("failed calls of the good release", failed)
     story.say("Each share is within what chance allows in all but one of a million runs; no call failed.")
@@ -153,6 +156,7 @@ def fail_the_smoke_test(stack: DeployedStack, story: Story) -> None:
     deployment = next(releases.deployments())
     require(deployment["status"] == "Failed", f"the deployment: {deployment}")
     entry = releases.failed_case(began - 1)
+    require(entry["case"] == "first article", f"another case failed: {entry}")
     story.fact("failed case", entry["case"])
     story.say(
         f'Released wrong prices: the case "{entry["case"]}" failed ({entry["reason"]}), the stack rolled '
@@ -205,7 +209,7 @@ def interrupt(stack: DeployedStack, story: Story) -> None:
         calls = releases.callers.calls
         canary = sum(call.version == new for call in calls)
         failed = sum(call.failed for call in calls)
-        require(failed == 0, f"{failed} calls failed after somebody {what}")
+        require(failed == 0, f"{what}: {failed} calls failed")
         story.fact(f"failed calls: {what}", failed)
         story.say(
             f"In the middle of a release, {what}: version {old} answers all calls again. {canary} of "

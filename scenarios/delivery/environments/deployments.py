@@ -28,7 +28,7 @@ class Deployments:
         self._alias_ids = {
             one["Properties"]["Name"]: key for key, one in resources if one["Type"] == "AWS::Lambda::Alias"
         }
-        self._versions_before = self.aliases.versions().keys()
+        self._unused_before = self.aliases.unused_versions()
 
     def new_tariff(self, name: str, cents_per_kg: int, **prod: Any) -> str:
         """Deploy code with another tariff and return the number of its version.
@@ -77,8 +77,8 @@ class Deployments:
         return properties
 
     def close(self) -> None:
-        """Deploy the original template and delete the published versions that no alias points at."""
+        """Deploy the original template and delete the versions that no alias points at any more."""
         if self._updates.template() != self._original:
             self._updates.update(self._original)
-        for number in self.aliases.unused_versions() - self._versions_before:
+        for number in self.aliases.unused_versions() - self._unused_before:
             self._lambda.delete_function(FunctionName=self.aliases.function, Qualifier=number)

@@ -46,31 +46,15 @@ def test_calls_reach_the_version_that_the_alias_points_at(stack: DeployedStack) 
     assert list(Releases(stack).callers.shares()) == [outcome.facts["version"]]
 
 
-def test_no_call_reaches_a_release_that_fails_the_smoke_test(stack: DeployedStack, story: Story) -> None:
-    canary_alias.fail_the_smoke_test(stack, story)
-    assert story.outcome().facts["failed case"] == "first article"
-    assert canary_alias.leftovers(stack) == []
-
-
-def test_a_good_release_reaches_all_calls_over_a_canary(stack: DeployedStack, story: Story) -> None:
-    before = Releases(stack).versions()
-    canary_alias.release_a_good_version(stack, story)
-    facts = story.outcome().facts
-    assert list(Releases(stack).callers.shares()) == [facts["released version"]]
-    assert Releases(stack).versions() - before == {facts["released version"]}
-
-
-def test_an_alarm_rolls_back_a_release_that_fails_in_traffic(stack: DeployedStack, story: Story) -> None:
-    canary_alias.trip_an_alarm(stack, story)
-    assert story.outcome().facts["error code of the alarm"] == "ALARM_ACTIVE"
-    assert canary_alias.leftovers(stack) == []
-
-
 @pytest.mark.full
-def test_a_drill_can_follow_any_release(stack: DeployedStack, local_aws: LocalAws) -> None:
-    outcome = canary_alias.drill(stack, Faults(local_aws.session))
-    assert outcome.facts["failed calls: stopped the deployment"] == 0
-    assert outcome.facts["failed calls: cancelled the update of the stack"] == 0
+def test_a_drill_can_follow_any_release(stack: DeployedStack, faults: Faults) -> None:
+    facts = canary_alias.drill(stack, faults).facts
+    assert facts["failed case"] == "first article"
+    assert facts["error code of the alarm"] == "ALARM_ACTIVE"
+    assert facts["failed calls of the good release"] == 0
+    assert facts["failed calls: stopped the deployment"] == 0
+    assert facts["failed calls: cancelled the update of the stack"] == 0
+    assert list(Releases(stack).callers.shares()) == [facts["released version"]]
     canary_alias.run(stack)
 
 

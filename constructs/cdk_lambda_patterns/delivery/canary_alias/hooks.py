@@ -77,7 +77,7 @@ class SmokeTest:
         if not names:
             raise ValueError("cases=[]: a smoke test without cases passes any version; give at least one.")
         if len(set(names)) < len(names):
-            raise ValueError(f"cases={names}: duplicate name; the logs could not tell the cases apart.")
+            raise ValueError(f"cases={names}: duplicate name; give each case its own, for the logs.")
         _TIMEOUT.check("timeout of all cases together", self.seconds)
 
     @property
@@ -134,8 +134,8 @@ def make_smoke_test(scope: Construct, function: lambda_.IFunction, test: SmokeTe
     acknowledge_wildcard(
         hook.execution_role,
         versions,
-        "CodeDeploy tells the hook which version is released. Naming that version here would change the "
-        "policy seconds before it is used, and IAM takes longer to apply a change.",
+        "The hook reads from the deployment which version is released. Naming that version here would change "
+        "the policy seconds before it is used, and IAM takes longer to apply a change.",
     )
     return hook
 
