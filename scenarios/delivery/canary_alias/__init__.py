@@ -212,8 +212,8 @@ def interrupt(stack: DeployedStack, story: Story) -> None:
         require(failed == 0, f"{what}: {failed} calls failed")
         story.fact(f"failed calls: {what}", failed)
         story.say(
-            f"In the middle of a release, {what}: version {old} answers all calls again. {canary} of "
-            f"{len(calls):,} calls had reached the new version; none failed."
+            f"{what.capitalize()} in the middle of a release: version {old} answers all calls again. {canary} "
+            f"of {len(calls):,} calls had reached the new version; none failed."
         )
 
 
