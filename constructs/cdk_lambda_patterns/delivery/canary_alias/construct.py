@@ -80,7 +80,7 @@ class CanaryAlias(Construct):
             self,
             "Live",
             function=function,
-            pre_hook=SmokeTest(cases=[SmokeCase(name="an empty order", payload={})]),
+            post_hook=TrafficCheck(versions_kept=10),
         )
         topic.add_subscription(subscriptions.LambdaSubscription(canary.alias))
 
