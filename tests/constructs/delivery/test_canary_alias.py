@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from cdk_lambda_patterns.delivery.canary_alias import (
     TrafficCheck,
 )
 from cdk_lambda_patterns.delivery.canary_alias.deployment_config import duration_of
-from tests.templates import Resources, stack_with, walk
+from tests.templates import Resources, read_templates, stack_with, walk
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")
 CASE = SmokeCase(name="one", payload={"article": 1}, expected={"cents": 199})
@@ -288,6 +289,21 @@ def test_without_alarms_there_is_no_permission_to_describe_any(others: Resources
 def test_a_hook_of_ones_own_may_report(others: Resources) -> None:
     assert others.actions("AskServiceRole") == LOGGING | REPORTING
     assert "lambda:DeleteFunction" not in others.actions("FirstPostTraffic")
+
+
+def test_a_hook_from_another_stack_may_report_by_a_policy_of_this_stack(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stack, other = Stack(app, "Mine"), Stack(app, "Theirs")
+    CanaryAlias(stack, "Live", function=worker(stack), pre_hook=worker(other, "Hook"))
+    app.synth()
+    mine = read_templates(tmp_path)["Mine"]
+    [(name, policy)] = [
+        (name, one)
+        for name, one in mine.all("AWS::IAM::Policy").items()
+        if "codedeploy:GetDeployment" in one["PolicyDocument"]["Statement"][0]["Action"]
+    ]
+    assert "Fn::ImportValue" in policy["Roles"][0]
+    assert name in resource_of(mine, "AWS::Lambda::Alias")["DependsOn"]
 
 
 def test_it_works_in_a_stage() -> None:

@@ -28,6 +28,7 @@ from cdk_lambda_patterns.delivery.canary_alias.hooks import (
     SmokeTest,
     TrafficCheck,
     grant_report,
+    imported_if_elsewhere,
     make_smoke_test,
     make_traffic_check,
 )
@@ -142,8 +143,8 @@ class CanaryAlias(Construct):
                 stopped_deployment=True,
                 deployment_in_alarm=bool(self.alarms),
             ),
-            pre_hook=self.pre_hook,
-            post_hook=self.post_hook,
+            pre_hook=imported_if_elsewhere(self, "PreHook", self.pre_hook),
+            post_hook=imported_if_elsewhere(self, "PostHook", self.post_hook),
             # The CDK attaches an AWS-managed policy to the role unless the role takes no policies.
             role=self.deployment_role.without_policy_updates(),
         )
@@ -158,9 +159,9 @@ class CanaryAlias(Construct):
         for hook in (self.pre_hook, self.post_hook):
             if hook is not None:
                 self._allow([hook.function_arn], "lambda:InvokeFunction")
-                grant_report(hook, self.deployment_group)
-                if hook.role is not None:
-                    self.alias.node.add_dependency(hook.role)
+                permission = grant_report(hook, self.deployment_group)
+                if permission is not None:
+                    self.alias.node.add_dependency(permission)
         arn = self.version.lambda_.function_arn
         self._allow([arn], "lambda:GetAlias", "lambda:UpdateAlias")
         self._allow([f"{arn}:{self.alias.alias_name}"], "lambda:GetProvisionedConcurrencyConfig")

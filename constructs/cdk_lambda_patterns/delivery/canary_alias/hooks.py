@@ -12,7 +12,7 @@ from aws_cdk import Duration, Stack, Token
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
@@ -182,14 +182,37 @@ def make_traffic_check(
     return hook
 
 
-def grant_report(hook: lambda_.IFunction, group: codedeploy.LambdaDeploymentGroup) -> None:
-    """Let a hook read the deployment that it belongs to, and report its result."""
-    _allow(
-        hook,
-        group.deployment_group_arn,
-        "codedeploy:GetDeployment",
-        "codedeploy:PutLifecycleEventHookExecutionStatus",
+def imported_if_elsewhere(
+    scope: Construct, id: str, hook: lambda_.IFunction | None
+) -> lambda_.IFunction | None:
+    """Import a hook that is from another stack; return any other one as it is.
+
+    The CDK's deployment group writes a reference to itself into the role of its hook. From another stack that
+    would be a cycle, because the group refers to the hook; an imported function has no role.
+    """
+    if hook is None or Stack.of(hook) is Stack.of(scope):
+        return hook
+    # CodeDeploy's role has the permission to invoke it, so the function's own policy needs none.
+    return lambda_.Function.from_function_attributes(
+        scope, id, function_arn=hook.function_arn, skip_permissions=True
     )
+
+
+def grant_report(hook: lambda_.IFunction, group: codedeploy.LambdaDeploymentGroup) -> IConstruct | None:
+    """Let a hook read the deployment that it belongs to, and report its result.
+
+    Returns:
+        What must exist before a release begins; ``None`` for an imported function, whose role is unknown.
+    """
+    statement = iam.PolicyStatement(
+        actions=["codedeploy:GetDeployment", "codedeploy:PutLifecycleEventHookExecutionStatus"],
+        resources=[group.deployment_group_arn],
+    )
+    if hook.role is not None and Stack.of(hook.role) is not Stack.of(group):
+        # The hook's stack cannot refer to the deployment group, because the group's stack refers to the hook.
+        return iam.Policy(group, f"PolicyOf{hook.node.addr}", statements=[statement], roles=[hook.role])
+    hook.add_to_role_policy(statement)
+    return hook.role
 
 
 def _options(given: FunctionOptions | None, seconds: float = 0) -> FunctionOptions:
