@@ -1,4 +1,4 @@
-"""HTTP to a public name of a stack: on AWS, and on an embedded AWS, where such names lead nowhere."""
+"""HTTP requests to a public URL of a stack: on AWS, and on an embedded AWS, where its name has no address."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from scenarios.framework import DeployedStack
 
 Headers = Iterable[tuple[str, str]]
 
-TIMEOUT = 60  # seconds to wait for anything to come
+TIMEOUT = 60  # seconds to wait for a connection or for data
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """What came back.
+    """An HTTP response.
 
     Args:
         status: The status.
         headers: Name in lower case and value of each line, in order.
-        body: The bytes, as they came: compressed ones stay so.
+        body: The bytes as received; compressed ones are not decompressed.
     """
 
     status: int
@@ -49,13 +49,13 @@ class HttpResponse:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where requests for a public URL go.
+    """The address that requests to a public URL are sent to.
 
     Args:
         scheme: How to connect: ``http`` or ``https``.
         address: Host and port to connect to.
         host: The Host header.
-        ca_file: What to trust, other than what the machine trusts.
+        ca_file: Certificate authorities to trust. Default: those of the machine.
     """
 
     scheme: str
@@ -77,18 +77,18 @@ class Endpoint:
         aws = urlsplit(stack.client("sts").meta.endpoint_url)
         if aws.hostname not in _LOOPBACK:
             return cls(public.scheme, (public.hostname, port), public.netloc)
-        # An AWS on this machine serves everything at its one address, and tells it apart by the Host header.
+        # An AWS on this machine serves everything at one address, and distinguishes by the Host header.
         host = public.hostname if port == _DEFAULT_PORTS["http"] else f"{public.hostname}:{port}"
         authority = stack.session._session.get_config_variable("ca_bundle")
         return cls(aws.scheme, (aws.hostname, aws.port or _DEFAULT_PORTS[aws.scheme]), host, authority)
 
     def request(self, method: str, target: str, *, headers: Headers = (), body: bytes = b"") -> HttpResponse:
-        """Send a request as it is given, without following redirects, and read the whole response.
+        """Send a request unchanged, without following redirects, and read the whole response.
 
         Args:
             method: The method.
             target: Path and query string, percent-encoded.
-            headers: Lines, a name as often as it should be sent.
+            headers: Lines; a name may occur more than once.
             body: The body.
         """
         with closing(self._connect()) as connection:
@@ -98,7 +98,7 @@ class Endpoint:
                 connection.putheader("Content-Length", str(len(body)))
             for name, value in headers:
                 connection.putheader(name, value)
-            # Who refuses a large body may answer, and close, before all of it is sent.
+            # A server that refuses a large body may answer, and close, before all of it is sent.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.endheaders(body or None)
             answer = connection.getresponse()

@@ -1,73 +1,123 @@
-"""Reads the messages of one run from a failure queue that others may be using too."""
+"""Reads one run's messages from a failure queue that other runs may be using too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 from scenarios.framework import DeployedStack, NotYet
 from scenarios.support.redrive import FailedEvent, NotUnderstood, parse
 
+Failure = TypeVar("Failure")
 
-class FailureQueue:
-    """The messages of a failure queue that are about this run; the others go back when the run ends.
+_HOLD_SECONDS = 120
+
+
+class _FailureQueue(ABC, Generic[Failure]):
+    """The failures of one run; messages of other runs are released when the run ends.
 
     Args:
         stack: Reaches the queue.
         url: The queue.
-        mine: Whether a failed event is of this run.
     """
 
-    def __init__(self, stack: DeployedStack, url: str, mine: Callable[[FailedEvent], bool]) -> None:
+    def __init__(self, stack: DeployedStack, url: str) -> None:
         self._stack = stack
         self._sqs = stack.client("sqs")
         self._url = url
-        self._mine = mine
-        self._receipts: dict[str, str] = {}
-        self._failed: dict[str, FailedEvent] = {}
+        self._held: dict[str, dict[str, Any]] = {}
 
-    def poll(self) -> list[FailedEvent]:
-        """Look into the queue once more, and return everything that came so far."""
+    @abstractmethod
+    def _read(self, message: dict[str, Any]) -> Failure | None:
+        """Return the failure in a message; ``None`` if it is from another run."""
+
+    def poll(self) -> list[Failure]:
+        """Receive from the queue once more, and return all failures of this run so far."""
         answer = self._sqs.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=120, MessageAttributeNames=["All"]
+            QueueUrl=self._url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=_HOLD_SECONDS,
+            MessageAttributeNames=["All"],
         )
-        for message in answer.get("Messages", []):
-            self._receipts[message["MessageId"]] = message["ReceiptHandle"]
-            failed = _parsed(message)
-            if failed is not None and self._mine(failed):
-                self._failed[message["MessageId"]] = failed
-        return list(self._failed.values())
+        self._held.update({message["MessageId"]: message for message in answer.get("Messages", [])})
+        return [found for message in self._held.values() if (found := self._read(message)) is not None]
 
-    def wait_for(self, count: int) -> list[FailedEvent]:
-        """Wait until so many events of this run are in the queue."""
+    def wait_for(self, count: int) -> list[Failure]:
+        """Wait for this number of failures.
 
-        def check() -> list[FailedEvent]:
-            came = self.poll()
-            if len(came) < count:
-                raise NotYet(f"{len(came)} of {count}: {[one.reason for one in came]}")
-            return came
+        Raises:
+            ScenarioFailed: They do not arrive in time.
+        """
+
+        def check() -> list[Failure]:
+            found = self.poll()
+            if len(found) < count:
+                raise NotYet(f"{len(found)} of {count}: {found}")
+            return found
 
         return self._stack.wait_until(check, f"{count} messages in the failure queue")
 
     def release(self) -> None:
-        """Show every message that was looked at to other readers again."""
-        for receipt in self._receipts.values():
+        """Make all held messages visible to other readers again."""
+        for message in self._held.values():
             self._sqs.change_message_visibility(
-                QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=0
+                QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
-        self._receipts.clear()
-        self._failed.clear()
+        self._held.clear()
 
     def close(self) -> None:
-        """Delete what is of this run from the queue, and release the rest."""
-        for message_id in self._failed:
-            receipt = self._receipts.pop(message_id)
-            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=receipt)
+        """Delete the messages of this run from the queue, and release the others."""
+        self.poll()
+        for message_id, message in list(self._held.items()):
+            if self._read(message) is not None:
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+                del self._held[message_id]
         self.release()
 
 
-def _parsed(message: dict[str, Any]) -> FailedEvent | None:
-    try:
-        return parse(message)
-    except NotUnderstood:
-        return None
+class FailureQueue(_FailureQueue[FailedEvent]):
+    """The events of one run that a function could not process.
+
+    Args:
+        stack: Reaches the queue.
+        url: The queue.
+        mine: Whether a failed event belongs to this run.
+    """
+
+    def __init__(self, stack: DeployedStack, url: str, mine: Callable[[FailedEvent], bool]) -> None:
+        super().__init__(stack, url)
+        self._mine = mine
+
+    def _read(self, message: dict[str, Any]) -> FailedEvent | None:
+        try:
+            failed = parse(message)
+        except NotUnderstood:
+            return None
+        return failed if self._mine(failed) else None
+
+
+class StreamFailures(_FailureQueue[dict[str, Any]]):
+    """Lambda's records of the stream batches of one run that it discarded.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+
+    Args:
+        stack: Reaches the queue.
+        url: The on-failure destination of an event source mapping.
+    """
+
+    def __init__(self, stack: DeployedStack, url: str) -> None:
+        super().__init__(stack, url)
+        self._numbers: list[int] = []
+
+    def add(self, numbers: Sequence[str]) -> None:
+        """Note the sequence numbers of records that this run has put into the stream."""
+        self._numbers += map(int, numbers)
+
+    def _read(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        body: dict[str, Any] = json.loads(message["Body"])
+        batch = body["KinesisBatchInfo"]
+        first, last = int(batch["startSequenceNumber"]), int(batch["endSequenceNumber"])
+        return body if any(first <= number <= last for number in self._numbers) else None

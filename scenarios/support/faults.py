@@ -1,4 +1,4 @@
-"""What a drill may do to a stack on the embedded AWS, beyond what a user of the stack may."""
+"""Faults that drills inject into a stack on the embedded AWS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scenarios.framework import NotYet, require, wait_until
 
 @dataclass(frozen=True)
 class Grant:
-    """One action that one statement of one inline policy of a role allows."""
+    """A single action that a statement in an inline policy of a role allows."""
 
     role: str
     policy: str
@@ -25,18 +25,24 @@ class Grant:
 
 
 class Faults:
-    """Breaks things on purpose, and mends them again.
+    """Breaks things on purpose, and repairs them afterwards.
 
-    Never used on a real account: there a removed permission takes effect only after a while, and a scenario
-    that dies halfway would leave it removed.
+    Never used in a real account: there it takes a while until a removed permission has an effect, and a
+    scenario that is interrupted would not restore it.
     """
 
     def __init__(self, session: boto3.Session) -> None:
         self._iam: Any = session.client("iam")
         self._lambda: Any = session.client("lambda")
 
+    def role_of(self, function: str) -> str:
+        """Return the name of a function's execution role."""
+        configuration = self._lambda.get_function_configuration(FunctionName=function)
+        role: str = configuration["Role"].rpartition("/")[2]
+        return role
+
     def grants(self, role: str) -> list[Grant]:
-        """Everything that the inline policies of a role allow, action by action."""
+        """Return everything that the inline policies of a role allow, action by action."""
         return [
             Grant(role, policy, index, action, tuple(_as_list(statement.get("Resource", []))))
             for policy in self._iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -47,7 +53,7 @@ class Faults:
 
     @contextmanager
     def without(self, *removed: Grant) -> Iterator[None]:
-        """Take these grants away while the body runs."""
+        """Remove these grants while the body runs."""
         names = {(grant.role, grant.policy) for grant in removed}
         originals = {(role, policy): self._document(role, policy) for role, policy in names}
         try:
@@ -63,10 +69,10 @@ class Faults:
 
     @contextmanager
     def without_permission(self, role: str, action: str) -> Iterator[None]:
-        """Take every grant of an action away from a role while the body runs.
+        """Remove every grant of an action from a role while the body runs.
 
         Raises:
-            ScenarioFailed: The role has no such permission, so that taking it away would prove nothing.
+            ScenarioFailed: The role has no such permission, so removing it would prove nothing.
         """
         grants = [grant for grant in self.grants(role) if grant.action == action]
         require(bool(grants), f"role {role} has no permission {action} that could be removed")
@@ -75,7 +81,7 @@ class Faults:
 
     @contextmanager
     def environment(self, function: str, **variables: str) -> Iterator[None]:
-        """Give a function other environment variables while the body runs."""
+        """Change environment variables of a function while the body runs."""
         original = self._lambda.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
         try:
             self._configure(function, {**original, **variables})
@@ -85,14 +91,14 @@ class Faults:
 
     @contextmanager
     def not_admitting(self, function: str, service: str) -> Iterator[None]:
-        """Let a service no longer invoke a function while the body runs.
+        """Withdraw a service's permission to invoke a function while the body runs.
 
         Raises:
-            ScenarioFailed: The function's policy does not admit the service as it is.
+            ScenarioFailed: The function's policy does not allow the service to invoke it.
         """
         policy = json.loads(self._lambda.get_policy(FunctionName=function)["Policy"])
         mine = [one for one in policy["Statement"] if one["Principal"] == {"Service": service}]
-        require(bool(mine), f"the policy of {function} does not admit {service}")
+        require(bool(mine), f"the policy of {function} does not allow {service} to invoke it")
         for one in mine:
             self._lambda.remove_permission(FunctionName=function, StatementId=one["Sid"])
         try:
@@ -127,7 +133,7 @@ class Faults:
     def _put(self, role: str, policy: str, document: Mapping[str, Any]) -> None:
         if document["Statement"]:
             self._iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
-        else:  # IAM takes no policy without a statement
+        else:  # IAM rejects a policy without a statement
             self._iam.delete_role_policy(RoleName=role, PolicyName=policy)
 
 
@@ -136,13 +142,13 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _without(document: Mapping[str, Any], removed: set[tuple[int, str]]) -> dict[str, Any]:
-    """The policy without some actions; a statement that is left with none goes too."""
-    kept = []
+    """Return the policy without some actions, and without statements that have no action left."""
+    statements = []
     for index, statement in enumerate(document["Statement"]):
-        if "Action" not in statement:  # NotAction: nothing that could be removed singly
-            kept.append(statement)
+        if "Action" not in statement:  # NotAction: no single action that could be removed
+            statements.append(statement)
             continue
         actions = [one for one in _as_list(statement["Action"]) if (index, one) not in removed]
         if actions:
-            kept.append({**statement, "Action": actions})
-    return {**document, "Statement": kept}
+            statements.append({**statement, "Action": actions})
+    return {**document, "Statement": statements}

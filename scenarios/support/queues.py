@@ -1,4 +1,4 @@
-"""Queues as scenarios use them: many messages at once, what ended up as dead letters, and the redrive."""
+"""Queues in scenarios: sends many messages, collects dead letters and redrives them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from scenarios.framework import DeployedStack, NotYet, wait_until
 
 T = TypeVar("T")
 
-_BATCH = 10  # the most that SQS takes or gives at a time
+_BATCH = 10  # the maximum of SendMessageBatch and ReceiveMessage
 _HOLD_SECONDS = 120
 
 
 class SourceQueue:
-    """The queue that a function reads, with its dead-letter queue.
+    """The queue that a function reads, and its dead-letter queue.
 
     Args:
         stack: Reaches the queues.
         url: The queue.
         dead_letters_url: Its dead-letter queue.
-        mine: Whether a dead letter's body is of this run.
+        mine: Whether the body of a dead letter belongs to this run.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class SourceQueue:
         attributes = self._attributes(url)
         self.attempts = int(json.loads(attributes["RedrivePolicy"])["maxReceiveCount"])
         visibility = int(attributes["VisibilityTimeout"])
-        #: How long it may take until a message that always fails is a dead letter.
+        #: Seconds until a message that always fails is a dead letter, at most.
         self.patience = stack.patience + (self.attempts + 1) * visibility
 
     def send(self, messages: Sequence[Mapping[str, str]]) -> None:
@@ -48,17 +48,30 @@ class SourceQueue:
             entries = [{"Id": str(index), **message} for index, message in enumerate(batch)]
             answer = self._sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
             if answer.get("Failed"):
-                raise RuntimeError(f"SQS did not take: {answer['Failed']}")
+                raise RuntimeError(f"SQS rejected: {answer['Failed']}")
 
     def left(self) -> int:
-        """About how many messages are in the queue, in somebody's hands or not."""
+        """Return the approximate number of messages in the queue, visible or in flight."""
         attributes = self._attributes(self.url)
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         return sum(int(attributes[name]) for name in names)
 
+    def wait_until_empty(self) -> None:
+        """Wait until the queue has no message left: a late duplicate could undo the clean-up.
+
+        Raises:
+            ScenarioFailed: It takes too long.
+        """
+
+        def check() -> None:
+            if left := self.left():
+                raise NotYet(f"{left} messages")
+
+        wait_until(check, what="an empty queue", timeout=self.patience)
+
     def dead_letters(self) -> list[str]:
-        """The bodies of the dead letters of this run so far, in order within a group."""
-        self.release()  # a FIFO queue gives nothing of a group of which somebody holds a message
+        """Return the bodies of the dead letters of this run so far, in order within a group."""
+        self.release()  # a FIFO queue delivers nothing from a group that has a message in flight
         while True:
             answer = self._sqs.receive_message(
                 QueueUrl=self.dead_letters_url,
@@ -71,10 +84,10 @@ class SourceQueue:
                 return [one["Body"] for one in self._held.values() if self._mine(one["Body"])]
 
     def wait_for_dead_letters(self, count: int) -> list[str]:
-        """Wait until that many messages of this run are dead letters.
+        """Wait until this number of messages of this run are dead letters.
 
         Raises:
-            ScenarioFailed: They are not in time.
+            ScenarioFailed: They do not arrive in time.
         """
 
         def check() -> list[str]:
@@ -86,7 +99,7 @@ class SourceQueue:
         return wait_until(check, what=f"{count} dead letters", timeout=self.patience)
 
     def redrive(self) -> None:
-        """Move the dead letters back where they came from, as SQS itself does it."""
+        """Move the dead letters back to the source queue with SQS's own redrive."""
         self.release()
         source = self._attributes(self.dead_letters_url)["QueueArn"]
         self._sqs.start_message_move_task(SourceArn=source)
@@ -99,7 +112,7 @@ class SourceQueue:
         wait_until(check, what="redrive", timeout=self.patience)
 
     def release(self) -> None:
-        """Show the dead letters that were looked at to others again."""
+        """Make all held dead letters visible to other readers again."""
         for message in self._held.values():
             self._sqs.change_message_visibility(
                 QueueUrl=self.dead_letters_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
@@ -125,6 +138,6 @@ class SourceQueue:
 
 
 def batches(items: Sequence[T], size: int = _BATCH) -> Iterator[Sequence[T]]:
-    """Cut a list into pieces of at most that many."""
+    """Yield consecutive parts of a list, each of at most this size."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -1,14 +1,14 @@
-"""Resends what a failure queue holds, once the cause is mended.
+"""Resends the events in a failure queue once the cause of the failures is fixed.
 
-SQS's own redrive cannot: it moves messages back to a source *queue*, and an asynchronous invocation has
-none. Four kinds of message are understood:
+SQS's own redrive moves messages back to a source *queue*, and an asynchronous invocation has none. Four kinds
+of messages are supported:
 
 - Lambda's record of a failed asynchronous invocation (the on-failure destination):
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-- the same form made by a handler that knows that trying again is pointless (``PermanentFailure``);
+- a record in the same format from a handler that knows that a retry is pointless (``PermanentFailure``);
 - the raw event that Lambda sends to a function's dead-letter queue, with the error in its attributes:
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-add-dlq.html
-- the raw event that EventBridge keeps when a rule cannot hand it over, with the target in its attributes:
+- the raw event from the dead-letter queue of an EventBridge rule, with the target in its attributes:
   https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 """
 
@@ -23,24 +23,24 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-# Long enough to collect and resend a thousand messages while nobody else sees them.
+# Long enough to collect and resend a thousand messages while they are invisible to other readers.
 _HOLD_SECONDS = 300
 
-# Long polling asks all of SQS's servers, short polling only some.
+# Long polling queries all of SQS's servers, short polling only some.
 _LONG_POLL_SECONDS = 1
 
 
 @dataclass(frozen=True)
 class FailedEvent:
-    """An event that a function could not handle, as its failure queue kept it.
+    """An event that a function could not process, as the failure queue holds it.
 
     Args:
-        function: Name of the function, where the message says it.
-        event: What the function was invoked with.
+        function: Name of the function, if the message contains it.
+        event: The event of the invocation.
         reason: Type and message of the error.
         condition: ``RetriesExhausted``, ``EventAgeExceeded``, ``PermanentFailure``, ``DeadLetter`` or
             ``NotDelivered``.
-        attempts: How often the function was tried, where the message says it.
+        attempts: Number of invocations, if the message contains it.
     """
 
     function: str | None
@@ -52,12 +52,12 @@ class FailedEvent:
 
 @dataclass
 class RedriveReport:
-    """What a redrive did.
+    """Result of a redrive.
 
     Args:
-        resent: Messages whose event was accepted by the function (or would be sent, on a dry run).
-        left: Why messages stayed in the queue, and how many for each reason.
-        reasons: Why the events had failed, and how many for each reason.
+        resent: Number of messages whose event Lambda accepted (on a dry run: that would be sent).
+        left: Number of messages that stayed in the queue, by reason.
+        reasons: Number of resent events, by the reason why they had failed.
     """
 
     resent: int = 0
@@ -66,7 +66,7 @@ class RedriveReport:
 
 
 class NotUnderstood(Exception):
-    """The message is of none of the known kinds; the text says what is wrong with it."""
+    """The message is none of the supported kinds; the text gives the reason."""
 
 
 def redrive(
@@ -78,19 +78,19 @@ def redrive(
     dry_run: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> RedriveReport:
-    """Invoke the function again with each event that its failure queue holds.
+    """Invoke the function again with each event in its failure queue.
 
-    All messages are collected first and resent afterwards: an event that fails again at once comes back to
-    the queue as a new message, and must not be met again by the same run. A message is deleted only after
-    Lambda accepted its event, so an event is never lost; a crash in between resends it twice, which the
-    handlers bear.
+    All messages are collected first and resent afterwards, so that an event that fails again at once, and
+    returns to the queue as a new message, is not resent by the same run. A message is deleted only after
+    Lambda has accepted its event, so no event is lost; a crash in between resends an event, which idempotent
+    handlers tolerate.
 
     Args:
         session: Reaches the account of the stack.
         queue_url: The failure queue.
-        function_name: The function; messages about any other one are left where they are.
-        limit: How many messages are taken at most.
-        dry_run: Only say what would be done.
+        function_name: The function; messages about other functions stay in the queue.
+        limit: Maximum number of messages.
+        dry_run: Only report what a redrive would do.
         tell: Called with a line for each message.
     """
     sqs, lambda_ = session.client("sqs"), session.client("lambda")
@@ -123,10 +123,10 @@ def redrive(
 
 
 def parse(message: dict[str, Any]) -> FailedEvent:
-    """Read a message of a failure queue, in any of the four forms.
+    """Read a message from a failure queue, of any of the four kinds.
 
     Raises:
-        NotUnderstood: It is of none of them.
+        NotUnderstood: It is none of them.
     """
     try:
         body = json.loads(message["Body"])
@@ -140,7 +140,7 @@ def parse(message: dict[str, Any]) -> FailedEvent:
     if isinstance(body, dict) and "requestContext" in body and "requestPayload" in body:
         return _from_record(body)
     raise NotUnderstood(
-        "it is neither a record of a failed invocation nor an event with its error's attributes"
+        "it is neither a record of a failed invocation nor an event with the attributes of its error"
     )
 
 
@@ -151,7 +151,7 @@ def _from_record(body: dict[str, Any]) -> FailedEvent:
     if isinstance(payload, dict):
         error_type, error = payload.get("errorType", "Error"), payload.get("errorMessage", "")
         reason = f"{error_type}: {error}"
-    else:  # an event that grew too old was never answered
+    else:  # the event exceeded its maximum age
         reason = "no answer from the function"
     return FailedEvent(
         _name_in(context["functionArn"]),
@@ -185,7 +185,7 @@ def _name_in(function_arn: str) -> str:
 
 
 def _check_function(failed: FailedEvent, function_name: str) -> None:
-    """Never invoke what a message names: only what the stack has."""
+    """Check that the message is about this function. A message never decides which function is invoked."""
     if failed.function is not None and failed.function != _name_in(function_name):
         raise NotUnderstood(f"it is about another function: {failed.function}")
 
@@ -197,15 +197,15 @@ def _resend(lambda_: Any, failed: FailedEvent, function_name: str) -> None:
         )
     except ClientError as error:
         if error.response["Error"]["Code"] in _ABOUT_THIS_EVENT:
-            raise NotUnderstood(f"Lambda does not accept its event: {error}") from error
-        raise  # the function is gone, or we may not invoke it: the same for every message
+            raise NotUnderstood(f"Lambda rejects its event: {error}") from error
+        raise  # the function does not exist, or access is denied: every message would fail
 
 
 _ABOUT_THIS_EVENT = {"InvalidRequestContentException", "RequestTooLargeException"}
 
 
 def _collect(sqs: Any, queue_url: str, limit: int, *, into: dict[str, dict[str, Any]]) -> None:
-    """Receive until the queue has no more, each message once."""
+    """Receive every message once, until the queue is empty."""
     while len(into) < limit:
         answer = sqs.receive_message(
             QueueUrl=queue_url,

@@ -1,4 +1,4 @@
-"""Deploys two consumers, of a standard and of a FIFO queue, that keep one ledger."""
+"""Deploys two consumers, one of a standard and one of a FIFO queue, that write the same ledger."""
 
 from aws_cdk import Duration, RemovalPolicy
 from constructs import Construct
@@ -12,9 +12,9 @@ from stacks.pattern_stack import PatternStack
 
 
 class SqsConsumerStack(PatternStack):
-    """A ledger in a table, and entries that arrive by a standard and by a FIFO queue.
+    """A ledger in a table, and entries that arrive through a standard and a FIFO queue.
 
-    A demonstration: deleting the stack deletes the ledger too (``RemovalPolicy.DESTROY``).
+    A demonstration: deleting the stack deletes the ledger (``RemovalPolicy.DESTROY``).
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
@@ -40,9 +40,8 @@ class SqsConsumerStack(PatternStack):
                 ),
                 removal_policy=RemovalPolicy.DESTROY,
             )
-            # Both are what TransactWriteItems asks for.
+            # TransactWriteItems needs both.
             table.grant(consumer.function, "dynamodb:PutItem", "dynamodb:UpdateItem")
-            assert consumer.dead_letter_queue is not None
             self.output(f"{kind}QueueUrl", consumer.queue.queue_url)
             self.output(f"{kind}DeadLetterQueueUrl", consumer.dead_letter_queue.queue_url)
             self.output(f"{kind}FunctionName", consumer.function.function_name)

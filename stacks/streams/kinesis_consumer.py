@@ -1,4 +1,4 @@
-"""Deploys a stream of readings and a table with the summary of each device."""
+"""Deploys a stream of readings and a table with a summary for each device."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
@@ -15,7 +15,7 @@ from stacks.pattern_stack import PatternStack
 class KinesisConsumerStack(PatternStack):
     """Readings of devices in a stream, their summaries in a table.
 
-    A demonstration: deleting the stack deletes stream and table too (``RemovalPolicy.DESTROY``).
+    A demonstration: deleting the stack deletes the stream and the table (``RemovalPolicy.DESTROY``).
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
@@ -30,6 +30,7 @@ class KinesisConsumerStack(PatternStack):
             self,
             "Readings",
             code=pattern_source("streams", "kinesis_consumer"),
+            handler="kinesis_consumer.handler.handler",
             options=KinesisConsumerOptions(parallelization_factor=2, retry_attempts=2),
             function_options=FunctionOptions(
                 timeout=Duration.seconds(30),

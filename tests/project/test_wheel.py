@@ -52,7 +52,7 @@ made = [
     quotes,
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
-    AlbFunction(stack, "Notes"),
+    AlbFunction(stack, "Front", function=quotes),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),

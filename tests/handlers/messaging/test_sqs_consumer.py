@@ -1,4 +1,4 @@
-"""The ledger: each entry once, no account overdrawn, and what each message of a batch costs."""
+"""The ledger: each entry is booked once, no account is overdrawn, and messages fail one by one."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,13 +57,13 @@ def _empty(table: Any) -> None:
 
 
 def empty(table: Any) -> None:
-    """Forget every entry."""
+    """Delete every entry."""
     for item in table.scan()["Items"]:
         table.delete_item(Key={"account": item["account"], "item": item["item"]})
 
 
 def message(number: int, body: object, group: str = "") -> dict[str, Any]:
-    """A message as Lambda delivers it."""
+    """Make a message as Lambda delivers it."""
     return {
         "messageId": str(number),
         "receiptHandle": "r",
@@ -82,31 +82,31 @@ def entry(entry_id: str, account: str, cents: int) -> dict[str, object]:
 
 
 def failed(function: ModuleType, messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Which messages the handler says have failed."""
+    """Return the messages that the handler reports as failed."""
     answer = function.handler({"Records": messages}, CONTEXT)
     return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
 
 
 def balance(table: Any, account: str) -> tuple[int, int]:
-    """Balance and number of entries."""
+    """Return balance and number of entries."""
     item = table.get_item(Key={"account": account, "item": "balance"}).get("Item", {})
     return int(item.get("cents", 0)), int(item.get("entries", 0))
 
 
-def test_an_entry_that_comes_twice_is_booked_once(function: ModuleType, table: Any) -> None:
+def test_an_entry_that_arrives_twice_is_booked_once(function: ModuleType, table: Any) -> None:
     messages = [message(number, entry("e", "a", 5)) for number in range(2)]
     assert failed(function, messages) == []
     assert failed(function, messages) == []
     assert balance(table, "a") == (5, 1)
 
 
-def test_a_message_that_is_no_entry_fails_alone(function: ModuleType, table: Any) -> None:
+def test_only_the_message_that_is_not_an_entry_fails(function: ModuleType, table: Any) -> None:
     messages = [message(1, entry("1", "a", 5)), message(2, "{"), message(3, entry("3", "a", 6))]
     assert failed(function, messages) == ["2"]
     assert balance(table, "a") == (11, 2)
 
 
-def test_a_batch_in_which_all_fails_says_so_and_raises_nothing(function: ModuleType) -> None:
+def test_a_batch_in_which_every_message_fails_is_reported_without_an_error(function: ModuleType) -> None:
     assert failed(function, [message(1, "{"), message(2, "[]")]) == ["1", "2"]
     assert failed(function, [message(1, "{", "a"), message(2, "[]", "b")]) == ["1", "2"]
 
@@ -118,7 +118,7 @@ def test_no_account_is_overdrawn(function: ModuleType, table: Any) -> None:
     assert balance(table, "a") == (0, 3)
 
 
-def test_in_a_fifo_queue_a_failure_keeps_back_its_own_group_alone(
+def test_in_a_fifo_queue_a_failure_holds_back_only_its_own_group(
     function: ModuleType,
     table: Any,
 ) -> None:
@@ -170,7 +170,7 @@ ENTRIES = st.lists(
 
 
 @given(ENTRIES)
-def test_the_ledger_is_always_what_the_entries_that_did_not_fail_make(
+def test_the_ledger_is_the_sum_of_the_entries_that_did_not_fail(
     function: ModuleType,
     table: Any,
     sent: list[tuple[int, str, int]],

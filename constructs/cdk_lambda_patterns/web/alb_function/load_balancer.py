@@ -1,4 +1,4 @@
-"""What stands in front of a target group: a network, a load balancer in it, and its listeners."""
+"""The VPC, the load balancer in it, and its listeners."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ _HTTP, _HTTPS = 80, 443
 
 
 def make_vpc(scope: Construct, options: AlbOptions) -> ec2.Vpc:
-    """Make a network for a load balancer alone, without a NAT gateway."""
+    """Make a VPC with subnets for the load balancer only, without a NAT gateway."""
     internet_facing = options.internet_facing
     vpc = ec2.Vpc(
         scope,
@@ -31,21 +31,23 @@ def make_vpc(scope: Construct, options: AlbOptions) -> ec2.Vpc:
                 map_public_ip_on_launch=False if internet_facing else None,
             )
         ],
-        # Nothing uses the default group, and closing it takes a custom resource with a role of its own.
+        # The default group is unused, and closing it requires a custom resource with a role of its own.
         restrict_default_security_group=False,
     )
     acknowledge(
         vpc,
         {
-            "AwsSolutions-VPC7": "Nothing but the load balancer is in it, whose access logs say more than "
-            "flow logs would; pass a VPC of your own to have them."
+            "AwsSolutions-VPC7": "Only the load balancer is in it, whose access logs say more than flow logs "
+            "would; pass a VPC of your own to have flow logs."
         },
     )
     return vpc
 
 
-def make_load_balancer(scope: Construct, vpc: ec2.IVpc, options: AlbOptions) -> elbv2.ApplicationLoadBalancer:
-    """Make a load balancer that connects to nothing, and lets nobody in yet."""
+def make_load_balancer(
+    scope: Construct, vpc: ec2.IVpc, options: AlbOptions, certificate: acm.ICertificate | None
+) -> elbv2.ApplicationLoadBalancer:
+    """Make a load balancer that clients may connect to, and that itself connects to nothing."""
     group = ec2.SecurityGroup(
         scope,
         "SecurityGroup",
@@ -62,11 +64,13 @@ def make_load_balancer(scope: Construct, vpc: ec2.IVpc, options: AlbOptions) -> 
         drop_invalid_header_fields=True,
         deletion_protection=options.deletion_protection,
     )
+    everyone = ec2.Peer.any_ipv4() if options.internet_facing else ec2.Peer.ipv4(vpc.vpc_cidr_block)
+    allow_from(load_balancer, [everyone] if options.allow_from is None else options.allow_from, certificate)
     if options.internet_facing:
-        acknowledge(group, {"AwsSolutions-EC23": "Everybody may ask an internet-facing load balancer."})
-    _keep_access_logs(load_balancer, options)
+        acknowledge(group, {"AwsSolutions-EC23": "An internet-facing load balancer is open to the internet."})
+    _log_access(load_balancer, options)
     if options.web_acl_arn is not None:
-        # Not with aws_cdk.aws_wafv2: importing it costs a third of a second, for this one resource.
+        # Without aws_cdk.aws_wafv2: importing it takes a third of a second, for this one resource.
         CfnResource(
             scope,
             "WebAcl",
@@ -77,13 +81,13 @@ def make_load_balancer(scope: Construct, vpc: ec2.IVpc, options: AlbOptions) -> 
 
 
 def check_access_logs(scope: Construct, options: AlbOptions) -> None:
-    """Check that a load balancer in this scope could write access logs, if they are wanted.
+    """Check that a load balancer in this scope can write access logs, if they are asked for.
 
     Raises:
         ValueError: The stack has no explicit region.
     """
     stack = Stack.of(scope)
-    # The account that writes them differs from region to region, and the policy of the bucket names it.
+    # Each region has its own account that writes access logs, and the bucket policy names it.
     if options.access_logs_bucket is not None and Token.is_unresolved(stack.region):
         raise ValueError(
             f"access_logs_bucket in stack {stack.node.path!r} without an explicit region: access logs need "
@@ -92,36 +96,36 @@ def check_access_logs(scope: Construct, options: AlbOptions) -> None:
         )
 
 
-def _keep_access_logs(load_balancer: elbv2.ApplicationLoadBalancer, options: AlbOptions) -> None:
+def _log_access(load_balancer: elbv2.ApplicationLoadBalancer, options: AlbOptions) -> None:
     bucket = options.access_logs_bucket
     if bucket is None:
-        reason = "Access logs are the choice of who runs it: options.access_logs_bucket."
+        reason = "The user chooses whether to have access logs: options.access_logs_bucket."
         acknowledge(load_balancer, {"AwsSolutions-ELB2": reason})
         return
     load_balancer.log_access_logs(bucket, options.access_logs_prefix)
     if not isinstance(bucket, s3.Bucket):
         Annotations.of(load_balancer).add_warning_v2(
             "cdk-lambda-patterns:access-logs-bucket-policy",
-            "The bucket for access logs is not of this app, so its policy is left as it is: it must let "
-            "Elastic Load Balancing write. https://docs.aws.amazon.com/elasticloadbalancing/latest/application/"
+            "The bucket for access logs is imported, so its policy is not changed: it must let Elastic Load "
+            "Balancing write. https://docs.aws.amazon.com/elasticloadbalancing/latest/application/"
             "enable-access-logging.html",
         )
 
 
-def listen(
+def add_listener(
     scope: Construct,
     load_balancer: elbv2.IApplicationLoadBalancer,
     target_group: elbv2.IApplicationTargetGroup,
     certificate: acm.ICertificate | None,
     options: AlbOptions,
 ) -> elbv2.ApplicationListener:
-    """Add listeners to a load balancer, and return the one that forwards to the target group."""
+    """Add the listeners to a load balancer, and return the one that forwards to the target group."""
     forward = elbv2.ListenerAction.forward([target_group])
     if certificate is None:
         Annotations.of(scope).add_warning_v2(
             "cdk-lambda-patterns:alb-without-tls",
-            "Without a certificate the load balancer speaks HTTP only: whoever is on the way can read and "
-            "change what is sent, cookies included. Give certificate for HTTPS.",
+            "Without a certificate the load balancer speaks HTTP only: traffic, including cookies, can be "
+            "read and changed in transit. Give a certificate for HTTPS.",
         )
         return elbv2.ApplicationListener(
             scope,
@@ -154,8 +158,12 @@ def listen(
     )
 
 
-def let_in(load_balancer: elbv2.IApplicationLoadBalancer, peers: Sequence[ec2.IPeer], *, https: bool) -> None:
-    """Let these reach the ports that `listen` makes the load balancer listen on."""
-    for port in (_HTTP, _HTTPS) if https else (_HTTP,):
+def allow_from(
+    load_balancer: elbv2.IApplicationLoadBalancer,
+    peers: Sequence[ec2.IPeer],
+    certificate: acm.ICertificate | None,
+) -> None:
+    """Let these clients connect to the ports that `add_listener` makes the load balancer listen on."""
+    for port in (_HTTP,) if certificate is None else (_HTTP, _HTTPS):
         for peer in peers:
             load_balancer.connections.allow_from(peer, ec2.Port.tcp(port), "Clients of the load balancer")

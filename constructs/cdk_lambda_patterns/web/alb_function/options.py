@@ -10,41 +10,41 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_s3 as s3
 
-from cdk_lambda_patterns.core.limits import check_duration, check_range
+from cdk_lambda_patterns.core.limits import Limit, check_strings
+
+_ELB = "Elastic Load Balancing"
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateRule.html
-_PRIORITY = (1, 50_000)
+_PRIORITY = Limit(_ELB, 1, 50_000)
 _METHOD = re.compile(r"[A-Z_-]{1,40}")
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
-_CONDITION_VALUES = (1, 5)
+_CONDITION_VALUES = Limit(_ELB, 1, 5, "in one rule")
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
-_INTERVAL_S = (5, 300)
-_TIMEOUT_S = (2, 120)
-_THRESHOLD = (2, 10)
-_PATH_CHARACTERS = (1, 1024)
-
-_ORIGIN = re.compile(r"\*|https?://[^/\s]+")
+_INTERVAL = Limit(_ELB, 5, 300, "seconds")
+_TIMEOUT = Limit(_ELB, 2, 120, "seconds")
+_THRESHOLD = Limit(_ELB, 2, 10, "checks")
+_PATH = Limit(_ELB, 1, 1024, "characters")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlbHealthCheck:
-    """How a load balancer asks the function whether it is well. Each check is an invocation, and is charged.
+    """How the load balancer checks that the function works. Each check is an invocation that is charged.
 
-    At the default interval that is 74,000 invocations a month from each Availability Zone of the load
-    balancer. It is of use for DNS failover with Route 53; a function that fails its checks gets requests all
-    the same, because it is the only target.
+    The default interval makes 74,000 invocations a month from each Availability Zone of the load balancer.
+    Health checks are useful for DNS failover with Route 53. A function that fails them still gets requests,
+    because it is the only target.
 
     Args:
-        path: What is asked for, with ``GET``.
-        interval: From one check to the next, 5 to 300 seconds.
-        timeout: How long an answer may take, 2 to 120 seconds, and less than the interval.
-        healthy_threshold: Good answers in a row that make the function healthy again, 2 to 10.
-        unhealthy_threshold: Bad answers in a row that make it unhealthy, 2 to 10.
+        path: The path of the ``GET`` requests.
+        interval: The time between two checks, 5 to 300 seconds.
+        timeout: How long the function may take, 2 to 120 seconds, and less than the interval.
+        healthy_threshold_count: Successful checks in a row that make the function healthy, 2 to 10.
+        unhealthy_threshold_count: Failed checks in a row that make it unhealthy, 2 to 10.
 
     Raises:
-        ValueError: A value is outside of what Elastic Load Balancing allows.
+        ValueError: Elastic Load Balancing does not allow a value.
 
     Example::
 
@@ -54,18 +54,15 @@ class AlbHealthCheck:
     path: str = "/health"
     interval: Duration = field(default_factory=lambda: Duration.seconds(35))
     timeout: Duration = field(default_factory=lambda: Duration.seconds(30))
-    healthy_threshold: int = 5
-    unhealthy_threshold: int = 2
+    healthy_threshold_count: int = 5
+    unhealthy_threshold_count: int = 2
 
     def __post_init__(self) -> None:
-        allows = "Elastic Load Balancing allows"
-        check_range("len(path)", len(self.path), *_PATH_CHARACTERS, unit="characters", allows=allows)
-        check_duration("interval", self.interval, *_INTERVAL_S, allows=allows)
-        check_duration("timeout", self.timeout, *_TIMEOUT_S, allows=allows)
-        check_range("healthy_threshold", self.healthy_threshold, *_THRESHOLD, unit="checks", allows=allows)
-        check_range(
-            "unhealthy_threshold", self.unhealthy_threshold, *_THRESHOLD, unit="checks", allows=allows
-        )
+        _PATH.check("len(path)", len(self.path))
+        _INTERVAL.check("interval", self.interval)
+        _TIMEOUT.check("timeout", self.timeout)
+        _THRESHOLD.check("healthy_threshold_count", self.healthy_threshold_count)
+        _THRESHOLD.check("unhealthy_threshold_count", self.unhealthy_threshold_count)
         known = not self.interval.is_unresolved() and not self.timeout.is_unresolved()
         if known and self.timeout.to_seconds() >= self.interval.to_seconds():
             raise ValueError(
@@ -76,11 +73,11 @@ class AlbHealthCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class AlbRule:
-    """Which requests to a listener that is there are for the function: those that meet every condition.
+    """Which requests an existing listener forwards to the function: those that meet all conditions.
 
     Args:
-        listener: The listener: of this stack, of another one, or imported.
-        priority: 1 (looked at first) to 50,000; each number once a listener.
+        listener: The listener: from this stack, from another stack, or imported.
+        priority: 1 (evaluated first) to 50,000; unique for each listener.
         paths: Any of these, with ``*`` and ``?``: ``"/notes*"``.
         hosts: Any of these, with ``*`` and ``?``: ``"notes.example.com"``.
         methods: Any of these: ``"GET"``.
@@ -88,7 +85,7 @@ class AlbRule:
         headers: Headers, each with any of its values, with ``*`` and ``?``.
 
     Raises:
-        ValueError: There is no condition, or more or others than Elastic Load Balancing allows.
+        ValueError: There is no condition, or Elastic Load Balancing does not allow a value.
 
     Example::
 
@@ -104,39 +101,51 @@ class AlbRule:
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        allows = "Elastic Load Balancing allows"
-        check_range("priority", self.priority, *_PRIORITY, unit="", allows=allows)
-        values = [*self.paths, *self.hosts, *self.methods, *self.source_ips]
-        values += [value for given in self.headers.values() for value in given]
-        check_range("condition values", len(values), *_CONDITION_VALUES, unit="in one rule", allows=allows)
-        for path in self.paths:
-            if not path.startswith(("/", "*")) and not Token.is_unresolved(path):
+        _PRIORITY.check("priority", self.priority)
+        conditions = {
+            "paths": self.paths,
+            "hosts": self.hosts,
+            "methods": self.methods,
+            "source_ips": self.source_ips,
+            **{f"headers[{name!r}]": values for name, values in self.headers.items()},
+        }
+        for name, values in conditions.items():
+            check_strings(name, values)
+        _CONDITION_VALUES.check("condition values", sum(map(len, conditions.values())))
+        for path in _known(self.paths):
+            if not path.startswith(("/", "*")):
                 raise ValueError(f"paths={path!r}: no path begins like that; begin it with '/' or '*'.")
-        for method in self.methods:
+        for method in _known(self.methods):
             if not _METHOD.fullmatch(method):
                 raise ValueError(f"methods={method!r}: give methods in capitals, such as 'GET'.")
-        for network in self.source_ips:
+        for network in _known(self.source_ips):
             _check_network(network)
 
     def conditions(self) -> list[elbv2.ListenerCondition]:
-        """Return the conditions as the CDK has them."""
+        """Return the conditions of the listener rule."""
         condition = elbv2.ListenerCondition
         made = [condition.http_header(name, list(values)) for name, values in self.headers.items()]
-        for values, make in (
-            (self.paths, condition.path_patterns),
-            (self.hosts, condition.host_headers),
-            (self.methods, condition.http_request_methods),
-            (self.source_ips, condition.source_ips),
-        ):
-            if values:
-                made.append(make(list(values)))
+        if self.paths:
+            made.append(condition.path_patterns(list(self.paths)))
+        if self.hosts:
+            made.append(condition.host_headers(list(self.hosts)))
+        if self.methods:
+            made.append(condition.http_request_methods(list(self.methods)))
+        if self.source_ips:
+            made.append(condition.source_ips(list(self.source_ips)))
         return made
+
+
+def _known(values: Sequence[str]) -> list[str]:
+    """Return the values that are not tokens; none if they are a list token."""
+    if Token.is_unresolved(list(values)):
+        return []
+    return [value for value in values if not Token.is_unresolved(value)]
 
 
 def _check_network(network: str) -> None:
     try:
-        if not Token.is_unresolved(network):
-            ipaddress.ip_network(network)
+        ipaddress.ip_network(network)
     except ValueError:
         raise ValueError(
             f"source_ips={network!r}: give a network in CIDR notation, such as '203.0.113.0/24'."
@@ -145,23 +154,24 @@ def _check_network(network: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class AlbOptions:
-    """How the load balancer and its target group are set up.
+    """Options of the load balancer and its target group.
 
     Args:
-        internet_facing: Whether it has public addresses; if not, it is reached from inside the VPC only.
-        open_to: Who may connect. Default: everybody, or, if it is internal, the addresses of the VPC.
-        multi_value_headers: Whether headers and query parameters reach the function as lists. Without, it
-            sees the last one only of what a client sent twice. A function that does not expect lists needs
-            ``False``.
-        health_check: Default: none, as Elastic Load Balancing has it for functions.
-        deletion_protection: Whether the load balancer must be unprotected before it can be deleted.
-        ssl_policy: Which TLS versions and ciphers clients may use. Default: TLS 1.2 and 1.3, those that AWS
-            recommends.
-        access_logs_bucket: Where access logs go; encrypted with S3-managed keys. Needs a stack with an
-            explicit region, because the account that writes them differs from region to region.
-        access_logs_prefix: What the keys of access logs start with.
-        web_acl_arn: A regional web ACL of AWS WAF that looks at each request first.
-        cors_origins: Origins whose pages may use the notes service of this library; ``("*",)`` for any.
+        internet_facing: Whether the load balancer has public addresses; if not, it is reached from the VPC
+            only.
+        allow_from: Who may connect. Default: everyone, or, if the load balancer is internal, the addresses of
+            the VPC.
+        multi_value_headers_enabled: Whether headers and query parameters reach the function as lists.
+            Without, the function gets only the last value of what a client sent twice. A function that does
+            not expect lists needs ``False``.
+        health_check: Default: none, which is also Elastic Load Balancing's default for functions.
+        deletion_protection: Whether the load balancer is protected from deletion.
+        ssl_policy: Which TLS versions and ciphers clients may use. Default: TLS 1.2 and 1.3, as recommended
+            by AWS.
+        access_logs_bucket: Where access logs are stored, encrypted with S3-managed keys. Needs a stack with
+            an explicit region, because each region has its own account that writes access logs.
+        access_logs_prefix: Prefix of the keys of access logs.
+        web_acl_arn: A regional web ACL of AWS WAF that inspects each request.
 
     Raises:
         ValueError: Values contradict each other, or are not allowed.
@@ -172,23 +182,16 @@ class AlbOptions:
     """
 
     internet_facing: bool = True
-    open_to: Sequence[ec2.IPeer] | None = None
-    multi_value_headers: bool = True
+    allow_from: Sequence[ec2.IPeer] | None = None
+    multi_value_headers_enabled: bool = True
     health_check: AlbHealthCheck | None = None
     deletion_protection: bool = False
     ssl_policy: elbv2.SslPolicy = elbv2.SslPolicy.RECOMMENDED_TLS
     access_logs_bucket: s3.IBucket | None = None
     access_logs_prefix: str | None = None
     web_acl_arn: str | None = None
-    cors_origins: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        for origin in self.cors_origins:
-            if not _ORIGIN.fullmatch(origin) and not Token.is_unresolved(origin):
-                raise ValueError(
-                    f"cors_origins={origin!r}: give origins such as 'https://example.com', without a path, "
-                    "or '*'."
-                )
         bucket = self.access_logs_bucket
         if bucket is None and self.access_logs_prefix is not None:
             raise ValueError("access_logs_prefix without access_logs_bucket: give the bucket as well.")

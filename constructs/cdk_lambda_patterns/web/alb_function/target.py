@@ -1,4 +1,4 @@
-"""A function as the target of a load balancer: its permission, and its target group."""
+"""The target group of a function, and the permission to invoke the function."""
 
 import jsii
 from aws_cdk import Stack
@@ -16,8 +16,8 @@ def make_target_group(
     scope: Construct, function: lambda_.IFunction, options: AlbOptions
 ) -> elbv2.ApplicationTargetGroup:
     """Make a target group whose target is a function, a version or an alias."""
-    # A target is registered only if the load balancers of the account may invoke it at that time. So the
-    # permission comes first, and cannot name the target group, whose ARN nobody knows yet.
+    # Registering the target fails unless load balancers may already invoke the function. So the permission
+    # comes first, and cannot name the target group, whose ARN is not known yet.
     function.add_permission(
         _PERMISSION,
         principal=iam.ServicePrincipal("elasticloadbalancing.amazonaws.com"),
@@ -29,31 +29,31 @@ def make_target_group(
         "TargetGroup",
         target_type=elbv2.TargetType.LAMBDA,
         targets=[_Target(function)],
-        multi_value_headers_enabled=options.multi_value_headers,
+        multi_value_headers_enabled=options.multi_value_headers_enabled,
         health_check=_health_check(options.health_check),
     )
     permission = scope.node.try_find_child(_PERMISSION)
-    if permission is not None:  # else the function is imported and cannot be changed; the CDK has said so
+    if permission is not None:  # else the function is imported and cannot be changed; the CDK warns
         group.node.add_dependency(permission)
     return group
 
 
 def _health_check(check: AlbHealthCheck | None) -> elbv2.HealthCheck | None:
-    if check is None:  # none is what Elastic Load Balancing makes of functions by itself
+    if check is None:  # the default of Elastic Load Balancing for functions
         return None
     return elbv2.HealthCheck(
         enabled=True,
         path=check.path,
         interval=check.interval,
         timeout=check.timeout,
-        healthy_threshold_count=check.healthy_threshold,
-        unhealthy_threshold_count=check.unhealthy_threshold,
+        healthy_threshold_count=check.healthy_threshold_count,
+        unhealthy_threshold_count=check.unhealthy_threshold_count,
     )
 
 
 @jsii.implements(elbv2.IApplicationLoadBalancerTarget)
 class _Target:
-    """A function as target. The CDK's ``LambdaTarget`` lets in the load balancers of every account."""
+    """A function as a target. The CDK's ``LambdaTarget`` lets load balancers of all accounts invoke it."""
 
     def __init__(self, function: lambda_.IFunction) -> None:
         self._function = function
