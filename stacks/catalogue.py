@@ -66,14 +66,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="delivery",
         title="Caller → alias dev, test or prod, with weights → numbered version of one Lambda",
         stack="EnvironmentsStack",
-        shows="one value promotes a version, sends it a tenth of the calls, or takes it back; ARNs stay",
+        shows="one value promotes a version, gives it a tenth of the calls, or reverts it; ARNs never change",
     ),
     Architecture(
         id="canary-alias",
         family="delivery",
-        title="Callers → alias → old and new version, by CodeDeploy: smoke test, shift, alarms, roll back",
+        title="Callers → alias → old and new version, shifted by CodeDeploy: smoke test, canary, rollback",
         stack="CanaryAliasStack",
-        shows="a good release reaches its callers in steps; a bad one is taken back, the sooner the better",
+        shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
 )
 

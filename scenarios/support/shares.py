@@ -1,4 +1,4 @@
-"""How far from its share a count may be before chance is no explanation."""
+"""Checks that a count matches its share, exactly: only a difference that chance cannot explain fails."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from fractions import Fraction
 
 
 def bounds(calls: int, share: str | Fraction, *, risk: Fraction = Fraction(1, 10**6)) -> tuple[int, int]:
-    """Between which counts a binomial variable is, but for a risk: exact, without an approximation.
+    """Return the smallest and the largest count to accept for a binomial variable, without approximation.
 
     Args:
         calls: How many calls there were.
-        share: Which share of them was to be counted, as text or fraction, so that 0.1 is a tenth.
-        risk: How often a run may fail although all is well; half of it on each side.
+        share: The probability that a call counts, as text or fraction, so that 0.1 is exactly a tenth.
+        risk: The probability that a correct run fails; half of it on each side.
 
     Example:
         >>> bounds(1000, "0.1")
@@ -24,10 +24,10 @@ def bounds(calls: int, share: str | Fraction, *, risk: Fraction = Fraction(1, 10
 
 
 def _tail(calls: int, share: Fraction, risk: Fraction) -> int:
-    """The smallest count that is not as improbable as the risk, counting from nothing."""
+    """Return the smallest count such that this one and all smaller ones are more probable than the risk."""
     if share == 1:
         return calls
-    # Whole numbers, as multiples of what a single outcome has at the least: exact, and fast.
+    # Integers, as multiples of the smallest probability that occurs: exact, and fast.
     taken, left = share.numerator, share.denominator - share.numerator
     limit = risk.numerator * share.denominator**calls
     term = left**calls

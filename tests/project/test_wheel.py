@@ -58,7 +58,7 @@ made = [
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
-    CanaryAlias(stack, "Live", function=quotes, pre_traffic=smoke_test),
+    CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
 ]
 app.synth()

@@ -1,4 +1,4 @@
-"""What aliases of this library have in common: their names, versions that stay, failures that are kept."""
+"""Parts of every construct with aliases: valid names, retained versions, failure handling."""
 
 import re
 
@@ -10,45 +10,46 @@ _NAME = re.compile(r"(?!\d+$)[A-Za-z0-9_-]{1,128}")
 
 
 def check_alias_name(argument: str, name: str) -> None:
-    """Check that an alias could be called so.
+    """Check that Lambda allows a name for an alias.
 
     Args:
-        argument: What the caller wrote, for the message.
+        argument: The argument and its value, as the caller wrote them.
         name: The name.
 
     Raises:
-        ValueError: Lambda allows no such name.
+        ValueError: Lambda does not allow the name.
     """
     if not _NAME.fullmatch(name) and not Token.is_unresolved(name):
         raise ValueError(
-            f"{argument}: Lambda allows 1 to 128 letters, digits, hyphens and underscores for the name of an "
-            "alias, and not digits alone; choose such a name."
+            f"{argument}: Lambda allows 1 to 128 letters, digits, hyphens and underscores in the name of an "
+            "alias, and at least one of them must not be a digit; choose such a name."
         )
 
 
 def publish(function: lambda_.Function) -> lambda_.Version:
-    """Publish a version whenever the function changes, for as long as the function is there."""
-    keep(function.current_version)
+    """Publish a version whenever the function changes, and retain all versions while the function exists."""
+    retain(function.current_version)
     return function.current_version
 
 
-def keep(version: lambda_.Version) -> None:
-    """Leave a version where it is when the next one is published."""
-    # Kept when the next one takes its place in the template, since an alias may name it; but not when the
-    # deployment that publishes it is rolled back: Lambda publishes no code twice in a row, so that the next
-    # attempt with the same code would find a version there and fail.
+def retain(version: lambda_.Version) -> None:
+    """Retain a version when the next one is published, but not when its own deployment is rolled back.
+
+    An alias may point at the earlier version. A version that a failed deployment left behind, however, would
+    make the next attempt fail: Lambda does not publish the same code and configuration twice in a row.
+    """
     version.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
 
 
-def keep_failures(function: lambda_.IFunction, alias: lambda_.Alias) -> None:
-    """Give the alias the function's retries and destinations, which hold for ``$LATEST`` alone.
+def copy_async_configuration(function: lambda_.IFunction, alias: lambda_.Alias) -> None:
+    """Give an alias the function's retries and destinations, which apply to ``$LATEST`` only.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
     """
     configured = function.node.try_find_child("EventInvokeConfig")
     resource = configured and configured.node.default_child
     if isinstance(resource, lambda_.CfnEventInvokeConfig):
-        # Under the id at which the CDK looks before it configures an alias a second time.
+        # The CDK looks for this id before it configures an alias a second time.
         lambda_.CfnEventInvokeConfig(
             alias,
             "EventInvokeConfig",
