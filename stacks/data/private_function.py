@@ -1,4 +1,4 @@
-"""Deploys a function without a way out for everybody to try: what it makes is deleted with the stack."""
+"""Deploys a function in isolated subnets, a table and a queue; all are deleted with the stack."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
@@ -17,7 +17,7 @@ from stacks.pattern_stack import PatternStack
 
 
 class PrivateFunctionStack(PatternStack):
-    """A function in isolated subnets that reaches DynamoDB and SQS, each through its endpoint, and no more.
+    """A function in isolated subnets that reaches only DynamoDB and SQS, each through its endpoint.
 
     A demonstration: deleting the stack deletes table and queue too (``RemovalPolicy.DESTROY``).
     """
@@ -44,14 +44,12 @@ class PrivateFunctionStack(PatternStack):
             self,
             "Function",
             code=pattern_source("data", "private_function"),
+            handler="private_function.handler.handler",
             network=network,
             services=[ec2.GatewayVpcEndpointAwsService.DYNAMODB, ec2.InterfaceVpcEndpointAwsService.SQS],
-            description="Keeps orders and tells about them, without a way out of its network",
+            description="Stores orders and sends them to a queue, without internet access",
             environment={"TABLE_NAME": table.table_name, "QUEUE_URL": queue.queue_url},
-            options=FunctionOptions(
-                memory_size=512,
-                timeout=Duration.seconds(20),
-            ),
+            options=FunctionOptions(memory_size=512, timeout=Duration.seconds(20)),
             removal_policy=RemovalPolicy.DESTROY,
         )
         table.grant(function.execution_role, "dynamodb:PutItem")

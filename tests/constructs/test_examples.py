@@ -80,6 +80,7 @@ def test_the_example_of_a_public_class_builds(
         "RemovalPolicy": RemovalPolicy,
         "Size": Size,
         "ec2": ec2,
+        "AsyncOptions": cdk_lambda_patterns.AsyncOptions,
         "PrivateNetwork": PrivateNetwork,
         "s3": s3,
         "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-a1b2c3",
@@ -90,6 +91,7 @@ def test_the_example_of_a_public_class_builds(
             partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
         ),
         "topic": sns.Topic(stack, "Topic"),
+        "vpc": ec2.Vpc(stack, "Vpc", max_azs=1, nat_gateways=0),
         "website": iam.User(stack, "Website"),
     }
     exec(compile(code, documented.__qualname__, "exec"), names)  # noqa: S102 - our own examples
@@ -98,7 +100,10 @@ def test_the_example_of_a_public_class_builds(
 def test_every_public_class_documents_itself() -> None:
     for documented in CONSTRUCTS_AND_OPTIONS:
         text = inspect.cleandoc(documented.__doc__ or "")
-        for section in ("Args:", "Raises:", "Example::"):
+        raises = (
+            ("Raises:",) if hasattr(documented, "__post_init__") or issubclass(documented, Construct) else ()
+        )
+        for section in ("Args:", *raises, "Example::"):
             assert section in text, f"{documented.__qualname__}: no {section}"
         if issubclass(documented, Construct):
             assert "Attributes:" in text

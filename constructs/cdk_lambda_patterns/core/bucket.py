@@ -1,4 +1,4 @@
-"""A bucket as the architectures of this library make it: private, encrypted, over TLS alone."""
+"""The buckets of this library: private, encrypted, TLS only."""
 
 from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_s3 as s3
@@ -9,12 +9,12 @@ from cdk_lambda_patterns.core.provider_roles import AUTO_DELETE_OBJECTS, write_o
 
 
 def make_bucket(scope: Construct, id: str, *, versioned: bool, removal_policy: RemovalPolicy) -> s3.Bucket:
-    """Make a bucket that nobody outside of the account reaches.
+    """Make a private bucket.
 
     Args:
         scope: The parent.
         id: The id under the parent.
-        versioned: Whether overwritten and deleted objects are kept as versions.
+        versioned: Whether overwritten and deleted objects remain as noncurrent versions.
         removal_policy: ``DESTROY`` also empties it when the stack is deleted.
     """
     bucket = s3.Bucket(
@@ -31,8 +31,8 @@ def make_bucket(scope: Construct, id: str, *, versioned: bool, removal_policy: R
     acknowledge(
         bucket,
         {
-            "AwsSolutions-S1": "Access logs are the choice of who owns the account (CloudTrail data "
-            "events, or a log bucket): pass a bucket of your own to have them."
+            "AwsSolutions-S1": "Access logs are the account owner's choice (CloudTrail data events, or a "
+            "log bucket): pass a bucket of your own to have them."
         },
     )
     return bucket

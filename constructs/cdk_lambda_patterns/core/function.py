@@ -152,7 +152,7 @@ class HardenedFunction(lambda_.Function):
             )
         if asynchronous is None or asynchronous.dead_letter_queue is None:
             reason = (
-                "The on-failure destination gets the event and the reason; a dead-letter queue only the event."
+                "The on-failure destination gets event and reason; a dead-letter queue gets the event only."
                 if asynchronous
                 else "Lambda sends to it for asynchronous invocations only, and this function has none."
             )

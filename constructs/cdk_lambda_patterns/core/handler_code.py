@@ -3,12 +3,12 @@
 A handler's folder may hold a ``requirements.txt``: the lock file, every package pinned with its hashes (as
 ``uv pip compile --universal --generate-hashes requirements.in -o requirements.txt`` writes it). Its packages
 are installed as wheels for the Python and the architecture of the function, so nothing is compiled and
-neither Docker nor a machine like Lambda's is needed. What was built for a lock file once is kept in a cache:
-the network is needed the first time only, and never by a synthesis that skips bundling (tests).
+neither Docker nor a machine like Lambda's is needed. They are cached: only the first time needs the network,
+and a synthesis that skips bundling (tests) never does.
 
-The handlers of this library are packages: each is deployed under its own name (``sqs_consumer.handler.handler``),
-beside a copy of the package ``shared`` if it imports that. A folder of your own is deployed as it is: its modules
-are at the root of the code (``handler.handler``).
+The handlers of this library are packages: each is deployed under its own name
+(``sqs_consumer.handler.handler``), with a copy of the package ``shared`` if it imports that. A folder of your
+own is deployed as it is: its modules are at the root of the code (``handler.handler``).
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
 """
@@ -34,14 +34,14 @@ from aws_cdk import aws_lambda as lambda_
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (function and layers, unzipped)
 _MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
 
-# What never belongs in a function. A stray .pyc would change the asset's hash; the others are the
-# installer's own records, which differ from run to run and between pip and uv.
+# Files that are never deployed. A stray .pyc would change the asset's hash; the others are the installer's
+# own records, which differ from run to run and between pip and uv.
 _EXCLUDE = ("**/__pycache__", "**/*.pyc", "requirements.in")
 _INSTALLER_RECORDS = ("bin", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 
 # Lambda's Python 3.12 and later run on Amazon Linux 2023 (glibc 2.34). Oldest first: pip takes several.
 _MANYLINUX = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
-_BUILD_FORMAT = 1  # raise it when the same lock file has to be built anew
+_BUILD_FORMAT = 1  # raise it when the same lock file has to be built again
 
 _IMPORTS_SHARED = re.compile(r"^\s*(from|import) shared\b", re.MULTILINE)
 
@@ -70,7 +70,7 @@ def pattern_source(family: str, id: str) -> Path:
 
 
 def _places() -> tuple[Path, Path]:
-    """Where the handlers of this library are: installed from a wheel, in a checkout."""
+    """Return where the handlers of this library are: in an installed wheel, and in a checkout."""
     package = Path(__file__).resolve().parents[1]
     return package / "_lambda_src", package.parents[1] / "lambda_src"
 
@@ -78,7 +78,7 @@ def _places() -> tuple[Path, Path]:
 def handler_code(
     folder: str | os.PathLike[str], *, runtime: lambda_.Runtime, architecture: lambda_.Architecture
 ) -> lambda_.Code:
-    """Turn a folder of Python source into the code of a function, with its dependencies if it has any.
+    """Make the code of a function from a folder of Python source and its dependencies.
 
     Args:
         folder: The handler's folder. A ``requirements.txt`` in it must be a lock file with hashes.
@@ -108,7 +108,7 @@ def handler_code(
         exclude=list(_EXCLUDE),
         bundling=BundlingOptions(
             # Never pulled: the local bundling either succeeds or raises. The command is part of the
-            # asset's hash, so that a change of Python, architecture or shared modules builds anew.
+            # asset's hash, so that a change of Python, architecture or shared modules makes a new asset.
             image=DockerImage.from_registry("scratch"),
             command=[str(_BUILD_FORMAT), target.python, target.machine, _digest(shared)],
             local=_FolderBundling(source, package, shared, target),
@@ -117,7 +117,7 @@ def handler_code(
 
 
 def _shared_modules(source: Path) -> Path | None:
-    """Return the folder of the shared modules if a handler is one of this library and imports from it."""
+    """Return the folder of the shared modules if a handler of this library imports from it."""
     shared = source.parent.parent / "shared"
     if shared.parent not in _places() or not any(
         _IMPORTS_SHARED.search(module.read_text("utf-8")) for module in source.rglob("*.py")
@@ -127,7 +127,7 @@ def _shared_modules(source: Path) -> Path | None:
 
 
 def _digest(folder: Path | None) -> str:
-    """Tell one content of a folder of modules from any other, and from none."""
+    """Return a hash of the modules in a folder; without a folder, that of none."""
     digest = hashlib.sha256()
     for module in sorted(folder.glob("*.py")) if folder else ():
         content = module.read_bytes()
@@ -137,7 +137,7 @@ def _digest(folder: Path | None) -> str:
 
 @dataclass(frozen=True)
 class _Target:
-    """What wheels are chosen for: a Python (``3.14``), a machine (``aarch64``), and whether that is here."""
+    """What wheels are for: a Python (``3.14``), a machine (``aarch64``), whether that is this machine."""
 
     python: str
     machine: str
@@ -146,7 +146,7 @@ class _Target:
 
 def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> _Target:
     if os.environ.get(BUNDLING_VARIABLE) == "host":
-        # The embedded AWS runs every handler on the machine's own Python.
+        # The embedded AWS runs every handler on this machine's Python.
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return _Target(version, f"{sys.platform}-{platform.machine()}", is_host=True)
     if not runtime.name.startswith("python"):
@@ -172,9 +172,9 @@ class _FolderBundling:
         self._shared = shared
         self._target = target
 
-    # jsii hands over the options by name only to a signature that names one of them.
+    # jsii passes the options by name only to a signature that names one of them.
     def try_bundle(self, output_dir: str, *, image: DockerImage, **_: Any) -> bool:
-        """Fill the folder. The CDK calls this; it never falls back to Docker."""
+        """Fill the folder. The CDK calls this and never falls back to Docker."""
         output = Path(output_dir)
         lock = self._source / "requirements.txt"
         if lock.is_file():
@@ -188,12 +188,12 @@ class _FolderBundling:
 
 
 def _dependencies(lock: Path, target: _Target) -> Path:
-    """Return the folder with the installed wheels of a lock file, from the cache or built now."""
+    """Return the folder with the installed wheels of a lock file; install them unless they are cached."""
     key = hashlib.sha256(f"{_BUILD_FORMAT}\0{target}\0".encode() + lock.read_bytes()).hexdigest()
     cached = _cache() / key
     if not cached.is_dir():
         cached.parent.mkdir(parents=True, exist_ok=True)
-        # Built beside and renamed when whole: an interrupted build leaves nothing that looks complete.
+        # Built in another folder and renamed when complete, so that an interrupted build is never used.
         with tempfile.TemporaryDirectory(dir=cached.parent, prefix="building-") as scratch:
             building = Path(scratch) / "packages"
             _install(lock, target, building)
@@ -201,7 +201,7 @@ def _dependencies(lock: Path, target: _Target) -> Path:
             try:
                 building.rename(cached)
             except OSError:
-                if not cached.is_dir():  # else another process was faster, with the same result
+                if not cached.is_dir():  # otherwise another process was faster, with the same result
                     raise
     return cached
 
@@ -226,7 +226,7 @@ def _install(lock: Path, target: _Target, into: Path) -> None:
 
 
 def _installer(target: _Target) -> list[str]:
-    """Return the start of the command that installs wheels: uv if there is one, else pip."""
+    """Return the start of the command that installs wheels: uv if there is one, otherwise pip."""
     if importlib.util.find_spec("uv") is not None:
         command = [sys.executable, "-m", "uv", "pip", "install", "--quiet"]
     elif uv := shutil.which("uv"):
@@ -245,7 +245,7 @@ def _installer(target: _Target) -> list[str]:
 def _pip_platform(target: _Target) -> Iterator[str]:
     if target.is_host:
         return
-    # pip matches a platform tag to the letter, so every tag that the runtime accepts is named.
+    # pip matches platform tags exactly, so every tag that the runtime accepts is given.
     for tag in _MANYLINUX:
         yield from ("--platform", f"{tag}_{target.machine}")
     tag = "cp" + target.python.replace(".", "")

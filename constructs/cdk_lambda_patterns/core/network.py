@@ -1,51 +1,54 @@
-"""A network without a way in: functions in private subnets, and the AWS services that they may reach.
+"""Functions in private subnets → VPC endpoints, or NAT → AWS services. Nothing can connect from outside.
 
-Two kinds. Without NAT the subnets are isolated: nothing gets out but through VPC endpoints, one for each
-service that a function is given. With NAT everything outside can be reached, and each gateway costs money
-while nothing happens.
+Without NAT the subnets are isolated: functions reach AWS services through VPC endpoints only, one for each
+service. With NAT they reach the whole internet, and each NAT gateway costs money even when idle.
 """
 
 from collections.abc import Iterable
 
-from aws_cdk import Stack, Token
+from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from cdk_lambda_patterns.core.limits import check_range
+from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.permissions import acknowledge
 
-# What a function may reach: S3 and DynamoDB through gateway endpoints, which cost nothing, the rest through
-# interface endpoints. https://docs.aws.amazon.com/vpc/latest/privatelink/gateway-endpoints.html
+# S3 and DynamoDB have gateway endpoints, which are free; all other services have interface endpoints.
+# https://docs.aws.amazon.com/vpc/latest/privatelink/gateway-endpoints.html
 Service = ec2.InterfaceVpcEndpointAwsService | ec2.GatewayVpcEndpointAwsService
 _GATEWAY_SERVICES = ("s3", "dynamodb")
 
 _HTTPS = ec2.Port.tcp(443)
 
+# A DB subnet group and RDS Proxy need two: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.html
+_AVAILABILITY_ZONES = Limit("PrivateNetwork", 2, 6, "Availability Zones")
+
 
 class PrivateNetwork(Construct):
-    """A VPC, given or made, with private subnets for functions and endpoints for the services they use.
+    """A new or existing VPC with private subnets for functions, and endpoints for the services they use.
 
-    It builds a VPC unless one is given, and an endpoint for a service when a function asks for it
-    (``services`` of ``PrivateFunction``), once for all functions. An interface endpoint admits the security
-    groups of those functions alone. An endpoint's policy lets principals of this account reach resources of
-    this account, so that the way out is none for somebody else's credentials or to somebody else's bucket.
+    It builds a VPC unless one is given, and an endpoint for each service that a function uses (``services``
+    of ``PrivateFunction``), once for all functions. An interface endpoint accepts connections from the
+    security groups of those functions only. The policy of each endpoint allows principals of this account to
+    use resources of this account: another account's credentials and buckets are of no use in this network.
 
     Args:
         vpc: The VPC. Default: a new one.
-        vpc_subnets: Which subnets of a given VPC; never public ones. Default: those with a way out by NAT,
-            and if there are none, the isolated ones.
+        vpc_subnets: Which subnets of an existing VPC; not public ones. Default: those with NAT, or the
+            isolated ones if there are none.
         nat_gateways: How many NAT gateways a new VPC gets, 0 to ``max_azs``. Default: 0, isolated subnets.
-            One is a point of failure shared by all zones; one a zone is not.
-        max_azs: How many availability zones a new VPC spans, 2 to 6. RDS and its proxy need two.
+            With only one, all Availability Zones depend on that gateway's.
+        max_azs: How many Availability Zones a new VPC spans, 2 to 6. RDS and RDS Proxy need two.
 
     Raises:
         ValueError: A value is not allowed, or a subnet is public.
 
     Attributes:
-        vpc (IVpc): The network.
-        subnets (SubnetSelection): The subnets for functions, and for what they reach.
-        endpoints (dict[str, IVpcEndpoint]): The endpoints made here, by the short name of the service.
+        vpc (IVpc): The VPC.
+        subnets (SubnetSelection): The private subnets, for functions, databases and endpoints.
+        endpoints (dict[str, IVpcEndpoint]): The endpoints that this construct made, by the short name of the
+            service (``"sqs"``).
 
     Example::
 
@@ -65,14 +68,18 @@ class PrivateNetwork(Construct):
         nat_gateways: int = 0,
         max_azs: int = 2,
     ) -> None:
-        check_range("max_azs", max_azs, 2, 6, unit="zones", allows="RDS needs two; a network here has")
-        check_range("nat_gateways", nat_gateways, 0, max_azs, unit="", allows="one for each zone is enough:")
+        _AVAILABILITY_ZONES.check("max_azs", max_azs)
+        if not 0 <= nat_gateways <= max_azs:
+            raise ValueError(
+                f"nat_gateways={nat_gateways}: at most one NAT gateway per Availability Zone "
+                f"(max_azs={max_azs}); give 0 to {max_azs}."
+            )
         if vpc is None and vpc_subnets is not None:
-            raise ValueError("vpc_subnets without vpc: give the vpc that they are of as well.")
+            raise ValueError("vpc_subnets without vpc: give the VPC of the subnets as well.")
         if vpc is not None and nat_gateways:
             raise ValueError(
-                f"nat_gateways={nat_gateways} with vpc: the given network has the gateways that it has; "
-                "leave nat_gateways out, and choose subnets with a way out by vpc_subnets."
+                f"nat_gateways={nat_gateways} cannot be combined with vpc, which has its own gateways; leave "
+                "nat_gateways out, and choose subnets with NAT by vpc_subnets."
             )
         super().__init__(scope, id)
         self.vpc = vpc or self._make_vpc(nat_gateways, max_azs)
@@ -89,52 +96,52 @@ class PrivateNetwork(Construct):
         )
         if selected.has_public:
             raise ValueError(
-                "vpc_subnets: a public subnet is among them. Lambda gives a function no public address, so "
-                "in a public subnet it reaches neither the internet nor any AWS service without an endpoint; "
+                "vpc_subnets: a public subnet is among them. A function has no public IP address, so in a "
+                "public subnet it reaches neither the internet nor any AWS service without an endpoint; "
                 "choose PRIVATE_WITH_EGRESS (NAT) or PRIVATE_ISOLATED subnets."
             )
-        self._has_way_out = bool(nat_gateways) or (
+        self._has_nat = bool(nat_gateways) or (
             vpc is not None and _ids(selected.subnets) <= _ids(vpc.private_subnets)
         )
 
     def make_security_group(self, scope: Construct, id: str, description: str) -> ec2.SecurityGroup:
-        """Make a security group that lets nothing in and nothing out.
+        """Make a security group in the VPC that allows no inbound and no outbound traffic yet.
 
         Args:
-            scope: The parent, so that the group goes with what it protects.
+            scope: The parent.
             id: The id under the parent.
-            description: What it protects; EC2 never changes it without replacing the group.
+            description: Description of the group. Changing it replaces the group.
         """
         return ec2.SecurityGroup(scope, id, vpc=self.vpc, description=description, allow_all_outbound=False)
 
-    def open_ways(self, group: ec2.ISecurityGroup, services: Iterable[Service]) -> None:
-        """Let a security group reach these services, and with NAT everything that speaks HTTPS.
+    def allow_endpoints(self, client: ec2.IConnectable, services: Iterable[Service]) -> None:
+        """Allow HTTPS from a client to the endpoints of services; with NAT, to every address.
 
         Args:
-            group: The security group of a function.
-            services: What it reaches. An endpoint that is not there yet is made.
+            client: A function, or anything else in the VPC that has a security group.
+            services: The services. An endpoint is made for each that has none in this network yet.
 
         Raises:
-            ValueError: S3 or DynamoDB is to get an interface endpoint, which costs and brings nothing here.
+            ValueError: An interface endpoint is asked for where a gateway endpoint, which is free, will do.
         """
-        by_address = self._has_way_out
+        any_address = self._has_nat
         for service in services:
             endpoint = self._endpoint(service)
             if isinstance(endpoint, ec2.InterfaceVpcEndpoint):
-                # Asked of the function's side: between two stacks, both rules then stand in the function's.
-                group.connections.allow_to(endpoint, _HTTPS, "HTTPS from a function to the endpoint")
+                # Called on the client, so that both rules are in the client's stack if there are two stacks.
+                client.connections.allow_to(endpoint, _HTTPS, "HTTPS from a function to the endpoint")
             else:
-                by_address = True
-        if by_address:
-            # The addresses of S3 and DynamoDB are a prefix list, whose id only a look-up in the account
-            # knows. Where there is no NAT, the route table has no other way out than to these.
-            group.connections.allow_to_any_ipv4(_HTTPS, "HTTPS, as far as the route table leads")
+                any_address = True
+        if any_address:
+            # The addresses of S3 and DynamoDB are in prefix lists, whose ids need a look-up in the account.
+            # Without NAT, the route table has no other routes out of the VPC anyway.
+            client.connections.allow_to_any_ipv4(_HTTPS, "HTTPS, limited by the route table")
 
     def _make_vpc(self, nat_gateways: int, max_azs: int) -> ec2.Vpc:
         private = ec2.SubnetType.PRIVATE_WITH_EGRESS if nat_gateways else ec2.SubnetType.PRIVATE_ISOLATED
         subnets = [ec2.SubnetConfiguration(name="Private", subnet_type=private)]
         if nat_gateways:
-            # For the gateways and nothing else, so it is small and gives nobody a public address by itself.
+            # For the NAT gateways only: small, and instances would get no public IP address in it.
             public = ec2.SubnetConfiguration(
                 name="Public",
                 subnet_type=ec2.SubnetType.PUBLIC,
@@ -148,14 +155,14 @@ class PrivateNetwork(Construct):
             max_azs=max_azs,
             nat_gateways=nat_gateways,
             subnet_configuration=subnets,
-            # Nothing uses the default group, and closing it takes a custom resource with a role of its own.
+            # Nothing uses the default security group, and closing it would take a custom resource and a role.
             restrict_default_security_group=False,
         )
         acknowledge(
             vpc,
             {
-                "AwsSolutions-VPC7": "Flow logs cost by the gigabyte and are the choice of who owns the "
-                "account: network.vpc.add_flow_log(...) adds them."
+                "AwsSolutions-VPC7": "Flow logs are charged by the gigabyte, so they are the account owner's "
+                "choice; network.vpc.add_flow_log(...) adds them."
             },
         )
         return vpc
@@ -175,11 +182,11 @@ class PrivateNetwork(Construct):
     ) -> ec2.InterfaceVpcEndpoint:
         if name in _GATEWAY_SERVICES:
             raise ValueError(
-                f"services: an interface endpoint for {name} costs by the hour, its gateway endpoint costs "
-                f"nothing; give ec2.GatewayVpcEndpointAwsService.{name.upper()}."
+                f"services: an interface endpoint for {name} is charged by the hour, a gateway endpoint is "
+                f"free; give ec2.GatewayVpcEndpointAwsService.{name.upper()}."
             )
         group = self.make_security_group(
-            self, f"{name}-security-group", f"Endpoint of {name}: only functions that were given it"
+            self, f"{name}-security-group", f"Endpoint of {name}: inbound from functions that use it"
         )
         return ec2.InterfaceVpcEndpoint(
             self,
@@ -197,8 +204,8 @@ class PrivateNetwork(Construct):
         return ec2.GatewayVpcEndpoint(self, name, vpc=self.vpc, service=service, subnets=[self.subnets])
 
     def _endpoint_statement(self) -> iam.PolicyStatement:
-        # https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html. Not every service
-        # tells whose the resource is; where it does, it must be ours.
+        # Not every service sets aws:ResourceAccount; where it is set, it must be this account.
+        # https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html
         account = Stack.of(self).account
         return iam.PolicyStatement(
             principals=[iam.AnyPrincipal()],
@@ -215,8 +222,8 @@ def _private_subnets(vpc: ec2.IVpc) -> ec2.SubnetSelection:
     subnets = vpc.private_subnets or vpc.isolated_subnets
     if not subnets:
         raise ValueError(
-            f"vpc={vpc.node.path}: it has no private subnets that the CDK knows of. A function in a public "
-            "subnet reaches neither the internet nor any AWS service; add private or isolated subnets."
+            f"vpc={vpc.node.path}: the CDK knows no private subnets of it. A function in a public subnet "
+            "reaches neither the internet nor any AWS service; add private or isolated subnets."
         )
     return ec2.SubnetSelection(subnets=subnets)
 
@@ -226,10 +233,7 @@ def _ids(subnets: Iterable[ec2.ISubnet]) -> set[str]:
 
 
 def _short_name(service: Service) -> str:
-    """The service's name without the region: ``sqs``, ``secretsmanager``, ``execute-api``."""
+    """Return the service's name without the region: ``sqs``, ``secretsmanager``, ``execute-api``."""
     if isinstance(service, ec2.InterfaceVpcEndpointAwsService):
         return service.short_name
-    name = service.name
-    # A region that is not known yet stands in the name as a token; what follows it is the service.
-    assert not Token.is_unresolved(name.rpartition(".")[2])
-    return name.rpartition(".")[2]
+    return service.name.rpartition(".")[2]  # com.amazonaws.<region, maybe a token>.s3

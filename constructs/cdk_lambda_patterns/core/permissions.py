@@ -1,7 +1,8 @@
-"""Grants with exactly the actions that are needed, and the acknowledgements that go with them.
+"""Grants of exactly the actions that are needed, and acknowledgements of the findings they cause.
 
-The grant methods of the CDK's L2 constructs give whole groups (``s3:GetObject*``, ``s3:List*``). The roles of
-this library hold single actions instead, and a check removes them one by one to see that each is needed.
+The grant methods of the CDK's L2 constructs grant groups of actions (``s3:GetObject*``, ``s3:List*``). The
+roles of this library hold single actions instead, and a check removes them one by one to see that each is
+needed.
 """
 
 from collections.abc import Mapping
@@ -18,11 +19,11 @@ from constructs import Construct, IConstruct
 
 
 def acknowledge(scope: IConstruct, findings: Mapping[str, str]) -> None:
-    """Record why a finding of a checker (cdk-nag) on one resource is right as it is.
+    """Acknowledge a checker's (cdk-nag's) finding on one resource, with the reason.
 
     Args:
         scope: The resource.
-        findings: The reasons by the id of the finding, which names one finding and not a whole rule.
+        findings: The reason by the id of the finding, which names one finding and not a whole rule.
     """
     Validations.of(scope).acknowledge(
         *(Acknowledgment(id=finding, reason=reason) for finding, reason in findings.items())
@@ -32,14 +33,14 @@ def acknowledge(scope: IConstruct, findings: Mapping[str, str]) -> None:
 def grant_on_objects(
     role: iam.IRole, bucket: s3.IBucket, *actions: str, prefix: str = "", reason: str
 ) -> iam.Grant:
-    """Let a role do something with the objects of a bucket whose keys start with a prefix.
+    """Allow a role actions on the objects of a bucket whose keys start with a prefix.
 
     Args:
-        role: Who is allowed.
-        bucket: Owned or imported. In another account its policy is extended where the CDK can do that.
+        role: The role.
+        bucket: Owned or imported. If it is in another account, the CDK extends its policy where it can.
         *actions: Actions on objects: ``"s3:GetObject"``.
         prefix: What the keys start with; empty for all.
-        reason: Why all keys under the prefix are needed, for the checkers that flag the wildcard.
+        reason: Why all keys under the prefix are needed, for checkers that report the wildcard.
     """
     objects = bucket.arn_for_objects(f"{prefix}*")
     grant = iam.Grant.add_to_principal_or_resource(
@@ -50,14 +51,14 @@ def grant_on_objects(
 
 
 def grant_on_bucket(role: iam.IRole, bucket: s3.IBucket, *actions: str) -> iam.Grant:
-    """Let a role do something with a bucket itself, such as ``"s3:ListBucket"``."""
+    """Allow a role actions on a bucket itself, such as ``"s3:ListBucket"``."""
     return iam.Grant.add_to_principal_or_resource(
         grantee=role, actions=list(actions), resource_arns=[bucket.bucket_arn], resource=bucket
     )
 
 
 def grant_use_of_key(role: iam.IRole, key: kms.IKey | None, *actions: str) -> None:
-    """Let a role use the customer key that encrypts a resource, if there is one."""
+    """Allow a role to use the customer managed key that encrypts a resource, if there is one."""
     if key is not None:
         key.grant(role, *actions)
 
@@ -65,7 +66,7 @@ def grant_use_of_key(role: iam.IRole, key: kms.IKey | None, *actions: str) -> No
 def acknowledge_wildcard(role: iam.IRole, resource: str, reason: str) -> None:
     """Acknowledge cdk-nag's finding about a wildcard in a resource of a role's own statements."""
     policy = role.node.try_find_child("DefaultPolicy")
-    if policy is not None:  # an imported role has no policy here, and so no finding
+    if policy is not None:  # an imported role has no policy here, so there is no finding
         acknowledge_wildcard_in(policy, resource, reason)
 
 
@@ -90,13 +91,13 @@ def _flatten(value: Any) -> str:
 
 @jsii.implements(lambda_.IDestination)
 class QueueDestination:
-    """A queue as destination of asynchronous invocations, with the one permission that this takes.
+    """A queue as destination of asynchronous invocations, with the only permission that this needs.
 
     ``aws_lambda_destinations.SqsDestination`` also grants two read actions that Lambda does not use:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 
     Args:
-        queue: A standard queue; owned, or imported.
+        queue: A standard queue, owned or imported.
     """
 
     def __init__(self, queue: sqs.IQueue) -> None:
@@ -105,14 +106,14 @@ class QueueDestination:
     def bind(
         self, _scope: Construct, fn: lambda_.IFunction, *, type: lambda_.DestinationType
     ) -> lambda_.DestinationConfig:
-        """Grant the function's role what it needs and return the queue's ARN. The CDK calls this."""
+        """Grant the function's role the permission and return the queue's ARN. The CDK calls this."""
         if fn.role is not None:
             grant_send(fn.role, self._queue)
         return lambda_.DestinationConfig(destination=self._queue.queue_arn)
 
 
 def grant_send(role: iam.IRole, queue: sqs.IQueue) -> None:
-    """Let a role send messages to a queue, encrypted with a customer key or not."""
+    """Allow a role to send messages to a queue, whether or not a customer managed key encrypts it."""
     queue.grant(role, "sqs:SendMessage")
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     grant_use_of_key(role, queue.encryption_master_key, "kms:GenerateDataKey", "kms:Decrypt")

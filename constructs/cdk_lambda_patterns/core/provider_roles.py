@@ -1,9 +1,9 @@
-"""Roles that the CDK makes for its own custom resources, held to this library's rules.
+"""Least privilege for the roles that the CDK makes for its own custom resources.
 
-The CDK gives the functions behind its custom resources an AWS-managed policy that may write any log of the
-account. Here each gets a policy of its own for its own log group. A function is told from another by the id
-that the CDK gives it, once a stack, so a stack that makes it without this library gets the policy as well:
-it loses nothing but the right to write the logs of others.
+The CDK attaches an AWS-managed policy to the functions behind its custom resources, which allows them to
+write any log of the account. Here each gets a policy for its own log group instead. The CDK makes such a
+function once a stack, under a fixed id; so one that the user's own constructs make in the same stack gets the
+policy as well, and loses only the permission to write other log groups.
 """
 
 from aws_cdk import ArnFormat, CfnResource, Stack
@@ -15,7 +15,7 @@ from cdk_lambda_patterns.core.permissions import acknowledge_wildcard_in
 NOTIFICATIONS_HANDLER = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
 AUTO_DELETE_OBJECTS = "Custom::S3AutoDeleteObjectsCustomResourceProvider"
 
-# The children of each that are the role and the function, as paths.
+# The paths of the role and the function below each of them.
 _PARTS = {
     NOTIFICATIONS_HANDLER: (("Role", "Resource"), ("Resource",)),
     AUTO_DELETE_OBJECTS: (("Role",), ("Handler",)),
@@ -27,7 +27,7 @@ def write_out_provider_role(stack: Stack, id: str) -> None:
     """Replace the AWS-managed policy of a custom resource's function by statements about its own logs.
 
     Args:
-        stack: Where the function is, if it is there.
+        stack: The stack that may contain the function.
         id: ``NOTIFICATIONS_HANDLER`` or ``AUTO_DELETE_OBJECTS``.
     """
     provider = stack.node.try_find_child(id)
@@ -36,7 +36,7 @@ def write_out_provider_role(stack: Stack, id: str) -> None:
     role, function = (_descend(provider, path) for path in _PARTS[id])
     role.add_property_deletion_override("ManagedPolicyArns")
     if isinstance(role, iam.CfnRole):
-        role.managed_policy_arns = None  # the same for those who read the construct and not the template
+        role.managed_policy_arns = None  # the same for checks that read the construct and not the template
 
     logs = stack.format_arn(
         service="logs",
@@ -52,8 +52,8 @@ def write_out_provider_role(stack: Stack, id: str) -> None:
             ),
         ]
     )
-    # Beside the role and not under it: the function waits for what is under its role, and would wait for
-    # a policy that waits for the function's name.
+    # A sibling of the role and not its child: the function depends on the children of its role, and this
+    # policy needs the function's name.
     policy = iam.CfnPolicy(
         provider,
         _POLICY_ID,

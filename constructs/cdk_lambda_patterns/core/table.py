@@ -1,4 +1,4 @@
-"""A table as the architectures of this library make it: paid by request, with point-in-time recovery."""
+"""The DynamoDB tables of this library: on-demand, with point-in-time recovery."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
@@ -14,14 +14,14 @@ def make_table(
     time_to_live_attribute: str | None = None,
     removal_policy: RemovalPolicy,
 ) -> dynamodb.Table:
-    """Make a table that needs no capacity to be planned.
+    """Make an on-demand table with point-in-time recovery.
 
     Args:
         scope: The parent.
         id: The id under the parent.
         partition_key: Its partition key: ``text("account")``.
         sort_key: Its sort key, if it has one.
-        time_to_live_attribute: The attribute that says when an item may go, in seconds since 1970.
+        time_to_live_attribute: The attribute with the time at which an item expires, in seconds since 1970.
         removal_policy: What happens to it when the stack is deleted.
     """
     return dynamodb.Table(
@@ -39,5 +39,5 @@ def make_table(
 
 
 def text(name: str) -> dynamodb.Attribute:
-    """A key attribute that is a string."""
+    """Return a key attribute of type string."""
     return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)

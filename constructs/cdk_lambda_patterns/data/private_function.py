@@ -1,8 +1,8 @@
-"""Function in private subnets → VPC endpoints (or NAT) → the services that it is given, and nothing else.
+"""Function in private subnets → VPC endpoints (or NAT) → the AWS services that it uses, and nothing else.
 
-Use it for a function that reaches something private: a database, a cache, a service inside a VPC. Do not put
-a function into a VPC only to make it safer: outside of one nobody can connect to it either, and it needs no
-endpoints and no NAT.
+Use it for a function that needs something private: a database, a cache, a service inside a VPC. Do not put a
+function into a VPC only to make it safer: without one, nothing can connect to it either, and it needs neither
+endpoints nor NAT.
 """
 
 import os
@@ -18,32 +18,33 @@ from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, Netw
 
 
 class PrivateFunction(HardenedFunction):
-    """A hardened function in the private subnets of a network, which reaches what it was given alone.
+    """A hardened function in the private subnets of a network, which can reach only the given services.
 
-    It builds the function, its security group (nothing comes in; out goes HTTPS to the endpoints of
-    ``services``) and those endpoints in the network that are not there yet. Permissions are granted as ever:
-    an endpoint is a way, not a right.
+    It builds the function, its security group (no inbound traffic; outbound HTTPS to the endpoints of
+    ``services``) and the endpoints that the network does not have yet. An endpoint grants no permission: use
+    the grant methods as for any function.
 
     Args:
         code: The folder of the handler, or any ``lambda_.Code``; as for ``HardenedFunction``.
-        network: Where it runs.
+        network: The network that it runs in.
         services: The AWS services that it calls: ``ec2.GatewayVpcEndpointAwsService.S3`` and ``DYNAMODB``,
-            ``ec2.InterfaceVpcEndpointAwsService`` for all others, Lambda among them. With NAT, only those
-            that should not go through it. Logs and traces of the function itself need no endpoint.
+            ``ec2.InterfaceVpcEndpointAwsService`` for all others, including Lambda. With NAT, only those
+            that should bypass it. The function's own logs and traces need no endpoint.
         handler: ``module.function`` in the folder.
         description: What the function does, 256 characters at most.
         environment: Environment variables; those in ``options`` are added and win.
-        asynchronous: Give it if the function is invoked asynchronously; as for ``HardenedFunction``.
+        asynchronous: Give it if the function is invoked asynchronously; see ``HardenedFunction``.
         on_failure: Where the record of a failed asynchronous invocation goes. Default: a new queue.
         options: Sizes, keys, logs: see ``FunctionOptions``.
-        removal_policy: What happens to the logs and the failure queue when the stack is deleted.
+        removal_policy: What happens to the logs and the failure queue when the stack is deleted. Default:
+            they are retained.
 
     Raises:
         ValueError: A value is not allowed.
 
     Attributes:
-        network (PrivateNetwork): Where it runs.
-        security_group (SecurityGroup): Its own; ``connections`` opens further ways from it.
+        network (PrivateNetwork): The network that it runs in.
+        security_group (SecurityGroup): The function's own security group. ``connections`` adds rules to it.
 
     Example::
 
@@ -72,9 +73,9 @@ class PrivateFunction(HardenedFunction):
         options: FunctionOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        # Beside the function and not inside: the function needs it before it is there itself.
-        group = network.make_security_group(scope, f"{id}SecurityGroup", f"Function {id}: nothing comes in")
-        network.open_ways(group, services)
+        # A sibling of the function, because the function needs it when it is made.
+        group = network.make_security_group(scope, f"{id}SecurityGroup", f"Function {id}: no inbound")
+        network.allow_endpoints(group, services)
         super().__init__(
             scope,
             id,

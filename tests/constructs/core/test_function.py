@@ -1,4 +1,4 @@
-"""HardenedFunction: what it is without being asked, and what it does with each option."""
+"""HardenedFunction: its defaults, and what each option does."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from aws_cdk import aws_signer as signer
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
-from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns import AsyncOptions, FunctionOptions, HardenedFunction, LogOptions, NetworkOptions
 from cdk_lambda_patterns.core.options import check_environment
 from tests.templates import Resources, stack_with
 
@@ -39,14 +39,14 @@ def test_a_function_runs_the_newest_python_on_arm64_with_json_logs_and_tracing(p
     assert function["RecursiveLoop"] == "Terminate"
 
 
-def test_its_logs_go_to_its_own_group_and_are_kept_a_month(plain: Resources) -> None:
+def test_its_logs_go_to_its_own_log_group_and_are_retained_for_a_month(plain: Resources) -> None:
     (group_id,) = plain.all("AWS::Logs::LogGroup")
     assert plain.only("AWS::Logs::LogGroup")["RetentionInDays"] == 30
     assert plain.function()["LoggingConfig"]["LogGroup"] == {"Ref": group_id}
     assert plain.template["Resources"][group_id]["DeletionPolicy"] == "Retain"
 
 
-def test_its_role_holds_its_own_statements_and_no_managed_policy(plain: Resources) -> None:
+def test_its_role_has_only_its_own_statements_and_no_managed_policy(plain: Resources) -> None:
     assert "ManagedPolicyArns" not in plain.only("AWS::IAM::Role")
     assert plain.actions("PlainServiceRole") == LOGS | XRAY
     writing = next(s for s in plain.statements("PlainServiceRole") if set(s["Action"]) == LOGS)
@@ -54,17 +54,17 @@ def test_its_role_holds_its_own_statements_and_no_managed_policy(plain: Resource
     assert writing["Resource"] == {"Fn::GetAtt": [group_id, "Arn"]}
 
 
-def test_a_function_that_is_not_asynchronous_has_no_settings_for_it(plain: Resources) -> None:
+def test_a_function_that_is_not_asynchronous_has_no_event_invoke_config(plain: Resources) -> None:
     assert plain.all("AWS::Lambda::EventInvokeConfig") == {}
     assert plain.all("AWS::SQS::Queue") == {}
 
 
 @stack_with
 def asynchronous(stack: Stack) -> None:
-    HardenedFunction(stack, "Worker", code=CODE, asynchronous=True)
+    HardenedFunction(stack, "Worker", code=CODE, asynchronous=AsyncOptions())
 
 
-def test_an_asynchronous_function_retries_twice_for_six_hours_and_then_keeps_the_failure(
+def test_an_asynchronous_function_retries_twice_within_six_hours_and_then_sends_to_the_failure_queue(
     asynchronous: Resources,
 ) -> None:
     (queue_id,) = asynchronous.all("AWS::SQS::Queue")
@@ -74,7 +74,7 @@ def test_an_asynchronous_function_retries_twice_for_six_hours_and_then_keeps_the
     assert config["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [queue_id, "Arn"]}}}
 
 
-def test_its_failure_queue_is_encrypted_keeps_two_weeks_and_refuses_plain_http(
+def test_its_failure_queue_is_encrypted_retains_two_weeks_and_refuses_plain_http(
     asynchronous: Resources,
 ) -> None:
     queue = asynchronous.only("AWS::SQS::Queue")
@@ -90,32 +90,33 @@ def test_sending_to_the_failure_queue_takes_one_permission(asynchronous: Resourc
 
 
 @stack_with
-def asynchronous_by_choice(stack: Stack) -> None:
+def with_async_options(stack: Stack) -> None:
     HardenedFunction(
         stack,
         "Worker",
         code=CODE,
-        asynchronous=True,
-        options=FunctionOptions(
+        asynchronous=AsyncOptions(
             retry_attempts=0,
             max_event_age=Duration.minutes(5),
-            on_failure=destinations.SnsDestination(sns.Topic(stack, "Failed")),
+            on_success=destinations.SqsDestination(sqs.Queue(stack, "Done")),
             dead_letter_queue=sqs.Queue(stack, "Dead"),
         ),
+        on_failure=destinations.SnsDestination(sns.Topic(stack, "Failed")),
     )
 
 
-def test_retries_age_destination_and_dead_letter_queue_are_the_users_choice(
-    asynchronous_by_choice: Resources,
+def test_retries_age_destinations_and_dead_letter_queue_can_be_chosen(
+    with_async_options: Resources,
 ) -> None:
-    config = asynchronous_by_choice.only("AWS::Lambda::EventInvokeConfig")
+    config = with_async_options.only("AWS::Lambda::EventInvokeConfig")
     assert config["MaximumRetryAttempts"] == 0
     assert config["MaximumEventAgeInSeconds"] == 300
-    (topic_id,) = asynchronous_by_choice.all("AWS::SNS::Topic")
+    (topic_id,) = with_async_options.all("AWS::SNS::Topic")
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Ref": topic_id}
-    (queue_id,) = asynchronous_by_choice.all("AWS::SQS::Queue")
-    assert asynchronous_by_choice.function()["DeadLetterConfig"] == {
-        "TargetArn": {"Fn::GetAtt": [queue_id, "Arn"]}
+    done_id, dead_id = sorted(with_async_options.all("AWS::SQS::Queue"), reverse=True)
+    assert config["DestinationConfig"]["OnSuccess"]["Destination"] == {"Fn::GetAtt": [done_id, "Arn"]}
+    assert with_async_options.function()["DeadLetterConfig"] == {
+        "TargetArn": {"Fn::GetAtt": [dead_id, "Arn"]}
     }
 
 
@@ -144,14 +145,15 @@ def with_everything(stack: Stack) -> None:
                 )
             ],
             reserved_concurrent_executions=7,
-            log_retention=logs.RetentionDays.ONE_YEAR,
-            log_encryption_key=key,
+            logs=LogOptions(retention=logs.RetentionDays.ONE_YEAR, encryption_key=key),
             tracing=lambda_.Tracing.DISABLED,
+            code_signing_config=lambda_.CodeSigningConfig(stack, "Signed", signing_profiles=[profile]),
+        ),
+        network=NetworkOptions(
             vpc=vpc,
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
             security_groups=[ec2.SecurityGroup(stack, "Group", vpc=vpc)],
             filesystem=lambda_.FileSystem.from_efs_access_point(disk.add_access_point("Access"), "/mnt/disk"),
-            code_signing_config=lambda_.CodeSigningConfig(stack, "Signed", signing_profiles=[profile]),
         ),
     )
 
@@ -177,7 +179,7 @@ def test_every_option_reaches_the_function(with_everything: Resources) -> None:
     assert log_group["KmsKeyId"] == key_arn
 
 
-def test_in_a_vpc_its_role_holds_the_network_interface_actions_instead_of_a_managed_policy(
+def test_in_a_vpc_its_role_has_the_network_interface_actions_instead_of_a_managed_policy(
     with_everything: Resources,
 ) -> None:
     roles = with_everything.all("AWS::IAM::Role")
@@ -211,7 +213,7 @@ def test_snap_start_is_an_option(with_snap_start: Resources) -> None:
 
 @pytest.fixture(scope="module")
 def stack() -> Stack:
-    """A stack that is never synthesised, for what is refused before."""
+    """A stack that is never synthesised, for what is refused before that."""
     return Stack(App(), "Refused")
 
 
@@ -229,12 +231,12 @@ REFUSED: dict[str, Callable[[], object]] = {
     "reserved_concurrent_executions=-1: Lambda allows 0": lambda: FunctionOptions(
         reserved_concurrent_executions=-1
     ),
-    "retry_attempts=3: Lambda allows 0 to 2": lambda: FunctionOptions(retry_attempts=3),
-    "retry_attempts=-1: Lambda allows 0 to 2": lambda: FunctionOptions(retry_attempts=-1),
-    "max_event_age=59: Lambda allows 60 to 21,600 seconds": lambda: FunctionOptions(
+    "retry_attempts=3: Lambda allows 0 to 2": lambda: AsyncOptions(retry_attempts=3),
+    "retry_attempts=-1: Lambda allows 0 to 2": lambda: AsyncOptions(retry_attempts=-1),
+    "max_event_age=59: Lambda allows 60 to 21,600 seconds": lambda: AsyncOptions(
         max_event_age=Duration.seconds(59)
     ),
-    "max_event_age=21,601: Lambda allows 60": lambda: FunctionOptions(max_event_age=Duration.seconds(21_601)),
+    "max_event_age=21,601: Lambda allows 60": lambda: AsyncOptions(max_event_age=Duration.seconds(21_601)),
     "environment variable AWS_REGION: Lambda reserves": lambda: FunctionOptions(
         environment={"AWS_REGION": "eu-west-1"}
     ),
@@ -243,10 +245,6 @@ REFUSED: dict[str, Callable[[], object]] = {
     "environment of 4,097 bytes: Lambda allows 4,096": lambda: FunctionOptions(
         environment={"NAME": "x" * 4093}
     ),
-    "filesystem without vpc": lambda: FunctionOptions(
-        filesystem=lambda_.FileSystem(arn="arn", local_mount_path="/mnt/disk")
-    ),
-    "vpc_subnets or security_groups without vpc": lambda: FunctionOptions(vpc_subnets=ec2.SubnetSelection()),
 }
 
 
@@ -268,16 +266,20 @@ def test_more_than_five_layers_are_refused(stack: Stack) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        FunctionOptions(memory_size=128, retry_attempts=0),
-        FunctionOptions(memory_size=10_240, retry_attempts=2),
-        FunctionOptions(timeout=Duration.seconds(1), max_event_age=Duration.seconds(60)),
-        FunctionOptions(timeout=Duration.seconds(900), max_event_age=Duration.hours(6)),
+        FunctionOptions(memory_size=128, timeout=Duration.seconds(1)),
+        FunctionOptions(memory_size=10_240, timeout=Duration.seconds(900)),
         FunctionOptions(ephemeral_storage_size=Size.mebibytes(512), reserved_concurrent_executions=0),
         FunctionOptions(ephemeral_storage_size=Size.mebibytes(10_240), environment={"NAME": "x" * 4092}),
     ],
 )
 def test_both_ends_of_a_limit_are_allowed(options: FunctionOptions) -> None:
     assert options == options.with_defaults()
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(0, 60), (2, 6 * 60 * 60)])
+def test_both_ends_of_the_limits_of_asynchronous_invocation_are_allowed(attempts: int, seconds: int) -> None:
+    options = AsyncOptions(retry_attempts=attempts, max_event_age=Duration.seconds(seconds))
+    assert options.retry_attempts == attempts
 
 
 def test_values_known_only_at_deployment_pass(stack: Stack) -> None:
@@ -300,17 +302,13 @@ def test_the_environment_is_checked_as_the_sum_of_pattern_and_user(stack: Stack)
         )
 
 
-def test_asynchronous_options_are_refused_where_nothing_is_asynchronous(stack: Stack) -> None:
-    with pytest.raises(ValueError, match=r"^retry_attempts, max_event_age: for asynchronous invocation only"):
-        HardenedFunction(
-            stack,
-            "Synchronous",
-            code=CODE,
-            options=FunctionOptions(retry_attempts=1, max_event_age=Duration.hours(1)),
-        )
+def test_a_failure_destination_is_refused_where_nothing_is_asynchronous(stack: Stack) -> None:
+    destination = destinations.SnsDestination(sns.Topic(stack, "Failed"))
+    with pytest.raises(ValueError, match=r"^on_failure: only asynchronous invocations have this destination"):
+        HardenedFunction(stack, "Synchronous", code=CODE, on_failure=destination)
 
 
-def test_a_misspelt_option_is_an_error_of_python() -> None:
+def test_a_misspelt_option_is_a_python_error() -> None:
     with pytest.raises(TypeError, match="memory"):
         FunctionOptions(memory=512)  # type: ignore[call-arg]
 
@@ -322,19 +320,21 @@ def test_a_public_subnet_is_refused(stack: Stack) -> None:
             stack,
             "Exposed",
             code=CODE,
-            options=FunctionOptions(
+            network=NetworkOptions(
                 vpc=vpc, vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC)
             ),
         )
 
 
-def test_code_that_is_no_folder_is_refused(stack: Stack, tmp_path: Path) -> None:
+def test_code_that_is_not_a_folder_is_refused(stack: Stack, tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError, match=r"missing.*give the folder of the handler"):
         HardenedFunction(stack, "Nowhere", code=tmp_path / "missing")
 
 
-def test_defaults_of_a_pattern_give_way_to_the_users_choice() -> None:
-    options = FunctionOptions(memory_size=512).with_defaults(memory_size=1769, retry_attempts=1)
-    assert (options.memory_size, options.retry_attempts) == (512, 1)
+def test_options_that_were_given_win_over_the_defaults_of_a_pattern() -> None:
+    options = FunctionOptions(memory_size=512).with_defaults(
+        memory_size=1769, reserved_concurrent_executions=1
+    )
+    assert (options.memory_size, options.reserved_concurrent_executions) == (512, 1)
     with pytest.raises(TypeError, match="unknown"):
         options.with_defaults(unknown=1)

@@ -1,4 +1,4 @@
-"""Dependencies of handlers: the right wheels, from hashes, built once, without Docker and without network."""
+"""Dependencies of handlers: the right wheels, from hashes, built once, without Docker and without a network."""
 
 import base64
 import hashlib
@@ -14,7 +14,8 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_lambda_patterns import FunctionOptions, HardenedFunction, handler_code
+from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns.core import handler_code
 from tests.templates import Resources, read_templates
 
 MACHINES = ("aarch64", "x86_64")
@@ -123,7 +124,7 @@ def test_the_wheels_are_those_of_the_functions_python(workshop: Workshop) -> Non
     assert "cp313" in (asset / "native" / "__init__.py").read_text()
 
 
-def test_for_the_embedded_aws_the_wheels_are_those_of_this_machine(
+def test_the_wheels_for_the_embedded_aws_are_those_of_this_machine(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(handler_code.BUNDLING_VARIABLE, "host")
@@ -153,7 +154,7 @@ def test_uv_and_pip_build_the_same_without_strays_and_installer_records(
     assert by_pip.name == by_uv.name
 
 
-def test_what_was_built_once_is_taken_from_the_cache(workshop: Workshop) -> None:
+def test_dependencies_are_built_once_and_then_come_from_the_cache(workshop: Workshop) -> None:
     wheels = workshop.native_wheels()
     workshop.lock(*wheels)
     first = content(workshop.bundle())
@@ -196,7 +197,7 @@ def _without_a_wheel_for_the_function(workshop: Workshop) -> None:
         (_without_a_wheel_for_the_function, r"cannot install .*each pinned package has a wheel"),
     ],
 )
-def test_a_lock_file_that_cannot_be_installed_says_why(
+def test_a_lock_file_that_cannot_be_installed_is_an_error_with_the_reason(
     workshop: Workshop, prepare: Callable[[Workshop], None], message: str
 ) -> None:
     prepare(workshop)
@@ -205,7 +206,7 @@ def test_a_lock_file_that_cannot_be_installed_says_why(
     assert not [path for path in workshop.cache.glob("*") if not path.name.startswith("building-")]
 
 
-def test_more_than_250_mb_unzipped_are_refused_with_the_largest_named(
+def test_more_than_250_mb_unzipped_are_refused_and_the_largest_packages_named(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handler_code, "_MAX_UNZIPPED_BYTES", 1024 * 1024)
@@ -215,14 +216,14 @@ def test_more_than_250_mb_unzipped_are_refused_with_the_largest_named(
         workshop.bundle()
 
 
-def test_a_handler_without_requirements_is_taken_as_it_is(workshop: Workshop) -> None:
+def test_a_handler_without_requirements_is_deployed_as_it_is(workshop: Workshop) -> None:
     asset = workshop.bundle()
     assert set(content(asset)) == {"handler.py"}
 
 
 @pytest.fixture
 def library(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    """A workshop whose handler is one of a library with a shared module."""
+    """A workshop whose handler is a package of a library with a shared module."""
     root = workshop.folder / "lambda_src"
     (root / "shared" / "__pycache__").mkdir(parents=True)
     (root / "shared" / "__pycache__" / "stray.pyc").write_bytes(b"stray")
@@ -230,6 +231,7 @@ def library(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     (root / "shared" / "words.py").write_text("GREETING = 'hello'\n")
     (root / "storage").mkdir()
     workshop.handler = workshop.handler.rename(root / "storage" / "greeter")
+    (workshop.handler / "__init__.py").touch()
     monkeypatch.setattr(handler_code, "_places", lambda: (root, root))
     return workshop
 
@@ -238,25 +240,28 @@ SHARED = {"shared/__init__.py", "shared/words.py"}
 
 
 @pytest.mark.parametrize("locked", [True, False])
-def test_a_handler_of_the_library_gets_the_shared_modules_that_it_imports(
+def test_a_handler_of_the_library_is_a_package_beside_the_shared_one_that_it_imports(
     library: Workshop, locked: bool
 ) -> None:
-    (library.handler / "handler.py").write_text("if True:\n    from shared.words import GREETING\n")
+    (library.handler / "handler.py").write_text(
+        "if True:\n    from shared.words import GREETING\n\nfrom .name import NAME\n"
+    )
+    (library.handler / "name.py").write_text("NAME = 'world'\n")
     if locked:
         library.lock(*library.native_wheels())
     asset = library.bundle()
     assert {name for name in content(asset) if name.startswith("shared/")} == SHARED
     assert (asset / "native").is_dir() is locked
     done = subprocess.run(
-        [sys.executable, "-c", "import handler; print(handler.GREETING)"],
+        [sys.executable, "-c", "from greeter import handler; print(handler.GREETING, handler.NAME)"],
         cwd=asset,
         capture_output=True,
         check=True,
     )
-    assert done.stdout == b"hello\n"
+    assert done.stdout == b"hello world\n"
 
 
-def test_a_changed_shared_module_is_another_asset_for_those_alone_that_import_it(library: Workshop) -> None:
+def test_a_changed_shared_module_is_another_asset_only_for_handlers_that_import_it(library: Workshop) -> None:
     module = library.handler.parents[1] / "shared" / "words.py"
 
     def names() -> set[str]:
@@ -272,16 +277,21 @@ def test_a_changed_shared_module_is_another_asset_for_those_alone_that_import_it
     assert len(names()) == 1
 
 
-def test_a_users_own_handler_gets_none_of_them(library: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handler_of_the_library_without_requirements_and_shared_modules_is_a_package(
+    library: Workshop,
+) -> None:
+    (library.handler / "handler.py").write_text("")
+    assert set(content(library.bundle())) == {"greeter/__init__.py", "greeter/handler.py"}
+
+
+def test_a_users_own_folder_is_deployed_as_it_is(library: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = library.folder / "elsewhere"
     monkeypatch.setattr(handler_code, "_places", lambda: (elsewhere, elsewhere))
     (library.handler / "handler.py").write_text("from shared.words import GREETING\n")
-    assert set(content(library.bundle())) == {"handler.py"}
+    assert set(content(library.bundle())) == {"__init__.py", "handler.py"}
 
 
-def test_without_uv_and_pip_it_says_what_is_needed(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_uv_and_pip_the_error_names_both(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     workshop.lock(*workshop.native_wheels())
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(shutil, "which", lambda name: None)

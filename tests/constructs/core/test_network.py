@@ -1,4 +1,4 @@
-"""PrivateNetwork: no way out without NAT, and endpoints for what was asked for alone."""
+"""PrivateNetwork: no internet without NAT, and endpoints only for the given services."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def isolated(stack: Stack) -> None:
     PrivateFunction(stack, "None", code=CODE, network=network)
 
 
-def test_without_nat_there_is_no_way_out(isolated: Resources) -> None:
+def test_without_nat_no_route_leaves_the_vpc(isolated: Resources) -> None:
     for kind in ("InternetGateway", "NatGateway", "EIP", "Route"):
         assert not isolated.all(f"AWS::EC2::{kind}")
     assert len(isolated.all("AWS::EC2::Subnet")) == 2
@@ -47,11 +47,11 @@ def test_without_nat_there_is_no_way_out(isolated: Resources) -> None:
         assert subnet["MapPublicIpOnLaunch"] is False
 
 
-def test_there_is_one_endpoint_for_each_service_that_some_function_has(isolated: Resources) -> None:
+def test_functions_share_one_endpoint_for_each_service(isolated: Resources) -> None:
     assert endpoints(isolated) == {"sqs": "Interface", "secretsmanager": "Interface", "s3": "Gateway"}
 
 
-def test_gateway_endpoints_stand_in_every_route_table(isolated: Resources) -> None:
+def test_gateway_endpoints_are_in_every_route_table(isolated: Resources) -> None:
     (gateway,) = (
         endpoint
         for endpoint in isolated.all("AWS::EC2::VPCEndpoint").values()
@@ -60,7 +60,7 @@ def test_gateway_endpoints_stand_in_every_route_table(isolated: Resources) -> No
     assert {one["Ref"] for one in gateway["RouteTableIds"]} == set(isolated.all("AWS::EC2::RouteTable"))
 
 
-def test_an_endpoint_admits_the_functions_that_have_it_and_no_address(isolated: Resources) -> None:
+def test_an_endpoint_allows_only_the_security_groups_of_its_functions(isolated: Resources) -> None:
     admitted = sorted(
         (rule["GroupId"]["Fn::GetAtt"][0][7:10], rule["SourceSecurityGroupId"]["Fn::GetAtt"][0][:3])
         for rule in isolated.all("AWS::EC2::SecurityGroupIngress").values()
@@ -72,20 +72,22 @@ def test_an_endpoint_admits_the_functions_that_have_it_and_no_address(isolated: 
         assert "SecurityGroupIngress" not in group
 
 
-def test_a_function_gets_out_to_its_endpoints_and_to_the_addresses_of_gateways(isolated: Resources) -> None:
+def test_a_function_may_connect_to_its_endpoints_and_for_gateways_to_any_address(
+    isolated: Resources,
+) -> None:
     groups = isolated.all("AWS::EC2::SecurityGroup")
     out = {
         name[: name.index("SecurityGroup")]: group["SecurityGroupEgress"][0]["CidrIp"]
         for name, group in groups.items()
         if group["GroupDescription"].startswith("Function") and "SecurityGroupEgress" in group
     }
-    # Two has rules to groups alone, which stand beside it; None has the CDK's rule that leads nowhere.
+    # Two only has rules to groups, which are resources of their own; None has the CDK's rule for no address.
     assert out == {"One": "0.0.0.0/0", "None": "255.255.255.255/32"}
     to_groups = isolated.all("AWS::EC2::SecurityGroupEgress").values()
     assert sorted(rule["GroupId"]["Fn::GetAtt"][0][:3] for rule in to_groups) == ["One", "Two", "Two"]
 
 
-def test_the_policy_of_an_endpoint_is_for_this_account(isolated: Resources) -> None:
+def test_the_policy_of_an_endpoint_allows_only_this_account(isolated: Resources) -> None:
     account = {"Ref": "AWS::AccountId"}
     for endpoint in isolated.all("AWS::EC2::VPCEndpoint").values():
         (statement,) = endpoint["PolicyDocument"]["Statement"]
@@ -101,7 +103,7 @@ def with_nat(stack: Stack) -> None:
     PrivateFunction(stack, "One", code=CODE, network=network)
 
 
-def test_with_nat_functions_are_in_the_private_subnets_and_the_gateway_in_a_public_one(
+def test_with_nat_functions_are_in_private_subnets_and_the_gateway_in_a_public_one(
     with_nat: Resources,
 ) -> None:
     assert len(with_nat.all("AWS::EC2::NatGateway")) == 1
@@ -113,7 +115,7 @@ def test_with_nat_functions_are_in_the_private_subnets_and_the_gateway_in_a_publ
         assert subnet["MapPublicIpOnLaunch"] is False
 
 
-def test_with_nat_a_function_reaches_everything_that_speaks_https(with_nat: Resources) -> None:
+def test_with_nat_a_function_may_connect_to_any_address_by_https(with_nat: Resources) -> None:
     (rule,) = with_nat.only("AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
     assert (rule["CidrIp"], rule["FromPort"], rule["ToPort"]) == ("0.0.0.0/0", 443, 443)
     assert endpoints(with_nat) == {}
@@ -134,13 +136,13 @@ def imported(stack: Stack) -> None:
     PrivateFunction(stack, "One", code=CODE, network=network, services=[DYNAMODB])
 
 
-def test_an_imported_network_gives_its_private_subnets(imported: Resources) -> None:
+def test_an_imported_vpc_is_used_with_its_private_subnets(imported: Resources) -> None:
     assert not imported.all("AWS::EC2::VPC")
     assert imported.function()["VpcConfig"]["SubnetIds"] == ["subnet-1", "subnet-2"]
     assert imported.only("AWS::EC2::VPCEndpoint")["RouteTableIds"] == ["rtb-1", "rtb-2"]
 
 
-def test_the_network_may_belong_to_another_stack(tmp_path: Path) -> None:
+def test_the_network_may_be_from_another_stack(tmp_path: Path) -> None:
     app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
     network = PrivateNetwork(Stack(app, "Shared"), "Network")
     for name in ("Orders", "Invoices"):
@@ -159,7 +161,7 @@ def vpc(stack: Stack, *kinds: ec2.SubnetType) -> ec2.Vpc:
 PUBLIC, ISOLATED = ec2.SubnetType.PUBLIC, ec2.SubnetType.PRIVATE_ISOLATED
 
 REFUSED: dict[str, Callable[[Stack], object]] = {
-    "vpc_subnets: a public subnet is among them. Lambda gives a function no public address": lambda stack: (
+    "vpc_subnets: a public subnet is among them. A function has no public IP address": lambda stack: (
         PrivateNetwork(
             stack,
             "N",
@@ -167,18 +169,19 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
             vpc_subnets=ec2.SubnetSelection(subnet_type=PUBLIC),
         )
     ),
-    "vpc=Default/Vpc: it has no private subnets": lambda stack: PrivateNetwork(
+    "vpc=Default/Vpc: the CDK knows no private subnets of it": lambda stack: PrivateNetwork(
         stack, "N", vpc=vpc(stack, PUBLIC)
     ),
     "vpc_subnets without vpc": lambda stack: PrivateNetwork(stack, "N", vpc_subnets=ec2.SubnetSelection()),
-    "nat_gateways=1 with vpc": lambda stack: PrivateNetwork(
+    "nat_gateways=1 cannot be combined with vpc": lambda stack: PrivateNetwork(
         stack, "N", vpc=vpc(stack, ISOLATED), nat_gateways=1
     ),
-    "nat_gateways=3: one for each zone is enough: 0 to 2": lambda stack: PrivateNetwork(
-        stack, "N", nat_gateways=3
+    "nat_gateways=3: at most one NAT gateway per Availability Zone (max_azs=2); give 0 to 2": lambda stack: (
+        PrivateNetwork(stack, "N", nat_gateways=3)
     ),
-    "max_azs=1: RDS needs two": lambda stack: PrivateNetwork(stack, "N", max_azs=1),
-    "services: an interface endpoint for s3 costs by the hour": lambda stack: PrivateFunction(
+    "nat_gateways=-1: at most one NAT gateway": lambda stack: PrivateNetwork(stack, "N", nat_gateways=-1),
+    "max_azs=1: PrivateNetwork allows 2 to 6": lambda stack: PrivateNetwork(stack, "N", max_azs=1),
+    "services: an interface endpoint for s3 is charged by the hour": lambda stack: PrivateFunction(
         stack,
         "F",
         code=CODE,
@@ -189,6 +192,6 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
 
 
 @pytest.mark.parametrize("message", REFUSED)
-def test_what_is_not_allowed_is_refused_with_the_way_to_go(message: str) -> None:
+def test_invalid_arguments_are_refused_with_a_remedy(message: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         REFUSED[message](Stack())

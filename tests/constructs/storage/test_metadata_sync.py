@@ -21,7 +21,7 @@ from aws_cdk.assertions import Annotations, Match
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.core.network import PrivateNetwork
-from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions, ExistingDatabase
+from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions, ExistingProxy
 from cdk_lambda_patterns.data.rds_proxy.pooled_database import PoolOptions
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.metadata_sync.options import (
@@ -429,7 +429,7 @@ def existing_proxy(stack: Stack) -> None:
         stack,
         "Files",
         target=PostgresTarget(
-            database=ExistingDatabase(
+            database=ExistingProxy(
                 proxy=rds.DatabaseProxy.from_database_proxy_attributes(
                     stack,
                     "Proxy",
@@ -547,7 +547,7 @@ REFUSED: dict[str, Callable[[], object]] = {
         Stack(),
         "Files",
         target=PostgresTarget(
-            database=ExistingDatabase(
+            database=ExistingProxy(
                 proxy=rds.DatabaseProxy.from_database_proxy_attributes(
                     Stack(), "P", db_proxy_name="p", db_proxy_arn="arn", endpoint="p", security_groups=[]
                 ),

@@ -1,4 +1,4 @@
-"""Database → RDS Proxy → whoever is let in: what functions that talk SQL have in common."""
+"""Database → RDS Proxy → functions that may connect: for all architectures with a relational database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,21 +10,32 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from cdk_lambda_patterns.core.limits import check_duration, check_range
+from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.permissions import grant_use_of_key
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_proxy.database import (
-    MYSQL,
     PORTS,
-    POSTGRES,
     DatabaseOptions,
+    Engine,
+    ExistingCluster,
     ExistingDatabase,
+    ExistingInstance,
+    ExistingProxy,
+    cluster_target,
+    instance_target,
     make_database,
+    managed_secret,
     proxy_target,
 )
 
 _PROXY_NAME_LENGTH = 60  # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBProxy.html
+
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ConnectionPoolConfiguration.html
+_CONNECTIONS = Limit("RDS Proxy", 1, 100, "%")
+_BORROW_TIMEOUT = Limit("RDS Proxy", 0, 300, "seconds")
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBProxy.html
+_IDLE_CLIENT_TIMEOUT = Limit("RDS Proxy", 60, 8 * 60 * 60, "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +43,22 @@ class PoolOptions:
     """How the proxy shares the connections of the database.
 
     Args:
-        max_connections_percent: How much of the database's ``max_connections`` the proxy may use, 1 to 100.
-            What is left is for you, for migrations, and for the database's own work.
-        max_idle_connections_percent: How much of it the proxy keeps open while idle, 0 to the above.
-        borrow_timeout: How long a statement waits for a free connection, 0 to 300 seconds. Shorter than the
-            function's timeout, so that the function learns why.
-        idle_client_timeout: After how long without a statement the proxy closes a function's connection,
-            1 minute to 8 hours. The function opens another one.
-        statement_timeout: After how long the database ends a statement, at least 1 ms.
-        lock_timeout: How long a statement waits for a lock; whole seconds, at least one, for MySQL.
-        session_pinning_filters: What does not pin a session of MySQL although it changes it:
-            ``EXCLUDE_VARIABLE_SETS``, for drivers that set the same variables in every session.
+        max_connections_percent: Share of the database's ``max_connections`` that the proxy may use, 1 to 100.
+            The rest is for migrations, people, and the database's own work.
+        max_idle_connections_percent: Share that the proxy keeps open while idle, 0 to
+            ``max_connections_percent``. Default: that of RDS, half of ``max_connections_percent``.
+        borrow_timeout: How long a client waits for a free connection, 0 to 300 seconds. Must be shorter than
+            the function's timeout, so that the function receives the error.
+        idle_client_timeout: After how long without a statement the proxy closes a client's connection, 1
+            minute to 8 hours. The function opens a new one.
+        statement_timeout: After how long the database cancels a statement, at least 1 ms. For MySQL it
+            applies to SELECT only.
+        lock_timeout: How long a statement waits for a lock. For MySQL, rounded to seconds, at least 1.
+        session_pinning_filters: Changes to a MySQL session that do not pin it: ``EXCLUDE_VARIABLE_SETS``, for
+            drivers that set the same variables in every session.
 
     Raises:
-        ValueError: A value is outside of what RDS Proxy allows.
+        ValueError: A value is outside what RDS Proxy allows.
 
     Example::
 
@@ -61,26 +74,24 @@ class PoolOptions:
     session_pinning_filters: Sequence[rds.SessionPinningFilter] = ()
 
     def __post_init__(self) -> None:
-        # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ConnectionPoolConfiguration.html
-        allows = "RDS Proxy allows"
-        most = self.max_connections_percent
-        check_range("max_connections_percent", most, 1, 100, unit="%", allows=allows)
-        idle = self.max_idle_connections_percent
-        check_range("max_idle_connections_percent", idle, 0, most, unit="%", allows=allows)
-        check_duration("borrow_timeout", self.borrow_timeout, 0, 300, allows=allows)
-        check_duration("idle_client_timeout", self.idle_client_timeout, 60, 8 * 3600, allows=allows)
+        _CONNECTIONS.check("max_connections_percent", self.max_connections_percent)
+        Limit("RDS Proxy", 0, self.max_connections_percent, "%").check(
+            "max_idle_connections_percent", self.max_idle_connections_percent
+        )
+        _BORROW_TIMEOUT.check("borrow_timeout", self.borrow_timeout)
+        _IDLE_CLIENT_TIMEOUT.check("idle_client_timeout", self.idle_client_timeout)
 
-    def init_query(self, engine: str) -> str:
-        """The statements that every connection of the pool begins with.
+    def init_query(self, engine: Engine) -> str:
+        """Return the SQL that the proxy runs on each new connection of the pool.
 
-        Set here and not by the function: a SET of a client would pin its session to one connection.
+        If a client ran these SET statements, they would pin its session to one connection.
         https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 
         Args:
             engine: ``"postgres"`` or ``"mysql"``.
         """
         statement = int(self.statement_timeout.to_milliseconds())
-        if engine == POSTGRES:
+        if engine == "postgres":
             lock = int(self.lock_timeout.to_milliseconds())
             return f"SET statement_timeout = {statement}; SET lock_timeout = {lock}"
         seconds = max(1, round(self.lock_timeout.to_milliseconds() / 1000))
@@ -89,15 +100,15 @@ class PoolOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PooledDatabase:
-    """A database behind its proxy, which nobody reaches until a function is let in.
+    """A database behind its proxy. Only functions with ``grant_connect`` can connect.
 
     Args:
-        options: What was asked for.
-        network: Where it is.
-        database: The database that was made; None if it was there.
-        secret: What the proxy logs in with; None for an existing proxy.
+        options: The options that it was made from.
+        network: The network of database and proxy.
+        database: The new database; ``None`` if it existed.
+        secret: The proxy's login to the database; ``None`` for an existing proxy.
         proxy: The proxy.
-        proxy_security_group: Its security group.
+        proxy_security_group: The proxy's security group.
     """
 
     options: DatabaseOptions | ExistingDatabase
@@ -109,24 +120,64 @@ class PooledDatabase:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Where the database is and who connects, as the handlers of this library read it."""
+        """The environment variables from which the handlers of this library read what to connect to."""
         return {
             "DB_HOST": self.proxy.endpoint,
             "DB_PORT": str(PORTS[self.options.engine]),
-            "DB_NAME": self.options.name,
+            "DB_NAME": self.options.database_name,
             "DB_USER": self.options.user,
         }
 
-    def let_in(self, function: PrivateFunction) -> None:
-        """Let a function connect: a way to the proxy, and the permission to log in there.
+    def grant_connect(self, function: PrivateFunction) -> iam.Grant:
+        """Grant a function to connect: by its security group and by its role.
 
         Args:
-            function: In the network of the database.
+            function: A function in the network of the proxy.
         """
         function.connections.allow_to(
             self.proxy_security_group, ec2.Port.tcp(PORTS[self.options.engine]), "SQL from the function"
         )
-        self.proxy.grant_connect(function.execution_role, self.options.user)
+        return self.proxy.grant_connect(function.execution_role, self.options.user)
+
+
+def check_pooled_database(
+    database: DatabaseOptions | ExistingDatabase,
+    pool: PoolOptions | None,
+    network: PrivateNetwork | None,
+    timeout: Duration,
+) -> None:
+    """Check that the arguments of a construct with a pooled database fit together.
+
+    Args:
+        database: The database.
+        pool: The options of the pool, if given.
+        network: The network, if given.
+        timeout: The timeout of the function that connects.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if network is None and not isinstance(database, DatabaseOptions):
+        raise ValueError(
+            "an existing database without network: the function has to run in the database's network; give "
+            "network=PrivateNetwork(self, 'Network', vpc=...)."
+        )
+    if pool is not None and isinstance(database, ExistingProxy):
+        raise ValueError("pool cannot be combined with an existing proxy; configure it on the proxy.")
+    pool = pool or PoolOptions()
+    if pool.session_pinning_filters and database.engine != "mysql":
+        raise ValueError(
+            "session_pinning_filters: RDS Proxy supports them for MySQL only; leave them out, and set "
+            "variables of PostgreSQL for the user (ALTER ROLE ... SET) instead of in the session."
+        )
+    if timeout.is_unresolved() or pool.borrow_timeout.is_unresolved():
+        return
+    if pool.borrow_timeout.to_seconds() >= timeout.to_seconds():
+        raise ValueError(
+            f"borrow_timeout={pool.borrow_timeout.to_seconds():g}, timeout={timeout.to_seconds():g}: the "
+            "function would time out before the proxy returns an error; choose a borrow_timeout below the "
+            "function's timeout."
+        )
 
 
 def make_pooled_database(
@@ -137,35 +188,38 @@ def make_pooled_database(
     network: PrivateNetwork | None,
     removal_policy: RemovalPolicy,
 ) -> PooledDatabase:
-    """Make network, database and proxy under a construct, or take those that are there.
+    """Make network, database and proxy, or use existing ones.
 
     Args:
-        scope: The construct. The ids below it are part of what its users depend on.
-        options: The database that is made, or one that is there already.
+        scope: The construct that gets them as children. Their ids are part of its public contract.
+        options: The database.
         pool: How the proxy shares connections.
-        network: Where all of it is. Default: a new one.
-        removal_policy: What becomes of a database that is made.
+        network: The network of all of it. Default: a new one.
+        removal_policy: What happens to a new database when the stack is deleted.
     """
     network = network or PrivateNetwork(scope, "Network")
     database: rds.DatabaseCluster | rds.DatabaseInstance | None = None
-    behind: rds.DatabaseCluster | rds.DatabaseInstance | ExistingDatabase
-    if isinstance(options, ExistingDatabase):
-        behind = options
-    else:
-        behind = database = make_database(scope, "Database", options, network, removal_policy)
-    secret: secretsmanager.ISecret | None = behind.secret
-    proxy: rds.IDatabaseProxy
-    group: ec2.ISecurityGroup
-    if isinstance(options, ExistingDatabase) and options.proxy is not None:
-        assert options.proxy_security_group is not None
-        proxy, group = options.proxy, options.proxy_security_group
-    else:
-        assert secret is not None
-        group = network.make_security_group(
-            scope, "ProxySecurityGroup", "Proxy: functions get in, the database is all it reaches"
-        )
-        target = proxy_target(scope, behind)
-        proxy = _make_proxy(scope, target, secret, options.engine, pool or PoolOptions(), network, group)
+    match options:
+        case ExistingProxy():
+            return PooledDatabase(
+                options=options,
+                network=network,
+                database=None,
+                secret=None,
+                proxy=options.proxy,
+                proxy_security_group=options.proxy_security_group,
+            )
+        case ExistingCluster():
+            target, secret = cluster_target(scope, options.cluster), options.secret
+        case ExistingInstance():
+            target, secret = instance_target(scope, options.instance), options.secret
+        case DatabaseOptions():
+            database = make_database(scope, options, network, removal_policy)
+            target, secret = proxy_target(database), managed_secret(database)
+    group = network.make_security_group(
+        scope, "ProxySecurityGroup", "Proxy: inbound from functions, outbound to the database"
+    )
+    proxy = _make_proxy(scope, target, secret, options.engine, pool or PoolOptions(), network, group)
     return PooledDatabase(
         options=options,
         network=network,
@@ -180,7 +234,7 @@ def _make_proxy(
     scope: Construct,
     target: rds.ProxyTarget,
     secret: secretsmanager.ISecret,
-    engine: str,
+    engine: Engine,
     pool: PoolOptions,
     network: PrivateNetwork,
     group: ec2.ISecurityGroup,
@@ -188,11 +242,11 @@ def _make_proxy(
     proxy = rds.DatabaseProxy(
         scope,
         "Proxy",
-        # RDS makes no name for a proxy by itself, and the CDK's is unique behind a feature flag only.
+        # RDS does not generate names for proxies, and the CDK's are unique with a feature flag only.
         db_proxy_name=Names.unique_resource_name(scope, max_length=_PROXY_NAME_LENGTH, separator="-"),
         proxy_target=target,
         secrets=[secret],
-        # The CDK would also let it describe the secret, which is of use to some clients of Java.
+        # The CDK would add secretsmanager:DescribeSecret, which the proxy does not need.
         role=_make_proxy_role(scope, secret).without_policy_updates(),
         iam_auth=True,
         require_tls=True,
@@ -206,7 +260,7 @@ def _make_proxy(
         vpc_subnets=network.subnets,
         security_groups=[group],
     )
-    # The CDK hands it the tags of the stack; its own validation of templates says that it takes none.
+    # The CDK adds the stack's tags to the target group; its own validation of templates rejects them.
     target_group = proxy.node.find_child("ProxyTargetGroup")
     assert isinstance(target_group, CfnResource)
     target_group.add_property_deletion_override("Tags")
@@ -214,54 +268,13 @@ def _make_proxy(
 
 
 def _make_proxy_role(scope: Construct, secret: secretsmanager.ISecret) -> iam.Role:
-    """Make the role that the proxy reads the secret with.
+    """Make the role with which the proxy reads the secret.
 
     https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-iam-setup.html
     """
     role = iam.Role(scope, "ProxyRole", assumed_by=iam.ServicePrincipal("rds.amazonaws.com"))
-    # Secrets Manager ends each ARN with six characters, which an imported one may lack.
+    # Secrets Manager appends a hyphen and six characters to the name; an imported ARN may lack them.
     arn = secret.secret_full_arn or f"{secret.secret_arn}-??????"
     role.add_to_policy(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[arn]))
     grant_use_of_key(role, secret.encryption_key, "kms:Decrypt")
     return role
-
-
-def check_pooled_database(
-    database: DatabaseOptions | ExistingDatabase,
-    pool: PoolOptions | None,
-    network: PrivateNetwork | None,
-    timeout: Duration,
-) -> None:
-    """Refuse what does not fit together.
-
-    Args:
-        database: Which database.
-        pool: How the proxy shares connections, if that was given.
-        network: Where it is, if that was given.
-        timeout: Of the function that uses it.
-
-    Raises:
-        ValueError: The parts do not fit each other.
-    """
-    if isinstance(database, ExistingDatabase):
-        if network is None:
-            raise ValueError(
-                "an existing database without network: the function has to run where it is; give "
-                "network=PrivateNetwork(self, 'Network', vpc=...)."
-            )
-        if database.proxy is not None and pool is not None:
-            raise ValueError("pool: the existing proxy has its own settings; leave it out.")
-    pool = pool or PoolOptions()
-    if pool.session_pinning_filters and database.engine != MYSQL:
-        raise ValueError(
-            "session_pinning_filters: RDS Proxy has them for MySQL alone; leave them out, and set variables "
-            "of PostgreSQL in the user (ALTER ROLE ... SET) instead of in the session."
-        )
-    if timeout.is_unresolved() or pool.borrow_timeout.is_unresolved():
-        return
-    if pool.borrow_timeout.to_seconds() >= timeout.to_seconds():
-        raise ValueError(
-            f"borrow_timeout={pool.borrow_timeout.to_seconds():g}, timeout={timeout.to_seconds():g}: the "
-            "function would end before the proxy can tell it that no connection is free; choose a "
-            "borrow_timeout below the function's timeout."
-        )

@@ -19,7 +19,7 @@ from cdk_lambda_patterns.core.options import NetworkOptions
 from cdk_lambda_patterns.core.permissions import grant_use_of_key
 from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.data.private_function import PrivateFunction
-from cdk_lambda_patterns.data.rds_proxy.database import POSTGRES, DatabaseOptions, ExistingDatabase
+from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions, ExistingDatabase
 from cdk_lambda_patterns.data.rds_proxy.pooled_database import (
     PooledDatabase,
     PoolOptions,
@@ -64,10 +64,10 @@ class PostgresTarget:
     network: PrivateNetwork | None = None
 
     def __post_init__(self) -> None:
-        if self.database is not None and self.database.engine != POSTGRES:
+        if self.database is not None and self.database.engine != "postgres":
             raise ValueError(
                 f"engine={self.database.engine!r}: metadata is written with SQL of PostgreSQL; choose "
-                f"{POSTGRES!r}."
+                "'postgres'."
             )
 
 
@@ -141,7 +141,7 @@ class PostgresTable:
             **given: For ``PrivateFunction``.
         """
         function = PrivateFunction(scope, id, network=self.pooled.network, services=services, **given)
-        self.pooled.let_in(function)
+        self.pooled.grant_connect(function)
         return function
 
 
