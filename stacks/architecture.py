@@ -3,7 +3,8 @@
 Only the standard library is imported here: ``run.py`` reads the catalogue before anything is installed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +29,8 @@ class Architecture:
         proof: How much of it runs on the embedded AWS. ``"run"``: the source service is emulated, and the
             event takes the documented way. ``"sent"``: its documented event is delivered as that service
             delivers it. ``"synthesised"``: none of it can run there.
+        exemptions: Places where AWS itself does not allow the architecture (``"anywhere"``: a stage without a
+            region; ``"china"``; ``"gov-cloud"``), each with the reason.
     """
 
     id: str
@@ -36,6 +39,7 @@ class Architecture:
     stack: str
     shows: str
     proof: Proof = "run"
+    exemptions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def module(self) -> str:

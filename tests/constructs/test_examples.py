@@ -63,7 +63,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.parametrize("documented", CONSTRUCTS_AND_OPTIONS, ids=lambda documented: documented.__name__)
-def test_the_example_of_a_public_class_builds(
+def test_the_example_of_a_public_class_builds_twice_in_one_stack(
     documented: type, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = example_of(documented)
@@ -74,7 +74,6 @@ def test_the_example_of_a_public_class_builds(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {
         **vars(importlib.import_module(documented.__module__)),
-        "self": stack,
         "Duration": Duration,
         "HardenedFunction": cdk_lambda_patterns.HardenedFunction,
         "RemovalPolicy": RemovalPolicy,
@@ -94,7 +93,9 @@ def test_the_example_of_a_public_class_builds(
         "vpc": ec2.Vpc(stack, "Vpc", max_azs=1, nat_gateways=0),
         "website": iam.User(stack, "Website"),
     }
-    exec(compile(code, documented.__qualname__, "exec"), names)  # noqa: S102 - our own examples
+    for instance in ("One", "Two"):
+        names["self"] = Construct(stack, instance)
+        exec(compile(code, documented.__qualname__, "exec"), names)  # noqa: S102 - our own examples
 
 
 def test_every_public_class_documents_itself() -> None:

@@ -90,7 +90,7 @@ def test_a_stack_is_found_by_its_name_with_its_outputs(session: boto3.Session) -
 
 
 def test_a_stack_that_is_not_there_is_said_to_be_missing_in_this_region(session: boto3.Session) -> None:
-    with pytest.raises(StackNotFound, match="demo: not there in region eu-west-1"):
+    with pytest.raises(StackNotFound, match="demo: not found in region eu-west-1"):
         DeployedStack.find("demo", session)
 
 

@@ -1,7 +1,7 @@
-"""Least privilege of the roles that only a deployment uses: custom resources.
+"""Least privilege of the roles that only a deployment uses: those of custom resources.
 
-No scenario needs them, so each is tried where it is used: the stack's own template, without one action, is
-deployed once more under another name, and deleted again. One of the two must fail.
+No scenario needs them, so the deployment is the test: the stack's own template, without one action, is
+deployed under another name and deleted again. One of the two must fail.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scenarios.framework import DeployedStack, NotYet, require, wait_until
-from tests.local.least_privilege import NOT_ENFORCED
+from tests.contracts.least_privilege import NOT_ENFORCED
+from tests.contracts.roles import roles_of_custom_resources
 
 _CREATED = {"CREATE_COMPLETE"}
 _DELETED = {"DELETE_COMPLETE"}
@@ -39,7 +40,7 @@ def superfluous_at_deployment(stack: DeployedStack) -> tuple[list[TemplateGrant]
         stack: The deployed stack, on the embedded AWS; its resources must have no fixed names.
 
     Returns:
-        The grants without which both went well, and how many were tried.
+        The grants without which both succeeded, and how many were tried.
 
     Raises:
         ScenarioFailed: The whole template cannot be deployed and deleted under another name.
@@ -47,7 +48,7 @@ def superfluous_at_deployment(stack: DeployedStack) -> tuple[list[TemplateGrant]
     client = stack.client("cloudformation")
     template = client.get_template(StackName=stack.name)["TemplateBody"]
     template = json.loads(template) if isinstance(template, str) else template
-    # Or else every failure below could have another cause.
+    # Otherwise each failure below could have another cause.
     require(_comes_and_goes(stack, f"{stack.name}-whole", template), "the template fails as it is")
     found, tried = [], 0
     for grant, mutilated in _without_each(template):
@@ -57,18 +58,8 @@ def superfluous_at_deployment(stack: DeployedStack) -> tuple[list[TemplateGrant]
     return found, tried
 
 
-def _roles_of_custom_resources(template: dict[str, Any]) -> list[str]:
-    resources = template["Resources"]
-    functions = {
-        resource["Properties"]["ServiceToken"]["Fn::GetAtt"][0]
-        for resource in resources.values()
-        if "ServiceToken" in resource.get("Properties", {})
-    }
-    return [resources[function]["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions]
-
-
 def _without_each(template: dict[str, Any]) -> Iterator[tuple[TemplateGrant, dict[str, Any]]]:
-    roles = [{"Ref": role} for role in _roles_of_custom_resources(template)]
+    roles = [{"Ref": role} for role in roles_of_custom_resources(template)]
     for logical_id, resource in template["Resources"].items():
         if resource["Type"] != "AWS::IAM::Policy" or resource["Properties"]["Roles"][0] not in roles:
             continue
@@ -79,7 +70,7 @@ def _without_each(template: dict[str, Any]) -> Iterator[tuple[TemplateGrant, dic
                     mutilated = copy.deepcopy(template)
                     document = mutilated["Resources"][logical_id]["Properties"]["PolicyDocument"]
                     rest = [one for one in actions if one != action] if isinstance(actions, list) else []
-                    # A policy needs a statement, and a statement an action: one that changes nothing.
+                    # A policy needs a statement, and a statement an action: this one changes nothing.
                     document["Statement"][index]["Action"] = rest or "sts:GetCallerIdentity"
                     yield TemplateGrant(logical_id, action), mutilated
 
@@ -87,10 +78,10 @@ def _without_each(template: dict[str, Any]) -> Iterator[tuple[TemplateGrant, dic
 def _comes_and_goes(stack: DeployedStack, name: str, template: dict[str, Any]) -> bool:
     client, s3, bucket = stack.client("cloudformation"), stack.client("s3"), f"templates-of-{stack.name}"
     for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::RDS::DBProxy":  # the one type here that RDS makes no name for
+        if resource["Type"] == "AWS::RDS::DBProxy":  # CloudFormation generates no name for it
             resource["Properties"]["DBProxyName"] = name
-    # By way of a bucket, because a template in the call itself has at most 51,200 bytes.
-    s3.create_bucket(Bucket=bucket)  # nothing, if it is there
+    # From a bucket, because a template in the call itself has at most 51,200 bytes.
+    s3.create_bucket(Bucket=bucket)  # does nothing if it exists
     s3.put_object(Bucket=bucket, Key=name, Body=json.dumps(template))
     created = client.create_stack(
         StackName=name,
@@ -110,4 +101,4 @@ def _final_state(client: Any, stack_id: str) -> str:
             raise NotYet(status)
         return status
 
-    return wait_until(check, what=f"the end of what {stack_id} is doing", timeout=120)
+    return wait_until(check, what=f"the end of the operation on {stack_id}", timeout=120)
