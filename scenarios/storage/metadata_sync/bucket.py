@@ -29,7 +29,7 @@ def deployed(stack: DeployedStack) -> list[str]:
 
 
 class SyncedBucket:
-    """One of the stack's buckets, for one run: all of its keys have the same prefix and are deleted at the end.
+    """One of the stack's buckets, for one run: its keys share a prefix, and are deleted at the end.
 
     Args:
         stack: The deployed stack.

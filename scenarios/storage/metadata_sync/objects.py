@@ -1,4 +1,4 @@
-"""Many changes of objects at once, under difficult keys; and what S3 then says about each, to compare with rows."""
+"""Many changes of objects at once, under difficult keys; then what S3 says about each, to check the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows for the objects of two buckets, deployed with the real CDK CLI, driven with real events, IAM enforced."""
+"""Rows of the objects of two buckets, deployed with the real CDK CLI, driven with real events, under IAM."""
 
 from __future__ import annotations
 

@@ -208,7 +208,8 @@ class MetadataSync(Construct):
         table_actions: Sequence[str],
     ) -> HardenedFunction:
         """Make a function that looks at objects, and reads and writes rows."""
-        code, environment = pattern_source("storage", "metadata_sync"), self._environment() | environment
+        code = pattern_source("storage", "metadata_sync")
+        environment = {**self._environment(), **environment}
         function: HardenedFunction
         if isinstance(self._target, PooledDatabase):
             function = PrivateFunction(
