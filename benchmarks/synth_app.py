@@ -70,7 +70,7 @@ class PlainThumbnailer(Construct):
             self,
             "Function",
             code=lambda_.Code.from_asset(str(pattern_source("storage", "thumbnailer")), exclude=_EXCLUDE),
-            handler="handler.handler",
+            handler="thumbnailer.handler.handler",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
             description="Makes thumbnails of the pictures in a bucket",

@@ -10,7 +10,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="storage",
         title="S3 upload → Lambda → thumbnails in S3 + metadata in DynamoDB",
         stack="ThumbnailerStack",
-        shows="photographs become thumbnails; hostile files end in the failure queue, once, with the reason",
+        shows="photographs become thumbnails; malicious files go to the failure queue, once, with the reason",
     ),
     Architecture(
         id="metadata-sync",

@@ -1,4 +1,4 @@
-"""Deploys the thumbnailer for everybody to try: what it makes is deleted with the stack."""
+"""Deploys a thumbnailer; everything that it makes is deleted with the stack."""
 
 from aws_cdk import RemovalPolicy
 from constructs import Construct
@@ -11,7 +11,7 @@ _SOURCE_PREFIX = "photos/"
 
 
 class ThumbnailerStack(PatternStack):
-    """A thumbnailer that watches ``photos/`` in a bucket of its own.
+    """A thumbnailer for ``photos/`` in a bucket of its own.
 
     A demonstration: deleting the stack deletes the pictures too (``RemovalPolicy.DESTROY``).
     """

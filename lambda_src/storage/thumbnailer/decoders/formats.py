@@ -1,12 +1,12 @@
-"""Tells a picture's format from its first bytes: keys and content types are what somebody claimed."""
+"""First bytes of a file → the picture's format, whatever its key or content type says."""
 
 from enum import StrEnum
 
-from errors import EmptyObject, NotAnImage, UnsupportedFormat
+from .errors import EmptyObject, NotAnImage, UnsupportedFormat
 
 
 class Format(StrEnum):
-    """The formats that are decoded."""
+    """A format that is decoded."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -27,7 +27,7 @@ _STARTS: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0+", Format.TIFF),
 )
 
-# Named in the error only, so that nobody has to guess why a picture is refused.
+# Named in the error only: it should say why a picture is refused.
 _OTHER_PICTURES: tuple[tuple[bytes, str], ...] = (
     (b"BM", "BMP"),
     (b"8BPS", "Photoshop"),
@@ -45,7 +45,7 @@ def sniff(data: bytes) -> Format:
     Raises:
         EmptyObject: There are no bytes.
         UnsupportedFormat: It is a picture in a format that is not decoded.
-        NotAnImage: It is nothing that is known here.
+        NotAnImage: It is in no known format.
     """
     if not data:
         raise EmptyObject("the object has 0 bytes")
@@ -59,15 +59,15 @@ def sniff(data: bytes) -> Format:
     for start, name in _OTHER_PICTURES:
         if data.startswith(start):
             raise UnsupportedFormat(f"a {name} picture; {_DECODED} decoded")
-    raise NotAnImage(f"the bytes do not start like a picture; {_DECODED} decoded")
+    raise NotAnImage(f"the first bytes are not those of a picture; {_DECODED} decoded")
 
 
 def _sniff_isobmff(data: bytes) -> Format:
-    """AVIF shares its container with HEIC, MP4 and more: its brands tell them apart."""
+    """Read the brands of the container, which AVIF shares with HEIC, MP4 and others."""
     length = int.from_bytes(data[:4], "big")
     brands = {data[start : start + 4] for start in (8, *range(16, min(length, 256), 4))}
     if brands & {b"avif", b"avis"}:
         return Format.AVIF
     if brands & {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}:
         raise UnsupportedFormat(f"a HEIC picture; {_DECODED} decoded")
-    raise NotAnImage(f"a film or another container; {_DECODED} decoded")
+    raise NotAnImage(f"a video or another container; {_DECODED} decoded")

@@ -1,11 +1,11 @@
-"""Every format but JPEG by way of libvips, which decodes in strips instead of as a whole where it can.
+"""Every format but common JPEG → libvips, which decodes in strips where it can instead of as a whole.
 
-Why libvips: with PNG and WebP it was about half as fast again as Pillow (``benchmarks/README.md``), and it
-reads the odd ones right: 16 bits, floats, CMYK, CIELAB, palettes. Its wheel (8 MB) is loaded when the first
-such picture arrives, in a few milliseconds, so it does not slow the start.
+libvips was about 1.5 times as fast as Pillow with PNG and WebP (``benchmarks/README.md``), and it reads the
+unusual variants correctly: 16 bits, floats, CMYK, CIELAB, palettes. Its wheel (8 MB) is loaded in a few
+milliseconds when the first such picture arrives, so it does not slow the start.
 
-Why ctypes: pyvips itself is on PyPI as source only, and handlers are built from wheels alone. Of the library
-a dozen functions are needed.
+ctypes, because PyPI has pyvips itself only as source, and handlers are built only from wheels. A dozen
+functions of the library are used.
 
 https://www.libvips.org/API/current/
 """
@@ -16,9 +16,10 @@ from ctypes import CDLL, POINTER, byref, c_char_p, c_double, c_int, c_size_t, c_
 from functools import cache
 from importlib.util import find_spec
 
-from errors import DamagedImage, TruncatedImage, UnsupportedFormat
-from formats import Format
 from PIL import Image
+
+from .errors import DamagedImage, TruncatedImage, UnsupportedFormat
+from .formats import Format
 
 _LOADERS = {
     Format.JPEG: "vips_jpegload_buffer",
@@ -30,16 +31,16 @@ _LOADERS = {
 }
 
 # Values of libvips's enumerations.
-_FAIL_ON_ERROR = 2  # else what is missing in a file is filled with black, without a word
+_FAIL_ON_ERROR = 2  # otherwise libvips fills missing parts of a file with black, without an error
 _ACCESS_SEQUENTIAL = 1
-_SIZE_FORCE = 3  # exactly the size that was asked for
+_SIZE_FORCE = 3  # exactly the given size
 _INTERPRETATION_SRGB = 22
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_MAX_BANDS = 5  # CMYK with transparency; a TIFF may claim thousands, for each of its pixels
+_MAX_BANDS = 5  # CMYK with transparency; a TIFF may claim thousands per pixel
 
-# A WebP is decoded at this many times the size that is wanted: its own scaling is fast but coarse, and the
-# rest of the way, done by libvips, wins back half of the loss for a few per cent of the time.
+# A WebP is decoded at this many times the wanted size: its own scaling is fast but coarse, and the last step,
+# done by libvips, wins back half of the loss for a few per cent of the time.
 _WEBP_HEADROOM = 1.25
 
 _ENDS_EARLY = re.compile(
@@ -48,24 +49,24 @@ _ENDS_EARLY = re.compile(
 
 
 class VipsPicture:
-    """A picture of which only the header was read.
+    """A picture whose header has been read.
 
     Args:
         data: The bytes of the picture.
-        format: Their format. No other decoder than this one's is tried.
+        format: Their format. Only the decoder of this format is tried.
 
     Raises:
         DamagedImage: The header cannot be read.
-        UnsupportedFormat: It is an exotic variant of the format.
+        UnsupportedFormat: It has channels that are not colours.
 
     Attributes:
-        width (int): As a person sees the picture, after its orientation.
+        width (int): In pixels, after the orientation is applied.
         height (int): Likewise.
     """
 
     def __init__(self, data: bytes, format: Format) -> None:
         self._vips = _library()
-        self._data = data  # libvips reads from here as long as it has the image
+        self._data = data  # libvips reads from this buffer as long as the image exists
         self._format = format
         self._image = self._load()
         stored = self._vips.vips_image_get_width(self._image), self._vips.vips_image_get_height(self._image)
@@ -74,7 +75,7 @@ class VipsPicture:
         self._check_bands(_MAX_BANDS)
 
     def decode(self, size: tuple[int, int]) -> Image.Image:
-        """Return the picture upright, in sRGB, and in exactly this size, which is not larger than its own.
+        """Return the picture upright, in sRGB, at exactly this size, which must not exceed its own.
 
         Raises:
             TruncatedImage: It ends too early.
@@ -91,7 +92,7 @@ class VipsPicture:
         return self._pixels()
 
     def close(self) -> None:
-        """Let go of the image."""
+        """Release the image."""
         if self._image:
             self._vips.g_object_unref(self._image)
             self._image = c_void_p()
@@ -105,7 +106,7 @@ class VipsPicture:
         return image
 
     def _scale_on_load(self, factor: float) -> None:
-        """Let the decoder itself make the picture smaller, where it can, by at most this factor."""
+        """Let the decoder itself shrink the picture where it can, by at most this factor."""
         if self._format is Format.WEBP and factor > _WEBP_HEADROOM:
             self._replace(self._load(b"scale", c_double(_WEBP_HEADROOM / factor)))
         elif self._format is Format.JPEG and factor >= 2:
@@ -116,12 +117,10 @@ class VipsPicture:
         bands = self._vips.vips_image_get_bands(self._image)
         if bands > most:
             self.close()
-            raise UnsupportedFormat(
-                f"the {self._format.value} has {bands:,} channels, which is not read as colours"
-            )
+            raise UnsupportedFormat(f"the {self._format.value} has {bands:,} channels, which are not colours")
 
     def _run(self, operation: str, *arguments: object) -> c_void_p:
-        """Run an operation from one image to another; the list of options ends with a null pointer."""
+        """Run an operation on the image and return the result; a null pointer ends the options."""
         result = c_void_p()
         if getattr(self._vips, operation)(self._image, byref(result), *arguments, c_void_p()):
             raise self._error("the {} cannot be decoded")
@@ -132,7 +131,7 @@ class VipsPicture:
         self._image = image
 
     def _pixels(self) -> Image.Image:
-        """Let everything happen: until here, libvips has only written down what it will do."""
+        """Run the operations, which libvips has only recorded until now, and return the pixels."""
         length = c_size_t()
         memory = self._vips.vips_image_write_to_memory(self._image, byref(length))
         if not memory:
@@ -141,37 +140,37 @@ class VipsPicture:
             pixels = string_at(memory, length.value)
         finally:
             self._vips.g_free(c_void_p(memory))
-        self._vips.vips_error_clear()  # it also notes what it could live with
+        self._vips.vips_error_clear()  # it also holds errors that libvips recovered from
         size = self._vips.vips_image_get_width(self._image), self._vips.vips_image_get_height(self._image)
         mode = _MODES[self._vips.vips_image_get_bands(self._image)]
         return Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1)
 
     def _error(self, text: str) -> DamagedImage | MemoryError:
-        said = self._vips.vips_error_buffer().decode(errors="replace")
+        buffer = self._vips.vips_error_buffer().decode(errors="replace")
         self._vips.vips_error_clear()
-        why = "; ".join(dict.fromkeys(line for line in said.splitlines() if line))[:500]
-        # No fault of the picture's: the function has less memory than its limits ask for.
+        why = "; ".join(dict.fromkeys(line for line in buffer.splitlines() if line))[:500]
+        # Not the picture's fault: the function has less memory than its limits require.
         if "out of memory -- size" in why:
             return MemoryError(why)
         kind = TruncatedImage if self._is_cut_off(why) else DamagedImage
-        return kind(f"{text.format(self._format.value)}: {why or 'libvips gives no reason'}")
+        return kind(f"{text.format(self._format.value)}: {why or 'libvips reported no reason'}")
 
-    def _is_cut_off(self, said: str) -> bool:
-        """Whether the picture ends too early: by its structure where that is easy, else by what was said."""
+    def _is_cut_off(self, why: str) -> bool:
+        """Whether the picture ends too early: by its structure where that is easy, else by the error."""
         if self._format is Format.PNG:
             return b"IEND" not in self._data[-64:]
         if self._format is Format.WEBP:
             return len(self._data) < int.from_bytes(self._data[4:8], "little") + 8
-        return bool(_ENDS_EARLY.search(said))
+        return bool(_ENDS_EARLY.search(why))
 
 
 @cache
 def _library() -> CDLL:
-    """Load libvips and set it up, once."""
+    """Load libvips and initialise it, once."""
     found = find_spec("_libvips")  # the extension module of pyvips-binary, which is linked to the library
     if found is None or found.origin is None:
-        raise ImportError("libvips is missing: the package pyvips-binary belongs into the function")
-    os.environ.setdefault("VIPS_WARNING", "0")  # its warnings would go to stderr, as plain text
+        raise ImportError("libvips is missing; add the package pyvips-binary to the function's dependencies")
+    os.environ.setdefault("VIPS_WARNING", "0")  # warnings would go to stderr as plain text
     vips = CDLL(found.origin)
     vips.vips_error_buffer.restype = c_char_p
     vips.vips_image_get_typeof.restype = c_size_t
@@ -179,7 +178,9 @@ def _library() -> CDLL:
     vips.vips_image_write_to_memory.restype = c_void_p
     vips.vips_image_write_to_memory.argtypes = [c_void_p, POINTER(c_size_t)]
     if vips.vips_init(b"thumbnailer"):
-        raise ImportError(f"libvips does not start: {vips.vips_error_buffer().decode(errors='replace')}")
-    vips.vips_concurrency_set(c_int(1))  # one picture at a time on about one processor; threads cost memory
-    vips.vips_cache_set_max(c_int(0))  # nothing of one picture stays for the next
+        raise ImportError(
+            f"libvips cannot be initialised: {vips.vips_error_buffer().decode(errors='replace')}"
+        )
+    vips.vips_concurrency_set(c_int(1))  # one picture at a time, about one vCPU; threads cost memory
+    vips.vips_cache_set_max(c_int(0))  # nothing of one picture is cached for the next
     return vips

@@ -1,4 +1,4 @@
-"""Files that no thumbnailer should fall for, made here rather than kept in the repository."""
+"""Malicious files, generated here so that the repository need not contain them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from scenarios.storage.pictures import photograph
+from scenarios.storage.thumbnailer.pictures import photograph
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,10 @@ class HostileFile:
     """A file that can never become a thumbnail.
 
     Args:
-        name: How it is called.
+        name: Its name in the bucket.
         what: What is wrong with it.
         data: Its bytes.
-        error_type: The type of the error in the failure record.
+        error_type: The expected type of the error in the failure message.
     """
 
     name: str
@@ -27,18 +27,18 @@ class HostileFile:
 
 
 def hostile_files() -> list[HostileFile]:
-    """One of each kind; one over the size limit would take long to upload, so the drill lowers the limit."""
+    """Return one of each kind but a too large one, for which the drill lowers the limit."""
     whole = photograph("astronaut-progressive.jpg")
     return [
         HostileFile("empty.jpg", "0 bytes", b"", "EmptyObject"),
-        HostileFile("letter.jpg", "a text that is called .jpg", b"Dear Sir or Madam,\n" * 40, "NotAnImage"),
+        HostileFile("letter.jpg", "a text named .jpg", b"Dear Sir or Madam,\n" * 40, "NotAnImage"),
         HostileFile("cut off.jpg", "the first third of a JPEG", whole[: len(whole) // 3], "TruncatedImage"),
         HostileFile("bomb.png", "a PNG of 60,000 x 60,000 pixels in 70 bytes", bomb(60_000), "TooManyPixels"),
     ]
 
 
 def bomb(edge: int) -> bytes:
-    """A well-formed PNG whose header promises edge x edge pixels and whose body is next to nothing."""
+    """Return a well-formed PNG whose header claims edge x edge pixels and whose body is almost empty."""
     header = struct.pack(">IIBBBBB", edge, edge, 8, 2, 0, 0, 0)
     body = zlib.compress(bytes(64))
     chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))

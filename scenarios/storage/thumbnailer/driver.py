@@ -1,4 +1,4 @@
-"""A deployed thumbnailer as its scenario handles it: send, look at row and thumbnails, take away, tidy up."""
+"""A deployed thumbnailer: upload and delete pictures, look at rows and thumbnails, clean up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scenarios.support.redrive import FailedEvent
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A thumbnail as it came out."""
+    """A thumbnail in the destination bucket."""
 
     key: str
     data: bytes
@@ -30,16 +30,16 @@ class Thumbnail:
 
 
 class Thumbnailer:
-    """The deployed stack, for one run: its keys have a prefix of their own, and all of it goes at the end.
+    """The deployed stack for one run, whose keys have a prefix of their own; it deletes them at the end.
 
     Args:
         stack: The deployed stack.
 
     Attributes:
-        prefix: What the keys of this run start with.
+        prefix: Prefix of the keys of this run.
         sizes: Longest edges of the thumbnails, as the function is configured.
         role: Name of the function's role.
-        failures: The failure queue, seen from this run.
+        failures: The messages of this run in the failure queue.
     """
 
     def __init__(self, stack: DeployedStack) -> None:
@@ -57,7 +57,7 @@ class Thumbnailer:
         self.sizes = tuple(int(size) for size in environment["SIZES"].split(","))
         self.role = configuration["Role"].rpartition("/")[2]
         self._output_prefix = environment["OUTPUT_PREFIX"]
-        self._sent: set[str] = set()
+        self._uploaded: set[str] = set()
         self.failures = FailureQueue(stack, self.queue_url, self._is_ours)
 
     def __enter__(self) -> Thumbnailer:
@@ -66,26 +66,26 @@ class Thumbnailer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._tidy_up()
+        self._clean_up()
 
     # --- The source bucket
 
-    def send(self, key: str, data: bytes) -> str:
+    def upload(self, key: str, data: bytes) -> str:
         """Put an object, and return its version."""
-        self._sent.add(key)
+        self._uploaded.add(key)
         version: str = self._s3.put_object(Bucket=self._source, Key=key, Body=data)["VersionId"]
         return version
 
-    def remove(self, keys: Iterable[str]) -> None:
+    def delete(self, keys: Iterable[str]) -> None:
         """Delete objects as a user does: with a delete marker on top of the versions."""
         objects = [{"Key": key} for key in keys]
         answer = self._s3.delete_objects(Bucket=self._source, Delete={"Objects": objects})
         require(not answer.get("Errors"), f"S3 did not delete: {answer.get('Errors')}")
 
-    # --- What comes out
+    # --- Rows and thumbnails
 
     def row(self, key: str) -> dict[str, Any] | None:
-        """The row of an object, or None."""
+        """Return the row of an object, or None."""
         answer = self._stack.client("dynamodb").get_item(
             TableName=self._table, Key={"source_key": {"S": key}}, ConsistentRead=True
         )
@@ -94,7 +94,7 @@ class Thumbnailer:
         return {name: TypeDeserializer().deserialize(value) for name, value in answer["Item"].items()}
 
     def wait_for_row(self, key: str, version: str) -> dict[str, Any]:
-        """Wait until the row is about this version; fail at once when its event is in the failure queue."""
+        """Wait for the row of this version; fail at once if its event is in the failure queue."""
 
         def check() -> dict[str, Any]:
             row = self.row(key)
@@ -111,7 +111,7 @@ class Thumbnailer:
             require(well, f"{key} failed: {failed.condition}: {failed.reason}")
 
     def thumbnails(self, row: dict[str, Any]) -> list[Thumbnail]:
-        """Fetch the thumbnails that a row names."""
+        """Download the thumbnails in a row."""
         return [self._fetch(str(entry["key"])) for entry in row["thumbnails"]]
 
     def _fetch(self, key: str) -> Thumbnail:
@@ -121,7 +121,7 @@ class Thumbnailer:
         return Thumbnail(key, data, picture)
 
     def written(self, row: dict[str, Any]) -> dict[str, str]:
-        """When each of the thumbnails that a row names was written."""
+        """Return when each of the thumbnails in a row was written, by key."""
         heads = {
             key: self._s3.head_object(Bucket=self._destination, Key=key)
             for key in (str(entry["key"]) for entry in row["thumbnails"])
@@ -129,14 +129,14 @@ class Thumbnailer:
         return {key: str(head["LastModified"]) for key, head in heads.items()}
 
     def in_destination(self) -> set[str]:
-        """The keys of this run's thumbnails; a shortened key is not among them."""
+        """Return the keys of this run's thumbnails, except shortened ones."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(
             Bucket=self._destination, Prefix=f"{self._output_prefix}{self.prefix}"
         )
         return {one["Key"] for page in pages for one in page.get("Contents", [])}
 
     def wait_until_gone(self, key: str, row: dict[str, Any]) -> None:
-        """Wait until neither the row nor any of the thumbnails that it named is left."""
+        """Wait until the row and its thumbnails are deleted."""
 
         def check() -> None:
             if self.row(key) is not None:
@@ -146,7 +146,7 @@ class Thumbnailer:
                 if self._exists(str(entry["key"])):
                     raise NotYet(f"thumbnail {entry['key']} is still there")
 
-        self._stack.wait_until(check, f"removal of what was made of {key}")
+        self._stack.wait_until(check, f"deletion of row and thumbnails of {key}")
 
     def _exists(self, key: str) -> bool:
         try:
@@ -160,13 +160,13 @@ class Thumbnailer:
     # --- The function
 
     def invoke(self, event: dict[str, Any]) -> None:
-        """Hand the function an event and wait for its answer, which must be a success."""
+        """Invoke the function synchronously; it must succeed."""
         answer = self._stack.client("lambda").invoke(FunctionName=self.function, Payload=json.dumps(event))
         if "FunctionError" in answer:
             raise ScenarioFailed(f"the function failed when invoked: {answer['Payload'].read().decode()}")
 
     def event(self, name: str, key: str, row: dict[str, Any], sequencer: str) -> dict[str, Any]:
-        """An event as S3 sends it about the object that a row describes.
+        """Return an event from S3 about the object that a row describes.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
         """
@@ -186,17 +186,17 @@ class Thumbnailer:
             ]
         }
 
-    # --- Afterwards
+    # --- Clean up
 
     def _is_ours(self, failed: FailedEvent) -> bool:
         return any(self.run_id in key for key in keys_in(failed))
 
-    def _tidy_up(self) -> None:
-        """Delete every version, row, thumbnail and message of this run, whatever became of it."""
-        for kind in ("Versions", "DeleteMarkers"):  # while the markers are there, a late event finds "gone"
+    def _clean_up(self) -> None:
+        """Delete every version, row, thumbnail and message of this run, also when it failed."""
+        for kind in ("Versions", "DeleteMarkers"):  # versions first: a late event then finds no object
             self._delete(self._source, self._versions(kind))
         thumbnails = self.in_destination()
-        for key in self._sent:
+        for key in self._uploaded:
             row = self.row(key)
             if row is not None:
                 thumbnails |= {str(entry["key"]) for entry in row["thumbnails"]}
@@ -207,7 +207,7 @@ class Thumbnailer:
         self.failures.close()
 
     def _versions(self, kind: str) -> list[dict[str, str]]:
-        prefixes = {self.prefix, *(key for key in self._sent if not key.startswith(self.prefix))}
+        prefixes = {self.prefix, *(key for key in self._uploaded if not key.startswith(self.prefix))}
         return [
             {"Key": one["Key"], "VersionId": one["VersionId"]}
             for prefix in prefixes
@@ -218,11 +218,11 @@ class Thumbnailer:
         ]
 
     def _delete(self, bucket: str, objects: list[dict[str, str]]) -> None:
-        if objects:  # a run makes far fewer than the thousand that one call takes
+        if objects:  # far fewer than the thousand that one call takes
             self._s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
 
 
 def keys_in(failed: FailedEvent) -> list[str]:
-    """The keys of the objects that a failed event is about."""
+    """Return the keys of the objects that a failed event is about."""
     records = failed.event.get("Records", []) if isinstance(failed.event, dict) else []
     return [unquote_plus(record["s3"]["object"]["key"]) for record in records if "s3" in record]

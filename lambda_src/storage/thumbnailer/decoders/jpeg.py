@@ -1,12 +1,11 @@
-"""JPEG by way of Pillow: decoded at an eighth, a quarter or half of its size, whatever is just enough.
+"""JPEG → Pillow, decoded at an eighth, a quarter or half of its size, whichever is just large enough.
 
-Why Pillow for this format alone: libjpeg-turbo's scaled decoding without colour conversion, followed by one
-bicubic step on a small picture, was the fastest of all that were measured (``benchmarks/README.md``), and it
-needs memory for the small picture only.
+libjpeg-turbo's scaled decoding without colour conversion, followed by one bicubic step on a small picture,
+was the fastest way that was measured (``benchmarks/README.md``), and needs memory for the small picture only.
 
-Not done: a progressive JPEG can be cut off after its first scans, which makes it several times faster at an
-eighth of its size. But libjpeg then smooths what it takes for a picture still loading, and subsampled colour
-loses detail, so the thumbnail is another one.
+A progressive JPEG could be cut off after its first scans, and be several times as fast at an eighth of its
+size. But libjpeg then smooths the picture as if it were still loading, and subsampled colour loses detail:
+the thumbnail would look different.
 """
 
 import warnings
@@ -14,21 +13,22 @@ from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from errors import DamagedImage, TooManyScans, TruncatedImage
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
+
+from .errors import DamagedImage, TooManyScans, TruncatedImage
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-# It would write them to stderr as plain text; broken EXIF is common, and no reason to refuse a picture.
+# Pillow warns of broken EXIF on stderr as plain text. It is common, and no reason to refuse a picture.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# Pillow's own limit is about all pictures of a process; ours is checked for each before it is decoded.
+# Pillow's own limit is global; `decode` checks ours for each picture.
 Image.MAX_IMAGE_PIXELS = None
 
-# Encoders write about ten scans, the most elaborate scripts some dozens. Every scan passes over the whole
-# picture: a file of a few megabytes could ask for hours.
+# Encoders write about ten scans, the most elaborate scripts some dozens. Each scan passes over the whole
+# picture, so decoding a file of a few megabytes could take hours.
 MAX_SCANS = 500
 
 _ORIENTATION = 0x0112
@@ -44,16 +44,16 @@ _TURNS = {
 
 
 class JpegPicture:
-    """A JPEG of which only the header was read.
+    """A JPEG whose header has been read.
 
     Args:
         data: The bytes of the picture.
 
     Raises:
-        DamagedImage: The header is not that of a JPEG.
+        DamagedImage: The header cannot be read.
 
     Attributes:
-        width (int): As a person sees the picture, after its EXIF orientation.
+        width (int): In pixels, after the EXIF orientation is applied.
         height (int): Likewise.
     """
 
@@ -61,7 +61,7 @@ class JpegPicture:
         self._data = data
         try:
             self._file = JpegImageFile(BytesIO(data))
-        except Exception as error:  # Pillow's parsers raise whatever they stumble over
+        except Exception as error:  # Pillow's parsers raise exceptions of any type
             kind = DamagedImage if b"\xff\xda" in data else TruncatedImage
             raise kind(f"the header of the jpeg cannot be read: {error}") from error
         self._after_header = self._file.fp.tell() if self._file.fp else 0
@@ -70,16 +70,16 @@ class JpegPicture:
 
     @property
     def is_common(self) -> bool:
-        """Whether the picture is grey or YCbCr, as photographs are; RGB and CMYK in JPEG are rare."""
+        """Whether the picture is grey or YCbCr, as photographs are. RGB and CMYK are rare in JPEG."""
         if self._file.mode == "CMYK" or self._file.info.get("adobe_transform") == 0:
             return False
         return bytes(component[0] for component in self._file.layer) != b"RGB"
 
     def decode(self, size: tuple[int, int]) -> Image.Image:
-        """Return the picture upright, in sRGB, and in exactly this size, which is not larger than its own.
+        """Return the picture upright, in sRGB, at exactly this size, which must not exceed its own.
 
         Raises:
-            TooManyScans: It would keep the decoder busy without end.
+            TooManyScans: It would keep the decoder busy for hours.
             TruncatedImage: It ends too early.
             DamagedImage: It cannot be decoded.
         """
@@ -87,7 +87,7 @@ class JpegPicture:
         stored = self._as_stored(size)
         profile = self._file.info.get("icc_profile")
         drafted = self._file.draft("RGB" if profile else "YCbCr", stored)
-        # All of the file in one block: it is in memory already, and pieces would be copied.
+        # The whole file in one block: it is in memory already, and pieces would be copied.
         self._file.decodermaxblock = len(self._data)
         try:
             small = self._file.resize(stored, Image.Resampling.BICUBIC, box=drafted[1] if drafted else None)
@@ -102,11 +102,11 @@ class JpegPicture:
         return small if turn is None else small.transpose(turn)
 
     def close(self) -> None:
-        """Let go of the bytes."""
+        """Release the bytes."""
         self._file.close()
 
     def _as_stored(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Width and height as in the file if they are given as seen, and the other way round."""
+        """Convert a size between how the file stores it and how the picture is shown; works both ways."""
         return size if self._orientation < 5 else (size[1], size[0])
 
     def _check_scans(self) -> None:
@@ -114,7 +114,7 @@ class JpegPicture:
         first_scan = self._data[self._after_header - 8 - 2 * components : self._after_header]
         has_all = first_scan[:2] == b"\xff\xda" and first_scan[4:5] == bytes([components])
         if has_all and "progressive" not in self._file.info:
-            return  # there cannot be a second scan, so most pictures need not be searched
+            return  # there cannot be a second scan, so most pictures are not searched
         scans = self._data.count(b"\xff\xda")
         if scans > MAX_SCANS:
             raise TooManyScans(f"the jpeg has {scans:,} scans; at most {MAX_SCANS} are decoded")
@@ -125,7 +125,7 @@ def _orientation(file: JpegImageFile) -> int:
         return 1
     try:
         orientation = file.getexif().get(_ORIENTATION, 1)
-    except Exception:  # whatever is broken in there
+    except Exception:  # broken EXIF
         return 1
     return orientation if orientation in _TURNS else 1
 
@@ -135,9 +135,9 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return transform.apply(image) if transform else image
 
 
-@lru_cache(maxsize=2)  # the pictures of one camera share their profile
+@lru_cache(maxsize=2)  # pictures from one camera share their profile
 def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """Return what converts from an embedded profile to sRGB; nothing if the profile is of no use."""
+    """Return the transform from an embedded profile to sRGB; None if the profile is unusable."""
     from PIL import ImageCms  # most pictures have no profile
 
     try:
