@@ -43,7 +43,7 @@ def notify(
         options: Which objects, and whether tags matter.
     """
     kinds = (*NOTIFIED, s3.EventType.OBJECT_TAGGING) if options.tags else NOTIFIED
-    notify_function(scope, bucket, function, *kinds, prefix=options.prefix, suffixes=tuple(options.suffixes))
+    notify_function(scope, bucket, function, *kinds, prefix=options.prefix, suffixes=options.suffixes)
 
 
 def route(

@@ -8,7 +8,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_s3 as s3
 
 from cdk_lambda_patterns.core.bucket_notifications import check_suffixes
-from cdk_lambda_patterns.core.limits import Limit, check_choice, check_strings
+from cdk_lambda_patterns.core.limits import Limit, check_choice
 from cdk_lambda_patterns.core.options import FunctionOptions
 
 Delivery = Literal["notifications", "eventbridge"]
@@ -66,8 +66,7 @@ class MetadataOptions:
 
     def __post_init__(self) -> None:
         _PREFIX.check("len(prefix)", len(self.prefix.encode()))
-        check_strings("suffixes", self.suffixes)
-        check_suffixes(tuple(self.suffixes))
+        check_suffixes(self.suffixes)
         check_choice("delivery", self.delivery, get_args(Delivery))
         _TOMBSTONES.check("tombstones", self.tombstones)
         needed = len(self.suffixes) * (len(NOTIFIED) + self.tags)
