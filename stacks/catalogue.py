@@ -17,7 +17,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="storage",
         title="S3 event → Lambda → a row per object in DynamoDB or PostgreSQL; a reconciler repairs the rest",
         stack="MetadataSyncStack",
-        shows="table = bucket after hundreds of changes at once; what events missed, the reconciler repairs",
+        shows="rows agree with the bucket after hundreds of changes at once; lost events are made up for",
     ),
     Architecture(
         id="alb-function",

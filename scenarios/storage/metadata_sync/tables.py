@@ -1,4 +1,4 @@
-"""The tables with the metadata of a bucket, read past the functions that write them."""
+"""The tables with the rows of a bucket, read directly and not through the functions that write them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scenarios.framework import DeployedStack, ScenarioFailed
 
 Row = Mapping[str, Any]
 
-# How many partitions of the index by-last-modified there are for a bucket.
+# The number of partitions that a bucket has in the index by-last-modified.
 _SHARDS = 8
 _STATES = "#reconciler"
 
@@ -24,33 +24,33 @@ _PORT, _PATIENCE = 5432, 5
 
 
 class Table(Protocol):
-    """Where the rows of one bucket are."""
+    """The rows of one bucket."""
 
     name: str
 
     def rows(self, prefix: str) -> dict[str, Row]:
-        """Every row whose key starts so, tombstones too."""
+        """Return every row whose key starts with this, including tombstones."""
 
     def keys_below(self, prefix: str) -> list[str]:
-        """What a user asks: which objects are below this prefix, in order?"""
+        """Answer a user's question: which objects are below this prefix, in order?"""
 
     def keys_since(self, moment: str, prefix: str) -> set[str]:
-        """What a user asks: which objects changed since then?"""
+        """Answer a user's question: which objects have changed since then?"""
 
     def forget(self, keys: Iterable[str]) -> None:
         """Delete rows."""
 
     def forget_reconciliations(self) -> None:
-        """Let the reconciler think that it has never run."""
+        """Delete the reconciler's state, as if it had never run."""
 
 
 class DynamoTable:
     """Rows in DynamoDB.
 
     Args:
-        stack: Reaches the table.
+        stack: The deployed stack.
         bucket: The bucket that the rows are about.
-        table: Name of the table.
+        table: The name of the table.
     """
 
     name = "DynamoDB"
@@ -61,15 +61,15 @@ class DynamoTable:
         self._table = table
 
     def rows(self, prefix: str) -> dict[str, Row]:
-        """Every row whose key starts so, tombstones too."""
+        """Return every row whose key starts with this, including tombstones."""
         return {str(row["key"]): row for row in self._query(prefix)}
 
     def keys_below(self, prefix: str) -> list[str]:
-        """Which objects are below this prefix: one partition, in the order of the keys."""
+        """Query one partition, in the order of the keys."""
         return [str(row["key"]) for row in self._query(prefix, FilterExpression="deleted = :no")]
 
     def keys_since(self, moment: str, prefix: str) -> set[str]:
-        """Which objects changed since then: each partition of the index."""
+        """Query each partition of the index."""
         return {
             str(row["key"])
             for shard in range(_SHARDS)
@@ -90,16 +90,16 @@ class DynamoTable:
             self._delete(self._bucket, key)
 
     def forget_reconciliations(self) -> None:
-        """Let the reconciler think that it has never run."""
+        """Delete the reconciler's state, as if it had never run."""
         self._delete(_STATES, self._bucket)
 
     def _delete(self, bucket: str, key: str) -> None:
         self._dynamodb.delete_item(TableName=self._table, Key={"bucket": {"S": bucket}, "key": {"S": key}})
 
     def _query(self, prefix: str, **more: Any) -> Iterator[Row]:
-        values = {":bucket": {"S": self._bucket}, ":prefix": {"S": prefix}}
+        values: dict[str, Any] = {":bucket": {"S": self._bucket}, ":prefix": {"S": prefix}}
         if more:
-            values[":no"] = {"BOOL": False}  # type: ignore[dict-item] # DynamoDB's way to write values
+            values[":no"] = {"BOOL": False}
         return self._pages(
             ConsistentRead=True,
             KeyConditionExpression="#bucket = :bucket AND begins_with(#key, :prefix)",
@@ -115,12 +115,12 @@ class DynamoTable:
 
 
 class PostgresTable:
-    """Rows in PostgreSQL, reached through the proxy as the functions reach it.
+    """Rows in PostgreSQL, through the same proxy that the functions use.
 
     Args:
-        stack: Reaches the proxy, where the network lets it.
+        stack: The deployed stack.
         bucket: The bucket that the rows are about.
-        endpoint: The proxy.
+        endpoint: The host name of the proxy.
         user: The user of the database.
         database: The name of the database.
     """
@@ -136,7 +136,7 @@ class PostgresTable:
         self._database = database
 
     def is_reachable(self) -> bool:
-        """Whether the proxy answers: in AWS its network lets nobody in but the functions."""
+        """Whether this process can connect: in AWS the network of the proxy admits only the functions."""
         try:
             socket.create_connection((self._endpoint, _PORT), timeout=_PATIENCE).close()
         except OSError:
@@ -144,12 +144,12 @@ class PostgresTable:
         return True
 
     def rows(self, prefix: str) -> dict[str, Row]:
-        """Every row whose key starts so, tombstones too."""
+        """Return every row whose key starts with this, including tombstones."""
         found = self._select("SELECT * FROM objects WHERE bucket = %s AND key ^@ %s", self._bucket, prefix)
         return {str(row["key"]): {name: _plain(value) for name, value in row.items()} for row in found}
 
     def keys_below(self, prefix: str) -> list[str]:
-        """Which objects are below this prefix: a range of the primary key."""
+        """Query a range of the primary key."""
         found = self._select(
             "SELECT key FROM objects WHERE bucket = %s AND key ^@ %s AND NOT deleted ORDER BY key",
             self._bucket,
@@ -158,7 +158,7 @@ class PostgresTable:
         return [str(row["key"]) for row in found]
 
     def keys_since(self, moment: str, prefix: str) -> set[str]:
-        """Which objects changed since then: a range of the second index."""
+        """Query a range of the second index."""
         found = self._select(
             "SELECT key FROM objects WHERE bucket = %s AND last_modified >= %s AND NOT deleted "
             "ORDER BY last_modified",
@@ -175,7 +175,7 @@ class PostgresTable:
             )
 
     def forget_reconciliations(self) -> None:
-        """Let the reconciler think that it has never run."""
+        """Delete the reconciler's state, as if it had never run."""
         with self._connection() as connection:
             connection.execute("DELETE FROM reconciliations WHERE bucket = %s", (self._bucket,))
 
@@ -204,7 +204,10 @@ class PostgresTable:
 
 
 def _plain(value: object) -> object:
-    """A value as DynamoDB holds it."""
-    if isinstance(value, datetime.datetime):
-        return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return value
+    """Return a value in the form that it has in DynamoDB."""
+    return in_utc(value) if isinstance(value, datetime.datetime) else value
+
+
+def in_utc(moment: datetime.datetime) -> str:
+    """Return a time in the form that it has in a row."""
+    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
