@@ -27,7 +27,7 @@ _MISCONFIGURED = (
 )
 
 
-class DeploymentEnded(Exception):  # noqa: N818 - stopping is no error
+class DeploymentEnded(Exception):
     """A deployment ends before its time.
 
     Args:

@@ -31,7 +31,7 @@ Response = tuple[int, dict[str, Any], bytes]
 Created = tuple[str, dict[str, Any]]
 
 
-class Refused(Exception):  # noqa: N818 - Lambda refuses it
+class Refused(Exception):
     """Lambda refuses an alias; has what it answers."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
