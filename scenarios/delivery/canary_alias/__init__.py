@@ -67,9 +67,9 @@ def smoke(stack: DeployedStack) -> None:
 
 
 ROLES = (
-    Covered("PreTrafficFunctionName", smoke, patience=20),
-    Covered("PostTrafficFunctionName", smoke, patience=20),
-    Covered("DeploymentGroupName", smoke, function="PreTrafficFunctionName", patience=20),
+    Covered("PreTrafficFunctionName", smoke, patience=20, takes_long=True),
+    Covered("PostTrafficFunctionName", smoke, patience=20, takes_long=True),
+    Covered("DeploymentGroupName", smoke, function="PreTrafficFunctionName", patience=20, takes_long=True),
 )
 
 
@@ -212,8 +212,8 @@ def interrupt(stack: DeployedStack, story: Story) -> None:
         require(failed == 0, f"{what}: {failed} calls failed")
         story.fact(f"failed calls: {what}", failed)
         story.say(
-            f"{what.capitalize()} in the middle of a release: version {old} answers all calls again. {canary} "
-            f"of {len(calls):,} calls had reached the new version; none failed."
+            f"{what.capitalize()} in the middle of a release: version {old} answers all calls again. "
+            f"{canary} of {len(calls):,} calls had reached the new version; none failed."
         )
 
 
