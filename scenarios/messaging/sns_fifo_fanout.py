@@ -293,7 +293,7 @@ def smoke_bridge(stack: DeployedStack) -> None:
 
 ROLES = (
     *(Covered(role_of=f"{name}FunctionName", scenario=smoke) for name in SUBSCRIBERS),
-    Covered(role_of="BridgeFunctionName", scenario=smoke_bridge, patience=30),  # it waits for all retries
+    Covered(role_of="BridgeFunctionName", scenario=smoke_bridge, patience=30, takes_long=True),
 )
 
 
