@@ -158,10 +158,10 @@ def _destroy(aws: LocalAws) -> None:
 def deploy_catalogue() -> Iterator[tuple[str, float, float]]:
     """Yield each architecture's id, and how long its deployment and its destruction took."""
     from stacks.catalogue import ARCHITECTURES
-    from tasks.cdk import Cdk
+    from tasks.cdk import FOR_THIS_MACHINE, Cdk
 
     with tempfile.TemporaryDirectory() as folder, LocalAws() as aws:
-        cdk = Cdk({**os.environ, **aws.environment}, folder=Path(folder))
+        cdk = Cdk({**os.environ, **aws.environment, **FOR_THIS_MACHINE}, folder=Path(folder))
         for architecture in ARCHITECTURES:
             aws.reset()
             aws.bootstrap()

@@ -20,6 +20,9 @@ from tasks.errors import TaskError, end_of_log
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Synthesises handlers for the embedded AWS: with dependencies for the Python and processor of this machine.
+FOR_THIS_MACHINE = {"CDK_LAMBDA_PATTERNS_BUNDLING": "host"}
+
 # A CLI that was asked to stop gets this long; a deployment goes on in CloudFormation in any case.
 _GRACE = 5.0
 

@@ -1,9 +1,9 @@
 """`run.py test`: every check of the project, three at a time, a line each with its time.
 
-Three lanes run beside each other: the linters, the types and the tests that need no server; the bridges of
-the embedded AWS; the architectures on it, and then the embedded AWS itself. The last two wait more than they
-compute, so that two cores are enough for all three. What a failing check printed is shown, with the command
-that repeats it alone. With arguments for pytest, pytest alone is run, with them.
+Three lanes run at the same time: the linters, the types and the tests that need no server; the tests of the
+embedded AWS; the architectures on it. The last two wait more than they compute, so that two cores are enough
+for all three. What a failing check printed is shown, with the command that repeats only that check. With
+arguments for pytest, only pytest runs, with those arguments.
 
 The last line is `N passed, N failed`: the tests, and each other check counted as one.
 """
@@ -26,8 +26,8 @@ from tasks.progress import Step, format_line, step
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache" / "logs"
 ROOMS = ("app.py", "run.py", "tasks", "stacks", "constructs", "scenarios", "localaws", "benchmarks", "tests")
-# The rooms of the embedded AWS; every other test that is marked `local` is of an architecture on it.
-ITSELF, BRIDGES = "tests/local/localaws", "tests/local/bridges"
+# The tests of the embedded AWS; every other test that is marked `local` is of an architecture on it.
+EMBEDDED_AWS = "localaws/tests"
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
 
 
@@ -144,7 +144,6 @@ def lanes(*, full: bool) -> list[Lane]:
     """What runs beside what."""
     skipped = "" if full else " and not full"
     local = ("-m", f"local{skipped}")
-    others = (f"--ignore={room}" for room in (ITSELF, BRIDGES))
     return [
         Lane(
             [
@@ -156,13 +155,8 @@ def lanes(*, full: bool) -> list[Lane]:
                 Check("tests", "pytest", ("-m", f"not local{skipped}")),
             ]
         ),
-        Lane([Check("tests of the bridges", "pytest", (*local, BRIDGES))]),
-        Lane(
-            [
-                Check("tests of the architectures", "pytest", (*local, *others)),
-                Check("tests of the embedded AWS", "pytest", (*local, ITSELF)),
-            ]
-        ),
+        Lane([Check("tests of the embedded AWS", "pytest", (*local, EMBEDDED_AWS))]),
+        Lane([Check("tests of the architectures", "pytest", (*local, "tests"))]),
     ]
 
 

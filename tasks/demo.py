@@ -18,7 +18,7 @@ from localaws import Dropped, LocalAws, LocalAwsError
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 from stacks.catalogue import ARCHITECTURES, Architecture, find
-from tasks.cdk import ROOT, Cdk, cli
+from tasks.cdk import FOR_THIS_MACHINE, ROOT, Cdk, cli
 from tasks.errors import TaskError
 from tasks.progress import format_seconds, step
 from tasks.verify import scenario_of
@@ -103,7 +103,7 @@ def deploy(id: str, aws: LocalAws, folder: Path = _LOGS) -> dict[str, str]:
         aws: The embedded AWS.
         folder: For the CLI's logs and the cloud assembly.
     """
-    cdk = Cdk({**os.environ, **aws.environment}, folder=folder)
+    cdk = Cdk({**os.environ, **aws.environment, **FOR_THIS_MACHINE}, folder=folder)
     with cdk.synthesizing(id) as synth:  # in the background meanwhile
         with step("bootstrap of the account"):
             aws.bootstrap(cli())

@@ -24,7 +24,7 @@ from tasks.locking import one_at_a_time
 from tasks.process import run
 from tasks.progress import Step, step
 
-VERSION = 1  # raise it when a part must be made anew although nothing that it is made from has changed
+VERSION = 2  # raise it when a part must be made anew although nothing that it is made from has changed
 _WINDOWS = sys.platform == "win32"
 
 # What a user's shell may hold that would change what runs inside the environment.
@@ -162,8 +162,9 @@ class Environment:
         count = count_pins(requirements.read_text("utf-8"))
         with step(f"{count} Python packages, with Node among them") as line:
             self._install("packages", line, "--require-hashes", "-r", requirements, registry="PyPI")
-        with step("this package, editable") as line:
-            self._install("this package", line, "--no-deps", "--no-build-isolation", "-e", self.root)
+        with step("this package and the embedded AWS, editable") as line:
+            packages = ("-e", self.root, "-e", self.root / "localaws")
+            self._install("this package", line, "--no-deps", "--no-build-isolation", *packages)
 
     def _install(self, name: str, line: Step, *what: str | Path, registry: str = "") -> None:
         """Install with uv, else with pip, which may know of a mirror or a certificate that uv does not."""

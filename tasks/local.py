@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import FrameType
 
 from localaws import BootstrapError, LocalAws, LocalAwsError
+from tasks.cdk import FOR_THIS_MACHINE
 from tasks.progress import step
 
 
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
         with aws:
             with step("embedded AWS, ready for the CDK"):
                 aws.bootstrap()
-            print(exports(aws.environment), flush=True)
+            print(exports({**aws.environment, **FOR_THIS_MACHINE}), flush=True)
             _tell("Paste these lines into another terminal: cdk, aws and boto3 there then use this AWS.")
             _tell(
                 f"What it does is logged in {aws.log_file}. It ends with ctrl-C, and leaves nothing behind."

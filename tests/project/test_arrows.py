@@ -45,7 +45,15 @@ def house(root: Path, file: str, source: str) -> Path:
         ("constructs/cdk_lambda_patterns/function.py", "def f():\n    import localaws"),
         ("scenarios/storage/thumbnailer.py", "from cdk_lambda_patterns import HardenedFunction"),
         ("scenarios/faults.py", "from localaws import LocalAws"),
-        ("localaws/server.py", "try:\n    from scenarios import framework\nexcept ImportError:\n    pass"),
+        (
+            "localaws/src/localaws/recorder.py",
+            "try:\n    from scenarios import framework\nexcept ImportError:\n    pass",
+        ),
+        ("localaws/src/localaws/pace.py", "from helpers.stacks import deploy"),
+        ("localaws/tests/sqs/test_redrive.py", "from scenarios.endpoints import Endpoint"),
+        ("localaws/tests/conftest.py", "from tasks.demo import deploy"),
+        ("localaws/tests/s3/test_events.py", "def test():\n    import cdk_lambda_patterns"),
+        ("localaws/tests/rds/test_proxies.py", "from tests.templates import Resources"),
         ("tasks/demo.py", "from stacks.storage.thumbnailer import ThumbnailerStack"),
         ("tasks/demo.py", "from stacks import base"),
         ("tasks/cdk.py", "import cdk_lambda_patterns"),
@@ -74,6 +82,10 @@ def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, source: str) -> None:
         ("scenarios/storage/thumbnailer.py", "from scenarios.framework import Outcome"),
         ("lambda_src/storage/thumbnailer/handler.py", "from settings import Settings\nimport boto3"),
         ("lambda_src/storage/thumbnailer/handler.py", "from shared.s3_events import parse_record"),
+        (
+            "localaws/tests/sqs/test_redrive.py",
+            "from helpers.stacks import deploy\nfrom localaws import LocalAws",
+        ),
         ("tests/local/storage/test_thumbnailer.py", "import stacks.base, localaws, scenarios, tasks"),
     ],
 )

@@ -135,18 +135,16 @@ def test_every_handler_is_checked_by_itself_and_every_test_is_in_one_lane(
         assert f"mypy: {folder.parent.name}/{folder.name}" in names
     assert "mypy: shared" in names
     local = "local and not full"
-    itself, bridges = "tests/local/localaws", "tests/local/bridges"
-    assert (ROOT / itself).is_dir()
-    assert (ROOT / bridges).is_dir()
+    embedded_aws = "localaws/tests"
+    assert (ROOT / embedded_aws).is_dir()
     assert [check.arguments for check in rows if check.module == "pytest"] == [
         ("-m", "not local and not full"),
-        ("-m", local, bridges),
-        ("-m", local, f"--ignore={itself}", f"--ignore={bridges}"),
-        ("-m", local, itself),
+        ("-m", local, embedded_aws),
+        ("-m", local, "tests"),
     ]
     assert [
         check.arguments[1] for lane in lanes(full=True) for check in lane.checks if check.module == "pytest"
-    ] == ["not local", "local", "local", "local"]
+    ] == ["not local", "local", "local"]
 
 
 def test_arguments_go_to_pytest_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,12 @@ def test_everything_is_made_once(checkout: Checkout) -> None:
     assert checkout.prepared() == []
 
 
+def test_both_of_our_packages_are_installed_editable(checkout: Checkout) -> None:
+    checkout.prepare()
+    root = checkout.root
+    assert checkout.arguments["this package"][-4:] == ["-e", str(root), "-e", str(root / "localaws")]
+
+
 def test_the_installer_itself_is_installed_by_its_hashes(checkout: Checkout) -> None:
     checkout.prepare()
     file = Path(checkout.arguments["uv"][-1])

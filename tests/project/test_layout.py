@@ -65,7 +65,12 @@ def strangers(root: Path, rows: list[Row]) -> list[str]:
 
 def hiding_packages(root: Path) -> list[str]:
     """Each `__init__.py` that would hide an installed package, or make two tests of one name collide."""
-    found = [root / "constructs" / "__init__.py", *root.glob("tests/**/__init__.py")]
+    found = [
+        root / "constructs" / "__init__.py",
+        root / "localaws" / "__init__.py",
+        *root.glob("tests/**/__init__.py"),
+        *root.glob("localaws/tests/**/__init__.py"),
+    ]
     return [f"{path.relative_to(root)} must not be there" for path in found if path.exists()]
 
 
@@ -119,7 +124,8 @@ def test_a_file_of_no_architecture_is_found(tmp_path: Path, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["constructs/__init__.py", "tests/__init__.py", "tests/stacks/web/__init__.py"]
+    "path",
+    ["constructs/__init__.py", "localaws/__init__.py", "tests/__init__.py", "localaws/tests/s3/__init__.py"],
 )
 def test_an_init_file_in_a_wrong_place_is_found(tmp_path: Path, path: str) -> None:
     (tmp_path / path).parent.mkdir(parents=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,8 @@ from scenarios.delivery import canary_alias
 from scenarios.delivery.releases import Releases
 from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, ScenarioFailed, Story
-from tasks.cdk import Cdk, CdkError
+from tasks.cdk import FOR_THIS_MACHINE, Cdk, CdkError
 from tasks.demo import check_dropped, deploy
-from tests.local.bridges.lambda_functions import zipped
 
 pytestmark = pytest.mark.local
 
@@ -118,10 +119,13 @@ def test_a_release_without_alarms_is_seen_and_the_hook_after_traffic_takes_it_ba
 
 @pytest.mark.full
 def test_hooks_that_let_everything_pass_are_seen(stack: DeployedStack, story: Story) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("handler.py", CARELESS)
     client = stack.client("lambda")
     for output in ("PreTrafficFunctionName", "PostTrafficFunctionName"):
         name = stack.output(output)
-        client.update_function_code(FunctionName=name, ZipFile=zipped({"handler.py": CARELESS}))
+        client.update_function_code(FunctionName=name, ZipFile=archive.getvalue())
         client.get_waiter("function_updated_v2").wait(FunctionName=name)
     with pytest.raises(ScenarioFailed, match="should have been taken back was not"):
         canary_alias.refuse_what_a_smoke_case_finds(stack, story)
@@ -134,7 +138,10 @@ def test_the_cdk_releases_and_takes_back(empty_aws: LocalAws, tmp_path: Path) ->
     """What the drills do by CloudFormation, a user does by changing the app and `cdk deploy`."""
     outputs = deploy("canary-alias", empty_aws, tmp_path)
     stack = DeployedStack("canary-alias", outputs, empty_aws.session)
-    releases, cdk = Releases(stack), Cdk({**os.environ, **empty_aws.environment}, folder=tmp_path)
+    releases, cdk = (
+        Releases(stack),
+        Cdk({**os.environ, **empty_aws.environment, **FOR_THIS_MACHINE}, folder=tmp_path),
+    )
     for behaviour, version in (("good", "2"), ("wrong", "2")):
         context = {"release": f"{behaviour}-after-{version}", "behaviour": behaviour}
         with cdk.synthesizing("canary-alias", context) as synth:

@@ -13,7 +13,7 @@ import psycopg
 import pymysql
 import pytest
 
-from localaws.certificates import TlsFiles, make_certificates
+from localaws.server.certificates import TlsFiles, make_certificates
 from tests.handlers.data.rds_proxy.conftest import ENVIRONMENT
 from tests.handlers.loading import LoadedHandler
 

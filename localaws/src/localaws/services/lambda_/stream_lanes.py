@@ -1,0 +1,209 @@
+"""One lane of a shard: its records go to the function in order, until each is done or given up.
+
+No bridge by itself: `streams` uses it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from localaws.services.lambda_.event_source_mappings import (
+    MAX_PAYLOAD_BYTES,
+    RETRY_DELAY,
+    failed_items,
+    run_function,
+    wake_in,
+)
+from localaws.services.lambda_.metrics import put_metric
+from localaws.services.lambda_.stream_failures import send_failure
+
+Record = dict[str, Any]
+
+#: The documentation shows only the first of these conditions.
+RETRIES_EXHAUSTED, TOO_OLD = "RetryAttemptsExhausted", "RecordAgeExceeded"
+
+
+@dataclass
+class Batch:
+    """Records that are tried together."""
+
+    records: list[Record]
+    attempts: int = 0
+    not_before: float = 0.0
+
+
+@dataclass
+class Lane:
+    """The records of those partition keys of a shard that share a lane."""
+
+    mapping: dict[str, Any]
+    shard: str
+    fresh: deque[Record] = field(default_factory=deque)
+    retries: deque[Batch] = field(default_factory=deque)
+    since: float = 0.0
+    busy: bool = False
+    window_start: float | None = None
+    state: Any = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Put a new record behind those that wait."""
+        if not self.fresh:
+            self.since = time.monotonic()
+            wake_in(self._collecting)
+        self.fresh.append(record)
+
+    def next(self) -> Batch | None:
+        """What the function should get now, if anything."""
+        if self.busy:
+            return None
+        if self.retries:
+            return self.retries.popleft() if self.retries[0].not_before <= time.monotonic() else None
+        if self._window_is_over():
+            return Batch([])
+        full = len(self.fresh) >= int(self.mapping["BatchSize"])
+        if self.fresh and (full or time.monotonic() >= self.since + self._collecting):
+            return Batch(self._take())
+        return None
+
+    def run(self, batch: Batch) -> None:
+        """Give the function a batch, and decide about what failed."""
+        batch.records = self._without_expired(batch)
+        if not batch.records and not self._window_is_over():
+            return
+        result = run_function(self.mapping, self._event(batch))
+        self._measure(batch)
+        numbers = [record["kinesis"]["sequenceNumber"] for record in batch.records]
+        failed = failed_items(self.mapping, result, numbers)
+        self.mapping["LastProcessingResult"] = "PROBLEM: Function call failed" if failed else "OK"
+        if result.get("error") and not batch.records:  # the last call of a window
+            failed = {""}
+        if failed:
+            self._failed(batch, result, failed)
+        else:
+            self._succeeded(batch, result)
+
+    # --- What becomes of a batch
+
+    def _succeeded(self, batch: Batch, result: dict[str, Any]) -> None:
+        if self._window:
+            body = result.get("body")
+            self.state = body.get("state") or {} if isinstance(body, dict) else {}
+            if not batch.records:
+                self.window_start, self.state = None, {}
+
+    def _failed(self, batch: Batch, result: dict[str, Any], failed: set[str]) -> None:
+        throttled = bool(result.get("throttle"))
+        bisects = str(self.mapping.get("BisectBatchOnFunctionError")).lower() == "true"
+        records = batch.records
+        # Everything from the first record that failed is retried.
+        first = next(
+            (i for i, record in enumerate(records) if record["kinesis"]["sequenceNumber"] in failed), 0
+        )
+        attempts = batch.attempts + (0 if throttled else 1)
+        if first and bisects:  # split where the function says
+            self._again(Batch(records[first:], batch.attempts))
+        elif result.get("error") and not throttled and bisects and len(records) > 1:
+            middle = len(records) // 2
+            self._again(Batch(records[:middle], batch.attempts), Batch(records[middle:], batch.attempts))
+        elif 0 <= self._number("MaximumRetryAttempts") < attempts and records:
+            self._discard(records[first:], RETRIES_EXHAUSTED, attempts)
+        else:
+            self._again(Batch(records[first:], attempts))
+
+    def _again(self, *batches: Batch) -> None:
+        for batch in reversed(batches):
+            batch.not_before = time.monotonic() + RETRY_DELAY
+            self.retries.appendleft(batch)
+        wake_in(RETRY_DELAY)
+
+    def _discard(self, records: list[Record], condition: str, attempts: int) -> None:
+        send_failure(
+            self.mapping,
+            records,
+            shard=self.shard,
+            condition=condition,
+            attempts=attempts,
+            answered=attempts > 0,
+        )
+
+    def _without_expired(self, batch: Batch) -> list[Record]:
+        age = self._number("MaximumRecordAgeInSeconds")
+        if age < 0:
+            return batch.records
+        oldest = time.time() - age
+        expired = [one for one in batch.records if one["kinesis"]["approximateArrivalTimestamp"] < oldest]
+        if expired:
+            self._discard(expired, TOO_OLD, batch.attempts)
+        return batch.records[len(expired) :]
+
+    # --- What the function gets
+
+    def _take(self) -> list[Record]:
+        records: list[Record] = []
+        size = 0
+        while self.fresh and len(records) < int(self.mapping["BatchSize"]):
+            record = self.fresh[0]
+            size += len(record["kinesis"]["data"])
+            if records and (size > MAX_PAYLOAD_BYTES or self._starts_window(record)):
+                break
+            if self._starts_window(record):
+                self.window_start, self.state = self._window_of(record), {}
+                wake_in(max(0.0, self.window_start + self._window - time.time()))
+            records.append(self.fresh.popleft())
+        self.since = time.monotonic()
+        return records
+
+    def _event(self, batch: Batch) -> dict[str, Any]:
+        event: dict[str, Any] = {"Records": batch.records}
+        if self._window:
+            assert self.window_start is not None
+            event |= {
+                "window": {
+                    "start": _stamp(self.window_start),
+                    "end": _stamp(self.window_start + self._window),
+                },
+                "state": self.state,
+                "shardId": self.shard,
+                "eventSourceARN": self.mapping["EventSourceArn"],
+                "isFinalInvokeForWindow": not batch.records,
+                "isWindowTerminatedEarly": False,
+            }
+        return event
+
+    def _window_of(self, record: Record) -> float:
+        arrival: float = record["kinesis"]["approximateArrivalTimestamp"]
+        return math.floor(arrival / self._window) * self._window
+
+    def _starts_window(self, record: Record) -> bool:
+        return bool(self._window) and self.window_start != self._window_of(record)
+
+    def _window_is_over(self) -> bool:
+        """Whether the window has ended and all its records are done."""
+        if not self._window or self.window_start is None:
+            return False
+        over = time.time() >= self.window_start + self._window
+        return over and not (self.fresh and not self._starts_window(self.fresh[0]))
+
+    @property
+    def _window(self) -> float:
+        return float(self.mapping.get("TumblingWindowInSeconds") or 0)
+
+    @property
+    def _collecting(self) -> float:
+        return float(self.mapping.get("MaximumBatchingWindowInSeconds") or 0)
+
+    def _number(self, name: str) -> int:
+        return int(self.mapping.get(name, -1))
+
+    def _measure(self, batch: Batch) -> None:
+        if batch.records:
+            arrival = batch.records[-1]["kinesis"]["approximateArrivalTimestamp"]
+            put_metric(self.mapping["FunctionArn"], "IteratorAge", (time.time() - arrival) * 1000)
+
+
+def _stamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
