@@ -1,11 +1,14 @@
-"""`run.py test`: every check of the project, three at a time, a line each with its time.
+"""`run.py test`: every check of the project, several at a time, a line for each with the time it took.
 
-Three lanes run at the same time: the linters, the types and the tests that need no server; the tests of the
-embedded AWS; the architectures on it. The last two wait more than they compute, so that two cores are enough
-for all three. What a failing check printed is shown, with the command that repeats only that check. With
-arguments for pytest, only pytest runs, with those arguments.
+The checks are in one queue, and `LANES` of them run at the same time. Those that deploy on the embedded AWS
+wait more than they compute, so two cores can run four checks. The output of a check that fails is shown, with
+the command that repeats only that check.
 
-The last line is `N passed, N failed`: the tests, and each other check counted as one.
+With `--changed`, the linters run on everything, and pytest on the tests that `tasks.changes` selects for what
+differs from `main`. With arguments for pytest, only pytest runs, with those arguments.
+
+The last lines are the ten slowest tests and then `N passed, N failed`, where each check other than pytest
+counts as one.
 """
 
 from __future__ import annotations
@@ -17,48 +20,74 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from tasks.progress import Step, format_line, step
+from tasks.changes import changed_files, select_tests
+from tasks.errors import TaskError
+from tasks.progress import Step, format_line, format_seconds, step
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache" / "logs"
-ROOMS = ("app.py", "run.py", "tasks", "stacks", "constructs", "scenarios", "localaws", "benchmarks", "tests")
-# The tests of the embedded AWS; every other test that is marked `local` is of an architecture on it.
-EMBEDDED_AWS = "localaws/tests"
+LANES = (os.cpu_count() or 2) + 2
+ROOMS = (
+    *(
+        "app.py",
+        "run.py",
+        "tasks",
+        "stacks",
+        "constructs",
+        "lambda_src",
+        "scenarios",
+        "localaws",
+        "benchmarks",
+    ),
+    "tests",
+)
+SHOWN_SLOWEST = 10
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
+_NO_TESTS = 5  # pytest's exit code when it found nothing to run
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: a module of Python run with arguments, in a folder."""
+    """One check: a Python module with its arguments.
+
+    Args:
+        name: What it is called in the output.
+        module: The module to run: a linter, or pytest.
+        arguments: The module's arguments.
+        folder: Where it runs.
+        may_be_empty: Whether pytest passes when it finds no test.
+    """
 
     name: str
     module: str
     arguments: tuple[str, ...]
     folder: Path = ROOT
+    may_be_empty: bool = False
 
     @property
     def log(self) -> Path:
-        """Where all that it prints goes."""
+        """The file for its output."""
         return LOGS / f"test-{re.sub('[^a-z0-9]+', '-', self.name.lower())}.log"
 
     @property
     def report(self) -> Path | None:
-        """Where pytest writes what became of each test."""
+        """The file for the results of its tests, if it is pytest."""
         return self.log.with_suffix(".xml") if self.module == "pytest" else None
 
     @property
     def command(self) -> list[str]:
-        """What is run."""
+        """The command line."""
         report = [f"--junitxml={self.report}"] if self.report else []
         return [sys.executable, "-m", self.module, *self.arguments, *report]
 
     @property
     def again(self) -> str:
-        """How a person runs this check alone."""
+        """The command with which a person repeats only this check."""
         python = Path(sys.executable)
         shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) and self.folder == ROOT else python
         place = "" if self.folder == ROOT else f"cd {self.folder.relative_to(ROOT)} && "
@@ -67,7 +96,7 @@ class Check:
 
 @dataclass
 class Counts:
-    """How many passed, failed and were skipped."""
+    """The numbers of passed, failed and skipped tests."""
 
     passed: int = 0
     failed: int = 0
@@ -86,9 +115,9 @@ class Counts:
 
 @dataclass
 class Lane:
-    """Checks that run one after the other."""
+    """Runs one check at a time from a queue that it shares with the other lanes."""
 
-    checks: list[Check]
+    queue: list[Check]
     check: Check | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _began: float = 0.0
@@ -96,8 +125,8 @@ class Lane:
     def advance(self) -> tuple[Check, int, float] | None:
         """Start the next check if none runs; return one that has just ended, its exit code and seconds."""
         if self._process is None:
-            if self.checks:
-                self._start(self.checks.pop(0))
+            if self.queue:
+                self._start(self.queue.pop(0))
             return None
         code = self._process.poll()
         if code is None or self.check is None:
@@ -108,7 +137,7 @@ class Lane:
     @property
     def is_done(self) -> bool:
         """Whether nothing is running and nothing is left."""
-        return self.check is None and not self.checks
+        return self.check is None and not self.queue
 
     def _start(self, check: Check) -> None:
         self.check, self._began = check, time.monotonic()
@@ -125,62 +154,92 @@ class Lane:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run all checks, or pytest alone when there are arguments for it; return the exit code."""
-    full = "--full" in arguments
-    for_pytest = [argument for argument in arguments if argument != "--full"]
+    """Run the checks, or only pytest when there are arguments for it; return the exit code."""
+    full, changed = "--full" in arguments, "--changed" in arguments
+    for_pytest = [argument for argument in arguments if argument not in ("--full", "--changed")]
     if for_pytest:
         chosen = [] if full or "-m" in for_pytest else ["-m", "not full"]
         command = [sys.executable, "-m", "pytest", *chosen, *for_pytest]
         return subprocess.run(command, cwd=ROOT, check=False).returncode
+    try:
+        queue = checks_for(changed_files(ROOT), full=full) if changed else all_checks(full=full)
+    except TaskError as error:
+        print(f"run.py test: {error}", file=sys.stderr)
+        return 1
     LOGS.mkdir(parents=True, exist_ok=True)
-    with step("all checks", stream=sys.stdout) as line:
-        counts = run_lanes(lanes(full=full), line)
-    print(f"\nThe logs are in {LOGS.relative_to(ROOT)}.")
+    reports = [check.report for check in queue if check.report]
+    with step("checks of what changed" if changed else "all checks", stream=sys.stdout) as line:
+        counts = run_checks(queue, line)
+    print(f"\nLogs: {LOGS.relative_to(ROOT)}")
+    print("\n".join(slowest(reports)))
     print(counts, flush=True)
     return 1 if counts.failed else 0
 
 
-def lanes(*, full: bool) -> list[Lane]:
-    """What runs beside what."""
+def all_checks(*, full: bool) -> list[Check]:
+    """Every check, in the order in which they start: what takes longest comes first."""
     skipped = "" if full else " and not full"
-    local = ("-m", f"local{skipped}")
+    local, other = ("-m", f"local{skipped}"), ("-m", f"not local{skipped}")
+    deployed = families()
+    elsewhere = [f"--ignore={folder}" for folder in deployed]
     return [
-        Lane(
-            [
-                Check("ruff", "ruff", ("check", "--output-format", "concise", ".")),
-                Check("ruff format", "ruff", ("format", "--check", ".")),
-                Check("mypy", "mypy", tuple(room for room in ROOMS if holds_python(ROOT / room))),
-                shared_types(),
-                *(handler_types(folder) for folder in handler_folders()),
-                Check("tests", "pytest", ("-m", f"not local{skipped}")),
-            ]
+        *linters(),
+        Check("tests of the embedded AWS", "pytest", (*local, "localaws/tests")),
+        Check("tests of handlers", "pytest", (*other, "tests/handlers")),
+        *(
+            Check(f"tests of deployed stacks: {folder.rpartition('/')[2]}", "pytest", (*local, folder))
+            for folder in deployed
         ),
-        Lane([Check("tests of the embedded AWS", "pytest", (*local, EMBEDDED_AWS))]),
-        Lane([Check("tests of the architectures", "pytest", (*local, "tests"))]),
+        Check("other tests", "pytest", (*other, "--ignore=tests/handlers")),
+        Check("other tests on the embedded AWS", "pytest", (*local, "tests", *elsewhere), may_be_empty=True),
     ]
 
 
-def handler_types(folder: Path) -> Check:
-    """A handler's folder is a program of its own: its modules import each other by their bare names."""
-    return types_of(folder.relative_to(ROOT / "lambda_src").as_posix(), ".", folder)
+def checks_for(changed: Iterable[str], *, full: bool) -> list[Check]:
+    """The linters, and the tests for some changed files: without and with the embedded AWS."""
+    targets = select_tests(changed, ROOT)
+    kinds = {"tests": "not local", "tests on the embedded AWS": "local"} if targets else {}
+    skipped = "" if full else " and not full"
+    return [
+        *linters(),
+        *(
+            Check(name, "pytest", ("-m", f"{kind}{skipped}", *targets), may_be_empty=True)
+            for name, kind in kinds.items()
+        ),
+    ]
 
 
-def shared_types() -> Check:
-    """The modules that handlers share are a package, which knows none of the handlers."""
-    return types_of("shared", "shared", ROOT / "lambda_src")
+def families() -> list[str]:
+    """The folders of tests that deploy architectures, the ones with most of these tests first."""
+    found = {
+        folder.relative_to(ROOT).as_posix(): len(list(folder.rglob("test_*.py")))
+        for folder in (ROOT / "tests" / "local").glob("*/")
+    }
+    return sorted((name for name, tests in found.items() if tests), key=lambda name: (-found[name], name))
 
 
-def types_of(name: str, what: str, folder: Path) -> Check:
-    """Types of something below lambda_src, looked at from inside a folder."""
-    # A cache for each: handlers all have a module `handler`, and would throw each other's results away.
+def linters() -> Iterator[Check]:
+    """Style and types, of everything."""
+    yield Check("ruff", "ruff", ("check", "--output-format", "concise", "."))
+    yield Check("ruff format", "ruff", ("format", "--check", "."))
+    loose = list(loose_handlers())
+    exclude = ("--exclude", "|".join(f"^lambda_src/{name}/" for name in loose)) if loose else ()
+    yield Check("mypy", "mypy", (*exclude, *(room for room in ROOMS if holds_python(ROOT / room))))
+    yield from (types_of_loose_handler(name) for name in loose)
+
+
+def loose_handlers() -> Iterator[str]:
+    """Handlers whose folder is not a package yet: their modules import each other by their bare names."""
+    for handler in sorted((ROOT / "lambda_src").glob("*/*/handler.py")):
+        if not handler.with_name("__init__.py").exists():
+            yield handler.parent.relative_to(ROOT / "lambda_src").as_posix()
+
+
+def types_of_loose_handler(name: str) -> Check:
+    """Types of a handler that is not a package yet: it is a program of its own, checked in its own folder."""
     cache = ROOT / ".mypy_cache" / "handlers" / name
-    arguments = ("--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(cache), what)
-    return Check(f"mypy: {name}", "mypy", arguments, folder)
-
-
-def handler_folders() -> Iterator[Path]:
-    """Each folder below lambda_src that is deployed as a function."""
-    yield from sorted(handler.parent for handler in (ROOT / "lambda_src").glob("*/*/handler.py"))
+    arguments = ("--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(cache), ".")
+    return Check(f"mypy: {name}", "mypy", arguments, ROOT / "lambda_src" / name)
 
 
 def holds_python(room: Path) -> bool:
@@ -188,14 +247,15 @@ def holds_python(room: Path) -> bool:
     return room.is_file() or any(room.rglob("*.py"))
 
 
-def run_lanes(rows: list[Lane], line: Step) -> Counts:
-    """Run every lane to its end and tell of each check as it ends."""
+def run_checks(queue: list[Check], line: Step, lanes: int = LANES) -> Counts:
+    """Run all checks of a queue, some at a time, and report each as it ends."""
     counts = Counts()
+    rows = [Lane(queue) for _ in range(lanes)]
     while not all(lane.is_done for lane in rows):
         for lane in rows:
             ended = lane.advance()
             if ended:
-                counts.add(tell(*ended, line))
+                counts.add(report(*ended, line))
         line.note(", ".join(f"{check.name}{progress_of(check)}" for lane in rows if (check := lane.check)))
         time.sleep(0.05)
     line.note("")
@@ -203,22 +263,24 @@ def run_lanes(rows: list[Lane], line: Step) -> Counts:
     return counts
 
 
-def tell(check: Check, code: int, seconds: float, line: Step) -> Counts:
-    """Write how a check ended; if it failed, what it printed and how to repeat it."""
+def report(check: Check, code: int, seconds: float, line: Step) -> Counts:
+    """Write how a check ended; if it failed, also its output and how to repeat it."""
     counts = count(check, code)
     words = f"{check.name} ({counts})" if check.report else check.name
-    line.say(format_line("FAILED" if code else "passed", words, seconds))
-    if code:
+    line.say(format_line("FAILED" if counts.failed else "passed", words, seconds))
+    if counts.failed:
         output = check.log.read_text("utf-8", errors="replace").rstrip()
-        line.say(f"\n{output}\n\n  to repeat it alone: {check.again}\n")
+        line.say(f"\n{output}\n\n  To repeat only this check: {check.again}\n")
     return counts
 
 
 def count(check: Check, code: int) -> Counts:
-    """The tests that pytest reports; any other check is one. A failure is never counted as nothing."""
+    """Count the tests of pytest; any other check counts as one. A failure counts as one at least."""
     counts = Counts()
+    if check.may_be_empty and code == _NO_TESTS:
+        return counts
     if check.report and check.report.exists():
-        for suite in ET.parse(check.report).getroot().iter("testsuite"):  # noqa: S314 - by pytest
+        for suite in ET.parse(check.report).getroot().iter("testsuite"):  # noqa: S314 - written by pytest
             total, failures, errors, skipped = (
                 int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")
             )
@@ -230,8 +292,31 @@ def count(check: Check, code: int) -> Counts:
     return counts
 
 
+class Timed(NamedTuple):
+    """A test and how long it took, with the fixtures that were set up for it."""
+
+    seconds: float
+    name: str
+
+
+def slowest(reports: Iterable[Path], number: int = SHOWN_SLOWEST) -> Iterator[str]:
+    """Lines with the tests that took longest, from the reports of pytest."""
+    tests = [
+        Timed(
+            float(case.get("time", "0")), f"{case.get('classname', '').replace('.', '/')}: {case.get('name')}"
+        )
+        for file in reports
+        if file.exists()
+        for case in ET.parse(file).getroot().iter("testcase")  # noqa: S314 - written by pytest
+    ]
+    if tests:
+        yield f"The {min(number, len(tests))} slowest tests, with what was set up for them:"
+        for test in sorted(tests, reverse=True)[:number]:
+            yield f"{format_seconds(test.seconds):>12}  {test.name}"
+
+
 def progress_of(check: Check) -> str:
-    """How far pytest says it is."""
+    """How far pytest is, as it says itself."""
     if not check.report:
         return ""
     found = _PERCENT.findall(check.log.read_text("utf-8", errors="replace"))
