@@ -85,6 +85,10 @@ class TemplateFacts:
             if resource["Type"] != "AWS::CDK::Metadata"
         )
 
+    def is_of_cdk(self, path: str) -> bool:
+        """Whether a resource belongs to one of the CDK's own custom resources."""
+        return path.startswith(_PROVIDERS)
+
     def permissions(self) -> list[Permission]:
         """Each action that each role of the stack is allowed."""
         return sorted(
@@ -118,7 +122,7 @@ class TemplateFacts:
         return [
             logical_id
             for logical_id, resource in self._resources.items()
-            if resource["Type"] in _SHAPES and not self.path(logical_id).startswith(_PROVIDERS)
+            if resource["Type"] in _SHAPES and not self.is_of_cdk(self.path(logical_id))
         ]
 
     def _edges(self) -> Iterator["Edge"]:
