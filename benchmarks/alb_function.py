@@ -76,7 +76,7 @@ def _measure_requests(rounds: int) -> None:
     kinds: dict[str, Handler] = {
         "by hand": _by_hand(note),
         "the service": lambda event, context: _checked(handler.handler(event, context)),
-        "… of which routing by Powertools": _routing_alone(),
+        "… of which routing by Powertools": _only_routing(),
     }
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     for number in range(rounds + 1):
@@ -147,7 +147,7 @@ def _by_hand(note: Any) -> Handler:  # noqa: ANN401 - the handler's modules are 
     return handle
 
 
-def _routing_alone() -> Handler:
+def _only_routing() -> Handler:
     from aws_lambda_powertools.event_handler import ALBResolver, Response
 
     app = ALBResolver()

@@ -1,7 +1,7 @@
 """The embedded AWS: start, deployments and invocations, with our bridges against the emulator as it comes.
 
 The two take turns, and each ratio is the median of the ratios within the rounds, so that a busy machine
-disturbs little. The catalogue is deployed with our bridges alone: as it comes, the emulator never gets to
+disturbs little. The catalogue is deployed only with our bridges: as it comes, the emulator never gets to
 the end of its custom resources.
 """
 

@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         reasons: set[str] = set()
         for count in callers:
             for way, connect in ways.items():
-                _reboot(aws, outputs["DatabaseIdentifier"])  # so that nobody holds connections any more
+                _reboot(aws, outputs["DatabaseIdentifier"])  # closes the connections that are still open
                 result = measure(connect, count)
                 reasons |= result.reasons
                 _print_row(count, way, result)

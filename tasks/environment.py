@@ -134,7 +134,7 @@ class Environment:
             "node": self._make_node,
             "warm": self._make_warm,
         }
-        missing = self._missing(wanted)  # asked again: whoever held the lock may have made it all
+        missing = self._missing(wanted)  # again: the process that held the lock may have made it all
         if not missing:
             return
         print("Setting up the environment; this happens once.", file=sys.stderr)

@@ -29,7 +29,7 @@ _NO_ANSWER = re.compile(
 
 
 class TaskError(Exception):
-    """A failure that is told in its message alone, without a traceback."""
+    """A failure that is reported by its message, without a traceback."""
 
 
 class DiskFullError(TaskError):
@@ -43,7 +43,7 @@ class DiskFullError(TaskError):
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether `error` is the operating system's word that there is no room left."""
+    """Whether `error` means that there is no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -65,7 +65,7 @@ def explain_failure(step: str, log: Path, exit_code: int, *, registry: str, fold
         return TaskError(
             f"{registry} did not give what '{step}' asked it for: check the network, a proxy (HTTPS_PROXY) "
             f"and its certificate (SSL_CERT_FILE), or name a mirror ({REGISTRIES[registry]}), "
-            f"then run the same command again; what has been downloaded is kept.{details}"
+            f"then run the same command again; downloads are not repeated.{details}"
         )
     return TaskError(
         f"'{step}' failed with exit code {exit_code}. It is safe to run the same command again.{details}"

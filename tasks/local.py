@@ -45,7 +45,7 @@ def exports(environment: Mapping[str, str]) -> str:
 
 
 def _tell(sentence: str) -> None:
-    """Write for a person: standard output has the lines for the shell alone."""
+    """Write for a person to standard error: standard output has only lines for the shell."""
     print(sentence, file=sys.stderr, flush=True)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-_SHOWN_AFTER = 1.0  # seconds; a shorter step is only told when it is done
+_SHOWN_AFTER = 1.0  # seconds; a shorter step is only shown when it is done
 _REMINDED_EVERY = 30.0  # seconds, where lines cannot be drawn again
 _DRAWN_EVERY = 0.1
 
@@ -102,7 +102,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def format_line(mark: str, words: str, seconds: float | None = None) -> str:
-    """A step's line: how it stands, what it is, how long it has taken."""
+    """A step's line: its state, its title, and how long it has taken."""
     time_taken = "" if seconds is None else f"{format_seconds(seconds):>12}"
     return f"  {mark:7} {words:51}{time_taken}".rstrip()
 

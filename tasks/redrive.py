@@ -1,7 +1,7 @@
 """`redrive ID`: sends the events in a deployed stack's failure queues to their functions again.
 
-Events that failed for good (a file that is no picture) are sent too: the reasons are told, and whoever has
-not mended the cause gets them back in the queue.
+Events that failed permanently (a file that is not a picture) are sent again, too. Their reasons are printed;
+they return to the queue unless their cause is fixed.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def main() -> int:
     for name in [*(f"stacks.{row.family}.{row.module}" for row in ARCHITECTURES), *_ALSO]:
         try:
             import_module(name)
-        except Exception:  # a file that is being worked on must not stop the set-up; the log tells of it
+        except Exception:  # a file that is being worked on must not stop the set-up; the log shows it
             traceback.print_exc()
     return 0 if _wait_for_index() else 1
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 LIBRARY = "cdk_lambda_patterns"
 
-# What each room may import of ours, beside itself. A name with a dot opens that module and what is in it.
+# What each room may import of ours, in addition to itself. A name with a dot allows that module and its names.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.py": ("stacks",),
     "run.py": ("stacks.catalogue", "tasks"),
@@ -52,7 +52,7 @@ BEFORE_SET_UP = (
 
 @dataclass(frozen=True)
 class Import:
-    """A module's name in an import statement, and where that stands."""
+    """A module's name in an import statement, and where that is."""
 
     file: Path
     line: int
@@ -116,7 +116,7 @@ def wrong_arrows(root: Path) -> list[str]:
             ]
     for file in sources(root, "lambda_src"):
         wrong += [
-            f"{found}; a handler may import of ours only the modules beside it and those of lambda_src/shared"
+            f"{found}; a handler may import only the modules of its folder and of lambda_src/shared"
             for found in imports(root, file)
             if found.module.partition(".")[0] in OURS - {"shared"}
         ]
@@ -127,7 +127,7 @@ def beyond_the_requirements(root: Path) -> list[str]:
     """Each import of the library that its wheel does not require."""
     allowed = (*sys.stdlib_module_names, "aws_cdk", "constructs", "jsii", LIBRARY)
     return [
-        f"{found}; the wheel requires aws-cdk-lib and constructs alone"
+        f"{found}; the wheel requires only aws-cdk-lib and constructs"
         for file in sources(root, f"constructs/{LIBRARY}")
         for found in imports(root, file)
         if found.module.partition(".")[0] not in allowed

@@ -22,7 +22,7 @@ def test_the_library_imports_what_its_wheel_requires_and_no_more() -> None:
     assert beyond_the_requirements(ROOT) == []
 
 
-def test_what_makes_the_environment_needs_the_standard_library_alone() -> None:
+def test_what_makes_the_environment_needs_only_the_standard_library() -> None:
     assert beyond_the_standard_library(ROOT) == []
 
 

@@ -26,7 +26,7 @@ REQUIREMENTS = """\
 # comment
 moto==5.2.5 \\
     --hash=sha256:aa
-    # via nobody
+    # via nothing
 uv==0.13.8 \\
     --hash=sha256:bb \\
     --hash=sha256:cc
@@ -215,7 +215,7 @@ def test_of_two_at_once_one_waits_and_then_has_nothing_to_do(checkout: Checkout)
 def test_pip_is_tried_when_uv_does_not_get_through(checkout: Checkout) -> None:
     def uv_fails(name: str) -> None:
         if name == "packages":
-            raise TaskError("uv was not told of the mirror")
+            raise TaskError("uv does not know the mirror")
 
     checkout.before = uv_fails
     assert checkout.prepared() == [*ALL[:3], "packages with pip", *ALL[3:]]
@@ -235,7 +235,7 @@ def test_pip_is_not_tried_on_a_full_disk(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])
-def test_a_python_without_its_venv_module_is_told_how_to_get_it(
+def test_without_the_venv_module_the_error_says_how_to_install_it(
     checkout: Checkout, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)  # what makes an import of it fail

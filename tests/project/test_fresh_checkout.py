@@ -144,7 +144,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     assert code == 7, err  # the benchmark's own
     assert f"python {checkout.root / '.venv'}" in out
     assert f"caches {checkout.root / '.cache'}" in out
-    assert "virtual environment" not in err, "what was complete is kept"
+    assert "virtual environment" not in err, "what was complete is not made again"
     assert "  done    the CDK's command line" in err
 
     code, _, err = checkout.run("bench", "sees")
@@ -156,7 +156,7 @@ def test_a_clone_sets_itself_up_with_an_empty_home_and_no_node(tmp_path: Path) -
     clone, home = tmp_path / "clone", tmp_path / "home"
     home.mkdir()
     subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{ROOT}", clone], check=True)
-    # The machine's Python alone, in a folder of its own: PATH holds no node, and no git either.
+    # Only the machine's Python, in its own folder: PATH holds no node, and no git either.
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")

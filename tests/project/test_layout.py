@@ -1,4 +1,4 @@
-"""One architecture has one id, and that name in every room; no file stands where it would hide a package."""
+"""One architecture has one id, and that name in every room; no file is where it would hide a package."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def missing(root: Path, rows: list[Row]) -> list[str]:
     ]
 
 
-def strangers(root: Path, rows: list[Row]) -> list[str]:
-    """Each file where only architectures stand that belongs to no row of the catalogue."""
+def unlisted(root: Path, rows: list[Row]) -> list[str]:
+    """Each file in a folder of architectures that belongs to no row of the catalogue."""
     known = {row.path(pattern) for row in rows for pattern in ROOMS.values()}
     found = [
         *root.glob("stacks/*/*.py"),
@@ -79,7 +79,7 @@ def test_every_architecture_is_in_every_room_under_its_name() -> None:
 
 
 def test_every_stack_handler_and_page_is_in_the_catalogue() -> None:
-    assert strangers(ROOT, ROWS) == []
+    assert unlisted(ROOT, ROWS) == []
 
 
 def test_no_file_hides_a_package() -> None:
@@ -94,7 +94,7 @@ def test_ids_and_families_are_what_every_room_can_be_named() -> None:
 
 
 def furnished(root: Path, row: Row) -> Path:
-    """A house in which that architecture is complete."""
+    """Make every file of that architecture."""
     for pattern in ROOMS.values():
         path = root / row.path(pattern).replace("*", "x")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,10 +117,10 @@ def test_a_missing_file_is_found(tmp_path: Path, room: str) -> None:
 def test_a_file_of_no_architecture_is_found(tmp_path: Path, path: str) -> None:
     row = Row("some-pattern", "storage")
     root = furnished(tmp_path, row)
-    assert strangers(root, [row]) == []
+    assert unlisted(root, [row]) == []
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     (root / path).touch()
-    assert strangers(root, [row]) == [f"{path} belongs to no architecture of the catalogue"]
+    assert unlisted(root, [row]) == [f"{path} belongs to no architecture of the catalogue"]
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_an_init_file_in_a_wrong_place_is_found(tmp_path: Path, path: str) -> No
     assert hiding_packages(tmp_path) == [f"{path} must not be there"]
 
 
-# A folder of somebody's machine. Written so that this file does not hold one itself.
+# A folder of a person's machine. Written so that this file does not contain one.
 _HOMES = re.compile(r"(?<![\w.:/])(/(?:home|Users)/(?!user\b|you\b|runner\b)\w|/ro" + r"ot/|[A-Z]:\\Users\\)")
 
 
 def of_this_machine(root: Path, files: list[str]) -> list[str]:
-    """Each line of a text file that names a folder of somebody's machine, this checkout's among them."""
+    """Each line of a text file that names a folder of a person's machine, such as this checkout's."""
     found = []
     for name in files:
         path = root / name
@@ -150,10 +150,10 @@ def of_this_machine(root: Path, files: list[str]) -> list[str]:
     return found
 
 
-def test_nothing_tracked_names_a_folder_of_somebodys_machine() -> None:
+def test_no_tracked_file_names_a_folder_of_a_persons_machine() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
-        pytest.skip("this is no git checkout")
+        pytest.skip("this is not a git checkout")
     files = [name for name in listed.stdout.split("\0") if name]
     assert "run.py" in files
     assert of_this_machine(ROOT, files) == []
@@ -162,7 +162,7 @@ def test_nothing_tracked_names_a_folder_of_somebodys_machine() -> None:
 @pytest.mark.parametrize(
     "folder", ["/ho|me/ann/x", "/Us|ers/ann/x", "/ro|ot/x", "C:\\Us|ers\\ann", "{root}/x"]
 )
-def test_a_folder_of_somebodys_machine_is_found(tmp_path: Path, folder: str) -> None:
+def test_a_folder_of_a_persons_machine_is_found(tmp_path: Path, folder: str) -> None:
     named = folder.replace("|", "").format(root=tmp_path)  # in two parts here, else this file would be found
     (tmp_path / "a.md").write_text(f"the first line\nsee {named}\n")
     (tmp_path / "b.png").write_bytes(b"\0see " + named.encode())

@@ -35,7 +35,7 @@ def is_running(process_id: int) -> bool:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{process_id}/stat")  # a zombie has ended, whoever has not yet been told
+    status = Path(f"/proc/{process_id}/stat")  # a zombie has ended, too
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
@@ -74,7 +74,7 @@ def test_what_a_child_left_running_is_ended_with_it(tmp_path: Path, monkeypatch:
 
 
 class Runner:
-    """A process of its own that does what run.py does with a task, for a signal to be sent to it alone."""
+    """A process that does what run.py does with a task, so that only it can be sent a signal."""
 
     def __init__(self, folder: Path, task: str, *, grace: float, log: bool = False) -> None:
         self.pids = folder / "pids"
@@ -103,9 +103,7 @@ class Runner:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_run_py_alone_ends_the_task_and_its_server(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def test_a_signal_to_run_py_only_ends_the_task_and_its_server(number: signal.Signals, tmp_path: Path) -> None:
     runner = Runner(tmp_path, TASK_WITH_SERVER, grace=20)
     assert runner.end(number) == 128 + number
     assert not any(is_running(process_id) for process_id in runner.started)
@@ -123,7 +121,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_grace(tmp_path: Path) -> None:
     assert not any(is_running(process_id) for process_id in runner.started)
 
 
-def test_a_step_of_the_set_up_that_was_stopped_is_not_told_as_a_failure(tmp_path: Path) -> None:
+def test_a_step_of_the_set_up_that_was_stopped_is_not_reported_as_a_failure(tmp_path: Path) -> None:
     runner = Runner(tmp_path, TASK_WITH_SERVER, grace=20, log=True)
     assert runner.end(signal.SIGINT) == 77
     assert not any(is_running(process_id) for process_id in runner.started)

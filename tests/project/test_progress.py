@@ -24,7 +24,7 @@ def test_a_short_step_is_one_plain_line() -> None:
     assert stream.getvalue().split() == ["done", "short", "0.0", "s"]
 
 
-def test_a_long_step_is_told_before_it_ends_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_step_is_shown_before_it_ends_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_SHOWN_AFTER", 0.01)
     monkeypatch.setattr(progress, "_REMINDED_EVERY", 0.02)
     stream = io.StringIO()
@@ -60,12 +60,12 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> No
     assert "\x1b" not in stream.getvalue()
 
 
-@pytest.mark.parametrize(("error", "told"), [(RuntimeError, "failed"), (KeyboardInterrupt, "stopped")])
-def test_a_step_that_does_not_end_well_says_so(error: type[BaseException], told: str) -> None:
+@pytest.mark.parametrize(("error", "outcome"), [(RuntimeError, "failed"), (KeyboardInterrupt, "stopped")])
+def test_a_step_that_fails_or_is_stopped_says_so(error: type[BaseException], outcome: str) -> None:
     stream = io.StringIO()
     with pytest.raises(error), step("bad", stream=stream):
         raise error
-    assert stream.getvalue().split()[0] == told
+    assert stream.getvalue().split()[0] == outcome
 
 
 @pytest.mark.parametrize(

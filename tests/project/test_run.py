@@ -90,7 +90,7 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest(
         (Stopped(), 130, "stopped; the same command again goes on from here"),
     ],
 )
-def test_what_stops_the_set_up_is_told_in_a_sentence(
+def test_what_stops_the_set_up_is_reported_in_a_sentence(
     raised: BaseException,
     code: int,
     message: str,
@@ -105,7 +105,7 @@ def test_what_stops_the_set_up_is_told_in_a_sentence(
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_set_up_and_list_need_the_standard_library_alone() -> None:
+def test_set_up_and_list_need_only_the_standard_library() -> None:
     done = run_py("list", options=("-S",))  # -S: without the folders in which packages are installed
     assert done.returncode == 0, done.stderr
     assert "thumbnailer" in done.stdout
@@ -141,7 +141,7 @@ def test_python_3_6_can_read_it() -> None:
         ([], "install one from https://www.python.org/downloads/"),
     ],
 )
-def test_an_older_python_is_told_what_to_do(
+def test_an_older_python_says_what_to_do(
     there: list[str], advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: name)  # a shim of a version manager finds them all
@@ -213,7 +213,7 @@ def test_a_registry_that_does_not_answer_is_named_with_what_to_do(case: str, tmp
 
 
 @pytest.mark.parametrize("tool", FULL_DISKS)
-def test_a_full_disk_is_told_from_a_failure(tool: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_distinguished_from_another_failure(tool: str, tmp_path: Path) -> None:
     log = tmp_path / "step.log"
     log.write_text(FULL_DISKS[tool])
     error = explain_failure("packages", log, 1, registry="PyPI", folder=tmp_path)

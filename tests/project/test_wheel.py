@@ -125,7 +125,7 @@ def test_the_wheel_holds_the_package_with_all_handlers_and_nothing_else(wheel: P
     assert {name for name in names_in(wheel) if ".dist-info/" not in name} == library | handlers
 
 
-def test_the_wheel_requires_the_cdk_alone_and_carries_its_licence(wheel: Path) -> None:
+def test_the_wheel_requires_only_the_cdk_and_has_its_licence(wheel: Path) -> None:
     metadata = metadata_of(wheel)
     required = {requirement.partition("<")[0] for requirement in metadata.get_all("Requires-Dist", [])}
     assert required == {"aws-cdk-lib", "constructs"}

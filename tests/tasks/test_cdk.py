@@ -1,4 +1,4 @@
-"""The CDK CLI is run as asked, ends with whoever started it, and fails with the end of its log."""
+"""The CDK CLI is run as asked, ends with the process that started it, and fails with the end of its log."""
 
 from __future__ import annotations
 

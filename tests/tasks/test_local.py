@@ -38,11 +38,11 @@ def _printed(task: subprocess.Popen[str]) -> str:
     """Read what is to be exported, until the sentence that follows it."""
     assert task.stderr
     assert task.stdout
-    told = ""
-    while "another terminal" not in told:
+    printed = ""
+    while "another terminal" not in printed:
         line = task.stderr.readline()
-        assert line, told  # it ended instead
-        told += line
+        assert line, printed  # it ended instead
+        printed += line
     lines: list[str] = []
     while len(lines) < 60:
         line = task.stdout.readline()

@@ -208,7 +208,7 @@ def test_a_resource_that_connects_others_is_an_arrow(name: str) -> None:
 
 
 def test_what_is_not_drawn_has_no_arrow() -> None:
-    """A role that may use a key, and a notification to a function of another stack."""
+    """A role that may use a key, and a notification to a function in another stack."""
     key = {**STATEMENT, "Resource": attribute("Key", "Arn")}
     elsewhere = [{"LambdaFunctionArn": {"Fn::ImportValue": "other"}, "Events": ["s3:ObjectCreated:*"]}]
     resources = {
