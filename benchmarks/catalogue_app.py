@@ -18,9 +18,6 @@ from aws_cdk import App, CfnResource, Stack  # noqa: E402
 from stacks.catalogue import ARCHITECTURES  # noqa: E402
 from tasks.synthesis import app_context  # noqa: E402
 
-# The module of a service where it is not the service's name in lower case.
-_MODULES = {"kinesisfirehose": "aws_kinesisfirehose", "customresource": "custom_resources"}
-
 
 def main() -> None:
     """Synthesise as the command line says."""
@@ -48,8 +45,8 @@ def synthesise_resources(count: int, templates: Path) -> None:
             template = json.loads((templates / f"{architecture.id}.template.json").read_text("utf-8"))
             stack = Stack(app, architecture.id)
             for logical_id, resource in template["Resources"].items():
-                _, service, *_ = resource["Type"].split("::")
-                if resource["Type"].startswith("AWS::") and service != "CDK":
+                owner, service, *_ = resource["Type"].split("::")
+                if owner == "AWS" and service != "CDK":  # AWS::CDK::Metadata
                     import_module(f"aws_cdk.aws_{service.lower()}")
                 properties = resource.get("Properties", {})
                 CfnResource(stack, logical_id, type=resource["Type"], properties=properties)

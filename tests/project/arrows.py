@@ -10,7 +10,7 @@ from pathlib import Path
 
 LIBRARY = "cdk_lambda_patterns"
 
-# What each room may import of ours, in addition to itself. A name with a dot allows that module and its names.
+# What each room may import of ours, in addition to itself. A name with a dot allows what is in that module.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.py": ("stacks",),
     "run.py": ("stacks.catalogue", "tasks"),

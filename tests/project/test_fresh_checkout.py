@@ -121,7 +121,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "run.py: stopped; the same command again goes on from here." in err
+    assert "run.py: stopped; the same command again continues from here." in err
     with pytest.raises(ProcessLookupError):
         os.kill(int(running.read_text()), 0)
 

@@ -86,8 +86,8 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest(
             "run.py: The disk that holds .* is full: .*Free some",
         ),
         (PermissionError(errno.EACCES, "Permission denied", "/x/.venv"), 1, "Permission denied: '/x/.venv'"),
-        (KeyboardInterrupt(), 130, "stopped; the same command again goes on from here"),
-        (Stopped(), 130, "stopped; the same command again goes on from here"),
+        (KeyboardInterrupt(), 130, "stopped; the same command again continues from here"),
+        (Stopped(), 130, "stopped; the same command again continues from here"),
     ],
 )
 def test_what_stops_the_set_up_is_reported_in_a_sentence(
