@@ -125,7 +125,7 @@ def _checked(response: Event) -> Event:
     return response
 
 
-def _by_hand(note: Any) -> Handler:  # noqa: ANN401 - the handler's modules are loaded at run time
+def _by_hand(note: Any) -> Handler:
     from urllib.parse import unquote
 
     def handle(event: Event, _context: object) -> Event:

@@ -1,8 +1,8 @@
 """Synthesis of the catalogue: CPU time of each further row, against its resources in plain CDK.
 
 ``cdk list`` synthesises every row, so each row that is added makes it slower. Each run is a process of its
-own, the kinds take turns, and CPU time counts (user and system, jsii's node process included). Plain CDK is
-the least that any app can do: one L1 construct for each resource of the same templates, with the same services.
+own, the kinds take turns, and CPU time counts (user and system, with jsii's node process). Plain CDK is the
+least that any app can do: one L1 construct for each resource of the same templates, same services imported.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
                     seconds[kind, size].append(cpu_seconds(kind, size, folder))
     medians = {key: statistics.median(values) * 1000 for key, values in seconds.items()}
     print(
-        f"| rows, CPU ms (median of {rounds} interleaved runs) | plain CDK | this library | beyond plain CDK |"
+        f"| rows, CPU ms (median of {rounds} runs in turns) | plain CDK | this library | beyond plain CDK |"
     )
     print("|---|---|---|---|")
     for size in _SIZES:

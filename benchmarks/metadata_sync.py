@@ -57,7 +57,7 @@ class Aws:
         modified = datetime(2026, 1, 1, tzinfo=UTC)
         return {"ContentLength": 5, "ETag": '"e"', "LastModified": modified, "Metadata": {}, "VersionId": "v"}
 
-    def get_item(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401
+    def get_item(self, **asked: Any) -> dict[str, Any]:
         """Read what was written."""
         self.calls["GetItem"] += 1
         item = self.items.get(asked["Key"]["key"]["S"])
@@ -67,7 +67,7 @@ class Aws:
         """Write it."""
         self.calls["PutItem"] += 1
 
-    def update_item(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401
+    def update_item(self, **asked: Any) -> dict[str, Any]:
         """Write it, unless it is older than what is there."""
         self.calls["UpdateItem"] += 1
         key, values = asked["Key"]["key"]["S"], asked["ExpressionAttributeValues"]

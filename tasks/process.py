@@ -74,7 +74,7 @@ class _Group:
         self.received: int | None = None
         self._killer: threading.Timer | None = None
 
-    def run(self, command: list[str], **options: Any) -> int:  # noqa: ANN401  (Popen's own options)
+    def run(self, command: list[str], **options: Any) -> int:
         """Start the child, wait for it, and leave nothing of it behind."""
         options |= (
             {"creationflags": 0x200} if _WINDOWS else {"start_new_session": True}

@@ -154,7 +154,7 @@ class TemplateFacts:
                 for statement in policy["PolicyDocument"]["Statement"]:
                     yield logical_id, statement
 
-    def _describe(self, value: Any) -> str:  # noqa: ANN401 - a CloudFormation expression
+    def _describe(self, value: Any) -> str:
         match value:
             case {"Ref": name} | {"Fn::GetAtt": [name, _]}:
                 return self.path(name) if name in self._resources else f"<{name}>"
@@ -299,7 +299,7 @@ _SECURITY_GROUPS = {
 }
 
 
-def _referred(value: Any) -> str:  # noqa: ANN401 - a CloudFormation expression
+def _referred(value: Any) -> str:
     """The logical id that an expression refers to, or an empty string."""
     match value:
         case {"Ref": name} | {"Fn::GetAtt": [name, _]}:
@@ -310,5 +310,5 @@ def _referred(value: Any) -> str:  # noqa: ANN401 - a CloudFormation expression
             return ""
 
 
-def _as_list(value: Any) -> list[Any]:  # noqa: ANN401 - IAM writes one or many
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
