@@ -1,8 +1,7 @@
 """`run.py test`: every check of the project, several at a time, a line for each with the time it took.
 
-The checks are in one queue, and `LANES` of them run at the same time. Those that deploy on the embedded AWS
-wait more than they compute, so two cores can run four checks. The output of a check that fails is shown, with
-the command that repeats only that check.
+The checks are in one queue, and `LANES` of them run at the same time. The output of a check that fails is
+shown, with the command that repeats only that check.
 
 With `--changed`, the linters run on everything, and pytest on the tests that `tasks.changes` selects for what
 differs from `main`. With arguments for pytest, only pytest runs, with those arguments.
@@ -31,7 +30,10 @@ from tasks.progress import Step, format_line, format_seconds, step
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache" / "logs"
-LANES = (os.cpu_count() or 2) + 2
+# Most checks wait for a deployed stack more than they compute, so more of them run than there are cores.
+LANES = 2 * (os.cpu_count() or 2) + 1
+# Folders of localaws/tests that take long, each a check of its own; the others are one check.
+SLOW_SERVICES = ("rds", "lambda_", "server", "codedeploy")
 ROOMS = (
     *(
         "app.py",
@@ -180,18 +182,24 @@ def all_checks(*, full: bool) -> list[Check]:
     """Every check, in the order in which they start: what takes longest comes first."""
     skipped = "" if full else " and not full"
     local, other = ("-m", f"local{skipped}"), ("-m", f"not local{skipped}")
-    deployed = families()
-    elsewhere = [f"--ignore={folder}" for folder in deployed]
+    services = [f"localaws/tests/{name}" for name in SLOW_SERVICES]
+    stacks = families()
+
+    def tests(name: str, marked: tuple[str, ...], *where: str, but: Iterable[str] = ()) -> Check:
+        ignored = [f"--ignore={folder}" for folder in but]
+        return Check(f"tests of {name}", "pytest", (*marked, *where, *ignored))
+
     return [
         *linters(),
-        Check("tests of the embedded AWS", "pytest", (*local, "localaws/tests")),
-        Check("tests of handlers", "pytest", (*other, "tests/handlers")),
+        tests("the embedded AWS", local, "localaws/tests", but=services),
+        tests("everything else", other, but=["tests/handlers"]),
+        tests("handlers", other, "tests/handlers"),
         *(
-            Check(f"tests of deployed stacks: {folder.rpartition('/')[2]}", "pytest", (*local, folder))
-            for folder in deployed
+            tests(f"the embedded AWS: {folder.rpartition('/')[2].strip('_')}", local, folder)
+            for folder in services
         ),
-        Check("other tests", "pytest", (*other, "--ignore=tests/handlers")),
-        Check("other tests on the embedded AWS", "pytest", (*local, "tests", *elsewhere), may_be_empty=True),
+        *(tests(f"deployed stacks: {folder.rpartition('/')[2]}", local, folder) for folder in stacks),
+        tests("tasks and contracts on the embedded AWS", local, "tests", but=stacks),
     ]
 
 

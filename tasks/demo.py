@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("id", nargs="?", default=_DEFAULT, help=f"the architecture ({_DEFAULT})")
     parser.add_argument("--all", action="store_true", help="every architecture of the catalogue")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _stop)  # so that it ends as after ctrl-C: with nothing left running
-    # Each further instance of a function costs most of a second of a core before it does anything.
+    signal.signal(signal.SIGTERM, _stop)  # ends as ctrl-C does: with all processes stopped
+    # Starting an instance of a function takes most of a second of a core.
     os.environ.setdefault("LOCALAWS_ASYNC_CONCURRENCY", str(max(2, os.cpu_count() or 2)))
     began = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""`run.py local`: an embedded AWS that stays up, ready for the CDK, for use from another terminal."""
+"""`run.py local`: an embedded AWS, ready for the CDK, for use from another terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.progress import step
 
 
 def main(arguments: list[str]) -> int:
-    """Print what to export, and stay until ctrl-C or SIGTERM."""
+    """Print what to export, and run until ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="run.py local", description=__doc__)
     parser.add_argument("--region", default="us-east-1", help="the region (default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -27,9 +27,7 @@ def main(arguments: list[str]) -> int:
                 aws.bootstrap()
             print(exports({**aws.environment, **FOR_THIS_MACHINE}), flush=True)
             _tell("Paste these lines into another terminal: cdk, aws and boto3 there then use this AWS.")
-            _tell(
-                f"What it does is logged in {aws.log_file}. It ends with ctrl-C, and leaves nothing behind."
-            )
+            _tell(f"What it does is logged in {aws.log_file}. ctrl-C ends it with all its processes.")
             aws.wait()
     except KeyboardInterrupt:
         _tell("\nThe embedded AWS has ended.")
@@ -50,7 +48,7 @@ def _tell(sentence: str) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Treat SIGTERM as ctrl-C, but only once: nothing may interrupt the end."""
+    """Treat SIGTERM as ctrl-C, but only once: the clean-up must not be interrupted."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 

@@ -1,8 +1,8 @@
-"""Pays once, at set-up, what the first run of a task would otherwise wait for.
+"""Does once, during set-up, what the first run of a task would otherwise wait for.
 
 Importing the stacks writes the bytecode of the parts of aws-cdk-lib that they use, unpacks aws-cdk-lib for
-jsii, and starts the worker that builds jsii's index of it. Short runs end before that worker does, so it is
-waited for here.
+jsii, and starts the worker that builds jsii's index of it. Short runs end before that worker does, so the
+set-up waits for it.
 """
 
 from __future__ import annotations

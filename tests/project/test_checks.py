@@ -183,6 +183,11 @@ def test_every_test_file_is_in_one_check_of_each_kind(
     assert sorted(found[f"not local{rest}"]) == sorted(everything)
 
 
+def test_the_folders_with_a_check_of_their_own_exist() -> None:
+    for name in checks.SLOW_SERVICES:
+        assert files(f"localaws/tests/{name}"), name
+
+
 def test_mypy_reads_every_handler_in_one_run_or_as_a_program_of_its_own(tmp_path: Path) -> None:
     for name in (
         "lambda_src/shared/__init__.py",

@@ -8,7 +8,7 @@ import pytest
 
 from stacks.catalogue import ARCHITECTURES
 from tasks import docs
-from tasks.synthesis import templates
+from tasks.synthesis import ROOT, templates
 from tasks.template_facts import Permission, TemplateFacts
 
 
@@ -115,5 +115,5 @@ def test_a_page_links_its_construct_handler_stack_and_scenario(tmp_path: Path, f
 
 def test_every_page_has_its_links() -> None:
     for row in ARCHITECTURES:
-        page = (docs.ROOT / "docs" / row.family / f"{row.id}.md").read_text()
+        page = (ROOT / "docs" / row.family / f"{row.id}.md").read_text()
         assert "<!-- generated: links -->" in page, row.id

@@ -1,4 +1,4 @@
-"""A checkout on a machine that has nothing but Python: run.py as a process, with its real venv and pip.
+"""A checkout on a machine that has only Python: run.py as a process, with its real venv and pip.
 
 The quick tests are offline: PyPI is a folder with one wheel, a stand-in for uv that "installs" one for npm.
 The last test is real in every part, and so takes its time.
@@ -58,7 +58,7 @@ sys.exit(7)
 
 
 class Checkout:
-    """The files of run.py in a folder of their own, and a machine that has only Python."""
+    """The files of run.py in their own folder, on a machine that has only Python."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "checkout"
@@ -109,7 +109,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: Checkout) -> None:
+def test_after_any_interruption_the_same_command_completes_the_set_up(checkout: Checkout) -> None:
     checkout.uv("sleeps")
     process = checkout.start("bench", "sees")
     running = checkout.root / "uv-is-running"
@@ -130,7 +130,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     code, _, err = checkout.run("bench", "sees")
     assert code == 1
     assert "  done    virtual environment" in err
-    assert "run.py: npm did not give what 'npm ci' asked it for: check the network" in err
+    assert "run.py: npm did not deliver what 'npm ci' asked for: check the network" in err
     (checkout.root / "the-registry-is-silent").unlink()
 
     checkout.write("the-disk-is-full", "")

@@ -1,4 +1,4 @@
-"""What a person sees of a step: a line that moves on a terminal, plain lines elsewhere, its time in both."""
+"""The output of a step: a line that is redrawn on a terminal, plain lines elsewhere, its time in both."""
 
 import io
 import time
@@ -38,7 +38,7 @@ def test_a_long_step_is_shown_before_it_ends_and_again(monkeypatch: pytest.Monke
     assert "\x1b" not in stream.getvalue()
 
 
-def test_on_a_terminal_the_line_is_drawn_again_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_the_line_is_redrawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(progress, "_DRAWN_EVERY", 0.01)
     stream = Terminal()
@@ -71,6 +71,6 @@ def test_a_step_that_fails_or_is_stopped_says_so(error: type[BaseException], out
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.04, "0.0 s"), (12.34, "12.3 s"), (99.9, "99.9 s"), (125, "2 min 05 s")]
 )
-def test_times_are_for_people(seconds: float, shown: str) -> None:
+def test_durations_are_formatted_for_people(seconds: float, shown: str) -> None:
     assert format_seconds(seconds) == shown
     assert format_line("done", "x", seconds).endswith(shown)

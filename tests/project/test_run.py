@@ -1,4 +1,4 @@
-"""The command line of run.py: what it offers, what it refuses, and in which words."""
+"""The command line of run.py: its tasks, its arguments and its errors."""
 
 import ast
 import errno
@@ -207,7 +207,7 @@ def test_a_registry_that_does_not_answer_is_named_with_what_to_do(case: str, tmp
     log.write_text("Collecting things\n" + REFUSALS[case])
     message = str(explain_failure("packages", log, 1, registry=registry, folder=tmp_path))
     assert message.startswith(
-        f"{registry} did not give what 'packages' asked it for: check the network, a proxy"
+        f"{registry} did not deliver what 'packages' asked for: check the network, a proxy"
     )
     assert message.endswith(f"The whole log: {log}")
 
@@ -225,7 +225,7 @@ def test_any_other_failure_shows_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "step.log"
     log.write_text("\n".join(f"line {number}" for number in range(100)))
     message = str(explain_failure("warm-up", log, 3, registry="", folder=tmp_path)).splitlines()
-    assert message[0] == "'warm-up' failed with exit code 3. It is safe to run the same command again."
+    assert message[0] == "'warm-up' failed with exit code 3. The same command can be run again."
     assert message[-2:] == ["    line 99", f"The whole log: {log}"]
     assert len(message) < 20
 

@@ -1,4 +1,4 @@
-"""What `pip install cdk-lambda-patterns` gives: constructs with their handlers, usable in any other app."""
+"""The wheel has the constructs with their handlers, and any other app can use them."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path],
     assert again.read_bytes() == wheel.read_bytes()
 
 
-def test_what_lies_about_in_a_checkout_is_not_shipped(wheel: Path, tmp_path: Path) -> None:
+def test_stray_files_in_a_checkout_are_not_shipped(wheel: Path, tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
         checkout.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Why a stack in the user's account cannot be used is said in one sentence, with what to do."""
+"""If a stack in the user's account cannot be used, the error says why and what to do."""
 
 from __future__ import annotations
 
