@@ -21,7 +21,7 @@ from typing import Any
 
 from localaws.recording import Dropped
 
-Handler = dict[str, Any]
+Handlers = dict[str, Any]
 
 
 class RecordingDict(dict[str, Any]):
@@ -157,16 +157,8 @@ class Report:
 report = Report()
 
 
-def install() -> None:
-    """Wrap every handler in the emulator's table. Call this after the bridges have registered theirs."""
-    from ministack.services.cloudformation import provisioners
-
-    handlers: dict[str, Handler] = provisioners._RESOURCE_HANDLERS
-    for type_, handler in list(handlers.items()):
-        handlers[type_] = _recorded(type_, handler)
-
-
-def _recorded(type_: str, handler: Handler) -> Handler:
+def recorded(type_: str, handler: Handlers) -> Handlers:
+    """Return the handlers of a type, as the emulator registers them, so that they record what they read."""
     recorded = dict(handler)
     if "create" in handler:
         recorded["create"] = _recorded_create(type_, handler["create"])

@@ -115,13 +115,14 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from localaws import recorder
+    from localaws import patching, recorder
     from localaws.server.control import announcing, with_control
     from localaws.services import install_all
 
     if options.bridges:
         install_all()
-    recorder.install()
+        patching.apply()
+    patching.wrap_handlers(recorder.recorded)
     config = Config()
     # A socket that is already bound: between choosing a free port and binding it nobody can take it.
     config.bind = [f"fd://{listener.detach()}"]
