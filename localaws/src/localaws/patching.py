@@ -86,7 +86,7 @@ class Target:
 
     def read(self) -> Any:
         """What the emulator has there; `_ABSENT` if nothing."""
-        found = getattr(self.holder, self.name, _ABSENT)
+        found: Any = getattr(self.holder, self.name, _ABSENT)
         for part in (self.key, self.verb):
             if part is not None and found is not _ABSENT:
                 found = found.get(part, _ABSENT)
@@ -506,9 +506,10 @@ def _changed(stock: Any, declaration: Declaration) -> Any:
     function = declaration.function
     if declaration.kind in ("changes", "entry"):
         return function(stock) if declaration.kind == "changes" else function()
+    updates = declaration.target.verb == "update"
     if declaration.kind != "around":
-        return function
-    if declaration.target.verb == "update":
+        return _with_logical_id(function) if updates else function
+    if updates:
         stock = _with_logical_id(stock)
     # Of the function itself, not of what it calls: the emulator awaits some functions and calls others.
     if inspect.iscoroutinefunction(function):

@@ -117,10 +117,8 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
 
     from localaws import patching, recorder
     from localaws.server.control import announcing, with_control
-    from localaws.services import install_all
 
     if options.bridges:
-        install_all()
         patching.apply()
     patching.wrap_handlers(recorder.recorded)
     config = Config()

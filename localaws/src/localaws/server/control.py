@@ -14,7 +14,6 @@ from dataclasses import asdict
 from typing import Any
 
 from localaws import patching, recorder
-from localaws import services as bridges
 from localaws.server import processes
 
 Message = MutableMapping[str, Any]
@@ -66,8 +65,6 @@ async def _reset(app: Application, scope: Message, receive: Receive) -> None:
     # The emulator's own: empties its services, stops warm workers, gives up deployments that are under way.
     await app({**scope, "path": "/_ministack/reset", "raw_path": b"/_ministack/reset"}, receive, ignore)
     patching.reset()
-    for hook in bridges.reset_hooks:
-        hook()
     await asyncio.to_thread(_kill_leftovers)
     recorder.report.clear()
 

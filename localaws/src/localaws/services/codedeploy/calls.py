@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from ministack.core.responses import get_account_id, get_region
 
-from localaws.services.codedeploy import configs as codedeploy_configs
-from localaws.services.codedeploy import groups as codedeploy_groups
-from localaws.services.codedeploy import records as codedeploy_records
+from localaws.services.codedeploy import configs, groups, records
 from localaws.services.codedeploy.deployments import Deployment, active_deployment, deployments
 from localaws.services.codedeploy.records import CodeDeployError, Record
 from localaws.services.codedeploy.revisions import read_revision
@@ -23,9 +21,9 @@ _ANSWERS = ("Succeeded", "Failed")
 
 def create_deployment(request: Record, creator: str = "user") -> Record:
     """CreateDeployment."""
-    group = codedeploy_groups.group(request)
+    group = groups.group(request)
     revision, spec = read_revision(request.get("revision"))
-    config = codedeploy_configs.config(
+    config = configs.config(
         {"deploymentConfigName": request.get("deploymentConfigName") or group["deploymentConfigName"]}
     )
     alarms = request.get("overrideAlarmConfiguration")
@@ -34,10 +32,8 @@ def create_deployment(request: Record, creator: str = "user") -> Record:
         "deploymentConfigName": config["deploymentConfigName"],
         "creator": creator,
         "description": request.get("description", ""),
-        "alarmConfiguration": codedeploy_groups.checked_alarms(alarms or group["alarmConfiguration"]),
-        "autoRollbackConfiguration": codedeploy_groups.checked_rollback(
-            rollback or group["autoRollbackConfiguration"]
-        ),
+        "alarmConfiguration": groups.checked_alarms(alarms or group["alarmConfiguration"]),
+        "autoRollbackConfiguration": groups.checked_rollback(rollback or group["autoRollbackConfiguration"]),
     }
     active = active_deployment(group)
     if active is not None:
@@ -99,7 +95,7 @@ def list_deployments(request: Record) -> Record:
     """ListDeployments: the newest first."""
     named = {name: request.get(name) for name in ("applicationName", "deploymentGroupName")}
     if any(named.values()):
-        codedeploy_groups.group(request)
+        groups.group(request)
     statuses = request.get("includeOnlyStatuses") or []
     between = request.get("createTimeRange") or {}
     here = (get_account_id(), get_region())
@@ -193,7 +189,7 @@ def describe_target(deployment: Deployment) -> Record:
 
 def get_group(request: Record) -> Record:
     """GetDeploymentGroup."""
-    group = codedeploy_groups.group(request)
+    group = groups.group(request)
     info = dict(group)
     own = [
         each
@@ -212,6 +208,6 @@ def get_group(request: Record) -> Record:
 
 def list_groups(request: Record) -> Record:
     """ListDeploymentGroups."""
-    name = codedeploy_records.application(request)["applicationName"]
-    found = [key[1] for key in codedeploy_records.groups if key[0] == name]
+    name = records.application(request)["applicationName"]
+    found = [key[1] for key in records.groups if key[0] == name]
     return {"applicationName": name, "deploymentGroups": found}

@@ -31,6 +31,7 @@ from ministack.core.responses import get_account_id, get_region, now_epoch, requ
 from ministack.services import lambda_svc
 
 from localaws.pace import shortened
+from localaws.patching import on_reset
 from localaws.services.codedeploy.groups import ROLLBACK_EVENTS
 from localaws.services.codedeploy.records import Record
 from localaws.services.codedeploy.revisions import AFTER, BEFORE, SHIFT, AppSpec
@@ -263,6 +264,7 @@ class Deployment:
 deployments: dict[str, Deployment] = {}
 
 
+@on_reset
 def clear() -> None:
     """Abandon all deployments and forget them."""
     for deployment in list(deployments.values()):

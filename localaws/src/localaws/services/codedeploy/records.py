@@ -13,6 +13,8 @@ from typing import Any
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region, new_uuid, now_epoch
 
+from localaws.patching import on_reset
+
 Record = dict[str, Any]
 
 
@@ -114,6 +116,7 @@ def list_tags(request: Record) -> Record:
     return {"Tags": _tags.get(request.get("ResourceArn"), [])}
 
 
+@on_reset
 def clear() -> None:
     """Forget everything."""
     for store in (applications, configs, groups, _tags):
