@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture
+from tasks.bridges import bridges_table
 from tasks.synthesis import ROOT, templates
 from tasks.template_facts import TemplateFacts
 
@@ -48,6 +49,8 @@ def generate() -> dict[Path, str]:
         }
     readme = ROOT / "README.md"
     pages = {readme: fill(readme.read_text(), {"catalogue": catalogue_table})}
+    embedded_aws = ROOT / "docs" / "embedded-aws.md"
+    pages[embedded_aws] = fill(embedded_aws.read_text(), {"bridges": bridges_table})
     for architecture in ARCHITECTURES:
         page = ROOT / "docs" / architecture.family / f"{architecture.id}.md"
         pages[page] = fill(page.read_text(), _parts(architecture, facts[architecture.id]))

@@ -203,14 +203,17 @@ def test_an_alarm_watches_an_expression(alarms: Alarms, metric: str) -> None:
         ({"Metrics": [query("m", "x"), expression("RATE(m)")]}, "the function RATE is not emulated"),
         ({"Metrics": [query("m", "x"), expression("SUM(m)")]}, "result gives a number"),
         ({"Metrics": [query("m", "x"), query("n", "x")]}, "One of Metrics must have ReturnData"),
-        ({"Metrics": [query("M", "x"), expression("m")]}, "The id 'M' must begin with a lowercase letter"),
-        ({"Metrics": [query("m", "x"), query("n", "x", Period=60), expression("m")]}, "need one period"),
-        ({"Metrics": [query("m", "x"), expression("result + 1")]}, "refer to each other in a circle"),
+        ({"Metrics": [query("M", "x"), expression("m")]}, "The id 'M' must start with a lowercase letter"),
+        (
+            {"Metrics": [query("m", "x"), query("n", "x", Period=60), expression("m")]},
+            "must have the same period",
+        ),
+        ({"Metrics": [query("m", "x"), expression("result + 1")]}, "refer to each other"),
         ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "ComparisonOperator is"),
         ({"TreatMissingData": "never"}, "TreatMissingData is 'never'"),
-        ({"DatapointsToAlarm": 2}, "give 1 to EvaluationPeriods, which is 1"),
-        ({"Period": 61}, "Period is 61: give 10, 20, 30, or a multiple of 60"),
-        ({"Period": 3000, "EvaluationPeriods": 30}, "give at most 86400 s"),
+        ({"DatapointsToAlarm": 2}, "it must be from 1 to EvaluationPeriods (1)"),
+        ({"Period": 61}, "Period is 61; it must be 10, 20, 30 or a multiple of 60"),
+        ({"Period": 3000, "EvaluationPeriods": 30}, "at most 86400 s"),
         ({"Statistic": None, "ExtendedStatistic": "tm90"}, "The statistic 'tm90' is not emulated"),
         ({"Statistic": None}, "Give either Statistic or ExtendedStatistic"),
         ({"Threshold": None}, "Threshold is missing"),
@@ -312,7 +315,7 @@ def test_a_composite_alarm_with_a_new_name_replaces_the_old_one(alarms: Alarms, 
 
 
 def test_a_template_with_settings_that_make_no_alarm_is_refused(alarms: Alarms, metric: str) -> None:
-    with pytest.raises(DeploymentFailedError, match="AWS::CloudWatch::Alarm: Period is 7: give 10"):
+    with pytest.raises(DeploymentFailedError, match="AWS::CloudWatch::Alarm: Period is 7; it must be 10"):
         deploy(alarms.aws, {"Errors": alarm(metric, Period=7)})
     with pytest.raises(DeploymentFailedError, match="Error in AlarmRule"):
         deploy(alarms.aws, {"Both": composite("ALARM(")})

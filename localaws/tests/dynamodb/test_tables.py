@@ -94,7 +94,7 @@ def test_a_setting_that_dynamodb_refuses_fails_the_deployment(local_aws: LocalAw
 
 def test_a_protected_table_is_not_deleted_with_its_stack(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, resources(DeletionProtectionEnabled=True), OUTPUTS)
-    with pytest.raises(DeploymentFailedError, match="protected against deletion"):
+    with pytest.raises(DeploymentFailedError, match="has deletion protection"):
         stack.delete()
     assert described(local_aws, stack)["protected"]
 

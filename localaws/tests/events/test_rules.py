@@ -93,10 +93,13 @@ def test_a_dead_letter_queue_must_admit_the_rule(functions: Functions) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"RetryPolicy": {"MaximumRetryAttempts": 186}}, "MaximumRetryAttempts is 186: give 0 to 185"),
+        (
+            {"RetryPolicy": {"MaximumRetryAttempts": 186}},
+            "MaximumRetryAttempts is 186; it must be from 0 to 185",
+        ),
         (
             {"RetryPolicy": {"MaximumEventAgeInSeconds": 86401}},
-            "MaximumEventAgeInSeconds is 86401: give 60 to 86400",
+            "MaximumEventAgeInSeconds is 86401; it must be from 60 to 86400",
         ),
         ({"DeadLetterConfig": {"Arn": "arn:aws:sqs:us-east-1:1:dead.fifo"}}, "must be a standard queue"),
     ],

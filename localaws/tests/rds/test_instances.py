@@ -171,7 +171,7 @@ def test_a_password_changes_with_the_template_and_by_the_api(local_aws: LocalAws
 
 def test_an_instance_goes_with_its_stack_unless_it_is_protected(local_aws: LocalAws) -> None:
     stack, database = deploy_instance(local_aws, DeletionProtection=True)
-    with pytest.raises(DeploymentFailedError, match="protected against deletion"):
+    with pytest.raises(DeploymentFailedError, match="has deletion protection"):
         stack.delete()
     assert database.value("select 1") == 1
     local_aws.client("rds").modify_db_instance(DBInstanceIdentifier=database.id, DeletionProtection=False)

@@ -133,7 +133,7 @@ def test_an_update_of_the_database_keeps_the_password(managed: Managed) -> None:
 
 
 def test_a_password_beside_it_is_refused(local_aws: LocalAws) -> None:
-    with pytest.raises(DeploymentFailedError, match="exclude each other"):
+    with pytest.raises(DeploymentFailedError, match="cannot be combined"):
         deploy(local_aws, instance(MasterUserPassword="a-secret-1"), OUTPUTS)
 
 

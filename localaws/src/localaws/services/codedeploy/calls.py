@@ -1,7 +1,6 @@
-"""The calls of CodeDeploy's API that are about deployments, and what they tell of them.
+"""Actions of CodeDeploy's API on deployments, and descriptions of deployments.
 
-Faithful to: requests, answers and error codes.
-Not to: paging, deployments of other compute platforms.
+Used by `codedeploy.service`. Paging, and deployments of other compute platforms, are not emulated.
 
 https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_CreateDeployment.html
 https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_LambdaTarget.html
@@ -49,7 +48,7 @@ def create_deployment(request: Record, creator: str = "user") -> Record:
 
 
 def find_deployment(request: Record) -> Deployment:
-    """The deployment that a request names."""
+    """The deployment in a request."""
     id_ = request.get("deploymentId")
     if not id_:
         raise CodeDeployError("DeploymentIdRequiredException", "deploymentId was not specified")
@@ -77,12 +76,12 @@ def put_hook_status(request: Record) -> Record:
     if status not in _ANSWERS:
         raise CodeDeployError(
             "InvalidLifecycleEventHookExecutionStatusException",
-            f"status={status!r}: give {' or '.join(_ANSWERS)}",
+            f"status={status!r}: it must be {' or '.join(_ANSWERS)}",
         )
     if execution not in deployment.hook_answers:
         raise CodeDeployError(
             "InvalidLifecycleEventHookExecutionIdException",
-            f"lifecycleEventHookExecutionId={execution!r} is none of {deployment.id}",
+            f"lifecycleEventHookExecutionId={execution!r} does not belong to {deployment.id}",
         )
     if not deployment.answer_hook(execution, status):
         raise CodeDeployError(
@@ -92,7 +91,7 @@ def put_hook_status(request: Record) -> Record:
 
 
 def list_deployments(request: Record) -> Record:
-    """ListDeployments: the newest first."""
+    """ListDeployments, the newest first."""
     named = {name: request.get(name) for name in ("applicationName", "deploymentGroupName")}
     if any(named.values()):
         groups.group(request)
@@ -123,7 +122,7 @@ def get_target(request: Record) -> Record:
     if request.get("targetId") != target["targetId"]:
         raise CodeDeployError(
             "DeploymentTargetDoesNotExistException",
-            f"{request.get('targetId')!r} is no target of {deployment.id}",
+            f"{request.get('targetId')!r} is not a target of {deployment.id}",
         )
     return {"deploymentTarget": {"deploymentTargetType": "LambdaTarget", "lambdaTarget": target}}
 
@@ -139,7 +138,7 @@ def get_deployment(request: Record) -> Record:
 
 
 def describe(deployment: Deployment) -> Record:
-    """What GetDeployment tells of a deployment."""
+    """The description of a deployment in GetDeployment."""
     group, settings = deployment.group, dict(deployment.settings)
     alarms = settings.pop("alarmConfiguration")
     info = {
@@ -163,7 +162,7 @@ def describe(deployment: Deployment) -> Record:
 
 
 def describe_target(deployment: Deployment) -> Record:
-    """What GetDeploymentTarget tells of the function."""
+    """The description of the function in GetDeploymentTarget."""
     spec = deployment.spec
     account, region = deployment.account_and_region
     name = spec.function.split(":")[6] if spec.function.startswith("arn:") else spec.function

@@ -215,8 +215,8 @@ def _checked(name: str, put: Callable[[str, bytes], Any]) -> Callable[[str, byte
 def _present(value: Any) -> Any:
     """The value without members that are None, or empty without them."""
     if isinstance(value, dict):
-        kept = {name: _present(member) for name, member in value.items() if member is not None}
-        return {name: member for name, member in kept.items() if member not in ({}, [])}
+        present = {name: _present(member) for name, member in value.items() if member is not None}
+        return {name: member for name, member in present.items() if member not in ({}, [])}
     if isinstance(value, list):
         return [_present(member) for member in value]
     return value
