@@ -323,7 +323,7 @@ def changes_in(source: str) -> list[str]:
     return found
 
 
-def test_a_target_reads_like_what_it_is() -> None:
+def test_targets_are_readable() -> None:
     assert str(Target("m", "f")) == "m.f"
     assert str(Target("m", "TABLE", "key")) == "m.TABLE['key']"
     assert str(Target("m", "TABLE", "AWS::X::Y", "create")) == "create of AWS::X::Y"
