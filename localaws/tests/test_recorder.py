@@ -36,7 +36,7 @@ def _dropped_by(handler: Callable[[Any], object]) -> list[str]:
         pytest.param(lambda p: p.get("Name", "default"), ["Encryption", "Rules"], id="get with a default"),
         pytest.param(lambda p: p.pop("Name"), ["Encryption", "Rules"], id="pop"),
         pytest.param(lambda p: "Name" in p, ["Encryption", "Name", "Rules"], id="in is no read"),
-        pytest.param(lambda p: sorted(p), ["Encryption", "Name", "Rules"], id="the keys alone are no read"),
+        pytest.param(lambda p: sorted(p), ["Encryption", "Name", "Rules"], id="keys are no read"),
         pytest.param(lambda p: dict(p), [], id="dict()"),
         pytest.param(lambda p: {**p}, [], id="**"),
         pytest.param(lambda p: (lambda **k: k)(**p), [], id="** in a call"),
@@ -61,11 +61,11 @@ def _dropped_by(handler: Callable[[Any], object]) -> list[str]:
         ),
         pytest.param(lambda p: json.dumps(p["Encryption"]), ["Name", "Rules"], id="a nested dict as a whole"),
         pytest.param(
-            lambda p: bool(p["Encryption"]), ["Name", "Rules"], id="a nested dict nobody looked into"
+            lambda p: bool(p["Encryption"]), ["Name", "Rules"], id="a nested dict without individual reads"
         ),
     ],
 )
-def test_what_counts_as_reading(handler: Callable[[Any], object], dropped: list[str]) -> None:
+def test_these_accesses_count_as_reading(handler: Callable[[Any], object], dropped: list[str]) -> None:
     assert _dropped_by(handler) == dropped
 
 
@@ -78,7 +78,7 @@ def test_a_handler_sees_ordinary_dicts() -> None:
     assert len(properties) == 3
 
 
-def test_what_is_read_after_the_handler_has_returned_does_not_count() -> None:
+def test_reads_after_the_handler_has_returned_do_not_count() -> None:
     properties = RecordingDict(_PROPERTIES)
     kept = properties["Encryption"]
     assert kept["Enabled"]
@@ -87,7 +87,7 @@ def test_what_is_read_after_the_handler_has_returned_does_not_count() -> None:
     assert properties.stop() == dropped == ["Encryption.KeyId", "Name", "Rules"]
 
 
-def test_an_update_answers_for_what_changed_and_for_nothing_else() -> None:
+def test_an_update_replaces_only_the_results_of_changed_properties() -> None:
     report = Report()
     report.created("s", "L", "T", ["A", "B.C"])
     report.updated("s", "L", "T", ["A", "D", "E"], changed={"B", "D"})
@@ -123,7 +123,7 @@ _STOCK = {
 
 
 @pytest.mark.local
-def test_the_stock_emulator_drops_what_it_is_known_to_drop(stock_aws: LocalAws) -> None:
+def test_the_emulator_drops_the_known_properties(stock_aws: LocalAws) -> None:
     stock_aws.reset()
     _deploy(stock_aws, _STOCK)
     dropped = stock_aws.dropped_properties()

@@ -1,4 +1,4 @@
-"""The page about the embedded AWS has a row for each bridge, names tests that exist, and its example runs."""
+"""The page about the embedded AWS: its table of bridges is generated, and its example runs."""
 
 from __future__ import annotations
 
@@ -9,40 +9,48 @@ from pathlib import Path
 
 import pytest
 
+from tasks.bridges import SERVICES, bridges, bridges_table
+
 ROOT = Path(__file__).parents[2]
-_PAGE = (ROOT / "docs" / "embedded-aws.md").read_text("utf-8")
-_BRIDGES = ROOT / "localaws" / "src" / "localaws"
+PAGE = (ROOT / "docs" / "embedded-aws.md").read_text("utf-8")
+README = (ROOT / "localaws" / "README.md").read_text("utf-8")
 
 
-def _bridges() -> list[str]:
-    """Modules that change the emulator's behaviour, without those that only call others."""
-    installing = [file for file in _BRIDGES.glob("*.py") if "\ndef install()" in file.read_text("utf-8")]
-    return sorted(file.stem for file in installing if file.stem not in ("recorder", "lambda_"))
+def changes_the_emulator(module: Path) -> bool:
+    """Whether it declares changes that are not only for resets."""
+    found = re.search(
+        r"^from localaws\.patching import (\([^)]*\)|[^\n(]*)$", module.read_text("utf-8"), re.M
+    )
+    names = set(re.findall(r"\w+", found[1])) if found else set()
+    return bool(names - {"on_reset", "on_start", "Created", "Handler", "Properties"})
 
 
-@pytest.mark.parametrize("bridge", _bridges())
-def test_each_bridge_has_a_row(bridge: str) -> None:
-    assert re.search(rf"^\| `{bridge}` \|", _PAGE, re.MULTILINE)
+def test_every_module_that_changes_the_emulator_says_how_faithful_it_is() -> None:
+    described = {module for module, _ in bridges()}
+    changing = {module for module in SERVICES.glob("*/*.py") if changes_the_emulator(module)}
+    assert len(changing) > 40
+    assert changing <= described
+    for module, docstring in bridges():
+        assert "\nNot to:" in docstring, module
+        assert "https://docs.aws.amazon.com/" in docstring, module
 
 
-def test_each_test_that_is_named_exists() -> None:
-    named = set(re.findall(r"`(test_\w+\.py)`", _PAGE))
-    there = {file.name for file in (ROOT / "localaws" / "tests").rglob("test_*.py")}
-    assert len(named) > 10
-    assert named <= there
+def test_the_table_of_bridges_is_the_generated_one() -> None:
+    table = bridges_table()
+    assert table.count("\n") > 40
+    assert f"<!-- generated: bridges -->\n{table}\n<!-- end -->" in PAGE
 
 
-def test_each_bridge_says_what_it_is_faithful_to_and_what_not() -> None:
-    for bridge in _bridges():
-        text = (_BRIDGES / f"{bridge}.py").read_text("utf-8")
-        assert "Faithful to:" in text, bridge
-        assert "Not to:" in text, bridge
-        assert "https://docs.aws.amazon.com/" in text, bridge
+def test_each_test_that_the_page_names_exists() -> None:
+    folders = (ROOT / "localaws" / "tests", ROOT / "tests" / "local")
+    there = {file.name for folder in folders for file in folder.rglob("test_*.py")}
+    assert set(re.findall(r"`(?:[\w/]+/)?(test_\w+\.py)`", PAGE)) <= there
 
 
 @pytest.mark.local
-def test_the_example_runs(tmp_path: Path) -> None:
-    example = re.search(r"```python\n(.*?)```", _PAGE, re.DOTALL)
+@pytest.mark.parametrize("page", [PAGE, README], ids=["page", "README"])
+def test_the_example_runs(page: str) -> None:
+    example = re.search(r"```python\n(from localaws import LocalAws\n.*?)```", page, re.DOTALL)
     assert example
     ran = subprocess.run(
         [sys.executable, "-c", example[1]], cwd=ROOT, capture_output=True, text=True, timeout=60

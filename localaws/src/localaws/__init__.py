@@ -1,11 +1,11 @@
-"""An AWS on this machine: starts in about a second, enforces IAM, always ends, leaves nothing behind.
+"""An AWS account on this machine, for tests: with IAM enforced, and without account, Docker or network.
 
-`with LocalAws() as aws:` → a boto3 session, the environment for the CDK CLI and any other AWS client,
-and the addresses of load balancers and APIs. The emulator is ministack, in its own process; `bridges`
-adds what it lacks. `docs/embedded-aws.md` says what is emulated and what is not.
+`with LocalAws() as aws:` provides a boto3 session, the environment for the CDK CLI and any other AWS client,
+and the addresses of load balancers and APIs. The emulator is ministack, in a process of its own; `services`
+adds what it lacks.
 """
 
-from localaws.recording import Dropped
+from localaws.recorder import Dropped
 from localaws.server.addresses import Address
 from localaws.server.aws import LocalAws
 from localaws.server.bootstrap import BootstrapError

@@ -1,8 +1,8 @@
-"""How fast documented minutes pass here, for whatever waits minutes by design: releases and alarms.
+"""The length of documented minutes here, for deployments and alarms, which wait for minutes in AWS.
 
-`LOCALAWS_SECONDS_PER_MINUTE` (default 2): a canary of five minutes takes ten seconds, and an alarm over
-periods of a minute looks at two seconds each. One setting for all of them, so that an alarm still sees what a
-release does while it lasts.
+`LOCALAWS_SECONDS_PER_MINUTE` (default 2): a canary of five minutes takes ten seconds, and a period of a
+minute of an alarm is two seconds. All use the same setting, so that an alarm covers the right part of a
+deployment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ def _read() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 60:
-        raise ValueError(f"{_VARIABLE}={text!r}: give a number above 0 and at most 60, which is real time")
+        raise ValueError(
+            f"{_VARIABLE}={text!r}: it must be greater than 0 and at most 60, which is real time"
+        )
     return seconds
 
 
@@ -27,7 +29,7 @@ SECONDS_PER_MINUTE = _read()
 
 
 def shortened(seconds: float) -> float:
-    """How many seconds a documented time takes here.
+    """The duration here of a documented time, in seconds.
 
     Args:
         seconds: The time in AWS.

@@ -1,15 +1,14 @@
-"""Records which properties of a template were accepted and then never read: honesty by measurement.
+"""Records which properties of a template were accepted and never read, and so have no effect.
 
-The emulator's CloudFormation handlers get a resource's properties as a dict. Here they get one that notes
-what is read; what never was, was ignored. This is not a list kept by hand, so it cannot become stale.
+The emulator's CloudFormation handlers get the properties of a resource as a dict. Here they get a dict that
+records what is read. The result is measured, not a list that has to be maintained.
 
-Faithful to: every handler in the emulator's table, stock or bridged, for create and update. `get`, `[]`,
-`pop`, `items`, `values` and whole copies (`dict(props)`, `**props`, `json.dumps`) are reads; asking only
-whether a key is there (`in`, `keys`) is none. Below the top level a sub-property is reported
-(`AWS::DynamoDB::Table.SSESpecification.KMSMasterKeyId`) when its neighbours were read one by one and it
-was not; a nested value that nobody looked into was taken as a whole, and counts as read.
-
-Not faithful to: a property that is read may still do nothing. Tests of behaviour prove that, not this.
+Faithful to: every handler, of the emulator and of bridges, for create and update. `get`, `[]`, `pop`,
+`items`, `values` and copies (`dict(props)`, `**props`, `json.dumps`) are reads; tests for a key (`in`,
+`keys`) are not. A nested property is reported (`AWS::DynamoDB::Table.SSESpecification.KMSMasterKeyId`) if its
+siblings were read individually and it was not. A nested value without individual reads was used as a whole,
+and counts as read.
+Not to: a property that is read may still have no effect, which only tests of behaviour can show.
 """
 
 from __future__ import annotations
@@ -17,15 +16,35 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from localaws.recording import Dropped
+Handlers = dict[str, Any]
 
-Handler = dict[str, Any]
+
+@dataclass(frozen=True, order=True)
+class Dropped:
+    """A property of a resource that was accepted and never read.
+
+    Attributes:
+        stack: Name of the stack.
+        logical_id: Logical id of the resource in its template.
+        type: The resource's CloudFormation type, such as `AWS::Lambda::Function`.
+        property: The property's path, such as `DeadLetterConfig` or `SSESpecification.KMSMasterKeyId`.
+    """
+
+    stack: str
+    logical_id: str
+    type: str
+    property: str
+
+    def __str__(self) -> str:
+        """The name in lists of accepted properties: `TYPE.Property`."""
+        return f"{self.type}.{self.property}"
 
 
 class RecordingDict(dict[str, Any]):
-    """A dict that notes which of its keys are read, and whose nested dicts do the same."""
+    """A dict that records which of its keys are read, and whose nested dicts do the same."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         super().__init__({key: recording(value) for key, value in values.items()})
@@ -46,27 +65,27 @@ class RecordingDict(dict[str, Any]):
         return super().__getitem__(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value, and note that it was asked for."""
+        """Return the value, and record the read."""
         self._note(key)
         return super().get(key, default)
 
     def pop(self, key: str, *default: Any) -> Any:
-        """Take the value out, and note that it was asked for."""
+        """Remove and return the value, and record the read."""
         self._note(key)
         return super().pop(key, *default)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Return the value, and note that it was asked for."""
+        """Return the value, and record the read."""
         self._note(key)
         return super().setdefault(key, default)
 
     def items(self) -> Any:
-        """Return all pairs, and note that all were read."""
+        """Return all pairs, and record that all were read."""
         self._note_all()
         return super().items()
 
     def values(self) -> Any:
-        """Return all values, and note that all were read."""
+        """Return all values, and record that all were read."""
         self._note_all()
         return super().values()
 
@@ -75,7 +94,7 @@ class RecordingDict(dict[str, Any]):
         return super().__iter__()
 
     def copy(self) -> dict[str, Any]:
-        """Return a plain dict of the same values, and note that all were read."""
+        """Return a plain dict of the same values, and record that all were read."""
         self._note_all()
         return {key: super(RecordingDict, self).__getitem__(key) for key in self}
 
@@ -95,20 +114,20 @@ class RecordingDict(dict[str, Any]):
         return dict, (self.copy(),)
 
     def stop(self) -> list[str]:
-        """Stop recording, here and below, and return the paths of what was present and never read."""
+        """Stop recording, also in nested dicts, and return the paths that were present and never read."""
         self.recording = False
         dropped = sorted(self.present - self.read)
         for key, value in super().items():
             for child in _recording_children(value):
                 below = child.stop()
-                # Nothing read one by one: taken as a whole, or not at all, which the key itself says.
+                # Without individual reads, the value was used as a whole, or not at all, as `key` shows.
                 if key in self.read and child.read:
                     dropped += [f"{key}.{path}" for path in below]
         return sorted(set(dropped))
 
 
 def recording(value: Any) -> Any:
-    """Return the value with every dict in it replaced by one that records."""
+    """Return the value with recording dicts in place of all dicts."""
     if isinstance(value, dict):
         return RecordingDict(value)
     if isinstance(value, list):
@@ -125,26 +144,26 @@ def _recording_children(value: Any) -> Iterator[RecordingDict]:
 
 
 class Report:
-    """What was dropped since the last reset. Handlers run on several threads."""
+    """The properties that were dropped since the last reset. Handlers run in several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._dropped: dict[tuple[str, str, str], set[str]] = {}
 
     def created(self, stack: str, logical_id: str, type_: str, dropped: list[str]) -> None:
-        """Note the outcome of a create, in place of what was known of that resource."""
+        """Store the result of a create, which replaces earlier results of the resource."""
         with self._lock:
             self._dropped[stack, logical_id, type_] = set(dropped)
 
     def updated(self, stack: str, logical_id: str, type_: str, dropped: list[str], changed: set[str]) -> None:
-        """Note the outcome of an update: it answers for the properties that changed, and only for those."""
+        """Store the result of an update, which replaces earlier results of the properties that changed."""
         with self._lock:
             known = self._dropped.setdefault((stack, logical_id, type_), set())
             known -= {path for path in known if path.partition(".")[0] in changed}
             known |= {path for path in dropped if path.partition(".")[0] in changed}
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all results."""
         with self._lock:
             self._dropped.clear()
 
@@ -157,16 +176,8 @@ class Report:
 report = Report()
 
 
-def install() -> None:
-    """Wrap every handler in the emulator's table. Call this after the bridges have registered theirs."""
-    from ministack.services.cloudformation import provisioners
-
-    handlers: dict[str, Handler] = provisioners._RESOURCE_HANDLERS
-    for type_, handler in list(handlers.items()):
-        handlers[type_] = _recorded(type_, handler)
-
-
-def _recorded(type_: str, handler: Handler) -> Handler:
+def recorded(type_: str, handler: Handlers) -> Handlers:
+    """Return the handlers of a type, as the emulator registers them, so that they record what they read."""
     recorded = dict(handler)
     if "create" in handler:
         recorded["create"] = _recorded_create(type_, handler["create"])

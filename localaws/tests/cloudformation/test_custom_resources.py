@@ -1,4 +1,4 @@
-"""The custom resources that the CDK itself emits work, and one that crashes fails its deployment at once."""
+"""The CDK's own custom resources work, and one that crashes fails its deployment immediately."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TEMPORARY = "/aws/lambda/that-was-there-before"
 
 
 def buckets(stack: cdk.Stack) -> None:
-    """A bucket that empties itself, and one of another owner; both tell a function of uploads."""
+    """A bucket with auto-delete, and an imported bucket; both notify a function of uploads."""
     listener = lambda_.Function(
         stack,
         "Listener",
@@ -67,7 +67,7 @@ def log_retention(stack: cdk.Stack) -> None:
 
 
 def sdk_calls(stack: cdk.Stack, actions: list[str]) -> None:
-    """Calls of the SDK when the stack comes and goes."""
+    """SDK calls when the stack is created and deleted."""
     parameter = {"Name": "/made/by-a-call"}
     put = {**parameter, "Value": "here", "Type": "String", "Overwrite": True}
     resource = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/made/by-a-call"
@@ -102,7 +102,7 @@ def sdk_calls(stack: cdk.Stack, actions: list[str]) -> None:
 
 
 def network(stack: cdk.Stack) -> None:
-    """A VPC whose default security group lets nothing through."""
+    """A VPC with a restricted default security group."""
     isolated = ec2.SubnetConfiguration(name="isolated", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
     vpc = ec2.Vpc(
         stack,
@@ -116,7 +116,7 @@ def network(stack: cdk.Stack) -> None:
 
 
 class Apps:
-    """The stacks of this module, synthesised once, and what is needed to deploy them without the CLI."""
+    """The stacks of this module, synthesised once, deployed without the CLI."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -172,7 +172,9 @@ def apps(tmp_path_factory: pytest.TempPathFactory) -> Apps:
 # --- What the CDK emits
 
 
-def test_a_bucket_empties_itself_when_its_stack_goes(empty_aws: LocalAws, apps: Apps) -> None:
+def test_a_bucket_with_auto_delete_is_emptied_when_its_stack_is_deleted(
+    empty_aws: LocalAws, apps: Apps
+) -> None:
     client = empty_aws.client("s3")
     client.create_bucket(Bucket=IMPORTED)
     stack = apps.deploy(empty_aws, "buckets")
@@ -188,7 +190,9 @@ def test_a_bucket_empties_itself_when_its_stack_goes(empty_aws: LocalAws, apps: 
     }
 
 
-def test_owned_and_imported_buckets_notify_until_their_stack_goes(empty_aws: LocalAws, apps: Apps) -> None:
+def test_owned_and_imported_buckets_notify_until_their_stack_is_deleted(
+    empty_aws: LocalAws, apps: Apps
+) -> None:
     client = empty_aws.client("s3")
     client.create_bucket(Bucket=IMPORTED)
     queue = empty_aws.client("sqs").create_queue(QueueName="of-the-owner")["QueueUrl"]
@@ -222,7 +226,9 @@ def test_owned_and_imported_buckets_notify_until_their_stack_goes(empty_aws: Loc
     assert [entry["Id"] for entry in left["QueueConfigurations"]] == ["owners"]
 
 
-def test_log_retention_is_set_and_the_group_goes_with_the_stack(empty_aws: LocalAws, apps: Apps) -> None:
+def test_log_retention_is_set_and_the_group_is_deleted_with_the_stack(
+    empty_aws: LocalAws, apps: Apps
+) -> None:
     def groups() -> dict[str, int | None]:
         found = empty_aws.client("logs").describe_log_groups(logGroupNamePrefix=TEMPORARY)["logGroups"]
         return {group["logGroupName"]: group.get("retentionInDays") for group in found}
@@ -282,7 +288,7 @@ def handler(event, context):
 
 
 def with_provider(source: str, timeout: int = 3, **properties: Any) -> Resources:
-    """A custom resource whose function has that source."""
+    """A custom resource whose function has this source."""
     provider = function("Role", source)
     provider["Properties"]["Timeout"] = timeout
     resource = {"Type": "Custom::Tea", "Properties": {"ServiceToken": arn("Provider"), **properties}}

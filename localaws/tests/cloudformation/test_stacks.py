@@ -1,4 +1,4 @@
-"""Who asks for a stack that is just changing is told when the change is over."""
+"""DescribeStacks returns when a change ends, and conditions can join."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def handler(event, context):
 
 
 def start(aws: LocalAws, seconds: float) -> str:
-    """Begin to create a stack that takes so many seconds, and return its name."""
+    """Start creating a stack that takes some seconds, and return its name."""
     name = f"stack-{uuid.uuid4().hex[:8]}"
     resources: Resources = {
         "Role": role(),
@@ -45,7 +45,7 @@ def status(aws: LocalAws, name: str) -> str:
     return answer
 
 
-def test_the_end_of_a_change_is_told_to_whoever_asked_before_it(local_aws: LocalAws) -> None:
+def test_a_request_before_the_end_of_a_change_returns_at_its_end(local_aws: LocalAws) -> None:
     assert status(local_aws, start(local_aws, 0.5)) == "CREATE_COMPLETE"
 
 
@@ -94,5 +94,5 @@ def test_a_condition_can_ask_whether_a_list_is_empty(local_aws: LocalAws) -> Non
     assert conditional(local_aws, "a,b") == {"Names": "some"}
 
 
-def test_still_needed_the_emulator_alone_takes_any_joined_list_for_a_full_one(stock_aws: LocalAws) -> None:
+def test_still_needed_the_emulator_takes_any_joined_list_for_a_full_one(stock_aws: LocalAws) -> None:
     assert conditional(stock_aws, "") == {"Names": "some"}

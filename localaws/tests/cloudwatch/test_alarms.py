@@ -1,4 +1,4 @@
-"""Alarms on the embedded AWS look at their metrics as time passes."""
+"""Alarms are evaluated on a schedule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAILING = "def handler(event, context): raise RuntimeError('broken')"
 
 
 class Alarms:
-    """Makes alarms on metrics of its own."""
+    """Creates alarms on new metrics."""
 
     def __init__(self, aws: LocalAws) -> None:
         self.aws = aws
@@ -56,7 +56,7 @@ class Alarms:
         return described
 
     def state(self, name: str) -> str:
-        """The state now."""
+        """The current state."""
         return str(self.describe(name)["StateValue"])
 
     def wait(self, name: str, state: str) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Alarms:
 
 @pytest.fixture
 def alarms(local_aws: LocalAws) -> Alarms:
-    """Alarms on the embedded AWS with its bridges."""
+    """Alarms on the embedded AWS."""
     return Alarms(local_aws)
 
 
@@ -84,14 +84,14 @@ def query(name: str, metric: str, **more: Any) -> dict[str, Any]:
 
 
 def expression(text: str) -> dict[str, Any]:
-    """What the alarm looks at."""
+    """The metric of the alarm."""
     return {"Id": "result", "Expression": text, "ReturnData": True}
 
 
 # --- Time
 
 
-def test_an_alarm_rings_and_ends_without_anybody_asking(alarms: Alarms, metric: str) -> None:
+def test_an_alarm_fires_and_recovers_on_schedule(alarms: Alarms, metric: str) -> None:
     name = alarms.put(metric, TreatMissingData="notBreaching")
     assert alarms.wait(name, "OK")["StateReason"].endswith(
         "1 missing datapoints were treated as notBreaching."
@@ -101,7 +101,7 @@ def test_an_alarm_rings_and_ends_without_anybody_asking(alarms: Alarms, metric: 
     alarms.wait(name, "OK")
 
 
-def test_an_alarm_on_a_function_rings_for_its_errors_alone(functions: Functions, alarms: Alarms) -> None:
+def test_an_alarm_on_a_function_fires_only_for_its_errors(functions: Functions, alarms: Alarms) -> None:
     names = [functions.make(FAILING), functions.make("def handler(event, context): pass")]
     of_each = [
         alarms.put(
@@ -142,7 +142,7 @@ def test_a_new_alarm_has_insufficient_data_and_a_state_that_is_set_holds_until_t
     alarms.wait(name, "OK")
 
 
-def test_two_of_three_datapoints_are_needed_when_the_alarm_says_so(alarms: Alarms, metric: str) -> None:
+def test_two_of_three_datapoints_suffice_if_datapoints_to_alarm_is_two(alarms: Alarms, metric: str) -> None:
     one, two = (
         alarms.put(
             metric, EvaluationPeriods=3, DatapointsToAlarm=needed, TreatMissingData="notBreaching", Period=20
@@ -203,14 +203,17 @@ def test_an_alarm_watches_an_expression(alarms: Alarms, metric: str) -> None:
         ({"Metrics": [query("m", "x"), expression("RATE(m)")]}, "the function RATE is not emulated"),
         ({"Metrics": [query("m", "x"), expression("SUM(m)")]}, "result gives a number"),
         ({"Metrics": [query("m", "x"), query("n", "x")]}, "One of Metrics must have ReturnData"),
-        ({"Metrics": [query("M", "x"), expression("m")]}, "The id 'M' must begin with a lowercase letter"),
-        ({"Metrics": [query("m", "x"), query("n", "x", Period=60), expression("m")]}, "need one period"),
-        ({"Metrics": [query("m", "x"), expression("result + 1")]}, "refer to each other in a circle"),
+        ({"Metrics": [query("M", "x"), expression("m")]}, "The id 'M' must start with a lowercase letter"),
+        (
+            {"Metrics": [query("m", "x"), query("n", "x", Period=60), expression("m")]},
+            "must have the same period",
+        ),
+        ({"Metrics": [query("m", "x"), expression("result + 1")]}, "refer to each other"),
         ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "ComparisonOperator is"),
         ({"TreatMissingData": "never"}, "TreatMissingData is 'never'"),
-        ({"DatapointsToAlarm": 2}, "give 1 to EvaluationPeriods, which is 1"),
-        ({"Period": 61}, "Period is 61: give 10, 20, 30, or a multiple of 60"),
-        ({"Period": 3000, "EvaluationPeriods": 30}, "give at most 86400 s"),
+        ({"DatapointsToAlarm": 2}, "it must be from 1 to EvaluationPeriods (1)"),
+        ({"Period": 61}, "Period is 61; it must be 10, 20, 30 or a multiple of 60"),
+        ({"Period": 3000, "EvaluationPeriods": 30}, "at most 86400 s"),
         ({"Statistic": None, "ExtendedStatistic": "tm90"}, "The statistic 'tm90' is not emulated"),
         ({"Statistic": None}, "Give either Statistic or ExtendedStatistic"),
         ({"Threshold": None}, "Threshold is missing"),
@@ -249,7 +252,7 @@ def test_get_metric_data_computes_for_the_time_on_the_clock(alarms: Alarms, metr
 
 
 def alarm(metric: str, **properties: Any) -> dict[str, Any]:
-    """An alarm of a template."""
+    """An alarm in a template."""
     given = SETTINGS | {"Namespace": NAMESPACE, "MetricName": metric, "Statistic": "Sum", "Period": 10}
     given |= {"TreatMissingData": "notBreaching"} | properties
     return {
@@ -259,7 +262,7 @@ def alarm(metric: str, **properties: Any) -> dict[str, Any]:
 
 
 def composite(rule: Any, **properties: Any) -> dict[str, Any]:
-    """A composite alarm of a template."""
+    """A composite alarm in a template."""
     return {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {"AlarmRule": rule} | properties}
 
 
@@ -267,7 +270,7 @@ OUTPUTS = {name: ref(name) for name in ("Errors", "Slow", "Both")}
 
 
 def two_and_both(metric: str, rule: str) -> Resources:
-    """Two alarms and one on them."""
+    """Two alarms and a composite alarm on them."""
     metrics = [query("m", f"{metric}-slow"), expression("m * 2")]
     one_metric = dict.fromkeys(("MetricName", "Namespace", "Statistic", "Period"))
     return {
@@ -312,7 +315,7 @@ def test_a_composite_alarm_with_a_new_name_replaces_the_old_one(alarms: Alarms, 
 
 
 def test_a_template_with_settings_that_make_no_alarm_is_refused(alarms: Alarms, metric: str) -> None:
-    with pytest.raises(DeploymentFailedError, match="AWS::CloudWatch::Alarm: Period is 7: give 10"):
+    with pytest.raises(DeploymentFailedError, match="AWS::CloudWatch::Alarm: Period is 7; it must be 10"):
         deploy(alarms.aws, {"Errors": alarm(metric, Period=7)})
     with pytest.raises(DeploymentFailedError, match="Error in AlarmRule"):
         deploy(alarms.aws, {"Both": composite("ALARM(")})

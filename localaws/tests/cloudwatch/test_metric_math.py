@@ -1,4 +1,4 @@
-"""Metric math and the evaluation of datapoints: what AWS documents, row by row."""
+"""Metric math and the evaluation of datapoints, by the tables in the AWS documentation."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def test_an_expression_is_computed(expression: str, result: object) -> None:
         ("__import__('os')", "is not understood"),
     ],
 )
-def test_what_is_not_emulated_or_wrong_is_refused_with_the_reason(expression: str, problem: str) -> None:
+def test_an_expression_that_is_invalid_or_not_emulated_is_refused_with_the_reason(
+    expression: str, problem: str
+) -> None:
     with pytest.raises(ExpressionError) as refused:
         evaluate(expression, DATA)
     assert str(refused.value).startswith(f"Invalid metric expression {expression!r}: ")
@@ -74,7 +76,7 @@ def test_what_is_not_emulated_or_wrong_is_refused_with_the_reason(expression: st
 
 
 def states(datapoints: str, needed: int) -> list[str | None]:
-    """The states by treatment, in the order of AWS's tables: missing, ignore, breaching, not breaching."""
+    """The states by treatment, in the order of the tables: missing, ignore, breaching, not breaching."""
     values = [{"0": 0.0, "X": 2.0, "-": None}[sign] for sign in datapoints.split()]
     found = []
     for treatment in ("missing", "ignore", "breaching", "notBreaching"):
@@ -111,7 +113,7 @@ def test_datapoints_become_a_state_as_in_the_tables_of_the_documentation(
     assert states(datapoints, needed) == expected
 
 
-def test_a_breaching_datapoint_that_is_too_young_does_not_ring_yet() -> None:
+def test_a_recent_breaching_datapoint_does_not_fire_yet() -> None:
     assert states("- - - - X", 3)[0] == "OK"
     assert states("- - - X -", 3)[0] == "OK"
 

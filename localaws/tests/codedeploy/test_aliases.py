@@ -1,4 +1,4 @@
-"""CloudFormation changes an alias through CodeDeploy, where the alias's update policy says so."""
+"""CloudFormation updates an alias with CodeDeploy if it has an update policy."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def stack_of(
     managed_policy: str = "",
     **properties: Any,
 ) -> Resources:
-    """A function, a version of it, an alias at that version, and what releases it.
+    """A function, a version, an alias of that version, and a deployment group.
 
     Args:
-        number: What the function returns: with another one, there is another version.
+        number: What the function returns; another number makes another version.
         config: The deployment configuration.
         alarm: An alarm's name.
-        events: After which events a deployment is rolled back: after all.
+        events: The events after which a deployment is rolled back; by default all.
         before: The source of a hook before the shift.
-        managed_policy: The managed policy of the service role, in place of one of its own.
-        properties: Of the alias.
+        managed_policy: A managed policy for the service role, instead of an inline one.
+        properties: Properties of the alias.
     """
     service_role = role(*ROLE_ALLOWS, service="codedeploy.amazonaws.com")
     if managed_policy:
@@ -110,14 +110,14 @@ def number_of(version_id: str) -> dict[str, Any]:
 
 
 def release(aws: LocalAws, **settings: Any) -> Stack:
-    """A deployed stack, whose alias is at version 1."""
+    """A deployed stack whose alias points to version 1."""
     stack = deploy(aws, stack_of(1, **settings), OUTPUTS)
     assert deployments(stack) == []
     return stack
 
 
 def update(stack: Stack, number: int = 2, extra: Resources | None = None, **settings: Any) -> Stack:
-    """Give the stack's function other code, and its alias the version with that."""
+    """Change the code of the stack's function, and point the alias to the new version."""
     return stack.update(stack_of(number, **settings) | (extra or {}), OUTPUTS)
 
 
@@ -220,7 +220,7 @@ def test_an_alarm_fails_the_update_and_leaves_the_old_version(quick_aws: LocalAw
     assert alias(stack) == ("1", {})
 
 
-def test_an_update_gives_way_to_a_deployment_that_is_under_way(quick_aws: LocalAws) -> None:
+def test_an_update_during_another_deployment_fails(quick_aws: LocalAws) -> None:
     stack = release(quick_aws)
     client, function_name = quick_aws.client("lambda"), stack.outputs["Function"]
     code = zipped({"index.py": SOURCE.format(version=2)})
@@ -246,7 +246,7 @@ def test_an_alias_that_was_moved_by_hand_is_not_deployed(quick_aws: LocalAws) ->
     assert alias(stack)[0] != "3"
 
 
-def test_a_later_failure_brings_the_old_version_back_by_a_deployment(quick_aws: LocalAws) -> None:
+def test_a_later_failure_rolls_back_to_the_old_version_with_a_deployment(quick_aws: LocalAws) -> None:
     stack = release(quick_aws)
     with pytest.raises(DeploymentFailedError):
         update(stack, extra={"Broken": BROKEN})
@@ -255,7 +255,7 @@ def test_a_later_failure_brings_the_old_version_back_by_a_deployment(quick_aws: 
     assert [made["status"] for made in deployments(stack)] == ["Succeeded", "Succeeded"]
 
 
-def test_a_stack_goes_back_by_the_policy_of_the_template_before(quick_aws: LocalAws) -> None:
+def test_a_stack_rolls_back_with_the_update_policy_of_the_previous_template(quick_aws: LocalAws) -> None:
     resources = stack_of(1)
     del resources["Alias"]["UpdatePolicy"]
     stack = deploy(quick_aws, resources, OUTPUTS)
@@ -265,7 +265,7 @@ def test_a_stack_goes_back_by_the_policy_of_the_template_before(quick_aws: Local
     assert len(deployments(stack)) == 1, "there and not back"
 
 
-def test_cancelling_the_update_stops_the_deployment_and_goes_back(quick_aws: LocalAws) -> None:
+def test_cancelling_the_update_stops_the_deployment_and_rolls_back(quick_aws: LocalAws) -> None:
     def described(number: int) -> Resources:
         resources = stack_of(number, config=SHORT_CANARY, events=[])
         second = json.loads(json.dumps(resources["Alias"]))
@@ -294,7 +294,7 @@ def test_cancelling_the_update_stops_the_deployment_and_goes_back(quick_aws: Loc
     assert (second["status"], second_back["creator"]) == ("Stopped", "codeDeployRollback")
 
 
-def test_a_reset_gives_up_a_stack_that_waits_for_a_deployment(quick_aws: LocalAws) -> None:
+def test_a_reset_abandons_a_stack_that_waits_for_a_deployment(quick_aws: LocalAws) -> None:
     stack = release(quick_aws, config=CANARY)
     described = stack_of(2, config=CANARY)
     quick_aws.client("cloudformation").update_stack(
@@ -309,19 +309,19 @@ def test_a_reset_gives_up_a_stack_that_waits_for_a_deployment(quick_aws: LocalAw
     assert alias(again) == ("2", {})
 
 
-def test_what_the_update_policy_refers_to_may_not_refer_to_the_alias(quick_aws: LocalAws) -> None:
+def test_an_update_policy_may_not_refer_to_resources_that_refer_to_the_alias(quick_aws: LocalAws) -> None:
     resources = stack_of(1, alarm="some")
     resources["Group"]["Properties"]["AlarmConfiguration"]["Alarms"] = [{"Name": ref("Alias")}]
     with pytest.raises(Exception, match="Circular dependency"):
         deploy(quick_aws, resources)
 
 
-def test_still_needed_the_emulator_alone_has_no_codedeploy(stock_aws: LocalAws) -> None:
+def test_still_needed_the_emulator_has_no_codedeploy(stock_aws: LocalAws) -> None:
     with pytest.raises(ClientError, match=r"Unrecognized resource types: \[AWS::CodeDeploy::Application"):
         deploy(stock_aws, {"Application": stack_of(1)["Application"]})
 
 
-def test_still_needed_the_emulator_alone_moves_an_alias_at_once_whatever_its_policy(
+def test_still_needed_the_emulator_updates_an_alias_at_once_whatever_its_policy(
     stock_aws: LocalAws,
 ) -> None:
     names = ("Role", "Function", "Alias")

@@ -1,4 +1,4 @@
-"""A deployment of CodeDeploy shifts an alias as it was told to, and goes back when there is a reason to."""
+"""A deployment of CodeDeploy shifts an alias as configured, and rolls back after a failure."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_hooks_run_before_and_after_the_shift(quick_aws: LocalAws) -> None:
     ],
     ids=["says no", "crashes", "never answers"],
 )
-def test_a_version_whose_first_hook_does_not_agree_gets_no_traffic(
+def test_a_version_whose_first_hook_fails_gets_no_traffic(
     quick_aws: LocalAws, source: str, reason: str
 ) -> None:
     release = make_release(quick_aws)
@@ -125,7 +125,7 @@ def test_a_version_whose_first_hook_does_not_agree_gets_no_traffic(
     assert "rollbackInfo" not in info
 
 
-def test_a_last_hook_that_does_not_agree_brings_the_old_version_back(quick_aws: LocalAws) -> None:
+def test_a_failed_last_hook_rolls_back_to_the_old_version(quick_aws: LocalAws) -> None:
     release = make_release(quick_aws, events=["DEPLOYMENT_FAILURE"])
     info = release.run(hooks={"AfterAllowTraffic": release.hook(hook_source("Failed"))})
     assert info["status"] == "Failed"
@@ -144,7 +144,7 @@ def test_a_last_hook_that_does_not_agree_brings_the_old_version_back(quick_aws: 
 # --- Alarms
 
 
-def test_an_alarm_stops_the_shift_and_the_old_version_comes_back(quick_aws: LocalAws) -> None:
+def test_an_alarm_stops_the_shift_and_rolls_back_to_the_old_version(quick_aws: LocalAws) -> None:
     alarm = make_alarm(quick_aws)
     release = make_release(quick_aws, alarms=(alarm,), events=["DEPLOYMENT_STOP_ON_ALARM"])
     id_ = release.deploy(minutes=30)
@@ -159,7 +159,7 @@ def test_an_alarm_stops_the_shift_and_the_old_version_comes_back(quick_aws: Loca
     assert release.alias() == ("1", {})
 
 
-def test_an_alarm_that_rings_already_stops_a_deployment_before_its_first_hook(quick_aws: LocalAws) -> None:
+def test_an_active_alarm_stops_a_deployment_before_its_first_hook(quick_aws: LocalAws) -> None:
     alarm = make_alarm(quick_aws)
     ring(quick_aws, alarm)
     release = make_release(quick_aws, alarms=(alarm,), events=["DEPLOYMENT_STOP_ON_ALARM"])
@@ -201,7 +201,7 @@ def test_a_deployment_may_look_at_other_alarms_than_its_group(quick_aws: LocalAw
         (ALL_EVENTS, {"autoRollbackEnabled": False}, {"2": 0.1}),
     ],
 )
-def test_a_stopped_deployment_goes_back_if_asked_or_set(
+def test_a_stopped_deployment_rolls_back_on_request_or_by_setting(
     quick_aws: LocalAws, events: list[str], asked: dict[str, bool], expected: dict[str, float]
 ) -> None:
     release = make_release(quick_aws, events=events)
@@ -223,7 +223,7 @@ def test_a_deployment_ends_when_its_alias_has_gone(quick_aws: LocalAws) -> None:
     assert (info["completeTime"] - info["startTime"]).total_seconds() < 2, "it waits for no shift"
 
 
-def test_a_reset_ends_deployments_that_are_under_way(quick_aws: LocalAws) -> None:
+def test_a_reset_ends_deployments_in_progress(quick_aws: LocalAws) -> None:
     release = make_release(quick_aws)
     release.deploy(minutes=10)
     release.wait_for_canary()
@@ -284,7 +284,9 @@ def test_an_alias_or_function_that_does_not_exist_fails_the_deployment(quick_aws
         ("cloudwatch:DescribeAlarms", "AmazonCloudWatch"),
     ],
 )
-def test_codedeploy_can_do_what_its_service_role_may(quick_aws: LocalAws, action: str, service: str) -> None:
+def test_codedeploy_needs_the_permissions_of_its_service_role(
+    quick_aws: LocalAws, action: str, service: str
+) -> None:
     allowed = tuple(each for each in ROLE_ALLOWS if each[0] != action)
     release = make_release(quick_aws, allowed=allowed, alarms=(make_alarm(quick_aws),))
     hook = action == "lambda:InvokeFunction"

@@ -1,4 +1,4 @@
-"""CodeDeploy's API keeps what it is given, and refuses what CodeDeploy refuses."""
+"""CodeDeploy's API stores settings, and refuses what CodeDeploy refuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.local
 
 
 def refused(call: Callable[[], Any]) -> str:
-    """The code of the error that a call ends in."""
+    """The error code of a call."""
     with pytest.raises(ClientError) as refusal:
         call()
     code: str = refusal.value.response["Error"]["Code"]
@@ -219,7 +219,7 @@ def test_a_revision_that_lacks_something_is_refused(quick_aws: LocalAws, missing
     assert refused(lambda: release.deploy(revision=revision)) == "InvalidRevisionException"
 
 
-def test_a_revision_may_be_yaml_and_comes_back_as_it_was(quick_aws: LocalAws) -> None:
+def test_a_revision_may_be_yaml_and_is_returned_unchanged(quick_aws: LocalAws) -> None:
     release = make_release(quick_aws)
     content = (
         "version: 0.0\nResources:\n  - Function:\n      Type: AWS::Lambda::Function\n      Properties:\n"

@@ -1,4 +1,4 @@
-"""Tables keep what their template says."""
+"""Tables have the properties of their template."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def resources(**properties: Any) -> Resources:
 
 
 def described(aws: LocalAws, stack: Stack) -> dict[str, Any]:
-    """What DynamoDB's own calls say of the table, in the words of this test."""
+    """The settings of the table that DynamoDB's calls return."""
     dynamodb, name = aws.client("dynamodb"), stack.outputs["Name"]
     table = dynamodb.describe_table(TableName=name)["Table"]
     backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
@@ -57,7 +57,7 @@ def described(aws: LocalAws, stack: Stack) -> dict[str, Any]:
     }
 
 
-def test_a_table_is_what_its_template_says(local_aws: LocalAws) -> None:
+def test_a_table_has_the_properties_of_its_template(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, resources(**PROPERTIES), OUTPUTS)
     assert described(local_aws, stack) == {
         "ttl": {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"},
@@ -71,7 +71,7 @@ def test_a_table_is_what_its_template_says(local_aws: LocalAws) -> None:
     assert [found for found in dropped if found.logical_id == "Table"] == []
 
 
-def test_what_the_template_no_longer_says_is_taken_away(local_aws: LocalAws) -> None:
+def test_properties_removed_from_the_template_are_removed(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, resources(**PROPERTIES), OUTPUTS).update(resources(), OUTPUTS)
     found = described(local_aws, stack)
     assert found["ttl"]["TimeToLiveStatus"] == "DISABLED"
@@ -94,7 +94,7 @@ def test_a_setting_that_dynamodb_refuses_fails_the_deployment(local_aws: LocalAw
 
 def test_a_protected_table_is_not_deleted_with_its_stack(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, resources(DeletionProtectionEnabled=True), OUTPUTS)
-    with pytest.raises(DeploymentFailedError, match="protected against deletion"):
+    with pytest.raises(DeploymentFailedError, match="has deletion protection"):
         stack.delete()
     assert described(local_aws, stack)["protected"]
 

@@ -1,4 +1,4 @@
-"""The network that the CDK's `Vpc` describes is there: addresses, NAT, rules, endpoints, flow logs."""
+"""The network of the CDK's `Vpc`: addresses, NAT, rules, endpoints, flow logs."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_nat_gateway_has_its_address_and_a_route_leads_to_it(local_aws: LocalA
     assert stack.outputs["Gateway"] in [route.get("NatGatewayId") for route in table["Routes"]]
 
 
-def test_tags_change_in_place_and_everything_goes_with_the_stack(local_aws: LocalAws) -> None:
+def test_tags_are_updated_in_place_and_everything_is_deleted_with_the_stack(local_aws: LocalAws) -> None:
     ec2 = local_aws.client("ec2")
     stack = deploy(local_aws, with_nat(), NAT_OUTPUTS)
     before = dict(stack.outputs)
@@ -127,7 +127,7 @@ def permissions(aws: LocalAws, group_id: str, direction: str = "") -> list[dict[
 
 
 def between(**changed: Any) -> Resources:
-    """Two groups that may talk to each other, one way."""
+    """Two groups, one of which may connect to the other."""
     return {
         "Vpc": VPC,
         "Function": group(),
@@ -145,7 +145,7 @@ GROUPS = {
 }
 
 
-def test_rules_beside_their_groups_admit_one_group_alone(local_aws: LocalAws) -> None:
+def test_rules_outside_their_groups_allow_only_one_group(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, between(), GROUPS)
     (admitted,) = permissions(local_aws, stack.outputs["Database"])
     assert (admitted["FromPort"], admitted["ToPort"]) == (5432, 5432)
@@ -154,7 +154,7 @@ def test_rules_beside_their_groups_admit_one_group_alone(local_aws: LocalAws) ->
     assert stack.outputs["In"].startswith("sgr-")
 
 
-def test_the_first_egress_rule_replaces_the_one_that_lets_everything_out(local_aws: LocalAws) -> None:
+def test_the_first_egress_rule_replaces_the_default_rule(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, between(), GROUPS)
     (out,) = permissions(local_aws, stack.outputs["Function"], "Egress")
     assert [pair["GroupId"] for pair in out["UserIdGroupPairs"]] == [stack.outputs["Database"]]
@@ -162,7 +162,7 @@ def test_the_first_egress_rule_replaces_the_one_that_lets_everything_out(local_a
     assert kept["IpRanges"] == [{"CidrIp": "127.0.0.1/32"}]
 
 
-def test_a_changed_rule_takes_the_place_of_the_old_one_and_a_removed_one_goes(local_aws: LocalAws) -> None:
+def test_a_changed_rule_replaces_the_old_one_and_a_removed_rule_is_deleted(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, between(), GROUPS)
     stack.update(between(ToPort=5433), GROUPS)
     assert [rule["ToPort"] for rule in permissions(local_aws, stack.outputs["Database"])] == [5433]
@@ -243,7 +243,7 @@ def test_an_endpoint_that_cannot_be_is_refused(
         deploy(local_aws, {"Vpc": VPC, "Endpoint": endpoint(service, VpcEndpointType=kind)})
 
 
-def test_a_flow_log_is_kept(local_aws: LocalAws) -> None:
+def test_a_flow_log_is_recorded(local_aws: LocalAws) -> None:
     properties = {
         "ResourceId": ref("Vpc"),
         "ResourceType": "VPC",

@@ -1,4 +1,4 @@
-"""Load balancers in front of functions do as AWS documents."""
+"""Load balancers in front of functions behave as AWS documents."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def multi(local_aws: LocalAws, _empty_account: None) -> Balanced:
 
 @pytest.fixture(scope="module")
 def single(local_aws: LocalAws, _empty_account: None) -> Balanced:
-    """A target group without."""
+    """A target group with single-value headers."""
     return balanced(local_aws, multi_value=False)
 
 
 @pytest.fixture(scope="module")
 def says(local_aws: LocalAws, _empty_account: None) -> Balanced:
-    """A function that returns what it is told."""
+    """A function that returns a configurable result."""
     return balanced(local_aws, SAYS)
 
 
 def ask(balancer: Balanced, response: object) -> Any:
-    """Let the function return something."""
+    """Set the result of the function."""
     text = (
         json.dumps(response).replace("%", "%25").replace(" ", "%20").replace("?", "%3F").replace("#", "%23")
     )
@@ -123,7 +123,7 @@ def test_compressed_bodies_are_base64_and_no_body_is_an_empty_text(multi: Balanc
     assert (event["body"], event["isBase64Encoded"]) == ("", False)
 
 
-def test_what_the_emulator_has_under_the_same_path_is_not_in_the_way(multi: Balanced) -> None:
+def test_paths_that_the_emulator_uses_reach_the_load_balancer(multi: Balanced) -> None:
     credentials = [("Authorization", "AWS4-HMAC-SHA256 Credential=000000000000/x/x/s3/aws4_request")]
     for path in ("/health", "/_ministack/health", "/oauth2/token", "/iceberg/v1/config"):
         event = multi.event("GET", path, credentials)
@@ -147,7 +147,7 @@ def test_another_protocol_and_trace_are_refused(multi: Balanced) -> None:
     assert multi.send("TRACE", "/").status == 405
 
 
-def test_invalid_header_names_are_dropped_if_the_load_balancer_says_so(local_aws: LocalAws) -> None:
+def test_invalid_header_names_are_dropped_if_the_load_balancer_is_configured_so(local_aws: LocalAws) -> None:
     made = resources()
     dropping = {"Key": "routing.http.drop_invalid_header_fields.enabled", "Value": "true"}
     made["Balancer"]["Properties"]["LoadBalancerAttributes"] = [dropping]
@@ -215,7 +215,7 @@ MALFORMED: dict[str, object] = {
 
 
 @pytest.mark.parametrize("response", MALFORMED.values(), ids=MALFORMED)
-def test_what_is_no_response_is_a_502_that_says_nothing(says: Balanced, response: object) -> None:
+def test_an_invalid_response_returns_502_without_the_reason(says: Balanced, response: object) -> None:
     assert ask(says, FINE).body == b"secret"
     answer = ask(says, response)
     assert answer.status == 502
@@ -259,7 +259,7 @@ def test_the_json_of_a_response_may_have_1_mb(local_aws: LocalAws) -> None:
     ],
     ids=["exception", "import", "timeout", "exit"],
 )
-def test_a_function_that_fails_is_a_502_that_says_nothing(local_aws: LocalAws, source: str) -> None:
+def test_a_failing_function_returns_502_without_the_reason(local_aws: LocalAws, source: str) -> None:
     made = resources(source)
     made["Function"]["Properties"]["Timeout"] = 1
     answer = Balanced(local_aws, deploy(local_aws, made, OUTPUTS)).send("GET", "/")
@@ -287,7 +287,9 @@ def test_a_function_that_does_not_exist_is_not_registered(local_aws: LocalAws) -
         balanced(local_aws, target=missing)
 
 
-def test_the_api_registers_what_may_be_invoked_only(local_aws: LocalAws, functions: Functions) -> None:
+def test_the_api_registers_only_functions_that_may_be_invoked(
+    local_aws: LocalAws, functions: Functions
+) -> None:
     balancer = balanced(local_aws)
     other = local_aws.client("lambda").get_function_configuration(FunctionName=functions.make(ECHO))[
         "FunctionArn"
@@ -297,7 +299,7 @@ def test_the_api_registers_what_may_be_invoked_only(local_aws: LocalAws, functio
         elb.register_targets(TargetGroupArn=group, Targets=[{"Id": other}])
 
 
-def test_a_permission_that_is_taken_away_is_missed_at_the_next_request(local_aws: LocalAws) -> None:
+def test_a_removed_permission_is_missed_at_the_next_request(local_aws: LocalAws) -> None:
     balancer = balanced(local_aws)
     client, name = local_aws.client("lambda"), balancer.stack.outputs["Function"]
     (statement,) = json.loads(client.get_policy(FunctionName=name)["Policy"])["Statement"]
@@ -318,7 +320,7 @@ def test_a_permission_for_another_account_or_target_group_is_none(local_aws: Loc
             deploy(local_aws, made, OUTPUTS)
 
 
-def test_another_target_in_the_template_takes_the_place_of_the_first(local_aws: LocalAws) -> None:
+def test_another_target_in_the_template_replaces_the_first(local_aws: LocalAws) -> None:
     balancer = balanced(local_aws)
     made = resources(target=arn("Other"))
     other = "def handler(event, context): return " + repr(FINE)
@@ -382,7 +384,7 @@ def test_the_port_of_the_host_header_chooses_the_listener(local_aws: LocalAws) -
         ({"Field": "http-request-method", "HttpRequestMethodConfig": {"Values": ["PUT"]}}, None, "/"),
     ],
 )
-def test_a_rule_takes_what_meets_its_condition(
+def test_a_rule_applies_to_requests_that_meet_its_condition(
     local_aws: LocalAws, condition: dict[str, Any], matching: str | None, other: str | None
 ) -> None:
     made = resources()
@@ -402,7 +404,7 @@ def test_a_rule_takes_what_meets_its_condition(
     assert other is None or balancer.send("GET", other).body == b"no rule"
 
 
-def test_a_name_that_is_not_there_is_not_found(multi: Balanced) -> None:
+def test_a_name_that_does_not_exist_is_not_found(multi: Balanced) -> None:
     endpoint = multi.endpoint(host="other-0123.us-east-1.elb.amazonaws.com")
     assert endpoint.request("GET", "/").status == 404
 
@@ -464,7 +466,7 @@ def test_a_target_that_no_rule_leads_to_is_unused(local_aws: LocalAws) -> None:
 
 
 @pytest.mark.full
-def test_a_target_that_fails_its_checks_is_unhealthy_and_gets_requests_all_the_same(
+def test_a_target_that_fails_its_checks_is_unhealthy_and_still_gets_requests(
     local_aws: LocalAws,
 ) -> None:
     settings = {"HealthCheckEnabled": True, "HealthCheckIntervalSeconds": 5, "HealthCheckTimeoutSeconds": 2}
@@ -483,11 +485,11 @@ def test_a_target_that_fails_its_checks_is_unhealthy_and_gets_requests_all_the_s
     eventually(lambda: balancer.health()["State"] == "healthy", seconds=30)
 
 
-# --- The emulator alone
+# --- The emulator without bridges
 
 
 def registered(aws: LocalAws, source: str) -> Balanced:
-    """On the emulator as it comes, targets are registered by the API."""
+    """A target that is registered by the API, on the emulator without bridges."""
     balancer = balanced(aws, source, permitted=False)
     outputs = balancer.stack.outputs
     aws.client("elbv2").register_targets(
@@ -510,7 +512,7 @@ def test_the_emulator_still_mixes_the_modes_and_joins_headers(stock_aws: LocalAw
     assert event["multiValueQueryStringParameters"] == {"c": [" "]}
 
 
-def test_the_emulator_still_passes_on_what_is_no_response_and_tells_errors(stock_aws: LocalAws) -> None:
+def test_still_needed_the_emulator_forwards_invalid_responses_and_errors(stock_aws: LocalAws) -> None:
     balancer = registered(stock_aws, "def handler(event, context): return 'secret'")
     assert balancer.send("GET", "/").status == 200
     balancer = registered(stock_aws, "def handler(event, context): raise RuntimeError('secret')")

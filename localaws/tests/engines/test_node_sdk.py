@@ -1,4 +1,4 @@
-"""Node.js functions find the AWS SDK for JavaScript, and call with their own role."""
+"""Node.js functions have the AWS SDK for JavaScript, and use it with their own role."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Script:
     """A Node.js function that runs scripts.
 
     Args:
-        functions: Where it is made.
+        functions: Creates the function.
         allowed: The actions of its role, each with its resource.
         files: More files of its package.
     """
@@ -50,7 +50,7 @@ class Script:
         )
 
     def run(self, code: str, **event: Any) -> Any:
-        """What the script returns."""
+        """The result of a script."""
         return self.functions.invoke(self.name, {"code": code, **event}).payload
 
 
@@ -173,7 +173,7 @@ def test_a_client_may_assume_a_role(functions: Functions) -> None:
     assert found.endswith(f"assumed-role/{other.rsplit('/', 1)[-1]}/visit")
 
 
-def test_a_package_that_the_function_brings_comes_first(functions: Functions) -> None:
+def test_a_package_in_the_functions_code_takes_precedence(functions: Functions) -> None:
     own = {"node_modules/@aws-sdk/client-s3/index.js": "exports.mine = true;"}
     assert Script(functions, files=own).run("return require('@aws-sdk/client-s3').mine") is True
 

@@ -1,4 +1,4 @@
-"""Who gets through a proxy's door, and what the others are told."""
+"""Logging in to a proxy, and the errors of refused clients."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.local
 
 
 def refusal(proxy: Proxied, **changed: object) -> str:
-    """What a client is told that is refused."""
+    """The error of a client that is refused."""
     with pytest.raises(psycopg.OperationalError) as refused:
         proxy.connect(**changed)
     return str(refused.value)
 
 
-def test_a_token_over_tls_lets_in(proxy: Proxied) -> None:
+def test_a_token_over_tls_is_accepted(proxy: Proxied) -> None:
     assert proxy.connect().execute("select current_user").fetchone() == ("app",)
 
 
@@ -35,14 +35,14 @@ def test_another_token_does_not(proxy: Proxied, password: str) -> None:
     assert PASSWORD not in "".join(proxy.account.logged)
 
 
-def test_where_iam_is_optional_the_password_lets_in_as_well(proxy: Proxied) -> None:
+def test_with_optional_iam_the_password_is_accepted_too(proxy: Proxied) -> None:
     proxy.account.iam = "ENABLED"
     for password in (TOKEN, PASSWORD):
         proxy.connect(password=password)
     assert "IAM authentication failed" in refusal(proxy, password="another")
 
 
-def test_where_iam_is_off_the_password_alone_lets_in(proxy: Proxied) -> None:
+def test_with_iam_disabled_only_the_password_is_accepted(proxy: Proxied) -> None:
     proxy.account.iam = "DISABLED"
     proxy.set(require_tls=False)
     assert proxy.connect(password=PASSWORD).execute("select 1").fetchone() == (1,)
@@ -51,7 +51,7 @@ def test_where_iam_is_off_the_password_alone_lets_in(proxy: Proxied) -> None:
     assert "The password that was provided for the role app is wrong." in told
 
 
-def test_without_tls_nobody_gets_in(proxy: Proxied) -> None:
+def test_without_tls_connections_are_refused(proxy: Proxied) -> None:
     assert "This RDS Proxy requires TLS connections." in refusal(proxy, sslmode="disable")
 
 
@@ -77,13 +77,13 @@ def test_a_role_without_a_secret_is_refused(proxy: Proxied) -> None:
         ({"replication": "database"}, "doesn't support streaming replication mode."),
     ],
 )
-def test_what_rds_proxy_does_not_support_is_refused(
+def test_features_that_rds_proxy_does_not_support_are_refused(
     proxy: Proxied, changed: dict[str, str], told: str
 ) -> None:
     assert told in refusal(proxy, **changed)
 
 
-def test_a_database_that_is_not_there_is_an_error_at_login(proxy: Proxied) -> None:
+def test_a_database_that_does_not_exist_is_an_error_at_login(proxy: Proxied) -> None:
     told = refusal(proxy, dbname="nowhere")
     assert 'Request returned an error: database "nowhere" does not exist' in told
 
@@ -116,7 +116,7 @@ def test_a_secret_that_is_rotated_serves_the_next_connection(proxy: Proxied) -> 
         b"",
     ],
 )
-def test_other_protocols_are_let_go_and_hurt_nobody(proxy: Proxied, sent: bytes) -> None:
+def test_other_protocols_are_disconnected_without_effect(proxy: Proxied, sent: bytes) -> None:
     with socket.create_connection((proxy.address, 5432), timeout=5) as stranger:
         stranger.sendall(sent)
         stranger.shutdown(socket.SHUT_WR)

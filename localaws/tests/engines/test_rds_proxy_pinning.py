@@ -1,4 +1,4 @@
-"""What AWS lists as pinning a PostgreSQL session pins it, and what it does not list does not."""
+"""What AWS lists as pinning a PostgreSQL session pins it, and nothing else does."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ NOT_PINNING = [
 
 
 @pytest.mark.parametrize("sql", PINNING)
-def test_what_changes_the_session_pins(sql: str) -> None:
+def test_statements_that_change_the_session_pin(sql: str) -> None:
     assert reason_to_pin(sql)
 
 
 @pytest.mark.parametrize("sql", NOT_PINNING)
-def test_what_does_not_change_the_session_does_not_pin(sql: str) -> None:
+def test_statements_that_do_not_change_the_session_do_not_pin(sql: str) -> None:
     assert reason_to_pin(sql) is None

@@ -1,4 +1,4 @@
-"""How a proxy shares its connections to a real PostgreSQL among clients, and what it does when it cannot."""
+"""A proxy shares its connections to a real PostgreSQL among clients."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_failed_transaction_keeps_its_connection_until_it_is_rolled_back(proxy
     assert proxy.measure()["DatabaseConnectionsCurrentlyBorrowed"] == 0
 
 
-def test_what_a_client_leaves_open_is_rolled_back(proxy: Proxied, table: str) -> None:
+def test_an_open_transaction_of_a_client_is_rolled_back(proxy: Proxied, table: str) -> None:
     client = proxy.connect()
     client.execute("begin")
     client.execute("insert into t (id) values (1)")
@@ -132,7 +132,7 @@ def test_data_are_copied_in_and_out(proxy: Proxied, table: str) -> None:
     assert proxy.measure()["DatabaseConnectionsCurrentlyBorrowed"] == 0
 
 
-def test_copied_data_that_the_server_refuses_cost_that_copy_alone(proxy: Proxied, table: str) -> None:
+def test_a_refused_copy_does_not_affect_later_statements(proxy: Proxied, table: str) -> None:
     def copy_nonsense() -> None:
         with client.cursor() as cursor, cursor.copy("copy t from stdin") as copy:
             for _ in range(10000):
@@ -235,7 +235,7 @@ def test_a_pin_that_was_short_is_still_published(proxy: Proxied) -> None:
 # --- Limits
 
 
-def test_who_waits_too_long_for_a_connection_gets_the_documented_error(proxy: Proxied) -> None:
+def test_a_client_beyond_its_borrow_timeout_gets_the_documented_error(proxy: Proxied) -> None:
     proxy.set(max_connections=1, borrow_timeout=0.3)
     holder, waiting = proxy.connect(), proxy.connect()
     with holder.transaction():
@@ -250,7 +250,7 @@ def test_who_waits_too_long_for_a_connection_gets_the_documented_error(proxy: Pr
     assert proxy.connect().execute("select 1").fetchone() == (1,)
 
 
-def test_who_waits_less_is_served_in_turn(proxy: Proxied) -> None:
+def test_a_client_within_its_borrow_timeout_is_served_in_turn(proxy: Proxied) -> None:
     proxy.set(max_connections=1)
     holder, served = proxy.connect(), {}
 
@@ -323,7 +323,7 @@ def test_a_request_during_the_outage_waits_for_the_database(proxy: Proxied) -> N
     assert time.monotonic() - began > 0.4
 
 
-def test_a_new_client_is_let_in_during_the_outage_and_waits(proxy: Proxied) -> None:
+def test_a_new_client_can_log_in_during_an_outage_and_waits(proxy: Proxied) -> None:
     proxy.connect().execute("select 1")
     proxy.server.stop()
     client = proxy.connect()
@@ -368,7 +368,7 @@ def test_a_pinned_client_ends_with_the_database(proxy: Proxied) -> None:
 
 
 def test_restarts_under_load_lose_no_committed_write_and_double_none(proxy: Proxied, table: str) -> None:
-    """Clients that repeat what failed, by the identity of the request, get each write once."""
+    """Clients that retry by the id of the request get each write once."""
     proxy.set(max_connections=8)
     acknowledged: list[int] = []
     stop = threading.Event()

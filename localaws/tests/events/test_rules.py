@@ -1,4 +1,4 @@
-"""EventBridge on the embedded AWS: what becomes of events that a target cannot take, and archives."""
+"""EventBridge: dead-letter queues of targets, and archives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENTS = "events.amazonaws.com"
 
 
 def rule_to(functions: Functions, target: str, **settings: Any) -> str:
-    """The ARN of a rule for the events of a source that is called like it."""
+    """The ARN of a rule for events of a source with its name."""
     events, name = functions.aws.client("events"), f"rule-{uuid.uuid4().hex[:8]}"
     rule: str = events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))["RuleArn"]
     events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": target, **settings}])
@@ -33,12 +33,12 @@ def put_event(functions: Functions, rule: str) -> None:
 
 
 def attributes(message: dict[str, Any]) -> dict[str, str]:
-    """The message's attributes as texts."""
+    """The message attributes as strings."""
     return {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
 
 
 def buried(functions: Functions, target: str, dead_letters: Queue, **settings: Any) -> dict[str, Any]:
-    """What is in the dead-letter queue after an event that the target cannot take."""
+    """The dead letter of an event that cannot be delivered to the target."""
     rule = rule_to(functions, target, DeadLetterConfig={"Arn": dead_letters.arn}, **settings)
     put_event(functions, rule)
     message = dead_letters.wait()
@@ -47,7 +47,7 @@ def buried(functions: Functions, target: str, dead_letters: Queue, **settings: A
     return message
 
 
-def test_an_event_for_a_target_that_does_not_admit_the_rule_goes_to_the_dead_letter_queue_as_it_was(
+def test_an_event_for_a_target_that_does_not_allow_the_rule_goes_to_the_dead_letter_queue_unchanged(
     functions: Functions,
 ) -> None:
     name = functions.make("def handler(event, context): pass")
@@ -68,21 +68,21 @@ def test_an_event_for_a_target_that_does_not_admit_the_rule_goes_to_the_dead_let
         ("states", "stateMachine:missing"),
     ],
 )
-def test_an_event_for_a_target_that_does_not_exist_goes_there_too(
+def test_an_event_for_a_target_that_does_not_exist_goes_to_the_dead_letter_queue(
     functions: Functions, service: str, name: str
 ) -> None:
     message = buried(functions, functions.arn(service, name), functions.queue(writable_by=EVENTS))
     assert attributes(message)["ERROR_CODE"] == "NO_RESOURCE"
 
 
-def test_what_a_target_takes_is_in_no_dead_letter_queue(functions: Functions) -> None:
+def test_a_delivered_event_is_not_in_the_dead_letter_queue(functions: Functions) -> None:
     target, dead_letters = functions.queue(writable_by=EVENTS), functions.queue(writable_by=EVENTS)
     put_event(functions, rule_to(functions, target.arn, DeadLetterConfig={"Arn": dead_letters.arn}))
     assert target.wait_for_body()["detail"] == {"number": 7}
     assert dead_letters.receive() == []
 
 
-def test_a_dead_letter_queue_must_admit_the_rule(functions: Functions) -> None:
+def test_a_dead_letter_queue_must_allow_the_rule(functions: Functions) -> None:
     closed, after = functions.queue(), functions.queue(writable_by=EVENTS)
     missing = functions.arn("sqs", "missing")
     put_event(functions, rule_to(functions, missing, DeadLetterConfig={"Arn": closed.arn}))
@@ -93,10 +93,13 @@ def test_a_dead_letter_queue_must_admit_the_rule(functions: Functions) -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"RetryPolicy": {"MaximumRetryAttempts": 186}}, "MaximumRetryAttempts is 186: give 0 to 185"),
+        (
+            {"RetryPolicy": {"MaximumRetryAttempts": 186}},
+            "MaximumRetryAttempts is 186; it must be from 0 to 185",
+        ),
         (
             {"RetryPolicy": {"MaximumEventAgeInSeconds": 86401}},
-            "MaximumEventAgeInSeconds is 86401: give 60 to 86400",
+            "MaximumEventAgeInSeconds is 86401; it must be from 60 to 86400",
         ),
         ({"DeadLetterConfig": {"Arn": "arn:aws:sqs:us-east-1:1:dead.fifo"}}, "must be a standard queue"),
     ],
@@ -131,7 +134,7 @@ def test_the_rule_of_a_template_has_a_dead_letter_queue(functions: Functions) ->
 
 
 def archive(**properties: Any) -> dict[str, Any]:
-    """An archive of a template, on a bus of the template."""
+    """An archive in a template, on a bus of the template."""
     return {
         "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": f"bus-{uuid.uuid4().hex[:8]}"}},
         "Archive": {
@@ -141,7 +144,7 @@ def archive(**properties: Any) -> dict[str, Any]:
     }
 
 
-def test_an_archive_of_a_template_keeps_events_changes_and_goes(local_aws: LocalAws) -> None:
+def test_an_archive_in_a_template_stores_events_and_is_updated_and_deleted(local_aws: LocalAws) -> None:
     events, resources = local_aws.client("events"), archive(RetentionDays=3)
     stack = deploy(local_aws, resources, {"Name": ref("Archive"), "Arn": arn("Archive")})
     name = stack.outputs["Name"]
@@ -185,7 +188,7 @@ def test_an_archive_of_another_bus_replaces_the_old_one(local_aws: LocalAws) -> 
 # --- Why the bridges are needed
 
 
-def test_still_needed_the_stock_emulator_loses_what_a_target_cannot_take(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_loses_undeliverable_events(stock_functions: Functions) -> None:
     dead_letters = stock_functions.queue(writable_by=EVENTS)
     missing = stock_functions.arn("sqs", "missing")
     put_event(stock_functions, rule_to(stock_functions, missing, DeadLetterConfig={"Arn": dead_letters.arn}))

@@ -1,4 +1,4 @@
-"""Databases of RDS on an embedded AWS, and clients of them, for the tests of the RDS bridges."""
+"""Databases of RDS, and their clients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def instance(**properties: Any) -> dict[str, Any]:
 
 
 def cluster(**properties: Any) -> dict[str, Any]:
-    """An Aurora cluster as serverless ones are described."""
+    """An Aurora Serverless cluster."""
     settings = {
         "Engine": "aurora-postgresql",
         "DatabaseName": "app",
@@ -84,7 +84,7 @@ INSTANCE_OUTPUTS = {
 
 @dataclass(frozen=True)
 class Database:
-    """Where a database is.
+    """The endpoint of a database.
 
     Attributes:
         aws: The embedded AWS.
@@ -99,7 +99,7 @@ class Database:
     id: str
 
     def connect(self, **changed: Any) -> Client:
-        """A client, which verifies whom it talks to."""
+        """A client, which verifies the certificate."""
         how = {
             "host": self.address,
             "port": self.port,
@@ -118,7 +118,7 @@ class Database:
             client.execute(sql)
 
     def value(self, sql: str) -> Any:
-        """The first value that a statement gives."""
+        """The first value of the result of a statement."""
         with self.connect() as client:
             row = client.execute(sql).fetchone()
             return row and row[0]
@@ -134,5 +134,5 @@ class Database:
 
 
 def new_name(kind: str) -> str:
-    """An identifier that nobody has."""
+    """A new identifier."""
     return f"{kind}-{uuid.uuid4().hex[:8]}"

@@ -1,4 +1,4 @@
-"""Proxies of RDS on an embedded AWS, and clients of them, for the tests of the bridge."""
+"""Deployed RDS proxies, and their clients."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ class Proxy:
 
     @property
     def user(self) -> str:
-        """What a policy calls the master user at this proxy."""
+        """The ARN of the master user at this proxy, for policies."""
         resource = self.outputs["Arn"].rpartition(":")[2]
         account = f"{self.aws.region}:{self.aws.account}"
         return f"arn:aws:rds-db:{account}:dbuser:{resource}/{MASTER['MasterUsername']}"
 
     def session(self, *, allowed: bool = True) -> boto3.Session:
-        """Credentials that may connect, or may not."""
+        """A session that may, or may not, connect."""
         return session_of(self.aws, *([("rds-db:connect", self.user)] if allowed else []))
 
     def token(self, session: boto3.Session, **changed: Any) -> str:
@@ -114,7 +114,7 @@ class Proxy:
         return token
 
     def connect(self, token: str = "", **changed: Any) -> Client:
-        """A client, with a token of somebody who may connect."""
+        """A client with a token of a principal that may connect."""
         how = {
             "host": self.outputs["Endpoint"],
             "user": MASTER["MasterUsername"],
@@ -128,20 +128,20 @@ class Proxy:
         return psycopg.connect(**how | changed)  # type: ignore[arg-type]
 
     def refusal(self, token: str = "", **changed: Any) -> str:
-        """What a client is told that is refused."""
+        """The error of a client that is refused."""
         with pytest.raises(psycopg.OperationalError) as refused:
             self.connect(token, **changed)
         return str(refused.value)
 
     def health(self) -> dict[str, Any]:
-        """What RDS says of its target."""
+        """The description of its target."""
         targets = self.aws.client("rds").describe_db_proxy_targets(DBProxyName=self.name)["Targets"]
         health: dict[str, Any] = targets[0]["TargetHealth"]
         return health
 
 
 def deploy_proxy(aws: LocalAws, **changed: Any) -> Proxy:
-    """Deploy a proxy, an instance behind it, and all that they need."""
+    """Deploy a proxy in front of an instance."""
     name = new_name("proxy")
     stack = deploy(aws, proxy_resources(name=name, **changed), OUTPUTS)
     return Proxy(aws, stack, name)

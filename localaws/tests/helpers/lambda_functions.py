@@ -1,4 +1,4 @@
-"""Small functions on an embedded AWS, for the tests of the Lambda bridges."""
+"""Small functions, queues and topics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def zipped(files: Mapping[str, str]) -> bytes:
 
 
 def eventually(ask: Callable[[], T], seconds: float = 15) -> T:
-    """Ask until there is an answer that counts as one."""
+    """Call until the result is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (answer := ask()):
         assert time.monotonic() < deadline, f"nothing within {seconds} s"
@@ -37,7 +37,7 @@ def eventually(ask: Callable[[], T], seconds: float = 15) -> T:
 
 @dataclass(frozen=True)
 class Invoked:
-    """What a caller of a function sees."""
+    """The response to an invocation."""
 
     payload: Any
     error: str | None
@@ -47,7 +47,7 @@ class Invoked:
 
 
 class Functions:
-    """Makes and invokes functions, and what they send to.
+    """Creates and invokes functions, and creates their destinations.
 
     Args:
         aws: A running embedded AWS.
@@ -108,7 +108,7 @@ class Functions:
         return f"arn:aws:{service}:{self.aws.region}:{self.aws.account}:{name}"
 
     def settle(self, name: str, *, MaximumRetryAttempts: int = 0, **destinations: str) -> None:  # noqa: N803
-        """Say where the records of a function's events go, and how often it is retried: not at all."""
+        """Set the destinations of a function's events, by default without retries."""
         self.aws.client("lambda").put_function_event_invoke_config(
             FunctionName=name,
             MaximumRetryAttempts=MaximumRetryAttempts,
@@ -116,7 +116,7 @@ class Functions:
         )
 
     def queue(self, *, writable_by: str = "") -> Queue:
-        """A queue, to which a service may write."""
+        """A queue, to which a service may send."""
         name = f"queue-{uuid.uuid4().hex[:8]}"
         arn = self.arn("sqs", name)
         attributes = {}
@@ -128,7 +128,7 @@ class Functions:
         return Queue(self.aws, name, url, arn)
 
     def topic(self, subscriber: Queue, *, raw: bool = True) -> str:
-        """A topic that writes to a queue; returns its ARN."""
+        """A topic with a queue as subscriber; returns its ARN."""
         sns = self.aws.client("sns")
         arn: str = sns.create_topic(Name=f"topic-{subscriber.name}")["TopicArn"]
         attributes = {"RawMessageDelivery": str(raw).lower()}
@@ -138,7 +138,7 @@ class Functions:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue to look for messages in."""
+    """A queue."""
 
     aws: LocalAws
     name: str
@@ -146,7 +146,7 @@ class Queue:
     arn: str
 
     def receive(self) -> list[dict[str, Any]]:
-        """The messages that are there now; they are removed."""
+        """Receive and delete the messages in the queue."""
         sqs = self.aws.client("sqs")
         answer = sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
         messages: list[dict[str, Any]] = answer.get("Messages", [])

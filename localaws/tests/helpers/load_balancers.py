@@ -1,4 +1,4 @@
-"""Load balancers in front of small functions, for the tests of their bridges."""
+"""Load balancers in front of small functions."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Balanced:
         return event
 
     def health(self) -> dict[str, str]:
-        """What is said of the health of the one target."""
+        """The health of the only target."""
         described = self.aws.client("elbv2").describe_target_health(
             TargetGroupArn=self.stack.outputs["Group"]
         )

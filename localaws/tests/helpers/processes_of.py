@@ -1,4 +1,4 @@
-"""A Lambda function that leaves processes of every kind behind, and a user's program that can be killed."""
+"""A function that leaves processes of every kind, and a user's program that can be killed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ LAMBDA_MAY_ASSUME = {
 
 
 def make_function(aws: LocalAws, code: str, *, name: str = "f", timeout: int = 30) -> str:
-    """Make a function of one file, and return its ARN."""
+    """Create a function with one file, and return its ARN."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("index.py", code)
@@ -81,7 +81,7 @@ def invoke(aws: LocalAws, name: str = "f") -> Any:
 
 
 def leave_processes_behind(aws: LocalAws) -> list[int]:
-    """Run a function in the server, and return the ids of the server, its worker and what that started."""
+    """Run a function, and return the process ids of the server, its worker and the worker's children."""
     make_function(aws, _HANDLER)
     pids: list[int] = invoke(aws)["pids"]
     return [aws._running.keeper_pid, aws._running.ready.pid, *pids]
@@ -89,7 +89,7 @@ def leave_processes_behind(aws: LocalAws) -> list[int]:
 
 @contextlib.contextmanager
 def running_program(body: str) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
-    """Run a user's program that starts an embedded AWS and then does `body`."""
+    """Run a program that starts an embedded AWS and then executes `body`."""
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.replace("BODY", body)],
         env={**os.environ, "PYTHONPATH": str(_TESTS)},
@@ -106,7 +106,7 @@ def running_program(body: str) -> Iterator[tuple[subprocess.Popen[bytes], dict[s
 
 
 def assert_nothing_is_left(pids: list[int], folder: Path, *, seconds: float = 5) -> None:
-    """Fail unless all processes and the folder are gone soon."""
+    """Require that all processes and the folder are gone soon."""
     deadline = time.monotonic() + seconds
     alive = pids
     while (alive or folder.exists()) and time.monotonic() < deadline:

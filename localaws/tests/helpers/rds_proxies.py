@@ -1,4 +1,4 @@
-"""A proxy in front of a real PostgreSQL, in the test's own process; the test plays the account."""
+"""A proxy in front of a real PostgreSQL, in the process of the test, which provides the account."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PASSWORD = "a-password"
 
 
 class Account:
-    """What the proxy asks; the test changes the answers.
+    """The account of the proxy, which the test can change.
 
     Attributes:
         how: The proxy's settings.
         iam: The IAM authentication of its secret.
         password: The password in its secret.
-        logged: What the proxy logged.
-        published: The metrics that it published.
+        logged: The log of the proxy.
+        published: The metrics of the proxy.
     """
 
     def __init__(self, server: PostgresServer) -> None:
@@ -49,23 +49,23 @@ class Account:
         self.published: list[Mapping[str, float]] = []
 
     def settings(self) -> Settings:
-        """What the test set, as long as the database is there."""
+        """The settings of the test, while the database is running."""
         return self.how if self._server.running else dataclasses.replace(self.how, socket=None)
 
     def credentials(self, role: str) -> Credentials | None:
-        """One secret, of one role."""
+        """A secret of one role."""
         return Credentials(self.password, self.iam) if role == "app" else None
 
     def admits(self, role: str, token: str, host: str, port: int) -> bool:
-        """One token."""
+        """A token."""
         return token == TOKEN
 
     def log(self, message: str) -> None:
-        """Keep the message."""
+        """Store the message."""
         self.logged.append(message)
 
     def publish(self, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics."""
+        """Store the metrics."""
         self.published.append(metrics)
 
 
@@ -99,7 +99,7 @@ class Proxied:
         self.run(self.proxy.open())
 
     def end_proxy(self) -> None:
-        """End the proxy; the database stays."""
+        """End the proxy, not the database."""
 
         async def close() -> None:
             self.endpoint.close()
@@ -114,7 +114,7 @@ class Proxied:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run something in the proxy's event loop."""
+        """Run a coroutine in the event loop of the proxy."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def start(self) -> None:
@@ -126,7 +126,7 @@ class Proxied:
         self.account.how = dataclasses.replace(self.account.how, **settings)
 
     def sql(self, *statements: str) -> list[list[str | None]]:
-        """Run statements as superuser, beside the proxy."""
+        """Run statements as superuser, without the proxy."""
 
         async def run() -> list[list[str | None]]:
             connection = await Connection.open(self.server.socket, SUPERUSER, "", "postgres")
@@ -141,7 +141,7 @@ class Proxied:
         return self.run(run())
 
     def connect(self, **changed: Any) -> psycopg.Connection[tuple[Any, ...]]:
-        """A client of the proxy, as AWS recommends one: verified, and without prepared statements."""
+        """A client as AWS recommends: it verifies the certificate, and does not prepare statements."""
         how = {
             "host": self.address,
             "user": "app",
@@ -165,7 +165,7 @@ class Proxied:
 
 @contextmanager
 def proxied() -> Iterator[Proxied]:
-    """A database and a proxy, for as long as the block lasts."""
+    """A database and a proxy, for the duration of the block."""
     with tempfile.TemporaryDirectory(prefix="rds-") as folder:
         before = Path.cwd()
         os.chdir(folder)  # the paths of sockets must be short
@@ -180,7 +180,7 @@ def proxied() -> Iterator[Proxied]:
 
 
 def server_pid(client: psycopg.Connection[Any]) -> int:
-    """The database's process that serves a client at the moment."""
+    """The process of the database that currently serves a client."""
     row = client.execute("select pg_backend_pid()").fetchone()
     assert row
     pid: int = row[0]

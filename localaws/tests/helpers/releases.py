@@ -1,4 +1,4 @@
-"""Functions that are released by CodeDeploy on an embedded AWS, for the tests of its bridges."""
+"""Functions that CodeDeploy deploys."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def handler(event, context):
 
 
 def hook_source(status: str = "Succeeded", before: str = "pass") -> str:
-    """The source of a hook that does something and then answers."""
+    """The source of a hook that does something and then responds."""
     return HOOK.format(status=status, before=before)
 
 
 @dataclass(frozen=True)
 class Release:
-    """A function with versions 1, 2 and 3, an alias at version 1, and a deployment group.
+    """A function with versions 1, 2 and 3, an alias of version 1, and a deployment group.
 
     Args:
         aws: A running embedded AWS.
         function: The function's name.
         application: The application's name.
-        group: The group's name: the application's, if it is not given.
+        group: The name of the group; by default that of the application.
     """
 
     aws: LocalAws
@@ -64,7 +64,7 @@ class Release:
         return self.aws.client("codedeploy")
 
     def app_spec(self, target: str = "2", current: str = "1", **hooks: str) -> dict[str, Any]:
-        """What a deployment from one version to another is to do."""
+        """The AppSpec of a deployment."""
         properties = {
             "Name": self.function,
             "Alias": "live",
@@ -84,14 +84,14 @@ class Release:
         hooks: dict[str, str] | None = None,
         **settings: Any,
     ) -> str:
-        """Begin a deployment, and return its id.
+        """Start a deployment, and return its id.
 
         Args:
-            target: The version to go to.
-            current: The version to come from.
-            minutes: For how long a tenth of the traffic goes there first; 0 shifts all at once.
+            target: The new version.
+            current: The old version.
+            minutes: How long a tenth of the traffic goes to the new version; 0 shifts all at once.
             hooks: The function for each event that has a hook.
-            settings: Of CreateDeployment.
+            settings: Parameters of CreateDeployment.
         """
         spec = json.dumps(self.app_spec(target, current, **(hooks or {})))
         revision = {"revisionType": "AppSpecContent", "appSpecContent": {"content": spec}}
@@ -106,7 +106,7 @@ class Release:
         return id_
 
     def describe(self, id_: str) -> dict[str, Any]:
-        """What GetDeployment tells."""
+        """The description of the deployment."""
         info: dict[str, Any] = self.codedeploy.get_deployment(deploymentId=id_)["deploymentInfo"]
         return info
 
@@ -128,7 +128,7 @@ class Release:
         return self.wait(self.deploy(**settings))
 
     def alias(self) -> tuple[str, dict[str, float]]:
-        """The alias's version and weights."""
+        """The version and weights of the alias."""
         found = self.aws.client("lambda").get_alias(FunctionName=self.function, Name="live")
         return found["FunctionVersion"], found.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
 
@@ -144,7 +144,7 @@ class Release:
         return {event["lifecycleEventName"]: event["status"] for event in events}
 
     def hook(self, source: str) -> str:
-        """A function to be a hook; it may do anything that a hook needs."""
+        """A function with the permissions of a hook."""
         functions = Functions(self.aws)
         return functions.make(source, role=functions.role(("codedeploy:*", "*"), ("lambda:*", "*")))
 
@@ -156,14 +156,14 @@ def make_release(
     alarms: tuple[str, ...] = (),
     **settings: Any,
 ) -> Release:
-    """Make a function, its versions, its alias and its group.
+    """Create a function with its versions, alias and deployment group.
 
     Args:
         aws: A running embedded AWS.
-        allowed: What the service role allows.
-        events: After which events a deployment is rolled back: after none.
+        allowed: The actions of the service role.
+        events: The events after which a deployment is rolled back; by default none.
         alarms: The alarms of the group.
-        settings: Of the group.
+        settings: Settings of the group.
     """
     functions, name = Functions(aws), f"function-{uuid.uuid4().hex[:8]}"
     make_versions(aws, name)
@@ -183,7 +183,7 @@ def make_release(
 
 
 def make_versions(aws: LocalAws, name: str) -> None:
-    """Make a function of that name with versions 1 to 3, which return their number, and an alias at 1."""
+    """Create a function with versions 1 to 3, which return their number, and an alias of version 1."""
     client = aws.client("lambda")
     for version in (1, 2, 3):
         code = zipped({"index.py": SOURCE.format(version=version)})
@@ -202,7 +202,7 @@ def make_versions(aws: LocalAws, name: str) -> None:
 
 
 def make_alarm(aws: LocalAws) -> str:
-    """An alarm that changes by set_alarm_state alone; returns its name."""
+    """An alarm that changes only by set_alarm_state; returns its name."""
     name = f"alarm-{uuid.uuid4().hex[:8]}"
     aws.client("cloudwatch").put_metric_alarm(
         AlarmName=name,

@@ -1,4 +1,4 @@
-"""Small stacks on an embedded AWS, for the tests of bridges: CloudFormation without the CDK CLI."""
+"""Small stacks: CloudFormation without the CDK CLI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Resources = dict[str, dict[str, Any]]
 
 
 class DeploymentFailedError(Exception):
-    """A stack did not become what was asked; the message has CloudFormation's reasons."""
+    """A stack operation failed; the message has CloudFormation's reasons."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Stack:
         return self
 
     def update(self, resources: Resources, outputs: dict[str, Any] | None = None) -> Stack:
-        """Give the stack other resources, and wait."""
+        """Update the stack with other resources, and wait."""
         return self.deploy(template(resources, outputs), "update_stack")
 
     def delete(self) -> None:
@@ -137,7 +137,7 @@ def function(role_id: str, source: str = "def handler(event, context): pass") ->
 def session_of(
     aws: LocalAws, *allowed: tuple[str, str], condition: dict[str, Any] | None = None
 ) -> boto3.Session:
-    """A session of a new user who may do each action on its resource, under a condition, and nothing else."""
+    """A session of a new user who may only perform each action on its resource, under a condition."""
     iam, name = aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
     iam.create_user(UserName=name)
     if allowed:

@@ -1,4 +1,4 @@
-"""A deployment hands over only the roles that whoever deploys may pass."""
+"""A deployment needs the permission to pass the roles in its template."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUCCEEDS = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}
 def outcome(
     aws: LocalAws, session: boto3.Session, resources: Resources, **arguments: str
 ) -> tuple[str, list[str]]:
-    """Deploy as somebody; return the stack's last status and the reasons of what failed."""
+    """Deploy with a session; return the final status of the stack and the reasons of failures."""
     name = f"stack-{uuid.uuid4().hex[:8]}"
     session.client("cloudformation").create_stack(
         StackName=name, TemplateBody=json.dumps(template(resources)), **arguments
@@ -73,7 +73,7 @@ def test_a_user_deploys_only_roles_that_the_user_may_pass(local_aws: LocalAws, s
     assert outcome(local_aws, allowed, resources)[0] == "CREATE_COMPLETE"
 
 
-def test_a_stack_with_a_role_of_its_own_passes_what_that_role_may_pass(local_aws: LocalAws) -> None:
+def test_a_stack_with_a_service_role_may_pass_what_that_role_may_pass(local_aws: LocalAws) -> None:
     handed = made_role(local_aws, service="lambda.amazonaws.com")
     resources = handing_over("lambda.amazonaws.com", handed)
     may_not = made_role(local_aws, *EVERYTHING_BUT_PASSING, service="cloudformation.amazonaws.com")
@@ -95,7 +95,7 @@ def test_a_stack_with_a_role_needs_permission_to_pass_that_one(local_aws: LocalA
     assert outcome(local_aws, allowed, queue, RoleARN=deployer)[0] == "CREATE_COMPLETE"
 
 
-def test_still_needed_the_emulator_alone_lets_anybody_hand_over_anything(stock_aws: LocalAws) -> None:
+def test_still_needed_the_emulator_allows_passing_any_role(stock_aws: LocalAws) -> None:
     handed = made_role(stock_aws, service="lambda.amazonaws.com")
     nobody = session_of(stock_aws, *EVERYTHING_BUT_PASSING)
     status, _ = outcome(stock_aws, nobody, handing_over("lambda.amazonaws.com", handed))

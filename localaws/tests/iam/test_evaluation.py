@@ -1,4 +1,4 @@
-"""Boundaries, topics, SSM parameters and versions of functions: IAM answers as in AWS."""
+"""IAM for boundaries, topics, SSM parameters, log groups, and versions and aliases of functions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DENIED = "AccessDenied|AuthorizationError"
 
 
 def limited_role(aws: LocalAws, *, with_boundary: bool = True) -> Resources:
-    """A role that may do anything with queues, if its boundary lets it: listing them, no more."""
+    """A role that may do anything with queues, and whose boundary allows only listing them."""
     trusted = {"AWS": f"arn:aws:iam::{aws.account}:root"}
     role: dict[str, Any] = {
         "AssumeRolePolicyDocument": {
@@ -73,7 +73,7 @@ def test_a_permissions_boundary_of_a_template_limits_its_role(local_aws: LocalAw
     assert not may_create_queues(local_aws, stack.outputs["Arn"])
 
 
-def test_a_boundary_comes_and_goes_with_the_template(local_aws: LocalAws) -> None:
+def test_a_boundary_is_set_and_removed_with_the_template(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, limited_role(local_aws, with_boundary=False), ROLE_OUTPUTS)
     assert may_create_queues(local_aws, stack.outputs["Arn"])
     stack.update(limited_role(local_aws), ROLE_OUTPUTS)
@@ -93,7 +93,7 @@ def test_publishing_needs_a_permission(local_aws: LocalAws) -> None:
     session_of(local_aws, ("sns:Publish", topic)).client("sns").publish(TopicArn=topic, Message="hello")
 
 
-def test_a_topics_own_policy_takes_the_place_of_the_default(local_aws: LocalAws) -> None:
+def test_a_topic_policy_replaces_the_default_policy(local_aws: LocalAws) -> None:
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": "*"},
@@ -110,7 +110,7 @@ def test_a_topics_own_policy_takes_the_place_of_the_default(local_aws: LocalAws)
 
 
 def parameters(aws: LocalAws) -> tuple[list[str], str]:
-    """Two parameters' names, and their ARNs' common beginning."""
+    """The names of two parameters, and the common prefix of their ARNs."""
     names = [f"/{uuid.uuid4().hex[:8]}/{name}" for name in ("one", "two")]
     for name in names:
         aws.client("ssm").put_parameter(Name=name, Value="value", Type="String")
@@ -142,7 +142,7 @@ def log_group(aws: LocalAws) -> tuple[str, str]:
     return name, f"arn:aws:logs:us-east-1:{aws.account}:log-group:{name}"
 
 
-def test_a_log_group_needs_a_permission_on_what_follows_its_name(local_aws: LocalAws) -> None:
+def test_a_log_group_needs_a_permission_with_a_suffix_after_its_name(local_aws: LocalAws) -> None:
     name, arn = log_group(local_aws)
     logs = session_of(local_aws, ("logs:PutRetentionPolicy", f"{arn}:*")).client("logs")
     logs.put_retention_policy(logGroupName=name, retentionInDays=7)
@@ -151,7 +151,7 @@ def test_a_log_group_needs_a_permission_on_what_follows_its_name(local_aws: Loca
         logs.put_retention_policy(logGroupName=name, retentionInDays=7)
 
 
-def test_a_log_stream_can_be_permitted_alone(local_aws: LocalAws) -> None:
+def test_a_single_log_stream_can_be_allowed(local_aws: LocalAws) -> None:
     name, arn = log_group(local_aws)
     logs = session_of(local_aws, ("logs:CreateLogStream", f"{arn}:log-stream:mine")).client("logs")
     logs.create_log_stream(logGroupName=name, logStreamName="mine")
@@ -176,7 +176,7 @@ def published(aws: LocalAws) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("named", [("{}", "1"), ("{}:1", None)])
-def test_a_version_needs_a_permission_on_what_follows_the_functions_name(
+def test_a_version_needs_a_permission_with_a_suffix_after_the_functions_name(
     local_aws: LocalAws, named: tuple[str, str | None]
 ) -> None:
     name, arn = published(local_aws)
@@ -189,7 +189,7 @@ def test_a_version_needs_a_permission_on_what_follows_the_functions_name(
         session_of(local_aws, ("lambda:InvokeFunction", arn)).client("lambda").invoke(**version)
 
 
-def test_who_may_delete_versions_may_not_delete_the_function(local_aws: LocalAws) -> None:
+def test_a_permission_to_delete_versions_does_not_allow_deleting_the_function(local_aws: LocalAws) -> None:
     name, arn = published(local_aws)
     client = session_of(local_aws, ("lambda:DeleteFunction", f"{arn}:*")).client("lambda")
     client.delete_function(FunctionName=name, Qualifier="1")
@@ -220,7 +220,7 @@ def test_the_emulator_still_ignores_boundaries_of_templates(stock_aws: LocalAws)
     assert may_create_queues(stock_aws, stack.outputs["Arn"])
 
 
-def test_the_emulator_still_lets_everyone_publish(stock_aws: LocalAws) -> None:
+def test_still_needed_the_emulator_allows_every_role_to_publish(stock_aws: LocalAws) -> None:
     session_of(stock_aws).client("sns").publish(TopicArn=topic_of(stock_aws), Message="hello")
 
 
@@ -244,7 +244,7 @@ def test_the_emulator_still_takes_a_version_for_its_function(stock_aws: LocalAws
     assert client.invoke(FunctionName=name, Qualifier="1")["StatusCode"] == 200
 
 
-def test_the_emulator_still_lets_who_may_list_aliases_change_them(stock_aws: LocalAws) -> None:
+def test_still_needed_in_the_emulator_list_permission_allows_changing_aliases(stock_aws: LocalAws) -> None:
     name, arn = published(stock_aws)
     stock_aws.client("lambda").create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     client = session_of(stock_aws, ("lambda:ListAliases", arn)).client("lambda")

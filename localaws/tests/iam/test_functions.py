@@ -1,4 +1,4 @@
-"""Roles of functions are handed over, trusted and used as IAM allows."""
+"""Execution roles: PassRole, trust and event source mappings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def create_function(session: boto3.Session, role_arn: str) -> str:
 
 
 def passing(aws: LocalAws, role_arn: str, to: str) -> boto3.Session:
-    """A user who may do anything with Lambda, and pass that role to that service."""
+    """A user who may do anything with Lambda, and pass the role to the service."""
     session = session_of(aws, ("lambda:*", "*"))
     user = session.client("sts").get_caller_identity()["Arn"].rsplit("/", 1)[-1]
     statement = {
@@ -177,7 +177,7 @@ def test_a_mapping_of_a_table_needs_to_list_streams_anywhere(functions: Function
     map_source(functions, able, stream, StartingPosition="LATEST")
 
 
-def test_a_mapping_whose_role_lost_a_permission_reads_no_more(functions: Functions, tmp_path: Path) -> None:
+def test_a_mapping_whose_role_lost_a_permission_stops_reading(functions: Functions, tmp_path: Path) -> None:
     aws, queue, notes = functions.aws, functions.queue(), tmp_path / "notes"
     poller = functions.role(*((action, queue.arn) for action in POLL))
     source = f"def handler(event, context): open({str(notes)!r}, 'a').write(event['Records'][0]['body'])"
@@ -200,7 +200,7 @@ def test_a_mapping_whose_role_lost_a_permission_reads_no_more(functions: Functio
 # --- Still needed
 
 
-def test_the_emulator_still_lets_anyone_pass_roles(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_allows_any_caller_to_pass_roles(stock_functions: Functions) -> None:
     session = session_of(stock_functions.aws, ("lambda:*", "*"), ("cloudformation:*", "*"))
     create_function(session, stock_functions.role())
     session.client("cloudformation").create_stack(

@@ -1,4 +1,4 @@
-"""A service that calls a function, a queue or a topic needs a statement in its policy."""
+"""A service that calls a function, queue or topic needs a statement in its policy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.local
 
 
 class Witness:
-    """A function that notes each of its invocations in a file, and an account to call it from."""
+    """A function that records its invocations in a file, and an account to call it from."""
 
     def __init__(self, functions: Functions, folder: Path) -> None:
         self.functions = functions
@@ -31,7 +31,7 @@ class Witness:
         self.arn = functions.arn("lambda", f"function:{self.name}")
 
     def permit(self, service: str, *, qualifier: str | None = None, **source: str) -> None:
-        """Let a service invoke the function, for that SourceArn and SourceAccount."""
+        """Allow a service to invoke the function, with a SourceArn and SourceAccount."""
         named = {"Qualifier": qualifier} if qualifier else {}
         self.aws.client("lambda").add_permission(
             FunctionName=self.name,
@@ -43,7 +43,7 @@ class Witness:
         )
 
     def forbid(self) -> None:
-        """Take all permissions away."""
+        """Remove all permissions."""
         client = self.aws.client("lambda")
         for statement in json.loads(client.get_policy(FunctionName=self.name)["Policy"])["Statement"]:
             client.remove_permission(FunctionName=self.name, StatementId=statement["Sid"])
@@ -139,7 +139,7 @@ def test_a_permission_on_the_function_is_none_on_its_alias(witness: Witness) -> 
     assert witness.is_invoked(upload(witness.aws, bucket))
 
 
-def test_a_bucket_whose_permission_was_taken_away_invokes_no_more(witness: Witness) -> None:
+def test_a_bucket_whose_permission_was_removed_no_longer_invokes(witness: Witness) -> None:
     bucket = new_bucket(witness.aws)
     witness.permit("s3", SourceArn=f"arn:aws:s3:::{bucket}")
     notify(witness.aws, bucket, witness.arn)
@@ -250,7 +250,7 @@ def permission(function: str) -> dict[str, Any]:
     return {"Type": "AWS::Lambda::Permission", "Properties": properties}
 
 
-def test_a_permission_on_a_function_that_is_not_there_fails_the_deployment(local_aws: LocalAws) -> None:
+def test_a_permission_on_a_function_that_does_not_exist_fails_the_deployment(local_aws: LocalAws) -> None:
     with pytest.raises(DeploymentFailedError, match="Function not found"):
         deploy(local_aws, {"Permission": permission("no-such-function")})
 
@@ -258,18 +258,18 @@ def test_a_permission_on_a_function_that_is_not_there_fails_the_deployment(local
 # --- Still needed
 
 
-def test_the_emulator_still_lets_any_bucket_invoke(stock_witness: Witness) -> None:
+def test_still_needed_the_emulator_allows_any_bucket_to_invoke(stock_witness: Witness) -> None:
     bucket = new_bucket(stock_witness.aws)
     notify(stock_witness.aws, bucket, stock_witness.arn)
     assert stock_witness.is_invoked(upload(stock_witness.aws, bucket))
 
 
-def test_the_emulator_still_lets_any_topic_invoke(stock_witness: Witness) -> None:
+def test_still_needed_the_emulator_allows_any_topic_to_invoke(stock_witness: Witness) -> None:
     topic = subscribed_topic(stock_witness)
     assert stock_witness.is_invoked(publish(stock_witness.aws, topic))
 
 
-def test_the_emulator_still_lets_any_rule_invoke_and_send(
+def test_still_needed_the_emulator_allows_any_rule_to_invoke_and_send(
     stock_witness: Witness, stock_functions: Functions
 ) -> None:
     queue = stock_functions.queue()

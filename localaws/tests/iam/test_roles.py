@@ -1,4 +1,4 @@
-"""What a role may do in a service's name, asked inside the server."""
+"""What services may do with a role."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEND = "sqs:SendMessage"
 
 @pytest.fixture(autouse=True)
 def _enforced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """IAM as in a server that enforces it, with nothing in the account before and after."""
+    """IAM enforced as in the server, with an empty account before and after."""
     monkeypatch.setattr(iam_roles, "iam_is_enforced", lambda: True)
     with request_scope(ACCOUNT, "us-east-1"):
         yield
@@ -59,14 +59,14 @@ def make_queue(*statements: dict[str, Any]) -> None:
     sqs._queues[sqs._queue_url("jobs")] = {"name": "jobs", "attributes": attributes, "messages": []}
 
 
-def test_a_role_may_do_what_its_policy_says_on_the_resource_it_says() -> None:
+def test_a_role_is_allowed_the_action_and_resource_of_its_policy() -> None:
     make_role(statement())
     assert role_allows(ROLE, SEND, QUEUE)
     assert not role_allows(ROLE, SEND, QUEUE + "-other")
     assert not role_allows(ROLE, "sqs:ReceiveMessage", QUEUE)
 
 
-def test_a_role_without_policies_and_a_role_that_is_not_there_may_do_nothing() -> None:
+def test_a_role_without_policies_and_a_role_that_does_not_exist_may_do_nothing() -> None:
     make_role()
     assert not role_allows(ROLE, SEND, QUEUE)
     assert not role_allows(ROLE + "-gone", SEND, QUEUE)
@@ -103,7 +103,7 @@ def test_services_call_over_tls() -> None:
     assert role_allows(ROLE, SEND, QUEUE)
 
 
-def test_conditions_see_the_roles_tags_and_what_the_service_says() -> None:
+def test_conditions_have_the_roles_tags_and_the_keys_of_the_service() -> None:
     condition = {"StringEquals": {"aws:PrincipalTag/team": "photos", "aws:SourceAccount": ACCOUNT}}
     make_role(statement(Condition=condition))
     assert not role_allows(ROLE, SEND, QUEUE)

@@ -1,4 +1,4 @@
-"""Aliases on the embedded AWS point at what Lambda allows, and a deployment that asks for more is undone."""
+"""Aliases with versions and weights that Lambda refuses fail, also in a deployment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def published(functions: Functions, **settings: Any) -> str:
 
 
 def refusal(functions: Functions, name: str, **alias: Any) -> tuple[str, str, int]:
-    """The code, the message and the status with which an alias is refused; it is not there then."""
+    """The code, message and status of the error for an alias, which must not exist then."""
     client = functions.aws.client("lambda")
     with pytest.raises(ClientError) as refused:
         client.create_alias(FunctionName=name, **{"Name": "live", "FunctionVersion": "1"} | alias)
@@ -41,7 +41,7 @@ def weights(**share: float) -> dict[str, Mapping[str, float]]:
     return {"AdditionalVersionWeights": {version.strip("v"): weight for version, weight in share.items()}}
 
 
-def test_a_version_that_is_not_there_is_not_found(functions: Functions) -> None:
+def test_a_version_that_does_not_exist_is_not_found(functions: Functions) -> None:
     name = published(functions)
     missing = functions.arn("lambda", f"function:{name}:9")
     expected = ("ResourceNotFoundException", f"Function not found: {missing}", 404)
@@ -97,7 +97,7 @@ def test_two_versions_share_role_and_dead_letter_queue(functions: Functions) -> 
     assert refusal(functions, name, FunctionVersion="3", RoutingConfig=weights(v4=0.1))[1] == said
 
 
-def test_an_update_is_judged_by_what_the_alias_would_become(functions: Functions) -> None:
+def test_an_update_is_validated_with_its_result(functions: Functions) -> None:
     name, client = published(functions), functions.aws.client("lambda")
     alias = {"FunctionName": name, "Name": "live"}
     made = client.create_alias(**alias, FunctionVersion="1", RoutingConfig=weights(v2=0.1))
@@ -118,7 +118,7 @@ def test_an_update_is_judged_by_what_the_alias_would_become(functions: Functions
 
 
 def template(version: str) -> stacks.Resources:
-    """A function, a version of it, and an alias on some version."""
+    """A function, a version of it, and an alias of some version."""
     alias = {"FunctionName": stacks.ref("Function"), "Name": "live", "FunctionVersion": version}
     return {
         "Role": stacks.role(),

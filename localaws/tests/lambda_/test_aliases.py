@@ -1,4 +1,4 @@
-"""Aliases on the embedded AWS route by their weights and are known by their own ARN."""
+"""Aliases route by their weights, and invocations have the ARN of the alias."""
 
 from __future__ import annotations
 

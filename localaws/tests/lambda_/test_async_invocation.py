@@ -1,4 +1,4 @@
-"""Asynchronous invocation on the embedded AWS: attempts, waits, age, throttling, settings."""
+"""Asynchronous invocation: attempts, waits, age, throttling, settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from helpers.lambda_functions import Functions, Queue, zipped
 
 pytestmark = pytest.mark.local
 
-#: Fails, and tells in its error when it was called and with which request id.
+#: Fails, with the time of the call and the request id in its error.
 FAILING = """
 import json, time
 calls = []
@@ -25,7 +25,7 @@ SLEEPING = "import time\n\ndef handler(event, context): time.sleep(event)"
 
 
 def reporting(functions: Functions, source: str, **settings: Any) -> tuple[str, Queue]:
-    """A function whose events all end in a queue of records, and the queue."""
+    """A function and the queue with the records of its events."""
     queue = functions.queue()
     name = functions.make(source, role=functions.role(("sqs:SendMessage", queue.arn)))
     destinations = {"OnSuccess": {"Destination": queue.arn}, "OnFailure": {"Destination": queue.arn}}
@@ -48,7 +48,7 @@ def test_a_failing_event_is_tried_three_times_with_the_longer_wait_last(function
     assert third - second > second - first > 0.4
 
 
-def test_the_function_says_how_often_its_events_are_retried(functions: Functions) -> None:
+def test_the_functions_settings_limit_the_retries_of_its_events(functions: Functions) -> None:
     name, queue = reporting(functions, FAILING, MaximumRetryAttempts=0)
     functions.send(name)
     record = queue.wait_for_body()
@@ -56,7 +56,7 @@ def test_the_function_says_how_often_its_events_are_retried(functions: Functions
     assert len(json.loads(record["responsePayload"]["errorMessage"])) == 1
 
 
-def test_an_event_is_given_up_when_it_would_be_too_old_for_the_next_attempt(functions: Functions) -> None:
+def test_an_event_that_would_be_too_old_for_the_next_attempt_is_discarded(functions: Functions) -> None:
     name, queue = reporting(functions, FAILING, MaximumEventAgeInSeconds=60)
     functions.send(name)
     context = queue.wait_for_body()["requestContext"]

@@ -1,4 +1,4 @@
-"""SNS and EventBridge on the embedded AWS invoke functions asynchronously."""
+"""SNS and EventBridge invoke functions asynchronously."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FAILING = "def handler(event, context): raise RuntimeError('broken')"
 
 
 def failing(functions: Functions, service: str) -> tuple[str, str, Queue]:
-    """A function that a service may invoke and that always fails: its name, its ARN and where it reports."""
+    """A function that a service may invoke and that always fails: name, ARN and failure destination."""
     queue = functions.queue()
     name = functions.make(FAILING, role=functions.role(("sqs:SendMessage", queue.arn)))
     functions.settle(name, OnFailure=queue.arn)
@@ -29,7 +29,7 @@ def failing(functions: Functions, service: str) -> tuple[str, str, Queue]:
 
 
 def publish(functions: Functions, function_arn: str, message: str) -> str:
-    """Publish to a new topic that the function is subscribed to; returns the topic's ARN."""
+    """Publish to a new topic with the function as subscriber; returns the topic's ARN."""
     sns = functions.aws.client("sns")
     topic: str = sns.create_topic(Name=f"topic-{message}")["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function_arn)
@@ -41,14 +41,14 @@ COLOUR = {"colour": {"DataType": "String", "StringValue": "red"}}
 
 
 def put_event(functions: Functions, function_arn: str, source: str) -> None:
-    """Put an event for which a rule of the default bus calls the function."""
+    """Put an event for which a rule of the default bus invokes the function."""
     events = functions.aws.client("events")
     events.put_rule(Name=source, EventPattern=json.dumps({"source": [source]}))
     events.put_targets(Rule=source, Targets=[{"Id": "function", "Arn": function_arn}])
     events.put_events(Entries=[{"Source": source, "DetailType": "Sold", "Detail": '{"item": "tea"}'}])
 
 
-def test_a_notification_that_fails_goes_to_the_functions_destination(functions: Functions) -> None:
+def test_a_failed_notification_goes_to_the_functions_destination(functions: Functions) -> None:
     _, arn, queue = failing(functions, "sns")
     topic = publish(functions, arn, "hello")
     record = queue.wait_for_body()
@@ -63,7 +63,7 @@ def test_a_notification_that_fails_goes_to_the_functions_destination(functions: 
     assert {"SigningCertUrl", "UnsubscribeUrl"} < notification["Sns"].keys()
 
 
-def test_an_event_of_a_bus_that_fails_goes_to_the_functions_destination(functions: Functions) -> None:
+def test_a_failed_event_of_a_bus_goes_to_the_functions_destination(functions: Functions) -> None:
     _, arn, queue = failing(functions, "events")
     put_event(functions, arn, "shop")
     record = queue.wait_for_body()
@@ -72,7 +72,7 @@ def test_an_event_of_a_bus_that_fails_goes_to_the_functions_destination(function
     assert record["requestPayload"]["detail"] == {"item": "tea"}
 
 
-def test_still_needed_the_stock_emulator_forgets_what_sns_and_eventbridge_deliver(
+def test_still_needed_the_emulator_ignores_failures_of_sns_and_eventbridge_events(
     stock_functions: Functions,
 ) -> None:
     name, arn, queue = failing(stock_functions, "sns")

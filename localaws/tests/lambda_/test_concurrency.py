@@ -1,4 +1,4 @@
-"""Reserved concurrency on the embedded AWS limits the whole function."""
+"""Reserved concurrency limits the whole function."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def published(functions: Functions, limit: int) -> str:
 
 
 def refusal(functions: Functions, name: str, qualifier: str) -> dict[str, Any]:
-    """What Lambda answers to a call that it refuses. boto3 would try it again for a while."""
+    """The response to a call that Lambda refuses, without the retries of boto3."""
     once = Config(retries={"total_max_attempts": 1})
     client = functions.aws.session.client("lambda", config=once)
     with pytest.raises(client.exceptions.TooManyRequestsException) as error:

@@ -1,4 +1,4 @@
-"""Where the embedded AWS sends the records of asynchronous invocations, and its dead letters."""
+"""Destinations and dead-letter queues of asynchronous invocations."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_dead_letter_is_the_event_itself_with_its_error(functions: Functions) 
     assert values == {"RequestID": request_id, "ErrorCode": "200", "ErrorMessage": "no tea left"}
 
 
-def test_a_dead_letter_goes_to_a_topic_too(functions: Functions) -> None:
+def test_a_dead_letter_can_go_to_a_topic(functions: Functions) -> None:
     queue = functions.queue(writable_by="sns.amazonaws.com")
     topic = functions.topic(queue, raw=False)
     role = functions.role(("sns:Publish", topic))
@@ -156,7 +156,7 @@ def test_dead_letters_and_records_of_failure_do_not_replace_each_other(functions
     assert records.wait_for_body()["requestPayload"] == TEA
 
 
-def test_a_role_that_may_not_send_loses_the_record_and_a_metric_says_so(functions: Functions) -> None:
+def test_a_role_that_may_not_send_loses_the_record_and_a_metric_counts_it(functions: Functions) -> None:
     queue = functions.queue()
     shop = functions.make(SHOP, role=functions.role())
     functions.settle(shop, OnFailure=queue.arn)
@@ -196,7 +196,7 @@ def test_still_needed_the_stock_emulator_sends_records_for_roles_that_may_not(
 
 
 def failures(functions: Functions, name: str) -> float:
-    """How many records of the function were lost."""
+    """The number of lost records of the function."""
     now = datetime.now(UTC)
     points = functions.aws.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/Lambda",

@@ -1,4 +1,4 @@
-"""Python functions on the embedded AWS run, fail and log as in Lambda."""
+"""Python functions run, fail and log as in Lambda."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_an_exit_is_named_and_replaces_the_execution_environment(functions: Func
         ("{}['key']", "index.handler", "KeyError", "'key'"),
     ],
 )
-def test_a_handler_that_cannot_be_loaded_says_why_at_every_call(
+def test_a_handler_that_cannot_be_imported_fails_every_call_with_the_reason(
     functions: Functions, source: str, handler: str, error_type: str, message: str
 ) -> None:
     broken = functions.make(source, Handler=handler)
@@ -188,7 +188,7 @@ def test_concurrent_environments_have_their_own_temporary_folders(functions: Fun
     assert first != second
 
 
-def test_the_code_comes_before_its_layers_and_a_later_layer_over_an_earlier_one(functions: Functions) -> None:
+def test_code_takes_precedence_over_layers_and_later_layers_over_earlier_ones(functions: Functions) -> None:
     layers = []
     for number, files in enumerate(
         (
@@ -252,7 +252,7 @@ def test_still_needed_the_stock_emulator_names_every_exception_alike_and_kills_i
     assert stock_functions.invoke(shop).payload["calls"] == 1
 
 
-def test_still_needed_the_stock_emulator_kills_what_runs_when_a_function_changes(
+def test_still_needed_the_emulator_kills_running_invocations_when_a_function_changes(
     stock_functions: Functions,
 ) -> None:
     assert changed_while_running(stock_functions).error
@@ -309,7 +309,7 @@ def changed_while_running(functions: Functions) -> Invoked:
 
 
 def seconds_per_call(functions: Functions) -> float:
-    """The fastest of several calls: other work on the machine makes calls slower, never faster."""
+    """The duration of the fastest of several calls, which other work on the machine affects least."""
     name = functions.make("handler = lambda event, context: event")
     functions.invoke(name)
     times = []

@@ -1,4 +1,4 @@
-"""The metrics of functions on the embedded AWS count every run."""
+"""The metrics of functions count every invocation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def total(functions: Functions, metric: str, **dimensions: str) -> float:
 
 
 def sets_of_dimensions(functions: Functions, metric: str, name: str) -> set[frozenset[str]]:
-    """By which names of dimensions a metric of a function is kept."""
+    """The sets of dimensions of a metric of a function."""
     dimensions = [{"Name": "FunctionName", "Value": name}]
     found = functions.aws.client("cloudwatch").list_metrics(
         Namespace="AWS/Lambda", MetricName=metric, Dimensions=dimensions
@@ -39,7 +39,7 @@ def sets_of_dimensions(functions: Functions, metric: str, name: str) -> set[froz
 
 
 def failed_in_the_background(functions: Functions, retries: int = 0) -> str:
-    """A function of whose one asynchronous event all attempts failed."""
+    """A function after all attempts of an asynchronous event have failed."""
     queue = functions.queue()
     name = functions.make(FAILING, role=functions.role(("sqs:SendMessage", queue.arn)))
     functions.settle(name, MaximumRetryAttempts=retries, OnFailure=queue.arn)

@@ -1,4 +1,4 @@
-"""What a template says about a function arrives in the embedded AWS."""
+"""Functions have the properties of their template."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Stack:
         return json.dumps({"Resources": {"Function": function, **(others or {})}})
 
     def create(self, properties: Properties, others: Properties | None = None) -> str:
-        """Deploy; returns the status and, if it failed, why."""
+        """Deploy; returns the status, and the reason of a failure."""
         self.client.create_stack(StackName=self.name, TemplateBody=self.template(properties, others))
         return self._status("stack_create_complete")
 
@@ -54,7 +54,7 @@ class Stack:
         return status
 
     def seen(self) -> Properties:
-        """What the Get calls return of it."""
+        """The results of the Get calls."""
         named = {"FunctionName": self.function}
         return {
             **self.lambda_.get_function_configuration(**named),
@@ -91,7 +91,7 @@ def test_every_property_arrives(functions: Functions) -> None:
     assert {name: seen.get(name) for name in wanted} == wanted
 
 
-def test_what_has_no_effect_is_reported_although_it_is_recorded(functions: Functions) -> None:
+def test_recorded_properties_without_effect_are_reported(functions: Functions) -> None:
     role, wanted = everything(functions)
     stack = Stack(functions, role)
     stack.create(wanted)

@@ -1,4 +1,4 @@
-"""Provisioned concurrency on the embedded AWS: what may have it, and who can see it."""
+"""Provisioned concurrency of versions and aliases."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def published(functions: Functions) -> str:
 
 
 def put(functions: Functions, name: str, qualifier: str, count: int = 2) -> None:
-    """Ask for provisioned concurrency."""
+    """Configure provisioned concurrency."""
     functions.aws.client("lambda").put_provisioned_concurrency_config(
         FunctionName=name, Qualifier=qualifier, ProvisionedConcurrentExecutions=count
     )
@@ -102,7 +102,7 @@ def test_a_template_gives_it_to_an_alias(functions: Functions) -> None:
         client.get_provisioned_concurrency_config(FunctionName=name, Qualifier="live")
 
 
-def test_still_needed_the_stock_emulator_gives_it_to_anything_and_tells_nobody(
+def test_still_needed_the_emulator_accepts_it_for_anything_and_functions_do_not_see_it(
     stock_functions: Functions,
 ) -> None:
     name = published(stock_functions)

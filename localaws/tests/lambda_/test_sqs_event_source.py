@@ -1,4 +1,4 @@
-"""Queues on the embedded AWS feed functions as Lambda does it, and dead letters go back."""
+"""SQS event source mappings, and the redrive of dead letters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def handler(event, context):
     for record in event["Records"]:
         word = record["body"].partition(" ")[0]
         if word == "raise":
-            raise RuntimeError("as told")
+            raise RuntimeError("as requested")
         if word == "fail" or (word == "once" and record["attributes"]["ApproximateReceiveCount"] == "1"):
             failures.append({"itemIdentifier": record["messageId"]})
         if word == "slow":
@@ -71,7 +71,7 @@ class Source:
         return Queue(self._functions.aws, name, url, self._functions.arn("sqs", name))
 
     def send(self, *bodies: str, groups: Sequence[str] = ()) -> None:
-        """Send messages at once, each in its group if the queue is a FIFO queue."""
+        """Send messages together, each in its group if the queue is a FIFO queue."""
         entries = [
             {"Id": str(index), "MessageBody": body, **({"MessageGroupId": groups[index]} if groups else {})}
             for index, body in enumerate(bodies)
@@ -79,7 +79,7 @@ class Source:
         self._sqs.send_message_batch(QueueUrl=self.queue.url, Entries=entries)
 
     def batches(self, count: int) -> list[list[str]]:
-        """The next batches that the function saw."""
+        """The next batches of the function."""
         found: list[list[str]] = []
 
         def enough() -> bool:
@@ -90,7 +90,7 @@ class Source:
         return found
 
     def left(self) -> int:
-        """How many messages are in the queue, visible or not."""
+        """The number of messages in the queue, visible or not."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         counts = self._sqs.get_queue_attributes(QueueUrl=self.queue.url, AttributeNames=names)["Attributes"]
         return sum(int(counts[name]) for name in names)
@@ -105,7 +105,7 @@ def test_only_the_messages_that_failed_come_back(functions: Functions) -> None:
     assert len(list(chain(*seen))) == 4
 
 
-def test_what_always_fails_is_a_dead_letter_after_its_attempts(functions: Functions) -> None:
+def test_a_message_that_always_fails_becomes_a_dead_letter_after_its_attempts(functions: Functions) -> None:
     source = Source(functions, attempts=3)
     source.send("fail")
     assert source.dead.wait()["Body"] == "fail"
@@ -144,7 +144,7 @@ def test_a_batching_window_collects_more_than_ten_messages(functions: Functions)
     assert sorted(batch, key=int) == [str(number) for number in range(15)]
 
 
-def test_what_a_filter_refuses_is_gone_although_its_neighbour_fails(functions: Functions) -> None:
+def test_a_filtered_message_is_deleted_even_if_another_one_fails(functions: Functions) -> None:
     criteria = {"Filters": [{"Pattern": json.dumps({"body": {"kind": ["good"]}})}]}
     source = Source(functions, attempts=1, FilterCriteria=criteria, FunctionResponseTypes=[])
     source.send('{"kind": "bad"}', '{"kind": "good"}')
@@ -152,7 +152,7 @@ def test_what_a_filter_refuses_is_gone_although_its_neighbour_fails(functions: F
     eventually(lambda: source.left() == 0)
 
 
-def test_groups_run_beside_each_other_and_wait_for_their_own_failures(functions: Functions) -> None:
+def test_groups_run_in_parallel_and_a_failure_blocks_only_its_group(functions: Functions) -> None:
     source = Source(functions, fifo=True, attempts=2, BatchSize=1)
     source.send("fail a1", "slow b1", "a2", "b2", groups=["a", "b", "a", "b"])
     eventually(lambda: source.left() == 0)
@@ -184,7 +184,7 @@ def test_a_queue_of_no_dead_letters_is_not_redriven(functions: Functions) -> Non
         sqs.start_message_move_task(SourceArn=queue.arn)
 
 
-def test_the_emulator_alone_takes_a_broken_answer_for_success(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_takes_an_invalid_response_for_success(stock_functions: Functions) -> None:
     source = Source(stock_functions, attempts=1)
     source.send('answer {"batchItemFailures": [{"itemIdentifier": "of no message"}]}')
     source.batches(1)
@@ -192,14 +192,14 @@ def test_the_emulator_alone_takes_a_broken_answer_for_success(stock_functions: F
     assert source.dead.receive() == []  # still needed: in AWS it is a dead letter
 
 
-def test_the_emulator_alone_does_not_wait_for_the_window(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_does_not_wait_for_the_window(stock_functions: Functions) -> None:
     source = Source(stock_functions, BatchSize=15, MaximumBatchingWindowInSeconds=5)
     source.send(*map(str, range(8)))
     source.send(*map(str, range(8, 15)))
     assert max(map(len, source.batches(2))) <= 10  # still needed: in AWS it is one batch of 15
 
 
-def test_the_emulator_alone_knows_no_redrive(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_has_no_redrive(stock_functions: Functions) -> None:
     sqs = stock_functions.aws.client("sqs")
     with pytest.raises(sqs.exceptions.ClientError, match="StartMessageMoveTask is not valid"):
         sqs.start_message_move_task(SourceArn=stock_functions.queue().arn)

@@ -1,4 +1,4 @@
-"""Streams on the embedded AWS feed functions as Lambda does it."""
+"""Kinesis event source mappings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def handler(event, context):
     said = {"bodies": bodies, "keys": keys, **event}
     sqs.send_message(QueueUrl=os.environ["SEEN"], MessageBody=json.dumps(said))
     if "raise" in bodies:
-        raise RuntimeError("as told")
+        raise RuntimeError("as requested")
     for number, body in enumerate(bodies):
         if body == "slow":
             time.sleep(0.5)
@@ -44,7 +44,7 @@ READING = (
 
 
 class Source:
-    """A stream of one shard and a function that reads it once records are there."""
+    """A stream with one shard, and a function that can read it."""
 
     def __init__(self, functions: Functions, *, refused: str = "", **mapping: Any) -> None:
         self._functions = functions
@@ -67,7 +67,7 @@ class Source:
         self._kinesis.put_records(StreamName=self.name, Records=records)
 
     def read(self, source: str = "") -> Source:
-        """Let the function read, from the oldest record on."""
+        """Start reading from the oldest record."""
         variables = {"Variables": {"SEEN": self.seen.url}}
         name = self._functions.make(SOURCE, role=self.role, Environment=variables)
         self.id = self._functions.aws.client("lambda").create_event_source_mapping(
@@ -78,7 +78,7 @@ class Source:
         return self
 
     def batches(self, count: int) -> list[Any]:
-        """What the function said of that many batches, in order."""
+        """The results of the function for some batches, in order."""
         found: list[Any] = []
 
         def enough() -> bool:
@@ -89,11 +89,11 @@ class Source:
         return found
 
     def bodies(self, count: int) -> list[list[str]]:
-        """The bodies of that many batches."""
+        """The bodies of some batches."""
         return [one["bodies"] for one in self.batches(count)]
 
 
-def test_a_batch_that_fails_is_halved_until_the_poison_is_alone(functions: Functions) -> None:
+def test_a_failing_batch_is_bisected_down_to_the_poison_record(functions: Functions) -> None:
     source = Source(functions, BisectBatchOnFunctionError=True, MaximumRetryAttempts=1)
     source.put("1", "2", "raise", "4")
     seen = source.read().bodies(6)
@@ -107,7 +107,7 @@ def test_a_batch_that_fails_is_halved_until_the_poison_is_alone(functions: Funct
     assert batch["shardId"] == "shardId-000000000000"
 
 
-def test_without_bisecting_the_whole_batch_is_given_up_and_the_shard_goes_on(functions: Functions) -> None:
+def test_without_bisecting_the_whole_batch_is_discarded_and_the_shard_continues(functions: Functions) -> None:
     source = Source(functions, MaximumRetryAttempts=0, BatchSize=2)
     source.put("1", "raise", "3")
     assert source.read().bodies(2) == [["1", "raise"], ["3"]]
@@ -121,7 +121,7 @@ def test_a_partial_answer_retries_from_the_record_that_failed(functions: Functio
     assert source.failures.wait_for_body()["KinesisBatchInfo"]["batchSize"] == 2
 
 
-def test_records_that_are_too_old_are_given_up_unseen(functions: Functions) -> None:
+def test_records_that_are_too_old_are_discarded_without_an_attempt(functions: Functions) -> None:
     source = Source(functions, MaximumRecordAgeInSeconds=60)
     source.put("old")
     # The record is made old, not the clock fast.
@@ -131,7 +131,7 @@ def test_records_that_are_too_old_are_given_up_unseen(functions: Functions) -> N
     assert source.seen.receive() == []
 
 
-def test_lanes_run_beside_each_other_and_keep_the_order_of_each_key(functions: Functions) -> None:
+def test_lanes_run_in_parallel_and_preserve_the_order_of_each_key(functions: Functions) -> None:
     source = Source(functions, ParallelizationFactor=4, BatchSize=1)
     keys = "abcdefgh"
     source.put("a:slow", *(f"{key}:{number}" for number in range(3) for key in keys))
@@ -193,7 +193,9 @@ def test_a_role_that_may_not_subscribe_gets_no_mapping_of_a_consumer(functions: 
         source.read(consumer)
 
 
-def test_a_consumer_of_a_template_reads_its_stream_and_goes_with_its_stack(functions: Functions) -> None:
+def test_a_consumer_in_a_template_reads_its_stream_and_is_deleted_with_its_stack(
+    functions: Functions,
+) -> None:
     stream = {"Type": "AWS::Kinesis::Stream", "Properties": {"ShardCount": 1}}
     consumer = {
         "Type": "AWS::Kinesis::StreamConsumer",
@@ -219,7 +221,7 @@ def test_the_iterator_age_is_measured(functions: Functions) -> None:
     eventually(lambda: cloudwatch.list_metrics(Namespace="AWS/Lambda", MetricName="IteratorAge")["Metrics"])
 
 
-def test_the_emulator_alone_retries_poison_for_ever(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_retries_poison_records_for_ever(stock_functions: Functions) -> None:
     source = Source(stock_functions, MaximumRetryAttempts=0, BatchSize=1)
     source.put("raise", "2")
     seen = source.read().bodies(2)
@@ -227,7 +229,7 @@ def test_the_emulator_alone_retries_poison_for_ever(stock_functions: Functions) 
     assert source.failures.receive() == []
 
 
-def test_the_emulator_alone_knows_no_consumers_in_templates(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_has_no_consumers_in_templates(stock_functions: Functions) -> None:
     consumer = {"Type": "AWS::Kinesis::StreamConsumer", "Properties": {"StreamARN": "x", "ConsumerName": "y"}}
     with pytest.raises(Exception, match="AWS::Kinesis::StreamConsumer"):  # still needed
         deploy(stock_functions.aws, {"Consumer": consumer})

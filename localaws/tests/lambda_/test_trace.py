@@ -1,4 +1,4 @@
-"""Recursive loops on the embedded AWS are found by the trace that every invocation carries."""
+"""Recursive loops are detected with the trace header."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""A database takes the tokens that a function signs; those of the emulator's own functions it does not."""
+"""IAM authentication tokens that a function signs are valid; without the bridge they are not."""
 
 from __future__ import annotations
+
+import functools
 
 import pytest
 from botocore.auth import SigV4QueryAuth
@@ -9,7 +11,7 @@ from botocore.credentials import Credentials
 from ministack import app
 from ministack.core import lambda_runtime, rds_iam
 
-from localaws.services.rds import iam_tokens as rds_function_tokens
+from localaws.services.rds import iam_tokens
 
 pytestmark = pytest.mark.local
 
@@ -23,7 +25,7 @@ HOST = "orders.proxy-abc.eu-west-1.rds.amazonaws.com"
 
 
 def verified() -> object:
-    """What the emulator makes of a token that the function has signed."""
+    """The emulator's verification of a token that the function has signed."""
     given = lambda_runtime.execution_credentials(FUNCTION)
     credentials = Credentials(
         given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"], given["AWS_SESSION_TOKEN"]
@@ -42,17 +44,17 @@ def verified() -> object:
 
 @pytest.fixture(autouse=True)
 def _with_iam(monkeypatch: pytest.MonkeyPatch) -> None:
-    """IAM enforced, in this process, and the emulator as it comes again afterwards."""
+    """IAM is enforced in this process."""
     monkeypatch.setattr(app, "AUTH", True)
-    monkeypatch.setattr(lambda_runtime, "execution_credentials", lambda_runtime.execution_credentials)
 
 
-def test_a_token_that_a_function_signed_is_taken() -> None:
-    rds_function_tokens.install()
+def test_a_token_that_a_function_signed_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    bridged = functools.partial(iam_tokens._execution_credentials, lambda_runtime.execution_credentials)
+    monkeypatch.setattr(lambda_runtime, "execution_credentials", bridged)
     token = verified()
     assert isinstance(token, rds_iam.VerifiedRdsToken)
     assert token.principal_arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/orders/orders"
 
 
-def test_still_needed_the_emulators_own_functions_sign_tokens_that_are_refused() -> None:
+def test_still_needed_tokens_of_the_emulators_functions_are_refused() -> None:
     assert verified() == rds_iam.RdsIamTokenError("InvalidCredentials")

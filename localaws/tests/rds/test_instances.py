@@ -1,4 +1,4 @@
-"""An instance or a cluster for PostgreSQL is a real database, and does what RDS is asked to do."""
+"""Instances and clusters for PostgreSQL are real databases, which the API controls."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def test_the_master_user_is_no_superuser_and_may_let_roles_use_iam(database: Dat
         ({"dbname": "nowhere"}, "does not exist"),
     ],
 )
-def test_who_may_not_connect_does_not(database: Database, changed: dict[str, str], reason: str) -> None:
+def test_a_client_without_permission_cannot_connect(
+    database: Database, changed: dict[str, str], reason: str
+) -> None:
     with pytest.raises(psycopg.OperationalError, match=reason):
         database.connect(**changed)
 
@@ -113,7 +115,7 @@ def test_a_reboot_ends_connections_and_keeps_data(database: Database) -> None:
     assert database.value("select n from kept") == 1
 
 
-def test_a_forced_failover_loses_what_was_not_committed_and_nothing_else(database: Database) -> None:
+def test_a_forced_failover_loses_only_uncommitted_data(database: Database) -> None:
     client = database.connect()
     client.execute("create table safe (n int); insert into safe values (1)")
     client.execute("begin; insert into safe values (2)")
@@ -169,9 +171,9 @@ def test_a_password_changes_with_the_template_and_by_the_api(local_aws: LocalAws
         database.connect(password="a-secret-2")
 
 
-def test_an_instance_goes_with_its_stack_unless_it_is_protected(local_aws: LocalAws) -> None:
+def test_an_instance_is_deleted_with_its_stack_unless_it_is_protected(local_aws: LocalAws) -> None:
     stack, database = deploy_instance(local_aws, DeletionProtection=True)
-    with pytest.raises(DeploymentFailedError, match="protected against deletion"):
+    with pytest.raises(DeploymentFailedError, match="has deletion protection"):
         stack.delete()
     assert database.value("select 1") == 1
     local_aws.client("rds").modify_db_instance(DBInstanceIdentifier=database.id, DeletionProtection=False)
@@ -192,7 +194,7 @@ def test_an_instance_of_the_api_is_a_database_too(local_aws: LocalAws) -> None:
         socket.create_connection((database.address, 5432), timeout=2)
 
 
-def test_mysql_is_a_record_alone(local_aws: LocalAws) -> None:
+def test_mysql_is_only_recorded(local_aws: LocalAws) -> None:
     stack, database = deploy_instance(local_aws, Engine="mysql", DBParameterGroupName="default.mysql8.0")
     assert database.address.endswith(".rds.amazonaws.com")
     stack.delete()
@@ -242,7 +244,7 @@ def test_a_cluster_is_one_database_at_each_of_its_endpoints(aurora: Stack) -> No
     assert len(writers(aurora)) == 1
 
 
-def test_a_failover_makes_another_instance_the_writer_and_keeps_what_was_committed(aurora: Stack) -> None:
+def test_a_failover_makes_another_instance_the_writer_and_preserves_committed_data(aurora: Stack) -> None:
     rds, (before,) = aurora.aws.client("rds"), writers(aurora)
     client = of(aurora).connect()
     client.execute("create table failover as select 1 as n")
@@ -269,7 +271,7 @@ def test_a_cluster_stops_and_starts(aurora: Stack) -> None:
     assert of(aurora).value("select 1") == 1
 
 
-def test_a_cluster_without_an_instance_answers_nobody(local_aws: LocalAws) -> None:
+def test_a_cluster_without_an_instance_accepts_no_connections(local_aws: LocalAws) -> None:
     stack = cluster_stack(local_aws, members=0)
     with pytest.raises(psycopg.OperationalError):
         of(stack).connect()
@@ -295,7 +297,7 @@ def servers(aws: LocalAws) -> list[int]:
 
 
 def segments(pids: list[int]) -> list[str]:
-    """The shared memory that one of the processes has made."""
+    """The shared memory segments that one of the processes has created."""
     table = Path("/proc/sysvipc/shm")
     lines = table.read_text().splitlines()[1:] if table.exists() else []
     return [line for line in lines if int(line.split()[4]) in pids]
@@ -303,7 +305,7 @@ def segments(pids: list[int]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def own_aws() -> Iterator[LocalAws]:
-    """An embedded AWS that the tests may end."""
+    """An embedded AWS that the tests may stop."""
     with LocalAws() as aws:
         yield aws
 
@@ -334,13 +336,13 @@ def test_the_end_of_the_embedded_aws_is_that_of_its_databases(own_aws: LocalAws)
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A private folder below one that other users can pass, which pytest's own is not."""
+    """A private folder in a folder that other users may search, unlike that of pytest."""
     with tempfile.TemporaryDirectory(prefix="rds-") as made:
         monkeypatch.chdir(made)
         yield Path(made)
 
 
-def test_a_server_that_cannot_start_says_why(folder: Path) -> None:
+def test_a_server_that_cannot_start_reports_why(folder: Path) -> None:
     made = PostgresServer(folder)
     made.create()
     with pytest.raises(server.PostgresError, match="max_connections"):
@@ -381,7 +383,7 @@ def test_the_emulator_still_has_no_database_behind_an_instance(stock_aws: LocalA
     assert database.address.endswith(".rds.amazonaws.com")
 
 
-def test_the_emulator_still_deletes_what_is_protected(stock_aws: LocalAws) -> None:
+def test_still_needed_the_emulator_deletes_protected_resources(stock_aws: LocalAws) -> None:
     stack, _ = deploy_instance(stock_aws, DeletionProtection=True)
     stack.delete()
 

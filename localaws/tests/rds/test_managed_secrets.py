@@ -1,4 +1,4 @@
-"""RDS makes the master user's password, keeps it in a secret, and changes it there and in the database."""
+"""RDS manages the password of the master user in Secrets Manager."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OUTPUTS = {
 
 
 def instance(**properties: object) -> Resources:
-    """An instance whose password RDS makes."""
+    """An instance whose password RDS manages."""
     settings: dict[str, object] = {
         "Engine": "postgres",
         "DBInstanceClass": "db.t4g.micro",
@@ -75,13 +75,13 @@ class Managed:
         return self.stack.outputs["Secret"]
 
     def content(self) -> dict[str, str]:
-        """What the secret says."""
+        """The content of the secret."""
         answer = self.aws.client("secretsmanager").get_secret_value(SecretId=self.arn)
         content: dict[str, str] = json.loads(answer["SecretString"])
         return content
 
     def log_in(self, password: str) -> None:
-        """Connect to the database, and leave."""
+        """Connect to the database, and disconnect."""
         psycopg.connect(
             host=self.stack.outputs["Address"],
             user="owner_of_all",
@@ -132,13 +132,13 @@ def test_an_update_of_the_database_keeps_the_password(managed: Managed) -> None:
     managed.log_in(before)
 
 
-def test_a_password_beside_it_is_refused(local_aws: LocalAws) -> None:
-    with pytest.raises(DeploymentFailedError, match="exclude each other"):
+def test_a_password_cannot_be_combined_with_it(local_aws: LocalAws) -> None:
+    with pytest.raises(DeploymentFailedError, match="cannot be combined"):
         deploy(local_aws, instance(MasterUserPassword="a-secret-1"), OUTPUTS)
 
 
 @pytest.mark.parametrize("resources", [instance(), CLUSTER], ids=["instance", "cluster"])
-def test_the_secret_goes_with_the_database(local_aws: LocalAws, resources: Resources) -> None:
+def test_the_secret_is_deleted_with_the_database(local_aws: LocalAws, resources: Resources) -> None:
     managed = Managed(local_aws, deploy(local_aws, resources, OUTPUTS))
     managed.log_in(managed.content()["password"])
     managed.stack.delete()

@@ -1,4 +1,4 @@
-"""A proxy of a template lets in whom IAM lets in, with the credentials of its secret, to its target."""
+"""A proxy in a template accepts clients that IAM allows, with the credentials of its secret."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def proxy(local_aws: LocalAws) -> Proxy:
 # --- Who gets in
 
 
-def test_a_token_of_somebody_who_may_connect_lets_in(proxy: Proxy) -> None:
+def test_a_token_of_a_principal_that_may_connect_is_accepted(proxy: Proxy) -> None:
     with proxy.connect() as client:
         assert client.execute("select current_user, current_database()").fetchone() == ("master", "app")
 
@@ -55,7 +55,7 @@ def test_the_endpoint_is_an_address_on_the_documented_port(proxy: Proxy) -> None
         pass
 
 
-def test_the_session_of_a_role_lets_in_until_its_permission_is_taken(
+def test_a_role_session_can_connect_until_its_permission_is_removed(
     local_aws: LocalAws, proxy: Proxy
 ) -> None:
     iam, name = local_aws.client("iam"), new_name("role")
@@ -79,7 +79,7 @@ def test_the_session_of_a_role_lets_in_until_its_permission_is_taken(
     assert client.execute("select 1").fetchone() == (1,)  # Who is in stays in.
 
 
-def test_somebody_who_may_not_connect_does_not_get_in(proxy: Proxy) -> None:
+def test_a_principal_that_may_not_connect_is_refused(proxy: Proxy) -> None:
     told = proxy.refusal(proxy.token(proxy.session(allowed=False)))
     assert "The IAM authentication failed for the role master." in told
 
@@ -87,12 +87,12 @@ def test_somebody_who_may_not_connect_does_not_get_in(proxy: Proxy) -> None:
 @pytest.mark.parametrize(
     "changed", [{"DBHostname": "127.0.0.1"}, {"Port": 5433}, {"DBUsername": "other"}, {"Region": "eu-west-1"}]
 )
-def test_a_token_for_something_else_does_not_let_in(proxy: Proxy, changed: dict[str, Any]) -> None:
+def test_a_token_for_something_else_is_refused(proxy: Proxy, changed: dict[str, Any]) -> None:
     assert "IAM authentication failed" in proxy.refusal(proxy.token(proxy.session(), **changed))
 
 
 @pytest.mark.parametrize("minutes", [16, -10])
-def test_a_token_of_another_time_does_not_let_in(
+def test_a_token_of_another_time_is_refused(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch, minutes: int
 ) -> None:
     session = proxy.session()
@@ -103,7 +103,7 @@ def test_a_token_of_another_time_does_not_let_in(
     assert "IAM authentication failed" in proxy.refusal(token)
 
 
-def test_a_token_of_fourteen_minutes_ago_lets_in(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_valid_after_fourteen_minutes(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     session = proxy.session()
     now = botocore.compat.get_current_datetime() - datetime.timedelta(minutes=14)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: now)
@@ -117,7 +117,7 @@ def test_the_password_is_no_token_and_other_roles_have_no_credentials(proxy: Pro
     assert "no credentials for the role postgres" in proxy.refusal(user="postgres")
 
 
-def test_without_tls_nobody_gets_in(proxy: Proxy) -> None:
+def test_without_tls_connections_are_refused(proxy: Proxy) -> None:
     assert "This RDS Proxy requires TLS connections." in proxy.refusal(sslmode="disable")
 
 
@@ -262,7 +262,7 @@ def test_a_further_endpoint_has_its_own_address_and_its_own_tokens(local_aws: Lo
     proxy.connect().close()
 
 
-def test_a_proxy_goes_with_its_stack(local_aws: LocalAws) -> None:
+def test_a_proxy_is_deleted_with_its_stack(local_aws: LocalAws) -> None:
     proxy = deploy_proxy(local_aws)
     client = proxy.connect()
     proxy.stack.delete()

@@ -1,4 +1,4 @@
-"""Buckets keep what their template says, and removed objects are told of as S3 does."""
+"""Buckets have the properties of their template, and events of removed objects are those of S3."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def deploy_bucket(aws: LocalAws, **properties: Any) -> Stack:
 
 
 def configuration(aws: LocalAws, name: str, what: str) -> Any:
-    """What S3's `get_bucket_WHAT` returns; the error's code if it refuses."""
+    """The result of S3's `get_bucket_WHAT`, or its error code."""
     try:
         answer = getattr(aws.client("s3"), f"get_{what}")(Bucket=name)
     except ClientError as error:
@@ -140,7 +140,7 @@ def test_nothing_of_a_fully_described_bucket_is_reported_as_dropped(local_aws: L
     assert [dropped for dropped in local_aws.dropped_properties() if dropped.stack == full.name] == []
 
 
-def test_what_the_template_no_longer_says_is_taken_away(local_aws: LocalAws) -> None:
+def test_properties_removed_from_the_template_are_removed(local_aws: LocalAws) -> None:
     stack = deploy_bucket(local_aws, **PROPERTIES)
     name = stack.outputs["Name"]
     other = bucket(Tags=[{"Key": "team", "Value": "archive"}])
@@ -165,7 +165,7 @@ def test_a_property_that_s3_refuses_fails_the_deployment(local_aws: LocalAws) ->
 
 
 @pytest.mark.parametrize("only_a_delete_marker_is_left", [False, True])
-def test_a_bucket_that_holds_something_is_not_deleted_with_its_stack(
+def test_a_bucket_that_is_not_empty_is_not_deleted_with_its_stack(
     local_aws: LocalAws, only_a_delete_marker_is_left: bool
 ) -> None:
     stack = deploy_bucket(local_aws, VersioningConfiguration={"Status": "Enabled"})
@@ -189,7 +189,7 @@ def test_an_empty_bucket_is_deleted_with_its_stack(local_aws: LocalAws) -> None:
 
 
 def observed_bucket(functions: Functions, *, versioned: bool) -> tuple[str, Queue]:
-    """A bucket that tells a queue of everything."""
+    """A bucket that sends all its events to a queue."""
     s3, queue, name = functions.aws.client("s3"), functions.queue(), f"bucket-{uuid.uuid4().hex[:8]}"
     statement = {
         "Effect": "Allow",

@@ -1,4 +1,4 @@
-"""Events of S3 on the embedded AWS, at EventBridge and for what the emulator says nothing about."""
+"""Events of S3 at EventBridge, of delete markers and of tags."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.local
 
 @dataclass
 class Bucket:
-    """A bucket that tells EventBridge and a queue of everything.
+    """A bucket that sends all its events to EventBridge and to a queue.
 
     Args:
         name: Its name.
         client: S3.
-        events: Where EventBridge's rule sends them.
-        records: Where S3 sends them.
+        events: The queue with the events of EventBridge.
+        records: The queue with the events of S3.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Bucket:
     records: Queue
 
     def put(self, key: str, **settings: Any) -> dict[str, Any]:
-        """Put an object; its event is taken away."""
+        """Put an object, and remove its event."""
         answer: dict[str, Any] = self.client.put_object(Bucket=self.name, Key=key, Body=b"hello", **settings)
         self.detail()
         self.record()
@@ -143,7 +143,7 @@ def test_tags_that_change_raise_events_without_a_sequencer(bucket: Bucket) -> No
     assert bucket.detail()["type"] == "Object Tags Deleted"
 
 
-def test_a_restore_is_told_when_it_is_asked_for_and_when_it_is_done(bucket: Bucket) -> None:
+def test_a_restore_sends_events_when_it_starts_and_when_it_completes(bucket: Bucket) -> None:
     put = bucket.put("photo", StorageClass="GLACIER")
     named = {"Bucket": bucket.name, "Key": "photo"}
     with pytest.raises(bucket.client.exceptions.InvalidObjectState):
@@ -168,7 +168,7 @@ def test_a_restore_is_told_when_it_is_asked_for_and_when_it_is_done(bucket: Buck
     assert bucket.client.get_object(**named)["Body"].read() == b"hello"
 
 
-def test_still_needed_the_stock_emulator_tells_eventbridge_less(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_sends_eventbridge_less(stock_functions: Functions) -> None:
     bucket = make_bucket(stock_functions)
     bucket.client.delete_object(Bucket=bucket.name, Key="never")
     bucket.client.put_object(Bucket=bucket.name, Key="photo", Body=b"hello")

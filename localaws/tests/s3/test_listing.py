@@ -1,4 +1,4 @@
-"""Listings of S3 on the embedded AWS know of restored copies, and agree with HEAD about times."""
+"""Listings of S3 have the status of restores, and the same times as HEAD."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def archived(aws: LocalAws) -> tuple[Any, str]:
 
 
 def listed(s3: Any, bucket: str) -> dict[str, dict[str, Any]]:
-    """What a listing says of each key."""
+    """The restore status of each key in a listing."""
     answer = s3.list_objects_v2(Bucket=bucket, OptionalObjectAttributes=["RestoreStatus"])
     return {each["Key"]: each for each in answer["Contents"]}
 
 
-def test_a_listing_tells_of_restores_when_it_is_asked(local_aws: LocalAws) -> None:
+def test_a_listing_returns_restore_status_on_request(local_aws: LocalAws) -> None:
     s3, bucket = archived(local_aws)
     assert "RestoreStatus" not in listed(s3, bucket)[KEY]
     s3.restore_object(Bucket=bucket, Key=KEY, RestoreRequest={"Days": 1})

@@ -1,4 +1,4 @@
-"""Who may not list a bucket is not told which keys it lacks."""
+"""A missing key is reported only to callers that may list the bucket."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_bucket(aws: LocalAws) -> str:
 
 
 def status(aws: LocalAws, bucket: str, operation: str, key: str, *actions: str) -> int:
-    """How the operation is answered to a user who may do these actions on the bucket and its objects."""
+    """The response to a user who may perform these actions on the bucket and its objects."""
     resources = {READ: f"arn:aws:s3:::{bucket}/*", LIST: f"arn:aws:s3:::{bucket}"}
     client = session_of(aws, *((action, resources[action]) for action in actions)).client("s3")
     try:
@@ -46,7 +46,7 @@ def status(aws: LocalAws, bucket: str, operation: str, key: str, *actions: str) 
 
 @pytest.mark.parametrize("operation", ["get_object", "head_object"])
 @pytest.mark.parametrize("key", ["never", "deleted"])
-def test_a_missing_key_is_404_to_who_may_list_and_403_to_others(
+def test_a_missing_key_is_404_for_callers_that_may_list_and_403_for_others(
     local_aws: LocalAws, bucket: str, operation: str, key: str
 ) -> None:
     assert status(local_aws, bucket, operation, key, READ, LIST) == 404
@@ -59,11 +59,11 @@ def test_the_refusal_names_the_permission_that_is_missing(local_aws: LocalAws, b
         client.get_object(Bucket=bucket, Key="never")
 
 
-def test_an_object_that_is_there_needs_no_permission_to_list(local_aws: LocalAws, bucket: str) -> None:
+def test_an_existing_object_needs_no_permission_to_list(local_aws: LocalAws, bucket: str) -> None:
     assert status(local_aws, bucket, "get_object", "here", READ) == 200
 
 
-def test_a_bucket_that_is_not_there_is_404_all_the_same(local_aws: LocalAws) -> None:
+def test_a_bucket_that_does_not_exist_is_404(local_aws: LocalAws) -> None:
     assert status(local_aws, "no-such-bucket", "get_object", "never", READ) == 404
 
 

@@ -1,4 +1,4 @@
-"""EventBridge Scheduler on the embedded AWS: schedules begin at once, and work in the name of their role."""
+"""Schedules start immediately, and invoke functions with their role."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG_ENOUGH = 3  # seconds: schedules are looked at every second
 
 
 def told_by(functions: Functions) -> tuple[str, Queue]:
-    """A function that no service is admitted to, and the queue for its answers."""
+    """A function that no service may invoke, and the queue for its results."""
     queue = functions.queue()
     name = functions.make(HANDLER, role=functions.role(("sqs:SendMessage", queue.arn)))
     functions.settle(name, OnSuccess=queue.arn)
@@ -45,7 +45,7 @@ def schedule(
     return arn
 
 
-def test_a_rate_begins_at_once_and_invokes_by_its_role_alone(functions: Functions) -> None:
+def test_a_rate_starts_immediately_and_needs_only_the_permission_of_its_role(functions: Functions) -> None:
     function, answers = told_by(functions)
     role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
     began = schedule(functions, function, role)

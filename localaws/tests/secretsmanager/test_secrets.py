@@ -1,4 +1,4 @@
-"""A secret's `Ref` is its ARN, and generated values are what the template asks for."""
+"""The `Ref` of a secret is its ARN, and generated values follow the template."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def value(aws: LocalAws, secret_id: str) -> str:
 
 
 def reader_of(aws: LocalAws) -> str:
-    """A function whose role may read exactly what `Ref` of its secret names."""
+    """A function whose role may read only the `Ref` of its secret."""
     reader = function("Role", READER)
     reader["Properties"]["Environment"] = {"Variables": {"SECRET": ref("Secret")}}
     resources = {
@@ -64,7 +64,7 @@ def test_a_role_that_is_allowed_the_ref_can_read_the_secret(functions: Functions
     assert functions.invoke(reader_of(functions.aws)).payload == "open sesame"
 
 
-def test_a_secret_changes_in_place_and_goes_with_its_stack(local_aws: LocalAws) -> None:
+def test_a_secret_is_updated_in_place_and_deleted_with_its_stack(local_aws: LocalAws) -> None:
     stack = deploy_secret(local_aws, SecretString="one", Description="first")
     before = stack.outputs["Ref"]
     stack.update({"Secret": secret(SecretString="two")}, {"Ref": ref("Secret")})
@@ -139,7 +139,7 @@ def test_the_emulator_still_returns_the_name_for_ref(stock_aws: LocalAws) -> Non
     assert stack.outputs["Ref"] == "database"
 
 
-def test_the_emulator_still_denies_what_the_ref_allows(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_denies_what_the_ref_allows(stock_functions: Functions) -> None:
     answer = stock_functions.invoke(reader_of(stock_functions.aws))
     assert "AccessDenied" in answer.payload["errorMessage"]
 

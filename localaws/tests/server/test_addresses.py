@@ -1,4 +1,4 @@
-"""Load balancers and APIs can be reached, though their public names resolve to nothing here."""
+"""Load balancers and APIs can be reached, although their public names do not resolve."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_api_answers_by_its_id_and_by_its_url(empty_aws: LocalAws) -> None:
         assert _get(empty_aws.address_of_api(name), "/photos") == (200, "/photos")
 
 
-def test_the_stage_in_the_url_is_kept(local_aws: LocalAws) -> None:
+def test_the_stage_in_the_url_is_preserved(local_aws: LocalAws) -> None:
     address = local_aws.address_of_api("https://abc123.execute-api.us-east-1.amazonaws.com/prod/")
     assert address.url == f"{local_aws.endpoint_url}/prod"
 
@@ -66,12 +66,12 @@ def test_the_stage_in_the_url_is_kept(local_aws: LocalAws) -> None:
 @pytest.mark.parametrize(
     "wrong", ["", "https://example.com/prod", "abc/def", "https://execute-api.amazonaws.com"]
 )
-def test_what_is_no_api_is_refused(local_aws: LocalAws, wrong: str) -> None:
+def test_an_invalid_api_is_refused(local_aws: LocalAws, wrong: str) -> None:
     with pytest.raises(ValueError, match="give the API's id, or its URL"):
         local_aws.address_of_api(wrong)
 
 
 @pytest.mark.parametrize("wrong", ["", "http://web.us-east-1.elb.amazonaws.com/"])
-def test_what_is_no_load_balancer_is_refused(local_aws: LocalAws, wrong: str) -> None:
+def test_an_invalid_load_balancer_is_refused(local_aws: LocalAws, wrong: str) -> None:
     with pytest.raises(ValueError, match="DNSName attribute"):
         local_aws.address_of_load_balancer(wrong)

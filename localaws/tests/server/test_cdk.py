@@ -127,7 +127,7 @@ def test_bootstrapping_twice_does_nothing(empty_aws: LocalAws) -> None:
     )
 
 
-def test_the_bootstrap_stack_is_not_in_the_list_of_what_was_dropped(empty_aws: LocalAws) -> None:
+def test_dropped_properties_omit_the_bootstrap_stack(empty_aws: LocalAws) -> None:
     empty_aws.bootstrap()
     assert empty_aws.dropped_properties() == []
 
@@ -144,7 +144,7 @@ def test_without_the_right_to_publish_assets_a_deployment_is_denied(empty_aws: L
     assert "access to it" in ran.stdout
 
 
-def test_without_a_cli_bootstrap_says_what_to_do(
+def test_without_a_cli_bootstrap_explains_what_to_do(
     local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

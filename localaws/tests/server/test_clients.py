@@ -1,4 +1,4 @@
-"""What is handed out works whatever the user's own configuration is, and nothing else trusts the server."""
+"""Clients work whatever the configuration of the user, and nothing else trusts the server."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_node_keeps_the_certificates_that_it_had(tmp_path: Path, monkeypatch: py
         assert aws.ca_file.read_text() in text
 
 
-def test_nobody_trusts_the_server_without_being_told(
+def test_clients_trust_the_server_only_with_its_certificate(
     local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
@@ -162,7 +162,7 @@ def test_the_certificate_is_for_every_name_that_is_served(local_aws: LocalAws, h
 
 def test_the_files_are_for_their_owner_only(local_aws: LocalAws) -> None:
     folder = local_aws.log_file.parent
-    # To root's PostgreSQL, which runs as somebody else, the folder is open for passing through, no more.
+    # For the PostgreSQL of root, which runs as another user, the folder is searchable and no more.
     assert folder.stat().st_mode & 0o066 == 0
     for name in ("key.pem", "server.log"):
         assert (folder / name).stat().st_mode & 0o077 == 0

@@ -1,4 +1,4 @@
-"""The embedded AWS always ends, whatever happens to whoever started it, and leaves nothing behind."""
+"""The embedded AWS always ends, whatever happens to the program that started it, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_signal_that_ends_the_user_s_program_ends_it_too(number: signal.Signal
 
 
 @pytest.mark.full
-def test_a_program_that_crashes_without_a_word_ends_it_too() -> None:
+def test_a_program_that_crashes_ends_it_too() -> None:
     with running_program("os._exit(3)") as (program, started):
         assert program.wait(10) == 3
         assert_nothing_is_left(started["pids"], Path(started["folder"]))
@@ -68,7 +68,7 @@ def test_a_program_that_never_calls_stop_ends_it_too() -> None:
         assert_nothing_is_left(started["pids"], Path(started["folder"]))
 
 
-def test_a_forked_copy_of_the_program_neither_ends_it_nor_keeps_it() -> None:
+def test_a_forked_copy_of_the_program_neither_ends_it_nor_keeps_it_running() -> None:
     # The copy leaves the block first; a second one holds every pipe open until after the end.
     body = """
     if os.fork() == 0:
@@ -97,7 +97,7 @@ def test_stop_does_not_wait_for_a_forked_copy_that_holds_the_pipes() -> None:
 def test_when_the_keeper_is_killed_the_server_ends_itself() -> None:
     with LocalAws() as aws:
         pids, folder = leave_processes_behind(aws), aws.log_file.parent
-        adopted = pids.pop()  # a process without parent is found by the keeper alone
+        adopted = pids.pop()  # only the keeper finds a process without a parent
         os.kill(pids[0], signal.SIGKILL)
         with pytest.raises(LocalAwsError):
             aws.wait()
@@ -128,7 +128,7 @@ def test_a_custom_resource_that_hangs_does_not_hold_it() -> None:
     assert not folder.exists()
 
 
-def test_two_run_beside_each_other() -> None:
+def test_two_can_run_at_the_same_time() -> None:
     with LocalAws() as one, LocalAws() as other:
         one.client("s3").create_bucket(Bucket="only-in-one")
         assert not other.client("s3").list_buckets()["Buckets"]
@@ -148,12 +148,12 @@ def test_starting_twice_is_refused(local_aws: LocalAws) -> None:
         local_aws.start()
 
 
-def test_before_the_start_it_says_how_to_start() -> None:
+def test_before_the_start_an_error_explains_how_to_start() -> None:
     with pytest.raises(LocalAwsError, match="with LocalAws"):
         _ = LocalAws().endpoint_url
 
 
-def test_a_server_that_cannot_start_says_why_and_leaves_nothing(
+def test_a_server_that_cannot_start_reports_why_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tmp_path / "broken" / "ministack"
@@ -195,7 +195,7 @@ def test_it_listens_on_the_loopback_interface_only(local_aws: LocalAws) -> None:
 def _listening_sockets(pid: int) -> set[tuple[str, int]]:
     tables = [Path(f"/proc/{pid}/net/{name}") for name in ("tcp", "tcp6")]
     if not tables[0].exists():
-        pytest.skip("only Linux tells which process listens where without a tool")
+        pytest.skip("only Linux shows listening sockets of a process without a tool")
     own = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
     found = set()
     for line in "".join(table.read_text() for table in tables).splitlines():

@@ -1,4 +1,4 @@
-"""Descendants are found without leaving a trace, in the way of each operating system."""
+"""Descendants are found on each operating system."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_children_of_children_are_found_and_killed_in_whatever_session() -> None
 
 
 @pytest.mark.usefixtures("platform")
-def test_looking_leaves_no_process_in_what_is_found() -> None:
+def test_the_search_for_processes_does_not_find_itself() -> None:
     assert processes.descendants(os.getpid()) == processes.descendants(os.getpid())
 
 

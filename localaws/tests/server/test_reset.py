@@ -1,4 +1,4 @@
-"""After a reset the account is as it was at the start, whatever was going on in it."""
+"""After a reset the account is as at the start, whatever was running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HANGS = "import time\ndef handler(e, c): time.sleep(600)"
 
 
 def _template(*, token: str) -> str:
-    """A bucket that is made once a custom resource has answered."""
+    """A bucket that depends on a custom resource."""
     return json.dumps(
         {
             "Resources": {
@@ -39,7 +39,7 @@ def test_a_reset_empties_every_service(empty_aws: LocalAws) -> None:
     assert empty_aws.client("iam").list_roles()["Roles"] == []
 
 
-def test_a_reset_ends_every_worker_and_what_it_started(empty_aws: LocalAws) -> None:
+def test_a_reset_ends_every_worker_and_its_children(empty_aws: LocalAws) -> None:
     pids = leave_processes_behind(empty_aws)
     empty_aws.reset()
     time.sleep(0.1)
@@ -60,7 +60,7 @@ def _workers(aws: LocalAws) -> list[int]:
     return processes.descendants(aws._ready.pid)
 
 
-def test_a_reset_ends_a_deployment_that_is_under_way(empty_aws: LocalAws) -> None:
+def test_a_reset_ends_a_deployment_in_progress(empty_aws: LocalAws) -> None:
     token = make_function(empty_aws, _HANGS, timeout=900)
     cloudformation = empty_aws.client("cloudformation")
     cloudformation.create_stack(StackName="s", TemplateBody=_template(token=token))

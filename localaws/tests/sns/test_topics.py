@@ -1,4 +1,4 @@
-"""Topics on the embedded AWS are what their templates say, and keep what they cannot deliver."""
+"""Topics have the properties of their template, and undeliverable messages become dead letters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"FifoQueue": True}}
 
 
 def admitting(queue: str) -> dict[str, Any]:
-    """The policy of a queue that admits the topic."""
+    """The policy of a queue that allows the topic."""
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "sns.amazonaws.com"},
@@ -35,7 +35,7 @@ def admitting(queue: str) -> dict[str, Any]:
 
 
 def fanout(**topic: Any) -> Resources:
-    """A FIFO topic, a queue that is subscribed, and one for what cannot be delivered."""
+    """A FIFO topic, a subscribed queue, and its dead-letter queue."""
     return {
         "Topic": {
             "Type": "AWS::SNS::Topic",
@@ -71,7 +71,7 @@ def publish(stack: Stack, body: str, group: str = "group", **more: str) -> str:
 
 
 def receive(stack: Stack, queue: str = "Queue") -> list[dict[str, Any]]:
-    """The messages that are in a queue now; they are removed."""
+    """Receive and delete the messages in a queue."""
     sqs, url = stack.aws.client("sqs"), stack.outputs[queue]
     answer = sqs.receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"], MessageAttributeNames=["All"]
@@ -82,7 +82,7 @@ def receive(stack: Stack, queue: str = "Queue") -> list[dict[str, Any]]:
     return found
 
 
-def test_a_fifo_topic_of_a_template_has_its_settings_and_a_name_that_says_so(local_aws: LocalAws) -> None:
+def test_a_fifo_topic_in_a_template_has_its_settings_and_a_fifo_name(local_aws: LocalAws) -> None:
     archive = {"MessageRetentionPeriod": 3}
     stack = deploy(local_aws, fanout(FifoThroughputScope="MessageGroup", ArchivePolicy=archive), OUTPUTS)
     topic = stack.outputs["Topic"]
@@ -124,7 +124,7 @@ def test_the_queue_too_knows_a_deduplication_id(local_aws: LocalAws) -> None:
 
 
 @pytest.mark.parametrize("scope", ["MessageAttributes", "MessageBody"])
-def test_a_filter_of_a_template_lets_through_what_it_names_alone(local_aws: LocalAws, scope: str) -> None:
+def test_a_filter_policy_in_a_template_passes_only_matching_messages(local_aws: LocalAws, scope: str) -> None:
     template = fanout()
     template["Subscription"]["Properties"] |= {"FilterPolicy": {"type": ["paid"]}, "FilterPolicyScope": scope}
     stack = deploy(local_aws, template, OUTPUTS)
@@ -145,7 +145,7 @@ def test_a_filter_of_a_template_lets_through_what_it_names_alone(local_aws: Loca
 
 
 @pytest.mark.parametrize("broken", ["no policy", "no queue"])
-def test_what_cannot_be_delivered_is_kept(local_aws: LocalAws, broken: str) -> None:
+def test_an_undeliverable_message_goes_to_the_dead_letter_queue(local_aws: LocalAws, broken: str) -> None:
     resources = fanout()
     if broken == "no policy":
         del resources["Admit"]
@@ -158,7 +158,7 @@ def test_what_cannot_be_delivered_is_kept(local_aws: LocalAws, broken: str) -> N
     assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"]
 
 
-def test_a_queue_that_does_not_admit_the_topic_gets_no_dead_letters_either(local_aws: LocalAws) -> None:
+def test_a_queue_that_does_not_allow_the_topic_gets_no_dead_letters_either(local_aws: LocalAws) -> None:
     resources = fanout()
     del resources["Admit"], resources["AdmitUndelivered"]
     stack = deploy(local_aws, resources, OUTPUTS)
@@ -181,7 +181,7 @@ def test_an_archive_is_replayed_from_a_moment_on(local_aws: LocalAws) -> None:
     assert [message["Body"] for message in replayed] == ["after"]
 
 
-def test_who_may_publish_may_publish_a_batch(local_aws: LocalAws) -> None:
+def test_a_permission_to_publish_allows_publishing_a_batch(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, fanout(), OUTPUTS)
     entries = [{"Id": "1", "Message": "1", "MessageGroupId": "g"}]
     topic = stack.outputs["Topic"]
@@ -193,13 +193,13 @@ def test_who_may_publish_may_publish_a_batch(local_aws: LocalAws) -> None:
         stranger.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
 
 
-def test_the_emulator_alone_makes_a_standard_topic(stock_aws: LocalAws) -> None:
+def test_still_needed_the_emulator_creates_a_standard_topic(stock_aws: LocalAws) -> None:
     stack = deploy(stock_aws, fanout(), OUTPUTS)
     attributes = stock_aws.client("sns").get_topic_attributes(TopicArn=stack.outputs["Topic"])["Attributes"]
     assert "FifoTopic" not in attributes  # still needed
 
 
-def test_the_emulator_alone_refuses_batches_that_policies_allow(stock_aws: LocalAws) -> None:
+def test_still_needed_the_emulator_refuses_batches_that_policies_allow(stock_aws: LocalAws) -> None:
     topic = stock_aws.client("sns").create_topic(Name="batches")["TopicArn"]
     session = session_of(stock_aws, ("sns:Publish", topic))
     with pytest.raises(Exception, match="sns:PublishBatch"):  # still needed

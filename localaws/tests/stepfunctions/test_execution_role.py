@@ -1,4 +1,4 @@
-"""A state machine does only what its role allows."""
+"""Tasks of a state machine need the permissions of its role."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RETURNS = "def handler(event, context): return 'worked'"
 
 
 def run(aws: LocalAws, role_arn: str, task: dict[str, Any]) -> dict[str, Any]:
-    """Run a state machine of one task with that role, and return how it ended."""
+    """Run a state machine with one task and this role, and return the description of the execution."""
     client = aws.client("stepfunctions")
     definition = {"StartAt": "Task", "States": {"Task": {"Type": "Task", "End": True, **task}}}
     machine = client.create_state_machine(
@@ -130,7 +130,7 @@ def test_a_catch_can_name_the_missing_permission(local_aws: LocalAws) -> None:
     assert eventually(lambda: client.describe_execution(executionArn=execution).get("output")) == '"caught"'
 
 
-def test_still_needed_the_emulator_alone_does_not_ask_the_role(stock_functions: Functions) -> None:
+def test_still_needed_the_emulator_does_not_evaluate_the_role(stock_functions: Functions) -> None:
     function_arn = stock_functions.aws.client("lambda").get_function(
         FunctionName=stock_functions.make(RETURNS)
     )["Configuration"]["FunctionArn"]

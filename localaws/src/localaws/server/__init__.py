@@ -1,1 +1,1 @@
-"""The process that is the embedded AWS, and everything with which it is started, reached and stopped."""
+"""The server process of the embedded AWS: how it is started, reached, reset and stopped."""

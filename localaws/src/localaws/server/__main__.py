@@ -1,8 +1,8 @@
 """The child process: `python -m localaws.server`, with the options as a line of JSON on standard input.
 
-It makes the state folder, the certificates and a listening socket on a free loopback port, sets the
-emulator's environment (ministack is configured by nothing else), installs the bridges, and serves. Its
-first line on standard output says where it can be reached, as JSON.
+It creates the state folder, the certificates and a socket on a free loopback port, sets the environment that
+configures the emulator, applies the bridges, and serves. The first line on standard output is a `Ready`
+message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OPEN_FILES = 10_240
 
 
 def main() -> None:
-    """Run as keeper and server; return when both have ended."""
+    """Run the keeper and the server; return when both have ended."""
     options = Options(**json.loads(_first_line()))
     folder = Path(tempfile.mkdtemp(prefix="localaws-", dir=options.state_dir))
     log_file = Path(options.log_file) if options.log_file else folder / "server.log"
@@ -33,9 +33,9 @@ def main() -> None:
 
 
 def _first_line() -> bytes:
-    """Read the options. Not as an argument: `ps` would show the secret key to everybody.
+    """Read the options. They are no argument because `ps` shows arguments, and they contain a secret key.
 
-    Byte by byte: what is left in a buffer would be missed by whoever waits for the end of the input.
+    The line is read byte by byte: the keeper needs the rest of the input.
     """
     line = b""
     while not line.endswith(b"\n"):
@@ -57,27 +57,27 @@ def _serve(options: Options, folder: Path, log_file: Path, ready: int) -> None:
 
 
 def _prepare(options: Options, folder: Path, port: int) -> Path:
-    """Set up all that the emulator and the functions in it find around them; return whom they trust."""
+    """Create the environment of the emulator and its functions; return the certificate to trust."""
     from localaws.server.certificates import make_certificates
 
     for name in ("home", "tmp", "s3", "state"):
         (folder / name).mkdir()
-    os.chdir(folder)  # what is written to a relative path goes when the folder goes
-    os.environ.pop("PYTHONPATH", None)  # functions shall not find this package
+    os.chdir(folder)  # files at relative paths are removed with the folder
+    os.environ.pop("PYTHONPATH", None)  # functions must not find this package
     os.environ.update(_emulator_environment(options, folder, port))
-    tempfile.tempdir = None  # forget the folder that was used before TMPDIR was set
+    tempfile.tempdir = None  # the default before TMPDIR was set
     files = make_certificates(folder, options.region)
     for name, path in {
         "MINISTACK_SSL_CERT": files.certificate,
         "MINISTACK_SSL_KEY": files.key,
-        # For the functions, which inherit them: they call the emulator over TLS.
+        # For functions, which inherit them and call the emulator over TLS.
         "AWS_CA_BUNDLE": files.authority,
         "NODE_EXTRA_CA_CERTS": files.authority,
         "REQUESTS_CA_BUNDLE": files.bundle,
         "SSL_CERT_FILE": files.bundle,
     }.items():
         os.environ[name] = str(path)
-    # Each connection and each worker takes a few; macOS allows 256 unless asked for more.
+    # Each connection and each worker needs some; the default of macOS is 256.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (enough, most))
@@ -96,10 +96,10 @@ def _emulator_environment(options: Options, folder: Path, port: int) -> dict[str
         "AWS_ACCESS_KEY_ID": options.access_key_id,
         "AWS_SECRET_ACCESS_KEY": options.secret_access_key,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # Listeners on fixed ports, which two servers on one machine cannot share.
+        # No listeners on fixed ports, which two servers cannot share.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        # No Docker: besides starting containers, the emulator would remove some when it starts.
+        # No Docker: the emulator would start containers, and remove some at its start.
         "DOCKER_HOST": "unix:///nonexistent",
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),
@@ -110,26 +110,25 @@ def _emulator_environment(options: Options, folder: Path, port: int) -> dict[str
 
 
 async def _emulate(options: Options, listener: socket.socket, say_ready: Callable[[], None]) -> None:
-    # Imported only now: these modules read the environment while they are imported.
+    # Imported late: these modules read the environment while they are imported.
     import ministack.app
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from localaws import recorder
+    from localaws import patching, recorder
     from localaws.server.control import announcing, with_control
-    from localaws.services import install_all
 
     if options.bridges:
-        install_all()
-    recorder.install()
+        patching.apply()
+    patching.wrap_handlers(recorder.recorded)
     config = Config()
-    # A socket that is already bound: between choosing a free port and binding it nobody can take it.
+    # The socket is already bound, so that no other process can take the port.
     config.bind = [f"fd://{listener.detach()}"]
     config.certfile = os.environ["MINISTACK_SSL_CERT"]
     config.keyfile = os.environ["MINISTACK_SSL_KEY"]
     config.keep_alive_timeout = 75
     forever = asyncio.Event()
-    # Looked up only now: a bridge may have put itself in front of it.
+    # Read late, because a bridge may have replaced it.
     application = announcing(with_control(ministack.app.app), say_ready)
     await serve(application, config, shutdown_trigger=forever.wait)  # type: ignore[arg-type]
 

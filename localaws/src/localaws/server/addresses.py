@@ -1,7 +1,7 @@
-"""Where load balancers and APIs of the embedded AWS answer.
+"""The addresses of load balancers and APIs.
 
-Their public names resolve to nothing here. All of them are served at the server's one port, which tells
-them apart by the Host header.
+Their public names do not resolve to this account. The server has one port for all of them, and distinguishes
+them by the Host header.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _API_ID = re.compile(r"[a-z0-9]+")
 
 @dataclass(frozen=True)
 class Address:
-    """How to send a request to something that has a public name on AWS.
+    """How to send a request to a load balancer or an API.
 
     Attributes:
-        url: Where to send it; ends in the path, without a trailing slash.
-        host: The Host header that it must carry.
+        url: The URL, with the path if there is one, and without a trailing slash.
+        host: The Host header to send.
         ca_file: The certificate to trust.
 
     Example:
@@ -44,10 +44,12 @@ def of_load_balancer(dns_name: str, *, endpoint_url: str, ca_file: Path) -> Addr
         ca_file: The server's certificate.
 
     Raises:
-        ValueError: A URL was given.
+        ValueError: It is a URL.
     """
     if "/" in dns_name or not dns_name:
-        raise ValueError(f"dns_name={dns_name!r}: give the DNSName attribute of the load balancer, not a URL")
+        raise ValueError(
+            f"dns_name={dns_name!r}: it must be the DNSName attribute of the load balancer, not a URL"
+        )
     return Address(endpoint_url, dns_name, ca_file)
 
 
@@ -66,7 +68,7 @@ def of_api(api: str, *, endpoint_url: str, ca_file: Path) -> Address:
     api_id, _, rest = (parts.hostname or "").partition(".")
     if not _API_ID.fullmatch(api_id) or rest.partition(".")[0] != "execute-api":
         raise ValueError(
-            f"api={api!r}: give the API's id, or its URL as in https://ID.execute-api.REGION.amazonaws.com/STAGE"
+            f"api={api!r}: it must be the API's id or URL, https://ID.execute-api.REGION.amazonaws.com/STAGE"
         )
     port = urlsplit(endpoint_url).port
     return Address(endpoint_url + parts.path.rstrip("/"), f"{api_id}.execute-api.localhost:{port}", ca_file)

@@ -1,4 +1,4 @@
-"""`LocalAws`: starts a server, hands out what clients need, and ends it."""
+"""`LocalAws`: starts and stops a server, and provides what its clients need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from localaws.recording import Dropped
+from localaws.recorder import Dropped
 from localaws.server import addresses, bootstrap
 from localaws.server.addresses import Address
 from localaws.server.child import Child, LocalAwsError
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 class LocalAws:
-    """An AWS account on this machine, for as long as the `with` block lasts.
+    """An AWS account on this machine, for the duration of the `with` block.
 
     Args:
-        bridges: Whether what the emulator lacks is added; False is the emulator as it comes.
-        iam: Whether policies are enforced.
+        bridges: Whether to add what the emulator lacks.
+        iam: Whether to enforce policies.
         account: The account's id, 12 digits.
         region: The region.
-        state_dir: The folder in which the server makes its private folder, which it removes at the end.
-            By default the system's folder for temporary files.
-        log_file: Where the server logs to; the file stays. By default a file in the private folder.
+        state_dir: The folder for the private folder of the server, which is removed at the end. By default
+            the system's folder for temporary files.
+        log_file: The log of the server, which is not removed. By default a file in the private folder.
 
     Attributes:
         account: The account's id.
@@ -57,9 +57,9 @@ class LocalAws:
         log_file: Path | None = None,
     ) -> None:
         if not (account.isdecimal() and len(account) == 12):
-            raise ValueError(f"account={account!r}: an account id is 12 digits, such as '123456789012'")
+            raise ValueError(f"account={account!r}: an account id has 12 digits, such as '123456789012'")
         if state_dir and not state_dir.is_dir():
-            raise ValueError(f"state_dir={str(state_dir)!r}: there is no such folder; make it first")
+            raise ValueError(f"state_dir={str(state_dir)!r}: the folder does not exist; create it first")
         self.account = account
         self.region = region
         self._options = Options(
@@ -86,7 +86,7 @@ class LocalAws:
         self.stop()
 
     def start(self) -> Self:
-        """Start the server and wait until it serves.
+        """Start the server and wait until it is ready.
 
         Raises:
             LocalAwsError: It did not start; the message has the end of its log.
@@ -99,15 +99,15 @@ class LocalAws:
         return self
 
     def wait(self) -> None:
-        """Wait as long as the server works: for ever, unless it ends by itself or ctrl-C is pressed.
+        """Wait until the server ends, or for ctrl-C.
 
         Raises:
-            LocalAwsError: It ended by itself; the message has the end of its log.
+            LocalAwsError: It has ended; the message has the end of its log.
         """
         self._running.wait()
 
     def stop(self) -> None:
-        """End the server and everything in it, and remove its folder. Does nothing when it has ended."""
+        """Stop the server and all its processes, and remove its folder. Does nothing if it is not running."""
         child, self._child = self._child, None
         for name in ("session", "environment", "_clients"):
             self.__dict__.pop(name, None)
@@ -126,7 +126,7 @@ class LocalAws:
 
     @property
     def endpoint_url(self) -> str:
-        """The one address of every service."""
+        """The endpoint URL of every service."""
         return f"https://127.0.0.1:{self._ready.port}"
 
     @property
@@ -141,7 +141,7 @@ class LocalAws:
 
     @functools.cached_property
     def session(self) -> boto3.Session:
-        """A boto3 session with administrator credentials; its clients need no further argument."""
+        """A boto3 session with administrator credentials; its clients need no other arguments."""
         from localaws.server.clients import make_session
 
         options = self._options
@@ -158,14 +158,14 @@ class LocalAws:
         return {}
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client of the session, always the same one for a service."""
+        """Return a boto3 client of the session; the same one for each call."""
         if service not in self._clients:
             self._clients[service] = self.session.client(service)
         return self._clients[service]
 
     @functools.cached_property
     def environment(self) -> Mapping[str, str]:
-        """The variables for the CDK CLI, the aws CLI and every AWS SDK; lay them over your own."""
+        """The variables for the CDK CLI, the AWS CLI and every AWS SDK, to be merged into your own."""
         return client_environment(
             folder=Path(self._ready.folder),
             endpoint_url=self.endpoint_url,
@@ -177,32 +177,32 @@ class LocalAws:
         )
 
     def address_of_load_balancer(self, dns_name: str) -> Address:
-        """Return where the load balancer with this `DNSName` attribute answers."""
+        """Return the address of the load balancer with this `DNSName` attribute."""
         return addresses.of_load_balancer(dns_name, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
 
     def address_of_api(self, api: str) -> Address:
-        """Return where an API answers, given its id or the URL that its stack gives out."""
+        """Return the address of an API, by its id or URL."""
         return addresses.of_api(api, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
 
     def reset(self) -> None:
-        """Return to an empty account: no resources, no running functions, no deployment under way."""
+        """Return to an empty account: delete all resources, and stop all functions and deployments."""
         self._call("POST", "/_localaws/reset")
 
     def bootstrap(self, cdk: Path | None = None) -> None:
-        """Prepare the account for the CDK, as `cdk bootstrap` does. Does nothing when that was done.
+        """Prepare the account for the CDK, as `cdk bootstrap` does. Does nothing the second time.
 
         Args:
             cdk: The CDK CLI whose bootstrap template is deployed; by default the one on the PATH.
 
         Raises:
-            BootstrapError: There is no CDK CLI, or its template was not deployed.
+            BootstrapError: There is no CDK CLI, or its template could not be deployed.
         """
         bootstrap.bootstrap(self.session, bootstrap.template_of(cdk or bootstrap.find_cli()))
 
     def dropped_properties(self) -> list[Dropped]:
-        """Return what was deployed since the last reset, accepted, and read by nobody.
+        """Return the properties that were deployed since the last reset and have no effect.
 
-        The CDK's own bootstrap stack is left out.
+        Those of the CDK's bootstrap stack are omitted.
         """
         found = [Dropped(**entry) for entry in self._call("GET", "/_localaws/dropped")]
         return [dropped for dropped in found if dropped.stack != bootstrap.TOOLKIT_STACK]
@@ -212,6 +212,6 @@ class LocalAws:
         opener = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
         )
-        request = urllib.request.Request(self.endpoint_url + path, method=method)  # noqa: S310 (our own https)
+        request = urllib.request.Request(self.endpoint_url + path, method=method)  # noqa: S310 (always https)
         with opener.open(request, timeout=60) as response:
             return json.load(response)

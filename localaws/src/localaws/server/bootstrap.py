@@ -1,7 +1,6 @@
-"""What `cdk bootstrap` makes in an account, made without starting the CLI.
+"""`cdk bootstrap` without starting the CLI, which takes about two seconds.
 
-The template is the CLI's own file, and CloudFormation is what reads it; only the Node process in between,
-which takes about two seconds, is left out.
+CloudFormation deploys the template of the installed CLI.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ TOOLKIT_STACK = "CDKToolkit"
 _TEMPLATE = Path("lib", "api", "bootstrap", "bootstrap-template.yaml")
 _SECONDS = 60
 
-# What `cdk bootstrap` passes when it is given no options.
+# The parameters of `cdk bootstrap` without options.
 _PARAMETERS = {"FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY"}
 
 
 class BootstrapError(RuntimeError):
-    """The account could not be prepared for the CDK."""
+    """The account could not be bootstrapped."""
 
 
 def find_cli() -> Path:
@@ -42,17 +41,17 @@ def find_cli() -> Path:
 
 @functools.cache
 def template_of(cdk: Path) -> str:
-    """Return the bootstrap template that belongs to a CDK CLI.
+    """Return the bootstrap template of a CDK CLI.
 
     Args:
         cdk: The CLI's executable.
 
     Raises:
-        BootstrapError: It is no CDK CLI.
+        BootstrapError: It is not a CDK CLI.
     """
-    beside = cdk.resolve().parent.parent / _TEMPLATE  # npm links node_modules/.bin/cdk to aws-cdk/bin/cdk
-    if beside.is_file():
-        return beside.read_text("utf-8")
+    template = cdk.resolve().parent.parent / _TEMPLATE  # npm links node_modules/.bin/cdk to aws-cdk/bin/cdk
+    if template.is_file():
+        return template.read_text("utf-8")
     try:
         shown = subprocess.run(
             [cdk, "bootstrap", "--show-template"],
@@ -62,19 +61,19 @@ def template_of(cdk: Path) -> str:
             timeout=_SECONDS,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise BootstrapError(f"cdk={str(cdk)!r} did not show its bootstrap template: {error}") from error
+        raise BootstrapError(f"cdk={str(cdk)!r} did not print its bootstrap template: {error}") from error
     return shown.stdout
 
 
 def bootstrap(session: boto3.Session, template: str) -> None:
-    """Deploy the bootstrap template, unless the account has it.
+    """Deploy the bootstrap template, unless it is deployed.
 
     Args:
-        session: Administrator of the account.
+        session: A session with administrator credentials.
         template: The text of the template.
 
     Raises:
-        BootstrapError: The stack did not come up.
+        BootstrapError: The stack could not be created.
     """
     cloudformation = session.client("cloudformation")
     if _status(cloudformation) == "CREATE_COMPLETE":

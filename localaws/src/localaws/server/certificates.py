@@ -1,6 +1,6 @@
-"""A certificate authority that lives as long as one server, and the certificates of what it serves.
+"""The certificate authority of a server, and the certificates of its endpoints.
 
-The authority's private key never leaves the server's memory: nobody else can sign a certificate with it.
+The private key of the authority never leaves the memory of the server process.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _LIFETIME = datetime.timedelta(days=30)
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """Where the PEM files are.
+    """The PEM files of a server.
 
     Attributes:
         authority: The authority's certificate, for clients of the server.
-        bundle: The authority and this machine's own roots, for programs that also call the internet.
+        bundle: The authority and the roots of this machine, for programs that also use the internet.
         certificate: The server's certificate.
         key: The server's private key.
     """
@@ -40,7 +40,7 @@ class TlsFiles:
 def host_names(region: str) -> list[str]:
     """Return the names under which the emulator serves requests.
 
-    OpenSSL accepts no `*.localhost`, so each service's own wildcard is listed.
+    OpenSSL does not accept `*.localhost`, so there is a wildcard for each service.
     """
     local = ["s3", "execute-api", "alb", "elb", "cloudfront", f"lambda-url.{region}", f"execute-api.{region}"]
     public = ["s3", "execute-api", "elb"]
@@ -55,7 +55,7 @@ def host_names(region: str) -> list[str]:
 
 
 class Authority:
-    """Signs certificates that clients of one server trust.
+    """Signs certificates that the clients of a server trust.
 
     Attributes:
         certificate: Its own certificate.
@@ -78,7 +78,7 @@ class Authority:
 
         Args:
             key: The server's key.
-            common_name: What people call the server.
+            common_name: The common name of the server.
             names: Its DNS names.
             addresses: Its IP addresses.
         """
@@ -90,7 +90,7 @@ class Authority:
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            # Python 3.13 verifies strictly and wants this one on every certificate that is not a root.
+            # Python 3.13 requires it on every certificate that is not a root.
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
@@ -98,41 +98,41 @@ class Authority:
         )
 
 
-# The one of this process, which is a server's.
+# The authority of this process, which is a server process.
 _authority: Authority | None = None
 
 
 def make_certificates(folder: Path, region: str) -> TlsFiles:
-    """Make this process's authority and a server certificate for loopback, and write them as PEM files.
+    """Create the authority of this process and a server certificate for loopback, as PEM files.
 
     Args:
         folder: An existing folder that only its owner can read.
-        region: The region whose host names the certificate carries.
+        region: The Region whose host names are in the certificate.
 
     Returns:
-        Where the files are.
+        The paths of the files.
     """
     global _authority
     _authority = Authority()
-    # RSA would cost a second to generate on a slow machine; every current SDK takes P-256.
+    # Generating an RSA key may take a second; every current SDK supports P-256.
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _authority.sign(key, "localaws", host_names(region), ["127.0.0.1", "::1"])
     return _write(folder, _authority.certificate, certificate, key)
 
 
 def server_context(common_name: str, addresses: list[str]) -> ssl.SSLContext:
-    """Return what a further server of this process needs for TLS, with a certificate of its authority.
+    """Return the TLS context of another server of this process, with a certificate of its authority.
 
     Args:
-        common_name: What people call the server.
+        common_name: The common name of the server.
         addresses: Its IP addresses.
     """
     if _authority is None:
-        raise RuntimeError("This process has no authority yet: make_certificates() makes it")
+        raise RuntimeError("This process has no authority; call make_certificates() first")
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _authority.sign(key, common_name, [], addresses)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as file:  # a context takes a key from a file alone
+    with tempfile.NamedTemporaryFile() as file:  # a context reads keys only from files
         file.write(certificate.public_bytes(serialization.Encoding.PEM) + _key_text(key))
         file.flush()
         context.load_cert_chain(file.name)
@@ -153,7 +153,7 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))  # a clock that is set back a little
+        .not_valid_before(now - datetime.timedelta(hours=1))  # for clocks that are slow
         .not_valid_after(now + _LIFETIME)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
@@ -200,4 +200,4 @@ def _system_roots() -> bytes:
     for candidate in (paths.cafile, paths.openssl_cafile):
         if candidate and Path(candidate).is_file():
             return b"\n" + Path(candidate).read_bytes()
-    return b""  # python.org's Python for macOS comes without roots; the embedded AWS needs none
+    return b""  # python.org's Python for macOS has no roots; the embedded AWS needs none

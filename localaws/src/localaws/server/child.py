@@ -1,4 +1,4 @@
-"""The child process, seen from its parent: started, listened to, and ended."""
+"""The child process, from the parent's side: starts it, receives its messages, and stops it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class LocalAwsError(RuntimeError):
 
 
 class Child:
-    """A keeper and its server (see `keeper`), from start to end.
+    """A keeper with its server (see `keeper`).
 
     Args:
-        options: What the server is told.
+        options: The options of the server.
 
     Attributes:
-        ready: Where it can be reached.
+        ready: How to reach it.
 
     Raises:
         LocalAwsError: It did not start; the message has the end of its log.
@@ -48,7 +48,7 @@ class Child:
             stdin=subprocess.PIPE,  # the lifeline: it closes when this process ends, however it ends
             stdout=subprocess.PIPE,
             env=server_environment(),
-            start_new_session=True,  # ctrl-C reaches this process alone, which then ends the server
+            start_new_session=True,  # ctrl-C reaches only this process, which then stops the server
         )
         atexit.register(self.stop)
         assert self._keeper.stdin
@@ -70,20 +70,20 @@ class Child:
         return self._keeper.pid
 
     def wait(self) -> None:
-        """Wait as long as the server works.
+        """Wait until the server ends.
 
         Raises:
-            LocalAwsError: It ended by itself.
+            LocalAwsError: It has ended.
         """
         self._keeper.wait()
-        raise _ended("is gone", self._read_message())
+        raise _ended("has ended", self._read_message())
 
     def stop(self) -> None:
-        """End the keeper, the server and everything in it, and remove the state folder."""
+        """Stop the keeper, the server and all its processes, and remove the state folder."""
         if os.getpid() != self._owner or self._lifeline.closed:  # a fork's copy does not own them
             return
         with contextlib.suppress(OSError):
-            # Not only closed: a forked copy of this end may keep the pipe open.
+            # Closing is not enough: a forked process may keep the pipe open.
             os.write(self._lifeline.fileno(), b"\n")
         self._lifeline.close()
         try:
@@ -91,20 +91,20 @@ class Child:
         except subprocess.TimeoutExpired:
             self._keeper.kill()
             self._keeper.wait()
-        if self._keeper.returncode != 0 and hasattr(self, "ready"):  # it was killed: do its work
+        if self._keeper.returncode != 0 and hasattr(self, "ready"):  # it was killed: clean up in its place
             processes.kill_tree(self.ready.pid, orphans=False)
             shutil.rmtree(self.ready.folder, ignore_errors=True)
         self._messages.close()
         atexit.unregister(self.stop)
 
     def _read_message(self) -> dict[str, Any]:
-        """Read a line of JSON; nothing when there is no more to come."""
+        """Read a line of JSON; an empty dict at the end of the messages."""
         deadline = time.monotonic() + _START_SECONDS
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([self._messages], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 raise LocalAwsError(f"The embedded AWS did not start within {_START_SECONDS} s")
-            # Not through the buffer: select knows nothing of what a buffered reader holds.
+            # Without a buffer, whose content select would not see.
             part = os.read(self._messages.fileno(), 65536)
             if not part:
                 return {}
@@ -114,5 +114,5 @@ class Child:
 
 
 def _ended(how: str, message: dict[str, Any]) -> LocalAwsError:
-    reason, log = message.get("ended", "without a word"), message.get("log", "")
+    reason, log = message.get("ended", "without a message"), message.get("log", "")
     return LocalAwsError(f"The embedded AWS {how}: {reason}.\n{log}".rstrip())

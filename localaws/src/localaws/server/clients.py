@@ -1,4 +1,4 @@
-"""boto3 sessions that reach one server and nothing else, whatever the user's own configuration says."""
+"""boto3 sessions that reach only the embedded AWS, whatever the configuration of the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import botocore.session
 
 @functools.cache
 def _shared_loader() -> botocore.loaders.Loader:
-    """One per process: it caches the service models, which take most of a client's time to make."""
+    """One per process: it caches service models, which take most of the time to create a client."""
     return botocore.loaders.create_loader(None)
 
 
@@ -35,7 +35,7 @@ class _IsolatedSession(botocore.session.Session):
         self.register_component("data_loader", _shared_loader())
         self.set_default_client_config(
             botocore.config.Config(
-                inject_host_prefix=False,  # `sync-127.0.0.1` resolves nowhere
+                inject_host_prefix=False,  # `sync-127.0.0.1` does not resolve
                 s3={"addressing_style": "path"},
                 proxies={"https": ""},  # loopback never goes through the user's proxy
                 max_pool_connections=50,
@@ -43,7 +43,7 @@ class _IsolatedSession(botocore.session.Session):
         )
 
     def create_client(self, *args: Any, **kwargs: Any) -> Any:
-        # boto3 passes everything by name, and None for what its caller left out.
+        # boto3 passes keyword arguments, and None for those that its caller omitted.
         kwargs["endpoint_url"] = kwargs.get("endpoint_url") or self._endpoint_url
         return super().create_client(*args, **kwargs)
 
@@ -51,7 +51,7 @@ class _IsolatedSession(botocore.session.Session):
 def make_session(
     endpoint_url: str, authority: str, access_key_id: str, secret_access_key: str, region: str
 ) -> boto3.Session:
-    """Return a session whose clients need no further argument."""
+    """Return a session whose clients need no other arguments."""
     session = _IsolatedSession(endpoint_url, authority)
     return boto3.Session(
         aws_access_key_id=access_key_id,

@@ -1,4 +1,4 @@
-"""The server's own two routes, beside the emulator's: the recorder's report, and a reset that is complete.
+"""The two routes that are added to the emulator's: the report of the recorder, and a complete reset.
 
 GET  /_localaws/dropped
 POST /_localaws/reset
@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict
 from typing import Any
 
-from localaws import recorder
-from localaws import services as bridges
+from localaws import patching, recorder
 from localaws.server import processes
 
 Message = MutableMapping[str, Any]
@@ -24,7 +23,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def with_control(app: Application) -> Application:
-    """Wrap the emulator's ASGI application so that it answers the two routes too."""
+    """Add the two routes to the emulator's ASGI application."""
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
         route = (scope.get("method"), scope.get("path")) if scope["type"] == "http" else None
@@ -40,7 +39,7 @@ def with_control(app: Application) -> Application:
 
 
 def announcing(app: Application, say_ready: Callable[[], None]) -> Application:
-    """Wrap an ASGI application: call `say_ready` once it has started."""
+    """Wrap an ASGI application to call `say_ready` once it has started."""
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
         async def send_and_say(message: Message) -> None:
@@ -63,18 +62,17 @@ async def _reset(app: Application, scope: Message, receive: Receive) -> None:
     async def ignore(message: Message) -> None:
         pass
 
-    # The emulator's own: empties its services, stops warm workers, gives up deployments that are under way.
+    # The emulator's reset empties its services, stops idle workers and abandons deployments.
     await app({**scope, "path": "/_ministack/reset", "raw_path": b"/_ministack/reset"}, receive, ignore)
-    for hook in bridges.reset_hooks:
-        hook()
+    patching.reset()
     await asyncio.to_thread(_kill_leftovers)
     recorder.report.clear()
 
 
 def _kill_leftovers() -> None:
-    """Kill what the emulator's own reset misses: workers that are starting, and what handlers started.
+    """Kill what the emulator's reset misses: starting workers, and child processes of handlers.
 
-    Orphans have become children of the keeper, which is this process's parent.
+    Orphans are children of the keeper, which is the parent of this process.
     """
     for pid in set(processes.descendants(os.getppid())) - {os.getpid()}:
         processes.kill(pid)

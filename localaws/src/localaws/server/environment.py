@@ -1,4 +1,4 @@
-"""Environment variables: the ones the server gets, and the ones it hands out."""
+"""The environment variables of the server, and those for clients."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# All that the server's process, and so a Lambda function in it, sees of the user's own environment.
+# The variables of the user that the server sees, and so its Lambda functions.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _NO_PROXY = "127.0.0.1,localhost,.localhost"
 
 
 def server_environment() -> dict[str, str]:
-    """Return the environment in which the server starts: nothing of the user's AWS configuration."""
+    """Return the environment of the server, without the user's AWS configuration."""
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name in _PASSED_ON or name.startswith("LOCALAWS_")  # the bridges' own settings
+        if name in _PASSED_ON or name.startswith("LOCALAWS_")  # settings of bridges
     }
-    # Handlers in Node need `node`, which pip puts beside the interpreter.
+    # Functions in Node.js need `node`, which pip installs in the folder of the interpreter.
     environment["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
@@ -40,10 +40,10 @@ def client_environment(
     region: str,
     inherited: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
-    """Return what any AWS client needs, and what keeps the user's own configuration from interfering.
+    """Return the variables for AWS clients, which also override the configuration of the user.
 
-    The variables are laid over an environment that may hold anything: so they name an own configuration
-    file and profile, and set what could not be unset.
+    They are merged into an environment that may have any variables. So they name a configuration file and a
+    profile, and give variables that cannot be removed a value without effect.
     """
     _write_profile(folder, endpoint_url, authority, access_key_id, secret_access_key, region)
     environment = {
@@ -72,7 +72,7 @@ def client_environment(
     for name in ("NO_PROXY", "no_proxy"):
         own = inherited.get(name)
         environment[name] = f"{own},{_NO_PROXY}" if own else _NO_PROXY
-    # An endpoint for one service, such as AWS_ENDPOINT_URL_S3, would win over the general one.
+    # An endpoint for one service, such as AWS_ENDPOINT_URL_S3, takes precedence over the general one.
     environment |= {name: endpoint_url for name in inherited if name.startswith("AWS_ENDPOINT_URL_")}
     return environment
 
@@ -91,7 +91,7 @@ def _write_profile(
 
 
 def _with_own_roots(folder: Path, authority: Path, inherited: Mapping[str, str]) -> Path:
-    """Keep the certificates that the user's Node already needs, for a company's proxy say."""
+    """Add the certificates that the user's Node.js already trusts, for a company's proxy for example."""
     own = inherited.get("NODE_EXTRA_CA_CERTS")
     if not own or not Path(own).is_file():
         return authority

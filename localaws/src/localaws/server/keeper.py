@@ -1,12 +1,12 @@
-"""The process that ends the server, whoever or whatever ended first.
+"""The process that ends the server, whatever else ends first.
 
-The child that `LocalAws` starts splits in two before it does anything else:
+The child that `LocalAws` starts forks before it does anything else:
 
     user's process -- lifeline (a pipe) --> keeper -- lifeline --> server --> Lambda workers
 
-The keeper only waits. When the lifeline closes (`stop()`, a crash, `kill -9`), when its parent is gone, or
-when the server died by itself, it kills the server and all that came from it, removes the state folder and
-exits. If the keeper itself is killed, the server does the same. No step needs a healthy server.
+The keeper only waits. When the lifeline closes (`stop()`, a crash, `kill -9`), when its parent has ended, or
+when the server has ended, it kills the server and all its descendants, removes the state folder and exits. If
+the keeper itself is killed, the server does the same. No step needs a healthy server.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _LOG_TAIL_CHARACTERS = 4000
 
 
 def split(folder: Path, log_file: Path, server: Callable[[], None]) -> None:
-    """Fork: run `server` in a session of its own, and keep it from this process until its end.
+    """Fork: run `server` in a session of its own, and be its keeper until its end.
 
     Args:
         folder: The state folder, removed at the end.
-        log_file: Where the server's standard output and error go.
-        server: Does not return while the server works.
+        log_file: The file for the standard output and error of the server.
+        server: Runs the server, and returns when it has ended.
     """
     parent = os.getppid()
     processes.adopt_orphans()
@@ -48,7 +48,7 @@ def split(folder: Path, log_file: Path, server: Callable[[], None]) -> None:
     try:
         reason = _wait(pid, parent)
     finally:
-        # From here on nothing may interrupt: a second signal must not leave half of it behind.
+        # A second signal must not interrupt the clean-up.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         processes.kill_tree(pid, orphans=True)
@@ -57,9 +57,9 @@ def split(folder: Path, log_file: Path, server: Callable[[], None]) -> None:
 
 
 def _wait(server: int, parent: int) -> str:
-    """Return why it is time to end.
+    """Return the reason to end.
 
-    The parent's id is asked for besides the pipe: a process that the parent forked may hold the pipe open.
+    The id of the parent is checked in addition to the pipe, which a fork of the parent may keep open.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -69,7 +69,7 @@ def _wait(server: int, parent: int) -> str:
             if readable:
                 return "it was stopped"
             if os.getppid() != parent:
-                return "the process that started it is gone"
+                return "the process that started it has ended"
             ended = processes.reap()
             if server in ended:
                 return f"it ended by itself ({_describe(ended[server])})"
@@ -83,16 +83,16 @@ def _describe(status: int) -> str:
 
 
 def _report_end(reason: str, log_file: Path) -> None:
-    """Tell the parent, which reads it if it was still waiting for the server to start."""
+    """Send the reason to the parent, which reads it if it is waiting for the server."""
     tail = ""
     with contextlib.suppress(OSError):
         tail = log_file.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:]
-    with contextlib.suppress(OSError):  # whoever would read this may be gone
+    with contextlib.suppress(OSError):  # the parent may have ended
         os.write(1, json.dumps({"ended": reason, "log": tail}).encode() + b"\n")
 
 
 def _be_the_server(lifeline: int, folder: Path, log_file: Path, server: Callable[[], None]) -> None:
-    """Never returns: a child of a fork must not run on in its parent's code."""
+    """Run the server and exit: a forked process must not return into the code of its parent."""
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)
@@ -108,9 +108,9 @@ def _be_the_server(lifeline: int, folder: Path, log_file: Path, server: Callable
 
 
 def _die_with(lifeline: int, folder: Path) -> None:
-    """Wait until the keeper is gone, and do its work.
+    """Wait until the keeper has ended, and clean up in its place.
 
-    It normally kills this process before it ends: then nothing of this happens.
+    Normally the keeper kills this process before.
     """
     os.read(lifeline, 1)
     for pid in processes.descendants(os.getpid()):

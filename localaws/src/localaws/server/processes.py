@@ -1,4 +1,4 @@
-"""Finding and killing everything that came from one process, on Linux and on macOS."""
+"""Finds and kills the descendants of a process, on Linux and macOS."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _PATIENCE_SECONDS = 5.0
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent dies (Linux; elsewhere init takes them).
+    """Become the parent of descendants whose parent ends (on Linux; elsewhere that is init).
 
-    Then a worker that made its own session, and whose parent was killed, can still be found.
+    Then a worker in a session of its own can be found after its parent was killed.
     """
     if sys.platform == "linux":
         import ctypes
@@ -26,13 +26,13 @@ def adopt_orphans() -> None:
 
 
 def parents() -> dict[int, int]:
-    """Return the id of each process that has not ended, with its parent's."""
+    """Return the id of each running process, with that of its parent."""
     if sys.platform == "linux":  # small images have no `ps`
         return dict(filter(None, map(_linux_parent, Path("/proc").iterdir())))
     with subprocess.Popen(["ps", "-A", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, text=True) as ps:
         assert ps.stdout
         rows = [line.split() for line in ps.stdout]
-    # It sees itself, and processes that have ended and wait for their parent to notice.
+    # The list includes `ps` itself, and zombies.
     return {int(pid): int(parent) for pid, parent, state in rows if state[0] != "Z" and int(pid) != ps.pid}
 
 
@@ -40,10 +40,10 @@ def _linux_parent(entry: Path) -> tuple[int, int] | None:
     if not entry.name.isdigit():
         return None
     try:
-        # The second field is the command in parentheses, which may itself hold blanks and parentheses.
+        # The second field is the command in parentheses, which may contain blanks and parentheses.
         state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
     except OSError:
-        return None  # it ended meanwhile
+        return None  # it has ended meanwhile
     return None if state == "Z" else (int(entry.name), int(parent))
 
 
@@ -53,7 +53,7 @@ def descendants(root: int) -> list[int]:
     for pid, parent in parents().items():
         children.setdefault(parent, []).append(pid)
     found = list(children.get(root, []))
-    for pid in found:  # grows while it is walked
+    for pid in found:  # grows during the iteration
         found += children.get(pid, [])
     return found
 
@@ -69,7 +69,7 @@ def kill_tree(leader: int, *, orphans: bool) -> None:
 
     Args:
         leader: Id of the process, which leads a process group.
-        orphans: Whether every child of the calling process goes too: those that it adopted.
+        orphans: Whether to kill all children of the calling process, including adopted ones.
     """
     doomed = {leader, *descendants(leader)}
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -81,14 +81,14 @@ def kill_tree(leader: int, *, orphans: bool) -> None:
         if orphans:
             reap()
         time.sleep(0.005)
-        # Another may have been born, or adopted, while these were killed.
+        # More may have been started or adopted meanwhile.
         doomed = {pid for pid in doomed if is_alive(pid)} | (
             set(descendants(os.getpid())) if orphans else set()
         )
 
 
 def reap() -> dict[int, int]:
-    """Take leave of children that ended, so that they do not stay as zombies; return their exit statuses."""
+    """Wait for children that have ended, so that they are no zombies; return their exit statuses."""
     ended = {}
     with contextlib.suppress(ChildProcessError):
         while (child := os.waitpid(-1, os.WNOHANG))[0]:
@@ -97,5 +97,5 @@ def reap() -> dict[int, int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a process of this id exists and has not ended."""
+    """Return whether the process is running."""
     return pid in parents()

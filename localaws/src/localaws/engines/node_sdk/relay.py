@@ -1,19 +1,9 @@
-"""The AWS SDK for JavaScript in Node.js functions, which Lambda's runtimes bring and nothing here downloads.
+"""Signs and sends the calls of the JavaScript SDK that Node.js functions make, with botocore.
 
-The CDK's own custom resources (auto-delete objects, log retention, default security group, SDK calls,
-cross-region references) are Node.js functions that find `@aws-sdk/client-*` in their runtime. Here `require`
-of such a package gives a client that hands each call, with the function's own credentials, to a relay in
-the server process; botocore signs and sends it to the emulator, as if the function had. So every service and
-operation that boto3 knows is there, and IAM decides on the function's role.
-
-Faithful to: clients with commands and clients with methods, parameters and answers (dates, bytes, streams),
-error names and `$metadata`, regions, temporary credentials of an assumed role. A package that the function
-brings along comes first.
-Not to: middleware, paginators, waiters, retries with back-off, `import` in ES modules, `@aws-sdk/lib-*`.
-Packages outside `@aws-sdk/client-*` and `@aws-sdk/credential-providers` are not there.
-
-https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html
-https://docs.aws.amazon.com/AWSJavaScriptSDK/v3/latest/
+`node_sdk.js` is loaded by every Node.js worker. It resolves `require("@aws-sdk/client-*")` to a client that
+sends each call, with the function's credentials, to the relay in the server process. botocore signs it and
+sends it to the emulator, so every service and operation of boto3 exists, and IAM authorises the function's
+role.
 """
 
 from __future__ import annotations
@@ -33,7 +23,6 @@ import botocore
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
 from botocore.utils import EVENT_ALIASES
-from ministack.core import lambda_runtime
 
 from localaws.engines.python_runtime.environment import gateway
 from localaws.server.clients import make_session
@@ -42,8 +31,8 @@ _SHIM = Path(__file__).with_name("node_sdk.js")
 _making_clients = threading.Lock()
 
 
-def install() -> None:
-    """Start the relay, and have every Node.js worker load the SDK that calls it."""
+def preload() -> str:
+    """Start the relay, and return the JavaScript that loads the SDK in a Node.js process."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Relay)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True, name="node-sdk-relay").start()
@@ -52,12 +41,11 @@ def install() -> None:
         "models": str(Path(botocore.__file__).parent / "data"),
         "aliases": _folders_of_packages(),
     }
-    preload = f"require({json.dumps(str(_SHIM))}).install({json.dumps(settings)});\n"
-    lambda_runtime._NODEJS_WORKER_SCRIPT = preload + lambda_runtime._NODEJS_WORKER_SCRIPT
+    return f"require({json.dumps(str(_SHIM))}).install({json.dumps(settings)});\n"
 
 
 def _folders_of_packages() -> dict[str, str]:
-    """The packages that are not called like botocore's folder: `cloudwatch-logs`, whose folder is `logs`."""
+    """Packages whose name differs from botocore's folder: `cloudwatch-logs`, which is `logs` there."""
     services = set(_session().get_available_services())
     return {
         alias: name for name, alias in EVENT_ALIASES.items() if name in services and alias not in services
@@ -65,7 +53,7 @@ def _folders_of_packages() -> dict[str, str]:
 
 
 class _Relay(BaseHTTPRequestHandler):
-    """Answers one call of a Node.js function, on the loopback address and without rights of its own."""
+    """Handles a call of a Node.js function, without credentials of its own."""
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -77,11 +65,11 @@ class _Relay(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the emulator logs the call itself."""
+        """Log nothing: the emulator logs the call."""
 
 
 def _call(request: dict[str, Any]) -> dict[str, Any]:
-    """Make the call and return its output or its error, in the words of the JavaScript SDK."""
+    """Make the call and return its output or its error in the form of the JavaScript SDK."""
     credentials = request["credentials"]
     try:
         client = _client(
@@ -91,10 +79,10 @@ def _call(request: dict[str, Any]) -> dict[str, Any]:
             credentials["secretAccessKey"],
             credentials.get("sessionToken"),
         )
-        # By the operation's own name: boto3's method names are another spelling of it.
+        # By the name of the operation, from which boto3's method names differ.
         output = client._make_api_call(request["operation"], _decoded(request["input"]))
     except ClientError as error:
-        # The SDK names an error by its shape; botocore calls the class so when the model knows it.
+        # The SDK names an error after its shape. So does botocore's class if the shape is in the model.
         modeled = type(error) is not ClientError
         name = type(error).__name__ if modeled else error.response["Error"]["Code"]
         metadata = _metadata(error.response)
@@ -123,7 +111,7 @@ def _client(service: str, region: str, access_key: str, secret_key: str, token: 
 @functools.cache
 def _session() -> boto3.Session:
     reach = gateway()
-    # Each client is made with the credentials and the region of the function that asked for it.
+    # Each client gets the credentials and the region of the function.
     return make_session(reach["AWS_ENDPOINT_URL"], reach.get("AWS_CA_BUNDLE", ""), "", "", "us-east-1")
 
 
@@ -133,7 +121,7 @@ def _metadata(response: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _encoded(value: object) -> dict[str, str]:
-    """What JSON has no form for, as `node_sdk.js` reads it."""
+    """A value that JSON cannot represent, in the form that `node_sdk.js` reads."""
     if isinstance(value, datetime.datetime):
         return {"$date": value.isoformat()}
     if isinstance(value, bytes):

@@ -1,5 +1,5 @@
-"""A real PostgreSQL without a system package, and what is needed to speak its wire protocol.
+"""A PostgreSQL server without a system package, and its wire protocol.
 
-`server` runs it, `wire` and `scram` are the protocol, `connection` is a client of it, `endpoint` gives it an
-address with TLS on the loopback network. Nothing here knows AWS.
+`server` runs it, `wire` and `scram` implement the protocol, `connection` is a client, and `endpoint` is a TLS
+address on the loopback network. Nothing here depends on AWS.
 """

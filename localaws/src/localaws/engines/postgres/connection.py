@@ -1,4 +1,4 @@
-"""A connection to a PostgreSQL server on its Unix socket: logs in, runs SQL, or passes messages on."""
+"""A connection to a PostgreSQL server on its Unix socket: logs in, and runs SQL or forwards messages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Protocol, Self, cast
 from localaws.engines.postgres import wire
 from localaws.engines.postgres.scram import MECHANISM, ScramClient, ScramError
 
-#: What a server says that cannot take a connection now, but soon.
+#: Errors of a server that will accept connections again soon.
 _NOT_NOW = {"53300": "too many connections", "57P03": "starting up or shutting down"}
 
 
 class DatabaseError(Exception):
-    """The server refused something.
+    """An error of the server.
 
     Attributes:
         code: The SQLSTATE.
@@ -27,29 +27,29 @@ class DatabaseError(Exception):
 
     @property
     def passes(self) -> bool:
-        """Whether another attempt may succeed."""
+        """Whether a retry may succeed."""
         return self.code in _NOT_NOW
 
 
 class Receiver(Protocol):
-    """Takes what comes from the server while a connection is lent to it."""
+    """Receives messages of the server while it has borrowed a connection."""
 
     def received(self, messages: list[bytes]) -> None:
-        """Some messages have come."""
+        """Handle messages."""
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Handle the end of the connection."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection.
+    """A connection.
 
     Attributes:
-        parameters: What the server told of its parameters.
-        pid: The process in the server that serves it.
+        parameters: The parameters that the server has reported.
+        pid: The id of the server's process for it.
         alive: Whether it can be used.
-        receiver: To whom it is lent; what the server sends goes there.
-        when_lost: Called when the connection has ended, whoever ended it.
+        receiver: The borrower, which gets the messages of the server.
+        when_lost: Called when the connection has ended, for whatever reason.
     """
 
     def __init__(self) -> None:
@@ -73,12 +73,12 @@ class Connection(asyncio.Protocol):
         Args:
             socket: The server's socket.
             user: A role that may log in.
-            password: Its password; not asked for from the superuser.
+            password: Its password; the superuser needs none.
             database: The database's name.
             options: Further parameters of the startup message.
 
         Raises:
-            DatabaseError: The server refused.
+            DatabaseError: The server refused the connection.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
             await connection._log_in({"user": user, "database": database, **(options or {})}, password)
         except (ScramError, ValueError) as failure:
             connection.close()
-            raise DatabaseError(f"the server could not be logged in to: {failure}", "08P01") from failure
+            raise DatabaseError(f"the login to the server failed: {failure}", "08P01") from failure
         except BaseException:
             connection.close()
             raise
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
                 return
 
     async def query(self, sql: str) -> list[list[str | None]]:
-        """Run SQL, one statement or several; return the rows of all of them as text.
+        """Run one or more SQL statements, and return the rows of all of them as text.
 
         Raises:
             DatabaseError: A statement failed.
@@ -154,26 +154,26 @@ class Connection(asyncio.Protocol):
         return raw
 
     def write(self, data: bytes) -> None:
-        """Send."""
+        """Send messages."""
         assert self._transport
         self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the server has taken most of what was sent."""
+        """Wait until most of the data is sent."""
         await self._writable.wait()
 
     def pause(self) -> None:
-        """Let the server wait until `resume`."""
+        """Stop receiving until `resume`."""
         if self._transport and self.alive:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Take again what the server sends."""
+        """Continue receiving."""
         if self._transport and self.alive:
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """Say goodbye; what the server does for this connection is rolled back."""
+        """Close the connection; the server rolls back its transaction."""
         self.alive = False
         if self._transport:
             self._transport.write(wire.message(b"X"))
@@ -182,11 +182,11 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the transport."""
+        """Store the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Hand on whole messages: to whom the connection is lent, or to who waits for an answer."""
+        """Pass complete messages to the borrower, or to the waiting request."""
         self._buffer += data
         messages = wire.split(self._buffer)
         if self.receiver is not None:
@@ -196,15 +196,15 @@ class Connection(asyncio.Protocol):
                 self._messages.put_nowait(raw)
 
     def pause_writing(self) -> None:
-        """Let `drain` wait."""
+        """Block `drain`."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Let `drain` go on."""
+        """Unblock `drain`."""
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever uses the connection."""
+        """Notify the user of the connection."""
         self.alive = False
         self._writable.set()
         self._messages.put_nowait(b"")

@@ -1,8 +1,8 @@
-"""An address on the loopback network where PostgreSQL's protocol is spoken, with TLS.
+"""An address on the loopback network for PostgreSQL's protocol with TLS.
 
 On Linux each endpoint has an address of its own in 127.0.0.0/8, so all of them can have the documented port.
-Where the loopback interface has fewer addresses (macOS has 127.0.0.1 alone, until somebody adds more), who
-can do with any port gets a free one, and leaves the documented port to who cannot.
+Where the loopback interface has fewer addresses (macOS has only 127.0.0.1 by default), endpoints that may use
+any port get a free one, and the documented port is left for those that may not.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class AddressError(RuntimeError):
 
 @dataclass
 class Client:
-    """Somebody who has connected.
+    """A client that has connected.
 
     Attributes:
-        reader: What comes from the client.
-        writer: What goes to it.
+        reader: Reads from the client.
+        writer: Writes to the client.
         tls: Whether the connection is encrypted.
-        parameters: What the client asked for in its first message: `user`, `database` and others.
+        parameters: The parameters of its startup message: `user`, `database` and others.
     """
 
     reader: asyncio.StreamReader
@@ -46,13 +46,13 @@ class Client:
         """The next message.
 
         Raises:
-            EOFError: The client has gone.
+            EOFError: The client has closed the connection.
         """
         head = await self.reader.readexactly(5)
         return head + await self.reader.readexactly(int.from_bytes(head[1:], "big") - 4)
 
     def refuse(self, code: str, reason: str) -> None:
-        """Tell the client why its connection ends."""
+        """Send the client the error with which its connection ends."""
         self.writer.write(wire.error("FATAL", code, reason))
 
 
@@ -64,10 +64,10 @@ def reserve(port: int, *, any_port: bool = False) -> socket.socket:
 
     Args:
         port: The port.
-        any_port: Whether another port will do, where there are few addresses.
+        any_port: Whether another port may be used, where there are few addresses.
 
     Raises:
-        AddressError: There is none.
+        AddressError: There is no free address.
     """
     candidates = [(address, port) for address in _random_addresses()]
     candidates += [(_FEW[0], 0)] if any_port else [(address, port) for address in _FEW]
@@ -75,24 +75,24 @@ def reserve(port: int, *, any_port: bool = False) -> socket.socket:
         with contextlib.suppress(OSError):
             return socket.create_server(candidate, backlog=512)
     raise AddressError(
-        f"port={port}: it is taken on every address of the loopback interface. Give the interface another "
+        f"port={port}: it is in use on every address of the loopback interface. Add an "
         "address (macOS: `sudo ifconfig lo0 alias 127.0.0.2`), or use one endpoint at a time."
     )
 
 
 def _random_addresses() -> Iterator[str]:
-    """Addresses that no one else is likely to use: not those that systems give to their own services."""
+    """Random addresses outside of the range that systems use for their own services."""
     for _ in range(_ATTEMPTS):
         yield f"127.{64 + secrets.randbelow(128)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
 
 
 class Endpoint:
-    """A listening address.
+    """An address that accepts connections.
 
     Args:
         listener: A bound socket, from `reserve`.
-        certificate: The context of TLS, with a certificate for the address.
-        serve: Called for each client that has sent its first message; the connection ends when it returns.
+        certificate: The TLS context with a certificate for the address.
+        serve: Called for each client after its startup message; the connection ends when it returns.
     """
 
     def __init__(self, listener: socket.socket, certificate: ssl.SSLContext, serve: Serve) -> None:
@@ -104,11 +104,11 @@ class Endpoint:
         self._clients: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Begin to take connections."""
+        """Start accepting connections."""
         self._server = await asyncio.start_server(self._connected, sock=self._listener)
 
     def close(self) -> None:
-        """Take none any more, and end those that are there."""
+        """Stop accepting connections, and end the existing ones."""
         if self._server:
             self._server.close()
         self._listener.close()
@@ -120,7 +120,7 @@ class Endpoint:
         assert task
         self._clients.add(task)
         client = Client(reader, writer)
-        # asyncio does it for sockets of its own making. Without it, each login waits 40 ms for the client.
+        # asyncio sets it only on sockets that it creates. Without it, each login waits 40 ms for the client.
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             async with asyncio.timeout(_LOGIN_SECONDS):
@@ -128,16 +128,16 @@ class Endpoint:
             if accepted:
                 await self._serve(client)
         except (EOFError, OSError, TimeoutError, ssl.SSLError, ValueError):
-            pass  # The client has gone, or speaks another protocol.
+            pass  # the client has gone, or speaks another protocol
         except asyncio.CancelledError:
-            pass  # The endpoint was closed.
+            pass  # the endpoint was closed
         finally:
             self._clients.discard(task)
             with contextlib.suppress(OSError, RuntimeError):
                 client.writer.close()
 
     async def _negotiate(self, client: Client) -> bool:
-        """Answer requests for encryption until the client says what it wants."""
+        """Respond to requests for encryption until the startup message arrives."""
         while True:
             length = int.from_bytes(await client.reader.readexactly(4), "big")
             if not 8 <= length <= wire.MAX_STARTUP:
@@ -152,7 +152,7 @@ class Endpoint:
             elif code in (wire.SSL_REQUEST, wire.GSS_REQUEST):
                 client.writer.write(b"N")
             elif code == wire.CANCEL_REQUEST:
-                return False  # RDS Proxy does not support it; nor, here, does a database.
+                return False  # not supported by RDS Proxy, nor by databases here
             elif code >> 16 == 3:
                 client.parameters = wire.startup_parameters(content[4:])
                 if code != wire.VERSION_3:

@@ -1,4 +1,4 @@
-"""A database's own address: each client gets a connection of its own, through TLS to the server's socket."""
+"""Relays each client of an endpoint to the socket of the server, over a connection of its own."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _CHUNK = 65536
 
 
 class Relay:
-    """Passes everything on, after the first message.
+    """Forwards everything after the startup message.
 
     Args:
         socket: The server's socket.
-        require_tls: Tells whether clients without TLS are refused, each time one comes.
+        require_tls: Returns whether clients without TLS are refused; called for each client.
     """
 
     def __init__(self, socket: Path, require_tls: Callable[[], bool]) -> None:
@@ -27,7 +27,7 @@ class Relay:
         self._require_tls = require_tls
 
     async def serve(self, client: Client) -> None:
-        """Serve one client until it or the server ends the connection."""
+        """Serve a client until it or the server ends the connection."""
         user, database = client.parameters.get("user", ""), client.parameters.get("database", "")
         who = f'host "127.0.0.1", user "{user}", database "{database or user}"'
         if user == SUPERUSER:
@@ -39,7 +39,7 @@ class Relay:
         try:
             reader, writer = await asyncio.open_unix_connection(self._socket)
         except OSError:
-            return  # Like a host that is up with a server that is down: the connection just ends.
+            return  # as with a running host whose server is down: the connection ends
         ways = [
             asyncio.ensure_future(_copy(client.reader, writer)),
             asyncio.ensure_future(_copy(reader, client.writer)),

@@ -1,6 +1,6 @@
-"""SCRAM-SHA-256, the password authentication of PostgreSQL, from both sides.
+"""SCRAM-SHA-256, the password authentication of PostgreSQL, client and server.
 
-Passwords are used as they are: those outside ASCII are not normalised (RFC 4013).
+Passwords outside ASCII are not normalised (RFC 4013).
 
 https://www.rfc-editor.org/rfc/rfc7677
 https://www.postgresql.org/docs/current/sasl-authentication.html
@@ -18,11 +18,11 @@ _ITERATIONS = 4096
 
 
 class ScramError(Exception):
-    """The other side does not follow the protocol, or does not know the password."""
+    """The peer violates the protocol, or has another password."""
 
 
 class ScramClient:
-    """The side that proves that it knows a password.
+    """The client, which proves that it has the password.
 
     Args:
         password: The password.
@@ -34,11 +34,11 @@ class ScramClient:
         self._server_signature = b""
 
     def first_message(self) -> bytes:
-        """What opens the exchange; without channel binding."""
+        """The first message, without channel binding."""
         return f"n,,{self._first}".encode()
 
     def final_message(self, server_first: bytes) -> bytes:
-        """The proof, for the server's first message."""
+        """The proof for the server's first message."""
         fields = _fields(server_first)
         if not fields.get("r", "").startswith(self._first.partition("r=")[2]):
             raise ScramError("the server's nonce does not continue ours")
@@ -49,17 +49,17 @@ class ScramClient:
         return f"{without_proof},p={base64.b64encode(proof).decode()}".encode()
 
     def verify(self, server_final: bytes) -> None:
-        """Check that the server knows the password too."""
+        """Verify the server's proof."""
         given = base64.b64decode(_fields(server_final).get("v", ""))
         if not hmac.compare_digest(given, self._server_signature):
             raise ScramError("the server does not know the password")
 
 
 class ScramServer:
-    """The side that checks a proof.
+    """The server, which verifies a proof.
 
     Args:
-        password: The password that the client should know.
+        password: The password that the client must have.
     """
 
     def __init__(self, password: str) -> None:
@@ -69,7 +69,7 @@ class ScramServer:
         self._first = ""
 
     def first_message(self, client_first: bytes) -> bytes:
-        """Answer the message that opens the exchange."""
+        """The response to the client's first message."""
         binding, _, rest = client_first.decode().partition(",")
         if binding not in ("n", "y"):
             raise ScramError("channel binding was not offered")
@@ -82,7 +82,7 @@ class ScramServer:
         return self._first.encode()
 
     def final_message(self, client_final: bytes) -> bytes:
-        """Check the proof, and prove that the password is known here too.
+        """Verify the proof of the client, and return the proof of the server.
 
         Raises:
             ScramError: The proof is wrong.

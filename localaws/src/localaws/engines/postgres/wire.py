@@ -1,6 +1,6 @@
 """Messages of PostgreSQL's protocol, version 3.
 
-A message is kept as the bytes on the wire: one byte for its kind, four for its length, the body.
+A message is the bytes on the wire: one byte for its kind, four for its length, and the body.
 
 https://www.postgresql.org/docs/current/protocol-message-formats.html
 """
@@ -70,7 +70,7 @@ def parameter_status(name: str, value: str) -> bytes:
 
 
 def authentication(kind: int, content: bytes = b"") -> bytes:
-    """Ask the client to authenticate, or tell that it has (kind 0)."""
+    """A request to authenticate; kind 0 means that the client has."""
     return message(b"R", struct.pack("!I", kind), content)
 
 

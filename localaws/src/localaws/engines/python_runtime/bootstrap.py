@@ -1,13 +1,13 @@
-"""The program inside a Python execution environment: it imports the handler once and calls it per event.
+"""The program of a Python execution environment: imports the handler once and calls it for each event.
 
-`lambda_process` starts it as `python -S lambda_bootstrap.py HANDLER TASK_ROOT FOLDER…`. It is no bridge and
-is imported by nobody; it needs the standard library alone, and imports little of it, because all of it is
-part of every cold start. Requests are lines of JSON on the standard input, answers are lines of JSON on the
-standard output. The handler gets neither: its output, and that of its own child processes, goes to the
-standard error, where a mark after each invocation says that the log of that invocation is complete.
+`process` starts it as `python -S bootstrap.py HANDLER TASK_ROOT FOLDER…`. It is not imported. It needs only
+the standard library and imports little of it, because every import is part of each cold start. Requests are
+lines of JSON on standard input, and responses lines of JSON on standard output. The handler gets neither: its
+output, and that of its child processes, goes to standard error, where a mark after each invocation shows that
+the log of that invocation is complete.
 
-Faithful to: the order of the import path, the context object, the form of errors (type, message, request
-id, stack trace), the errors of the runtime itself, the root logger's format as text and as JSON.
+Faithful to: the order of the import path, the context object, the form of errors (type, message, request id,
+stack trace), the errors of the runtime itself, the root logger's format as text and as JSON.
 Not to: tenant isolation, client context, Cognito identity, SnapStart hooks, wrapper scripts, response
 streaming.
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Any, "LambdaContext"], Any]
 
-#: What the code's folder is called in AWS: stack traces name it, whatever it is called here.
+#: The folder of the code in AWS, which replaces the actual one in stack traces.
 TASK_ROOT = "/var/task"
 
 
 class LambdaRuntimeError(Exception):
-    """An error that the runtime reports, under a name that is not a Python class."""
+    """An error of the runtime, with a type that is not a Python class."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -63,21 +63,21 @@ class LambdaContext:
         self._deadline_ms: float = invocation["deadline_ms"]
 
     def get_remaining_time_in_millis(self) -> int:
-        """How long the invocation may still take."""
+        """The remaining time of the invocation."""
         return max(0, int(self._deadline_ms - time.time() * 1000))
 
     def log(self, message: object) -> None:
-        """Write a line without the logger's prefix."""
+        """Write a line without a prefix."""
         print(message)
 
 
 class LogHandler(logging.Handler):
-    """The handler that Lambda gives the root logger."""
+    """The handler of the root logger in Lambda."""
 
     request_id = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record, as text or as one line of JSON."""
+        """Write a record as text or as a line of JSON."""
         message = record.getMessage()
         if record.exc_info:
             message += "\n" + logging.Formatter().formatException(record.exc_info)
@@ -96,16 +96,16 @@ class LogHandler(logging.Handler):
 
 
 def logs_are_json() -> bool:
-    """Whether the function's logging configuration asks for JSON."""
+    """Whether the log format of the function is JSON."""
     return os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON"
 
 
 def load(handler: str) -> Handler:
-    """Import the module and find the function that `module.function` names."""
+    """Import the handler, `module.function`."""
     module_name, _, function_name = handler.rpartition(".")
     if not module_name:
         raise LambdaRuntimeError(
-            "MalformedHandlerName", f"Bad handler '{handler}': it is not MODULE.FUNCTION"
+            "MalformedHandlerName", f"Bad handler '{handler}': it must be MODULE.FUNCTION"
         )
     try:
         module = importlib.import_module(module_name.replace("/", "."))
@@ -123,7 +123,7 @@ def load(handler: str) -> Handler:
 
 
 def describe(error: Exception, request_id: str) -> dict[str, Any]:
-    """Log an error as Lambda does, and return it in the form that callers receive."""
+    """Log an error as Lambda does, and return it in the form for callers."""
     kind = f"Runtime.{error.kind}" if isinstance(error, LambdaRuntimeError) else type(error).__name__
     frames = [] if isinstance(error, LambdaRuntimeError) else stack_of(error.__traceback__)
     report = {"errorMessage": str(error), "errorType": kind, "requestId": request_id, "stackTrace": frames}
@@ -137,15 +137,15 @@ def describe(error: Exception, request_id: str) -> dict[str, Any]:
 
 
 def stack_of(trace: TracebackType | None) -> list[str]:
-    """The stack below this program's own frame, with the names that paths have in AWS."""
-    import traceback  # Only a failure pays for it.
+    """The stack below the frame of this program, with the paths of AWS."""
+    import traceback  # imported only after an error
 
     lines = traceback.format_list(traceback.extract_tb(trace)[1:])
     return [line.replace(sys.argv[2], TASK_ROOT) for line in lines]
 
 
 def marshal(result: object) -> str:
-    """The handler's result as JSON. Lambda turns a Decimal into a float."""
+    """The result of the handler as JSON; a Decimal becomes a float, as in Lambda."""
 
     def otherwise(value: Any) -> float:
         if type(value).__name__ == "Decimal":
@@ -159,7 +159,7 @@ def marshal(result: object) -> str:
 
 
 def handle(function: Handler, message: dict[str, Any]) -> str:
-    """Call the handler with one event; the answer is a line of JSON, whatever happens."""
+    """Call the handler with an event, and return the result or the error as a line of JSON."""
     context = LambdaContext(message)
     changing: dict[str, str] = message["environment"]
     LogHandler.request_id = context.aws_request_id
@@ -174,7 +174,7 @@ def handle(function: Handler, message: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Import the handler, say so, and serve until the emulator hangs up."""
+    """Import the handler, report it, and serve until standard input ends."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -202,6 +202,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # This folder was put first on the path because the program lies in it; the function's code goes there.
+    # Python has put the folder of this program first on the path. The function's code belongs there.
     sys.path[0:1] = sys.argv[2:]
     main()

@@ -1,14 +1,14 @@
-"""What a Python function finds around it: variables, its code, its layers, the runtime's packages.
+"""The environment of a Python function: variables, code, layers and the packages of the runtime.
 
-No bridge by itself: `lambda_process` starts processes in it.
+`process` starts processes in it.
 
 Faithful to: the documented variables, and nothing else of the host's environment; layers merged in their
-order, a later one over an earlier one; only what Lambda's runtime brings along (boto3 and what it needs)
-beside code and layers, so that a forgotten dependency is missed here as it is in AWS; an empty folder for
-temporary files in each environment.
-Not to: the paths `/var/task`, `/opt` and `/tmp`. They are folders elsewhere, which `LAMBDA_TASK_ROOT`,
-`PATH`, `sys.path` and `tempfile` name; a literal `/tmp` is the host's. Code is not read-only. Disk limits
-and the Python version that the function asks for (it is the host's) are not kept.
+order, a later one over an earlier one; besides code and layers, only what Lambda's runtime contains (boto3
+and its dependencies), so that a missing dependency fails here as in AWS; an empty folder for temporary files
+in each environment.
+Not to: the paths `/var/task`, `/opt` and `/tmp`. They are other folders, which `LAMBDA_TASK_ROOT`, `PATH`,
+`sys.path` and `tempfile` lead to; a literal `/tmp` is the host's. Code is not read-only. Disk limits are not
+enforced, and the Python version is that of the host.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html
@@ -35,21 +35,21 @@ from ministack.services import lambda_svc
 
 from localaws.services.lambda_.provisioned import initialization_type
 
-#: What the Python runtime has besides the standard library.
+#: The packages of the Python runtime.
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
 
-#: By these the server is told what to trust, and so are the functions.
+#: The variables with the certificates to trust, for the server and for functions.
 TRUST = ("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 def import_path(task_root: Path, layers: Path) -> list[Path]:
-    """The folders that come before the standard library: the function's own code first, then its layers."""
+    """The import path before the standard library: the code, the layers, the runtime's packages."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return [task_root, layers / "python" / "lib" / version / "site-packages", layers / "python", packages()]
 
 
 def variables(config: dict[str, Any], task_root: Path, layers: Path, scratch: Path) -> dict[str, str]:
-    """The whole environment of a function's process."""
+    """The complete environment of a function's process."""
     own: dict[str, str] = (config.get("Environment") or {}).get("Variables") or {}
     logging = config.get("LoggingConfig") or {}
     region = config["FunctionArn"].split(":")[3]
@@ -76,10 +76,10 @@ def variables(config: dict[str, Any], task_root: Path, layers: Path, scratch: Pa
         "LD_LIBRARY_PATH": f"{task_root}:{task_root}/lib:{layers}/lib",
         "PATH": f"{os.environ.get('PATH', os.defpath)}:{layers}/bin",
         "TZ": ":UTC",
-        # The rest is not Lambda's. These two keep the function out of the host's folders:
+        # The rest is not Lambda's. These two keep the function away from the host's folders,
         "HOME": str(scratch / "home"),
         "TMPDIR": str(scratch),
-        # and these lead its clients to the emulator, also where an operation's host has a prefix.
+        # and these lead its clients to the emulator, also for operations with a host prefix.
         "AWS_EC2_METADATA_DISABLED": "true",
         lambda_runtime.HOST_PREFIX_ENV: "true",
         **gateway(),
@@ -88,7 +88,7 @@ def variables(config: dict[str, Any], task_root: Path, layers: Path, scratch: Pa
 
 
 def gateway() -> dict[str, str]:
-    """The variables by which AWS clients reach the emulator and trust its certificate."""
+    """The variables with which AWS clients reach the emulator and trust its certificate."""
     scheme = "https" if tls.use_ssl_enabled() else "http"
     found = {"AWS_ENDPOINT_URL": f"{scheme}://127.0.0.1:{os.environ.get('GATEWAY_PORT', '4566')}"}
     if scheme == "https":
@@ -99,14 +99,14 @@ def gateway() -> dict[str, str]:
 @functools.cache
 def _trust() -> dict[str, str]:
     found = {name: os.environ[name] for name in TRUST if name in os.environ}
-    tls.trust_gateway_cert(found)  # Adds those that are missing.
+    tls.trust_gateway_cert(found)  # adds those that are missing
     return found
 
 
 def unpack(*archives: bytes) -> Path:
     """A folder with the content of the archives, later ones over earlier ones.
 
-    Environments with the same archives share it, as no function may write there in AWS.
+    Environments with the same archives share it: in AWS, functions cannot write there.
     """
     digest = hashlib.sha256(b"".join(hashlib.sha256(archive).digest() for archive in archives))
     folder = Path(tempfile.gettempdir(), "lambda-code", digest.hexdigest()[:32])
@@ -118,7 +118,7 @@ def unpack(*archives: bytes) -> Path:
                 lambda_svc._extract_zip_preserving_mode(opened, str(draft))
         try:
             draft.rename(folder)
-        except OSError:  # Another environment of the function was faster.
+        except OSError:  # another environment of the function was faster
             shutil.rmtree(draft, ignore_errors=True)
     return folder
 
@@ -131,12 +131,12 @@ def layer_archives(config: dict[str, Any]) -> list[bytes]:
 
 @functools.cache
 def packages() -> Path:
-    """A folder that shows the runtime's packages and none of their neighbours."""
+    """A folder with links to the packages of the runtime, and to no others."""
     folder = Path(tempfile.mkdtemp(prefix="lambda-runtime-"))
     for name in RUNTIME_PACKAGES:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
-            continue  # boto3 has shed dependencies before (six goes with dateutil).
+            continue  # a later boto3 may not depend on all of them (six is a dependency of dateutil)
         origin = Path(spec.origin)
         source = origin.parent if origin.name == "__init__.py" else origin
         (folder / source.name).symlink_to(source)

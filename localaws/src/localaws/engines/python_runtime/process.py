@@ -1,13 +1,13 @@
-"""The process of a Python execution environment, and the conversation with it.
+"""The process of a Python execution environment, and the exchange of events and results with it.
 
-No bridge by itself: `lambda_execution` puts it in the place of the emulator's own workers.
+`services.lambda_.execution` uses it instead of the emulator's workers.
 
 Faithful to: an environment that stays after an exception, and is replaced after a timeout, an exit or a
-change of the function, where it first ends what it is busy with; time for the initialisation that does not
-count as the function's; all output of an invocation, in its log, without waiting for output that may not
-come.
+change of the function, when its current invocation has ended; time for the initialization in addition to the
+function's timeout; all output of an invocation in its log, without waiting for output that may not come.
 Not to: freezing between invocations, memory limits, CPU in proportion to memory, extensions. An
-initialisation of more than ten seconds is not started again within the function's own time: it gets both.
+initialization of more than ten seconds is not restarted within the timeout of the function: it may take the
+time of both.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
@@ -32,13 +32,13 @@ from localaws.engines.python_runtime.environment import import_path, layer_archi
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
-#: Seconds for importing the handler, before the function's own time begins to count.
+#: Seconds for importing the handler, in addition to the function's timeout.
 INIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How an exchange ended: with a line, with the end of the process, or without either in time."""
+    """The end of an exchange: a line, the end of the process, or a timeout."""
 
     line: bytes = b""
     log: str = ""
@@ -46,10 +46,10 @@ class Answer:
 
 
 class ExecutionEnvironment:
-    """One process that runs one version of one function, one invocation at a time.
+    """A process that runs a version of a function, one invocation at a time.
 
-    The emulator's pool makes, leases and ends it. The pool uses `config`, `in_use`, `last_used`, `_lock`,
-    `_cold`, `_proc`, `_spawn` and `_discard_tmpdir`, which is why they are called that.
+    The pool of the emulator creates, leases and ends it, and determines the names `config`, `in_use`,
+    `last_used`, `_lock`, `_cold`, `_proc`, `_spawn` and `_discard_tmpdir`.
     """
 
     def __init__(self, func_name: str, config: dict[str, Any], code_zip: bytes) -> None:
@@ -68,10 +68,10 @@ class ExecutionEnvironment:
         self._retired = False
 
     def invoke(self, message: dict[str, Any], seconds: float) -> Answer:
-        """Run the handler once, in a new process if there is none.
+        """Call the handler, in a new process if there is none.
 
         Args:
-            message: The event and what belongs to this invocation alone.
+            message: The event and the rest of the request.
             seconds: The function's timeout.
         """
         with self._lock:
@@ -89,7 +89,7 @@ class ExecutionEnvironment:
             return Answer(answer.line, init_log + answer.log, answer.timed_out)
 
     def retire(self) -> None:
-        """End the process once the invocation that it is busy with has ended."""
+        """End the process after its current invocation."""
         self._retired = True
 
         def end() -> None:
@@ -100,7 +100,7 @@ class ExecutionEnvironment:
         threading.Thread(target=end, daemon=True).start()
 
     def exit_status(self) -> str:
-        """How the last process ended, in Lambda's words."""
+        """How the last process ended, as Lambda reports it."""
         if self.exit_code == 0:
             return "Runtime exited without providing a reason"
         if self.exit_code > 0:
@@ -109,20 +109,20 @@ class ExecutionEnvironment:
         return f"Runtime exited with error: signal: {name}"
 
     def _spawn(self) -> None:
-        """Start before the first invocation, as publishing a SnapStart version does."""
+        """Start before the first invocation, for a SnapStart version."""
         failure = self._start(INIT_SECONDS)
         if failure is not None:
             raise RuntimeError(f"{self.func_name} did not start: {failure.line.decode() or failure.log}")
 
     def _start(self, seconds: float) -> Answer | None:
-        """Start the process and import the handler; returns an answer only if that failed."""
+        """Start the process and import the handler; returns an answer only after an error."""
         self._discard_tmpdir()
         self._revision = self.config["RevisionId"]
         self._scratch = Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
         task_root, layers = unpack(self.code_zip), unpack(*layer_archives(self.config))
         path = import_path(task_root, layers)
         self._proc = subprocess.Popen(
-            # -S -s: none of the packages that the host has installed.
+            # -S -s: without the packages that are installed on the host.
             [sys.executable, "-S", "-s", "-X", "utf8", BOOTSTRAP, self.config["Handler"], *path],
             cwd=task_root,
             env=variables(self.config, task_root, layers, self._scratch),
@@ -139,8 +139,8 @@ class ExecutionEnvironment:
         return answer
 
     def _exchange(self, request: bytes, mark: str, seconds: float) -> Answer:
-        """Send a request; collect its answer, and its log up to the mark that ends it."""
-        # Held here, because the pool may take it away meanwhile and its pipes would close under our feet.
+        """Send a request, and collect its response and its log up to the final mark."""
+        # A reference, because the pool may discard the process meanwhile, which would close its pipes.
         process = self._proc
         assert process is not None
         assert process.stdin is not None
@@ -154,7 +154,7 @@ class ExecutionEnvironment:
             process.stdin.write(request)
             process.stdin.flush()
         except BrokenPipeError:
-            pass  # It has ended; reading will tell.
+            pass  # it has ended, which reading shows
         timed_out = False
         with selectors.DefaultSelector() as selector:
             for stream in received:
@@ -169,13 +169,13 @@ class ExecutionEnvironment:
                     received[key.fd] += chunk
                     if not chunk:
                         selector.unregister(key.fd)
-                        # The process has ended. A child of its own may hold the log open: do not wait for it.
+                        # The process has ended. Do not wait for a child that keeps the log open.
                         deadline = min(deadline, time.monotonic() + 0.2)
         log = bytes(received[logs]).replace(end, b"").decode(errors="replace")
         return Answer(bytes(received[answers]), log, timed_out)
 
     def _end(self, kill: bool = True) -> None:
-        """Forget the process, which ends by itself or is killed, and remember how it ended."""
+        """End the process, and store its exit code."""
         process, self._proc = self._proc, None
         if process is None:
             return

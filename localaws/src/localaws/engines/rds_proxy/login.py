@@ -1,7 +1,4 @@
-"""Who may use a proxy: the beginning of a client's connection.
-
-The messages of refusal are those that AWS documents.
-"""
+"""Authenticates the clients of a proxy. The error messages are those that AWS documents."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from localaws.engines.postgres.scram import MECHANISM, ScramError, ScramServer
 from localaws.engines.rds_proxy.pool import Key
 from localaws.engines.rds_proxy.settings import Control, Credentials
 
-# Parameters of a first message that make connections of another kind; all others are refused.
+# Parameters of a startup message that connections cannot be shared across; all others are refused.
 _SUPPORTED = frozenset(
     {
         *("user", "database", "application_name", "client_encoding", "datestyle", "intervalstyle"),
@@ -36,11 +33,11 @@ class RefusedError(Exception):
 
 
 async def log_in(client: Client, control: Control, host: str, port: int) -> Key:
-    """Find out who a client is, and what kind of connection it needs.
+    """Authenticate a client, and return the kind of connection that it needs.
 
     Args:
-        client: The client; it has sent its first message.
-        control: The account.
+        client: The client, after its startup message.
+        control: The account of the proxy.
         host: The proxy's address.
         port: Its port.
 

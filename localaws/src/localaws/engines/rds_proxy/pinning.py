@@ -1,4 +1,4 @@
-"""Which statements change a session so that it must keep its connection to the database.
+"""Finds the statements that pin a session to its connection to the database.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html#rds-proxy-pinning.postgres
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
-#: A statement with more text pins, whatever it says.
+#: A longer statement pins in any case.
 MAX_TEXT = 16 * 1024
 
-# What is no SQL of the statement itself: comments, literals, quoted names, the bodies of functions.
+# Text that is not searched: comments, literals, quoted names, bodies of functions.
 _OPAQUE = re.compile(
     r"""
       --[^\n]*
@@ -23,7 +23,7 @@ _OPAQUE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-# How a statement begins, and what RDS Proxy finds in it.
+# Starts of statements, by the reason of the pinning.
 _COMMANDS = {
     "a SET command": re.compile(r"(SET\b(?!\s+LOCAL\b)|RESET\b)"),
     "a command for prepared statements": re.compile(r"(PREPARE|EXECUTE|DEALLOCATE)\b"),
@@ -37,7 +37,7 @@ _COMMANDS = {
         re.DOTALL,
     ),
 }
-# Functions, wherever in the statement they are called.
+# Functions anywhere in the statement, by the reason of the pinning.
 _FUNCTIONS = {
     "a sequence was manipulated": re.compile(r"\b(NEXTVAL|SETVAL)\s*\("),
     "a session-level lock was used": re.compile(r"\bPG_(TRY_)?ADVISORY_(LOCK|UNLOCK)(_SHARED|_ALL)?\s*\("),
@@ -46,9 +46,9 @@ _FUNCTIONS = {
 
 
 def reason_to_pin(sql: str) -> str | None:
-    """Why SQL, one statement or several, pins the session that runs it; None if it does not.
+    """The reason why one or more SQL statements pin the session; None if they do not.
 
-    What stored procedures and functions do is not seen, as in RDS Proxy.
+    As in RDS Proxy, statements in stored procedures and functions are not found.
     """
     if len(sql.encode()) > MAX_TEXT:
         return "a statement has more than 16 KB of text"

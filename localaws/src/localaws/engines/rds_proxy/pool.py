@@ -1,4 +1,4 @@
-"""The connections to the database that the clients of a proxy share."""
+"""The database connections that the clients of a proxy share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from localaws.engines.postgres.connection import Connection, DatabaseError
 
-#: Connections are alike, and can be shared, when they have the same role, database and other parameters.
+#: Connections with the same role, database and other parameters can be shared.
 Key = tuple[tuple[str, str], ...]
 
 _RETRY_SECONDS = 0.05
@@ -27,14 +27,14 @@ class _Waiting:
 
 
 class Pool:
-    """Lends connections, first come first served, and never has more than it may.
+    """Lends connections in the order of requests, up to a limit.
 
     Args:
         connect: Opens a connection of a kind.
-        limit: Tells how many there may be.
+        limit: Returns the limit of connections.
 
     Attributes:
-        lent: The connections that somebody has, with their kinds.
+        lent: The borrowed connections, with their kinds.
     """
 
     def __init__(self, connect: Callable[[Key], Awaitable[Connection]], limit: Callable[[], int]) -> None:
@@ -49,12 +49,12 @@ class Pool:
 
     @property
     def size(self) -> int:
-        """How many connections there are, those that are being opened among them."""
+        """The number of connections, including those that are being opened."""
         return len(self.lent) + len(self._idle) + self._opening.total()
 
     @property
     def queue_length(self) -> int:
-        """How many wait for a connection."""
+        """The number of sessions that wait for a connection."""
         return sum(not waiting.connection.done() for waiting in self._queue)
 
     async def borrow(self, key: Key, seconds: float) -> Connection:
@@ -62,7 +62,7 @@ class Pool:
 
         Args:
             key: Its kind.
-            seconds: How long to wait at most.
+            seconds: The maximum wait.
 
         Raises:
             BorrowTimeoutError: It took longer.
@@ -83,7 +83,7 @@ class Pool:
             timer.cancel()
 
     def give_back(self, connection: Connection) -> None:
-        """Return a connection that is as it was when it was lent."""
+        """Return a connection whose session state has not changed."""
         key = self.lent.pop(connection, None)
         if key is not None and connection.alive:
             while self._queue and self._queue[0].connection.done():
@@ -96,13 +96,13 @@ class Pool:
         self._serve()
 
     def discard(self, connection: Connection) -> None:
-        """Return a connection that nobody must use again."""
+        """Return a connection that must not be used again."""
         connection.close()
         self.lent.pop(connection, None)
         self._serve()
 
     def close(self) -> None:
-        """Close all connections, and lend none any more."""
+        """Close all connections, and cancel all waits."""
         for waiting in self._queue:
             waiting.connection.cancel()
         for attempt in self._attempts:
@@ -114,7 +114,7 @@ class Pool:
             self._retry.cancel()
 
     def _serve(self) -> None:
-        """Give those who wait what there is, in order, and open what may be opened."""
+        """Lend idle connections in the order of requests, and open new ones up to the limit."""
         coming, limit = self._opening.copy(), self._limit() if self._queue else 0
         left: deque[_Waiting] = deque()
         while self._queue:
@@ -130,7 +130,7 @@ class Pool:
             if coming[waiting.key]:
                 coming[waiting.key] -= 1
             elif self._retry or not (self.size < limit or self._make_room(limit)):
-                break  # Those behind must wait as well.
+                break  # later requests must wait as well
             else:
                 self._open(waiting.key)
         self._queue.extendleft(reversed(left))
@@ -168,7 +168,7 @@ class Pool:
         self._serve()
 
     def _retry_soon(self) -> None:
-        """The database is restarting, or has no connection left: try again in a moment."""
+        """Retry soon: the database is restarting, or has no connection left."""
 
         def retry() -> None:
             self._retry = None

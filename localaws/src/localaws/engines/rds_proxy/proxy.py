@@ -1,4 +1,4 @@
-"""A proxy: an address that clients log in to, and the pool behind it."""
+"""A proxy: serves clients with connections from its pool, and measures itself."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 class Proxy:
-    """One proxy; `serve` is what its endpoints call.
+    """A proxy, whose endpoints call `serve`.
 
     Args:
-        control: The account that it belongs to.
+        control: Its account.
     """
 
     def __init__(self, control: Control) -> None:
@@ -40,7 +40,7 @@ class Proxy:
         self._published: dict[str, int] = {}
 
     async def open(self) -> None:
-        """Begin to look for idle clients."""
+        """Start closing idle clients and publishing metrics."""
         self._sweeper = asyncio.ensure_future(self._sweep())
 
     def close(self) -> None:
@@ -50,10 +50,10 @@ class Proxy:
         self._pool.close()
 
     async def serve(self, client: Client, host: str, port: int) -> None:
-        """Serve one client.
+        """Serve a client.
 
         Args:
-            client: The client; it has sent its first message.
+            client: The client, after its startup message.
             host: The address that it connected to.
             port: The port.
         """
@@ -98,10 +98,10 @@ class Proxy:
         )
 
     def measure(self) -> dict[str, int]:
-        """What AWS publishes of a proxy, by the names in CloudWatch.
+        """The metrics of a proxy, by their names in CloudWatch.
 
-        Events are counted since the last call, everything else is as it is now. A session that was pinned
-        since the last call counts as pinned even if it has ended, so that nobody misses it.
+        Events are counted since the last call; other values are current ones. A session that was pinned since
+        the last call counts as pinned even if it has ended.
         """
         sessions, count, pins = self._sessions, dict(self._count), self._pins
         self._count, self._pins = dict.fromkeys(count, 0), 0
@@ -121,7 +121,7 @@ class Proxy:
         role, database = options.pop("user"), options.pop("database")
         settings, credentials = self._control.settings(), self._control.credentials(role)
         if settings.socket is None:
-            raise DatabaseError("the database is not there", "57P03")
+            raise DatabaseError("the database is not running", "57P03")
         if credentials is None:
             raise DatabaseError(f"the proxy has no credentials for the role {role}", "28000")
         try:
@@ -129,14 +129,14 @@ class Proxy:
         except DatabaseError as error:
             if error.code != "28P01" or self._control.credentials(role) == credentials:
                 raise
-            return await self._connect(key)  # The secret was rotated just now.
+            return await self._connect(key)  # the secret has just been rotated
         if settings.init_query:
             await connection.query(settings.init_query)
         self._parameters[key] = dict(connection.parameters)
         return connection
 
     async def _parameters_of(self, key: Key) -> dict[str, str]:
-        """What the database tells of its parameters at login; for that, it must have been reached once."""
+        """The parameters that the database reports at login, from an earlier or a new connection."""
         if key not in self._parameters:
             connection = await self._pool.borrow(key, self._patience())
             self._pool.give_back(connection)
@@ -151,7 +151,7 @@ class Proxy:
                 if number % _SWEEPS_A_SECOND == 0:
                     self._publish(anyway=number % _SWEEPS_A_MINUTE == 0)
             except Exception:
-                _log.exception("A proxy could not look after its clients")
+                _log.exception("A proxy could not close idle clients or publish its metrics")
 
     def _publish(self, *, anyway: bool) -> None:
         measured = self.measure()

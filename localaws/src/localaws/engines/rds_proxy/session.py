@@ -1,4 +1,4 @@
-"""One client of a proxy, after it was let in: its messages, and the connection that it has for now."""
+"""The session of a client: forwards its messages over the database connection that it has borrowed."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from localaws.engines.rds_proxy.pinning import reason_to_pin
 from localaws.engines.rds_proxy.pool import BorrowTimeoutError, Key, Pool
 
 _CHUNK = 65536
-_MUCH = 1 << 20  # bytes on their way to a slow client
+_MUCH = 1 << 20  # bytes that a slow client has not read yet
 
-_REQUESTS = b"QSF"  # each is answered by one ReadyForQuery
+_REQUESTS = b"QSF"  # the response to each ends with ReadyForQuery
 _EXTENDED = b"PBDEC"  # parts of a request that ends with Sync
-_STRAY = b"dcfH"  # copied data that the server did not want any more, or a request to flush nothing
+_STRAY = b"dcfH"  # copied data after an error of the server, or a request to flush nothing
 
 
 class Session:
-    """Passes messages between a client and whichever connection it has borrowed.
+    """Forwards messages between a client and the connection that it has borrowed.
 
     Args:
         client: The client, logged in.
         key: The kind of connection that it uses.
-        pool: Where connections are borrowed.
-        patience: Tells how many seconds it waits for one.
+        pool: The pool to borrow from.
+        patience: Returns how many seconds to wait for a connection.
         on_pin: Called with the reason when it is pinned.
 
     Attributes:
-        connection: What it has borrowed.
-        pinned: Why it keeps it, if it does.
+        connection: The borrowed connection.
+        pinned: The reason why it is pinned, if it is.
         in_transaction: Whether a transaction is open.
-        idle_since: When its last request was answered; infinity while it has one.
+        idle_since: The end of its last request; infinity during one.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Session:
         self.idle_since = time.monotonic()
         self._ended = False
         self._unanswered = 0
-        self._incomplete = False  # parts of an extended request were sent without its end
+        self._incomplete = False  # an extended request has started and not ended
         self._last_request = b""
         self._unnamed = b""  # the last unnamed statement that the client prepared
-        self._has_unnamed = False  # whether the connection knows it
+        self._has_unnamed = False  # whether the server has it
         self._hide_parsed = False
         self._slow: asyncio.Task[None] | None = None
 
@@ -79,22 +79,24 @@ class Session:
             self._leave()
 
     def close(self) -> None:
-        """End it."""
-        self._ended = True  # What the client has sent meanwhile must not run: it belongs to what was lost.
+        """End the session."""
+        self._ended = (
+            True  # Requests that the client has already sent must not run: they may depend on lost ones.
+        )
         self._client.writer.close()
-        self._client.reader.feed_eof()  # else it ends only when the client answers the end of TLS
+        self._client.reader.feed_eof()  # otherwise it ends only when the client responds to the end of TLS
 
     def _leave(self) -> None:
         if self.connection is not None:
             connection, self.connection = self.connection, None
             connection.receiver = None
-            # Whatever was going on, the server rolls it back when the connection closes.
+            # The server rolls back an open transaction when the connection closes.
             self._pool.discard(connection)
 
     # --- From the client to the database
 
     async def _forward(self, raw: bytes) -> bool:
-        """Pass a message on, borrowing a connection for it if there is none; False ends the session."""
+        """Forward a message, over a new connection if there is none; False ends the session."""
         kind = raw[:1]
         if self._ended:
             return False
@@ -103,7 +105,7 @@ class Session:
         if self.connection is None:
             if kind in _STRAY:
                 return True
-            if kind == b"S":  # A Sync that ends nothing needs no database.
+            if kind == b"S":  # a Sync without a request needs no database
                 self._client.writer.write(wire.ready())
                 return True
             self.idle_since = math.inf
@@ -124,7 +126,7 @@ class Session:
         return True
 
     def _look(self, raw: bytes) -> None:
-        """Note what a statement does to the session."""
+        """Find out whether a statement pins the session."""
         content = wire.body(raw)
         if raw[:1] == b"P":
             name, _, content = content.partition(b"\0")
@@ -162,7 +164,7 @@ class Session:
     # --- From the database to the client
 
     def received(self, messages: list[bytes]) -> None:
-        """Pass on what the database answers, and return the connection after the last answer."""
+        """Forward messages of the database, and return the connection after the last response."""
         passed = []
         for raw in messages:
             kind = raw[:1]
@@ -174,7 +176,7 @@ class Session:
                 self.in_transaction = raw[5:6] != b"I"
                 self.idle_since = time.monotonic()
             elif kind in (b"G", b"W") and self._last_request == b"S":
-                self._unanswered -= 1  # While data is copied in, the server ignores the Sync that was sent.
+                self._unanswered -= 1  # during COPY FROM, the server ignores Sync
             passed.append(raw)
         self._client.writer.write(b"".join(passed))
         if not self._unanswered and not self._incomplete and not self.in_transaction and not self.pinned:
@@ -190,7 +192,7 @@ class Session:
             self._pool.give_back(connection)
 
     async def _wait_for_client(self) -> None:
-        """Let the database wait until the client has taken what is on its way."""
+        """Pause the database until the client has read what was sent."""
         connection = self.connection
         if connection is not None:
             connection.pause()
@@ -201,13 +203,13 @@ class Session:
                 self._slow = None
 
     def lost(self) -> None:
-        """End the client's connection with that to the database: it held a transaction, or state."""
+        """End the session with its connection to the database, which held a transaction or session state."""
         self.connection = None
         self.close()
 
 
 def _uses_unnamed(raw: bytes) -> bool:
-    """Whether a Bind or Describe is about the unnamed prepared statement."""
+    """Whether a Bind or Describe refers to the unnamed prepared statement."""
     content = wire.body(raw)
     if raw[:1] == b"D":
         return content == b"S\0"

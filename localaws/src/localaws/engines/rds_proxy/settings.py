@@ -1,4 +1,4 @@
-"""What a proxy asks the account it belongs to, and the answers."""
+"""What a proxy reads from its account."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Settings:
-    """How a proxy behaves; asked for anew each time, so that a change has effect at once.
+    """The settings of a proxy; read each time, so that changes take effect immediately.
 
     Attributes:
-        socket: Where the database's server listens; None when it is not there.
-        max_connections: How many connections the proxy may have to it.
-        borrow_timeout: Seconds that a client waits for one.
-        idle_timeout: Seconds after which a client that asks for nothing is closed.
+        socket: The socket of the database server; None if it is not running.
+        max_connections: The limit of connections to the database.
+        borrow_timeout: Seconds that a client waits for a connection.
+        idle_timeout: Seconds after which an idle client is closed.
         require_tls: Whether clients without TLS are refused.
-        init_query: SQL that each new connection to the database runs first.
+        init_query: SQL that each new connection to the database runs.
     """
 
     socket: Path | None
@@ -31,11 +31,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Credentials:
-    """How the proxy logs in to the database for a client's role, and how the client proves who it is.
+    """The credentials of a role for the database, and the authentication that its clients use.
 
     Attributes:
         password: The role's password in the database.
-        iam: Whether the client must give an IAM token (`REQUIRED`), may (`ENABLED`), or must give the
+        iam: Whether the client must use an IAM token (`REQUIRED`), may use one (`ENABLED`), or must use the
             password (`DISABLED`).
     """
 
@@ -44,19 +44,19 @@ class Credentials:
 
 
 class Control(Protocol):
-    """The account, as the proxy sees it."""
+    """The account of a proxy."""
 
     def settings(self) -> Settings:
-        """How the proxy behaves now."""
+        """The current settings."""
 
     def credentials(self, role: str) -> Credentials | None:
-        """What a secret of the proxy says of a role; None if none that the proxy may read has it."""
+        """The credentials of a role; None if no secret that the proxy may read has them."""
 
     def admits(self, role: str, token: str, host: str, port: int) -> bool:
-        """Whether the token is one for this role at this address, of somebody who may connect."""
+        """Whether the token is for this role and address, and its signer may connect."""
 
     def log(self, message: str) -> None:
-        """Write to the proxy's log."""
+        """Write a line to the log of the proxy."""
 
     def publish(self, metrics: Mapping[str, float]) -> None:
-        """Write to the proxy's metrics: once a minute, and within a second of a change."""
+        """Publish metrics; called every minute, and within a second of a change."""

@@ -1,10 +1,10 @@
 """AWS::CloudWatch::Alarm with Metrics, and AWS::CloudWatch::CompositeAlarm.
 
-The emulator refuses the first and does not know the second.
+The emulator refuses the first and lacks the second.
 
-Faithful to: an alarm of a template is put as PutMetricAlarm and PutCompositeAlarm put it, with the same
-checks; a new name is a replacement; `Ref` is the name, and Arn an attribute; an alarm that a composite alarm
-needs cannot be deleted.
+Faithful to: an alarm in a template is created as by PutMetricAlarm or PutCompositeAlarm, with the same
+checks. A new name replaces it. `Ref` is the name, and Arn an attribute. An alarm that a composite alarm uses
+cannot be deleted.
 Not to: ActionsSuppressor of composite alarms.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudwatch-alarm.html
@@ -14,16 +14,14 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ministack.services import cloudwatch
 from ministack.services.cloudformation import provisioners
 
+from localaws.patching import Created, Properties, new_resource, replaces
 from localaws.services.cloudwatch.data import is_true
-
-Properties = Mapping[str, Any]
-Created = tuple[str, dict[str, Any]]
 
 _COMMON = ("AlarmDescription", "AlarmActions", "OKActions", "InsufficientDataActions")
 _METRIC = (
@@ -33,21 +31,14 @@ _METRIC = (
 _COMPOSITE_TYPE = "AWS::CloudWatch::CompositeAlarm"
 
 
-def install() -> None:
-    """Put alarms of templates as the API does."""
-    provisioners._cw_metric_alarm_put = _put_metric_alarm
-    provisioners._RESOURCE_HANDLERS[_COMPOSITE_TYPE] = {
-        "create": _create_composite,
-        "update": _update_composite,
-        "update_with_logical_id": True,
-        "delete": _delete_composite,
-    }
+_composite = new_resource(_COMPOSITE_TYPE)
 
 
-def _put_metric_alarm(name: str, properties: Properties) -> Created:
-    # Looked up now: `cloudwatch_alarms` has put its own in place.
+@replaces(provisioners, "_cw_metric_alarm_put")
+def _put_metric_alarm(name: str, props: Properties) -> Created:
+    # Read now: `cloudwatch.alarms` has replaced it.
     put = cloudwatch._put_metric_alarm
-    return _put("AWS::CloudWatch::Alarm", put, cloudwatch._alarms, name, properties, _METRIC)
+    return _put("AWS::CloudWatch::Alarm", put, cloudwatch._alarms, name, props, _METRIC)
 
 
 def _put(
@@ -68,19 +59,22 @@ def _put(
     return name, {"Arn": stored[name]["AlarmArn"]}
 
 
+@_composite.create
 def _create_composite(logical_id: str, properties: Properties, stack: str) -> Created:
     name = _composite_name(logical_id, properties, stack)
     stored = cloudwatch._composite_alarms
     return _put(_COMPOSITE_TYPE, cloudwatch._put_composite_alarm, stored, name, properties, ("AlarmRule",))
 
 
+@_composite.update
 def _update_composite(
     _physical_id: str, _old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:
-    """Put it again; under another name it is another one, and CloudFormation deletes the old one."""
+    """Put it again; with another name it is another alarm, and CloudFormation deletes the old one."""
     return _create_composite(logical_id, new, stack)
 
 
+@_composite.delete
 def _delete_composite(physical_id: str, _properties: Properties) -> None:
     status, _, body = cloudwatch._delete_alarms(
         {}, {"AlarmNames": [physical_id]}, is_cbor=False, is_json=True

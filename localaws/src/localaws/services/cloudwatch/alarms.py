@@ -1,17 +1,18 @@
-"""Alarms that look at their metrics as time passes, and alarms on metric math.
+"""Alarms are evaluated on a schedule, also on metrics of AWS services and on metric math.
 
-The emulator looks at an alarm only when data is put through PutMetricData, which no metric of AWS's own
-services is, mixes the metrics of all dimensions, counts neither M nor N, and refuses metric math.
+The emulator evaluates an alarm only when data arrives through PutMetricData, which metrics of AWS services do
+not. It mixes the metrics of all dimensions, ignores M out of N, and refuses metric math.
 
-Faithful to: each alarm is evaluated every minute, one with a period below a minute every ten seconds; a
-period ends there, so that longer ones slide; how datapoints become a state is in `cloudwatch_evaluation`,
-expressions are in `cloudwatch_math`. A new alarm has INSUFFICIENT_DATA until it is evaluated; SetAlarmState
-holds until then. Composite alarms, which the emulator knows, follow their alarms. Actions to SNS run when the
-state changes and ActionsEnabled is set. What AWS refuses of the settings is refused.
-Not to: the clock. A minute of an alarm takes what `pace` says, by default two seconds: a period of 60 seconds
-is the data of two seconds, and a threshold on a sum counts what happens in them. Nor to: anomaly detection
-and Metrics Insights, actions other than SNS and the topic's permission for them,
-EvaluateLowSampleCountPercentile, Metrics in the old form-encoded protocol.
+Faithful to: each alarm is evaluated every minute, an alarm with a period below a minute every ten seconds.
+The last period ends then, so that longer periods slide. `cloudwatch.evaluation` says how datapoints determine
+the state, and `cloudwatch.metric_math` what expressions may be. A new alarm has INSUFFICIENT_DATA until its
+first evaluation, and SetAlarmState holds until the next. Composite alarms, which the emulator has, follow
+their alarms. Actions to SNS run when the state changes and ActionsEnabled is set. Settings that AWS refuses
+are refused.
+Not to: the clock. `LOCALAWS_SECONDS_PER_MINUTE` says how long a minute of an alarm takes, by default two
+seconds: a period of 60 seconds has the data of two seconds, and a threshold on a sum counts what happens in
+them. Nor to anomaly detection and Metrics Insights, actions other than SNS and the topic's permission for
+them, EvaluateLowSampleCountPercentile, Metrics in the old form-encoded protocol.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
@@ -23,13 +24,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ministack.core.responses import request_scope
 from ministack.services import cloudwatch
 
 from localaws.pace import shortened
+from localaws.patching import around, replaces
 from localaws.services.cloudwatch.data import Periods, check_statistic, computed, is_true, statistics
 from localaws.services.cloudwatch.evaluation import EXTRA, OPERATORS, TREATMENTS, evaluated
 from localaws.services.cloudwatch.metric_math import Series
@@ -44,38 +46,35 @@ _OF_ONE_METRIC = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "
 
 _lock = threading.Lock()
 _evaluator: threading.Thread | None = None
-_stock_put = cloudwatch._put_metric_alarm
 
 
-def install() -> None:
-    """Evaluate on time, instead of when data is put."""
-    cloudwatch._put_metric_alarm = _put_metric_alarm
-    cloudwatch._evaluate_alarm = _evaluated_elsewhere
-
-
-def _evaluated_elsewhere(_alarm: Alarm) -> None:
-    """Stand in for the emulator's own evaluation."""
+@replaces(cloudwatch, "_evaluate_alarm")
+def _evaluate_alarm(alarm: Alarm) -> None:
+    """Do nothing when data arrives: `_evaluate_on_time` evaluates."""
 
 
 # --- Settings
 
 
-def _put_metric_alarm(parameters: Any, data: Alarm, is_cbor: bool, is_json: bool = False) -> Any:
+@around(cloudwatch, "_put_metric_alarm")
+def _put_metric_alarm(
+    stock: Callable[..., Any], params: Any, cbor_data: Alarm, is_cbor: bool, is_json: bool = False
+) -> Any:
     if is_cbor or is_json:
         try:
-            check(data)
+            check(cbor_data)
         except (KeyError, ValueError) as error:
             message = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
             return cloudwatch._error("ValidationError", message, 400, use_json=is_json, use_cbor=is_cbor)
-    elif any(name.startswith("Metrics.") for name in parameters):
+    elif any(name.startswith("Metrics.") for name in params):
         message = "Metrics in the form-encoded protocol are not emulated: use a newer SDK"
         return cloudwatch._error("ValidationError", message, 400)
-    answer = _stock_put(parameters, data, is_cbor, is_json)
-    if answer[0] == 200 and data.get("Metrics"):
-        alarm = cloudwatch._alarms[data["AlarmName"]]
+    answer = stock(params, cbor_data, is_cbor, is_json)
+    if answer[0] == 200 and cbor_data.get("Metrics"):
+        alarm = cloudwatch._alarms[cbor_data["AlarmName"]]
         for name in _OF_ONE_METRIC:
             alarm.pop(name, None)
-        alarm["Metrics"] = data["Metrics"]
+        alarm["Metrics"] = cbor_data["Metrics"]
     _start()
     return answer
 
@@ -97,12 +96,12 @@ def check(alarm: Mapping[str, Any]) -> None:
     periods, period = int(alarm["EvaluationPeriods"]), documented_period(alarm)
     needed = int(alarm.get("DatapointsToAlarm") or periods)
     if not 1 <= needed <= periods:
-        raise ValueError(f"DatapointsToAlarm is {needed}: give 1 to EvaluationPeriods, which is {periods}")
+        raise ValueError(f"DatapointsToAlarm is {needed}; it must be from 1 to EvaluationPeriods ({periods})")
     if period not in (10, 20, 30) and (period < _MINUTE or period % _MINUTE):
-        raise ValueError(f"Period is {period}: give 10, 20, 30, or a multiple of 60")
+        raise ValueError(f"Period is {period}; it must be 10, 20, 30 or a multiple of 60")
     longest = _WEEK if period >= _HOUR else _DAY
     if period * periods > longest:
-        raise ValueError(f"Period times EvaluationPeriods is {period * periods} s: give at most {longest} s")
+        raise ValueError(f"Period times EvaluationPeriods is {period * periods} s; at most {longest} s")
     if alarm.get("Metrics"):
         if alarm.get("MetricName"):
             raise ValueError("Give either MetricName or Metrics")
@@ -118,17 +117,17 @@ def check(alarm: Mapping[str, Any]) -> None:
 
 def _one_of(value: object, allowed: Any, name: str) -> None:
     if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; these are emulated: {', '.join(allowed)}")
+        raise ValueError(f"{name} is {value!r}; emulated are {', '.join(allowed)}")
 
 
 def documented_period(alarm: Mapping[str, Any]) -> int:
-    """The length of a period in AWS: of the alarm, or of all metrics that it computes with."""
+    """The length of a period in AWS: that of the alarm, or of all metrics in its expressions."""
     if not alarm.get("Metrics"):
         return int(alarm["Period"])
     given = {int(query["MetricStat"]["Period"]) for query in alarm["Metrics"] if "MetricStat" in query}
     given |= {int(query["Period"]) for query in alarm["Metrics"] if query.get("Period")}
     if len(given) != 1:
-        raise ValueError(f"The metrics of an alarm need one period, not {sorted(given) or 'none'}")
+        raise ValueError(f"The metrics of an alarm must have the same period, not {sorted(given) or 'none'}")
     return given.pop()
 
 
@@ -151,7 +150,7 @@ def _series_of_math(alarm: Mapping[str, Any], periods: Periods) -> Series:
 
 
 def _datapoints(alarm: Alarm, now: float) -> list[float | None]:
-    """A value or none for each period of the evaluation range, which ends now."""
+    """A value or None for each period of the evaluation range, which ends now."""
     documented = documented_period(alarm)
     length, count = shortened(documented), int(alarm["EvaluationPeriods"]) + EXTRA
     periods = Periods([now - length * back for back in range(count, 0, -1)], length, documented)
@@ -176,7 +175,7 @@ def _evaluate(alarm: Alarm, now: float) -> None:
 
 
 def _start() -> None:
-    """Start the evaluator with the first alarm; it ends with the last."""
+    """Start the evaluator with the first alarm; it ends after the last."""
     global _evaluator
     with _lock:
         if _evaluator is None and cloudwatch._alarms.has_any():
@@ -201,5 +200,5 @@ def _evaluate_on_time() -> None:
             with request_scope(account, region):
                 try:
                     _evaluate(alarm, number * tick)
-                except Exception:  # the others must still be looked at
+                except Exception:  # the others must still be evaluated
                     logger.exception("%s could not be evaluated", alarm["AlarmName"])

@@ -1,15 +1,15 @@
-"""Metric data: statistics of metrics by period, and GetMetricData with expressions.
+"""GetMetricData with expressions, and statistics of metrics per period.
 
-The emulator computes no expression, sums a metric without dimensions over all its dimensions, and gives the
-oldest values first.
+The emulator computes no expressions, sums a metric without dimensions over all its dimensions, and returns
+the oldest values first.
 
-Faithful to: MetricStat with every dimension named exactly, Unit, the basic statistics and percentiles;
-Expression (see `cloudwatch_math`) over the metrics and expressions of the request; ReturnData, Label, ScanBy;
-periods that begin at multiples of their length. Times are real ones here, whatever the pace: ask for the
-minutes that have passed on the clock.
-Not to: other statistics (trimmed means, for example), which are refused; Metrics Insights, SEARCH, pages,
+Faithful to: MetricStat with exactly the given dimensions, Unit, the basic statistics and percentiles;
+Expression (see `cloudwatch.metric_math`) over the metrics and expressions of the request; ReturnData, Label,
+ScanBy; periods that start at multiples of their length. Times here are those of the clock, whatever
+LOCALAWS_SECONDS_PER_MINUTE is.
+Not to: other statistics (trimmed means, for example), which are refused; Metrics Insights, SEARCH, paging,
 metrics of other accounts, expressions over different periods. GetMetricData in the old form-encoded protocol
-stays as it is in the emulator, and so does GetMetricStatistics: without dimensions it mixes all of them.
+is that of the emulator, and so is GetMetricStatistics: without dimensions it mixes all of them.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 """
@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ministack.services import cloudwatch
 
+from localaws.patching import around
 from localaws.services.cloudwatch.metric_math import Data, ExpressionError, Series, Value, evaluate
 
 Query = Mapping[str, Any]
@@ -31,17 +32,16 @@ Query = Mapping[str, Any]
 _STATISTICS = ("SampleCount", "Sum", "Average", "Minimum", "Maximum")
 _PERCENTILE = re.compile(r"p(100|\d{1,2}(\.\d+)?)")
 _ID = re.compile(r"[a-z]\w*")
-_stock_get_metric_data = cloudwatch._get_metric_data
 
 
 @dataclass(frozen=True)
 class Periods:
-    """Periods of one length, one after the other.
+    """Consecutive periods of the same length.
 
     Args:
-        starts: Where each begins, in seconds since 1970.
-        length: How long each is here, in seconds.
-        documented: How long each is in AWS.
+        starts: The start of each, in seconds since 1970.
+        length: The length here, in seconds.
+        documented: The length in AWS, in seconds.
     """
 
     starts: Sequence[float]
@@ -50,34 +50,29 @@ class Periods:
 
     @classmethod
     def between(cls, start: float, end: float, length: float) -> Periods:
-        """All that have a part between two times."""
+        """All periods that overlap the time between two times."""
         first, last = math.floor(start / length), math.ceil(end / length)
         return cls([number * length for number in range(first, last)], length, length)
 
 
-def install() -> None:
-    """Answer GetMetricData."""
-    cloudwatch._get_metric_data = _get_metric_data
-
-
 def is_true(value: object) -> bool:
-    """Whether a setting says yes: templates may give texts."""
+    """Whether a boolean is true; in templates it may be a string."""
     return str(value).lower() == "true"
 
 
 def check_statistic(name: object) -> None:
-    """Refuse a statistic that is not computed here.
+    """Refuse a statistic that is not emulated.
 
     Raises:
-        ValueError: It is not one of those.
+        ValueError: It is not emulated.
     """
     if name not in _STATISTICS and not _PERCENTILE.fullmatch(str(name)):
         allowed = ", ".join([*_STATISTICS, "p0 to p100"])
-        raise ValueError(f"The statistic {name!r} is not emulated; these are: {allowed}")
+        raise ValueError(f"The statistic {name!r} is not emulated; emulated are {allowed}")
 
 
 def computed(queries: Sequence[Query], periods: Periods) -> dict[str, Value]:
-    """What each query of a request comes to, by its id.
+    """The value of each query of a request, by its id.
 
     Args:
         queries: In the form of `MetricDataQuery`.
@@ -95,10 +90,10 @@ def computed(queries: Sequence[Query], periods: Periods) -> dict[str, Value]:
     metrics = list(values)
     waiting = {query["Id"]: str(query["Expression"]) for query in queries if "Expression" in query}
     while waiting:
-        # Expressions use each other in any order: take one whose ids are all known.
+        # Expressions may use each other in any order.
         ready = [name for name, text in waiting.items() if not waiting.keys() & set(_ID.findall(text))]
         if not ready:
-            raise ExpressionError(f"The expressions {', '.join(waiting)} refer to each other in a circle")
+            raise ExpressionError(f"The expressions {', '.join(waiting)} refer to each other")
         for name in ready:
             data = Data(values, metrics, periods.starts, periods.documented)
             values[name] = evaluate(waiting.pop(name), data)
@@ -112,7 +107,7 @@ def statistics(metric: Query, statistic: str, unit: str | None, periods: Periods
     if not periods.starts:
         return {}
     first, found = periods.starts[0], dict[int, list[Any]]()
-    for point in list(cloudwatch._metrics.get(key) or []):  # a copy: functions that run add to it
+    for point in list(cloudwatch._metrics.get(key) or []):  # a copy, because running functions add to it
         place = math.floor((point["Timestamp"] - first) / periods.length)
         if 0 <= place < len(periods.starts) and unit in (None, point["Unit"]):
             found.setdefault(place, []).append(point)
@@ -128,17 +123,20 @@ def _check_ids(queries: Sequence[Query]) -> None:
     names = [str(query.get("Id")) for query in queries]
     for name in names:
         if not _ID.fullmatch(name) or names.count(name) > 1:
-            raise ValueError(f"The id {name!r} must begin with a lowercase letter and occur once")
+            raise ValueError(f"The id {name!r} must start with a lowercase letter and be unique")
     for query in queries:
         if ("MetricStat" in query) == ("Expression" in query):
-            raise ValueError(f"{query['Id']}: give either MetricStat or Expression")
+            raise ValueError(f"{query['Id']}: either MetricStat or Expression is required")
 
 
-def _get_metric_data(parameters: Any, data: Query, is_cbor: bool, is_json: bool = False) -> Any:
+@around(cloudwatch, "_get_metric_data")
+def _get_metric_data(
+    stock: Callable[..., Any], params: Any, cbor_data: Query, is_cbor: bool, is_json: bool = False
+) -> Any:
     if not (is_cbor or is_json):
-        return _stock_get_metric_data(parameters, data, is_cbor, is_json)
+        return stock(params, cbor_data, is_cbor, is_json)
     try:
-        answer = {"MetricDataResults": _results(data)}
+        answer = {"MetricDataResults": _results(cbor_data)}
     except (KeyError, ValueError) as error:
         message = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         return cloudwatch._error("ValidationError", message, 400, use_json=is_json, use_cbor=is_cbor)

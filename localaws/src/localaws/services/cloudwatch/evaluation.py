@@ -1,12 +1,11 @@
-"""How an alarm gets from its datapoints to its state: M out of N, and what a missing datapoint means.
+"""How datapoints determine the state of an alarm: M out of N, and missing data.
 
-Faithful to: EvaluationPeriods, DatapointsToAlarm, TreatMissingData, every operator with a threshold, and the
-evaluation range: two datapoints more than asked for are looked at, and a missing one counts as one only when
-there are not enough real ones. So an alarm on one period stays in ALARM for up to three without data, also
-when missing data is not breaching. An alarm that treats missing data as missing rings when its only data
-breaches and is old enough ("premature" alarm states).
-Not to: the length of the evaluation range, which AWS gives only for its example (5 for 3); the words of the
-reason.
+Used by `cloudwatch.alarms`. EvaluationPeriods, DatapointsToAlarm, TreatMissingData, every operator with a
+threshold, and the evaluation range: two more datapoints than evaluation periods are considered, and a missing
+one counts only if there are not enough real ones. So an alarm on one period stays in ALARM for up to three
+periods without data, also when missing data is not breaching. An alarm that treats missing data as missing
+goes into ALARM when all of its data is breaching and old enough ("premature" alarm states). AWS gives the
+length of the evaluation range only for its example (5 for 3). The wording of reasons is not that of AWS.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
@@ -18,7 +17,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-#: How many datapoints beyond the evaluation periods are looked at.
+#: Datapoints of the evaluation range beyond the evaluation periods.
 EXTRA = 2
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -31,11 +30,11 @@ TREATMENTS = ("missing", "notBreaching", "breaching", "ignore")
 
 
 def evaluated(alarm: Mapping[str, Any], datapoints: Sequence[float | None]) -> tuple[str, str] | None:
-    """The state that follows from the datapoints, and why; none when the alarm keeps its state.
+    """The state that the datapoints determine, and the reason; None if the state does not change.
 
     Args:
         alarm: In the form of `MetricAlarm`.
-        datapoints: Those of the evaluation range, the oldest first; none where there is no data.
+        datapoints: Those of the evaluation range, the oldest first; None where there is no data.
     """
     periods = int(alarm["EvaluationPeriods"])
     needed = int(alarm.get("DatapointsToAlarm") or periods)
@@ -58,7 +57,7 @@ def evaluated(alarm: Mapping[str, Any], datapoints: Sequence[float | None]) -> t
 
 
 def _age_of_oldest(datapoints: Sequence[float | None]) -> int:
-    """How many periods ago the oldest real datapoint is; 1 is the most recent."""
+    """The age of the oldest real datapoint in periods; 1 is the most recent."""
     return max(len(datapoints) - place for place, value in enumerate(datapoints) if value is not None)
 
 

@@ -1,9 +1,9 @@
-"""Metric math: the expressions of alarms and of GetMetricData, of which the emulator knows none.
+"""Metric math: the expressions of alarms and of GetMetricData.
 
-Faithful to: `+ - * / ^`, comparisons, `AND`/`&&` and `OR`/`||`, parentheses, `[m1, m2]`; ABS, AVG, CEIL,
-FILL, FLOOR, IF, MAX, METRICS, MIN, PERIOD, SUM; which of them take and give a number, a time series or
-several. A period that one of two series lacks is missing in the result, and so is one that divides by zero.
-Not to: the other functions, and FILL with LINEAR, which are refused by name.
+Used by `cloudwatch.data`. `+ - * / ^`, comparisons, `AND`/`&&` and `OR`/`||`, parentheses, `[m1, m2]`; ABS,
+AVG, CEIL, FILL, FLOOR, IF, MAX, METRICS, MIN, PERIOD, SUM; which of them take and return a number, a time
+series or several. A period that one of two series lacks is missing in the result, and so is one with a
+division by zero. The other functions, and FILL with LINEAR, are refused by name.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
 """
@@ -16,9 +16,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-#: A value for the start of each period that has one.
+#: The value of each period that has one, by the start of the period.
 Series = dict[float, float]
-#: What expressions compute with: a number, a time series, or several of them.
+#: A value of an expression: a number, a time series, or several.
 Value = float | Series | list[Series]
 
 _TOKEN = re.compile(
@@ -50,18 +50,18 @@ _ROUNDINGS: dict[str, Callable[[float], float]] = {"ABS": abs, "CEIL": math.ceil
 
 
 class ExpressionError(ValueError):
-    """An expression that metric math does not allow, or that is not emulated."""
+    """An expression that is not valid, or not emulated."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What an expression can refer to.
+    """The data of an expression.
 
     Args:
         values: Metrics and expressions by their ids.
-        metrics: Which of the ids are metrics: what METRICS() stands for.
-        starts: The starts of all periods, which FILL fills.
-        period: The length of a period as it is documented, in seconds.
+        metrics: The ids of metrics, for METRICS().
+        starts: The starts of all periods, for FILL.
+        period: The length of a period in AWS, in seconds.
     """
 
     values: Mapping[str, Value]
@@ -75,7 +75,7 @@ def evaluate(expression: str, data: Data) -> Value:
 
     Args:
         expression: Such as `100 * errors / FILL(calls, 1)`.
-        data: What its ids stand for.
+        data: The values of its ids.
 
     Raises:
         ExpressionError: It is not valid, or not emulated.
@@ -84,7 +84,7 @@ def evaluate(expression: str, data: Data) -> Value:
 
 
 class _Parser:
-    """Computes while it reads: an expression is evaluated as often as it is read."""
+    """Parses an expression and computes it at the same time."""
 
     def __init__(self, expression: str, data: Data) -> None:
         self._expression, self._data = expression, data
@@ -93,7 +93,7 @@ class _Parser:
         while at < len(text):
             match = _TOKEN.match(text, at)
             if not match:
-                raise self._error(f"{text[at:].strip()[:10]!r} is not understood")
+                raise self._error(f"{text[at:].strip()[:10]!r} is not valid")
             self._tokens.append(match[match.lastgroup or 0])
             at = match.end()
         self._tokens.append("")
@@ -101,7 +101,7 @@ class _Parser:
     def parse(self) -> Value:
         value = self._binary(0)
         if self._tokens[0]:
-            raise self._error(f"{self._tokens[0]!r} was not expected")
+            raise self._error(f"{self._tokens[0]!r} is unexpected")
         return value
 
     def _error(self, problem: str) -> ExpressionError:
@@ -149,7 +149,7 @@ class _Parser:
             return self._call(word)
         if word in self._data.values:
             return self._data.values[word]
-        raise self._error(f"there is no {word or 'operand at the end'!r}; ids begin with a lowercase letter")
+        raise self._error(f"{word or 'operand at the end'!r} is missing; ids start with a lowercase letter")
 
     def _list(self, end: str) -> list[Value]:
         items = [self._binary(0)]
@@ -174,7 +174,7 @@ class _Parser:
         if name in _AGGREGATES:
             return self._aggregate(_AGGREGATES[name], *self._arguments(name, 1))
         known = ", ".join(sorted(["FILL", "IF", "METRICS", "PERIOD", *_ROUNDINGS, *_AGGREGATES]))
-        raise self._error(f"the function {name} is not emulated; these are: {known}")
+        raise self._error(f"the function {name} is not emulated; emulated are {known}")
 
     def _arguments(self, name: str, count: int) -> list[Value]:
         given = self._list(")")
@@ -183,11 +183,11 @@ class _Parser:
         return given
 
     def _metrics(self) -> list[Series]:
-        """Those whose ids contain the text, or all."""
+        """The metrics whose ids contain the text, or all of them."""
         part = "" if self._tokens[0] == ")" else self._take()
         self._take(")")
         if part and not part.startswith('"'):
-            raise self._error('METRICS takes nothing, or a part of an id: METRICS("errors")')
+            raise self._error('METRICS takes no argument, or a part of an id: METRICS("errors")')
         ids = [name for name in self._data.metrics if part.strip('"') in name]
         return [series for name in ids for series in self._several(self._data.values[name], "METRICS")]
 
@@ -195,7 +195,7 @@ class _Parser:
         series = self._binary(0)
         self._take(",")
         if self._tokens[0] == "LINEAR":
-            raise self._error("FILL with LINEAR is not emulated; give a number, a time series or REPEAT")
+            raise self._error("FILL with LINEAR is not emulated; use a number, a time series or REPEAT")
         repeat = self._tokens[0] == "REPEAT"
         filler: Value = {} if repeat else self._binary(0)
         if repeat:
@@ -231,7 +231,7 @@ class _Parser:
         return chosen
 
     def _aggregate(self, aggregate: Callable[[Sequence[float]], float], value: Value) -> Value:
-        """One number of a time series; one series, period by period, of several."""
+        """A number from a time series; a time series, period by period, from several."""
         if not isinstance(value, list):
             series = self._one(value, "SUM, AVG, MIN and MAX")
             return float(aggregate(list(series.values()))) if series else math.nan
@@ -283,9 +283,9 @@ class _Parser:
 
 
 def _computed(apply: Callable[[float, float], float], left: float, right: float) -> float | None:
-    """A number; none when there is no such number, as after a division by zero."""
+    """A number; None if it does not exist, as after a division by zero."""
     try:
         result = float(apply(left, right))
-    except (ArithmeticError, TypeError):  # a complex number is no float
+    except (ArithmeticError, TypeError):  # a complex number
         return None
     return result if math.isfinite(result) else None

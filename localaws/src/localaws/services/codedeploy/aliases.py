@@ -1,12 +1,13 @@
-"""CloudFormation lets CodeDeploy change an alias, where its update policy says so, and waits for it.
+"""The update policy of an alias: CloudFormation starts a CodeDeploy deployment and waits for it.
 
-Faithful to: `UpdatePolicy` `CodeDeployLambdaAliasUpdate` of `AWS::Lambda::Alias`, with its functions
-resolved. When the version changes, a deployment is made, and its rollback waited for too; if it does not
-succeed, the alias's update fails with CodeDeploy's reason and the stack rolls back. What the policy refers
-to comes before the alias. Cancelling the stack's update stops the deployment and rolls it back.
-Not to: aliases in nested stacks, whose update policy does nothing here. AWS does not document how a stack's
-rollback brings back an alias that has already got its new version: here it is one more deployment, under
-the policy of the template before, which is what reports of slow rollbacks suggest.
+Faithful to: `UpdatePolicy` `CodeDeployLambdaAliasUpdate` of `AWS::Lambda::Alias`, with its intrinsic
+functions. When the version changes, CloudFormation creates a deployment and waits for it and for its
+rollback. If the deployment does not succeed, the update of the alias fails with the reason from CodeDeploy,
+and the stack rolls back. What the policy refers to is created before the alias. Cancelling the update of the
+stack stops the deployment and rolls it back.
+Not to: aliases in nested stacks, whose update policy has no effect here. AWS does not document how the
+rollback of a stack returns an alias that already has its new version: here by another deployment, under the
+policy of the previous template, which reports of slow rollbacks suggest.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-updatepolicy.html
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/automating-updates-to-serverless-apps.html
@@ -25,70 +26,67 @@ from ministack.core.responses import new_uuid
 from ministack.services import cloudformation, lambda_svc
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
+from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.codedeploy.calls import create_deployment, describe_target
 from localaws.services.codedeploy.deployments import Deployment, deployments
 from localaws.services.codedeploy.records import CodeDeployError
 from localaws.services.codedeploy.revisions import AFTER, BEFORE, AppSpec
 
-Properties = dict[str, Any]
-
 _ALIAS = "AWS::Lambda::Alias"
 _POLICY = "CodeDeployLambdaAliasUpdate"
 _INTERVAL_SECONDS = 0.05
 
-#: The template and the parameters of the stack operation at hand, with the stack's name.
+#: The name of the stack in operation, its template and its parameters.
 _operation: ContextVar[tuple[str, Properties, Properties] | None] = ContextVar(
     "localaws_stack_operation", default=None
 )
 
 
-def install() -> None:
-    """Stand between CloudFormation and the alias."""
-    deploy = _remembering_the_template(stacks._deploy_stack_async)
-    for module in (stacks, handlers, changesets):
-        module._deploy_stack_async = deploy
-    for module in (engine, stacks):
-        module._extract_deps = _with_policy(module._extract_deps)
-    # Waiting for a deployment must not hold up the rest of the emulator.
-    stacks._runs_on_worker_thread = _also_aliases(stacks._runs_on_worker_thread)
-    # A deployment that failed may have left its weights.
-    stacks._sends_back_failed_update = _also_aliases(stacks._sends_back_failed_update)
-    handler = provisioners._RESOURCE_HANDLERS[_ALIAS]
-    handler["update"] = _deploying(handler["update"])
+@around((stacks, handlers, changesets), "_deploy_stack_async")  # all have imported the name
+async def _deploy_stack(
+    stock: Callable[..., Awaitable[None]],
+    stack_name: str,
+    stack_id: str,
+    template: Properties,
+    param_values: Properties,
+    *args: Any,
+    **more: Any,
+) -> None:
+    _operation.set((stack_name, template, param_values))
+    await stock(stack_name, stack_id, template, param_values, *args, **more)
 
 
-def _remembering_the_template(deploy: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    async def remember_and_deploy(
-        name: str, stack_id: str, template: Properties, parameters: Properties, *args: Any, **named: Any
-    ) -> None:
-        _operation.set((name, template, parameters))
-        await deploy(name, stack_id, template, parameters, *args, **named)
-
-    return remember_and_deploy
-
-
-def _with_policy(stock: Callable[..., set[str]]) -> Callable[..., set[str]]:
-    def dependencies(resource: Properties, names: set[str]) -> set[str]:
-        policy = resource.get("UpdatePolicy") or {}
-        referred = {name for name, _ in engine._intrinsic_references(policy)}
-        return stock(resource, names) | (referred & names)
-
-    return dependencies
+@around((engine, stacks), "_extract_deps")
+def _extract_deps(
+    stock: Callable[..., set[str]], resource_def: Properties, all_resource_names: set[str]
+) -> set[str]:
+    """The dependencies of a resource, also those of its update policy."""
+    policy = resource_def.get("UpdatePolicy") or {}
+    referred = {name for name, _ in engine._intrinsic_references(policy)}
+    return stock(resource_def, all_resource_names) | (referred & set(all_resource_names))
 
 
-def _also_aliases(stock: Callable[[str], bool]) -> Callable[[str], bool]:
-    return lambda type_: type_ == _ALIAS or stock(type_)
+@around(stacks, "_runs_on_worker_thread")
+def _runs_on_worker_thread(stock: Callable[[str], bool], resource_type: str) -> bool:
+    """Wait for deployments without blocking the rest of the emulator."""
+    return resource_type == _ALIAS or stock(resource_type)
 
 
-def _deploying(stock: Callable[..., Any]) -> Callable[..., Any]:
-    def update(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Any:
-        same = all(old.get(name) == new.get(name) for name in ("FunctionName", "Name"))
-        policy = _policy(stack, logical_id) if same else None
-        if policy and old.get("FunctionVersion") != new.get("FunctionVersion"):
-            _bring_to(new["FunctionVersion"], old, policy, stack)
-        return stock(physical_id, old, new, stack, logical_id)
+@around(stacks, "_sends_back_failed_update")
+def _sends_back_failed_update(stock: Callable[[str], bool], resource_type: str) -> bool:
+    """Roll back aliases, too: a failed deployment may have left its weights."""
+    return resource_type == _ALIAS or stock(resource_type)
 
-    return update
+
+@resource(_ALIAS, after=["lambda_.alias_rules"]).update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    same = all(old.get(name) == new.get(name) for name in ("FunctionName", "Name"))
+    policy = _policy(stack, logical_id) if same else None
+    if policy and old.get("FunctionVersion") != new.get("FunctionVersion"):
+        _bring_to(new["FunctionVersion"], old, policy, stack)
+    return stock(physical_id, old, new, stack, logical_id)
 
 
 def _policy(name: str, logical_id: str) -> Properties | None:
@@ -103,9 +101,9 @@ def _policy(name: str, logical_id: str) -> Properties | None:
         _, template, parameters = operation
     else:
         return None
-    resource = template.get("Resources", {}).get(logical_id) or {}
+    alias = template.get("Resources", {}).get(logical_id) or {}
     found = engine._resolve_refs(
-        copy.deepcopy(resource.get("UpdatePolicy") or {}),
+        copy.deepcopy(alias.get("UpdatePolicy") or {}),
         stack["_resources"],
         parameters,
         engine._evaluate_conditions(template, parameters),
@@ -121,8 +119,8 @@ def _bring_to(version: str, old: Properties, policy: Properties, stack: str) -> 
     function, name, _, _ = provisioners._lambda_function_for_cfn_ref(old["FunctionName"])
     alias = (function or {}).get("aliases", {}).get(old["Name"]) or {}
     if alias.get("FunctionVersion") == version:
-        # On the way back from a deployment that did not get through. The weights may be those that it left,
-        # or those of the deployment that it found there.
+        # Rolling back after a deployment that failed. The weights may be those that it left, or those of
+        # another deployment that is in progress.
         if not _is_being_deployed(alias["AliasArn"]):
             lambda_svc._update_alias(name, old["Name"], {"RoutingConfig": {}})
         return
@@ -136,7 +134,7 @@ def _bring_to(version: str, old: Properties, policy: Properties, stack: str) -> 
         "revision": spec.revision(),
     }
     try:
-        # "user": only blue/green deployments of ECS are CloudFormation's to CodeDeploy.
+        # Only blue/green deployments of ECS have CloudFormation as their creator; this one has "user".
         deployment = deployments[create_deployment(request)["deploymentId"]]
     except CodeDeployError as refusal:
         raise _failure(str(refusal), "GeneralServiceException") from refusal
@@ -153,14 +151,14 @@ def _is_text(value: Any) -> bool:
 
 
 def _wait(deployment: Deployment, stack: str) -> None:
-    """Wait until the deployment, and the one that rolls it back, have ended.
+    """Wait until the deployment and its rollback have ended.
 
     Raises:
         ValueError: It did not succeed.
     """
     cancelled = False
     while not deployment.ended.wait(_INTERVAL_SECONDS):
-        # Taken away: it is not meant for the deployments of the rollback that follows.
+        # Removed, so that it does not stop the deployments of the rollback that follows.
         if (cloudformation._stacks.get(stack) or {}).pop("_cancel_requested", False):
             cancelled = True
             deployment.stop(roll_back=True)

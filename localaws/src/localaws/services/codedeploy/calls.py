@@ -1,7 +1,6 @@
-"""The calls of CodeDeploy's API that are about deployments, and what they tell of them.
+"""Actions of CodeDeploy's API on deployments, and descriptions of deployments.
 
-Faithful to: requests, answers and error codes.
-Not to: paging, deployments of other compute platforms.
+Used by `codedeploy.service`. Paging, and deployments of other compute platforms, are not emulated.
 
 https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_CreateDeployment.html
 https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_LambdaTarget.html
@@ -11,9 +10,7 @@ from __future__ import annotations
 
 from ministack.core.responses import get_account_id, get_region
 
-from localaws.services.codedeploy import configs as codedeploy_configs
-from localaws.services.codedeploy import groups as codedeploy_groups
-from localaws.services.codedeploy import records as codedeploy_records
+from localaws.services.codedeploy import configs, groups, records
 from localaws.services.codedeploy.deployments import Deployment, active_deployment, deployments
 from localaws.services.codedeploy.records import CodeDeployError, Record
 from localaws.services.codedeploy.revisions import read_revision
@@ -23,9 +20,9 @@ _ANSWERS = ("Succeeded", "Failed")
 
 def create_deployment(request: Record, creator: str = "user") -> Record:
     """CreateDeployment."""
-    group = codedeploy_groups.group(request)
+    group = groups.group(request)
     revision, spec = read_revision(request.get("revision"))
-    config = codedeploy_configs.config(
+    config = configs.config(
         {"deploymentConfigName": request.get("deploymentConfigName") or group["deploymentConfigName"]}
     )
     alarms = request.get("overrideAlarmConfiguration")
@@ -34,10 +31,8 @@ def create_deployment(request: Record, creator: str = "user") -> Record:
         "deploymentConfigName": config["deploymentConfigName"],
         "creator": creator,
         "description": request.get("description", ""),
-        "alarmConfiguration": codedeploy_groups.checked_alarms(alarms or group["alarmConfiguration"]),
-        "autoRollbackConfiguration": codedeploy_groups.checked_rollback(
-            rollback or group["autoRollbackConfiguration"]
-        ),
+        "alarmConfiguration": groups.checked_alarms(alarms or group["alarmConfiguration"]),
+        "autoRollbackConfiguration": groups.checked_rollback(rollback or group["autoRollbackConfiguration"]),
     }
     active = active_deployment(group)
     if active is not None:
@@ -53,7 +48,7 @@ def create_deployment(request: Record, creator: str = "user") -> Record:
 
 
 def find_deployment(request: Record) -> Deployment:
-    """The deployment that a request names."""
+    """The deployment in a request."""
     id_ = request.get("deploymentId")
     if not id_:
         raise CodeDeployError("DeploymentIdRequiredException", "deploymentId was not specified")
@@ -81,12 +76,12 @@ def put_hook_status(request: Record) -> Record:
     if status not in _ANSWERS:
         raise CodeDeployError(
             "InvalidLifecycleEventHookExecutionStatusException",
-            f"status={status!r}: give {' or '.join(_ANSWERS)}",
+            f"status={status!r}: it must be {' or '.join(_ANSWERS)}",
         )
     if execution not in deployment.hook_answers:
         raise CodeDeployError(
             "InvalidLifecycleEventHookExecutionIdException",
-            f"lifecycleEventHookExecutionId={execution!r} is none of {deployment.id}",
+            f"lifecycleEventHookExecutionId={execution!r} does not belong to {deployment.id}",
         )
     if not deployment.answer_hook(execution, status):
         raise CodeDeployError(
@@ -96,10 +91,10 @@ def put_hook_status(request: Record) -> Record:
 
 
 def list_deployments(request: Record) -> Record:
-    """ListDeployments: the newest first."""
+    """ListDeployments, the newest first."""
     named = {name: request.get(name) for name in ("applicationName", "deploymentGroupName")}
     if any(named.values()):
-        codedeploy_groups.group(request)
+        groups.group(request)
     statuses = request.get("includeOnlyStatuses") or []
     between = request.get("createTimeRange") or {}
     here = (get_account_id(), get_region())
@@ -127,7 +122,7 @@ def get_target(request: Record) -> Record:
     if request.get("targetId") != target["targetId"]:
         raise CodeDeployError(
             "DeploymentTargetDoesNotExistException",
-            f"{request.get('targetId')!r} is no target of {deployment.id}",
+            f"{request.get('targetId')!r} is not a target of {deployment.id}",
         )
     return {"deploymentTarget": {"deploymentTargetType": "LambdaTarget", "lambdaTarget": target}}
 
@@ -143,7 +138,7 @@ def get_deployment(request: Record) -> Record:
 
 
 def describe(deployment: Deployment) -> Record:
-    """What GetDeployment tells of a deployment."""
+    """The description of a deployment in GetDeployment."""
     group, settings = deployment.group, dict(deployment.settings)
     alarms = settings.pop("alarmConfiguration")
     info = {
@@ -167,7 +162,7 @@ def describe(deployment: Deployment) -> Record:
 
 
 def describe_target(deployment: Deployment) -> Record:
-    """What GetDeploymentTarget tells of the function."""
+    """The description of the function in GetDeploymentTarget."""
     spec = deployment.spec
     account, region = deployment.account_and_region
     name = spec.function.split(":")[6] if spec.function.startswith("arn:") else spec.function
@@ -193,7 +188,7 @@ def describe_target(deployment: Deployment) -> Record:
 
 def get_group(request: Record) -> Record:
     """GetDeploymentGroup."""
-    group = codedeploy_groups.group(request)
+    group = groups.group(request)
     info = dict(group)
     own = [
         each
@@ -212,6 +207,6 @@ def get_group(request: Record) -> Record:
 
 def list_groups(request: Record) -> Record:
     """ListDeploymentGroups."""
-    name = codedeploy_records.application(request)["applicationName"]
-    found = [key[1] for key in codedeploy_records.groups if key[0] == name]
+    name = records.application(request)["applicationName"]
+    found = [key[1] for key in records.groups if key[0] == name]
     return {"applicationName": name, "deploymentGroups": found}

@@ -1,8 +1,7 @@
-"""CodeDeploy's deployment configurations: how traffic moves from one version of a function to the next.
+"""Deployment configurations: how traffic shifts from one version of a function to the next.
 
-Faithful to: the predefined configurations for Lambda; canary and linear ones of one's own, with the limits
-of their percentages and times.
-Not to: configurations for other compute platforms.
+Used by `codedeploy.service`. The predefined configurations for Lambda, and custom canary and linear ones with
+the limits of their percentages and intervals. Configurations for other compute platforms are not emulated.
 
 https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-configurations.html
 https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
@@ -53,10 +52,13 @@ def create_config(request: Record) -> Record:
     """CreateDeploymentConfig."""
     name = checked_name(request, "deploymentConfigName", "DeploymentConfig")
     if request.get("computePlatform", "Server") != "Lambda":
-        raise CodeDeployError("InvalidComputePlatformException", "The embedded AWS knows 'Lambda' alone")
+        raise CodeDeployError(
+            "InvalidComputePlatformException", "Only the compute platform 'Lambda' is emulated"
+        )
     if name.startswith("CodeDeployDefault."):
         raise CodeDeployError(
-            "InvalidDeploymentConfigNameException", f"{name}: names of CodeDeployDefault are reserved"
+            "InvalidDeploymentConfigNameException",
+            f"{name}: names that start with CodeDeployDefault are reserved",
         )
     if name in configs:
         raise CodeDeployError("DeploymentConfigAlreadyExistsException", f"{name} already exists")
@@ -66,10 +68,10 @@ def create_config(request: Record) -> Record:
 
 
 def _checked_routing(given: Record) -> Record:
-    """The routing with whole numbers; refused outside of CodeDeploy's limits."""
+    """The routing with integers; values beyond CodeDeploy's limits are refused."""
     kinds = {"TimeBasedCanary": ("canary", 2), "TimeBasedLinear": ("linear", 0), "AllAtOnce": ("", 0)}
     if given.get("type") not in kinds:
-        raise _routing_error(f"type={given.get('type')!r}: give one of {', '.join(kinds)}")
+        raise _routing_error(f"type={given.get('type')!r}: it must be one of {', '.join(kinds)}")
     kind, shifts = kinds[given["type"]]
     if not kind:
         return {"type": "AllAtOnce"}
@@ -80,12 +82,12 @@ def _checked_routing(given: Record) -> Record:
     except (KeyError, ValueError) as error:
         raise _routing_error(f"{member} needs {kind}Percentage and {kind}Interval") from error
     if not 1 <= percentage <= 99:
-        raise _routing_error(f"{kind}Percentage={percentage}: give 1 to 99")
+        raise _routing_error(f"{kind}Percentage={percentage}: it must be from 1 to 99")
     length = minutes * ((shifts or math.ceil(100 / percentage)) - 1)
     if minutes < 1 or length > _LONGEST_SHIFT_MINUTES:
         raise _routing_error(
-            f"{kind}Interval={minutes}: the last shift would come {length} minutes after the first; "
-            f"give at least 1 minute, and at most {_LONGEST_SHIFT_MINUTES} minutes in all"
+            f"{kind}Interval={minutes}: the last shift would be {length} minutes after the first; "
+            f"an interval is at least 1 minute, and all together are at most {_LONGEST_SHIFT_MINUTES} minutes"
         )
     return {"type": given["type"], member: {f"{kind}Percentage": percentage, f"{kind}Interval": minutes}}
 
@@ -95,7 +97,7 @@ def _routing_error(message: str) -> CodeDeployError:
 
 
 def config(request: Record) -> Record:
-    """The configuration that a request names, predefined or not."""
+    """The configuration in a request, predefined or custom."""
     name = checked_name(request, "deploymentConfigName", "DeploymentConfig")
     found: Record | None = _PREDEFINED.get(name) or configs.get(name)
     if found is None:
@@ -106,12 +108,12 @@ def config(request: Record) -> Record:
 
 
 def config_names() -> list[str]:
-    """All configurations that there are."""
+    """The names of all configurations."""
     return [*_PREDEFINED, *configs]
 
 
 def delete_config(request: Record) -> Record:
-    """DeleteDeploymentConfig; not while a group uses it, and not a predefined one."""
+    """DeleteDeploymentConfig. Predefined configurations, and those in use, are refused."""
     name = checked_name(request, "deploymentConfigName", "DeploymentConfig")
     if name in _PREDEFINED:
         raise CodeDeployError("InvalidOperationException", f"{name} is predefined and cannot be deleted")

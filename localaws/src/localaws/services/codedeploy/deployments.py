@@ -1,14 +1,14 @@
-"""A deployment of CodeDeploy for Lambda, from its start to its end: one thread for each.
+"""Deployments of CodeDeploy for Lambda, each in a thread of its own.
 
-Faithful to: the sequence, BeforeAllowTraffic, AllowTraffic, AfterAllowTraffic; hooks, which answer through
-PutLifecycleEventHookExecutionStatus within an hour; canary, linear and all-at-once shifts of the alias,
-which keeps its old version until all traffic has moved; the group's alarms, looked at from the start to the
-end; stopping; rollback by event, which is a deployment of its own, back at once and without hooks. All of
-it is done with the permissions of the group's service role.
-Not to: the time. The minutes of shifts, and the hour of a hook, are shortened (see `pace`). Nor to the
-wording of errors of hooks and stops, which AWS does not publish. A hook that ends in an error fails its
-event at once: Lambda would try it again twice, and CodeDeploy wait for the rest of the hour. Lambda lets
-anybody change the alias meanwhile, as in AWS; the next shift writes over it.
+Faithful to: the sequence BeforeAllowTraffic, AllowTraffic, AfterAllowTraffic; hooks, which respond with
+PutLifecycleEventHookExecutionStatus within an hour; canary, linear and all-at-once shifts of the alias, which
+keeps its old version until all traffic has shifted; the alarms of the group, checked from start to end;
+stopping; rollback by event, which is a deployment of its own, all at once and without hooks. All of it uses
+the permissions of the group's service role.
+Not to: the time. The minutes of shifts, and the hour of a hook, are shortened (LOCALAWS_SECONDS_PER_MINUTE).
+Nor to the wording of errors of hooks and stops, which AWS does not document. A hook that ends in an error
+fails its event immediately: Lambda would retry it twice, and CodeDeploy wait for the rest of the hour. As in
+AWS, the alias can be changed by others meanwhile, and the next shift overwrites the change.
 
 https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-steps-lambda.html
 https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
@@ -31,6 +31,7 @@ from ministack.core.responses import get_account_id, get_region, now_epoch, requ
 from ministack.services import lambda_svc
 
 from localaws.pace import shortened
+from localaws.patching import on_reset
 from localaws.services.codedeploy.groups import ROLLBACK_EVENTS
 from localaws.services.codedeploy.records import Record
 from localaws.services.codedeploy.revisions import AFTER, BEFORE, SHIFT, AppSpec
@@ -46,19 +47,19 @@ _LETTERS = string.ascii_uppercase + string.digits
 
 
 class _Abandoned(Exception):  # noqa: N818
-    """The account was emptied."""
+    """The account was reset."""
 
 
 @dataclass
 class Deployment:
-    """A deployment and what has become of it.
+    """A deployment and its progress.
 
     Args:
         group: The record of its deployment group.
-        revision: The revision, as it was given.
-        spec: What the revision says.
+        revision: The revision in the request.
+        spec: The content of the revision.
         routing: How traffic is routed.
-        settings: What else GetDeployment tells: creator, names, configurations.
+        settings: Other members of its description: creator, names, configurations.
         rolls_back: The deployment that this one rolls back.
     """
 
@@ -89,24 +90,24 @@ class Deployment:
             name: {"lifecycleEventName": name, "status": "Pending"} for name in (BEFORE, SHIFT, AFTER)
         }
 
-    # --- From outside
+    # --- Called by requests
 
     @property
     def is_active(self) -> bool:
-        """Whether it still has something to do."""
+        """Whether it has not ended."""
         return self.status in ("Created", "Queued", "InProgress")
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
+        """Start its thread."""
         context = contextvars.copy_context()
         name = f"codedeploy {self.id}"
         threading.Thread(target=context.run, args=(self._run,), daemon=True, name=name).start()
 
     def stop(self, *, roll_back: bool | None) -> None:
-        """Stop it.
+        """Stop the deployment.
 
         Args:
-            roll_back: Whether it is rolled back; None leaves it to the group's settings.
+            roll_back: Whether it is rolled back; None means as the group's settings say.
         """
         wanted = self._is_rolled_back_after(_STOPPED) if roll_back is None else roll_back
         self.roll_back_when_stopped = wanted
@@ -114,10 +115,10 @@ class Deployment:
         self._woken.set()
 
     def answer_hook(self, execution: str, status: str) -> bool:
-        """Take the answer of a hook; returns whether it is the first one.
+        """Store the response of a hook; returns whether it is the first one.
 
         Args:
-            execution: The id that the hook was given.
+            execution: The execution id of the hook.
             status: `Succeeded` or `Failed`.
         """
         if self.hook_answers[execution]:
@@ -127,11 +128,11 @@ class Deployment:
         return True
 
     def abandon(self) -> None:
-        """Forget it where it stands: there is nothing left that it could do."""
+        """End it without doing anything more."""
         self.abandoned = True
         self._woken.set()
 
-    # --- In its thread
+    # --- Called by its thread
 
     def _run(self) -> None:
         with request_scope(*self.account_and_region):
@@ -142,15 +143,19 @@ class Deployment:
             except _Abandoned:
                 self.status = "Failed"
             except Exception:
-                _log.exception("Deployment %s broke", self.id)
-                self._end(DeploymentEnded("Failed", "INTERNAL_ERROR", "The embedded AWS broke; see its log."))
+                _log.exception("Deployment %s failed unexpectedly", self.id)
+                self._end(
+                    DeploymentEnded(
+                        "Failed", "INTERNAL_ERROR", "Unexpected error of the embedded AWS; see its log."
+                    )
+                )
             finally:
                 self.ended.set()
 
     def _work(self) -> None:
         self.status, self.times["startTime"] = "InProgress", now_epoch()
-        self._target.check(whatever_it_is_at=self.rolls_back is not None)
-        self._look_up()
+        self._target.check(any_version=self.rolls_back is not None)
+        self._check_for_end()
         with LifecycleEvent(self.events[BEFORE]):
             self._run_hook(BEFORE)
         with LifecycleEvent(self.events[SHIFT]):
@@ -165,13 +170,13 @@ class Deployment:
         for event in self.events.values():
             if event["status"] == "Pending":
                 event["status"] = "Skipped"
-        way_back = None
+        rollback_deployment = None
         stopped = end.event == _STOPPED and self.roll_back_when_stopped
         if stopped or (end.event not in (None, _STOPPED) and self._is_rolled_back_after(end.event)):
-            way_back = self._make_rollback()
+            rollback_deployment = self._make_rollback()
         self.status = end.status
-        if way_back:
-            way_back._run()
+        if rollback_deployment:
+            rollback_deployment._run()
 
     def _is_rolled_back_after(self, event: str | None) -> bool:
         settings = self.settings["autoRollbackConfiguration"]
@@ -180,20 +185,21 @@ class Deployment:
     def _make_rollback(self) -> Deployment:
         spec = self.spec.reversed()
         settings = self.settings | {"creator": "codeDeployRollback"}
-        way_back = Deployment(
+        rollback_deployment = Deployment(
             self.group, spec.revision(), spec, {"type": "AllAtOnce"}, settings, rolls_back=self
         )
-        way_back.rollback = {
+        rollback_deployment.rollback = {
             "rollbackTriggeringDeploymentId": self.id,
-            "rollbackMessage": f"Deployment {way_back.id} is triggered to roll back deployment {self.id}.",
+            "rollbackMessage": f"Deployment {rollback_deployment.id} is triggered to roll back deployment "
+            f"{self.id}.",
         }
         self.rollback = {
-            "rollbackDeploymentId": way_back.id,
+            "rollbackDeploymentId": rollback_deployment.id,
             "rollbackMessage": f"Deployment {self.id} terminated. Automatic rollback is triggered with a "
-            f"DeploymentId {way_back.id}.",
+            f"DeploymentId {rollback_deployment.id}.",
         }
-        deployments[way_back.id] = way_back
-        return way_back
+        deployments[rollback_deployment.id] = rollback_deployment
+        return rollback_deployment
 
     def _run_hook(self, event: str) -> None:
         name = self.spec.hooks.get(event)
@@ -210,9 +216,9 @@ class Deployment:
         self._wait(_HOOK_SECONDS, until=lambda: bool(answers[execution] or run.error))
         answer, answers[execution] = answers[execution], answers[execution] or "Failed"
         if not answer:
-            raise _hook_failed(event, run.error or "no answer came within an hour")
+            raise _hook_failed(event, run.error or "it did not respond within an hour")
         if answer == "Failed":
-            raise _hook_failed(event, "its function answered Failed")
+            raise _hook_failed(event, "its function reported Failed")
 
     def _shift(self) -> None:
         for step, (weight, minutes) in enumerate(shifts(self.routing)):
@@ -224,17 +230,17 @@ class Deployment:
     # --- Waiting
 
     def _wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-        """Wait for a documented time, or until something has happened, unless the deployment ends before."""
+        """Wait for a documented time, or until a condition holds, unless there is a reason to end."""
         deadline = time.monotonic() + shortened(seconds)
         interval = max(_FASTEST_POLL, shortened(_POLL_SECONDS))
         while not until() and (left := deadline - time.monotonic()) > 0:
-            self._look_up()
+            self._check_for_end()
             self._woken.wait(min(left, interval))
             self._woken.clear()
-        self._look_up()
+        self._check_for_end()
 
-    def _look_up(self) -> None:
-        """See whether there is a reason to end."""
+    def _check_for_end(self) -> None:
+        """End the deployment if there is a reason: a stop, an alarm or a missing alias."""
         if self.abandoned:
             raise _Abandoned
         if self.rolls_back is not None:
@@ -247,7 +253,7 @@ class Deployment:
                 _STOPPED,
             )
         self._target.find()
-        active = self._target.role.ringing(self.settings["alarmConfiguration"])
+        active = self._target.role.active_alarms(self.settings["alarmConfiguration"])
         if active:
             raise DeploymentEnded(
                 "Stopped",
@@ -259,12 +265,13 @@ class Deployment:
             )
 
 
-#: Every deployment since the last reset, by its id, oldest first.
+#: All deployments since the last reset, by id, the oldest first.
 deployments: dict[str, Deployment] = {}
 
 
+@on_reset
 def clear() -> None:
-    """Abandon all deployments and forget them."""
+    """Abandon all deployments."""
     for deployment in list(deployments.values()):
         deployment.abandon()
     deployments.clear()

@@ -1,7 +1,7 @@
-"""CodeDeploy's deployment groups: who deploys, how, what is watched and when it goes back.
+"""Deployment groups: service role, deployment configuration, alarms and automatic rollback.
 
-Faithful to: the settings that a group of functions needs, and the error codes of those that it cannot have.
-Not to: the settings of other compute platforms. Triggers are kept and send nothing.
+Used by `codedeploy.service`. Settings of other compute platforms are not emulated, and triggers are stored
+and send nothing.
 
 https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_CreateDeploymentGroup.html
 https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-groups-configure-advanced-options.html
@@ -46,7 +46,7 @@ def create_group(request: Record) -> Record:
 
 
 def update_group(request: Record) -> Record:
-    """UpdateDeploymentGroup: what is not given stays."""
+    """UpdateDeploymentGroup; settings that the request omits stay."""
     name = request.get("currentDeploymentGroupName", "")
     record = group(request | {"deploymentGroupName": name})
     renamed = request.get("newDeploymentGroupName") or name
@@ -60,7 +60,7 @@ def update_group(request: Record) -> Record:
 
 
 def group(request: Record) -> Record:
-    """The deployment group that a request names."""
+    """The deployment group in a request."""
     owner = application(request)
     name = checked_name(request, "deploymentGroupName", "DeploymentGroup")
     found: Record | None = groups.get((owner["applicationName"], name))
@@ -78,7 +78,7 @@ def delete_group(request: Record) -> Record:
 
 
 def _checked_group(given: Record) -> Record:
-    """The settings of a group, refused where CodeDeploy refuses them."""
+    """The settings of a group; raises CodeDeployError where CodeDeploy refuses them."""
     config(given)
     role = given.get("serviceRoleArn")
     if not role:

@@ -1,8 +1,8 @@
-"""Who may call CodeDeploy, and whom CodeDeploy may be.
+"""Permissions for CodeDeploy's actions, and the managed policies of its service role.
 
-Faithful to: each action is authorised on the application, deployment group or deployment configuration that
-it is about; a call about a deployment on its deployment group. Who creates or changes a group must be
-allowed to pass its service role. The managed policies for the service role.
+Faithful to: each action is authorised on its application, deployment group or deployment configuration, and
+an action about a deployment on the deployment group. Creating a group, or changing its service role, needs
+`iam:PassRole` on the role. The managed policies for the service role.
 Not to: condition keys.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodedeploy.html
@@ -20,8 +20,9 @@ from typing import Any
 from ministack.core import iam_actions
 from ministack.services import iam
 
+from localaws.patching import around, on_start
 from localaws.services.codedeploy.deployments import deployments
-from localaws.services.iam.functions import json_member, passing_role
+from localaws.services.iam.functions import json_member
 
 _LIMITED = ("cloudwatch:DescribeAlarms", "lambda:UpdateAlias", "lambda:GetAlias")
 _CONCURRENCY = "lambda:GetProvisionedConcurrencyConfig"
@@ -31,41 +32,33 @@ _MANAGED_POLICIES = {
 }
 
 
-def install() -> None:
-    """Have the gateway ask for CodeDeploy's actions, and know its managed policies."""
-    iam_actions.SERVICE_TO_IAM_NAMESPACE["codedeploy"] = "codedeploy"
-    iam_actions.extract_resource_arn = _naming_resources(iam_actions.extract_resource_arn)
-    stock_seed = iam._seed_aws_managed_policies
-
-    def seed() -> None:
-        stock_seed()
-        _add_managed_policies()
-
-    iam._seed_aws_managed_policies = seed  # called at each reset
+@around(iam, "_seed_aws_managed_policies")  # called at each reset
+def _seed_managed_policies(stock: Callable[[], None]) -> None:
+    stock()
     _add_managed_policies()
 
 
-def passing_the_service_role(handle: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a request through only if its caller may pass the service role in it."""
-    return passing_role(
-        handle, "codedeploy", lambda _method, _path, body, _query: json_member(body, "serviceRoleArn")
-    )
-
-
-def _naming_resources(extract: Callable[..., str]) -> Callable[..., str]:
-    def extract_resource(service: str, *request: Any) -> str:
-        if service != "codedeploy":
-            return extract(service, *request)
-        _method, _path, _headers, body, _query, region, account = request
-        named = _resource(body)
-        tagged = json_member(body, "ResourceArn")
-        return tagged or (f"arn:aws:codedeploy:{region}:{account}:{named}" if named else "*")
-
-    return extract_resource
+@around(iam_actions, "extract_resource_arn", after=["iam.evaluation"])
+def _extract_resource_arn(
+    stock: Callable[..., str],
+    service: str,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: Any,
+    region: str,
+    account_id: str,
+) -> str:
+    if service != "codedeploy":
+        return stock(service, method, path, headers, body, query_params, region, account_id)
+    named = _resource(body)
+    tagged = json_member(body, "ResourceArn")
+    return tagged or (f"arn:aws:codedeploy:{region}:{account_id}:{named}" if named else "*")
 
 
 def _resource(body: bytes) -> str:
-    """What a request is about, as the end of an ARN; nothing for what knows no resource."""
+    """The last part of the ARN of a request's resource; empty for actions without one."""
     deployment = deployments.get(json_member(body, "deploymentId") or "")
     if deployment is not None:
         names = deployment.group["applicationName"], deployment.group["deploymentGroupName"]
@@ -78,6 +71,7 @@ def _resource(body: bytes) -> str:
     return f"deploymentconfig:{config}" if config else ""
 
 
+@on_start
 def _add_managed_policies() -> None:
     for name, actions in _MANAGED_POLICIES.items():
         on_any = {"Effect": "Allow", "Action": actions, "Resource": "*"}

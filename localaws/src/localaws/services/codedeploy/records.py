@@ -1,7 +1,7 @@
-"""CodeDeploy's records, and its applications.
+"""The records of CodeDeploy, and its applications.
 
-Faithful to: names, tags of what is created, the error codes of what is refused.
-Not to: the compute platforms Server and ECS, TagResource, paging, quotas of the account.
+Used by `codedeploy.service`. Names, tags of created resources, and error codes. The compute platforms Server
+and ECS, TagResource, paging and quotas are not emulated.
 
 https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_Operations.html
 """
@@ -12,6 +12,8 @@ import re
 from typing import Any
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region, new_uuid, now_epoch
+
+from localaws.patching import on_reset
 
 Record = dict[str, Any]
 
@@ -45,7 +47,7 @@ def create_application(request: Record) -> Record:
         raise CodeDeployError(
             "InvalidComputePlatformException",
             f"computePlatform={request.get('computePlatform', 'Server')!r}: "
-            "the embedded AWS deploys Lambda functions alone; give 'Lambda'",
+            "only the compute platform 'Lambda' is emulated",
         )
     if name in applications:
         raise CodeDeployError("ApplicationAlreadyExistsException", f"Application already exists: {name}")
@@ -114,6 +116,7 @@ def list_tags(request: Record) -> Record:
     return {"Tags": _tags.get(request.get("ResourceArn"), [])}
 
 
+@on_reset
 def clear() -> None:
     """Forget everything."""
     for store in (applications, configs, groups, _tags):

@@ -1,8 +1,7 @@
-"""CodeDeploy's revision of a function: the AppSpec, which says what is shifted from where to where.
+"""Revisions of functions: the AppSpec with the function, the alias and both versions.
 
-Faithful to: AppSpec content in JSON or YAML, as `AppSpecContent` or as `String`; its required members;
-hooks by the name or the ARN of a function.
-Not to: revisions in S3.
+Used by `codedeploy.service`. AppSpec content in JSON or YAML, as `AppSpecContent` or as `String`, its
+required members, and hooks by name or ARN of a function. Revisions in S3 are not emulated.
 
 https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-resources.html
 https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
@@ -26,15 +25,15 @@ _PROPERTIES = ("Name", "Alias", "CurrentVersion", "TargetVersion")
 
 @dataclass(frozen=True)
 class AppSpec:
-    """What a deployment of a function is to do.
+    """The AppSpec of a deployment of a function.
 
     Args:
-        resource: The name that the AppSpec gives to the function.
-        function: Its name or ARN.
+        resource: The name of the resource in the AppSpec.
+        function: The function's name or ARN.
         alias: The alias whose traffic is shifted.
         current_version: The version that the alias points to.
-        target_version: The version that it shall point to.
-        hooks: The function to run at each event that has one.
+        target_version: The version that it is to point to.
+        hooks: The function of each event that has a hook.
     """
 
     resource: str
@@ -45,11 +44,11 @@ class AppSpec:
     hooks: dict[str, str] = field(default_factory=dict)
 
     def reversed(self) -> AppSpec:
-        """The way back, without hooks."""
+        """The AppSpec of a rollback, without hooks."""
         return AppSpec(self.resource, self.function, self.alias, self.target_version, self.current_version)
 
     def revision(self) -> Record:
-        """The revision that has this content."""
+        """The revision with this content."""
         properties = {
             "Name": self.function,
             "Alias": self.alias,
@@ -66,24 +65,24 @@ class AppSpec:
 
 
 def read_revision(revision: Record | None) -> tuple[Record, AppSpec]:
-    """The revision as CodeDeploy gives it back, and what its AppSpec says.
+    """The revision as CodeDeploy returns it, and its AppSpec.
 
     Raises:
-        CodeDeployError: There is none, or it says something else than an AppSpec for a function does.
+        CodeDeployError: There is none, or it has no valid AppSpec for a function.
     """
     if not revision:
         raise CodeDeployError("RevisionRequiredException", "The revision was not specified")
     member = _MEMBERS.get(revision.get("revisionType", ""), "")
     content = (revision.get(member) or {}).get("content")
     if not content:
-        raise _invalid(f"revisionType={revision.get('revisionType')!r}: give {' or '.join(_MEMBERS)}")
+        raise _invalid(f"revisionType={revision.get('revisionType')!r}: it must be {' or '.join(_MEMBERS)}")
     try:
         spec = _read(yaml.safe_load(content))
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         raise _invalid(f"The AppSpec cannot be read: {error}") from error
     sha256 = hashlib.sha256(content.encode()).hexdigest()
-    kept = {"revisionType": revision["revisionType"], member: {"content": content, "sha256": sha256}}
-    return kept, spec
+    returned = {"revisionType": revision["revisionType"], member: {"content": content, "sha256": sha256}}
+    return returned, spec
 
 
 def _read(document: Any) -> AppSpec:
@@ -102,7 +101,7 @@ def _read(document: Any) -> AppSpec:
     hooks = {event: str(name) for hook in document.get("Hooks") or [] for event, name in hook.items()}
     unknown = [event for event in hooks if event not in (BEFORE, AFTER)]
     if unknown:
-        raise ValueError(f"{unknown[0]} is no hook of a function: {BEFORE} and {AFTER} are")
+        raise ValueError(f"{unknown[0]} is not a hook for functions; hooks are {BEFORE} and {AFTER}")
     function, alias, current, target = (str(properties[name]) for name in _PROPERTIES)
     return AppSpec(str(resource), function, alias, current, target, hooks)
 

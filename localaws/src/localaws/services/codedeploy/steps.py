@@ -1,4 +1,6 @@
-"""The steps of a deployment: shifts of traffic, lifecycle events, runs of hooks. No bridge by itself.
+"""The steps of a deployment: shifts of traffic, lifecycle events, runs of hooks.
+
+Used by `codedeploy.deployments`.
 
 https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-configurations.html
 """
@@ -32,7 +34,7 @@ def shifts(routing: Record) -> list[tuple[int, int]]:
 
 
 class LifecycleEvent:
-    """A lifecycle event while it goes on."""
+    """Records the start and the end of a lifecycle event, as a context manager."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
@@ -47,7 +49,7 @@ class LifecycleEvent:
 
 
 class HookRun:
-    """A run of a hook's function, beside the deployment that waits for the answer."""
+    """Runs the function of a hook in a thread, while the deployment waits for its response."""
 
     def __init__(self, record: Record, payload: Record, woken: threading.Event) -> None:
         self.error = ""
@@ -60,5 +62,5 @@ class HookRun:
         if result.get("error") or result.get("throttle"):
             body = result.get("body")
             reason = body.get("errorMessage") if isinstance(body, dict) else body
-            self.error = f"its function ended in an error: {reason}"
+            self.error = f"its function failed: {reason}"
         self._woken.set()

@@ -1,9 +1,8 @@
-"""What a deployment does in other services, with the permissions of its group's service role.
+"""Calls of a deployment to other services, with the permissions of the group's service role.
 
-Faithful to: the actions that each step takes, on the function, the hook and each alarm; what is wrong with
-a revision that does not fit its function.
-Not to: reading revisions from S3 and publishing to SNS, which are not done. An alarm that does not exist
-does not ring.
+Used by `codedeploy.deployments`. The actions that each step needs, on the function, the hook and each alarm,
+and the errors of a revision that does not match its function. Revisions are not read from S3, and nothing is
+published to SNS. An alarm that does not exist is never active.
 
 https://docs.aws.amazon.com/codedeploy/latest/userguide/getting-started-create-service-role.html
 https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_ErrorInformation.html
@@ -27,14 +26,14 @@ _MISCONFIGURED = (
 )
 
 
-class DeploymentEnded(Exception):  # noqa: N818 - stopping is no error
-    """A deployment ends before its time.
+class DeploymentEnded(Exception):  # noqa: N818 (stopping is no error)
+    """A deployment ends without success.
 
     Args:
-        status: What becomes of it: `Failed` or `Stopped`.
+        status: Its final status: `Failed` or `Stopped`.
         code: CodeDeploy's code for the reason.
         message: The reason.
-        event: The rollback event that it is, if it is one.
+        event: The rollback event, if it is one.
     """
 
     def __init__(self, status: str, code: str, message: str, event: str | None = None) -> None:
@@ -44,7 +43,7 @@ class DeploymentEnded(Exception):  # noqa: N818 - stopping is no error
 
 @dataclass(frozen=True)
 class ServiceRole:
-    """The role that CodeDeploy works with.
+    """The service role of a deployment group.
 
     Args:
         arn: The role's ARN.
@@ -53,7 +52,7 @@ class ServiceRole:
     arn: str
 
     def permit(self, action: str, resource: str, service: str = "AWSLambda") -> None:
-        """Go on if the role allows the action.
+        """Require that the role allows the action.
 
         Raises:
             DeploymentEnded: It does not.
@@ -70,8 +69,8 @@ class ServiceRole:
             "DEPLOYMENT_FAILURE",
         )
 
-    def ringing(self, alarms: Record) -> list[str]:
-        """The alarms that are in ALARM.
+    def active_alarms(self, alarms: Record) -> list[str]:
+        """The names of the alarms in state ALARM.
 
         Args:
             alarms: An alarm configuration.
@@ -96,8 +95,8 @@ class Target:
     """The alias that a deployment changes.
 
     Args:
-        spec: What is to be done to it.
-        role: With whose permissions.
+        spec: The change of the alias.
+        role: The role whose permissions are used.
     """
 
     spec: AppSpec
@@ -107,7 +106,7 @@ class Target:
         """The emulator's records of the function and of the alias.
 
         Raises:
-            DeploymentEnded: One of them does not exist, or no more.
+            DeploymentEnded: One of them does not exist.
         """
         record, _config, name = lambda_svc._get_func_record_for_ref(self.spec.function)
         if record is None:
@@ -117,14 +116,14 @@ class Target:
             raise _misfit(f"{self.spec.function}:{self.spec.alias} does not exist.")
         return function, function["aliases"][self.spec.alias]
 
-    def check(self, *, whatever_it_is_at: bool) -> None:
-        """Whether this deployment can be made; there is nothing to roll back if not.
+    def check(self, *, any_version: bool) -> None:
+        """Check that the deployment is possible, before there is anything to roll back.
 
         Args:
-            whatever_it_is_at: The alias may be at another version than the current one.
+            any_version: Whether the alias may point to another version than the current one.
 
         Raises:
-            DeploymentEnded: It cannot.
+            DeploymentEnded: It is not.
         """
         function, alias = self.find()
         arn = function["config"]["FunctionArn"]
@@ -132,7 +131,7 @@ class Target:
         for version in (self.spec.current_version, self.spec.target_version):
             if version not in function["versions"] or version == "$LATEST":
                 raise _misfit(f"Version {version} does not exist.")
-        if not whatever_it_is_at and alias["FunctionVersion"] != self.spec.current_version:
+        if not any_version and alias["FunctionVersion"] != self.spec.current_version:
             raise _misfit(
                 "The Lambda function alias version does not match the current version in AppSpec file."
             )
@@ -140,7 +139,7 @@ class Target:
             self.role.permit("lambda:GetProvisionedConcurrencyConfig", f"{arn}:{self.spec.alias}")
 
     def shift(self, percentage: int) -> None:
-        """Send a share of the traffic to the target version; with all of it, the alias is at that version."""
+        """Shift a percentage of the traffic to the target version; with 100, the alias points to it."""
         function, alias = self.find()
         self.role.permit("lambda:UpdateAlias", function["config"]["FunctionArn"])
         weights = {self.spec.target_version: percentage / 100} if percentage < 100 else {}

@@ -1,11 +1,11 @@
-"""DynamoDB: what a template says of a table reaches the table.
+"""Table properties that the emulator's CloudFormation handler drops.
 
 Faithful to: `AWS::DynamoDB::Table` TimeToLiveSpecification, PointInTimeRecoverySpecification,
-SSESpecification, TableClass and ResourcePolicy are applied by the calls that CloudFormation itself makes,
-so that DynamoDB's own Describe and Get calls return them, and a template without them takes them away.
-A table with deletion protection is not deleted with its stack: the deletion fails.
-Not to: recovery (a record only), encryption (a record only), the policy (returned, not enforced).
-Items past their time are deleted by the emulator within a minute, sooner than AWS promises.
+SSESpecification, TableClass and ResourcePolicy are applied with the calls that CloudFormation makes, so that
+DynamoDB's Describe and Get calls return them, and removing them from the template resets them. Deleting the
+stack of a table with deletion protection fails.
+Not to: recovery and encryption, which are only recorded; the resource policy, which is returned and not
+enforced. The emulator deletes expired items within a minute, sooner than AWS promises.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-table.html
 """
@@ -13,58 +13,45 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ministack.services import dynamodb
-from ministack.services.cloudformation import provisioners
 
-Properties = Mapping[str, Any]
-
-
-def install() -> None:
-    """Extend the handlers of `AWS::DynamoDB::Table`."""
-    handler = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
-    handler["create"] = _creating(handler["create"])
-    handler["update"] = _updating(handler["update"])
-    handler["delete"] = _deleting(handler["delete"])
+from localaws.patching import Created, Handler, Properties, resource
 
 
-def _creating(create: Callable[..., tuple[str, dict[str, Any]]]) -> Callable[..., Any]:
-    def create_and_apply(logical_id: str, properties: Properties, stack: str) -> Any:
-        name, attributes = create(logical_id, properties, stack)
-        _apply(name, {}, properties)
-        return name, attributes
-
-    return create_and_apply
+@resource("AWS::DynamoDB::Table").create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    name, attributes = stock(logical_id, properties, stack)
+    _apply(name, {}, properties)
+    return name, attributes
 
 
-def _updating(update: Callable[..., tuple[str, dict[str, Any]]]) -> Callable[..., Any]:
-    def update_and_apply(physical_id: str, old: Properties, new: Properties, *args: Any) -> Any:
-        name, attributes = update(physical_id, old, new, *args)
-        _apply(name, old if name == physical_id else {}, new)
-        return name, attributes
+@resource("AWS::DynamoDB::Table").update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    name, attributes = stock(physical_id, old, new, stack, logical_id)
+    _apply(name, old if name == physical_id else {}, new)
+    return name, attributes
 
-    return update_and_apply
 
-
-def _deleting(delete: Callable[..., None]) -> Callable[..., None]:
-    def delete_unless_protected(physical_id: str, properties: Properties) -> None:
-        if (dynamodb._tables.get(physical_id) or {}).get("DeletionProtectionEnabled"):
-            raise ValueError(
-                f"Table {physical_id} is protected against deletion and was not deleted. "
-                "Deploy it with DeletionProtectionEnabled off first."
-            )
-        delete(physical_id, properties)
-        # The next table of that name starts without them.
-        dynamodb._ttl_settings.pop(physical_id, None)
-        dynamodb._pitr_settings.pop(physical_id, None)
-
-    return delete_unless_protected
+@resource("AWS::DynamoDB::Table").delete
+def _delete(stock: Callable[..., None], physical_id: str, properties: Properties) -> None:
+    if (dynamodb._tables.get(physical_id) or {}).get("DeletionProtectionEnabled"):
+        raise ValueError(
+            f"Table {physical_id} has deletion protection and was not deleted. "
+            "Deploy it with DeletionProtectionEnabled set to false first."
+        )
+    stock(physical_id, properties)
+    # A new table of the same name starts with the defaults.
+    dynamodb._ttl_settings.pop(physical_id, None)
+    dynamodb._pitr_settings.pop(physical_id, None)
 
 
 def _apply(table: str, old: Properties, new: Properties) -> None:
-    """Make the calls for those properties that the new template changes, sets or drops."""
+    """Make the calls for the properties that differ between the templates."""
     for name, call, request in _CALLS:
         if new.get(name) != old.get(name):
             body = request(new.get(name), old.get(name))
@@ -75,7 +62,7 @@ def _apply(table: str, old: Properties, new: Properties) -> None:
 
 
 def _time_to_live(new: Properties | None, old: Properties | None) -> dict[str, Any] | None:
-    # Switching off names the attribute too; without an earlier setting there is nothing to switch off.
+    # Disabling names the attribute too; without an earlier setting there is nothing to disable.
     attribute = (new or old or {}).get("AttributeName")
     if not attribute:
         return None
@@ -88,7 +75,7 @@ def _recovery(new: Properties | None, _old: Properties | None) -> dict[str, Any]
 
 
 def _encryption(new: Properties | None, _old: Properties | None) -> dict[str, Any]:
-    # The template calls it SSEEnabled, the API Enabled.
+    # SSEEnabled in the template is Enabled in the API.
     specification = {name: value for name, value in (new or {}).items() if name != "SSEEnabled"}
     return {"SSESpecification": {**specification, "Enabled": _enabled(new, "SSEEnabled")}}
 

@@ -1,10 +1,10 @@
-"""VPC endpoints: network interfaces and names for interface endpoints, and a full description.
+"""VPC endpoints: network interfaces and DNS names of interface endpoints, and complete descriptions.
 
-Faithful to: an interface endpoint of a template has a network interface in each of its subnets and DNS
-entries, as attributes too; only S3 and DynamoDB have gateway endpoints. DescribeVpcEndpoints shows policy,
-security groups, interfaces, names and private DNS.
-Not to: traffic. Policies and security groups of endpoints are kept and enforce nothing; the names resolve
-nowhere, and a service is reached with or without an endpoint.
+Faithful to: an interface endpoint in a template has a network interface in each of its subnets, and DNS
+entries, also as attributes. Only S3 and DynamoDB have gateway endpoints. DescribeVpcEndpoints returns policy,
+security groups, network interfaces, DNS names and private DNS.
+Not to: traffic. Policies and security groups of endpoints are stored and not enforced. The names do not
+resolve, and services are reached with or without an endpoint.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ec2-vpcendpoint.html
 https://docs.aws.amazon.com/vpc/latest/privatelink/gateway-endpoints.html
@@ -20,39 +20,43 @@ from xml.sax.saxutils import escape
 
 from ministack.core.responses import get_region
 from ministack.services import ec2
-from ministack.services.cloudformation import provisioners
 
-from localaws.services.ec2.networks import Made, Properties, call, completed
+from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.ec2.networks import call
 
 _GATEWAY_SERVICES = ("s3", "dynamodb")
 _FULL_ACCESS = {"Statement": [{"Action": "*", "Effect": "Allow", "Principal": "*", "Resource": "*"}]}
 
 
-def install() -> None:
-    """Complete the handler of `AWS::EC2::VPCEndpoint` and what DescribeVpcEndpoints says."""
-    handler = provisioners._RESOURCE_HANDLERS["AWS::EC2::VPCEndpoint"]
-    handler["create"] = _checked(completed(handler["create"], _complete, properties_at=1))
-    handler["update"] = completed(handler["update"], _complete, properties_at=2)
-    handler["delete"] = _without_interfaces(handler["delete"])
-    ec2._vpce_fields_xml = _with_details(ec2._vpce_fields_xml)
+@resource("AWS::EC2::VPCEndpoint").create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    service = str(properties.get("ServiceName", "")).rpartition(".")[2]
+    kind = properties.get("VpcEndpointType", "Gateway")
+    if kind == "Gateway" and service not in _GATEWAY_SERVICES:
+        allowed = " and ".join(_GATEWAY_SERVICES)
+        raise ValueError(f"{service} has no gateway endpoint, only {allowed} have; use an interface endpoint")
+    if kind == "Interface" and not properties.get("SubnetIds"):
+        raise ValueError(f"The interface endpoint for {service} needs SubnetIds")
+    endpoint, attributes = stock(logical_id, properties, stack)
+    return endpoint, {**attributes, **_complete(endpoint)}
 
 
-def _checked(create: Callable[..., Made]) -> Callable[..., Made]:
-    def create_checked(logical_id: str, properties: Properties, stack: str) -> Made:
-        service = str(properties.get("ServiceName", "")).rpartition(".")[2]
-        kind = properties.get("VpcEndpointType", "Gateway")
-        if kind == "Gateway" and service not in _GATEWAY_SERVICES:
-            allowed = " and ".join(_GATEWAY_SERVICES)
-            raise ValueError(f"{service} has no gateway endpoint, only {allowed} have; make it an Interface")
-        if kind == "Interface" and not properties.get("SubnetIds"):
-            raise ValueError(f"The interface endpoint for {service} needs SubnetIds")
-        return create(logical_id, properties, stack)
-
-    return create_checked
+@resource("AWS::EC2::VPCEndpoint").update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    endpoint, attributes = stock(physical_id, old, new, stack, logical_id)
+    return endpoint, {**attributes, **_complete(endpoint)}
 
 
-def _complete(endpoint: str, _properties: Properties) -> dict[str, Any]:
-    """Give an interface endpoint a network interface in each of its subnets, and its names."""
+@resource("AWS::EC2::VPCEndpoint").delete
+def _delete(stock: Callable[..., None], physical_id: str, properties: Properties) -> None:
+    _remove_interfaces(ec2._vpc_endpoints.get(physical_id) or {})
+    stock(physical_id, properties)
+
+
+def _complete(endpoint: str) -> dict[str, Any]:
+    """Give an interface endpoint a network interface in each of its subnets, and DNS names."""
     record = ec2._vpc_endpoints[endpoint]
     if record["VpcEndpointType"] != "Interface":
         return {}
@@ -75,35 +79,20 @@ def _remove_interfaces(record: dict[str, Any]) -> None:
     record["NetworkInterfaceIds"] = []
 
 
-def _without_interfaces(delete: Callable[..., None]) -> Callable[..., None]:
-    def delete_with_interfaces(physical_id: str, properties: Properties) -> None:
-        _remove_interfaces(ec2._vpc_endpoints.get(physical_id) or {})
-        delete(physical_id, properties)
-
-    return delete_with_interfaces
-
-
-def _with_details(stock: Callable[..., str]) -> Callable[..., str]:
-    """The description of an endpoint, with what the emulator keeps of it and does not show."""
-
-    def described(record: dict[str, Any], tag: str = "item") -> str:
-        policy = record.get("PolicyDocument") or _FULL_ACCESS
-        text = policy if isinstance(policy, str) else json.dumps(policy)
-        groups = "".join(
-            f"<item><groupId>{group}</groupId></item>" for group in record.get("SecurityGroupIds", [])
-        )
-        interfaces = "".join(
-            f"<item>{interface}</item>" for interface in record.get("NetworkInterfaceIds", [])
-        )
-        names = "".join(_dns_entry(entry) for entry in record.get("DnsEntries", []))
-        details = (
-            f"<policyDocument>{escape(text)}</policyDocument><groupSet>{groups}</groupSet>"
-            f"<networkInterfaceIdSet>{interfaces}</networkInterfaceIdSet><dnsEntrySet>{names}</dnsEntrySet>"
-            f"<privateDnsEnabled>{str(record.get('PrivateDnsEnabled', False)).lower()}</privateDnsEnabled>"
-        )
-        return stock(record, tag).removesuffix(f"</{tag}>") + f"{details}</{tag}>"
-
-    return described
+@around(ec2, "_vpce_fields_xml")
+def _describe(stock: Callable[..., str], ep: dict[str, Any], tag: str = "item") -> str:
+    """The description of an endpoint, with what the emulator stores and does not return."""
+    policy = ep.get("PolicyDocument") or _FULL_ACCESS
+    text = policy if isinstance(policy, str) else json.dumps(policy)
+    groups = "".join(f"<item><groupId>{group}</groupId></item>" for group in ep.get("SecurityGroupIds", []))
+    interfaces = "".join(f"<item>{interface}</item>" for interface in ep.get("NetworkInterfaceIds", []))
+    names = "".join(_dns_entry(entry) for entry in ep.get("DnsEntries", []))
+    details = (
+        f"<policyDocument>{escape(text)}</policyDocument><groupSet>{groups}</groupSet>"
+        f"<networkInterfaceIdSet>{interfaces}</networkInterfaceIdSet><dnsEntrySet>{names}</dnsEntrySet>"
+        f"<privateDnsEnabled>{str(ep.get('PrivateDnsEnabled', False)).lower()}</privateDnsEnabled>"
+    )
+    return stock(ep, tag).removesuffix(f"</{tag}>") + f"{details}</{tag}>"
 
 
 def _dns_entry(entry: str) -> str:

@@ -1,10 +1,10 @@
-"""EC2: the parts of a network that the CDK's `Vpc` makes and the emulator's CloudFormation does not know.
+"""Types and attributes that the CDK's `Vpc` uses and the emulator's CloudFormation lacks.
 
-Faithful to: `AWS::EC2::EIP`, `NatGateway`, `SecurityGroupIngress`, `SecurityGroupEgress` and `FlowLog` with
-their `Ref`, attributes, tags and replacement; the first egress rule of its own takes the place of the rule
-that lets everything out. A VPC has `CidrBlock`, `CidrBlockAssociations` and `Ipv6CidrBlocks`.
+Faithful to: `AWS::EC2::EIP`, `NatGateway`, `SecurityGroupIngress`, `SecurityGroupEgress` and `FlowLog`, with
+`Ref`, attributes, tags and replacement. The first egress rule of a security group replaces the default rule
+that allows all traffic. A VPC has `CidrBlock`, `CidrBlockAssociations` and `Ipv6CidrBlocks`.
 Not to: packets. Nothing is routed, translated, filtered or logged: a function reaches every address, whatever
-its subnets, security groups and endpoint policies say. What a template asks for is recorded, and can be read.
+its subnets, security groups and endpoint policies say. Settings are stored and returned.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_EC2.html
 """
@@ -18,8 +18,7 @@ from typing import Any
 from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
 
-Properties = dict[str, Any]
-Made = tuple[str, dict[str, Any]]
+from localaws.patching import Created, Handler, Properties, Resource, new_resource, resource
 
 _RULE = (
     *("CidrIp", "CidrIpv6", "FromPort", "GroupId", "GroupName", "IpProtocol", "ToPort"),
@@ -27,77 +26,52 @@ _RULE = (
     *("DestinationPrefixListId", "DestinationSecurityGroupId", "Description"),
 )
 
-#: The properties of each new type that need a new resource when they change.
-_REPLACING = {
-    "AWS::EC2::EIP": ("Address", "Domain", "IpamPoolId", "NetworkBorderGroup", "TransferAddress"),
-    "AWS::EC2::NatGateway": ("AllocationId", "ConnectivityType", "PrivateIpAddress", "SubnetId", "VpcId"),
-    "AWS::EC2::SecurityGroupIngress": _RULE,
-    "AWS::EC2::SecurityGroupEgress": _RULE,
-    "AWS::EC2::FlowLog": (
-        *("DeliverLogsPermissionArn", "DestinationOptions", "LogDestination", "LogDestinationType"),
-        *("LogFormat", "LogGroupName", "MaxAggregationInterval", "ResourceId", "ResourceType", "TrafficType"),
-    ),
-}
-
-#: Marks, in the record of a group, that its only egress rule is the one that EC2 adds by itself.
+#: Marks, in the record of a security group, that its only egress rule is the default rule.
 _OPEN = "_OpenByDefault"
 
 
-def install() -> None:
-    """Register the types, and complete those that the emulator knows."""
-    handlers = provisioners._RESOURCE_HANDLERS
-    handlers["AWS::EC2::EIP"] = _tagged(_create_address, _delete_address, _address_attributes, "AllocationId")
-    handlers["AWS::EC2::NatGateway"] = _tagged(
-        _create_nat_gateway, _delete_nat_gateway, lambda id_: {"NatGatewayId": id_}, "NatGatewayId"
-    )
-    handlers["AWS::EC2::SecurityGroupIngress"] = _rules("IpPermissions")
-    handlers["AWS::EC2::SecurityGroupEgress"] = _rules("IpPermissionsEgress")
-    handlers["AWS::EC2::FlowLog"] = _tagged(_create_flow_log, _delete_flow_log, lambda id_: {"Id": id_})
-    provisioners._REPLACING_PROPERTIES.update(_REPLACING)
-    for type_ in ("AWS::EC2::EIP", "AWS::EC2::NatGateway", "AWS::EC2::FlowLog"):
-        provisioners._STACK_TAG_PROPERTY[type_] = ("Tags", "list")
-    for type_, complete in {
-        "AWS::EC2::VPC": _complete_vpc,
-        "AWS::EC2::SecurityGroup": _complete_group,
-    }.items():
-        handler = handlers[type_]
-        handler["create"] = completed(handler["create"], complete, properties_at=1)
-        handler["update"] = completed(handler["update"], complete, properties_at=2)
-
-
-def _tagged(
+def _declare_tagged(
+    handlers: Resource,
     create: Callable[[Properties], str],
     delete: Callable[[str], None],
     attributes: Callable[[str], dict[str, Any]],
     tagged: str = "Id",
-) -> dict[str, Any]:
-    """The handler of a type of which only tags change in place; `tagged` names the attribute they hang on."""
+) -> None:
+    """Declare a type of which only the tags can be updated.
 
-    def create_tagged(_logical_id: str, properties: Properties, _stack: str) -> Made:
-        return tag(create(properties), properties, {})
+    Args:
+        handlers: The type.
+        create: Creates the resource and returns its physical id.
+        delete: Deletes it by its physical id.
+        attributes: Its attributes, by its physical id.
+        tagged: The attribute by which it is tagged.
+    """
 
-    def update_tags(physical_id: str, old: Properties, new: Properties, _stack: str) -> Made:
-        return tag(physical_id, new, old)
-
-    def tag(physical_id: str, properties: Properties, old: Properties) -> Made:
+    def tag(physical_id: str, properties: Properties, old: Properties) -> Created:
         found = attributes(physical_id)
         provisioners._ec2_apply_tags(found[tagged], properties, old)
         return physical_id, found
 
-    return {
-        "create": create_tagged,
-        "update": update_tags,
-        "delete": lambda physical_id, _properties: delete(physical_id),
-    }
+    @handlers.create
+    def create_tagged(_logical_id: str, properties: Properties, _stack: str) -> Created:
+        return tag(create(properties), properties, {})
+
+    @handlers.update
+    def update_tags(physical_id: str, old: Properties, new: Properties, _stack: str) -> Created:
+        return tag(physical_id, new, old)
+
+    @handlers.delete
+    def delete_tagged(physical_id: str, _properties: Properties) -> None:
+        delete(physical_id)
 
 
 def call(operation: Callable[..., Any], parameters: Properties, returns: str = "return") -> str:
-    """Call an operation of the emulator's EC2 as CloudFormation does; fail with its reason.
+    """Call an operation of the emulator's EC2; raise ValueError with its message if it fails.
 
     Args:
         operation: The function behind the API's operation.
-        parameters: Its parameters; those without a value are left out.
-        returns: The name of the element of the answer that is returned.
+        parameters: Its parameters; those without a value are omitted.
+        returns: The name of the element of the response that is returned.
     """
     query = {name: [str(value)] for name, value in parameters.items() if value not in (None, "")}
     status, _headers, body = operation(query)
@@ -168,13 +142,39 @@ def _delete_nat_gateway(gateway: str) -> None:
         ec2._addresses[record["AllocationId"]]["AssociationId"] = None
 
 
+_declare_tagged(
+    new_resource(
+        "AWS::EC2::EIP",
+        replaced_by=("Address", "Domain", "IpamPoolId", "NetworkBorderGroup", "TransferAddress"),
+        stack_tags=True,
+    ),
+    _create_address,
+    _delete_address,
+    _address_attributes,
+    tagged="AllocationId",
+)
+_declare_tagged(
+    new_resource(
+        "AWS::EC2::NatGateway",
+        replaced_by=("AllocationId", "ConnectivityType", "PrivateIpAddress", "SubnetId", "VpcId"),
+        stack_tags=True,
+    ),
+    _create_nat_gateway,
+    _delete_nat_gateway,
+    lambda gateway: {"NatGatewayId": gateway},
+    tagged="NatGatewayId",
+)
+
+
 # --- Rules of security groups
 
 
-def _rules(direction: str) -> dict[str, Any]:
-    """The handler of rules that a template keeps outside their group."""
+def _declare_rules(type_: str, direction: str) -> None:
+    """Declare the type of rules outside their security group."""
+    handlers = new_resource(type_, replaced_by=_RULE)
 
-    def create(_logical_id: str, properties: Properties, _stack: str) -> Made:
+    @handlers.create
+    def create(_logical_id: str, properties: Properties, _stack: str) -> Created:
         group = properties.get("GroupId")
         record = ec2._security_groups.get(group)
         if record is None:
@@ -189,13 +189,16 @@ def _rules(direction: str) -> dict[str, Any]:
         record[direction].append(rule)
         return rule["SecurityGroupRuleId"], {"Id": rule["SecurityGroupRuleId"]}
 
+    @handlers.delete
     def delete(physical_id: str, properties: Properties) -> None:
         record = ec2._security_groups.get(properties.get("GroupId"))
         if record is not None:
-            kept = [rule for rule in record[direction] if rule.get("SecurityGroupRuleId") != physical_id]
-            record[direction][:] = kept
+            others = [rule for rule in record[direction] if rule.get("SecurityGroupRuleId") != physical_id]
+            record[direction][:] = others
 
-    return {"create": create, "delete": delete}
+
+_declare_rules("AWS::EC2::SecurityGroupIngress", "IpPermissions")
+_declare_rules("AWS::EC2::SecurityGroupEgress", "IpPermissionsEgress")
 
 
 # --- Flow logs
@@ -216,37 +219,69 @@ def _delete_flow_log(flow_log: str) -> None:
     call(ec2._delete_flow_logs, {"FlowLogId.1": flow_log})
 
 
-# --- What the emulator's own types lack
+_declare_tagged(
+    new_resource(
+        "AWS::EC2::FlowLog",
+        replaced_by=(
+            *("DeliverLogsPermissionArn", "DestinationOptions", "LogDestination", "LogDestinationType"),
+            *(
+                "LogFormat",
+                "LogGroupName",
+                "MaxAggregationInterval",
+                "ResourceId",
+                "ResourceType",
+                "TrafficType",
+            ),
+        ),
+        stack_tags=True,
+    ),
+    _create_flow_log,
+    _delete_flow_log,
+    lambda flow_log: {"Id": flow_log},
+)
 
 
-def completed(
-    provision: Callable[..., Made],
-    complete: Callable[[str, Properties], dict[str, Any]],
-    *,
-    properties_at: int,
-) -> Callable[..., Made]:
-    """The handler, with the attributes that `complete` adds to its own."""
-
-    def provision_completely(*args: Any) -> Made:
-        physical_id, attributes = provision(*args)
-        return physical_id, {**attributes, **complete(physical_id, args[properties_at])}
-
-    return provision_completely
+# --- Attributes of types that the emulator has
 
 
-def _complete_vpc(vpc: str, _properties: Properties) -> dict[str, Any]:
-    record = ec2._vpcs[vpc]
+@resource("AWS::EC2::VPC").create
+def _create_vpc(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    return _with_blocks(stock(logical_id, properties, stack))
+
+
+@resource("AWS::EC2::VPC").update
+def _update_vpc(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    return _with_blocks(stock(physical_id, old, new, stack, logical_id))
+
+
+def _with_blocks(vpc: Created) -> Created:
+    record = ec2._vpcs[vpc[0]]
     association = record.setdefault("CidrBlockAssociation", _random_id("vpc-cidr-assoc"))
-    return {
+    blocks = {
         "CidrBlock": record["CidrBlock"],
         "CidrBlockAssociations": [association],
         "Ipv6CidrBlocks": [],
     }
+    return vpc[0], {**vpc[1], **blocks}
 
 
-def _complete_group(group: str, properties: Properties) -> dict[str, Any]:
-    record = ec2._security_groups[group]
+@resource("AWS::EC2::SecurityGroup").create
+def _create_group(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    return _marked_as_open(stock(logical_id, properties, stack), properties)
+
+
+@resource("AWS::EC2::SecurityGroup").update
+def _update_group(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    return _marked_as_open(stock(physical_id, old, new, stack, logical_id), new)
+
+
+def _marked_as_open(group: Created, properties: Properties) -> Created:
+    record = ec2._security_groups[group[0]]
     if properties.get("SecurityGroupEgress"):
         record[_OPEN] = False
     record.setdefault(_OPEN, True)
-    return {}
+    return group

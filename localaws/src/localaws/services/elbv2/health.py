@@ -1,14 +1,14 @@
-"""Load balancers check the health of functions, where their target group says so, and tell of it.
+"""Health checks of functions behind load balancers.
 
-The emulator calls every target healthy and asks none.
+The emulator reports every target as healthy without checking it.
 
-Faithful to: a target group of a function with health checks on, and in use by a rule, invokes the function
-with the documented event at its interval; statuses in the matcher count as well, and what takes longer than
-the timeout does not. One good answer makes a new target healthy, the thresholds change it from then on.
-DescribeTargetHealth says `initial`, `healthy`, `unhealthy`, `unused` or `unavailable`, with the reason code.
-An unhealthy function gets requests all the same, being the only target.
-Not to: one check at a time, where AWS checks from each Availability Zone; a check that is over its time is
-waited for.
+Faithful to: a target group of a function with health checks enabled, and used by a rule, invokes the function
+with the documented event at its interval. Statuses in the matcher pass, and responses after the timeout fail.
+A new target is healthy after one passed check; later the thresholds apply. DescribeTargetHealth returns
+`initial`, `healthy`, `unhealthy`, `unused` or `unavailable`, with the reason code. An unhealthy function gets
+requests, as the only target.
+Not to: checks from each Availability Zone: there is one at a time, and one that exceeds its timeout is waited
+for.
 
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html#enable-health-checks-lambda
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
@@ -26,12 +26,12 @@ from xml.sax.saxutils import escape
 from ministack.core.responses import request_scope
 from ministack.services import alb
 
-from localaws.services import reset_hooks
+from localaws.patching import action, on_reset, on_start
 from localaws.services.elbv2.functions import RefusedError, invoke, is_multi_value, make_event, read_response
 
 Response = tuple[int, dict[str, str], bytes]
 
-_INTERVAL = 0.2  # seconds between two looks at what is due
+_INTERVAL = 0.2  # seconds
 _USER_AGENT = (("user-agent", "ELB-HealthChecker/2.0"),)
 _DESCRIPTIONS = {
     "Elb.InitialHealthChecking": "Initial health checks in progress",
@@ -45,24 +45,22 @@ _DESCRIPTIONS = {
 
 @dataclass
 class Health:
-    """How a target is."""
+    """The health of a target."""
 
     state: str = "initial"
     reason: str = "Elb.InitialHealthChecking"
     code: int = 0
-    in_a_row: int = 0  # results other than what `state` says
+    in_a_row: int = 0  # consecutive results that contradict `state`
     due: float = 0.0
     checking: bool = False
 
 
 _health: dict[tuple[str, str], Health] = {}
+on_reset(_health.clear)
 
 
-def install() -> None:
-    """Start checking, and tell of what comes of it."""
-    calls = alb._ACTION_MAP
-    calls["DescribeTargetHealth"] = _describing(calls["DescribeTargetHealth"])
-    reset_hooks.append(_health.clear)
+@on_start
+def _start() -> None:
     threading.Thread(target=_check_for_ever, name="localaws-alb-health", daemon=True).start()
 
 
@@ -144,24 +142,22 @@ def _note(health: Health, group: dict[str, Any], reason: str, code: int) -> None
         health.reason, health.code = reason, code
 
 
-def _describing(stock: Callable[..., Response]) -> Callable[..., Response]:
-    def describe(params: dict[str, Any]) -> Response:
-        arn = alb._p(params, "TargetGroupArn")
-        group = alb._tgs.get(arn)
-        if group is None or group["TargetType"] != "lambda":
-            return stock(params)
-        wanted = [target["Id"] for target in alb._parse_targets_param(params)]
-        members = "".join(
-            _describe(group, target["Id"])
-            for target in alb._targets.get(arn, [])
-            if not wanted or target["Id"] in wanted
-        )
-        described: Response = alb._xml(
-            200, "DescribeTargetHealth", f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"
-        )
-        return described
-
-    return describe
+@action(alb, "DescribeTargetHealth")
+def _describe_target_health(stock: Callable[..., Response], params: dict[str, Any]) -> Response:
+    arn = alb._p(params, "TargetGroupArn")
+    group = alb._tgs.get(arn)
+    if group is None or group["TargetType"] != "lambda":
+        return stock(params)
+    wanted = [target["Id"] for target in alb._parse_targets_param(params)]
+    members = "".join(
+        _describe(group, target["Id"])
+        for target in alb._targets.get(arn, [])
+        if not wanted or target["Id"] in wanted
+    )
+    described: Response = alb._xml(
+        200, "DescribeTargetHealth", f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"
+    )
+    return described
 
 
 def _describe(group: dict[str, Any], function: str) -> str:

@@ -1,16 +1,16 @@
-"""Load balancers get each request as its client sent it, before anything of the emulator looks at it.
+"""Requests reach load balancers as clients send them, whatever their path and headers.
 
-The emulator serves load balancers last: it answers `/health` and `/oauth2/...` itself, takes credentials out
-of headers that were meant for the application, joins repeated headers and decodes the path.
+The emulator serves load balancers last: it answers `/health` and `/oauth2/...` itself, removes credentials
+from headers that are for the application, joins repeated headers and decodes the path.
 
-Faithful to: every request whose Host header is the DNS name of a load balancer goes to that load balancer,
-with its headers line by line, its path and its query string undecoded. The port in the Host header names the
-listener, by default 80. Header names that are no letters, digits and hyphens are dropped where the load
-balancer says so. TRACE is refused with 405. Rules compare paths with letter case, hosts without, and source
-addresses with the client's.
-Not to: WebSocket handshakes are refused with 403 instead of 400; everything comes in over TLS, whatever the
-listener's protocol is; the name of a load balancer that is not there is answered with 404, where AWS's would
-not resolve; limits of header sizes; query-string conditions with keys.
+Faithful to: a request whose Host header is the DNS name of a load balancer goes to that load balancer, with
+its header lines unchanged, and its path and query string not decoded. The port in the Host header selects the
+listener, by default 80. Header names with other characters than letters, digits and hyphens are dropped if
+the load balancer is configured so. TRACE is refused with 405. Rules compare paths case-sensitively, host
+names case-insensitively, and source addresses with that of the client.
+Not to: WebSocket handshakes are refused with 403 instead of 400. All requests come over TLS, whatever the
+protocol of the listener. An unknown load balancer returns 404; in AWS its name does not resolve. Limits of
+header sizes, and query-string conditions with keys, are those of the emulator.
 
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-listeners.html
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-condition-types.html
@@ -31,6 +31,8 @@ from ministack.core.responses import get_request_client_ip, set_request_client_i
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import alb
 
+from localaws.patching import around
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -44,12 +46,12 @@ _DEFAULT_PORTS = {"HTTP": "80", "HTTPS": "443"}
 
 @dataclass(frozen=True)
 class ClientRequest:
-    """What a client sent.
+    """A request of a client.
 
     Attributes:
         headers: Name in lower case and value of each line, in order.
         path: As in the request line, percent-encoded.
-        query: What follows the question mark, percent-encoded.
+        query: The query string, percent-encoded.
     """
 
     headers: tuple[tuple[str, str], ...]
@@ -57,42 +59,33 @@ class ClientRequest:
     query: str
 
 
-#: The request that the code at hand works for, if it came to a load balancer.
+#: The current request, if it is for a load balancer.
 current: ContextVar[ClientRequest | None] = ContextVar("localaws_alb_request", default=None)
 
 
-def install() -> None:
-    """Stand in front of the emulator's application."""
-    # Imported late: this module reads its settings while it is imported.
-    emulator: Any = importlib.import_module("ministack.app")
-    emulator.app = _in_front_of(emulator.app, emulator)
-    alb._match_condition = _matching(alb._match_condition)
-
-
 def error_page(status: int, reason: str) -> Response:
-    """The page that a load balancer sends when it answers itself: it says nothing of what is behind it."""
+    """The response that a load balancer generates for an error; it does not give the reason."""
     title = f"{status} {reason}"
     body = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
     return status, {"Content-Type": "text/html"}, f"{body}</body>\r\n</html>\r\n".encode()
 
 
-def _in_front_of(app: Application, emulator: Any) -> Application:
-    async def serve(scope: Message, receive: Receive, send: Send) -> None:
-        host = dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1").lower()
-        name, _, port = host.partition(":")
-        match = _DNS_NAME.fullmatch(name)
-        if scope["type"] != "http" or match is None:
-            await app(scope, receive, send)
-            return
-        async with emulator._get_reset_lock():  # while everything is emptied, nobody is served
-            pass
-        set_request_region(match["region"])
-        response = await _respond(scope, await _read(receive), name, port)
-        if scope["method"] == "HEAD" and isinstance(response[2], bytes):
-            response = (response[0], {**response[1], "Content-Length": str(len(response[2]))}, b"")
-        await emulator._send_if_handled(emulator._with_date_header(send), response, receive)
-
-    return serve
+@around("ministack.app", "app")
+async def _app(stock: Application, scope: Message, receive: Receive, send: Send) -> None:
+    emulator: Any = importlib.import_module("ministack.app")
+    host = dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1").lower()
+    name, _, port = host.partition(":")
+    match = _DNS_NAME.fullmatch(name)
+    if scope["type"] != "http" or match is None:
+        await stock(scope, receive, send)
+        return
+    async with emulator._get_reset_lock():  # no request is served during a reset
+        pass
+    set_request_region(match["region"])
+    response = await _respond(scope, await _read(receive), name, port)
+    if scope["method"] == "HEAD" and isinstance(response[2], bytes):
+        response = (response[0], {**response[1], "Content-Length": str(len(response[2]))}, b"")
+    await emulator._send_if_handled(emulator._with_date_header(send), response, receive)
 
 
 async def _read(receive: Receive) -> bytes:
@@ -141,7 +134,7 @@ def _headers(scope: Message, balancer: dict[str, Any], name: str, port: str) -> 
     for raw_name, value in scope["headers"]:
         header = raw_name.decode("latin-1").lower()
         if header == "host" and port in _DEFAULT_PORTS.values():
-            yield header, name  # as clients send it to a default port
+            yield header, name  # clients omit the default port
         elif _VALID_NAME.fullmatch(header) or not valid_only:
             yield header, decode_header_value(value)
 
@@ -151,21 +144,21 @@ def _attribute(balancer: dict[str, Any], key: str) -> str:
     return value
 
 
-def _matching(stock: Callable[..., bool]) -> Callable[..., bool]:
-    def match(condition: dict[str, Any], method: str, path: str, headers: Any, query: Any) -> bool:
-        values = condition.get("Values", [])
-        match condition.get("Field"):
-            case "path-pattern":
-                return any(_pattern(value).fullmatch(path) for value in values)
-            case "host-header":
-                host = headers.get("host", "").partition(":")[0]
-                return any(_pattern(value.lower()).fullmatch(host.lower()) for value in values)
-            case "source-ip":
-                client = ipaddress.ip_address(get_request_client_ip())
-                return any(client in ipaddress.ip_network(value) for value in values)
-        return stock(condition, method, path, headers, query)
-
-    return match
+@around(alb, "_match_condition")
+def _match_condition(
+    stock: Callable[..., bool], cond: dict[str, Any], method: str, path: str, headers: Any, query_params: Any
+) -> bool:
+    values = cond.get("Values", [])
+    match cond.get("Field"):
+        case "path-pattern":
+            return any(_pattern(value).fullmatch(path) for value in values)
+        case "host-header":
+            host = headers.get("host", "").partition(":")[0]
+            return any(_pattern(value.lower()).fullmatch(host.lower()) for value in values)
+        case "source-ip":
+            client = ipaddress.ip_address(get_request_client_ip())
+            return any(client in ipaddress.ip_network(value) for value in values)
+    return stock(cond, method, path, headers, query_params)
 
 
 def _pattern(wildcards: str) -> re.Pattern[str]:

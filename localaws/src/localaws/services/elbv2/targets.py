@@ -1,14 +1,14 @@
-"""Load balancers: target groups with the targets and settings that their template or an API call gives them.
+"""Target groups with the targets and health check settings of their template or API call.
 
-The emulator drops the targets of a template, lets any function be one, and checks the health of none.
+The emulator drops the targets in a template, registers any function, and checks the health of none.
 
-Faithful to: `AWS::ElasticLoadBalancingV2::TargetGroup` Targets, when it is created and when they change. A
-function is registered, by a template or by RegisterTargets, only if it exists and its policy lets
-`elasticloadbalancing.amazonaws.com` invoke it for this target group. Health checks of functions are off
-unless they are asked for, with the documented interval and timeout. A load balancer with deletion protection
-is not deleted with its stack.
-Not to: what a target group with another type of target does with them (that is the emulator's), weights of
-several target groups, stickiness, access logs, WAF: they are recorded.
+Faithful to: `AWS::ElasticLoadBalancingV2::TargetGroup` Targets, when it is created and updated. A function is
+registered, by a template or by RegisterTargets, only if it exists and its policy allows
+`elasticloadbalancing.amazonaws.com` to invoke it for this target group. Health checks of functions are
+disabled by default, with the documented interval and timeout. Deleting the stack of a load balancer with
+deletion protection fails.
+Not to: target groups with other types of targets, which are those of the emulator; weights of several target
+groups, stickiness, access logs and WAF, which are only recorded.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-elasticloadbalancingv2-targetgroup.html
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
@@ -16,21 +16,18 @@ https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-funct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ministack.services import alb, lambda_svc
 from ministack.services.cloudformation import provisioners
 
-from localaws.services.elbv2 import functions as alb_functions
-from localaws.services.elbv2 import health as alb_health
-from localaws.services.elbv2 import requests as alb_requests
+from localaws.patching import Created, Handler, Properties, action, resource
 from localaws.services.elbv2.functions import may_invoke
 
-Properties = Mapping[str, Any]
 Response = tuple[int, dict[str, str], bytes]
 
-# For target groups of functions, other than for the rest.
+# The defaults for target groups of functions differ from those for other types.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateTargetGroup.html
 _HEALTH_CHECK_DEFAULTS = {
     "HealthCheckEnabled": False,
@@ -39,48 +36,39 @@ _HEALTH_CHECK_DEFAULTS = {
 }
 
 
-def install() -> None:
-    """Extend the handlers of the types, and of the API calls that do the same."""
-    alb_requests.install()
-    alb_functions.install()
-    alb_health.install()
-    handlers = provisioners._RESOURCE_HANDLERS
-    group = handlers["AWS::ElasticLoadBalancingV2::TargetGroup"]
-    group["create"] = _creating(group["create"])
-    group["update"] = _updating(group["update"])
-    balancer = handlers["AWS::ElasticLoadBalancingV2::LoadBalancer"]
-    balancer["delete"] = _deleting(balancer["delete"])
-    calls = alb._ACTION_MAP
-    calls["CreateTargetGroup"] = _create_target_group(calls["CreateTargetGroup"])
-    calls["RegisterTargets"] = _register_targets(calls["RegisterTargets"])
-
-
 # --- CloudFormation
 
 
-def _creating(create: Callable[..., tuple[str, dict[str, Any]]]) -> Callable[..., Any]:
-    def create_and_register(logical_id: str, properties: Properties, stack: str) -> Any:
-        arn, attributes = create(logical_id, properties, stack)
-        _apply_defaults(alb._tgs[arn], properties)
-        try:
-            _set_targets(arn, properties.get("Targets") or [])
-        except ValueError:  # a resource whose creation fails is not there
-            provisioners._elbv2_target_group_delete(arn, properties)
-            raise
-        return arn, attributes
-
-    return create_and_register
+@resource("AWS::ElasticLoadBalancingV2::TargetGroup").create
+def _create_group(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    arn, attributes = stock(logical_id, properties, stack)
+    _apply_defaults(alb._tgs[arn], properties)
+    try:
+        _set_targets(arn, properties.get("Targets") or [])
+    except ValueError:  # CloudFormation does not delete a resource whose creation failed
+        provisioners._elbv2_target_group_delete(arn, properties)
+        raise
+    return arn, attributes
 
 
-def _updating(update: Callable[..., tuple[str, dict[str, Any]]]) -> Callable[..., Any]:
-    def update_and_register(physical_id: str, old: Properties, new: Properties, *args: Any) -> Any:
-        arn, attributes = update(physical_id, old, new, *args)
-        _apply_defaults(alb._tgs[arn], new)
-        if arn != physical_id or old.get("Targets") != new.get("Targets"):
-            _set_targets(arn, new.get("Targets") or [])
-        return arn, attributes
+@resource("AWS::ElasticLoadBalancingV2::TargetGroup").update
+def _update_group(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    arn, attributes = stock(physical_id, old, new, stack, logical_id)
+    _apply_defaults(alb._tgs[arn], new)
+    if arn != physical_id or old.get("Targets") != new.get("Targets"):
+        _set_targets(arn, new.get("Targets") or [])
+    return arn, attributes
 
-    return update_and_register
+
+@resource("AWS::ElasticLoadBalancingV2::LoadBalancer").delete
+def _delete_balancer(stock: Callable[..., None], physical_id: str, properties: Properties) -> None:
+    if alb._lb_attr(physical_id, "deletion_protection.enabled", "false") == "true":
+        raise ValueError(
+            f"Load balancer '{physical_id}' cannot be deleted because deletion protection is enabled"
+        )
+    stock(physical_id, properties)
 
 
 def _apply_defaults(group: dict[str, Any], given: Properties) -> None:
@@ -99,10 +87,10 @@ def _set_targets(arn: str, targets: Sequence[Properties]) -> None:
 
 
 def _check_function(function: str, target_group: str) -> None:
-    """Refuse a function as ELB does.
+    """Refuse a function as Elastic Load Balancing does.
 
     Raises:
-        ValueError: It does not exist, or ELB may not invoke it.
+        ValueError: It does not exist, or the load balancer may not invoke it.
     """
     record, _config, _name = lambda_svc._get_func_record_for_ref(function)
     if record is None:
@@ -114,42 +102,27 @@ def _check_function(function: str, target_group: str) -> None:
         )
 
 
-def _deleting(delete: Callable[..., None]) -> Callable[..., None]:
-    def delete_unless_protected(physical_id: str, properties: Properties) -> None:
-        if alb._lb_attr(physical_id, "deletion_protection.enabled", "false") == "true":
-            raise ValueError(
-                f"Load balancer '{physical_id}' cannot be deleted because deletion protection is enabled"
-            )
-        delete(physical_id, properties)
-
-    return delete_unless_protected
-
-
 # --- The API
 
 
-def _create_target_group(create: Callable[..., Response]) -> Callable[..., Response]:
-    def create_with_defaults(params: dict[str, Any]) -> Response:
-        response = create(params)
-        name = alb._p(params, "Name")
-        for group in alb._tgs.values():
-            if response[0] == 200 and group["TargetGroupName"] == name:
-                _apply_defaults(group, params)
-        return response
-
-    return create_with_defaults
+@action(alb, "CreateTargetGroup")
+def _create_target_group(stock: Callable[..., Response], params: dict[str, Any]) -> Response:
+    response = stock(params)
+    name = alb._p(params, "Name")
+    for group in alb._tgs.values():
+        if response[0] == 200 and group["TargetGroupName"] == name:
+            _apply_defaults(group, params)
+    return response
 
 
-def _register_targets(register: Callable[..., Response]) -> Callable[..., Response]:
-    def register_if_allowed(params: dict[str, Any]) -> Response:
-        arn = alb._p(params, "TargetGroupArn")
-        if alb._tgs.get(arn, {}).get("TargetType") == "lambda":
-            for target in alb._parse_targets_param(params):
-                try:
-                    _check_function(target["Id"], arn)
-                except ValueError as refusal:
-                    refused: Response = alb._error("AccessDenied", str(refusal), 403)
-                    return refused
-        return register(params)
-
-    return register_if_allowed
+@action(alb, "RegisterTargets")
+def _register_targets(stock: Callable[..., Response], params: dict[str, Any]) -> Response:
+    arn = alb._p(params, "TargetGroupArn")
+    if alb._tgs.get(arn, {}).get("TargetType") == "lambda":
+        for target in alb._parse_targets_param(params):
+            try:
+                _check_function(target["Id"], arn)
+            except ValueError as refusal:
+                refused: Response = alb._error("AccessDenied", str(refusal), 403)
+                return refused
+    return stock(params)

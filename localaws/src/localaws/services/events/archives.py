@@ -1,8 +1,8 @@
-"""AWS::Events::Archive: archives in templates, which the emulator has in its API only.
+"""AWS::Events::Archive: archives in templates. The emulator has them only in its API.
 
-Faithful to: an archive is made, changed and deleted as CreateArchive, UpdateArchive and DeleteArchive do; a
-new name or source is a replacement; `Ref` is the name, and Arn and ArchiveName are attributes.
-Not to: RetentionDays is recorded, and no event is ever dropped.
+Faithful to: an archive is created, changed and deleted as by CreateArchive, UpdateArchive and DeleteArchive.
+A new name or source replaces it. `Ref` is the name; Arn and ArchiveName are attributes.
+Not to: RetentionDays, which is only recorded: events are never removed.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-events-archive.html
 """
@@ -10,50 +10,43 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners
 
+from localaws.patching import Created, Properties, new_resource
+
 _TYPE = "AWS::Events::Archive"
-Properties = Mapping[str, Any]
-Created = tuple[str, dict[str, Any]]
+_archive = new_resource(_TYPE)
 
 
-def install() -> None:
-    """Register the type."""
-    provisioners._RESOURCE_HANDLERS[_TYPE] = {
-        "create": _create,
-        "update": _update,
-        "update_with_logical_id": True,
-        "delete": _delete,
-    }
-
-
+@_archive.create
 def _create(logical_id: str, properties: Properties, stack: str) -> Created:
     name = _name(logical_id, properties, stack)
     _call(eventbridge._create_archive, _settings(properties) | {"ArchiveName": name})
     return name, {"Arn": eventbridge._archives[name]["ArchiveArn"], "ArchiveName": name}
 
 
+@_archive.update
 def _update(physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str) -> Created:
     name = _name(logical_id, new, stack)
     if name == physical_id and new.get("SourceArn") == old.get("SourceArn"):
         _call(eventbridge._update_archive, _settings(new) | {"ArchiveName": name})
         return name, {"Arn": eventbridge._archives[name]["ArchiveArn"], "ArchiveName": name}
-    # CloudFormation deletes the old one at the end. A given name is taken until then, and fails, as in AWS.
+    # CloudFormation deletes the old archive at the end, so a name in the template is still in use, as in AWS.
     created: Created = provisioners._seeded_create(_create, logical_id, new, stack)
     return created
 
 
+@_archive.delete
 def _delete(physical_id: str, _properties: Properties) -> None:
     if physical_id in eventbridge._archives:
         _call(eventbridge._delete_archive, {"ArchiveName": physical_id})
 
 
 def _settings(properties: Properties) -> dict[str, Any]:
-    """What the API calls the properties; what a template leaves out is empty again."""
+    """The properties as parameters of the API; what a template omits is reset."""
     pattern = properties.get("EventPattern")
     return {
         "EventSourceArn": properties.get("SourceArn", ""),

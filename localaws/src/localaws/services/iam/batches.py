@@ -1,8 +1,9 @@
-"""Batch calls of SNS and SQS need the permission of the single call: there is no other.
+"""Batch calls of SNS and SQS need the permission for the single call.
 
-The emulator asks for `sns:PublishBatch` and the like, which do not exist, and so refuses what AWS allows.
+The emulator requires `sns:PublishBatch` and the like, which do not exist in IAM, and so refuses what AWS
+allows.
 
-Faithful to: `PublishBatch` is authorised as `sns:Publish`, `SendMessageBatch`, `DeleteMessageBatch` and
+Faithful to: `PublishBatch` is authorised as `sns:Publish`, and `SendMessageBatch`, `DeleteMessageBatch` and
 `ChangeMessageVisibilityBatch` as the call without Batch.
 Not to: nothing that is known.
 
@@ -12,21 +13,19 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core import iam_actions
 
+from localaws.patching import around
+
 _SERVICES = ("sns:", "sqs:")
 
 
-def install() -> None:
-    """Name the action as policies do."""
-    stock = iam_actions.extract_iam_action
-
-    def extract_iam_action(*args: Any, **named: Any) -> Any:
-        action = stock(*args, **named)
-        if isinstance(action, str) and action.startswith(_SERVICES):
-            return action.removesuffix("Batch")
-        return action
-
-    iam_actions.extract_iam_action = extract_iam_action
+@around(iam_actions, "extract_iam_action")
+def _extract_iam_action(stock: Callable[..., str | None], *args: Any, **named: Any) -> str | None:
+    action = stock(*args, **named)
+    if isinstance(action, str) and action.startswith(_SERVICES):
+        return action.removesuffix("Batch")
+    return action

@@ -1,13 +1,17 @@
-"""IAM: answers that the emulator gets wrong at its gateway.
+"""Permission boundaries, topic policies, and the actions and resources that requests are authorised for.
 
-Faithful to: a role's PermissionsBoundary in CloudFormation limits the role, changes and goes with the
-template. A topic made by CloudFormation has the default policy of SNS, with its condition: without a
-permission of its own, a role of the account may not publish. A request for several SSM parameters needs the
-permission on each, and is allowed when each is. Log groups are `log-group:NAME:log-stream:` to a policy (or
-a stream's name after it), except to tagging: `NAME:*` allows them and `NAME` alone does not. A request to a
-version or an alias of a function is about that, also when it names it beside the function: `NAME:*` allows it
-and `NAME` alone does not. Reading, changing and deleting an alias are actions of their own.
-Not to: everything else. `docs/embedded-aws.md` lists what IAM here cannot refuse.
+Faithful to:
+- A role's PermissionsBoundary in a template limits the role, and is changed and removed with the template.
+- A topic that CloudFormation creates has the default policy of SNS with its condition. A role of the account
+  may publish only if one of its own policies allows it.
+- A request for several SSM parameters needs the permission on each of them.
+- The resource of a request to CloudWatch Logs is `log-group:NAME:log-stream:STREAM`, with an empty stream
+  where the request names none: `NAME:*` matches it and `NAME` does not. Requests about tags are the
+  exception.
+- The resource of a request to a version or an alias of a function has the qualifier, also when the request
+  passes it in `Qualifier`: `NAME:*` matches it and `NAME` does not. GetAlias, UpdateAlias and DeleteAlias are
+  actions of their own.
+Not to: everything else. `docs/embedded-aws.md` lists what IAM does not refuse here.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
@@ -26,109 +30,87 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id
 from ministack.core.router import extract_access_key_id
 from ministack.services import iam, sns
-from ministack.services.cloudformation import provisioners
+
+from localaws.patching import Created, Handler, Properties, around, resource
 
 
-def install() -> None:
-    """Correct the handlers of roles and topics, and what a request is checked for."""
-    role = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
-    role["create"] = _limited(role["create"], properties_at=1)
-    role["update"] = _limited(role["update"], properties_at=2)
-    topic = provisioners._RESOURCE_HANDLERS["AWS::SNS::Topic"]
-    topic["create"] = _owned(topic["create"])
-    iam_actions.extract_resource_arn = _naming_resources(iam_actions.extract_resource_arn)
-    iam_actions.logs_service_context = _of_group(iam_actions.logs_service_context)
-    iam_actions._lambda_action = _of_aliases(iam_actions._lambda_action)
+@resource("AWS::IAM::Role").create
+def _create_role(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    return _limited(stock(logical_id, properties, stack), properties)
 
 
-# --- Roles
+@resource("AWS::IAM::Role").update
+def _update_role(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    return _limited(stock(physical_id, old, new, stack, logical_id), new)
 
 
-def _limited(provision: Callable[..., tuple[str, Any]], properties_at: int) -> Callable[..., tuple[str, Any]]:
-    """The handler of a role, which also sets or removes its boundary."""
-
-    def provision_with_boundary(*args: Any) -> tuple[str, Any]:
-        name, attributes = provision(*args)
-        boundary = args[properties_at].get("PermissionsBoundary")
-        if boundary:
-            iam._roles[name]["PermissionsBoundary"] = boundary
-        else:
-            iam._roles[name].pop("PermissionsBoundary", None)
-        return name, attributes
-
-    return provision_with_boundary
+def _limited(role: Created, properties: Properties) -> Created:
+    """The role, with its permissions boundary set or removed."""
+    boundary = properties.get("PermissionsBoundary")
+    if boundary:
+        iam._roles[role[0]]["PermissionsBoundary"] = boundary
+    else:
+        iam._roles[role[0]].pop("PermissionsBoundary", None)
+    return role
 
 
-# --- Topics
+@resource("AWS::SNS::Topic").create
+def _create_topic(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    """Create the topic with the condition that SNS writes into its default policy."""
+    arn, attributes = stock(logical_id, properties, stack)
+    topic = sns._topics[arn]["attributes"]
+    policy = json.loads(topic["Policy"])
+    for statement in policy["Statement"]:
+        if statement.get("Sid") == "__default_statement_ID":
+            statement["Condition"] = {"StringEquals": {"AWS:SourceOwner": get_account_id()}}
+    topic["Policy"] = json.dumps(policy)
+    return arn, attributes
 
 
-def _owned(create: Callable[..., tuple[str, Any]]) -> Callable[..., tuple[str, Any]]:
-    """The handler of a topic, whose default policy names the owner as SNS writes it."""
-
-    def create_with_owner(*args: Any) -> tuple[str, Any]:
-        arn, attributes = create(*args)
-        topic = sns._topics[arn]["attributes"]
-        policy = json.loads(topic["Policy"])
-        for statement in policy["Statement"]:
-            if statement.get("Sid") == "__default_statement_ID":
-                statement["Condition"] = {"StringEquals": {"AWS:SourceOwner": get_account_id()}}
-        topic["Policy"] = json.dumps(policy)
-        return arn, attributes
-
-    return create_with_owner
+# --- The action and the resource of a request
 
 
-# --- What a request is about
-
-
-def _naming_resources(extract: Callable[..., str]) -> Callable[..., str]:
-    """The resource that a request's permission is looked for on."""
-
-    def extract_resource(
-        service: str,
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query: dict[str, Any],
-        region: str,
-        account: str,
-    ) -> str:
-        found = extract(service, method, path, headers, body, query, region, account)
-        operation = headers.get("x-amz-target", "").rpartition(".")[2]
-        if service == "logs" and operation not in ("TagResource", "UntagResource", "ListTagsForResource"):
-            stream = _member(body, "logStreamName") or ""
-            return f"{found}:log-stream:{stream}" if ":log-group:" in found else found
-        if service == "ssm" and operation in ("GetParameters", "DeleteParameters"):
-            names = _member(body, "Names") or []
-            arns = [_parameter_arn(name, region, account) for name in names]
-            key = extract_access_key_id(headers, query)
-            # One of several: the first that is refused, so that the request is.
-            refused = (
-                arn for arn in arns if iam_evaluator.enforce(key, f"ssm:{operation}", "ssm", region, arn)
-            )
-            return next(refused, arns[0]) if arns else found
-        qualifier = iam_actions._query_param(query, "Qualifier") if service == "lambda" else ""
-        if qualifier and ":function:" in found and not found.endswith(f":{qualifier}"):
-            return f"{found}:{qualifier}"
-        return found
-
-    return extract_resource
+@around(iam_actions, "extract_resource_arn")
+def _extract_resource_arn(
+    stock: Callable[..., str],
+    service: str,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: dict[str, Any],
+    region: str,
+    account_id: str,
+) -> str:
+    found = stock(service, method, path, headers, body, query_params, region, account_id)
+    operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    if service == "logs" and operation not in ("TagResource", "UntagResource", "ListTagsForResource"):
+        stream = _member(body, "logStreamName") or ""
+        return f"{found}:log-stream:{stream}" if ":log-group:" in found else found
+    if service == "ssm" and operation in ("GetParameters", "DeleteParameters"):
+        names = _member(body, "Names") or []
+        arns = [_parameter_arn(name, region, account_id) for name in names]
+        key = extract_access_key_id(headers, query_params)
+        # The request is authorised for one resource: the first that is refused, if any is.
+        refused = (arn for arn in arns if iam_evaluator.enforce(key, f"ssm:{operation}", "ssm", region, arn))
+        return next(refused, arns[0]) if arns else found
+    qualifier = iam_actions._query_param(query_params, "Qualifier") if service == "lambda" else ""
+    if qualifier and ":function:" in found and not found.endswith(f":{qualifier}"):
+        return f"{found}:{qualifier}"
+    return found
 
 
 _ON_ONE_ALIAS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
 
 
-def _of_aliases(action: Callable[[str, str], str | None]) -> Callable[[str, str], str | None]:
-    """The action of a request to Lambda: one alias is not the list of them."""
-
-    def action_of(method: str, path: str) -> str | None:
-        *_, collection, name = ["", "", *filter(None, path.split("/"))]
-        if collection == "aliases" and name:
-            return _ON_ONE_ALIAS.get(method)
-        return action(method, path)
-
-    return action_of
+@around(iam_actions, "_lambda_action")
+def _lambda_action(stock: Callable[[str, str], str | None], method: str, path: str) -> str | None:
+    *_, collection, name = ["", "", *filter(None, path.split("/"))]
+    if collection == "aliases" and name:
+        return _ON_ONE_ALIAS.get(method)
+    return stock(method, path)
 
 
 def _member(body: bytes, name: str) -> Any:
@@ -142,10 +124,9 @@ def _parameter_arn(name: str, region: str, account: str) -> str:
     return name if name.startswith("arn:") else f"arn:aws:ssm:{region}:{account}:parameter/{name.lstrip('/')}"
 
 
-def _of_group(context: Callable[..., Any]) -> Callable[..., Any]:
-    """The conditions of a request to CloudWatch Logs: the group has the tags."""
-
-    def context_of_group(action: str, body: bytes, resource: str, region: str, account: str) -> Any:
-        return context(action, body, resource.partition(":log-stream:")[0], region, account)
-
-    return context_of_group
+@around(iam_actions, "logs_service_context")
+def _logs_service_context(
+    stock: Callable[..., Any], action: str, body: bytes, resource_arn: str, region: str, account_id: str
+) -> Any:
+    """The condition keys of a request to CloudWatch Logs: the tags are those of the log group."""
+    return stock(action, body, resource_arn.partition(":log-stream:")[0], region, account_id)

@@ -1,16 +1,16 @@
-"""A service that calls needs the permission of what it calls: Lambda functions, queues, topics.
+"""Resource-based policies of functions, queues and topics when S3, SNS and EventBridge call them.
 
-The emulator asks a function's resource policy when a person or a role calls it, and nobody when S3, SNS or
-EventBridge does.
+The emulator evaluates a function's resource policy for calls of users and roles, but not for calls of S3, SNS
+and EventBridge.
 
 Faithful to: S3, SNS and EventBridge invoke a function only if its policy (`AWS::Lambda::Permission`) allows
 that service, with the SourceArn and SourceAccount of the call, for the version or alias that is called. S3
-refuses a notification configuration whose function does not allow it, unless asked to skip the validation.
-EventBridge delivers to a queue or topic only if its policy allows it. A permission for a function that does
-not exist fails the deployment.
-Not to: what becomes of a refused delivery: here it is logged and lost, as in AWS without a dead-letter
-queue on the rule or subscription. Invocations by API Gateway, Cognito and CloudWatch Logs. (Load balancers:
-`alb_functions`.)
+refuses a notification configuration with a function that does not allow it, unless the request skips the
+validation. EventBridge delivers to a queue or topic only if its policy allows it. A permission for a function
+that does not exist fails the deployment.
+Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
+on the target or subscription. Nor to invocations by API Gateway, Cognito and CloudWatch Logs. For load
+balancers see `elbv2.functions`.
 
 https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
@@ -29,28 +29,19 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
+from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.iam.roles import iam_is_enforced
 
 logger = logging.getLogger("localaws.iam")
 
 
-def install() -> None:
-    """Ask before the emulator's services call each other."""
-    s3._deliver_event_to_lambda = _from_bucket(s3._deliver_event_to_lambda)
-    s3._validate_notification_configs = _validating_functions(s3._validate_notification_configs)
-    sns._deliver_to_lambda = _from_topic(sns._deliver_to_lambda)
-    eventbridge._invoke_target = _from_rule(eventbridge._invoke_target)
-    permission = provisioners._RESOURCE_HANDLERS["AWS::Lambda::Permission"]
-    permission["create"] = _of_an_existing_function(permission["create"])
-
-
 def service_may_invoke(function: str, service: str, source_arn: str, source_account: str) -> bool:
-    """Whether the function's resource policy lets a service invoke it.
+    """Whether the function's resource policy allows a service to invoke it.
 
     Args:
         function: The ARN that is invoked, with its qualifier if it has one.
         service: The service's principal, such as `s3.amazonaws.com`.
-        source_arn: The bucket, topic or rule in whose name the service calls.
+        source_arn: The bucket, topic or rule that the service calls for.
         source_account: The account that owns it.
     """
     if not iam_is_enforced():
@@ -58,7 +49,7 @@ def service_may_invoke(function: str, service: str, source_arn: str, source_acco
     record, _config, _name = lambda_svc._get_func_record_for_ref(function)
     if record is None:
         return False
-    # A version's record carries no policy of its own: all statements stand on the function.
+    # The record of a version has no policy of its own: the function's record has all statements.
     found = lambda_svc.function_policy_for_arn(function)
     policy = found[0] if found else None
     return _allows(policy, "lambda:InvokeFunction", function, service, source_arn, source_account)
@@ -93,59 +84,63 @@ def _bucket_may_invoke(bucket: str, function: str) -> bool:
     return service_may_invoke(function, "s3.amazonaws.com", f"arn:aws:s3:::{bucket}", owner)
 
 
-def _from_bucket(deliver: Callable[..., None]) -> Callable[..., None]:
-    def deliver_if_allowed(arn: str, payload: dict[str, Any], *args: Any) -> None:
-        bucket = payload["Records"][0]["s3"]["bucket"]["name"]
-        if _bucket_may_invoke(bucket, arn):
-            deliver(arn, payload, *args)
-        else:
-            _refused(f"arn:aws:s3:::{bucket}", arn)
+@around(s3, "_deliver_event_to_lambda", after=["s3.buckets"])
+def _deliver_event_to_lambda(
+    stock: Callable[..., None], arn: str, event_payload: Properties, *args: Any
+) -> None:
+    bucket = event_payload["Records"][0]["s3"]["bucket"]["name"]
+    if _bucket_may_invoke(bucket, arn):
+        stock(arn, event_payload, *args)
+    else:
+        _log_refusal(f"arn:aws:s3:::{bucket}", arn)
 
-    return deliver_if_allowed
 
-
-def _validating_functions(validate: Callable[..., Any]) -> Callable[..., Any]:
-    def validate_functions_too(
-        configurations: list[dict[str, Any]], region: str, bucket: str = "", skip: bool = False
-    ) -> Any:
-        error = validate(configurations, region, bucket, skip)
-        functions = [entry["arn"] for entry in configurations if entry["type"] == "lambda"]
-        if error or skip or all(_bucket_may_invoke(bucket, arn) for arn in functions):
-            return error
-        return s3._invalid_notification_config("Unable to validate the following destination configurations")
-
-    return validate_functions_too
+@around(s3, "_validate_notification_configs")
+def _validate_notification_configs(
+    stock: Callable[..., Any],
+    configs: list[Properties],
+    bucket_region: str,
+    bucket_name: str = "",
+    skip_destination_validation: bool = False,
+) -> Any:
+    error = stock(configs, bucket_region, bucket_name, skip_destination_validation)
+    if error or skip_destination_validation:
+        return error
+    functions = [entry["arn"] for entry in configs if entry["type"] == "lambda"]
+    if all(_bucket_may_invoke(bucket_name, arn) for arn in functions):
+        return None
+    return s3._invalid_notification_config("Unable to validate the following destination configurations")
 
 
 # --- SNS
 
 
-def _from_topic(deliver: Callable[..., None]) -> Callable[..., None]:
-    def deliver_if_allowed(function: str, envelope: str, topic: str, *args: Any) -> None:
-        if service_may_invoke(function, "sns.amazonaws.com", topic, topic.split(":")[4]):
-            deliver(function, envelope, topic, *args)
-        else:
-            _refused(topic, function)
-
-    return deliver_if_allowed
+@around(sns, "_deliver_to_lambda", after=["lambda_.asynchronous_sources"])
+def _deliver_to_lambda(
+    stock: Callable[..., None], endpoint: str, envelope: str, topic_arn: str, *args: Any
+) -> None:
+    if service_may_invoke(endpoint, "sns.amazonaws.com", topic_arn, topic_arn.split(":")[4]):
+        stock(endpoint, envelope, topic_arn, *args)
+    else:
+        _log_refusal(topic_arn, endpoint)
 
 
 # --- EventBridge
 
 
-def _from_rule(invoke: Callable[..., None]) -> Callable[..., None]:
-    def invoke_if_allowed(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
-        arn = target.get("Arn", "")
-        if rule_may_reach(rule["Arn"], arn):
-            invoke(target, event, rule, view)
-        else:
-            _refused(rule["Arn"], arn)
-
-    return invoke_if_allowed
+@around(eventbridge, "_invoke_target")
+def _invoke_target(
+    stock: Callable[..., None], target: Properties, event: Any, rule: Properties, view: Any = None
+) -> None:
+    arn = target.get("Arn", "")
+    if rule_may_reach(rule["Arn"], arn):
+        stock(target, event, rule, view)
+    else:
+        _log_refusal(rule["Arn"], arn)
 
 
 def rule_may_reach(rule: str, target: str) -> bool:
-    """Whether the target's own policy lets EventBridge deliver to it; true for targets that take a role."""
+    """Whether the target's policy allows EventBridge to deliver to it; true for targets that use a role."""
     if not iam_is_enforced():
         return True
     service, account = (target.split(":") + [""] * 3)[2], (rule.split(":") + [""] * 5)[4]
@@ -164,15 +159,13 @@ def rule_may_reach(rule: str, target: str) -> bool:
 # --- Permissions
 
 
-def _of_an_existing_function(create: Callable[..., Any]) -> Callable[..., Any]:
-    def create_or_fail(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        reference = properties.get("FunctionName", "")
-        if provisioners._lambda_function_for_cfn_ref(reference)[0] is None:
-            raise ValueError(f"AWS::Lambda::Permission: Function not found: {json.dumps(reference)}")
-        return create(logical_id, properties, stack)
-
-    return create_or_fail
+@resource("AWS::Lambda::Permission").create
+def _create_permission(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    reference = properties.get("FunctionName", "")
+    if provisioners._lambda_function_for_cfn_ref(reference)[0] is None:
+        raise ValueError(f"AWS::Lambda::Permission: Function not found: {json.dumps(reference)}")
+    return stock(logical_id, properties, stack)
 
 
-def _refused(source: str, target: str) -> None:
+def _log_refusal(source: str, target: str) -> None:
     logger.warning("%s may not call %s: no statement of its policy allows it", source, target)

@@ -1,13 +1,13 @@
-"""What a role may do and who may assume it, for work that an AWS service does in a role's name.
+"""What a role may do and which services may assume it, for work that a service does with that role.
 
-The emulator authorises the calls that arrive at its gateway. What it does by itself in the name of a role
-(reading a queue for an event source mapping, writing to a failure destination) never passes there and is
-not checked. The bridges that do or guard such work ask here.
+The emulator authorises requests that arrive at its gateway. Work that it does itself on behalf of a role,
+such as reading a queue for an event source mapping, does not pass the gateway and is not authorised. Bridges
+that do such work, or guard it, ask here.
 
-Faithful to: identity policies, the permissions boundary, and the resource's own policy, combined as within
-one account and across two; explicit deny first; the conditions that the emulator's evaluator knows.
-Not to: service control policies, session policies, KMS grants.
-With IAM switched off every answer is yes.
+Faithful to: identity policies, the permissions boundary and the resource's policy, combined as within one
+account and across accounts; explicit deny first; the condition keys that the emulator's evaluator knows.
+Not to: service control policies, session policies, KMS grants. Without IAM enforcement the answer is always
+yes.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
@@ -23,18 +23,18 @@ from ministack.services import iam
 
 def iam_is_enforced() -> bool:
     """Whether this emulator was started with IAM enforced."""
-    # Asked late: `ministack.app` reads its environment when it is first imported.
+    # Imported late: `ministack.app` reads its environment when it is first imported.
     return bool(importlib.import_module("ministack.app").AUTH)
 
 
 def role_allows(role_arn: str, action: str, resource: str, context: dict[str, str] | None = None) -> bool:
-    """Whether a session of the role, opened by a service, may do the action on the resource.
+    """Whether a service that has assumed the role may perform the action on the resource.
 
     Args:
         role_arn: The role's ARN, with or without a path.
         action: One action, such as `sqs:SendMessage`.
-        resource: The ARN of the resource that the action is done on; `*` where the service has none.
-        context: Condition keys that the calling service sets, such as `{"aws:SourceArn": …}`.
+        resource: The ARN of the resource, or `*` for actions without resource-level permissions.
+        context: Condition keys that the service sets, such as `{"aws:SourceArn": …}`.
     """
     if not iam_is_enforced():
         return True
@@ -59,7 +59,7 @@ def role_allows(role_arn: str, action: str, resource: str, context: dict[str, st
 
 
 def role_trusts(role_arn: str, service: str) -> bool:
-    """Whether the role's trust policy lets the service assume it.
+    """Whether the role's trust policy allows the service to assume it.
 
     Args:
         role_arn: The role's ARN, with or without a path.
@@ -97,7 +97,7 @@ def _request(
         action=action,
         resource_arn=resource,
         region=get_region(),
-        # Services call each other over TLS; a policy that insists on it must not refuse them.
+        # Services call each other over TLS, so a policy that requires it allows them.
         secure_transport=True,
         service_context={key.lower(): value for key, value in (context or {}).items()},
     )

@@ -1,11 +1,12 @@
-"""What an alias may point at: versions that are there, and with weights only two that go together.
+"""Which versions and weights an alias may have.
 
-The emulator takes any name and any version; calls of an alias whose version is not there then run `$LATEST`.
+The emulator accepts any name and any version; an alias of a version that does not exist then runs `$LATEST`.
 
-Faithful to: the form of the name; a version that is not there is not found; `$LATEST` only alone; at most one
-further version, another one, with a weight from 0 to 1; both with the same role and dead-letter queue. An
-update is judged by what the alias would become. A deployment fails for the same reasons and is rolled back.
-Not to: the wording of the refusals for which AWS documents none.
+Faithful to: the format of the name; a version must exist; `$LATEST` cannot be combined with another version;
+at most one additional version, a different one, with a weight from 0 to 1, and with the same role and
+dead-letter queue. An update is validated with its result. A deployment fails for the same reasons and is
+rolled back.
+Not to: the wording of errors that AWS does not document.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
 https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
@@ -19,7 +20,8 @@ from typing import Any
 
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import provisioners
-from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
+
+from localaws.patching import Created, Handler, Properties, around, resource
 
 _LATEST = "$LATEST"
 _NAME = "(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
@@ -28,11 +30,10 @@ _LONGEST_NAME = 128
 
 Record = dict[str, Any]
 Response = tuple[int, dict[str, Any], bytes]
-Created = tuple[str, dict[str, Any]]
 
 
 class Refused(Exception):  # noqa: N818 - Lambda refuses it
-    """Lambda refuses an alias; has what it answers."""
+    """An alias that Lambda refuses, with the error code and status of the response."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -40,17 +41,8 @@ class Refused(Exception):  # noqa: N818 - Lambda refuses it
         self.status = status
 
 
-def install() -> None:
-    """Put the rules before Lambda's calls, and before CloudFormation's, which creates aliases by itself."""
-    lambda_svc._create_alias = _checked_create(lambda_svc._create_alias)
-    lambda_svc._update_alias = _checked_update(lambda_svc._update_alias)
-    handlers = _RESOURCE_HANDLERS["AWS::Lambda::Alias"]
-    handlers["create"] = _deployed(handlers["create"])
-    handlers["update"] = _redeployed(handlers["update"])
-
-
 def check(func: Record, name: str, version: str, weights: dict[str, float]) -> None:
-    """Check what an alias is to be.
+    """Validate an alias.
 
     Args:
         func: The emulator's record of the function.
@@ -116,34 +108,32 @@ def _weights(routing: Record | None) -> dict[str, float]:
     return (routing or {}).get("AdditionalVersionWeights") or {}
 
 
-def _checked_create(create: Callable[[str, Record], Response]) -> Callable[[str, Record], Response]:
-    def create_alias(func_name: str, data: Record) -> Response:
-        func = lambda_svc._functions.get(func_name)
-        if func:
-            try:
-                version = data.get("FunctionVersion", "")
-                check(func, data.get("Name", ""), version, _weights(data.get("RoutingConfig")))
-            except Refused as refused:
-                return _answer(refused)
-        return create(func_name, data)
-
-    return create_alias
+@around(lambda_svc, "_create_alias")
+def _create_alias(stock: Callable[[str, Record], Response], func_name: str, data: Record) -> Response:
+    func = lambda_svc._functions.get(func_name)
+    if func:
+        try:
+            version = data.get("FunctionVersion", "")
+            check(func, data.get("Name", ""), version, _weights(data.get("RoutingConfig")))
+        except Refused as refused:
+            return _answer(refused)
+    return stock(func_name, data)
 
 
-def _checked_update(update: Callable[[str, str, Record], Response]) -> Callable[[str, str, Record], Response]:
-    def update_alias(func_name: str, alias_name: str, data: Record) -> Response:
-        func = lambda_svc._functions.get(func_name)
-        alias = (func or {}).get("aliases", {}).get(alias_name)
-        if func and alias:
-            wanted = alias | {key: value for key, value in data.items() if value is not None}
-            routing = data["RoutingConfig"] if "RoutingConfig" in data else alias.get("RoutingConfig")
-            try:
-                check(func, alias_name, wanted["FunctionVersion"], _weights(routing))
-            except Refused as refused:
-                return _answer(refused)
-        return update(func_name, alias_name, data)
-
-    return update_alias
+@around(lambda_svc, "_update_alias")
+def _update_alias(
+    stock: Callable[[str, str, Record], Response], func_name: str, alias_name: str, data: Record
+) -> Response:
+    func = lambda_svc._functions.get(func_name)
+    alias = (func or {}).get("aliases", {}).get(alias_name)
+    if func and alias:
+        wanted = alias | {key: value for key, value in data.items() if value is not None}
+        routing = data["RoutingConfig"] if "RoutingConfig" in data else alias.get("RoutingConfig")
+        try:
+            check(func, alias_name, wanted["FunctionVersion"], _weights(routing))
+        except Refused as refused:
+            return _answer(refused)
+    return stock(func_name, alias_name, data)
 
 
 def _answer(refused: Refused) -> Response:
@@ -151,26 +141,22 @@ def _answer(refused: Refused) -> Response:
     return answer
 
 
-def _deployed(create: Callable[..., Created]) -> Callable[..., Created]:
-    def create_alias(logical_id: str, properties: Record, stack_name: str) -> Created:
-        _check_deployed(properties)
-        return create(logical_id, properties, stack_name)
-
-    return create_alias
+@resource("AWS::Lambda::Alias").create
+def _create_in_template(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    _check_deployed(properties)
+    return stock(logical_id, properties, stack)
 
 
-def _redeployed(update: Callable[..., Created]) -> Callable[..., Created]:
-    def update_alias(
-        physical_id: str, old: Record, new: Record, stack_name: str, logical_id: str | None = None
-    ) -> Created:
-        _check_deployed(new)
-        return update(physical_id, old, new, stack_name, logical_id)
-
-    return update_alias
+@resource("AWS::Lambda::Alias").update
+def _update_in_template(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    _check_deployed(new)
+    return stock(physical_id, old, new, stack, logical_id)
 
 
-def _check_deployed(properties: Record) -> None:
-    """Fail a deployment as CloudFormation does, with Lambda's reason."""
+def _check_deployed(properties: Properties) -> None:
+    """Fail the deployment of an alias that Lambda refuses, with its reason."""
     func = provisioners._lambda_function_for_cfn_ref(properties.get("FunctionName", ""))[0]
     if not func:
         return

@@ -1,42 +1,43 @@
-"""Aliases: weighted ones route by their weights, and each is known by its own ARN.
+"""Weighted aliases, and the ARN of the alias in invocations.
 
-The emulator stores the weights and always runs the alias's main version. A function that is reached through
-an alias from another service sees the version's ARN, and is not subject to the alias's settings.
+The emulator stores the weights and always runs the main version of an alias. A function that another service
+invokes through an alias sees the ARN of the version, and the settings of the alias do not apply.
 
-Faithful to: each invocation takes a version by the weights, from whatever service it comes;
-`invoked_function_arn` is the alias's.
-Not to: provisioned concurrency in the choice of the version. Which versions and weights an alias may have
-is checked by `lambda_alias_rules`.
+Faithful to: each invocation, of whatever source, selects a version by the weights. `invoked_function_arn` is
+that of the alias.
+Not to: provisioned concurrency in the selection of the version. `lambda_.alias_rules` checks which versions
+and weights an alias may have.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from secrets import SystemRandom
 from typing import Any
 
 from ministack.services import lambda_svc
 
+from localaws.patching import around
+
 _random = SystemRandom()
-_stock_effective = lambda_svc._effective_func_record_for_qualifier
 
 Record = dict[str, Any]
 
 
-def install() -> None:
-    """Keep an alias's ARN when its version is looked up. `lambda_invocation` calls `routed` on each run."""
-    lambda_svc._effective_func_record_for_qualifier = _effective
-
-
 def function_of(config: Record) -> tuple[Record | None, str | None]:
-    """The function that a configuration belongs to, and the qualifier in its ARN."""
+    """The function of a configuration, and the qualifier in its ARN."""
     _, _, _, region, account, _, name, *qualifier = config["FunctionArn"].split(":")
     return lambda_svc._functions.get_scoped(account, region, name), qualifier[0] if qualifier else None
 
 
-def _effective(func: Record | None, qualifier: str | None) -> tuple[Record | None, Record | None]:
-    record, config = _stock_effective(func, qualifier)
+@around(lambda_svc, "_effective_func_record_for_qualifier")
+def _effective(
+    stock: Callable[..., tuple[Record | None, Record | None]], func: Record | None, qualifier: str | None
+) -> tuple[Record | None, Record | None]:
+    """The record and configuration behind a qualifier, with the ARN of the alias if it is one."""
+    record, config = stock(func, qualifier)
     if not record or not config or not func or qualifier not in func["aliases"]:
         return record, config
     config = config | {"FunctionArn": func["aliases"][qualifier]["AliasArn"]}
@@ -44,7 +45,7 @@ def _effective(func: Record | None, qualifier: str | None) -> tuple[Record | Non
 
 
 def routed(func: Record, config: Record) -> Record:
-    """The record that an invocation runs: another version's, if the alias's weights choose it.
+    """The record that an invocation runs: that of another version, if the alias's weights select it.
 
     Args:
         func: The emulator's record of what was invoked.

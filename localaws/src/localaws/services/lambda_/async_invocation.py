@@ -1,18 +1,22 @@
-"""Asynchronous invocation: the queue before the function, its retries, and what happens to lost events.
+"""Asynchronous invocation: the queue of events, retries, and what happens to events that fail.
 
-The emulator retries, but the waits have no documented length, the age of an event is looked at only between
+The emulator retries, but with waits of no documented length. It checks the age of an event only between
 retries, the number of attempts in the record is always 3, and settings of versions and aliases are ignored.
 
-Faithful to: 3 attempts in all, or what `MaximumRetryAttempts` says, one minute and then two minutes apart;
-an event whose function is throttled waits, from 1 second up to 5 minutes between tries, and does not use up
-its attempts; events older than `MaximumEventAgeInSeconds` are given up, also if they would be by the time of
-the next attempt; reserved concurrency 0 gives up at once; the settings of the version or alias that was
-invoked; the code of the function as it is at each attempt; events of a deleted function are dropped.
-Not to: the length of the waits. `LOCALAWS_ASYNC_RETRY_DELAYS` (seconds, default "0.5,1") shortens those
-between attempts, which count in full for the event's age; `LOCALAWS_ASYNC_THROTTLE_DELAYS` (first and
-longest, default "0.1,2") those of throttled events. "60,120" and "1,300" are Lambda's own. Nor to:
-duplicates that the queue of Lambda may deliver, scaling (four events of a function run at a time, or as many
-as there are cores), survival of a restart.
+Faithful to:
+- 3 attempts in all, or as many as `MaximumRetryAttempts` allows, one minute and then two minutes apart.
+- An event whose function is throttled waits, from 1 second up to 5 minutes between attempts, which do not
+  count.
+- An event older than `MaximumEventAgeInSeconds` is discarded, also if it would be too old by the next
+  attempt.
+- Reserved concurrency 0 discards events immediately.
+- The settings of the version or alias that was invoked apply, and each attempt runs the current code. Events
+  of a deleted function are dropped.
+Not to: the length of the waits. `LOCALAWS_ASYNC_RETRY_DELAYS` (seconds, default "0.5,1") replaces those
+between attempts, which count with their full length in the event's age, and `LOCALAWS_ASYNC_THROTTLE_DELAYS`
+(first and longest, default "0.1,2") those of throttled events. "60,120" and "1,300" are the values of Lambda.
+Nor to duplicate delivery, scaling (four events of a function run at a time, or as many as there are cores)
+and restarts.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -25,18 +29,19 @@ import contextvars
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ministack.core.responses import request_scope
 from ministack.services import lambda_svc
 
+from localaws.patching import around, replaces
 from localaws.services.lambda_.aliases import function_of
-from localaws.services.lambda_.concurrency import reserved
 from localaws.services.lambda_.destinations import Record, deliver
 from localaws.services.lambda_.invocation import Invocation, current
 
-#: Lambda's own waits, in seconds: before the second and the third attempt.
+#: The waits of Lambda before the second and the third attempt, in seconds.
 DOCUMENTED_RETRY_DELAYS = (60.0, 120.0)
 DEFAULT_MAXIMUM_AGE = 21600.0
 
@@ -53,25 +58,19 @@ def _seconds(variable: str, default: str) -> tuple[float, float]:
 RETRY_DELAYS = _seconds("LOCALAWS_ASYNC_RETRY_DELAYS", "0.5,1")
 THROTTLE_DELAYS = _seconds("LOCALAWS_ASYNC_THROTTLE_DELAYS", "0.1,2")
 
-#: Events of one function that run at a time. In AWS the queue lets a function scale; one machine does not.
+#: Events of one function that run at a time. In AWS, the function scales.
 CONCURRENCY = max(4, os.cpu_count() or 1)
 
 _turns: dict[str, threading.BoundedSemaphore] = {}
 _turns_lock = threading.Lock()
-_stock_settings = lambda_svc._event_invoke_config
 
 
-def install() -> None:
-    """Queue events here, and treat settings without a qualifier as those of `$LATEST`."""
-    lambda_svc.invoke_async_with_retry = enqueue
-    lambda_svc._event_invoke_config = _settings
-
-
+@replaces(lambda_svc, "invoke_async_with_retry")
 def enqueue(func: dict[str, Any], event: object) -> None:
-    """Accept an event for the function that the record's ARN names, and return.
+    """Queue an event for the function with the record's ARN.
 
     Args:
-        func: The emulator's record of what to run; only the ARN in its configuration matters.
+        func: The emulator's record of the function, of which only the ARN matters.
         event: The payload.
     """
     arn = func["config"]["FunctionArn"]
@@ -97,7 +96,7 @@ class QueuedEvent:
     request_id: str = field(default_factory=lambda: Invocation().request_id)
     accepted: float = field(default_factory=time.monotonic)
     attempts: int = 0
-    #: Seconds that the event did not wait here and would have waited in AWS.
+    #: Seconds that the event would have waited longer in AWS.
     saved: float = 0.0
     throttled: int = 0
     response: dict[str, Any] | None = None
@@ -105,26 +104,26 @@ class QueuedEvent:
 
     @property
     def age(self) -> float:
-        """Its age, had it waited as long as in AWS."""
+        """Its age in seconds, as if it had waited as long as in AWS."""
         return time.monotonic() - self.accepted + self.saved
 
 
 def _process(event: QueuedEvent) -> None:
     _, _, _, region, account, *_ = event.arn.split(":")
-    with request_scope(account, region):  # Whoever sent the event may work for another account.
+    with request_scope(account, region):  # the event may come from another account
         _run_and_report(event)
 
 
 def _run_and_report(event: QueuedEvent) -> None:
-    """Run an event until it has succeeded or is given up, then report it."""
+    """Run an event until it succeeds or is discarded, then send its record."""
     condition = None
     settings: dict[str, Any] = {}
     while condition is None:
         owner, _ = function_of({"FunctionArn": event.arn})
         if owner is not event.owner:
             return
-        settings = _settings(owner, event.qualifier) or {}
-        if reserved(owner, owner["config"]) == 0:
+        settings = lambda_svc._event_invoke_config(owner, event.qualifier) or {}
+        if lambda_svc._reserved_concurrency(owner, owner["config"]) == 0:
             condition, event.response = "ZeroReservedConcurrency", None
         elif event.age > _maximum_age(settings):
             condition = "EventAgeExceeded"
@@ -144,7 +143,7 @@ def _run_and_report(event: QueuedEvent) -> None:
 
 
 def _attempt(event: QueuedEvent, settings: dict[str, Any]) -> str | None:
-    """Run the function once; returns how the event ended, or None after waiting for another attempt."""
+    """Run the function once; returns the final condition, or None after the wait for the next attempt."""
     _run(event)
     assert event.response is not None
     if event.response.get("throttle"):
@@ -167,10 +166,10 @@ def _attempt(event: QueuedEvent, settings: dict[str, Any]) -> str | None:
 
 
 def _run(event: QueuedEvent) -> None:
-    """Run the function as it is now, when its turn has come."""
+    """Run the current version of the function when a slot is free."""
     with _turn_of(event.owner["config"]["FunctionArn"]):
         func, config, _ = lambda_svc._get_func_record_for_ref(event.arn)
-        if not func or not config:  # The alias or version has gone since.
+        if not func or not config:  # the alias or version was deleted meanwhile
             event.response = {"error": True, "body": {"errorMessage": f"Function not found: {event.arn}"}}
             return
         invocation = Invocation(event.request_id)
@@ -189,9 +188,12 @@ def _maximum_age(settings: dict[str, Any]) -> float:
     return float(settings.get("MaximumEventAgeInSeconds") or DEFAULT_MAXIMUM_AGE)
 
 
-def _settings(func: dict[str, Any], qualifier: str | None) -> dict[str, Any] | None:
+@around(lambda_svc, "_event_invoke_config")
+def _event_invoke_config(
+    stock: Callable[..., dict[str, Any] | None], func: dict[str, Any], qualifier: str | None
+) -> dict[str, Any] | None:
     """The event invoke configuration of a version or alias; none and `$LATEST` mean the same."""
-    found: dict[str, Any] | None = _stock_settings(func, qualifier)
+    found = stock(func, qualifier)
     if found is None and qualifier in (None, "", "$LATEST"):
-        found = _stock_settings(func, None if qualifier else "$LATEST")
+        found = stock(func, None if qualifier else "$LATEST")
     return found

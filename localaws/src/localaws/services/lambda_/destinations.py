@@ -1,13 +1,13 @@
-"""Where the records of asynchronous invocations and dead letters go, with the function's own permissions.
+"""Records of asynchronous invocations and dead letters, sent with the permissions of the function's role.
 
-No bridge by itself: `lambda_async` uses it. Everything is sent through the emulator's own API with the
-credentials of the function's role, so a role that may not send loses the record here as it does in AWS.
+`lambda_.async_invocation` uses it. Everything is sent through the emulator's API with the credentials of the
+role: if it may not send, the record is lost, as in AWS.
 
-Faithful to: the record's form; SQS, SNS, Lambda, EventBridge and S3 (failures only) as destinations; the
-event as it came, with `RequestID`, `ErrorCode` and `ErrorMessage`, as dead letter; the metrics
+Faithful to: the form of the record; SQS, SNS, Lambda, EventBridge and S3 (failures only) as destinations; the
+original event with `RequestID`, `ErrorCode` and `ErrorMessage` as dead letter; the metrics
 `DestinationDeliveryFailures` and `DeadLetterErrors`.
-Not to: size limits of records. The documentation does not show the record of an event that expired while
-it was throttled: its response context here says 429.
+Not to: size limits of records. The documentation does not show the record of an event that expired while it
+was throttled: its response context here has status code 429.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
@@ -34,13 +34,13 @@ from localaws.engines.python_runtime.environment import gateway
 
 logger = logging.getLogger("localaws.lambda")
 
-#: Lambda puts the first kilobyte of the error's message into the dead letter.
+#: A dead letter has the first kilobyte of the error message.
 ERROR_MESSAGE_BYTES = 1024
 
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one event."""
+    """The outcome of an event."""
 
     config: dict[str, Any]
     qualifier: str
@@ -53,12 +53,12 @@ class Record:
 
     @property
     def function_arn(self) -> str:
-        """The ARN that the event was sent to; without a qualifier that is `$LATEST`."""
+        """The ARN that was invoked; `$LATEST` if it had no qualifier."""
         return ":".join([*self.config["FunctionArn"].split(":")[:7], self.qualifier])
 
     @property
     def succeeded(self) -> bool:
-        """Whether the function returned."""
+        """Whether the function succeeded."""
         return self.condition == "Success"
 
     def document(self) -> dict[str, Any]:
@@ -100,10 +100,10 @@ class Record:
 
 
 def deliver(record: Record, settings: dict[str, Any]) -> None:
-    """Send the record to the destination that the settings name for its outcome, and dead letters too.
+    """Send the record to the destination for its outcome, and a failed event to the dead-letter queue.
 
     Args:
-        record: What became of the event.
+        record: The outcome of the event.
         settings: The event invoke configuration that applied.
     """
     outcome = "OnSuccess" if record.succeeded else "OnFailure"
@@ -119,7 +119,7 @@ def _attempt(send: Callable[[Record, str], None], record: Record, target: str, m
     try:
         send(record, target)
     except Exception as error:
-        # AWS tells nobody but CloudWatch; here the log helps to find the missing permission.
+        # AWS only counts a metric; here the log also names the missing permission.
         name = record.config["FunctionName"]
         logger.warning("%s: the record of %s did not reach %s: %s", name, record.request_id, target, error)
         cloudwatch.record_metric("AWS/Lambda", metric, 1, "Count", {"FunctionName": name})

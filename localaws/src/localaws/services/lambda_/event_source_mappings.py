@@ -1,11 +1,11 @@
-"""What event source mappings of queues and streams have in common.
+"""Settings of event source mappings, and partial batch responses, for queues and streams.
 
 Faithful to: `Tags`, `TumblingWindowInSeconds`, `StartingPositionTimestamp`, `ProvisionedPollerConfig` and
-`MetricsConfig` are kept, from a template and through the API; partial batch responses: which answers of a
-function mean that all, some or none of a batch failed. The function runs as its alias or version says.
-Not to: provisioned pollers and metrics of mappings are a record only; how long a failed batch waits before it
-is tried again: `LOCALAWS_SOURCE_RETRY_DELAY` (seconds, default 0.2) everywhere. In AWS a message comes back
-when its visibility timeout ends, and a stream's batch is retried with a growing delay.
+`MetricsConfig` are stored, from a template and through the API. Partial batch responses: which responses mean
+that all, some or none of a batch failed. The alias or version in the mapping is what runs.
+Not to: provisioned pollers and metrics of mappings, which are only recorded; the time until a failed batch is
+retried, which is `LOCALAWS_SOURCE_RETRY_DELAY` (seconds, default 0.2). In AWS a message returns when its
+visibility timeout ends, and a stream's batch is retried with increasing delays.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
@@ -20,9 +20,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ministack.services import lambda_svc
-from ministack.services.cloudformation import provisioners
 
-_KEPT = (
+from localaws.patching import Created, Handler, Properties, around, resource
+
+_STORED = (
     "TumblingWindowInSeconds",
     "StartingPositionTimestamp",
     "ProvisionedPollerConfig",
@@ -41,43 +42,42 @@ def _retry_delay() -> float:
 
 RETRY_DELAY = _retry_delay()
 
-#: Lambda sends an invocation at most this many bytes.
+#: The limit of an invocation's payload.
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 
 
-def install() -> None:
-    """Keep what the emulator drops of a mapping."""
-    mapping = provisioners._RESOURCE_HANDLERS["AWS::Lambda::EventSourceMapping"]
-    mapping["create"] = _keeping(mapping["create"], properties_at=1)
-    mapping["update"] = _keeping(mapping["update"], properties_at=2)
-    lambda_svc._create_esm = _keeping_of_request(lambda_svc._create_esm)
+@resource("AWS::Lambda::EventSourceMapping", after=["iam.functions"]).create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    return _stored(stock(logical_id, properties, stack), properties)
 
 
-def _keeping(provision: Callable[..., Any], properties_at: int) -> Callable[..., Any]:
-    def provision_and_keep(*args: Any) -> Any:
-        physical_id, attributes = provision(*args)
-        properties = args[properties_at]
-        _keep(physical_id, properties)
-        tags = properties.get("Tags")
-        lambda_svc._esms[physical_id]["Tags"] = {tag["Key"]: tag["Value"] for tag in tags or ()}
-        return physical_id, attributes
-
-    return provision_and_keep
+@resource("AWS::Lambda::EventSourceMapping", after=["iam.functions"]).update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    return _stored(stock(physical_id, old, new, stack, logical_id), new)
 
 
-def _keeping_of_request(create: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    def create_and_keep(data: dict[str, Any]) -> Any:
-        answer = create(data)
-        if answer[0] < 300:
-            _keep(json.loads(answer[2])["UUID"], data)
-        return answer
+def _stored(mapping: Created, properties: Properties) -> Created:
+    """The mapping, with the properties that the emulator drops stored."""
+    physical_id, _attributes = mapping
+    _store(physical_id, properties)
+    tags = properties.get("Tags")
+    lambda_svc._esms[physical_id]["Tags"] = {tag["Key"]: tag["Value"] for tag in tags or ()}
+    return mapping
 
-    return create_and_keep
+
+@around(lambda_svc, "_create_esm", after=["iam.functions"])
+def _create_esm(stock: Callable[[Properties], Any], data: Properties) -> Any:
+    answer = stock(data)
+    if answer[0] < 300:
+        _store(json.loads(answer[2])["UUID"], data)
+    return answer
 
 
-def _keep(mapping_id: str, properties: Mapping[str, Any]) -> None:
+def _store(mapping_id: str, properties: Mapping[str, Any]) -> None:
     record = lambda_svc._esms[mapping_id]
-    for name in _KEPT:
+    for name in _STORED:
         value = properties.get(name)
         if value is None:
             record.pop(name, None)
@@ -97,11 +97,11 @@ def run_function(mapping: dict[str, Any], event: object) -> dict[str, Any]:
 
 
 def failed_items(mapping: Mapping[str, Any], result: Mapping[str, Any], sent: Collection[str]) -> set[str]:
-    """Which of the items that were sent have failed: all of them if the function or its answer is broken.
+    """The identifiers of the items that failed: all of them after an error or an invalid response.
 
     Args:
         mapping: The event source mapping.
-        result: What came of the invocation.
+        result: The result of the invocation.
         sent: The identifiers of the items in the batch.
     """
     if result.get("error"):
@@ -115,12 +115,12 @@ def failed_items(mapping: Mapping[str, Any], result: Mapping[str, Any], sent: Co
         return set(sent)
     reported = body.get("batchItemFailures") or []
     named = [one.get("itemIdentifier") if isinstance(one, dict) else None for one in reported]
-    # An identifier that is missing, empty or of no item in the batch means that nothing succeeded.
+    # An identifier that is missing, empty or not in the batch means that the whole batch failed.
     return set(sent) if any(name not in sent for name in named) else {str(name) for name in named}
 
 
 def wake_in(seconds: float) -> None:
-    """Let the pollers look again after a while."""
+    """Let the pollers run again after some seconds."""
     timer = threading.Timer(seconds, lambda_svc._esm_wake.set)
     timer.daemon = True
     timer.start()

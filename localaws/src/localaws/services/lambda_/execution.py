@@ -1,13 +1,13 @@
-"""Python functions run in execution environments like Lambda's, and callers learn how they failed.
+"""Python functions run in execution environments like those of Lambda, and callers see how they failed.
 
-The emulator answers every exception with `Runtime.HandlerError`, ends the process that raised it and, when a
-function changes, those that are at work, hands the host's environment to the handler, and waits 50 ms for
-output that a quiet handler never writes.
+The emulator reports every exception as `Runtime.HandlerError`, ends the process that raised it, ends busy
+processes when their function changes, passes the environment of the host to the handler, and waits 50 ms for
+output that a handler may never write.
 
 Faithful to: error type, message, request id and stack trace in the payload; `FunctionError: Unhandled`;
-timeouts, exits, import errors and results that are no JSON under their documented names; what
-`lambda_process` and `lambda_environment` say.
-Not to: other runtimes (Node.js and custom ones stay as the emulator runs them).
+timeouts, exits, import errors and results that cannot be serialised, under their documented names; what
+`engines.python_runtime` lists.
+Not to: other runtimes. Node.js and custom runtimes run as the emulator runs them.
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -17,58 +17,52 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from localaws.engines.python_runtime.process import Answer, ExecutionEnvironment
-from localaws.services.lambda_ import trace as lambda_trace
-
-_stock_worker_class = lambda_runtime._worker_class_for
-_stock_execute = lambda_svc._execute_function_warm
-_stock_end = lambda_runtime.kill_workers
-
-
-def install() -> None:
-    """Run Python functions in our execution environments."""
-    lambda_runtime._worker_class_for = _worker_class
-    lambda_runtime.kill_workers = _end
-    lambda_svc._execute_function_warm = _execute
+from localaws.patching import around
+from localaws.services.lambda_ import trace
 
 
 def _is_python(config: dict[str, Any]) -> bool:
     return str(config.get("Runtime", "")).startswith("python")
 
 
-def _worker_class(config: dict[str, Any]) -> Any:
-    return ExecutionEnvironment if _is_python(config) else _stock_worker_class(config)
+@around(lambda_runtime, "_worker_class_for")
+def _worker_class_for(stock: Callable[..., Any], config: dict[str, Any]) -> Any:
+    return ExecutionEnvironment if _is_python(config) else stock(config)
 
 
-def _end(workers: Iterable[Any]) -> None:
-    """End environments that a change of their function has made useless; busy ones may finish."""
+@around(lambda_runtime, "kill_workers")
+def _kill_workers(stock: Callable[..., None], workers: Iterable[Any]) -> None:
+    """End environments whose function has changed; busy ones finish their invocation first."""
     idle = []
     for worker in workers:
         if isinstance(worker, ExecutionEnvironment) and worker.in_use:
             worker.retire()
         else:
             idle.append(worker)
-    _stock_end(idle)
+    stock(idle)
 
 
-def _execute(func: dict[str, Any], event: object, request_id: str) -> dict[str, Any]:
-    """Run one event, and return the result in the emulator's form."""
+@around(lambda_svc, "_execute_function_warm")
+def _execute(
+    stock: Callable[..., dict[str, Any]], func: dict[str, Any], event: object, request_id: str
+) -> dict[str, Any]:
+    """Invoke the function, and return the result in the emulator's form."""
     config: dict[str, Any] = func["config"]
     code = func.get("code_zip")
     if not code or not _is_python(config):
-        result: dict[str, Any] = _stock_execute(func, event, request_id)
-        return result
+        return stock(func, event, request_id)
     lambda_svc._ensure_reaper_thread()
     environment, _ = lambda_svc.acquire_worker(
         config["FunctionName"], config, code, qualifier=config["Version"]
     )
-    # The pool keeps an environment through changes that matter too, such as that of the role.
+    # The pool reuses an environment after changes that matter, such as that of the role.
     environment.config = config
     message = {
         "event": event,
@@ -84,14 +78,14 @@ def _execute(func: dict[str, Any], event: object, request_id: str) -> dict[str, 
 
 
 def _changing_variables(config: dict[str, Any]) -> dict[str, str]:
-    """The variables that belong to one invocation: the trace, and the state of a durable function."""
-    return {"_X_AMZN_TRACE_ID": lambda_trace.header(config), **lambda_svc._durable_env_overlay()}
+    """The variables of a single invocation: the trace header, and the state of a durable function."""
+    return {"_X_AMZN_TRACE_ID": trace.header(config), **lambda_svc._durable_env_overlay()}
 
 
 def _result(
     answer: Answer, request_id: str, seconds: float, environment: ExecutionEnvironment
 ) -> dict[str, Any]:
-    """The emulator's form of what came back."""
+    """The result in the emulator's form."""
     log = answer.log
     if answer.line and not answer.timed_out:
         reply = json.loads(answer.line)
@@ -108,5 +102,5 @@ def _result(
 
 
 def _failure(payload: dict[str, Any], log: str) -> dict[str, Any]:
-    # Python's runtime handles no exception for the function: AWS calls each of them unhandled.
+    # The Python runtime handles no exceptions of handlers, so Lambda reports all of them as unhandled.
     return {"body": payload, "error": True, "function_error": "Unhandled", "log": log}

@@ -1,18 +1,18 @@
-"""One identity for an invocation: the caller, the context, the log and every retry see the same request id.
+"""One request id for an invocation: in the response, the context object, the log and every retry.
 
-The emulator makes a request id for the caller's answer and another one for each run. This is also the one
-place that every run passes, so aliases (`lambda_aliases`) and metrics (`lambda_metrics`) do their part here.
+The emulator generates a request id for the response and another for each run. Every run passes through this
+module, so it also selects the version behind an alias (`lambda_.aliases`) and counts metrics
+(`lambda_.metrics`).
 
-Faithful to: `aws_request_id` equals the `RequestId` of the answer to `Invoke`, and stays the same in each
-attempt of an asynchronous invocation; `ExecutedVersion` names the version that ran.
-Not to: the ids of invocations that other services make for themselves, which are made up here per run.
+Faithful to: `aws_request_id` equals the `RequestId` in the response of `Invoke`, and is the same in each
+attempt of an asynchronous invocation. `ExecutedVersion` is the version that ran.
+Not to: the request ids of invocations by other services, which are generated here for each run.
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
 """
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from ministack.services import lambda_svc
 
+from localaws.patching import around
 from localaws.services.lambda_.aliases import routed
 from localaws.services.lambda_.metrics import count
 
@@ -32,42 +33,36 @@ Answer = tuple[int, Headers, bytes]
 
 @dataclass
 class Invocation:
-    """What one invocation is called, and which version of the function took it."""
+    """The request id of an invocation, and the version that ran."""
 
     request_id: str = field(default_factory=lambda: str(uuid4()))
     executed_version: str | None = None
 
 
-#: The invocation that the code at hand works for, if any.
+#: The current invocation, if there is one.
 current: ContextVar[Invocation | None] = ContextVar("localaws_lambda_invocation", default=None)
 
-#: The id that the emulator's gateway gave to the request at hand, and will give back to the caller.
+#: The request id that the emulator's gateway has generated and returns to the caller.
 _call: ContextVar[str | None] = ContextVar("localaws_request_id", default=None)
 
-_stock_invoke = lambda_svc._invoke
-_stock_dispatch = lambda_svc._execute_function_dispatch
+
+@around("ministack.app", "_dispatch_service_request")
+async def _dispatch_service_request(
+    stock: Callable[..., Awaitable[Answer]],
+    method: str,
+    path: str,
+    headers: Headers,
+    body: bytes,
+    query_params: Query,
+    request_id: str,
+) -> Answer:
+    _call.set(request_id)
+    return await stock(method, path, headers, body, query_params, request_id)
 
 
-def install() -> None:
-    """Give each invocation an identity when it arrives, and use it when it runs."""
-    lambda_svc._invoke = _invoke
-    lambda_svc._execute_function_dispatch = _dispatch
-    # Imported late: this module reads its settings while it is imported.
-    app: Any = importlib.import_module("ministack.app")
-    app._dispatch_service_request = _remembering_the_id(app._dispatch_service_request)
-
-
-def _remembering_the_id(serve: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
-    async def serve_and_remember(
-        method: str, path: str, headers: Headers, body: bytes, query_params: Query, request_id: str
-    ) -> Answer:
-        _call.set(request_id)
-        return await serve(method, path, headers, body, query_params, request_id)
-
-    return serve_and_remember
-
-
+@around(lambda_svc, "_invoke")
 async def _invoke(
+    stock: Callable[..., Awaitable[Answer]],
     name: str,
     event: object,
     headers: Headers,
@@ -78,7 +73,7 @@ async def _invoke(
     invocation = Invocation(call) if call else Invocation()
     token = current.set(invocation)
     try:
-        status, answered, body = await _stock_invoke(name, event, headers, path_qualifier, query_params)
+        status, answered, body = await stock(name, event, headers, path_qualifier, query_params)
     finally:
         current.reset(token)
     if invocation.executed_version and "X-Amz-Executed-Version" in answered:
@@ -86,14 +81,20 @@ async def _invoke(
     return status, answered, body
 
 
+@around(lambda_svc, "_execute_function_dispatch")
 def _dispatch(
-    func: dict[str, Any], config: dict[str, Any], event: object, request_id: str, started: float
+    stock: Callable[..., dict[str, Any]],
+    func: dict[str, Any],
+    config: dict[str, Any],
+    event: object,
+    request_id: str,
+    started: float,
 ) -> dict[str, Any]:
     invocation = current.get() or Invocation(request_id)
-    current.set(None)  # What the run sets off, an alarm's notification say, is another invocation.
+    current.set(None)  # An invocation that this one causes, of an alarm's action for example, is another one.
     func = routed(func, config)
     config = func["config"]
     invocation.executed_version = config["Version"]
-    result: dict[str, Any] = _stock_dispatch(func, config, event, invocation.request_id, started)
+    result = stock(func, config, event, invocation.request_id, started)
     count(config, result, time.time() - started)
     return result

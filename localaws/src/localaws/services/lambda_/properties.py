@@ -1,12 +1,12 @@
 """Properties of functions and versions that the emulator's CloudFormation handlers drop.
 
-Faithful to: what a deployment sets arrives in the function, is changed and removed by updates, and comes back
-from the Get and List calls. Dead-letter queue, reserved concurrency, recursion setting and durable
-configuration then take effect (see the bridges that do it). Code that is not in its bucket fails the
-deployment; the emulator would deploy a function that answers everything with a made-up success.
-Not to: what stands in `RECORDED_ONLY`. It is kept and returned, and does nothing: no network, no file system,
-no encryption, no signature check, no environment started beforehand. It is read past the recorder, so that a
-deployment still lists it among what was accepted and is not emulated.
+Faithful to: the properties of a template are set on the function, changed and removed by updates, and
+returned by the Get and List calls. Dead-letter queue, reserved concurrency, recursion setting and durable
+configuration then take effect (see the other modules). A deployment fails if the code is not in its bucket;
+the emulator would deploy a function that returns an invented success.
+Not to: the properties in `RECORDED_ONLY`. They are stored and returned, without effect: no network, file
+system, encryption, signature check or environment that is initialised in advance. They are read past the
+recorder, so that a deployment still reports them as accepted but not emulated.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html
 """
@@ -14,20 +14,19 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from ministack.services import lambda_svc
-from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
+from localaws.patching import Created, Handler, Properties, resource
 from localaws.services.iam.roles import role_allows
 
-#: Recorded and returned, without any effect here.
+#: Stored and returned, without effect.
 RECORDED_ONLY = frozenset(
     {"CodeSigningConfigArn", "FileSystemConfigs", "KmsKeyArn", "ProvisionedConcurrencyConfig", "VpcConfig"}
 )
 
-#: Property → its key in the function's configuration. Without a value the key is not there.
+#: Property → its key in the function's configuration, which is absent without a value.
 _IN_CONFIGURATION = {
     "DeadLetterConfig": "DeadLetterConfig",
     "DurableConfig": "DurableConfig",
@@ -42,59 +41,41 @@ _IN_RECORD: dict[str, tuple[str, object]] = {
     "ReservedConcurrentExecutions": ("concurrency", None),
 }
 
-Properties = dict[str, Any]
-Created = tuple[str, dict[str, Any]]
+
+@resource("AWS::Lambda::Function").create
+def _create_function(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    _require_dead_letter_permission(properties)
+    name, attributes = stock(logical_id, properties, stack)
+    if not _has_code(name):
+        # CloudFormation does not delete a resource whose creation failed.
+        lambda_svc._functions.pop(name, None)
+        code = properties.get("Code") or {}
+        where = f"s3://{code.get('S3Bucket')}/{code.get('S3Key')}"
+        raise ValueError(f"Error occurred while GetObject. S3 Error Code: NoSuchKey ({where})")
+    _record(name, {}, properties)
+    return name, attributes
 
 
-def install() -> None:
-    """Wrap the handlers of functions and versions."""
-    function = _RESOURCE_HANDLERS["AWS::Lambda::Function"]
-    function["create"] = _then_record(function["create"])
-    function["update"] = _updated_then_record(function["update"])
-    version = _RESOURCE_HANDLERS["AWS::Lambda::Version"]
-    version["create"] = _then_provision(version["create"])
+@resource("AWS::Lambda::Function").update
+def _update_function(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    _require_dead_letter_permission(new)
+    name, attributes = stock(physical_id, old, new, stack, logical_id)
+    _record(name, old if name == physical_id else {}, new)
+    return name, attributes
 
 
-def _then_record(create: Callable[..., Created]) -> Callable[..., Created]:
-    def create_function(logical_id: str, properties: Properties, stack_name: str) -> Created:
-        _require_dead_letter_permission(properties)
-        name, attributes = create(logical_id, properties, stack_name)
-        if not _has_code(name):
-            # CloudFormation forgets a resource whose creation failed; nobody else would delete it.
-            _RESOURCE_HANDLERS["AWS::Lambda::Function"]["delete"](name, properties)
-            code = properties.get("Code") or {}
-            where = f"s3://{code.get('S3Bucket')}/{code.get('S3Key')}"
-            raise ValueError(f"Error occurred while GetObject. S3 Error Code: NoSuchKey ({where})")
-        _record(name, {}, properties)
-        return name, attributes
-
-    return create_function
-
-
-def _updated_then_record(update: Callable[..., Created]) -> Callable[..., Created]:
-    def update_function(
-        physical_id: str, old: Properties, new: Properties, stack_name: str, logical_id: str | None = None
-    ) -> Created:
-        _require_dead_letter_permission(new)
-        name, attributes = update(physical_id, old, new, stack_name, logical_id)
-        _record(name, old if name == physical_id else {}, new)
-        return name, attributes
-
-    return update_function
-
-
-def _then_provision(create: Callable[..., Created]) -> Callable[..., Created]:
-    def create_version(logical_id: str, properties: Properties, stack_name: str) -> Created:
-        arn, attributes = create(logical_id, properties, stack_name)
-        wanted = _value(properties, "ProvisionedConcurrencyConfig")
-        if wanted:
-            name, version = arn.split(":")[6:8]
-            status, _, body = lambda_svc._put_provisioned_concurrency(name, version, wanted)
-            if status >= 400:
-                raise ValueError(f"AWS::Lambda::Version ProvisionedConcurrencyConfig: {body!r}")
-        return arn, attributes
-
-    return create_version
+@resource("AWS::Lambda::Version").create
+def _create_version(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    arn, attributes = stock(logical_id, properties, stack)
+    wanted = _value(properties, "ProvisionedConcurrencyConfig")
+    if wanted:
+        name, version = arn.split(":")[6:8]
+        status, _, body = lambda_svc._put_provisioned_concurrency(name, version, wanted)
+        if status >= 400:
+            raise ValueError(f"AWS::Lambda::Version ProvisionedConcurrencyConfig: {body!r}")
+    return arn, attributes
 
 
 def _has_code(name: str) -> bool:
@@ -103,7 +84,7 @@ def _has_code(name: str) -> bool:
 
 
 def _require_dead_letter_permission(properties: Properties) -> None:
-    """Refuse what Lambda refuses: a target that is no queue or topic, or that the role may not write to."""
+    """Refuse a target that is no queue or topic, or that the role may not write to, as Lambda does."""
     config = _value(properties, "DeadLetterConfig") or {}
     refused = lambda_svc._validate_dead_letter_config(config)
     if refused:
@@ -117,7 +98,7 @@ def _require_dead_letter_permission(properties: Properties) -> None:
 
 
 def _record(name: str, old: Properties, new: Properties) -> None:
-    """Put the properties into the function; one that an update removed returns to its default."""
+    """Set the properties on the function; one that an update removed returns to its default."""
     function = lambda_svc._functions[name]
     config = function["config"]
     for property_name, key in _IN_CONFIGURATION.items():
@@ -134,7 +115,7 @@ def _record(name: str, old: Properties, new: Properties) -> None:
 
 
 def _value(properties: Properties, name: str) -> Any:
-    """A copy of a property's value; None if it is not there."""
-    # The recorder overrides `get` to note what is read. It inherits from dict, whose own `get` notes nothing.
+    """A copy of a property's value; None if it is absent."""
+    # The recorder overrides `get` to record reads; that of dict, which it inherits from, does not.
     value = dict.get(properties, name) if name in RECORDED_ONLY else properties.get(name)
     return json.loads(json.dumps(value))

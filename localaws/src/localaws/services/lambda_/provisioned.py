@@ -1,13 +1,13 @@
-"""Provisioned concurrency: what may have it, and how a function sees that it has.
+"""Provisioned concurrency: which versions and aliases may have it, and how functions see it.
 
-The emulator records it for anything, also for `$LATEST`, and tells functions nothing.
+The emulator accepts it for everything, also for `$LATEST`, and functions do not see it.
 
-Faithful to: a configuration belongs to a published version or to an alias of one, is at least 1, not more
-than the function's reserved concurrency with all its other configurations, and not both on an alias and on
-its version; it is READY at once. The environments of a version that has it, by itself or through an alias,
-have `AWS_LAMBDA_INITIALIZATION_TYPE` `provisioned-concurrency`.
-Not to: environments made ahead of the first call, `on-demand` ones for the calls beyond the number, the time
-that provisioning takes, metrics, Application Auto Scaling.
+Faithful to: a configuration is for a published version, or for an alias of published versions. It is at least
+1, not more than the function's reserved concurrency minus its other configurations, and not on both an alias
+and its version. It is READY immediately. Functions of a version with provisioned concurrency, its own or that
+of an alias, see `AWS_LAMBDA_INITIALIZATION_TYPE` `provisioned-concurrency`.
+Not to: environments that are initialised in advance, `on-demand` environments for invocations beyond the
+number, the time that provisioning takes, metrics, Application Auto Scaling.
 
 https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
 https://docs.aws.amazon.com/lambda/latest/api/API_PutProvisionedConcurrencyConfig.html
@@ -15,27 +15,23 @@ https://docs.aws.amazon.com/lambda/latest/api/API_PutProvisionedConcurrencyConfi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
+from localaws.patching import around
 from localaws.services.lambda_.aliases import function_of
 
-_stock_put = lambda_svc._put_provisioned_concurrency
 
-
-def install() -> None:
-    """Check what is put. `lambda_environment` asks for the type of initialization."""
-    lambda_svc._put_provisioned_concurrency = _put
-
-
-def _put(function: str, qualifier: str, data: dict[str, Any]) -> Any:
-    owner = lambda_svc._functions.get(function)
+@around(lambda_svc, "_put_provisioned_concurrency")
+def _put(stock: Callable[..., Any], func_name: str, qualifier: str, data: dict[str, Any]) -> Any:
+    owner = lambda_svc._functions.get(func_name)
     problem = _problem(owner, qualifier, data) if owner else None
     if problem:
         return error_response_json("InvalidParameterValueException", problem, 400)
-    return _stock_put(function, qualifier, data)
+    return stock(func_name, qualifier, data)
 
 
 def _problem(owner: dict[str, Any], qualifier: str, data: dict[str, Any]) -> str | None:
@@ -62,7 +58,7 @@ def _problem(owner: dict[str, Any], qualifier: str, data: dict[str, Any]) -> str
 
 
 def _versions_behind(owner: dict[str, Any], qualifier: str) -> set[str]:
-    """The versions that a qualifier names: its own, or those that its alias routes to."""
+    """The version that a qualifier names, or all versions that an alias routes to."""
     alias = owner["aliases"].get(qualifier)
     if not alias:
         return {qualifier}
@@ -71,7 +67,7 @@ def _versions_behind(owner: dict[str, Any], qualifier: str) -> set[str]:
 
 
 def initialization_type(config: dict[str, Any]) -> str:
-    """How the environments of a function's version are made: `AWS_LAMBDA_INITIALIZATION_TYPE`."""
+    """The `AWS_LAMBDA_INITIALIZATION_TYPE` of a function's version."""
     owner, _ = function_of(config)
     configured = (owner or {}).get("provisioned_concurrency", {})
     if owner and any(config["Version"] in _versions_behind(owner, name) for name in configured):

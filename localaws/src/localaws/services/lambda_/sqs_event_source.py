@@ -1,16 +1,19 @@
-"""Queues as event sources: Lambda polls a queue and invokes a function with batches of messages.
+"""SQS queues as event sources: polls a queue and invokes a function with batches of messages.
 
-The emulator ignores batching windows and batches of more than 10, works on one batch of a FIFO queue at a
-time, keeps the whole mapping waiting after a failure, takes a broken partial batch response for success, and
-leaves filtered messages in the queue when the rest of their batch fails.
+The emulator ignores batching windows and batches of more than 10 messages, processes one batch of a FIFO
+queue at a time, pauses the whole mapping after a failure, takes an invalid partial batch response for
+success, and leaves filtered messages in the queue when the rest of their batch fails.
 
-Faithful to: batch size (up to 10,000) and batching window of standard queues, whichever is reached first; 6
-MB of payload; batches of a FIFO queue run beside each other, never two with messages of one message group; a
-failed message keeps the later ones of its group waiting until it succeeds or moves to the dead-letter queue;
-filtered messages are deleted at once; partial batch responses; MaximumConcurrency; DeadLetterQueueSourceArn.
-Not to: the wait until a failed message comes back, see `event_sources` (the visibility timeout itself holds
-as long as the function runs); scaling up and down of the pollers: five batches run at a time, or
-MaximumConcurrency if that is less; `kms:Decrypt` of the function's role on the key of a queue.
+Faithful to:
+- Batch size (up to 10,000) and batching window of standard queues, whichever is reached first, and 6 MB of
+  payload.
+- Batches of a FIFO queue run in parallel, but never two with messages of the same message group. A failed
+  message blocks the later messages of its group until it succeeds or moves to the dead-letter queue.
+- Filtered messages are deleted immediately.
+- Partial batch responses, MaximumConcurrency, DeadLetterQueueSourceArn.
+Not to: the time until a failed message returns, see `lambda_.event_source_mappings` (the visibility timeout
+itself holds while the function runs); scaling: at most five batches run at a time, or MaximumConcurrency if
+that is less; `kms:Decrypt` of the function's role on the key of the queue.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
@@ -29,7 +32,7 @@ from typing import Any
 from ministack.core.responses import request_scope
 from ministack.services import lambda_svc, sqs
 
-from localaws.services import reset_hooks
+from localaws.patching import on_reset, replaces
 from localaws.services.lambda_.event_source_mappings import (
     MAX_PAYLOAD_BYTES,
     RETRY_DELAY,
@@ -42,29 +45,25 @@ logger = logging.getLogger("localaws.sqs")
 
 Message = dict[str, Any]
 
-#: Lambda starts with five concurrent batches and adds more; one machine does not.
+#: Lambda starts with five concurrent batches and scales up from there.
 CONCURRENCY = 5
 
 
 @dataclass
 class _Waiting:
-    """Messages that were received and wait until the batch is full or its window over."""
+    """Received messages that wait until their batch is full or its window ends."""
 
     since: float = field(default_factory=time.monotonic)
     messages: list[Message] = field(default_factory=list)
 
 
 _waiting: dict[str, _Waiting] = {}
+on_reset(_waiting.clear)
 
 
-def install() -> None:
-    """Poll queues here."""
-    lambda_svc._poll_sqs = poll
-    reset_hooks.append(_waiting.clear)
-
-
-def poll() -> bool:
-    """Look into the queue of each mapping once; whether there was anything."""
+@replaces(lambda_svc, "_poll_sqs")
+def _poll_all() -> bool:
+    """Poll the queue of each mapping once; returns whether there were messages."""
     found = False
     for account, region, mapping in lambda_svc._iter_all_esms():
         with request_scope(account, region):
@@ -110,7 +109,7 @@ def _receive(queue: dict[str, Any], count: int) -> list[Message]:
 
 
 def _matching(mapping: dict[str, Any], queue: dict[str, Any], messages: list[Message]) -> list[Message]:
-    """The messages that pass the mapping's filters; the others are deleted."""
+    """The messages that match the mapping's filters; the others are deleted."""
     records = [_record(mapping, message) for message in messages]
     passed = {record["messageId"] for record in lambda_svc._apply_filter_criteria(records, mapping)}
     _delete(queue, [message for message in messages if message["id"] not in passed])
@@ -132,8 +131,8 @@ def _within_payload(messages: list[Message]) -> Iterable[list[Message]]:
 
 
 def _run(mapping: dict[str, Any], queue: dict[str, Any], batch: list[Message]) -> None:
-    """Invoke the function with a batch, delete what succeeded and show the rest again soon."""
-    # The receipts of this delivery: while the function runs too long, the messages may be received again.
+    """Invoke the function with a batch, delete what succeeded, and make the rest visible again soon."""
+    # If the function runs past the visibility timeout, the messages get new receipt handles meanwhile.
     receipts = {message["id"]: message["receipt_handle"] for message in batch}
     result = run_function(mapping, {"Records": [_record(mapping, message) for message in batch]})
     failed = failed_items(mapping, result, receipts)
@@ -158,12 +157,12 @@ def _delete(queue: dict[str, Any], messages: list[Message]) -> None:
     gone = {message["receipt_handle"] for message in messages}
     if gone:
         with sqs._queues_lock:
-            # None is the receipt of a message that was never received.
+            # The receipt handle of a message that was never received is None.
             queue["messages"] = [one for one in queue["messages"] if one["receipt_handle"] not in gone]
 
 
 def _record(mapping: dict[str, Any], message: Message) -> dict[str, Any]:
-    """A message as functions see it."""
+    """A message in the form of the event."""
     system = message.get("sys") or {}
     attributes = {
         "ApproximateReceiveCount": str(message["receive_count"]),

@@ -1,15 +1,17 @@
-"""Kinesis streams as event sources: Lambda reads the shards and invokes a function with batches in order.
+"""Kinesis streams as event sources: reads shards and invokes a function with batches in order.
 
-The emulator has no parallelization, bisecting, retry limit, record age, partial batch responses, windows or
-on-failure destinations: a poison batch is retried for ever, and every other mapping waits meanwhile.
+The emulator has no parallelization factor, bisecting, retry limit, maximum record age, partial batch
+responses, windows or on-failure destinations: it retries a poison batch for ever and blocks all other
+mappings meanwhile.
 
-Faithful to: order per partition key, also with a parallelization factor; batch size, batching window, 6 MB;
-retry limit; record age; bisecting, which uses up no attempts; partial batch responses (all from the first
-record that failed is retried; with bisecting the batch is split there); filters; tumbling windows and their
-state; starting positions; on-failure records to SQS, SNS and S3 (`streams_failures`); the metric IteratorAge.
-Not to: the wait before a batch is retried, see `event_sources`; which attempt a split batch counts from;
-state of more than 1 MB (AWS ends the window early); the parent before the child after a resharding. A mapping
-with a tumbling window has one lane. DynamoDB streams are polled by the emulator.
+Faithful to: order per partition key, also with a parallelization factor; batch size, batching window and 6 MB
+of payload; retry limit; maximum record age; bisecting, which does not count as an attempt; partial batch
+responses (everything from the first failed record is retried; with bisecting the batch is split there);
+filters; tumbling windows and their state; starting positions; on-failure records to SQS, SNS and S3; the
+metric IteratorAge.
+Not to: the time until a batch is retried, see `lambda_.event_source_mappings`; the attempt that a split batch
+counts from; state of more than 1 MB (AWS ends the window early); finishing a parent shard before its
+children. A mapping with a tumbling window has one lane. DynamoDB streams are polled by the emulator.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
@@ -26,15 +28,14 @@ from typing import Any
 
 from ministack.core.responses import request_scope
 from ministack.services import kinesis, lambda_svc
-from ministack.services.cloudformation import provisioners
 
-from localaws.services import reset_hooks
+from localaws.patching import Created, Handler, Properties, on_reset, replaces, resource
 from localaws.services.lambda_.stream_lanes import Batch, Lane
 
 
 @dataclass
 class _Reader:
-    """How far a mapping has read a shard, and its lanes."""
+    """The position of a mapping in a shard, and its lanes."""
 
     position: int
     lanes: dict[int, Lane] = field(default_factory=dict)
@@ -42,28 +43,24 @@ class _Reader:
 
 _readers: dict[tuple[str, str], _Reader] = {}
 _started: set[str] = set()
+on_reset(_readers.clear)
+on_reset(_started.clear)
 
 
-def install() -> None:
-    """Poll streams here, and keep a stream's encryption."""
-    lambda_svc._poll_kinesis = poll
-    stream = provisioners._RESOURCE_HANDLERS["AWS::Kinesis::Stream"]
-    create = stream["create"]
-
-    def create_and_keep(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        name, attributes = create(logical_id, properties, stack)
-        encryption = properties.get("StreamEncryption") or {}
-        record = kinesis._streams[name]
-        record["EncryptionType"] = encryption.get("EncryptionType", "NONE")
-        record["KeyId"] = encryption.get("KeyId")
-        return name, attributes
-
-    stream["create"] = create_and_keep
-    reset_hooks.extend([_readers.clear, _started.clear])
+@resource("AWS::Kinesis::Stream").create
+def _create_stream(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    """Create the stream with the encryption that the emulator drops."""
+    name, attributes = stock(logical_id, properties, stack)
+    encryption = properties.get("StreamEncryption") or {}
+    record = kinesis._streams[name]
+    record["EncryptionType"] = encryption.get("EncryptionType", "NONE")
+    record["KeyId"] = encryption.get("KeyId")
+    return name, attributes
 
 
-def poll() -> bool:
-    """Look into the stream of each mapping once; whether there was anything to do."""
+@replaces(lambda_svc, "_poll_kinesis")
+def _poll_all() -> bool:
+    """Poll the stream of each mapping once; returns whether a batch was started."""
     found = False
     alive = set()
     for account, region, mapping in lambda_svc._iter_all_esms():
@@ -78,7 +75,7 @@ def poll() -> bool:
 
 
 def _all_mappings() -> set[str]:
-    # A mapping whose role has lost a permission is left out while it has, and goes on where it was.
+    # `_iter_all_esms` omits a mapping while its role lacks a permission; it continues where it stopped.
     return {key[-1] for key in lambda_svc._esms._data}
 
 
@@ -115,9 +112,9 @@ def _reader(mapping: dict[str, Any], shard_id: str, shard: dict[str, Any]) -> _R
 
 
 def _start(mapping: dict[str, Any], shard: dict[str, Any]) -> int:
-    """The sequence number behind which to begin."""
+    """The sequence number after which to start."""
     position = mapping.get("StartingPosition", "LATEST")
-    # A shard that a resharding made later is read from its beginning.
+    # A shard that resharding created later is read from its start.
     if position == "TRIM_HORIZON" or mapping["UUID"] in _started:
         return -1
     before = shard["records"]
@@ -150,7 +147,7 @@ def _lane(mapping: dict[str, Any], reader: _Reader, shard_id: str, record: dict[
 
 
 def _record(record: dict[str, Any], stream_arn: str, shard_id: str, role: str) -> dict[str, Any]:
-    """A record as functions see it."""
+    """A record in the form of the event."""
     data = record["Data"]
     return {
         "kinesis": {

@@ -1,7 +1,7 @@
-"""Where the records of discarded batches of a stream go, with the function's own permissions.
+"""On-failure records of discarded stream batches, sent with the permissions of the function's role.
 
-No bridge by itself: `streams` uses it. Sent through the emulator's own API with the credentials of the
-function's role: a role that may not send loses the record here as it does in AWS.
+They are sent through the emulator's API with the credentials of the role: if it may not send, the record is
+lost, as in AWS.
 
 https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 """
@@ -32,15 +32,15 @@ def send_failure(
     attempts: int,
     answered: bool,
 ) -> None:
-    """Tell the mapping's on-failure destination of a batch that was given up.
+    """Send a record of a discarded batch to the mapping's on-failure destination.
 
     Args:
         mapping: The event source mapping.
-        records: The batch, as the function got it.
-        shard: The shard it was read from.
-        condition: Why it was given up.
-        attempts: How often it was tried.
-        answered: Whether the function ran at all.
+        records: The batch, in the form of the event.
+        shard: The id of the shard.
+        condition: Why the batch was discarded.
+        attempts: How often the function was invoked.
+        answered: Whether the function was invoked at all.
     """
     destination = ((mapping.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
     _, config, _ = lambda_svc._get_func_record_for_ref(mapping["FunctionArn"])
@@ -74,7 +74,7 @@ def send_failure(
     try:
         _send(config, mapping, shard, destination, document, records)
     except Exception as error:
-        # AWS tells nobody but CloudWatch; here the mapping helps to find the missing permission.
+        # AWS only counts a metric; here the log also names the missing permission.
         mapping["LastProcessingResult"] = f"PROBLEM: the failure record did not reach {destination}: {error}"
         logger.warning("%s: the failure record did not reach %s: %s", mapping["UUID"], destination, error)
         cloudwatch.record_metric(
@@ -100,7 +100,7 @@ def _send(
         client.send_message(QueueUrl=sqs._queue_url(name), MessageBody=json.dumps(document))
     elif service == "sns":
         client.publish(TopicArn=destination, Message=json.dumps(document))
-    else:  # only a bucket gets the records themselves
+    else:  # only a bucket gets the records
         document["payload"] = json.dumps({"Records": records})
         now = time.gmtime()
         folder = f"aws/lambda/{mapping['UUID']}/{shard}/{time.strftime('%Y/%m/%d', now)}"

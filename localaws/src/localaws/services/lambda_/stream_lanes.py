@@ -1,7 +1,4 @@
-"""One lane of a shard: its records go to the function in order, until each is done or given up.
-
-No bridge by itself: `streams` uses it.
-"""
+"""A lane of a shard: invokes the function with its records in order, until each succeeds or is discarded."""
 
 from __future__ import annotations
 
@@ -23,13 +20,13 @@ from localaws.services.lambda_.stream_failures import send_failure
 
 Record = dict[str, Any]
 
-#: The documentation shows only the first of these conditions.
+#: Only the first of these conditions is in the documentation.
 RETRIES_EXHAUSTED, TOO_OLD = "RetryAttemptsExhausted", "RecordAgeExceeded"
 
 
 @dataclass
 class Batch:
-    """Records that are tried together."""
+    """Records that are sent in one invocation."""
 
     records: list[Record]
     attempts: int = 0
@@ -38,7 +35,7 @@ class Batch:
 
 @dataclass
 class Lane:
-    """The records of those partition keys of a shard that share a lane."""
+    """The records of a shard whose partition keys share a lane."""
 
     mapping: dict[str, Any]
     shard: str
@@ -50,14 +47,14 @@ class Lane:
     state: Any = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
-        """Put a new record behind those that wait."""
+        """Append a new record."""
         if not self.fresh:
             self.since = time.monotonic()
             wake_in(self._collecting)
         self.fresh.append(record)
 
     def next(self) -> Batch | None:
-        """What the function should get now, if anything."""
+        """The batch to send now; None if there is none yet."""
         if self.busy:
             return None
         if self.retries:
@@ -70,7 +67,7 @@ class Lane:
         return None
 
     def run(self, batch: Batch) -> None:
-        """Give the function a batch, and decide about what failed."""
+        """Invoke the function with a batch, and schedule or discard what failed."""
         batch.records = self._without_expired(batch)
         if not batch.records and not self._window_is_over():
             return
@@ -79,14 +76,14 @@ class Lane:
         numbers = [record["kinesis"]["sequenceNumber"] for record in batch.records]
         failed = failed_items(self.mapping, result, numbers)
         self.mapping["LastProcessingResult"] = "PROBLEM: Function call failed" if failed else "OK"
-        if result.get("error") and not batch.records:  # the last call of a window
+        if result.get("error") and not batch.records:  # the final invocation of a window
             failed = {""}
         if failed:
             self._failed(batch, result, failed)
         else:
             self._succeeded(batch, result)
 
-    # --- What becomes of a batch
+    # --- After an invocation
 
     def _succeeded(self, batch: Batch, result: dict[str, Any]) -> None:
         if self._window:
@@ -99,12 +96,12 @@ class Lane:
         throttled = bool(result.get("throttle"))
         bisects = str(self.mapping.get("BisectBatchOnFunctionError")).lower() == "true"
         records = batch.records
-        # Everything from the first record that failed is retried.
+        # Everything from the first failed record is retried.
         first = next(
             (i for i, record in enumerate(records) if record["kinesis"]["sequenceNumber"] in failed), 0
         )
         attempts = batch.attempts + (0 if throttled else 1)
-        if first and bisects:  # split where the function says
+        if first and bisects:  # split at the first failed record
             self._again(Batch(records[first:], batch.attempts))
         elif result.get("error") and not throttled and bisects and len(records) > 1:
             middle = len(records) // 2
@@ -140,7 +137,7 @@ class Lane:
             self._discard(expired, TOO_OLD, batch.attempts)
         return batch.records[len(expired) :]
 
-    # --- What the function gets
+    # --- The next invocation
 
     def _take(self) -> list[Record]:
         records: list[Record] = []
@@ -182,7 +179,7 @@ class Lane:
         return bool(self._window) and self.window_start != self._window_of(record)
 
     def _window_is_over(self) -> bool:
-        """Whether the window has ended and all its records are done."""
+        """Whether the window has ended and all of its records are processed."""
         if not self._window or self.window_start is None:
             return False
         over = time.time() >= self.window_start + self._window

@@ -1,12 +1,13 @@
-"""RDS: what the API does to a database is done to the server behind it.
+"""API actions on databases affect the PostgreSQL server.
 
-Faithful to: CreateDBInstance, CreateDBCluster and their Delete make and end a server. StopDBInstance,
-StopDBCluster and their Start stop and start it. RebootDBInstance restarts it: connections end with the
-message of PostgreSQL, and parameters take effect; with ForceFailover, for which the instance must have
-MultiAZ, it crashes and recovers. FailoverDBCluster crashes the writer and makes a reader the writer. The
-password of ModifyDBInstance and ModifyDBCluster is the master user's.
+Faithful to: CreateDBInstance, CreateDBCluster and their Delete start and end a server. StopDBInstance,
+StopDBCluster and their Start stop and start it. RebootDBInstance restarts it: connections end with
+PostgreSQL's message, and parameters take effect. With ForceFailover, which needs MultiAZ, the server crashes
+and recovers. FailoverDBCluster crashes the writer and makes a reader the writer. ModifyDBInstance and
+ModifyDBCluster change the password of the master user.
 Not to: the time. A reboot or failover takes a tenth of a second, not a minute; for a longer outage, stop the
-database and start it later. A reader that is rebooted keeps its connections, as its server is the writer's.
+database and start it later. A reader that is rebooted keeps its connections, because it shares the writer's
+server.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_RebootInstance.html
 https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Concepts.AuroraHighAvailability.html
@@ -22,81 +23,76 @@ from typing import Any
 from ministack.services import rds
 
 from localaws.engines.postgres.server import PostgresError
+from localaws.patching import action, around, replaces
 from localaws.services.rds.databases import Database
 from localaws.services.rds.instances import Record, attach, database_of, detach
 
 _log = logging.getLogger(__name__)
 
 Response = tuple[int, dict[str, str], bytes]
-Action = Callable[..., Response]
-
-
-def install() -> None:
-    """Extend the actions of the emulator's RDS."""
-    for name, wrap in _ACTIONS.items():
-        rds._ACTION_MAP[name] = wrap(rds._ACTION_MAP[name])
-    rds._finish_instance_reboot = _rebooted(rds._finish_instance_reboot)
-    rds._rotate_instance_password = lambda instance, _old, new: _set_password(instance, new)
-    rds._apply_cluster_master_password_change = _with_password_set(rds._apply_cluster_master_password_change)
+Action = Callable[[dict[str, Any]], Response]
 
 
 def _record(parameters: dict[str, Any]) -> Record | None:
-    """The record that a request names."""
+    """The instance or cluster in a request."""
     instance, cluster = (rds._p(parameters, f"DB{kind}Identifier") for kind in ("Instance", "Cluster"))
     find = rds._resolve_instance if instance else rds._resolve_cluster_in_request_region
     found: Record | None = find(instance or cluster)
     return found
 
 
-def _creating(action: Action) -> Action:
-    def create(parameters: dict[str, Any]) -> Response:
-        response = action(parameters)
-        record = _record(parameters) if response[0] < 400 else None
-        if record is not None:
-            attach(record)
-        return response
-
-    return create
-
-
-def _deleting(action: Action) -> Action:
-    def delete(parameters: dict[str, Any]) -> Response:
-        record = _record(parameters)
-        response = action(parameters)
-        if record is not None and response[0] < 400:
-            detach(record)
-        return response
-
-    return delete
+@action(rds, "CreateDBInstance")
+@action(rds, "CreateDBCluster")
+def _create(stock: Action, p: dict[str, Any]) -> Response:
+    response = stock(p)
+    record = _record(p) if response[0] < 400 else None
+    if record is not None:
+        attach(record)
+    return response
 
 
-def _doing(work: Callable[[Database], None]) -> Callable[[Action], Action]:
-    """An action that also does something to the server."""
-
-    def wrap(action: Action) -> Action:
-        def act(parameters: dict[str, Any]) -> Response:
-            response = action(parameters)
-            record = _record(parameters) if response[0] < 400 else None
-            database = database_of(record) if record is not None else None
-            if database:
-                work(database)
-            return response
-
-        return act
-
-    return wrap
+@action(rds, "DeleteDBInstance")
+@action(rds, "DeleteDBCluster")
+def _delete(stock: Action, p: dict[str, Any]) -> Response:
+    record = _record(p)
+    response = stock(p)
+    if record is not None and response[0] < 400:
+        detach(record)
+    return response
 
 
-def _rebooting(action: Action) -> Action:
-    def reboot(parameters: dict[str, Any]) -> Response:
-        record, force = _record(parameters), rds._p(parameters, "ForceFailover") == "true"
-        if record is not None:
-            if force and not record.get("MultiAZ"):
-                return _refused("A forced failover needs an instance with MultiAZ.")
-            record["_ForceFailover"] = force
-        return action(parameters)
+@action(rds, "StopDBInstance")
+@action(rds, "StopDBCluster")
+def _stop(stock: Action, p: dict[str, Any]) -> Response:
+    response = stock(p)
+    if database := _database(p, response):
+        database.stop()
+    return response
 
-    return reboot
+
+@action(rds, "StartDBInstance")
+@action(rds, "StartDBCluster")
+def _start(stock: Action, p: dict[str, Any]) -> Response:
+    response = stock(p)
+    if database := _database(p, response):
+        database.start()
+    return response
+
+
+def _database(parameters: dict[str, Any], response: Response) -> Database | None:
+    """The database in a request that succeeded."""
+    record = _record(parameters) if response[0] < 400 else None
+    return database_of(record) if record is not None else None
+
+
+@action(rds, "RebootDBInstance")
+def _reboot(stock: Action, p: dict[str, Any]) -> Response:
+    record, force = _record(p), rds._p(p, "ForceFailover") == "true"
+    if record is not None:
+        if force and not record.get("MultiAZ"):
+            return _refused("A forced failover needs an instance with MultiAZ.")
+        record["_ForceFailover"] = force
+    return stock(p)
 
 
 def _refused(reason: str) -> Response:
@@ -104,20 +100,17 @@ def _refused(reason: str) -> Response:
     return answer
 
 
-def _rebooted(stock: Callable[..., None]) -> Callable[..., None]:
-    """The part of a reboot that happens after the answer."""
-
-    def finish(instance: Record, cluster: Record | None) -> None:
-        database, crash = database_of(instance), bool(instance.pop("_ForceFailover", False))
-        if database and _is_writer(instance, cluster):
-            try:
-                database.restart(crash=crash)
-            except PostgresError:
-                _log.exception("%s did not come back from its reboot", instance["DBInstanceIdentifier"])
-                instance["DBInstanceStatus"] = "failed"
-        stock(instance, cluster)
-
-    return finish
+@around(rds, "_finish_instance_reboot")
+def _finish_reboot(stock: Callable[..., None], instance: Record, cluster: Record | None) -> None:
+    """The part of a reboot after the response."""
+    database, crash = database_of(instance), bool(instance.pop("_ForceFailover", False))
+    if database and _is_writer(instance, cluster):
+        try:
+            database.restart(crash=crash)
+        except PostgresError:
+            _log.exception("%s did not restart after its reboot", instance["DBInstanceIdentifier"])
+            instance["DBInstanceStatus"] = "failed"
+    stock(instance, cluster)
 
 
 def _is_writer(instance: Record, cluster: Record | None) -> bool:
@@ -128,17 +121,15 @@ def _is_writer(instance: Record, cluster: Record | None) -> bool:
     )
 
 
-def _failing_over(action: Action) -> Action:
-    def fail_over(parameters: dict[str, Any]) -> Response:
-        response = action(parameters)
-        cluster = _record(parameters) if response[0] < 400 else None
-        database = database_of(cluster) if cluster is not None else None
-        if cluster is not None and database:
-            cluster["Status"] = "failing-over"
-            threading.Thread(target=_fail_over, args=(cluster, database), daemon=True).start()
-        return response
-
-    return fail_over
+@action(rds, "FailoverDBCluster")
+def _failover(stock: Action, p: dict[str, Any]) -> Response:
+    response = stock(p)
+    cluster = _record(p) if response[0] < 400 else None
+    database = database_of(cluster) if cluster is not None else None
+    if cluster is not None and database:
+        cluster["Status"] = "failing-over"
+        threading.Thread(target=_fail_over, args=(cluster, database), daemon=True).start()
+    return response
 
 
 def _fail_over(cluster: Record, database: Database) -> None:
@@ -146,7 +137,7 @@ def _fail_over(cluster: Record, database: Database) -> None:
         database.restart(crash=True)
         cluster["Status"] = "available"
     except PostgresError:
-        _log.exception("%s did not come back from its failover", cluster["DBClusterIdentifier"])
+        _log.exception("%s did not restart after its failover", cluster["DBClusterIdentifier"])
         cluster["Status"] = "failed"
 
 
@@ -156,23 +147,12 @@ def _set_password(record: Record, password: str) -> None:
         database.set_password(record["MasterUsername"], password)
 
 
-def _with_password_set(stock: Callable[..., None]) -> Callable[..., None]:
-    def change(cluster: Record, password: str) -> None:
-        stock(cluster, password)
-        _set_password(cluster, password)
-
-    return change
+@replaces(rds, "_rotate_instance_password")
+def _change_instance_password(instance: Record, old_pass: str, new_pass: str) -> None:
+    _set_password(instance, new_pass)
 
 
-_ACTIONS: dict[str, Callable[[Action], Action]] = {
-    "CreateDBInstance": _creating,
-    "CreateDBCluster": _creating,
-    "DeleteDBInstance": _deleting,
-    "DeleteDBCluster": _deleting,
-    "StopDBInstance": _doing(Database.stop),
-    "StopDBCluster": _doing(Database.stop),
-    "StartDBInstance": _doing(Database.start),
-    "StartDBCluster": _doing(Database.start),
-    "RebootDBInstance": _rebooting,
-    "FailoverDBCluster": _failing_over,
-}
+@around(rds, "_apply_cluster_master_password_change")
+def _change_cluster_password(stock: Callable[..., None], cluster: Record, new_pass: str) -> None:
+    stock(cluster, new_pass)
+    _set_password(cluster, new_pass)

@@ -1,10 +1,10 @@
-"""Databases that are really there: a PostgreSQL server for each instance, or for each cluster.
+"""PostgreSQL servers of instances and clusters, and the addresses of their endpoints.
 
-No bridge by itself: `rds` makes and ends them with the records of the emulator's RDS.
+`rds.instances` starts and ends them with the records of the emulator's RDS.
 
 Each endpoint (of an instance; of a cluster, for writing and for reading) is an address of its own on the
-loopback network with the port that was asked for, and a certificate for it of the embedded AWS's authority.
-An address, not a name: a name below `localhost` is resolved by few systems, and never to a second address.
+loopback network, with the port that was asked for and a certificate for the address. It is an address and not
+a name because few systems resolve names below `localhost`, and none to a second address.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from localaws.engines.postgres.endpoint import Endpoint, Serve, reserve
 from localaws.engines.postgres.relay import Relay
 from localaws.engines.postgres.server import SUPERUSER, PostgresServer, known_settings
 from localaws.server.certificates import server_context
-from localaws.services.rds import loop as rds_loop
+from localaws.services.rds import loop
 
-#: Engines of RDS that PostgreSQL stands for.
+#: Engines of RDS that are PostgreSQL.
 ENGINES = ("postgres", "aurora-postgresql")
 
 _DEFAULT_MAX_CONNECTIONS = 100
 
-# Roles that RDS has beside the master user, and what its superusers may do.
+# Roles of RDS other than the master user, and the permissions of `rds_superuser`.
 _ROLES = """
 create role rds_superuser; create role rds_iam; create role rds_password; create role rds_replication;
 grant pg_monitor, pg_signal_backend, pg_checkpoint to rds_superuser with admin option;
@@ -33,16 +33,16 @@ grant pg_monitor, pg_signal_backend, pg_checkpoint to rds_superuser with admin o
 
 
 class Database:
-    """The server behind an instance, or behind a cluster.
+    """The server of an instance or cluster.
 
     Args:
         user: The master user's name.
         password: Its password.
-        name: The database that is made at the beginning; empty for none.
-        parameters: Asked for the parameters of its parameter groups each time it starts.
+        name: The initial database; empty for none.
+        parameters: Returns the parameters of its parameter groups; called at each start.
 
     Attributes:
-        max_connections: How many connections it takes, as it was last started.
+        max_connections: The limit of connections since its last start.
     """
 
     def __init__(
@@ -52,28 +52,28 @@ class Database:
         self._password = password
         self._name = name
         self._parameters = parameters
-        # Relative to the state folder, where this process works: the path of a socket must be short.
+        # Relative to the working directory, the state folder, because the path of a socket must be short.
         self._server = PostgresServer(Path())
         self._created = self._ready = False
-        self._lock = threading.RLock()  # a request may come while another is being carried out
+        self._lock = threading.RLock()  # requests may come concurrently
         self._relay = Relay(self._server.socket, self._requires_tls)
         self._endpoints: dict[str, Endpoint] = {}
         self.max_connections = _DEFAULT_MAX_CONNECTIONS
 
     @property
     def socket(self) -> Path | None:
-        """Where its server listens; None while it does not run, or is just being made."""
+        """The socket of its server; None while the server is not running or not ready."""
         return self._server.socket if self._ready and self._server.running else None
 
     def open(self, role: str, port: int) -> tuple[str, int]:
-        """Give it an address.
+        """Open an endpoint.
 
         Args:
-            role: What the endpoint is for; a second one for the same takes its place.
-            port: The port it should have.
+            role: The name of the endpoint; a second one of the same name replaces it.
+            port: The port to use.
 
         Returns:
-            The address, and the port that it has.
+            The address and the port.
         """
         self.close(role)
         endpoint = listen(role, port, self._relay.serve, any_port=True)
@@ -81,17 +81,17 @@ class Database:
         return endpoint.address, endpoint.port
 
     def close(self, role: str) -> None:
-        """Take an address away."""
+        """Close an endpoint."""
         endpoint = self._endpoints.pop(role, None)
         if endpoint:
-            rds_loop.at_once(endpoint.close)
+            loop.at_once(endpoint.close)
 
     def is_at(self, address: str) -> bool:
         """Whether one of its endpoints has the address."""
         return any(endpoint.address == address for endpoint in self._endpoints.values())
 
     def start(self) -> None:
-        """Start its server, which is made the first time. Does nothing when it runs."""
+        """Start its server, and create it the first time. Does nothing if it is running."""
         with self._lock:
             if not self._server.running:
                 self._start()
@@ -105,14 +105,14 @@ class Database:
         self._server.start(settings)
         self.max_connections = int(settings.get("max_connections", _DEFAULT_MAX_CONNECTIONS))
         if first:
-            rds_loop.run(self._populate())
+            loop.run(self._populate())
         self._ready = True
 
     def stop(self, *, crash: bool = False) -> None:
-        """Stop its server; its data stay.
+        """Stop its server without deleting its data.
 
         Args:
-            crash: Whether it ends without warning.
+            crash: Whether it is killed.
         """
         with self._lock:
             self._ready = False
@@ -125,7 +125,7 @@ class Database:
             self.start()
 
     def destroy(self) -> None:
-        """End it, and remove all it kept."""
+        """End its server and delete its data."""
         for role in list(self._endpoints):
             self.close(role)
         with self._lock:
@@ -133,13 +133,13 @@ class Database:
             self._server.destroy()
 
     def set_password(self, user: str, password: str) -> None:
-        """Give a role another password."""
-        rds_loop.run(self._execute(f"alter role {identifier(user)} password {literal(password)}"))
+        """Change the password of a role."""
+        loop.run(self._execute(f"alter role {identifier(user)} password {literal(password)}"))
         if user == self._user:
             self._password = password
 
     async def _populate(self) -> None:
-        """Make the roles of RDS, the master user and the first database."""
+        """Create the roles of RDS, the master user and the initial database."""
         master = identifier(self._user)
         await self._execute(
             _ROLES + f"create role {master} login createdb createrole password {literal(self._password)};"
@@ -161,17 +161,17 @@ class Database:
 
 
 def listen(name: str, port: int, serve: Serve, *, any_port: bool = False) -> Endpoint:
-    """Open an address with TLS.
+    """Open an endpoint with TLS.
 
     Args:
-        name: What it is for, in the certificate.
+        name: The common name in the certificate.
         port: The port.
         serve: Serves each client.
-        any_port: Whether another port will do, where there are few addresses.
+        any_port: Whether another port may be used, where there is only one address.
     """
     listener = reserve(port, any_port=any_port)
     endpoint = Endpoint(listener, server_context(name[:64], [listener.getsockname()[0]]), serve)
-    rds_loop.run(endpoint.open())
+    loop.run(endpoint.open())
     return endpoint
 
 

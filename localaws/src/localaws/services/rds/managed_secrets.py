@@ -1,19 +1,18 @@
-"""The password that RDS makes itself, keeps in Secrets Manager and changes: ManageMasterUserPassword.
+"""Master user passwords that RDS manages in Secrets Manager: ManageMasterUserPassword.
 
-Faithful to: `ManageMasterUserPassword` of `AWS::RDS::DBInstance` and `AWS::RDS::DBCluster`. RDS makes a
-password and a secret with `username` and `password`, of which `MasterUserSecret.SecretArn` is the ARN, whose
-rotation is on every seven days, without a function, and which is deleted with the database. RotateSecret
-gives the master user another password at once, in the database and in the secret. MasterUserPassword beside
-it is refused.
-Not to: the schedule, which is kept and never due; that nobody else may change or delete such a secret; KMS
-keys of secrets; the API (ModifyDBInstance and CreateDBInstance ask for it in vain).
+Faithful to: `ManageMasterUserPassword` of `AWS::RDS::DBInstance` and `AWS::RDS::DBCluster`. RDS generates a
+password and creates a secret with `username` and `password`. `MasterUserSecret.SecretArn` is its ARN,
+rotation is enabled every seven days without a function, and it is deleted with the database. RotateSecret
+changes the password of the master user immediately, in the database and in the secret. MasterUserPassword
+cannot be combined with it.
+Not to: the schedule, which is stored and never runs; the protection of the secret from other changes and
+deletion; KMS keys of secrets; the API (ModifyDBInstance and CreateDBInstance ignore the parameter).
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
 """
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,34 +22,17 @@ from ministack.core.responses import new_uuid
 from ministack.services import rds, secretsmanager
 from ministack.services.cloudformation import provisioners
 
-from localaws import services as bridges
+from localaws.patching import Created, Handler, Properties, around, on_reset, resource
 from localaws.services.rds.instances import database_of
 
-Properties = dict[str, Any]
 Record = dict[str, Any]
-Made = tuple[str, dict[str, Any]]
 
-_PASSWORD = "MasterUserPassword"  # noqa: S105 - the name of a property
-_TYPES = {"instance": "AWS::RDS::DBInstance", "cluster": "AWS::RDS::DBCluster"}
+_PASSWORD = "MasterUserPassword"  # noqa: S105 (the name of a property)
 _DAYS = 7
 
 #: The records of databases by the ARN of the secret.
 _managed: dict[str, Record] = {}
-
-
-def install() -> None:
-    """Make passwords where templates ask for it, and change them where RotateSecret does."""
-    handlers = provisioners._RESOURCE_HANDLERS
-    for kind, type_ in _TYPES.items():
-        attributes = f"_rds_db_{kind}_attrs"
-        setattr(provisioners, attributes, _with_secret(getattr(provisioners, attributes)))
-        for verb, wrap in (("create", _creating), ("update", _updating), ("delete", _deleting)):
-            # Replacement goes through the functions, deployment through the table.
-            wrapped = wrap(kind, handlers[type_][verb])
-            handlers[type_][verb] = wrapped
-            setattr(provisioners, f"_rds_db_{kind}_{verb}", wrapped)
-    secretsmanager._rotate_secret = _rotating(secretsmanager._rotate_secret)
-    bridges.reset_hooks.append(_managed.clear)
+on_reset(_managed.clear)
 
 
 def _is_managed(properties: Properties) -> bool:
@@ -61,20 +43,25 @@ def _store(kind: str) -> Any:
     return rds._instances if kind == "instance" else rds._clusters
 
 
-def _with_secret(stock: Callable[[Record], dict[str, Any]]) -> Callable[[Record], dict[str, Any]]:
-    @functools.wraps(stock)
-    def attributes(record: Record) -> dict[str, Any]:
-        found = stock(record)
-        if "MasterUserSecret" in record:
-            found = {**found, "MasterUserSecret.SecretArn": record["MasterUserSecret"]["SecretArn"]}
-        return found
+@around(provisioners, "_rds_db_instance_attrs")
+def _instance_attributes(stock: Callable[[Record], dict[str, Any]], instance: Record) -> dict[str, Any]:
+    return _with_secret(stock(instance), instance)
 
-    return attributes
+
+@around(provisioners, "_rds_db_cluster_attrs")
+def _cluster_attributes(stock: Callable[[Record], dict[str, Any]], cluster: Record) -> dict[str, Any]:
+    return _with_secret(stock(cluster), cluster)
+
+
+def _with_secret(attributes: dict[str, Any], record: Record) -> dict[str, Any]:
+    if "MasterUserSecret" not in record:
+        return attributes
+    return {**attributes, "MasterUserSecret.SecretArn": record["MasterUserSecret"]["SecretArn"]}
 
 
 @contextmanager
 def _given(password: str, *properties: Properties) -> Iterator[None]:
-    """Let the emulator find the password where a template has it."""
+    """Put the password where the emulator reads that of a template."""
     for each in properties:
         each[_PASSWORD] = password
     try:
@@ -84,42 +71,55 @@ def _given(password: str, *properties: Properties) -> Iterator[None]:
             del each[_PASSWORD]
 
 
-def _creating(kind: str, create: Callable[..., Made]) -> Callable[..., Made]:
-    def create_managed(logical_id: str, properties: Properties, stack: str) -> Made:
-        if not _is_managed(properties):
-            return create(logical_id, properties, stack)
-        if _PASSWORD in properties:
-            raise ValueError(f"{_PASSWORD} and ManageMasterUserPassword exclude each other: leave one out")
+def _declare(kind: str, type_: str) -> None:
+    """Declare the handlers of instances or of clusters.
+
+    CloudFormation calls them as handlers of the type, and for replacements as functions of the module.
+    """
+    enclosed = ["rds.instances"]
+    handlers, function = resource(type_, after=enclosed), f"_rds_db_{kind}_"
+
+    @handlers.create
+    @around(provisioners, f"{function}create", after=enclosed)
+    def create(stock: Handler, logical_id: str, props: Properties, stack_name: str) -> Created:
+        if not _is_managed(props):
+            return stock(logical_id, props, stack_name)
+        if _PASSWORD in props:
+            raise ValueError(f"{_PASSWORD} and ManageMasterUserPassword cannot be combined: remove one")
         password = _new_password()
-        with _given(password, properties):
-            name, attributes = create(logical_id, properties, stack)
-        record = _store(kind)[name]
-        arn = _keep(record, password)
+        with _given(password, props):
+            name, attributes = stock(logical_id, props, stack_name)
+        arn = _create_secret(_store(kind)[name], password)
         return name, {**attributes, "MasterUserSecret.SecretArn": arn}
 
-    return create_managed
-
-
-def _updating(kind: str, update: Callable[..., Made]) -> Callable[..., Made]:
-    def update_managed(physical_id: str, old: Properties, new: Properties, *args: Any) -> Made:
+    @handlers.update
+    @around(provisioners, f"{function}update", after=enclosed)
+    def update(
+        stock: Handler,
+        physical_id: str,
+        old_props: Properties,
+        new_props: Properties,
+        stack_name: str,
+        logical_id: str | None = None,
+    ) -> Created:
         record = _store(kind).get(physical_id)
-        if not _is_managed(new) or record is None or "MasterUserSecret" not in record:
-            return update(physical_id, old, new, *args)
-        with _given(record["_MasterUserPassword"], old, new):
-            return update(physical_id, old, new, *args)
+        if not _is_managed(new_props) or record is None or "MasterUserSecret" not in record:
+            return stock(physical_id, old_props, new_props, stack_name, logical_id)
+        with _given(record["_MasterUserPassword"], old_props, new_props):
+            return stock(physical_id, old_props, new_props, stack_name, logical_id)
 
-    return update_managed
-
-
-def _deleting(kind: str, delete: Callable[..., None]) -> Callable[..., None]:
-    def delete_managed(physical_id: str, properties: Properties) -> None:
+    @handlers.delete
+    @around(provisioners, f"{function}delete", after=enclosed)
+    def delete(stock: Callable[..., None], physical_id: str, props: Properties) -> None:
         record = _store(kind).get(physical_id) or {}
-        delete(physical_id, properties)
+        stock(physical_id, props)
         if arn := record.get("MasterUserSecret", {}).get("SecretArn"):
             _managed.pop(arn, None)
             secretsmanager._delete_secret({"SecretId": arn, "ForceDeleteWithoutRecovery": True})
 
-    return delete_managed
+
+_declare("instance", "AWS::RDS::DBInstance")
+_declare("cluster", "AWS::RDS::DBCluster")
 
 
 def _new_password() -> str:
@@ -129,8 +129,8 @@ def _new_password() -> str:
     return password
 
 
-def _keep(record: Record, password: str) -> str:
-    """Make the secret of a database."""
+def _create_secret(record: Record, password: str) -> str:
+    """Create the secret of a database, and return its ARN."""
     kind = "cluster" if "DBClusterArn" in record else "db"
     content = {"username": record["MasterUsername"], "password": password}
     request = {
@@ -148,20 +148,18 @@ def _keep(record: Record, password: str) -> str:
     return arn
 
 
-def _rotating(stock: Callable[..., Any]) -> Callable[..., Any]:
-    def rotate(request: Properties) -> Any:
-        _, secret = secretsmanager._resolve(request.get("SecretId"))
-        record = _managed.get((secret or {}).get("ARN", ""))
-        database = database_of(record) if record is not None else None
-        if not secret or record is None or database is None or not request.get("RotateImmediately", True):
-            return stock(request)
-        password = _new_password()
-        database.set_password(record["MasterUsername"], password)
-        record["_MasterUserPassword"] = password
-        content = {"username": record["MasterUsername"], "password": password}
-        secretsmanager.put_secret_value_in_process(secret["ARN"], json.dumps(content))
-        version, _ = secretsmanager._find_stage_version(secret, "AWSCURRENT")
-        answer = {"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": version}
-        return secretsmanager.json_response(answer)
-
-    return rotate
+@around(secretsmanager, "_rotate_secret")
+def _rotate_secret(stock: Callable[[Properties], Any], data: Properties) -> Any:
+    _, secret = secretsmanager._resolve(data.get("SecretId"))
+    record = _managed.get((secret or {}).get("ARN", ""))
+    database = database_of(record) if record is not None else None
+    if not secret or record is None or database is None or not data.get("RotateImmediately", True):
+        return stock(data)
+    password = _new_password()
+    database.set_password(record["MasterUsername"], password)
+    record["_MasterUserPassword"] = password
+    content = {"username": record["MasterUsername"], "password": password}
+    secretsmanager.put_secret_value_in_process(secret["ARN"], json.dumps(content))
+    version, _ = secretsmanager._find_stage_version(secret, "AWSCURRENT")
+    answer = {"ARN": secret["ARN"], "Name": secret["Name"], "VersionId": version}
+    return secretsmanager.json_response(answer)

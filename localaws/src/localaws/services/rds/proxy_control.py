@@ -1,13 +1,13 @@
-"""What a proxy asks its account: its settings, its secrets, who may log in; and where it writes.
+"""What a proxy reads from its account: settings, secrets and permissions; and its metrics and log.
 
-No bridge by itself: `rds_proxy` gives it to the proxies.
+`rds.proxies` passes it to the proxies.
 
-Faithful to: the proxy reads secrets with its own role, which RDS must be allowed to assume; the secret whose
-`username` is the client's role. An IAM token is signed for the proxy's address by credentials that may
-`rds-db:connect` to this proxy as this role, and lives for 15 minutes. Metrics in `AWS/RDS` by `ProxyName`,
-and a log group of the proxy's.
-Not to: KMS keys of secrets. Metrics also come within a second of a change, not every minute alone. IAM
-authentication towards the database (`DefaultAuthScheme`) is refused.
+Faithful to: the proxy reads secrets with its own role, which RDS must be allowed to assume, and uses the
+secret whose `username` is the client's database role. An IAM token must be signed for the proxy's address
+with credentials that may `rds-db:connect` to this proxy as this role, and is valid for 15 minutes. Metrics in
+`AWS/RDS` by `ProxyName`, and a log group of the proxy.
+Not to: KMS keys of secrets. Metrics are also published within a second of a change, not only every minute.
+IAM authentication to the database (`DefaultAuthScheme`) is refused.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-iam-setup.html
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.IAMPolicy.html
@@ -34,7 +34,7 @@ Record = dict[str, Any]
 
 
 class AccountControl:
-    """The side of the account to one proxy.
+    """The account of a proxy.
 
     Args:
         record: The proxy's record in the emulator's RDS, which its API changes.
@@ -45,7 +45,7 @@ class AccountControl:
         _, _, _, self._region, self._account, _, self._resource_id = record["DBProxyArn"].split(":", 6)
 
     def settings(self) -> Settings:
-        """How the proxy behaves now."""
+        """The current settings of the proxy."""
         record, pool = self._record, self._record["TargetGroup"]["ConnectionPoolConfig"]
         database = self._database()
         allowed = database.max_connections * int(pool["MaxConnectionsPercent"]) // 100 if database else 0
@@ -59,7 +59,7 @@ class AccountControl:
         )
 
     def credentials(self, role: str) -> Credentials | None:
-        """What the first secret that the proxy may read and that is the role's says."""
+        """The credentials in the first secret of the role that the proxy may read."""
         for entry in self._record["Auth"]:
             secret = self._secret(entry.get("SecretArn", ""))
             if secret.get("username") == role and "password" in secret:
@@ -67,13 +67,13 @@ class AccountControl:
         return None
 
     def has_credentials(self) -> bool:
-        """Whether there is a secret that the proxy may read and can log in to the database with."""
+        """Whether the proxy may read a secret with which it can log in to the database."""
         return any(
             {"username", "password"} <= set(self._secret(each["SecretArn"])) for each in self._record["Auth"]
         )
 
     def admits(self, role: str, token: str, host: str, port: int) -> bool:
-        """Whether whoever signed the token may connect to this proxy as the role."""
+        """Whether the signer of the token may connect to this proxy as the role."""
         if not iam_is_enforced():
             return True
         scope = {"region": self._region, "account_id": self._account}
@@ -104,18 +104,18 @@ class AccountControl:
         return bool(answer.decision == "Allow")
 
     def log(self, message: str) -> None:
-        """Write to the proxy's log group."""
+        """Write a line to the log group of the proxy."""
         group, stream = f"/aws/rds/proxy/{self._record['DBProxyName']}", self._resource_id
         with request_scope(self._account, self._region):
             if group not in cloudwatch_logs._log_groups:
                 cloudwatch_logs._create_log_group({"logGroupName": group})
             names = {"logGroupName": group, "logStreamName": stream}
-            cloudwatch_logs._create_log_stream(names)  # Refused when it is there.
+            cloudwatch_logs._create_log_stream(names)  # refused if it exists
             event = {"timestamp": int(time.time() * 1000), "message": message}
             cloudwatch_logs._put_log_events({**names, "logEvents": [event]})
 
     def publish(self, metrics: Mapping[str, float]) -> None:
-        """Write to the proxy's metrics."""
+        """Publish metrics of the proxy."""
         dimensions = {"ProxyName": self._record["DBProxyName"]}
         with request_scope(self._account, self._region):
             for name, value in metrics.items():

@@ -1,9 +1,9 @@
-"""CloudFormation's types for RDS Proxy, which the emulator does not know.
+"""The CloudFormation types of RDS Proxy.
 
-Faithful to: `AWS::RDS::DBProxy`, `DBProxyTargetGroup` and `DBProxyEndpoint` with `Ref`, attributes, tags,
+Faithful to: `AWS::RDS::DBProxy`, `DBProxyTargetGroup` and `DBProxyEndpoint`, with `Ref`, attributes, tags,
 update and replacement.
 Not to: a deployment does not wait for a target to become available. `MaxIdleConnectionsPercent` and
-`SessionPinningFilters` (which PostgreSQL does not have) are kept and do nothing.
+`SessionPinningFilters` (which PostgreSQL does not have) are stored and have no effect.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rds-dbproxy.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rds-dbproxytargetgroup.html
@@ -18,30 +18,24 @@ from typing import Any
 from ministack.services import rds
 from ministack.services.cloudformation import provisioners
 
-Properties = dict[str, Any]
-Made = tuple[str, dict[str, Any]]
+from localaws.patching import Created, Properties, new_resource
 
-_REPLACING = {
-    "AWS::RDS::DBProxy": (
+_proxy = new_resource(
+    "AWS::RDS::DBProxy",
+    replaced_by=(
         *("DBProxyName", "EngineFamily", "VpcSubnetIds"),
         *("EndpointNetworkType", "TargetConnectionNetworkType"),
     ),
-    "AWS::RDS::DBProxyTargetGroup": ("DBProxyName", "TargetGroupName"),
-    "AWS::RDS::DBProxyEndpoint": (
+    stack_tags=True,
+)
+_target_group = new_resource("AWS::RDS::DBProxyTargetGroup", replaced_by=("DBProxyName", "TargetGroupName"))
+_endpoint = new_resource(
+    "AWS::RDS::DBProxyEndpoint",
+    replaced_by=(
         *("DBProxyEndpointName", "DBProxyName", "TargetRole", "VpcSubnetIds", "EndpointNetworkType"),
     ),
-}
-
-
-def install() -> None:
-    """Register the types."""
-    handlers = provisioners._RESOURCE_HANDLERS
-    handlers["AWS::RDS::DBProxy"] = _PROXY
-    handlers["AWS::RDS::DBProxyTargetGroup"] = _TARGET_GROUP
-    handlers["AWS::RDS::DBProxyEndpoint"] = _ENDPOINT
-    provisioners._REPLACING_PROPERTIES.update(_REPLACING)
-    for type_ in ("AWS::RDS::DBProxy", "AWS::RDS::DBProxyEndpoint"):
-        provisioners._STACK_TAG_PROPERTY[type_] = ("Tags", "list")
+    stack_tags=True,
+)
 
 
 def _call(action: Callable[..., Any], parameters: Properties, type_: str, verb: str) -> None:
@@ -53,7 +47,8 @@ def _tag(type_: str, arn: str, new: Properties, old: Properties) -> None:
     provisioners._rds_sync_tags(arn, old, new, type_)
 
 
-def _create_proxy(logical_id: str, properties: Properties, stack: str) -> Made:
+@_proxy.create
+def _create_proxy(logical_id: str, properties: Properties, stack: str) -> Created:
     name = properties.get("DBProxyName") or provisioners._physical_name(stack, logical_id, max_len=63)
     request = {**_proxy_request(properties), "DBProxyName": name}
     request["EngineFamily"] = properties.get("EngineFamily")
@@ -70,7 +65,7 @@ def _create_proxy(logical_id: str, properties: Properties, stack: str) -> Made:
 
 
 def _proxy_request(properties: Properties) -> Properties:
-    """What can be changed of a proxy, too."""
+    """The parameters that can also be modified."""
     names = ("Auth", "DebugLogging", "DefaultAuthScheme", "IdleClientTimeout", "RequireTLS", "RoleArn")
     return {name: properties.get(name) for name in names}
 
@@ -80,7 +75,8 @@ def _proxy_attributes(name: str) -> dict[str, Any]:
     return {name: record[name] for name in ("DBProxyArn", "Endpoint", "VpcId")}
 
 
-def _update_proxy(physical_id: str, old: Properties, new: Properties, _stack: str) -> Made:
+@_proxy.update
+def _update_proxy(physical_id: str, old: Properties, new: Properties, _stack: str) -> Created:
     request = {"RequireTLS": False, "DebugLogging": False, **_proxy_request(new), "DBProxyName": physical_id}
     request["SecurityGroups"] = new.get("VpcSecurityGroupIds")
     _call(rds._modify_db_proxy, request, "AWS::RDS::DBProxy", "update")
@@ -88,21 +84,24 @@ def _update_proxy(physical_id: str, old: Properties, new: Properties, _stack: st
     return physical_id, _proxy_attributes(physical_id)
 
 
+@_proxy.delete
 def _delete_proxy(physical_id: str, _properties: Properties) -> None:
     if physical_id in rds._db_proxies:
         _call(rds._delete_db_proxy, {"DBProxyName": physical_id}, "AWS::RDS::DBProxy", "delete")
 
 
-def _create_target_group(_logical_id: str, properties: Properties, _stack: str) -> Made:
+@_target_group.create
+def _create_target_group(_logical_id: str, properties: Properties, _stack: str) -> Created:
     return _set_target_group(properties, {})
 
 
-def _update_target_group(_physical_id: str, old: Properties, new: Properties, _stack: str) -> Made:
+@_target_group.update
+def _update_target_group(_physical_id: str, old: Properties, new: Properties, _stack: str) -> Created:
     return _set_target_group(new, old)
 
 
-def _set_target_group(new: Properties, old: Properties) -> Made:
-    """Set the pool, and exchange the targets that differ."""
+def _set_target_group(new: Properties, old: Properties) -> Created:
+    """Set the pool configuration, and replace targets that differ."""
     type_ = "AWS::RDS::DBProxyTargetGroup"
     group = {"DBProxyName": new.get("DBProxyName"), "TargetGroupName": new.get("TargetGroupName", "default")}
     pool = {
@@ -121,14 +120,16 @@ def _set_target_group(new: Properties, old: Properties) -> Made:
     return arn, {"TargetGroupArn": arn}
 
 
+@_target_group.delete
 def _delete_target_group(_physical_id: str, properties: Properties) -> None:
-    """Take the targets away; the group itself goes with its proxy."""
+    """Deregister the targets; the group itself is deleted with its proxy."""
     record = rds._get_db_proxy(properties.get("DBProxyName", ""))
     if record:
         record["Targets"] = []
 
 
-def _create_endpoint(_logical_id: str, properties: Properties, _stack: str) -> Made:
+@_endpoint.create
+def _create_endpoint(_logical_id: str, properties: Properties, _stack: str) -> Created:
     name = properties["DBProxyEndpointName"]
     names = ("DBProxyEndpointName", "DBProxyName", "TargetRole", "VpcSubnetIds", "VpcSecurityGroupIds")
     request = {each: properties.get(each) for each in (*names, "EndpointNetworkType")}
@@ -143,7 +144,8 @@ def _endpoint_attributes(name: str) -> dict[str, Any]:
     return {each: record[each] for each in names}
 
 
-def _update_endpoint(physical_id: str, old: Properties, new: Properties, _stack: str) -> Made:
+@_endpoint.update
+def _update_endpoint(physical_id: str, old: Properties, new: Properties, _stack: str) -> Created:
     request = {"DBProxyEndpointName": physical_id, "VpcSecurityGroupIds": new.get("VpcSecurityGroupIds")}
     _call(rds._modify_db_proxy_endpoint, request, "AWS::RDS::DBProxyEndpoint", "update")
     arn = rds._db_proxy_endpoints[physical_id]["DBProxyEndpointArn"]
@@ -151,16 +153,8 @@ def _update_endpoint(physical_id: str, old: Properties, new: Properties, _stack:
     return physical_id, _endpoint_attributes(physical_id)
 
 
+@_endpoint.delete
 def _delete_endpoint(physical_id: str, _properties: Properties) -> None:
     if physical_id in rds._db_proxy_endpoints:
         request = {"DBProxyEndpointName": physical_id}
         _call(rds._delete_db_proxy_endpoint, request, "AWS::RDS::DBProxyEndpoint", "delete")
-
-
-_PROXY = {"create": _create_proxy, "update": _update_proxy, "delete": _delete_proxy}
-_TARGET_GROUP = {
-    "create": _create_target_group,
-    "update": _update_target_group,
-    "delete": _delete_target_group,
-}
-_ENDPOINT = {"create": _create_endpoint, "update": _update_endpoint, "delete": _delete_endpoint}

@@ -1,6 +1,6 @@
 """Properties of `AWS::S3::Bucket`, as the bodies of the S3 calls that CloudFormation would make.
 
-No bridge by itself: `s3` adds them to those that the emulator applies.
+Used by `s3.buckets`, which adds them to the properties that the emulator applies.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-s3-bucket.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
@@ -17,12 +17,13 @@ import botocore.serialize
 import botocore.session
 from ministack.services import s3
 
-#: A property, its value's translation to a body, what sets it on a bucket, what removes it.
+#: A property, the function that makes a request body of its value, the one that sets it on a bucket, and the
+#: one that removes it.
 Configuration = tuple[str, Callable[[Any], bytes], Callable[[str, bytes], None], Callable[[str], Any]]
 
 
 def configurations() -> tuple[Configuration, ...]:
-    """The properties, in the form of the emulator's own table of them."""
+    """The properties, in the form of the emulator's table."""
     return tuple(
         (name, _body(operation, member, translate), _checked(name, put), delete)
         for name, operation, member, translate, put, delete in _PROPERTIES
@@ -66,7 +67,7 @@ def _lifecycle(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """One rule in the API's form: the template spells days, dates and filters flat."""
+    """One rule in the form of the API. In a template, days, dates and filters are not nested."""
     filters = {
         "Prefix": rule.get("Prefix"),
         "ObjectSizeGreaterThan": _number(rule.get("ObjectSizeGreaterThan")),
@@ -125,7 +126,7 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _suspend_versioning(bucket: str) -> None:
-    # S3 cannot forget that a bucket was versioned; CloudFormation suspends it when the property is removed.
+    # Versioning cannot be removed from a bucket: CloudFormation suspends it when the property is removed.
     if s3._bucket_versioning.get(bucket):
         s3._bucket_versioning[bucket] = "Suspended"
 
@@ -134,7 +135,7 @@ def _stop_logging(bucket: str) -> None:
     s3._bucket_logging_config.pop(bucket, None)
 
 
-# Property, S3's call, the member of that call which is its body, translation, setter, remover.
+# Property, operation of S3, the member of the operation that is its body, translation, setter, remover.
 _PROPERTIES: tuple[
     tuple[str, str, str, Callable[..., Any], Callable[..., Any], Callable[[str], Any]], ...
 ] = (
@@ -183,7 +184,7 @@ _PROPERTIES: tuple[
 
 
 def _body(operation: str, member: str, translate: Callable[[Any], dict[str, Any]]) -> Callable[[Any], bytes]:
-    """A function from the property's value to the body that boto3 would send for it."""
+    """A function that makes of a property's value the body that boto3 sends."""
 
     def body(value: Any) -> bytes:
         parameters = {"Bucket": "bucket", member: _present(translate(value))}
@@ -212,10 +213,10 @@ def _checked(name: str, put: Callable[[str, bytes], Any]) -> Callable[[str, byte
 
 
 def _present(value: Any) -> Any:
-    """The value without what the template leaves out: None, and what becomes empty without it."""
+    """The value without members that are None, or empty without them."""
     if isinstance(value, dict):
-        kept = {name: _present(member) for name, member in value.items() if member is not None}
-        return {name: member for name, member in kept.items() if member not in ({}, [])}
+        present = {name: _present(member) for name, member in value.items() if member is not None}
+        return {name: member for name, member in present.items() if member not in ({}, [])}
     if isinstance(value, list):
         return [_present(member) for member in value]
     return value

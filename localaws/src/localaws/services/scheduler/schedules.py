@@ -1,14 +1,14 @@
-"""EventBridge Scheduler: a schedule works in the name of its role, and begins at once.
+"""A schedule invokes functions with its execution role, and a rate starts immediately.
 
-The emulator takes a schedule for a rule, so that the policy of the function is asked and never the role; and
-a rate of five minutes begins after five minutes.
+The emulator treats a schedule as a rule: it evaluates the policy of the function and not the schedule's role,
+and a rate of five minutes starts after five minutes.
 
-Faithful to: a schedule invokes a function if its role trusts Scheduler and may invoke it, asynchronously and
-whatever the policy of the function says; a rate without a StartDate begins with its creation; without an
-Input the function gets Scheduler's own event.
-Not to: targets other than functions, which are asked as if a rule called; dead-letter queues and retries of
-schedules (what is refused is logged and lost), time zones, flexible time windows. Rates are not shortened: a
-minute takes a minute. In AWS a schedule is late by up to a minute, here by a second.
+Faithful to: a schedule invokes a function asynchronously if its role trusts Scheduler and may invoke the
+function, whatever the function's policy says. A rate without a StartDate starts when it is created. Without
+an Input, the function gets the default event of Scheduler.
+Not to: targets other than functions, for which policies are evaluated as for a rule; dead-letter queues and
+retries of schedules (a refused invocation is logged and lost), time zones, flexible time windows. Rates are
+not shortened. AWS invokes up to a minute late; here it is up to a second.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
@@ -24,51 +24,51 @@ from typing import Any
 from ministack.core.responses import now_iso
 from ministack.services import eventbridge, scheduler
 
+from localaws.patching import around, changes
 from localaws.services.iam.roles import role_allows, role_trusts
 
 logger = logging.getLogger("localaws.scheduler")
 
-_SECONDS_BETWEEN_LOOKS = 1
+
+@changes(scheduler, "_SCHEDULE_TICK_INTERVAL")
+def _tick_interval(_stock: float) -> float:
+    return 1.0
 
 
-def install() -> None:
-    """Let schedules begin at once, and invoke functions by their roles."""
-    scheduler._SCHEDULE_TICK_INTERVAL = _SECONDS_BETWEEN_LOOKS
-    scheduler._tick_schedules = _beginning_at_once(scheduler._tick_schedules)
-    eventbridge._invoke_target = _by_role(eventbridge._invoke_target)
+@around(scheduler, "_tick_schedules")
+def _tick_schedules(stock: Callable[[], None]) -> None:
+    """Let rates that are new start immediately."""
+    last_time = scheduler._schedule_last_fired
+    for key, schedule in list(scheduler._schedules._data.items()):
+        interval = eventbridge._parse_rate_seconds(schedule.get("ScheduleExpression", ""))
+        # The emulator remembers the last time of a deleted schedule with the same name.
+        is_new = last_time.get(key, 0) < schedule["CreationDate"]
+        if interval and is_new and not schedule.get("StartDate"):
+            last_time[key] = schedule["CreationDate"] - interval
+    stock()
 
 
-def _beginning_at_once(tick: Callable[[], None]) -> Callable[[], None]:
-    def tick_new_ones_too() -> None:
-        last_time = scheduler._schedule_last_fired
-        for key, schedule in list(scheduler._schedules._data.items()):
-            interval = eventbridge._parse_rate_seconds(schedule.get("ScheduleExpression", ""))
-            # One of the same name may have been there before, and is not forgotten.
-            is_new = last_time.get(key, 0) < schedule["CreationDate"]
-            if interval and is_new and not schedule.get("StartDate"):
-                last_time[key] = schedule["CreationDate"] - interval
-        tick()
-
-    return tick_new_ones_too
-
-
-def _by_role(invoke: Callable[..., None]) -> Callable[..., None]:
-    def invoke_by_role(target: dict[str, Any], event: Any, rule: dict[str, Any], view: Any = None) -> None:
-        function, role, schedule = target.get("Arn", ""), target.get("RoleArn", ""), rule["Arn"]
-        if not schedule.startswith("arn:aws:scheduler:") or ":function:" not in function:
-            invoke(target, event, rule, view)
-        elif not role_trusts(role, "scheduler.amazonaws.com"):
-            logger.warning("%s: the role %s does not trust scheduler.amazonaws.com", schedule, role)
-        elif not role_allows(role, "lambda:InvokeFunction", function):
-            logger.warning("%s: the role %s may not lambda:InvokeFunction %s", schedule, role, function)
-        else:
-            eventbridge._dispatch_to_lambda(function, target.get("Input") or _own_event(event, schedule))
-
-    return invoke_by_role
+@around(eventbridge, "_invoke_target", after=["events.targets", "iam.invocations"])
+def _invoke_target(
+    stock: Callable[..., None],
+    target: dict[str, Any],
+    event: Any,
+    rule: dict[str, Any],
+    view: Any = None,
+) -> None:
+    function, role, schedule = target.get("Arn", ""), target.get("RoleArn", ""), rule["Arn"]
+    if not schedule.startswith("arn:aws:scheduler:") or ":function:" not in function:
+        stock(target, event, rule, view)
+    elif not role_trusts(role, "scheduler.amazonaws.com"):
+        logger.warning("%s: the role %s does not trust scheduler.amazonaws.com", schedule, role)
+    elif not role_allows(role, "lambda:InvokeFunction", function):
+        logger.warning("%s: the role %s may not lambda:InvokeFunction %s", schedule, role, function)
+    else:
+        eventbridge._dispatch_to_lambda(function, target.get("Input") or _default_event(event, schedule))
 
 
-def _own_event(event: dict[str, Any], schedule: str) -> str:
-    """What a target gets that was given no input."""
+def _default_event(event: dict[str, Any], schedule: str) -> str:
+    """The event for a target without an input."""
     return json.dumps(
         {
             "version": "0",

@@ -1,10 +1,10 @@
-"""Secrets Manager: a secret's `Ref` is its ARN, and generated values keep to what the template asks.
+"""`Ref` of a secret returns its ARN, and generated secret values follow the template.
 
-Faithful to: `Ref` returns the ARN, so that a policy that names it allows what it says (the emulator returns
-the name, and IAM then refuses); all of GenerateSecretString, with at least one character of each included
-kind unless the template says otherwise.
-Not to: `Type` and the managed rotation of partner secrets; replicas are copies in the emulator's other
-regions.
+Faithful to: `Ref` returns the ARN, so that a policy with it allows what it says (the emulator returns the
+name, which IAM then refuses); all settings of GenerateSecretString, with at least one character of each
+included type unless the template says otherwise.
+Not to: `Type` and the managed rotation of partner secrets. Replicas are copies in other Regions of the
+emulator.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-secretsmanager-secret.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-secretsmanager-secret-generatesecretstring.html
@@ -19,7 +19,9 @@ from typing import Any
 from ministack.services import secretsmanager
 from ministack.services.cloudformation import provisioners
 
-# The settings of a generated password, which are the parameters of GetRandomPassword by the same names.
+from localaws.patching import Created, Handler, Properties, replaces, resource
+
+# Settings of a generated password that are parameters of GetRandomPassword with the same names.
 _FLAGS = (
     "ExcludeLowercase",
     "ExcludeNumbers",
@@ -30,20 +32,37 @@ _FLAGS = (
 )
 
 
-def install() -> None:
-    """Replace what the emulator makes of `AWS::SecretsManager::Secret`."""
-    provisioners._sm_secret_string = _secret_string
-    handler = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
-    handler["create"] = _with_arn(handler["create"])
-    handler["update"] = _with_arn(_by_name(handler["update"]))
-    handler["delete"] = _by_name(handler["delete"])
+@resource("AWS::SecretsManager::Secret").create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    _name, attributes = stock(logical_id, properties, stack)
+    return attributes["Id"], attributes
 
 
-def _secret_string(properties: dict[str, Any]) -> str:
-    """The value that the template gives, or a new one made as it asks."""
-    settings = properties.get("GenerateSecretString")
+@resource("AWS::SecretsManager::Secret").update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    _name, attributes = stock(_name_of(physical_id), old, new, stack, logical_id)
+    return attributes["Id"], attributes
+
+
+@resource("AWS::SecretsManager::Secret").delete
+def _delete(stock: Callable[..., None], physical_id: str, properties: Properties) -> None:
+    stock(_name_of(physical_id), properties)
+
+
+def _name_of(arn: str) -> str:
+    """The name of a secret, by which the emulator's handlers find it."""
+    name, _secret = secretsmanager._resolve(arn)
+    return name or arn
+
+
+@replaces(provisioners, "_sm_secret_string")
+def _secret_string(props: Properties) -> str:
+    """The value in the template, or a generated one."""
+    settings = props.get("GenerateSecretString")
     if settings is None:
-        return str(properties.get("SecretString", ""))
+        return str(props.get("SecretString", ""))
     request: dict[str, Any] = {name: _boolean(settings[name]) for name in _FLAGS if name in settings}
     request["PasswordLength"] = int(settings.get("PasswordLength", 32))
     request["ExcludeCharacters"] = settings.get("ExcludeCharacters", "")
@@ -54,7 +73,7 @@ def _secret_string(properties: dict[str, Any]) -> str:
     template, key = settings.get("SecretStringTemplate"), settings.get("GenerateStringKey")
     if bool(template) != bool(key):
         raise ValueError(
-            "AWS::SecretsManager::Secret: SecretStringTemplate and GenerateStringKey go together; "
+            "AWS::SecretsManager::Secret: SecretStringTemplate and GenerateStringKey must be set together; "
             "one of them is missing"
         )
     if not template:
@@ -64,25 +83,3 @@ def _secret_string(properties: dict[str, Any]) -> str:
 
 def _boolean(value: str | bool) -> bool:
     return str(value).lower() == "true"
-
-
-def _with_arn(
-    provision: Callable[..., tuple[str, dict[str, Any]]],
-) -> Callable[..., tuple[str, dict[str, Any]]]:
-    """The handler, with the ARN as the physical id that `Ref` returns."""
-
-    def provision_with_arn(*args: Any) -> tuple[str, dict[str, Any]]:
-        _name, attributes = provision(*args)
-        return attributes["Id"], attributes
-
-    return provision_with_arn
-
-
-def _by_name(handle: Callable[..., Any]) -> Callable[..., Any]:
-    """The handler, which knows secrets by name, called with the name of the ARN's secret."""
-
-    def handle_by_name(physical_id: str, *args: Any) -> Any:
-        name, _secret = secretsmanager._resolve(physical_id)
-        return handle(name or physical_id, *args)
-
-    return handle_by_name

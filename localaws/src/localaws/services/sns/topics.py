@@ -1,16 +1,21 @@
-"""Amazon SNS: what a template says of a topic, FIFO delivery to queues, dead letters, archive and replay.
+"""FIFO topics and topic settings in templates, dead-letter queues of subscriptions, archive and replay.
 
-The emulator's CloudFormation makes every topic a standard one and forgets its settings; what it delivers to a
-FIFO queue has no sequence number and is not deduplicated there; what cannot be delivered is lost.
+The emulator's CloudFormation handler creates every topic as a standard topic and drops its settings. Messages
+that the emulator delivers to a FIFO queue have no sequence number and are not deduplicated there. Messages
+that cannot be delivered are lost.
 
-Faithful to: `AWS::SNS::Topic` FifoTopic, ContentBasedDeduplication, FifoThroughputScope, KmsMasterKeyId,
-ArchivePolicy, TracingConfig, SignatureVersion and DeliveryStatusLogging become attributes, and a FIFO topic
-without a name gets one that ends in `.fifo`; a FIFO queue gives each message a sequence number and knows its
-deduplication id; a message for a queue that is gone, or whose policy does not admit the topic, goes to the
-subscription's dead-letter queue if that admits the topic, with the error in its attributes; a topic with an
-archive policy replays its messages to a subscription from the point in time of its ReplayPolicy on.
-Not to: encryption, tracing and delivery logs are a record only; deduplication is always that of the whole
-topic; SequenceNumber in the envelope of messages that are not delivered raw; the end of the archive.
+Faithful to:
+- `AWS::SNS::Topic`: FifoTopic, ContentBasedDeduplication, FifoThroughputScope, KmsMasterKeyId, ArchivePolicy,
+  TracingConfig, SignatureVersion and DeliveryStatusLogging become attributes of the topic. A FIFO topic
+  without a name gets a name that ends in `.fifo`.
+- A FIFO queue gives each message a sequence number and remembers its deduplication id.
+- A message for a queue that does not exist, or whose policy does not allow the topic, goes to the dead-letter
+  queue of the subscription if that queue's policy allows it, with the error in the message attributes.
+- A topic with an archive policy replays its messages to a subscription, from the starting point of the
+  subscription's ReplayPolicy.
+Not to: encryption, tracing and delivery status logging, which are only recorded; deduplication scopes other
+than the whole topic; `SequenceNumber` in the envelope of messages that are not delivered raw; the end of the
+archive's retention period.
 
 https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html
 https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
@@ -19,6 +24,7 @@ https://docs.aws.amazon.com/sns/latest/dg/fifo-message-archiving-replay.html
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import time
@@ -28,6 +34,8 @@ from typing import Any
 
 from ministack.services import lambda_svc, sns, sqs
 from ministack.services.cloudformation import provisioners
+
+from localaws.patching import Created, Handler, Properties, around, resource
 
 logger = logging.getLogger("localaws.sns")
 
@@ -41,44 +49,30 @@ _ATTRIBUTES = (
     "SignatureVersion",
     "DeliveryStatusLogging",
 )
-_stock_deliver = sns._deliver_to_sqs
-_stock_fanout = sns._fanout
 
 
-def install() -> None:
-    """Extend the handlers of topics, and deliver to queues here."""
-    topic = provisioners._RESOURCE_HANDLERS["AWS::SNS::Topic"]
-    topic["create"] = _creating(topic["create"])
-    topic["update"] = _updating(topic["update"])
-    sns._deliver_to_sqs = deliver
-    sns._fanout = _fanout
-    sns._set_subscription_attributes = _setting(sns._set_subscription_attributes)
+@resource("AWS::SNS::Topic", after=["iam.evaluation"]).create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    if _text(properties.get("FifoTopic")) == "true" and not properties.get("TopicName"):
+        name = provisioners._physical_name(stack, logical_id, max_len=250)
+        properties["TopicName"] = f"{name}.fifo"
+    arn, attributes = stock(logical_id, properties, stack)
+    _apply(arn, properties)
+    return arn, attributes
 
 
-def _creating(create: Callable[..., Any]) -> Callable[..., Any]:
-    def create_and_apply(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-        if _text(properties.get("FifoTopic")) == "true" and not properties.get("TopicName"):
-            name = provisioners._physical_name(stack, logical_id, max_len=250)
-            properties["TopicName"] = f"{name}.fifo"
-        arn, attributes = create(logical_id, properties, stack)
-        _apply(arn, properties)
-        return arn, attributes
-
-    return create_and_apply
-
-
-def _updating(update: Callable[..., Any]) -> Callable[..., Any]:
-    def update_and_apply(arn: str, old: dict[str, Any], new: dict[str, Any], stack: str, *args: Any) -> Any:
-        if not new.get("TopicName") and not old.get("TopicName"):
-            old["TopicName"] = new["TopicName"] = arn.rpartition(":")[2]
-        physical_id, attributes = update(arn, old, new, stack, *args)
-        _apply(physical_id, new)
-        return physical_id, attributes
-
-    return update_and_apply
+@resource("AWS::SNS::Topic").update
+def _update(
+    stock: Handler, arn: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    if not new.get("TopicName") and not old.get("TopicName"):
+        old["TopicName"] = new["TopicName"] = arn.rpartition(":")[2]
+    physical_id, attributes = stock(arn, old, new, stack, logical_id)
+    _apply(physical_id, new)
+    return physical_id, attributes
 
 
-def _apply(arn: str, properties: dict[str, Any]) -> None:
+def _apply(arn: str, properties: Properties) -> None:
     topic = sns._topics[arn]
     for name in _ATTRIBUTES:
         value = properties.get(name)
@@ -101,72 +95,51 @@ def _text(value: object) -> str:
 # --- Delivery
 
 
-def deliver(
+@around(sns, "_deliver_to_sqs")
+def _deliver(
+    stock: Callable[..., None],
     endpoint: str,
     envelope: str,
     raw: bool,
     raw_message: str,
     message_group_id: str = "",
     message_dedup_id: str = "",
-    message_attributes: dict[str, Any] | None = None,
+    message_attributes: Properties | None = None,
     topic_arn: str = "",
 ) -> None:
     """Deliver one message to a queue, or to the dead-letter queue of its subscription."""
     account = topic_arn.split(":")[4]
+    fifo = (message_group_id, message_dedup_id)
     if sqs._queue_by_arn(endpoint) is None:
         reason = ("QueueDoesNotExist", "The specified queue does not exist.")
     elif not sqs.queue_policy_allows(endpoint, "sns.amazonaws.com", topic_arn, account):
         reason = ("AccessDenied", f"{topic_arn} is not authorized to perform sqs:SendMessage on {endpoint}")
     else:
-        _send(
-            endpoint,
-            envelope,
-            raw,
-            raw_message,
-            message_group_id,
-            message_dedup_id,
-            message_attributes,
-            topic_arn,
-        )
+        _send(stock, endpoint, (envelope, raw, raw_message, *fifo, message_attributes, topic_arn))
         return
     logger.warning("%s -> %s: %s", topic_arn, endpoint, reason[1])
     dead_letters = _dead_letters_of(topic_arn, endpoint)
     if dead_letters and sqs._queue_by_arn(dead_letters):
         if not sqs.queue_policy_allows(dead_letters, "sns.amazonaws.com", topic_arn, account):
-            logger.warning("%s does not admit %s: the message is lost", dead_letters, topic_arn)
+            logger.warning("the policy of %s does not allow %s: the message is lost", dead_letters, topic_arn)
             return
         attributes = {
             **(message_attributes or {}),
             "ERROR_CODE": {"DataType": "String", "StringValue": reason[0]},
             "ERROR_MESSAGE": {"DataType": "String", "StringValue": reason[1]},
         }
-        _send(
-            dead_letters,
-            envelope,
-            True,
-            raw_message if raw else envelope,
-            message_group_id,
-            message_dedup_id,
-            attributes,
-            topic_arn,
-        )
+        body = raw_message if raw else envelope
+        _send(stock, dead_letters, (envelope, True, body, *fifo, attributes, topic_arn))
 
 
-def _send(
-    endpoint: str,
-    envelope: str,
-    raw: bool,
-    raw_message: str,
-    group: str,
-    deduplication: str,
-    attributes: dict[str, Any] | None,
-    topic_arn: str,
-) -> None:
+def _send(stock: Callable[..., None], endpoint: str, message: tuple[Any, ...]) -> None:
+    """Put a message into a queue; a FIFO queue deduplicates it and gives it a sequence number."""
     queue = sqs._queue_by_arn(endpoint)
     assert queue is not None
     if not queue["is_fifo"]:
-        _stock_deliver(endpoint, envelope, raw, raw_message, group, deduplication, attributes, topic_arn)
+        stock(endpoint, *message)
         return
+    _, _, _, group, deduplication, *_ = message
     with sqs._queues_lock:
         per_group = queue["attributes"].get("DeduplicationScope") == "messageGroup"
         key = f"{group}:{deduplication}" if per_group else deduplication
@@ -174,18 +147,18 @@ def _send(
         if key in queue["dedup_cache"]:
             return
         before = len(queue["messages"])
-        _stock_deliver(endpoint, envelope, raw, raw_message, group, deduplication, attributes, topic_arn)
+        stock(endpoint, *message)
         if len(queue["messages"]) == before:
             return
         queue["fifo_seq"] += 1
-        message = queue["messages"][-1]
-        message["seq"] = str(queue["fifo_seq"]).zfill(20)
+        sent = queue["messages"][-1]
+        sent["seq"] = str(queue["fifo_seq"]).zfill(20)
         queue["dedup_cache"][key] = {
             "expire": time.time() + sqs._DEDUP_WINDOW_S,
-            "id": message["id"],
-            "md5": message["md5_body"],
-            "md5a": message["md5_attrs"],
-            "seq": message["seq"],
+            "id": sent["id"],
+            "md5": sent["md5_body"],
+            "md5a": sent["md5_attrs"],
+            "seq": sent["seq"],
         }
     lambda_svc._esm_wake.set()
 
@@ -203,39 +176,38 @@ def _dead_letters_of(topic_arn: str, endpoint: str) -> str | None:
 # --- Archive and replay
 
 
-def _fanout(topic_arn: str, message_id: str, message: str, subject: str, *args: Any, **named: Any) -> None:
+@around(sns, "_fanout")
+def _fanout(stock: Callable[..., None], topic_arn: str, *args: Any, **named: Any) -> None:
     topic = sns._topic_by_arn_any_scope(topic_arn)
     if topic and topic["attributes"].get("ArchivePolicy"):
-        archived = (time.time(), (topic_arn, message_id, message, subject, *args), named)
-        topic.setdefault("localaws_archive", []).append(archived)
-    _stock_fanout(topic_arn, message_id, message, subject, *args, **named)
+        deliver = functools.partial(stock, topic_arn, *args, **named)
+        topic.setdefault("localaws_archive", []).append((time.time(), deliver))
+    stock(topic_arn, *args, **named)
 
 
-def _setting(set_attributes: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    def set_or_replay(parameters: dict[str, Any]) -> Any:
-        subscription, value = (sns._p(parameters, name) for name in ("SubscriptionArn", "AttributeValue"))
-        known = subscription in sns._sub_arn_to_topic
-        if sns._p(parameters, "AttributeName") != "ReplayPolicy" or not known:
-            return set_attributes(parameters)
-        _replay(subscription, value)
-        return sns._xml(200, "SetSubscriptionAttributesResponse", "")
-
-    return set_or_replay
+@around(sns, "_set_subscription_attributes")
+def _set_subscription_attributes(stock: Callable[[Properties], Any], params: Properties) -> Any:
+    subscription, value = (sns._p(params, name) for name in ("SubscriptionArn", "AttributeValue"))
+    known = subscription in sns._sub_arn_to_topic
+    if sns._p(params, "AttributeName") != "ReplayPolicy" or not known:
+        return stock(params)
+    _replay(subscription, value)
+    return sns._xml(200, "SetSubscriptionAttributesResponse", "")
 
 
 def _replay(subscription_arn: str, policy: str) -> None:
-    """Deliver what was archived since the point in time again, to this subscription alone."""
+    """Deliver what was archived since the policy's starting point again, only to this subscription."""
     topic = sns._topics[sns._sub_arn_to_topic[subscription_arn]]
     start = datetime.fromisoformat(json.loads(policy)["StartingPoint"]).timestamp()
-    everybody = topic["subscriptions"]
-    topic["subscriptions"] = [one for one in everybody if one["arn"] == subscription_arn]
+    subscriptions = topic["subscriptions"]
+    topic["subscriptions"] = [one for one in subscriptions if one["arn"] == subscription_arn]
     queues = [sqs._queue_by_arn(one["endpoint"]) for one in topic["subscriptions"]]
     try:
         for queue in queues:
-            if queue:  # a replay is meant to deliver what was delivered before
+            if queue:  # a replay delivers messages that were delivered before
                 queue["dedup_cache"].clear()
-        for moment, message, named in topic.get("localaws_archive", []):
-            if moment >= start:
-                _stock_fanout(*message, **named)
+        for archived_at, deliver in topic.get("localaws_archive", []):
+            if archived_at >= start:
+                deliver()
     finally:
-        topic["subscriptions"] = everybody
+        topic["subscriptions"] = subscriptions

@@ -1,11 +1,13 @@
-"""StartMessageMoveTask: the redrive of a dead-letter queue, which the emulator does not know.
+"""Dead-letter queue redrive: StartMessageMoveTask and ListMessageMoveTasks, which the emulator lacks.
 
-Faithful to: messages go back to the queue they came from, or to the destination that the request names, as
-new messages: with an id, a time and a receive count of their own; the group and the order of a FIFO queue are
-kept; a queue that is nobody's dead-letter queue is refused; ListMessageMoveTasks tells how many were moved.
-Not to: a task moves all at once and is complete when it is answered, so there is nothing to cancel
-(CancelMessageMoveTask is unknown) and no rate; the permissions on the queues beside the call's own
-(`sqs:ReceiveMessage`, `DeleteMessage` at the source, `SendMessage` at the destination) are not asked for.
+Faithful to: messages return to their source queue, or go to the destination in the request, as new messages
+with a new id, sent time and receive count. Message groups and the order of a FIFO queue are preserved. A
+queue that is not configured as a dead-letter queue is refused. ListMessageMoveTasks returns the number of
+messages that were moved.
+Not to: a task moves all messages at once and is complete when StartMessageMoveTask returns, so there is no
+rate limit and nothing to cancel (CancelMessageMoveTask is unknown). Of the permissions, only that of the call
+itself is checked, not `sqs:ReceiveMessage` and `sqs:DeleteMessage` on the source and `sqs:SendMessage` on the
+destination.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
 """
@@ -20,18 +22,13 @@ from typing import Any
 from ministack.core.responses import new_uuid
 from ministack.services import lambda_svc, sqs
 
-from localaws.services import reset_hooks
+from localaws.patching import new_action, on_reset
 
 _tasks: dict[str, list[dict[str, Any]]] = {}
+on_reset(_tasks.clear)
 
 
-def install() -> None:
-    """Add the two actions."""
-    sqs._HANDLERS["StartMessageMoveTask"] = _start
-    sqs._HANDLERS["ListMessageMoveTasks"] = _list
-    reset_hooks.append(_tasks.clear)
-
-
+@new_action(sqs, "StartMessageMoveTask")
 def _start(request: dict[str, Any], _url: str) -> dict[str, Any]:
     source = _queue(request.get("SourceArn", ""))
     if not any(_dead_letters_of(queue) == request["SourceArn"] for queue in sqs._queues.values()):
@@ -56,14 +53,15 @@ def _start(request: dict[str, Any], _url: str) -> dict[str, Any]:
     return {"TaskHandle": task["TaskHandle"]}
 
 
+@new_action(sqs, "ListMessageMoveTasks")
 def _list(request: dict[str, Any], _url: str) -> dict[str, Any]:
     tasks = _tasks.get(request.get("SourceArn", ""), [])[: int(request.get("MaxResults") or 1)]
-    # Only a running task has a handle: it could be cancelled.
+    # Only a running task has a handle, with which it can be cancelled.
     return {"Results": [{key: task[key] for key in task if key != "TaskHandle"} for task in tasks]}
 
 
 def _moved(messages: Iterable[dict[str, Any]], to: dict[str, Any] | None) -> Iterable[dict[str, Any]]:
-    """Send each message on as a new one; yields those for which there was a queue."""
+    """Move each message as a new one; yields the messages whose destination exists."""
     for message in messages:
         system = dict(message.get("sys") or {})
         origin = system.pop("DeadLetterQueueSourceArn", None)

@@ -1,10 +1,10 @@
-"""A state machine does only what its role allows.
+"""Tasks of a state machine need the permissions of its role.
 
-Faithful to: before a task calls Lambda, SQS, SNS, EventBridge, DynamoDB or another state machine through
-Step Functions' own integrations, the role of the state machine is asked for that action on that resource. A
-task without the permission fails with `States.Permissions`, which `Retry` and `Catch` can name.
-Not to: tasks of the form `aws-sdk:...` and ECS are not asked for. The cause in words is shorter than AWS's.
-Some integrations answer in AWS with an error name of their own instead (`Lambda.AWSLambdaException`).
+Faithful to: before a task calls Lambda, SQS, SNS, EventBridge, DynamoDB or another state machine through an
+optimized integration, the role of the state machine must allow that action on that resource. Otherwise the
+task fails with `States.Permissions`, which `Retry` and `Catch` can name.
+Not to: tasks of the form `aws-sdk:...` and of ECS, which are not authorised. The cause is shorter than in
+AWS. Some integrations of AWS return an error name of their own instead (`Lambda.AWSLambdaException`).
 
 https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html#error-handling-error-representation
@@ -19,47 +19,40 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import stepfunctions
 
+from localaws.patching import around
 from localaws.services.iam.roles import role_allows
 
-# The emulator copies context variables into the threads that it runs branches and items in.
-_role: ContextVar[str] = ContextVar("role of the state machine that runs", default="")
+# The emulator copies context variables into the threads of branches and items.
+_role: ContextVar[str] = ContextVar("localaws_state_machine_role", default="")
 
 
-def install() -> None:
-    """Ask before each task's call."""
-    stepfunctions._execute_task = _with_role(stepfunctions._execute_task)
-    stepfunctions._invoke_resource = _allowed(stepfunctions._invoke_resource)
-    stepfunctions._invoke_with_callback = _allowed(stepfunctions._invoke_with_callback)
+@around(stepfunctions, "_execute_task")
+def _execute_task(
+    stock: Callable[..., Any], state_def: dict[str, Any], raw_input: Any, execution: dict[str, Any], ctx: Any
+) -> Any:
+    machine = stepfunctions._state_machines.get(execution.get("stateMachineArn", "")) or {}
+    token = _role.set(machine.get("roleArn", ""))
+    try:
+        return stock(state_def, raw_input, execution, ctx)
+    finally:
+        _role.reset(token)
 
 
-def _with_role(execute: Callable[..., Any]) -> Callable[..., Any]:
-    def execute_with_role(state: dict[str, Any], given: Any, execution: dict[str, Any], context: Any) -> Any:
-        machine = stepfunctions._state_machines.get(execution.get("stateMachineArn", "")) or {}
-        token = _role.set(machine.get("roleArn", ""))
-        try:
-            return execute(state, given, execution, context)
-        finally:
-            _role.reset(token)
-
-    return execute_with_role
-
-
-def _allowed(invoke: Callable[..., Any]) -> Callable[..., Any]:
-    def invoke_if_allowed(resource: str, given: Any, *rest: Any) -> Any:
-        role = _role.get()
-        for action, target in _needed(resource, given) if role else ():
-            if not role_allows(role, action, target):
-                raise stepfunctions._ExecutionError(
-                    "States.Permissions",
-                    f"The role {role} is not authorized to perform: {action} on resource: {target}",
-                )
-        return invoke(resource, given, *rest)
-
-    return invoke_if_allowed
+@around(stepfunctions, "_invoke_resource")
+@around(stepfunctions, "_invoke_with_callback")
+def _invoke(stock: Callable[..., Any], resource: str, input_data: Any, *args: Any) -> Any:
+    role = _role.get()
+    for action, target in _needed(resource, input_data) if role else ():
+        if not role_allows(role, action, target):
+            raise stepfunctions._ExecutionError(
+                "States.Permissions",
+                f"The role {role} is not authorized to perform: {action} on resource: {target}",
+            )
+    return stock(resource, input_data, *args)
 
 
 def _needed(resource: str, given: Any) -> list[tuple[str, str]]:
-    """The actions, each with the resource that it is done on, that a task needs."""
+    """The actions that a task needs, each with its resource."""
     task = resource.partition(":states:::")[2].partition(".")[0]
     wanted = given if isinstance(given, dict) else {}
     if ":function:" in resource and not task:
