@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stacks.catalogue import ARCHITECTURES
+
 LIBRARY = "cdk_lambda_patterns"
+# The packages of handlers are below these names: `storage.thumbnailer`.
+FAMILIES = tuple(sorted({architecture.family for architecture in ARCHITECTURES}))
 
 # What each room may import of ours, in addition to itself. A name with a dot allows what is in that module.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -20,13 +24,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "localaws/src/localaws": (),
     "localaws/tests": ("localaws",),
     "tasks": ("stacks.catalogue", "scenarios", "localaws"),
-    "benchmarks": (
-        LIBRARY,
-        "stacks",
-        "scenarios",
-        "localaws",
-        "tasks",
-    ),  # run as programs, so imported by none
+    # Run as programs, and imported by none.
+    "benchmarks": (LIBRARY, "stacks", "scenarios", "localaws", "tasks", *FAMILIES),
 }
 OURS = {
     "app",
@@ -41,6 +40,7 @@ OURS = {
     "lambda_src",
     "shared",
     "helpers",
+    *FAMILIES,
 }
 
 # What runs before anything is installed.
@@ -119,8 +119,15 @@ def wrong_arrows(root: Path) -> list[str]:
             f"{found}; a handler may import only the modules of its folder and of lambda_src/shared"
             for found in imports(root, file)
             if found.module.partition(".")[0] in OURS - {"shared"}
+            and not found.starts_with(_package_of(file, root))
         ]
     return wrong
+
+
+def _package_of(file: Path, root: Path) -> str:
+    """The package of a handler, or that of the shared modules, as relative imports name it."""
+    room, family, *rest = file.relative_to(root).parts
+    return f"{room}.{family}" if family == "shared" else f"{room}.{family}.{rest[0]}"
 
 
 def beyond_the_requirements(root: Path) -> list[str]:

@@ -60,6 +60,11 @@ def house(root: Path, file: str, source: str) -> Path:
         ("benchmarks/synth.py", "import tests.templates"),
         ("tasks/bench.py", "import benchmarks.synth"),
         ("lambda_src/storage/thumbnailer/handler.py", "from cdk_lambda_patterns import limits"),
+        ("lambda_src/storage/thumbnailer/handler.py", "from ..metadata_sync import look"),
+        ("lambda_src/storage/thumbnailer/handler.py", "from storage.metadata_sync import look"),
+        ("lambda_src/shared/s3_events.py", "from ..storage.thumbnailer import look"),
+        ("scenarios/storage/thumbnailer.py", "from storage.thumbnailer import look"),
+        ("constructs/cdk_lambda_patterns/storage/thumbnailer.py", "import storage.thumbnailer.handler"),
         ("scenarios/storage/thumbnailer.py", "from shared.s3_events import parse_record"),
     ],
 )
@@ -82,6 +87,11 @@ def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, source: str) -> None:
         ("scenarios/storage/thumbnailer.py", "from scenarios.framework import Outcome"),
         ("lambda_src/storage/thumbnailer/handler.py", "from settings import Settings\nimport boto3"),
         ("lambda_src/storage/thumbnailer/handler.py", "from shared.s3_events import parse_record"),
+        ("lambda_src/storage/thumbnailer/handler.py", "from .look import Look\nfrom . import look"),
+        ("lambda_src/storage/thumbnailer/decoders/jpeg.py", "from ..look import Look"),
+        ("lambda_src/shared/s3_events.py", "from .records import Record"),
+        ("benchmarks/thumbnails.py", "from storage.thumbnailer import pictures"),
+        ("tests/handlers/storage/test_thumbnailer.py", "from storage.thumbnailer import look"),
         (
             "localaws/tests/sqs/test_redrive.py",
             "from helpers.stacks import deploy\nfrom localaws import LocalAws",

@@ -13,12 +13,13 @@ from stacks.catalogue import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Where the files of an architecture are. `{module}` is its id in snake_case; its tests may be a file or more.
+# Where the files of an architecture are. `{module}` is its id in snake_case. A construct or scenario of more
+# than one file is a package with the same import path; tests may be several files, too.
 ROOMS = {
-    "its construct": "constructs/cdk_lambda_patterns/{family}/{module}.py",
+    "its construct": "constructs/cdk_lambda_patterns/{family}/{module}.py or {module}/__init__.py",
     "its stack": "stacks/{family}/{module}.py",
     "its handler": "lambda_src/{family}/{module}/handler.py",
-    "its scenario": "scenarios/{family}/{module}.py",
+    "its scenario": "scenarios/{family}/{module}.py or {module}/__init__.py",
     "its page": "docs/{family}/{id}.md",
     "the tests of its construct": "tests/constructs/{family}/*{module}*",
     "the tests of its handler": "tests/handlers/{family}/*{module}*",
@@ -28,32 +29,37 @@ ROOMS = {
 
 @dataclass(frozen=True)
 class Row:
-    """What the layout knows of an architecture."""
+    """An architecture, as far as its files are named after it."""
 
     id: str
     family: str
 
     def path(self, pattern: str) -> str:
-        """Where a room keeps this architecture."""
+        """The pattern with the names of this architecture."""
         return pattern.format(id=self.id, family=self.family, module=self.id.replace("-", "_"))
+
+    def paths(self, pattern: str) -> list[str]:
+        """The paths of which one must exist."""
+        first, *others = self.path(pattern).split(" or ")
+        return [first, *(f"{first.rpartition('/')[0]}/{other}" for other in others)]
 
 
 ROWS = [Row(architecture.id, architecture.family) for architecture in ARCHITECTURES]
 
 
 def missing(root: Path, rows: list[Row]) -> list[str]:
-    """Each file that an architecture should have and has not."""
+    """Each file that an architecture should have and does not."""
     return [
         f"{row.id}: {what} should be {row.path(pattern)}"
         for row in rows
         for what, pattern in ROOMS.items()
-        if not list(root.glob(row.path(pattern)))
+        if not any(list(root.glob(path)) for path in row.paths(pattern))
     ]
 
 
 def unlisted(root: Path, rows: list[Row]) -> list[str]:
     """Each file in a folder of architectures that belongs to no row of the catalogue."""
-    known = {row.path(pattern) for row in rows for pattern in ROOMS.values()}
+    known = {path for row in rows for pattern in ROOMS.values() for path in row.paths(pattern)}
     found = [
         *root.glob("stacks/*/*.py"),
         *root.glob("lambda_src/*/*/handler.py"),
@@ -74,7 +80,7 @@ def hiding_packages(root: Path) -> list[str]:
     return [f"{path.relative_to(root)} must not be there" for path in found if path.exists()]
 
 
-def test_every_architecture_is_in_every_room_under_its_name() -> None:
+def test_every_architecture_has_all_its_files_under_its_name() -> None:
     assert missing(ROOT, ROWS) == []
 
 
@@ -86,7 +92,7 @@ def test_no_file_hides_a_package() -> None:
     assert hiding_packages(ROOT) == []
 
 
-def test_ids_and_families_are_what_every_room_can_be_named() -> None:
+def test_ids_and_families_are_valid_names_of_files_and_modules() -> None:
     for row in ROWS:
         assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", row.id), row
         assert re.fullmatch(r"[a-z]+", row.family), row
@@ -96,7 +102,7 @@ def test_ids_and_families_are_what_every_room_can_be_named() -> None:
 def furnished(root: Path, row: Row) -> Path:
     """Make every file of that architecture."""
     for pattern in ROOMS.values():
-        path = root / row.path(pattern).replace("*", "x")
+        path = root / row.paths(pattern)[0].replace("*", "x")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     return root
@@ -107,8 +113,21 @@ def test_a_missing_file_is_found(tmp_path: Path, room: str) -> None:
     row = Row("some-pattern", "storage")
     root = furnished(tmp_path, row)
     assert missing(root, [row]) == []
-    (root / row.path(ROOMS[room]).replace("*", "x")).unlink()
+    (root / row.paths(ROOMS[room])[0].replace("*", "x")).unlink()
     assert missing(root, [row]) == [f"some-pattern: {room} should be {row.path(ROOMS[room])}"]
+
+
+@pytest.mark.parametrize("folder", ["constructs/cdk_lambda_patterns/storage", "scenarios/storage"])
+def test_a_construct_and_a_scenario_may_be_a_package_with_the_same_import_path(
+    tmp_path: Path, folder: str
+) -> None:
+    row = Row("some-pattern", "storage")
+    root = furnished(tmp_path, row)
+    (root / folder / "some_pattern.py").unlink()
+    (root / folder / "some_pattern").mkdir()
+    assert len(missing(root, [row])) == 1
+    (root / folder / "some_pattern" / "__init__.py").touch()
+    assert missing(root, [row]) == []
 
 
 @pytest.mark.parametrize(

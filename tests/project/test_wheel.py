@@ -200,8 +200,8 @@ def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
     types = {resource["Type"] for resource in seen["resources"].values()}
     assert {"AWS::S3::Bucket", "AWS::Lambda::Alias", "AWS::RDS::DBProxy", "AWS::SNS::Topic"} <= types
     # Without bundling, a function's asset is the handler's folder as it was installed.
-    staged = [folder / "out" / asset["source"]["path"] / "handler.py" for asset in seen["assets"].values()]
-    texts = {handler.read_bytes() for handler in staged if handler.exists()}
+    staged = [folder / "out" / asset["source"]["path"] for asset in seen["assets"].values()]
+    texts = {handler.read_bytes() for place in staged for handler in place.rglob("handler.py")}
     handlers = sorted(package.glob("_lambda_src/*/*/handler.py"))
     assert handlers
     unused = [handler.parent.name for handler in handlers if handler.read_bytes() not in texts]
