@@ -24,6 +24,7 @@ gc.disable()
 import boto3
 clients = [boto3.client(name) for name in ("s3", "dynamodb", "sqs")]
 """
+_FIRST_PICTURE = "import thumbnailer.handler, thumbnailer.pictures"
 _PACKAGES = ("PIL", "aws_lambda_powertools", "jmespath", "typing_extensions")
 
 _PROGRAM = """
@@ -67,9 +68,9 @@ def main(argv: list[str] | None = None) -> int:
         _copy_packages(bare)
         starts = {
             "clients of boto3": (_CLIENTS, compiled, True),
-            "the handler": ("import handler", compiled, True),
-            "… and what its first picture loads": ("import handler, pictures", compiled, True),
-            "… with no bytecode, as it is deployed": ("import handler, pictures", bare, False),
+            "the handler": ("import thumbnailer.handler", compiled, True),
+            "… and what its first picture loads": (_FIRST_PICTURE, compiled, True),
+            "… with no bytecode, as it is deployed": (_FIRST_PICTURE, bare, False),
         }
         times: dict[str, list[dict[str, float]]] = {name: [] for name in starts}
         for number in range(rounds + 1):
@@ -97,11 +98,10 @@ def _seconds(work: str, folder: Path, writes_bytecode: bool) -> dict[str, float]
 
 
 def _copy_handler(folder: Path) -> None:
-    """The handler's modules, where their bytecode may be written."""
-    folder.mkdir()
-    shutil.copytree(HANDLER.parents[1] / "shared", folder / "shared")
-    for module in HANDLER.glob("*.py"):
-        shutil.copy(module, folder)
+    """Copy the handler's package and the shared one to a place where their bytecode may be written."""
+    without = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for package in (HANDLER, HANDLER.parents[1] / "shared"):
+        shutil.copytree(package, folder / package.name, ignore=without)
 
 
 def _copy_packages(folder: Path) -> None:

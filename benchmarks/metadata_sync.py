@@ -1,9 +1,9 @@
 """S3 metadata sync: time in the handler and API calls of one event, against one put for each event.
 
-AWS is replaced by clients that answer at once, so what is measured is the time in our code, in Powertools and
-in the interpreter; the latency of AWS comes with the calls. The obvious handler takes what the event says and
-puts it into the table, without a look and without a condition: it is what an event can cost at the least, and
-it is wrong after a duplicate, a late event or a second write. Both take turns on the same events.
+Clients that answer at once replace AWS, so this measures the time in our code, in Powertools and in the
+interpreter; AWS adds the latency of each call. The obvious handler puts what the event says into the table,
+without a look and without a condition: an event cannot cost less, but the row is wrong after a late event or
+after two quick writes. Both handlers take turns on the same events.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Handler = Callable[[dict[str, Any], object], object]
 
 
 class Aws:
-    """A client of everything, with one object under each key and a row that remembers its sequencer."""
+    """A client of all services, with an object under each key and rows that keep their sequencer."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -52,23 +52,23 @@ class Aws:
         self.items: dict[str, Any] = {}
 
     def head_object(self, **_: object) -> dict[str, Any]:
-        """There is an object."""
+        """Describe the object."""
         self.calls["HeadObject"] += 1
         modified = datetime(2026, 1, 1, tzinfo=UTC)
         return {"ContentLength": 5, "ETag": '"e"', "LastModified": modified, "Metadata": {}, "VersionId": "v"}
 
     def get_item(self, **asked: Any) -> dict[str, Any]:
-        """Read what was written."""
+        """Read a row."""
         self.calls["GetItem"] += 1
         item = self.items.get(asked["Key"]["key"]["S"])
         return {"Item": item} if item else {}
 
     def put_item(self, **_: object) -> None:
-        """Write it."""
+        """Write a row."""
         self.calls["PutItem"] += 1
 
     def update_item(self, **asked: Any) -> dict[str, Any]:
-        """Write it, unless it is older than what is there."""
+        """Write a row, unless its sequencer is not newer."""
         self.calls["UpdateItem"] += 1
         key, values = asked["Key"]["key"]["S"], asked["ExpressionAttributeValues"]
         item = {name[1:]: value for name, value in values.items()} | {"revision": {"N": "1"}}
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     cases: dict[str, tuple[Handler, list[dict[str, Any]]]] = {
         "one put for each event": (naive(aws), [event(number, number) for number in range(options.events)]),
         "a new event": (ours, [event(number, number) for number in range(options.events)]),
-        "an event that comes twice": (ours, [event(number, 1) for number in range(options.events)]),
+        "an event that arrives twice": (ours, [event(number, 1) for number in range(options.events)]),
         "an event without a sequencer": (ours, [event(number, None) for number in range(options.events)]),
     }
     times: dict[str, list[float]] = {name: [] for name in cases}
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def prepare(aws: Aws, name: str, events: list[dict[str, Any]], handler: Handler) -> None:
-    """Empty the table; for duplicates, fill it with what comes again."""
+    """Empty the table; for duplicates, fill it with the events that arrive again."""
     aws.sequencers.clear()
     aws.items.clear()
     if "twice" in name:
@@ -148,17 +148,17 @@ def print_table(times: dict[str, list[float]], calls: dict[str, Counter[str]], e
 
 
 def load(aws: Aws) -> Handler:
-    """The handler with a client that answers at once."""
-    sys.path[:0] = [str(SOURCE / "storage" / "metadata_sync"), str(SOURCE)]
+    """Import the handler with a client that answers at once."""
+    sys.path.insert(0, str(SOURCE))
     with mock.patch.dict(os.environ, _VARIABLES):
         clients: Any = importlib.import_module("shared.clients")
         with mock.patch.object(clients, "make_clients", lambda *services: [aws] * len(services)):
-            handler: Handler = importlib.import_module("handler").handler
+            handler: Handler = importlib.import_module("storage.metadata_sync.handler").handler
     return handler
 
 
 def naive(aws: Aws) -> Handler:
-    """The obvious handler, with the same logger."""
+    """Make the obvious handler, with the same logger."""
     from aws_lambda_powertools.logging import Logger
 
     logger = Logger(service="metadata-sync")
@@ -182,7 +182,7 @@ def naive(aws: Aws) -> Handler:
 
 
 def event(number: int, sequencer: int | None) -> dict[str, Any]:
-    """An event of S3 about one of a few hundred objects, later ones with later sequencers."""
+    """Make an event from S3 about one of 500 objects; later events have later sequencers."""
     about = {
         "key": quote_plus(f"photos/{number % 500} of them.jpg"),
         "size": 5,

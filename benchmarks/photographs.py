@@ -18,7 +18,7 @@ _LEAVES = 2500
 
 def photograph(width: int, height: int, *, seed: int = 7) -> Image.Image:
     """Draw a photograph."""
-    random = Random(seed)  # noqa: S311 - a picture, no secret
+    random = Random(seed)
     leaves = _leaves(random, width // 2, height // 2).resize((width, height), Image.Resampling.BICUBIC)
     texture = _texture(random, width, height)
     return ImageChops.add(leaves, Image.merge("RGB", (texture,) * 3), 1, -128)

@@ -1,10 +1,10 @@
-"""RDS Proxy: latency and errors of concurrent callers, through the pool and past it, in one run.
+"""RDS Proxy: latency and errors of concurrent callers, through the pool and directly, in one run.
 
-A real PostgreSQL on the embedded AWS, with 20 connections, and the SQL of the handler. Each caller holds a
-connection of its own, as an instance of a function does, and books ten times; callers through the pool and
-past it take turns, number by number. Callers are threads of one process, so what is compared is the way to
-the database and not the start of functions. TLS and login are part of the first booking. What the numbers say
-is how the two behave under load; how long it takes in AWS they do not say.
+A real PostgreSQL on the embedded AWS, with 20 connections, and the handler's SQL. Each caller holds its own
+connection, as an execution environment does, and makes ten bookings. For each number of callers, the pool and
+direct connections take turns. Callers are threads of one process, so the start of functions is not measured.
+TLS and login are part of the first booking. The numbers show how the two behave under load, not how long AWS
+takes.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _NOTE = "INSERT INTO bookings (request_id, account, amount, balance) VALUES (%s,
 
 @dataclass
 class Result:
-    """What the callers saw.
+    """What the callers measured.
 
     Args:
-        first: Seconds of each caller's first booking, the login included.
+        first: Seconds of each caller's first booking, including the login.
         later: Seconds of the others.
-        failed: How many bookings were not made.
-        reasons: Of the failures.
+        failed: How many bookings failed.
+        reasons: The reasons of the failures.
     """
 
     first: list[float] = field(default_factory=list)
@@ -66,16 +66,16 @@ def main(arguments: list[str] | None = None) -> int:
     callers = parser.parse_args(arguments).callers
     with tempfile.TemporaryDirectory() as folder, LocalAws() as aws:
         outputs = deploy("rds-proxy", aws, Path(folder))
-        # Makes the tables.
+        # Creates the tables.
         event = {"request_id": uuid.uuid4().hex, "account": "benchmark", "amount": 0}
         aws.client("lambda").invoke(FunctionName=outputs["FunctionName"], Payload=json.dumps(event))
-        ways = {"through RDS Proxy": _through_proxy(aws, outputs), "past it": _past_proxy(aws, outputs)}
+        ways = {"through RDS Proxy": _through_proxy(aws, outputs), "direct": _direct(aws, outputs)}
         print("| callers | way | bookings | failed | first, median ms | later, median ms | later, p99 ms |")
         print("|---|---|---|---|---|---|---|")
         reasons: set[str] = set()
         for count in callers:
             for way, connect in ways.items():
-                _reboot(aws, outputs["DatabaseIdentifier"])  # closes the connections that are still open
+                _reboot(aws, outputs["DatabaseIdentifier"])  # closes all connections
                 result = measure(connect, count)
                 reasons |= result.reasons
                 _print_row(count, way, result)
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _through_proxy(aws: LocalAws, outputs: Mapping[str, str]) -> Connect:
-    """Connect as the function does: with a token of its own for each connection, verified TLS."""
+    """Connect as the function does: a new token for each connection, and verified TLS."""
     host, client = outputs["ProxyEndpoint"], aws.client("rds")
 
     def connect() -> Connection:
@@ -95,7 +95,7 @@ def _through_proxy(aws: LocalAws, outputs: Mapping[str, str]) -> Connect:
     return connect
 
 
-def _past_proxy(aws: LocalAws, outputs: Mapping[str, str]) -> Connect:
+def _direct(aws: LocalAws, outputs: Mapping[str, str]) -> Connect:
     """Connect to the database itself, with its password."""
     rds = aws.client("rds")
     proxy = rds.describe_db_proxies(DBProxyName=outputs["ProxyName"])["DBProxies"][0]
@@ -122,11 +122,11 @@ def _connect(aws: LocalAws, host: str, port: int, password: str) -> Connection:
 
 
 def measure(connect: Connect, callers: int) -> Result:
-    """Let so many callers book at the same time, each over a connection that it keeps."""
-    result, everybody, lock = Result(), threading.Barrier(callers), threading.Lock()
+    """Let this many callers book at the same time, each with its own connection."""
+    result, start, lock = Result(), threading.Barrier(callers), threading.Lock()
 
     def call(_: int) -> None:
-        everybody.wait()
+        start.wait()
         seconds, reason = _book_repeatedly(connect)
         with lock:
             result.first += seconds[:1]
@@ -141,7 +141,7 @@ def measure(connect: Connect, callers: int) -> Result:
 
 
 def _book_repeatedly(connect: Connect) -> tuple[list[float], str]:
-    """How long each booking took that was made, and why the first that was not was not."""
+    """Return the seconds of each booking that succeeded, and the reason of the first failure."""
     seconds: list[float] = []
     account = uuid.uuid4().hex
     try:

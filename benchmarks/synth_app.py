@@ -16,7 +16,7 @@ from aws_cdk import aws_s3_notifications as notifications  # noqa: E402
 from aws_cdk import aws_sqs as sqs  # noqa: E402
 from constructs import Construct  # noqa: E402
 
-from cdk_lambda_patterns.handler_code import pattern_source  # noqa: E402
+from cdk_lambda_patterns.core.handler_code import pattern_source  # noqa: E402
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer  # noqa: E402
 
 _A_STACK = 25  # as many as a stack's limit of 500 resources takes
@@ -70,7 +70,7 @@ class PlainThumbnailer(Construct):
             self,
             "Function",
             code=lambda_.Code.from_asset(str(pattern_source("storage", "thumbnailer")), exclude=_EXCLUDE),
-            handler="handler.handler",
+            handler="thumbnailer.handler.handler",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
             description="Makes thumbnails of the pictures in a bucket",

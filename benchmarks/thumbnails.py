@@ -1,8 +1,8 @@
 """Thumbnails: the thumbnailer against sharp (npm), on the same generated photographs, one thread each.
 
 The two take turns on each picture, in processes of their own that stay up. What counts is CPU time, which a
-busy machine disturbs little; another column compares the fastest turns on the clock. Memory is the peak
-of a fresh process that makes one thumbnail, above that of its bare interpreter. Similarity is that to a
+busy machine disturbs little; the table also has the ratio of the fastest turns on the clock. Memory is the
+peak of a fresh process that makes one thumbnail, above that of its bare interpreter. Similarity is that to a
 thumbnail made slowly: all decoded, one Lanczos step, not encoded.
 """
 
@@ -96,7 +96,7 @@ class Contender:
 
     Args:
         command: Starts its worker.
-        bare: Starts only its interpreter and prints its peak of memory, in KB.
+        bare: Starts only its interpreter and prints the peak of its memory, in KB.
         folder: Where both run.
     """
 
@@ -109,7 +109,7 @@ class Contender:
         return Tool(self.command, self.folder)
 
     def memory(self, file: Path, sizes: list[int], format: str) -> float | None:
-        """Return how many MB one picture takes, above the bare interpreter; `None` where that is unknown."""
+        """Return how many MB one picture takes, above the bare interpreter; None where it is unknown."""
         if not sys.platform.startswith("linux"):
             return None
         bare = subprocess.run(self.bare, cwd=self.folder, capture_output=True, text=True, check=True)

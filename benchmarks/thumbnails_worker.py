@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lambda_src"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "lambda_src" / "storage" / "thumbnailer"))
 
-import pictures  # type: ignore[import-not-found] # the handler's own
+from storage.thumbnailer.pictures import make_thumbnails
+from storage.thumbnailer.settings import OutputFormat
 
 
 def serve() -> None:
@@ -17,10 +17,16 @@ def serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         data = known.setdefault(request["file"], Path(request["file"]).read_bytes())
-        output = pictures.Output(request["sizes"], request["format"], request["quality"], (255, 255, 255))
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(request["count"]):
-            made = pictures.make_thumbnails(data, output, max_pixels=64_000_000)
+            made = make_thumbnails(
+                data,
+                sizes=request["sizes"],
+                format=OutputFormat(request["format"]),
+                quality=request["quality"],
+                background=(255, 255, 255),
+                max_pixels=64_000_000,
+            )
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         if request["save"]:
             Path(request["save"]).write_bytes(made.thumbnails[0].data)

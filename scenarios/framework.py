@@ -1,7 +1,7 @@
-"""What every scenario is written with: the deployed stack, waiting with a deadline, the story, the faults.
+"""The parts of every scenario: the deployed stack, waiting with a deadline, and the outcome.
 
-A scenario knows a stack by its outputs and talks to it with boto3, so the same code drives the embedded AWS
-and a stack in a real account.
+A scenario knows a stack by its outputs and uses boto3, so the same code drives the embedded AWS and a stack
+in a real account.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,20 +20,20 @@ from botocore.exceptions import ClientError
 T = TypeVar("T")
 
 
-class ScenarioFailed(Exception):  # noqa: N818 - it says what happened to the scenario
-    """The architecture did not do what it is for; the message says what was expected and what was seen."""
+class ScenarioFailed(Exception):
+    """The architecture did not do what it should; the message says what was expected and what was seen."""
 
 
-class NotYet(Exception):  # noqa: N818 - not an error: what `wait_until` waits on
-    """Raised by a check that must be tried again; its text says what was seen so far."""
+class NotYet(Exception):
+    """Raised by a check that has to be repeated; its text says what was seen so far."""
 
 
-class StackNotFound(LookupError):  # noqa: N818 - the name says it
-    """There is no such stack where the session looks."""
+class StackNotFound(LookupError):
+    """The stack does not exist in the session's account and region."""
 
 
 def _say_nothing(_: str) -> None:
-    """Tell nobody: the default listener."""
+    """Ignore a line: the default listener."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class DeployedStack:
         name: Name of the CloudFormation stack.
         outputs: Its outputs, by their key in the template.
         session: The boto3 session that reaches the account it is in.
-        out: Folder for what a person may want to look at afterwards.
+        out: Folder for files that a person may want to look at afterwards.
         tell: Called with each line of the story as it happens.
-        patience: Seconds to wait for what an event brings about. The default leaves room for S3, whose events
+        patience: Seconds to wait for the effect of an event. The default leaves room for S3, whose events
             mostly arrive within seconds but may take a minute.
     """
 
@@ -58,8 +59,8 @@ class DeployedStack:
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def find(cls, name: str, session: boto3.Session, **options: Any) -> DeployedStack:  # noqa: ANN401 - passed on
-        """Look a stack up by CloudFormation's DescribeStacks.
+    def find(cls, name: str, session: boto3.Session, **options: Any) -> DeployedStack:
+        """Find a stack with CloudFormation's DescribeStacks.
 
         Args:
             name: Name of the stack.
@@ -67,28 +68,28 @@ class DeployedStack:
             **options: The other fields of a `DeployedStack`.
 
         Raises:
-            StackNotFound: There is no such stack, or it is not in a state that can be used.
+            StackNotFound: The stack does not exist, or is not deployed completely.
         """
         try:
             stack = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
-            raise StackNotFound(f"stack {name}: not there in region {session.region_name}") from error
+            raise StackNotFound(f"stack {name}: not found in region {session.region_name}") from error
         status = stack["StackStatus"]
         if not status.endswith("_COMPLETE") or status.startswith(("DELETE", "ROLLBACK")):
             raise StackNotFound(f"stack {name}: it is in state {status}; it must be deployed completely")
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         return cls(name, outputs, session, **options)
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' methods at run time
-        """A boto3 client, made once per service."""
+    def client(self, service: str) -> Any:
+        """Return a boto3 client, made once per service."""
         if service not in self._clients:
             self._clients[service] = self.session.client(service)
         return self._clients[service]
 
     def output(self, key: str) -> str:
-        """An output of the stack; says which there are when it is not among them."""
+        """Return an output of the stack; the error for an unknown one lists those that exist."""
         if key not in self.outputs:
             there = ", ".join(sorted(self.outputs)) or "none"
             raise ScenarioFailed(f"stack {self.name} has no output {key}; its outputs: {there}")
@@ -99,20 +100,37 @@ class DeployedStack:
         return wait_until(check, what=what, timeout=self.patience)
 
 
-# Pauses between two looks, in seconds: short at first, for what comes at once; they grow up to the longest.
+# Pauses between two checks, in seconds: short at first, then longer.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.05, 1.2, 1.0
+
+
+_hopeless: ContextVar[Callable[[], str | None] | None] = ContextVar("_hopeless", default=None)
+
+
+@contextmanager
+def giving_up_when(hopeless: Callable[[], str | None]) -> Iterator[None]:
+    """End each `wait_until` in the body as soon as waiting longer is known to be useless.
+
+    Args:
+        hopeless: Returns why it is useless, or None. Called after each unsuccessful check.
+    """
+    token = _hopeless.set(hopeless)
+    try:
+        yield
+    finally:
+        _hopeless.reset(token)
 
 
 def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
     """Call `check` until it returns, and return what it returned.
 
     Args:
-        check: Raises `NotYet`, with what it saw, when it must be called again.
-        what: What is waited for, in words.
+        check: Raises `NotYet`, with what it saw, to be called again.
+        what: What is waited for.
         timeout: Seconds after which waiting ends.
 
     Raises:
-        ScenarioFailed: The deadline passed; says what was last seen.
+        ScenarioFailed: The deadline passed; the message says what was last seen.
     """
     deadline = time.monotonic() + timeout
     pause = _FIRST_PAUSE
@@ -122,6 +140,8 @@ def wait_until(check: Callable[[], T], *, what: str, timeout: float) -> T:
         except NotYet as seen:
             if time.monotonic() >= deadline:
                 raise ScenarioFailed(f"{what}: not within {timeout:g} s; last seen: {seen}") from None
+            if (hopeless := _hopeless.get()) and (reason := hopeless()):
+                raise ScenarioFailed(f"{what}: {reason}; last seen: {seen}") from None
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
@@ -134,35 +154,75 @@ def require(condition: bool, otherwise: str) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a scenario leaves for a person to read and to look at."""
+    """What a scenario returns.
+
+    Args:
+        title: What was shown, in a few words.
+        story: What happened, in sentences for a person. No test asserts on them.
+        facts: What was counted and seen, by name: what tests assert on (``{"thumbnails": 24}``).
+        files: What a person may want to look at.
+        timings: Seconds by the name of a step.
+    """
 
     title: str
     story: Sequence[str]
+    facts: Mapping[str, int | str] = field(default_factory=dict)
     files: Sequence[Path] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Covered:
+    """A role whose every grant a scenario uses, so that it fails when any one of them is taken away.
+
+    A scenario module lists those of its stack in ``ROLES``.
+
+    Args:
+        role_of: The output that names what has the role: a function, a proxy, a schedule, a deployment group.
+        scenario: Uses each permission of the role at least once.
+        function: The output that names the function whose log shows a denial. Default: ``role_of``.
+        new_instances: Whether the function needs a new execution environment for each attempt, because it
+            uses the permission only when it starts.
+        only_for_failures: Actions that the scenario does not use, because only a failure does; a test of the
+            architecture covers them.
+        patience: Seconds that the scenario waits for an effect.
+    """
+
+    role_of: str
+    scenario: Callable[[DeployedStack], None]
+    function: str | None = None
+    new_instances: bool = False
+    only_for_failures: frozenset[str] = frozenset()
+    patience: float = 10
+
+
 class Story:
-    """Collects the lines of an outcome, and tells each as it happens.
+    """Collects the lines and facts of an outcome, and reports each line as it happens.
 
     Example:
         >>> story = Story("A thumbnail is made", print)
         >>> story.say("cat.jpg was sent")
         cat.jpg was sent
-        >>> story.outcome().story
-        ('cat.jpg was sent',)
+        >>> story.fact("thumbnails", 3)
+        >>> story.outcome().facts
+        {'thumbnails': 3}
     """
 
     def __init__(self, title: str, tell: Callable[[str], None] = _say_nothing) -> None:
         self._title = title
         self._tell = tell
         self._lines: list[str] = []
+        self._facts: dict[str, int | str] = {}
         self._timings: dict[str, float] = {}
 
     def say(self, line: str) -> None:
-        """Add a line, and tell it."""
+        """Add a line and report it."""
         self._lines.append(line)
         self._tell(line)
+
+    def fact(self, name: str, value: int | str) -> None:
+        """Record a fact that tests assert on."""
+        self._facts[name] = value
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -172,5 +232,5 @@ class Story:
         self._timings[step] = time.monotonic() - start
 
     def outcome(self, files: Sequence[Path] = ()) -> Outcome:
-        """The outcome so far."""
-        return Outcome(self._title, tuple(self._lines), tuple(files), dict(self._timings))
+        """Return the outcome so far."""
+        return Outcome(self._title, tuple(self._lines), dict(self._facts), tuple(files), dict(self._timings))

@@ -1,48 +1,8 @@
-"""The one list of the architectures that are here. Everything that goes over "all of them" reads it.
+"""The one list of the architectures that are here. Everything that goes over "all of them" reads it."""
 
-An architecture's id names its file in every room: ``Architecture.module`` in ``constructs``, ``stacks``,
-``scenarios``, ``lambda_src``, ``docs`` and ``tests``.
-"""
+from stacks.architecture import Architecture
 
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from constructs import Construct
-
-    from stacks.base import PatternStack
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """One row of the catalogue.
-
-    Args:
-        id: The name on the command line and of the stack, in kebab-case.
-        family: The folder in every room.
-        title: The architecture in one line of arrows.
-        stack: The class in ``stacks/<family>/<module>.py``.
-        shows: What a run of its scenario shows.
-    """
-
-    id: str
-    family: str
-    title: str
-    stack: str
-    shows: str
-
-    @property
-    def module(self) -> str:
-        """The id in snake_case: the name of the architecture's files."""
-        return self.id.replace("-", "_")
-
-    def make_stack(self, scope: "Construct") -> "PatternStack":
-        """Import the stack's module, and nothing of the other architectures, and make the stack."""
-        stack_class = getattr(import_module(f"stacks.{self.family}.{self.module}"), self.stack)
-        made: PatternStack = stack_class(scope, self)
-        return made
-
+__all__ = ["ARCHITECTURES", "Architecture", "find"]
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
@@ -50,70 +10,70 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="storage",
         title="S3 upload → Lambda → thumbnails in S3 + metadata in DynamoDB",
         stack="ThumbnailerStack",
-        shows="photographs become thumbnails; hostile files end in the failure queue, once, with the reason",
+        shows="photographs become thumbnails; malicious files go to the failure queue, once, with the reason",
     ),
     Architecture(
         id="metadata-sync",
         family="storage",
         title="S3 event → Lambda → a row per object in DynamoDB or PostgreSQL; a reconciler repairs the rest",
         stack="MetadataSyncStack",
-        shows="table = bucket after hundreds of changes at once; what events missed, the reconciler repairs",
+        shows="rows agree with the bucket after hundreds of changes at once; lost events are made up for",
     ),
     Architecture(
         id="alb-function",
         family="web",
         title="HTTP request → Application Load Balancer → Lambda → notes in DynamoDB",
         stack="AlbFunctionStack",
-        shows="requests of every kind, many at a time; limits and broken functions answer as they should",
+        shows="requests of every kind, 200 at a time, up to 1 MB; a broken function is a clean 502",
     ),
     Architecture(
         id="sqs-consumer",
         family="messaging",
-        title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB, failures → dead-letter queue",
+        title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB; failures → dead-letter queue",
         stack="SqsConsumerStack",
-        shows="every entry is booked once; a poison message stops its own group alone; a redrive heals it",
+        shows="every entry is booked once; a poison message blocks only its group; a redrive books the rest",
     ),
     Architecture(
         id="kinesis-consumer",
         family="streams",
         title="Kinesis stream → Lambda, in order for each key → summaries in DynamoDB",
         stack="KinesisConsumerStack",
-        shows="every reading counts once; bisecting leaves a poison record alone, and its shard goes on",
+        shows="every reading counts once; bisecting isolates a poison record, and its shard goes on",
     ),
     Architecture(
         id="sns-fifo-fanout",
         family="messaging",
-        title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read models in DynamoDB",
+        title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read model in DynamoDB",
         stack="SnsFifoFanoutStack",
-        shows="read models are the fold of the event store, also after duplicates, failures and redrives",
+        shows="the read model matches the event store, also after duplicates, failures and redrives",
     ),
     Architecture(
         id="rds-proxy",
         family="data",
         title="Lambda in a VPC → RDS Proxy (IAM, TLS) → PostgreSQL or MySQL",
         stack="RdsProxyStack",
-        shows="hundreds of callers share 20 connections; a failover in the middle loses and doubles nothing",
+        shows="120 callers share 20 connections; a failover loses and duplicates no booking",
     ),
     Architecture(
         id="private-function",
         family="data",
         title="Lambda in isolated subnets → VPC endpoints → DynamoDB and SQS",
         stack="PrivateFunctionStack",
-        shows="orders leave the network through the endpoints of two services, and there is no other way out",
+        shows="orders leave the network through the VPC endpoints of two services; there is no other route",
     ),
     Architecture(
         id="environments",
         family="delivery",
         title="Caller → alias dev, test or prod, with weights → numbered version of one Lambda",
         stack="EnvironmentsStack",
-        shows="one value promotes a version, sends it a tenth of the calls, or takes it back; ARNs stay",
+        shows="one value promotes a version, gives it a tenth of the calls, or reverts it; ARNs never change",
     ),
     Architecture(
         id="canary-alias",
         family="delivery",
-        title="Callers → alias → old and new version, by CodeDeploy: smoke test, shift, alarms, roll back",
+        title="Callers → alias → old and new version, shifted by CodeDeploy: smoke test, canary, rollback",
         stack="CanaryAliasStack",
-        shows="a good release reaches its callers in steps; a bad one is taken back, the sooner the better",
+        shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
 )
 

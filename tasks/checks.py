@@ -230,24 +230,7 @@ def linters() -> Iterator[Check]:
     """Style and types, of everything."""
     yield Check("ruff", "ruff", ("check", "--output-format", "concise", "."))
     yield Check("ruff format", "ruff", ("format", "--check", "."))
-    loose = list(loose_handlers())
-    exclude = ("--exclude", "|".join(f"^lambda_src/{name}/" for name in loose)) if loose else ()
-    yield Check("mypy", "mypy", (*exclude, *(room for room in ROOMS if holds_python(ROOT / room))))
-    yield from (types_of_loose_handler(name) for name in loose)
-
-
-def loose_handlers() -> Iterator[str]:
-    """Handlers whose folder is not a package yet: their modules import each other by their bare names."""
-    for handler in sorted((ROOT / "lambda_src").glob("*/*/handler.py")):
-        if not handler.with_name("__init__.py").exists():
-            yield handler.parent.relative_to(ROOT / "lambda_src").as_posix()
-
-
-def types_of_loose_handler(name: str) -> Check:
-    """Types of a handler that is not a package yet: it is a program of its own, checked in its own folder."""
-    cache = ROOT / ".mypy_cache" / "handlers" / name
-    arguments = ("--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(cache), ".")
-    return Check(f"mypy: {name}", "mypy", arguments, ROOT / "lambda_src" / name)
+    yield Check("mypy", "mypy", tuple(room for room in ROOMS if holds_python(ROOT / room)))
 
 
 def holds_python(room: Path) -> bool:

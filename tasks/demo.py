@@ -15,8 +15,8 @@ from types import FrameType, ModuleType
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws import Dropped, LocalAws, LocalAwsError
-from scenarios.faults import Faults
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
+from scenarios.support.faults import Faults
 from stacks.catalogue import ARCHITECTURES, Architecture, find
 from tasks.cdk import FOR_THIS_MACHINE, ROOT, Cdk, cli
 from tasks.errors import TaskError

@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from scenarios.framework import DeployedStack
-from scenarios.redrive import RedriveReport, redrive
+from scenarios.support.redrive import RedriveReport, redrive
 from tasks.account import find_stack
 from tasks.errors import TaskError
 

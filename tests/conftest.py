@@ -1,12 +1,34 @@
-"""What the tests of templates share: apps that are synthesised once for the whole process."""
+"""What tests share: apps that are synthesised once a process, and rows deployed on the embedded AWS."""
 
 import signal
 
 import pytest
 from aws_cdk import App
 
+from stacks.catalogue import ARCHITECTURES
 from tasks.synthesis import app_context
+from tests.deployed import deployments, empty_aws, faults, local_aws, order_by_row, row_of, stack
 from tests.templates import Assembly, Resources, build_variants
+
+__all__ = ["deployments", "empty_aws", "faults", "local_aws", "stack"]  # fixtures
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option by which a person, or a lane of the checks, runs the tests of some rows only."""
+    known = ",".join(row.id for row in ARCHITECTURES)
+    parser.addoption("--rows", help=f"run only the tests of these rows: {known}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Group the tests on the embedded AWS by row; leave out what ``--rows`` does not name."""
+    order_by_row(items)
+    if wanted := config.getoption("--rows"):
+        ids = set(wanted.split(","))
+        if unknown := ids - {row.id for row in ARCHITECTURES}:
+            raise pytest.UsageError(f"--rows: no such row: {', '.join(sorted(unknown))}")
+        chosen = [item for item in items if (row := row_of(item)) and row.id in ids]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
 
 
 def pytest_configure() -> None:

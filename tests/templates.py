@@ -39,7 +39,9 @@ class Resources:
 
     def function(self) -> dict[str, Any]:
         """The properties of the one function with a handler of ours (not of a custom resource)."""
-        return self.only("AWS::Lambda::Function", Handler="handler.handler")
+        functions = self.all("AWS::Lambda::Function").values()
+        [function] = [one for one in functions if one["Handler"].endswith("handler.handler")]
+        return function
 
     def notified(self) -> list[tuple[str, dict[str, str]]]:
         """Each event of a bucket that invokes a function, with its filter."""
@@ -74,7 +76,7 @@ class Resources:
         }
 
 
-def as_list(value: Any) -> list[Any]:  # noqa: ANN401 - IAM writes one or many
+def as_list(value: Any) -> list[Any]:
     """One or many, as a list."""
     return value if isinstance(value, list) else [value]
 
@@ -120,7 +122,7 @@ def read_templates(folder: Path) -> dict[str, Resources]:
     }
 
 
-def stack_with(build: Callable[[Stack], object]) -> Any:  # noqa: ANN401 - what pytest.fixture returns
+def stack_with(build: Callable[[Stack], object]) -> Any:
     """Declare a stack that tests of this module look at; its name is a fixture with its ``Resources``.
 
     All declared stacks are built into one app, so that the process synthesises once.

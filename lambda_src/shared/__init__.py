@@ -1,1 +1,1 @@
-"""What handlers of this library have in common: copied into the code of each function that imports it."""
+"""Modules that several handlers import. Each function that imports them gets a copy."""

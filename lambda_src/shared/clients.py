@@ -1,9 +1,10 @@
-"""Clients of AWS services, and the failure queue behind its one plain call.
+"""Clients of AWS services, and the failure queue.
 
-Clients are made with botocore itself: ``boto3.client`` makes the very same ones, and importing boto3 as well
-would cost a tenth of the start (``benchmarks/README.md``).
+Clients are made with botocore: ``boto3.client`` makes the same ones, and importing boto3 as well would add a
+tenth to the start (``benchmarks/README.md``).
 """
 
+from functools import cache
 from typing import Any, TypeAlias
 
 import botocore.session
@@ -11,8 +12,8 @@ from botocore.config import Config
 
 Client: TypeAlias = Any  # botocore makes the methods of a client when it makes the client
 
-# An attempt that hangs must not use up the function's minute: with these, four attempts fit. `standard` also
-# knows which errors of which service are worth repeating.
+# One attempt that hangs must not use up the function's minute: with these limits four attempts fit into it.
+# `standard` also knows which errors of which service are worth another attempt.
 # https://docs.aws.amazon.com/boto3/latest/guide/retries.html
 _CONFIG = Config(
     connect_timeout=2,
@@ -22,14 +23,24 @@ _CONFIG = Config(
 )
 
 
+@cache
+def _session() -> botocore.session.Session:
+    """The one session of the process: it loads credentials and service models, and caches both."""
+    return botocore.session.get_session()
+
+
 def make_clients(*services: str) -> list[Client]:
-    """Make a client for each service, for the Region and with the credentials of the function."""
-    session = botocore.session.get_session()
-    return [session.create_client(service, config=_CONFIG) for service in services]
+    """Make a client for each service, with the Region and the credentials of the function."""
+    return [_session().create_client(service, config=_CONFIG) for service in services]
 
 
 class FailureQueue:
-    """The queue for what failed for good."""
+    """The queue for records that failed permanently.
+
+    Args:
+        sqs: A client of SQS.
+        url: The URL of the queue.
+    """
 
     def __init__(self, sqs: Client, url: str) -> None:
         self._sqs = sqs

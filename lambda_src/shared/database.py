@@ -1,9 +1,9 @@
-"""The one connection of an instance of the function, replaced when it breaks.
+"""The one connection of an execution environment, replaced when it breaks.
 
-Lambda freezes an instance between two invocations, for a second or for hours. Meanwhile the proxy may have
-closed the connection, failed over, or restarted; that is noticed when the connection is used, and costs the
-invocation a moment and not its success. Trying again has to be safe: also where the answer to a commit was
-lost, and nobody knows whether it was made.
+Lambda freezes an execution environment between invocations, for a second or for hours. Meanwhile the proxy
+may close the connection, fail over or restart. The next invocation notices when it uses the connection, and
+connects again. So a unit of work must be safe to repeat, even if it was committed and only the answer to the
+commit was lost.
 """
 
 import logging
@@ -28,40 +28,40 @@ logger.setLevel(logging.INFO)
 class Trouble(Enum):
     """What to do about an error of a database."""
 
-    BROKEN = "the connection is of no use any more, or could not be made: make another and try again"
-    BUSY = "the transaction lost against others and was rolled back: try it again"
-    NO_TABLES = "the tables are not there: make them and try again"
-    FINAL = "it would fail again: tell the caller"
+    BROKEN = "the connection is unusable, or could not be made: connect again and retry"
+    BUSY = "the transaction conflicted with others and was rolled back: retry it"
+    NO_TABLES = "the tables do not exist: create them and retry"
+    FINAL = "a retry would fail again: raise the error"
 
 
 class Driver(Protocol):
-    """A database's driver, behind the few calls that a lasting connection needs."""
+    """The driver of a database, reduced to what `Database` calls."""
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What the driver raises."""
+        """The exceptions that the driver raises."""
 
-    def connect(self, login: Any, token: str) -> Any:  # noqa: ANN401 - the driver's own type
-        """Open a connection, over TLS, to the host that its certificate names and to no other."""
+    def connect(self, login: Any, token: str) -> Any:
+        """Open a connection over TLS, and only to a server whose certificate is for the host."""
 
     def diagnose(self, error: Exception) -> Trouble:
-        """Tell what to do about an error."""
+        """Say what to do about an error."""
 
-    def is_open(self, connection: Any) -> bool:  # noqa: ANN401 - the driver's own type
-        """Whether the driver still thinks that the connection is good. Costs no round trip."""
+    def is_open(self, connection: Any) -> bool:
+        """Whether the driver considers the connection usable. Costs no round trip."""
 
-    def make_tables(self, connection: Any) -> None:  # noqa: ANN401 - the driver's own type
-        """Make the tables, unless they are there."""
+    def make_tables(self, connection: Any) -> None:
+        """Create the tables unless they exist."""
 
 
 class Database:
-    """The database, through one connection that is opened when it is first needed.
+    """A database, used through one connection that is opened when it is first needed.
 
     Args:
-        driver: PostgreSQL's or MySQL's.
-        login: Where it is, and who connects.
-        sleep: Waits; replaced by tests.
-        clock: Tells the time in seconds; replaced by tests.
+        driver: That of PostgreSQL or MySQL.
+        login: The proxy and the user.
+        sleep: Waits; tests replace it.
+        clock: Returns the time in seconds; tests replace it.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Database:
         self._connection: Any = None
 
     def run(self, work: Callable[[Any], T], *, seconds: float) -> T:
-        """Do some work with the connection; try again while that can help and time is left.
+        """Do some work with the connection; retry while a retry can help and time is left.
 
         Args:
-            work: Gets the connection. Doing it twice must be as good as once.
-            seconds: How long this may take, the pauses between attempts included.
+            work: Is called with the connection. Must be safe to repeat.
+            seconds: How long all attempts may take, including the pauses between them.
 
         Raises:
-            Exception: The last error of the driver, when trying again is of no use or out of time.
+            Exception: The driver's last error, if a retry cannot help or there is no time for one.
         """
         deadline = self._clock() + seconds
         attempt = 0
@@ -98,18 +98,18 @@ class Database:
             except self._driver.errors as error:
                 trouble = self._driver.diagnose(error)
                 self._mend(trouble)
-                # A connection that broke while the instance was frozen says nothing about the database.
+                # If the connection broke while Lambda had frozen it, the database may well be there.
                 at_once = trouble is Trouble.NO_TABLES or (reused and trouble is Trouble.BROKEN)
                 pause = 0.0 if at_once and attempt == 1 else _pause(attempt)
                 left = deadline - self._clock()
                 if trouble is Trouble.FINAL or attempt >= MOST_ATTEMPTS or pause >= left:
                     raise
                 logger.warning(
-                    "trying again", extra={"attempt": attempt, "trouble": trouble.name, "pause": pause}
+                    "retrying", extra={"attempt": attempt, "trouble": trouble.name, "pause": pause}
                 )
                 self._sleep(pause)
 
-    def _connected(self) -> Any:  # noqa: ANN401 - the driver's own type
+    def _connected(self) -> Any:
         if self._connection is not None and not self._driver.is_open(self._connection):
             self._close()
         if self._connection is None:
@@ -130,11 +130,11 @@ class Database:
             if connection is not None:
                 connection.close()
         except self._driver.errors:
-            pass  # it is broken; that is why it is closed
+            pass  # it was broken before
 
 
 def _pause(attempt: int) -> float:
-    """How long to wait after an attempt: longer each time, and by chance, so that instances spread.
+    """Return how long to wait after an attempt: exponential backoff with full jitter.
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """

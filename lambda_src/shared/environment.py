@@ -1,4 +1,4 @@
-"""Environment variables, read strictly: whatever is wrong with one is said with its name."""
+"""Environment variables, read strictly: an error names the variable and says what is allowed."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -11,11 +11,11 @@ def read(environment: Mapping[str, str], variable: str, parse: Callable[[str], T
 
     Args:
         environment: The variables.
-        variable: The name of one.
-        parse: Makes a value of its text, or raises ``ValueError`` with what is allowed.
+        variable: The name of the variable.
+        parse: Converts its text, or raises ``ValueError`` with what is allowed.
 
     Raises:
-        ValueError: It is missing or not allowed.
+        ValueError: The variable is missing or its value is not allowed.
     """
     if variable not in environment:
         raise ValueError(f"the environment variable {variable} is missing; set it on the function")

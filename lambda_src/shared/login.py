@@ -1,4 +1,4 @@
-"""Where a database is and who connects, from environment variables, checked once when the function starts."""
+"""The proxy to connect to and the user, read from environment variables, checked when a function starts."""
 
 import ssl
 from collections.abc import Mapping
@@ -8,15 +8,15 @@ from typing import Self
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """Where a database is, and who connects.
+    """A proxy, a database behind it, and the user to connect as.
 
     Args:
-        host: Host name of the proxy, which its certificate must carry.
-        port: Its port.
-        database: Name of the database in the server.
+        host: Host name of the proxy, which its certificate must be for.
+        port: Port of the proxy.
+        database: Name of the database.
         user: The user to connect as, with an IAM token instead of a password.
         region: The AWS region of the proxy.
-        authorities: File with the certificate authorities to trust.
+        authorities: File with the certificates of the authorities to trust.
     """
 
     host: str
@@ -27,15 +27,14 @@ class Login:
     authorities: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], **others: str) -> Self:
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read and check the environment variables.
 
         Args:
             environment: The variables.
-            others: What a subclass adds.
 
         Raises:
-            ValueError: One is missing or not allowed; the message says which, and what is allowed.
+            ValueError: One is missing or not allowed; the message names it and says what is allowed.
         """
         port = required(environment, "DB_PORT")
         if not port.isdecimal() or not 1 <= int(port) <= 65_535:
@@ -47,28 +46,28 @@ class Login:
             user=required(environment, "DB_USER"),
             region=required(environment, "AWS_REGION"),
             authorities=trusted_authorities(),
-            **others,
         )
 
 
 def trusted_authorities() -> str:
-    """Return the file with the authorities that this machine trusts.
+    """Return the file of certificate authorities that this system trusts.
 
-    RDS Proxy presents a certificate of AWS Certificate Manager, whose root every system trusts, so no bundle
-    of RDS is needed: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.howitworks.html
-    Named in full, because the OpenSSL inside psycopg's wheel looks elsewhere (``sslrootcert=system`` finds
-    nothing), while Python's own finds the system's; where that is no single file, botocore brings one.
+    RDS Proxy presents a certificate from AWS Certificate Manager, whose root every system trusts, so the RDS
+    certificate bundle is not needed:
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.howitworks.html
+    The file must be named, because the OpenSSL in psycopg's wheel searches other directories than the
+    system's (``sslrootcert=system`` finds nothing). Where the system has no single file, botocore has one.
     """
     if file := ssl.get_default_verify_paths().cafile:
         return file
-    from botocore.httpsession import DEFAULT_CA_BUNDLE  # rarely needed, and slow to import
+    from botocore.httpsession import DEFAULT_CA_BUNDLE  # rarely needed, slow to import
 
     bundle: str = DEFAULT_CA_BUNDLE
     return bundle
 
 
 def required(environment: Mapping[str, str], variable: str) -> str:
-    """Return the value of a variable.
+    """Return the value of an environment variable.
 
     Raises:
         ValueError: It is missing or empty.

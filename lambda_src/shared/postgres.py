@@ -1,8 +1,9 @@
-"""PostgreSQL through RDS Proxy: connections that nothing pins, and what its errors mean.
+"""PostgreSQL through RDS Proxy: connections that are never pinned, and what the errors mean.
 
-The proxy gives a session another connection of the pool for each transaction, unless the session has state
-that would be lost. What pins, and is not done here: SET (the pool's initialization query has the timeouts),
-PREPARE and named statements of the extended protocol (``ClientCursor`` puts the values in on this side).
+The proxy runs each transaction of a session on any free connection of the pool, unless the session has state
+that would be lost: then it pins the session to one connection. This module avoids what pins: SET (the
+timeouts are in the pool's initialization query), PREPARE, and named statements of the extended protocol
+(``ClientCursor`` inserts the values in the client).
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 """
@@ -22,7 +23,7 @@ errors: tuple[type[Exception], ...] = (psycopg.Error,)
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _BUSY = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock timeout
 _BROKEN = {
-    "25006",  # read-only transaction: this connection leads to what was the writer before a failover
+    "25006",  # read-only transaction: the server was the writer before a failover
     "53300",  # too many connections
     "57P01",  # the server is being shut down
     "57P02",  # the server crashed
@@ -31,18 +32,18 @@ _BROKEN = {
 }
 _NO_SUCH_TABLE = "42P01"
 
-# While connecting, libpq hands over what the server said and not its code. These refusals stand.
+# While connecting, libpq reports the server's message without its code. These refusals are permanent.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.troubleshooting.html
 _REFUSED = re.compile(r"authentication failed|has no credentials for the role|requires TLS connections")
 
 
 def open_connection(login: Login, token: str, *, name: str) -> Connection:
-    """Open a connection, over TLS, to the host that its certificate names and to no other.
+    """Open a connection over TLS, and only to a server whose certificate is for the host.
 
     Args:
-        login: Where to, and as whom.
+        login: The proxy and the user.
         token: The password.
-        name: What the server's own views are to call it.
+        name: The application's name in the server's views, such as ``pg_stat_activity``.
     """
     return psycopg.connect(
         host=login.host,
@@ -54,22 +55,22 @@ def open_connection(login: Login, token: str, *, name: str) -> Connection:
         sslrootcert=login.authorities,
         gssencmode="disable",
         connect_timeout=5,
-        # A host that is gone without a word is noticed within these, not after minutes.
+        # A host that stops answering is noticed within seconds, not minutes.
         tcp_user_timeout=10_000,
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=2,
         application_name=name,
-        autocommit=True,  # transactions are opened where they are needed, and nowhere by accident
+        autocommit=True,  # transactions are begun explicitly, never by accident
         cursor_factory=psycopg.ClientCursor,
         prepare_threshold=None,
     )
 
 
 def diagnose(error: Exception) -> Trouble:
-    """Tell what to do about an error."""
+    """Say what to do about an error."""
     state = getattr(error, "sqlstate", None)
-    if state is None:  # the connection broke, or was never there
+    if state is None:  # the connection broke or was never made
         refused = not isinstance(error, psycopg.OperationalError) or _REFUSED.search(str(error))
         return Trouble.FINAL if refused else Trouble.BROKEN
     if state in _BUSY:
@@ -80,5 +81,5 @@ def diagnose(error: Exception) -> Trouble:
 
 
 def is_open(connection: Connection) -> bool:
-    """Whether the driver still thinks that the connection is good. Costs no round trip."""
+    """Whether the driver considers the connection usable. Costs no round trip."""
     return not (connection.closed or connection.broken)

@@ -1,4 +1,4 @@
-"""What S3 says when objects come and go, read strictly: whatever is not as documented is named.
+"""Event notifications of S3, read strictly: an error names the field that is not as documented.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 """
@@ -12,17 +12,17 @@ from shared.failures import PermanentFailure
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 MAX_KEY_BYTES = 1024
 
-# What changes which object is under a key: as notifications name it, and as EventBridge does.
+# The events that change which object a key has: their names in notifications, and in EventBridge.
 _ORDERED = ("ObjectCreated:", "ObjectRemoved:", "LifecycleExpiration:", "Object Created", "Object Deleted")
 _HEX = re.compile("[0-9A-Fa-f]+")
 
 
-class InvalidEvent(ValueError):  # noqa: N818 - a name that an operator reads
-    """The event as a whole is not a notification of S3."""
+class InvalidEvent(ValueError):
+    """The event as a whole is not a notification from S3."""
 
 
 class InvalidRecord(PermanentFailure):
-    """The record is not one that S3 writes."""
+    """S3 does not write records like this one."""
 
 
 class ObjectEvent(NamedTuple):
@@ -31,11 +31,11 @@ class ObjectEvent(NamedTuple):
     Args:
         bucket: The bucket.
         key: The key, decoded.
-        name: What happened, such as ``ObjectCreated:Put``.
-        sequencer: Orders the events of one key; empty where S3 gives none.
-        version_id: The version that it is about; empty where S3 gives none.
-        etag: Of that version's content; likewise.
-        time: When it happened, as S3 says; likewise.
+        name: The event's name, such as ``ObjectCreated:Put``.
+        sequencer: Orders the events of one key; empty if S3 sends none.
+        version_id: The version of the object; empty if S3 sends none.
+        etag: The ETag of that version; empty if S3 sends none.
+        time: The time of the event, as S3 sends it; empty if S3 sends none.
     """
 
     bucket: str
@@ -48,7 +48,7 @@ class ObjectEvent(NamedTuple):
 
     @property
     def is_ordered(self) -> bool:
-        """Whether its sequencer orders it among the writes and deletions of its key.
+        """Whether the sequencer orders this event among the writes and deletions of its key.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
         """
@@ -56,15 +56,15 @@ class ObjectEvent(NamedTuple):
 
     @property
     def identity(self) -> tuple[str, str]:
-        """What tells the object that it is about from any other under the key."""
+        """What distinguishes the object of this event from any other under the same key."""
         return self.version_id, self.etag
 
 
 def records_of(event: object) -> list[object]:
-    """Return the records of a notification; none for the message that S3 sends when it is configured.
+    """Return the records of a notification; none for the test message that S3 sends when it is configured.
 
     Raises:
-        InvalidEvent: It is no notification of S3.
+        InvalidEvent: The event is not a notification from S3.
     """
     if not isinstance(event, dict):
         raise InvalidEvent(
@@ -77,7 +77,7 @@ def records_of(event: object) -> list[object]:
         names = ", ".join(sorted(map(repr, event))[:5]) or "nothing"
         raise InvalidEvent(
             f"the event has {names[:200]}; a notification of S3 has a list 'Records'. "
-            "Send to this function what a bucket's event notification sends, and nothing else."
+            "Send this function the event notifications of a bucket, and nothing else."
         )
     return records
 
@@ -86,7 +86,7 @@ def parse_record(record: object) -> ObjectEvent:
     """Read one record.
 
     Raises:
-        InvalidRecord: It is not a record of S3; the message says what is missing.
+        InvalidRecord: It is not a record from S3; the message says what is missing.
     """
     source = field(record, "eventSource")
     if source != "aws:s3":
@@ -103,10 +103,11 @@ def parse_record(record: object) -> ObjectEvent:
 
 
 def order_key(sequencer: str) -> str:
-    """Return what orders the sequencers of one key as plain text.
+    """Return a form of a sequencer that compares as plain text, for sequencers of the same key.
 
-    S3 documents the order: the shorter is padded on the right with zeros, then they compare as text. Without
-    zeros on the right, the shorter of two that agree so far is the earlier in either order.
+    S3 documents the order: the shorter sequencer is padded with zeros on the right, then both are compared as
+    strings. Removing the zeros on the right has the same effect: of two strings that agree up to the end of
+    the shorter one, the shorter one comes first.
     """
     return sequencer.upper().rstrip("0")
 
@@ -117,10 +118,15 @@ def later_of(one: str, other: str) -> str:
 
 
 def field(record: object, *path: str, optional: bool = False) -> str:
-    """Return a text that lies somewhere inside a record.
+    """Return a string from inside a record.
+
+    Args:
+        record: The record.
+        *path: The names that lead to the string.
+        optional: Whether it may be missing or empty; then the result is empty.
 
     Raises:
-        InvalidRecord: It is not there, and is not optional.
+        InvalidRecord: It is missing or not a string.
     """
     value: Any = record
     for depth, name in enumerate(path):
@@ -136,7 +142,7 @@ def field(record: object, *path: str, optional: bool = False) -> str:
 
 
 def _decoded(key: str) -> str:
-    """Undo S3's form encoding: plus signs for spaces, percent signs for everything else that is unsafe."""
+    """Decode a key from a notification, where spaces are plus signs and other characters percent-encoded."""
     try:
         return checked_key(unquote_plus(key, errors="strict"), "s3.object.key")
     except UnicodeError:
@@ -144,14 +150,14 @@ def _decoded(key: str) -> str:
 
 
 def checked_key(key: str, where: str) -> str:
-    """Return a key that S3 can have.
+    """Return a key if S3 allows it.
 
     Args:
         key: The key, decoded.
-        where: The name of the field that it stood in.
+        where: The field that it comes from, for the error.
 
     Raises:
-        InvalidRecord: S3 cannot have it.
+        InvalidRecord: S3 does not allow such a key.
     """
     try:
         size = len(key.encode())

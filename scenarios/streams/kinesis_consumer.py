@@ -1,27 +1,31 @@
-"""Puts readings of many devices into a stream, and compares the summaries with a fold of what was put."""
+"""Puts readings of many devices into a stream, and compares the summaries with a fold of the readings."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
-from scenarios.faults import Faults
-from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require
-from scenarios.stream_failures import StreamFailures
+from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.support import leftovers as left
+from scenarios.support.failure_queue import StreamFailures
+from scenarios.support.faults import Faults
+from scenarios.support.mixing import interleaved
+from scenarios.support.streams import put_records
 
-# What the embedded AWS accepts and does not do, and why the scenario is a proof all the same.
+#: What the embedded AWS accepts but does not emulate, and why the scenario proves its point anyway.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
 
 DEVICES, READINGS = 20, 20
 Values = Mapping[str, Sequence[int]]
+Record = tuple[str, bytes]
 
 
 def fold(values: Sequence[int]) -> dict[str, int]:
-    """The model: the summary of a device's values, in this order."""
+    """The expected summary of a device's values, in this order."""
     return {
         "count": len(values),
         "total": sum(values),
@@ -32,46 +36,30 @@ def fold(values: Sequence[int]) -> dict[str, int]:
 
 
 class Readings:
-    """The deployed stack, and what is of this run in it."""
+    """The deployed stack, and the devices of this run in it."""
 
     def __init__(self, stack: DeployedStack) -> None:
         self._stack = stack
         self._kinesis, self._dynamodb = stack.client("kinesis"), stack.client("dynamodb")
         self._stream, self._table = stack.output("StreamName"), stack.output("TableName")
         self.failures = StreamFailures(stack, stack.output("FailureQueueUrl"))
-        self.function = stack.output("FunctionName")
         self.run_id = uuid4().hex[:8]
         self._devices: set[str] = set()
 
-    def device(self, name: str) -> str:
-        """The name of a device of this run; its summary is deleted at the end."""
+    def device(self, name: object) -> str:
+        """Return the name of a device of this run, whose summary is deleted at the end."""
         device = f"{self.run_id}-{name}"
         self._devices.add(device)
         return device
 
-    def put(self, records: Sequence[tuple[str, bytes]]) -> list[str]:
-        """Put records in this order; returns their sequence numbers."""
-        numbers: list[str] = []
-        for start in range(0, len(records), 500):
-            batch = records[start : start + 500]
-            answer = self._kinesis.put_records(
-                StreamName=self._stream,
-                Records=[{"PartitionKey": key, "Data": data} for key, data in batch],
-            )
-            require(answer["FailedRecordCount"] == 0, f"Kinesis did not take all records: {answer}")
-            numbers += [record["SequenceNumber"] for record in answer["Records"]]
+    def put(self, records: Sequence[Record]) -> list[str]:
+        """Put records in this order, and return their sequence numbers."""
+        numbers = put_records(self._stack, self._stream, records)
         self.failures.add(numbers)
         return numbers
 
-    def put_values(self, values: Values, chance: random.Random) -> None:
-        """Put the values of several devices, mixed, in order for each."""
-        left = {device: iter(given) for device, given in values.items()}
-        order = [device for device, given in values.items() for _ in given]
-        chance.shuffle(order)
-        self.put([(device, reading(device, next(left[device]))) for device in order])
-
-    def summaries(self, devices: Sequence[str]) -> dict[str, dict[str, int]]:
-        """The summaries of those devices that have one, without the sequence number."""
+    def summaries(self, devices: Iterable[str]) -> dict[str, dict[str, int]]:
+        """Return the summaries of those devices that have one, without the sequence number."""
         found = {}
         for device in devices:
             key = {"device": {"S": device}}
@@ -82,10 +70,10 @@ class Readings:
         return found
 
     def wait_for(self, values: Values) -> None:
-        """Wait until the summaries are what the model says.
+        """Wait until the summaries are the fold of these values.
 
         Raises:
-            ScenarioFailed: They are not in time.
+            ScenarioFailed: They are not in time, or a reading was counted twice.
         """
         missing = {device: fold(given) for device, given in values.items()}
 
@@ -93,7 +81,7 @@ class Readings:
             for device, seen in self.summaries(list(missing)).items():
                 require(
                     seen["count"] <= missing[device]["count"],
-                    f"{device}: {seen['count']} readings were counted, and {missing[device]['count']} sent",
+                    f"{device}: counted {seen['count']} readings of {missing[device]['count']}",
                 )
                 if seen == missing[device]:
                     del missing[device]
@@ -103,10 +91,7 @@ class Readings:
         self._stack.wait_until(check, "the summaries")
 
     def put_again(self, failure: Mapping[str, Any]) -> int:
-        """Read the records that a failure record names from the stream, and put them again; how many.
-
-        Their device decides which of the records between the two numbers belong to the batch.
-        """
+        """Read the records that a failure record names from the stream, put them again, return how many."""
         batch = failure["KinesisBatchInfo"]
         iterator = self._kinesis.get_shard_iterator(
             StreamName=self._stream,
@@ -125,95 +110,96 @@ class Readings:
         self.failures.close()
 
 
-def reading(device: str, value: int) -> bytes:
-    """A record's data."""
-    return json.dumps({"device": device, "value": value}).encode()
+def reading(device: str, value: int) -> Record:
+    """A record: the device is its partition key."""
+    return device, json.dumps({"device": device, "value": value}).encode()
 
 
 def run(stack: DeployedStack) -> Outcome:
-    """Readings of many devices and a poison record; summaries that equal the fold, and one failure record.
+    """Put readings of many devices and a poison record: the summaries are the fold, one record fails.
 
     Raises:
-        ScenarioFailed: Something did not come out as it should.
+        ScenarioFailed: The outcome is not the expected one.
     """
     story = Story("Readings become summaries", stack.tell)
-    chance = random.Random(21)  # noqa: S311 - a repeatable scenario
+    chance = random.Random(21)
     with closing(Readings(stack)) as readings:
-        values = _values(readings, chance)
+        values = {
+            readings.device(number): [chance.randrange(-1000, 1000) for _ in range(READINGS)]
+            for number in range(DEVICES)
+        }
+        in_order = [[reading(device, value) for value in given] for device, given in values.items()]
         with story.timed("counted"):
-            readings.put_values(values, chance)
-            story.say(f"Put {DEVICES * READINGS} readings of {DEVICES} devices, mixed, in order for each.")
+            readings.put(interleaved(in_order, chance))
+            story.say(f"Put {DEVICES * READINGS} readings of {DEVICES} devices, mixed, in order per device.")
             readings.wait_for(values)
-        story.say("Every summary is the fold of its readings: each was counted once, the last one last.")
+        story.fact("devices", DEVICES)
+        story.fact("readings", DEVICES * READINGS)
+        story.say("Every summary is the fold of its readings: each was counted once, in order.")
+
         poisoned = readings.device("poisoned")
-        before, after = reading(poisoned, 1), reading(poisoned, 2)
-        records = [(poisoned, before), (poisoned, b"no reading"), (poisoned, after)]
         with story.timed("poison"):
-            [_, poison, _] = readings.put(records)
-            [failure] = readings.failures.wait(1)
+            _, poison, _ = readings.put(
+                [reading(poisoned, 1), (poisoned, b"not a reading"), reading(poisoned, 2)]
+            )
+            [failure] = readings.failures.wait_for(1)
             readings.wait_for({poisoned: [1, 2]})
-        batch = failure["KinesisBatchInfo"]
+        batch, context = failure["KinesisBatchInfo"], failure["requestContext"]
         require(
             (batch["batchSize"], batch["startSequenceNumber"]) == (1, poison),
-            f"the failure record should name the poison alone: {batch}",
+            f"the failure record should name only the poison record: {batch}",
         )
-        require(
-            failure["requestContext"]["condition"] == "RetryAttemptsExhausted",
-            f"the failure record's condition: {failure['requestContext']}",
-        )
-        attempts = failure["requestContext"]["approximateInvokeCount"]
+        require(context["condition"] == "RetryAttemptsExhausted", f"the failure record: {context}")
+        story.fact("attempts", context["approximateInvokeCount"])
         story.say(
-            "Put a record that is no reading between two of one device: bisecting left it alone, after "
-            f"{attempts} attempts it was told to the failure queue, and the readings around it were counted."
+            "Put a record that is not a reading between two of one device: Lambda isolated it by bisecting, "
+            f"and reported it to the failure queue after {context['approximateInvokeCount']} attempts; the "
+            "readings around it were counted."
         )
+    return story.outcome()
+
+
+def drill(stack: DeployedStack, faults: Faults) -> Outcome:
+    """Remove a permission: failure records name the discarded readings, which are put again later.
+
+    Raises:
+        ScenarioFailed: The outcome is not the expected one.
+    """
+    story = Story("Discarded records can be put again", stack.tell)
+    with closing(Readings(stack)) as readings:
+        device = readings.device("device")
+        role = faults.role_of(stack.output("FunctionName"))
+        with faults.without_permission(role, "dynamodb:PutItem"):
+            readings.put([reading(device, value) for value in (3, 5)])
+            failures = readings.failures.wait_for(2)
+        require(not readings.summaries([device]), "a reading was counted without the permission to write")
+        story.say(f"Without dynamodb:PutItem, {len(failures)} failure records name the discarded readings.")
+        readings.put([reading(device, 8)])
+        readings.wait_for({device: [8]})
+        story.say("The permission is restored: the shard was not blocked, and the next reading is counted.")
+        again = sum(readings.put_again(failure) for failure in failures)
+        readings.wait_for({device: [8, 3, 5]})
+        story.fact("put again", again)
+        story.say(f"The {again} discarded readings are still in the stream: read, put again, and counted.")
     return story.outcome()
 
 
 def smoke(stack: DeployedStack) -> None:
-    """The shortest way past everything that the function may do: for checks that repeat it often.
+    """Exercise each permission of the function's role once.
 
     Raises:
-        ScenarioFailed: Something did not come out as it should.
+        ScenarioFailed: A reading was not counted, or a failure not reported.
     """
     with closing(Readings(stack)) as readings:
         device = readings.device("smoke")
-        readings.put([(device, reading(device, 5)), (device, b"no reading")])
+        readings.put([reading(device, 5), (device, b"not a reading")])
         readings.wait_for({device: [5]})
-        readings.failures.wait(1)
+        readings.failures.wait_for(1)
 
 
-def drill(stack: DeployedStack, faults: Faults) -> Outcome:
-    """What is given up for want of a permission is found by its failure records, and put again.
-
-    Raises:
-        ScenarioFailed: Something did not come out as it should.
-    """
-    story = Story("What was given up can be put again", stack.tell)
-    role = stack.client("lambda").get_function_configuration(FunctionName=stack.output("FunctionName"))[
-        "Role"
-    ]
-    with closing(Readings(stack)) as readings:
-        device = readings.device("device")
-        with faults.without_permission(role.rpartition("/")[2], "dynamodb:PutItem"):
-            readings.put([(device, reading(device, value)) for value in (3, 5)])
-            failures = readings.failures.wait(2)
-        require(not readings.summaries([device]), "counted without the permission to write")
-        story.say(
-            f"Took dynamodb:PutItem from the role: {len(failures)} failure records name what was given up."
-        )
-        readings.put([(device, reading(device, 8))])
-        readings.wait_for({device: [8]})
-        story.say("Restored it: the shard had gone on, and the next reading is counted.")
-        again = sum(readings.put_again(failure) for failure in failures)
-        readings.wait_for({device: [8, 3, 5]})
-        story.say(
-            f"Read the {again} records from the stream, where they still are, and put them again: counted."
-        )
-    return story.outcome()
+ROLES = (Covered(role_of="FunctionName", scenario=smoke),)
 
 
-def _values(readings: Readings, chance: random.Random) -> dict[str, list[int]]:
-    return {
-        readings.device(str(number)): [chance.randrange(-1000, 1000) for _ in range(READINGS)]
-        for number in range(DEVICES)
-    }
+def leftovers(stack: DeployedStack) -> list[str]:
+    """Return what is in the table and in the failure queue."""
+    return [*left.in_tables(stack), *left.in_queues(stack)]

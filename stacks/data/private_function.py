@@ -1,4 +1,4 @@
-"""Deploys a function without a way out for everybody to try: what it makes is deleted with the stack."""
+"""Deploys a function in isolated subnets, a table and a queue; all are deleted with the stack."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
@@ -6,18 +6,18 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.core.permissions import grant_send
+from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.data.private_function import PrivateFunction
-from cdk_lambda_patterns.function import make_failure_queue
-from cdk_lambda_patterns.handler_code import pattern_source
-from cdk_lambda_patterns.permissions import grant_send
-from cdk_lambda_patterns.private_network import PrivateNetwork
-from cdk_lambda_patterns.tables import make_table, text
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class PrivateFunctionStack(PatternStack):
-    """A function in isolated subnets that reaches DynamoDB and SQS, each through its endpoint, and no more.
+    """A function in isolated subnets that reaches only DynamoDB and SQS, each through its endpoint.
 
     A demonstration: deleting the stack deletes table and queue too (``RemovalPolicy.DESTROY``).
     """
@@ -33,7 +33,7 @@ class PrivateFunctionStack(PatternStack):
         failed = make_failure_queue(self, "Failed", removal_policy=RemovalPolicy.DESTROY)
         queue = sqs.Queue(
             self,
-            "Told",
+            "OrderQueue",
             encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             dead_letter_queue=sqs.DeadLetterQueue(queue=failed, max_receive_count=5),
@@ -44,15 +44,13 @@ class PrivateFunctionStack(PatternStack):
             self,
             "Function",
             code=pattern_source("data", "private_function"),
+            handler="private_function.handler.handler",
             network=network,
             services=[ec2.GatewayVpcEndpointAwsService.DYNAMODB, ec2.InterfaceVpcEndpointAwsService.SQS],
-            description="Keeps orders and tells about them, without a way out of its network",
+            description="Stores orders and sends them to a queue, without internet access",
             environment={"TABLE_NAME": table.table_name, "QUEUE_URL": queue.queue_url},
-            options=FunctionOptions(
-                memory_size=512,
-                timeout=Duration.seconds(20),
-                log_removal_policy=RemovalPolicy.DESTROY,
-            ),
+            options=FunctionOptions(memory_size=512, timeout=Duration.seconds(20)),
+            removal_policy=RemovalPolicy.DESTROY,
         )
         table.grant(function.execution_role, "dynamodb:PutItem")
         grant_send(function.execution_role, queue)

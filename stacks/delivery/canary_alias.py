@@ -1,10 +1,13 @@
-"""Deploys a function whose new versions reach a tenth of its callers first, with smoke cases and alarms."""
+"""Deploys a function whose new versions get a tenth of its calls first, with a smoke test and alarms."""
+
+from typing import Literal, get_args
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns import FunctionOptions, HardenedFunction, LogOptions
+from cdk_lambda_patterns.core.limits import check_choice
 from cdk_lambda_patterns.delivery.canary_alias import (
     CanaryAlias,
     ReleaseAlarms,
@@ -12,13 +15,11 @@ from cdk_lambda_patterns.delivery.canary_alias import (
     SmokeTest,
     TrafficCheck,
 )
-from cdk_lambda_patterns.limits import check_choice
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
-# What a release may be like. "wrong" is what smoke cases find; "fails" and "slow" are what only traffic
-# finds.
-BEHAVIOURS = ("good", "wrong", "fails", "slow")
+Behaviour = Literal["good", "wrong", "fails", "slow"]
+"""How a release behaves. The smoke test finds ``wrong``; only real traffic finds ``fails`` and ``slow``."""
 
 _SERVICE = """\
 import os, time
@@ -35,11 +36,11 @@ def handler(event, context):
 
 
 class CanaryAliasStack(PatternStack):
-    """Prices of articles: a function whose releases are told apart by what they answer.
+    """Prices of articles: a function whose response names its release.
 
-    The context ``release`` names a release (default: 1), and ``behaviour`` says what it is like: ``good``,
-    ``wrong`` (prices are wrong, which the smoke cases find), ``fails`` or ``slow`` (an error or three seconds
-    for every third article, which only traffic finds). Deploying it with another ``release`` releases it.
+    The context ``release`` names the release (default: 1), and ``behaviour`` says how it behaves: ``good``,
+    ``wrong`` (wrong prices, which the smoke test finds), ``fails`` or ``slow`` (an error or three seconds for
+    every third article, which only real traffic finds). Deploying with another ``release`` releases it.
 
     A demonstration: deleting the stack deletes the logs too (``RemovalPolicy.DESTROY``).
     """
@@ -48,24 +49,23 @@ class CanaryAliasStack(PatternStack):
         super().__init__(scope, architecture)
         context = self.node.try_get_context
         behaviour = context("behaviour") or "good"
-        check_choice("behaviour", behaviour, BEHAVIOURS)
+        check_choice("behaviour", behaviour, get_args(Behaviour))
         function = HardenedFunction(
             self,
             "Prices",
             code=lambda_.Code.from_inline(_SERVICE),
             handler="index.handler",
             environment={"RELEASE": str(context("release") or "1"), "BEHAVIOUR": behaviour},
-            options=FunctionOptions(
-                memory_size=128, timeout=Duration.seconds(5), log_removal_policy=RemovalPolicy.DESTROY
-            ),
+            options=FunctionOptions(memory_size=128, timeout=Duration.seconds(5)),
+            removal_policy=RemovalPolicy.DESTROY,
         )
-        hooks = FunctionOptions(log_removal_policy=RemovalPolicy.DESTROY)
+        hooks = FunctionOptions(logs=LogOptions(removal_policy=RemovalPolicy.DESTROY))
         canary = CanaryAlias(
             self,
             "Live",
             function=function,
-            alarms=ReleaseAlarms(errors=3, p99_latency=Duration.seconds(2)),
-            pre_traffic=SmokeTest(
+            alarms=ReleaseAlarms(errors=3, p99_duration=Duration.seconds(2)),
+            pre_hook=SmokeTest(
                 cases=[
                     SmokeCase(name="first article", payload={"article": 1}, expected={"cents": 199}),
                     SmokeCase(
@@ -74,13 +74,12 @@ class CanaryAliasStack(PatternStack):
                 ],
                 options=hooks,
             ),
-            post_traffic=TrafficCheck(versions_kept=3, options=hooks),
+            post_hook=TrafficCheck(versions_kept=3, options=hooks),
         )
         self.output("FunctionName", function.function_name)
         self.output("AliasArn", canary.alias.function_arn)
         self.output("ApplicationName", canary.application.application_name)
         self.output("DeploymentGroupName", canary.deployment_group.deployment_group_name)
-        self.output("PreTrafficFunctionName", canary.pre_traffic.function_name if canary.pre_traffic else "")
-        self.output(
-            "PostTrafficFunctionName", canary.post_traffic.function_name if canary.post_traffic else ""
-        )
+        for name, hook in (("PreTraffic", canary.pre_hook), ("PostTraffic", canary.post_hook)):
+            if hook is not None:
+                self.output(f"{name}FunctionName", hook.function_name)

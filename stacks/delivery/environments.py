@@ -1,4 +1,4 @@
-"""Deploys a function with three environments for everybody to try: all of it is deleted with the stack."""
+"""Deploys a function with the environments dev, test and prod."""
 
 import re
 
@@ -7,22 +7,24 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments, Version, Weighted
-from cdk_lambda_patterns.handler_code import pattern_source
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
-# What the environments point at unless the context says something else.
+# The version of each environment unless the context sets another one.
 _DEFAULTS = {"dev": NEWEST, "test": "1", "prod": "1"}
 
 _VALUE = re.compile(rf"(?P<version>{NEWEST}|\d+)(,(?P<additional>{NEWEST}|\d+):(?P<weight>[0-9.]+))?")
 
 
 class EnvironmentsStack(PatternStack):
-    """Quotes for parcels in dev, test and prod; prod is also reached by a function URL.
+    """Postage quotes in dev, test and prod; prod also has a function URL.
 
-    The context ``dev``, ``test`` and ``prod`` say which version is where: ``-c prod=2``, ``-c prod=newest``,
-    or ``-c prod=1,2:0.1`` for a tenth of the calls to version 2.
+    The context ``dev``, ``test`` and ``prod`` set the version of each: ``-c prod=2``, ``-c prod=newest``, or
+    ``-c prod=1,2:0.1`` for a tenth of the calls to version 2.
+
+    A demonstration: deleting the stack deletes the logs too (``RemovalPolicy.DESTROY``).
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
@@ -31,10 +33,10 @@ class EnvironmentsStack(PatternStack):
             self,
             "Function",
             code=pattern_source("delivery", "environments"),
-            description="Quotes what it costs to send a parcel",
-            options=FunctionOptions(
-                memory_size=256, timeout=Duration.seconds(10), log_removal_policy=RemovalPolicy.DESTROY
-            ),
+            handler="environments.handler.handler",
+            description="Quotes the postage of a parcel",
+            options=FunctionOptions(memory_size=256, timeout=Duration.seconds(10)),
+            removal_policy=RemovalPolicy.DESTROY,
         )
         environments = Environments(
             self,
@@ -46,25 +48,24 @@ class EnvironmentsStack(PatternStack):
             },
         )
         url = environments.aliases["prod"].add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
-        assert environments.newest_version is not None
         self.output("FunctionName", function.function_name)
-        self.output("NewestVersion", environments.newest_version.version)
+        self.output("NewestVersion", function.current_version.version)
         self.output("ProdUrl", url.url)
         for name, alias in environments.aliases.items():
             self.output(f"{name.capitalize()}Arn", alias.function_arn)
 
 
 def version_of(name: str, value: str) -> Version | Weighted:
-    """Read what the context says about an alias.
+    """Parse the context value of an environment.
 
     Raises:
-        ValueError: It says nothing that can be understood.
+        ValueError: It is neither a version nor two versions with a weight.
     """
     match = _VALUE.fullmatch(value)
     if match is None:
         raise ValueError(
-            f"-c {name}={value}: give the number of a version (2), 'newest', or two of them and the share of "
-            "the calls for the second (1,2:0.1)."
+            f"-c {name}={value}: give the number of a version (2), 'newest', or two of them and the share "
+            "of calls for the second one (1,2:0.1)."
         )
     version = _number(match["version"])
     if match["additional"] is None:

@@ -1,20 +1,20 @@
-"""Deploys two consumers, of a standard and of a FIFO queue, that keep one ledger."""
+"""Deploys two consumers, one of a standard and one of a FIFO queue, that write the same ledger."""
 
 from aws_cdk import Duration, RemovalPolicy
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
-from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
-from cdk_lambda_patterns.tables import make_table, text
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class SqsConsumerStack(PatternStack):
-    """A ledger in a table, and entries that arrive by a standard and by a FIFO queue.
+    """A ledger in a table, and entries that arrive through a standard and a FIFO queue.
 
-    A demonstration: deleting the stack deletes the ledger too (``RemovalPolicy.DESTROY``).
+    A demonstration: deleting the stack deletes the ledger (``RemovalPolicy.DESTROY``).
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
@@ -31,6 +31,7 @@ class SqsConsumerStack(PatternStack):
                 self,
                 kind,
                 code=pattern_source("messaging", "sqs_consumer"),
+                handler="sqs_consumer.handler.handler",
                 fifo=fifo,
                 options=SqsConsumerOptions(max_receive_count=4),
                 function_options=FunctionOptions(
@@ -39,9 +40,8 @@ class SqsConsumerStack(PatternStack):
                 ),
                 removal_policy=RemovalPolicy.DESTROY,
             )
-            # Both are what TransactWriteItems asks for.
+            # TransactWriteItems needs both.
             table.grant(consumer.function, "dynamodb:PutItem", "dynamodb:UpdateItem")
-            assert consumer.dead_letter_queue is not None
             self.output(f"{kind}QueueUrl", consumer.queue.queue_url)
             self.output(f"{kind}DeadLetterQueueUrl", consumer.dead_letter_queue.queue_url)
             self.output(f"{kind}FunctionName", consumer.function.function_name)

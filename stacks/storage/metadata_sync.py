@@ -1,24 +1,23 @@
-"""Deploys metadata of two buckets for everybody to try: what it makes is deleted with the stack."""
+"""Deploys rows of metadata for two buckets, one in DynamoDB and one in PostgreSQL."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from cdk_lambda_patterns.buckets import make_bucket
-from cdk_lambda_patterns.data.database import DatabaseOptions
-from cdk_lambda_patterns.storage.metadata_options import MetadataOptions
-from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
-from cdk_lambda_patterns.storage.metadata_targets import PostgresTarget
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from cdk_lambda_patterns.core.bucket import make_bucket
+from cdk_lambda_patterns.data.rds_proxy import DatabaseOptions
+from cdk_lambda_patterns.storage.metadata_sync import MetadataOptions, MetadataSync, PostgresTarget
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class MetadataSyncStack(PatternStack):
     """Two buckets: a versioned one with its rows in DynamoDB, and one without versions, in PostgreSQL.
 
-    The first tells by its own notifications, the second through EventBridge. The second needs a database, a
-    proxy and a network, which cost money by the hour: the context ``metadata-sync-postgres=false`` leaves it
-    out. A demonstration: deleting the stack deletes all of it (``RemovalPolicy.DESTROY``).
+    The events of the first arrive by its own notifications, those of the second through EventBridge. The
+    second needs a database, a proxy and a network, which are charged by the hour: the context
+    ``metadata-sync-postgres=false`` leaves it out. A demonstration: deleting the stack deletes everything
+    (``RemovalPolicy.DESTROY``).
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
@@ -29,8 +28,7 @@ class MetadataSyncStack(PatternStack):
             options=MetadataOptions(user_metadata=True, tags=True),
             removal_policy=RemovalPolicy.DESTROY,
         )
-        assert versioned.table is not None
-        self._tell("", versioned)
+        self._output_names("", versioned)
         self.output("TableName", versioned.table.table_name)
         if self.node.try_get_context("metadata-sync-postgres") not in (False, "false"):
             self._deploy_relational()
@@ -41,7 +39,7 @@ class MetadataSyncStack(PatternStack):
             "Relational",
             source=make_bucket(self, "Plain", versioned=False, removal_policy=RemovalPolicy.DESTROY),
             target=PostgresTarget(
-                # An instance: the proxy of Aurora Serverless v2 is charged for 8 capacity units at least.
+                # An instance: the proxy of Aurora Serverless v2 is charged for at least 8 capacity units.
                 database=DatabaseOptions(
                     instance_type=ec2.InstanceType.of(ec2.InstanceClass.T4G, ec2.InstanceSize.MICRO)
                 )
@@ -49,11 +47,10 @@ class MetadataSyncStack(PatternStack):
             options=MetadataOptions(delivery="eventbridge", user_metadata=True, tags=True),
             removal_policy=RemovalPolicy.DESTROY,
         )
-        assert relational.database is not None
-        self._tell("Relational", relational)
+        self._output_names("Relational", relational)
         self.output("RelationalProxyName", relational.database.proxy.db_proxy_name)
 
-    def _tell(self, which: str, sync: MetadataSync) -> None:
+    def _output_names(self, which: str, sync: MetadataSync) -> None:
         self.output(f"{which}BucketName", sync.source_bucket.bucket_name)
         self.output(f"{which}FunctionName", sync.function.function_name)
         self.output(f"{which}ReconcilerName", sync.reconciler.function_name)

@@ -1,17 +1,17 @@
-"""Deploys the thumbnailer for everybody to try: what it makes is deleted with the stack."""
+"""Deploys a thumbnailer; everything that it makes is deleted with the stack."""
 
 from aws_cdk import RemovalPolicy
 from constructs import Construct
 
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer, ThumbnailOptions
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 _SOURCE_PREFIX = "photos/"
 
 
 class ThumbnailerStack(PatternStack):
-    """A thumbnailer that watches ``photos/`` in a bucket of its own.
+    """A thumbnailer for ``photos/`` in a bucket of its own.
 
     A demonstration: deleting the stack deletes the pictures too (``RemovalPolicy.DESTROY``).
     """

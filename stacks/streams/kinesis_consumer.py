@@ -1,21 +1,21 @@
-"""Deploys a stream of readings and a table with the summary of each device."""
+"""Deploys a stream of readings and a table with a summary for each device."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
-from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
-from cdk_lambda_patterns.tables import make_table, text
-from stacks.base import PatternStack
-from stacks.catalogue import Architecture
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
 
 
 class KinesisConsumerStack(PatternStack):
     """Readings of devices in a stream, their summaries in a table.
 
-    A demonstration: deleting the stack deletes stream and table too (``RemovalPolicy.DESTROY``).
+    A demonstration: deleting the stack deletes the stream and the table (``RemovalPolicy.DESTROY``).
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
@@ -30,6 +30,7 @@ class KinesisConsumerStack(PatternStack):
             self,
             "Readings",
             code=pattern_source("streams", "kinesis_consumer"),
+            handler="kinesis_consumer.handler.handler",
             options=KinesisConsumerOptions(parallelization_factor=2, retry_attempts=2),
             function_options=FunctionOptions(
                 timeout=Duration.seconds(30),

@@ -21,7 +21,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 import cdk_lambda_patterns
-from cdk_lambda_patterns.private_network import PrivateNetwork
+from cdk_lambda_patterns.core.network import PrivateNetwork
 from tasks.synthesis import ROOT, app_context
 
 _FENCED = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -63,7 +63,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.parametrize("documented", CONSTRUCTS_AND_OPTIONS, ids=lambda documented: documented.__name__)
-def test_the_example_of_a_public_class_builds(
+def test_the_example_of_a_public_class_builds_twice_in_one_stack(
     documented: type, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = example_of(documented)
@@ -74,12 +74,12 @@ def test_the_example_of_a_public_class_builds(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {
         **vars(importlib.import_module(documented.__module__)),
-        "self": stack,
         "Duration": Duration,
         "HardenedFunction": cdk_lambda_patterns.HardenedFunction,
         "RemovalPolicy": RemovalPolicy,
         "Size": Size,
         "ec2": ec2,
+        "AsyncOptions": cdk_lambda_patterns.AsyncOptions,
         "PrivateNetwork": PrivateNetwork,
         "s3": s3,
         "secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-a1b2c3",
@@ -90,15 +90,21 @@ def test_the_example_of_a_public_class_builds(
             partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
         ),
         "topic": sns.Topic(stack, "Topic"),
+        "vpc": ec2.Vpc(stack, "Vpc", max_azs=1, nat_gateways=0),
         "website": iam.User(stack, "Website"),
     }
-    exec(compile(code, documented.__qualname__, "exec"), names)  # noqa: S102 - our own examples
+    for instance in ("One", "Two"):
+        names["self"] = Construct(stack, instance)
+        exec(compile(code, documented.__qualname__, "exec"), names)  # noqa: S102 - our own examples
 
 
 def test_every_public_class_documents_itself() -> None:
     for documented in CONSTRUCTS_AND_OPTIONS:
         text = inspect.cleandoc(documented.__doc__ or "")
-        for section in ("Args:", "Raises:", "Example::"):
+        raises = (
+            ("Raises:",) if hasattr(documented, "__post_init__") or issubclass(documented, Construct) else ()
+        )
+        for section in ("Args:", *raises, "Example::"):
             assert section in text, f"{documented.__qualname__}: no {section}"
         if issubclass(documented, Construct):
             assert "Attributes:" in text

@@ -45,7 +45,14 @@ OURS = {
 
 # What runs before anything is installed.
 BEFORE_SET_UP = (
-    *("run.py", "stacks/__init__.py", "stacks/catalogue.py", "tasks/__init__.py", "tasks/environment.py"),
+    *(
+        "run.py",
+        "stacks/__init__.py",
+        "stacks/architecture.py",
+        "stacks/catalogue.py",
+        "tasks/__init__.py",
+        "tasks/environment.py",
+    ),
     *("tasks/errors.py", "tasks/locking.py", "tasks/process.py", "tasks/progress.py", "tasks/list.py"),
 )
 

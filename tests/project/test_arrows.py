@@ -37,25 +37,25 @@ def house(root: Path, file: str, source: str) -> Path:
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("app.py", "from cdk_lambda_patterns.function import HardenedFunction"),
+        ("app.py", "from cdk_lambda_patterns.core.function import HardenedFunction"),
         ("run.py", "import stacks.storage.thumbnailer"),
         ("stacks/storage/thumbnailer.py", "import scenarios.framework"),
-        ("stacks/base.py", "from tasks import demo"),
+        ("stacks/pattern_stack.py", "from tasks import demo"),
         ("constructs/cdk_lambda_patterns/storage/thumbnailer.py", "from stacks.catalogue import find"),
-        ("constructs/cdk_lambda_patterns/function.py", "def f():\n    import localaws"),
+        ("constructs/cdk_lambda_patterns/core/function.py", "def f():\n    import localaws"),
         ("scenarios/storage/thumbnailer.py", "from cdk_lambda_patterns import HardenedFunction"),
-        ("scenarios/faults.py", "from localaws import LocalAws"),
+        ("scenarios/support/faults.py", "from localaws import LocalAws"),
         (
             "localaws/src/localaws/recorder.py",
             "try:\n    from scenarios import framework\nexcept ImportError:\n    pass",
         ),
         ("localaws/src/localaws/pace.py", "from helpers.stacks import deploy"),
-        ("localaws/tests/sqs/test_redrive.py", "from scenarios.endpoints import Endpoint"),
+        ("localaws/tests/sqs/test_redrive.py", "from scenarios.support.endpoints import Endpoint"),
         ("localaws/tests/conftest.py", "from tasks.demo import deploy"),
         ("localaws/tests/s3/test_events.py", "def test():\n    import cdk_lambda_patterns"),
         ("localaws/tests/rds/test_proxies.py", "from tests.templates import Resources"),
         ("tasks/demo.py", "from stacks.storage.thumbnailer import ThumbnailerStack"),
-        ("tasks/demo.py", "from stacks import base"),
+        ("tasks/demo.py", "from stacks import pattern_stack"),
         ("tasks/cdk.py", "import cdk_lambda_patterns"),
         ("benchmarks/synth.py", "import tests.templates"),
         ("tasks/bench.py", "import benchmarks.synth"),
@@ -80,7 +80,7 @@ def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, source: str) -> None:
         ("app.py", "from stacks.catalogue import ARCHITECTURES"),
         ("stacks/storage/thumbnailer.py", "from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer"),
         (
-            "constructs/cdk_lambda_patterns/function.py",
+            "constructs/cdk_lambda_patterns/core/function.py",
             "from . import limits\nfrom constructs import Construct",
         ),
         ("tasks/demo.py", "from stacks.catalogue import find\nfrom stacks import catalogue\nimport localaws"),
@@ -96,7 +96,10 @@ def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, source: str) -> None:
             "localaws/tests/sqs/test_redrive.py",
             "from helpers.stacks import deploy\nfrom localaws import LocalAws",
         ),
-        ("tests/local/storage/test_thumbnailer.py", "import stacks.base, localaws, scenarios, tasks"),
+        (
+            "tests/local/storage/test_thumbnailer.py",
+            "import stacks.pattern_stack, localaws, scenarios, tasks",
+        ),
     ],
 )
 def test_a_right_arrow_is_let_through(tmp_path: Path, file: str, source: str) -> None:
@@ -116,10 +119,10 @@ def test_a_third_party_import_before_set_up_is_found(tmp_path: Path) -> None:
     house(
         tmp_path,
         "stacks/catalogue.py",
-        "if TYPE_CHECKING:\n    import aws_cdk\nfrom stacks.base import PatternStack",
+        "if TYPE_CHECKING:\n    import aws_cdk\nfrom stacks.pattern_stack import PatternStack",
     )
     house(tmp_path, "tasks/progress.py", "import rich")
     assert [line.partition(";")[0] for line in beyond_the_standard_library(tmp_path)] == [
-        "stacks/catalogue.py:3 imports stacks.base.PatternStack",
+        "stacks/catalogue.py:3 imports stacks.pattern_stack.PatternStack",
         "tasks/progress.py:1 imports rich",
     ]

@@ -31,10 +31,10 @@ from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
-from cdk_lambda_patterns.handler_code import pattern_source
+from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
-from cdk_lambda_patterns.private_network import PrivateNetwork
+from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
@@ -52,13 +52,13 @@ made = [
     quotes,
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
-    AlbFunction(stack, "Notes"),
+    AlbFunction(stack, "Front", function=quotes),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
-    RdsProxyFunction(stack, "Bookings", network=network),
-    CanaryAlias(stack, "Live", function=quotes, pre_traffic=smoke_test),
+    RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
+    CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
 ]
 app.synth()

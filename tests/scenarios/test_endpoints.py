@@ -1,4 +1,4 @@
-"""Where requests to a public name go: straight there on AWS, to the one address of an AWS on this machine."""
+"""Requests to a public URL: sent to its host on AWS, and to the one address of an AWS on this machine."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import boto3
 import botocore.session
 import pytest
 
-from scenarios.endpoints import Endpoint
 from scenarios.framework import DeployedStack
+from scenarios.support.endpoints import Endpoint
 
 NAME = "notes-0123.eu-west-1.elb.amazonaws.com"
 
 
 def stack(endpoint_url: str | None, ca_bundle: str | None = None) -> DeployedStack:
-    """A stack that is reached through this endpoint."""
+    """A stack whose AWS has this endpoint."""
     session = botocore.session.Session()
     session.set_config_variable("ca_bundle", ca_bundle)
 
     class Session(boto3.Session):
-        def client(self, *args: Any, **arguments: Any) -> Any:  # noqa: ANN401
+        def client(self, *args: Any, **arguments: Any) -> Any:
             return super().client(*args, **{"endpoint_url": endpoint_url, **arguments})
 
     made = Session(
@@ -34,12 +34,14 @@ def stack(endpoint_url: str | None, ca_bundle: str | None = None) -> DeployedSta
 
 
 @pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
-def test_on_aws_a_request_goes_to_its_public_name(scheme: str, port: int) -> None:
+def test_on_aws_a_request_is_sent_to_its_host(scheme: str, port: int) -> None:
     endpoint = Endpoint.of(stack(None), f"{scheme}://{NAME}")
     assert endpoint == Endpoint(scheme, (NAME, port), NAME, None)
 
 
-def test_on_this_machine_it_goes_to_the_one_address_and_says_whom_it_means(tmp_path: Path) -> None:
+def test_to_an_aws_on_this_machine_a_request_is_sent_to_its_address_with_the_host_header(
+    tmp_path: Path,
+) -> None:
     authority = str(tmp_path / "authority.pem")
     local = stack("https://127.0.0.1:4444", authority)
     assert Endpoint.of(local, f"http://{NAME}") == Endpoint("https", ("127.0.0.1", 4444), NAME, authority)
@@ -47,7 +49,7 @@ def test_on_this_machine_it_goes_to_the_one_address_and_says_whom_it_means(tmp_p
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with the lines that came."""
+    """Answers with the lines of the request."""
 
     def do_PUT(self) -> None:
         """Answer."""
@@ -65,14 +67,14 @@ class Echo(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def echo() -> Iterator[tuple[str, int]]:
-    """The address of a server that answers with what came."""
+    """The address of a server that answers with the request."""
     with HTTPServer(("127.0.0.1", 0), Echo) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield "127.0.0.1", server.server_address[1]
         server.shutdown()
 
 
-def test_requests_are_sent_as_they_are_given(echo: tuple[str, int]) -> None:
+def test_requests_are_sent_unchanged(echo: tuple[str, int]) -> None:
     endpoint = Endpoint("http", echo, "notes.example.com")
     answer = endpoint.request("PUT", "/a%2Fb?c=%20&c", headers=[("X", "1"), ("X", "2")], body=b"content")
     assert answer.body.decode().splitlines() == [

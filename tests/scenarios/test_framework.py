@@ -1,4 +1,4 @@
-"""The parts that every scenario is written with, on their own."""
+"""What every scenario uses: the deployed stack, waiting, the story and faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from scenarios.faults import Faults
 from scenarios.framework import (
     DeployedStack,
     NotYet,
@@ -20,6 +19,7 @@ from scenarios.framework import (
     require,
     wait_until,
 )
+from scenarios.support.faults import Faults
 
 _TEMPLATE = {
     "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
@@ -36,7 +36,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
         yield boto3.Session("testing", "testing", region_name="eu-west-1")
 
 
-def test_waiting_returns_what_the_check_returns_as_soon_as_it_does() -> None:
+def test_waiting_returns_the_result_of_the_check_as_soon_as_there_is_one() -> None:
     answers = iter([NotYet("1 of 2"), NotYet("1 of 2"), None])
 
     def check() -> str:
@@ -48,7 +48,7 @@ def test_waiting_returns_what_the_check_returns_as_soon_as_it_does() -> None:
     assert wait_until(check, what="two rows", timeout=5) == "both"
 
 
-def test_a_deadline_that_passes_says_what_was_last_seen() -> None:
+def test_the_error_after_a_deadline_says_what_was_last_seen() -> None:
     def check() -> None:
         raise NotYet("1 of 2")
 
@@ -56,7 +56,7 @@ def test_a_deadline_that_passes_says_what_was_last_seen() -> None:
         wait_until(check, what="two rows", timeout=0.01)
 
 
-def test_an_error_of_the_check_is_not_waited_out() -> None:
+def test_an_error_in_the_check_ends_the_wait_at_once() -> None:
     def check() -> None:
         raise ScenarioFailed("wrong")
 
@@ -64,24 +64,24 @@ def test_an_error_of_the_check_is_not_waited_out() -> None:
         wait_until(check, what="two rows", timeout=60)
 
 
-def test_a_requirement_fails_with_its_sentence() -> None:
+def test_an_unmet_requirement_fails_with_its_message() -> None:
     require(True, "not shown")
     with pytest.raises(ScenarioFailed, match="two rows, not one"):
         require(False, "two rows, not one")
 
 
-def test_a_story_is_told_as_it_happens_and_kept() -> None:
-    told: list[str] = []
-    story = Story("A title", told.append)
+def test_a_story_is_reported_as_it_happens_and_collected() -> None:
+    reported: list[str] = []
+    story = Story("A title", reported.append)
     story.say("one")
     with story.timed("step"):
         story.say("two")
     outcome = story.outcome()
-    assert told == ["one", "two"] == list(outcome.story)
+    assert reported == ["one", "two"] == list(outcome.story)
     assert outcome.timings["step"] >= 0
 
 
-def test_a_stack_is_found_by_its_name_with_its_outputs(session: boto3.Session) -> None:
+def test_a_stack_is_found_by_name_with_its_outputs(session: boto3.Session) -> None:
     session.client("cloudformation").create_stack(StackName="demo", TemplateBody=json.dumps(_TEMPLATE))
     stack = DeployedStack.find("demo", session)
     assert stack.output("QueueUrl").startswith("https://")
@@ -89,8 +89,8 @@ def test_a_stack_is_found_by_its_name_with_its_outputs(session: boto3.Session) -
         stack.output("TopicArn")
 
 
-def test_a_stack_that_is_not_there_is_said_to_be_missing_in_this_region(session: boto3.Session) -> None:
-    with pytest.raises(StackNotFound, match="demo: not there in region eu-west-1"):
+def test_the_error_for_a_missing_stack_names_the_region(session: boto3.Session) -> None:
+    with pytest.raises(StackNotFound, match="demo: not found in region eu-west-1"):
         DeployedStack.find("demo", session)
 
 
@@ -103,12 +103,12 @@ def faults(session: boto3.Session) -> Faults:
     return Faults(session)
 
 
-def _statements(session: boto3.Session) -> Any:  # noqa: ANN401
+def _statements(session: boto3.Session) -> Any:
     iam: Any = session.client("iam")
     return iam.get_role_policy(RoleName="worker", PolicyName="own")["PolicyDocument"]["Statement"]
 
 
-def test_every_action_of_every_statement_is_a_grant_of_its_own(faults: Faults) -> None:
+def test_each_action_of_each_statement_is_a_separate_grant(faults: Faults) -> None:
     assert [(grant.statement, grant.action) for grant in faults.grants("worker")] == [
         (0, "s3:GetObject"),
         (0, "s3:PutObject"),
@@ -116,7 +116,7 @@ def test_every_action_of_every_statement_is_a_grant_of_its_own(faults: Faults) -
     ]
 
 
-def test_one_grant_is_gone_while_the_body_runs_and_back_afterwards(
+def test_a_grant_is_removed_while_the_body_runs_and_restored_afterwards(
     faults: Faults, session: boto3.Session
 ) -> None:
     with faults.without(faults.grants("worker")[0]):
@@ -127,29 +127,27 @@ def test_one_grant_is_gone_while_the_body_runs_and_back_afterwards(
     assert _statements(session) == [_TWO, _ONE]
 
 
-def test_a_permission_is_taken_from_every_statement_that_gives_it(
+def test_a_permission_is_removed_from_every_statement_that_grants_it(
     faults: Faults, session: boto3.Session
 ) -> None:
     with faults.without_permission("worker", "s3:GetObject"):
         assert _statements(session) == [{**_TWO, "Action": ["s3:PutObject"]}]
 
 
-def test_a_policy_of_which_nothing_is_left_is_deleted_and_comes_back(
-    faults: Faults, session: boto3.Session
-) -> None:
+def test_a_policy_without_statements_is_deleted_and_restored(faults: Faults, session: boto3.Session) -> None:
     iam: Any = session.client("iam")
     with faults.without(*faults.grants("worker")):
         assert iam.list_role_policies(RoleName="worker")["PolicyNames"] == []
     assert _statements(session) == [_TWO, _ONE]
 
 
-def test_it_comes_back_when_the_body_fails(faults: Faults, session: boto3.Session) -> None:
+def test_a_permission_is_restored_when_the_body_fails(faults: Faults, session: boto3.Session) -> None:
     with pytest.raises(ScenarioFailed), faults.without_permission("worker", "s3:PutObject"):
-        raise ScenarioFailed("as it should")
+        raise ScenarioFailed("on purpose")
     assert _statements(session) == [_TWO, _ONE]
 
 
-def test_a_permission_that_the_role_does_not_have_proves_nothing(faults: Faults) -> None:
+def test_removing_a_permission_that_the_role_does_not_have_is_an_error(faults: Faults) -> None:
     with (
         pytest.raises(ScenarioFailed, match="has no permission sqs:SendMessage"),
         faults.without_permission("worker", "sqs:SendMessage"),

@@ -1,4 +1,4 @@
-"""A redrive resends what it understands, keeps what it does not, and loses nothing."""
+"""A redrive resends the messages that it understands, leaves the others, and loses none."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from scenarios.redrive import redrive
+from scenarios.support.redrive import redrive
 
 _FUNCTION = "resize"
 _EVENT = {"Records": [{"s3": {"object": {"key": "cat.jpg"}}}]}
 
 
 class FakeLambda:
-    """Keeps what it is invoked with; refuses events that say so. moto runs functions in Docker."""
+    """Records its invocations, or rejects them; moto would run functions in Docker."""
 
     def __init__(self) -> None:
         self.invoked: list[tuple[str, str, Any]] = []
@@ -33,18 +33,18 @@ class FakeLambda:
 
 
 class Session:
-    """Hands out moto's SQS and the fake Lambda."""
+    """A session with moto's SQS and the fake Lambda."""
 
     def __init__(self) -> None:
         self.sqs: Any = boto3.client("sqs", region_name="eu-west-1")
         self.queue_url: str = self.sqs.create_queue(QueueName="failures")["QueueUrl"]
         self.lambda_ = FakeLambda()
 
-    def client(self, service: str) -> Any:  # noqa: ANN401
-        """The client of a service."""
+    def client(self, service: str) -> Any:
+        """Return the client of a service."""
         return {"sqs": self.sqs, "lambda": self.lambda_}[service]
 
-    def send(self, body: Any, **attributes: str) -> None:  # noqa: ANN401
+    def send(self, body: Any, **attributes: str) -> None:
         """Put a message into the failure queue."""
         self.sqs.send_message(
             QueueUrl=self.queue_url,
@@ -55,13 +55,13 @@ class Session:
         )
 
     def left(self) -> list[str]:
-        """The bodies of the messages that can be received now."""
+        """Return the bodies of the messages that can be received now."""
         answer = self.sqs.receive_message(
             QueueUrl=self.queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0
         )
         return [message["Body"] for message in answer.get("Messages", [])]
 
-    def redrive(self, **options: Any) -> Any:  # noqa: ANN401
+    def redrive(self, **options: Any) -> Any:
         """Redrive the queue."""
         return redrive(self, queue_url=self.queue_url, function_name=_FUNCTION, **options)  # type: ignore[arg-type]
 
@@ -71,7 +71,9 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setattr("scenarios.redrive._LONG_POLL_SECONDS", 0)  # moto has one server, and would wait
+    monkeypatch.setattr(
+        "scenarios.support.redrive._LONG_POLL_SECONDS", 0
+    )  # moto has one server, and would wait
     with mock_aws():
         yield Session()
 
@@ -101,14 +103,14 @@ def test_the_event_in_a_record_is_resent_asynchronously_and_its_message_deleted(
     assert session.left() == []
 
 
-def test_the_raw_event_of_a_dead_letter_queue_is_resent_with_the_error_told(session: Session) -> None:
+def test_a_raw_event_from_a_dead_letter_queue_is_resent_and_its_error_reported(session: Session) -> None:
     session.send(_EVENT, RequestID="1", ErrorCode="200", ErrorMessage="boom")
     report = session.redrive()
     assert session.lambda_.invoked == [(_FUNCTION, "Event", _EVENT)]
     assert report.reasons == {"boom": 1}
 
 
-def test_an_event_that_a_rule_could_not_hand_over_is_resent_to_its_target(session: Session) -> None:
+def test_an_event_that_a_rule_could_not_deliver_is_resent_to_its_target(session: Session) -> None:
     for function in (_FUNCTION, "another"):
         target = f"arn:aws:lambda:eu-west-1:123456789012:function:{function}"
         refused = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "no"}
@@ -136,7 +138,7 @@ def test_a_raw_event_that_looks_like_a_record_is_resent_whole(session: Session) 
         (record(function="another"), "it is about another function: another"),
     ],
 )
-def test_what_is_not_understood_stays_in_the_queue_and_is_told(
+def test_an_unknown_message_stays_in_the_queue_and_is_reported(
     session: Session, body: object, why: str
 ) -> None:
     session.send(body)
@@ -148,7 +150,7 @@ def test_what_is_not_understood_stays_in_the_queue_and_is_told(
     assert len(session.left()) == 1
 
 
-def test_a_dry_run_sends_nothing_and_shows_every_message_to_other_readers_again(session: Session) -> None:
+def test_a_dry_run_sends_nothing_and_releases_every_message(session: Session) -> None:
     for _ in range(12):
         session.send(record())
     report = session.redrive(dry_run=True)
@@ -157,7 +159,7 @@ def test_a_dry_run_sends_nothing_and_shows_every_message_to_other_readers_again(
     assert len(session.left()) == 10
 
 
-def test_a_limit_is_kept_and_the_rest_stays(session: Session) -> None:
+def test_at_most_limit_messages_are_resent(session: Session) -> None:
     for _ in range(12):
         session.send(record())
     assert session.redrive(limit=11).resent == 11
@@ -167,7 +169,7 @@ def test_a_limit_is_kept_and_the_rest_stays(session: Session) -> None:
 def test_an_event_that_fails_again_at_once_is_not_resent_by_the_same_run(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_again(**_: Any) -> None:  # noqa: ANN401
+    def fail_again(**_: Any) -> None:
         session.send(record(condition="PermanentFailure"))
 
     monkeypatch.setattr(session.lambda_, "invoke", fail_again)
@@ -176,14 +178,14 @@ def test_an_event_that_fails_again_at_once_is_not_resent_by_the_same_run(
     assert len(session.left()) == 1
 
 
-def test_an_event_that_lambda_does_not_take_stays_in_the_queue(session: Session) -> None:
+def test_an_event_that_lambda_rejects_stays_in_the_queue(session: Session) -> None:
     session.lambda_.error = "RequestTooLargeException"
     session.send(record())
     assert session.redrive().left.total() == 1
     assert len(session.left()) == 1
 
 
-def test_when_the_function_cannot_be_invoked_no_message_is_lost_or_kept_hidden(session: Session) -> None:
+def test_if_the_function_cannot_be_invoked_all_messages_stay_visible(session: Session) -> None:
     session.lambda_.error = "ResourceNotFoundException"
     for _ in range(3):
         session.send(record())

@@ -7,16 +7,16 @@ from math import comb
 
 import pytest
 
-from scenarios.shares import bounds
+from scenarios.support.shares import bounds
 
 
 def probability(counts: range, calls: int, share: Fraction) -> Fraction:
-    """How probable one of these counts is."""
+    """The probability of one of these counts."""
     return sum((comb(calls, n) * share**n * (1 - share) ** (calls - n) for n in counts), Fraction(0))
 
 
 @pytest.mark.parametrize(("calls", "share"), [(1000, "0.1"), (60, "0.5"), (200, "0.03"), (50, "0.9")])
-def test_outside_of_the_bounds_is_as_improbable_as_was_asked_and_one_more_is_not(
+def test_counts_outside_the_bounds_are_as_improbable_as_requested_and_one_more_is_not(
     calls: int, share: str
 ) -> None:
     (low, high), p, risk = bounds(calls, share), Fraction(share), Fraction(1, 2_000_000)
@@ -26,5 +26,5 @@ def test_outside_of_the_bounds_is_as_improbable_as_was_asked_and_one_more_is_not
 
 
 @pytest.mark.parametrize(("share", "count"), [("0", 0), ("1", 20)])
-def test_what_is_certain_leaves_no_room(share: str, count: int) -> None:
+def test_a_certain_outcome_has_one_count(share: str, count: int) -> None:
     assert bounds(20, share) == (count, count)

@@ -67,7 +67,7 @@ def test_a_stack_that_is_not_deployed_ends_the_task_with_how_to_deploy_it(
 ) -> None:
     assert task.main(["thumbnailer"]) == 1  # type: ignore[attr-defined]
     printed = capsys.readouterr().err
-    assert "stack thumbnailer: not there in region eu-west-1" in printed
+    assert "stack thumbnailer: not found in region eu-west-1" in printed
     assert "python3 run.py deploy thumbnailer" in printed
 
 

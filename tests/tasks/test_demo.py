@@ -29,7 +29,7 @@ def test_results_are_named_relative_to_the_current_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
-    show(Outcome("title", [], [out / "sheet.png", out / "a.webp", out / "b.webp"]))
+    show(Outcome("title", [], files=[out / "sheet.png", out / "a.webp", out / "b.webp"]))
     assert capsys.readouterr().out == "\nResults:\n  out/sheet.png\n  out/*.webp (2)\n"
 
 

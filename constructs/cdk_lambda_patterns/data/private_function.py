@@ -1,46 +1,50 @@
-"""Function in private subnets → VPC endpoints (or NAT) → the services that it is given, and nothing else.
+"""Function in private subnets → VPC endpoints (or NAT) → the AWS services that it uses, and nothing else.
 
-Use it for a function that reaches something private: a database, a cache, a service inside a VPC. Do not put
-a function into a VPC only to make it safer: outside of one nobody can connect to it either, and it needs no
-endpoints and no NAT.
+Use it for a function that needs something private: a database, a cache, a service inside a VPC. Do not put a
+function into a VPC only to make it safer: without one, nothing can connect to it either, and it needs neither
+endpoints nor NAT.
 """
 
 import os
 from collections.abc import Mapping, Sequence
 
+from aws_cdk import RemovalPolicy
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns.function import HardenedFunction
-from cdk_lambda_patterns.options import FunctionOptions
-from cdk_lambda_patterns.private_network import PrivateNetwork, Service
+from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.network import PrivateNetwork, Service
+from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 
 
 class PrivateFunction(HardenedFunction):
-    """A hardened function in the private subnets of a network, which reaches what it was given alone.
+    """A hardened function in the private subnets of a network, which can reach only the given services.
 
-    It builds the function, its security group (nothing comes in; out goes HTTPS to the endpoints of
-    ``services``) and those endpoints in the network that are not there yet. Permissions are granted as ever:
-    an endpoint is a way, not a right.
+    It builds the function, its security group (no inbound traffic; outbound HTTPS to the endpoints of
+    ``services``) and the endpoints that the network does not have yet. An endpoint grants no permission: use
+    the grant methods as for any function.
 
     Args:
         code: The folder of the handler, or any ``lambda_.Code``; as for ``HardenedFunction``.
-        network: Where it runs.
+        network: The network that it runs in.
         services: The AWS services that it calls: ``ec2.GatewayVpcEndpointAwsService.S3`` and ``DYNAMODB``,
-            ``ec2.InterfaceVpcEndpointAwsService`` for all others, Lambda among them. With NAT, only those
-            that should not go through it. Logs and traces of the function itself need no endpoint.
+            ``ec2.InterfaceVpcEndpointAwsService`` for all others, including Lambda. With NAT, only those
+            that should bypass it. The function's own logs and traces need no endpoint.
         handler: ``module.function`` in the folder.
         description: What the function does, 256 characters at most.
         environment: Environment variables; those in ``options`` are added and win.
-        asynchronous: Whether S3, SNS, EventBridge or a caller with ``InvocationType=Event`` invokes it.
-        options: Sizes, keys, logs, retries: see ``FunctionOptions``.
+        asynchronous: Give it if the function is invoked asynchronously; see ``HardenedFunction``.
+        on_failure: Where the record of a failed asynchronous invocation goes. Default: a new queue.
+        options: Sizes, keys, logs: see ``FunctionOptions``.
+        removal_policy: What happens to the logs and the failure queue when the stack is deleted. Default:
+            they are retained.
 
     Raises:
-        ValueError: A value is not allowed; the network is given in ``options`` as well.
+        ValueError: A value is not allowed.
 
     Attributes:
-        network (PrivateNetwork): Where it runs.
-        security_group (SecurityGroup): Its own; ``connections`` opens further ways from it.
+        network (PrivateNetwork): The network that it runs in.
+        security_group (SecurityGroup): The function's own security group. ``connections`` adds rules to it.
 
     Example::
 
@@ -64,18 +68,14 @@ class PrivateFunction(HardenedFunction):
         handler: str = "handler.handler",
         description: str | None = None,
         environment: Mapping[str, str] | None = None,
-        asynchronous: bool = False,
+        asynchronous: AsyncOptions | None = None,
+        on_failure: lambda_.IDestination | None = None,
         options: FunctionOptions | None = None,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        options = options or FunctionOptions()
-        if given := options.given("vpc", "vpc_subnets", "security_groups"):
-            raise ValueError(
-                f"options: {', '.join(given)}: the network decides; give network=PrivateNetwork(self, "
-                "'Network', vpc=..., vpc_subnets=...), and open ways by the function's connections."
-            )
-        # Beside the function and not inside: the function needs it before it is there itself.
-        group = network.make_security_group(scope, f"{id}SecurityGroup", f"Function {id}: nothing comes in")
-        network.open_ways(group, services)
+        # A sibling of the function, because the function needs it when it is made.
+        group = network.make_security_group(scope, f"{id}SecurityGroup", f"Function {id}: no inbound")
+        network.allow_endpoints(group, services)
         super().__init__(
             scope,
             id,
@@ -84,9 +84,10 @@ class PrivateFunction(HardenedFunction):
             description=description,
             environment=environment,
             asynchronous=asynchronous,
-            options=options.with_defaults(
-                vpc=network.vpc, vpc_subnets=network.subnets, security_groups=[group]
-            ),
+            on_failure=on_failure,
+            options=options,
+            network=NetworkOptions(vpc=network.vpc, vpc_subnets=network.subnets, security_groups=[group]),
+            removal_policy=removal_policy,
         )
         self.network = network
         self.security_group = group

@@ -1,9 +1,9 @@
 """Caller → alias (dev, test, prod) → numbered version of one function; promotion changes one value.
 
-Use it where one function has several stages and people decide when the next one gets a version. Do not use
-it to keep data or rights apart: all versions share the function's role, its concurrency and its account;
-where that matters, deploy the stack once for each account. A release that watches itself and goes back on
-its own is a canary by CodeDeploy, and not this.
+Use it where one function has several stages and people decide when the next stage gets a version. Do not use
+it to separate data or permissions: all versions share the function's role, its concurrency and its account.
+Where that matters, deploy the stack once per account. For releases that roll back by themselves, use
+``CanaryAlias``.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,26 +16,26 @@ from aws_cdk import Stack, Token, Tokenization
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IValidation
 
-from cdk_lambda_patterns.delivery.aliases import check_alias_name, keep_failures, publish
+from cdk_lambda_patterns.core.aliases import check_alias_name, copy_async_configuration, publish
 
 NEWEST: Final = "newest"
-"""The version that each deployment publishes of a changed function."""
+"""The version that each deployment publishes when the function has changed."""
 
 Version: TypeAlias = float | Literal["newest"]
-"""The number of a published version (a whole number, or a token), or ``NEWEST``."""
+"""The number of a published version (a whole number or a number token), or ``NEWEST``."""
 
 
 @dataclass(frozen=True)
 class Weighted:
-    """Two versions behind one alias: each call goes to one of them, by chance.
+    """Two versions behind one alias: Lambda picks one of them at random for each call.
 
-    Both must have been published with the same execution role and the same dead-letter queue, else Lambda
-    refuses the alias: https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
+    Both must have been published with the same execution role and the same dead-letter queue; otherwise
+    Lambda rejects the alias: https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
 
     Args:
-        version: What the other calls go to.
-        additional_version: What a share of the calls goes to.
-        weight: That share, more than 0 and less than 1: 0.1 sends it every tenth call on average.
+        version: The version for the remaining calls.
+        additional_version: The version for a share of the calls.
+        weight: That share, more than 0 and less than 1: 0.1 is a tenth of the calls on average.
 
     Raises:
         ValueError: A value is not allowed.
@@ -51,42 +51,43 @@ class Weighted:
     weight: float
 
     def __post_init__(self) -> None:
-        for name in ("version", "additional_version"):
-            _check_version(name, getattr(self, name))
+        _check_version("version", self.version)
+        _check_version("additional_version", self.additional_version)
         if self.version == self.additional_version:
             raise ValueError(
-                f"additional_version={self.additional_version}: the alias has that version already; give "
-                "another one, or the number alone."
+                f"additional_version={self.additional_version}: the same as version; give another one, "
+                "or only the number instead of Weighted."
             )
-        if not Token.is_unresolved(self.weight) and not 0 < self.weight < 1:
+        if not 0 < self.weight < 1 and not Token.is_unresolved(self.weight):
             raise ValueError(
-                f"weight={self.weight}: a share of the calls is more than 0 and less than 1; to send all of "
-                "them to one version, give its number alone."
+                f"weight={self.weight}: the share of the calls must be more than 0 and less than 1; to send "
+                "all calls to one version, give only its number."
             )
 
 
 class Environments(Construct):
-    """Aliases of one function, each on a version that stays what it is until you name another.
+    """Aliases of one function, each pinned to a version until you name another one.
 
-    It publishes a version of the function with every deployment that changes its code or configuration, keeps
-    all of them, and makes an alias for each environment. An alias's ARN never changes, so attach to it
-    whatever invokes the function: permissions, event sources, function URLs. Of the function itself they
-    would reach ``$LATEST``, which every deployment changes. What the function has configured for asynchronous
-    invocations (retries, destinations) holds for ``$LATEST`` alone, so each alias gets the same.
+    It publishes a version with every deployment that changes the function's code or configuration, retains
+    all versions, and makes an alias for each environment. The ARN of an alias never changes: attach
+    permissions, event sources and function URLs to it. The function's own ARN means ``$LATEST``, which every
+    deployment changes. The function's settings for asynchronous invocations (retries, destinations) apply to
+    ``$LATEST`` only, so every alias gets the same settings.
 
     Args:
-        function: The function itself; owned, of another stack, or imported by its ARN. Versions are published
-            of a function that this app makes, in the stack that makes it.
-        aliases: What each alias points at, by its name: ``NEWEST``, the number of a version, or ``Weighted``.
+        function: The function itself: owned, from another stack, or imported by its ARN. Versions are
+            published only of a function that this app makes.
+        aliases: The version of each alias, by the alias's name: ``NEWEST``, a number, or ``Weighted``.
 
     Raises:
-        ValueError: A name, version or weight is not allowed; the function is an alias or a version;
-            ``NEWEST`` of a function that this stack does not make. At synthesis: weights on an alias that
-            CodeDeploy shifts.
+        ValueError: A name, version or weight is not allowed; the function is an alias or a version; or
+            ``NEWEST`` is used with a function that this stack does not make. At synthesis: an alias has
+            weights although CodeDeploy shifts its traffic.
 
     Attributes:
-        aliases (Mapping[str, Alias]): The aliases by their names, each of them an ``IFunction``.
-        newest_version (Version | None): What ``NEWEST`` is; ``None`` if the function is imported.
+        aliases (Mapping[str, Alias]): The aliases by name, each an ``IFunction``.
+        newest_version (Version | None): The version that ``NEWEST`` means; ``None`` if the function is
+            imported.
 
     Example::
 
@@ -111,46 +112,41 @@ class Environments(Construct):
         super().__init__(scope, id)
         _check_function(function)
         _check_aliases(aliases)
-        self.newest_version = publish(function) if isinstance(function, lambda_.Function) else None
         self._function = function
         self._versions: dict[str, lambda_.IVersion] = {}
+        self.newest_version = publish(function) if isinstance(function, lambda_.Function) else None
         self.aliases: Mapping[str, lambda_.Alias] = MappingProxyType(
             {name: self._make_alias(name, target) for name, target in aliases.items()}
         )
         self.node.add_validation(_NoWeightsUnderCodeDeploy(self.aliases.values()))
 
     def _make_alias(self, name: str, target: Version | Weighted) -> lambda_.Alias:
-        version, additional = target, None
+        additional = []
         if isinstance(target, Weighted):
-            version = target.version
-            additional = [
-                lambda_.VersionWeight(
-                    version=self._version(name, target.additional_version), weight=target.weight
-                )
-            ]
-        assert not isinstance(version, Weighted)
+            version = self._version(name, target.additional_version)
+            additional = [lambda_.VersionWeight(version=version, weight=target.weight)]
+            target = target.version
         alias = lambda_.Alias(
             self,
             name,
             alias_name=name,
-            version=self._version(name, version),
-            additional_versions=additional,
+            version=self._version(name, target),
+            additional_versions=additional or None,
         )
         if self.newest_version is not None:
-            # A number may be the one that this deployment publishes.
+            # The number may be the one that this deployment publishes.
             alias.node.add_dependency(self.newest_version)
-        keep_failures(self._function, alias)
+        copy_async_configuration(self._function, alias)
         return alias
 
     def _version(self, alias: str, version: Version) -> lambda_.IVersion:
-        if version == NEWEST:
+        if isinstance(version, str):
             return self._newest_for(alias)
-        assert not isinstance(version, str)
-        number = Tokenization.stringify_number(version) if Token.is_unresolved(version) else f"{version:.0f}"
+        number = Tokenization.stringify_number(version) if Token.is_unresolved(version) else str(version)
         if number not in self._versions:
             self._versions[number] = lambda_.Version.from_version_attributes(
                 self,
-                f"Version {len(self._versions) + 1}",  # no alias has a space in its name
+                f"Version {len(self._versions) + 1}",  # the space keeps it apart from the aliases' ids
                 lambda_=self._function,
                 version=number,
             )
@@ -159,20 +155,21 @@ class Environments(Construct):
     def _newest_for(self, alias: str) -> lambda_.Version:
         if self.newest_version is None:
             raise ValueError(
-                f"aliases[{alias!r}]=NEWEST: the function is imported, and who deploys it publishes its "
+                f"aliases[{alias!r}]=NEWEST: the function is imported, so another app publishes its "
                 "versions; give a number."
             )
         if Stack.of(self.newest_version).node.addr != Stack.of(self).node.addr:
             raise ValueError(
-                f"aliases[{alias!r}]=NEWEST: the function is of another stack, whose export of the number "
-                "CloudFormation would not let change; make Environments in that stack, or give a number."
+                f"aliases[{alias!r}]=NEWEST: the function is from another stack, and CloudFormation lets no "
+                "exported value change while another stack imports it; make Environments in the stack of the "
+                "function, or give a number."
             )
         return self.newest_version
 
 
 @jsii.implements(IValidation)
 class _NoWeightsUnderCodeDeploy:
-    """CodeDeploy sets the weights of an alias that it shifts, and fails with one that has some already.
+    """CodeDeploy sets the weights of an alias itself, and fails if the alias has weights already.
 
     https://docs.aws.amazon.com/codedeploy/latest/userguide/troubleshooting-deployments-lambda.html
     """
@@ -181,10 +178,10 @@ class _NoWeightsUnderCodeDeploy:
         self._aliases = aliases
 
     def validate(self) -> list[str]:
-        """Return a sentence for each alias that has weights and CodeDeploy. The CDK calls this."""
+        """Return an error for each alias with both weights and CodeDeploy. The CDK calls this."""
         return [
-            f"alias {alias.alias_name}: CodeDeploy shifts its traffic and refuses weights of yours; give it "
-            "one version, or leave it out of the deployment group."
+            f"alias {alias.alias_name}: CodeDeploy shifts its traffic and fails if the alias has weights; "
+            "give it one version, or take it out of the deployment group."
             for alias in self._aliases
             if _has_weights_and_codedeploy(alias)
         ]
@@ -192,24 +189,26 @@ class _NoWeightsUnderCodeDeploy:
 
 def _has_weights_and_codedeploy(alias: lambda_.Alias) -> bool:
     resource = alias.node.default_child
-    assert isinstance(resource, lambda_.CfnAlias)
+    if not isinstance(resource, lambda_.CfnAlias) or resource.routing_config is None:
+        return False
     policy = resource.cfn_options.update_policy
-    shifted = policy is not None and policy.code_deploy_lambda_alias_update is not None
-    return shifted and resource.routing_config is not None
+    return policy is not None and policy.code_deploy_lambda_alias_update is not None
 
 
 def _check_function(function: lambda_.IFunction) -> None:
-    """Refuse an alias or a version, imported ones too: these have attributes that a function has not."""
-    what = "an alias" if hasattr(function, "alias_name") else "a version"
-    qualified = hasattr(function, "alias_name") or hasattr(function, "version")
-    arn = "" if qualified else function.function_arn
-    if not Token.is_unresolved(arn) and len(arn.split(":")) > 7:  # arn:…:function:name:qualifier
-        what, qualified = "an alias or a version", True
-    if qualified:
-        raise ValueError(
-            f"function={function.node.path}: {what}, and an alias can only point at versions of a function; "
-            "give the function itself."
-        )
+    """Reject an alias or a version, owned or imported: they have attributes that a function does not have."""
+    if hasattr(function, "alias_name"):
+        kind = "an alias"
+    elif hasattr(function, "version"):
+        kind = "a version"
+    elif not Token.is_unresolved(function.function_arn) and function.function_arn.count(":") > 6:
+        kind = "an alias or a version"  # arn:aws:lambda:region:account:function:name:qualifier
+    else:
+        return
+    raise ValueError(
+        f"function={function.node.path}: this is {kind}, but an alias can only point at versions of a "
+        "function; give the function itself."
+    )
 
 
 def _check_aliases(aliases: Mapping[str, Version | Weighted]) -> None:
@@ -222,10 +221,12 @@ def _check_aliases(aliases: Mapping[str, Version | Weighted]) -> None:
 
 
 def _check_version(name: str, version: object) -> None:
-    if version == NEWEST or Token.is_unresolved(version):
+    if version == NEWEST:
+        return
+    if isinstance(version, float | int) and Token.is_unresolved(version):
         return
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise ValueError(
-            f"{name}={version!r}: give the number of a published version, 1 or more, or NEWEST; an alias "
-            "cannot point at another alias, and not at $LATEST either, which every deployment changes."
+            f"{name}={version!r}: give the number of a published version, 1 or more, or NEWEST. An alias "
+            "cannot point at another alias or at $LATEST, which every deployment changes."
         )

@@ -1,1 +1,1 @@
-"""Messages: architectures that begin with a queue or a topic."""
+"""Messaging: architectures that begin with a queue or a topic."""

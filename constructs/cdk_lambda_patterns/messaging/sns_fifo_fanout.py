@@ -1,8 +1,9 @@
-"""(Kinesis stream → Lambda →) SNS FIFO topic → an SQS FIFO queue for each subscriber → Lambda each.
+"""(Kinesis stream → Lambda →) SNS FIFO topic → one SQS FIFO queue per subscriber → one Lambda each.
 
-Use it when several services need the same events, each in order within a group, each at its own pace and with
-its own failures: event sourcing, replicas, read models. Do not use it when one reader is enough (a FIFO queue
-alone), when order does not matter (a standard topic), or for thousands of events a second in one group.
+Use it when several services need the same events in order within a group, and each must process them at its
+own pace and fail independently of the others: event sourcing, replicas, read models. Do not use it when there
+is only one subscriber (use a FIFO queue), when order does not matter (use a standard topic), or for thousands
+of events a second in one group.
 """
 
 import os
@@ -19,107 +20,111 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.function import make_failure_queue
-from cdk_lambda_patterns.handler_code import pattern_source
-from cdk_lambda_patterns.limits import check_range
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
-from cdk_lambda_patterns.options import FunctionOptions
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 
 # https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html
-_ARCHIVE_DAYS = (1, 365)
+_RETENTION_DAYS = Limit("SNS", 1, 365, "days")
 # https://docs.aws.amazon.com/general/latest/gr/sns.html#limits_sns (subscriptions of a FIFO topic)
-_SUBSCRIBERS = (1, 100)
+_SUBSCRIBERS = Limit("SNS", 1, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subscriber:
-    """One reader of the events: what it wants of them, and what it does with them.
+    """A service that gets the events: which ones, and the function that processes them.
 
     Args:
         code: The handler's folder, or any ``lambda_.Code``.
-        handler: ``module.function`` in it.
+        handler: ``module.function`` in that folder.
         filter_policy: Which events it gets, by the names of message attributes:
-            ``sns.SubscriptionFilter.string_filter(allowlist=["OrderPaid"])``. Default: all.
-        filter_policy_on_body: The same, by the fields of the body: ``sns.FilterOrPolicy.filter(...)``.
-        queue: A FIFO queue that is there already. Default: a new one.
-        options: How its queue is read and set up.
+            ``{"type": sns.SubscriptionFilter.string_filter(allowlist=["OrderPaid"])}``. Default: all.
+        filter_policy_with_message_body: Which events it gets, by the fields of the body, with
+            ``sns.FilterOrPolicy.filter(...)``. Cannot be combined with ``filter_policy``.
+        queue: Your own FIFO queue. Default: a new one.
+        options: How Lambda reads the queue, and how a new queue is configured.
         function_options: Settings of its function.
 
     Raises:
-        ValueError: Both filters are given: SNS takes one.
+        ValueError: Both filters are given; a subscription has only one.
     """
 
     code: str | os.PathLike[str] | lambda_.Code
     handler: str = "handler.handler"
     filter_policy: Mapping[str, sns.SubscriptionFilter] | None = None
-    filter_policy_on_body: Mapping[str, sns.FilterOrPolicy] | None = None
+    filter_policy_with_message_body: Mapping[str, sns.FilterOrPolicy] | None = None
     queue: sqs.IQueue | None = None
     options: SqsConsumerOptions = field(default_factory=SqsConsumerOptions)
     function_options: FunctionOptions | None = None
 
     def __post_init__(self) -> None:
-        if self.filter_policy is not None and self.filter_policy_on_body is not None:
+        if self.filter_policy is not None and self.filter_policy_with_message_body is not None:
             raise ValueError(
-                "filter_policy beside filter_policy_on_body: a subscription filters by attributes or by the "
-                "body; put everything into one of them."
+                "filter_policy cannot be combined with filter_policy_with_message_body: a subscription "
+                "filters by attributes or by the body; use one of them."
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnsFifoFanoutOptions:
-    """How the new topic is set up.
+    """How the new topic is configured.
 
     Args:
-        content_based_deduplication: Whether the body's hash stands in for a missing deduplication id.
-        high_throughput: Whether throughput and deduplication are counted per message group and not for the
-            whole topic. Set ``high_throughput`` of the subscribers' options as well.
-        archive_days: How long the topic keeps its messages for replays, 1 to 365 days. Default: not at all.
-        encryption_key: Customer key of the topic. Default: the key that SNS manages.
+        content_based_deduplication: Whether SNS uses the hash of the body where a message has no
+            deduplication id.
+        high_throughput: Whether throughput and deduplication apply per message group instead of to the whole
+            topic. Set ``high_throughput`` in the subscribers' options as well.
+        message_retention_period_in_days: How long the topic archives its messages for replays, 1 to 365
+            days. Default: no archive.
+        encryption_key: Customer managed key of the topic. Default: the AWS managed key of SNS.
 
     Raises:
-        ValueError: A value is outside of what SNS allows.
+        ValueError: A value is outside what SNS allows.
 
     Example::
 
-        SnsFifoFanoutOptions(high_throughput=True, archive_days=30)
+        SnsFifoFanoutOptions(high_throughput=True, message_retention_period_in_days=30)
     """
 
     content_based_deduplication: bool = False
     high_throughput: bool = False
-    archive_days: int | None = None
+    message_retention_period_in_days: int | None = None
     encryption_key: kms.IKey | None = None
 
     def __post_init__(self) -> None:
-        check_range("archive_days", self.archive_days, *_ARCHIVE_DAYS, unit="days", allows="SNS allows")
+        _RETENTION_DAYS.check("message_retention_period_in_days", self.message_retention_period_in_days)
 
 
 class SnsFifoFanout(Construct):
-    """A FIFO topic, and for each subscriber a FIFO queue, a function, and places for what fails.
+    """A FIFO topic, and for each subscriber a FIFO queue, a function, and queues for messages that failed.
 
-    Events of one message group reach each subscriber in the order in which they were published; an event
-    that is published again within five minutes under the same deduplication id is not delivered again. A
-    subscriber that fails keeps back its own groups in its own queue, and nobody else. With ``source`` a
-    function publishes the records of a stream in order, deduplicated by their sequence numbers.
+    Each subscriber gets the events of a message group in the order in which they were published. SNS does not
+    deliver an event that is published again within five minutes with the same deduplication id. A subscriber
+    that fails blocks the failed group in its own queue, and affects no other group or subscriber. With
+    ``source``, a function publishes the records of a stream in order, with their sequence numbers as
+    deduplication ids.
 
-    The body of a record in the stream is a JSON object; its partition key becomes the message group, and its
-    field ``type``, if it is a text, a message attribute to filter by.
+    The data of a record in the stream is a JSON object; its partition key becomes the message group, and its
+    field ``type``, if it is a string, becomes a message attribute for filters.
 
     Args:
-        subscribers: By their names, which become part of the ids of what is made for them.
-        topic: A FIFO topic that is there already. Default: a new one.
-        source: A stream whose records are published. Default: whoever ``grant_publish`` admits publishes.
-        options: How the new topic is set up.
-        removal_policy: What happens to queues and logs when the stack is deleted. Default: they stay.
+        subscribers: By name; the names become part of the logical ids.
+        topic: Your own FIFO topic. Default: a new one.
+        source: A stream whose records are published. Default: principals that you pass to ``grant_publish``
+            publish to the topic.
+        options: How the new topic is configured.
+        removal_policy: What happens to queues and logs when the stack is deleted. Default: they are retained.
 
     Raises:
         ValueError: A value is not allowed, or a topic or queue is not a FIFO one.
 
     Attributes:
         topic (ITopic): The topic.
-        consumers (Mapping[str, SqsConsumer]): The queue, the dead-letter queue and the function of each.
-        undelivered_queues (Mapping[str, IQueue]): What SNS could not deliver to the queue of each.
-        bridge (KinesisConsumer | None): What publishes the records of ``source``.
+        consumers (Mapping[str, SqsConsumer]): By subscriber: its queue, dead-letter queue and function.
+        undelivered_queues (Mapping[str, IQueue]): By subscriber: what SNS could not deliver to its queue.
 
     Example::
 
@@ -140,23 +145,37 @@ class SnsFifoFanout(Construct):
         options: SnsFifoFanoutOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        check_range("len(subscribers)", len(subscribers), *_SUBSCRIBERS, unit="", allows="SNS allows")
+        _SUBSCRIBERS.check("len(subscribers)", len(subscribers))
         _check_topic(topic, options)
         _check_queues(subscribers)
         super().__init__(scope, id)
-        self._removal_policy = removal_policy
 
         self.topic = topic or self._make_topic(options or SnsFifoFanoutOptions())
-        self.bridge = self._make_bridge(source) if source is not None else None
+        self._bridge = self._make_bridge(source, removal_policy) if source is not None else None
         self.consumers: Mapping[str, SqsConsumer] = {
-            name: self._make_consumer(name, subscriber) for name, subscriber in subscribers.items()
+            name: self._make_consumer(name, subscriber, removal_policy)
+            for name, subscriber in subscribers.items()
         }
         self.undelivered_queues: Mapping[str, sqs.IQueue] = {
-            name: self._subscribe(name, subscriber) for name, subscriber in subscribers.items()
+            name: self._subscribe(self.consumers[name], subscriber, removal_policy)
+            for name, subscriber in subscribers.items()
         }
 
+    @property
+    def bridge(self) -> KinesisConsumer:
+        """The function that publishes the records of ``source``.
+
+        Raises:
+            ValueError: There is no ``source``.
+        """
+        if self._bridge is None:
+            raise ValueError(
+                f"bridge of {self.node.path}: it publishes the records of a stream; give source."
+            )
+        return self._bridge
+
     def grant_publish(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let somebody publish to the topic, encrypted with a customer key or not."""
+        """Allow a principal to publish to the topic, and to use its customer managed key, if any."""
         if self.topic.master_key is not None:
             self.topic.master_key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt")
         return iam.Grant.add_to_principal(
@@ -172,23 +191,24 @@ class SnsFifoFanout(Construct):
             fifo_throughput_scope=sns.FifoThroughputScope.MESSAGE_GROUP
             if options.high_throughput
             else sns.FifoThroughputScope.TOPIC,
-            message_retention_period_in_days=options.archive_days,
+            message_retention_period_in_days=options.message_retention_period_in_days,
             master_key=options.encryption_key,
             enforce_ssl=True,
         )
         resource = topic.node.default_child
         assert isinstance(resource, sns.CfnTopic)
-        # The CDK names FIFO topics after their path, so that an account could hold the stack only once.
+        # The CDK names a FIFO topic after its path, so an account could contain the stack only once.
         resource.topic_name = None
         if options.encryption_key is None:
             resource.kms_master_key_id = "alias/aws/sns"
         return topic
 
-    def _make_bridge(self, source: kinesis.IStream) -> KinesisConsumer:
+    def _make_bridge(self, source: kinesis.IStream, removal_policy: RemovalPolicy) -> KinesisConsumer:
         bridge = KinesisConsumer(
             self,
             "Bridge",
             code=pattern_source("messaging", "sns_fifo_fanout"),
+            handler="sns_fifo_fanout.handler.handler",
             stream=source,
             function_options=FunctionOptions(
                 environment={
@@ -196,12 +216,12 @@ class SnsFifoFanout(Construct):
                     "POWERTOOLS_SERVICE_NAME": "sns-fifo-fanout",
                 }
             ),
-            removal_policy=self._removal_policy,
+            removal_policy=removal_policy,
         )
         self.grant_publish(bridge.function)
         return bridge
 
-    def _make_consumer(self, name: str, subscriber: Subscriber) -> SqsConsumer:
+    def _make_consumer(self, name: str, subscriber: Subscriber, removal_policy: RemovalPolicy) -> SqsConsumer:
         return SqsConsumer(
             self,
             name,
@@ -211,50 +231,47 @@ class SnsFifoFanout(Construct):
             fifo=subscriber.queue is None,
             options=subscriber.options,
             function_options=subscriber.function_options,
-            removal_policy=self._removal_policy,
+            removal_policy=removal_policy,
         )
 
-    def _subscribe(self, name: str, subscriber: Subscriber) -> sqs.Queue:
-        """Subscribe the queue; it, and the queue for what cannot be delivered, admit this topic alone."""
-        consumer = self.consumers[name]
+    def _subscribe(
+        self, consumer: SqsConsumer, subscriber: Subscriber, removal_policy: RemovalPolicy
+    ) -> sqs.Queue:
+        """Subscribe the queue to the topic; return the queue for messages that SNS cannot deliver to it.
+
+        Only this topic may send to the two queues.
+        """
+        key = subscriber.options.encryption_key
         undelivered = make_failure_queue(
-            consumer,
-            "UndeliveredQueue",
-            fifo=True,
-            encryption_key=subscriber.options.encryption_key,
-            removal_policy=self._removal_policy,
+            consumer, "UndeliveredQueue", fifo=True, encryption_key=key, removal_policy=removal_policy
         )
-        subscription = subscriptions.SqsSubscription(
-            consumer.queue,
-            raw_message_delivery=True,
-            filter_policy=dict(subscriber.filter_policy) if subscriber.filter_policy else None,
-            filter_policy_with_message_body=dict(subscriber.filter_policy_on_body)
-            if subscriber.filter_policy_on_body
-            else None,
-            dead_letter_queue=undelivered,
-        )
-        self.topic.add_subscription(subscription)
-        if subscriber.options.encryption_key is not None:
-            self._let_sns_use(subscriber.options.encryption_key)
-        return undelivered
-
-    def _let_sns_use(self, key: kms.IKey) -> None:
-        """Let SNS use the key of its queues for this topic: for dead letters the CDK does not see to it."""
-        key.add_to_resource_policy(
-            iam.PolicyStatement(
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                principals=[iam.ServicePrincipal("sns.amazonaws.com")],
-                resources=["*"],
-                conditions={"ArnEquals": {"aws:SourceArn": self.topic.topic_arn}},
+        attributes, body = subscriber.filter_policy, subscriber.filter_policy_with_message_body
+        self.topic.add_subscription(
+            subscriptions.SqsSubscription(
+                consumer.queue,
+                raw_message_delivery=True,
+                filter_policy=dict(attributes) if attributes else None,
+                filter_policy_with_message_body=dict(body) if body else None,
+                dead_letter_queue=undelivered,
             )
         )
+        if key is not None:  # the CDK adds this statement for the queue, but not for the dead-letter queue
+            key.add_to_resource_policy(
+                iam.PolicyStatement(
+                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                    principals=[iam.ServicePrincipal("sns.amazonaws.com")],
+                    resources=["*"],
+                    conditions={"ArnEquals": {"aws:SourceArn": self.topic.topic_arn}},
+                )
+            )
+        return undelivered
 
 
 def _check_topic(topic: sns.ITopic | None, options: SnsFifoFanoutOptions | None) -> None:
     if topic is None:
         return
     if options is not None:
-        raise ValueError("options beside topic: they set up a new topic; set them on the topic itself.")
+        raise ValueError("options cannot be combined with topic; configure them on the topic.")
     if not topic.fifo:
         raise ValueError(
             f"topic={topic.node.path}: it is a standard topic, which keeps no order; give a FIFO topic."
@@ -265,6 +282,6 @@ def _check_queues(subscribers: Mapping[str, Subscriber]) -> None:
     for name, subscriber in subscribers.items():
         if subscriber.queue is not None and not subscriber.queue.fifo:
             raise ValueError(
-                f"queue of subscriber {name!r}: it is a standard queue, and would lose the order of the "
-                "topic; give a FIFO queue, or leave it out."
+                f"queue of subscriber {name!r}: it is a standard queue, which keeps no order; "
+                "give a FIFO queue, or leave it out."
             )

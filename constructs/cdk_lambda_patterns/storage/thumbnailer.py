@@ -1,63 +1,75 @@
 """S3 upload → Lambda → thumbnails in a second bucket + a row of metadata in DynamoDB.
 
-Use it when pictures are uploaded and small versions of them are shown soon after. Do not use it when
-thumbnails of any size are wanted on request (resize behind CloudFront instead), or for pictures that were in
-the bucket before: those raise no event.
+Use it when pictures are uploaded and small versions of them are shown soon after. Do not use it when any size
+may be requested (resize behind CloudFront instead), or for pictures that are in the bucket already: those
+raise no event.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from aws_cdk import Duration, RemovalPolicy, Size
+from aws_cdk import Duration, RemovalPolicy, Size, Token
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.bucket_notifications import check_suffixes, notify_function
-from cdk_lambda_patterns.buckets import make_bucket
-from cdk_lambda_patterns.function import HardenedFunction, make_failure_queue, refuse_on_failure
-from cdk_lambda_patterns.handler_code import pattern_source
-from cdk_lambda_patterns.limits import check_choice, check_range, check_size
-from cdk_lambda_patterns.options import FunctionOptions
-from cdk_lambda_patterns.permissions import (
+from cdk_lambda_patterns.core.bucket import make_bucket
+from cdk_lambda_patterns.core.bucket_notifications import check_suffixes, notify_function
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.limits import Limit, check_choice
+from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
+from cdk_lambda_patterns.core.permissions import (
     QueueDestination,
     grant_on_bucket,
     grant_on_objects,
     grant_send,
     grant_use_of_key,
 )
-from cdk_lambda_patterns.tables import make_table, text
+from cdk_lambda_patterns.core.table import make_table, text
 
-_KEY_BYTES = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-_OUTPUT_PREFIX_BYTES = 900  # the rest is for the name of the picture, or what stands for a long one
+OutputFormat = Literal["webp", "jpeg"]
+
+_SIZES = Limit("Thumbnailer", 1, 20, "sizes")
+_SIZE = Limit("Thumbnailer", 1, 4_096, "pixels")
+_QUALITY = Limit("the encoder", 1, 100)
+_PIXELS = Limit("Thumbnailer", 1, 1_000_000_000, "pixels")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html (5 GB in one upload)
+_OBJECT_SIZE = Limit("S3", 1, 5 * 1024, "MB")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+_PREFIX = Limit("S3", 0, 1_024, "bytes")
+# The rest of a thumbnail's key is for the picture's name, or its hash where that is too long.
+_OUTPUT_PREFIX = Limit("Thumbnailer", 0, 900, "bytes")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
-# At this size Lambda gives one whole vCPU; resizing is bound by one core.
+# Lambda gives one whole vCPU at this size, and resizing uses one core.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 _ONE_VCPU_MB = 1_769
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThumbnailOptions:
-    """Which pictures become thumbnails, and how these look.
+    """Which pictures become thumbnails, and what the thumbnails look like.
 
     Args:
         prefix: Only objects whose key starts with this. Empty for all.
-        suffixes: Only objects whose key ends with one of these. S3 compares letter case too: ``.jpg`` does
-            not let ``.JPG`` through. Empty for all; what is no picture then goes to the failure queue.
-        output_prefix: What the keys of the thumbnails start with.
-        output_format: ``"webp"`` (smaller, keeps transparency) or ``"jpeg"``.
+        suffixes: Only objects whose key ends with one of these. S3 compares case: ``.jpg`` does not match
+            ``.JPG``. Empty for all; files that are not pictures then go to the failure queue.
+        output_prefix: Prefix of the thumbnails' keys.
+        output_format: ``"webp"`` (smaller, has transparency) or ``"jpeg"``.
         quality: 1 (smallest) to 100 (best).
-        background: Colour behind transparent pictures where the format has no transparency, ``"#rrggbb"``.
-        max_object_size: Larger objects are refused before they are read; 1 MB to 5 GB.
-        max_pixels: Pictures with more pixels are refused before they are decoded; of AVIF, which takes the
-            most memory, those with half as many. The default fits into the default memory whatever the
-            format; raise both together: 12 bytes a pixel and 150 MB are enough.
+        background: Colour behind transparent pictures in JPEG thumbnails, ``"#rrggbb"``.
+        max_object_size: Larger objects are not read; 1 MB to 5 GB. Default: 64 MB.
+        max_pixels: Pictures with more pixels are not decoded. An AVIF may have half as many, because it takes
+            twice the memory. The default fits into the default memory; raise both together: 12 bytes a pixel
+            and 150 MB are enough.
 
     Raises:
-        ValueError: A value is outside of what is allowed.
+        ValueError: A value is not allowed.
 
     Example::
 
@@ -65,63 +77,62 @@ class ThumbnailOptions:
     """
 
     prefix: str = ""
-    suffixes: tuple[str, ...] = ()
+    suffixes: Sequence[str] = ()
     output_prefix: str = ""
-    output_format: str = "webp"
+    output_format: OutputFormat = "webp"
     quality: int = 80
     background: str = "#ffffff"
     max_object_size: Size | None = None
     max_pixels: int = 64_000_000
 
     def __post_init__(self) -> None:
-        check_choice("output_format", self.output_format, ("webp", "jpeg"))
-        check_range("quality", self.quality, 1, 100, unit="", allows="the encoders allow")
-        check_range(
-            "max_pixels", self.max_pixels, 1, 1_000_000_000, unit="pixels", allows="this pattern allows"
-        )
-        check_size("max_object_size", self.max_object_size, 1, 5 * 1024, allows="one upload to S3 allows")
+        _PREFIX.check("len(prefix)", len(self.prefix.encode()))
         check_suffixes(self.suffixes)
-        if not _COLOUR.fullmatch(self.background):
+        _OUTPUT_PREFIX.check("len(output_prefix)", len(self.output_prefix.encode()))
+        check_choice("output_format", self.output_format, get_args(OutputFormat))
+        _QUALITY.check("quality", self.quality)
+        if not _COLOUR.fullmatch(self.background) and not Token.is_unresolved(self.background):
             raise ValueError(f"background={self.background!r}: give a colour in the form '#rrggbb'.")
-        for name, most in (("prefix", _KEY_BYTES), ("output_prefix", _OUTPUT_PREFIX_BYTES)):
-            size = len(getattr(self, name).encode())
-            check_range(f"len({name})", size, 0, most, unit="bytes", allows="a key in S3 has room for")
+        _OBJECT_SIZE.check("max_object_size", self.max_object_size)
+        _PIXELS.check("max_pixels", self.max_pixels)
 
 
 class Thumbnailer(Construct):
-    """Makes thumbnails of the pictures in a bucket, and removes them when a picture is removed.
+    """Makes thumbnails of the pictures in a bucket, and deletes them when a picture is deleted.
 
-    It builds a source bucket (versioned, so that of two quick writes none is missed), a bucket for the
-    thumbnails, a table with a row for every picture, the function, and a queue for what failed for good:
-    whatever can never succeed (not a picture, truncated, too large) goes there at once with the reason; what
-    may succeed later is tried three times in all before it goes there.
+    It builds a source bucket (versioned, so that S3 sends an event for each of two quick writes), a bucket
+    for the thumbnails, a table with a row for every picture, the function, and a queue for what failed
+    permanently. An object that can never succeed (not a picture, truncated, too large) goes there at once
+    with the reason; an event that may succeed later goes there after three attempts.
 
     After any order of uploads, overwrites, deletions and repeated or late events, the thumbnails and the row
     are those of the object that is in the bucket now.
 
     Args:
-        source: Bucket that is watched: owned, of another stack, or imported. Default: a new one.
-            Notifications of a bucket of another stack are merged with those it has; if that stack sets
-            notifications as well, its next deployment replaces them, so let one side use EventBridge.
+        source: The bucket with the pictures: owned, from another stack, or imported. Default: a new one.
+            Notifications of a bucket from another stack are merged with those that it has; if that stack
+            sets notifications as well, its next deployment replaces them, so let it use EventBridge.
         destination: Bucket for the thumbnails. Default: a new one. It may be the source if the prefixes
-            of ``options`` keep the two apart.
+            in ``options`` do not overlap.
         table: Table for the metadata, partition key ``source_key`` (string). Default: a new one.
-        failure_queue: Standard queue for what failed for good. Default: a new one.
+        failure_queue: Standard queue for what failed permanently. Default: a new one.
         sizes: Longest edges of the thumbnails, in pixels, each 1 to 4,096; at most 20.
-        options: Which pictures, and how the thumbnails look.
-        function_options: Settings of the function: memory, network, logs.
+        options: Which pictures, and what the thumbnails look like.
+        function_options: Settings of the function: memory, timeout, logs.
+        asynchronous: Retries and maximum age of the events.
+        network: The VPC that the function runs in. Default: none of yours.
         removal_policy: What happens to buckets, table, queue and logs when the stack is deleted. Default:
-            they stay. ``DESTROY`` also empties the buckets.
+            they are retained. ``DESTROY`` also empties the buckets.
 
     Raises:
-        ValueError: A value is not allowed, or thumbnails would trigger the function again.
+        ValueError: A value is not allowed, or thumbnails would invoke the function again.
 
     Attributes:
-        source_bucket (IBucket): The bucket that is watched.
+        source_bucket (IBucket): The bucket with the pictures.
         destination_bucket (IBucket): The bucket with the thumbnails.
         table (ITable): A row for every picture.
         function (HardenedFunction): The function.
-        failure_queue (IQueue): What failed for good, as Lambda's own records of failed invocations.
+        failure_queue (IQueue): What failed permanently, in the form of Lambda's own failure records.
 
     Example::
 
@@ -143,13 +154,14 @@ class Thumbnailer(Construct):
         sizes: Sequence[int] = (128, 256, 512),
         options: ThumbnailOptions | None = None,
         function_options: FunctionOptions | None = None,
+        asynchronous: AsyncOptions | None = None,
+        network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options = options or ThumbnailOptions()
         function_options = function_options or FunctionOptions()
         _check_sizes(sizes)
         _check_recursion(source, destination, options)
-        refuse_on_failure(function_options)
         super().__init__(scope, id)
         self._options = options
         self._sizes = tuple(sizes)
@@ -161,11 +173,13 @@ class Thumbnailer(Construct):
         self.destination_bucket = destination or make_bucket(
             self, "Destination", versioned=False, removal_policy=removal_policy
         )
-        self.table = table or self._make_table()
+        self.table = table or make_table(
+            self, "Table", partition_key=text("source_key"), removal_policy=removal_policy
+        )
         self.failure_queue = failure_queue or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
         )
-        self.function = self._make_function(function_options)
+        self.function = self._make_function(function_options, asynchronous or AsyncOptions(), network)
         self._grant_permissions()
         notify_function(
             self,
@@ -178,22 +192,21 @@ class Thumbnailer(Construct):
             suffixes=options.suffixes,
         )
 
-    def _make_table(self) -> dynamodb.Table:
-        return make_table(
-            self,
-            "Table",
-            partition_key=text("source_key"),
-            removal_policy=self._removal_policy,
-        )
-
-    def _make_function(self, function_options: FunctionOptions) -> HardenedFunction:
+    def _make_function(
+        self,
+        function_options: FunctionOptions,
+        asynchronous: AsyncOptions,
+        network: NetworkOptions | None,
+    ) -> HardenedFunction:
         max_object_size = self._options.max_object_size or Size.mebibytes(64)
         return HardenedFunction(
             self,
             "Function",
             code=pattern_source("storage", "thumbnailer"),
+            handler="thumbnailer.handler.handler",
             description="Makes thumbnails of the pictures in a bucket",
-            asynchronous=True,
+            asynchronous=asynchronous,
+            on_failure=QueueDestination(self.failure_queue),
             environment={
                 "DESTINATION_BUCKET": self.destination_bucket.bucket_name,
                 "TABLE_NAME": self.table.table_name,
@@ -211,9 +224,9 @@ class Thumbnailer(Construct):
             options=function_options.with_defaults(
                 memory_size=_ONE_VCPU_MB,
                 timeout=Duration.minutes(1),
-                on_failure=QueueDestination(self.failure_queue),
-                log_removal_policy=self._removal_policy,
             ),
+            network=network,
+            removal_policy=self._removal_policy,
         )
 
     def _grant_permissions(self) -> None:
@@ -226,7 +239,7 @@ class Thumbnailer(Construct):
             prefix=self._options.prefix,
             reason="Any object under the watched prefix may be uploaded.",
         )
-        # Without this, a key that is gone answers 403 instead of 404, and a deletion looks like a failure.
+        # Without this, S3 answers 403 instead of 404 for a deleted object, which would look like a failure.
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
         grant_on_bucket(role, source, "s3:ListBucket")
         grant_on_objects(
@@ -246,17 +259,17 @@ class Thumbnailer(Construct):
 
 
 def _check_sizes(sizes: Sequence[int]) -> None:
-    check_range("len(sizes)", len(sizes), 1, 20, unit="sizes", allows="this pattern allows")
-    for size in sizes:
-        check_range("sizes", size, 1, 4096, unit="pixels", allows="each of the sizes may be")
-    if len(set(sizes)) != len(sizes):
-        raise ValueError(f"sizes={tuple(sizes)}: a size stands there twice; name each once.")
+    _SIZES.check("len(sizes)", len(sizes))
+    for number, size in enumerate(sizes):
+        _SIZE.check(f"sizes[{number}]", size)
+        if size in sizes[:number]:
+            raise ValueError(f"sizes={tuple(sizes)}: duplicate size {size}; remove one of them.")
 
 
 def _check_recursion(
     source: s3.IBucket | None, destination: s3.IBucket | None, options: ThumbnailOptions
 ) -> None:
-    """Refuse one bucket for both ends unless no thumbnail can look like an upload."""
+    """Refuse the same bucket as source and destination if the prefixes overlap."""
     if source is None or destination is None:
         return
     if source is not destination and source.bucket_name != destination.bucket_name:
@@ -265,6 +278,6 @@ def _check_recursion(
     if prefix.startswith(output_prefix) or output_prefix.startswith(prefix):
         raise ValueError(
             f"source and destination are one bucket, prefix={prefix!r} and output_prefix={output_prefix!r}: "
-            "each thumbnail would invoke the function again, without end. Use two buckets, or prefixes of "
-            "which none starts with the other, such as 'photos/' and 'thumbnails/'."
+            "each thumbnail would invoke the function again, endlessly. Use two buckets, or prefixes that do "
+            "not overlap, such as 'photos/' and 'thumbnails/'."
         )

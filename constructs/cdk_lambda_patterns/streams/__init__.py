@@ -1,1 +1,1 @@
-"""Streams: architectures that read what a stream keeps, in order."""
+"""Streams: architectures that read a stream in order."""

@@ -1,10 +1,11 @@
-"""Kinesis stream → Lambda, in order for each partition key; what fails for good → failure destination.
+"""Kinesis stream → Lambda, in order for each partition key; failed batches → failure destination.
 
-Use it for many records a second whose order matters for each key, that several readers want, or that must be
-read again: measurements, clicks, changes. Do not use it when each message is a task of its own that may wait,
-fail and be tried again without its neighbours: that is a queue.
+Use it for many records a second if their order matters for each key, if several consumers read them, or if
+they must be read again later: measurements, clicks, changes. Do not use it when each message is a separate
+task that can wait, fail and be retried independently of the others: use a queue for that.
 """
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.function import HardenedFunction, make_failure_queue
-from cdk_lambda_patterns.limits import check_duration, check_range
-from cdk_lambda_patterns.options import FunctionOptions
-from cdk_lambda_patterns.permissions import (
+from cdk_lambda_patterns.core.event_sources import BATCH_SIZE, MAX_BATCHING_WINDOW, check_filters
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
+from cdk_lambda_patterns.core.permissions import (
     grant_on_bucket,
     grant_on_objects,
     grant_send,
@@ -32,16 +35,13 @@ from cdk_lambda_patterns.permissions import (
 )
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
-_BATCH_SIZE = (1, 10_000)
-_WINDOW_S = (0, 300)
-_FACTOR = (1, 10)
-_RETRIES = (0, 10_000)
-_AGE_S = (60, 7 * 24 * 3600)
-_TUMBLING_S = (0, 900)
-_FILTERS = (1, 10)  # 5, and up to 10 on request
+_PARALLELIZATION_FACTOR = Limit("Lambda", 1, 10)
+_RETRY_ATTEMPTS = Limit("Lambda", 0, 10_000)
+_MAX_RECORD_AGE = Limit("Lambda", 60, 7 * 24 * 3600, "seconds")
+_TUMBLING_WINDOW = Limit("Lambda", 0, 900, "seconds")
 
-# What Lambda's pollers do at the stream in the name of the function's role, and no more: the CDK's
-# KinesisEventSource also grants kinesis:ListStreams and, without a consumer, kinesis:SubscribeToShard.
+# What Lambda's pollers do with the function's role. The CDK's KinesisEventSource also grants
+# kinesis:ListStreams and, without a registered consumer, kinesis:SubscribeToShard.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html
 _READING = (
     "kinesis:DescribeStream",
@@ -57,27 +57,29 @@ FailureDestination = sqs.IQueue | sns.ITopic | s3.IBucket
 
 @dataclass(frozen=True, kw_only=True)
 class KinesisConsumerOptions:
-    """How a stream is read.
+    """How Lambda reads the stream.
 
     Args:
-        starting_position: Where a new mapping begins: ``TRIM_HORIZON`` (default: all that the stream holds),
-            ``LATEST`` or ``AT_TIMESTAMP``.
-        starting_timestamp: For ``AT_TIMESTAMP``: seconds since 1970.
-        batch_size: Records in an invocation at most, 1 to 10,000.
-        max_batching_window: How long a batch is collected, 0 to 300 seconds.
-        parallelization_factor: Batches of one shard that run beside each other, 1 to 10. Records of one
-            partition key stay in order.
-        bisect_on_error: Whether a batch that fails is halved, again and again, until a bad record is alone.
-        retry_attempts: How often a batch that fails is tried again, 0 to 10,000. Lambda's own default, for
-            ever, lets one bad record stop its shard until it expires; that is not offered.
-        max_record_age: Records older than this are given up, 60 seconds to 7 days. Default: only the
-            stream's retention ends it.
-        filters: What ``lambda_.FilterCriteria.filter`` returns, at most 10. Other records are skipped.
-        tumbling_window: Length of the windows over which the handler keeps a state, up to 900 seconds.
-        enhanced_fan_out: Whether the consumer is registered and gets 2 MB/s of each shard for itself.
+        starting_position: Where a new mapping starts: ``TRIM_HORIZON`` (default: with the oldest record in
+            the stream), ``LATEST`` or ``AT_TIMESTAMP``.
+        starting_position_timestamp: For ``AT_TIMESTAMP``: seconds since 1970.
+        batch_size: Maximum number of records in an invocation, 1 to 10,000.
+        max_batching_window: How long Lambda collects a batch, 0 to 300 seconds.
+        parallelization_factor: Number of batches of a shard that are processed concurrently, 1 to 10. Records
+            with the same partition key stay in order.
+        bisect_batch_on_error: Whether Lambda splits a failed batch in two, repeatedly, until it has isolated
+            the bad record.
+        retry_attempts: How often Lambda retries a failed batch, 0 to 10,000. Lambda's own default is without
+            limit, which lets one bad record block its shard until it expires; it is not available here.
+        max_record_age: Lambda discards records older than this, 60 seconds to 7 days. Default: only the
+            stream's retention period limits it.
+        filters: A sequence of what ``lambda_.FilterCriteria.filter`` returns, at most 10. Lambda skips other
+            records.
+        tumbling_window: Length of the windows for which the handler aggregates a state, up to 900 seconds.
+        enhanced_fan_out: Whether to register a consumer, which gets 2 MB/s of each shard for itself.
 
     Raises:
-        ValueError: A value is outside of what Lambda allows, or two do not go together.
+        ValueError: A value is outside what Lambda allows, or two cannot be combined.
 
     Example::
 
@@ -85,11 +87,11 @@ class KinesisConsumerOptions:
     """
 
     starting_position: lambda_.StartingPosition = lambda_.StartingPosition.TRIM_HORIZON
-    starting_timestamp: float | None = None
+    starting_position_timestamp: float | None = None
     batch_size: int = 100
     max_batching_window: Duration | None = None
     parallelization_factor: int = 1
-    bisect_on_error: bool = True
+    bisect_batch_on_error: bool = True
     retry_attempts: int = 5
     max_record_age: Duration | None = None
     filters: Sequence[Mapping[str, Any]] | None = None
@@ -97,64 +99,61 @@ class KinesisConsumerOptions:
     enhanced_fan_out: bool = False
 
     def __post_init__(self) -> None:
-        for name, limits in (
-            ("batch_size", _BATCH_SIZE),
-            ("parallelization_factor", _FACTOR),
-            ("retry_attempts", _RETRIES),
-        ):
-            check_range(name, getattr(self, name), *limits, unit="", allows="Lambda allows")
-        for name, limits in (
-            ("max_batching_window", _WINDOW_S),
-            ("max_record_age", _AGE_S),
-            ("tumbling_window", _TUMBLING_S),
-        ):
-            check_duration(name, getattr(self, name), *limits, allows="Lambda allows")
-        if self.filters is not None:
-            check_range("len(filters)", len(self.filters), *_FILTERS, unit="filters", allows="Lambda allows")
+        BATCH_SIZE.check("batch_size", self.batch_size)
+        MAX_BATCHING_WINDOW.check("max_batching_window", self.max_batching_window)
+        _PARALLELIZATION_FACTOR.check("parallelization_factor", self.parallelization_factor)
+        _RETRY_ATTEMPTS.check("retry_attempts", self.retry_attempts)
+        _MAX_RECORD_AGE.check("max_record_age", self.max_record_age)
+        _TUMBLING_WINDOW.check("tumbling_window", self.tumbling_window)
+        check_filters(self.filters)
         at_timestamp = self.starting_position is lambda_.StartingPosition.AT_TIMESTAMP
-        if at_timestamp != (self.starting_timestamp is not None):
+        if at_timestamp != (self.starting_position_timestamp is not None):
             raise ValueError(
                 f"starting_position={self.starting_position.name} and "
-                f"starting_timestamp={self.starting_timestamp}: AT_TIMESTAMP needs a timestamp, and the "
-                "others take none; give both or leave both out."
+                f"starting_position_timestamp={self.starting_position_timestamp}: AT_TIMESTAMP needs a "
+                "timestamp, and the other positions take none; give both or leave both out."
             )
         if self.tumbling_window is not None and self.parallelization_factor > 1:
             raise ValueError(
-                f"tumbling_window beside parallelization_factor={self.parallelization_factor}: a window's "
-                "state is that of a whole shard; use more shards instead."
+                "tumbling_window cannot be combined with parallelization_factor="
+                f"{self.parallelization_factor}: the state of a window belongs to a whole shard; use more "
+                "shards instead."
             )
 
 
 class KinesisConsumer(Construct):
-    """A function that reads a stream in order, and a place for the batches that it can never work on.
+    """A function that reads a stream in order, and a destination for batches that fail permanently.
 
-    It builds the stream (unless there is one already), the function, a failure queue (unless there is
-    another destination) and the event source mapping with partial batch responses: the handler answers from
-    which record on it failed, and Lambda goes on from there. A batch that fails is halved until the bad
-    record is alone, tried a few times more, and then told to the failure destination while the shard goes on.
+    It builds the stream (unless you give one), the function, a failure queue (unless you give another
+    destination), and the event source mapping with partial batch responses: the handler returns the first
+    record that failed, and Lambda continues from there. Lambda splits a failed batch until it has isolated
+    the bad record, retries that a few times, then reports it to the failure destination and goes on.
 
-    Lambda delivers at least once, so the handler must be idempotent; for one partition key the sequence
-    number of the last record that was worked on is enough to know what is new.
+    Lambda delivers at least once, so the handler must be idempotent. For each partition key it is enough to
+    remember the sequence number of the last processed record to recognise new ones.
 
     Args:
         code: The handler's folder, or any ``lambda_.Code``.
-        handler: ``module.function`` in it.
-        stream: Owned, of another stack, or imported. Default: a new one, on demand, encrypted, kept a day.
-        on_failure: A standard queue, a standard topic or a bucket. All learn which records were given up; a
-            bucket gets the records themselves as well. Default: a new queue.
-        options: How the stream is read.
+        handler: ``module.function`` in that folder.
+        stream: Owned, from another stack, or imported. Default: a new on-demand stream, encrypted, with a
+            retention period of one day.
+        on_failure: A standard queue, a standard topic or a bucket, to which Lambda reports the batches
+            that it discarded; a bucket gets the records as well. Default: a new queue.
+        options: How Lambda reads the stream.
         function_options: Settings of the function. Default: 256 MB, 1 minute.
-        removal_policy: What happens to stream, queue and logs when the stack is deleted. Default: they stay.
+        network: The VPC that the function runs in. Default: none of yours.
+        removal_policy: What happens to stream, queue and logs when the stack is deleted. Default: they are
+            retained.
 
     Raises:
-        ValueError: A value is not allowed, or the destination is of a kind that Lambda refuses.
+        ValueError: A value is not allowed, or Lambda does not support this kind of destination.
 
     Attributes:
         stream (IStream): The stream.
         function (HardenedFunction): The function.
-        event_source_mapping (EventSourceMapping): What reads the stream and invokes the function.
+        event_source_mapping (EventSourceMapping): Reads the stream and invokes the function.
         stream_consumer (CfnStreamConsumer | None): The registered consumer, with ``enhanced_fan_out``.
-        failure_destination (IQueue | ITopic | IBucket): Where given-up batches are told to.
+        failure_destination (IQueue | ITopic | IBucket): Where Lambda reports the batches that it discarded.
 
     Example::
 
@@ -175,36 +174,49 @@ class KinesisConsumer(Construct):
         on_failure: FailureDestination | None = None,
         options: KinesisConsumerOptions | None = None,
         function_options: FunctionOptions | None = None,
+        network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options = options or KinesisConsumerOptions()
-        function_options = (function_options or FunctionOptions()).with_defaults(
-            memory_size=256, timeout=Duration.minutes(1), log_removal_policy=removal_policy
-        )
-        _check_destination(on_failure)
+        function_options = function_options or FunctionOptions()
+        _check_not_fifo(on_failure)
         super().__init__(scope, id)
 
         self.stream = stream or self._make_stream(removal_policy)
         self.function = HardenedFunction(
-            self, "Function", code=code, handler=handler, options=function_options
+            self,
+            "Function",
+            code=code,
+            handler=handler,
+            options=function_options.with_defaults(memory_size=256, timeout=Duration.minutes(1)),
+            network=network,
+            removal_policy=removal_policy,
         )
         self.failure_destination: FailureDestination = on_failure or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
         )
         self.stream_consumer = self._register() if options.enhanced_fan_out else None
         self._grant_reading()
-        self._grant_failures()
-        self.event_source_mapping = self._map(options)
+        self._grant_reporting_failures()
+        self.event_source_mapping = self._make_mapping(options)
 
     def grant_put(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let somebody put records into the stream, encrypted with a customer key or not."""
+        """Allow a principal to put records into the stream, and to use its customer managed key, if any."""
         if self.stream.encryption_key is not None:
             self.stream.encryption_key.grant(grantee, "kms:GenerateDataKey")
         return self.stream.grant(grantee, "kinesis:PutRecord", "kinesis:PutRecords")
 
-    def metric_iterator_age(self) -> cloudwatch.Metric:
-        """How far the function is behind: the age of the last record of each batch in ms, the greatest."""
-        return self.function.metric("IteratorAge", statistic="Maximum", period=Duration.minutes(1))
+    def metric_iterator_age(self, options: cloudwatch.MetricOptions | None = None) -> cloudwatch.Metric:
+        """How far the function is behind: the age of the last record of each batch, in milliseconds.
+
+        Args:
+            options: Settings of the metric. Default: the maximum per minute.
+        """
+        settings: dict[str, Any] = {"statistic": "Maximum", "period": Duration.minutes(1)}
+        for name in inspect.signature(cloudwatch.MetricOptions).parameters:
+            if (value := getattr(options, name, None)) is not None:
+                settings[name] = value
+        return self.function.metric("IteratorAge", **settings)
 
     def _make_stream(self, removal_policy: RemovalPolicy) -> kinesis.Stream:
         return kinesis.Stream(
@@ -216,7 +228,7 @@ class KinesisConsumer(Construct):
         )
 
     def _register(self) -> kinesis.CfnStreamConsumer:
-        # A consumer must have a name; that of the node is unique for its stream and not for an account.
+        # A consumer must have a name. It must be unique among the consumers of its stream.
         name = f"{self.node.id}-{self.node.addr[-8:]}"
         return kinesis.CfnStreamConsumer(
             self, "Consumer", stream_arn=self.stream.stream_arn, consumer_name=name
@@ -233,8 +245,8 @@ class KinesisConsumer(Construct):
                 )
             )
 
-    def _grant_failures(self) -> None:
-        """Grant what each kind of destination takes.
+    def _grant_reporting_failures(self) -> None:
+        """Grant what each kind of destination needs.
 
         https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
         """
@@ -246,7 +258,7 @@ class KinesisConsumer(Construct):
                 bucket,
                 "s3:PutObject",
                 prefix="aws/lambda/",
-                reason="Lambda names the objects of given-up batches by the time.",
+                reason="The keys of the objects that Lambda writes contain the time.",
             )
             grant_use_of_key(role, bucket.encryption_key, "kms:GenerateDataKey")
         elif queue := _queue(destination):
@@ -258,7 +270,7 @@ class KinesisConsumer(Construct):
             # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
             grant_use_of_key(role, topic.master_key, "kms:GenerateDataKey", "kms:Decrypt")
 
-    def _map(self, options: KinesisConsumerOptions) -> lambda_.EventSourceMapping:
+    def _make_mapping(self, options: KinesisConsumerOptions) -> lambda_.EventSourceMapping:
         source = self.stream.stream_arn
         if self.stream_consumer is not None:
             source = self.stream_consumer.attr_consumer_arn
@@ -268,11 +280,11 @@ class KinesisConsumer(Construct):
             target=self.function,
             event_source_arn=source,
             starting_position=options.starting_position,
-            starting_position_timestamp=options.starting_timestamp,
+            starting_position_timestamp=options.starting_position_timestamp,
             batch_size=options.batch_size,
             max_batching_window=options.max_batching_window,
             parallelization_factor=options.parallelization_factor,
-            bisect_batch_on_error=options.bisect_on_error,
+            bisect_batch_on_error=options.bisect_batch_on_error,
             retry_attempts=options.retry_attempts,
             max_record_age=options.max_record_age,
             filters=list(options.filters) if options.filters else None,
@@ -280,14 +292,14 @@ class KinesisConsumer(Construct):
             report_batch_item_failures=True,
             on_failure=_Destination(_arn_of(self.failure_destination)),
         )
-        # Lambda refuses the mapping of a role that may not read yet.
+        # Lambda refuses the mapping if the role may not read the stream yet.
         mapping.node.add_dependency(self.function.execution_role)
         return mapping
 
 
 @jsii.implements(lambda_.IEventSourceDlq)
 class _Destination:
-    """An on-failure destination whose permission is granted elsewhere, action by action."""
+    """An on-failure destination that grants nothing: `KinesisConsumer` grants the single actions."""
 
     def __init__(self, arn: str) -> None:
         self._arn = arn
@@ -298,7 +310,7 @@ class _Destination:
         return lambda_.DlqDestinationConfig(destination=self._arn)
 
 
-# The CDK's interfaces cannot be asked for with isinstance, and imported resources are of hidden classes.
+# isinstance does not work with the CDK's interfaces, and the classes of imported resources are not public.
 def _bucket(destination: FailureDestination | None) -> s3.IBucket | None:
     return cast(s3.IBucket, destination) if hasattr(destination, "bucket_arn") else None
 
@@ -319,10 +331,10 @@ def _arn_of(destination: FailureDestination) -> str:
     return cast(sns.ITopic, destination).topic_arn
 
 
-def _check_destination(destination: FailureDestination | None) -> None:
+def _check_not_fifo(destination: FailureDestination | None) -> None:
     ordered = _queue(destination) or _topic(destination)
     if ordered is not None and ordered.fifo:
         raise ValueError(
-            f"on_failure={ordered.node.path}: it is a FIFO queue or topic, and Lambda sends to standard "
-            "ones only; give one of those, or a bucket."
+            f"on_failure={ordered.node.path}: it is a FIFO queue or topic, and Lambda supports standard ones "
+            "only; give one of those, or a bucket."
         )

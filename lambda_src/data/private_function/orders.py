@@ -1,12 +1,12 @@
-"""What an order is."""
+"""Orders: what one is, and how it is read from an event."""
 
 from dataclasses import dataclass
 
 MAX_LENGTH = 200
 
 
-class InvalidOrder(ValueError):  # noqa: N818 - the name is what the caller reads as errorType
-    """The event is no order."""
+class InvalidOrder(ValueError):
+    """The event is not an order."""
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class Order:
     """An order.
 
     Args:
-        order_id: Chosen by the caller, the same when it tries again.
-        item: What is ordered.
+        order_id: Chosen by the caller, who sends the same one when it retries.
+        item: The item that is ordered.
     """
 
     order_id: str
@@ -23,10 +23,10 @@ class Order:
 
 
 def parse(event: object) -> Order:
-    """Read an order out of an event.
+    """Read an order from an event.
 
     Raises:
-        InvalidOrder: It is none; the message says what is wrong.
+        InvalidOrder: The event is not an order; the message gives the reason.
     """
     if not isinstance(event, dict):
         raise InvalidOrder(f"the event is a {type(event).__name__}; give an object")
@@ -36,5 +36,5 @@ def parse(event: object) -> Order:
 def _text(event: dict[str, object], field: str) -> str:
     value = event.get(field)
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_LENGTH:
-        raise InvalidOrder(f"{field}: give text of 1 to {MAX_LENGTH} characters")
+        raise InvalidOrder(f"{field}: give a string of 1 to {MAX_LENGTH} characters")
     return value

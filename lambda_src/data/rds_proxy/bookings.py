@@ -1,17 +1,20 @@
-"""What the function does: books amounts to accounts, each request once however often it comes."""
+"""Bookings: what one is, what its receipt says, and what a database must do to make one."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.database import Driver
 
 MAX_NAME = 64
 MAX_AMOUNT = 10**12
 
 
-class InvalidBooking(ValueError):  # noqa: N818 - the name is what the caller reads as errorType
-    """The event is no booking."""
+class InvalidBooking(ValueError):
+    """The event is not a booking."""
 
 
-class RequestIdReused(ValueError):  # noqa: N818 - the name is what the caller reads as errorType
-    """Another booking was made under this request id."""
+class RequestIdReused(ValueError):
+    """A different booking was made under this request id."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,9 @@ class Booking:
     """An amount for an account.
 
     Args:
-        request_id: Chosen by the caller, the same when it tries again.
-        account: Name of the account, made by its first booking.
-        amount: In the smallest unit of the currency; negative takes away.
+        request_id: Chosen by the caller, who sends the same one when it retries.
+        account: Name of the account. The first booking creates it.
+        amount: In the smallest unit of the currency; negative amounts are withdrawals.
     """
 
     request_id: str
@@ -31,40 +34,47 @@ class Booking:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What came of a booking.
+    """The result of a booking.
 
     Args:
-        balance: Of the account, right after the booking.
-        replayed: Whether the booking had been made before, and nothing was done now.
+        balance: Balance of the account right after the booking.
+        replayed: Whether the booking existed already, so that this request changed nothing.
     """
 
     balance: int
     replayed: bool
 
 
+class Engine(Driver, Protocol):
+    """A database that makes bookings."""
+
+    def book(self, connection: Any, booking: Booking) -> Receipt:
+        """Make a booking in one transaction, once for its request id."""
+
+
 def parse(event: object) -> Booking:
-    """Read a booking out of an event.
+    """Read a booking from an event.
 
     Raises:
-        InvalidBooking: It is none; the message says what is wrong.
+        InvalidBooking: The event is not a booking; the message gives the reason.
     """
     if not isinstance(event, dict):
         raise InvalidBooking(f"the event is a {type(event).__name__}; give an object")
     amount = event.get("amount")
     if not isinstance(amount, int) or isinstance(amount, bool) or abs(amount) > MAX_AMOUNT:
-        raise InvalidBooking(f"amount: give a whole number, at most {MAX_AMOUNT:,} in either direction")
+        raise InvalidBooking(f"amount: give a whole number from -{MAX_AMOUNT:,} to {MAX_AMOUNT:,}")
     return Booking(_name(event, "request_id"), _name(event, "account"), amount)
 
 
-def replay(made: Booking, asked: Booking, balance: int) -> Receipt:
-    """Answer a request that was worked on before.
+def replay(existing: Booking, requested: Booking, balance: int) -> Receipt:
+    """Return the receipt of a booking that exists already.
 
     Raises:
-        RequestIdReused: It asked for something else then.
+        RequestIdReused: The existing booking is a different one.
     """
-    if made != asked:
+    if existing != requested:
         raise RequestIdReused(
-            f"request_id {asked.request_id!r} was used for another booking; choose a new one for each"
+            f"request_id {requested.request_id!r} was used for another booking; choose a new one for each"
         )
     return Receipt(balance, replayed=True)
 
@@ -72,5 +82,5 @@ def replay(made: Booking, asked: Booking, balance: int) -> Receipt:
 def _name(event: dict[str, object], field: str) -> str:
     value = event.get(field)
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME or "\0" in value:
-        raise InvalidBooking(f"{field}: give text of 1 to {MAX_NAME} characters")
+        raise InvalidBooking(f"{field}: give a string of 1 to {MAX_NAME} characters without NUL")
     return value

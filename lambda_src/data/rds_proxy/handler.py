@@ -1,41 +1,41 @@
-"""A booking comes in, and goes into the database once: ``{"request_id", "account", "amount"}``.
+"""Invocation → booking → one transaction in PostgreSQL or MySQL, through RDS Proxy.
 
-Answers with the booking, the account's balance after it, and whether the booking had been made before. It
-fails with ``InvalidBooking`` or ``RequestIdReused`` for what can never succeed; after any other error the
-caller may send the same request again.
+The event is ``{"request_id", "account", "amount"}``. The response repeats it, with the balance of the account
+after the booking, and whether the booking existed already. ``InvalidBooking`` and ``RequestIdReused`` are
+permanent errors; after any other error the caller may send the same request again.
 """
 
 import os
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from bookings import parse
-from engine import Engine
-from settings import Settings
-from shared.database import Database
+from shared.startup import no_garbage_collection
 
-_settings = Settings.from_environment(os.environ)
+with no_garbage_collection():
+    from shared.database import Database
+    from shared.login import Login, required
 
-# One driver is loaded, because each costs a cold start some tens of milliseconds.
-_engine: Engine
-if _settings.engine == "mysql":
-    import mysql
+    from .bookings import Engine, parse
 
-    _engine = mysql
-else:
-    import postgres
+    # Only the driver that is used: each adds tens of milliseconds to a cold start.
+    engine: Engine
+    match required(os.environ, "DB_ENGINE"):
+        case "postgres":
+            from . import postgres as engine
+        case "mysql":
+            from . import mysql as engine
+        case other:
+            raise ValueError(f"the environment variable DB_ENGINE={other!r}: give 'postgres' or 'mysql'")
 
-    _engine = postgres
+# Outside the handler: the connection outlives the invocation, and the next one uses it again.
+database = Database(engine, Login.from_environment(os.environ))
 
-# Outside of the handler: the connection outlives the invocation, and the next one finds it open.
-_database = Database(_engine, _settings)
-
-# What is left of an invocation for the answer, when everything before it took as long as it may.
-_FOR_THE_ANSWER = 0.5
+# Seconds that are left for the response when all attempts at a booking took as long as they may.
+_FOR_THE_RESPONSE = 0.5
 
 
 class Context(Protocol):
-    """What of Lambda's context is used here."""
+    """The part of Lambda's context object that the handler uses."""
 
     def get_remaining_time_in_millis(self) -> int:
         """How long until Lambda ends the invocation."""
@@ -44,7 +44,7 @@ class Context(Protocol):
 def handler(event: object, context: Context) -> dict[str, Any]:
     """Make a booking."""
     booking = parse(event)
-    seconds = context.get_remaining_time_in_millis() / 1000 - _FOR_THE_ANSWER
-    # May be done again: a booking is made once for its request id.
-    receipt = _database.run(lambda connection: _engine.book(connection, booking), seconds=seconds)
+    seconds = context.get_remaining_time_in_millis() / 1000 - _FOR_THE_RESPONSE
+    # Safe to repeat: a booking is made once for each request id.
+    receipt = database.run(lambda connection: engine.book(connection, booking), seconds=seconds)
     return {**asdict(booking), **asdict(receipt)}

@@ -1,9 +1,8 @@
-"""MySQL through RDS Proxy, in a way that never pins a session to one connection.
+"""Bookings in MySQL, with statements that never pin a session of RDS Proxy to one connection.
 
-What pins a session of MySQL, and is not done here: prepared statements (PyMySQL puts the values in on this
-side), user variables, LOCK TABLES, GET_LOCK, temporary tables, FOUND_ROWS, statements over 16 KB. The two
-variables that PyMySQL sets when it connects, character set and autocommit, are among those that the proxy
-keeps track of.
+These pin a session of MySQL and are not used: prepared statements (PyMySQL inserts the values in the client),
+user variables, LOCK TABLES, GET_LOCK, temporary tables, FOUND_ROWS, statements over 16 KB. PyMySQL sets the
+character set and autocommit when it connects; the proxy tracks both, so these do not pin.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 """
@@ -14,9 +13,10 @@ import pymysql
 from pymysql.constants import CR, ER
 from pymysql.cursors import Cursor
 
-from bookings import Booking, Receipt, replay
 from shared.database import Trouble
 from shared.login import Login
+
+from .bookings import Booking, Receipt, replay
 
 Connection: TypeAlias = "pymysql.Connection[Cursor]"
 
@@ -26,7 +26,7 @@ _BUSY = {ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT}
 _BROKEN = {
     ER.CON_COUNT_ERROR,
     ER.SERVER_SHUTDOWN,
-    ER.OPTION_PREVENTS_STATEMENT,  # read-only: this connection leads to what was the writer before
+    ER.OPTION_PREVENTS_STATEMENT,  # read-only: the server was the writer before a failover
     CR.CR_SERVER_GONE_ERROR,
     CR.CR_SERVER_LOST,
     CR.CR_CONN_HOST_ERROR,
@@ -43,7 +43,7 @@ _TABLES = (
 
 
 def connect(login: Login, token: str) -> Connection:
-    """Open a connection, over TLS, to the host that its certificate names and to no other."""
+    """Open a connection over TLS, and only to a server whose certificate is for the host."""
     return pymysql.connect(
         host=login.host,
         port=login.port,
@@ -54,7 +54,7 @@ def connect(login: Login, token: str) -> Connection:
         ssl_verify_cert=True,
         ssl_verify_identity=True,
         connect_timeout=5,
-        # Longer than the proxy lets a statement wait and the database lets it run.
+        # Longer than a statement may wait at the proxy and run in the database together.
         read_timeout=40,
         write_timeout=10,
         charset="utf8mb4",
@@ -63,8 +63,8 @@ def connect(login: Login, token: str) -> Connection:
 
 
 def diagnose(error: Exception) -> Trouble:
-    """Tell what to do about an error."""
-    if isinstance(error, pymysql.InterfaceError):  # the driver has closed the connection before
+    """Say what to do about an error."""
+    if isinstance(error, pymysql.InterfaceError):  # the driver closed the connection earlier
         return Trouble.BROKEN
     code = error.args[0] if error.args else None
     if code in _BUSY:
@@ -75,7 +75,7 @@ def diagnose(error: Exception) -> Trouble:
 
 
 def is_open(connection: Connection) -> bool:
-    """Whether the driver still thinks that the connection is good. Costs no round trip."""
+    """Whether the driver considers the connection usable. Costs no round trip."""
     return connection.open
 
 
@@ -93,7 +93,7 @@ def book(connection: Connection, booking: Booking) -> Receipt:
                 raise
         else:
             return Receipt(balance, replayed=False)
-        # Booked before, and all of the above is rolled back.
+        # The booking exists, and the transaction was rolled back.
         account, amount, balance = _row(
             cursor, "SELECT account, amount, balance FROM bookings WHERE request_id = %s", booking.request_id
         )
@@ -114,14 +114,14 @@ def _book(cursor: Cursor, booking: Booking) -> int:
 
 
 def make_tables(connection: Connection) -> None:
-    """Make the tables, unless they are there."""
+    """Create the tables unless they exist."""
     with connection.cursor() as cursor:
         for table in _TABLES:
             cursor.execute(table)
 
 
 def _row(cursor: Cursor, query: str, *values: object) -> tuple[Any, ...]:
+    """Run a statement that returns exactly one row or fails."""
     cursor.execute(query, values)
-    row = cursor.fetchone()
-    assert row is not None  # each of these statements has a row, or fails
+    (row,) = cursor.fetchall()
     return row

@@ -1,9 +1,7 @@
-"""PostgreSQL through RDS Proxy, in a way that never pins a session to one connection.
+"""Bookings in PostgreSQL, with statements that never pin a session of RDS Proxy to one connection.
 
-The proxy gives a session another connection of the pool for each transaction, unless the session has state
-that would be lost. What pins, and is not done here: SET (the pool's initialization query has the timeouts),
-PREPARE and named statements of the extended protocol (``ClientCursor`` puts the values in on this side),
-temporary tables, LISTEN, cursors, session-level advisory locks, nextval (ids come with the request).
+In addition to what ``shared.postgres`` avoids, these pin and are not used: temporary tables, LISTEN, cursors,
+session-level advisory locks, and nextval (callers choose the ids).
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 """
@@ -11,9 +9,10 @@ https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 import psycopg
 from psycopg.rows import TupleRow
 
-from bookings import Booking, Receipt, replay
 from shared.login import Login
 from shared.postgres import Connection, diagnose, errors, is_open, open_connection
+
+from .bookings import Booking, Receipt, replay
 
 __all__ = ["book", "connect", "diagnose", "errors", "is_open", "make_tables"]
 
@@ -34,7 +33,7 @@ CREATE TABLE IF NOT EXISTS bookings (
 
 
 def connect(login: Login, token: str) -> Connection:
-    """Open a connection, over TLS, to the host that its certificate names and to no other."""
+    """Open a connection over TLS, and only to a server whose certificate is for the host."""
     return open_connection(login, token, name="rds-proxy")
 
 
@@ -54,7 +53,7 @@ def book(connection: Connection, booking: Booking) -> Receipt:
                 "INSERT INTO bookings (request_id, account, amount, balance) VALUES (%s, %s, %s, %s)",
                 (booking.request_id, booking.account, booking.amount, balance),
             )
-    except psycopg.errors.UniqueViolation:  # booked before, and all of the above is rolled back
+    except psycopg.errors.UniqueViolation:  # the booking exists, and the transaction was rolled back
         account, amount, balance = _row(
             connection,
             "SELECT account, amount, balance FROM bookings WHERE request_id = %s",
@@ -65,15 +64,15 @@ def book(connection: Connection, booking: Booking) -> Receipt:
 
 
 def make_tables(connection: Connection) -> None:
-    """Make the tables, unless they are there."""
+    """Create the tables unless they exist."""
     with connection.transaction():
-        # CREATE TABLE IF NOT EXISTS by two at once fails for one of them. A lock of the transaction, unlike
-        # one of the session, does not pin.
+        # Of two concurrent CREATE TABLE IF NOT EXISTS, one fails. A lock of the transaction does not pin; one
+        # of the session would.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKE_TABLES_LOCK,))
         connection.execute(_TABLES)
 
 
 def _row(connection: Connection, query: str, *values: object) -> TupleRow:
-    row = connection.execute(query.encode(), values).fetchone()
-    assert row is not None  # each of these statements has a row, or fails
+    """Run a statement that returns exactly one row or fails."""
+    (row,) = connection.execute(query.encode(), values).fetchall()
     return row

@@ -1,132 +1,178 @@
-"""CodeDeploy's hooks of a release: before the first caller gets the new version, after the last one got it.
+"""CodeDeploy → hook before the first call or after the last shift → report to CodeDeploy.
 
-Both read from the deployment what is released, and both always answer: a hook that says nothing holds its
-deployment for an hour. What fails, crashes or takes too long is answered with ``Failed``, while the function
-still has time to. CodeDeploy may ask twice; nothing that is done here differs the second time.
+Both hooks read from the deployment which version is released, and both always report: CodeDeploy waits an
+hour for a hook that does not. A check that fails, crashes or runs out of time is reported as ``Failed`` while
+the function still has time to. CodeDeploy may invoke a hook twice; the second time has the same effect.
 """
-
-# ruff: noqa: E402 - garbage is not collected while modules load: nothing of them is garbage, and looking
-# through all of it again and again takes a third of the start.
-import gc
-
-gc.disable()
 
 import json
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from aws_lambda_powertools.logging import Logger
-from botocore.config import Config
+from shared.startup import no_garbage_collection
 
-from releases import Release, ReleaseFailed, parse_release
-from smoke import Reply, parse_cases, try_cases
-from timing import within
-from traffic import Numbers, check_alias, check_numbers, prunable
+with no_garbage_collection():
+    import boto3
+    from aws_lambda_powertools.logging import Logger
+    from botocore.config import Config
+    from botocore.exceptions import ClientError, ReadTimeoutError
+
+    from . import release as releases
+    from .release import Release, ReleaseFailed
+    from .smoke import Case, check_response, parse_cases
+
+    _CALL_S = 15  # what two attempts and the pause between them take at most
+    _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+    _lambda = boto3.client("lambda", config=_CONFIG)
+    _codedeploy = boto3.client("codedeploy", config=_CONFIG)
+    _cloudwatch = boto3.client("cloudwatch", config=_CONFIG)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_RESERVE_S = 10  # for telling CodeDeploy
+_INVOKE_ATTEMPTS = 3
+_THROTTLED_OR_UNAVAILABLE = (429, 500, 502, 503, 504)
 
 logger = Logger()
-# A case has its own time limit, so a call is neither cut off nor repeated after a while by the client.
-_PATIENT = Config(read_timeout=900, retries={"mode": "standard", "total_max_attempts": 3})
-_HASTY = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
-_lambda = boto3.client("lambda", config=_PATIENT)
-_codedeploy = boto3.client("codedeploy", config=_HASTY)
-_cloudwatch = boto3.client("cloudwatch", config=_HASTY)
-gc.enable()
+
+
+class OutOfTime(Exception):
+    """The hook must report now."""
 
 
 def pre_traffic(event: dict[str, Any], context: "LambdaContext") -> dict[str, str]:
-    """Invoke the new version, and nothing else, once for each case."""
-
-    def check(release: Release, _: datetime) -> None:
-        try_cases(parse_cases(os.environ["SMOKE_CASES"]), lambda payload: _invoke(release, payload))
-
-    return _answer(event, context, check)
+    """Invoke exactly the new version, once for each case."""
+    with _reporting(event) as report:
+        release, _ = _read_deployment(event)
+        for case in parse_cases(os.environ["SMOKE_CASES"]):
+            response = _invoke(release, case, context)
+            check_response(case, response["Payload"].read(), failed="FunctionError" in response)
+    return report
 
 
 def post_traffic(event: dict[str, Any], context: "LambdaContext") -> dict[str, str]:
-    """See that every caller gets the new version, and how it did; delete versions that are old enough."""
-
-    def check(release: Release, began: datetime) -> None:
+    """Check that all calls go to the new version and how many failed; delete versions that are old enough."""
+    with _reporting(event) as report:
+        release, began = _read_deployment(event)
+        _require_time_for_a_call(context)
         alias = _lambda.get_alias(FunctionName=release.function, Name=release.alias)
-        check_alias(alias, release.target_version)
-        numbers = _numbers(release, began)
-        check_numbers(numbers, float(os.environ["ERROR_PERCENTAGE"]))
-        logger.info("the new version did well", invocations=numbers.invocations, errors=numbers.errors)
+        releases.check_alias(alias, release.target_version)
+        _require_time_for_a_call(context)
+        counts = _counts(release, began)
+        releases.check_error_rate(**counts, allowed_percentage=float(os.environ["ERROR_PERCENTAGE"]))
+        logger.info("the new version did well", extra=counts)
         if kept := os.environ.get("VERSIONS_KEPT"):
-            _prune(release, int(kept))
+            _delete_old_versions(release, int(kept), context)
+    return report
 
-    return _answer(event, context, check)
 
-
-def _answer(
-    event: dict[str, Any], context: "LambdaContext", check: Callable[[Release, datetime], None]
-) -> dict[str, str]:
-    """Run a check within the time that is left, and tell CodeDeploy how it went."""
+@contextmanager
+def _reporting(event: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Report to CodeDeploy whether the body succeeded. What the body raises is logged and goes no further."""
     deployment_id = event["DeploymentId"]
-    logger.remove_keys(["alias", "current", "target"])  # of the deployment before
+    logger.remove_keys(["alias", "current", "target"])  # of the previous deployment
     logger.append_keys(deployment_id=deployment_id)
-    status = "Failed"
+    report = {"status": "Failed"}
     try:
-        seconds = context.get_remaining_time_in_millis() / 1000 - _RESERVE_S
-        within(seconds, lambda: _check(deployment_id, check))
-        status = "Succeeded"
+        yield report
+        report["status"] = "Succeeded"
     except ReleaseFailed as failure:
         logger.error("the release failed", reason=str(failure), **failure.details)
-    except TimeoutError:
+    except OutOfTime:
         logger.error("the hook ran out of time")
     except Exception:
         logger.exception("the hook crashed")
     _codedeploy.put_lifecycle_event_hook_execution_status(
         deploymentId=deployment_id,
         lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
-        status=status,
+        status=report["status"],
     )
-    logger.info("told CodeDeploy", status=status)
-    return {"status": status}
+    logger.info("reported to CodeDeploy", status=report["status"])
 
 
-def _check(deployment_id: str, check: Callable[[Release, datetime], None]) -> None:
-    deployment = _codedeploy.get_deployment(deploymentId=deployment_id)["deploymentInfo"]
-    release = parse_release(deployment)
+def _read_deployment(event: dict[str, Any]) -> tuple[Release, datetime]:
+    """Return what is released and when the release began."""
+    deployment = _codedeploy.get_deployment(deploymentId=event["DeploymentId"])["deploymentInfo"]
+    release = releases.parse_release(deployment)
     logger.append_keys(alias=release.alias, current=release.current_version, target=release.target_version)
-    check(release, deployment["createTime"])
+    return release, deployment["createTime"]
 
 
-def _invoke(release: Release, payload: object) -> Reply:
-    answer = _lambda.invoke(
-        FunctionName=release.function,
-        Qualifier=release.target_version,
-        Payload=json.dumps(payload).encode(),
+def _seconds_left(context: "LambdaContext") -> float:
+    """Return how many seconds are left before the hook must report.
+
+    Raises:
+        OutOfTime: None.
+    """
+    left = context.get_remaining_time_in_millis() / 1000 - _CALL_S
+    if left <= 0:
+        raise OutOfTime
+    return left
+
+
+def _require_time_for_a_call(context: "LambdaContext") -> None:
+    if _seconds_left(context) < _CALL_S:
+        raise OutOfTime
+
+
+def _invoke(release: Release, case: Case, context: "LambdaContext") -> Any:
+    """Invoke the new version. A throttled call is repeated; one that takes too long is not.
+
+    Raises:
+        ReleaseFailed: There was no response within the case's timeout.
+        OutOfTime: There was no response while the hook still had time.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        left = _seconds_left(context)
+        try:
+            return _lambda_that_waits(min(case.timeout, left)).invoke(
+                FunctionName=release.function,
+                Qualifier=release.target_version,
+                Payload=json.dumps(case.payload).encode(),
+            )
+        except ReadTimeoutError:
+            if left < case.timeout:
+                raise OutOfTime from None
+            raise ReleaseFailed(f"no response within {case.timeout:g} s", case=case.name) from None
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if attempt == _INVOKE_ATTEMPTS or status not in _THROTTLED_OR_UNAVAILABLE:
+                raise
+        time.sleep(min(attempt, left))
+
+
+@cache
+def _lambda_that_waits(read_timeout: float) -> Any:
+    """A client that waits this many seconds for a response, and never repeats a call by itself."""
+    return boto3.client(
+        "lambda",
+        config=Config(connect_timeout=2, read_timeout=read_timeout, retries={"total_max_attempts": 1}),
     )
-    return Reply(answer["Payload"].read(), failed="FunctionError" in answer)
 
 
-def _numbers(release: Release, began: datetime) -> Numbers:
-    """What Lambda counted of the new version behind the alias since the release began."""
+def _counts(release: Release, began: datetime) -> dict[str, int]:
+    """Return the invocations and errors of the new version behind the alias since the release began."""
     dimensions = [
         {"Name": "FunctionName", "Value": release.function},
         {"Name": "Resource", "Value": f"{release.function}:{release.alias}"},
         {"Name": "ExecutedVersion", "Value": release.target_version},
     ]
+    metric = {"Namespace": "AWS/Lambda", "Dimensions": dimensions}
+    counts = {"invocations": 0, "errors": 0}
     queries = [
         {
-            "Id": name.lower(),
-            "MetricStat": {
-                "Metric": {"Namespace": "AWS/Lambda", "MetricName": name, "Dimensions": dimensions},
-                "Period": 60,
-                "Stat": "Sum",
-            },
+            "Id": name,
+            "MetricStat": {"Metric": {**metric, "MetricName": metric_name}, "Period": 60, "Stat": "Sum"},
         }
-        for name in ("Invocations", "Errors")
+        for name, metric_name in (("invocations", "Invocations"), ("errors", "Errors"))
     ]
-    sums = {"invocations": 0.0, "errors": 0.0}
     pages = _cloudwatch.get_paginator("get_metric_data").paginate(
         MetricDataQueries=queries,
         StartTime=began.replace(second=0, microsecond=0),
@@ -134,20 +180,25 @@ def _numbers(release: Release, began: datetime) -> Numbers:
     )
     for page in pages:
         for result in page["MetricDataResults"]:
-            sums[result["Id"]] += sum(result["Values"])
-    return Numbers(**{name: round(value) for name, value in sums.items()})
+            counts[result["Id"]] += round(sum(result["Values"]))
+    return counts
 
 
-def _prune(release: Release, kept: int) -> None:
-    """Delete old versions. Failing costs a log line and not the release, which is over and well."""
+def _delete_old_versions(release: Release, kept: int, context: "LambdaContext") -> None:
+    """Delete old versions. A failure is only logged: the release itself is complete and succeeded."""
     try:
+        _require_time_for_a_call(context)
         pages = _lambda.get_paginator("list_versions_by_function").paginate(FunctionName=release.function)
         versions = [version["Version"] for page in pages for version in page["Versions"]]
+        _require_time_for_a_call(context)
         pages = _lambda.get_paginator("list_aliases").paginate(FunctionName=release.function)
         aliases = [alias for page in pages for alias in page["Aliases"]]
-        for version in prunable(versions, aliases, release.target_version, kept):
-            # Lambda itself refuses to delete what an alias has been pointed at meanwhile.
+        for version in releases.deletable_versions(versions, aliases, release.target_version, kept):
+            _require_time_for_a_call(context)
+            # Lambda refuses to delete a version that an alias has been pointed at meanwhile.
             _lambda.delete_function(FunctionName=release.function, Qualifier=version)
             logger.info("deleted an old version", version=version)
+    except OutOfTime:
+        logger.warning("old versions remain for the next release to delete: the hook ran out of time")
     except Exception:
         logger.exception("old versions were not deleted")

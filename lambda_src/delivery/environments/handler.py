@@ -1,6 +1,6 @@
-"""A parcel's weight comes in, what it costs goes out, with the version that says so.
+"""Weight of a parcel → its postage, with the version and the environment that calculated it.
 
-A function is invoked with ``{"grams": 1200}``, or by its function URL with that as the body.
+Invoke the function with ``{"grams": 1200}``, or send that as the body of a request to its function URL.
 """
 
 import base64
@@ -8,17 +8,17 @@ import json
 import logging
 from typing import Any
 
-from quotes import InvalidParcelError, load_tariff, parse_weight
+from .quotes import InvalidParcelError, load_tariff, parse_weight
 
-_LOG = logging.getLogger()
-_LOG.setLevel(logging.INFO)
+logger = logging.getLogger()
+logger.setLevel(logging.INFO)
 
-# Read once: a version's code, and so its tariff, never changes.
+# Read once: the code of a version never changes, and the tariff is part of it.
 _TARIFF = load_tariff()
 
 
-def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - what Lambda passes
-    """Answer a caller in the form in which it asked. There is no state, so asking twice changes nothing."""
+def handler(event: Any, context: Any) -> dict[str, Any]:
+    """Return a quote, or an HTTP response if the function URL sent the event. Nothing is stored."""
     if not (isinstance(event, dict) and "requestContext" in event):
         return _quote(event, context)
     try:
@@ -27,9 +27,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - what 
         return _response(400, {"message": str(error)})
 
 
-def _quote(request: object, context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's context
+def _quote(request: object, context: Any) -> dict[str, Any]:
     cents = _TARIFF.quote(parse_weight(request))
-    _LOG.info("quoted", extra={"tariff": _TARIFF.name, "version": context.function_version})
+    logger.info("quoted", extra={"tariff": _TARIFF.name, "version": context.function_version})
     return {
         "cents": cents,
         "tariff": _TARIFF.name,
@@ -39,7 +39,7 @@ def _quote(request: object, context: Any) -> dict[str, Any]:  # noqa: ANN401 - L
 
 
 def _alias(invoked_arn: str) -> str | None:
-    """The qualifier of the ARN that was invoked: with an alias its name, without one nothing."""
+    """The alias in the ARN that was invoked (``…:function:name:alias``), or None without one."""
     parts = invoked_arn.split(":")
     return parts[7] if len(parts) > 7 else None
 
@@ -52,9 +52,9 @@ def _body(event: dict[str, Any]) -> object:
         raise InvalidParcelError("The body is not JSON.") from error
 
 
-def _response(status: int, answer: dict[str, Any]) -> dict[str, Any]:
+def _response(status: int, body: dict[str, Any]) -> dict[str, Any]:
     return {
         "statusCode": status,
         "headers": {"content-type": "application/json"},
-        "body": json.dumps(answer),
+        "body": json.dumps(body),
     }

@@ -1,24 +1,24 @@
-"""What it costs to send a parcel, by a tariff that comes with the code: each version has its own."""
+"""Postage by a tariff that is part of the code, so that each version has its own."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-_HEAVIEST_GRAMS = 31_500
+_MAX_GRAMS = 31_500
 
 
 class InvalidParcelError(ValueError):
-    """The request describes no parcel; the message says what is missing."""
+    """The request does not describe a parcel; the message says what to give."""
 
 
 @dataclass(frozen=True)
 class Tariff:
-    """What a parcel costs.
+    """Prices for a parcel.
 
     Args:
-        name: What the tariff is called.
-        base_cents: For any parcel.
-        cents_per_kg: For each kilogram that has begun.
+        name: Name of the tariff.
+        base_cents: Price of any parcel.
+        cents_per_kg: Price of each kilogram, the last one rounded up.
     """
 
     name: str
@@ -26,23 +26,23 @@ class Tariff:
     cents_per_kg: int
 
     def quote(self, grams: int) -> int:
-        """What a parcel of this weight costs, in cents."""
-        begun = -(-grams // 1000)
-        return self.base_cents + begun * self.cents_per_kg
+        """Return the postage of a parcel of this weight, in cents."""
+        kilograms = -(-grams // 1000)
+        return self.base_cents + kilograms * self.cents_per_kg
 
 
 def load_tariff() -> Tariff:
-    """Read the tariff beside this file."""
+    """Read ``tariff.json`` in the folder of this module."""
     return Tariff(**json.loads(Path(__file__).with_name("tariff.json").read_text("utf-8")))
 
 
 def parse_weight(request: object) -> int:
-    """Take a parcel's weight out of a request.
+    """Return the weight in a request, in grams.
 
     Raises:
-        InvalidParcelError: There is none, or no such parcel is carried.
+        InvalidParcelError: There is none, or it is out of range.
     """
     grams = request.get("grams") if isinstance(request, dict) else None
-    if isinstance(grams, bool) or not isinstance(grams, int) or not 0 < grams <= _HEAVIEST_GRAMS:
-        raise InvalidParcelError(f"grams: give a whole number from 1 to {_HEAVIEST_GRAMS:,}.")
+    if isinstance(grams, bool) or not isinstance(grams, int) or not 0 < grams <= _MAX_GRAMS:
+        raise InvalidParcelError(f"grams: give a whole number from 1 to {_MAX_GRAMS:,}.")
     return grams

@@ -1,17 +1,11 @@
 """Kinesis records → SNS FIFO topic, in order within each message group, each published once.
 
-A batch of ten never holds two messages of one group, because SNS may refuse one message of a batch and take
-the next. When one is refused, the later ones of its group are left for the retry, and those of other groups
-go on. The retry publishes under the same deduplication ids, made of the records' sequence numbers, and SNS
-drops what it took before: for five minutes. What is published again after that, the consumers recognise by
-the id of the event.
+A batch for SNS never contains two messages of a group, because SNS may reject one message of a batch and
+accept the next. After a rejection, the later messages of that group wait for the retry; other groups
+continue. The retry publishes with the same deduplication ids, which are the sequence numbers of the records,
+so that SNS drops the messages that it accepted within the last five minutes. Subscribers recognise older
+duplicates by the id of the event.
 """
-
-# ruff: noqa: E402 - garbage is not collected while modules load: nothing of them is garbage, and looking
-# through all of it again and again takes a third of the start.
-import gc
-
-gc.disable()
 
 import base64
 import json
@@ -19,28 +13,30 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from aws_lambda_powertools.logging import Logger
+from shared.startup import no_garbage_collection
+
+with no_garbage_collection():
+    import boto3
+    from aws_lambda_powertools.logging import Logger
+
+    logger = Logger()
+    topic_arn = os.environ["TOPIC_ARN"]
+    client = boto3.client("sns")
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_BATCH = 10  # the most that PublishBatch takes
-
-logger = Logger()
-topic_arn = os.environ["TOPIC_ARN"]
-client = boto3.client("sns")
-gc.enable()
+_BATCH = 10  # the maximum of PublishBatch
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Publish a batch of records and answer from where on it failed, if it did.
+    """Publish a batch of records and return the first one that failed, if any.
 
     Raises:
-        ValueError: The first of several records is not a JSON object: so that Lambda halves the batch.
+        ValueError: The first of several records is not a JSON object. Lambda then splits the batch.
     """
     records = [record["kinesis"] for record in event["Records"]]
-    refused: dict[str, int] = {}  # by group: from where on its messages were not published
+    failed: list[int] = []
     messages: list[dict[str, Any]] = []
     for number, record in enumerate(records):
         try:
@@ -49,19 +45,19 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
             if number == 0 and len(records) > 1:
                 raise
             logger.warning("not published", sequence_number=record["sequenceNumber"], reason=str(reason))
-            refused[""] = number
+            failed.append(number)
             break
-    for batch in _batches(messages, refused):
+    rejected_groups: set[str] = set()
+    for batch in _batches(messages, rejected_groups):
         answer = client.publish_batch(TopicArn=topic_arn, PublishBatchRequestEntries=batch)
-        for failure in answer.get("Failed", []):
-            number = int(failure["Id"])
-            refused[records[number]["partitionKey"]] = number
-            logger.warning(
-                "refused", code=failure.get("Code"), sequence_number=records[number]["sequenceNumber"]
-            )
-    logger.info("batch done", records=len(records), groups_refused=len(refused))
-    failed = [records[min(refused.values())]["sequenceNumber"]] if refused else []
-    return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+        for rejection in answer.get("Failed", []):
+            record = records[int(rejection["Id"])]
+            logger.warning("rejected", code=rejection.get("Code"), sequence_number=record["sequenceNumber"])
+            rejected_groups.add(record["partitionKey"])
+            failed.append(int(rejection["Id"]))
+    logger.info("batch done", records=len(records), failed=len(failed))
+    first = [records[min(failed)]["sequenceNumber"]] if failed else []
+    return {"batchItemFailures": [{"itemIdentifier": number} for number in first]}
 
 
 def _message(number: int, record: dict[str, Any]) -> dict[str, Any]:
@@ -81,15 +77,15 @@ def _message(number: int, record: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _batches(messages: list[dict[str, Any]], refused: dict[str, int]) -> Iterator[list[dict[str, Any]]]:
-    """Batches in which no group stands twice; nothing more of a group once it is refused."""
+def _batches(messages: list[dict[str, Any]], rejected_groups: set[str]) -> Iterator[list[dict[str, Any]]]:
+    """Yield batches without two messages of a group, and without those of groups rejected meanwhile."""
     waiting = messages
     while waiting:
         batch: dict[str, dict[str, Any]] = {}
         later = []
         for message in waiting:
             group = message["MessageGroupId"]
-            if group in refused:
+            if group in rejected_groups:
                 continue
             if group in batch or len(batch) == _BATCH:
                 later.append(message)

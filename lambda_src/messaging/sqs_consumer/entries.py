@@ -1,21 +1,21 @@
-"""What a message says: an entry into the ledger of an account."""
+"""The content of a message: an entry in the ledger of an account."""
 
 import json
 from dataclasses import dataclass
 
 
-class NotAnEntry(ValueError):  # noqa: N818 - the name says it
-    """The message can never be booked; the text says why."""
+class NotAnEntry(ValueError):
+    """The message can never be booked; the text gives the reason."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An amount that is put into an account, or taken out of it.
+    """A deposit into an account, or a withdrawal from it.
 
     Args:
-        entry_id: The sender's own name for it, the same each time it is sent.
+        entry_id: The sender's id of the entry, the same each time it is sent.
         account: The account; messages of a FIFO queue are grouped by it.
-        cents: Positive: put in. Negative: taken out.
+        cents: Positive: a deposit. Negative: a withdrawal.
     """
 
     entry_id: str
@@ -27,7 +27,7 @@ class Entry:
         """Read the body of a message.
 
         Raises:
-            NotAnEntry: It is none.
+            NotAnEntry: It is not an entry; the text gives the reason.
         """
         try:
             document = json.loads(body)
@@ -38,7 +38,7 @@ class Entry:
         for name in ("entry_id", "account"):
             value = document.get(name)
             if not isinstance(value, str) or not 0 < len(value) <= 256:
-                raise NotAnEntry(f"{name} must be a text of 1 to 256 characters")
+                raise NotAnEntry(f"{name} must be a string of 1 to 256 characters")
         cents = document.get("cents")
         if not isinstance(cents, int) or isinstance(cents, bool) or not cents or abs(cents) > 10**15:
             raise NotAnEntry("cents must be a whole number other than 0, at most 10^15")

@@ -2,36 +2,36 @@
 
 from typing import Any
 
-from entries import Entry
+from .entries import Entry
 
 _CONDITION = "ConditionalCheckFailed"
 
 
-class Overdrawn(Exception):  # noqa: N818 - the name says it
-    """The account does not hold what is to be taken out. It may, once an entry that is on its way arrives."""
+class Overdrawn(Exception):
+    """The balance is too low for the withdrawal. It may be enough once an earlier deposit arrives."""
 
 
 class Ledger:
     """Books entries.
 
-    An item for each entry and one for each account share the partition of the account, and a transaction
-    writes both or none. That an entry is there already is how a message that comes twice is recognised,
-    however much later, and by whomever it was sent again.
+    An item for each entry and one for the balance share the partition of the account, and a transaction
+    writes both or none. A duplicate message is recognised because its entry exists already, however much
+    later it arrives.
 
     Args:
         client: A DynamoDB client.
         table: Partition key ``account``, sort key ``item``.
     """
 
-    def __init__(self, client: Any, table: str) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
+    def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 
     def book(self, entry: Entry) -> bool:
-        """Book an entry, unless that was done before; returns whether it was new.
+        """Book an entry unless it exists already; return whether it was new.
 
         Raises:
-            Overdrawn: The account does not hold that much now.
+            Overdrawn: The balance is too low now.
         """
         try:
             self._client.transact_write_items(TransactItems=[self._entry(entry), self._balance(entry)])
@@ -40,8 +40,8 @@ class Ledger:
             if by_entry == _CONDITION:
                 return False
             if by_balance == _CONDITION:
-                raise Overdrawn(f"{-entry.cents} cents are more than the account holds") from error
-            raise  # a conflict with another transaction, or throttling: worth another try
+                raise Overdrawn(f"a withdrawal of {-entry.cents} cents exceeds the balance") from error
+            raise  # a conflict with another transaction, or throttling: worth a retry
         return True
 
     def _entry(self, entry: Entry) -> dict[str, Any]:

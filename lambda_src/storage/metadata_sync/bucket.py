@@ -1,4 +1,4 @@
-"""The bucket behind the two calls that the work makes: a look at one object, and a listing."""
+"""The bucket, in two calls: a look at one object, and a listing."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from objects import Listed, StoredObject
 from shared.clients import Client
+
+from .objects import Listed, StoredObject
 
 _RESTORE = re.compile(r'ongoing-request="(?P<ongoing>\w+)"(?:.*expiry-date="(?P<until>[^"]+)")?')
 _CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256")
@@ -17,13 +18,13 @@ _GONE = ("404", "NoSuchKey")
 
 
 class SourceBucket:
-    """The objects of a bucket as they are now.
+    """The current objects of a bucket.
 
     Args:
         s3: A client of S3.
-        bucket: Name of the bucket.
-        user_metadata: Whether to take user-defined metadata.
-        tags: Whether to ask for tags, in a call of its own.
+        bucket: The name of the bucket.
+        user_metadata: Whether to return the user-defined metadata.
+        tags: Whether to return the tags, which takes a call of its own.
     """
 
     def __init__(self, s3: Client, bucket: str, *, user_metadata: bool, tags: bool) -> None:
@@ -33,10 +34,10 @@ class SourceBucket:
         self._tags = tags
 
     def look(self, key: str) -> StoredObject | None:
-        """Return the object that is there now. A delete marker is nothing."""
+        """Return the current object of a key; ``None`` if there is none, or a delete marker."""
         try:
             head = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
-            # Should there be another object by now, its own event is on its way.
+            # If another object is there by now, its own event will follow.
             tags = self._s3.get_object_tagging(Bucket=self._bucket, Key=key)["TagSet"] if self._tags else []
         except ClientError as error:
             if error.response["Error"]["Code"] in _GONE:
@@ -47,7 +48,7 @@ class SourceBucket:
             version_id=head.get("VersionId", ""),
             size=head["ContentLength"],
             etag=head["ETag"].strip('"'),
-            last_modified=in_utc(head["LastModified"]),
+            last_modified=_in_utc(head["LastModified"]),
             checksum=_checksum(head),
             storage_class=head.get("StorageClass", "STANDARD"),
             content_type=head.get("ContentType", ""),
@@ -59,7 +60,7 @@ class SourceBucket:
         )
 
     def walk(self, *, after: str, prefix: str) -> Iterator[Listed]:
-        """Return all objects with later keys, in the order of the bytes of their keys."""
+        """Return all objects with later keys, in the order of the UTF-8 of their keys."""
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
         asked: dict[str, Any] = {"Bucket": self._bucket, "OptionalObjectAttributes": ["RestoreStatus"]}
         if prefix:
@@ -71,8 +72,8 @@ class SourceBucket:
                 yield _listed(one)
 
 
-def in_utc(moment: datetime) -> str:
-    """Return a time as rows have it: the header of an object and a listing differ in their fractions."""
+def _in_utc(moment: datetime) -> str:
+    """Return a time to the second: HeadObject has no fractions of a second, a listing has some."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -83,10 +84,10 @@ def _listed(one: Mapping[str, Any]) -> Listed:
         key=one["Key"],
         size=one["Size"],
         etag=one["ETag"].strip('"'),
-        last_modified=in_utc(one["LastModified"]),
+        last_modified=_in_utc(one["LastModified"]),
         storage_class=one.get("StorageClass", "STANDARD"),
         restore="ongoing" if status.get("IsRestoreInProgress") else "",
-        restored_until=in_utc(until) if until else "",
+        restored_until=_in_utc(until) if until else "",
     )
 
 
@@ -98,7 +99,7 @@ def _checksum(head: Mapping[str, Any]) -> str:
 
 
 def _restore(header: str) -> tuple[str, str]:
-    """Read the header about a restored copy.
+    """Read the header ``x-amz-restore``: whether a copy is being restored, and until when one is there.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
     """
@@ -107,4 +108,4 @@ def _restore(header: str) -> tuple[str, str]:
         return "", ""
     if found["ongoing"] == "true":
         return "ongoing", ""
-    return "", in_utc(parsedate_to_datetime(found["until"])) if found["until"] else ""
+    return "", _in_utc(parsedate_to_datetime(found["until"])) if found["until"] else ""

@@ -1,7 +1,7 @@
 """Rows in a DynamoDB table: partition key ``bucket``, sort key ``key``.
 
-The sort key is text of up to 1,024 bytes that compares by its UTF-8, and so is a key of S3: rows of a bucket
-are in the order of its listing. Each write is one ``UpdateItem`` with its condition.
+Sort keys and S3 keys are alike: strings of up to 1,024 bytes that sort by their UTF-8. So the rows of a
+bucket are in the order of its listing. Each write is one conditional ``UpdateItem``.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 """
@@ -13,15 +13,18 @@ from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
-from objects import Cause, Row, StoredObject
 from shared.clients import Client
+
+from .objects import Cause, Row, StoredObject
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
-# One sort key that only ever rises would make one partition of the index the hot one.
+# A sort key that only rises would send all writes of the index to one partition.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-indexes-gsi-sharding.html
 MODIFIED_SHARDS = 8
-RECONCILER = "#reconciler"  # no name of a bucket has this character
+RECONCILER = "#reconciler"  # "#" is not allowed in the name of a bucket
+
+_REFUSED = "ConditionalCheckFailedException"
 
 _TEXTS = (
     *("version_id", "etag", "checksum", "storage_class", "content_type", "last_modified"),
@@ -31,15 +34,15 @@ _MAPS = ("metadata", "tags")
 _WRITTEN = (*_TEXTS, *_MAPS, "size", "modified_shard", "deleted", "expires_at", "event_name", "event_time")
 
 
-class DynamoRows:
-    """The rows of a bucket.
+class DynamoTable:
+    """The rows of a bucket, and the state of its reconciler in an item of the same table.
 
     Args:
         dynamodb: A client of DynamoDB.
-        table: Name of the table.
-        bucket: Name of the bucket.
-        tombstone_seconds: How long a tombstone is kept.
-        clock: Tells the time, in seconds since 1970; replaced by tests.
+        table: The name of the table.
+        bucket: The name of the bucket.
+        tombstone_seconds: How long a tombstone is retained.
+        clock: Returns the time in seconds since 1970; tests replace it.
     """
 
     def __init__(
@@ -58,14 +61,14 @@ class DynamoRows:
         self._clock = clock
 
     def read(self, key: str) -> Row | None:
-        """Return the row as it is now."""
+        """Return the current row."""
         answer = self._dynamodb.get_item(TableName=self._table, Key=self._key(key), ConsistentRead=True)
         return _to_row(answer["Item"]) if "Item" in answer else None
 
     def write_newer(
         self, key: str, seen: StoredObject | None, *, sequencer: str, cause: Cause
     ) -> tuple[bool, Row | None]:
-        """Write a row unless it has this sequencer or a later one; return the row as it is then."""
+        """Write a row unless it has this sequencer or a later one; return the row afterwards."""
         return self._update(
             key,
             {**self._attributes(key, seen, cause), "sequencer": {"S": sequencer}},
@@ -76,7 +79,7 @@ class DynamoRows:
     def write_instead(
         self, key: str, seen: StoredObject | None, *, instead_of: Row | None, cause: Cause
     ) -> bool:
-        """Write a row if it is still the one that was read; its sequencer stays. Say whether that was so."""
+        """Write a row if nothing has written it since it was read; return whether it was written."""
         attributes = self._attributes(key, seen, cause)
         attributes["looked_at"] = {"N": str(int(self._clock()))}
         if instead_of is None:
@@ -85,7 +88,7 @@ class DynamoRows:
         return self._update(key, attributes, condition="#revision = :read", values=read)[0]
 
     def walk(self, *, after: str, prefix: str) -> Iterator[tuple[str, Row]]:
-        """Return all rows with later keys, in the order of the bytes of their keys."""
+        """Return all rows with later keys, in the order of the UTF-8 of their keys."""
         values = {":bucket": {"S": self._bucket}}
         condition = "#bucket = :bucket"
         if prefix:
@@ -108,7 +111,34 @@ class DynamoRows:
             asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def remove_expired(self) -> None:
-        """Nothing: the table's own time to live removes tombstones."""
+        """Do nothing: the time to live of the table removes tombstones."""
+
+    def load_state(self) -> tuple[str, int]:
+        """Return the state that was saved last, and its revision; at first an empty string and 0."""
+        answer = self._dynamodb.get_item(TableName=self._table, Key=self._state_key(), ConsistentRead=True)
+        item = answer.get("Item")
+        return (item["state"]["S"], int(item["revision"]["N"])) if item else ("", 0)
+
+    def save_state(self, state: str, revision: int) -> bool:
+        """Save the state if it still has this revision; return whether it was saved."""
+        try:
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key=self._state_key(),
+                UpdateExpression="SET #state = :state, #revision = :next",
+                ConditionExpression="#revision = :read" if revision else "attribute_not_exists(#revision)",
+                ExpressionAttributeNames={"#state": "state", "#revision": "revision"},
+                ExpressionAttributeValues={
+                    ":state": {"S": state},
+                    ":next": {"N": str(revision + 1)},
+                    **({":read": {"N": str(revision)}} if revision else {}),
+                },
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == _REFUSED:
+                return False
+            raise
+        return True
 
     def _update(
         self,
@@ -119,7 +149,7 @@ class DynamoRows:
         names: list[str] | None = None,
         values: Item | None = None,
     ) -> tuple[bool, Row | None]:
-        """Write these attributes in place of all that a write sets, and count it."""
+        """Write these attributes, remove the others that a write sets, and raise the revision."""
         absent = [name for name in _WRITTEN if name not in attributes]
         changes = "SET #revision = if_not_exists(#revision, :none) + :one"
         changes += "".join(f", #{name} = :{name}" for name in attributes)
@@ -143,7 +173,7 @@ class DynamoRows:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if error.response["Error"]["Code"] != _REFUSED:
                 raise
             item: Any = error.response.get("Item")  # botocore adds it to the error
             return False, _to_row(item) if item else None
@@ -169,6 +199,9 @@ class DynamoRows:
     def _key(self, key: str) -> Item:
         return {"bucket": {"S": self._bucket}, "key": {"S": key}}
 
+    def _state_key(self) -> Item:
+        return {"bucket": {"S": RECONCILER}, "key": {"S": self._bucket}}
+
 
 def _to_row(item: Item) -> Row:
     stored = None
@@ -185,39 +218,3 @@ def _to_row(item: Item) -> Row:
         revision=int(item["revision"]["N"]),
         looked_at=int(item.get("looked_at", {}).get("N", "0")),
     )
-
-
-class DynamoStates:
-    """The reconciler's state, in an item beside the rows."""
-
-    def __init__(self, dynamodb: Client, table: str, bucket: str) -> None:
-        self._dynamodb = dynamodb
-        self._table = table
-        self._key = {"bucket": {"S": RECONCILER}, "key": {"S": bucket}}
-
-    def load(self) -> tuple[str, int]:
-        """Return what was saved last and its revision; nothing and 0 at first."""
-        answer = self._dynamodb.get_item(TableName=self._table, Key=self._key, ConsistentRead=True)
-        item = answer.get("Item")
-        return (item["state"]["S"], int(item["revision"]["N"])) if item else ("", 0)
-
-    def save(self, state: str, revision: int) -> bool:
-        """Save it if nobody else has since that revision; say whether that was so."""
-        try:
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key=self._key,
-                UpdateExpression="SET #state = :state, #revision = :next",
-                ConditionExpression="#revision = :read" if revision else "attribute_not_exists(#revision)",
-                ExpressionAttributeNames={"#state": "state", "#revision": "revision"},
-                ExpressionAttributeValues={
-                    ":state": {"S": state},
-                    ":next": {"N": str(revision + 1)},
-                    **({":read": {"N": str(revision)}} if revision else {}),
-                },
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return False
-            raise
-        return True

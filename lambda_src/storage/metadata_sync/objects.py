@@ -1,4 +1,4 @@
-"""What is known of an object and of its row, and what the work needs from outside, as plain calls."""
+"""An object in the bucket, its row in the table, and the calls that the work needs of both."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,21 +7,21 @@ from typing import NamedTuple, Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class StoredObject:
-    """The current object under a key, as S3 describes it. Texts and maps are empty where S3 says nothing.
+    """The current object of a key, as S3 describes it. Strings and maps are empty if S3 sends nothing.
 
     Args:
-        version_id: Of the current version; ``"null"`` or empty where the bucket has no versioning.
-        size: In bytes.
-        etag: Without quotation marks.
+        version_id: The current version; ``"null"`` or empty in a bucket without versioning.
+        size: Size in bytes.
+        etag: The ETag, without quotation marks.
         last_modified: In UTC, to the second: ``2026-01-31T12:00:00Z``.
         checksum: Algorithm and value: ``CRC64NVME:…``.
-        storage_class: ``STANDARD`` where S3 leaves it out.
-        content_type: As the writer gave it.
+        storage_class: ``STANDARD`` if S3 leaves it out.
+        content_type: The media type, as the writer gave it.
         restore: ``"ongoing"`` while a copy is being restored from an archive.
-        restored_until: When the restored copy goes, in UTC.
+        restored_until: When the restored copy expires, in UTC.
         replication_status: ``PENDING``, ``COMPLETED``, ``FAILED`` or ``REPLICA``.
-        metadata: User-defined metadata, if it is asked for.
-        tags: Likewise.
+        metadata: The user-defined metadata, if it is stored.
+        tags: The tags, if they are stored.
     """
 
     version_id: str = ""
@@ -38,13 +38,31 @@ class StoredObject:
     tags: dict[str, str] = field(default_factory=dict)
 
 
+class Listed(NamedTuple):
+    """An object as a listing of the bucket describes it."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: str
+    storage_class: str
+    restore: str = ""
+    restored_until: str = ""
+
+    def describes(self, stored: StoredObject | None) -> bool:
+        """Whether a row agrees with the listing in everything that a listing contains."""
+        return stored is not None and all(
+            getattr(stored, name) == value for name, value in self._asdict().items() if name != "key"
+        )
+
+
 class Row(NamedTuple):
-    """What the table says of a key.
+    """The row of a key.
 
     Args:
-        object: The object; nothing in a tombstone.
-        sequencer: The latest of the events that wrote the row, as an order key; empty if none did.
-        revision: Counts the writes of the row.
+        object: The object; ``None`` in a tombstone, the row of a deleted object.
+        sequencer: The latest sequencer that wrote the row, as an order key; empty if none did.
+        revision: How often the row has been written.
         looked_at: When it was last written without a sequencer, in seconds since 1970; 0 for never.
     """
 
@@ -55,50 +73,32 @@ class Row(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """Why a row is written.
+    """The event that a row is written for.
 
     Args:
-        name: Of the event, such as ``ObjectCreated:Put``.
-        time: When that happened, as S3 says.
+        name: Its name, such as ``ObjectCreated:Put``.
+        time: When it happened, as S3 sends it.
     """
 
     name: str
     time: str
 
 
-class Listed(NamedTuple):
-    """An object as a listing or an inventory describes it; an inventory says nothing of restored copies."""
-
-    key: str
-    size: int
-    etag: str
-    last_modified: str
-    storage_class: str
-    restore: str | None = None
-    restored_until: str | None = None
-
-    def describes(self, stored: StoredObject | None) -> bool:
-        """Whether a row says the same, as far as a listing says anything."""
-        return stored is not None and all(
-            value in (None, getattr(stored, name)) for name, value in self._asdict().items() if name != "key"
-        )
-
-
 class Source(Protocol):
     """The bucket."""
 
     def look(self, key: str) -> StoredObject | None:
-        """Return the object that is there now."""
+        """Return the current object of a key, or ``None`` if there is none."""
 
     def walk(self, *, after: str, prefix: str) -> Iterator[Listed]:
-        """Return all objects with later keys, in the order of the bytes of their keys."""
+        """Return all objects with later keys, in the order of the UTF-8 of their keys."""
 
 
-class Rows(Protocol):
-    """The table, as far as it is about one bucket."""
+class Table(Protocol):
+    """The rows of one bucket, and the state of its reconciler."""
 
     def read(self, key: str) -> Row | None:
-        """Return the row as it is now."""
+        """Return the current row."""
 
     def write_newer(
         self, key: str, seen: StoredObject | None, *, sequencer: str, cause: Cause
@@ -106,26 +106,30 @@ class Rows(Protocol):
         """Write a row unless it has this sequencer or a later one.
 
         Returns:
-            Whether it was written, and the row as it is then, if that is known.
+            Whether it was written, and the row afterwards, if that is known.
         """
 
     def write_instead(
         self, key: str, seen: StoredObject | None, *, instead_of: Row | None, cause: Cause
     ) -> bool:
-        """Write a row if it is still the one that was read; its sequencer stays. Say whether that was so."""
+        """Write a row if nothing has written it since it was read; keep its sequencer.
+
+        Returns:
+            Whether it was written.
+        """
 
     def walk(self, *, after: str, prefix: str) -> Iterator[tuple[str, Row]]:
-        """Return all rows with later keys, in the order of the bytes of their keys."""
+        """Return all rows with later keys, in the order of the UTF-8 of their keys."""
 
     def remove_expired(self) -> None:
-        """Remove tombstones whose time is over, where the table does not do so by itself."""
+        """Remove expired tombstones, if the table does not do that by itself."""
 
+    def load_state(self) -> tuple[str, int]:
+        """Return the state that was saved last, and its revision; at first an empty string and 0."""
 
-class States(Protocol):
-    """Where the reconciler keeps how far it is."""
+    def save_state(self, state: str, revision: int) -> bool:
+        """Save the state if it still has this revision.
 
-    def load(self) -> tuple[str, int]:
-        """Return what was saved last and its revision; nothing and 0 at first."""
-
-    def save(self, state: str, revision: int) -> bool:
-        """Save it if nobody else has since that revision; say whether that was so."""
+        Returns:
+            Whether it was saved.
+        """

@@ -1,33 +1,68 @@
 """Rows in PostgreSQL: the table ``objects``, through RDS Proxy and without ever pinning a session.
 
-Each write is one statement with its condition. Keys and sequencers compare by their bytes (``COLLATE "C"``),
-so rows of a bucket are in the order of its listing. Each statement may run twice (``shared/database.py``): a
-write whose answer was lost is refused the second time, which is looked into as any refusal is.
+Each write is one statement with a condition. Keys and sequencers compare by their bytes (``COLLATE "C"``), so
+the rows of a bucket are in the order of its listing. A statement may run twice (``shared/database.py``): a
+write whose answer was lost is refused the second time, and handled like any other refusal.
 """
 
-# ruff: noqa: S608 - what is put into statements are names of our own columns; values never are
+# ruff: noqa: S608 - only names of our own columns are formatted into statements, never values
+
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from errors import UnstorableKey
-from migrations import migrate
-from objects import Cause, Row, StoredObject
 from shared.database import Database
+from shared.failures import PermanentFailure
 from shared.login import Login
 from shared.postgres import Connection, diagnose, errors, is_open, open_connection
 
-__all__ = ["connect", "diagnose", "errors", "is_open", "make_tables"]
+from .objects import Cause, Row, StoredObject
 
-T = TypeVar("T")
-
-# A statement that cannot be done in this time is raised, and tried again by Lambda.
+# After this time a statement fails, and Lambda tries the event again.
 _SECONDS = 20.0
 _PAGE = 1000
+
+# The steps from one version of the schema to the next. A released step never changes; another one corrects
+# it.
+_SCHEMA = (
+    """
+CREATE TABLE objects (
+    bucket text NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    version_id text,
+    size bigint,
+    etag text,
+    checksum text,
+    storage_class text,
+    content_type text,
+    last_modified timestamptz,
+    restore text,
+    restored_until timestamptz,
+    replication_status text,
+    metadata jsonb,
+    tags jsonb,
+    event_name text NOT NULL,
+    event_time text NOT NULL,
+    sequencer text COLLATE "C",
+    revision bigint NOT NULL,
+    looked_at bigint NOT NULL DEFAULT 0,
+    deleted boolean NOT NULL,
+    expires_at bigint,
+    PRIMARY KEY (bucket, key)
+);
+CREATE INDEX objects_by_last_modified ON objects (bucket, last_modified) WHERE NOT deleted;
+CREATE INDEX objects_expired ON objects (bucket, expires_at) WHERE deleted;
+CREATE TABLE reconciliations (
+    bucket text PRIMARY KEY,
+    state text NOT NULL,
+    revision bigint NOT NULL
+)""",
+)
+_SCHEMA_LOCK = 0x6D657461  # any number that nothing else in the database uses as a lock
 
 _TEXTS = ("version_id", "etag", "checksum", "storage_class", "content_type", "restore", "replication_status")
 _TIMES = ("last_modified", "restored_until")
@@ -37,53 +72,48 @@ _WRITTEN = (*_SEEN, "deleted", "expires_at", "event_name", "event_time")
 _ROW = ", ".join((*_SEEN, "deleted", "sequencer", "revision", "looked_at"))
 
 
+class UnstorableKey(PermanentFailure):
+    """The key has a character that PostgreSQL cannot store."""
+
+
 def make_database(environment: Mapping[str, str]) -> Database:
-    """Make the lasting connection, as the environment variables say."""
-    return Database(_DRIVER, Login.from_environment(environment))
+    """Make the database that the environment variables describe. It connects when it is first used."""
+    return Database(Driver(), Login.from_environment(environment))
 
 
-def connect(login: Login, token: str) -> Connection:
-    """Open a connection, over TLS, to the host that its certificate names and to no other."""
-    return open_connection(login, token, name="metadata-sync")
+class Driver:
+    """PostgreSQL with this schema, as ``shared.database.Database`` uses it."""
 
-
-def make_tables(connection: Connection) -> None:
-    """Bring the schema to its newest version."""
-    migrate(connection)
-
-
-class _Driver:
     errors = errors
-    connect = staticmethod(connect)
     diagnose = staticmethod(diagnose)
     is_open = staticmethod(is_open)
-    make_tables = staticmethod(make_tables)
+
+    def connect(self, login: Login, token: str) -> Connection:
+        """Open a connection."""
+        return open_connection(login, token, name="metadata-sync")
+
+    def make_tables(self, connection: Connection) -> None:
+        """Bring the schema to its newest version: all missing steps or none."""
+        with connection.transaction():
+            # Of two sessions that run CREATE TABLE IF NOT EXISTS at once, one fails: hence the lock, which is
+            # released with the transaction and does not pin the session.
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
+            connection.execute("CREATE TABLE IF NOT EXISTS migrations (step integer PRIMARY KEY)")
+            done = {step for (step,) in connection.execute("SELECT step FROM migrations").fetchall()}
+            for number, statements in enumerate(_SCHEMA, 1):
+                if number not in done:
+                    connection.execute(statements.encode())
+                    connection.execute("INSERT INTO migrations (step) VALUES (%s)", (number,))
 
 
-_DRIVER = _Driver()
-
-
-class _Table:
-    """One connection, used by one thread at a time."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._lock = threading.Lock()
-
-    def run(self, work: Callable[[Connection], T]) -> T:
-        """Do some work that may be done twice."""
-        with self._lock:
-            return self._database.run(work, seconds=_SECONDS)
-
-
-class PostgresRows:
-    """The rows of a bucket.
+class PostgresTable:
+    """The rows of a bucket, and the state of its reconciler.
 
     Args:
-        database: The connection.
-        bucket: Name of the bucket.
-        tombstone_seconds: How long a tombstone is kept.
-        clock: Tells the time, in seconds since 1970; replaced by tests.
+        database: The database.
+        bucket: The name of the bucket.
+        tombstone_seconds: How long a tombstone is retained.
+        clock: Returns the time in seconds since 1970; tests replace it.
     """
 
     def __init__(
@@ -94,16 +124,16 @@ class PostgresRows:
         tombstone_seconds: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._table = _Table(database)
+        self._database = database
+        self._lock = threading.Lock()  # the reconciler's threads share the connection
         self._bucket = bucket
         self._tombstone_seconds = tombstone_seconds
         self._clock = clock
 
     def read(self, key: str) -> Row | None:
-        """Return the row as it is now."""
-        return self._first(
-            f"SELECT {_ROW} FROM objects WHERE bucket = %s AND key = %s", self._bucket, _storable(key)
-        )
+        """Return the current row."""
+        statement = f"SELECT {_ROW} FROM objects WHERE bucket = %s AND key = %s"
+        return self._first(statement, self._bucket, _storable(key))
 
     def write_newer(
         self, key: str, seen: StoredObject | None, *, sequencer: str, cause: Cause
@@ -117,7 +147,7 @@ class PostgresRows:
     def write_instead(
         self, key: str, seen: StoredObject | None, *, instead_of: Row | None, cause: Cause
     ) -> bool:
-        """Write a row if it is still the one that was read; its sequencer stays. Say whether that was so."""
+        """Write a row if nothing has written it since it was read; return whether it was written."""
         values = {**self._values(key, seen, cause), "looked_at": int(self._clock())}
         if instead_of is None:
             return self._first(_upsert(values, "false"), *values.values()) is not None
@@ -130,27 +160,53 @@ class PostgresRows:
         return self._first(statement, *values.values(), *where) is not None
 
     def walk(self, *, after: str, prefix: str) -> Iterator[tuple[str, Row]]:
-        """Return all rows with later keys, in the order of the bytes of their keys."""
+        """Return all rows with later keys, in the order of the UTF-8 of their keys."""
         statement = (
             f"SELECT key, {_ROW} FROM objects WHERE bucket = %s AND key > %s AND key >= %s "
             "AND starts_with(key, %s) ORDER BY key LIMIT %s"
         )
         while True:
             values = (self._bucket, after, prefix, prefix, _PAGE)
-            page = self._table.run(lambda connection: _all(connection, statement, values))  # noqa: B023
+            page = self._run(statement, *values)
             yield from ((str(key), _to_row(found)) for key, *found in page)
             if len(page) < _PAGE:
                 return
             after = str(page[-1][0])
 
     def remove_expired(self) -> None:
-        """Remove tombstones whose time is over."""
+        """Remove expired tombstones."""
         statement = "DELETE FROM objects WHERE bucket = %s AND deleted AND expires_at < %s RETURNING key"
-        self._table.run(lambda connection: _all(connection, statement, (self._bucket, int(self._clock()))))
+        self._run(statement, self._bucket, int(self._clock()))
+
+    def load_state(self) -> tuple[str, int]:
+        """Return the state that was saved last, and its revision; at first an empty string and 0."""
+        found = self._run("SELECT state, revision FROM reconciliations WHERE bucket = %s", self._bucket)
+        return (str(found[0][0]), int(found[0][1])) if found else ("", 0)
+
+    def save_state(self, state: str, revision: int) -> bool:
+        """Save the state if it still has this revision; return whether it was saved."""
+        if not revision:
+            insert = (
+                "INSERT INTO reconciliations (bucket, state, revision) VALUES (%s, %s, 1) "
+                "ON CONFLICT DO NOTHING RETURNING revision"
+            )
+            return bool(self._run(insert, self._bucket, state))
+        update = (
+            "UPDATE reconciliations SET state = %s, revision = revision + 1 "
+            "WHERE bucket = %s AND revision = %s RETURNING revision"
+        )
+        return bool(self._run(update, state, self._bucket, revision))
 
     def _first(self, statement: str, *values: object) -> Row | None:
-        rows = self._table.run(lambda connection: _all(connection, statement, values))
+        rows = self._run(statement, *values)
         return _to_row(rows[0]) if rows else None
+
+    def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Execute a statement that may run twice, and return all rows."""
+        with self._lock:
+            return self._database.run(
+                lambda connection: connection.execute(statement.encode(), values).fetchall(), seconds=_SECONDS
+            )
 
     def _values(self, key: str, seen: StoredObject | None, cause: Cause) -> dict[str, object]:
         values: dict[str, object] = dict.fromkeys(_WRITTEN)
@@ -162,36 +218,6 @@ class PostgresRows:
             values |= {name: Jsonb(value) for name in _MAPS if (value := getattr(seen, name))}
             values["size"] = seen.size
         return {"bucket": self._bucket, "key": _storable(key), **values}
-
-
-class PostgresStates:
-    """The reconciler's state."""
-
-    def __init__(self, database: Database, bucket: str) -> None:
-        self._table = _Table(database)
-        self._bucket = bucket
-
-    def load(self) -> tuple[str, int]:
-        """Return what was saved last and its revision; nothing and 0 at first."""
-        statement = "SELECT state, revision FROM reconciliations WHERE bucket = %s"
-        found = self._table.run(lambda connection: _all(connection, statement, (self._bucket,)))
-        return (str(found[0][0]), int(found[0][1])) if found else ("", 0)
-
-    def save(self, state: str, revision: int) -> bool:
-        """Save it if nobody else has since that revision; say whether that was so."""
-        if revision:
-            statement = (
-                "UPDATE reconciliations SET state = %s, revision = revision + 1 "
-                "WHERE bucket = %s AND revision = %s RETURNING revision"
-            )
-            values: tuple[object, ...] = (state, self._bucket, revision)
-        else:
-            statement = (
-                "INSERT INTO reconciliations (state, bucket, revision) VALUES (%s, %s, 1) "
-                "ON CONFLICT DO NOTHING RETURNING revision"
-            )
-            values = (state, self._bucket)
-        return bool(self._table.run(lambda connection: _all(connection, statement, values)))
 
 
 def _upsert(values: Mapping[str, object], condition: str) -> str:
@@ -206,15 +232,11 @@ def _upsert(values: Mapping[str, object], condition: str) -> str:
 
 def _storable(key: str) -> str:
     if "\0" in key:
-        raise UnstorableKey("the key has the character NUL, which PostgreSQL cannot hold")
+        raise UnstorableKey("the key has the character NUL, which PostgreSQL cannot store")
     return key
 
 
-def _all(connection: Connection, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-    return connection.execute(statement.encode(), values).fetchall()
-
-
-def _to_row(found: Any) -> Row:  # noqa: ANN401 - what the columns hold
+def _to_row(found: Any) -> Row:
     columns = dict(zip((*_SEEN, "deleted", "sequencer", "revision", "looked_at"), found, strict=True))
     stored = None
     if not columns["deleted"]:

@@ -1,31 +1,45 @@
-"""Tick of a schedule → a piece of a comparison of bucket and table → repaired rows, and counts as metrics.
+"""Schedule → compare a part of bucket and table → repaired rows, and counts as metrics.
 
-The schedule ticks more often than runs are due: a tick goes on with a run that did not fit into one
-invocation, and begins one when it is time. The payload ``{"start": "now"}`` begins one at once.
+The schedule invokes this function more often than a run is due: an invocation continues a run that did not
+fit into the one before, or begins a run that is due. The payload ``{"start": "now"}`` begins one at once.
 """
 
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import Metrics, MetricUnit
+from shared.startup import no_garbage_collection
 
-from bucket import SourceBucket
-from inventory import Inventory
-from reconcile import Comparison, Listing, Reconciler, Tick, answer_of
-from settings import Settings, whole_number
-from shared.clients import make_clients
-from shared.environment import read
-from sync import Synchroniser
-from targets import make_target, services
+with no_garbage_collection():
+    from aws_lambda_powertools.logging import Logger
+    from aws_lambda_powertools.metrics import Metrics, MetricUnit
+
+    from shared.clients import make_clients
+    from shared.environment import read
+
+    from .bucket import SourceBucket
+    from .reconcile import COUNTS, Reconciler, Tick
+    from .settings import Settings, whole_number
+    from .targets import make_table
+
+    settings = Settings.from_environment(os.environ)
+    logger = Logger()
+    metrics = Metrics()
+    [s3] = make_clients("s3")
+    source = SourceBucket(s3, settings.bucket, user_metadata=settings.user_metadata, tags=settings.tags)
+    reconciler = Reconciler(
+        source,
+        make_table(settings),
+        settings,
+        every=read(os.environ, "RECONCILE_EVERY_SECONDS", whole_number),
+        logger=logger,
+    )
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# Left for the piece that was begun when the time was up: up to 1,000 looks, 10 at a time.
+# Seconds for the piece that has begun when the time is up: up to 1,000 looks, 10 at a time.
 _FOR_THE_LAST_PIECE = 60.0
-_NAMES = {
+_METRICS = {
     "checked": "ObjectsChecked",
     "missing": "RowsMissing",
     "outdated": "RowsOutdated",
@@ -34,63 +48,33 @@ _NAMES = {
     "failed": "RowsFailed",
 }
 
-settings = Settings.from_environment(os.environ)
-logger = Logger()
-metrics = Metrics()
-s3, *others = make_clients("s3", *services(settings))
-source = SourceBucket(s3, settings.bucket, user_metadata=settings.user_metadata, tags=settings.tags)
-target = make_target(settings, *others)
-
-
-def report(key: str, error: Exception) -> None:
-    """Log what could not be repaired."""
-    logger.error("cannot be repaired", key=key, error_type=type(error).__name__, reason=str(error))
-
-
-comparison: Comparison = Listing(source, target.rows, follows=settings.follows, prefix=settings.prefix)
-if os.environ.get("INVENTORY_BUCKET"):
-    comparison = Inventory(
-        s3,
-        os.environ["INVENTORY_BUCKET"],
-        read(os.environ, "INVENTORY_PREFIX", str),
-        target.rows,
-        follows=settings.follows,
-        prefix=settings.prefix,
-    )
-reconciler = Reconciler(
-    comparison=comparison,
-    rows=target.rows,
-    states=target.states,
-    looker=Synchroniser(source, target.rows),
-    every=read(os.environ, "RECONCILE_EVERY_SECONDS", whole_number),
-    clock=time.time,
-    report=report,
-)
-
 
 @logger.inject_lambda_context
-def handler(event: object, context: "LambdaContext") -> Any:  # noqa: ANN401 - JSON
-    """Go on with a run, or begin one; return what was found.
+def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
+    """Continue a run, or begin one; return what was found.
 
     Raises:
-        LeaseLost: Another invocation goes on with the run.
-        InventoryUnusable: The inventory cannot be read; the run was given up.
+        LeaseLost: Another invocation continues the run.
     """
     left = context.get_remaining_time_in_millis() / 1000
     start = isinstance(event, dict) and event.get("start") == "now"
     tick = reconciler.tick(seconds=left - min(_FOR_THE_LAST_PIECE, left / 2), start=start)
-    answer = answer_of(tick)
+    run = tick.run
+    answer: dict[str, Any] = {
+        "status": tick.status,
+        "finished": run.finished_at > 0,
+        "counts": {name: tick.counts[name] for name in COUNTS},
+        "run": {"started_at": run.started_at, "finished_at": run.finished_at, "counts": run.counts},
+    }
     if tick.status == "worked":
         measure(tick)
         logger.info("reconciled", **answer)
-    elif tick.reason:
-        logger.warning("waiting", reason=tick.reason)
     return answer
 
 
 def measure(tick: Tick) -> None:
     """Write the counts of this invocation as metrics."""
-    for count, name in _NAMES.items():
+    for count, name in _METRICS.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=tick.counts[count])
     if tick.run.finished_at:
         seconds = tick.run.finished_at - tick.run.started_at

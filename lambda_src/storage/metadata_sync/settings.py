@@ -1,29 +1,31 @@
-"""The settings of both functions, from their environment variables, checked once when they start."""
+"""The settings of both functions, read from their environment variables when they start."""
 
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from shared.environment import name, read
+
+Target = Literal["dynamodb", "postgres"]
 
 _DAY = 24 * 60 * 60
 
 
 class Settings(NamedTuple):
-    """Which objects are followed, and where their rows go.
+    """Which objects have rows, what is in a row, and where the rows are.
 
     Args:
-        target: ``"dynamodb"`` or ``"postgres"``.
-        table_name: The DynamoDB table.
+        target: Where the rows are.
+        table_name: The DynamoDB table; empty for PostgreSQL.
         bucket: The bucket.
-        prefix: What the keys of the objects start with.
-        suffixes: What they end with, one of them; none means any.
+        prefix: Only keys that start with this.
+        suffixes: Only keys that end with one of these; all keys if there are none.
         user_metadata: Whether rows have the user-defined metadata.
-        tags: Whether rows have the tags, at the cost of a call for each event.
-        tombstone_seconds: How long it is remembered that an object was deleted.
+        tags: Whether rows have the tags, which takes one more call for each event.
+        tombstone_seconds: How long the row of a deleted object is retained.
     """
 
-    target: str
+    target: Target
     table_name: str
     bucket: str
     prefix: str
@@ -37,7 +39,7 @@ class Settings(NamedTuple):
         """Read and check the environment variables.
 
         Raises:
-            ValueError: One is missing or not allowed; the message says which, and what is allowed.
+            ValueError: One is missing or not allowed; the message names it and says what is allowed.
         """
         target = read(environment, "TARGET", _target)
         return cls(
@@ -45,41 +47,45 @@ class Settings(NamedTuple):
             table_name=read(environment, "TABLE_NAME", name) if target == "dynamodb" else "",
             bucket=read(environment, "BUCKET_NAME", name),
             prefix=read(environment, "PREFIX", str),
-            suffixes=read(environment, "SUFFIXES", _texts),
-            user_metadata=read(environment, "USER_METADATA", _truth),
-            tags=read(environment, "TAGS", _truth),
+            suffixes=read(environment, "SUFFIXES", _strings),
+            user_metadata=read(environment, "USER_METADATA", _boolean),
+            tags=read(environment, "TAGS", _boolean),
             tombstone_seconds=read(environment, "TOMBSTONE_DAYS", whole_number) * _DAY,
         )
 
-    def follows(self, key: str) -> bool:
-        """Whether an object with this key is followed."""
+    def matches(self, key: str) -> bool:
+        """Whether an object with this key has a row."""
         return key.startswith(self.prefix) and (not self.suffixes or key.endswith(self.suffixes))
 
 
 def whole_number(value: str) -> int:
-    """Read a number, 1 or more."""
+    """Read a number, 1 or more.
+
+    Raises:
+        ValueError: It is none.
+    """
     if not (value.isascii() and value.isdecimal() and 1 <= int(value) < 10**9):
         raise ValueError("give a whole number, 1 or more")
     return int(value)
 
 
-def _target(value: str) -> str:
+def _target(value: str) -> Target:
     if value not in ("dynamodb", "postgres"):
         raise ValueError("give 'dynamodb' or 'postgres'")
-    return value
+    return cast(Target, value)
 
 
-def _truth(value: str) -> bool:
+def _boolean(value: str) -> bool:
     if value not in ("true", "false"):
         raise ValueError("give 'true' or 'false'")
     return value == "true"
 
 
-def _texts(value: str) -> tuple[str, ...]:
+def _strings(value: str) -> tuple[str, ...]:
     try:
-        texts = json.loads(value)
+        strings = json.loads(value)
     except ValueError:
-        texts = None
-    if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
-        raise ValueError("give a JSON list of texts, as in '[\".jpg\"]'")
-    return tuple(texts)
+        strings = None
+    if not isinstance(strings, list) or not all(isinstance(one, str) and one for one in strings):
+        raise ValueError("give a JSON list of strings, such as '[\".jpg\"]'")
+    return tuple(strings)

@@ -1,47 +1,21 @@
-"""Where rows go, as the settings say. Only what the target needs is loaded: each driver costs a start."""
+"""The table that the settings name. Only its own driver is imported: each one makes the start longer."""
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
-from settings import Settings
+from shared.clients import make_clients
 
-if TYPE_CHECKING:
-    from objects import Rows, States
-    from shared.clients import Client
+from .objects import Table
+from .settings import Settings
 
 
-class Target(NamedTuple):
-    """The rows of the bucket, and the state of its reconciler."""
-
-    rows: "Rows"
-    states: "States"
-
-
-def services(settings: Settings) -> list[str]:
-    """Name the services of AWS that the target needs clients of."""
-    return ["dynamodb"] if settings.target == "dynamodb" else []
-
-
-def make_target(settings: Settings, *clients: "Client") -> Target:
-    """Make the target.
-
-    Args:
-        settings: Which, and for which bucket.
-        clients: Of the services that it needs.
-    """
+def make_table(settings: Settings) -> Table:
+    """Make the table: DynamoDB's, or PostgreSQL's with the connection that the environment describes."""
+    bucket, tombstone_seconds = settings.bucket, settings.tombstone_seconds
     if settings.target == "dynamodb":
-        from dynamodb import DynamoRows, DynamoStates
+        from .dynamodb import DynamoTable
 
-        [dynamodb] = clients
-        table, bucket = settings.table_name, settings.bucket
-        return Target(
-            DynamoRows(dynamodb, table, bucket, tombstone_seconds=settings.tombstone_seconds),
-            DynamoStates(dynamodb, table, bucket),
-        )
-    from postgres import PostgresRows, PostgresStates, make_database
+        [client] = make_clients("dynamodb")
+        return DynamoTable(client, settings.table_name, bucket, tombstone_seconds=tombstone_seconds)
+    from .postgres import PostgresTable, make_database
 
-    database = make_database(os.environ)
-    return Target(
-        PostgresRows(database, settings.bucket, tombstone_seconds=settings.tombstone_seconds),
-        PostgresStates(database, settings.bucket),
-    )
+    return PostgresTable(make_database(os.environ), bucket, tombstone_seconds=tombstone_seconds)

@@ -1,4 +1,4 @@
-"""Where the thumbnails of an object lie: one key for each source key and size, never the same for two."""
+"""Source key and size → the key of the thumbnail, which no other picture or size shares."""
 
 import hashlib
 
@@ -10,7 +10,7 @@ def thumbnail_key(source_key: str, size: int, *, prefix: str, extension: str) ->
 
     A key that would be too long is shortened to
     ``{prefix}{start of source key}/{sha256 of source key}-{size}.{extension}``. Two source keys never share
-    a thumbnail: after the last slash an ordinary key has digits alone, a shortened one a hash as well.
+    a thumbnail: after the last slash, an ordinary key has only digits, a shortened one a hash as well.
     """
     key = f"{prefix}{source_key}/{size}.{extension}"
     if len(key.encode()) <= MAX_KEY_BYTES:

@@ -1,12 +1,12 @@
-"""Readings of devices, and their summary: plain Python that knows no AWS."""
+"""Readings of devices and their summary: plain Python without AWS."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 
-class NotAReading(ValueError):  # noqa: N818 - the name says it
-    """The record can never be counted; the text says why."""
+class NotAReading(ValueError):
+    """The record can never be counted; the text gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class Reading:
     """What a device measured.
 
     Args:
-        device: The device, which is also the record's partition key: so its readings come in order.
+        device: The device. It is also the record's partition key, so its readings arrive in order.
         value: A whole number.
-        sequence: The record's sequence number: it grows from record to record of a partition key.
+        sequence: The record's sequence number, which increases from record to record of a partition key.
     """
 
     device: str
@@ -28,14 +28,14 @@ class Reading:
         """Read the data of a record.
 
         Raises:
-            NotAReading: It is none.
+            NotAReading: It is not a reading; the text gives the reason.
         """
         try:
             document = json.loads(data)
         except ValueError:
             raise NotAReading("the data is not JSON") from None
         if not isinstance(document, dict) or document.get("device") != partition_key:
-            raise NotAReading("device must be there, and be the partition key")
+            raise NotAReading("device must be the partition key")
         value = document.get("value")
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 10**12:
             raise NotAReading("value must be a whole number of at most 10^12")
@@ -44,7 +44,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known of a device: count, sum, extremes and the last value, up to a sequence number."""
+    """The readings of a device up to a sequence number: count, total, minimum, maximum and last value."""
 
     count: int = 0
     total: int = 0
@@ -54,7 +54,7 @@ class Summary:
     sequence: int = -1
 
     def with_readings(self, readings: Iterable[Reading]) -> "Summary":
-        """The summary with more readings; those that it has seen already change nothing."""
+        """Return the summary with more readings; those that it contains already change nothing."""
         summary = self
         for reading in readings:
             if reading.sequence > summary.sequence:

@@ -1,9 +1,10 @@
-"""The summaries in DynamoDB: an item for each device, written only over what it was made from."""
+"""The summaries in DynamoDB: one item per device, replaced only if it has not changed meanwhile."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from readings import Summary
+from .readings import Reading, Summary
 
 _NUMBERS = ("count", "total", "minimum", "maximum", "last", "sequence")
 
@@ -16,12 +17,19 @@ class Summaries:
         table: Partition key ``device``.
     """
 
-    def __init__(self, client: Any, table: str) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
+    def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 
+    def add(self, device: str, readings: Iterable[Reading]) -> None:
+        """Add readings to the summary of their device."""
+        old = self.get(device)
+        new = old.with_readings(readings)
+        if new != old:
+            self.put(device, new, old)
+
     def get(self, device: str) -> Summary:
-        """The summary of a device; an empty one if there is none yet."""
+        """Return the summary of a device; an empty one if there is none yet."""
         answer = self._client.get_item(
             TableName=self._table, Key={"device": {"S": device}}, ConsistentRead=True
         )
@@ -29,11 +37,11 @@ class Summaries:
         return Summary(**{name: int(item[name]["N"]) for name in _NUMBERS}) if item else Summary()
 
     def put(self, device: str, new: Summary, old: Summary) -> None:
-        """Write a summary, provided that the old one is still there.
+        """Write a summary, provided that the table still holds the old one.
 
-        Lambda hands a partition key to one invocation at a time. One that timed out may still be running
-        when the next begins, though, and must not write over it: then the condition fails, and the
-        invocation with it.
+        Lambda gives the records of a partition key to one invocation at a time. But an invocation that timed
+        out may still be running when the next one starts, and must not overwrite what that one wrote: then
+        the condition fails, and with it the late invocation.
         """
         item = {"device": {"S": device}}
         item |= {name: {"N": str(value)} for name, value in asdict(new).items()}

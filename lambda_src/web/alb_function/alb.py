@@ -1,9 +1,9 @@
 """HTTP ⇄ the JSON that an Application Load Balancer exchanges with a function.
 
-A target group has one of two modes. With multi-value headers, headers and query parameters are lists
+A target group has two modes. With multi-value headers, headers and query parameters are lists
 (``multiValueHeaders``, ``multiValueQueryStringParameters``), and the response must use lists too. Without,
-they are single strings (``headers``, ``queryStringParameters``): of what a client sent twice the load
-balancer passes the last one only. In both modes the path and the query string arrive percent-encoded, as the
+they are single strings (``headers``, ``queryStringParameters``), and of a header or parameter that a client
+sent twice only the last value arrives. In both modes path and query string arrive percent-encoded, as the
 client sent them.
 
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
@@ -13,137 +13,101 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote_plus
 
-from errors import BadRequest
+from .messages import HttpError, Request, Response
 
 Json: TypeAlias = dict[str, Any]
 
-# Of the whole response as JSON, not of the body in it.
+# The limit applies to the whole response as JSON, not to the body.
 MAX_RESPONSE_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Request:
-    """An HTTP request.
-
-    Args:
-        method: ``GET``, in upper case.
-        path: Still percent-encoded: an encoded slash is no slash between segments.
-        query: Decoded names and values, in the order in which they came.
-        headers: The lines of each header, by its name in lower case.
-        body: The bytes that the client sent.
-        multi_value: The target group's mode.
-    """
-
-    method: str
-    path: str
-    query: tuple[tuple[str, str], ...]
-    headers: Mapping[str, tuple[str, ...]]
-    body: bytes
-    multi_value: bool
-
-    @classmethod
-    def from_event(cls, event: Json) -> "Request":
-        """Read the event of a load balancer.
-
-        Raises:
-            BadRequest: The client's query string or body cannot be decoded.
-        """
-        return cls(
-            method=event["httpMethod"].upper(),
-            path=event["path"],
-            query=tuple(_query(event)),
-            headers=_headers(event),
-            body=_body(event),
-            multi_value=is_multi_value(event),
-        )
-
-    def header(self, name: str) -> str:
-        """The value of a header, its lines joined as HTTP does it; empty if there is none."""
-        return ", ".join(self.headers.get(name, ()))
-
-    def elements(self, name: str) -> list[str]:
-        """The elements of a header that is a list, however they are spread over lines."""
-        return [element for part in self.header(name).split(",") if (element := part.strip())]
-
-    def parameters(self, name: str) -> list[str]:
-        """Every value of a query parameter."""
-        return [value for key, value in self.query if key == name]
-
-    def parameter(self, name: str) -> str | None:
-        """The last value of a query parameter."""
-        return next(reversed(self.parameters(name)), None)
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        """The cookies, by name. HTTP/2 clients spread them over several lines."""
-        pairs = (part.partition("=") for line in self.headers.get("cookie", ()) for part in line.split(";"))
-        return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+def is_multi_value(event: object) -> bool:
+    """Whether the event comes from a target group with multi-value headers."""
+    return isinstance(event, dict) and "multiValueHeaders" in event
 
 
-def is_multi_value(event: Json) -> bool:
-    """Whether the target group's mode is that of multi-value headers."""
-    return "multiValueHeaders" in event
+# --- Request
 
 
-def decode(encoded: str) -> str:
-    """Decode a segment of a path.
+def read_request(event: Json) -> Request:
+    """Read the event of a load balancer.
 
     Raises:
-        BadRequest: What is encoded in it is not UTF-8.
+        HttpError: 400, the query string or the body cannot be decoded.
     """
+    return Request(
+        method=event["httpMethod"].upper(),
+        path=event["path"],
+        query=[(_decode(name), _decode(value)) for name, value in _pairs(event, "QueryStringParameters")],
+        headers=_read_headers(event),
+        body=_read_body(event),
+    )
+
+
+def is_health_check(request: Request) -> bool:
+    """Whether the load balancer itself sent the request, to any path that its health check is set to."""
+    return request.header("user-agent").startswith("ELB-HealthChecker/")
+
+
+def _pairs(event: Json, field: str) -> Iterator[tuple[str, str]]:
+    """Names and values of the field for the mode, such as ``headers`` or ``multiValueHeaders``."""
+    if is_multi_value(event):
+        for name, values in (event.get(f"multiValue{field}") or {}).items():
+            yield from ((name, value) for value in values)
+    else:
+        yield from (event.get(field[0].lower() + field[1:]) or {}).items()
+
+
+def _decode(encoded: str) -> str:
     try:
-        return unquote(encoded, errors="strict")
+        return unquote_plus(encoded, errors="strict")  # forms and most HTTP clients write a space as "+"
     except UnicodeDecodeError:
-        raise BadRequest(f"the path segment {encoded!r} is not percent-encoded UTF-8") from None
+        detail = f"the query string: {encoded!r} is not percent-encoded UTF-8"
+        raise HttpError(HTTPStatus.BAD_REQUEST, detail) from None
 
 
-def _query(event: Json) -> Iterator[tuple[str, str]]:
-    if is_multi_value(event):
-        given = event.get("multiValueQueryStringParameters") or {}
-        encoded = [(name, value) for name, values in given.items() for value in values]
-    else:
-        encoded = list((event.get("queryStringParameters") or {}).items())
-    for name, value in encoded:
-        try:
-            # Forms and most HTTP clients write a space as "+".
-            yield unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
-        except UnicodeDecodeError:
-            raise BadRequest(f"the query parameter {name}={value} is not percent-encoded UTF-8") from None
-
-
-def _headers(event: Json) -> dict[str, tuple[str, ...]]:
-    headers: dict[str, tuple[str, ...]] = {}
-    if is_multi_value(event):
-        given = event["multiValueHeaders"] or {}
-    else:
-        given = {name: [value] for name, value in (event.get("headers") or {}).items()}
-    for name, values in given.items():
-        headers[name.lower()] = (*headers.get(name.lower(), ()), *values)
+def _read_headers(event: Json) -> dict[str, list[str]]:
+    headers: dict[str, list[str]] = {}
+    for name, value in _pairs(event, "Headers"):
+        headers.setdefault(name.lower(), []).append(value)
     return headers
 
 
-def _body(event: Json) -> bytes:
+def _read_body(event: Json) -> bytes:
     body: str = event.get("body") or ""
     try:
-        if event.get("isBase64Encoded"):
-            return base64.b64decode(body, validate=True)
-        return body.encode()
+        return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
     except (binascii.Error, ValueError):  # a UnicodeEncodeError is a ValueError
-        raise BadRequest("the body could not be decoded") from None
+        raise HttpError(HTTPStatus.BAD_REQUEST, "the body could not be decoded") from None
 
 
-# --- The response
+# --- Response
+
+
+def write_response(response: Response, event: object) -> Json:
+    """Return the JSON of a response, in the mode of the event's target group."""
+    lines = {name: [value] if isinstance(value, str) else value for name, value in response.headers.items()}
+    is_head = isinstance(event, dict) and str(event.get("httpMethod")).upper() == "HEAD"
+    body, is_base64 = write_body(b"" if is_head else response.body)
+    written: Json = {
+        "statusCode": response.status.value,
+        "statusDescription": f"{response.status.value} {response.status.phrase}",
+        "isBase64Encoded": is_base64,
+        "body": body,
+    }
+    if is_multi_value(event):
+        return {**written, "multiValueHeaders": lines}
+    return {**written, "headers": one_line_each(lines)}
 
 
 def write_body(content: bytes) -> tuple[str, bool]:
-    """Return the body for the JSON, and whether it is in base64: text if that is as short.
+    """Return the body for the JSON, and whether it is base64: ASCII as text, unless base64 is shorter.
 
-    Only ASCII goes as text: how much room other characters take depends on who writes the JSON.
+    Other text is base64 too: its size as JSON depends on who writes the JSON.
     """
     encoded = base64.b64encode(content).decode()
     if content.isascii():
@@ -154,10 +118,10 @@ def write_body(content: bytes) -> tuple[str, bool]:
 
 
 def one_line_each(headers: Mapping[str, list[str]]) -> dict[str, str]:
-    """Spell headers of several lines for a target group without multi-value headers.
+    """Join the lines of each header, for a target group without multi-value headers.
 
-    Lists are joined with commas. Cookies must not be: each gets a name in another case, which is another key
-    in the JSON and the same header in HTTP. (Mangum and serverless-wsgi send several cookies in this way.)
+    Cookies must not be joined. Each gets a name in different case: a different key in JSON, the same header
+    in HTTP. (Mangum and serverless-wsgi send several cookies in this way.)
     """
     single = {name: ", ".join(values) for name, values in headers.items() if name != "Set-Cookie"}
     cookies = headers.get("Set-Cookie", [])
@@ -171,12 +135,6 @@ def _cases(name: str) -> Iterator[str]:
         yield "".join(letter.upper() if index in upper else letter for index, letter in enumerate(name))
 
 
-def with_description(response: Json) -> Json:
-    """Add the status line that the load balancer expects: ``"200 OK"``."""
-    status = response["statusCode"]
-    return {**response, "statusDescription": f"{status} {HTTPStatus(status).phrase}"}
-
-
-def size_of(response: Json) -> int:
-    """Return the size of a response as JSON, in bytes, whose strings are all ASCII."""
-    return len(json.dumps(response))
+def size_of(written: Json) -> int:
+    """Return the size of a response as JSON, in bytes. All of its strings are ASCII."""
+    return len(json.dumps(written))

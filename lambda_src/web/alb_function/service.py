@@ -1,45 +1,24 @@
-"""A service that keeps notes: what it answers to which request. It knows HTTP, and nothing of AWS."""
+"""The notes service: which request gets which response. It knows HTTP, but not who delivers it."""
 
-import base64
-import binascii
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
-from urllib.parse import quote, unquote, urlencode
+from typing import TypeAlias
+from urllib.parse import quote
 
-from alb import Request
-from errors import (
-    BadRequest,
-    Conflict,
-    NotFound,
-    PreconditionFailed,
-    UnprocessableContent,
-    UnsupportedMediaType,
-)
-from http_rules import is_json, is_media_type
-from notes import (
-    Expected,
-    Notes,
-    Position,
-    Summary,
-    check_name,
-    check_tag,
-    make_note,
-    read_draft,
-    read_object,
-)
-from replies import Reply, as_json
+from .messages import HttpError, Request, Response, percent_decode
+from .notes import Note, check_name, check_tag
+from .table import NotesTable
 
-_ORDERS = ("newest", "oldest")
-_LIMIT = 20
-_MAX_LIMIT = 100
-_MAX_CONDITIONS = 100  # entity tags in one condition of DynamoDB
-_A_YEAR = 365 * 24 * 60 * 60
+Methods: TypeAlias = Mapping[str, Callable[[Request], Response]]
 
-# A note may be a page with a script in it, in the same origin as all the others.
-_HARMLESS = {"Content-Security-Policy": "sandbox", "Cache-Control": "no-cache"}
+_DEFAULTS = {"limit": "20", "sort": "newest"}
+_MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]+")  # printable ASCII, so that it can be sent back in a header
+_ORIGIN = re.compile(r"\*|https?://[^/\s,]+")
 
 
 def _now() -> str:
@@ -51,196 +30,176 @@ class NotesService:
     """The resources of the service and their methods.
 
     Args:
-        notes: Where the notes are kept.
-        now: Tells the time.
+        notes: The table with the notes.
+        cors_origins: Origins whose pages may use the service in a browser; ``"*"`` for any.
+        now: Returns the time.
     """
 
-    notes: Notes
+    notes: NotesTable
+    cors_origins: Sequence[str] = ()
     now: Callable[[], str] = _now
 
-    @property
-    def routes(self) -> dict[str, dict[str, Callable[..., Reply]]]:
-        """What there is: by path, and then by method."""
-        return {
-            "/": {"GET": self.index},
-            "/health": {"GET": self.health},
-            "/notes": {"GET": self.list_notes, "POST": self.create},
-            "/notes/<name>": {"GET": self.read, "PUT": self.write, "DELETE": self.delete},
-            "/preferences": {"PUT": self.prefer},
-        }
+    def answer(self, request: Request) -> Response:
+        """Answer a request.
 
-    def index(self, _: Request) -> Reply:
-        """Say what there is."""
-        return as_json({path: sorted(methods) for path, methods in self.routes.items()})
+        Raises:
+            HttpError: The request gets an error response.
+        """
+        methods = self._resource(request)
+        method = "GET" if request.method == "HEAD" else request.method
+        if method in methods:
+            return methods[method](request)
+        allow = ", ".join(_allowed(methods))
+        if method == "OPTIONS":
+            return Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": allow})
+        detail = f"{request.path!r} takes {allow}"
+        raise HttpError(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allow})
 
-    def health(self, _: Request) -> Reply:
-        """Say that the function works. That the table does not is for alarms: no other target has another."""
-        return as_json({"status": "ok"}, headers={"Cache-Control": "no-store"})
+    def _resource(self, request: Request) -> Methods:
+        match request.segments():
+            case ["health"]:
+                return {"GET": self.health}
+            case ["notes"]:
+                return {"GET": self._list}
+            case ["notes", name] if name:
+                handlers = {"DELETE": self._delete, "GET": self._read, "PUT": self._write}
+                return {method: partial(handle, name=name) for method, handle in handlers.items()}
+            case ["preferences"]:
+                return {"PUT": self._prefer}
+        raise HttpError(HTTPStatus.NOT_FOUND, f"there is nothing at {request.path!r}")
 
-    def list_notes(self, request: Request) -> Reply:
-        """``GET /notes?tag=a&tag=b&limit=20&sort=newest``: those with all of the tags, page by page."""
-        limit, sort = self._preferences(request)
-        tags = tuple(check_tag(tag) for tag in request.parameters("tag"))
-        after = request.parameter("after")
-        page = self.notes.page(
-            tags=tags,
-            limit=limit,
-            newest_first=sort == "newest",
-            after=_read_position(after) if after else None,
-        )
-        if page.next is None:
-            return as_json({"notes": [_describe(summary) for summary in page.notes]})
-        parameters = [("tag", tag) for tag in tags] + [("limit", str(limit)), ("sort", sort)]
-        following = "/notes?" + urlencode([*parameters, ("after", _write_position(page.next))])
-        return as_json(
-            {"notes": [_describe(summary) for summary in page.notes], "next": following},
-            headers={"Link": f'<{following}>; rel="next"'},
-        )
+    # --- The methods
 
-    def create(self, request: Request) -> Reply:
-        """``POST /notes``: make a note from JSON; never instead of one that is there."""
-        if not is_json(_content_type(request)):
-            raise UnsupportedMediaType(
-                f"the body is {_content_type(request) or 'of no type'!r}: send 'application/json', or PUT "
-                "a note of any type to /notes/NAME"
-            )
-        draft = read_draft(request.body)
-        try:
-            content = draft.text.encode()
-        except UnicodeEncodeError:
-            raise UnprocessableContent("'text' has half of a character in it") from None
-        note = make_note(draft.name, content, "text/plain; charset=utf-8", draft.tags, now=self.now())
-        try:
-            self.notes.put(note, expected=Expected(absent=True))
-        except PreconditionFailed:
-            raise Conflict(f"there is a note {note.summary.name!r} already; PUT would replace it") from None
-        return as_json(
-            _describe(note.summary), status=HTTPStatus.CREATED, headers={"Location": note.summary.path}
-        )
+    def health(self, _: Request) -> Response:
+        """``GET /health``: the function works. The table is not checked: no other target could do better."""
+        return _json({"status": "ok"})
 
-    def read(self, request: Request, name: str) -> Reply:
-        """``GET /notes/NAME``: the content as it was sent."""
+    def _list(self, request: Request) -> Response:
+        """``GET /notes?tag=a&tag=b&limit=20&sort=oldest``: notes that have all of the tags."""
+        limit, sort = _preferences({**_DEFAULTS, **request.cookies, **dict(request.query)})
+        tags = [check_tag(tag) for tag in request.parameters("tag")]
+        notes = self.notes.list(tags, limit=limit, newest_first=sort == "newest")
+        return _json({"notes": [_describe(note) for note in notes]})
+
+    def _read(self, request: Request, name: str) -> Response:
+        """``GET /notes/NAME``: the content as it was sent; compressed, if the client accepts that."""
         note = self.notes.get(check_name(name))
         if note is None:
-            raise NotFound(f"there is no note {name!r}")
-        tags = [quote(tag) for tag in note.summary.tags]
-        return Reply(
-            content=note.content,
-            content_type=note.summary.content_type,
-            headers={**_HARMLESS, **({"Note-Tag": tags} if tags else {})},
-            etag=note.summary.etag,
-            gzipped=note.stored if note.gzipped else None,
-        )
+            raise _missing(name)
+        headers: dict[str, str | list[str]] = {
+            "Content-Type": note.content_type,
+            # A note may be a page with a script, in the same origin as all other notes.
+            "Content-Security-Policy": "sandbox",
+            "Cache-Control": "no-cache",
+            "Vary": "Accept-Encoding, Origin",
+        }
+        if note.tags:
+            headers["Note-Tag"] = [quote(tag) for tag in note.tags]
+        if note.is_gzip and _accepts_gzip(request):
+            return Response(headers={**headers, "Content-Encoding": "gzip"}, body=note.stored)
+        return Response(headers=headers, body=note.content)
 
-    def write(self, request: Request, name: str) -> Reply:
-        """``PUT /notes/NAME``: keep the body, whatever it is; its tags are in ``Note-Tag`` headers."""
-        content_type = _content_type(request) or "application/octet-stream"
-        if not is_media_type(content_type):
-            raise UnsupportedMediaType(f"{content_type!r} is no media type")
-        tags = [_decode_tag(tag) for tag in request.elements("note-tag")]
-        note = make_note(name, request.body, content_type, tags, now=self.now())
-        is_new = self.notes.put(note, expected=_expected(request))
-        return Reply(
-            HTTPStatus.CREATED if is_new else HTTPStatus.NO_CONTENT,
-            headers={"ETag": note.summary.etag, **({"Location": note.summary.path} if is_new else {})},
-        )
+    def _write(self, request: Request, name: str) -> Response:
+        """``PUT /notes/NAME``: store the body, of any media type; ``Note-Tag`` headers hold its tags."""
+        if codings := set(map(str.lower, request.elements("content-encoding"))) - {"identity"}:
+            detail = f"the body is encoded with {', '.join(sorted(codings))}: send it without encoding"
+            raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, {"Accept-Encoding": "identity"})
+        content_type = request.header("content-type").strip() or "application/octet-stream"
+        if len(content_type) > 255 or not _MEDIA_TYPE.fullmatch(content_type):
+            raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{content_type!r} is not a media type")
+        tags = [percent_decode(tag) for tag in request.elements("note-tag")]
+        note = Note.make(name, request.body, content_type, tags, now=self.now())
+        if self.notes.put(note):
+            return Response(status=HTTPStatus.CREATED, headers={"Location": note.path})
+        return Response(status=HTTPStatus.NO_CONTENT)
 
-    def delete(self, request: Request, name: str) -> Reply:
+    def _delete(self, _: Request, name: str) -> Response:
         """``DELETE /notes/NAME``."""
-        if not self.notes.delete(check_name(name), expected=_expected(request)):
-            raise NotFound(f"there is no note {name!r}")
-        return Reply(HTTPStatus.NO_CONTENT)
+        if not self.notes.delete(check_name(name)):
+            raise _missing(name)
+        return Response(status=HTTPStatus.NO_CONTENT)
 
-    def prefer(self, request: Request) -> Reply:
-        """``PUT /preferences``: remember in cookies how this client likes its lists."""
-        if not is_json(_content_type(request)):
-            raise UnsupportedMediaType("preferences are 'application/json'")
-        given = read_object(request.body, allowed=("limit", "sort"))
-        try:
-            chosen = {
-                **({"limit": str(_limit(str(given["limit"])))} if "limit" in given else {}),
-                **({"sort": _sort(str(given["sort"]))} if "sort" in given else {}),
-            }
-        except BadRequest as error:
-            raise UnprocessableContent(error.detail) from None
+    def _prefer(self, request: Request) -> Response:
+        """``PUT /preferences?limit=5&sort=oldest``: set cookies with this client's defaults for lists."""
+        given = {name: value for name, value in request.query if name in _DEFAULTS}
+        _preferences({**_DEFAULTS, **given})
         secure = "; Secure" if request.header("x-forwarded-proto") == "https" else ""
-        cookies = [
-            f"{name}={value}; Path=/notes; Max-Age={_A_YEAR}; HttpOnly; SameSite=Lax{secure}"
-            for name, value in chosen.items()
-        ]
-        return Reply(HTTPStatus.NO_CONTENT, headers={"Set-Cookie": cookies} if cookies else {})
+        attributes = f"Path=/notes; Max-Age=31536000; HttpOnly; SameSite=Lax{secure}"
+        cookies = [f"{name}={value}; {attributes}" for name, value in given.items()]
+        return Response(status=HTTPStatus.NO_CONTENT, headers={"Set-Cookie": cookies} if cookies else {})
 
-    def _preferences(self, request: Request) -> tuple[int, str]:
-        cookies = request.cookies
-        limit, sort = request.parameter("limit"), request.parameter("sort")
-        return (
-            _limit(cookies.get("limit", str(_LIMIT)) if limit is None else limit),
-            _sort(cookies.get("sort", _ORDERS[0]) if sort is None else sort),
-        )
+    # --- Browsers
+
+    def cors_headers(self, request: Request) -> dict[str, str | list[str]]:
+        """Return the headers that let pages of the allowed origins use the service.
+
+        https://developer.mozilla.org/docs/Web/HTTP/Guides/CORS
+        """
+        if not self.cors_origins:
+            return {}
+        origin = request.header("origin")
+        headers: dict[str, str | list[str]] = {"Vary": "Origin"}
+        if "*" in self.cors_origins or origin in self.cors_origins:
+            headers["Access-Control-Allow-Origin"] = "*" if "*" in self.cors_origins else origin
+            headers["Access-Control-Expose-Headers"] = "Location, Note-Tag"
+            if request.method == "OPTIONS":
+                headers["Access-Control-Allow-Methods"] = "DELETE, GET, HEAD, PUT"
+                headers["Access-Control-Allow-Headers"] = "Content-Type, Note-Tag"
+                headers["Access-Control-Max-Age"] = "600"
+        return headers
 
 
-def _describe(summary: Summary) -> dict[str, object]:
+def parse_origins(value: str) -> Sequence[str]:
+    """Read origins that are separated by spaces.
+
+    Raises:
+        ValueError: One is not an origin.
+    """
+    origins = value.split()
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"give origins such as 'https://example.com', without a path, or '*', not {origin!r}"
+            )
+    return origins
+
+
+def _json(value: object) -> Response:
+    headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return Response(headers=headers, body=json.dumps(value).encode())
+
+
+def _describe(note: Note) -> dict[str, object]:
     return {
-        "name": summary.name,
-        "path": summary.path,
-        "content_type": summary.content_type,
-        "tags": summary.tags,
-        "size_bytes": summary.size_bytes,
-        "updated_at": summary.updated_at,
+        "name": note.name,
+        "path": note.path,
+        "content_type": note.content_type,
+        "tags": note.tags,
+        "size_bytes": note.size_bytes,
+        "updated_at": note.updated_at,
     }
 
 
-def _content_type(request: Request) -> str:
-    """The media type of the body.
-
-    Raises:
-        UnsupportedMediaType: The body is compressed.
-    """
-    codings = [coding.lower() for coding in request.elements("content-encoding")]
-    if any(coding != "identity" for coding in codings):
-        raise UnsupportedMediaType(
-            f"the body is coded with {', '.join(codings)}: send it as it is", {"Accept-Encoding": "identity"}
-        )
-    return request.header("content-type").strip()
+def _allowed(methods: Methods) -> list[str]:
+    return sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())})
 
 
-def _expected(request: Request) -> Expected:
-    absent, present = request.elements("if-none-match"), request.elements("if-match")
-    if absent and absent != ["*"]:
-        raise BadRequest("If-None-Match: a write takes '*' only")
-    if len(present) > _MAX_CONDITIONS:
-        raise BadRequest(f"If-Match names {len(present)} entity tags: name at most {_MAX_CONDITIONS}")
-    # What a client got compressed it names by the tag of the compressed form. A weak tag matches nothing.
-    return Expected(frozenset(tag.replace('-gzip"', '"') for tag in present), absent=bool(absent))
+def _missing(name: str) -> HttpError:
+    return HttpError(HTTPStatus.NOT_FOUND, f"there is no note {name!r}")
 
 
-def _limit(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= _MAX_LIMIT):
-        raise BadRequest(f"limit={value[:20]!r}: give 1 to {_MAX_LIMIT}")
-    return int(value)
+def _preferences(given: Mapping[str, str]) -> tuple[int, str]:
+    limit, sort = given["limit"], given["sort"]
+    if not re.fullmatch(r"[1-9][0-9]?|100", limit, re.ASCII):
+        raise HttpError(HTTPStatus.BAD_REQUEST, f"limit={limit[:20]!r}: give 1 to 100")
+    if sort not in ("newest", "oldest"):
+        raise HttpError(HTTPStatus.BAD_REQUEST, f"sort={sort[:20]!r}: give 'newest' or 'oldest'")
+    return int(limit), sort
 
 
-def _sort(value: str) -> str:
-    if value not in _ORDERS:
-        raise BadRequest(f"sort={value[:20]!r}: give {' or '.join(map(repr, _ORDERS))}")
-    return value
-
-
-def _decode_tag(encoded: str) -> str:
-    try:
-        return unquote(encoded, errors="strict")
-    except UnicodeDecodeError:
-        raise BadRequest(f"Note-Tag: {encoded!r} is not percent-encoded UTF-8") from None
-
-
-def _write_position(position: Position) -> str:
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-
-def _read_position(token: str) -> Position:
-    try:
-        updated_at, name = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-        datetime.strptime(updated_at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-        return updated_at, check_name(name)
-    except (binascii.Error, ValueError, TypeError, UnprocessableContent):
-        raise BadRequest("after: take it from 'next' of the page before, as it is") from None
+def _accepts_gzip(request: Request) -> bool:
+    for element in request.elements("accept-encoding"):
+        coding, _, weight = element.lower().replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return weight.strip("0.") != "" or weight == ""
+    return False

@@ -60,7 +60,7 @@ Handler = Callable[..., Created]
 Handlers = dict[str, Any]  # the emulator's handlers of a CloudFormation type
 
 
-class Incompatible(Exception):  # noqa: N818 (the emulator is)
+class Incompatible(Exception):
     """The emulator is not as the bridges expect; the message lists every difference."""
 
 

@@ -1,4 +1,4 @@
-"""RdsProxyFunction: one way from the function to the database, by IAM and TLS, and the choices about it."""
+"""RdsProxyFunction: function → proxy → database with IAM and TLS, and its options."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from cdk_lambda_patterns import FunctionOptions
-from cdk_lambda_patterns.data.database import DatabaseOptions, ExistingDatabase
-from cdk_lambda_patterns.data.rds_proxy import PoolOptions, RdsProxyFunction
-from cdk_lambda_patterns.private_network import PrivateNetwork
+from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.data.rds_proxy import (
+    DatabaseOptions,
+    ExistingCluster,
+    ExistingInstance,
+    ExistingProxy,
+    PoolOptions,
+    RdsProxyFunction,
+)
 from tasks.synthesis import app_context
 from tests.templates import Resources, read_templates, stack_with, walk
 
@@ -28,15 +34,15 @@ SMALL = ec2.InstanceType("t4g.micro")
 
 
 def group_name(reference: dict[str, Any]) -> str:
-    """The start of a group's logical id, or what stands for it where it is of another stack."""
+    """The start of a group's logical id."""
     if "Fn::GetAtt" not in reference:
-        return "another stack's"
+        return "group from another stack"
     name: str = reference["Fn::GetAtt"][0].rpartition("SecurityGroup")[0]
     return name
 
 
-def ways(resources: Resources) -> set[tuple[str, str, Any]]:
-    """Who is let in to whom at which port, as the starts of the groups' logical ids."""
+def connections(resources: Resources) -> set[tuple[str, str, Any]]:
+    """The allowed connections: source, target and port. Groups by the start of their logical id."""
     return {
         (
             group_name(rule["SourceSecurityGroupId"]),
@@ -52,7 +58,9 @@ def owned(stack: Stack) -> None:
     RdsProxyFunction(stack, "Orders", code=CODE)
 
 
-def test_it_makes_an_aurora_cluster_that_is_encrypted_backed_up_and_hard_to_lose(owned: Resources) -> None:
+def test_the_default_is_an_encrypted_aurora_cluster_with_backups_and_deletion_protection(
+    owned: Resources,
+) -> None:
     cluster = owned.only("AWS::RDS::DBCluster")
     assert cluster["Engine"] == "aurora-postgresql"
     assert cluster["StorageEncrypted"] is True
@@ -66,14 +74,14 @@ def test_it_makes_an_aurora_cluster_that_is_encrypted_backed_up_and_hard_to_lose
         assert instance["PubliclyAccessible"] is False
 
 
-def test_rds_makes_the_password_and_changes_it(owned: Resources) -> None:
+def test_rds_manages_the_password(owned: Resources) -> None:
     cluster = owned.only("AWS::RDS::DBCluster")
     assert cluster["ManageMasterUserPassword"] is True
     assert "MasterUserPassword" not in cluster
     assert not owned.all("AWS::SecretsManager::Secret")
 
 
-def test_the_proxy_takes_iam_and_tls_and_nothing_else(owned: Resources) -> None:
+def test_the_proxy_requires_iam_and_tls(owned: Resources) -> None:
     proxy = owned.only("AWS::RDS::DBProxy")
     assert proxy["RequireTLS"] is True
     (auth,) = proxy["Auth"]
@@ -81,7 +89,7 @@ def test_the_proxy_takes_iam_and_tls_and_nothing_else(owned: Resources) -> None:
     assert auth["SecretArn"]["Fn::GetAtt"][1] == "MasterUserSecret.SecretArn"
 
 
-def test_the_database_takes_tls_alone(owned: Resources, mysql: Resources) -> None:
+def test_the_database_requires_tls(owned: Resources, mysql: Resources) -> None:
     parameters = owned.only("AWS::RDS::DBClusterParameterGroup")["Parameters"]
     assert parameters == {"rds.force_ssl": "1"}
     parameters = mysql.only("AWS::RDS::DBParameterGroup")["Parameters"]
@@ -100,7 +108,7 @@ def test_the_function_may_connect_as_one_user_through_one_proxy(owned: Resources
     assert not {one for one in owned.actions("OrdersFunctionServiceRole") if "secret" in one}
 
 
-def test_the_proxy_reads_the_secret_and_does_nothing_else(owned: Resources) -> None:
+def test_the_role_of_the_proxy_only_reads_the_secret(owned: Resources) -> None:
     (statement,) = owned.statements("OrdersProxyRole")
     (cluster_id,) = owned.all("AWS::RDS::DBCluster")
     assert statement["Action"] == "secretsmanager:GetSecretValue"
@@ -109,11 +117,9 @@ def test_the_proxy_reads_the_secret_and_does_nothing_else(owned: Resources) -> N
     assert owned.only("AWS::RDS::DBProxy")["RoleArn"] == {"Fn::GetAtt": [role_id, "Arn"]}
 
 
-def test_the_function_reaches_the_proxy_the_proxy_the_database_and_nobody_anything_else(
-    owned: Resources,
-) -> None:
+def test_only_the_function_reaches_the_proxy_and_only_the_proxy_the_database(owned: Resources) -> None:
     (cluster_id,) = owned.all("AWS::RDS::DBCluster")
-    assert ways(owned) == {
+    assert connections(owned) == {
         ("OrdersFunction", "OrdersProxy", 5432),
         ("OrdersProxy", "OrdersDatabase", str({"Fn::GetAtt": [cluster_id, "Endpoint.Port"]})),
     }
@@ -123,7 +129,7 @@ def test_the_function_reaches_the_proxy_the_proxy_the_database_and_nobody_anythi
         assert "0.0.0.0/0" not in str(group)
 
 
-def test_the_function_learns_where_and_who_but_no_password(owned: Resources) -> None:
+def test_the_environment_has_host_and_user_and_no_password(owned: Resources) -> None:
     variables = owned.function()["Environment"]["Variables"]
     (proxy_id,) = owned.all("AWS::RDS::DBProxy")
     assert variables == {
@@ -135,7 +141,7 @@ def test_the_function_learns_where_and_who_but_no_password(owned: Resources) -> 
     }
 
 
-def test_timeouts_are_set_for_the_pool_and_not_by_sessions(owned: Resources, mysql: Resources) -> None:
+def test_timeouts_are_set_in_the_initialization_query_of_the_pool(owned: Resources, mysql: Resources) -> None:
     def query(resources: Resources) -> str:
         group = resources.only("AWS::RDS::DBProxyTargetGroup")
         text: str = group["ConnectionPoolConfigurationInfo"]["InitQuery"]
@@ -156,11 +162,13 @@ def mysql(stack: Stack) -> None:
     RdsProxyFunction(
         stack,
         "Orders",
+        code=CODE,
+        handler="worker.handler.handler",
         database=DatabaseOptions(
             engine="mysql",
             instance_type=SMALL,
             multi_az=True,
-            name="orders",
+            database_name="orders",
             user="writer",
             backup_retention=Duration.days(35),
             parameters={"max_connections": "100"},
@@ -187,11 +195,12 @@ def test_mysql_on_an_instance_with_a_standby(mysql: Resources) -> None:
     assert instance["BackupRetentionPeriod"] == 35
     assert instance["StorageEncrypted"] is True
     assert mysql.only("AWS::RDS::DBProxy")["EngineFamily"] == "MYSQL"
-    assert ("OrdersFunction", "OrdersProxy", 3306) in ways(mysql)
+    assert ("OrdersFunction", "OrdersProxy", 3306) in connections(mysql)
     assert mysql.function()["Environment"]["Variables"]["DB_ENGINE"] == "mysql"
+    assert mysql.function()["Handler"] == "worker.handler.handler"
 
 
-def test_the_pool_is_as_asked(mysql: Resources) -> None:
+def test_the_options_of_the_pool_are_those_of_the_proxy(mysql: Resources) -> None:
     pool = mysql.only("AWS::RDS::DBProxyTargetGroup")["ConnectionPoolConfigurationInfo"]
     assert (pool["MaxConnectionsPercent"], pool["MaxIdleConnectionsPercent"]) == (50, 10)
     assert pool["ConnectionBorrowTimeout"] == 5
@@ -199,13 +208,13 @@ def test_the_pool_is_as_asked(mysql: Resources) -> None:
     assert mysql.only("AWS::RDS::DBProxy")["IdleClientTimeout"] == 60
 
 
-def test_destroying_is_possible_when_asked_for(mysql: Resources) -> None:
+def test_removal_policy_destroy_also_turns_deletion_protection_off(mysql: Resources) -> None:
     (name,) = mysql.all("AWS::RDS::DBInstance")
     assert mysql.template["Resources"][name]["DeletionPolicy"] == "Delete"
     assert mysql.only("AWS::RDS::DBInstance")["DeletionProtection"] is False
 
 
-def test_services_of_the_users_handler_get_their_endpoints(mysql: Resources) -> None:
+def test_the_services_of_the_handler_get_endpoints(mysql: Resources) -> None:
     assert len(mysql.all("AWS::EC2::VPCEndpoint")) == 1
 
 
@@ -221,7 +230,7 @@ def existing_network(stack: Stack) -> PrivateNetwork:
     return PrivateNetwork(stack, "Network", vpc=vpc)
 
 
-def existing_cluster(stack: Stack) -> ExistingDatabase:
+def existing_cluster(stack: Stack) -> ExistingCluster:
     group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0123456789abcdef0")
     cluster = rds.DatabaseCluster.from_database_cluster_attributes(
         stack,
@@ -234,7 +243,7 @@ def existing_cluster(stack: Stack) -> ExistingDatabase:
     secret = secretsmanager.Secret.from_secret_complete_arn(
         stack, "Secret", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-a1b2c3"
     )
-    return ExistingDatabase(cluster=cluster, secret=secret, user="writer")
+    return ExistingCluster(cluster=cluster, secret=secret, user="writer")
 
 
 @stack_with
@@ -244,7 +253,9 @@ def with_existing_cluster(stack: Stack) -> None:
     )
 
 
-def test_an_existing_cluster_gets_a_proxy_that_it_lets_in(with_existing_cluster: Resources) -> None:
+def test_an_existing_cluster_gets_a_proxy_and_allows_its_connections(
+    with_existing_cluster: Resources,
+) -> None:
     assert not with_existing_cluster.all("AWS::RDS::DBCluster")
     assert not with_existing_cluster.all("AWS::EC2::VPC")
     targets = with_existing_cluster.only("AWS::RDS::DBProxyTargetGroup")
@@ -252,6 +263,40 @@ def test_an_existing_cluster_gets_a_proxy_that_it_lets_in(with_existing_cluster:
     rules = with_existing_cluster.all("AWS::EC2::SecurityGroupIngress").values()
     assert "sg-0123456789abcdef0" in {str(rule["GroupId"]) for rule in rules}
     assert with_existing_cluster.function()["Environment"]["Variables"]["DB_USER"] == "writer"
+
+
+@stack_with
+def with_existing_instance(stack: Stack) -> None:
+    instance = rds.DatabaseInstance.from_database_instance_attributes(
+        stack,
+        "Instance",
+        instance_endpoint_address="orders.abc.eu-west-1.rds.amazonaws.com",
+        instance_identifier="orders",
+        port=5433,
+        engine=rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_4_10),
+        security_groups=[
+            ec2.SecurityGroup.from_security_group_id(stack, "InstanceGroup", "sg-0123456789abcdef0")
+        ],
+    )
+    database = ExistingInstance(
+        instance=instance, secret=existing_cluster(stack).secret, user="writer", engine="mysql"
+    )
+    RdsProxyFunction(stack, "Orders", code=CODE, database=database, network=existing_network(stack))
+
+
+def test_an_existing_instance_gets_a_proxy_that_connects_to_its_port(
+    with_existing_instance: Resources,
+) -> None:
+    assert not with_existing_instance.all("AWS::RDS::DBInstance")
+    targets = with_existing_instance.only("AWS::RDS::DBProxyTargetGroup")
+    assert targets["DBInstanceIdentifiers"] == ["orders"]
+    assert with_existing_instance.only("AWS::RDS::DBProxy")["EngineFamily"] == "MYSQL"
+    ports = {
+        rule["FromPort"]
+        for rule in with_existing_instance.all("AWS::EC2::SecurityGroupIngress").values()
+        if rule["GroupId"] == "sg-0123456789abcdef0"
+    }
+    assert ports == {5433}
 
 
 @stack_with
@@ -267,12 +312,12 @@ def with_secret_under_a_key(stack: Stack) -> None:
     RdsProxyFunction(stack, "Orders", code=CODE, database=database, network=existing_network(stack))
 
 
-def test_the_proxy_may_use_the_key_of_the_secret(with_secret_under_a_key: Resources) -> None:
+def test_the_proxy_may_decrypt_with_the_key_of_the_secret(with_secret_under_a_key: Resources) -> None:
     allowed = {
         one["Action"]: one["Resource"] for one in with_secret_under_a_key.statements("OrdersProxyRole")
     }
     assert allowed == {
-        # Secrets Manager ends each ARN with six characters.
+        # The six characters that Secrets Manager appends to the name.
         "secretsmanager:GetSecretValue": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-??????",
         "kms:Decrypt": "arn:aws:kms:eu-west-1:123456789012:key/orders",
     }
@@ -289,11 +334,11 @@ def with_existing_proxy(stack: Stack) -> None:
         endpoint="orders.proxy-abc.eu-west-1.rds.amazonaws.com",
         security_groups=[group],
     )
-    database = ExistingDatabase(proxy=proxy, proxy_security_group=group, user="writer", name="shop")
+    database = ExistingProxy(proxy=proxy, proxy_security_group=group, user="writer", database_name="shop")
     RdsProxyFunction(stack, "Orders", code=CODE, database=database, network=existing_network(stack))
 
 
-def test_an_existing_proxy_is_used_as_it_is(with_existing_proxy: Resources) -> None:
+def test_an_existing_proxy_is_used_unchanged(with_existing_proxy: Resources) -> None:
     for kind in ("DBProxy", "DBProxyTargetGroup", "DBCluster", "DBInstance"):
         assert not with_existing_proxy.all(f"AWS::RDS::{kind}")
     (statement,) = (
@@ -321,49 +366,91 @@ def test_a_stack_can_hold_two_in_one_network(twice: Resources) -> None:
     assert len(twice.all("AWS::EC2::VPC")) == 1
     names = {proxy["DBProxyName"] for proxy in twice.all("AWS::RDS::DBProxy").values()}
     assert len(names) == 2
-    for name in names:  # what RDS takes as a proxy's identifier
+    for name in names:  # what RDS allows as the name of a proxy
         assert re.fullmatch(r"[a-zA-Z](-?[a-zA-Z0-9])*", name)
         assert len(name) <= 60
 
 
-def test_the_database_may_belong_to_another_stack_also_within_a_stage(tmp_path: Path) -> None:
-    app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
-    stage = Stage(app, "Production")
-    shared = Stack(stage, "Shared")
-    network = PrivateNetwork(shared, "Network")
+def instance_of(stack: Stack, network: PrivateNetwork) -> ExistingInstance:
     instance = rds.DatabaseInstance(
-        shared,
+        stack,
         "Database",
         engine=rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9),
         vpc=network.vpc,
         vpc_subnets=network.subnets,
         credentials=rds.Credentials.from_generated_secret("writer"),
     )
-    database = ExistingDatabase(instance=instance, secret=instance.secret, user="writer")
+    assert instance.secret
+    return ExistingInstance(instance=instance, secret=instance.secret, user="writer")
+
+
+def cluster_of(stack: Stack, network: PrivateNetwork) -> ExistingCluster:
+    cluster = rds.DatabaseCluster(
+        stack,
+        "Database",
+        engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9),
+        writer=rds.ClusterInstance.serverless_v2("Writer"),
+        vpc=network.vpc,
+        vpc_subnets=network.subnets,
+        credentials=rds.Credentials.from_generated_secret("writer"),
+    )
+    assert cluster.secret
+    return ExistingCluster(cluster=cluster, secret=cluster.secret, user="writer")
+
+
+@pytest.mark.parametrize("make", [instance_of, cluster_of])
+def test_the_database_may_be_from_another_stack_of_a_stage(
+    tmp_path: Path, make: Callable[[Stack, PrivateNetwork], ExistingInstance | ExistingCluster]
+) -> None:
+    app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stage = Stage(app, "Production")
+    shared = Stack(stage, "Shared")
+    network = PrivateNetwork(shared, "Network")
+    database = make(shared, network)
     RdsProxyFunction(Stack(stage, "Orders"), "Orders", code=CODE, database=database, network=network)
     app.synth()
     (orders,) = (stack for name, stack in read_templates(tmp_path).items() if "Orders" in name)
     assert len(orders.all("AWS::RDS::DBProxy")) == 1
     assert not orders.all("AWS::RDS::DBInstance")
-    assert {(source, target) for source, target, _ in ways(orders)} == {
+    assert {(source, target) for source, target, _ in connections(orders)} == {
         ("OrdersFunction", "OrdersProxy"),
-        ("OrdersProxy", "another stack's"),
+        ("OrdersProxy", "group from another stack"),
     }
 
 
-def refused(**given: Any) -> Callable[[Stack], object]:  # noqa: ANN401 - passed on
+@stack_with
+def connectable(stack: Stack) -> None:
+    orders = RdsProxyFunction(stack, "Orders", code=CODE)
+    cache = orders.network.make_security_group(stack, "CacheSecurityGroup", "A cache")
+    cache.connections.allow_from(orders, ec2.Port.tcp(6379))
+
+
+def test_it_is_connectable_as_its_function(connectable: Resources) -> None:
+    assert ("OrdersFunction", "Cache", 6379) in connections(connectable)
+
+
+def refused(**given: Any) -> Callable[[Stack], object]:
     return lambda stack: RdsProxyFunction(stack, "Orders", code=CODE, **given)
 
 
 REFUSED: dict[str, Callable[[Stack], object]] = {
-    "engine='oracle': choose one of 'postgres', 'mysql'": lambda _: DatabaseOptions(engine="oracle"),
-    "min_capacity=0: Aurora behind a proxy, which never pauses, has 0.5 to 256": lambda _: DatabaseOptions(
-        min_capacity=0
+    "engine='oracle': choose one of 'postgres', 'mysql'": lambda _: DatabaseOptions(
+        engine="oracle"  # type: ignore[arg-type]
     ),
-    "max_capacity=257: Aurora": lambda _: DatabaseOptions(max_capacity=257),
-    "min_capacity=8, max_capacity=4: the least is more": lambda _: DatabaseOptions(min_capacity=8),
-    "backup_retention=0: RDS keeps 86,400 to 3,024,000 seconds": lambda _: DatabaseOptions(
+    "engine='aurora': choose one of 'postgres', 'mysql'": lambda stack: replace(
+        existing_cluster(stack),
+        engine="aurora",  # type: ignore[arg-type]
+    ),
+    "min_capacity=0: Aurora behind a proxy allows 0.5 to 256 ACU": lambda _: DatabaseOptions(min_capacity=0),
+    "max_capacity=257: Aurora allows 1 to 256 ACU": lambda _: DatabaseOptions(max_capacity=257),
+    "min_capacity=8, max_capacity=4: min_capacity must not exceed max_capacity": lambda _: DatabaseOptions(
+        min_capacity=8
+    ),
+    "backup_retention=0: this construct allows 1 to 35 days": lambda _: DatabaseOptions(
         backup_retention=Duration.days(0)
+    ),
+    "backup_retention=35.5: this construct allows 1 to 35 days": lambda _: DatabaseOptions(
+        backup_retention=Duration.hours(852)
     ),
     "max_connections_percent=101: RDS Proxy allows 1 to 100 %": lambda _: PoolOptions(
         max_connections_percent=101
@@ -377,29 +464,20 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     "idle_client_timeout=28,801: RDS Proxy": lambda _: PoolOptions(
         idle_client_timeout=Duration.seconds(28_801)
     ),
-    "borrow_timeout=20, timeout=10: the function would end before": refused(
+    "borrow_timeout=20, timeout=10: the function would time out before": refused(
         function_options=FunctionOptions(timeout=Duration.seconds(10))
     ),
-    "session_pinning_filters: RDS Proxy has them for MySQL alone": refused(
+    "session_pinning_filters: RDS Proxy supports them for MySQL only": refused(
         pool=PoolOptions(session_pinning_filters=[rds.SessionPinningFilter.EXCLUDE_VARIABLE_SETS])
-    ),
-    "give one of cluster, instance (a proxy is made for it) and proxy": lambda _: ExistingDatabase(
-        user="writer"
-    ),
-    "secret: the proxy logs in": lambda stack: ExistingDatabase(
-        instance=existing_instance(stack), user="writer"
-    ),
-    "proxy without proxy_security_group": lambda stack: ExistingDatabase(
-        proxy=existing_proxy(stack), user="writer"
     ),
     "an existing database without network": lambda stack: RdsProxyFunction(
         stack, "Orders", code=CODE, database=existing_cluster(stack)
     ),
-    "pool: the existing proxy has its own settings": lambda stack: RdsProxyFunction(
+    "pool cannot be combined with an existing proxy": lambda stack: RdsProxyFunction(
         stack,
         "Orders",
         code=CODE,
-        database=ExistingDatabase(
+        database=ExistingProxy(
             proxy=existing_proxy(stack),
             proxy_security_group=ec2.SecurityGroup.from_security_group_id(stack, "G", "sg-0123456789abcdef0"),
             user="writer",
@@ -410,17 +488,6 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
 }
 
 
-def existing_instance(stack: Stack) -> rds.IDatabaseInstance:
-    return rds.DatabaseInstance.from_database_instance_attributes(
-        stack,
-        "Instance",
-        instance_endpoint_address="orders.abc.eu-west-1.rds.amazonaws.com",
-        instance_identifier="orders",
-        port=5432,
-        security_groups=[],
-    )
-
-
 def existing_proxy(stack: Stack) -> rds.IDatabaseProxy:
     return rds.DatabaseProxy.from_database_proxy_attributes(
         stack, "P", db_proxy_name="orders", db_proxy_arn="arn", endpoint="orders", security_groups=[]
@@ -428,6 +495,6 @@ def existing_proxy(stack: Stack) -> rds.IDatabaseProxy:
 
 
 @pytest.mark.parametrize("message", REFUSED)
-def test_what_is_not_allowed_is_refused_at_once(message: str) -> None:
+def test_invalid_arguments_are_refused_with_a_remedy(message: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         REFUSED[message](Stack())

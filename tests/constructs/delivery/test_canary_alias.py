@@ -1,10 +1,9 @@
-"""CanaryAlias: what a release is made of, who may do what, and what is refused."""
-
-from __future__ import annotations
+"""CanaryAlias: the resources of a release, the permissions of each role, and rejected arguments."""
 
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
 
-from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns import AsyncOptions, FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.delivery.canary_alias import (
     CanaryAlias,
     ReleaseAlarms,
@@ -23,12 +22,12 @@ from cdk_lambda_patterns.delivery.canary_alias import (
     SmokeTest,
     TrafficCheck,
 )
-from cdk_lambda_patterns.delivery.canary_strategies import duration_of
-from tests.templates import Resources, stack_with, walk
+from cdk_lambda_patterns.delivery.canary_alias.deployment_config import duration_of
+from tests.templates import Resources, read_templates, stack_with, walk
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")
 CASE = SmokeCase(name="one", payload={"article": 1}, expected={"cents": 199})
-TELLING = {"codedeploy:GetDeployment", "codedeploy:PutLifecycleEventHookExecutionStatus"}
+REPORTING = {"codedeploy:GetDeployment", "codedeploy:PutLifecycleEventHookExecutionStatus"}
 LOGGING = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -39,7 +38,7 @@ SHIFTING = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcu
 VERSION_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders:7"
 
 
-def worker(stack: Stack, id: str = "Worker", *, asynchronous: bool = False) -> HardenedFunction:
+def worker(stack: Stack, id: str = "Worker", *, asynchronous: AsyncOptions | None = None) -> HardenedFunction:
     return HardenedFunction(stack, id, code=CODE, asynchronous=asynchronous)
 
 
@@ -51,12 +50,12 @@ def plain(stack: Stack) -> None:
 
 
 def resource_of(resources: Resources, type: str) -> dict[str, Any]:
-    """The one resource of a type, with its attributes beside the properties."""
+    """The one resource of a type, with its properties and its other attributes."""
     [found] = [one for one in resources.template["Resources"].values() if one["Type"] == type]
     return dict(found)
 
 
-def test_the_alias_is_changed_by_codedeploy_alone(plain: Resources) -> None:
+def test_only_codedeploy_changes_the_alias(plain: Resources) -> None:
     alias = resource_of(plain, "AWS::Lambda::Alias")
     [group] = plain.all("AWS::CodeDeploy::DeploymentGroup")
     [application] = plain.all("AWS::CodeDeploy::Application")
@@ -75,7 +74,7 @@ def test_a_version_outlives_the_next_release_and_not_its_own_failure(plain: Reso
     assert (version["DeletionPolicy"], version["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
-def test_a_release_is_undone_when_it_fails_is_stopped_or_alarms(plain: Resources) -> None:
+def test_a_release_that_fails_is_stopped_or_trips_an_alarm_is_rolled_back(plain: Resources) -> None:
     group = plain.only("AWS::CodeDeploy::DeploymentGroup")
     assert group["AutoRollbackConfiguration"] == {
         "Enabled": True,
@@ -88,7 +87,7 @@ def test_a_release_is_undone_when_it_fails_is_stopped_or_alarms(plain: Resources
     }
 
 
-def test_the_alarm_on_errors_looks_at_the_new_version_alone(plain: Resources) -> None:
+def test_the_alarm_on_errors_is_on_the_new_version_only(plain: Resources) -> None:
     alarm = plain.only("AWS::CloudWatch::Alarm", MetricName="Errors")
     [version] = plain.all("AWS::Lambda::Version")
     [function] = plain.all("AWS::Lambda::Function")
@@ -101,7 +100,7 @@ def test_the_alarm_on_errors_looks_at_the_new_version_alone(plain: Resources) ->
     assert alarm["TreatMissingData"] == "notBreaching"
 
 
-def test_the_alarm_on_throttles_looks_at_the_alias(plain: Resources) -> None:
+def test_the_alarm_on_throttles_is_on_the_alias(plain: Resources) -> None:
     alarm = plain.only("AWS::CloudWatch::Alarm", MetricName="Throttles")
     assert {one["Name"] for one in alarm["Dimensions"]} == {"FunctionName", "Resource"}
 
@@ -115,7 +114,7 @@ def test_triggers_and_urls_attach_to_the_alias(plain: Resources) -> None:
     assert plain.only("AWS::Lambda::Url")["Qualifier"] == "live"
 
 
-def test_codedeploy_may_shift_this_alias_and_read_these_alarms(plain: Resources) -> None:
+def test_codedeploy_may_shift_this_alias_and_describe_these_alarms(plain: Resources) -> None:
     role = "LiveDeploymentRole"
     assert plain.actions(role) == SHIFTING | {"cloudwatch:DescribeAlarms"}
     [function] = plain.all("AWS::Lambda::Function")
@@ -127,7 +126,7 @@ def test_codedeploy_may_shift_this_alias_and_read_these_alarms(plain: Resources)
     assert not [value for value in walk(plain.template) if value == "ManagedPolicyArns"]
 
 
-def test_what_a_release_needs_is_there_before_the_alias_changes(plain: Resources, full: Resources) -> None:
+def test_policies_for_a_release_exist_before_the_alias_changes(plain: Resources, full: Resources) -> None:
     for resources, count in ((plain, 1), (full, 3)):
         before = resource_of(resources, "AWS::Lambda::Alias")["DependsOn"]
         policies = [one for one in before if one in resources.all("AWS::IAM::Policy")]
@@ -148,29 +147,31 @@ def full(stack: Stack) -> None:
     canary = CanaryAlias(
         stack,
         "Live",
-        function=worker(stack, asynchronous=True),
+        function=worker(stack, asynchronous=AsyncOptions()),
         alias_name="stable",
-        strategy=codedeploy.TrafficRouting.time_based_linear(interval=Duration.minutes(10), percentage=20),
+        deployment_config=codedeploy.TrafficRouting.time_based_linear(
+            interval=Duration.minutes(10), percentage=20
+        ),
         alarms=ReleaseAlarms(
             errors=5,
             throttles=None,
-            p99_latency=Duration.millis(800),
+            p99_duration=Duration.millis(800),
             period=Duration.minutes(2),
             evaluation_periods=3,
             others=[composite],
         ),
-        pre_traffic=SmokeTest(
-            cases=[CASE, SmokeCase(name="slow", payload=[], time_limit=Duration.seconds(90))],
+        pre_hook=SmokeTest(
+            cases=[CASE, SmokeCase(name="slow", payload=[], timeout=Duration.seconds(90))],
             options=FunctionOptions(memory_size=256),
         ),
-        post_traffic=TrafficCheck(error_percentage=0.5, versions_kept=4),
-        provisioned_concurrency=2,
+        post_hook=TrafficCheck(error_percentage=0.5, versions_kept=4),
+        provisioned_concurrent_executions=2,
     )
-    assert canary.pre_traffic is not None
+    assert canary.pre_hook is not None
     assert len(canary.alarms) == 3
 
 
-def test_a_strategy_of_ones_own_is_a_configuration_of_its_own(full: Resources) -> None:
+def test_traffic_routing_becomes_a_deployment_configuration(full: Resources) -> None:
     [config] = full.all("AWS::CodeDeploy::DeploymentConfig")
     assert full.only("AWS::CodeDeploy::DeploymentConfig")["TrafficRoutingConfig"] == {
         "Type": "TimeBasedLinear",
@@ -188,19 +189,19 @@ def test_alarms_are_as_asked_for(full: Resources) -> None:
     assert (latency["ExtendedStatistic"], latency["Threshold"]) == ("p99", 800)
 
 
-def test_a_composite_alarm_can_be_read_only_with_all_others(full: Resources) -> None:
+def test_a_composite_alarm_takes_the_permission_to_describe_all_alarms(full: Resources) -> None:
     [statement] = [
         one for one in full.statements("LiveDeploymentRole") if one["Action"] == "cloudwatch:DescribeAlarms"
     ]
     assert statement["Resource"] == "*"
 
 
-def test_the_alias_keeps_instances_ready(full: Resources) -> None:
+def test_the_alias_has_provisioned_concurrency(full: Resources) -> None:
     alias = full.only("AWS::Lambda::Alias")
     assert alias["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
 
 
-def test_asynchronous_events_that_fail_are_kept_behind_the_alias_too(full: Resources) -> None:
+def test_the_alias_has_the_functions_failure_destination(full: Resources) -> None:
     function, alias = full.all("AWS::Lambda::EventInvokeConfig").values()
     assert (function["Qualifier"], alias["Qualifier"]) == ("$LATEST", "stable")
     assert alias["DestinationConfig"] == function["DestinationConfig"]
@@ -208,28 +209,28 @@ def test_asynchronous_events_that_fail_are_kept_behind_the_alias_too(full: Resou
 
 def hook(resources: Resources, name: str) -> dict[str, Any]:
     """The properties of a built-in hook."""
-    return resources.only("AWS::Lambda::Function", Handler=f"handler.{name}")
+    return resources.only("AWS::Lambda::Function", Handler=f"canary_alias.handler.{name}")
 
 
-def test_the_smoke_test_knows_its_cases_and_has_time_for_them(full: Resources) -> None:
+def test_the_smoke_test_has_its_cases_and_time_for_them(full: Resources) -> None:
     properties = hook(full, "pre_traffic")
     assert json.loads(properties["Environment"]["Variables"]["SMOKE_CASES"]) == [
-        {"name": "one", "payload": {"article": 1}, "expected": {"cents": 199}, "time_limit": 10},
-        {"name": "slow", "payload": [], "expected": None, "time_limit": 90},
+        {"name": "one", "payload": {"article": 1}, "expected": {"cents": 199}, "timeout": 10},
+        {"name": "slow", "payload": [], "expected": None, "timeout": 90},
     ]
     assert (properties["Timeout"], properties["MemorySize"]) == (160, 256)
 
 
-def test_a_hook_may_do_what_it_is_for_and_no_more(full: Resources) -> None:
+def test_a_hook_has_only_the_permissions_that_it_needs(full: Resources) -> None:
     invoking = {"lambda:InvokeFunction"}
-    assert full.actions("LivePreTraffic") == TELLING | LOGGING | invoking
+    assert full.actions("LivePreTraffic") == REPORTING | LOGGING | invoking
     pruning = {"lambda:ListAliases", "lambda:ListVersionsByFunction", "lambda:DeleteFunction"}
     looking = {"lambda:GetAlias", "cloudwatch:GetMetricData"}
-    assert full.actions("LivePostTraffic") == TELLING | LOGGING | looking | pruning
+    assert full.actions("LivePostTraffic") == REPORTING | LOGGING | looking | pruning
     for role in ("LivePreTraffic", "LivePostTraffic"):
-        [told] = [one for one in full.statements(role) if set(one["Action"]) == TELLING]
-        assert "deploymentgroup" in str(told["Resource"])
-        assert "*" not in str(told["Resource"])
+        [reporting] = [one for one in full.statements(role) if set(one["Action"]) == REPORTING]
+        assert "deploymentgroup" in str(reporting["Resource"])
+        assert "*" not in str(reporting["Resource"])
 
 
 def test_a_hook_can_delete_versions_and_not_the_function(full: Resources) -> None:
@@ -248,7 +249,7 @@ def test_codedeploy_invokes_the_hooks(full: Resources) -> None:
         if one["Action"] == "lambda:InvokeFunction"
     ]
     assert sorted(one["Fn::GetAtt"][0] for one in invoked) == sorted(names)
-    assert full.all("AWS::Lambda::Function")[names[0]]["Handler"] == "handler.pre_traffic"
+    assert full.all("AWS::Lambda::Function")[names[0]]["Handler"] == "canary_alias.handler.pre_traffic"
 
 
 @stack_with
@@ -259,12 +260,12 @@ def others(stack: Stack) -> None:
         stack,
         "First",
         function=imported,
-        strategy=codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE,
+        deployment_config=codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE,
         alarms=ReleaseAlarms(errors=None, throttles=None),
-        pre_traffic=ask,
-        post_traffic=TrafficCheck(),
+        pre_hook=ask,
+        post_hook=TrafficCheck(),
     )
-    CanaryAlias(stack, "Second", function=worker(stack), pre_traffic=ask, post_traffic=worker(stack, "Look"))
+    CanaryAlias(stack, "Second", function=worker(stack), pre_hook=ask, post_hook=worker(stack, "Look"))
 
 
 def test_a_version_published_elsewhere_is_released(others: Resources) -> None:
@@ -272,7 +273,7 @@ def test_a_version_published_elsewhere_is_released(others: Resources) -> None:
     assert alias["FunctionName"] == "orders"
 
 
-def test_without_alarms_none_is_read(others: Resources) -> None:
+def test_without_alarms_there_is_no_permission_to_describe_any(others: Resources) -> None:
     assert others.actions("FirstDeploymentRole") == SHIFTING | {"lambda:InvokeFunction"}
     [group] = [
         one
@@ -285,15 +286,30 @@ def test_without_alarms_none_is_read(others: Resources) -> None:
     ]
 
 
-def test_a_hook_that_is_given_may_answer(others: Resources) -> None:
-    assert others.actions("AskServiceRole") == LOGGING | TELLING
+def test_a_hook_of_ones_own_may_report(others: Resources) -> None:
+    assert others.actions("AskServiceRole") == LOGGING | REPORTING
     assert "lambda:DeleteFunction" not in others.actions("FirstPostTraffic")
+
+
+def test_a_hook_from_another_stack_may_report_by_a_policy_of_this_stack(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stack, other = Stack(app, "Mine"), Stack(app, "Theirs")
+    CanaryAlias(stack, "Live", function=worker(stack), pre_hook=worker(other, "Hook"))
+    app.synth()
+    mine = read_templates(tmp_path)["Mine"]
+    [(name, policy)] = [
+        (name, one)
+        for name, one in mine.all("AWS::IAM::Policy").items()
+        if "codedeploy:GetDeployment" in one["PolicyDocument"]["Statement"][0]["Action"]
+    ]
+    assert "Fn::ImportValue" in policy["Roles"][0]
+    assert name in resource_of(mine, "AWS::Lambda::Alias")["DependsOn"]
 
 
 def test_it_works_in_a_stage() -> None:
     stage = Stage(App(builtin_cloud_formation_validation=False), "Stage")
     stack = Stack(stage, "S")
-    CanaryAlias(stack, "Live", function=worker(stack), pre_traffic=worker(stack, "Hook"))
+    CanaryAlias(stack, "Live", function=worker(stack), pre_hook=worker(stack, "Hook"))
     stage.synth()
 
 
@@ -302,12 +318,12 @@ def given_version(stack: Stack) -> None:
     CanaryAlias(stack, "Live", function=worker(stack).current_version)
 
 
-def test_a_version_that_is_given_is_kept_too(given_version: Resources) -> None:
+def test_a_given_version_is_retained_too(given_version: Resources) -> None:
     assert resource_of(given_version, "AWS::Lambda::Version")["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
 @pytest.mark.parametrize(
-    ("strategy", "minutes"),
+    ("config", "minutes"),
     [
         (codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_15_MINUTES, 15),
         (codedeploy.LambdaDeploymentConfig.LINEAR_10_PERCENT_EVERY_1_MINUTE, 9),
@@ -318,12 +334,12 @@ def test_a_version_that_is_given_is_kept_too(given_version: Resources) -> None:
         (codedeploy.TrafficRouting.time_based_canary(interval=Duration.hours(1), percentage=5), 60),
     ],
 )
-def test_how_long_a_strategy_takes(strategy: Any, minutes: int | None) -> None:  # noqa: ANN401
-    duration = duration_of(strategy)
+def test_how_long_a_deployment_configuration_takes(config: Any, minutes: int | None) -> None:
+    duration = duration_of(config)
     assert (duration and duration.to_minutes()) == minutes
 
 
-def canary(**options: Any) -> Callable[[Stack], object]:  # noqa: ANN401 - any option
+def canary(**options: Any) -> Callable[[Stack], object]:
     """Make a CanaryAlias with these options."""
     return lambda stack: CanaryAlias(stack, "Live", **{"function": worker(stack), **options})
 
@@ -332,10 +348,10 @@ def routing(percentage: float, interval: Duration) -> codedeploy.TrafficRouting:
     return codedeploy.TrafficRouting.time_based_linear(interval=interval, percentage=percentage)
 
 
-REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
+REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
     "an alias of an alias": (
         lambda stack: CanaryAlias(stack, "Live", function=worker(stack).add_alias("beta")),  # type: ignore[arg-type]
-        "an alias points at a version, never at an alias",
+        "an alias cannot point at an alias; give the function itself",
     ),
     "an imported alias": (
         lambda stack: CanaryAlias(
@@ -348,7 +364,7 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
                 alias_version=lambda_.Version.from_version_arn(stack, "Version", VERSION_ARN),
             ),
         ),
-        "an alias points at a version, never at an alias",
+        "an alias cannot point at an alias; give the function itself",
     ),
     "an imported function": (
         lambda stack: CanaryAlias(
@@ -356,17 +372,17 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
             "Live",
             function=lambda_.Function.from_function_name(stack, "Imported", "orders"),
         ),
-        "it is imported, so nobody here knows when it changes",
+        "the function is imported, so this app does not know when it changes",
     ),
     "what is not published": (
         lambda stack: CanaryAlias(stack, "Live", function=worker(stack).latest_version),
-        "$LATEST is no published version",
+        "$LATEST is not a published version",
     ),
-    "a function of another stack": (
+    "a function from another stack": (
         lambda stack: CanaryAlias(stack, "Live", function=worker(Stack(stack.node.root, "Other"))),  # type: ignore[arg-type]
         "make the CanaryAlias in the stack of the function",
     ),
-    "a version of another stack": (
+    "a version from another stack": (
         lambda stack: CanaryAlias(
             stack,
             "Live",
@@ -374,49 +390,70 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         ),
         "make the CanaryAlias in the stack of the function",
     ),
-    "digits": (canary(alias_name="7"), "alias_name='7': Lambda allows"),
-    "nobody": (canary(strategy=routing(0, Duration.minutes(1))), "percentage=0: CodeDeploy allows 1 to 99"),
-    "everybody": (canary(strategy=routing(100, Duration.minutes(1))), "percentage=100: CodeDeploy allows"),
-    "half a minute": (canary(strategy=routing(10, Duration.seconds(90))), "counts in whole minutes"),
+    "a name of digits": (canary(alias_name="7"), "alias_name='7': Lambda allows"),
+    "0 percent": (
+        canary(deployment_config=routing(0, Duration.minutes(1))),
+        "percentage=0: CodeDeploy allows 1 to 99",
+    ),
+    "100 percent": (
+        canary(deployment_config=routing(100, Duration.minutes(1))),
+        "percentage=100: CodeDeploy allows",
+    ),
+    "half a minute": (
+        canary(deployment_config=routing(10, Duration.seconds(90))),
+        "interval=90 s: CodeDeploy counts in minutes; give whole minutes",
+    ),
     "more than two days": (
-        canary(strategy=routing(1, Duration.minutes(30))),
-        "strategy of 2,970 minutes (1 % every 30): CodeDeploy allows 2,880",
+        canary(deployment_config=routing(1, Duration.minutes(30))),
+        "deployment_config of 2,970 minutes (1 % every 30): CodeDeploy allows 2,880",
     ),
     "one step of more than two days": (
-        canary(strategy=routing(50, Duration.hours(49))),
+        canary(deployment_config=routing(50, Duration.hours(49))),
         "interval=2,940: CodeDeploy allows 1 to 2,880 minutes",
     ),
-    "an alarm that comes too late": (
+    "an alarm that would trip too late": (
         canary(alarms=ReleaseAlarms(evaluation_periods=5)),
-        "alarms over 5 minutes, and a strategy after whose 5 minutes everybody has the new version",
+        "alarms need 5 minutes to trip, but the deployment_config shifts all traffic within 5 minutes",
     ),
-    "an alarm at nothing": (lambda _: ReleaseAlarms(errors=0), "errors=0: an alarm takes 1 to"),
+    "an alarm that is always on": (lambda _: ReleaseAlarms(errors=0), "errors=0: an alarm allows 1 to"),
     "too many alarms": (
         lambda stack: ReleaseAlarms(
             others=[cloudwatch.Alarm.from_alarm_name(stack, str(n), str(n)) for n in range(49)]
         ),
         "number of alarms=51: CodeDeploy allows 0 to 50",
     ),
-    "seconds": (lambda _: ReleaseAlarms(period=Duration.seconds(30)), "give minutes"),
-    "no case": (lambda _: SmokeTest(cases=[]), "a smoke test without a case lets everything pass"),
-    "two cases of one name": (lambda _: SmokeTest(cases=[CASE, CASE]), "a name stands there twice"),
-    "cases without end": (
+    "a period in seconds": (lambda _: ReleaseAlarms(period=Duration.seconds(30)), "give whole minutes"),
+    "no case": (lambda _: SmokeTest(cases=[]), "a smoke test without cases passes any version"),
+    "two cases with one name": (lambda _: SmokeTest(cases=[CASE, CASE]), "duplicate name"),
+    "cases that take too long": (
         lambda _: SmokeTest(
-            cases=[SmokeCase(name=str(n), payload=0, time_limit=Duration.minutes(10)) for n in range(2)]
+            cases=[SmokeCase(name=str(n), payload=0, timeout=Duration.minutes(10)) for n in range(2)]
         ),
-        "time_limit of all cases together=1,200: the hook allows 1 to 840 seconds",
+        "timeout of all cases together=1,200: the smoke test allows 1 to 840 seconds",
     ),
     "large cases": (
-        canary(pre_traffic=SmokeTest(cases=[SmokeCase(name="a", payload="x" * 4000)])),
+        canary(pre_hook=SmokeTest(cases=[SmokeCase(name="a", payload="x" * 4000)])),
         "give fewer or smaller ones",
     ),
-    "more than all": (lambda _: TrafficCheck(error_percentage=101), "error_percentage=101"),
-    "nothing to go back to": (lambda _: TrafficCheck(versions_kept=0), "versions_kept=0: the hook allows 1"),
-    "no instance": (canary(provisioned_concurrency=0), "provisioned_concurrency=0: Lambda allows 1 to"),
+    "more than 100 percent": (lambda _: TrafficCheck(error_percentage=101), "error_percentage=101"),
+    "no version to roll back to": (
+        lambda _: TrafficCheck(versions_kept=0),
+        "versions_kept=0: the traffic check allows 1",
+    ),
+    "no provisioned concurrency": (
+        canary(provisioned_concurrent_executions=0),
+        "provisioned_concurrent_executions=0: Lambda allows 1 to",
+    ),
+    "a hook with too little time to report": (
+        canary(post_hook=TrafficCheck(options=FunctionOptions(timeout=Duration.seconds(59)))),
+        "timeout=59: the hook allows 60 to 900 seconds",
+    ),
 }
 
 
-@pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_work_is_refused(make: Callable[[Stack], object], message: str) -> None:
+@pytest.mark.parametrize(("make", "message"), REJECTED.values(), ids=REJECTED)
+def test_an_invalid_argument_is_rejected_with_the_reason(
+    make: Callable[[Stack], object], message: str
+) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         make(Stack(App(builtin_cloud_formation_validation=False), "S"))

@@ -1,6 +1,4 @@
-"""Environments: aliases of one function on versions that stay."""
-
-from __future__ import annotations
+"""Environments: aliases of one function, each on a version that stays until another one is named."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +15,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 
-from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns import AsyncOptions, FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments, Weighted
 from tasks.synthesis import app_context
 from tests.templates import Resources, read_templates, stack_with, walk
@@ -31,7 +29,7 @@ def function(stack: Stack, id: str = "Orders", options: FunctionOptions | None =
 
 
 def targets(resources: Resources) -> dict[str, Any]:
-    """What each alias of a template points at."""
+    """The versions and weights of each alias of a template."""
     return {
         alias["Name"]: (alias["FunctionVersion"], alias.get("RoutingConfig"))
         for alias in resources.all("AWS::Lambda::Alias").values()
@@ -48,7 +46,7 @@ def three(stack: Stack) -> None:
     )
 
 
-def test_each_alias_points_at_what_it_was_given(three: Resources) -> None:
+def test_each_alias_points_at_the_given_version(three: Resources) -> None:
     (version,) = three.all("AWS::Lambda::Version")
     weights = {"AdditionalVersionWeights": [{"FunctionVersion": "7", "FunctionWeight": 0.1}]}
     assert targets(three) == {
@@ -58,7 +56,7 @@ def test_each_alias_points_at_what_it_was_given(three: Resources) -> None:
     }
 
 
-def test_a_version_outlives_the_template_that_made_it_but_not_a_deployment_that_failed(
+def test_a_version_is_retained_except_when_its_deployment_fails(
     three: Resources,
 ) -> None:
     resources = three.template["Resources"].values()
@@ -67,7 +65,7 @@ def test_a_version_outlives_the_template_that_made_it_but_not_a_deployment_that_
     assert version["UpdateReplacePolicy"] == "Retain"
 
 
-def test_a_number_may_be_the_one_that_this_deployment_publishes(three: Resources) -> None:
+def test_aliases_follow_the_version_because_a_number_may_be_the_new_one(three: Resources) -> None:
     (version,) = three.all("AWS::Lambda::Version")
     for logical_id in three.all("AWS::Lambda::Alias"):
         assert version in three.template["Resources"][logical_id]["DependsOn"]
@@ -78,7 +76,7 @@ def test_it_writes_no_output_and_no_literal_partition(three: Resources) -> None:
     assert not [text for text in walk(three.template["Resources"]) if str(text).startswith("arn:aws:")]
 
 
-def logical_ids(folder: Path, **options: Any) -> dict[str, str]:  # noqa: ANN401 - any option
+def logical_ids(folder: Path, **options: Any) -> dict[str, str]:
     """The logical ids of versions and aliases, by their type."""
     app = App(context=app_context(), outdir=str(folder), builtin_cloud_formation_validation=False)
     stack = Stack(app, "S")
@@ -90,7 +88,7 @@ def logical_ids(folder: Path, **options: Any) -> dict[str, str]:  # noqa: ANN401
     return {one: next(iter(resources.all(one))) for one in types}
 
 
-def test_a_change_publishes_a_version_also_while_no_alias_follows_and_moves_no_alias(tmp_path: Path) -> None:
+def test_a_changed_function_is_published_and_moves_no_alias_with_a_number(tmp_path: Path) -> None:
     before = logical_ids(tmp_path / "before")
     same = logical_ids(tmp_path / "same")
     after = logical_ids(tmp_path / "after", memory_size=512)
@@ -124,11 +122,11 @@ def test_triggers_and_grants_attach_to_the_alias(triggered: Resources) -> None:
 
 @stack_with
 def asynchronous(stack: Stack) -> None:
-    orders = HardenedFunction(stack, "Orders", code=CODE, asynchronous=True)
+    orders = HardenedFunction(stack, "Orders", code=CODE, asynchronous=AsyncOptions())
     Environments(stack, "Environments", function=orders, aliases={"test": 1, "prod": 1})
 
 
-def test_events_that_fail_behind_an_alias_reach_the_functions_failure_queue(asynchronous: Resources) -> None:
+def test_each_alias_has_the_functions_failure_queue(asynchronous: Resources) -> None:
     configured = asynchronous.all("AWS::Lambda::EventInvokeConfig")
     by_qualifier = {one.pop("Qualifier"): one for one in configured.values()}
     assert by_qualifier.keys() == {"$LATEST", "test", "prod"}
@@ -165,7 +163,7 @@ def several(stack: Stack) -> None:
     Environments(stack, "Three", function=bills, aliases={"prod": 3})
 
 
-def test_a_stack_holds_several_and_a_number_may_come_at_deployment(several: Resources) -> None:
+def test_a_stack_can_have_several_and_a_number_can_be_a_parameter(several: Resources) -> None:
     assert len(several.all("AWS::Lambda::Version")) == 2
     aliases = several.all("AWS::Lambda::Alias").values()
     assert sorted(str(alias["FunctionVersion"]) for alias in aliases if alias["Name"] == "prod") == [
@@ -174,12 +172,12 @@ def test_a_stack_holds_several_and_a_number_may_come_at_deployment(several: Reso
     ]
 
 
-def test_a_function_of_another_stack_takes_numbers_in_any_stage(tmp_path: Path) -> None:
+def test_a_function_from_another_stack_takes_numbers_also_in_a_stage(tmp_path: Path) -> None:
     app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
     stage = Stage(app, "Beta")
     orders = function(Stack(stage, "Orders"))
     Environments(Stack(stage, "Delivery"), "Environments", function=orders, aliases={"prod": 1})
-    with pytest.raises(ValueError, match=r"^aliases\['dev'\]=NEWEST: the function is of another stack"):
+    with pytest.raises(ValueError, match=r"^aliases\['dev'\]=NEWEST: the function is from another stack"):
         Environments(Stack(stage, "More"), "Environments", function=orders, aliases={"dev": NEWEST})
     app.synth()
     templates = read_templates(tmp_path)
@@ -187,7 +185,7 @@ def test_a_function_of_another_stack_takes_numbers_in_any_stage(tmp_path: Path) 
     assert delivery.only("AWS::Lambda::Alias")["FunctionVersion"] == "1"
 
 
-def refuses(aliases: object, message: str, of: Callable[[Stack], lambda_.IFunction] = function) -> None:
+def rejects(aliases: object, message: str, of: Callable[[Stack], lambda_.IFunction] = function) -> None:
     """Expect the start of an error."""
     stack = Stack()
     with pytest.raises(ValueError, match="^" + re.escape(message)):
@@ -195,36 +193,36 @@ def refuses(aliases: object, message: str, of: Callable[[Stack], lambda_.IFuncti
 
 
 @pytest.mark.parametrize("name", ["", "7", "42", "$LATEST", "a b", "a.b", "x" * 129])
-def test_a_name_that_lambda_refuses_is_refused_at_once(name: str) -> None:
-    refuses({name: 1}, f"aliases[{name!r}]: Lambda allows 1 to 128 letters, digits, hyphens and underscores")
+def test_a_name_that_lambda_does_not_allow_is_rejected(name: str) -> None:
+    rejects({name: 1}, f"aliases[{name!r}]: Lambda allows 1 to 128 letters, digits, hyphens and underscores")
 
 
 @pytest.mark.parametrize("version", [0, -1, 1.5, True, "prod", "$LATEST", "7", None])
-def test_what_is_no_published_version_is_refused_at_once(version: object) -> None:
-    refuses({"prod": version}, f"aliases['prod']={version!r}: give the number of a published version, 1 or")
+def test_only_the_number_of_a_published_version_is_accepted(version: object) -> None:
+    rejects({"prod": version}, f"aliases['prod']={version!r}: give the number of a published version, 1 or")
     with pytest.raises(ValueError, match=r"^additional_version="):
         Weighted(1, additional_version=version, weight=0.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("weight", [0, 1, -0.1, 1.1, 10])
-def test_a_weight_is_a_share(weight: float) -> None:
-    message = f"weight={weight}: a share of the calls is more than 0 and less than 1; to send all of"
+def test_a_weight_must_be_between_0_and_1(weight: float) -> None:
+    message = f"weight={weight}: the share of the calls must be more than 0 and less than 1; to send all"
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         Weighted(1, additional_version=2, weight=weight)
 
 
-def test_two_versions_are_two() -> None:
-    with pytest.raises(ValueError, match=r"^additional_version=2: the alias has that version already"):
+def test_the_additional_version_must_be_another_one() -> None:
+    with pytest.raises(ValueError, match=r"^additional_version=2: the same as version"):
         Weighted(2, additional_version=2, weight=0.5)
 
 
-def test_no_alias_at_all_is_refused() -> None:
-    refuses({}, "aliases={}: nothing would be deployed")
+def test_no_alias_at_all_is_rejected() -> None:
+    rejects({}, "aliases={}: nothing would be deployed")
 
 
 def test_the_newest_version_of_an_imported_function_is_unknown() -> None:
-    message = "aliases['dev']=NEWEST: the function is imported, and who deploys it publishes its versions"
-    refuses({"dev": NEWEST}, message, lambda stack: lambda_.Function.from_function_arn(stack, "F", ARN))
+    message = "aliases['dev']=NEWEST: the function is imported, so another app publishes its versions"
+    rejects({"dev": NEWEST}, message, lambda stack: lambda_.Function.from_function_arn(stack, "F", ARN))
 
 
 QUALIFIED: dict[str, Callable[[Stack], lambda_.IFunction]] = {
@@ -239,10 +237,12 @@ QUALIFIED: dict[str, Callable[[Stack], lambda_.IFunction]] = {
 
 
 @pytest.mark.parametrize("of", QUALIFIED.values(), ids=QUALIFIED.keys())
-def test_an_alias_of_an_alias_or_a_version_is_refused(of: Callable[[Stack], lambda_.IFunction]) -> None:
+def test_an_alias_or_a_version_instead_of_the_function_is_rejected(
+    of: Callable[[Stack], lambda_.IFunction],
+) -> None:
     stack = Stack()
     qualified = of(stack)
-    with pytest.raises(ValueError, match="and an alias can only point at versions of a function; give the"):
+    with pytest.raises(ValueError, match="but an alias can only point at versions of a function; give the"):
         Environments(stack, "E", function=qualified, aliases={"prod": 1})
 
 
@@ -255,8 +255,10 @@ def with_codedeploy(folder: Path, target: Weighted | int) -> App:
     return app
 
 
-def test_weights_under_codedeploy_are_refused_at_synthesis(tmp_path: Path) -> None:
+def test_weights_under_codedeploy_fail_the_synthesis(tmp_path: Path) -> None:
     with_codedeploy(tmp_path / "one", 1).synth()
     weighted = with_codedeploy(tmp_path / "two", Weighted(1, additional_version=2, weight=0.5))
-    with pytest.raises(RuntimeError, match="alias prod: CodeDeploy shifts its traffic and refuses weights"):
+    with pytest.raises(
+        RuntimeError, match="alias prod: CodeDeploy shifts its traffic and fails if the alias has weights"
+    ):
         weighted.synth()

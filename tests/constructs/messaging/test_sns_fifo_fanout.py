@@ -1,4 +1,4 @@
-"""SnsFifoFanout: what it builds, what it takes from others, and what it refuses."""
+"""SnsFifoFanout: what it builds, with its own and with given resources, and what it refuses."""
 
 import re
 from collections.abc import Callable
@@ -33,16 +33,19 @@ def plain(stack: Stack) -> None:
         subscribers={
             "All": subscriber(),
             "Paid": subscriber(filter_policy=paid),
-            "Rest": subscriber(filter_policy_on_body=body),
+            "Rest": subscriber(filter_policy_with_message_body=body),
         },
-        options=SnsFifoFanoutOptions(high_throughput=True, archive_days=30, content_based_deduplication=True),
+        options=SnsFifoFanoutOptions(
+            high_throughput=True, message_retention_period_in_days=30, content_based_deduplication=True
+        ),
         removal_policy=RemovalPolicy.DESTROY,
     )
     fanout.grant_publish(iam.Role(stack, "Sender", assumed_by=iam.AccountRootPrincipal()))
-    assert fanout.bridge is None
+    with pytest.raises(ValueError, match="it publishes the records of a stream; give source"):
+        _ = fanout.bridge
 
 
-def test_the_topic_is_a_fifo_topic_as_asked_and_has_no_name(plain: Resources) -> None:
+def test_the_topic_has_its_options_and_no_name(plain: Resources) -> None:
     topic = plain.only("AWS::SNS::Topic")
     assert topic == {
         "FifoTopic": True,
@@ -60,14 +63,14 @@ def test_each_subscriber_has_three_fifo_queues(plain: Resources) -> None:
     assert len([queue for queue in queues.values() if "RedrivePolicy" in queue]) == 3
 
 
-def test_queues_admit_this_topic_alone(plain: Resources) -> None:
+def test_only_this_topic_may_send_to_the_queues(plain: Resources) -> None:
     allowed = [
         statement
         for policy in plain.all("AWS::SQS::QueuePolicy").values()
         for statement in policy["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Allow"
     ]
-    assert len(allowed) == 6  # a queue, and one for what could not be delivered, for each subscriber
+    assert len(allowed) == 6  # its queue, and the one for undelivered messages, for each subscriber
     [topic] = plain.all("AWS::SNS::Topic")
     for statement in allowed:
         assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
@@ -75,7 +78,7 @@ def test_queues_admit_this_topic_alone(plain: Resources) -> None:
         assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Ref": topic}}}
 
 
-def test_messages_are_delivered_raw_filtered_and_kept_when_they_cannot_be(plain: Resources) -> None:
+def test_messages_are_delivered_raw_and_filtered_and_undelivered_ones_are_retained(plain: Resources) -> None:
     found = {
         str(one["Endpoint"]["Fn::GetAtt"][0]).removeprefix("Events")[:4].rstrip("Q"): one
         for one in plain.all("AWS::SNS::Subscription").values()
@@ -125,7 +128,7 @@ def test_the_bridge_may_read_publish_and_use_the_key_of_the_topic(encrypted: Res
     assert statement["Resource"]["Fn::GetAtt"][0].startswith("Key")
 
 
-def test_the_key_of_the_queues_admits_sns_for_this_topic_alone(encrypted: Resources) -> None:
+def test_the_key_of_the_queues_allows_sns_to_use_it_only_for_this_topic(encrypted: Resources) -> None:
     [key] = [one for name, one in encrypted.all("AWS::KMS::Key").items() if name.startswith("Queues")]
     admitted = [
         one for one in key["KeyPolicy"]["Statement"] if one["Principal"] == {"Service": "sns.amazonaws.com"}
@@ -138,7 +141,7 @@ def test_the_key_of_the_queues_admits_sns_for_this_topic_alone(encrypted: Resour
     }
 
 
-def test_the_bridge_knows_the_topic(encrypted: Resources) -> None:
+def test_the_bridge_publishes_to_the_topic(encrypted: Resources) -> None:
     [topic] = encrypted.all("AWS::SNS::Topic")
     [bridge] = [
         one for name, one in encrypted.all("AWS::Lambda::Function").items() if name.startswith("EventsBridge")
@@ -160,7 +163,7 @@ def given_resources(stack: Stack) -> None:
     )
 
 
-def test_a_topic_and_a_queue_that_are_there_are_used(given_resources: Resources) -> None:
+def test_a_given_topic_and_a_given_queue_are_used(given_resources: Resources) -> None:
     assert not given_resources.all("AWS::SNS::Topic")
     subscription = given_resources.only("AWS::SNS::Subscription")
     assert subscription["TopicArn"] == "arn:aws:sns:eu-west-1:123456789012:mine.fifo"
@@ -176,23 +179,23 @@ def test_two_in_a_stack_in_a_stage_work() -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
-    "nobody listens": (
+    "no subscriber": (
         lambda stack: SnsFifoFanout(stack, "E", subscribers={}),
         "len(subscribers)=0: SNS allows 1 to 100",
     ),
     "two filters": (
-        lambda _: subscriber(filter_policy={}, filter_policy_on_body={}),
-        "a subscription filters by attributes or by the body",
+        lambda _: subscriber(filter_policy={}, filter_policy_with_message_body={}),
+        "filter_policy cannot be combined with filter_policy_with_message_body",
     ),
-    "an archive without end": (
-        lambda _: SnsFifoFanoutOptions(archive_days=366),
-        "archive_days=366: SNS allows 1 to 365 days",
+    "an archive of more than a year": (
+        lambda _: SnsFifoFanoutOptions(message_retention_period_in_days=366),
+        "message_retention_period_in_days=366: SNS allows 1 to 365 days",
     ),
     "a standard topic": (
         lambda stack: SnsFifoFanout(
             stack, "E", topic=sns.Topic(stack, "T"), subscribers={"All": subscriber()}
         ),
-        "it is a standard topic, which keeps no order",
+        "topic=S/T: it is a standard topic, which keeps no order; give a FIFO topic",
     ),
     "settings of a given topic": (
         lambda stack: SnsFifoFanout(
@@ -202,7 +205,7 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
             options=SnsFifoFanoutOptions(),
             subscribers={"All": subscriber()},
         ),
-        "options beside topic",
+        "options cannot be combined with topic; configure them on the topic",
     ),
     "a standard queue": (
         lambda stack: SnsFifoFanout(stack, "E", subscribers={"All": subscriber(queue=sqs.Queue(stack, "Q"))}),
@@ -212,6 +215,6 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_work_is_refused(make: Callable[[Stack], object], message: str) -> None:
+def test_wrong_arguments_are_refused(make: Callable[[Stack], object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         make(Stack(App(), "S"))

@@ -1,4 +1,4 @@
-"""SqsConsumer: what it builds, what it takes from others, and what it refuses."""
+"""SqsConsumer: what it builds, with its own and with given resources, and what it refuses."""
 
 import re
 from collections.abc import Callable
@@ -34,14 +34,16 @@ def consumer(stack: Stack) -> None:
 
 
 def queues(resources: Resources) -> tuple[dict[str, object], dict[str, object]]:
-    """The properties of the queue that is read, and of its dead-letter queue."""
+    """Return the properties of the queue, and of its dead-letter queue."""
     found = resources.all("AWS::SQS::Queue")
     [source] = [queue for queue in found.values() if "RedrivePolicy" in queue]
     [dead] = [queue for queue in found.values() if "RedrivePolicy" not in queue]
     return source, dead
 
 
-def test_a_message_is_tried_five_times_and_then_kept_for_two_weeks(consumer: Resources) -> None:
+def test_after_five_attempts_a_message_moves_to_the_dead_letter_queue_for_two_weeks(
+    consumer: Resources,
+) -> None:
     source, dead = queues(consumer)
     [dead_id] = [name for name, queue in consumer.all("AWS::SQS::Queue").items() if queue == dead]
     assert source["RedrivePolicy"] == {
@@ -51,12 +53,12 @@ def test_a_message_is_tried_five_times_and_then_kept_for_two_weeks(consumer: Res
     assert dead["MessageRetentionPeriod"] == 14 * 24 * 3600
 
 
-def test_the_visibility_timeout_is_six_times_the_functions(consumer: Resources) -> None:
+def test_the_visibility_timeout_is_six_times_the_function_timeout(consumer: Resources) -> None:
     source, _ = queues(consumer)
     assert source["VisibilityTimeout"] == 6 * consumer.only("AWS::Lambda::Function")["Timeout"] == 180
 
 
-def test_the_handler_answers_which_messages_failed(consumer: Resources) -> None:
+def test_batch_responses_are_partial(consumer: Resources) -> None:
     mapping = consumer.only("AWS::Lambda::EventSourceMapping")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BatchSize"] == 10
@@ -79,7 +81,7 @@ def test_a_sender_may_send_and_nothing_else(consumer: Resources) -> None:
     assert consumer.actions("Sender") == {"sqs:SendMessage"}
 
 
-def test_nobody_may_use_the_queue_for_dead_letters_and_everything_needs_tls(consumer: Resources) -> None:
+def test_no_other_queue_may_use_it_for_dead_letters_and_requests_need_tls(consumer: Resources) -> None:
     source, _ = queues(consumer)
     assert source["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
     policies = consumer.all("AWS::SQS::QueuePolicy").values()
@@ -92,7 +94,7 @@ def test_nobody_may_use_the_queue_for_dead_letters_and_everything_needs_tls(cons
         )
 
 
-def test_queues_and_logs_are_kept_unless_told_otherwise(consumer: Resources, fifo: Resources) -> None:
+def test_queues_and_logs_are_retained_by_default(consumer: Resources, fifo: Resources) -> None:
     for resources, policy in ((consumer, "Retain"), (fifo, "Delete")):
         for resource in resources.template["Resources"].values():
             if resource["Type"] in ("AWS::SQS::Queue", "AWS::Logs::LogGroup"):
@@ -118,7 +120,7 @@ def fifo(stack: Stack) -> None:
     )
 
 
-def test_a_fifo_queue_and_its_dead_letter_queue_are_of_one_kind(fifo: Resources) -> None:
+def test_the_dead_letter_queue_of_a_fifo_queue_is_a_fifo_queue(fifo: Resources) -> None:
     source, dead = queues(fifo)
     assert (source["FifoQueue"], dead["FifoQueue"]) == (True, True)
     assert source["ContentBasedDeduplication"] is True
@@ -133,7 +135,7 @@ def test_a_customer_key_encrypts_both_queues_and_the_role_may_decrypt(fifo: Reso
     assert (statement["Action"], statement["Resource"]) == ("kms:Decrypt", key)
 
 
-def test_the_concurrency_is_bounded_at_the_mapping(fifo: Resources) -> None:
+def test_the_mapping_limits_the_concurrency(fifo: Resources) -> None:
     assert fifo.only("AWS::Lambda::EventSourceMapping")["ScalingConfig"] == {"MaximumConcurrency": 7}
 
 
@@ -155,7 +157,7 @@ def large(stack: Stack) -> None:
     )
 
 
-def test_large_batches_have_a_window_that_counts_for_the_visibility_timeout(large: Resources) -> None:
+def test_the_batching_window_adds_to_the_visibility_timeout(large: Resources) -> None:
     mapping = large.only("AWS::Lambda::EventSourceMapping")
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (1000, 20)
     assert queues(large)[0]["VisibilityTimeout"] == 6 * 60 + 20
@@ -169,10 +171,7 @@ def test_filters_and_provisioned_pollers_reach_the_mapping(large: Resources) -> 
 
 @stack_with
 def imported(stack: Stack) -> None:
-    queue = sqs.Queue.from_queue_arn(stack, "Imported", ARN)
-    assert (
-        SqsConsumer(stack, "Work", code=CODE, handler="index.handler", queue=queue).dead_letter_queue is None
-    )
+    work(stack, queue=sqs.Queue.from_queue_arn(stack, "Imported", ARN))
 
 
 def test_an_imported_queue_is_read_and_none_is_made(imported: Resources) -> None:
@@ -181,15 +180,16 @@ def test_an_imported_queue_is_read_and_none_is_made(imported: Resources) -> None
     assert imported.actions(ROLE) == ALWAYS
 
 
-def test_what_nobody_can_check_of_an_imported_queue_is_a_warning() -> None:
+def test_the_unknown_settings_of_an_imported_queue_are_a_warning_or_an_error() -> None:
     stack = Stack(App(builtin_cloud_formation_validation=False), "S")
-    queue = sqs.Queue.from_queue_arn(stack, "Imported", ARN)
-    SqsConsumer(stack, "Work", code=CODE, handler="index.handler", queue=queue)
+    consumer = work(stack, queue=sqs.Queue.from_queue_arn(stack, "Imported", ARN))
+    with pytest.raises(ValueError, match="dead_letter_queue of S/Work: the queue is imported"):
+        _ = consumer.dead_letter_queue
     message = Match.string_like_regexp("visibility timeout is at least 180 seconds.*redrive policy")
     Annotations.from_stack(stack).has_warning("/S/Work", message)
 
 
-def test_a_queue_of_another_stack_in_a_stage_works_twice() -> None:
+def test_a_queue_from_another_stack_in_a_stage_works_twice() -> None:
     stage = Stage(App(builtin_cloud_formation_validation=False), "Stage")
     owner = Stack(stage, "Owner")
     dead = sqs.DeadLetterQueue(queue=sqs.Queue(owner, "Dead"), max_receive_count=3)
@@ -202,7 +202,7 @@ def test_a_queue_of_another_stack_in_a_stage_works_twice() -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
-    "a batch without end": (
+    "a batch too large": (
         lambda _: SqsConsumerOptions(batch_size=10_001),
         "batch_size=10,001: Lambda allows",
     ),
@@ -214,13 +214,38 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda _: SqsConsumerOptions(max_batching_window=Duration.seconds(301)),
         "max_batching_window=301: Lambda allows 0 to 300",
     ),
-    "one at a time": (lambda _: SqsConsumerOptions(max_concurrency=1), "max_concurrency=1: Lambda allows 2"),
+    "concurrency of one": (
+        lambda _: SqsConsumerOptions(max_concurrency=1),
+        "max_concurrency=1: Lambda allows 2",
+    ),
     "pollers and concurrency": (
         lambda _: SqsConsumerOptions(max_concurrency=2, minimum_pollers=2),
-        "max_concurrency beside minimum_pollers",
+        "max_concurrency cannot be combined with minimum_pollers or maximum_pollers",
     ),
-    "too many filters": (lambda _: SqsConsumerOptions(filters=[{}] * 11), "len(filters)=11"),
-    "no attempt": (lambda _: SqsConsumerOptions(max_receive_count=0), "max_receive_count=0: SQS allows"),
+    "too many filters": (
+        lambda _: SqsConsumerOptions(filters=[{}] * 11),
+        "len(filters)=11: Lambda allows 1 to 10",
+    ),
+    "one filter instead of a sequence": (
+        lambda _: SqsConsumerOptions(filters={"pattern": "{}"}),  # type: ignore[arg-type]
+        "this is one filter; give a sequence of filters",
+    ),
+    "too few pollers": (
+        lambda _: SqsConsumerOptions(minimum_pollers=1),
+        "minimum_pollers=1: Lambda allows 2 to 200",
+    ),
+    "too many pollers": (
+        lambda _: SqsConsumerOptions(maximum_pollers=2001),
+        "maximum_pollers=2,001: Lambda allows 2 to 2,000",
+    ),
+    "a visibility timeout beyond that of SQS": (
+        lambda _: SqsConsumerOptions(visibility_timeout=Duration.seconds(43_201)),
+        "visibility_timeout=43,201: SQS allows 0 to 43,200 seconds",
+    ),
+    "no attempt": (
+        lambda _: SqsConsumerOptions(max_receive_count=0),
+        "max_receive_count=0: SQS allows 1 to 1,000;",
+    ),
     "a short visibility timeout": (
         lambda stack: work(stack, options=SqsConsumerOptions(visibility_timeout=Duration.seconds(179))),
         "visibility_timeout=179: AWS advises at least 180",
@@ -235,7 +260,7 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "settings of a given queue": (
         lambda stack: work(stack, queue=queue_with_dead_letters(stack), fifo=True),
-        "fifo beside queue: set that on the queue itself",
+        "fifo cannot be combined with queue; configure it on the queue",
     ),
     "a window on a FIFO queue": (
         lambda stack: work(
@@ -245,13 +270,13 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "deduplication without order": (
         lambda stack: work(stack, options=SqsConsumerOptions(content_based_deduplication=True)),
-        "SQS has them for FIFO queues only",
+        "only FIFO queues have them",
     ),
-    "dead letters of another kind": (
+    "a dead-letter queue of another kind": (
         lambda stack: work(stack, fifo=True, dead_letter_queue=sqs.Queue(stack, "Dead")),
-        "SQS asks for a dead-letter queue of the same kind",
+        "SQS requires a dead-letter queue of the same kind",
     ),
-    "less reserved than read": (
+    "less reserved than read concurrently": (
         lambda stack: work(
             stack,
             options=SqsConsumerOptions(max_concurrency=10),
@@ -272,6 +297,6 @@ def queue_with_dead_letters(stack: Stack) -> sqs.Queue:
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_work_is_refused(make: Callable[[Stack], object], message: str) -> None:
+def test_wrong_arguments_are_refused(make: Callable[[Stack], object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         make(Stack(App(), "S"))

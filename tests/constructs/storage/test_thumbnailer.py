@@ -1,14 +1,14 @@
-"""Thumbnailer: what it builds, and that it takes what the user already has."""
+"""Thumbnailer: what it builds, from nothing and from resources that the user already has."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aws_cdk import App, RemovalPolicy, Size, Stack, Stage
+from aws_cdk import App, CfnParameter, RemovalPolicy, Size, Stack, Stage
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 
@@ -39,7 +39,7 @@ def owned(stack: Stack) -> None:
     Thumbnailer(stack, "Thumbnails")
 
 
-def test_it_makes_two_private_encrypted_buckets_of_which_the_source_is_versioned(owned: Resources) -> None:
+def test_it_makes_two_private_encrypted_buckets_and_versions_the_source(owned: Resources) -> None:
     buckets = owned.all("AWS::S3::Bucket")
     assert len(buckets) == 2
     for bucket in buckets.values():
@@ -51,7 +51,7 @@ def test_it_makes_two_private_encrypted_buckets_of_which_the_source_is_versioned
     assert versioned[0].startswith("ThumbnailsSource")
 
 
-def test_everything_stateful_is_retained_unless_asked_otherwise(owned: Resources, demo: Resources) -> None:
+def test_stateful_resources_are_retained_unless_asked_otherwise(owned: Resources, demo: Resources) -> None:
     for resources, policy in ((owned, "Retain"), (demo, "Delete")):
         for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Logs::LogGroup"):
             for name in resources.all(kind):
@@ -59,7 +59,7 @@ def test_everything_stateful_is_retained_unless_asked_otherwise(owned: Resources
                 assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (policy, policy)
 
 
-def test_destroying_also_empties_the_buckets(owned: Resources, demo: Resources) -> None:
+def test_removal_policy_destroy_also_empties_the_buckets(owned: Resources, demo: Resources) -> None:
     assert not owned.all("Custom::S3AutoDeleteObjects")
     assert len(demo.all("Custom::S3AutoDeleteObjects")) == 2
 
@@ -86,7 +86,7 @@ def test_the_role_holds_these_actions_and_no_others(owned: Resources) -> None:
     assert owned.actions("ThumbnailsFunctionServiceRole") == ALWAYS
 
 
-def test_failures_of_lambda_and_of_the_handler_go_to_one_queue(owned: Resources) -> None:
+def test_lambda_and_the_handler_share_the_failure_queue(owned: Resources) -> None:
     (queue_id,) = owned.all("AWS::SQS::Queue")
     config = owned.only("AWS::Lambda::EventInvokeConfig")
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": [queue_id, "Arn"]}
@@ -149,7 +149,7 @@ def test_prefix_and_suffixes_filter_every_event(demo: Resources) -> None:
     )
 
 
-def test_objects_outside_of_the_prefixes_are_out_of_reach(demo: Resources) -> None:
+def test_the_role_reaches_only_objects_under_the_prefixes(demo: Resources) -> None:
     on_objects = {
         statement["Resource"]["Fn::Join"][1][1]: statement["Action"]
         for statement in demo.statements("ThumbnailsFunctionServiceRole")
@@ -170,7 +170,7 @@ def imported(stack: Stack) -> None:
     )
 
 
-def test_with_imported_resources_it_makes_none_of_its_own(imported: Resources) -> None:
+def test_with_imported_resources_it_makes_none(imported: Resources) -> None:
     for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::SQS::Queue"):
         assert not imported.all(kind)
     variables = imported.function()["Environment"]["Variables"]
@@ -234,7 +234,7 @@ def one_bucket(stack: Stack) -> None:
     )
 
 
-def test_one_bucket_is_enough_if_the_prefixes_keep_the_two_apart(one_bucket: Resources) -> None:
+def test_one_bucket_can_be_both_if_the_prefixes_do_not_overlap(one_bucket: Resources) -> None:
     assert len(one_bucket.all("AWS::S3::Bucket")) == 1
     assert {str(key_filter) for _, key_filter in one_bucket.notified()} == {"{'prefix': 'photos/'}"}
 
@@ -251,7 +251,7 @@ def test_a_stack_can_hold_two(twice: Resources) -> None:
     assert not [value for value in walk(twice.template) if "ManagedPolicyArns" in str(value)]
 
 
-def test_the_source_may_belong_to_another_stack_also_within_a_stage(tmp_path: Path) -> None:
+def test_the_source_may_come_from_another_stack_in_a_stage(tmp_path: Path) -> None:
     app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
     stage = Stage(app, "Production")
     uploads = Stack(stage, "Uploads")
@@ -266,31 +266,38 @@ def test_the_source_may_belong_to_another_stack_also_within_a_stage(tmp_path: Pa
 
 
 REFUSED: dict[str, Callable[[], object]] = {
-    "quality=101: the encoders allow 1 to 100": lambda: ThumbnailOptions(quality=101),
-    "output_format='png': choose one of 'webp', 'jpeg'": lambda: ThumbnailOptions(output_format="png"),
+    "quality=101: the encoder allows 1 to 100": lambda: ThumbnailOptions(quality=101),
+    "output_format='png': choose one of 'webp', 'jpeg'": lambda: ThumbnailOptions(
+        output_format="png"  # type: ignore[arg-type]
+    ),
     "background='white': give a colour": lambda: ThumbnailOptions(background="white"),
-    "max_pixels=0: this pattern allows 1": lambda: ThumbnailOptions(max_pixels=0),
-    "max_object_size=6,144: one upload to S3 allows 1 to 5,120 MB": lambda: ThumbnailOptions(
+    "max_pixels=0: Thumbnailer allows 1 to 1,000,000,000 pixels": lambda: ThumbnailOptions(max_pixels=0),
+    "max_object_size=6,144: S3 allows 1 to 5,120 MB": lambda: ThumbnailOptions(
         max_object_size=Size.gibibytes(6)
     ),
     "suffixes=('.jpg', 'g'): S3 refuses filters that overlap": lambda: ThumbnailOptions(
         suffixes=(".jpg", "g")
     ),
-    "suffixes=('',): S3 refuses": lambda: ThumbnailOptions(suffixes=("",)),
-    "len(prefix)=1,025: a key in S3 has room for 0 to 1,024 bytes": lambda: ThumbnailOptions(
-        prefix="ä" * 512 + "x"
+    "suffixes=('.jpg', '.jpg'): S3 refuses filters that overlap": lambda: ThumbnailOptions(
+        suffixes=(".jpg", ".jpg")
     ),
-    "len(output_prefix)=901: a key in S3 has room for 0 to 900 bytes": lambda: ThumbnailOptions(
+    "suffixes=('',): S3 refuses": lambda: ThumbnailOptions(suffixes=("",)),
+    "suffixes='.jpg': give a sequence of strings": lambda: ThumbnailOptions(suffixes=".jpg"),
+    "len(prefix)=1,025: S3 allows 0 to 1,024 bytes": lambda: ThumbnailOptions(prefix="ä" * 512 + "x"),
+    "len(output_prefix)=901: Thumbnailer allows 0 to 900 bytes": lambda: ThumbnailOptions(
         output_prefix="x" * 901
     ),
-    "len(sizes)=0: this pattern allows 1 to 20": lambda: Thumbnailer(Stack(), "T", sizes=()),
-    "sizes=0: each of the sizes may be 1 to 4,096": lambda: Thumbnailer(Stack(), "T", sizes=(0,)),
-    "sizes=(64, 64): a size stands there twice": lambda: Thumbnailer(Stack(), "T", sizes=(64, 64)),
+    "len(sizes)=0: Thumbnailer allows 1 to 20 sizes": lambda: Thumbnailer(Stack(), "T", sizes=()),
+    "sizes[0]=0: Thumbnailer allows 1 to 4,096 pixels": lambda: Thumbnailer(Stack(), "T", sizes=(0,)),
+    "sizes[1]=4,097: Thumbnailer allows 1 to 4,096 pixels": lambda: Thumbnailer(
+        Stack(), "T", sizes=(64, 4097)
+    ),
+    "sizes=(64, 64): duplicate size 64": lambda: Thumbnailer(Stack(), "T", sizes=(64, 64)),
 }
 
 
 @pytest.mark.parametrize("message", REFUSED)
-def test_what_is_not_allowed_is_refused_at_once(message: str) -> None:
+def test_values_outside_the_limits_are_refused(message: str) -> None:
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         REFUSED[message]()
 
@@ -298,9 +305,7 @@ def test_what_is_not_allowed_is_refused_at_once(message: str) -> None:
 @pytest.mark.parametrize(
     ("prefix", "output_prefix"), [("", ""), ("a/", "a/b/"), ("a/b/", "a/"), ("", "thumbnails/"), ("a/", "")]
 )
-def test_thumbnails_that_would_trigger_the_function_again_are_refused(
-    prefix: str, output_prefix: str
-) -> None:
+def test_thumbnails_that_would_invoke_the_function_again_are_refused(prefix: str, output_prefix: str) -> None:
     stack = Stack()
     options = ThumbnailOptions(prefix=prefix, output_prefix=output_prefix)
     for first, second in (
@@ -311,8 +316,26 @@ def test_thumbnails_that_would_trigger_the_function_again_are_refused(
             Thumbnailer(stack, "T", source=first, destination=second, options=options)
 
 
-def test_another_failure_destination_is_refused_with_the_way_to_go() -> None:
-    stack = Stack()
-    destination = destinations.SqsDestination(sqs.Queue(stack, "Queue"))
-    with pytest.raises(ValueError, match="pass the queue as failure_queue instead"):
-        Thumbnailer(stack, "T", function_options=FunctionOptions(on_failure=destination))
+@stack_with
+def with_parameters(stack: Stack) -> None:
+    def number(id: str) -> Any:
+        return CfnParameter(stack, id, type="Number").value_as_number
+
+    Thumbnailer(
+        stack,
+        "Thumbnails",
+        sizes=(64, number("Size")),
+        options=ThumbnailOptions(
+            background=CfnParameter(stack, "Background").value_as_string,
+            quality=number("Quality"),
+            max_pixels=number("Pixels"),
+        ),
+    )
+
+
+def test_values_that_only_the_deployment_knows_reach_the_handler(with_parameters: Resources) -> None:
+    variables = with_parameters.function()["Environment"]["Variables"]
+    assert variables["SIZES"] == {"Fn::Join": ["", ["64,", {"Ref": "Size"}]]}
+    assert variables["BACKGROUND"] == {"Ref": "Background"}
+    assert variables["QUALITY"] == {"Ref": "Quality"}
+    assert variables["MAX_PIXELS"] == {"Ref": "Pixels"}

@@ -1,10 +1,11 @@
-"""KinesisConsumer: what it builds, what it takes from others, and what it refuses."""
+"""KinesisConsumer: what it builds, with its own and with given resources, and what it refuses."""
 
 import re
 from collections.abc import Callable
 
 import pytest
 from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
@@ -35,7 +36,7 @@ STREAM = "arn:aws:kinesis:eu-west-1:123456789012:stream/imported"
 
 
 def mapping(resources: Resources) -> dict[str, object]:
-    """The properties of the event source mapping."""
+    """Return the properties of the event source mapping."""
     return resources.only("AWS::Lambda::EventSourceMapping")
 
 
@@ -43,11 +44,10 @@ def mapping(resources: Resources) -> dict[str, object]:
 def consumer(stack: Stack) -> None:
     clicks = KinesisConsumer(stack, "Clicks", code=CODE, handler="index.handler")
     clicks.grant_put(iam.Role(stack, "Sender", assumed_by=iam.AccountRootPrincipal()))
-    alarm = clicks.metric_iterator_age().create_alarm(stack, "Late", threshold=1, evaluation_periods=1)
-    assert alarm
+    clicks.metric_iterator_age().create_alarm(stack, "Late", threshold=1, evaluation_periods=1)
 
 
-def test_by_default_a_batch_is_halved_and_tried_five_times_more(consumer: Resources) -> None:
+def test_by_default_a_failed_batch_is_bisected_and_retried_five_times(consumer: Resources) -> None:
     given = mapping(consumer)
     assert given["BisectBatchOnFunctionError"] is True
     assert given["MaximumRetryAttempts"] == 5
@@ -55,27 +55,27 @@ def test_by_default_a_batch_is_halved_and_tried_five_times_more(consumer: Resour
     assert given["StartingPosition"] == "TRIM_HORIZON"
 
 
-def test_what_is_given_up_is_told_to_a_queue_of_its_own(consumer: Resources) -> None:
+def test_by_default_discarded_batches_are_reported_to_a_new_queue(consumer: Resources) -> None:
     [queue] = consumer.all("AWS::SQS::Queue")
     assert mapping(consumer)["DestinationConfig"] == {
         "OnFailure": {"Destination": {"Fn::GetAtt": [queue, "Arn"]}}
     }
 
 
-def test_the_stream_is_encrypted_and_kept_when_the_stack_goes(consumer: Resources, full: Resources) -> None:
+def test_the_stream_is_encrypted_and_retained_by_default(consumer: Resources, full: Resources) -> None:
     stream = consumer.only("AWS::Kinesis::Stream")
     assert stream["StreamEncryption"] == {"EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"}
     assert stream["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
     for resources, policy in ((consumer, "Retain"), (full, "Delete")):
-        [kept] = [
+        [found] = [
             one["DeletionPolicy"]
             for one in resources.template["Resources"].values()
             if one["Type"] == "AWS::Kinesis::Stream"
         ]
-        assert kept == policy
+        assert found == policy
 
 
-def test_the_role_may_read_and_tell_of_failures_and_nothing_else(consumer: Resources) -> None:
+def test_the_role_may_read_and_report_failures_and_nothing_else(consumer: Resources) -> None:
     assert consumer.actions(ROLE) == ALWAYS | {"sqs:SendMessage"}
 
 
@@ -83,32 +83,39 @@ def test_a_sender_may_put_and_nothing_else(consumer: Resources) -> None:
     assert consumer.actions("Sender") == {"kinesis:PutRecord", "kinesis:PutRecords"}
 
 
-def test_the_alarm_looks_at_the_oldest_record_of_this_function(consumer: Resources) -> None:
+def test_the_iterator_age_is_the_maximum_of_this_function_per_minute(consumer: Resources) -> None:
     alarm = consumer.only("AWS::CloudWatch::Alarm")
-    assert (alarm["MetricName"], alarm["Statistic"]) == ("IteratorAge", "Maximum")
+    assert (alarm["MetricName"], alarm["Statistic"], alarm["Period"]) == ("IteratorAge", "Maximum", 60)
     assert alarm["Dimensions"][0]["Name"] == "FunctionName"
+
+
+def test_options_of_a_metric_replace_its_defaults(full: Resources) -> None:
+    alarm = full.only("AWS::CloudWatch::Alarm")
+    assert (alarm["Statistic"], alarm["Period"]) == ("Maximum", 300)
 
 
 @stack_with
 def full(stack: Stack) -> None:
-    KinesisConsumer(
+    clicks = KinesisConsumer(
         stack,
         "Clicks",
         code=CODE,
         handler="index.handler",
         options=KinesisConsumerOptions(
             starting_position=lambda_.StartingPosition.AT_TIMESTAMP,
-            starting_timestamp=1_700_000_000,
+            starting_position_timestamp=1_700_000_000,
             batch_size=500,
             max_batching_window=Duration.seconds(3),
             parallelization_factor=10,
-            bisect_on_error=False,
+            bisect_batch_on_error=False,
             retry_attempts=0,
             max_record_age=Duration.hours(1),
             filters=[lambda_.FilterCriteria.filter({"data": {"kind": lambda_.FilterRule.is_equal("a")}})],
         ),
         removal_policy=RemovalPolicy.DESTROY,
     )
+    age = clicks.metric_iterator_age(cloudwatch.MetricOptions(period=Duration.minutes(5)))
+    age.create_alarm(stack, "Late", threshold=1, evaluation_periods=1)
 
 
 def test_every_option_reaches_the_mapping(full: Resources) -> None:
@@ -137,7 +144,7 @@ def fan_out(stack: Stack) -> None:
         )
 
 
-def test_a_registered_consumer_is_what_the_mapping_reads(fan_out: Resources) -> None:
+def test_with_enhanced_fan_out_the_mapping_reads_from_a_registered_consumer(fan_out: Resources) -> None:
     consumers = fan_out.all("AWS::Kinesis::StreamConsumer")
     assert len({one["ConsumerName"] for one in consumers.values()}) == 2
     read = [one["EventSourceArn"] for one in fan_out.all("AWS::Lambda::EventSourceMapping").values()]
@@ -147,7 +154,7 @@ def test_a_registered_consumer_is_what_the_mapping_reads(fan_out: Resources) -> 
     } == {60}
 
 
-def test_its_role_may_subscribe_and_publish_failures(fan_out: Resources) -> None:
+def test_with_enhanced_fan_out_the_role_may_subscribe_and_publish_failures(fan_out: Resources) -> None:
     subscribing = {"kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"}
     assert fan_out.actions(ROLE) == ALWAYS | subscribing | {"sns:Publish"}
 
@@ -165,7 +172,9 @@ def bucket(stack: Stack) -> None:
     )
 
 
-def test_a_bucket_gets_what_was_given_up_and_keys_are_granted_one_by_one(bucket: Resources) -> None:
+def test_a_bucket_as_destination_and_customer_managed_keys_are_granted_action_by_action(
+    bucket: Resources,
+) -> None:
     assert bucket.actions(ROLE) == ALWAYS | {
         "kms:Decrypt",
         "kms:GenerateDataKey",
@@ -176,7 +185,7 @@ def test_a_bucket_gets_what_was_given_up_and_keys_are_granted_one_by_one(bucket:
     assert statement["Resource"]["Fn::Join"][1][1] == "/aws/lambda/*"
 
 
-def test_a_stream_of_another_stack_in_a_stage_works() -> None:
+def test_a_stream_from_another_stack_in_a_stage_works() -> None:
     stage = Stage(App(builtin_cloud_formation_validation=False), "Stage")
     stream = kinesis.Stream(Stack(stage, "Owner"), "Stream")
     KinesisConsumer(Stack(stage, "Reader"), "Clicks", code=CODE, handler="index.handler", stream=stream)
@@ -184,19 +193,19 @@ def test_a_stream_of_another_stack_in_a_stage_works() -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
-    "a batch without end": (
+    "a batch too large": (
         lambda _: KinesisConsumerOptions(batch_size=10_001),
         "batch_size=10,001: Lambda allows",
     ),
-    "eleven lanes": (
+    "eleven concurrent batches": (
         lambda _: KinesisConsumerOptions(parallelization_factor=11),
         "parallelization_factor=11: Lambda allows 1 to 10",
     ),
-    "trying for ever": (
+    "retries without limit": (
         lambda _: KinesisConsumerOptions(retry_attempts=-1),
         "retry_attempts=-1: Lambda allows 0 to 10,000",
     ),
-    "too young": (
+    "a maximum age too low": (
         lambda _: KinesisConsumerOptions(max_record_age=Duration.seconds(59)),
         "max_record_age=59: Lambda allows 60",
     ),
@@ -205,22 +214,30 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         "tumbling_window=901: Lambda allows 0 to 900",
     ),
     "too many filters": (lambda _: KinesisConsumerOptions(filters=[{}] * 11), "len(filters)=11"),
-    "a moment without the position": (
-        lambda _: KinesisConsumerOptions(starting_timestamp=1),
+    "one filter instead of a sequence": (
+        lambda _: KinesisConsumerOptions(filters={"pattern": "{}"}),  # type: ignore[arg-type]
+        "this is one filter; give a sequence of filters",
+    ),
+    "a batching window too long": (
+        lambda _: KinesisConsumerOptions(max_batching_window=Duration.seconds(301)),
+        "max_batching_window=301: Lambda allows 0 to 300 seconds",
+    ),
+    "a timestamp without the position": (
+        lambda _: KinesisConsumerOptions(starting_position_timestamp=1),
         "AT_TIMESTAMP needs a timestamp",
     ),
-    "lanes in a window": (
+    "concurrent batches with a tumbling window": (
         lambda _: KinesisConsumerOptions(tumbling_window=Duration.seconds(9), parallelization_factor=2),
-        "a window's state is that of a whole shard",
+        "tumbling_window cannot be combined with parallelization_factor=2",
     ),
     "failures to a FIFO queue": (
         lambda stack: KinesisConsumer(stack, "C", code=CODE, on_failure=sqs.Queue(stack, "Q", fifo=True)),
-        "Lambda sends to standard ones only",
+        "Lambda supports standard ones only",
     ),
 }
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_work_is_refused(make: Callable[[Stack], object], message: str) -> None:
+def test_wrong_arguments_are_refused(make: Callable[[Stack], object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         make(Stack(App(), "S"))

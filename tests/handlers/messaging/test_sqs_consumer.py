@@ -1,8 +1,8 @@
-"""The ledger: each entry once, no account overdrawn, and what each message of a batch costs."""
+"""The ledger: each entry is booked once, no account is overdrawn, and messages fail one by one."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import SimpleNamespace
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
+
+from messaging.sqs_consumer.entries import Entry, NotAnEntry
+from tests.handlers.importing import import_handler
 
 CONTEXT = SimpleNamespace(
     function_name="f", memory_limit_in_mb=128, invoked_function_arn="arn:aws:lambda:::f", aws_request_id="1"
@@ -43,23 +46,24 @@ def table() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def loaded(table: object, load: Callable[..., Any]) -> Any:  # noqa: ANN401 - the handler's modules
-    return load("messaging", "sqs-consumer", environment=ENVIRONMENT)
+def function(table: object) -> ModuleType:
+    """The handler's module."""
+    return import_handler("messaging.sqs_consumer.handler", ENVIRONMENT)
 
 
 @pytest.fixture(autouse=True)
-def _empty(table: Any) -> None:  # noqa: ANN401 - a boto3 resource
+def _empty(table: Any) -> None:
     empty(table)
 
 
-def empty(table: Any) -> None:  # noqa: ANN401
-    """Forget every entry."""
+def empty(table: Any) -> None:
+    """Delete every entry."""
     for item in table.scan()["Items"]:
         table.delete_item(Key={"account": item["account"], "item": item["item"]})
 
 
 def message(number: int, body: object, group: str = "") -> dict[str, Any]:
-    """A message as Lambda delivers it."""
+    """Make a message as Lambda delivers it."""
     return {
         "messageId": str(number),
         "receiptHandle": "r",
@@ -77,46 +81,46 @@ def entry(entry_id: str, account: str, cents: int) -> dict[str, object]:
     return {"entry_id": entry_id, "account": account, "cents": cents}
 
 
-def failed(loaded: Any, messages: Sequence[Mapping[str, Any]]) -> list[str]:  # noqa: ANN401
-    """Which messages the handler says have failed."""
-    answer = loaded.handler.handler({"Records": messages}, CONTEXT)
+def failed(function: ModuleType, messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the messages that the handler reports as failed."""
+    answer = function.handler({"Records": messages}, CONTEXT)
     return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
 
 
-def balance(table: Any, account: str) -> tuple[int, int]:  # noqa: ANN401
-    """Balance and number of entries."""
+def balance(table: Any, account: str) -> tuple[int, int]:
+    """Return balance and number of entries."""
     item = table.get_item(Key={"account": account, "item": "balance"}).get("Item", {})
     return int(item.get("cents", 0)), int(item.get("entries", 0))
 
 
-def test_an_entry_that_comes_twice_is_booked_once(loaded: Any, table: Any) -> None:  # noqa: ANN401
+def test_an_entry_that_arrives_twice_is_booked_once(function: ModuleType, table: Any) -> None:
     messages = [message(number, entry("e", "a", 5)) for number in range(2)]
-    assert failed(loaded, messages) == []
-    assert failed(loaded, messages) == []
+    assert failed(function, messages) == []
+    assert failed(function, messages) == []
     assert balance(table, "a") == (5, 1)
 
 
-def test_a_message_that_is_no_entry_fails_alone(loaded: Any, table: Any) -> None:  # noqa: ANN401
+def test_only_the_message_that_is_not_an_entry_fails(function: ModuleType, table: Any) -> None:
     messages = [message(1, entry("1", "a", 5)), message(2, "{"), message(3, entry("3", "a", 6))]
-    assert failed(loaded, messages) == ["2"]
+    assert failed(function, messages) == ["2"]
     assert balance(table, "a") == (11, 2)
 
 
-def test_a_batch_in_which_all_fails_says_so_and_raises_nothing(loaded: Any) -> None:  # noqa: ANN401
-    assert failed(loaded, [message(1, "{"), message(2, "[]")]) == ["1", "2"]
-    assert failed(loaded, [message(1, "{", "a"), message(2, "[]", "b")]) == ["1", "2"]
+def test_a_batch_in_which_every_message_fails_is_reported_without_an_error(function: ModuleType) -> None:
+    assert failed(function, [message(1, "{"), message(2, "[]")]) == ["1", "2"]
+    assert failed(function, [message(1, "{", "a"), message(2, "[]", "b")]) == ["1", "2"]
 
 
-def test_no_account_is_overdrawn(loaded: Any, table: Any) -> None:  # noqa: ANN401
-    assert failed(loaded, [message(1, entry("out", "a", -5))]) == ["1"]
-    assert failed(loaded, [message(1, entry("in", "a", 4)), message(2, entry("out", "a", -5))]) == ["2"]
-    assert failed(loaded, [message(1, entry("more", "a", 1)), message(2, entry("out", "a", -5))]) == []
+def test_no_account_is_overdrawn(function: ModuleType, table: Any) -> None:
+    assert failed(function, [message(1, entry("out", "a", -5))]) == ["1"]
+    assert failed(function, [message(1, entry("in", "a", 4)), message(2, entry("out", "a", -5))]) == ["2"]
+    assert failed(function, [message(1, entry("more", "a", 1)), message(2, entry("out", "a", -5))]) == []
     assert balance(table, "a") == (0, 3)
 
 
-def test_in_a_fifo_queue_a_failure_keeps_back_its_own_group_alone(
-    loaded: Any,  # noqa: ANN401
-    table: Any,  # noqa: ANN401
+def test_in_a_fifo_queue_a_failure_holds_back_only_its_own_group(
+    function: ModuleType,
+    table: Any,
 ) -> None:
     messages = [
         message(1, entry("1", "a", -5), "a"),
@@ -124,19 +128,19 @@ def test_in_a_fifo_queue_a_failure_keeps_back_its_own_group_alone(
         message(3, entry("3", "a", 5), "a"),
         message(4, entry("4", "b", -7), "b"),
     ]
-    assert failed(loaded, messages) == ["1", "3"]
+    assert failed(function, messages) == ["1", "3"]
     assert (balance(table, "a"), balance(table, "b")) == ((0, 0), (0, 2))
 
 
 def test_a_failure_of_dynamodb_fails_the_message(
-    loaded: Any,  # noqa: ANN401
+    function: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(_: object) -> None:
         raise RuntimeError("throttled")
 
-    monkeypatch.setattr(loaded.handler.ledger, "book", refuse)
-    assert failed(loaded, [message(1, entry("1", "a", 5))]) == ["1"]
+    monkeypatch.setattr(function.ledger, "book", refuse)
+    assert failed(function, [message(1, entry("1", "a", 5))]) == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -155,9 +159,9 @@ def test_a_failure_of_dynamodb_fails_the_message(
         json.dumps({"entry_id": "e", "account": "a", "cents": 10**16}),
     ],
 )
-def test_what_is_no_entry_is_told_from_one(loaded: Any, body: str) -> None:  # noqa: ANN401
-    with pytest.raises(loaded.entries.NotAnEntry):
-        loaded.entries.Entry.parse(body)
+def test_a_body_that_is_not_an_entry_is_refused(body: str) -> None:
+    with pytest.raises(NotAnEntry):
+        Entry.parse(body)
 
 
 ENTRIES = st.lists(
@@ -166,9 +170,9 @@ ENTRIES = st.lists(
 
 
 @given(ENTRIES)
-def test_the_ledger_is_always_what_the_entries_that_did_not_fail_make(
-    loaded: Any,  # noqa: ANN401
-    table: Any,  # noqa: ANN401
+def test_the_ledger_is_the_sum_of_the_entries_that_did_not_fail(
+    function: ModuleType,
+    table: Any,
     sent: list[tuple[int, str, int]],
 ) -> None:
     """The model: a dictionary, and the rule that no balance is below zero."""
@@ -178,7 +182,7 @@ def test_the_ledger_is_always_what_the_entries_that_did_not_fail_make(
         known = (account, number) in booked
         held = sum(amount for (owner, _), amount in booked.items() if owner == account)
         fails = not known and held + cents < 0
-        assert failed(loaded, [message(1, entry(str(number), account, cents))]) == (["1"] if fails else [])
+        assert failed(function, [message(1, entry(str(number), account, cents))]) == (["1"] if fails else [])
         if not known and not fails:
             booked[account, number] = cents
     for account in "abc":

@@ -1,9 +1,10 @@
-"""What the functions behind S3 have around them in tests: S3's records, Lambda's context, clients in moto."""
+"""The surroundings of the functions behind S3, for tests: S3's records, Lambda's context, clients in moto."""
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, TypeAlias
 from urllib.parse import quote_plus
 
@@ -11,13 +12,11 @@ import botocore.session
 import pytest
 from moto import mock_aws
 
-from tests.handlers.loading import LoadedHandler
-
 Client: TypeAlias = Any
 REGION = "eu-central-1"
 QUEUE_URL = f"https://sqs.{REGION}.amazonaws.com/123456789012/failures"
 
-# Where botocore looks for a Region and credentials; nothing of the machine's own is used.
+# The Region and credentials for botocore; those of the machine are not used.
 AWS = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
@@ -46,17 +45,17 @@ class LambdaContext:
     function_version: str = "$LATEST"
 
     @property
-    def invoked_function_arn(self) -> str:  # noqa: D102 - Lambda's own
+    def invoked_function_arn(self) -> str:
         return arn_of(self.function_name)
 
-    def get_remaining_time_in_millis(self) -> int:  # noqa: D102 - Lambda's own
+    def get_remaining_time_in_millis(self) -> int:
         return self.milliseconds
 
 
 def record_of(
     key: str, *, bucket: str, name: str = "ObjectCreated:Put", sequencer: str = "0A"
 ) -> dict[str, Any]:
-    """A record as S3 writes it."""
+    """A record as S3 sends it."""
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -72,7 +71,7 @@ def record_of(
 
 @contextmanager
 def clients_in_moto(environment: Mapping[str, str]) -> Iterator[tuple[Client, Client, Client]]:
-    """Clients of S3, DynamoDB and SQS that are not the function's own, and an empty failure queue."""
+    """Make the test's own clients of S3, DynamoDB and SQS, and an empty failure queue."""
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in environment.items():
             patch.setenv(name, value)
@@ -85,45 +84,42 @@ def clients_in_moto(environment: Mapping[str, str]) -> Iterator[tuple[Client, Cl
 
 @dataclass
 class Surroundings:
-    """What is around a function.
+    """A function and its surroundings.
 
     Args:
-        modules: Its modules.
-        s3: A client that is not the function's own.
-        dynamodb: Likewise.
-        sqs: Likewise.
+        function: The module of its handler.
+        s3: The test's own client.
+        dynamodb: The test's own client.
+        sqs: The test's own client.
     """
 
-    modules: LoadedHandler
+    function: ModuleType
     s3: Client
     dynamodb: Client
     sqs: Client
 
-    def context(self, **changes: Any) -> LambdaContext:  # noqa: ANN401
-        """What Lambda says of an invocation."""
+    def context(self, **changes: Any) -> LambdaContext:
+        """Lambda's context object for an invocation."""
         raise NotImplementedError
 
     def invoke(self, *records: object) -> dict[str, int]:
-        """Hand the function a notification with these records."""
+        """Invoke the function with a notification that contains these records."""
         return self.send({"Records": list(records)})
 
     def send(self, event: object) -> dict[str, int]:
-        """Hand the function an event, by way of JSON as Lambda does."""
-        with self.modules.importable():
-            outcomes: dict[str, int] = self.modules.handler.handler(
-                json.loads(json.dumps(event)), self.context()
-            )
+        """Invoke the function with an event, which takes the way through JSON as in Lambda."""
+        outcomes: dict[str, int] = self.function.handler(json.loads(json.dumps(event)), self.context())
         return outcomes
 
     def failures(self) -> list[dict[str, Any]]:
-        """The messages in the failure queue; they are taken out."""
+        """Return the messages in the failure queue, and delete them."""
         answer = self.sqs.receive_message(QueueUrl=QUEUE_URL, MaxNumberOfMessages=10)
         for message in answer.get("Messages", []):
             self.sqs.delete_message(QueueUrl=QUEUE_URL, ReceiptHandle=message["ReceiptHandle"])
         return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
 
     def empty(self, *buckets: str, key_names: tuple[str, ...]) -> None:
-        """Leave nothing of a test to the next.
+        """Delete everything that a test left behind.
 
         Args:
             *buckets: The buckets.

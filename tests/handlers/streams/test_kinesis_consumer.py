@@ -1,9 +1,9 @@
-"""The summaries: each reading counted once, in order, and what a bad record costs."""
+"""The summaries: each reading is counted once, in order, and a bad record affects only itself."""
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Iterator, Sequence
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import boto3
@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
+
+from streams.kinesis_consumer.readings import NotAReading, Reading, Summary
+from tests.handlers.importing import import_handler
 
 CONTEXT = SimpleNamespace(function_name="f")
 ENVIRONMENT = {
@@ -37,23 +40,24 @@ def table() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def loaded(table: object, load: Callable[..., Any]) -> Any:  # noqa: ANN401 - the handler's modules
-    return load("streams", "kinesis-consumer", environment=ENVIRONMENT)
+def function(table: object) -> ModuleType:
+    """The handler's module."""
+    return import_handler("streams.kinesis_consumer.handler", ENVIRONMENT)
 
 
 @pytest.fixture(autouse=True)
-def _empty(table: Any) -> None:  # noqa: ANN401 - a boto3 resource
+def _empty(table: Any) -> None:
     empty(table)
 
 
-def empty(table: Any) -> None:  # noqa: ANN401
-    """Forget every summary."""
+def empty(table: Any) -> None:
+    """Delete every summary."""
     for item in table.scan()["Items"]:
         table.delete_item(Key={"device": item["device"]})
 
 
 def record(sequence: int, device: str, value: object) -> dict[str, Any]:
-    """A record as Lambda delivers it; bytes are its data, anything else its value."""
+    """Make a record as Lambda delivers it; bytes are its data, anything else its value."""
     data = value if isinstance(value, bytes) else json.dumps({"device": device, "value": value}).encode()
     return {
         "kinesis": {
@@ -64,71 +68,70 @@ def record(sequence: int, device: str, value: object) -> dict[str, Any]:
     }
 
 
-def failed(loaded: Any, items: Sequence[Item]) -> list[int]:  # noqa: ANN401
-    """From which records on the handler says that it failed."""
-    answer = loaded.handler.handler({"Records": [record(*item) for item in items]}, CONTEXT)
+def failed(function: ModuleType, items: Sequence[Item]) -> list[int]:
+    """Return the records that the handler reports as failed."""
+    answer = function.handler({"Records": [record(*item) for item in items]}, CONTEXT)
     return [int(one["itemIdentifier"]) for one in answer["batchItemFailures"]]
 
 
-def summary(table: Any, device: str) -> tuple[int, ...] | None:  # noqa: ANN401
-    """Count, total, minimum, maximum, last."""
+def summary(table: Any, device: str) -> tuple[int, ...] | None:
+    """Return count, total, minimum, maximum and last value."""
     item = table.get_item(Key={"device": device}).get("Item")
     return item and tuple(int(item[name]) for name in ("count", "total", "minimum", "maximum", "last"))
 
 
-def test_a_batch_is_folded_in_order(loaded: Any, table: Any) -> None:  # noqa: ANN401
-    assert failed(loaded, [(1, "a", 5), (2, "b", 1), (3, "a", -7), (4, "a", 6)]) == []
+def test_a_batch_is_folded_in_order(function: ModuleType, table: Any) -> None:
+    assert failed(function, [(1, "a", 5), (2, "b", 1), (3, "a", -7), (4, "a", 6)]) == []
     assert summary(table, "a") == (3, 4, -7, 6, 6)
     assert summary(table, "b") == (1, 1, 1, 1, 1)
 
 
-def test_what_comes_twice_is_counted_once(loaded: Any, table: Any) -> None:  # noqa: ANN401
-    failed(loaded, [(1, "a", 5), (2, "a", 6)])
-    failed(loaded, [(1, "a", 5), (2, "a", 6), (3, "a", 7)])
+def test_a_reading_that_arrives_twice_is_counted_once(function: ModuleType, table: Any) -> None:
+    failed(function, [(1, "a", 5), (2, "a", 6)])
+    failed(function, [(1, "a", 5), (2, "a", 6), (3, "a", 7)])
     assert summary(table, "a") == (3, 18, 5, 7, 7)
 
 
-def test_a_bad_record_stops_the_batch_there_and_what_is_before_is_counted(
-    loaded: Any,  # noqa: ANN401
-    table: Any,  # noqa: ANN401
+def test_a_bad_record_stops_the_batch_and_the_records_before_it_are_counted(
+    function: ModuleType,
+    table: Any,
 ) -> None:
-    assert failed(loaded, [(1, "a", 5), (2, "b", b"{"), (3, "a", 7)]) == [2]
+    assert failed(function, [(1, "a", 5), (2, "b", b"{"), (3, "a", 7)]) == [2]
     assert summary(table, "a") == (1, 5, 5, 5, 5)
 
 
-def test_a_bad_record_at_the_front_raises_so_that_the_batch_is_halved(loaded: Any) -> None:  # noqa: ANN401
-    with pytest.raises(loaded.readings.NotAReading):
-        failed(loaded, [(1, "a", b"{"), (2, "a", 7)])
+def test_a_bad_first_record_raises_so_that_lambda_splits_the_batch(function: ModuleType) -> None:
+    with pytest.raises(NotAReading):
+        failed(function, [(1, "a", b"{"), (2, "a", 7)])
 
 
-def test_a_bad_record_alone_is_answered(loaded: Any) -> None:  # noqa: ANN401
-    assert failed(loaded, [(1, "a", b"{")]) == [1]
+def test_a_bad_record_in_a_batch_of_one_is_reported(function: ModuleType) -> None:
+    assert failed(function, [(1, "a", b"{")]) == [1]
 
 
-def test_a_device_that_cannot_be_written_does_not_keep_the_others(
-    loaded: Any,  # noqa: ANN401
-    table: Any,  # noqa: ANN401
+def test_a_device_that_cannot_be_written_does_not_affect_the_others(
+    function: ModuleType,
+    table: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put = loaded.handler.summaries.put
+    put = function.summaries.put
 
     def refuse_b(device: str, *summaries: object) -> None:
         if device == "b":
             raise RuntimeError("throttled")
         put(device, *summaries)
 
-    monkeypatch.setattr(loaded.handler.summaries, "put", refuse_b)
-    assert failed(loaded, [(1, "a", 1), (2, "b", 2), (3, "a", 3)]) == [2]
+    monkeypatch.setattr(function.summaries, "put", refuse_b)
+    assert failed(function, [(1, "a", 1), (2, "b", 2), (3, "a", 3)]) == [2]
     monkeypatch.undo()
-    assert failed(loaded, [(2, "b", 2), (3, "a", 3)]) == []
+    assert failed(function, [(2, "b", 2), (3, "a", 3)]) == []
     assert summary(table, "a") == (2, 4, 1, 3, 3)
     assert summary(table, "b") == (1, 2, 2, 2, 2)
 
 
-def test_an_invocation_that_was_overtaken_writes_nothing(loaded: Any, table: Any) -> None:  # noqa: ANN401
-    summaries, empty_summary = loaded.handler.summaries, loaded.readings.Summary()
-    reading = loaded.readings.Reading("a", 5, 1)
-    failed(loaded, [(1, "a", 5), (2, "a", 6)])
+def test_a_late_invocation_writes_nothing(function: ModuleType, table: Any) -> None:
+    summaries, empty_summary, reading = function.summaries, Summary(), Reading("a", 5, 1)
+    failed(function, [(1, "a", 5), (2, "a", 6)])
     with pytest.raises(Exception, match="ConditionalCheckFailed"):
         summaries.put("a", empty_summary.with_readings([reading]), empty_summary)
     old = empty_summary.with_readings([reading])
@@ -142,29 +145,29 @@ def test_an_invocation_that_was_overtaken_writes_nothing(loaded: Any, table: Any
     [b"", b"\xff", b"[]", b"{}", b'{"device": "b", "value": 1}', b'{"device": "a"}']
     + [json.dumps({"device": "a", "value": value}).encode() for value in ("1", 1.5, True, None, 10**13)],
 )
-def test_what_is_no_reading_is_told_from_one(loaded: Any, data: bytes) -> None:  # noqa: ANN401
-    with pytest.raises(loaded.readings.NotAReading):
-        loaded.readings.Reading.parse(data, "a", 1)
+def test_data_that_is_not_a_reading_is_refused(data: bytes) -> None:
+    with pytest.raises(NotAReading):
+        Reading.parse(data, "a", 1)
 
 
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(-9, 9)), min_size=1, max_size=12),
     st.lists(st.tuples(st.integers(0, 11), st.integers(1, 12)), max_size=5),
 )
-def test_whatever_is_delivered_again_the_summary_is_the_fold(
-    loaded: Any,  # noqa: ANN401
-    table: Any,  # noqa: ANN401
+def test_the_summary_is_the_fold_of_the_readings_whatever_is_delivered_again(
+    function: ModuleType,
+    table: Any,
     values: list[tuple[str, int]],
     again: list[tuple[int, int]],
 ) -> None:
-    """Lambda delivers each record in order, and any stretch of what it has delivered once more."""
+    """Lambda delivers each record in order, and may deliver any part again."""
     empty(table)
     items: list[Item] = [(number, device, value) for number, (device, value) in enumerate(values, 1)]
     delivered = 0
     for start, length in [*again, (0, len(items))]:
         batch = items[min(start, delivered) : min(start, delivered) + length]
         if batch:
-            assert failed(loaded, batch) == []
+            assert failed(function, batch) == []
             delivered = max(delivered, batch[-1][0])
     for device in "ab":
         mine = [value for owner, value in values if owner == device]

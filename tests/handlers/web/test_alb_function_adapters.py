@@ -1,4 +1,4 @@
-"""An ASGI or WSGI application behind a load balancer, with the lines that the page gives."""
+"""An ASGI or WSGI application behind a load balancer, with the examples of the page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COOKIES = ("a=1; Path=/", "b=2; Path=/")
 
 
 def serve_fastapi(app: FastAPI) -> None:
-    """Answer with what came in."""
+    """Add a route that answers with the request."""
 
     @app.api_route("/echo/{rest:path}", methods=["GET", "PUT"])
     async def echo(rest: str, request: Request) -> Response:
@@ -37,7 +37,7 @@ def serve_fastapi(app: FastAPI) -> None:
 
 
 def serve_flask(app: Flask) -> None:
-    """Answer with what came in."""
+    """Add a route that answers with the request."""
 
     @app.route("/echo/<path:rest>", methods=["GET", "PUT"])
     def echo(rest: str) -> FlaskResponse:
@@ -51,7 +51,7 @@ def serve_flask(app: Flask) -> None:
 
 @pytest.fixture(scope="module", params=["FastAPI", "Flask"])
 def handler(request: pytest.FixtureRequest) -> Handler:
-    """The handler of the page's example, over an application that answers with what came in."""
+    """The handler of the page's example, with a route that answers with the request."""
     (example,) = [one for one in EXAMPLES if f"import {request.param}" in one]
     names: dict[str, Any] = {"__name__": __name__}  # by which Flask finds its folder
     exec(compile(example, str(PAGE), "exec"), names)  # noqa: S102 - our own page
@@ -62,7 +62,7 @@ def handler(request: pytest.FixtureRequest) -> Handler:
 
 
 def answer(handler: Handler, given: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
-    """What a load balancer makes of the handler's response, which must be in the mode of the event."""
+    """The HTTP response for the handler's response, which must be in the mode of the event."""
     response = handler(given, CONTEXT)
     field, other = ("multiValueHeaders", "headers")
     if field not in given:
@@ -83,10 +83,10 @@ def _as_lines(value: object, field: str) -> Iterable[str]:
 
 
 @pytest.mark.parametrize("multi_value", [True, False])
-def test_bytes_pass_both_ways_and_cookies_stay_apart(
+def test_bytes_pass_both_ways_and_cookies_stay_separate(
     handler: Handler, multi_value: bool, request: pytest.FixtureRequest
 ) -> None:
-    body = bytes(range(256))  # without a Content-Length, as of a client that sends it in chunks
+    body = bytes(range(256))  # without a Content-Length, as from a client that sends chunks
     status, headers, content = answer(
         handler, event("PUT", "/echo/x", [BINARY], body, multi_value=multi_value)
     )
@@ -96,7 +96,7 @@ def test_bytes_pass_both_ways_and_cookies_stay_apart(
     assert cookies == list(COOKIES[-1:] if loses_cookies else COOKIES)
 
 
-def test_what_came_twice_arrives_twice_and_decoded_once(handler: Handler) -> None:
+def test_values_sent_twice_arrive_twice_and_decoded_once(handler: Handler) -> None:
     given = event(
         "GET",
         "/echo/caf%C3%A9%20x?q=a%2Bb&q=c+d%2520",
@@ -106,18 +106,18 @@ def test_what_came_twice_arrives_twice_and_decoded_once(handler: Handler) -> Non
     assert answer(handler, given)[2].decode() == "café x|a+b|c d%20|1|2"
 
 
-def test_without_multi_value_headers_the_last_one_arrives(handler: Handler) -> None:
+def test_without_multi_value_headers_the_last_value_arrives(handler: Handler) -> None:
     given = event("GET", "/echo/x?q=1&q=2", [("x-twice", "1"), ("x-twice", "2")], multi_value=False)
     assert answer(handler, given)[2].decode() == "x|2|2"
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
-def test_the_events_that_aws_documents_are_answered(handler: Handler, name: str) -> None:
+def test_the_events_in_the_aws_documentation_are_answered(handler: Handler, name: str) -> None:
     given = DOCUMENTED[name]
     assert answer(handler, given)[0] == 404  # the application has no such path
     assert given["path"] in ("/", "/lambda")
 
 
-def test_a_health_check_has_next_to_no_headers_and_is_answered(handler: Handler) -> None:
+def test_a_health_check_with_hardly_any_headers_is_answered(handler: Handler) -> None:
     status, _, _ = answer(handler, {**DOCUMENTED_HEALTH_CHECK, "path": "/echo/health"})
     assert status == 200

@@ -1,6 +1,4 @@
-"""The environments' stack: which version is where comes from one value of the context."""
-
-from __future__ import annotations
+"""The environments' stack: one context value sets the version of an environment."""
 
 import json
 from pathlib import Path
@@ -46,11 +44,11 @@ def test_a_promotion_changes_one_value_of_the_template_and_nothing_else(tmp_path
         ("1,newest:.5", Weighted(1, additional_version=NEWEST, weight=0.5)),
     ],
 )
-def test_the_context_says_which_version(value: str, version: Version | Weighted) -> None:
+def test_a_context_value_sets_the_version(value: str, version: Version | Weighted) -> None:
     assert version_of("prod", value) == version
 
 
 @pytest.mark.parametrize("value", ["", "two", "1,2", "1:0.1", "1,2:0.1,3:0.1", "-1", "$LATEST", "1.5"])
-def test_a_value_that_says_nothing_is_refused_with_what_may_be_said(value: str) -> None:
+def test_an_invalid_context_value_is_rejected_with_examples(value: str) -> None:
     with pytest.raises(ValueError, match=r"^-c prod=.*: give the number of a version"):
         version_of("prod", value)

@@ -1,4 +1,4 @@
-"""What the tests of this handler share: its modules, a real PostgreSQL, and servers that TLS fails on."""
+"""Fixtures of this handler's tests: its settings, and a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from localaws.engines.postgres.server import PostgresServer, temporary_server
-from tests.handlers.loading import LoadedHandler
+from shared.login import Login
+from shared.postgres import Connection, open_connection
 
 ENVIRONMENT = {
     "DB_ENGINE": "postgres",
@@ -25,10 +26,10 @@ ENVIRONMENT = {
 }
 
 
-@pytest.fixture(scope="session")
-def rds_proxy(load: Callable[..., LoadedHandler]) -> LoadedHandler:
-    """The modules of the handler, set up for PostgreSQL."""
-    return load("data", "rds-proxy", environment=ENVIRONMENT)
+@pytest.fixture
+def login() -> Login:
+    """The login that the environment names."""
+    return Login.from_environment(ENVIRONMENT)
 
 
 @pytest.fixture
@@ -41,14 +42,14 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server of its own."""
+    """A PostgreSQL server for these tests."""
     with temporary_server() as running:
         yield running
 
 
 @pytest.fixture
 def database(server: PostgresServer) -> Iterator[str]:
-    """An empty database, as what psycopg connects to."""
+    """The URI of an empty database."""
     with psycopg.connect(server.get_uri(), autocommit=True) as admin:
         admin.execute("CREATE DATABASE app")
         yield server.get_uri(database="app")
@@ -56,13 +57,13 @@ def database(server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def connect(rds_proxy: LoadedHandler, database: str) -> Iterator[Callable[..., Any]]:
+def connect(login: Login, database: str) -> Iterator[Callable[..., Connection]]:
     """Opens connections as the handler does, but to that server, which has neither TLS nor tokens."""
     real = psycopg.connect
     opened = []
     target = database
 
-    def without_tls(uri: str | None = None, **options: Any) -> Any:  # noqa: ANN401 - passed on
+    def without_tls(uri: str | None = None, **options: Any) -> Any:
         if uri is not None:  # a test's own connection
             return real(uri, **options)
         for name in ("host", "port", "dbname", "user", "password", "sslmode", "sslrootcert"):
@@ -70,13 +71,12 @@ def connect(rds_proxy: LoadedHandler, database: str) -> Iterator[Callable[..., A
         opened.append(real(target, **options))
         return opened[-1]
 
-    def open_connection(uri: str = database) -> Any:  # noqa: ANN401 - the driver's own type
+    def to_server(uri: str = database) -> Connection:
         nonlocal target
         target = uri
-        return rds_proxy.postgres.connect(settings, "token")
+        return open_connection(login, "token", name="rds-proxy")
 
-    settings = rds_proxy.settings.Settings.from_environment(ENVIRONMENT)
-    with mock.patch.object(rds_proxy.postgres.psycopg, "connect", without_tls):
-        yield open_connection
+    with mock.patch.object(psycopg, "connect", without_tls):
+        yield to_server
     for connection in opened:
         connection.close()

@@ -1,4 +1,4 @@
-"""Bookings in a real PostgreSQL: once for each request id, whoever comes at the same time."""
+"""Bookings in a real PostgreSQL: once for each request id, also with concurrent requests."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
 
-from tests.handlers.loading import LoadedHandler
+from data.rds_proxy import postgres
+from data.rds_proxy.bookings import Booking, Receipt, RequestIdReused
+from shared.database import Trouble
+from shared.postgres import Connection
 
-Connection = psycopg.Connection[tuple[Any, ...]]
 Connect = Callable[..., Connection]
 
 
 @pytest.fixture
-def connection(rds_proxy: LoadedHandler, connect: Connect) -> Connection:
+def connection(connect: Connect) -> Connection:
     opened = connect()
-    rds_proxy.postgres.make_tables(opened)
+    postgres.make_tables(opened)
     return opened
 
 
@@ -30,43 +31,39 @@ def balances(database: str) -> dict[str, int]:
         return dict(connection.execute("SELECT name, balance FROM accounts").fetchall())
 
 
-def test_bookings_add_up(rds_proxy: LoadedHandler, connection: Connection, database: str) -> None:
+def test_bookings_add_up(connection: Connection, database: str) -> None:
     for number, (account, amount, balance) in enumerate([("ann", 5, 5), ("ann", -7, -2), ("bob", 1, 1)]):
-        booking = rds_proxy.bookings.Booking(f"r{number}", account, amount)
-        receipt = rds_proxy.postgres.book(connection, booking)
-        assert receipt == rds_proxy.bookings.Receipt(balance, replayed=False)
+        booking = Booking(f"r{number}", account, amount)
+        receipt = postgres.book(connection, booking)
+        assert receipt == Receipt(balance, replayed=False)
     assert balances(database) == {"ann": -2, "bob": 1}
 
 
-def test_a_request_that_comes_again_is_answered_as_the_first_time(
-    rds_proxy: LoadedHandler, connection: Connection, database: str
-) -> None:
-    first = rds_proxy.bookings.Booking("r1", "ann", 5)
-    rds_proxy.postgres.book(connection, first)
-    rds_proxy.postgres.book(connection, rds_proxy.bookings.Booking("r2", "ann", 5))
-    assert rds_proxy.postgres.book(connection, first) == rds_proxy.bookings.Receipt(5, replayed=True)
+def test_a_repeated_request_gets_the_first_receipt(connection: Connection, database: str) -> None:
+    first = Booking("r1", "ann", 5)
+    postgres.book(connection, first)
+    postgres.book(connection, Booking("r2", "ann", 5))
+    assert postgres.book(connection, first) == Receipt(5, replayed=True)
     assert balances(database) == {"ann": 10}
 
 
-def test_a_request_id_for_another_booking_is_refused(
-    rds_proxy: LoadedHandler, connection: Connection, database: str
-) -> None:
-    rds_proxy.postgres.book(connection, rds_proxy.bookings.Booking("r1", "ann", 5))
-    with pytest.raises(rds_proxy.bookings.RequestIdReused, match="'r1' was used for another booking"):
-        rds_proxy.postgres.book(connection, rds_proxy.bookings.Booking("r1", "ann", 6))
+def test_a_request_id_of_a_different_booking_is_refused(connection: Connection, database: str) -> None:
+    postgres.book(connection, Booking("r1", "ann", 5))
+    with pytest.raises(RequestIdReused, match="'r1' was used for another booking"):
+        postgres.book(connection, Booking("r1", "ann", 6))
     assert balances(database) == {"ann": 5}
 
 
-def test_the_same_request_at_the_same_time_is_booked_once(
-    rds_proxy: LoadedHandler, connection: Connection, connect: Connect, database: str
+def test_the_same_request_sent_concurrently_is_booked_once(
+    connection: Connection, connect: Connect, database: str
 ) -> None:
     connections = [connect() for _ in range(8)]
-    booking = rds_proxy.bookings.Booking("r1", "ann", 5)
+    booking = Booking("r1", "ann", 5)
     start = threading.Barrier(len(connections))
 
     def book(own: Connection) -> tuple[int, bool]:
         start.wait()
-        receipt = rds_proxy.postgres.book(own, booking)
+        receipt = postgres.book(own, booking)
         return receipt.balance, receipt.replayed
 
     with ThreadPoolExecutor(len(connections)) as pool:
@@ -75,29 +72,27 @@ def test_the_same_request_at_the_same_time_is_booked_once(
     assert balances(database) == {"ann": 5}
 
 
-def test_tables_are_made_by_many_at_once(rds_proxy: LoadedHandler, connect: Connect, database: str) -> None:
+def test_tables_can_be_created_concurrently(connect: Connect, database: str) -> None:
     connections = [connect() for _ in range(8)]
     start = threading.Barrier(len(connections))
 
     def make(own: Connection) -> None:
         start.wait()
-        rds_proxy.postgres.make_tables(own)
+        postgres.make_tables(own)
 
     with ThreadPoolExecutor(len(connections)) as pool:
         list(pool.map(make, connections))
     assert balances(database) == {}
 
 
-def test_an_account_cannot_break_out_of_its_quotes(
-    rds_proxy: LoadedHandler, connection: Connection, database: str
-) -> None:
+def test_the_name_of_an_account_cannot_inject_sql(connection: Connection, database: str) -> None:
     name = "ann'); DROP TABLE accounts; -- \\'"
-    rds_proxy.postgres.book(connection, rds_proxy.bookings.Booking("'r1\\", name, 5))
+    postgres.book(connection, Booking("'r1\\", name, 5))
     assert balances(database) == {name: 5}
 
 
 class Wire:
-    """A relay in front of a server's Unix socket that notes what the client sends."""
+    """A relay in front of a server's Unix socket that records what the client sends."""
 
     def __init__(self, database: str) -> None:
         folder = parse_qs(urlsplit(database).query)["host"][0]
@@ -120,7 +115,7 @@ class Wire:
             target.sendall(data)
 
     def messages(self) -> list[tuple[str, bytes]]:
-        """The messages after the first, which has no type."""
+        """Type and body of the messages after the first one, which has no type."""
         position = int.from_bytes(self.sent[:4])
         found = []
         while position < len(self.sent):
@@ -131,18 +126,17 @@ class Wire:
         return found
 
 
-def test_nothing_is_sent_that_pins_a_session(
-    rds_proxy: LoadedHandler,
+def test_no_message_and_no_statement_pins_a_session(
     connection: Connection,
     connect: Connect,
     database: str,
 ) -> None:
-    """Simple queries alone: no Parse, Bind or Execute message, and none of the statements that pin."""
+    """Only simple queries: no Parse, Bind or Execute message, and none of the statements that pin."""
     wire = Wire(database)
     relayed = connect(f"postgresql://postgres@127.0.0.1:{wire.port}/app?sslmode=disable")
     for _ in range(20):  # more than the number after which psycopg would prepare a statement
         for number in range(2):
-            rds_proxy.postgres.book(relayed, rds_proxy.bookings.Booking(f"r{number}", "ann", 5))
+            postgres.book(relayed, Booking(f"r{number}", "ann", 5))
     messages = wire.messages()
     assert len(messages) > 100
     assert {kind for kind, _ in messages} == {"Q"}
@@ -157,50 +151,46 @@ def test_nothing_is_sent_that_pins_a_session(
 @pytest.mark.parametrize(
     ("statement", "trouble"),
     [
-        ("SELECT * FROM nowhere", "NO_TABLES"),
-        ("SELECT 1/0", "FINAL"),
-        ("SET statement_timeout = 1; SELECT pg_sleep(1)", "FINAL"),
-        ("SELECT pg_terminate_backend(pg_backend_pid())", "BROKEN"),
-        ("BEGIN READ ONLY; CREATE TABLE x (y int)", "BROKEN"),
+        ("SELECT * FROM nowhere", Trouble.NO_TABLES),
+        ("SELECT 1/0", Trouble.FINAL),
+        ("SET statement_timeout = 1; SELECT pg_sleep(1)", Trouble.FINAL),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", Trouble.BROKEN),
+        ("BEGIN READ ONLY; CREATE TABLE x (y int)", Trouble.BROKEN),
     ],
 )
-def test_errors_of_a_real_server_are_told_apart(
-    rds_proxy: LoadedHandler, connection: Connection, statement: str, trouble: str
+def test_errors_of_a_real_server_are_diagnosed(
+    connection: Connection, statement: str, trouble: Trouble
 ) -> None:
     with pytest.raises(psycopg.Error) as raised:
         connection.execute(statement)
-    assert rds_proxy.postgres.diagnose(raised.value).name == trouble
+    assert postgres.diagnose(raised.value) is trouble
 
 
-def test_a_lock_that_does_not_come_is_worth_another_attempt(
-    rds_proxy: LoadedHandler, connection: Connection, connect: Connect
-) -> None:
+def test_a_lock_timeout_is_worth_a_retry(connection: Connection, connect: Connect) -> None:
     other = connect()
     other.execute("BEGIN; LOCK TABLE accounts")
     connection.execute("SET lock_timeout = 20")
     with pytest.raises(psycopg.errors.LockNotAvailable) as raised:
-        rds_proxy.postgres.book(connection, rds_proxy.bookings.Booking("r1", "ann", 5))
-    assert rds_proxy.postgres.diagnose(raised.value).name == "BUSY"
+        postgres.book(connection, Booking("r1", "ann", 5))
+    assert postgres.diagnose(raised.value) is Trouble.BUSY
 
 
 @pytest.mark.parametrize(
-    ("said", "trouble"),
+    ("message", "trouble"),
     [
-        ("FATAL:  The IAM authentication failed for the role app. Check the IAM token", "FINAL"),
-        ("FATAL:  This RDS proxy has no credentials for the role app. Check the credentials", "FINAL"),
-        ("FATAL:  sorry, too many clients already", "BROKEN"),
-        ("FATAL:  the database system is starting up", "BROKEN"),
-        ("server closed the connection unexpectedly", "BROKEN"),
+        ("FATAL:  The IAM authentication failed for the role app. Check the IAM token", Trouble.FINAL),
+        ("FATAL:  This RDS proxy has no credentials for the role app. Check the credentials", Trouble.FINAL),
+        ("FATAL:  sorry, too many clients already", Trouble.BROKEN),
+        ("FATAL:  the database system is starting up", Trouble.BROKEN),
+        ("server closed the connection unexpectedly", Trouble.BROKEN),
     ],
 )
-def test_refusals_while_connecting_are_told_apart_by_what_was_said(
-    rds_proxy: LoadedHandler, said: str, trouble: str
-) -> None:
-    error = psycopg.OperationalError(f"connection failed: {said}")
-    assert rds_proxy.postgres.diagnose(error).name == trouble
+def test_refused_connections_are_diagnosed_by_the_message(message: str, trouble: Trouble) -> None:
+    error = psycopg.OperationalError(f"connection failed: {message}")
+    assert postgres.diagnose(error) is trouble
 
 
-def test_a_server_that_is_not_there_is_worth_another_attempt(rds_proxy: LoadedHandler) -> None:
+def test_an_unreachable_server_is_worth_a_retry() -> None:
     with pytest.raises(psycopg.OperationalError) as raised:
         psycopg.connect("host=127.0.0.1 port=1 connect_timeout=2")
-    assert rds_proxy.postgres.diagnose(raised.value).name == "BROKEN"
+    assert postgres.diagnose(raised.value) is Trouble.BROKEN

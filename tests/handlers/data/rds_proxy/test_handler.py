@@ -1,4 +1,4 @@
-"""The handler: events in, answers out, and one connection that is replaced when it breaks."""
+"""The handler: its events, its responses, and its one connection, which is replaced when it breaks."""
 
 from __future__ import annotations
 
@@ -10,55 +10,56 @@ from typing import Any
 import psycopg
 import pytest
 
+from data.rds_proxy import mysql, postgres
+from data.rds_proxy.bookings import InvalidBooking
 from tests.handlers.data.rds_proxy.conftest import ENVIRONMENT
-from tests.handlers.loading import LoadedHandler
+from tests.handlers.importing import import_handler
 
 GOOD = {"request_id": "r1", "account": "ann", "amount": 5}
 
 
 @dataclass
 class Context:
-    """What Lambda hands to a handler, as far as this one looks."""
+    """The part of Lambda's context that the handler uses."""
 
     milliseconds: int = 30_000
 
-    def get_remaining_time_in_millis(self) -> int:  # noqa: D102 - Lambda's own
+    def get_remaining_time_in_millis(self) -> int:
         return self.milliseconds
 
 
 @pytest.fixture
 def handler(
-    load: Callable[..., LoadedHandler],
     connect: Callable[..., Any],
     credentials: Mapping[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> ModuleType:
-    """A handler of its own, whose connections lead to the real PostgreSQL."""
-    loaded = load("data", "rds-proxy", environment=ENVIRONMENT)
+    """The handler's module, newly imported, with connections to the real PostgreSQL."""
+    module = import_handler("data.rds_proxy.handler", ENVIRONMENT)
     opened = []
 
-    def connect_and_count(*_: object) -> Any:  # noqa: ANN401
+    def connect_and_count(*_: object) -> Any:
         opened.append(connect())
         return opened[-1]
 
-    monkeypatch.setattr(loaded.postgres, "connect", connect_and_count)
-    loaded.handler.opened = opened  # type: ignore[attr-defined]
-    return loaded.handler
+    monkeypatch.setattr(postgres, "connect", connect_and_count)
+    module.opened = opened  # type: ignore[attr-defined]
+    return module
 
 
-def test_a_booking_in_an_empty_database_makes_the_tables_first(handler: ModuleType) -> None:
+def test_the_first_booking_in_an_empty_database_creates_the_tables(handler: ModuleType) -> None:
     answer = handler.handler(GOOD, Context())
     assert answer == {**GOOD, "balance": 5, "replayed": False}
 
 
 def test_invocations_share_one_connection(handler: ModuleType) -> None:
-    assert handler.opened == []  # not at the start: an instance that is never used holds none
+    assert handler.opened == []  # none at the start: an unused environment holds no connection
     for number in range(5):
         handler.handler({**GOOD, "request_id": f"r{number}"}, Context())
     assert len(handler.opened) == 1
 
 
-def test_a_connection_that_broke_between_two_invocations_is_replaced_within_the_next(
+def test_a_connection_that_broke_between_invocations_is_replaced_in_the_next_one(
     handler: ModuleType, database: str
 ) -> None:
     handler.handler(GOOD, Context())
@@ -71,7 +72,7 @@ def test_a_connection_that_broke_between_two_invocations_is_replaced_within_the_
     assert len(handler.opened) == 2
 
 
-def test_a_connection_that_the_driver_knows_to_be_closed_is_not_tried(handler: ModuleType) -> None:
+def test_a_connection_that_the_driver_has_closed_is_not_used(handler: ModuleType) -> None:
     handler.handler(GOOD, Context())
     handler.opened[0].close()
     assert handler.handler(GOOD, Context())["replayed"] is True
@@ -83,19 +84,21 @@ def test_a_connection_that_the_driver_knows_to_be_closed_is_not_tried(handler: M
         ([], "the event is a list; give an object"),
         ({**GOOD, "amount": "5"}, "amount: give a whole number"),
         ({**GOOD, "amount": True}, "amount: give a whole number"),
-        ({**GOOD, "amount": 10**12 + 1}, "amount: give a whole number, at most 1,000,000,000,000"),
-        ({**GOOD, "account": ""}, "account: give text of 1 to 64 characters"),
-        ({**GOOD, "account": "a\0b"}, "account: give text"),
-        ({**GOOD, "request_id": "x" * 65}, "request_id: give text of 1 to 64"),
-        ({"request_id": "r1", "amount": 1}, "account: give text"),
+        (
+            {**GOOD, "amount": 10**12 + 1},
+            "amount: give a whole number from -1,000,000,000,000 to 1,000,000,000,000",
+        ),
+        ({**GOOD, "account": ""}, "account: give a string of 1 to 64 characters"),
+        ({**GOOD, "account": "a\0b"}, "account: give a string"),
+        ({**GOOD, "request_id": "x" * 65}, "request_id: give a string of 1 to 64"),
+        ({"request_id": "r1", "amount": 1}, "account: give a string"),
     ],
 )
-def test_what_is_no_booking_is_refused_without_a_connection(
+def test_an_event_that_is_not_a_booking_is_refused_without_a_connection(
     handler: ModuleType, event: object, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"^{message}") as raised:
+    with pytest.raises(InvalidBooking, match=f"^{message}"):
         handler.handler(event, Context())
-    assert type(raised.value).__name__ == "InvalidBooking"
     assert handler.opened == []
 
 
@@ -108,8 +111,11 @@ def test_what_is_no_booking_is_refused_without_a_connection(
         ({"DB_ENGINE": "oracle"}, "DB_ENGINE='oracle': give 'postgres' or 'mysql'"),
     ],
 )
-def test_settings_that_cannot_work_stop_the_function_at_its_start(
-    rds_proxy: LoadedHandler, change: dict[str, str], message: str
-) -> None:
+def test_invalid_settings_stop_the_function_when_it_starts(change: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        rds_proxy.settings.Settings.from_environment({**ENVIRONMENT, **change})
+        import_handler("data.rds_proxy.handler", {**ENVIRONMENT, **change})
+
+
+def test_with_engine_mysql_it_uses_the_driver_of_mysql() -> None:
+    module = import_handler("data.rds_proxy.handler", {**ENVIRONMENT, "DB_ENGINE": "mysql"})
+    assert module.engine is mysql

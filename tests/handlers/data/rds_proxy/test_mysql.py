@@ -1,6 +1,6 @@
-"""Bookings in MySQL: what can be told apart anywhere, and the statements themselves where there is a server.
+"""Bookings in MySQL: the diagnosis of errors, and the statements themselves if there is a server.
 
-No MySQL comes from PyPI, so the statements run where ``mariadbd`` is installed (``apt-get install
+No MySQL comes from PyPI, so the statements run only if ``mariadbd`` is installed (``apt-get install
 mariadb-server-core``), which speaks the same protocol and knows the same statements.
 """
 
@@ -21,8 +21,10 @@ import pymysql
 import pytest
 from pymysql.constants import CR, ER
 
-from tests.handlers.data.rds_proxy.conftest import ENVIRONMENT
-from tests.handlers.loading import LoadedHandler
+from data.rds_proxy import mysql
+from data.rds_proxy.bookings import Booking, Receipt, RequestIdReused
+from shared.database import Trouble
+from shared.login import Login
 
 if TYPE_CHECKING:
     Connection = pymysql.Connection[pymysql.cursors.Cursor]
@@ -32,26 +34,26 @@ Connect = Callable[[], "Connection"]
 @pytest.mark.parametrize(
     ("error", "trouble"),
     [
-        (pymysql.OperationalError(ER.LOCK_DEADLOCK, "Deadlock found"), "BUSY"),
-        (pymysql.OperationalError(ER.LOCK_WAIT_TIMEOUT, "Lock wait timeout exceeded"), "BUSY"),
-        (pymysql.OperationalError(CR.CR_SERVER_LOST, "Lost connection"), "BROKEN"),
-        (pymysql.OperationalError(CR.CR_SERVER_GONE_ERROR, "gone away"), "BROKEN"),
-        (pymysql.OperationalError(ER.CON_COUNT_ERROR, "Too many connections"), "BROKEN"),
-        (pymysql.OperationalError(ER.OPTION_PREVENTS_STATEMENT, "--read-only"), "BROKEN"),
-        (pymysql.InterfaceError(0, ""), "BROKEN"),
-        (pymysql.OperationalError(ER.ACCESS_DENIED_ERROR, "Access denied"), "FINAL"),
-        (pymysql.ProgrammingError(ER.NO_SUCH_TABLE, "doesn't exist"), "NO_TABLES"),
-        (pymysql.ProgrammingError(ER.PARSE_ERROR, "syntax"), "FINAL"),
-        (pymysql.MySQLError(), "FINAL"),
+        (pymysql.OperationalError(ER.LOCK_DEADLOCK, "Deadlock found"), Trouble.BUSY),
+        (pymysql.OperationalError(ER.LOCK_WAIT_TIMEOUT, "Lock wait timeout exceeded"), Trouble.BUSY),
+        (pymysql.OperationalError(CR.CR_SERVER_LOST, "Lost connection"), Trouble.BROKEN),
+        (pymysql.OperationalError(CR.CR_SERVER_GONE_ERROR, "gone away"), Trouble.BROKEN),
+        (pymysql.OperationalError(ER.CON_COUNT_ERROR, "Too many connections"), Trouble.BROKEN),
+        (pymysql.OperationalError(ER.OPTION_PREVENTS_STATEMENT, "--read-only"), Trouble.BROKEN),
+        (pymysql.InterfaceError(0, ""), Trouble.BROKEN),
+        (pymysql.OperationalError(ER.ACCESS_DENIED_ERROR, "Access denied"), Trouble.FINAL),
+        (pymysql.ProgrammingError(ER.NO_SUCH_TABLE, "doesn't exist"), Trouble.NO_TABLES),
+        (pymysql.ProgrammingError(ER.PARSE_ERROR, "syntax"), Trouble.FINAL),
+        (pymysql.MySQLError(), Trouble.FINAL),
     ],
 )
-def test_errors_are_told_apart(rds_proxy: LoadedHandler, error: pymysql.MySQLError, trouble: str) -> None:
-    assert rds_proxy.mysql.diagnose(error).name == trouble
+def test_errors_are_diagnosed(error: pymysql.MySQLError, trouble: Trouble) -> None:
+    assert mysql.diagnose(error) is trouble
 
 
 @pytest.fixture(scope="module")
 def socket() -> Iterator[str]:
-    """The socket of a server of its own."""
+    """The Unix socket of a server for these tests."""
     program = shutil.which("mariadbd")
     if program is None:
         pytest.skip("no mariadbd is installed here")
@@ -75,29 +77,28 @@ def socket() -> Iterator[str]:
 
 
 @pytest.fixture
-def connect(rds_proxy: LoadedHandler, socket: str) -> Iterator[Connect]:
+def connect(login: Login, socket: str) -> Iterator[Connect]:
     """Opens connections as the handler does, but to that server and without TLS."""
     real = pymysql.connect
     admin = real(unix_socket=socket, user="root", autocommit=True)
     admin.cursor().execute("CREATE DATABASE app")
 
-    def without_tls(**options: Any) -> Any:  # noqa: ANN401 - passed on
+    def without_tls(**options: Any) -> Any:
         for name in ("host", "port", "user", "password", "ssl_ca", "ssl_verify_cert", "ssl_verify_identity"):
             del options[name]
         return real(unix_socket=socket, user="root", **options)
 
-    settings = rds_proxy.settings.Settings.from_environment(ENVIRONMENT)
-    with mock.patch.object(rds_proxy.mysql.pymysql, "connect", without_tls):
-        yield lambda: rds_proxy.mysql.connect(settings, "token")
+    with mock.patch.object(pymysql, "connect", without_tls):
+        yield lambda: mysql.connect(login, "token")
     admin.cursor().execute("DROP DATABASE app")
     admin.close()
 
 
 @pytest.fixture
-def connection(rds_proxy: LoadedHandler, connect: Connect) -> Iterator[Connection]:
+def connection(connect: Connect) -> Iterator[Connection]:
     opened = connect()
-    rds_proxy.mysql.make_tables(opened)
-    rds_proxy.mysql.make_tables(opened)  # a second time changes nothing
+    mysql.make_tables(opened)
+    mysql.make_tables(opened)  # a second time changes nothing
     yield opened
     opened.close()
 
@@ -108,41 +109,36 @@ def balances(connection: Connection) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def test_bookings_add_up_and_repeated_ones_count_once(
-    rds_proxy: LoadedHandler, connection: Connection
-) -> None:
-    booking, receipt = rds_proxy.bookings.Booking, rds_proxy.bookings.Receipt
-    book = rds_proxy.mysql.book
-    assert book(connection, booking("r1", "ann", 5)) == receipt(5, replayed=False)
-    assert book(connection, booking("r2", "ann", -7)) == receipt(-2, replayed=False)
-    assert book(connection, booking("r1", "ann", 5)) == receipt(5, replayed=True)
-    assert book(connection, booking("R1", "Ann", 1)) == receipt(1, replayed=False)  # letter case counts
-    with pytest.raises(rds_proxy.bookings.RequestIdReused):
-        book(connection, booking("r1", "ann", 6))
+def test_bookings_add_up_and_repeated_ones_count_once(connection: Connection) -> None:
+    book = mysql.book
+    assert book(connection, Booking("r1", "ann", 5)) == Receipt(5, replayed=False)
+    assert book(connection, Booking("r2", "ann", -7)) == Receipt(-2, replayed=False)
+    assert book(connection, Booking("r1", "ann", 5)) == Receipt(5, replayed=True)
+    assert book(connection, Booking("R1", "Ann", 1)) == Receipt(1, replayed=False)  # letter case counts
+    with pytest.raises(RequestIdReused):
+        book(connection, Booking("r1", "ann", 6))
     assert balances(connection) == {"ann": -2, "Ann": 1}
 
 
-def test_an_account_cannot_break_out_of_its_quotes(rds_proxy: LoadedHandler, connection: Connection) -> None:
+def test_the_name_of_an_account_cannot_inject_sql(connection: Connection) -> None:
     name = "ann'); DROP TABLE accounts; -- \\'"
-    rds_proxy.mysql.book(connection, rds_proxy.bookings.Booking("'r1\\", name, 5))
+    mysql.book(connection, Booking("'r1\\", name, 5))
     assert balances(connection) == {name: 5}
 
 
-def test_the_same_request_at_the_same_time_is_booked_once(
-    rds_proxy: LoadedHandler, connection: Connection, connect: Connect
-) -> None:
-    """Deadlocks are possible here, and worth another attempt: the handler makes it, as this test does."""
+def test_the_same_request_sent_concurrently_is_booked_once(connection: Connection, connect: Connect) -> None:
+    """Deadlocks are possible here. The handler retries them, and so does this test."""
     connections = [connect() for _ in range(8)]
-    booking = rds_proxy.bookings.Booking("r1", "ann", 5)
+    booking = Booking("r1", "ann", 5)
     start = threading.Barrier(len(connections))
 
     def book(own: Connection) -> tuple[int, bool]:
         start.wait()
         for _ in range(20):
             try:
-                receipt = rds_proxy.mysql.book(own, booking)
+                receipt = mysql.book(own, booking)
             except pymysql.MySQLError as error:
-                if rds_proxy.mysql.diagnose(error) is not rds_proxy.shared.database.Trouble.BUSY:
+                if mysql.diagnose(error) is not Trouble.BUSY:
                     raise
             else:
                 return receipt.balance, receipt.replayed
@@ -155,24 +151,22 @@ def test_the_same_request_at_the_same_time_is_booked_once(
         own.close()
 
 
-def test_a_failed_transaction_leaves_nothing_behind(rds_proxy: LoadedHandler, connection: Connection) -> None:
+def test_a_failed_transaction_is_rolled_back(connection: Connection) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE bookings")
     with pytest.raises(pymysql.MySQLError) as raised:
-        rds_proxy.mysql.book(connection, rds_proxy.bookings.Booking("r1", "ann", 5))
-    assert rds_proxy.mysql.diagnose(raised.value).name == "NO_TABLES"
+        mysql.book(connection, Booking("r1", "ann", 5))
+    assert mysql.diagnose(raised.value) is Trouble.NO_TABLES
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM accounts")
         assert cursor.fetchone() == (0,)
 
 
-def test_a_connection_that_the_server_ended_is_broken(
-    rds_proxy: LoadedHandler, connection: Connection, connect: Connect
-) -> None:
+def test_a_connection_that_the_server_closed_is_broken(connection: Connection, connect: Connect) -> None:
     own = connect()
     with connection.cursor() as cursor:
         cursor.execute(f"KILL {own.thread_id()}")  # type: ignore[no-untyped-call]
     with pytest.raises(pymysql.MySQLError) as raised:
-        rds_proxy.mysql.book(own, rds_proxy.bookings.Booking("r1", "ann", 5))
-    assert rds_proxy.mysql.diagnose(raised.value).name == "BROKEN"
-    assert not rds_proxy.mysql.is_open(own)
+        mysql.book(own, Booking("r1", "ann", 5))
+    assert mysql.diagnose(raised.value) is Trouble.BROKEN
+    assert not mysql.is_open(own)

@@ -1,4 +1,4 @@
-"""When and how often an attempt is repeated, with a database that fails as told."""
+"""When and how often an attempt is retried, with a database that fails on request."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.handlers.data.rds_proxy.conftest import ENVIRONMENT
-from tests.handlers.loading import LoadedHandler
+from data.rds_proxy.bookings import Booking
+from shared import database as database_module
+from shared.database import MOST_ATTEMPTS, Database, Trouble
+from shared.login import Login
 
 
-class Failure(Exception):  # noqa: N818 - it says what kind
+class Failure(Exception):
     """An error of the fake database."""
 
     def __init__(self, trouble: str) -> None:
@@ -21,52 +23,51 @@ class Failure(Exception):  # noqa: N818 - it says what kind
 
 
 class FakeEngine:
-    """Fails the first attempts, as told: ``connect:BROKEN`` fails the connection, ``BUSY`` the booking."""
+    """Fails the first attempts: ``connect:BROKEN`` fails the connection, ``BUSY`` the booking."""
 
     errors = (Failure,)
 
-    def __init__(self, rds_proxy: LoadedHandler, failures: Iterable[str]) -> None:
-        self._trouble = rds_proxy.shared.database.Trouble
+    def __init__(self, failures: Iterable[str]) -> None:
         self._failures = list(failures)
         self.calls: list[str] = []
         self.tokens: list[str] = []
 
-    def connect(self, settings: Any, token: str) -> FakeEngine:  # noqa: ANN401, D102
+    def connect(self, login: Any, token: str) -> FakeEngine:
         self.calls.append("connect")
         self.tokens.append(token)
         if self._failures and self._failures[0].startswith("connect:"):
             raise Failure(self._failures.pop(0).removeprefix("connect:"))
         return self
 
-    def diagnose(self, error: Failure) -> Any:  # noqa: ANN401, D102
-        return self._trouble[error.trouble]
+    def diagnose(self, error: Exception) -> Trouble:
+        return Trouble[error.trouble] if isinstance(error, Failure) else Trouble.FINAL
 
-    def is_open(self, _: object) -> bool:  # noqa: D102
+    def is_open(self, _: object) -> bool:
         return True
 
-    def book(self, _: object, booking: object) -> object:  # noqa: D102
+    def book(self, _: object, booking: object) -> object:
         self.calls.append("book")
         if self._failures:
             raise Failure(self._failures.pop(0))
         return booking
 
-    def make_tables(self, _: object) -> None:  # noqa: D102
+    def make_tables(self, _: object) -> None:
         self.calls.append("make tables")
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         self.calls.append("close")
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that moves only when something sleeps."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
 
-    def sleep(self, seconds: float) -> None:  # noqa: D102
+    def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
 
-    def now(self) -> float:  # noqa: D102
+    def now(self) -> float:
         return sum(self.pauses)
 
 
@@ -75,13 +76,10 @@ def time() -> Time:
     return Time()
 
 
-def book(
-    rds_proxy: LoadedHandler, engine: FakeEngine, time: Time, seconds: float = 60, times: int = 1
-) -> None:
-    settings = rds_proxy.settings.Settings.from_environment(ENVIRONMENT)
-    database = rds_proxy.shared.database.Database(engine, settings, sleep=time.sleep, clock=time.now)
+def book(login: Login, engine: FakeEngine, time: Time, seconds: float = 60, times: int = 1) -> None:
+    database = Database(engine, login, sleep=time.sleep, clock=time.now)
     for number in range(times):
-        booking = rds_proxy.bookings.Booking(f"r{number}", "ann", 5)
+        booking = Booking(f"r{number}", "ann", 5)
         assert database.run(partial(engine.book, booking=booking), seconds=seconds) is booking
 
 
@@ -95,81 +93,78 @@ def book(
         (["NO_TABLES"], ["connect", "book", "make tables", "book"]),
     ],
 )
-def test_each_trouble_is_met_in_its_own_way(
-    rds_proxy: LoadedHandler,
+def test_each_kind_of_error_has_its_own_remedy(
+    login: Login,
     credentials: Mapping[str, str],
     time: Time,
     failures: list[str],
     calls: list[str],
 ) -> None:
-    engine = FakeEngine(rds_proxy, failures)
-    book(rds_proxy, engine, time)
+    engine = FakeEngine(failures)
+    book(login, engine, time)
     assert engine.calls == calls
 
 
 @pytest.mark.parametrize("failure", ["FINAL", "connect:FINAL"])
-def test_what_would_fail_again_is_not_tried_again(
-    rds_proxy: LoadedHandler, credentials: Mapping[str, str], time: Time, failure: str
+def test_permanent_errors_are_not_retried(
+    login: Login, credentials: Mapping[str, str], time: Time, failure: str
 ) -> None:
-    engine = FakeEngine(rds_proxy, [failure])
+    engine = FakeEngine([failure])
     with pytest.raises(Failure, match="FINAL"):
-        book(rds_proxy, engine, time)
+        book(login, engine, time)
     assert time.pauses == []
 
 
-def test_the_number_of_attempts_is_bounded(
-    rds_proxy: LoadedHandler, credentials: Mapping[str, str], time: Time
-) -> None:
-    engine = FakeEngine(rds_proxy, ["BUSY"] * 100)
+def test_the_number_of_attempts_is_limited(login: Login, credentials: Mapping[str, str], time: Time) -> None:
+    engine = FakeEngine(["BUSY"] * 100)
     with pytest.raises(Failure, match="BUSY"):
-        book(rds_proxy, engine, time)
-    assert engine.calls.count("book") == rds_proxy.shared.database.MOST_ATTEMPTS
+        book(login, engine, time)
+    assert engine.calls.count("book") == MOST_ATTEMPTS
 
 
-def test_no_attempt_begins_after_the_time_is_up(
-    rds_proxy: LoadedHandler, credentials: Mapping[str, str], time: Time
+def test_no_attempt_begins_after_the_deadline(
+    login: Login, credentials: Mapping[str, str], time: Time
 ) -> None:
-    engine = FakeEngine(rds_proxy, ["BUSY"] * 100)
+    engine = FakeEngine(["BUSY"] * 100)
     with pytest.raises(Failure, match="BUSY"):
-        book(rds_proxy, engine, time, seconds=0.01)
+        book(login, engine, time, seconds=0.01)
     assert sum(time.pauses) < 0.01
 
 
-def test_pauses_grow_have_an_end_and_differ(rds_proxy: LoadedHandler, credentials: Mapping[str, str]) -> None:
+def test_pauses_grow_up_to_a_limit_with_jitter(login: Login, credentials: Mapping[str, str]) -> None:
     def pauses() -> list[float]:
         time = Time()
-        book(rds_proxy, FakeEngine(rds_proxy, ["BUSY"] * 7), time)
+        book(login, FakeEngine(["BUSY"] * 7), time)
         return time.pauses
 
     runs = [pauses() for _ in range(200)]
     for number, column in enumerate(zip(*runs, strict=True), 1):
         bound = min(2.0, 0.05 * 2**number)
         assert bound / 2 < max(column) <= bound
-        assert min(column) < bound / 4  # by chance anywhere from nothing, not in step
+        assert min(column) < bound / 4  # full jitter: anywhere from 0
     assert len({tuple(run) for run in runs}) == len(runs)
 
 
-def test_a_connection_that_broke_while_frozen_is_replaced_without_a_pause(
-    rds_proxy: LoadedHandler, credentials: Mapping[str, str], time: Time
+def test_a_connection_that_broke_between_invocations_is_replaced_without_a_pause(
+    login: Login, credentials: Mapping[str, str], time: Time
 ) -> None:
-    settings = rds_proxy.settings.Settings.from_environment(ENVIRONMENT)
-    engine = FakeEngine(rds_proxy, [])
-    database = rds_proxy.shared.database.Database(engine, settings, sleep=time.sleep, clock=time.now)
-    booking = rds_proxy.bookings.Booking("r1", "ann", 5)
+    engine = FakeEngine([])
+    database = Database(engine, login, sleep=time.sleep, clock=time.now)
+    booking = Booking("r1", "ann", 5)
     database.run(partial(engine.book, booking=booking), seconds=60)
     engine._failures = ["BROKEN"]
     database.run(partial(engine.book, booking=booking), seconds=60)
     assert time.pauses == [0.0]
 
 
-def test_every_connection_gets_a_token_of_its_own(
-    rds_proxy: LoadedHandler,
+def test_each_connection_gets_a_new_token(
+    login: Login,
     credentials: Mapping[str, str],
     time: Time,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = iter(["first", "second"])
-    monkeypatch.setattr(rds_proxy.shared.database, "make_token", lambda _: next(made))
-    engine = FakeEngine(rds_proxy, ["BROKEN"])
-    book(rds_proxy, engine, time, times=5)
+    monkeypatch.setattr(database_module, "make_token", lambda _: next(made))
+    engine = FakeEngine(["BROKEN"])
+    book(login, engine, time, times=5)
     assert engine.tokens == ["first", "second"]

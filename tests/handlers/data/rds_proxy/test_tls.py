@@ -1,4 +1,4 @@
-"""No connection without TLS, with a certificate that nobody trusts, or with that of another host."""
+"""No connection without TLS, with an untrusted certificate, or with a certificate for another host."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import psycopg
 import pymysql
 import pytest
 
+from data.rds_proxy import mysql, postgres
 from localaws.server.certificates import TlsFiles, make_certificates
+from shared.login import Login
 from tests.handlers.data.rds_proxy.conftest import ENVIRONMENT
-from tests.handlers.loading import LoadedHandler
 
 PASSWORD = "a-token-that-must-not-leak"
 SSL_REQUEST = 8
@@ -32,10 +34,10 @@ Greet = Callable[[socket.socket], socket.socket]
 
 
 class Server:
-    """Accepts one client, greets it, and keeps what it says in the clear and inside of TLS."""
+    """Accepts one client, greets it, and records what it sends, in the clear or inside TLS."""
 
     def __init__(self, greet: Greet, address: str) -> None:
-        self.heard = b""
+        self.received = b""
         self._listener = socket.create_server((address, 0))
         self.port = self._listener.getsockname()[1]
         self._greet = greet
@@ -47,13 +49,13 @@ class Server:
         client.settimeout(5)
         try:
             talking = self._greet(client)
-            self.heard = talking.recv(65_536)
+            self.received = talking.recv(65_536)
         except OSError:
             pass
         finally:
             client.close()
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         self._thread.join(10)
         self._listener.close()
 
@@ -87,9 +89,8 @@ def postgres_with(files: TlsFiles) -> Greet:
     return greet
 
 
-def connect(rds_proxy: LoadedHandler, engine: str, port: int, *, host: str, authorities: Path) -> None:
-    settings = rds_proxy.settings.Settings(
-        engine=engine,
+def connect(engine: ModuleType, port: int, *, host: str, authorities: Path) -> None:
+    login = Login(
         host=host,
         port=port,
         database="app",
@@ -97,7 +98,7 @@ def connect(rds_proxy: LoadedHandler, engine: str, port: int, *, host: str, auth
         region="eu-west-1",
         authorities=str(authorities),
     )
-    getattr(rds_proxy, engine).connect(settings, PASSWORD)
+    engine.connect(login, PASSWORD)
 
 
 @pytest.fixture(scope="module")
@@ -113,50 +114,47 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
 @pytest.mark.parametrize(
     ("engine", "greet", "error"),
     [
-        ("postgres", postgres_without_tls, psycopg.OperationalError),
-        ("mysql", mysql_without_tls, pymysql.OperationalError),
+        (postgres, postgres_without_tls, psycopg.OperationalError),
+        (mysql, mysql_without_tls, pymysql.OperationalError),
     ],
 )
-def test_a_server_without_tls_is_refused_before_it_hears_the_token(
-    rds_proxy: LoadedHandler, files: TlsFiles, engine: str, greet: Greet, error: type[Exception]
+def test_a_server_without_tls_is_refused_before_it_receives_the_token(
+    files: TlsFiles, engine: ModuleType, greet: Greet, error: type[Exception]
 ) -> None:
     with serving(greet) as server, pytest.raises(error, match="SSL"):
-        connect(rds_proxy, engine, server.port, host="localhost", authorities=files.authority)
-    assert PASSWORD.encode() not in server.heard
+        connect(engine, server.port, host="localhost", authorities=files.authority)
+    assert PASSWORD.encode() not in server.received
 
 
-def test_a_certificate_of_an_unknown_authority_is_refused(
-    rds_proxy: LoadedHandler, files: TlsFiles, others: TlsFiles
-) -> None:
+def test_a_certificate_from_an_unknown_authority_is_refused(files: TlsFiles, others: TlsFiles) -> None:
     with (
         serving(postgres_with(others)) as server,
         pytest.raises(psycopg.OperationalError, match="certificate verify failed"),
     ):
-        connect(rds_proxy, "postgres", server.port, host="localhost", authorities=files.authority)
-    assert PASSWORD.encode() not in server.heard
+        connect(postgres, server.port, host="localhost", authorities=files.authority)
+    assert PASSWORD.encode() not in server.received
 
 
-def test_the_certificate_of_another_host_is_refused(rds_proxy: LoadedHandler, files: TlsFiles) -> None:
-    # 127.0.0.2 leads to this machine too, and stands in no certificate.
+def test_a_certificate_for_another_host_is_refused(files: TlsFiles) -> None:
+    # 127.0.0.2 is this machine too, and no certificate is for it.
     with (
         serving(postgres_with(files), "127.0.0.2") as server,
         pytest.raises(psycopg.OperationalError, match="does not match host name"),
     ):
-        connect(rds_proxy, "postgres", server.port, host="127.0.0.2", authorities=files.authority)
-    assert PASSWORD.encode() not in server.heard
+        connect(postgres, server.port, host="127.0.0.2", authorities=files.authority)
+    assert PASSWORD.encode() not in server.received
 
 
-def test_the_certificate_of_the_host_is_taken(rds_proxy: LoadedHandler, files: TlsFiles) -> None:
-    """What makes the refusals above mean something: here the client goes on and names its user."""
+def test_a_certificate_for_the_host_is_accepted(files: TlsFiles) -> None:
+    """The control for the refusals above: here the client goes on and sends its user name."""
     hangs_up = pytest.raises(psycopg.OperationalError)
     with serving(postgres_with(files)) as server, hangs_up:
-        connect(rds_proxy, "postgres", server.port, host="localhost", authorities=files.authority)
-    assert b"app_owner" in server.heard
+        connect(postgres, server.port, host="localhost", authorities=files.authority)
+    assert b"app_owner" in server.received
 
 
-def test_the_authorities_are_those_of_the_system_or_of_the_environment(
-    rds_proxy: LoadedHandler, files: TlsFiles, monkeypatch: pytest.MonkeyPatch
+def test_the_trusted_authorities_are_those_of_the_system_or_of_the_environment(
+    files: TlsFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(files.authority))
-    settings = rds_proxy.settings.Settings.from_environment(ENVIRONMENT)
-    assert settings.authorities == str(files.authority)
+    assert Login.from_environment(ENVIRONMENT).authorities == str(files.authority)

@@ -1,47 +1,38 @@
-"""The IAM token: what boto3 would make, without boto3's client."""
+"""The IAM token: the one that boto3's RDS client makes, without that client."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
-from botocore.credentials import Credentials
-from botocore.session import Session
+from botocore.credentials import ContainerProvider, Credentials
 
-from tests.handlers.data.rds_proxy.conftest import ENVIRONMENT
-from tests.handlers.loading import LoadedHandler
-
-
-def token(rds_proxy: LoadedHandler, **changes: str) -> str:
-    settings = rds_proxy.settings.Settings.from_environment({**ENVIRONMENT, **changes})
-    made: str = rds_proxy.shared.iam_token.make_token(settings)
-    return made
+from shared.iam_token import make_token
+from shared.login import Login
 
 
 @pytest.mark.parametrize("user", ["app_owner", "name+with/odd characters@ö"])
-def test_it_is_the_token_that_boto3_makes(
-    rds_proxy: LoadedHandler, credentials: Mapping[str, str], user: str
-) -> None:
+def test_it_is_the_token_that_boto3_makes(login: Login, credentials: Mapping[str, str], user: str) -> None:
     def fields(made: str) -> dict[str, list[str]]:
         return {"host": [made.partition("/")[0]], **parse_qs(made.partition("?")[2], strict_parsing=True)}
 
     client = boto3.client("rds", region_name="eu-west-1")
-    host = ENVIRONMENT["DB_HOST"]
     for _ in range(3):  # a second may pass between the two
-        expected = client.generate_db_auth_token(DBHostname=host, Port=5432, DBUsername=user)
-        made = token(rds_proxy, DB_USER=user)
+        expected = client.generate_db_auth_token(DBHostname=login.host, Port=5432, DBUsername=user)
+        made = make_token(replace(login, user=user))
         if fields(made) == fields(expected):
             return
     assert fields(made) == fields(expected)
 
 
-def test_it_is_good_for_fifteen_minutes_for_one_user_on_one_host(
-    rds_proxy: LoadedHandler, credentials: Mapping[str, str]
+def test_it_is_valid_for_fifteen_minutes_for_one_user_on_one_host(
+    login: Login, credentials: Mapping[str, str]
 ) -> None:
-    made = token(rds_proxy)
-    assert made.startswith(f"{ENVIRONMENT['DB_HOST']}:5432/?")
+    made = make_token(login)
+    assert made.startswith(f"{login.host}:5432/?")
     query = parse_qs(urlsplit(f"https://{made}").query)
     assert query["X-Amz-Expires"] == ["900"]
     assert query["DBUser"] == ["app_owner"]
@@ -50,18 +41,18 @@ def test_it_is_good_for_fifteen_minutes_for_one_user_on_one_host(
     assert query["X-Amz-Security-Token"] == ["session"]
 
 
-def test_credentials_that_are_not_in_the_environment_are_found_by_botocore(
-    rds_proxy: LoadedHandler, monkeypatch: pytest.MonkeyPatch
+def test_with_snap_start_the_credentials_come_from_the_container_endpoint(
+    login: Login, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    monkeypatch.setattr(Session, "get_credentials", lambda self: Credentials("ASIAELSEWHERE", "s", "t"))
-    query = parse_qs(urlsplit(f"https://{token(rds_proxy)}").query)
+    monkeypatch.setattr(ContainerProvider, "load", lambda self: Credentials("ASIAELSEWHERE", "s", "t"))
+    query = parse_qs(urlsplit(f"https://{make_token(login)}").query)
     assert query["X-Amz-Credential"][0].startswith("ASIAELSEWHERE/")
     assert query["X-Amz-Security-Token"] == ["t"]
 
 
-def test_without_credentials_it_says_so(rds_proxy: LoadedHandler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    monkeypatch.setattr(Session, "get_credentials", lambda self: None)
+def test_without_credentials_it_raises(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+        monkeypatch.delenv(name, raising=False)
     with pytest.raises(RuntimeError, match="no AWS credentials"):
-        token(rds_proxy)
+        make_token(login)

@@ -1,32 +1,27 @@
-"""The handler's modules for each target; clients, which are slow to make, are made once."""
+"""Both functions in moto, and PostgreSQL; clients and servers, which are slow to make, are made once."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import cast
 
 import psycopg
 import pytest
 
 from localaws.engines.postgres.server import PostgresServer, temporary_server
-from tests.handlers.loading import LoadedHandler
-from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, POSTGRES, World
+from shared.database import Database
+from shared.login import Login
+from shared.postgres import Connection
+from storage.metadata_sync.postgres import Driver
+from tests.handlers.importing import import_handler
+from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, World
 from tests.handlers.storage.surroundings import REGION, clients_in_moto
 
 
-@pytest.fixture(scope="session")
-def metadata_sync(load: Callable[..., LoadedHandler]) -> LoadedHandler:
-    """The modules, set up for DynamoDB. Their clients reach nothing unless ``world`` is there."""
-    return load("storage", "metadata-sync", environment=ENVIRONMENT)
-
-
-@pytest.fixture(scope="session")
-def with_postgres(load: Callable[..., LoadedHandler]) -> LoadedHandler:
-    """The modules, set up for PostgreSQL."""
-    return load("storage", "metadata-sync", environment={**ENVIRONMENT, **POSTGRES})
-
-
 @pytest.fixture(scope="module")
-def filled_world(metadata_sync: LoadedHandler) -> Iterator[World]:
-    """Buckets, table and queue, made once for a file of tests."""
+def filled_world() -> Iterator[World]:
+    """Functions, buckets, table and queue, made once for a file of tests."""
+    function = import_handler("storage.metadata_sync.handler", ENVIRONMENT)
+    reconciler = import_handler("storage.metadata_sync.reconciler", ENVIRONMENT)
     with clients_in_moto(ENVIRONMENT) as (s3, dynamodb, sqs):
         s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": REGION})
         s3.put_bucket_versioning(Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
@@ -52,44 +47,60 @@ def filled_world(metadata_sync: LoadedHandler) -> Iterator[World]:
                 }
             ],
         )
-        yield World(metadata_sync, s3, dynamodb, sqs)
+        yield World(function, s3, dynamodb, sqs, reconciler)
 
 
 @pytest.fixture
 def world(filled_world: World) -> Iterator[World]:
-    """The function and its surroundings, empty."""
+    """Functions and surroundings, empty."""
     yield filled_world
     filled_world.empty("photos", key_names=("bucket", "key"))
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server of its own."""
+    """A PostgreSQL server for these tests."""
     with temporary_server() as running:
         yield running
 
 
+@dataclass
+class LocalDriver(Driver):
+    """The driver, but its connections go to a server without TLS and tokens.
+
+    Args:
+        uri: The database.
+        opened: All connections so far.
+    """
+
+    uri: str
+    opened: list[Connection] = field(default_factory=list)
+
+    def connect(self, login: Login, token: str) -> Connection:
+        """Open a connection."""
+        self.opened.append(psycopg.connect(self.uri, autocommit=True, cursor_factory=psycopg.ClientCursor))
+        return self.opened[-1]
+
+
 @pytest.fixture(scope="module")
-def connected(with_postgres: LoadedHandler, server: PostgresServer) -> Iterator[Any]:
-    """The handler's own database, whose connections lead to a real server without TLS and tokens."""
+def driver(server: PostgresServer) -> Iterator[LocalDriver]:
+    """The driver of a database in the server."""
     with psycopg.connect(server.get_uri(), autocommit=True) as admin:
         admin.execute("CREATE DATABASE shared")
-    uri, opened = server.get_uri(database="shared"), []
-
-    class Driver(with_postgres.postgres._Driver):  # type: ignore[name-defined,misc]
-        def connect(self, login: object, token: str) -> Any:  # noqa: ANN401 - the driver's own type
-            opened.append(psycopg.connect(uri, autocommit=True, cursor_factory=psycopg.ClientCursor))
-            return opened[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(with_postgres.shared.database, "make_token", lambda _: "token")
-        made = with_postgres.shared.database.Database(Driver(), None)
-        made.opened, made.uri = opened, uri
-        yield made
-    for connection in opened:
+    made = LocalDriver(server.get_uri(database="shared"))
+    yield made
+    for connection in made.opened:
         connection.close()
     with psycopg.connect(server.get_uri(), autocommit=True) as admin:
         admin.execute("DROP DATABASE shared WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def connected(driver: LocalDriver) -> Iterator[Database]:
+    """That database, as the handler uses it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.database.make_token", lambda _: "token")
+        yield Database(driver, cast(Login, None))
 
 
 @pytest.fixture

@@ -1,31 +1,31 @@
-"""Whatever users do with objects, and in whatever order and however often its events are handled."""
+"""Operations on objects, whose events are handled in any order, once or twice, by invocations that die."""
 
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from storage.metadata_sync.objects import Table
+from storage.metadata_sync.sync import RowKeepsChanging, Synchroniser
 from tests.handlers.interleaving import Stage
-from tests.handlers.loading import LoadedHandler
-from tests.handlers.storage.metadata_sync.doubles import Bucket, Doors, Rows, reconciler
+from tests.handlers.storage.metadata_sync.doubles import NOW, Bucket, Doors, Rows, reconciler
 
 ACTIONS = (
     *("put", "put", "put", "delete", "uncover", "delete_older"),
     *("tag", "tag", "restore", "move", "replicate"),
 )
-# A listing, which is all that the reconciler compares, does not show what the others change.
+# The reconciler compares rows with a listing, which does not show what the other actions change.
 LISTED = ("put", "delete", "uncover", "delete_older", "restore", "move")
-NOW = 1_000_000.0
 
 
 @dataclass
 class Disorder:
-    """What happens to a few keys, and in which order that and all that follows from it happens.
+    """Actions on a few keys, and an order of the steps of all invocations that handle their events.
 
     Args:
-        actions: What is done, and to which key.
-        versioned: Whether the bucket keeps versions.
-        deaths: How many invocations die in the middle; Lambda tries them again.
-        lost: The share of events that never come; the reconciler runs at the end.
+        actions: Each action and its key.
+        versioned: Whether the bucket has versioning.
+        deaths: How many invocations die halfway; Lambda tries them again.
+        lost: The share of events that never arrive; the reconciler runs at the end.
         seed: Decides everything else.
     """
 
@@ -35,17 +35,15 @@ class Disorder:
     lost: float
     seed: int
 
-    def run(self, modules: LoadedHandler, real: Any = None) -> tuple[Bucket, Any]:  # noqa: ANN401
-        """Do all of it to the end, with the table in memory or a real one."""
-        chance = Random(self.seed)  # noqa: S311 - an order of events, no secret
+    def run(self, real: Table | None = None) -> tuple[Bucket, Any]:
+        """Run until nothing is left to do, with the table in memory or a real one."""
+        chance = Random(self.seed)
         stage = Stage()
-        # A listing does not tell two objects apart that are written in one second and have the same content.
+        # In a listing, two objects with the same content that are written in the same second look the same.
         puts = 1 if self.lost else 4
-        bucket = Bucket(modules, self.versioned, chance, stage.before_step, puts)
-        rows: Any = Rows(modules, lambda: NOW, stage.before_step)
-        if real:
-            rows = Doors(real, stage.before_step)
-        worker = modules.sync.Synchroniser(bucket, rows, clock=lambda: NOW)
+        bucket = Bucket(self.versioned, chance, stage.before_step, puts)
+        table: Any = Doors(real, stage.before_step) if real else Rows(before_step=stage.before_step)
+        worker = Synchroniser(bucket, table, clock=lambda: NOW)
         actions, deaths, lost = list(self.actions), self.deaths, False
         waiting: list[Any] = []
 
@@ -75,28 +73,28 @@ class Disorder:
                         chosen.step(die=dies)
                         if chosen.done:
                             break
-                    if chosen.died or isinstance(chosen.error, modules.sync.RowKeepsChanging):
+                    if chosen.died or isinstance(chosen.error, RowKeepsChanging):
                         stage.workers.remove(chosen)
                         waiting.append(chosen.event)
         finally:
             stage.end()
         errors = [one.error for one in stage.workers if one.error]
         assert not errors, errors
-        bucket.before_step = rows.before_step = lambda _: None
+        bucket.before_step = table.before_step = lambda _: None
         if lost:
-            reconciler(modules, bucket, rows, clock=lambda: NOW).tick(seconds=60)
-        return bucket, rows
+            reconciler(bucket, table).tick(seconds=60)
+        return bucket, table
 
-    def check(self, modules: LoadedHandler, real: Any = None) -> None:  # noqa: ANN401
-        """In the end the table says what the bucket has."""
-        bucket, rows = self.run(modules, real)
+    def check(self, real: Table | None = None) -> None:
+        """Check that the table agrees with the bucket at the end."""
+        bucket, table = self.run(real)
         for key in {key for _, key in self.actions}:
-            row = rows.read(key)
+            row = table.read(key)
             assert (row.object if row else None) == bucket.current(key), (key, row, bucket.versions.get(key))
 
 
 def drawn(chance: Random) -> Disorder:
-    """Any of all there can be."""
+    """Draw a disorder."""
     kinds = chance.choice([ACTIONS, ("put", "tag"), ("put", "put", "delete", "tag")])
     keys = chance.choice(["a", "a", "ab"])
     actions = [(chance.choice(kinds), chance.choice(keys)) for _ in range(chance.randint(2, 8))]

@@ -1,4 +1,4 @@
-"""The function in its surroundings: what a row says, and what becomes of records that are wrong."""
+"""The function in moto: what a row contains, and what happens to bad records."""
 
 import re
 import time
@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.handlers.loading import LoadedHandler
+from shared.s3_events import order_key
+from storage.metadata_sync.bucket import _restore
+from storage.metadata_sync.settings import Settings
 from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, World, bridge_event, record
 
 digits = st.text("0123456789abcdefABCDEF", max_size=20)
 
 
-def test_a_row_says_what_s3_says_of_the_object(world: World) -> None:
+def test_a_row_contains_what_s3_says_about_the_object(world: World) -> None:
     version = world.put(
         "a b+ü.txt",
         b"hello",
@@ -53,7 +55,7 @@ def test_a_row_says_what_s3_says_of_the_object(world: World) -> None:
 def test_any_key_that_s3_can_have_gets_a_row(world: World, key: str) -> None:
     event = bridge_event(key)
     handled = world.send(event), world.invoke(record(key, sequencer="0B"))
-    assert handled == ({"deleted": 1}, {"deleted": 1})  # nothing is there: that is what the row says
+    assert handled == ({"deleted": 1}, {"deleted": 1})  # there is no object, and the row says so
     assert (world.row(key) or {})["deleted"] == {"BOOL": True}
 
 
@@ -95,7 +97,7 @@ def test_an_object_that_is_written_again_loses_its_tombstone(world: World) -> No
     assert "expires_at" not in row
 
 
-def test_an_event_that_comes_twice_or_late_changes_nothing(world: World) -> None:
+def test_an_event_that_arrives_twice_or_late_changes_nothing(world: World) -> None:
     world.put("cat.png")
     world.invoke(record("cat.png", sequencer="0B"))
     before = world.row("cat.png")
@@ -127,7 +129,7 @@ def test_an_older_event_repairs_what_a_lost_one_would_have_written(world: World)
         (bridge_event("no such.png", name="Object Tags Deleted", sequencer=""), "unchanged"),
     ],
 )
-def test_every_kind_of_event_is_a_look_at_the_object(
+def test_every_kind_of_event_makes_the_function_look_at_the_object(
     world: World, event: dict[str, Any], outcome: str
 ) -> None:
     world.put("cat.png")
@@ -147,7 +149,7 @@ def test_every_kind_of_event_is_a_look_at_the_object(
         (bridge_event("x") | {"detail": []}, "InvalidRecord"),
     ],
 )
-def test_what_fails_for_good_goes_to_the_queue_in_a_form_that_can_be_sent_again(
+def test_a_permanent_failure_goes_to_the_queue_in_a_form_that_can_be_sent_again(
     world: World, event: dict[str, Any], reason: str
 ) -> None:
     assert world.send(event) == {"failed": 1}
@@ -156,7 +158,7 @@ def test_what_fails_for_good_goes_to_the_queue_in_a_form_that_can_be_sent_again(
     assert message["requestPayload"] == event
 
 
-def test_a_bad_record_costs_itself_alone(world: World) -> None:
+def test_a_bad_record_does_not_affect_the_other_records(world: World) -> None:
     world.put("a.png")
     assert world.invoke(record("a.png"), {"no": "record"}, record("gone.png")) == {
         "written": 1,
@@ -165,18 +167,18 @@ def test_a_bad_record_costs_itself_alone(world: World) -> None:
     }
 
 
-def test_what_may_pass_is_raised_when_the_others_are_done(
+def test_what_may_succeed_later_is_raised_after_the_other_records_are_done(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.put("b.png")
-    look = world.modules.handler.source.look
+    look = world.function.source.look
 
-    def deny_one(key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+    def deny_one(key: str) -> Any:
         if key == "a.png":
             raise PermissionError("denied")
         return look(key)
 
-    monkeypatch.setattr(world.modules.handler.source, "look", deny_one)
+    monkeypatch.setattr(world.function.source, "look", deny_one)
     with pytest.raises(PermissionError, match="denied"):
         world.invoke(record("a.png"), record("b.png"))
     assert world.row("b.png")
@@ -185,13 +187,13 @@ def test_what_may_pass_is_raised_when_the_others_are_done(
         world.invoke(record("a.png"), record("a.png"))
 
 
-def test_objects_outside_of_the_filters_are_ignored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    narrow = world.modules.handler.settings._replace(prefix="in/", suffixes=(".png", ".jpg"))
-    monkeypatch.setattr(world.modules.handler, "settings", narrow)
+def test_objects_outside_the_filters_are_ignored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = world.function.settings._replace(prefix="in/", suffixes=(".png", ".jpg"))
+    monkeypatch.setattr(world.function, "settings", narrow)
     assert world.invoke(*map(record, ["in/a.png", "in/a.txt", "out/a.png"])) == {"deleted": 1, "ignored": 2}
 
 
-def test_the_message_that_s3_sends_when_it_is_configured_is_nothing(world: World) -> None:
+def test_the_test_message_that_s3_sends_when_it_is_configured_does_nothing(world: World) -> None:
     assert world.send({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == {}
 
 
@@ -206,11 +208,11 @@ def test_the_message_that_s3_sends_when_it_is_configured_is_nothing(world: World
         ({"BUCKET_NAME": ""}, "BUCKET_NAME='': must not be empty"),
     ],
 )
-def test_settings_that_cannot_work_stop_the_function_at_its_start(
-    metadata_sync: LoadedHandler, change: dict[str, str], message: str
+def test_settings_that_cannot_work_stop_the_function_when_it_starts(
+    change: dict[str, str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        metadata_sync.settings.Settings.from_environment({**ENVIRONMENT, **change})
+        Settings.from_environment({**ENVIRONMENT, **change})
 
 
 RESTORES = {
@@ -221,18 +223,13 @@ RESTORES = {
 
 
 @pytest.mark.parametrize("header", RESTORES)
-def test_a_restored_copy_is_read_as_s3_says_it(metadata_sync: LoadedHandler, header: str) -> None:
-    assert metadata_sync.bucket._restore(header) == RESTORES[header]
+def test_the_header_about_a_restored_copy_is_read(header: str) -> None:
+    assert _restore(header) == RESTORES[header]
 
 
-@given(
-    one=st.text("0123456789abcdefABCDEF", max_size=20), other=st.text("0123456789abcdefABCDEF", max_size=20)
-)
-def test_order_keys_compare_as_s3_compares_sequencers(
-    metadata_sync: LoadedHandler, one: str, other: str
-) -> None:
-    key = metadata_sync.shared.s3_events.order_key
+@given(one=digits, other=digits)
+def test_order_keys_compare_as_s3_compares_sequencers(one: str, other: str) -> None:
     width = max(len(one), len(other))
     padded = [text.upper().ljust(width, "0") for text in (one, other)]
-    assert (key(one) < key(other)) == (padded[0] < padded[1])
-    assert (key(one) == key(other)) == (padded[0] == padded[1])
+    assert (order_key(one) < order_key(other)) == (padded[0] < padded[1])
+    assert (order_key(one) == order_key(other)) == (padded[0] == padded[1])

@@ -1,4 +1,4 @@
-"""The reconciler: what differs is found and repaired, in pieces, by one invocation at a time."""
+"""The reconciler finds and repairs what differs, in pieces, in one invocation at a time."""
 
 import json
 from dataclasses import replace
@@ -7,20 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.handlers.loading import LoadedHandler
-from tests.handlers.storage.metadata_sync.doubles import Bucket, Rows, States, reconciler
+from storage.metadata_sync.reconcile import LeaseLost
+from tests.handlers.storage.metadata_sync.doubles import NOW, SETTINGS, Bucket, Rows, reconciler
 from tests.handlers.storage.metadata_sync.world import World, record
-
-NOW = 1_000_000.0
 
 
 def counts(**found: int) -> dict[str, int]:
-    """All counts, those that are not named being 0."""
+    """All counts; those that are not named are 0."""
     names = ("checked", "missing", "outdated", "superfluous", "repaired", "failed")
     return {**dict.fromkeys(names, 0), **found}
 
 
-# --- In its surroundings
+# --- In moto
 
 
 def test_a_bucket_that_has_objects_already_is_filled_by_the_first_tick(
@@ -37,7 +35,7 @@ def test_a_bucket_that_has_objects_already_is_filled_by_the_first_tick(
     assert world.reconcile()["status"] == "idle"
 
 
-def test_what_events_missed_is_repaired_and_all_else_left_alone(world: World) -> None:
+def test_what_events_missed_is_repaired_and_nothing_else_is_written(world: World) -> None:
     for key in ("same", "overwritten", "deleted", "written"):
         if key != "written":
             world.put(key, b"1")
@@ -60,14 +58,14 @@ def test_one_object_that_cannot_be_repaired_does_not_stop_the_others(
 ) -> None:
     world.put("bad")
     world.put("good")
-    look = world.modules.reconciler.source.look
+    look = world.reconciler.source.look
 
-    def deny_one(key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
+    def deny_one(key: str) -> Any:
         if key == "bad":
             raise PermissionError("denied")
         return look(key)
 
-    monkeypatch.setattr(world.modules.reconciler.source, "look", deny_one)
+    monkeypatch.setattr(world.reconciler.source, "look", deny_one)
     answer = world.reconcile()
     assert answer["counts"] == counts(checked=2, missing=1, repaired=1, failed=1)
     [said] = [vars(one) for one in caplog.records if one.message == "cannot be repaired"]
@@ -78,37 +76,37 @@ def test_one_object_that_cannot_be_repaired_does_not_stop_the_others(
 
 
 class Clock:
-    """Goes on by itself at each look, so that time runs out."""
+    """Advances by itself each time it is read, so that time runs out."""
 
     def __init__(self, step: float = 0.0) -> None:
         self.now = NOW
         self.step = step
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         self.now += self.step
         return self.now
 
 
 @pytest.fixture
-def bucket(metadata_sync: LoadedHandler) -> Bucket:
-    made = Bucket(metadata_sync, False, Random(1))  # noqa: S311
+def bucket() -> Bucket:
+    made = Bucket(False, Random(1))
     for number in range(10):
         made.put(f"k{number}")
     return made
 
 
 @pytest.fixture
-def rows(metadata_sync: LoadedHandler) -> Rows:
-    return Rows(metadata_sync, lambda: NOW)
+def rows() -> Rows:
+    return Rows()
 
 
-def test_a_run_that_does_not_fit_into_an_invocation_is_continued_where_it_was(
-    metadata_sync: LoadedHandler, bucket: Bucket, rows: Rows, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_does_not_fit_into_one_invocation_continues_in_the_next(
+    bucket: Bucket, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metadata_sync.reconcile, "PIECE", 3)
-    states, clock = States(), Clock()
-    worker = reconciler(metadata_sync, bucket, rows, states, clock=clock)
+    monkeypatch.setattr("storage.metadata_sync.reconcile.PIECE", 3)
+    clock = Clock()
+    worker = reconciler(bucket, rows, clock=clock)
     seen = []
     for _ in range(9):
         clock.step = 10.0  # time is up after one piece
@@ -121,50 +119,73 @@ def test_a_run_that_does_not_fit_into_an_invocation_is_continued_where_it_was(
     assert tick.run.counts == counts(checked=10, missing=10, repaired=10)
 
 
-def test_while_one_invocation_works_another_does_nothing(
-    metadata_sync: LoadedHandler, bucket: Bucket, rows: Rows
-) -> None:
-    states = States()
+def test_while_one_invocation_works_another_does_nothing(bucket: Bucket, rows: Rows) -> None:
     others: list[str] = []
 
     def during(_: str) -> None:
         bucket.before_step = lambda _: None
-        others.append(
-            reconciler(metadata_sync, bucket, rows, states, clock=lambda: NOW).tick(seconds=60).status
-        )
+        others.append(reconciler(bucket, rows).tick(seconds=60).status)
 
     bucket.before_step = during
-    worker = reconciler(metadata_sync, bucket, rows, states, clock=lambda: NOW)
-    assert worker.tick(seconds=60, start=True).counts["repaired"] == 10
+    assert reconciler(bucket, rows).tick(seconds=60, start=True).counts["repaired"] == 10
     assert others == ["busy"]
 
 
-def test_of_two_that_begin_at_once_one_ends(metadata_sync: LoadedHandler, bucket: Bucket, rows: Rows) -> None:
-    states = States()
-    one, other = (reconciler(metadata_sync, bucket, rows, states, clock=lambda: NOW) for _ in range(2))
-    load = states.load
+def test_of_two_invocations_that_begin_at_once_one_ends(bucket: Bucket, rows: Rows) -> None:
+    one, other = (reconciler(bucket, rows) for _ in range(2))
+    load = rows.load_state
 
     def load_and_lose() -> tuple[str, int]:
         loaded = load()
-        states.load = load  # type: ignore[method-assign]
+        rows.load_state = load  # type: ignore[method-assign]
         other.tick(seconds=60)
         return loaded
 
-    states.load = load_and_lose  # type: ignore[method-assign]
-    with pytest.raises(metadata_sync.reconcile.LeaseLost, match="another invocation"):
+    rows.load_state = load_and_lose  # type: ignore[method-assign]
+    with pytest.raises(LeaseLost, match="another invocation"):
         one.tick(seconds=60)
 
 
-def test_the_lease_of_an_invocation_that_died_ends(
-    metadata_sync: LoadedHandler, bucket: Bucket, rows: Rows
+def test_an_invocation_that_was_overtaken_ends_and_leaves_the_lease_to_the_other(
+    bucket: Bucket, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    states, clock = States(), Clock()
+    monkeypatch.setattr("storage.metadata_sync.reconcile.PIECE", 3)
+
+    def overtake(_: str) -> None:
+        bucket.before_step = lambda _: None
+        state, revision = rows.load_state()
+        assert rows.save_state(json.dumps({**json.loads(state), "cursor": "theirs"}), revision)
+
+    bucket.before_step = overtake
+    with pytest.raises(LeaseLost):
+        reconciler(bucket, rows).tick(seconds=60)
+    theirs = json.loads(rows.state)
+    assert theirs["cursor"] == "theirs"
+    assert theirs["lease_until"] > NOW
+
+
+def test_a_tick_that_failed_leaves_no_lease_behind(bucket: Bucket, rows: Rows) -> None:
+    worker = reconciler(bucket, rows)
+    walk = rows.walk
+
+    def fail(**_: str) -> Any:
+        rows.walk = walk  # type: ignore[method-assign]
+        raise ConnectionError("no connection")
+
+    rows.walk = fail  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError, match="no connection"):
+        worker.tick(seconds=60)
+    assert worker.tick(seconds=60).counts["repaired"] == 10
+
+
+def test_the_lease_of_an_invocation_that_died_expires(bucket: Bucket, rows: Rows) -> None:
+    clock = Clock()
 
     def die(_: str) -> None:
         raise KeyboardInterrupt
 
     bucket.before_step = die
-    worker = reconciler(metadata_sync, bucket, rows, states, clock=clock)
+    worker = reconciler(bucket, rows, clock=clock)
     with pytest.raises(KeyboardInterrupt):
         worker.tick(seconds=60)
     bucket.before_step = lambda _: None
@@ -173,9 +194,9 @@ def test_the_lease_of_an_invocation_that_died_ends(
     assert worker.tick(seconds=60).counts["repaired"] == 10
 
 
-def test_runs_begin_when_it_is_time(metadata_sync: LoadedHandler, bucket: Bucket, rows: Rows) -> None:
+def test_a_run_begins_when_it_is_due(bucket: Bucket, rows: Rows) -> None:
     clock = Clock()
-    worker = reconciler(metadata_sync, bucket, rows, clock=clock, every=100)
+    worker = reconciler(bucket, rows, clock=clock, every=100)
     statuses = []
     for _ in range(5):
         statuses.append(worker.tick(seconds=10).status)
@@ -183,8 +204,9 @@ def test_runs_begin_when_it_is_time(metadata_sync: LoadedHandler, bucket: Bucket
     assert statuses == ["worked", "idle", "worked", "idle", "worked"]
 
 
-def test_filters_hold_here_too(metadata_sync: LoadedHandler, bucket: Bucket, rows: Rows) -> None:
-    worker = reconciler(metadata_sync, bucket, rows, prefix="k", follows=lambda key: key.endswith("3"))
+def test_the_reconciler_applies_the_filters(bucket: Bucket, rows: Rows) -> None:
+    bucket.put("other3")
+    worker = reconciler(bucket, rows, settings=SETTINGS._replace(prefix="k", suffixes=("3",)))
     assert worker.tick(seconds=10).counts["checked"] == 1
     assert set(rows.rows) == {"k3"}
 
@@ -200,11 +222,13 @@ def test_filters_hold_here_too(metadata_sync: LoadedHandler, bucket: Bucket, row
         {"restored_until": "2027-01-01T00:00:00Z"},
     ],
 )
-def test_whatever_a_listing_shows_is_compared(
-    metadata_sync: LoadedHandler, bucket: Bucket, rows: Rows, change: dict[str, Any]
+def test_everything_that_a_listing_shows_is_compared(
+    bucket: Bucket, rows: Rows, change: dict[str, Any]
 ) -> None:
-    worker = reconciler(metadata_sync, bucket, rows)
+    worker = reconciler(bucket, rows)
     worker.tick(seconds=10)
-    bucket.versions["k5"] = [replace(bucket.current("k5"), **change)]
+    current = bucket.current("k5")
+    assert current
+    bucket.versions["k5"] = [replace(current, **change)]
     assert worker.tick(seconds=10, start=True).counts["outdated"] == 1
     assert rows.rows["k5"].object == bucket.current("k5")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 from tests.handlers.storage.surroundings import (
@@ -52,7 +53,7 @@ record = partial(record_of, bucket="photos")
 def bridge_event(
     key: str, *, name: str = "Object Created", sequencer: str = "0A", bucket: str = "photos"
 ) -> dict[str, Any]:
-    """An event as EventBridge hands it over."""
+    """An event as EventBridge delivers it."""
     return {
         "version": "0",
         "id": "17793124-05d4-b198-2fde-7ededc63b103",
@@ -71,26 +72,32 @@ def bridge_event(
     }
 
 
+@dataclass
 class World(Surroundings):
-    """The functions with what is around them."""
+    """Both functions and their surroundings.
 
-    def context(self, **changes: Any) -> LambdaContext:  # noqa: ANN401
-        """What Lambda says of an invocation."""
+    Args:
+        reconciler: The module of the reconciler's handler.
+    """
+
+    reconciler: ModuleType
+
+    def context(self, **changes: Any) -> LambdaContext:
+        """Lambda's context object for an invocation."""
         return Context(**changes)
 
-    def put(self, key: str, data: bytes = b"data", **options: Any) -> str:  # noqa: ANN401
+    def put(self, key: str, data: bytes = b"data", **options: Any) -> str:
         """Put an object and return its version."""
         version: str = self.s3.put_object(Bucket="photos", Key=key, Body=data, **options)["VersionId"]
         return version
 
-    def reconcile(self, payload: object = None, **context: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Let the schedule tick."""
-        with self.modules.importable():
-            answer: dict[str, Any] = self.modules.reconciler.handler(payload or {}, self.context(**context))
+    def reconcile(self, payload: object = None, **context: Any) -> dict[str, Any]:
+        """Invoke the reconciler as the schedule does, or with a payload."""
+        answer: dict[str, Any] = self.reconciler.handler(payload or {}, self.context(**context))
         return answer
 
     def row(self, key: str) -> dict[str, Any] | None:
-        """The row of an object, as DynamoDB has it."""
+        """The row of an object, as an item of DynamoDB."""
         answer = self.dynamodb.get_item(
             TableName="metadata", Key={"bucket": {"S": "photos"}, "key": {"S": key}}
         )

@@ -1,22 +1,23 @@
-"""Clients are made once: making them is what takes the time of tests with moto."""
+"""The handler and its clients, made once: that takes most of the time of tests with moto."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
-from tests.handlers.loading import LoadedHandler
+from tests.handlers.importing import import_handler
 from tests.handlers.storage.surroundings import REGION, clients_in_moto
 from tests.handlers.storage.thumbnailer.world import ENVIRONMENT, World
 
 
 @pytest.fixture(scope="session")
-def thumbnailer(load: Callable[..., LoadedHandler]) -> LoadedHandler:
-    """The modules of the thumbnailer. Its clients reach nothing unless ``world`` is there."""
-    return load("storage", "thumbnailer", environment=ENVIRONMENT)
+def function() -> ModuleType:
+    """The handler's module. Its clients reach nothing unless ``world`` is there."""
+    return import_handler("storage.thumbnailer.handler", ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")
-def filled_world(thumbnailer: LoadedHandler) -> Iterator[World]:
+def shared_world(function: ModuleType) -> Iterator[World]:
     """Buckets, table and queue, made once for a file of tests."""
     with clients_in_moto(ENVIRONMENT) as (s3, dynamodb, sqs):
         for bucket in ("pictures", "thumbnails"):
@@ -28,11 +29,11 @@ def filled_world(thumbnailer: LoadedHandler) -> Iterator[World]:
             AttributeDefinitions=[{"AttributeName": "source_key", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "source_key", "KeyType": "HASH"}],
         )
-        yield World(thumbnailer, s3, dynamodb, sqs)
+        yield World(function, s3, dynamodb, sqs)
 
 
 @pytest.fixture
-def world(filled_world: World) -> Iterator[World]:
-    """The thumbnailer and its surroundings, empty."""
-    yield filled_world
-    filled_world.empty("pictures", "thumbnails", key_names=("source_key",))
+def world(shared_world: World) -> Iterator[World]:
+    """The function with empty buckets, table and queue."""
+    yield shared_world
+    shared_world.empty("pictures", "thumbnails", key_names=("source_key",))

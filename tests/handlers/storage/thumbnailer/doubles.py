@@ -1,79 +1,84 @@
-"""S3 and DynamoDB in memory, as far as one key is concerned, with a door before every step."""
+"""S3 and DynamoDB in memory for one key; a test can act before every step that reaches a service."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.handlers.loading import LoadedHandler
+from shared.s3_events import ObjectEvent
+from storage.thumbnailer.decoders import Format
+from storage.thumbnailer.decoders.errors import NotAnImage
+from storage.thumbnailer.pictures import Thumbnail, Thumbnails
+from storage.thumbnailer.settings import Settings
+from storage.thumbnailer.stores import ObjectVersion, Row
+from storage.thumbnailer.synchroniser import Synchroniser
+from tests.handlers.storage.thumbnailer.world import ENVIRONMENT
 
 KEY = "cat.png"
 KEYS = {64: "cat.png/64.webp", 128: "cat.png/128.webp"}
+SETTINGS = Settings.from_environment(ENVIRONMENT)._replace(max_object_size=100)
 BAD = b"bad"
 GONE = b"delete marker"
 
 
 @dataclass
 class Store:
-    """The bucket, the thumbnails and the table in one, as far as one key is concerned.
+    """The object, the thumbnails and the row of one key.
 
-    ``before_step`` is called before everything that reaches a service: there other things may happen.
+    ``before_step`` is called before every call that would reach a service.
     """
 
-    modules: LoadedHandler
     before_step: Callable[[str], None] = lambda _: None
     versions: list[tuple[str, bytes]] = field(default_factory=list)
     thumbnails: dict[str, bytes] = field(default_factory=dict)
-    row: Any = None
+    row: Row | None = None
     happened: int = 0
 
     # What users do; each returns the event that S3 sends about it
 
-    def write(self, data: bytes) -> Any:  # noqa: ANN401 - a class of the handler's own
+    def write(self, data: bytes) -> ObjectEvent:
         """Write an object."""
         self.versions.append((f"v{self.happened}", data))
         return self._event("ObjectCreated:Put", self.versions[-1][0])
 
-    def remove(self) -> Any:  # noqa: ANN401
+    def remove(self) -> ObjectEvent:
         """Put a delete marker on top of all versions."""
         self.versions.append((f"v{self.happened}", GONE))
         return self._event("ObjectRemoved:DeleteMarkerCreated", self.versions[-1][0])
 
-    def uncover(self) -> Any:  # noqa: ANN401
-        """Delete the newest version for good: what was there before is current again."""
+    def uncover(self) -> ObjectEvent:
+        """Delete the newest version permanently: the one before it is current again."""
         version, _ = self.versions.pop()
         return self._event("ObjectRemoved:Delete", version)
 
-    def _event(self, name: str, version: str) -> Any:  # noqa: ANN401
+    def _event(self, name: str, version: str) -> ObjectEvent:
         self.happened += 1
-        return self.modules.shared.s3_events.ObjectEvent(
-            "pictures", KEY, name, f"{self.happened:04X}", version_id=version, etag=version
-        )
+        return ObjectEvent("pictures", KEY, name, f"{self.happened:04X}", version_id=version, etag=version)
 
     @property
     def current(self) -> tuple[str, bytes] | None:
-        """Version and bytes of the object that is there."""
+        """Version and bytes of the current object."""
         return self.versions[-1] if self.versions and self.versions[-1][1] != GONE else None
 
     # The source bucket
 
     def open(self, bucket: str, key: str) -> "Opened | None":
-        """Open the object that is there."""
+        """Open the current object."""
         self.before_step("open")
         version = self.look_now()
         return Opened(version, self.current[1], self.before_step) if self.current and version else None
 
-    def look(self, bucket: str, key: str) -> Any:  # noqa: ANN401 - a class of the handler's own
-        """Say which object is there."""
+    def look(self, bucket: str, key: str) -> ObjectVersion | None:
+        """Return which object is there."""
         self.before_step("look")
         return self.look_now()
 
-    def look_now(self) -> Any:  # noqa: ANN401
-        """Likewise, as no step."""
+    def look_now(self) -> ObjectVersion | None:
+        """Likewise, but not as a step of the function."""
         if self.current is None:
             return None
         name, data = self.current
-        return self.modules.stores.ObjectVersion(
+        return ObjectVersion(
             version_id=name, etag=name, size_bytes=len(data), last_modified=datetime(2026, 1, 1, tzinfo=UTC)
         )
 
@@ -89,10 +94,10 @@ class Store:
         self.before_step(f"delete {key}")
         self.thumbnails.pop(key, None)
 
-    # What the invariant is about
+    # The invariant
 
     def check(self) -> None:
-        """Thumbnails and row are those of the object that is there."""
+        """Check that thumbnails and row are those of the current object."""
         if self.current is None or self.current[1] == BAD:
             assert (self.thumbnails, self.row) == ({}, None)
             return
@@ -105,16 +110,16 @@ class Store:
 
 @dataclass
 class Table:
-    """The row, guarded as DynamoDB's condition guards it."""
+    """The row, with the conditions of the writes to DynamoDB."""
 
     store: Store
 
-    def get(self, source_key: str) -> Any:  # noqa: ANN401
+    def get(self, source_key: str) -> Row | None:
         """Read the row."""
         self.store.before_step("get row")
         return self.store.row
 
-    def put(self, row: Any, *, instead_of: Any) -> bool:  # noqa: ANN401
+    def put(self, row: Row, *, instead_of: Row | None) -> bool:
         """Write the row if it is the one that was read."""
         self.store.before_step("put row")
         if self.store.row != instead_of:
@@ -124,7 +129,7 @@ class Table:
         self.store.row = row
         return True
 
-    def delete(self, row: Any) -> bool:  # noqa: ANN401
+    def delete(self, row: Row) -> bool:
         """Delete the row if it is the one that was read."""
         self.store.before_step("delete row")
         if self.store.row != row:
@@ -137,7 +142,7 @@ class Table:
 class Opened:
     """An object that was opened."""
 
-    version: Any
+    version: ObjectVersion
     data: bytes
     before_step: Callable[[str], None]
     closed: bool = False
@@ -148,26 +153,22 @@ class Opened:
         return self.data
 
     def close(self) -> None:
-        """Do without them."""
+        """Close the object without reading it."""
         self.closed = True
 
 
-def synchroniser(modules: LoadedHandler, store: Store, **changes: Any) -> Any:  # noqa: ANN401
-    """A synchroniser around a store, some of its parts replaced."""
+class QuickSynchroniser(Synchroniser):
+    """Takes the bytes of an object for its thumbnails."""
 
-    def make(data: bytes) -> Any:  # noqa: ANN401
+    def make_thumbnails(self, data: bytes) -> Thumbnails:
+        """Make thumbnails of everything but BAD."""
         if data == BAD:
-            raise modules.errors.NotAnImage("no picture")
-        pictures = modules.pictures
-        thumbnails = tuple(pictures.Thumbnail(size, size, size, data) for size in KEYS)
-        return pictures.Thumbnails(200, 200, modules.formats.Format.PNG, thumbnails)
+            raise NotAnImage("no picture")
+        thumbnails = tuple(Thumbnail(size, size, size, data) for size in self.settings.sizes)
+        return Thumbnails(200, 200, Format.PNG, thumbnails)
 
-    parts: dict[str, Any] = {
-        "source": store,
-        "destination": store,
-        "rows": Table(store),
-        "make": make,
-        "thumbnail_keys": lambda _: KEYS,
-        "max_object_size": 100,
-    }
-    return modules.sync.Synchroniser(**parts | changes)
+
+def synchroniser(store: Store, settings: Settings = SETTINGS, **changes: Any) -> Synchroniser:
+    """A synchroniser around a store, some of its parts replaced."""
+    parts: dict[str, Any] = {"source": store, "destination": store, "table": Table(store)}
+    return QuickSynchroniser(settings, **parts | changes)

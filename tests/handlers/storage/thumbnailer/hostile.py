@@ -1,7 +1,7 @@
-"""Files that were made to do harm, and a process in which what they do can be measured.
+"""Malicious files, and a process that measures what they do.
 
-Run as a program it makes thumbnails of one file after the other, each in a process of its own, and prints a
-line of JSON for each: what came of it, and how much memory that took at most.
+Run as a program, it makes thumbnails of one file after the other, each in a process of its own, and prints a
+line of JSON for each: the outcome, and the peak of the memory that it took.
 """
 
 import json
@@ -17,18 +17,19 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.handlers.storage.thumbnailer.pictures import chunk, encode, png, quadrants, tiff
+from shared.failures import PermanentFailure
+from tests.handlers.storage.thumbnailer.pictures import chunk, encode, make, png, quadrants, tiff
 
 MAX_PIXELS = 4_000_000
 _EDGE = 2000  # squared, that is just as many as are allowed
-_FENCE = 4 * 2**30  # so that a mistake harms this process and not the machine
+_MEMORY_LIMIT = 4 * 2**30  # so that a mistake harms this process and not the machine
 
 
 # --- Headers that promise too much
 
 
 def with_edges(data: bytes, mark: bytes, offset: int, layout: str, *edges: int) -> bytes:
-    """A picture that claims to have other edges, wherever its header names them."""
+    """A picture whose header claims other dimensions, wherever they are."""
     changed, start = bytearray(data), 0
     while (start := data.find(mark, start)) >= 0:
         struct.pack_into(layout, changed, start + offset, *edges)
@@ -78,7 +79,7 @@ HUGE: dict[str, Callable[[], bytes]] = {
 
 @cache
 def zeros(megabytes: int = 100) -> bytes:
-    """So many megabytes, compressed to hardly anything."""
+    """Zeros, compressed to almost nothing."""
     packer = zlib.compressobj(1)
     return b"".join(packer.compress(bytes(2**20)) for _ in range(megabytes)) + packer.flush()
 
@@ -125,11 +126,11 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 
 
-# --- As large as is allowed, and as costly as the format can be
+# --- As large as is allowed, and as expensive as the format can be
 
 
 def interlaced(edge: int) -> bytes:
-    """A black interlaced PNG of 16 bits and four channels: all of it is decoded before it can be shrunk."""
+    """A black interlaced PNG of 16 bits and four channels: it cannot be shrunk before all is decoded."""
     rows = 0
     for left, top, across, down in (
         (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
@@ -173,12 +174,12 @@ COSTLY: dict[str, Callable[[], bytes]] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of a file.
+    """The result for a file.
 
     Args:
         outcome: ``"made"``, the name of the error, or the signal that ended the process.
-        detail: What the error says.
-        memory: How many bytes more than before were in use at most.
+        detail: The message of the error.
+        memory: By how many bytes the peak of the process's memory rose.
     """
 
     outcome: str
@@ -192,25 +193,20 @@ def peak() -> int:
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
 
 
-def main(folder: str, *files: str) -> None:
-    """Work on each file in a process of its own; all that they share is that the modules are loaded.
+def main(*files: str) -> None:
+    """Make thumbnails of each file in a process of its own, forked when the modules are loaded.
 
-    The end of a file's name says how many times.
+    The end of a file's name is the number of times.
     """
-    resource.setrlimit(resource.RLIMIT_AS, (_FENCE, _FENCE))
-    sys.path[:0] = [folder, str(Path(folder).parents[1])]
-    import errors  # type: ignore[import-not-found] # the handler's own
-    import pictures  # type: ignore[import-not-found]
-
-    output = pictures.Output(sizes=(128, 512), format="webp", quality=80, background=(0, 0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
 
     def work(file: str) -> Measured:
         data = Path(file).read_bytes()
         before = peak()
         try:
             for _ in range(int(file.rpartition(".")[2])):
-                pictures.make_thumbnails(data, output, max_pixels=MAX_PIXELS)
-        except errors.PermanentFailure as failure:
+                make(data, sizes=(128, 512), quality=80, max_pixels=MAX_PIXELS)
+        except PermanentFailure as failure:
             return Measured(type(failure).__name__, str(failure), peak() - before)
         return Measured("made", "", peak() - before)
 

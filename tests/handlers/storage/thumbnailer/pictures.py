@@ -1,4 +1,4 @@
-"""Pictures for the tests: small, made here, and such that a mistake in them shows."""
+"""Pictures for the tests: small, made here, and such that a wrong orientation or colour shows."""
 
 import io
 import struct
@@ -7,10 +7,9 @@ from typing import Any
 
 from PIL import Image, ImageStat
 
-from scenarios.storage import pictures as photographs
-from tests.handlers.loading import LoadedHandler
-
-Colour = tuple[int, int, int]
+from scenarios.storage.thumbnailer import pictures as photographs
+from storage.thumbnailer.pictures import Thumbnails, make_thumbnails
+from storage.thumbnailer.settings import Colour, OutputFormat
 
 RED, GREEN, BLUE, YELLOW = (220, 40, 30), (30, 180, 60), (40, 60, 200), (230, 210, 50)
 
@@ -24,7 +23,7 @@ def quadrants(width: int = 200, height: int = 150) -> Image.Image:
     return image
 
 
-def encode(image: Image.Image, format: str, **options: Any) -> bytes:  # noqa: ANN401 - as Pillow's own
+def encode(image: Image.Image, format: str, **options: Any) -> bytes:
     """Encode an image with Pillow."""
     file = io.BytesIO()
     image.save(file, format, **options)
@@ -37,7 +36,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, *, depth: int, colour: int, rows: bytes, before: bytes = b"") -> bytes:
-    """A PNG of which every field is chosen, whether it is true or not."""
+    """A PNG whose header fields need not be true."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -49,7 +48,7 @@ def png(width: int, height: int, *, depth: int, colour: int, rows: bytes, before
 
 
 def png_16_bit(image: Image.Image) -> bytes:
-    """A PNG of 16 bits for each channel; the lower 8 are noise, so that taking them for the upper shows."""
+    """A PNG of 16 bits per channel; the lower 8 are noise, so that mistaking them for the upper shows."""
     channels = len(image.getbands())
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     stride = image.width * channels
@@ -63,7 +62,7 @@ def png_16_bit(image: Image.Image) -> bytes:
 
 
 def tiff(image: Image.Image, *, bits: int, sample_format: int, photometric: int, pixels: bytes) -> bytes:
-    """An uncompressed little-endian TIFF in one strip, for what Pillow does not write."""
+    """An uncompressed little-endian TIFF in one strip, for variants that Pillow does not write."""
     channels = len(pixels) * 8 // bits // (image.width * image.height)
     values = struct.pack(f"<{channels}H", *[bits] * channels)
     formats = struct.pack(f"<{channels}H", *[sample_format] * channels)
@@ -95,7 +94,6 @@ def wide_gamut() -> bytes:
 
 
 def make(
-    thumbnailer: LoadedHandler,
     data: bytes,
     *,
     sizes: tuple[int, ...] = (100,),
@@ -103,16 +101,21 @@ def make(
     quality: int = 90,
     background: Colour = (255, 255, 255),
     max_pixels: int = 1_000_000,
-) -> Any:  # noqa: ANN401 - a class of the handler's own
+) -> Thumbnails:
     """Let the handler make thumbnails of a picture."""
-    pictures = thumbnailer.pictures
-    output = pictures.Output(sizes=sizes, format=format, quality=quality, background=background)
-    return pictures.make_thumbnails(data, output, max_pixels=max_pixels)
+    return make_thumbnails(
+        data,
+        sizes=sizes,
+        format=OutputFormat(format),
+        quality=quality,
+        background=background,
+        max_pixels=max_pixels,
+    )
 
 
-def thumbnail(thumbnailer: LoadedHandler, data: bytes, **options: Any) -> Image.Image:  # noqa: ANN401
+def thumbnail(data: bytes, **options: Any) -> Image.Image:
     """The only thumbnail that the handler makes of a picture."""
-    [only] = make(thumbnailer, data, **options).thumbnails
+    [only] = make(data, **options).thumbnails
     image = Image.open(io.BytesIO(only.data))
     assert image.size == (only.width, only.height)
     return image

@@ -1,4 +1,4 @@
-"""Events of S3 and the keys of thumbnails: examples, and properties that hold for all there can be."""
+"""Events from S3 and the keys of thumbnails: examples, and properties that hold for all of them."""
 
 import copy
 import json
@@ -10,7 +10,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from tests.handlers.loading import LoadedHandler
+from shared.failures import failure_message
+from shared.s3_events import InvalidEvent, InvalidRecord, later_of, parse_record, records_of
+from storage.thumbnailer import keys as thumbnail_keys
 from tests.handlers.storage.thumbnailer.world import Context, record
 
 # Text as keys may have it: any character that UTF-8 can encode, 1 to 1,024 bytes of them.
@@ -31,8 +33,8 @@ json_values = st.recursive(
 # --- Records
 
 
-def test_a_record_is_read(thumbnailer: LoadedHandler) -> None:
-    event = thumbnailer.shared.s3_events.parse_record(record("a b+c.jpg", sequencer="00FF"))
+def test_a_record_is_read() -> None:
+    event = parse_record(record("a b+c.jpg", sequencer="00FF"))
     assert (event.bucket, event.key, event.name, event.sequencer) == (
         "pictures",
         "a b+c.jpg",
@@ -43,16 +45,16 @@ def test_a_record_is_read(thumbnailer: LoadedHandler) -> None:
 
 @given(key=keys, encoder=st.sampled_from([quote_plus, quote]))
 @example(key="a+b c%20d", encoder=quote_plus)
-def test_every_key_survives_the_encoding_of_s3(thumbnailer: LoadedHandler, key: str, encoder: Any) -> None:  # noqa: ANN401
+def test_every_key_survives_the_encoding_of_s3(key: str, encoder: Any) -> None:
     one = record(key)
     one["s3"]["object"]["key"] = encoder(key)
-    assert thumbnailer.shared.s3_events.parse_record(one).key == key
+    assert parse_record(one).key == key
 
 
-def test_a_record_without_a_sequencer_is_read(thumbnailer: LoadedHandler) -> None:
+def test_a_record_without_a_sequencer_is_read() -> None:
     one = record("cat.jpg")
     del one["s3"]["object"]["sequencer"]
-    assert thumbnailer.shared.s3_events.parse_record(one).sequencer == ""
+    assert parse_record(one).sequencer == ""
 
 
 def without(*path: str) -> dict[str, Any]:
@@ -81,25 +83,23 @@ def without(*path: str) -> dict[str, Any]:
         (record("é" * 513), "s3.object.key has 1,026 bytes"),
     ],
 )
-def test_a_record_that_is_none_says_what_is_missing(
-    thumbnailer: LoadedHandler, broken: object, message: str
-) -> None:
-    with pytest.raises(thumbnailer.shared.s3_events.InvalidRecord) as caught:
-        thumbnailer.shared.s3_events.parse_record(broken)
+def test_an_invalid_record_is_refused_with_what_is_missing(broken: object, message: str) -> None:
+    with pytest.raises(InvalidRecord) as caught:
+        parse_record(broken)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["%FF", "%C3", "\ud800"])
-def test_a_key_that_is_not_utf_8_is_refused(thumbnailer: LoadedHandler, key: str) -> None:
+def test_a_key_that_is_not_utf_8_is_refused(key: str) -> None:
     one = record("x")
     one["s3"]["object"]["key"] = key
-    with pytest.raises(thumbnailer.shared.s3_events.InvalidRecord, match="UTF-8"):
-        thumbnailer.shared.s3_events.parse_record(one)
+    with pytest.raises(InvalidRecord, match="UTF-8"):
+        parse_record(one)
 
 
 @st.composite
 def spoiled_records(draw: st.DrawFn) -> object:
-    """A record of S3 in which something was replaced by something else, or is gone."""
+    """A record from S3 in which one field was replaced or removed."""
     one: Any = copy.deepcopy(record("cat.jpg"))
     path = draw(
         st.sampled_from(
@@ -123,11 +123,11 @@ def spoiled_records(draw: st.DrawFn) -> object:
 
 
 @given(broken=json_values | spoiled_records())
-def test_whatever_a_record_is_it_is_read_or_refused(thumbnailer: LoadedHandler, broken: object) -> None:
+def test_any_value_is_read_as_a_record_or_refused(broken: object) -> None:
     try:
-        event = thumbnailer.shared.s3_events.parse_record(broken)
-    except thumbnailer.shared.s3_events.InvalidRecord as failure:
-        message = thumbnailer.shared.failures.failure_message(
+        event = parse_record(broken)
+    except InvalidRecord as failure:
+        message = failure_message(
             {"Records": [broken]},
             failure,
             Context(),
@@ -143,19 +143,19 @@ def test_whatever_a_record_is_it_is_read_or_refused(thumbnailer: LoadedHandler, 
 # --- Events
 
 
-def test_the_records_of_a_notification_are_found(thumbnailer: LoadedHandler) -> None:
-    assert thumbnailer.shared.s3_events.records_of({"Records": [1, 2]}) == [1, 2]
+def test_the_records_of_a_notification_are_found() -> None:
+    assert records_of({"Records": [1, 2]}) == [1, 2]
 
 
-def test_the_message_that_s3_sends_when_it_is_configured_has_no_records(thumbnailer: LoadedHandler) -> None:
-    assert thumbnailer.shared.s3_events.records_of({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == []
+def test_the_message_that_s3_sends_when_it_is_configured_has_no_records() -> None:
+    assert records_of({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == []
 
 
 @given(event=json_values)
-def test_whatever_an_event_is_it_has_records_or_is_refused(thumbnailer: LoadedHandler, event: object) -> None:
+def test_any_value_is_read_as_an_event_or_refused(event: object) -> None:
     try:
-        records = thumbnailer.shared.s3_events.records_of(event)
-    except thumbnailer.shared.s3_events.InvalidEvent as error:
+        records = records_of(event)
+    except InvalidEvent as error:
         said = str(error)
     else:
         assert isinstance(records, list)
@@ -171,18 +171,14 @@ def test_whatever_an_event_is_it_has_records_or_is_refused(thumbnailer: LoadedHa
     ("earlier", "later"),
     [("", "1"), ("0A", "0B"), ("0A", "0A1"), ("09FF", "0A"), ("0055AED6DCD90281E5", "0055AED6DCD90281E6")],
 )
-def test_the_later_sequencer_is_found_as_s3_documents_it(
-    thumbnailer: LoadedHandler, earlier: str, later: str
-) -> None:
-    assert thumbnailer.shared.s3_events.later_of(earlier, later) == later
-    assert thumbnailer.shared.s3_events.later_of(later, earlier) == later
+def test_the_later_sequencer_is_found_as_s3_documents_it(earlier: str, later: str) -> None:
+    assert later_of(earlier, later) == later
+    assert later_of(later, earlier) == later
 
 
 @given(one=sequencers, other=sequencers, third=sequencers)
 @example(one="0A", other="0A0", third="0A00")
-def test_sequencers_have_a_total_order(thumbnailer: LoadedHandler, one: str, other: str, third: str) -> None:
-    later_of = thumbnailer.shared.s3_events.later_of
-
+def test_sequencers_have_a_total_order(one: str, other: str, third: str) -> None:
     def same(a: str, b: str) -> bool:
         return a.rstrip("0") == b.rstrip("0")
 
@@ -198,30 +194,25 @@ def test_sequencers_have_a_total_order(thumbnailer: LoadedHandler, one: str, oth
 # --- Keys of thumbnails
 
 
-def thumbnail_key(
-    thumbnailer: LoadedHandler, key: str, size: int, *, prefix: str = "", extension: str = "webp"
-) -> str:
-    result: str = thumbnailer.keys.thumbnail_key(key, size, prefix=prefix, extension=extension)
-    return result
+def thumbnail_key(key: str, size: int, *, prefix: str = "", extension: str = "webp") -> str:
+    return thumbnail_keys.thumbnail_key(key, size, prefix=prefix, extension=extension)
 
 
-def test_a_thumbnail_lies_under_the_key_of_its_picture(thumbnailer: LoadedHandler) -> None:
-    assert thumbnail_key(thumbnailer, "photos/a b.jpg", 128) == "photos/a b.jpg/128.webp"
-    assert thumbnail_key(thumbnailer, "a.jpg", 64, prefix="small/", extension="jpg") == "small/a.jpg/64.jpg"
+def test_a_thumbnail_lies_under_the_key_of_its_picture() -> None:
+    assert thumbnail_key("photos/a b.jpg", 128) == "photos/a b.jpg/128.webp"
+    assert thumbnail_key("a.jpg", 64, prefix="small/", extension="jpg") == "small/a.jpg/64.jpg"
 
 
-def test_a_key_that_would_be_too_long_is_shortened_and_still_starts_like_its_picture(
-    thumbnailer: LoadedHandler,
-) -> None:
-    key = thumbnail_key(thumbnailer, "photos/" + "é" * 508, 4096)
+def test_a_key_that_would_be_too_long_is_shortened_and_still_starts_like_its_picture() -> None:
+    key = thumbnail_key("photos/" + "é" * 508, 4096)
     assert key.startswith("photos/ééé")
     assert 1023 <= len(key.encode()) <= 1024
     assert key.rpartition("/")[2].endswith("-4096.webp")
 
 
 @given(key=keys | long_keys, size=st.integers(1, 16_383), prefix=st.sampled_from(["", "small/", "é" * 450]))
-def test_keys_of_thumbnails_fit_into_s3(thumbnailer: LoadedHandler, key: str, size: int, prefix: str) -> None:
-    made = thumbnail_key(thumbnailer, key, size, prefix=prefix)
+def test_keys_of_thumbnails_fit_into_s3(key: str, size: int, prefix: str) -> None:
+    made = thumbnail_key(key, size, prefix=prefix)
     assert len(made.encode()) <= 1024
     assert made.startswith(prefix)
 
@@ -232,16 +223,14 @@ def test_keys_of_thumbnails_fit_into_s3(thumbnailer: LoadedHandler, key: str, si
 @example(one="a" * 1015, other="a" * 1016, sizes=(1, 1))
 @example(one="a" * 1024, other="a" * 1023 + "b", sizes=(1, 1))
 def test_two_pictures_or_two_sizes_never_share_a_thumbnail(
-    thumbnailer: LoadedHandler, one: str, other: str, sizes: tuple[int, int]
+    one: str, other: str, sizes: tuple[int, int]
 ) -> None:
     assume((one, sizes[0]) != (other, sizes[1]))
-    assert thumbnail_key(thumbnailer, one, sizes[0]) != thumbnail_key(thumbnailer, other, sizes[1])
+    assert thumbnail_key(one, sizes[0]) != thumbnail_key(other, sizes[1])
 
 
 @given(key=long_keys, size=st.integers(1, 3))
-def test_no_picture_can_be_named_to_overwrite_the_shortened_key_of_another(
-    thumbnailer: LoadedHandler, key: str, size: int
-) -> None:
-    shortened = thumbnail_key(thumbnailer, key, size)
+def test_no_picture_can_be_named_to_overwrite_the_shortened_key_of_another(key: str, size: int) -> None:
+    shortened = thumbnail_key(key, size)
     wanted = shortened.removesuffix(f"/{size}.webp").removesuffix(f"-{size}.webp")
-    assert thumbnail_key(thumbnailer, wanted, size) != shortened
+    assert thumbnail_key(wanted, size) != shortened

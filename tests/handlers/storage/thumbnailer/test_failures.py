@@ -1,4 +1,4 @@
-"""What the handler does when something is wrong: with an object, with a service, with one of many records."""
+"""Failures of an object, of a service, and of one of several records."""
 
 import io
 import json
@@ -10,7 +10,8 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, EndpointConnectionError, IncompleteReadError
 from PIL import Image
 
-from scenarios.redrive import parse
+from scenarios.support.redrive import parse
+from storage.thumbnailer.stores import OpenedObject
 from tests.handlers.storage.thumbnailer.pictures import encode, quadrants
 from tests.handlers.storage.thumbnailer.world import ARN, Context, World, answering, error, record
 
@@ -19,11 +20,11 @@ PICTURE = encode(quadrants(), "PNG")
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries of botocore follow each other at once."""
+    """Botocore retries at once."""
     monkeypatch.setattr("time.sleep", lambda _: None)
 
 
-# --- What fails for good
+# --- Permanent failures
 
 FAILURES = {
     "EmptyObject": b"",
@@ -37,7 +38,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("kind", FAILURES)
-def test_what_can_never_succeed_goes_to_the_failure_queue_at_once(world: World, kind: str) -> None:
+def test_a_record_that_can_never_succeed_goes_to_the_failure_queue_at_once(world: World, kind: str) -> None:
     world.upload("bad +.png", FAILURES[kind])
     bad = record("bad +.png")
     assert world.invoke(bad) == {"failed": 1}
@@ -72,7 +73,7 @@ def test_the_redrive_understands_the_message(world: World) -> None:
     assert (failed.condition, failed.reason.partition(":")[0]) == ("PermanentFailure", "NotAnImage")
 
 
-def test_an_event_that_is_sent_again_after_the_cause_was_mended_succeeds(world: World) -> None:
+def test_an_event_that_is_sent_again_after_the_cause_was_fixed_succeeds(world: World) -> None:
     world.upload("cat.png", PICTURE)
     with world.settings(max_pixels=10):
         world.invoke(record("cat.png"))
@@ -81,7 +82,7 @@ def test_an_event_that_is_sent_again_after_the_cause_was_mended_succeeds(world: 
     assert len(world.thumbnails()) == 2
 
 
-def test_thumbnails_of_a_picture_that_was_overwritten_with_something_else_go(world: World) -> None:
+def test_overwriting_a_picture_with_something_else_deletes_its_thumbnails(world: World) -> None:
     world.upload("cat.png", PICTURE)
     world.invoke(record("cat.png", sequencer="0A"))
     world.upload("cat.png", b"no picture any more")
@@ -93,14 +94,14 @@ def test_an_object_over_the_limit_is_not_read(world: World, monkeypatch: pytest.
     def read(_: object) -> bytes:
         raise AssertionError("read")
 
-    monkeypatch.setattr(world.modules.aws._S3Object, "read", read)
+    monkeypatch.setattr(OpenedObject, "read", read)
     world.upload("huge.png", bytes(200_001))
     assert world.invoke(record("huge.png")) == {"failed": 1}
 
 
 def test_an_archived_object_fails_with_what_to_do(world: World) -> None:
     world.upload("old.png", PICTURE)
-    s3 = world.modules.handler.s3
+    s3 = world.function.s3
     with answering(s3, "GetObject", error(403, "InvalidObjectState")):
         assert world.invoke(record("old.png")) == {"failed": 1}
     [message] = world.failures()
@@ -136,7 +137,7 @@ def test_one_bucket_for_both_works_while_the_prefixes_differ(world: World) -> No
 
 def test_a_missing_permission_is_raised_so_that_lambda_tries_again(world: World) -> None:
     world.upload("cat.png", PICTURE)
-    s3 = world.modules.handler.s3
+    s3 = world.function.s3
     with (
         answering(s3, "GetObject", error(403, "AccessDenied")),
         pytest.raises(ClientError, match="AccessDenied"),
@@ -146,7 +147,7 @@ def test_a_missing_permission_is_raised_so_that_lambda_tries_again(world: World)
     assert world.invoke(record("cat.png")) == {"made": 1}
 
 
-def test_a_bucket_that_is_gone_is_not_taken_for_a_deleted_object(world: World) -> None:
+def test_a_deleted_bucket_is_not_mistaken_for_a_deleted_object(world: World) -> None:
     world.upload("cat.png", PICTURE)
     world.invoke(record("cat.png"))
     with pytest.raises(ClientError, match="NoSuchBucket"):
@@ -170,7 +171,7 @@ def test_throttling_and_server_errors_are_tried_again_and_then_raised(
 ) -> None:
     key = "bad.txt" if operation == "SendMessage" else "cat.png"
     world.upload(key, b"no picture" if operation == "SendMessage" else PICTURE)
-    client = getattr(world.modules.handler, service)
+    client = getattr(world.function, service)
     with (
         answering(client, operation, answer) as requests,
         pytest.raises(ClientError, match=raised),
@@ -180,19 +181,19 @@ def test_throttling_and_server_errors_are_tried_again_and_then_raised(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_no_connection_is_raised(world: World) -> None:
+def test_a_connection_error_is_raised(world: World) -> None:
     def fail(_: object) -> None:
         raise EndpointConnectionError(endpoint_url="https://s3")
 
     world.upload("cat.png", PICTURE)
     with (
-        answering(world.modules.handler.s3, "GetObject", fail),
+        answering(world.function.s3, "GetObject", fail),
         pytest.raises(EndpointConnectionError),
     ):
         world.invoke(record("cat.png"))
 
 
-def test_a_body_that_breaks_off_is_not_taken_for_a_truncated_picture(world: World) -> None:
+def test_a_connection_that_breaks_off_is_not_mistaken_for_a_truncated_picture(world: World) -> None:
     headers = HTTPHeaders()
     for name, value in {
         "ETag": '"x"',
@@ -203,7 +204,7 @@ def test_a_body_that_breaks_off_is_not_taken_for_a_truncated_picture(world: Worl
     world.upload("cat.png", PICTURE)
     with (
         answering(
-            world.modules.handler.s3,
+            world.function.s3,
             "GetObject",
             lambda request: AWSResponse(request.url, 200, headers, io.BytesIO(PICTURE[:100])),
         ),
@@ -229,7 +230,7 @@ def test_each_record_of_an_event_is_handled_on_its_own(world: World) -> None:
     assert second["requestPayload"] == {"Records": [record("bad.png")]}
 
 
-def test_what_may_succeed_later_is_raised_when_all_other_records_are_done(world: World) -> None:
+def test_an_error_that_may_pass_is_raised_when_all_other_records_are_done(world: World) -> None:
     world.upload("one.png", PICTURE)
     world.upload("two.png", PICTURE)
     world.upload("bad.png", b"no picture")
@@ -240,7 +241,7 @@ def test_what_may_succeed_later_is_raised_when_all_other_records_are_done(world:
         return denied(request) if "one.png" in request.url else None
 
     with (
-        answering(world.modules.handler.s3, "GetObject", deny_one),
+        answering(world.function.s3, "GetObject", deny_one),
         pytest.raises(ClientError, match="AccessDenied"),
     ):
         world.invoke(one, two, record("bad.png"))
@@ -249,7 +250,7 @@ def test_what_may_succeed_later_is_raised_when_all_other_records_are_done(world:
     assert world.invoke(one, two) == {"made": 1, "unchanged": 1}
 
 
-def test_several_records_that_may_succeed_later_are_raised_together(world: World) -> None:
+def test_errors_of_several_records_are_raised_together(world: World) -> None:
     with pytest.raises(ExceptionGroup, match="2 records will be tried again") as caught:
         world.invoke(record("a.png", bucket="no-such-bucket"), record("b.png", bucket="no-such-bucket"))
     assert [type(one).__name__ for one in caught.value.exceptions] == ["NoSuchBucket", "NoSuchBucket"]

@@ -1,4 +1,4 @@
-"""The handler with S3, DynamoDB and SQS around it: what goes in as events, and what is there afterwards."""
+"""Events in; thumbnails, rows and logs out, with S3, DynamoDB and SQS in moto."""
 
 import io
 import json
@@ -80,7 +80,7 @@ def test_thumbnails_have_their_content_type(world: World) -> None:
     ],
     ids=["plus", "percent", "unicode", "slashes", "1024 bytes of unicode", "1024 bytes"],
 )
-def test_any_key_that_s3_allows_gets_thumbnails_and_loses_them_again(world: World, key: str) -> None:
+def test_thumbnails_are_made_and_deleted_under_any_key_that_s3_allows(world: World, key: str) -> None:
     world.upload(key, PICTURE)
     assert world.invoke(record(key)) == {"made": 1}
     row = world.row(key)
@@ -119,13 +119,13 @@ def test_a_repeated_event_writes_nothing(world: World) -> None:
     def refuse(_: object) -> None:
         raise AssertionError("written again")
 
-    s3, dynamodb = world.modules.handler.s3, world.modules.handler.dynamodb
+    s3, dynamodb = world.function.s3, world.function.dynamodb
     with answering(s3, "PutObject", refuse), answering(dynamodb, "PutItem", refuse):
         assert world.invoke(event) == {"unchanged": 1}
     assert world.row("cat.png") == row
 
 
-def test_a_late_event_does_not_turn_the_sequencer_back(world: World) -> None:
+def test_a_late_event_does_not_move_the_sequencer_back(world: World) -> None:
     world.upload("cat.png", PICTURE)
     world.invoke(record("cat.png", sequencer="0B"))
     assert world.invoke(record("cat.png", sequencer="0A")) == {"made": 1}
@@ -134,7 +134,7 @@ def test_a_late_event_does_not_turn_the_sequencer_back(world: World) -> None:
     assert row["sequencer"]["S"] == "0B"
 
 
-def test_a_late_event_of_a_deletion_takes_nothing_from_an_object_that_is_there(world: World) -> None:
+def test_a_late_deletion_event_leaves_an_existing_object_its_thumbnails(world: World) -> None:
     world.upload("cat.png", PICTURE)
     world.invoke(record("cat.png", sequencer="0B"))
     world.invoke(record("cat.png", name="ObjectRemoved:Delete", sequencer="0A"))
@@ -142,7 +142,7 @@ def test_a_late_event_of_a_deletion_takes_nothing_from_an_object_that_is_there(w
     assert world.row("cat.png") is not None
 
 
-def test_a_late_event_of_an_upload_makes_nothing_of_an_object_that_is_gone(world: World) -> None:
+def test_a_late_upload_event_makes_no_thumbnails_of_a_deleted_object(world: World) -> None:
     world.upload("cat.png", PICTURE)
     world.remove("cat.png")
     assert world.invoke(record("cat.png")) == {"removed": 1}
@@ -174,15 +174,15 @@ def test_a_bucket_without_versions_works_too(world: World) -> None:
     assert world.thumbnails() == {}
 
 
-def test_thumbnails_of_sizes_that_are_no_longer_asked_for_go(world: World) -> None:
+def test_thumbnails_of_sizes_that_are_no_longer_wanted_are_deleted(world: World) -> None:
     world.upload("cat.png", PICTURE)
     world.invoke(record("cat.png"))
     with world.settings(sizes=(32,)):
-        assert world.invoke(record("cat.png")) == {"made": 1}  # no repetition: something else is asked for
+        assert world.invoke(record("cat.png")) == {"made": 1}  # no repetition: another size is wanted
     assert set(world.thumbnails()) == {"cat.png/32.webp"}
 
 
-# --- Events that are none, and logs
+# --- Other events, and logs
 
 
 def test_the_test_event_of_s3_is_ignored(world: World) -> None:
@@ -190,7 +190,7 @@ def test_the_test_event_of_s3_is_ignored(world: World) -> None:
     assert world.send(event) == {}
 
 
-def test_an_event_that_is_no_notification_says_what_is_expected(world: World) -> None:
+def test_an_event_that_is_no_notification_is_refused_with_what_is_expected(world: World) -> None:
     with pytest.raises(ValueError, match="a notification of S3 has a list 'Records'"):
         world.send({"key1": "value1"})
     assert world.failures() == []
@@ -200,7 +200,7 @@ def test_an_event_that_is_no_notification_says_what_is_expected(world: World) ->
 def log(world: World) -> Iterator[io.StringIO]:
     """What the handler writes to its log."""
     log = io.StringIO()
-    handler = world.modules.handler.logger.registered_handler
+    handler = world.function.logger.registered_handler
     before = handler.setStream(log)
     yield log
     handler.setStream(before)

@@ -1,22 +1,26 @@
-"""Whatever is uploaded: it is refused with the reason or made into thumbnails, in bounded memory."""
+"""Any file is refused with the reason or made into thumbnails, in bounded memory."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.handlers.loading import SOURCE, LoadedHandler
+from shared.failures import PermanentFailure
+from storage.thumbnailer.decoders import errors, vips
+from storage.thumbnailer.decoders.errors import DamagedImage, TooManyPixels, TruncatedImage, UnsupportedFormat
 from tests.handlers.storage.thumbnailer.hostile import BOMBS, COSTLY, HUGE, MAX_PIXELS, Measured, many_scans
 from tests.handlers.storage.thumbnailer.pictures import encode, make, quadrants, tiff
 
-ROOT = SOURCE.parent
+ROOT = Path(__file__).parents[4]
 
-# Every kind of file that a decoder works on in a way of its own.
+# Every kind of file that takes a code path of its own in a decoder.
 WHOLE: dict[str, Callable[[], bytes]] = {
     "JPEG": lambda: encode(quadrants(), "JPEG"),
     "progressive JPEG": lambda: encode(quadrants(), "JPEG", progressive=True),
@@ -38,29 +42,25 @@ def whole(kind: str) -> bytes:
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("kind", WHOLE)
-def test_a_truncated_picture_is_refused(thumbnailer: LoadedHandler, kind: str, share: float) -> None:
+def test_a_truncated_picture_is_refused(kind: str, share: float) -> None:
     data = whole(kind)
-    with pytest.raises(thumbnailer.errors.TruncatedImage):
-        make(thumbnailer, data[: int(len(data) * share)])
+    with pytest.raises(TruncatedImage):
+        make(data[: int(len(data) * share)])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "AVIF", "lossless WebP"])
-def test_a_picture_with_a_hole_is_refused_where_the_format_can_tell(
-    thumbnailer: LoadedHandler, kind: str
-) -> None:
+def test_a_picture_with_a_hole_is_refused_where_the_format_can_tell(kind: str) -> None:
     data = whole(kind)
     hole = slice(len(data) // 2, len(data) // 2 + 20)
     spoiled = data[: hole.start] + bytes(20) + data[hole.stop :]
-    with pytest.raises(thumbnailer.errors.DamagedImage):
-        make(thumbnailer, spoiled)
+    with pytest.raises(DamagedImage):
+        make(spoiled)
 
 
 @pytest.mark.parametrize("kind", ["zstd", "lzma"])
-def test_a_compression_that_is_not_known_is_refused_and_not_black(
-    thumbnailer: LoadedHandler, kind: str
-) -> None:
-    with pytest.raises(thumbnailer.errors.DamagedImage, match="not configured"):
-        make(thumbnailer, encode(quadrants(), "TIFF", compression=kind))
+def test_an_unknown_compression_is_refused_and_does_not_decode_to_black(kind: str) -> None:
+    with pytest.raises(DamagedImage, match="not configured"):
+        make(encode(quadrants(), "TIFF", compression=kind))
 
 
 @settings(max_examples=200)
@@ -69,15 +69,15 @@ def test_a_compression_that_is_not_known_is_refused_and_not_black(
     cut=st.floats(0, 1),
     flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(1, 255)), max_size=4),
 )
-def test_however_a_picture_is_spoiled_it_is_refused_or_made_into_thumbnails(
-    thumbnailer: LoadedHandler, kind: str, cut: float, flips: list[tuple[float, int]]
+def test_any_damage_to_a_picture_is_refused_or_decoded(
+    kind: str, cut: float, flips: list[tuple[float, int]]
 ) -> None:
     data = bytearray(whole(kind)[: int(len(whole(kind)) * cut)])
     for place, bits in flips if data else []:
         data[int(len(data) * place)] ^= bits
     try:
-        made = make(thumbnailer, bytes(data))
-    except thumbnailer.shared.failures.PermanentFailure as failure:
+        made = make(bytes(data))
+    except PermanentFailure as failure:
         said = str(failure)
     else:
         said = ""
@@ -88,9 +88,9 @@ def test_however_a_picture_is_spoiled_it_is_refused_or_made_into_thumbnails(
 @given(
     data=st.binary(max_size=200), start=st.sampled_from([whole(kind)[:12] for kind in sorted(WHOLE)] + [b""])
 )
-def test_noise_is_refused(thumbnailer: LoadedHandler, data: bytes, start: bytes) -> None:
-    with pytest.raises(thumbnailer.shared.failures.PermanentFailure):
-        make(thumbnailer, start + data)
+def test_noise_is_refused(data: bytes, start: bytes) -> None:
+    with pytest.raises(PermanentFailure):
+        make(start + data)
 
 
 @pytest.mark.parametrize(
@@ -98,43 +98,43 @@ def test_noise_is_refused(thumbnailer: LoadedHandler, data: bytes, start: bytes)
     [
         (b"", "EmptyObject", "the object has 0 bytes"),
         (b"Dear Sir or Madam", "NotAnImage", "JPEG, PNG, WebP, GIF, TIFF and AVIF are decoded"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "NotAnImage", "do not start like a picture"),
-        (b"%PDF-1.7", "NotAnImage", "do not start like a picture"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "NotAnImage",
+            "the first bytes are not those of a picture",
+        ),
+        (b"%PDF-1.7", "NotAnImage", "the first bytes are not those of a picture"),
         (b"BM" + bytes(50), "UnsupportedFormat", "a BMP picture"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "UnsupportedFormat", "a HEIC picture"),
-        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "NotAnImage", "a film or another container"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "NotAnImage", "a video or another container"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "UnsupportedFormat", "a JPEG XL picture"),
     ],
 )
-def test_what_is_no_picture_is_told_from_pictures_that_are_not_decoded(
-    thumbnailer: LoadedHandler, data: bytes, error: str, message: str
+def test_files_that_are_not_decoded_are_refused_with_what_they_are(
+    data: bytes, error: str, message: str
 ) -> None:
-    with pytest.raises(getattr(thumbnailer.errors, error), match=message):
-        make(thumbnailer, data)
+    with pytest.raises(getattr(errors, error), match=message):
+        make(data)
 
 
-def test_the_key_and_the_content_decide_nothing_but_the_bytes(thumbnailer: LoadedHandler) -> None:
+def test_only_the_first_bytes_decide_which_decoder_is_tried() -> None:
     """An SVG behind the first bytes of a PNG is a PNG that is damaged: no other decoder is tried."""
-    with pytest.raises(thumbnailer.errors.DamagedImage, match="the header of the png cannot be read"):
-        make(
-            thumbnailer, whole("PNG")[:8] + b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
-        )
+    with pytest.raises(DamagedImage, match="the header of the png cannot be read"):
+        make(whole("PNG")[:8] + b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>")
 
 
-def test_channels_that_are_no_colours_are_refused(thumbnailer: LoadedHandler) -> None:
+def test_channels_that_are_not_colours_are_refused() -> None:
     layers = tiff(quadrants(8, 8), bits=8, sample_format=1, photometric=1, pixels=bytes(8 * 8 * 7))
-    with pytest.raises(thumbnailer.errors.UnsupportedFormat, match="the tiff has 7 channels"):
-        make(thumbnailer, layers)
+    with pytest.raises(UnsupportedFormat, match="the tiff has 7 channels"):
+        make(layers)
 
 
-def test_too_little_memory_is_no_fault_of_the_picture(
-    thumbnailer: LoadedHandler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_memory_is_not_blamed_on_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     class Starved:
         """libvips that gets no memory for the pixels."""
 
         def __init__(self) -> None:
-            self._real = thumbnailer.vips._library()
+            self._real = vips._library()
 
         def __getattr__(self, name: str) -> object:
             return getattr(self._real, name)
@@ -146,41 +146,39 @@ def test_too_little_memory_is_no_fault_of_the_picture(
             return b"vips_tracked: out of memory -- size == 10MB\n"
 
     starved = Starved()
-    monkeypatch.setattr(thumbnailer.vips, "_library", lambda: starved)
+    monkeypatch.setattr(vips, "_library", lambda: starved)
     with pytest.raises(MemoryError, match="size == 10MB"):
-        make(thumbnailer, whole("PNG"))
+        make(whole("PNG"))
 
 
-def test_what_was_said_of_one_picture_is_not_said_of_the_next(thumbnailer: LoadedHandler) -> None:
-    make(thumbnailer, whole("AVIF"))  # read with several "bad seek", none of which matters
-    with pytest.raises(thumbnailer.errors.DamagedImage) as caught:
-        make(thumbnailer, whole("GIF")[:13] + bytes(40))
+def test_what_was_said_of_one_picture_is_not_said_of_the_next() -> None:
+    make(whole("AVIF"))  # read with several "bad seek", none of which matters
+    with pytest.raises(DamagedImage) as caught:
+        make(whole("GIF")[:13] + bytes(40))
     assert "bad seek" not in str(caught.value)
 
 
-def test_as_many_pixels_as_are_allowed_are_decoded_and_one_row_more_is_not(
-    thumbnailer: LoadedHandler,
-) -> None:
-    assert make(thumbnailer, whole("PNG"), max_pixels=200 * 150)
-    with pytest.raises(thumbnailer.errors.TooManyPixels, match=r"200 x 150 pixels; .* at most 29,999 pixels"):
-        make(thumbnailer, whole("PNG"), max_pixels=200 * 150 - 1)
+def test_as_many_pixels_as_are_allowed_are_decoded_and_one_row_more_is_not() -> None:
+    assert make(whole("PNG"), max_pixels=200 * 150)
+    with pytest.raises(TooManyPixels, match=r"200 x 150 pixels; at most 29,999 pixels of a png"):
+        make(whole("PNG"), max_pixels=200 * 150 - 1)
 
 
-def test_avif_takes_twice_the_memory_so_half_as_many_pixels_are_decoded(thumbnailer: LoadedHandler) -> None:
-    assert make(thumbnailer, whole("AVIF"), max_pixels=200 * 150 * 2)
-    with pytest.raises(thumbnailer.errors.TooManyPixels):
-        make(thumbnailer, whole("AVIF"), max_pixels=200 * 150 * 2 - 1)
+def test_avif_takes_twice_the_memory_so_half_as_many_pixels_are_decoded() -> None:
+    assert make(whole("AVIF"), max_pixels=200 * 150 * 2)
+    with pytest.raises(TooManyPixels):
+        make(whole("AVIF"), max_pixels=200 * 150 * 2 - 1)
 
 
-def test_a_jpeg_with_as_many_scans_as_encoders_ever_write_is_decoded(thumbnailer: LoadedHandler) -> None:
-    assert make(thumbnailer, many_scans(100))
+def test_a_jpeg_with_as_many_scans_as_encoders_ever_write_is_decoded() -> None:
+    assert make(many_scans(100))
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
-    """What came of each file, and how much memory it took, measured in processes of their own."""
+    """The result for each file, and the memory that it took, each measured in a process of its own."""
     if sys.platform != "linux":
-        pytest.skip("memory is measured by what Linux says of a process")
+        pytest.skip("memory is read from /proc, which only Linux has")
     folder = tmp_path_factory.mktemp("files")
     files = {**HUGE_NAMES, **BOMBS, **COSTLY_NAMES, LEAKS: many_times}
     paths = []
@@ -190,8 +188,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Measured]:
         paths[-1].write_bytes(content())
     command = [sys.executable, "-B", "-m", "tests.handlers.storage.thumbnailer.hostile"]
     done = subprocess.run(
-        [*command, str(SOURCE / "storage" / "thumbnailer"), *map(str, paths)],
+        [*command, *map(str, paths)],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "lambda_src")},
         capture_output=True,
         text=True,
         check=False,
@@ -233,7 +232,7 @@ def test_a_header_that_promises_too_many_pixels_is_refused_before_anything_is_de
         "AVIF that is larger than it says": "TruncatedImage",
     }.items(),
 )
-def test_a_file_that_unpacks_to_far_more_than_it_says_takes_little_memory(
+def test_a_file_that_unpacks_to_far_more_than_its_header_says_takes_little_memory(
     measured: dict[str, Measured], kind: str, outcome: str
 ) -> None:
     assert measured[kind].outcome == outcome, measured[kind]
@@ -249,12 +248,12 @@ def test_memory_stays_within_twelve_bytes_for_each_pixel_that_is_allowed(
 
 
 @pytest.mark.parametrize(("kind", "most"), [("baseline JPEG", 15), ("16-bit PNG", 45)])
-def test_what_is_decoded_in_strips_takes_less_memory_than_all_of_its_pixels(
+def test_pictures_that_are_decoded_in_strips_take_less_memory_than_all_of_their_pixels(
     measured: dict[str, Measured], kind: str, most: int
 ) -> None:
     assert measured[f"costly {kind}"].memory < most * MB
 
 
-def test_nothing_of_a_picture_stays_in_memory(measured: dict[str, Measured]) -> None:
+def test_decoding_leaks_no_memory(measured: dict[str, Measured]) -> None:
     assert measured[LEAKS].outcome == "made"
     assert measured[LEAKS].memory < 25 * MB

@@ -1,4 +1,4 @@
-"""Pictures of every kind, and what their thumbnails look like."""
+"""Pictures of every format and variant, and what their thumbnails look like."""
 
 import io
 from collections.abc import Callable
@@ -6,14 +6,13 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, ImageCms
 
-from scenarios.storage import pictures as photographs
-from tests.handlers.loading import LoadedHandler
+from scenarios.storage.thumbnailer import pictures as photographs
+from storage.thumbnailer.settings import Colour
 from tests.handlers.storage.thumbnailer.pictures import (
     BLUE,
     GREEN,
     RED,
     YELLOW,
-    Colour,
     close,
     corners,
     encode,
@@ -33,8 +32,8 @@ FORMATS = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "TIFF": "
 
 @pytest.mark.parametrize("output", ["webp", "jpeg"])
 @pytest.mark.parametrize("format", FORMATS)
-def test_every_format_becomes_a_thumbnail(thumbnailer: LoadedHandler, format: str, output: str) -> None:
-    made = make(thumbnailer, encode(quadrants(), format), format=output)
+def test_every_format_becomes_a_thumbnail(format: str, output: str) -> None:
+    made = make(encode(quadrants(), format), format=output)
     assert (made.format.value, made.width, made.height) == (FORMATS[format], 200, 150)
     image = Image.open(io.BytesIO(made.thumbnails[0].data))
     assert (image.format, image.size, image.mode) == (output.upper(), (100, 75), "RGB")
@@ -42,11 +41,9 @@ def test_every_format_becomes_a_thumbnail(thumbnailer: LoadedHandler, format: st
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in photographs.FOLDER.glob("*.*[!d]")))
-def test_photographs_look_as_a_slow_and_simple_program_would_make_them(
-    thumbnailer: LoadedHandler, file: str
-) -> None:
+def test_thumbnails_of_photographs_match_the_reference(file: str) -> None:
     data = photographs.photograph(file)
-    made = make(thumbnailer, data, sizes=(64, 128, 256), quality=80)
+    made = make(data, sizes=(64, 128, 256), quality=80)
     for one in made.thumbnails:
         expected = photographs.reference(data, one.size)
         assert (one.width, one.height) == expected.size
@@ -87,9 +84,9 @@ def sixteen_bit_tiff() -> bytes:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_variants_of_formats_have_the_right_colours(thumbnailer: LoadedHandler, kind: str) -> None:
+def test_variants_of_formats_have_the_right_colours(kind: str) -> None:
     expected = quadrants().convert("L") if "grey" in kind else quadrants()
-    image = thumbnail(thumbnailer, KINDS[kind]())
+    image = thumbnail(KINDS[kind]())
     assert image.size == (100, 75)
     assert close(corners(image), corners(expected))
 
@@ -106,41 +103,37 @@ def test_variants_of_formats_have_the_right_colours(thumbnailer: LoadedHandler, 
     ],
     ids=["cyan", "magenta", "yellow", "black", "paper"],
 )
-def test_cmyk_is_seen_as_ink_on_paper(
-    thumbnailer: LoadedHandler, format: str, ink: tuple[int, int, int, int], seen: Colour
-) -> None:
-    """Printed cyan is no (0, 255, 255), as the plain arithmetic would have it."""
-    image = thumbnail(thumbnailer, encode(Image.new("CMYK", (200, 150), ink), format))
+def test_cmyk_is_converted_as_ink_on_paper(format: str, ink: tuple[int, int, int, int], seen: Colour) -> None:
+    """Printed cyan is not the (0, 255, 255) of the simple formula."""
+    image = thumbnail(encode(Image.new("CMYK", (200, 150), ink), format))
     assert image.mode == "RGB"
     assert close(corners(image), [seen] * 4, tolerance=30)
 
 
-def test_a_black_and_white_picture_gets_greys(thumbnailer: LoadedHandler) -> None:
+def test_a_black_and_white_picture_gets_greys() -> None:
     checks = Image.new("1", (200, 200))
     for x in range(200):
         for y in range(200):
             checks.putpixel((x, y), (x + y) % 2)
-    image = thumbnail(thumbnailer, encode(checks, "PNG"))
+    image = thumbnail(encode(checks, "PNG"))
     assert close(corners(image), [(127, 127, 127)] * 4, tolerance=12)
 
 
 @pytest.mark.parametrize("edge", [33, 41, 65])
-def test_a_picture_that_does_not_divide_by_eight_is_not_stretched(
-    thumbnailer: LoadedHandler, edge: int
-) -> None:
-    """JPEG is decoded at an eighth and rounded up: the last column is there by a part only."""
+def test_a_picture_that_does_not_divide_by_eight_is_not_stretched(edge: int) -> None:
+    """JPEG is decoded at an eighth and rounded up: only part of the last column is filled."""
     ramp = Image.linear_gradient("L").resize((edge, edge)).convert("RGB")
     data = encode(ramp, "JPEG", quality=100, subsampling=0)
-    image = thumbnail(thumbnailer, data, sizes=(4,), quality=100)
+    image = thumbnail(data, sizes=(4,), quality=100)
     expected = ramp.resize((4, 4), Image.Resampling.BOX)
     assert photographs.difference(image, expected) < 4
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "TIFF", "AVIF"])
-def test_of_a_film_the_first_picture_is_taken(thumbnailer: LoadedHandler, format: str) -> None:
+def test_the_first_frame_of_an_animation_is_taken(format: str) -> None:
     others = [Image.new("RGB", (200, 150), "black")] * 2
     data = encode(quadrants(), format, save_all=True, append_images=others)
-    assert close(corners(thumbnail(thumbnailer, data)), [RED, GREEN, BLUE, YELLOW])
+    assert close(corners(thumbnail(data)), [RED, GREEN, BLUE, YELLOW])
 
 
 # --- Which way up, and which colours
@@ -148,9 +141,7 @@ def test_of_a_film_the_first_picture_is_taken(thumbnailer: LoadedHandler, format
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_turned_upright(
-    thumbnailer: LoadedHandler, format: str, orientation: int
-) -> None:
+def test_every_orientation_is_turned_upright(format: str, orientation: int) -> None:
     turn = {
         1: None,
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -164,7 +155,7 @@ def test_every_orientation_is_turned_upright(
     stored = quadrants() if turn is None else quadrants().transpose(turn)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    made = make(thumbnailer, encode(stored, format, exif=exif))
+    made = make(encode(stored, format, exif=exif))
     assert (made.width, made.height) == (200, 150)
     image = Image.open(io.BytesIO(made.thumbnails[0].data))
     assert image.size == (100, 75)
@@ -173,39 +164,39 @@ def test_every_orientation_is_turned_upright(
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*" + bytes(9)])
-def test_broken_exif_is_no_reason_to_refuse_a_picture(thumbnailer: LoadedHandler, exif: bytes) -> None:
-    image = thumbnail(thumbnailer, encode(quadrants(), "JPEG", exif=exif))
+def test_broken_exif_is_no_reason_to_refuse_a_picture(exif: bytes) -> None:
+    image = thumbnail(encode(quadrants(), "JPEG", exif=exif))
     assert close(corners(image), [RED, GREEN, BLUE, YELLOW])
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_does_not_exist_is_none(thumbnailer: LoadedHandler, orientation: int) -> None:
+def test_an_invalid_orientation_is_ignored(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = thumbnail(thumbnailer, encode(quadrants(), "JPEG", exif=exif))
+    image = thumbnail(encode(quadrants(), "JPEG", exif=exif))
     assert image.size == (100, 75)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_an_embedded_profile_is_converted_to_srgb(thumbnailer: LoadedHandler, format: str) -> None:
+def test_an_embedded_profile_is_converted_to_srgb(format: str) -> None:
     profile = ImageCms.ImageCmsProfile(io.BytesIO(wide_gamut()))
     stored = ImageCms.profileToProfile(quadrants(), ImageCms.createProfile("sRGB"), profile)
     assert stored is not None
     assert not close(corners(stored), [RED, GREEN, BLUE, YELLOW], tolerance=25)
-    image = thumbnail(thumbnailer, encode(stored, format, icc_profile=wide_gamut()))
+    image = thumbnail(encode(stored, format, icc_profile=wide_gamut()))
     assert close(corners(image), [RED, GREEN, BLUE, YELLOW], tolerance=14)
 
 
 @pytest.mark.parametrize("profile", [b"no profile at all", wide_gamut()[:200]], ids=["nonsense", "cut off"])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-def test_a_broken_profile_is_ignored(thumbnailer: LoadedHandler, format: str, profile: bytes) -> None:
-    image = thumbnail(thumbnailer, encode(quadrants(), format, icc_profile=profile))
+def test_a_broken_profile_is_ignored(format: str, profile: bytes) -> None:
+    image = thumbnail(encode(quadrants(), format, icc_profile=profile))
     assert close(corners(image), [RED, GREEN, BLUE, YELLOW])
 
 
-def test_a_profile_for_colours_in_a_grey_picture_is_ignored(thumbnailer: LoadedHandler) -> None:
+def test_a_profile_for_colours_in_a_grey_picture_is_ignored() -> None:
     grey = quadrants().convert("L")
-    image = thumbnail(thumbnailer, encode(grey, "JPEG", icc_profile=wide_gamut()))
+    image = thumbnail(encode(grey, "JPEG", icc_profile=wide_gamut()))
     assert close(corners(image), corners(grey))
 
 
@@ -238,8 +229,8 @@ def right_half(kind: str) -> list[Colour]:
 
 
 @pytest.mark.parametrize("kind", TRANSPARENT)
-def test_transparency_is_kept_in_webp(thumbnailer: LoadedHandler, kind: str) -> None:
-    image = thumbnail(thumbnailer, TRANSPARENT[kind]())
+def test_transparency_is_kept_in_webp(kind: str) -> None:
+    image = thumbnail(TRANSPARENT[kind]())
     assert image.mode == "RGBA"
     alpha = image.getchannel("A")
     assert alpha.crop((0, 0, 45, 75)).getextrema() == (0, 0)
@@ -248,25 +239,23 @@ def test_transparency_is_kept_in_webp(thumbnailer: LoadedHandler, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", TRANSPARENT)
-def test_transparency_becomes_the_background_in_jpeg(thumbnailer: LoadedHandler, kind: str) -> None:
-    image = thumbnail(thumbnailer, TRANSPARENT[kind](), format="jpeg", background=(10, 200, 250))
+def test_transparency_becomes_the_background_in_jpeg(kind: str) -> None:
+    image = thumbnail(TRANSPARENT[kind](), format="jpeg", background=(10, 200, 250))
     assert close(corners(image)[::2], [(10, 200, 250)] * 2)
     assert close(corners(image)[1::2], right_half(kind))
 
 
 @pytest.mark.parametrize("sizes", [(100,), (40, 150)])
-def test_the_hidden_colour_of_transparent_pixels_does_not_bleed(
-    thumbnailer: LoadedHandler, sizes: tuple[int, ...]
-) -> None:
+def test_the_hidden_colour_of_transparent_pixels_does_not_bleed(sizes: tuple[int, ...]) -> None:
     """A black disc on transparent white: grey at its edge would be the white coming through."""
     image = Image.new("RGBA", (200, 200), (255, 255, 255, 0))
     image.paste((0, 0, 0, 255), (50, 50, 150, 150))
-    for one in make(thumbnailer, encode(image, "PNG"), sizes=sizes, quality=100).thumbnails:
+    for one in make(encode(image, "PNG"), sizes=sizes, quality=100).thumbnails:
         small = Image.open(io.BytesIO(one.data))
         visible = small.getchannel("A").point(lambda alpha: 255 if alpha > 60 else 0)
         seen = Image.composite(small.convert("RGB"), Image.new("RGB", small.size), visible).convert("L")
         assert max(seen.tobytes()) < 60
 
 
-def test_an_alpha_channel_that_hides_nothing_is_dropped(thumbnailer: LoadedHandler) -> None:
-    assert thumbnail(thumbnailer, encode(quadrants().convert("RGBA"), "PNG")).mode == "RGB"
+def test_an_alpha_channel_that_hides_nothing_is_dropped() -> None:
+    assert thumbnail(encode(quadrants().convert("RGBA"), "PNG")).mode == "RGB"

@@ -1,19 +1,21 @@
-"""How the function starts: each time in a fresh interpreter, as in Lambda."""
+"""How the function starts, each time in a fresh interpreter, as in Lambda."""
 
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.handlers.loading import SOURCE
 from tests.handlers.storage.thumbnailer.world import ENVIRONMENT
+
+SOURCE = Path(__file__).parents[4] / "lambda_src"
 
 PROGRAM = """
 import gc, json, sys
-import handler
+import thumbnailer.handler
 print(json.dumps({
     "collects": gc.isenabled(),
     "frozen": gc.get_freeze_count(),
@@ -22,8 +24,8 @@ print(json.dumps({
 """
 
 
-def start(**changes: str) -> Any:  # noqa: ANN401 - what JSON holds
-    path = os.pathsep.join([str(SOURCE / "storage" / "thumbnailer"), str(SOURCE)])
+def start(**changes: str) -> Any:
+    path = os.pathsep.join([str(SOURCE / "storage"), str(SOURCE)])  # next to each other, as deployed
     done = subprocess.run(
         [sys.executable, "-B", "-c", PROGRAM],
         env={**os.environ, **ENVIRONMENT, **changes, "PYTHONPATH": path},
@@ -43,10 +45,10 @@ def test_the_function_starts_without_what_only_pictures_need() -> None:
 
 
 @pytest.mark.parametrize("kind", ["provisioned-concurrency", "snap-start"])
-def test_everything_is_ready_where_nobody_waits_for_the_start(kind: str) -> None:
+def test_everything_is_loaded_when_initialization_precedes_the_first_request(kind: str) -> None:
     assert "PIL" in start(AWS_LAMBDA_INITIALIZATION_TYPE=kind)["loaded"]
 
 
-def test_a_setting_that_is_not_allowed_stops_the_start_with_one_sentence() -> None:
-    with pytest.raises(AssertionError, match="the environment variable QUALITY='best': give a whole number"):
+def test_an_unreadable_setting_stops_the_start_with_the_name_of_its_variable() -> None:
+    with pytest.raises(AssertionError, match="the environment variable QUALITY='best': "):
         start(QUALITY="best")

@@ -1,4 +1,4 @@
-"""Thumbnails: how large they are, how good, and what they carry of the picture."""
+"""Thumbnails: their dimensions, their quality, and their metadata."""
 
 import io
 from typing import Any
@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.similarity import similarity
-from scenarios.storage import pictures as photographs
-from tests.handlers.loading import LoadedHandler
+from scenarios.storage.thumbnailer import pictures as photographs
+from storage.thumbnailer.decoders import fit
+from storage.thumbnailer.pictures import Thumbnail
 from tests.handlers.storage.thumbnailer.pictures import encode, make, quadrants, wide_gamut
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF")
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_small_picture_is_not_enlarged(thumbnailer: LoadedHandler, format: str) -> None:
-    made = make(thumbnailer, encode(quadrants(40, 30), format), sizes=(20, 40, 64, 512))
+def test_a_small_picture_is_not_enlarged(format: str) -> None:
+    made = make(encode(quadrants(40, 30), format), sizes=(20, 40, 64, 512))
     assert [(one.size, one.width, one.height) for one in made.thumbnails] == [
         (20, 20, 15),
         (40, 40, 30),
@@ -28,15 +29,15 @@ def test_a_small_picture_is_not_enlarged(thumbnailer: LoadedHandler, format: str
     assert made.thumbnails[1].data == made.thumbnails[3].data
 
 
-def test_thumbnails_come_in_the_order_of_the_sizes(thumbnailer: LoadedHandler) -> None:
-    made = make(thumbnailer, encode(quadrants(), "JPEG"), sizes=(64, 150, 32))
+def test_thumbnails_come_in_the_order_of_the_sizes() -> None:
+    made = make(encode(quadrants(), "JPEG"), sizes=(64, 150, 32))
     assert [one.size for one in made.thumbnails] == [64, 150, 32]
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("edges", [(400, 1), (1, 400), (1, 1), (3, 2)])
-def test_the_oddest_shapes_work(thumbnailer: LoadedHandler, format: str, edges: tuple[int, int]) -> None:
-    made = make(thumbnailer, encode(quadrants(*edges), format), sizes=(1, 16))
+def test_the_oddest_shapes_work(format: str, edges: tuple[int, int]) -> None:
+    made = make(encode(quadrants(*edges), format), sizes=(1, 16))
     for one in made.thumbnails:
         assert Image.open(io.BytesIO(one.data)).size == (one.width, one.height)
         assert max(one.width, one.height) == min(one.size, max(edges))
@@ -46,9 +47,9 @@ def test_the_oddest_shapes_work(thumbnailer: LoadedHandler, format: str, edges: 
 @example(width=65_535, height=1, size=1)
 @example(width=3, height=2, size=2)
 def test_a_thumbnail_fits_its_size_keeps_its_shape_and_is_not_larger_than_the_picture(
-    thumbnailer: LoadedHandler, width: int, height: int, size: int
+    width: int, height: int, size: int
 ) -> None:
-    fitted = thumbnailer.pictures.fit(width, height, size)
+    fitted = fit(width, height, size)
     assert max(fitted) == min(size, max(width, height))
     scale = max(fitted) / max(width, height)
     assert fitted[0] == pytest.approx(max(1, width * scale), abs=0.51)
@@ -61,40 +62,37 @@ def test_a_thumbnail_fits_its_size_keeps_its_shape_and_is_not_larger_than_the_pi
     sizes=st.lists(st.integers(1, 300), min_size=1, max_size=4, unique=True),
     format=st.sampled_from(["JPEG", "PNG", "WEBP"]),
 )
-def test_every_picture_gets_every_size(
-    thumbnailer: LoadedHandler, edges: tuple[int, int], sizes: list[int], format: str
-) -> None:
-    made = make(thumbnailer, encode(quadrants(*edges), format), sizes=tuple(sizes))
+def test_every_picture_gets_every_size(edges: tuple[int, int], sizes: list[int], format: str) -> None:
+    made = make(encode(quadrants(*edges), format), sizes=tuple(sizes))
     assert [one.size for one in made.thumbnails] == sizes
     for one in made.thumbnails:
         image = Image.open(io.BytesIO(one.data))
         image.load()
-        assert image.size == (one.width, one.height) == thumbnailer.pictures.fit(*edges, one.size)
+        assert image.size == (one.width, one.height) == fit(*edges, one.size)
 
 
 @pytest.mark.parametrize("file", ["astronaut-progressive.jpg", "rocket.tiff"])
-def test_small_sizes_beside_large_ones_are_as_good_as_alone(thumbnailer: LoadedHandler, file: str) -> None:
+def test_small_sizes_made_together_with_large_ones_are_as_good_as_without_them(file: str) -> None:
     data = photographs.photograph(file)
 
-    def quality(one: Any) -> float:  # noqa: ANN401 - a class of the handler's own
+    def quality(one: Thumbnail) -> float:
         image = Image.open(io.BytesIO(one.data)).convert("RGB")
         return similarity(image, photographs.reference(data, one.size).convert("RGB"))
 
-    for one in make(thumbnailer, data, sizes=(60, 64, 120, 128, 256), quality=100).thumbnails:
-        [alone] = make(thumbnailer, data, sizes=(one.size,), quality=100).thumbnails
-        assert quality(one) > quality(alone) - 0.003
+    for one in make(data, sizes=(60, 64, 120, 128, 256), quality=100).thumbnails:
+        [single] = make(data, sizes=(one.size,), quality=100).thumbnails
+        assert quality(one) > quality(single) - 0.003
 
 
-# --- Quality and what is left of the original
+# --- Quality and metadata
 
 
 @pytest.mark.parametrize("format", ["webp", "jpeg"])
-def test_more_quality_makes_larger_and_better_thumbnails(thumbnailer: LoadedHandler, format: str) -> None:
+def test_more_quality_makes_larger_and_better_thumbnails(format: str) -> None:
     data = photographs.photograph("rocket.tiff")
     expected = photographs.reference(data, 256)
     low, high = (
-        make(thumbnailer, data, sizes=(256,), format=format, quality=quality).thumbnails[0].data
-        for quality in (10, 95)
+        make(data, sizes=(256,), format=format, quality=quality).thumbnails[0].data for quality in (10, 95)
     )
     assert len(low) < len(high) / 3
     assert photographs.difference(Image.open(io.BytesIO(low)), expected) > photographs.difference(
@@ -104,7 +102,7 @@ def test_more_quality_makes_larger_and_better_thumbnails(thumbnailer: LoadedHand
 
 @pytest.mark.parametrize("output", ["webp", "jpeg"])
 @pytest.mark.parametrize("format", FORMATS)
-def test_nothing_of_the_metadata_is_left(thumbnailer: LoadedHandler, format: str, output: str) -> None:
+def test_thumbnails_carry_no_metadata(format: str, output: str) -> None:
     exif = Image.Exif()
     exif[0x010F] = "SECRET camera"
     exif.get_ifd(0x8825)[1] = "N"  # GPS
@@ -117,7 +115,7 @@ def test_nothing_of_the_metadata_is_left(thumbnailer: LoadedHandler, format: str
         options["xmp"] = b"<x:xmpmeta>SECRET place</x:xmpmeta>"
     data = encode(quadrants(), format, **options)
     assert b"SECRET" in data
-    for one in make(thumbnailer, data, sizes=(100, 512), format=output).thumbnails:
+    for one in make(data, sizes=(100, 512), format=output).thumbnails:
         assert b"SECRET" not in one.data
         for mark in (b"Exif", b"EXIF", b"xmp", b"XMP", b"ICC"):
             assert mark not in one.data

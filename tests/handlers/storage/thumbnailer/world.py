@@ -1,4 +1,4 @@
-"""The thumbnailer with its buckets, table and queue around it, in moto."""
+"""The function with its buckets, table and queue in moto."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -54,8 +54,8 @@ record = partial(record_of, bucket="pictures")
 class World(Surroundings):
     """The handler with what is around it."""
 
-    def context(self, **changes: Any) -> LambdaContext:  # noqa: ANN401
-        """What Lambda says of an invocation."""
+    def context(self, **changes: Any) -> LambdaContext:
+        """Lambda's context object."""
         return Context(**changes)
 
     def upload(self, key: str, data: bytes) -> str:
@@ -64,7 +64,7 @@ class World(Surroundings):
         return version
 
     def about(self, key: str, *, bucket: str = "pictures", sequencer: str = "0A") -> dict[str, Any]:
-        """The record about the object that is there now, with its version as S3 names it."""
+        """The record about the current object, with its version."""
         head = self.s3.head_object(Bucket=bucket, Key=key)
         one = record(key, bucket=bucket, sequencer=sequencer)
         one["s3"]["object"] |= {"eTag": head["ETag"].strip('"'), "size": head["ContentLength"]}
@@ -78,9 +78,9 @@ class World(Surroundings):
 
     @contextmanager
     def settings(self, **changes: object) -> Iterator[None]:
-        """Let the function have other settings for a while."""
-        handler = self.modules.handler
-        with mock.patch.object(handler, "settings", handler.settings._replace(**changes)):
+        """Change the function's settings while the body runs."""
+        synchroniser = self.function.synchroniser
+        with mock.patch.object(synchroniser, "settings", synchroniser.settings._replace(**changes)):
             yield
 
     def thumbnails(self, bucket: str = "thumbnails") -> dict[str, bytes]:
@@ -100,7 +100,7 @@ class World(Surroundings):
 
 @contextmanager
 def answering(client: Client, operation: str, answer: Callable[..., object]) -> Iterator[list[object]]:
-    """Let an operation of a client be answered without reaching its service; collects the requests."""
+    """Answer an operation of a client without reaching its service; collect the requests."""
     requests: list[object] = []
 
     def before_send(request: object, **_: object) -> object:
@@ -116,7 +116,7 @@ def answering(client: Client, operation: str, answer: Callable[..., object]) -> 
 
 
 def error(status: int, code: str = "") -> Callable[..., AWSResponse]:
-    """Answer with an error, in the XML of S3 or without a word, as HEAD does."""
+    """Answer with an error, in the XML of S3, or with an empty body as for HEAD."""
     body = f"<Error><Code>{code}</Code><Message>so it is</Message></Error>".encode() if code else b""
 
     class Raw(io.BytesIO):

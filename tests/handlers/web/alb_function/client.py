@@ -1,4 +1,4 @@
-"""A client of the handler, as the load balancer is: it insists on well-formed responses."""
+"""A client that invokes the handler as the load balancer does, and insists on well-formed responses."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from tests.handlers.loading import LoadedHandler
 from tests.handlers.web.alb_function.events import Event, event
 
 CONTEXT = SimpleNamespace(
@@ -31,7 +30,7 @@ _MAX_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client gets."""
+    """The HTTP response that a client gets."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -45,7 +44,7 @@ class Answer:
         """The value of a header; empty if there is none."""
         return ", ".join(self.lines(name))
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever the service sent
+    def json(self) -> Any:
         """The body, which is JSON."""
         return json.loads(self.body)
 
@@ -60,11 +59,11 @@ class Client:
     """Sends requests to the handler.
 
     Args:
-        notes: The modules of the handler.
+        function: The handler's module.
         multi_value: The mode of the target group.
     """
 
-    notes: LoadedHandler
+    function: ModuleType
     multi_value: bool = True
 
     def send(self, method: str, target: str, *headers: tuple[str, str], body: bytes | str = b"") -> Answer:
@@ -74,11 +73,11 @@ class Client:
 
     def invoke(self, event: Event) -> Answer:
         """Invoke the handler, and read its response as a load balancer does."""
-        return read(self.notes.handler.handler(event, CONTEXT), multi_value="multiValueHeaders" in event)
+        return read(self.function.handler(event, CONTEXT), multi_value="multiValueHeaders" in event)
 
 
 def read(response: Mapping[str, Any], *, multi_value: bool) -> Answer:
-    """Check that a response is what a load balancer takes, and return what it makes of it."""
+    """Check that a load balancer would accept a response, and return its HTTP response."""
     assert len(json.dumps(response, ensure_ascii=True)) <= _MAX_BYTES
     assert len(json.dumps(response, ensure_ascii=False).encode()) <= _MAX_BYTES
     status, encoded = response["statusCode"], response["isBase64Encoded"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
+from itertools import count
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.handlers.loading import LoadedHandler
+from tests.handlers.importing import import_handler
 from tests.handlers.web.alb_function.client import Client
 from tests.handlers.web.alb_function.memory import NotesInMemory
 
@@ -20,55 +23,58 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "notes",
     "TABLE_NAME": "notes",
     "INDEX_NAME": "by-time",
+    "CORS_ORIGINS": "",
 }
+HANDLER = "web.alb_function.handler"
 
 
 @pytest.fixture(scope="session")
-def loaded(load: Callable[..., LoadedHandler]) -> LoadedHandler:
-    """The modules of the handler."""
-    return load("web", "alb_function", environment=ENVIRONMENT)
+def function() -> ModuleType:
+    """The handler's module."""
+    return import_handler(HANDLER, ENVIRONMENT)
 
 
 @pytest.fixture(scope="session")
-def with_cors(load: Callable[..., LoadedHandler]) -> LoadedHandler:
-    """The modules of a handler that pages of two origins may use."""
-    origins = "https://a.example https://b.example"
-    return load("web", "alb_function", environment={**ENVIRONMENT, "CORS_ORIGINS": origins})
+def with_cors() -> ModuleType:
+    """The module of a handler that pages of two origins may use."""
+    return import_handler(HANDLER, {**ENVIRONMENT, "CORS_ORIGINS": "https://a.example https://b.example"})
 
 
-@pytest.fixture
-def notes(loaded: LoadedHandler) -> LoadedHandler:
-    """The modules of the handler, over no notes."""
-    return emptied(loaded)
-
-
-def emptied(loaded: LoadedHandler) -> LoadedHandler:
-    """Give the service of a handler an empty memory, and a clock that ticks at each look."""
-    ticks: Iterator[int] = iter(range(1_000_000))
-    service: Any = loaded.handler.service
-    object.__setattr__(service, "notes", NotesInMemory(loaded))
-    object.__setattr__(service, "now", lambda: f"2026-01-01T00:00:00.{next(ticks):06d}Z")
-    return loaded
+def emptied(function: ModuleType) -> ModuleType:
+    """Give the service of a handler an empty store, and a clock that advances at each look."""
+    ticks = count()
+    function.service = replace(  # type: ignore[attr-defined]
+        function.service,
+        notes=NotesInMemory(),
+        now=lambda: f"2026-01-01T00:00:00.{next(ticks):06d}Z",
+    )
+    return function
 
 
 @pytest.fixture(params=[True, False], ids=["multi-value", "single-value"])
-def client(notes: LoadedHandler, request: pytest.FixtureRequest) -> Client:
-    """A client, behind a target group of each mode."""
-    return Client(notes, multi_value=request.param)
+def client(function: ModuleType, request: pytest.FixtureRequest) -> Client:
+    """A client of an empty service, behind a target group of each mode."""
+    return Client(emptied(function), multi_value=request.param)
 
 
 @pytest.fixture
-def multi(notes: LoadedHandler) -> Client:
-    """A client behind a target group with multi-value headers."""
-    return Client(notes)
+def multi(function: ModuleType) -> Client:
+    """A client of an empty service, behind a target group with multi-value headers."""
+    return Client(emptied(function))
+
+
+@pytest.fixture
+def single(function: ModuleType) -> Client:
+    """A client of an empty service, behind a target group without multi-value headers."""
+    return Client(emptied(function), multi_value=False)
 
 
 Log = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def log(notes: LoadedHandler, monkeypatch: pytest.MonkeyPatch) -> Log:
+def log(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Log:
     """The lines that the handler logs from here on."""
     stream = StringIO()
-    monkeypatch.setattr(notes.handler.logger.registered_handler, "stream", stream)
+    monkeypatch.setattr(function.logger.registered_handler, "stream", stream)
     return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]

@@ -1,53 +1,38 @@
-"""Notes in memory, for the tests of what is in front of the table."""
+"""Notes in memory, for the tests of what uses the table."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from tests.handlers.loading import LoadedHandler
+from web.alb_function.notes import Note
+from web.alb_function.table import NotesTable
 
 
-class NotesInMemory:
-    """What `notes.Notes` asks for. The tests of the table run over this too, so that the two do the same."""
+class NotesInMemory(NotesTable):
+    """The table's methods over a dictionary. The tests of the table run over both, so that they agree."""
 
-    def __init__(self, loaded: LoadedHandler) -> None:
-        self._modules = loaded
-        self._notes: dict[str, Any] = {}
+    def __init__(self) -> None:
+        super().__init__(client=None, table="", index="")
+        object.__setattr__(self, "_notes", {})
 
-    def get(self, name: str) -> Any:  # noqa: ANN401 - the handler's modules are loaded at run time
+    _notes: dict[str, Note]
+
+    def get(self, name: str) -> Note | None:
         """Return a note."""
         return self._notes.get(name)
 
-    def put(self, note: Any, *, expected: Any) -> bool:  # noqa: ANN401
-        """Write a note; return whether it is a new one."""
-        self._check(note.summary.name, expected)
-        is_new = note.summary.name not in self._notes
-        self._notes[note.summary.name] = note
+    def put(self, note: Note) -> bool:
+        """Write a note, and return whether its name is new."""
+        is_new = note.name not in self._notes
+        self._notes[note.name] = note
         return is_new
 
-    def delete(self, name: str, *, expected: Any) -> bool:  # noqa: ANN401
-        """Delete a note; return whether there was one."""
-        self._check(name, expected)
+    def delete(self, name: str) -> bool:
+        """Delete a note, and return whether it existed."""
         return self._notes.pop(name, None) is not None
 
-    def page(self, *, tags: tuple[str, ...], limit: int, newest_first: bool, after: Any) -> Any:  # noqa: ANN401
-        """Return notes that have all of these tags."""
-        found = sorted(
-            (note.summary.updated_at, note.summary.name)
-            for note in self._notes.values()
-            if set(tags) <= set(note.summary.tags)
-        )
-        if newest_first:
-            found.reverse()
-        if after is not None:
-            found = [one for one in found if (one < after if newest_first else one > after)]
-        page = [self._notes[name].summary for _, name in found[:limit]]
-        return self._modules.notes.Page(tuple(page), found[limit - 1] if len(found) > limit else None)
-
-    def _check(self, name: str, expected: Any) -> None:  # noqa: ANN401
-        there = self._notes.get(name)
-        etag = there.summary.etag if there else None
-        absent = expected.absent and there is not None
-        other = expected.etags and ("*" not in expected.etags or there is None) and etag not in expected.etags
-        if absent or other:
-            raise self._modules.errors.PreconditionFailed("not what is expected")
+    def list(self, tags: Sequence[str], *, limit: int, newest_first: bool) -> Sequence[Note]:
+        """Return the first notes, by time, that have all of these tags."""
+        found = [note for note in self._notes.values() if set(tags) <= set(note.tags)]
+        found.sort(key=lambda note: note.updated_at, reverse=newest_first)
+        return found[:limit]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
+from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.handlers.loading import LoadedHandler
 from tests.handlers.web.alb_function.client import Client
 from tests.handlers.web.alb_function.conftest import emptied
 from tests.handlers.web.alb_function.events import GROUP, Event
@@ -25,8 +25,6 @@ NAMES = st.sampled_from(
         "content-type",
         "cookie",
         "Host",
-        "if-match",
-        "if-none-match",
         "note-tag",
         "origin",
         "user-agent",
@@ -40,12 +38,11 @@ VALUES = (
     )
     | st.builds("limit={}; sort={}".format, st.integers(), st.sampled_from(["newest", "x"]))
 )
-PARAMETERS = st.sampled_from(["tag", "limit", "sort", "after"]) | ENCODED
+PARAMETERS = st.sampled_from(["tag", "limit", "sort"]) | ENCODED
 BODIES = (
     st.just("")
     | st.none()
     | st.text(max_size=50)
-    | st.sampled_from(["{}", '{"text": "x"}', '{"text": "x", "name": "a/b", "tags": ["t"]}', '{"limit": 3}'])
     | st.binary(max_size=50).map(lambda content: base64.b64encode(content).decode())
 )
 
@@ -75,9 +72,9 @@ def events(draw: st.DrawFn) -> Event:
 @example(event={"requestContext": {"elb": {}}, "httpMethod": "", "path": "/", "multiValueHeaders": {}})
 @example(event={"httpMethod": "PUT", "path": "/notes/a", "headers": {"content-type": "text/plain\r\nx: y"}})
 @example(event={"httpMethod": "GET", "path": "/notes/\udcff", "headers": {}})
-def test_any_event_is_answered(loaded: LoadedHandler, event: Event) -> None:
-    # Whatever clients send is no mistake of the service.
-    assert 200 <= Client(emptied(loaded)).invoke(event).status < 500
+def test_any_event_is_answered(function: ModuleType, event: Event) -> None:
+    # No request is an internal error of the service.
+    assert 200 <= Client(emptied(function)).invoke(event).status < 500
 
 
 @settings(max_examples=150)
@@ -89,9 +86,9 @@ def test_any_event_is_answered(loaded: LoadedHandler, event: Event) -> None:
     zipped=st.booleans(),
 )
 def test_any_content_under_any_name_comes_back(
-    loaded: LoadedHandler, content: bytes, name: str, multi_value: bool, zipped: bool
+    function: ModuleType, content: bytes, name: str, multi_value: bool, zipped: bool
 ) -> None:
-    client = Client(emptied(loaded), multi_value=multi_value)
+    client = Client(emptied(function), multi_value=multi_value)
     path = f"/notes/{quote(name, safe='')}"
     binary = ("Content-Type", "application/octet-stream")
     assert client.send("PUT", path, binary, body=content).status == 201

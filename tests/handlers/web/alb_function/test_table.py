@@ -1,4 +1,4 @@
-"""Notes are kept in DynamoDB as in memory."""
+"""Notes in DynamoDB, compared with notes in memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from tests.handlers.loading import LoadedHandler
 from tests.handlers.web.alb_function.conftest import ENVIRONMENT
 from tests.handlers.web.alb_function.memory import NotesInMemory
+from web.alb_function.messages import HttpError
+from web.alb_function.notes import Note
+from web.alb_function.table import NotesTable
 
 
 @pytest.fixture(scope="module")
 def dynamodb() -> Iterator[Any]:
-    """A table as the construct makes it."""
+    """A table like that of the stack."""
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -39,7 +41,7 @@ def dynamodb() -> Iterator[Any]:
                     ],
                     "Projection": {
                         "ProjectionType": "INCLUDE",
-                        "NonKeyAttributes": ["content_type", "etag", "size_bytes", "tags"],
+                        "NonKeyAttributes": ["content_type", "size_bytes", "tags"],
                     },
                 }
             ],
@@ -48,106 +50,65 @@ def dynamodb() -> Iterator[Any]:
 
 
 @pytest.fixture(params=["DynamoDB", "memory"])
-def kept(loaded: LoadedHandler, dynamodb: Any, request: pytest.FixtureRequest) -> Any:  # noqa: ANN401
-    """Where notes are kept: empty."""
+def notes(dynamodb: Any, request: pytest.FixtureRequest) -> NotesTable:
+    """An empty store."""
     if request.param == "memory":
-        return NotesInMemory(loaded)
+        return NotesInMemory()
     for item in dynamodb.scan(TableName="notes")["Items"]:
         dynamodb.delete_item(TableName="notes", Key={"name": item["name"]})
-    return loaded.table.NotesTable(dynamodb, "notes", "by-time")
+    return NotesTable(dynamodb, "notes", "by-time")
 
 
-def note(loaded: LoadedHandler, name: str, *tags: str, content: bytes = b"x", at: int = 0) -> Any:  # noqa: ANN401
+def note(name: str, *tags: str, content: bytes = b"x", at: int = 0) -> Note:
     """A note."""
-    time = f"2026-01-01T00:00:00.{at:06d}Z"
-    return loaded.notes.make_note(name, content, "text/plain", tags, now=time)
+    return Note.make(name, content, "text/plain", tags, now=f"2026-01-01T00:00:00.{at:06d}Z")
 
 
-def test_what_is_written_is_read(loaded: LoadedHandler, kept: Any) -> None:  # noqa: ANN401
-    nothing = loaded.notes.Expected()
-    for content in (b"x", b"x" * 10_000, bytes(range(256)), b""):
-        written = note(loaded, "a/☕", "t", content=content)
-        kept.put(written, expected=nothing)
-        assert kept.get("a/☕") == written
-        assert kept.get("a/☕").content == content
-    assert kept.get("b") is None
+@pytest.mark.parametrize("content", [b"x", b"x" * 10_000, bytes(range(256)), b""])
+def test_a_note_is_read_as_it_was_written(notes: NotesTable, content: bytes) -> None:
+    written = note("a/☕", "t", content=content)
+    notes.put(written)
+    read = notes.get("a/☕")
+    assert read == written
+    assert read is not None
+    assert read.content == content
+    assert notes.get("b") is None
 
 
-def test_a_write_tells_whether_the_note_is_new(loaded: LoadedHandler, kept: Any) -> None:  # noqa: ANN401
-    nothing = loaded.notes.Expected()
-    assert kept.put(note(loaded, "a"), expected=nothing)
-    assert not kept.put(note(loaded, "a", content=b"y"), expected=nothing)
-    assert kept.delete("a", expected=nothing)
-    assert not kept.delete("a", expected=nothing)
+def test_writes_return_whether_the_note_existed(notes: NotesTable) -> None:
+    assert notes.put(note("a"))
+    assert not notes.put(note("a", content=b"y"))
+    assert notes.delete("a")
+    assert not notes.delete("a")
 
 
-def test_conditions_are_kept(loaded: LoadedHandler, kept: Any) -> None:  # noqa: ANN401
-    expected, refused = loaded.notes.Expected, loaded.errors.PreconditionFailed
-    first, second = note(loaded, "a"), note(loaded, "a", content=b"y")
-    for wrong in (expected(frozenset({"*"})), expected(frozenset({first.summary.etag}))):
-        with pytest.raises(refused):
-            kept.put(first, expected=wrong)
-    assert kept.put(first, expected=expected(absent=True))
-    for wrong in (expected(absent=True), expected(frozenset({second.summary.etag, '"x"'}))):
-        with pytest.raises(refused):
-            kept.put(second, expected=wrong)
-        with pytest.raises(refused):
-            kept.delete("a", expected=wrong)
-    assert not kept.put(second, expected=expected(frozenset({first.summary.etag, '"x"'})))
-    assert kept.delete("a", expected=expected(frozenset({"*"})))
-
-
-def test_lists_are_by_time_page_by_page_and_by_tags(loaded: LoadedHandler, kept: Any) -> None:  # noqa: ANN401
+def test_lists_are_by_time_limited_and_filtered_by_tags(notes: NotesTable) -> None:
     for number in range(7):
         tags = ["even" if number % 2 == 0 else "odd", *(["six"] if number == 6 else [])]
-        kept.put(note(loaded, str(number), *tags, at=number), expected=loaded.notes.Expected())
+        notes.put(note(str(number), *tags, at=number))
 
-    def names(*tags: str, limit: int, newest_first: bool = False) -> list[list[str]]:
-        pages, after = [], None
-        while True:
-            page = kept.page(tags=tags, limit=limit, newest_first=newest_first, after=after)
-            pages.append([summary.name for summary in page.notes])
-            after = page.next
-            if after is None:
-                return [page for page in pages if page]
+    def names(*tags: str, limit: int, newest_first: bool = False) -> list[str]:
+        return [found.name for found in notes.list(tags, limit=limit, newest_first=newest_first)]
 
-    assert names(limit=3) == [["0", "1", "2"], ["3", "4", "5"], ["6"]]
-    assert names(limit=3, newest_first=True) == [["6", "5", "4"], ["3", "2", "1"], ["0"]]
-    assert names("even", limit=2) == [["0", "2"], ["4", "6"]]  # full pages, whatever lies between
-    assert names("even", "six", limit=100) == [["6"]]
+    assert names(limit=3) == ["0", "1", "2"]
+    assert names(limit=3, newest_first=True) == ["6", "5", "4"]
+    assert names("even", limit=3) == ["0", "2", "4"]  # as many as asked for, whatever is between them
+    assert names("even", "six", limit=100) == ["6"]
     assert names("other", limit=100) == []
 
 
-def failing(code: str) -> Any:  # noqa: ANN401
-    """A client whose every call fails."""
+def failing(code: str) -> NotesTable:
+    """A table whose every call fails."""
 
     def fail(**_: object) -> None:
         raise ClientError({"Error": {"Code": code, "Message": code}}, "GetItem")
 
-    return SimpleNamespace(get_item=fail)
+    return NotesTable(SimpleNamespace(get_item=fail), "notes", "by-time")
 
 
-def test_throttling_is_told_as_that_and_other_errors_are_not_hidden(loaded: LoadedHandler) -> None:
-    with pytest.raises(loaded.errors.ServiceUnavailable) as caught:
-        loaded.table.NotesTable(failing("ThrottlingException"), "notes", "by-time").get("a")
-    assert caught.value.headers == {"Retry-After": "1"}
+def test_throttling_is_a_503_and_other_errors_are_passed_on() -> None:
+    with pytest.raises(HttpError) as caught:
+        failing("ThrottlingException").get("a")
+    assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
     with pytest.raises(ClientError, match="AccessDenied"):
-        loaded.table.NotesTable(failing("AccessDeniedException"), "notes", "by-time").get("a")
-
-
-@pytest.mark.parametrize(
-    ("environment", "message"),
-    [
-        ({}, "TABLE_NAME is missing"),
-        ({"TABLE_NAME": "notes"}, "INDEX_NAME is missing"),
-        (
-            {"TABLE_NAME": "n", "INDEX_NAME": "i", "CORS_ORIGINS": "a.example"},
-            "CORS_ORIGINS names 'a.example'",
-        ),
-    ],
-)
-def test_settings_that_are_missing_or_wrong_are_named(
-    loaded: LoadedHandler, environment: dict[str, str], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        loaded.settings.Settings.from_environment(environment)
+        failing("AccessDeniedException").get("a")

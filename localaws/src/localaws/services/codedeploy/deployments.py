@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 _LETTERS = string.ascii_uppercase + string.digits
 
 
-class _Abandoned(Exception):  # noqa: N818
+class _Abandoned(Exception):
     """The account was reset."""
 
 

@@ -26,7 +26,7 @@ _MISCONFIGURED = (
 )
 
 
-class DeploymentEnded(Exception):  # noqa: N818 (stopping is no error)
+class DeploymentEnded(Exception):
     """A deployment ends without success.
 
     Args:

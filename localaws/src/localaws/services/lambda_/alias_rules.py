@@ -32,7 +32,7 @@ Record = dict[str, Any]
 Response = tuple[int, dict[str, Any], bytes]
 
 
-class Refused(Exception):  # noqa: N818 - Lambda refuses it
+class Refused(Exception):
     """An alias that Lambda refuses, with the error code and status of the response."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:

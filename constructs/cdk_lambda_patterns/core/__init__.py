@@ -1,0 +1,1 @@
+"""What the architectures share: the hardened function, its options, limits, permissions, network, queues."""

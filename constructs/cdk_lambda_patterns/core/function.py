@@ -1,0 +1,199 @@
+"""Event → hardened Lambda function → its own logs, traces and failure queue.
+
+The function that every architecture of this library is built on. Use it directly for a function of your
+own; an architecture's construct (``cdk_lambda_patterns.<family>.<id>``) for a whole pattern.
+"""
+
+import os
+from collections.abc import Mapping
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.handler_code import handler_code
+from cdk_lambda_patterns.core.options import (
+    AsyncOptions,
+    FunctionOptions,
+    LogOptions,
+    NetworkOptions,
+    check_environment,
+)
+from cdk_lambda_patterns.core.permissions import QueueDestination, acknowledge, acknowledge_wildcard
+
+NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
+_NETWORK_INTERFACE_ACTIONS = (
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+)
+
+
+class HardenedFunction(lambda_.Function):
+    """A Lambda function with safe defaults and a role that holds only its own statements.
+
+    It builds the function (newest Python, arm64, JSON logs, X-Ray tracing, recursion detection), a log group
+    with retention and an execution role without AWS-managed policies. If the function is invoked
+    asynchronously, it also configures retries and the maximum event age, and makes a queue for the events
+    that failed permanently.
+
+    Args:
+        code: The folder of the handler, whose ``requirements.txt`` (with hashes) is installed as wheels for
+            the function's Python and architecture; or any ``lambda_.Code``, used as it is.
+        handler: ``module.function`` in that folder.
+        description: What the function does, at most 256 characters.
+        environment: Environment variables; those in ``options`` are added and win.
+        asynchronous: Give it if S3, SNS, EventBridge or a caller with ``InvocationType=Event`` invokes the
+            function; ``AsyncOptions()`` for the defaults. Default: it is invoked in another way, where the
+            caller or the event source mapping decides about failures.
+        on_failure: Where the record of a failed asynchronous invocation goes. Default: a new queue.
+        options: Sizes, keys, logs: see ``FunctionOptions``.
+        network: The VPC that the function runs in. Default: none of yours.
+        removal_policy: What happens to the logs and the failure queue when the stack is deleted. Default:
+            they are retained.
+
+    Raises:
+        ValueError: An option is outside what Lambda allows, or does not apply.
+        NotADirectoryError: ``code`` names a folder that does not exist.
+
+    Attributes:
+        execution_role (Role): The role. ``role`` is the same one, typed as the CDK types it.
+        log_group (ILogGroup): The log group. A sibling of the function, because a function's log group
+            must exist before the function does.
+        failure_queue (IQueue | None): The queue for asynchronous invocations that failed permanently;
+            ``None`` if the function is not asynchronous or has another ``on_failure`` destination.
+
+    Example::
+
+        function = HardenedFunction(self, "Worker", code="worker", asynchronous=AsyncOptions())
+        topic.add_subscription(subscriptions.LambdaSubscription(function))
+
+    https://docs.aws.amazon.com/lambda/latest/dg/best-practices.html
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        code: str | os.PathLike[str] | lambda_.Code,
+        handler: str = "handler.handler",
+        description: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        asynchronous: AsyncOptions | None = None,
+        on_failure: lambda_.IDestination | None = None,
+        options: FunctionOptions | None = None,
+        network: NetworkOptions | None = None,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
+    ) -> None:
+        if on_failure is not None and asynchronous is None:
+            raise ValueError(
+                "on_failure: only asynchronous invocations have this destination; give "
+                "asynchronous=AsyncOptions() as well, or leave on_failure out."
+            )
+        options = options or FunctionOptions()
+        variables = {**(environment or {}), **(options.environment or {})}
+        check_environment(variables)
+
+        runtime = options.runtime or NEWEST_PYTHON
+        architecture = options.architecture or lambda_.Architecture.ARM_64
+        if not isinstance(code, lambda_.Code):
+            code = handler_code(code, runtime=runtime, architecture=architecture)
+
+        super().__init__(
+            scope,
+            id,
+            code=code,
+            handler=handler,
+            runtime=runtime,
+            architecture=architecture,
+            description=description,
+            environment=variables,
+            memory_size=options.memory_size,
+            timeout=options.timeout,
+            ephemeral_storage_size=options.ephemeral_storage_size,
+            environment_encryption=options.environment_encryption,
+            layers=options.layers,
+            reserved_concurrent_executions=options.reserved_concurrent_executions,
+            log_group=_make_log_group(scope, f"{id}LogGroup", options.logs or LogOptions(), removal_policy),
+            logging_format=lambda_.LoggingFormat.JSON,
+            tracing=options.tracing or lambda_.Tracing.ACTIVE,
+            recursive_loop=lambda_.RecursiveLoop.TERMINATE,
+            vpc=network.vpc if network else None,
+            vpc_subnets=network.vpc_subnets if network else None,
+            security_groups=network.security_groups if network else None,
+            filesystem=network.filesystem if network else None,
+            code_signing_config=options.code_signing_config,
+            snap_start=options.snap_start,
+            dead_letter_queue=asynchronous.dead_letter_queue if asynchronous else None,
+        )
+        self.execution_role = self._write_out_role(
+            in_vpc=network is not None, traced=options.tracing is not lambda_.Tracing.DISABLED
+        )
+        self.failure_queue: sqs.IQueue | None = None
+        if asynchronous is not None:
+            if on_failure is None:
+                self.failure_queue = make_failure_queue(self, "FailureQueue", removal_policy=removal_policy)
+                on_failure = QueueDestination(self.failure_queue)
+            self.configure_async_invoke(
+                retry_attempts=asynchronous.retry_attempts,
+                max_event_age=asynchronous.max_event_age or Duration.hours(6),
+                on_success=asynchronous.on_success,
+                on_failure=on_failure,
+            )
+        if asynchronous is None or asynchronous.dead_letter_queue is None:
+            reason = (
+                "The on-failure destination gets event and reason; a dead-letter queue gets the event only."
+                if asynchronous
+                else "Lambda sends to it for asynchronous invocations only, and this function has none."
+            )
+            acknowledge(self, {"Serverless-LambdaDLQ": reason})
+
+    def _write_out_role(self, *, in_vpc: bool, traced: bool) -> iam.Role:
+        """Replace the AWS-managed policies of the CDK's execution role by this function's own statements."""
+        role = self.node.find_child("ServiceRole")
+        if not isinstance(role, iam.Role):
+            raise TypeError(f"{role.node.path} is no iam.Role: this version of aws-cdk-lib is not supported.")
+        resource = role.node.default_child
+        assert isinstance(resource, iam.CfnRole)
+        resource.managed_policy_arns = None
+
+        role.add_to_principal_policy(
+            iam.PolicyStatement(
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                resources=[self.log_group.log_group_arn],
+            )
+        )
+        if in_vpc:
+            role.add_to_principal_policy(
+                iam.PolicyStatement(actions=list(_NETWORK_INTERFACE_ACTIONS), resources=["*"])
+            )
+        if in_vpc or traced:
+            acknowledge_wildcard(
+                role,
+                "*",
+                "X-Ray and the network interfaces of a function have no resource-level permissions: "
+                "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html",
+            )
+        return role
+
+
+def _make_log_group(
+    scope: Construct, id: str, options: LogOptions, removal_policy: RemovalPolicy
+) -> logs.LogGroup:
+    return logs.LogGroup(
+        scope,
+        id,
+        retention=options.retention,
+        encryption_key=options.encryption_key,
+        removal_policy=options.removal_policy or removal_policy,
+    )

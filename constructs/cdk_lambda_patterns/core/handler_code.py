@@ -1,0 +1,276 @@
+"""Folder with handler → (dependencies from its lock file, without Docker) → asset.
+
+A handler's folder may hold a ``requirements.txt``: the lock file, every package pinned with its hashes (as
+``uv pip compile --universal --generate-hashes requirements.in -o requirements.txt`` writes it). Its packages
+are installed as wheels for the Python and the architecture of the function, so nothing is compiled and
+neither Docker nor a machine like Lambda's is needed. They are cached: only the first time needs the network,
+and a synthesis that skips bundling (tests) never does.
+
+The handlers of this library are packages: each is deployed under its own name
+(``sqs_consumer.handler.handler``), with a copy of the package ``shared`` if it imports that. A folder of your
+own is deployed as it is: its modules are at the root of the code (``handler.handler``).
+
+https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
+"""
+
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsii
+from aws_cdk import BundlingOptions, DockerImage, ILocalBundling
+from aws_cdk import aws_lambda as lambda_
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (function and layers, unzipped)
+_MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
+
+# Files that are never deployed. A stray .pyc would change the asset's hash; the others are the installer's
+# own records, which differ from run to run and between pip and uv.
+_EXCLUDE = ("**/__pycache__", "**/*.pyc", "requirements.in")
+_INSTALLER_RECORDS = ("bin", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
+
+# Lambda's Python 3.12 and later run on Amazon Linux 2023 (glibc 2.34). Oldest first: pip takes several.
+_MANYLINUX = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
+_BUILD_FORMAT = 1  # raise it when the same lock file has to be built again
+
+_IMPORTS_SHARED = re.compile(r"^\s*(from|import) shared\b", re.MULTILINE)
+
+BUNDLING_VARIABLE = "CDK_LAMBDA_PATTERNS_BUNDLING"
+CACHE_VARIABLE = "CDK_LAMBDA_PATTERNS_CACHE"
+
+
+def pattern_source(family: str, id: str) -> Path:
+    """Return the folder of a handler of this library, installed from a wheel or in a checkout.
+
+    Args:
+        family: The family of the architecture: ``"storage"``.
+        id: The id of the architecture in snake_case: ``"thumbnailer"``.
+
+    Raises:
+        FileNotFoundError: The installation is incomplete.
+    """
+    places = _places()
+    for place in places:
+        if (place / family / id).is_dir():
+            return place / family / id
+    raise FileNotFoundError(
+        f"no handler {family}/{id} in {places[0]} or {places[1]}: the installation of cdk-lambda-patterns "
+        "is incomplete; install it again."
+    )
+
+
+def _places() -> tuple[Path, Path]:
+    """Return where the handlers of this library are: in an installed wheel, and in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    return package / "_lambda_src", package.parents[1] / "lambda_src"
+
+
+def handler_code(
+    folder: str | os.PathLike[str], *, runtime: lambda_.Runtime, architecture: lambda_.Architecture
+) -> lambda_.Code:
+    """Make the code of a function from a folder of Python source and its dependencies.
+
+    Args:
+        folder: The handler's folder. A ``requirements.txt`` in it must be a lock file with hashes.
+        runtime: The Python that the dependencies are installed for.
+        architecture: The processor that they are installed for.
+
+    Raises:
+        NotADirectoryError: There is no such folder.
+        ValueError: The lock file has no hashes, or the runtime is not Python.
+    """
+    source = Path(folder).resolve()
+    if not source.is_dir():
+        raise NotADirectoryError(f"code={os.fspath(folder)!r}: not a folder; give the folder of the handler.")
+    lock = source / "requirements.txt"
+    package = source.name if source.parent.parent in _places() and (source / "__init__.py").is_file() else ""
+    shared = _shared_modules(source)
+    if not lock.is_file() and not shared and not package:
+        return lambda_.Code.from_asset(str(source), exclude=list(_EXCLUDE))
+    if lock.is_file() and "--hash=" not in lock.read_text():
+        raise ValueError(
+            f"{lock}: the requirements have no hashes; write the file with "
+            "'uv pip compile --universal --generate-hashes requirements.in -o requirements.txt'."
+        )
+    target = _target(runtime, architecture)
+    return lambda_.Code.from_asset(
+        str(source),
+        exclude=list(_EXCLUDE),
+        bundling=BundlingOptions(
+            # Never pulled: the local bundling either succeeds or raises. The command is part of the
+            # asset's hash, so that a change of Python, architecture or shared modules makes a new asset.
+            image=DockerImage.from_registry("scratch"),
+            command=[str(_BUILD_FORMAT), target.python, target.machine, _digest(shared)],
+            local=_FolderBundling(source, package, shared, target),
+        ),
+    )
+
+
+def _shared_modules(source: Path) -> Path | None:
+    """Return the folder of the shared modules if a handler of this library imports from it."""
+    shared = source.parent.parent / "shared"
+    if shared.parent not in _places() or not any(
+        _IMPORTS_SHARED.search(module.read_text("utf-8")) for module in source.rglob("*.py")
+    ):
+        return None
+    return shared
+
+
+def _digest(folder: Path | None) -> str:
+    """Return a hash of the modules in a folder; without a folder, that of none."""
+    digest = hashlib.sha256()
+    for module in sorted(folder.glob("*.py")) if folder else ():
+        content = module.read_bytes()
+        digest.update(f"{module.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What wheels are for: a Python (``3.14``), a machine (``aarch64``), whether that is this machine."""
+
+    python: str
+    machine: str
+    is_host: bool = False
+
+
+def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> _Target:
+    if os.environ.get(BUNDLING_VARIABLE) == "host":
+        # The embedded AWS runs every handler on this machine's Python.
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        return _Target(version, f"{sys.platform}-{platform.machine()}", is_host=True)
+    if not runtime.name.startswith("python"):
+        raise ValueError(f"runtime={runtime.name}: a handler with requirements.txt needs a Python runtime.")
+    machine = "aarch64" if architecture.name == "arm64" else "x86_64"
+    return _Target(runtime.name.removeprefix("python"), machine)
+
+
+@jsii.implements(ILocalBundling)
+class _FolderBundling:
+    """Fills the folder of an asset: dependencies from the cache or built, shared modules, the handler.
+
+    Args:
+        source: The handler's folder.
+        package: The package that its modules belong to; empty if they are at the root.
+        shared: The folder of the package ``shared``, if the handler imports it.
+        target: What the dependencies are installed for.
+    """
+
+    def __init__(self, source: Path, package: str, shared: Path | None, target: _Target) -> None:
+        self._source = source
+        self._package = package
+        self._shared = shared
+        self._target = target
+
+    # jsii passes the options by name only to a signature that names one of them.
+    def try_bundle(self, output_dir: str, *, image: DockerImage, **_: Any) -> bool:
+        """Fill the folder. The CDK calls this and never falls back to Docker."""
+        output = Path(output_dir)
+        lock = self._source / "requirements.txt"
+        if lock.is_file():
+            shutil.copytree(_dependencies(lock, self._target), output, dirs_exist_ok=True)
+        ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.in")
+        if self._shared:
+            shutil.copytree(self._shared, output / self._shared.name, ignore=ignore)
+        shutil.copytree(self._source, output / self._package, dirs_exist_ok=True, ignore=ignore)
+        _check_unzipped_size(output)
+        return True
+
+
+def _dependencies(lock: Path, target: _Target) -> Path:
+    """Return the folder with the installed wheels of a lock file; install them unless they are cached."""
+    key = hashlib.sha256(f"{_BUILD_FORMAT}\0{target}\0".encode() + lock.read_bytes()).hexdigest()
+    cached = _cache() / key
+    if not cached.is_dir():
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        # Built in another folder and renamed when complete, so that an interrupted build is never used.
+        with tempfile.TemporaryDirectory(dir=cached.parent, prefix="building-") as scratch:
+            building = Path(scratch) / "packages"
+            _install(lock, target, building)
+            _drop_what_is_not_code(building)
+            try:
+                building.rename(cached)
+            except OSError:
+                if not cached.is_dir():  # otherwise another process was faster, with the same result
+                    raise
+    return cached
+
+
+def _cache() -> Path:
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "cdk-lambda-patterns" / "handlers"
+
+
+def _install(lock: Path, target: _Target, into: Path) -> None:
+    command = [*_installer(target), "--target", str(into), "--only-binary", ":all:"]
+    command += ["--no-deps", "--require-hashes", "-r", str(lock)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(
+            f"cannot install {lock} for Python {target.python} on {target.machine} as wheels:\n"
+            f"{result.stderr.strip() or result.stdout.strip()}\n"
+            "Check the network, and that each pinned package has a wheel for that Python and machine."
+        )
+
+
+def _installer(target: _Target) -> list[str]:
+    """Return the start of the command that installs wheels: uv if there is one, otherwise pip."""
+    if importlib.util.find_spec("uv") is not None:
+        command = [sys.executable, "-m", "uv", "pip", "install", "--quiet"]
+    elif uv := shutil.which("uv"):
+        command = [uv, "pip", "install", "--quiet"]
+    elif importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", *_pip_platform(target)]
+    else:
+        raise RuntimeError(
+            "neither uv nor pip is installed: one of them has to install the handler's wheels."
+        )
+    if not target.is_host:
+        command += ["--python-platform", f"{target.machine}-{_MANYLINUX[-1]}"]
+    return [*command, "--python-version", target.python, "--no-compile-bytecode"]
+
+
+def _pip_platform(target: _Target) -> Iterator[str]:
+    if target.is_host:
+        return
+    # pip matches platform tags exactly, so every tag that the runtime accepts is given.
+    for tag in _MANYLINUX:
+        yield from ("--platform", f"{tag}_{target.machine}")
+    tag = "cp" + target.python.replace(".", "")
+    yield from ("--implementation", "cp", "--python-version", target.python)
+    yield from ("--abi", tag, "--abi", "abi3", "--abi", "none")
+
+
+def _drop_what_is_not_code(folder: Path) -> None:
+    records = [*folder.iterdir(), *folder.glob("*.dist-info/*")]
+    for path in [path for path in records if path.name in _INSTALLER_RECORDS]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in list(folder.rglob("__pycache__")):
+        shutil.rmtree(path)
+
+
+def _check_unzipped_size(folder: Path) -> None:
+    sizes = {
+        entry.name: sum(path.stat().st_size for path in [entry, *entry.rglob("*")] if path.is_file())
+        for entry in folder.iterdir()
+    }
+    total = sum(sizes.values())
+    if total > _MAX_UNZIPPED_BYTES:
+        largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
+        names = ", ".join(f"{name} ({sizes[name] / 2**20:,.0f} MB)" for name in largest)
+        raise ValueError(
+            f"{total / 2**20:,.0f} MB of code: Lambda allows 250 MB unzipped, layers included. The largest "
+            f"are {names}; leave something out, move it to EFS, or use a container image."
+        )

@@ -1,0 +1,101 @@
+"""Limits of AWS, checked when a construct is made, with messages that say what to do.
+
+Every check lets tokens pass: their values are known only when the stack is deployed.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from aws_cdk import Duration, Size, Token
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A range of values that a service allows, both ends included.
+
+    Args:
+        service: The service that sets the limit: ``"Lambda"``.
+        low: The smallest value allowed.
+        high: The largest value allowed.
+        unit: The unit of the values: ``"MB"``; ``"seconds"`` for durations. Empty for a plain number.
+
+    Example::
+
+        _MEMORY = Limit("Lambda", 128, 10_240, "MB")
+        _MEMORY.check("memory_size", 64)  # ValueError: memory_size=64: Lambda allows 128 to 10,240 MB; ...
+    """
+
+    service: str
+    low: float
+    high: float
+    unit: str = ""
+
+    def check(self, name: str, value: float | Duration | Size | None) -> None:
+        """Check a number, a duration (in seconds) or a size (in MiB, which Lambda calls MB).
+
+        Args:
+            name: The argument, as the caller wrote it.
+            value: What was given; ``None`` (not given) passes.
+
+        Raises:
+            ValueError: The value is outside the limit.
+        """
+        if value is None:
+            return
+        if isinstance(value, Duration | Size):
+            if value.is_unresolved():
+                return
+            value = value.to_seconds() if isinstance(value, Duration) else value.to_mebibytes()
+        # Asking whether a number is a token goes through jsii, comparing does not: the usual case is cheap.
+        if self.low <= value <= self.high or Token.is_unresolved(value):
+            return
+        unit = f" {self.unit}" if self.unit else ""
+        raise ValueError(
+            f"{name}={value:,}: {self.service} allows {self.low:,} to {self.high:,}{unit}; "
+            "choose a value in that range."
+        )
+
+
+def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
+    """Check that a string is one of the allowed ones.
+
+    Args:
+        name: The argument, as the caller wrote it.
+        value: What was given.
+        allowed: The choices; ``typing.get_args`` of a ``Literal``.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if value not in allowed and not Token.is_unresolved(value):
+        raise ValueError(f"{name}={value!r}: choose one of {', '.join(map(repr, allowed))}.")
+
+
+def check_strings(name: str, values: Sequence[str]) -> None:
+    """Check that a sequence of strings was given, and not one string, which is a sequence of its letters.
+
+    Args:
+        name: The argument, as the caller wrote it.
+        values: What was given. A list token passes.
+
+    Raises:
+        ValueError: It is a single string.
+    """
+    if isinstance(values, str):
+        raise ValueError(f"{name}={values!r}: give a sequence of strings, such as ({values!r},).")
+
+
+# The older spelling, until every construct names its limits with `Limit`.
+def check_range(name: str, value: float | None, low: float, high: float, *, unit: str, allows: str) -> None:
+    """Check that a number is within a limit."""
+    Limit(allows.removesuffix(" allows"), low, high, unit).check(name, value)
+
+
+def check_duration(name: str, value: Duration | None, low: int, high: int, *, allows: str) -> None:
+    """Check that a duration is within a limit given in seconds."""
+    Limit(allows.removesuffix(" allows"), low, high, "seconds").check(name, value)
+
+
+def check_size(name: str, value: Size | None, low: int, high: int, *, allows: str) -> None:
+    """Check that a size is within a limit given in MiB."""
+    Limit(allows.removesuffix(" allows"), low, high, "MB").check(name, value)

@@ -1,0 +1,119 @@
+"""Grants of exactly the actions that are needed, and acknowledgements of the findings they cause.
+
+The grant methods of the CDK's L2 constructs grant groups of actions (``s3:GetObject*``, ``s3:List*``). The
+roles of this library hold single actions instead, and a check removes them one by one to see that each is
+needed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jsii
+from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct, IConstruct
+
+
+def acknowledge(scope: IConstruct, findings: Mapping[str, str]) -> None:
+    """Acknowledge a checker's (cdk-nag's) finding on one resource, with the reason.
+
+    Args:
+        scope: The resource.
+        findings: The reason by the id of the finding, which names one finding and not a whole rule.
+    """
+    Validations.of(scope).acknowledge(
+        *(Acknowledgment(id=finding, reason=reason) for finding, reason in findings.items())
+    )
+
+
+def grant_on_objects(
+    role: iam.IRole, bucket: s3.IBucket, *actions: str, prefix: str = "", reason: str
+) -> iam.Grant:
+    """Allow a role actions on the objects of a bucket whose keys start with a prefix.
+
+    Args:
+        role: The role.
+        bucket: Owned or imported. If it is in another account, the CDK extends its policy where it can.
+        *actions: Actions on objects: ``"s3:GetObject"``.
+        prefix: What the keys start with; empty for all.
+        reason: Why all keys under the prefix are needed, for checkers that report the wildcard.
+    """
+    objects = bucket.arn_for_objects(f"{prefix}*")
+    grant = iam.Grant.add_to_principal_or_resource(
+        grantee=role, actions=list(actions), resource_arns=[objects], resource=bucket
+    )
+    acknowledge_wildcard(role, objects, reason)
+    return grant
+
+
+def grant_on_bucket(role: iam.IRole, bucket: s3.IBucket, *actions: str) -> iam.Grant:
+    """Allow a role actions on a bucket itself, such as ``"s3:ListBucket"``."""
+    return iam.Grant.add_to_principal_or_resource(
+        grantee=role, actions=list(actions), resource_arns=[bucket.bucket_arn], resource=bucket
+    )
+
+
+def grant_use_of_key(role: iam.IRole, key: kms.IKey | None, *actions: str) -> None:
+    """Allow a role to use the customer managed key that encrypts a resource, if there is one."""
+    if key is not None:
+        key.grant(role, *actions)
+
+
+def acknowledge_wildcard(role: iam.IRole, resource: str, reason: str) -> None:
+    """Acknowledge cdk-nag's finding about a wildcard in a resource of a role's own statements."""
+    policy = role.node.try_find_child("DefaultPolicy")
+    if policy is not None:  # an imported role has no policy here, so there is no finding
+        acknowledge_wildcard_in(policy, resource, reason)
+
+
+def acknowledge_wildcard_in(policy: IConstruct, resource: str, reason: str) -> None:
+    """Acknowledge cdk-nag's finding about a wildcard in a resource of a policy."""
+    arn = _flatten(Stack.of(policy).resolve(resource))
+    acknowledge(policy, {f"AwsSolutions-IAM5[Resource::{arn}]": reason})
+
+
+def _flatten(value: Any) -> str:
+    """Spell a CloudFormation expression as cdk-nag does in the ids of its findings."""
+    match value:
+        case {"Ref": name}:
+            return f"<{name}>"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"<{name}.{attribute}>"
+        case {"Fn::Join": [separator, parts]}:
+            return str(separator).join(map(_flatten, parts))
+        case _:
+            return str(value)
+
+
+@jsii.implements(lambda_.IDestination)
+class QueueDestination:
+    """A queue as destination of asynchronous invocations, with the only permission that this needs.
+
+    ``aws_lambda_destinations.SqsDestination`` also grants two read actions that Lambda does not use:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+
+    Args:
+        queue: A standard queue, owned or imported.
+    """
+
+    def __init__(self, queue: sqs.IQueue) -> None:
+        self._queue = queue
+
+    def bind(
+        self, _scope: Construct, fn: lambda_.IFunction, *, type: lambda_.DestinationType
+    ) -> lambda_.DestinationConfig:
+        """Grant the function's role the permission and return the queue's ARN. The CDK calls this."""
+        if fn.role is not None:
+            grant_send(fn.role, self._queue)
+        return lambda_.DestinationConfig(destination=self._queue.queue_arn)
+
+
+def grant_send(role: iam.IRole, queue: sqs.IQueue) -> None:
+    """Allow a role to send messages to a queue, whether or not a customer managed key encrypts it."""
+    queue.grant(role, "sqs:SendMessage")
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    grant_use_of_key(role, queue.encryption_master_key, "kms:GenerateDataKey", "kms:Decrypt")

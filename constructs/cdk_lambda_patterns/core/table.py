@@ -1,0 +1,43 @@
+"""The DynamoDB tables of this library: on-demand, with point-in-time recovery."""
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from constructs import Construct
+
+
+def make_table(
+    scope: Construct,
+    id: str,
+    *,
+    partition_key: dynamodb.Attribute,
+    sort_key: dynamodb.Attribute | None = None,
+    time_to_live_attribute: str | None = None,
+    removal_policy: RemovalPolicy,
+) -> dynamodb.Table:
+    """Make an on-demand table with point-in-time recovery.
+
+    Args:
+        scope: The parent.
+        id: The id under the parent.
+        partition_key: Its partition key: ``text("account")``.
+        sort_key: Its sort key, if it has one.
+        time_to_live_attribute: The attribute with the time at which an item expires, in seconds since 1970.
+        removal_policy: What happens to it when the stack is deleted.
+    """
+    return dynamodb.Table(
+        scope,
+        id,
+        partition_key=partition_key,
+        sort_key=sort_key,
+        billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+        time_to_live_attribute=time_to_live_attribute,
+        point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+            point_in_time_recovery_enabled=True
+        ),
+        removal_policy=removal_policy,
+    )
+
+
+def text(name: str) -> dynamodb.Attribute:
+    """Return a key attribute of type string."""
+    return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)

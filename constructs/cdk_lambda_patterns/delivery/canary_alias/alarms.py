@@ -1,0 +1,125 @@
+"""Alarms on the new version of a function while an alias splits its traffic between two.
+
+Lambda publishes metrics of an alias for each version that ran. In the metrics of the whole function, a canary
+of 10 % could fail on every call and still be only a tenth of the calls. A throttled call has run no version,
+so that alarm is on the alias.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.delivery.canary_alias.deployment_config import whole_minutes
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+_PERIOD = Limit("CloudWatch", 1, 24 * 60, "minutes")
+_COUNT = Limit("an alarm", 1, 1_000_000_000)  # AWS allows 0, but such an alarm would always be on
+_DURATION = Limit("Lambda", 0.001, 900, "seconds")
+_ALARMS = Limit("CodeDeploy", 0, 50)  # https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseAlarms:
+    """The alarms that stop a release and roll it back.
+
+    Args:
+        errors: How many errors of the new version in a period trip the alarm, 1 or more; ``None``
+            for no alarm.
+        throttles: How many throttled calls of the alias trip the alarm, 1 or more; ``None`` for no alarm.
+        p99_duration: How long the slowest hundredth of the new version's calls take when the alarm trips,
+            1 ms to 15 minutes. Default: no alarm.
+        period: Period of the alarms, in whole minutes.
+        evaluation_periods: How many periods in a row must breach the threshold.
+        others: Further alarms of your own, also composite ones.
+
+    Raises:
+        ValueError: A value is outside what CloudWatch or CodeDeploy allow.
+
+    Example::
+
+        ReleaseAlarms(errors=5, p99_duration=Duration.millis(800))
+    """
+
+    errors: int | None = 1
+    throttles: int | None = 1
+    p99_duration: Duration | None = None
+    period: Duration = field(default_factory=lambda: Duration.minutes(1))
+    evaluation_periods: int = 1
+    others: Sequence[cloudwatch.IAlarm] = ()
+
+    def __post_init__(self) -> None:
+        _COUNT.check("errors", self.errors)
+        _COUNT.check("throttles", self.throttles)
+        _COUNT.check("evaluation_periods", self.evaluation_periods)
+        if self.p99_duration is not None:
+            _DURATION.check("p99_duration", self.p99_duration.to_milliseconds() / 1000)
+        _PERIOD.check("period", whole_minutes("period", self.period, "Lambda publishes metrics every minute"))
+        made = sum(one is not None for one in (self.errors, self.throttles, self.p99_duration))
+        _ALARMS.check("number of alarms", made + len(self.others))
+
+    @property
+    def minutes_to_trip(self) -> float:
+        """How many minutes an alarm needs at least."""
+        return self.period.to_minutes() * self.evaluation_periods
+
+
+def check_in_time(alarms: ReleaseAlarms, shifting: Duration | None) -> None:
+    """Check that an alarm can trip before all traffic has shifted.
+
+    Raises:
+        ValueError: All traffic goes to the new version before an alarm can trip.
+    """
+    if shifting is not None and alarms.minutes_to_trip >= shifting.to_minutes():
+        raise ValueError(
+            f"alarms need {alarms.minutes_to_trip:g} minutes to trip, but the deployment_config shifts all "
+            f"traffic within {shifting.to_minutes():g} minutes: choose a shorter period, fewer "
+            "evaluation_periods or a slower deployment_config."
+        )
+
+
+def make_alarms(
+    scope: Construct, version: lambda_.IVersion, alias_name: str, options: ReleaseAlarms
+) -> list[cloudwatch.Alarm]:
+    """Make the alarms on one version behind an alias.
+
+    Args:
+        scope: The parent.
+        version: The version that is released.
+        alias_name: The alias that it is released to.
+        options: Which alarms.
+    """
+    name = version.lambda_.function_name
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
+    of_alias = {"FunctionName": name, "Resource": f"{name}:{alias_name}"}
+    of_version = {**of_alias, "ExecutedVersion": version.version}
+    duration_ms = options.p99_duration.to_milliseconds() if options.p99_duration else None
+    alarms: list[tuple[str, str, str, dict[str, str], float | None]] = [
+        ("ErrorsAlarm", "Errors", "Sum", of_version, options.errors),
+        ("ThrottlesAlarm", "Throttles", "Sum", of_alias, options.throttles),
+        ("LatencyAlarm", "Duration", "p99", of_version, duration_ms),
+    ]
+    return [
+        cloudwatch.Alarm(
+            scope,
+            construct_id,
+            metric=cloudwatch.Metric(
+                namespace="AWS/Lambda",
+                metric_name=metric,
+                dimensions_map=dimensions,
+                statistic=statistic,
+                period=options.period,
+            ),
+            alarm_description=f"{metric} behind the alias {alias_name}; stops the release of a version",
+            threshold=threshold,
+            evaluation_periods=options.evaluation_periods,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        for construct_id, metric, statistic, dimensions, threshold in alarms
+        if threshold is not None
+    ]

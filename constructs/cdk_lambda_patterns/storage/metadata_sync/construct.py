@@ -1,0 +1,304 @@
+"""S3 event → Lambda → a row per object in DynamoDB or PostgreSQL; schedule → Lambda repairs missed events.
+
+Use it for questions that S3 does not answer: which objects changed since yesterday, how many bytes are below
+a prefix, which objects have a tag. Do not use it to look up one object (HeadObject does that), or for a daily
+report, which S3 Inventory and S3 Metadata tables give without any code.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as scheduler_targets
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_lambda_patterns.core.bucket import make_bucket
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.network import Service
+from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions
+from cdk_lambda_patterns.core.permissions import (
+    QueueDestination,
+    grant_on_bucket,
+    grant_on_objects,
+    grant_send,
+    grant_use_of_key,
+)
+from cdk_lambda_patterns.data.private_function import PrivateFunction
+from cdk_lambda_patterns.data.rds_proxy.pooled_database import PooledDatabase
+from cdk_lambda_patterns.storage.metadata_sync.delivery import notify, route
+from cdk_lambda_patterns.storage.metadata_sync.options import MetadataOptions, ReconcilerOptions
+from cdk_lambda_patterns.storage.metadata_sync.targets import (
+    DynamoTarget,
+    PostgresTarget,
+    check_target,
+    make_target,
+)
+
+# How soon a comparison that took longer than one invocation continues. An invocation with nothing to do reads
+# one row.
+_TICK = Duration.minutes(5)
+
+
+class MetadataSync(Construct):
+    """A row for each object of a bucket, right after any order of events: late, duplicate or lost.
+
+    It builds a bucket (versioned), a table or a database, the function that S3 invokes, a queue for permanent
+    failures, and the reconciler: a function that compares all objects with all rows and repairs what differs,
+    first when the stack is deployed, then at intervals. So objects that exist already get rows as well.
+
+    An event only says which key to look at: the function asks S3 for the current object, and writes that
+    unless a later event of the same key was first. The row of a deleted object becomes a tombstone and is
+    removed later.
+
+    Args:
+        source: Bucket to watch: owned, from another stack, or imported. Default: a new one. The notes of
+            ``Thumbnailer`` about notifications of a bucket from another stack apply here as well.
+        target: ``DynamoTarget`` or ``PostgresTarget``. Default: a new table in DynamoDB.
+        options: Which objects have a row, what a row contains, and how events arrive.
+        reconciler: How often bucket and table are compared.
+        failure_queue: Standard queue for permanent failures. Default: a new one.
+        function_options: Settings of the function that S3 invokes: memory, timeout, logs.
+        asynchronous: Retries and maximum age of the events that S3 sends.
+        removal_policy: What happens to all new resources when the stack is deleted. Default: they are
+            retained. ``DESTROY`` also empties the bucket.
+
+    Raises:
+        ValueError: A value is not allowed, or does not fit the others.
+
+    Attributes:
+        source_bucket (IBucket): The bucket.
+        table (ITable): The table in DynamoDB. Raises ``ValueError`` if the rows are in PostgreSQL.
+        database (PooledDatabase): Database, proxy and network. Raises ``ValueError`` if the rows are in
+            DynamoDB.
+        function (HardenedFunction): Writes the rows that events are about.
+        reconciler (HardenedFunction): Compares and repairs.
+        schedule (Schedule): Invokes the reconciler.
+        rule (Rule | None): The rule in EventBridge, if events arrive that way.
+        failure_queue (IQueue): Events that failed permanently.
+
+    Example::
+
+        invoices = MetadataSync(
+            self, "Invoices", target=DynamoTarget(), options=MetadataOptions(prefix="invoices/", tags=True)
+        )
+        invoices.table.grant_read_data(website)
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        source: s3.IBucket | None = None,
+        target: DynamoTarget | PostgresTarget | None = None,
+        options: MetadataOptions | None = None,
+        reconciler: ReconcilerOptions | None = None,
+        failure_queue: sqs.IQueue | None = None,
+        function_options: FunctionOptions | None = None,
+        asynchronous: AsyncOptions | None = None,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
+    ) -> None:
+        target = target or DynamoTarget()
+        function_options = function_options or FunctionOptions()
+        timeout = function_options.timeout or Duration.minutes(1)
+        check_target(target, timeout)
+        super().__init__(scope, id)
+        self._options = options or MetadataOptions()
+        self._network = target.network if isinstance(target, DynamoTarget) else None
+        self._removal_policy = removal_policy
+
+        self.source_bucket = source or make_bucket(
+            self, "Source", versioned=True, removal_policy=removal_policy
+        )
+        self._target = make_target(self, target, removal_policy)
+        self.failure_queue = failure_queue or make_failure_queue(
+            self, "FailureQueue", removal_policy=removal_policy
+        )
+        self.function = self._make_event_function(
+            function_options.with_defaults(memory_size=512, timeout=timeout), asynchronous or AsyncOptions()
+        )
+        self.rule = self._deliver_events()
+        self.reconciler = self._make_reconciler(reconciler or ReconcilerOptions())
+        self.schedule = self._make_schedule()
+
+    @property
+    def table(self) -> dynamodb.ITable:
+        """The table in DynamoDB.
+
+        Raises:
+            ValueError: The rows are in PostgreSQL.
+        """
+        if isinstance(self._target, PooledDatabase):
+            raise ValueError(f"{self.node.path}: the rows are in PostgreSQL; use database instead of table.")
+        return self._target
+
+    @property
+    def database(self) -> PooledDatabase:
+        """Database, proxy and network, with PostgreSQL as the target.
+
+        Raises:
+            ValueError: The rows are in DynamoDB.
+        """
+        if not isinstance(self._target, PooledDatabase):
+            raise ValueError(f"{self.node.path}: the rows are in DynamoDB; use table instead of database.")
+        return self._target
+
+    def _make_event_function(self, options: FunctionOptions, asynchronous: AsyncOptions) -> HardenedFunction:
+        function = self._make_function(
+            "Function",
+            handler="metadata_sync.handler.handler",
+            description="Writes a row of metadata for each object that an event is about",
+            environment={"FAILURE_QUEUE_URL": self.failure_queue.queue_url},
+            asynchronous=asynchronous,
+            on_failure=QueueDestination(self.failure_queue),
+            options=options,
+            services=[ec2.GatewayVpcEndpointAwsService.S3, ec2.InterfaceVpcEndpointAwsService.SQS],
+            table_actions=["dynamodb:GetItem", "dynamodb:UpdateItem"],
+        )
+        grant_send(function.execution_role, self.failure_queue)
+        return function
+
+    def _deliver_events(self) -> events.Rule | None:
+        if self._options.delivery == "eventbridge":
+            return route(self, self.source_bucket, self.function, self._options, self.failure_queue)
+        notify(self, self.source_bucket, self.function, self._options)
+        return None
+
+    def _make_reconciler(self, reconciler: ReconcilerOptions) -> HardenedFunction:
+        options = reconciler.function_options or FunctionOptions()
+        return self._make_function(
+            "Reconciler",
+            handler="metadata_sync.reconciler.handler",
+            description="Compares the objects of a bucket with their rows of metadata",
+            environment={
+                "RECONCILE_EVERY_SECONDS": str(int(reconciler.every.to_seconds())),
+                "POWERTOOLS_METRICS_NAMESPACE": "MetadataSync",
+            },
+            # The next invocation by the schedule is the next attempt.
+            asynchronous=AsyncOptions(retry_attempts=0, max_event_age=_TICK),
+            on_failure=None,
+            options=options.with_defaults(memory_size=1024, timeout=Duration.minutes(15)),
+            services=[ec2.GatewayVpcEndpointAwsService.S3],
+            table_actions=["dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"],
+        )
+
+    def _make_function(
+        self,
+        id: str,
+        *,
+        handler: str,
+        description: str,
+        environment: Mapping[str, str],
+        asynchronous: AsyncOptions,
+        on_failure: lambda_.IDestination | None,
+        options: FunctionOptions,
+        services: Sequence[Service],
+        table_actions: Sequence[str],
+    ) -> HardenedFunction:
+        """Make a function that looks at objects, and reads and writes rows."""
+        code = pattern_source("storage", "metadata_sync")
+        environment = {**self._environment(), **environment}
+        function: HardenedFunction
+        if isinstance(self._target, PooledDatabase):
+            function = PrivateFunction(
+                self,
+                id,
+                code=code,
+                handler=handler,
+                description=description,
+                environment=environment,
+                asynchronous=asynchronous,
+                on_failure=on_failure,
+                options=options,
+                network=self._target.network,
+                services=services,
+                removal_policy=self._removal_policy,
+            )
+            self._target.grant_connect(function)
+        else:
+            function = HardenedFunction(
+                self,
+                id,
+                code=code,
+                handler=handler,
+                description=description,
+                environment=environment,
+                asynchronous=asynchronous,
+                on_failure=on_failure,
+                options=options,
+                network=self._network,
+                removal_policy=self._removal_policy,
+            )
+            self._grant_on_table(function.execution_role, self._target, table_actions)
+        self._grant_looking(function.execution_role)
+        return function
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment variables that both functions have."""
+        if isinstance(self._target, PooledDatabase):
+            target = {"TARGET": "postgres", **self._target.environment}
+        else:
+            target = {"TARGET": "dynamodb", "TABLE_NAME": self._target.table_name}
+        return {
+            **target,
+            "BUCKET_NAME": self.source_bucket.bucket_name,
+            "PREFIX": self._options.prefix,
+            "SUFFIXES": json.dumps(list(self._options.suffixes)),
+            "USER_METADATA": json.dumps(self._options.user_metadata),
+            "TAGS": json.dumps(self._options.tags),
+            "TOMBSTONE_DAYS": str(int(self._options.tombstones.to_days())),
+            "POWERTOOLS_SERVICE_NAME": "metadata-sync",
+            "POWERTOOLS_LOG_LEVEL": "INFO",
+        }
+
+    def _grant_on_table(self, role: iam.Role, table: dynamodb.ITable, actions: Sequence[str]) -> None:
+        # On the table only: the functions do not query its index.
+        role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[table.table_arn]))
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+        grant_use_of_key(role, table.encryption_key, "kms:Decrypt", "kms:DescribeKey")
+
+    def _grant_looking(self, role: iam.Role) -> None:
+        """Grant what a look at an object needs. HeadObject takes the permission of GetObject."""
+        source, tags = self.source_bucket, ["s3:GetObjectTagging"] if self._options.tags else []
+        grant_on_objects(
+            role,
+            source,
+            "s3:GetObject",
+            *tags,
+            prefix=self._options.prefix,
+            reason="The function looks at any object under the prefix.",
+        )
+        # Also so that S3 answers 404, not 403, if an object is gone.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+        grant_on_bucket(role, source, "s3:ListBucket")
+        grant_use_of_key(role, source.encryption_key, "kms:Decrypt")  # for the checksum
+
+    def _make_schedule(self) -> scheduler.Schedule:
+        role = iam.Role(self, "ScheduleRole", assumed_by=iam.ServicePrincipal("scheduler.amazonaws.com"))
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.reconciler.function_arn])
+        )
+        return scheduler.Schedule(
+            self,
+            "Schedule",
+            description="Invokes the reconciler to begin or continue a comparison",
+            # The first invocation is at once: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+            schedule=scheduler.ScheduleExpression.rate(_TICK),
+            target=scheduler_targets.LambdaInvoke(
+                self.reconciler,
+                role=role.without_policy_updates(),  # the CDK would add every version and alias
+                retry_attempts=0,
+            ),
+        )

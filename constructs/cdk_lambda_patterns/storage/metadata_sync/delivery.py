@@ -1,0 +1,128 @@
+"""How a bucket's events reach the function: the bucket's own notifications, or EventBridge.
+
+Notifications are free, and S3 delivers them itself. EventBridge is for a bucket whose notifications you
+cannot configure, and for several consumers; one rule matches prefix and suffixes together.
+"""
+
+from collections.abc import Sequence
+
+from aws_cdk import Annotations, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_lambda_patterns.core.bucket_notifications import notify_function
+from cdk_lambda_patterns.core.provider_roles import NOTIFICATIONS_HANDLER, write_out_provider_role
+from cdk_lambda_patterns.storage.metadata_sync.options import NOTIFIED, MetadataOptions
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html
+_DETAIL_TYPES = (
+    "Object Created",
+    "Object Deleted",
+    "Object Restore Initiated",
+    "Object Restore Completed",
+    "Object Restore Expired",
+    "Object Storage Class Changed",
+)
+_TAGS = ("Object Tags Added", "Object Tags Deleted")
+
+
+def notify(
+    scope: Construct, bucket: s3.IBucket, function: lambda_.IFunction, options: MetadataOptions
+) -> None:
+    """Let a bucket's own notifications invoke a function.
+
+    Args:
+        scope: The construct that owns the function.
+        bucket: Owned, from another stack, or imported.
+        function: The function.
+        options: Which objects, and whether tags matter.
+    """
+    kinds = (*NOTIFIED, s3.EventType.OBJECT_TAGGING) if options.tags else NOTIFIED
+    notify_function(scope, bucket, function, *kinds, prefix=options.prefix, suffixes=options.suffixes)
+
+
+def route(
+    scope: Construct,
+    bucket: s3.IBucket,
+    function: lambda_.IFunction,
+    options: MetadataOptions,
+    failure_queue: sqs.IQueue,
+) -> events.Rule:
+    """Let EventBridge invoke a function with a bucket's events.
+
+    Args:
+        scope: The construct that owns the function.
+        bucket: Owned, from another stack, or imported; an imported one must send its events to EventBridge.
+        function: The function.
+        options: Which objects, and whether tags matter.
+        failure_queue: Dead-letter queue of the rule's target, for events that could not be delivered in 24
+            hours.
+    """
+    if isinstance(bucket, s3.Bucket):
+        # This is a setting of the bucket's own stack, without a reference to this one: no cycle.
+        bucket.enable_event_bridge_notification()
+        write_out_provider_role(Stack.of(bucket), NOTIFICATIONS_HANDLER)
+    else:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:eventbridge-of-imported-bucket",
+            f"The bucket {bucket.bucket_name} is imported: its owner has to let it send its events to Amazon "
+            "EventBridge (properties of the bucket, or EventBridgeConfiguration in "
+            "PutBucketNotificationConfiguration). Until then only the reconciler updates the rows.",
+        )
+    rule = events.Rule(
+        scope,
+        "Rule",
+        description="Events of a bucket whose objects have rows of metadata",
+        event_pattern=events.EventPattern(
+            source=["aws.s3"],
+            detail_type=[*_DETAIL_TYPES, *(_TAGS if options.tags else ())],
+            detail={
+                "bucket": {"name": [bucket.bucket_name]},
+                **_key_pattern(options.prefix, options.suffixes),
+            },
+        ),
+    )
+    rule.add_target(targets.LambdaFunction(function, dead_letter_queue=failure_queue))
+    if not isinstance(failure_queue, sqs.Queue):
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:eventbridge-to-imported-queue",
+            f"The queue {failure_queue.queue_name} is imported: its policy has to let events.amazonaws.com "
+            f"send messages for the rule {rule.node.path}; otherwise only the reconciler makes up for events "
+            "that cannot be delivered.",
+        )
+    if failure_queue.encryption_master_key is not None:
+        # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+        failure_queue.encryption_master_key.grant(
+            iam.ServicePrincipal("events.amazonaws.com"), "kms:Decrypt", "kms:GenerateDataKey"
+        )
+    return rule
+
+
+def _key_pattern(prefix: str, suffixes: Sequence[str]) -> dict[str, object]:
+    """Return the part of an event pattern about keys; nothing if all keys match."""
+    if not prefix and not suffixes:
+        return {}
+    if not suffixes:
+        return {"object": {"key": [{"prefix": prefix}]}}
+    if not prefix:
+        return {"object": {"key": [{"suffix": suffix} for suffix in suffixes]}}
+    # A pattern can match prefix and suffix of one key only with a wildcard, around which the two cannot
+    # overlap. Keys that start with the one, end with the other and are shorter than both together are listed.
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+    wildcards = [{"wildcard": f"{_literal(prefix)}*{_literal(suffix)}"} for suffix in suffixes]
+    short = [
+        prefix + suffix[shared:]
+        for suffix in suffixes
+        for shared in range(1, min(len(prefix), len(suffix)) + 1)
+        if prefix.endswith(suffix[:shared])
+    ]
+    return {"object": {"key": [*wildcards, *dict.fromkeys(short)]}}
+
+
+def _literal(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("*", "\\*")

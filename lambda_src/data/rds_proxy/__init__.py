@@ -1,0 +1,1 @@
+"""The handler of `rds-proxy`: books amounts to accounts in PostgreSQL or MySQL, each request once."""

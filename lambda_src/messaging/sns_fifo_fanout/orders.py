@@ -1,0 +1,75 @@
+"""Events of an order, and the status that follows from them: plain Python without AWS."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_STATUS = {
+    "OrderPlaced": "placed",
+    "OrderPaid": "paid",
+    "OrderShipped": "shipped",
+    "OrderRefunded": "refunded",
+}
+_TYPES = (*_STATUS, "OrderNoted")
+
+
+class NotAnEvent(ValueError):
+    """The message is not an event of an order; the text gives the reason."""
+
+
+@dataclass(frozen=True)
+class OrderEvent:
+    """Something that happened to an order.
+
+    Args:
+        event_id: The sender's id of the event, the same each time it is sent.
+        order_id: The order; messages are grouped by it.
+        version: 1 for the first event of the order, 2 for the second, and so on.
+        type: What happened.
+    """
+
+    event_id: str
+    order_id: str
+    version: int
+    type: str
+
+    @classmethod
+    def parse(cls, body: str) -> "OrderEvent":
+        """Read the body of a message.
+
+        Raises:
+            NotAnEvent: It is not an event; the text gives the reason.
+        """
+        try:
+            event = cls(**json.loads(body))
+        except (TypeError, ValueError) as error:
+            raise NotAnEvent(f"the body is not an event: {error}") from None
+        for value in (event.event_id, event.order_id):
+            if not isinstance(value, str) or not 0 < len(value) <= 100:
+                raise NotAnEvent("event_id and order_id must be strings of 1 to 100 characters")
+        if type(event.version) is not int or not 1 <= event.version <= 10**6:
+            raise NotAnEvent("version must be a whole number of 1 to 1,000,000")
+        if event.type not in _TYPES:
+            raise NotAnEvent(f"type must be one of {', '.join(_TYPES)}")
+        return event
+
+
+@dataclass(frozen=True)
+class OrderStatus:
+    """The read model of one order: its status as of a version."""
+
+    status: str = "unknown"
+    version: int = 0
+
+    def after(self, event: OrderEvent) -> "OrderStatus":
+        """Return the status after one more event."""
+        return OrderStatus(_STATUS.get(event.type, self.status), event.version)
+
+
+def status_of(events: Iterable[OrderEvent]) -> OrderStatus:
+    """Return the status that follows from all events of an order, in any order. Notes do not count."""
+    status = OrderStatus()
+    for event in sorted(events, key=lambda event: event.version):
+        if event.type in _STATUS:
+            status = status.after(event)
+    return status

@@ -1,0 +1,1 @@
+"""The handler of `sqs-consumer`: a ledger that books each message once."""

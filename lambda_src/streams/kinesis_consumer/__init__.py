@@ -1,0 +1,1 @@
+"""The handler of `kinesis-consumer`: a summary of each device's readings."""

@@ -1,0 +1,1 @@
+"""HTTP request → Application Load Balancer → a service that stores notes in DynamoDB."""

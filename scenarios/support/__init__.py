@@ -1,0 +1,1 @@
+"""What scenarios share: faults, waiting queues, redrives, stack updates, endpoints."""

@@ -1,0 +1,168 @@
+"""Least privilege, proven both ways: with all of its grants a scenario passes, without any one it fails.
+
+A grant without which nothing fails is superfluous, unless the embedded AWS cannot enforce it; the actions for
+which that is so are listed here with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from scenarios.framework import Covered, DeployedStack, ScenarioFailed, giving_up_when
+from scenarios.support.faults import Faults, Grant
+from tests.contracts.roles import role_of
+
+#: What Lambda does with the function's role before and after the handler, which is not emulated.
+NOT_ENFORCED: Mapping[str, str] = {
+    action: reason
+    for reason, actions in {
+        "the emulator writes the logs of a function itself, not with the function's role": (
+            "logs:CreateLogGroup",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        ),
+        "no X-Ray daemon runs beside a function": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+        "functions run on this machine, without network interfaces of their own": (
+            "ec2:CreateNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:DeleteNetworkInterface",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:UnassignPrivateIpAddresses",
+        ),
+    }.items()
+    for action in actions
+}
+
+#: An action that no role of this library needs. It is allowed meanwhile, and has to be found superfluous.
+PLANTED = "ssm:DescribeParameters"
+
+_INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
+_DENIALS = ("is not allowed", "AccessDenied", "not authorized", "does not give you permission")
+
+# How a denial reads where it is not an answer of the AWS API that names the action.
+_OTHER_DENIALS: Mapping[str, str] = {
+    # The response to HEAD has no body: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+    "s3:GetObject": "An error occurred (403) when calling the HeadObject operation",
+    "s3:ListBucket": "An error occurred (403) when calling the HeadObject operation",
+    "rds-db:connect": "The IAM authentication failed for the role",
+    "secretsmanager:GetSecretValue": "This RDS proxy has no credentials for the role",
+}
+
+
+def superfluous_grants(stack: DeployedStack, covered: Covered) -> set[str]:
+    """Run a scenario once for each grant of a role, without that grant.
+
+    Asynchronous events are tried only once meanwhile, and waiting ends when a denial is logged.
+
+    Args:
+        stack: The deployed stack, on the embedded AWS.
+        covered: The role, and the scenario that uses each of its grants.
+
+    Returns:
+        The actions without which the scenario passes.
+
+    Raises:
+        ScenarioFailed: It fails although nothing was taken away, or for another reason than a denial.
+    """
+    faults = Faults(stack.session)
+    hasty = replace(stack, patience=covered.patience)
+    function = stack.output(covered.function or covered.role_of)
+    role = _physical_role(stack, covered.role_of)
+    with _without_retries(stack, function), _planted(stack, role):
+        covered.scenario(hasty)
+        return {
+            grant.action
+            for grant in faults.grants(role)
+            if grant.action not in {*NOT_ENFORCED, *covered.only_for_failures}
+            and not _fails_without(grant, faults, hasty, function, covered)
+        }
+
+
+def _fails_without(
+    grant: Grant, faults: Faults, stack: DeployedStack, function: str, covered: Covered
+) -> bool:
+    seen = len(_log(stack, function))
+
+    def denial() -> str | None:
+        # A denial names the action, so one that is left from an earlier round is not taken for this one.
+        lines = (*_log(stack, function)[seen:], *_pollers(stack, function))
+        return next((line for line in lines if _denied(grant.action, line)), None)
+
+    with ExitStack() as fault:
+        fault.enter_context(faults.without(grant))
+        if covered.new_instances:
+            fault.enter_context(faults.environment(function, WITHOUT=grant.action))
+        try:
+            with giving_up_when(denial):
+                covered.scenario(stack)
+        except ScenarioFailed as failed:
+            if _denied(grant.action, str(failed)) or denial():
+                return True
+            raise ScenarioFailed(f"without {grant.action}, but not denied: {failed}") from failed
+    return False
+
+
+def _denied(action: str, line: str) -> bool:
+    if action in _OTHER_DENIALS and _OTHER_DENIALS[action] in line:
+        return True
+    return action in line and any(denial in line for denial in _DENIALS)
+
+
+def _physical_role(stack: DeployedStack, output: str) -> str:
+    client = stack.client("cloudformation")
+    template = client.get_template(StackName=stack.name)["TemplateBody"]
+    template = json.loads(template) if isinstance(template, str) else template
+    resources = client.describe_stack_resources(StackName=stack.name)["StackResources"]
+    names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources}
+    name: str = names[role_of(template, output)]
+    return name
+
+
+@contextmanager
+def _planted(stack: DeployedStack, role: str) -> Iterator[None]:
+    iam, names = stack.client("iam"), {"RoleName": role, "PolicyName": "planted"}
+    statement = {"Effect": "Allow", "Action": PLANTED, "Resource": "*"}
+    iam.put_role_policy(
+        **names, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(**names)
+
+
+@contextmanager
+def _without_retries(stack: DeployedStack, function: str) -> Iterator[None]:
+    client = stack.client("lambda")
+    # The qualifier is given because the emulator finds the configuration of no other.
+    where = {"FunctionName": function, "Qualifier": "$LATEST"}
+    try:
+        found = client.get_function_event_invoke_config(**where)
+    except client.exceptions.ResourceNotFoundException:  # it is not invoked asynchronously
+        yield
+        return
+    before = {name: found[name] for name in _INVOKE_CONFIG if name in found}
+    client.put_function_event_invoke_config(**where, **{**before, "MaximumRetryAttempts": 0})
+    try:
+        yield
+    finally:
+        client.put_function_event_invoke_config(**where, **before)
+
+
+def _pollers(stack: DeployedStack, function: str) -> list[str]:
+    """Return what the event source mappings of a function last reported."""
+    mappings = stack.client("lambda").list_event_source_mappings(FunctionName=function)
+    return [mapping["LastProcessingResult"] for mapping in mappings["EventSourceMappings"]]
+
+
+def _log(stack: DeployedStack, function: str) -> list[str]:
+    """Return a function's log so far."""
+    client = stack.client("lambda")
+    group = client.get_function_configuration(FunctionName=function)["LoggingConfig"]["LogGroup"]
+    pages: Any = stack.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
+    return [event["message"] for page in pages for event in page["events"]]

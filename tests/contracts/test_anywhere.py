@@ -1,0 +1,145 @@
+"""What holds for every row wherever it is deployed: in a stage, without a region, in each partition."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from aws_cdk import App, Environment, Stage
+
+import cdk_lambda_patterns
+from stacks.architecture import Architecture
+from stacks.catalogue import ARCHITECTURES
+from tasks.synthesis import app_context
+from tests.templates import Assembly, Resources
+
+LIBRARY = Path(cdk_lambda_patterns.__path__[0])
+
+# The stages that hold the catalogue: their region, and the partition that ARNs are to be in.
+PLACES = {
+    "anywhere": (None, None),
+    "china": ("cn-north-1", "aws-cn"),
+    "gov-cloud": ("us-gov-west-1", "aws-us-gov"),
+}
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Resources]]:
+    """The catalogue in a stage for each place, synthesised once: templates by place and row."""
+    folder = tmp_path_factory.mktemp("stages")
+    app = App(context=app_context(), outdir=str(folder), builtin_cloud_formation_validation=False)
+    for place, (region, _) in PLACES.items():
+        env = Environment(account="123456789012", region=region) if region else None
+        stage = Stage(app, place, env=env)
+        for row in ARCHITECTURES:
+            if place not in row.exemptions:
+                row.make_stack(stage)
+    assembly = app.synth()
+    return {
+        place: {
+            artifact.hierarchical_id.rpartition("/")[2]: Resources(artifact.template)
+            for artifact in assembly.get_nested_assembly(f"assembly-{place}").stacks
+        }
+        for place in PLACES
+    }
+
+
+def arns_of_another_partition(template: str, partition: str | None) -> list[str]:
+    """Return the ARNs in a template that are not of a partition; without one, no ARN may name any."""
+    return [
+        word
+        for word in template.replace('"', " ").split()
+        if word.startswith("arn:aws") and not (partition and word.startswith(f"arn:{partition}:"))
+    ]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.id)
+def test_a_row_works_in_a_stage_of_any_region_and_partition(
+    stages: dict[str, dict[str, Resources]], row: Architecture, place: str
+) -> None:
+    if reason := row.exemptions.get(place):
+        pytest.skip(reason)
+    template = json.dumps(stages[place][row.id].template)
+    assert arns_of_another_partition(template, PLACES[place][1]) == []
+
+
+def test_an_arn_of_another_partition_is_found() -> None:
+    template = '{"a": "arn:aws:s3:::b", "c": "arn:aws-cn:s3:::d"}'
+    assert arns_of_another_partition(template, "aws-cn") == ["arn:aws:s3:::b"]
+    assert arns_of_another_partition(template, None) == ["arn:aws:s3:::b", "arn:aws-cn:s3:::d"]
+
+
+def outside_of_a_construct(source: str) -> list[str]:
+    """Return what a construct must not have: an output, or a literal partition in an ARN."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.Name | ast.Attribute) and "CfnOutput" in ast.unparse(node):
+            found.append(f"line {line}: an output; stacks make outputs")
+        text = node.value if isinstance(node, ast.Constant) else None
+        if isinstance(text, str) and text.startswith("arn:aws"):
+            found.append(f"line {line}: a literal partition; use Stack.format_arn or an attribute")
+    return found
+
+
+@pytest.mark.parametrize(
+    "module", sorted(LIBRARY.rglob("*.py")), ids=lambda path: path.relative_to(LIBRARY).as_posix()
+)
+def test_a_construct_makes_no_output_and_names_no_partition(module: Path) -> None:
+    assert outside_of_a_construct(module.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["from aws_cdk import CfnOutput\nCfnOutput(self, 'A')", "f'arn:aws:s3:::{name}'", "x = 'arn:aws-cn:a'"],
+)
+def test_an_output_and_a_literal_partition_are_found(source: str) -> None:
+    assert len(outside_of_a_construct(source)) == 1
+
+
+# Properties that fix a resource's name: a second deployment of the stack would collide with the first.
+NAMES = {
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CodeDeploy::Application": "ApplicationName",
+    "AWS::CodeDeploy::DeploymentConfig": "DeploymentConfigName",
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::EC2::SecurityGroup": "GroupName",
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": "Name",
+    "AWS::ElasticLoadBalancingV2::TargetGroup": "Name",
+    "AWS::Events::EventBus": "Name",
+    "AWS::Events::Rule": "Name",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::Kinesis::Stream": "Name",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::RDS::DBCluster": "DBClusterIdentifier",
+    "AWS::RDS::DBInstance": "DBInstanceIdentifier",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::Scheduler::Schedule": "Name",
+    "AWS::SecretsManager::Secret": "Name",
+}
+
+
+def physical_names(resources: Resources) -> list[str]:
+    """Return the resources of a template that have a fixed name."""
+    return [
+        f"{logical_id}: {name}={properties[name]}"
+        for kind, name in NAMES.items()
+        for logical_id, properties in resources.all(kind).items()
+        if name in properties
+    ]
+
+
+@pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.id)
+def test_no_resource_has_a_physical_name(catalogue: Assembly, row: Architecture) -> None:
+    assert physical_names(catalogue.stacks[row.id]) == []
+
+
+def test_a_physical_name_is_found() -> None:
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "mine"}}
+    assert physical_names(Resources({"Resources": {"Bucket": bucket}})) == ["Bucket: BucketName=mine"]

@@ -1,0 +1,86 @@
+"""What holds for every row, deployed with the real CDK CLI onto the embedded AWS with IAM enforced."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+
+from localaws import LocalAws
+from scenarios.framework import Covered, DeployedStack
+from scenarios.support.faults import Faults
+from stacks.architecture import Architecture
+from stacks.catalogue import ARCHITECTURES
+from tasks.demo import check_dropped
+from tasks.verify import scenario_of
+from tests.contracts.least_privilege import PLANTED, superfluous_grants
+from tests.contracts.least_privilege_at_deployment import superfluous_at_deployment
+
+pytestmark = pytest.mark.local
+
+every_row = pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.id)
+
+
+@pytest.fixture
+def scenario(row: Architecture) -> ModuleType:
+    """The row's scenario."""
+    return scenario_of(row.id)
+
+
+@every_row
+def test_every_property_of_the_template_is_emulated_or_listed(
+    row: Architecture, scenario: ModuleType, stack: DeployedStack, local_aws: LocalAws
+) -> None:
+    check_dropped(local_aws.dropped_properties(), scenario.ACCEPTED_NOT_EMULATED)
+
+
+@every_row
+def test_the_scenario_passes_and_leaves_nothing_behind(
+    row: Architecture, scenario: ModuleType, stack: DeployedStack
+) -> None:
+    outcome = scenario.run(stack)
+    assert outcome.facts
+    assert scenario.leftovers(stack) == []
+
+
+def drills() -> list[object]:
+    """Each row; for `--full` only if its drill takes minutes (``DRILL_IS_LONG`` in its scenario)."""
+    long = {row.id for row in ARCHITECTURES if getattr(scenario_of(row.id), "DRILL_IS_LONG", False)}
+    return [
+        pytest.param(row, marks=pytest.mark.full if row.id in long else (), id=row.id)
+        for row in ARCHITECTURES
+    ]
+
+
+@pytest.mark.parametrize("row", drills())
+def test_the_failure_drill_passes_and_leaves_nothing_behind(
+    row: Architecture, scenario: ModuleType, stack: DeployedStack, faults: Faults
+) -> None:
+    outcome = scenario.drill(stack, faults)
+    assert outcome.facts
+    assert scenario.leftovers(stack) == []
+
+
+def covered_roles() -> list[object]:
+    """Each role that a scenario covers, with its row."""
+    return [
+        pytest.param(row, covered, id=f"{row.id}-{covered.role_of}")
+        for row in ARCHITECTURES
+        for covered in scenario_of(row.id).ROLES
+    ]
+
+
+@pytest.mark.parametrize(("row", "covered"), covered_roles())
+def test_each_grant_of_a_role_is_needed_and_a_planted_one_is_found(
+    row: Architecture, covered: Covered, stack: DeployedStack
+) -> None:
+    assert superfluous_grants(stack, covered) == {PLANTED}
+
+
+@pytest.mark.full
+@every_row
+def test_each_grant_of_the_roles_of_custom_resources_is_needed(
+    row: Architecture, stack: DeployedStack
+) -> None:
+    superfluous, _ = superfluous_at_deployment(stack)
+    assert superfluous == []

@@ -1,0 +1,223 @@
+"""Every argument that takes a resource takes it owned, from another stack, and imported.
+
+The arguments are found by their types: those of the public constructs of every row, and those of the options
+that these take. A new construct is tested without being named here, unless it requires an argument that has
+no value in ``REQUIRED`` yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Environment, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from cdk_lambda_patterns import PrivateNetwork
+from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
+from stacks.architecture import Architecture
+from stacks.catalogue import ARCHITECTURES
+
+CODE = lambda_.Code.from_inline("def handler(event, context): return event")
+ARN = "arn:aws:{}:eu-west-1:123456789012:{}"
+
+
+def queue(scope: Construct) -> sqs.Queue:
+    """A queue that a function with the default timeout can read."""
+    failures = sqs.DeadLetterQueue(queue=sqs.Queue(scope, "Failures"), max_receive_count=5)
+    return sqs.Queue(scope, "R", visibility_timeout=Duration.minutes(30), dead_letter_queue=failures)
+
+
+def function(scope: Construct) -> lambda_.Function:
+    """A function."""
+    return lambda_.Function(
+        scope, "R", code=CODE, handler="index.handler", runtime=lambda_.Runtime.PYTHON_3_14
+    )
+
+
+def table(scope: Construct) -> dynamodb.Table:
+    """A table."""
+    key = dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING)
+    return dynamodb.Table(scope, "R", partition_key=key)
+
+
+def imported_vpc(scope: Construct) -> ec2.IVpc:
+    """A VPC with public and private subnets."""
+    return ec2.Vpc.from_vpc_attributes(
+        scope,
+        "R",
+        vpc_id="vpc-0",
+        vpc_cidr_block="10.0.0.0/16",
+        availability_zones=["eu-west-1a", "eu-west-1b"],
+        public_subnet_ids=["subnet-0", "subnet-1"],
+        private_subnet_ids=["subnet-2", "subnet-3"],
+        private_subnet_route_table_ids=["rtb-2", "rtb-3"],
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of resource is made, and how it is imported."""
+
+    owned: Callable[[Construct], Any]
+    imported: Callable[[Construct], Any]
+
+
+KINDS: dict[Any, Kind] = {
+    s3.IBucket: Kind(
+        lambda scope: s3.Bucket(scope, "R"), lambda scope: s3.Bucket.from_bucket_name(scope, "R", "theirs")
+    ),
+    sqs.IQueue: Kind(queue, lambda scope: sqs.Queue.from_queue_arn(scope, "R", ARN.format("sqs", "theirs"))),
+    dynamodb.ITable: Kind(table, lambda scope: dynamodb.Table.from_table_name(scope, "R", "theirs")),
+    kinesis.IStream: Kind(
+        lambda scope: kinesis.Stream(scope, "R"),
+        lambda scope: kinesis.Stream.from_stream_arn(scope, "R", ARN.format("kinesis", "stream/theirs")),
+    ),
+    sns.ITopic: Kind(
+        lambda scope: sns.Topic(scope, "R"),
+        lambda scope: sns.Topic.from_topic_arn(scope, "R", ARN.format("sns", "theirs")),
+    ),
+    kms.IKey: Kind(
+        lambda scope: kms.Key(scope, "R"),
+        lambda scope: kms.Key.from_key_arn(scope, "R", ARN.format("kms", "key/theirs")),
+    ),
+    ec2.IVpc: Kind(lambda scope: ec2.Vpc(scope, "R", max_azs=2, nat_gateways=1), imported_vpc),
+    lambda_.IFunction: Kind(
+        function,
+        lambda scope: lambda_.Function.from_function_attributes(
+            scope, "R", function_arn=ARN.format("lambda", "function:theirs"), same_environment=True
+        ),
+    ),
+    PrivateNetwork: Kind(
+        lambda scope: PrivateNetwork(scope, "R"),
+        lambda scope: PrivateNetwork(scope, "Network", vpc=imported_vpc(scope)),
+    ),
+}
+
+#: Values for arguments that a construct requires, by the name of the argument.
+REQUIRED: dict[str, Callable[[Construct], Any]] = {
+    "aliases": lambda scope: {"prod": 1},
+    "code": lambda scope: CODE,
+    "function": lambda scope: function(Construct(scope, "Function")),
+    "network": lambda scope: PrivateNetwork(scope, "Network"),
+    "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
+    "vpc": lambda scope: ec2.Vpc(scope, "Vpc", max_azs=2, nat_gateways=1),
+}
+
+#: Arguments that take a special kind of their type, by construct and name.
+SPECIAL: dict[str, Kind] = {
+    "SnsFifoFanout-topic-ITopic": Kind(
+        lambda scope: sns.Topic(scope, "R", fifo=True),
+        lambda scope: sns.Topic.from_topic_arn(scope, "R", ARN.format("sns", "theirs.fifo")),
+    ),
+}
+
+#: What cannot work, by argument and way, and how the error begins.
+REFUSED: dict[tuple[str, str], str] = {}
+
+EU = Environment(account="123456789012", region="eu-west-1")
+WAYS = ("owned", "from another stack", "imported")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a public construct, or a field of the options that it takes, that takes a resource."""
+
+    construct: type[Construct]
+    name: str
+    kind: Any
+    options: type | None = None  # the dataclass whose field it is
+    field: str = ""
+
+    def __str__(self) -> str:
+        field = f".{self.field}" if self.field else ""
+        return f"{self.construct.__name__}-{self.name}{field}-{self.kind.__name__}"
+
+
+def public_constructs(row: Architecture) -> Iterator[type[Construct]]:
+    """The constructs that the row's module offers."""
+    name = f"cdk_lambda_patterns.{row.family}.{row.module}"
+    for member in vars(importlib.import_module(name)).values():
+        if inspect.isclass(member) and issubclass(member, Construct) and member.__module__.startswith(name):
+            yield member
+
+
+def arguments(construct: type[Construct]) -> Iterator[Argument]:
+    """Each argument of a construct that takes a resource."""
+    for name, hint in hints_of(construct.__init__).items():
+        for kind in members(hint):
+            if kind in KINDS:
+                yield Argument(construct, name, kind)
+            elif dataclasses.is_dataclass(kind) and isinstance(kind, type):
+                for field, inner in hints_of(kind).items():
+                    for one in members(inner):
+                        if one in KINDS:
+                            yield Argument(construct, name, one, kind, field)
+
+
+def hints_of(documented: Any) -> dict[str, Any]:
+    """The types of the parameters or fields."""
+    return typing.get_type_hints(documented)
+
+
+def members(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def required(construct: Any, scope: Construct, given: str) -> dict[str, Any]:
+    """Values for what a construct, or options, require besides one argument."""
+    parameters = inspect.signature(construct.__init__).parameters.values()
+    return {
+        one.name: REQUIRED[one.name](scope)
+        for one in parameters
+        if one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name != given
+    }
+
+
+ARGUMENTS = [
+    argument for row in ARCHITECTURES for made in public_constructs(row) for argument in arguments(made)
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("argument", ARGUMENTS, ids=str)
+def test_a_resource_may_be_owned_from_another_stack_or_imported(
+    argument: Argument, way: str, tmp_path: Any
+) -> None:
+    app = App(outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stack, other = Stack(app, "Mine", env=EU), Stack(app, "Theirs", env=EU)
+    kind = SPECIAL.get(str(argument)) or KINDS[argument.kind]
+    resource = kind.imported(stack) if way == "imported" else kind.owned(other if "another" in way else stack)
+    if argument.options is not None:
+        rest = required(argument.options, stack, argument.field)
+        resource = argument.options(**{argument.field: resource}, **rest)
+    rest = required(argument.construct, stack, argument.name)
+    refusal = REFUSED.get((str(argument), way))
+    with pytest.raises(ValueError, match=refusal) if refusal else nullcontext():
+        argument.construct(stack, "Pattern", **{argument.name: resource}, **rest)
+    app.synth()
+
+
+def test_arguments_are_found_by_their_types() -> None:
+    names = {str(argument) for argument in ARGUMENTS}
+    assert {"Thumbnailer-source-IBucket", "KinesisConsumer-on_failure-ITopic"} <= names
+    assert {"SqsConsumer-options.encryption_key-IKey", "Thumbnailer-network.vpc-IVpc"} <= names

@@ -1,0 +1,103 @@
+"""Fixtures for tests on the embedded AWS: one server a process, and the row of the catalogue deployed on it.
+
+A row is deployed once: all tests of the row, in ``tests/contracts`` and in ``tests/local``, run one after the
+other and share the deployment (``order_by_row``). The account is emptied before the next row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localaws import LocalAws
+from scenarios.framework import DeployedStack
+from scenarios.support.faults import Faults
+from stacks.architecture import Architecture
+from stacks.catalogue import ARCHITECTURES
+from tasks.demo import deploy
+
+# In seconds: longer than in the demo, for checks that share the processor.
+_PATIENCE = 40
+
+
+@pytest.fixture(scope="session")
+def local_aws() -> Iterator[LocalAws]:
+    """The embedded AWS. Started when the first test asks for it."""
+    with LocalAws() as aws:
+        yield aws
+
+
+class Deployments:
+    """The row that is deployed on the embedded AWS."""
+
+    def __init__(self, aws: LocalAws, folder: Path) -> None:
+        self._aws = aws
+        self._folder = folder
+        self._current: DeployedStack | None = None
+
+    def stack(self, id: str) -> DeployedStack:
+        """Return the deployed stack of a row; deploy it with the real CDK CLI unless it is there."""
+        if self._current is None or self._current.name != id:
+            self.clear()
+            outputs = deploy(id, self._aws, self._folder / id)
+            out = self._folder / id / "out"
+            self._current = DeployedStack(id, outputs, self._aws.session, out=out, patience=_PATIENCE)
+        return self._current
+
+    def clear(self) -> None:
+        """Empty the account."""
+        self._current = None
+        self._aws.reset()
+
+
+@pytest.fixture(scope="session")
+def deployments(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Deployments:
+    """Deploys rows of the catalogue."""
+    return Deployments(local_aws, tmp_path_factory.mktemp("deployments"))
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest, deployments: Deployments) -> DeployedStack:
+    """The deployed stack of the row that the test is about."""
+    row = row_of(request.node)
+    assert row is not None, f"{request.node.nodeid} is not about a row of the catalogue"
+    return deployments.stack(row.id)
+
+
+@pytest.fixture
+def empty_aws(local_aws: LocalAws, deployments: Deployments) -> LocalAws:
+    """The embedded AWS with an empty account."""
+    deployments.clear()
+    return local_aws
+
+
+@pytest.fixture
+def faults(local_aws: LocalAws) -> Faults:
+    """Breaks the deployed stack."""
+    return Faults(local_aws.session)
+
+
+def row_of(item: pytest.Item) -> Architecture | None:
+    """Return the row that a test is about: its parameter ``row``, or the one its module is named after."""
+    parameters = getattr(item, "callspec", None)
+    if parameters is not None and isinstance(parameters.params.get("row"), Architecture):
+        row: Architecture = parameters.params["row"]
+        return row
+    name = item.path.stem.removeprefix("test_")
+    rows = [row for row in ARCHITECTURES if name == row.module or name.startswith(f"{row.module}_")]
+    return rows[0] if rows and item.path.parent.name == rows[0].family else None
+
+
+def order_by_row(items: list[pytest.Item]) -> None:
+    """Run the tests on the embedded AWS row by row, so that each row is deployed once."""
+    places = {row.id: place for place, row in enumerate(ARCHITECTURES)}
+
+    def place(item: pytest.Item) -> int:
+        row = row_of(item)
+        return places[row.id] if row else len(places)
+
+    local = [index for index, item in enumerate(items) if item.get_closest_marker("local")]
+    for index, item in zip(local, sorted((items[index] for index in local), key=place), strict=True):
+        items[index] = item
