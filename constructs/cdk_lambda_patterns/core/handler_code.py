@@ -93,7 +93,7 @@ def handler_code(
     if not source.is_dir():
         raise NotADirectoryError(f"code={os.fspath(folder)!r}: not a folder; give the folder of the handler.")
     lock = source / "requirements.txt"
-    package = source.name if source.parent.parent in _places() and (source / "__init__.py").is_file() else ""
+    package = source.name if source.parent.parent in _places() else ""
     shared = _shared_modules(source)
     if not lock.is_file() and not shared and not package:
         return lambda_.Code.from_asset(str(source), exclude=list(_EXCLUDE))

@@ -83,19 +83,3 @@ def check_strings(name: str, values: Sequence[str]) -> None:
     """
     if isinstance(values, str):
         raise ValueError(f"{name}={values!r}: give a sequence of strings, such as ({values!r},).")
-
-
-# The older spelling, until every construct names its limits with `Limit`.
-def check_range(name: str, value: float | None, low: float, high: float, *, unit: str, allows: str) -> None:
-    """Check that a number is within a limit."""
-    Limit(allows.removesuffix(" allows"), low, high, unit).check(name, value)
-
-
-def check_duration(name: str, value: Duration | None, low: int, high: int, *, allows: str) -> None:
-    """Check that a duration is within a limit given in seconds."""
-    Limit(allows.removesuffix(" allows"), low, high, "seconds").check(name, value)
-
-
-def check_size(name: str, value: Size | None, low: int, high: int, *, allows: str) -> None:
-    """Check that a size is within a limit given in MiB."""
-    Limit(allows.removesuffix(" allows"), low, high, "MB").check(name, value)
