@@ -87,7 +87,7 @@ class PostgresServer:
         data = self._folder / "data"
         self._folder.mkdir()
         # Copying an empty cluster takes a fraction of the time of creating it.
-        template = self._folder.parent / f"{_PREFIX}template-{self._superuser}"
+        template = self._folder.parent / f"initdb-{self._superuser}"
         with _creating_template:
             if not template.exists():
                 self._create_template(template)
