@@ -177,6 +177,17 @@ def test_parameters_that_are_only_passed_on_may_change(emulator: Any, registry: 
     assert emulator.greet("Ann", "hi", loud=True) == "hi Ann, hi Ann"
 
 
+def test_parameters_that_are_passed_on_only_by_position_are_refused(
+    emulator: Any, registry: Registry
+) -> None:
+    def by_position(stock: Callable[..., str], name: str, *args: Any) -> str:
+        return stock(name, *args)
+
+    patching.around(emulator, "greet")(declared_by("a.echo", by_position))
+    with pytest.raises(Incompatible, match="has other parameters"):
+        registry.apply()
+
+
 def test_two_bridges_without_an_order_are_refused(emulator: Any, registry: Registry) -> None:
     patching.around(emulator, "greet")(declared_by("a.echo", twice))
     patching.around(emulator, "greet")(declared_by("b.titles", politely))

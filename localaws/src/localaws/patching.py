@@ -192,7 +192,7 @@ def around(module: Module | Sequence[Module], name: str, *, after: Iterable[str]
     Args:
         module: The emulator's module, or each module that has imported the name.
         name: The emulator's function. The declared function must have its parameters, with their names, or
-            `*args` and `**kwargs` in place of those that it only passes on.
+            both `*args` and `**kwargs` in place of those that it only passes on.
         after: The modules of `services` whose functions this one encloses: `"iam.invocations"`.
     """
     return _declaring("around", module, name, after)
@@ -469,7 +469,8 @@ def _fits(ours: list[inspect.Parameter], theirs: list[inspect.Parameter]) -> boo
     any_keyword = any(one.kind is kinds.VAR_KEYWORD for one in ours)
     mine = [one for one in ours if one.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
     others = [one for one in theirs if one.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
-    if len(others) < len(mine) or (len(others) > len(mine) and not any_rest):
+    # The rest may be passed by position or by name.
+    if len(others) < len(mine) or (len(others) > len(mine) and not (any_rest and any_keyword)):
         return False
     for one, other in zip(mine, others, strict=False):
         if one.name != other.name or (other.default is not kinds.empty and one.default is kinds.empty):

@@ -55,15 +55,15 @@ def test_an_expression_is_computed(expression: str, result: object) -> None:
 @pytest.mark.parametrize(
     ("expression", "problem"),
     [
-        ("RATE(errors)", "the function RATE is not emulated; these are: ABS, AVG"),
+        ("RATE(errors)", "the function RATE is not emulated; emulated are ABS, AVG"),
         ("FILL(errors, LINEAR)", "LINEAR is not emulated"),
-        ("errors + unknown", "there is no 'unknown'"),
-        ("errors +", "there is no 'operand at the end'"),
-        ("errors calls", "'calls' was not expected"),
+        ("errors + unknown", "'unknown' is missing"),
+        ("errors +", "'operand at the end' is missing"),
+        ("errors calls", "'calls' is unexpected"),
         ("IF(errors)", "IF takes 3 arguments, not 1"),
         ("(errors", "expected ), found 'the end'"),
         ("METRICS() + METRICS()", "several time series on both sides"),
-        ("__import__('os')", "is not understood"),
+        ("__import__('os')", "is not valid"),
     ],
 )
 def test_an_expression_that_is_invalid_or_not_emulated_is_refused_with_the_reason(

@@ -99,9 +99,9 @@ def test_hooks_run_before_and_after_the_shift(quick_aws: LocalAws) -> None:
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        (hook_source("Failed"), "answered Failed"),
+        (hook_source("Failed"), "reported Failed"),
         ("def handler(event, context): raise ValueError('broken')", "broken"),
-        ("def handler(event, context): pass", "no answer came within an hour"),
+        ("def handler(event, context): pass", "it did not respond within an hour"),
     ],
     ids=["says no", "crashes", "never answers"],
 )
@@ -113,7 +113,7 @@ def test_a_version_whose_first_hook_fails_gets_no_traffic(
     info = release.wait(id_)
     assert info["status"] == "Failed"
     waited = (info["completeTime"] - info["startTime"]).total_seconds()
-    assert (waited >= HOUR) == (reason == "no answer came within an hour")
+    assert (waited >= HOUR) == (reason == "it did not respond within an hour")
     assert info["errorInformation"]["code"] == "HOOK_EXECUTION_FAILURE"
     assert reason in info["errorInformation"]["message"]
     assert release.events(id_) == {

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.local
 
 SCHEDULER = "scheduler.amazonaws.com"
 HANDLER = "def handler(event, context): return event"
-LONG_ENOUGH = 3  # seconds: schedules are looked at every second
+LONG_ENOUGH = 0.8  # seconds: schedules are checked four times a second
 
 
 def told_by(functions: Functions) -> tuple[str, Queue]:

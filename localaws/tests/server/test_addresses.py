@@ -67,7 +67,7 @@ def test_the_stage_in_the_url_is_preserved(local_aws: LocalAws) -> None:
     "wrong", ["", "https://example.com/prod", "abc/def", "https://execute-api.amazonaws.com"]
 )
 def test_an_invalid_api_is_refused(local_aws: LocalAws, wrong: str) -> None:
-    with pytest.raises(ValueError, match="give the API's id, or its URL"):
+    with pytest.raises(ValueError, match="it must be the API's id or URL"):
         local_aws.address_of_api(wrong)
 
 

@@ -161,5 +161,5 @@ def test_a_cli_of_another_layout_is_asked_for_its_template(tmp_path: Path) -> No
 
 
 def test_a_file_that_is_no_cli_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BootstrapError, match="did not show its bootstrap template"):
+    with pytest.raises(BootstrapError, match="did not print its bootstrap template"):
         template_of(tmp_path / "cdk")

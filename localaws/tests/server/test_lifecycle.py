@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.lambda_functions import eventually
 from helpers.processes_of import (
     assert_nothing_is_left,
     leave_processes_behind,
@@ -19,6 +20,7 @@ from helpers.processes_of import (
     running_program,
 )
 from localaws import LocalAws, LocalAwsError
+from localaws.server import processes
 
 pytestmark = pytest.mark.local
 
@@ -120,9 +122,10 @@ def test_a_custom_resource_that_hangs_does_not_hold_it() -> None:
         template = {"Resources": {"R": {"Type": "Custom::Hangs", "Properties": {"ServiceToken": arn}}}}
         cloudformation = aws.client("cloudformation")
         cloudformation.create_stack(StackName="hangs", TemplateBody=json.dumps(template))
-        # Answered only after seconds, as the stack goes on changing: the function hangs by then.
-        stack = cloudformation.describe_stacks(StackName="hangs")["Stacks"][0]
-        assert stack["StackStatus"] == "CREATE_IN_PROGRESS"
+        # Not describe_stacks, which waits for seconds while the stack changes.
+        events = cloudformation.describe_stack_events
+        eventually(lambda: len(events(StackName="hangs")["StackEvents"]) > 1)
+        eventually(lambda: len(processes.descendants(aws._ready.pid)) > 0)
         folder, began = aws.log_file.parent, time.monotonic()
     assert time.monotonic() - began < 5
     assert not folder.exists()
@@ -174,7 +177,7 @@ def test_a_state_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("account", ["", "12345678901", "AKIA12345678"])
 def test_an_account_that_is_no_account_id_is_refused(account: str) -> None:
-    with pytest.raises(ValueError, match="an account id is 12 digits"):
+    with pytest.raises(ValueError, match="an account id has 12 digits"):
         LocalAws(account=account)
 
 

@@ -33,7 +33,7 @@ from typing import Any
 from ministack.core import lambda_runtime, tls
 from ministack.services import lambda_svc
 
-from localaws.services.lambda_.provisioned import initialization_type
+from localaws.services.lambda_.concurrency import initialization_type
 
 #: The packages of the Python runtime.
 RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")

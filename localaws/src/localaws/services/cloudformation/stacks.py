@@ -37,12 +37,12 @@ def _evaluate_conditions(stock: Callable[..., Any], template: dict[str, Any], pa
 
 
 @around(cloudformation, "handle_request", after=["iam.deployments"])
-async def _handle_request(stock: Callable[..., Awaitable[Any]], *request: Any) -> Any:
-    answer = await stock(*request)
+async def _handle_request(stock: Callable[..., Awaitable[Any]], *request: Any, **more: Any) -> Any:
+    answer = await stock(*request, **more)
     deadline = time.monotonic() + _LONGEST
     while _is_changing(answer) and time.monotonic() < deadline:
         await asyncio.sleep(_INTERVAL)
-        answer = await stock(*request)
+        answer = await stock(*request, **more)
     return answer
 
 

@@ -78,7 +78,7 @@ def _sends_back_failed_update(stock: Callable[[str], bool], resource_type: str) 
     return resource_type == _ALIAS or stock(resource_type)
 
 
-@resource(_ALIAS, after=["lambda_.alias_rules"]).update
+@resource(_ALIAS, after=["lambda_.aliases"]).update
 def _update(
     stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:

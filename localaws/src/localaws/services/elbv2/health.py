@@ -7,8 +7,8 @@ with the documented event at its interval. Statuses in the matcher pass, and res
 A new target is healthy after one passed check; later the thresholds apply. DescribeTargetHealth returns
 `initial`, `healthy`, `unhealthy`, `unused` or `unavailable`, with the reason code. An unhealthy function gets
 requests, as the only target.
-Not to: checks from each Availability Zone: there is one at a time, and one that exceeds its timeout is waited
-for.
+Not to: the time between checks, which is shortened (LOCALAWS_SECONDS_PER_MINUTE). Checks from each
+Availability Zone: there is one at a time, and one that exceeds its timeout is waited for.
 
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html#enable-health-checks-lambda
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
@@ -26,12 +26,13 @@ from xml.sax.saxutils import escape
 from ministack.core.responses import request_scope
 from ministack.services import alb
 
+from localaws.pace import shortened
 from localaws.patching import action, on_reset, on_start
 from localaws.services.elbv2.functions import RefusedError, invoke, is_multi_value, make_event, read_response
 
 Response = tuple[int, dict[str, str], bytes]
 
-_INTERVAL = 0.2  # seconds
+_POLL_SECONDS = 0.05
 _USER_AGENT = (("user-agent", "ELB-HealthChecker/2.0"),)
 _DESCRIPTIONS = {
     "Elb.InitialHealthChecking": "Initial health checks in progress",
@@ -69,7 +70,7 @@ def _check_for_ever() -> None:
         for account, region, group in _groups():
             with request_scope(account, region):
                 _check_if_due(account, region, group)
-        time.sleep(_INTERVAL)
+        time.sleep(_POLL_SECONDS)
 
 
 def _groups() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -86,7 +87,7 @@ def _check_if_due(account: str, region: str, group: dict[str, Any]) -> None:
     health = _health.setdefault((arn, targets[0]["Id"]), Health())
     if health.checking or time.monotonic() < health.due:
         return
-    health.due = time.monotonic() + group["HealthCheckIntervalSeconds"]
+    health.due = time.monotonic() + shortened(group["HealthCheckIntervalSeconds"])
     health.checking = True
 
     def check() -> None:

@@ -11,6 +11,8 @@ Faithful to:
 - The resource of a request to a version or an alias of a function has the qualifier, also when the request
   passes it in `Qualifier`: `NAME:*` matches it and `NAME` does not. GetAlias, UpdateAlias and DeleteAlias are
   actions of their own.
+- `PublishBatch` is authorised as `sns:Publish`, and `SendMessageBatch`, `DeleteMessageBatch` and
+  `ChangeMessageVisibilityBatch` of SQS as the call without Batch, as there are no permissions for batches.
 Not to: everything else. `docs/embedded-aws.md` lists what IAM does not refuse here.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
@@ -18,6 +20,7 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
 """
 
 from __future__ import annotations
@@ -130,3 +133,14 @@ def _logs_service_context(
 ) -> Any:
     """The condition keys of a request to CloudWatch Logs: the tags are those of the log group."""
     return stock(action, body, resource_arn.partition(":log-stream:")[0], region, account_id)
+
+
+_SERVICES = ("sns:", "sqs:")
+
+
+@around(iam_actions, "extract_iam_action")
+def _extract_iam_action(stock: Callable[..., str | None], *args: Any, **named: Any) -> str | None:
+    action = stock(*args, **named)
+    if isinstance(action, str) and action.startswith(_SERVICES):
+        return action.removesuffix("Batch")
+    return action

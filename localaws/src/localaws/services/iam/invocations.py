@@ -86,11 +86,11 @@ def _bucket_may_invoke(bucket: str, function: str) -> bool:
 
 @around(s3, "_deliver_event_to_lambda", after=["s3.buckets"])
 def _deliver_event_to_lambda(
-    stock: Callable[..., None], arn: str, event_payload: Properties, *args: Any
+    stock: Callable[..., None], arn: str, event_payload: Properties, *args: Any, **more: Any
 ) -> None:
     bucket = event_payload["Records"][0]["s3"]["bucket"]["name"]
     if _bucket_may_invoke(bucket, arn):
-        stock(arn, event_payload, *args)
+        stock(arn, event_payload, *args, **more)
     else:
         _log_refusal(f"arn:aws:s3:::{bucket}", arn)
 
@@ -117,10 +117,10 @@ def _validate_notification_configs(
 
 @around(sns, "_deliver_to_lambda", after=["lambda_.asynchronous_sources"])
 def _deliver_to_lambda(
-    stock: Callable[..., None], endpoint: str, envelope: str, topic_arn: str, *args: Any
+    stock: Callable[..., None], endpoint: str, envelope: str, topic_arn: str, *args: Any, **more: Any
 ) -> None:
     if service_may_invoke(endpoint, "sns.amazonaws.com", topic_arn, topic_arn.split(":")[4]):
-        stock(endpoint, envelope, topic_arn, *args)
+        stock(endpoint, envelope, topic_arn, *args, **more)
     else:
         _log_refusal(topic_arn, endpoint)
 

@@ -64,6 +64,7 @@ def _stored(mapping: Created, properties: Properties) -> Created:
     _store(physical_id, properties)
     tags = properties.get("Tags")
     lambda_svc._esms[physical_id]["Tags"] = {tag["Key"]: tag["Value"] for tag in tags or ()}
+    wake_in(0)
     return mapping
 
 
@@ -72,6 +73,7 @@ def _create_esm(stock: Callable[[Properties], Any], data: Properties) -> Any:
     answer = stock(data)
     if answer[0] < 300:
         _store(json.loads(answer[2])["UUID"], data)
+        wake_in(0)  # there may be records already
     return answer
 
 

@@ -8,7 +8,7 @@ function, whatever the function's policy says. A rate without a StartDate starts
 an Input, the function gets the default event of Scheduler.
 Not to: targets other than functions, for which policies are evaluated as for a rule; dead-letter queues and
 retries of schedules (a refused invocation is logged and lost), time zones, flexible time windows. Rates are
-not shortened. AWS invokes up to a minute late; here it is up to a second.
+not shortened. AWS invokes up to a minute late; here it is a fraction of a second.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
@@ -32,7 +32,7 @@ logger = logging.getLogger("localaws.scheduler")
 
 @changes(scheduler, "_SCHEDULE_TICK_INTERVAL")
 def _tick_interval(_stock: float) -> float:
-    return 1.0
+    return 0.25
 
 
 @around(scheduler, "_tick_schedules")

@@ -40,7 +40,7 @@ def _execute_task(
 
 @around(stepfunctions, "_invoke_resource")
 @around(stepfunctions, "_invoke_with_callback")
-def _invoke(stock: Callable[..., Any], resource: str, input_data: Any, *args: Any) -> Any:
+def _invoke(stock: Callable[..., Any], resource: str, input_data: Any, *args: Any, **more: Any) -> Any:
     role = _role.get()
     for action, target in _needed(resource, input_data) if role else ():
         if not role_allows(role, action, target):
@@ -48,7 +48,7 @@ def _invoke(stock: Callable[..., Any], resource: str, input_data: Any, *args: An
                 "States.Permissions",
                 f"The role {role} is not authorized to perform: {action} on resource: {target}",
             )
-    return stock(resource, input_data, *args)
+    return stock(resource, input_data, *args, **more)
 
 
 def _needed(resource: str, given: Any) -> list[tuple[str, str]]:
