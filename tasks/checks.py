@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.changes import changed_files, select_tests
+from stacks.catalogue import ARCHITECTURES, Architecture
+from tasks.changes import changed_files, rows_of, select_tests
 from tasks.errors import TaskError
 from tasks.progress import Step, format_line, format_seconds, step
 
@@ -48,6 +49,8 @@ ROOMS = (
     ),
     "tests",
 )
+# What holds for every deployed architecture.
+DEPLOYED = "tests/contracts/test_deployed.py"
 SHOWN_SLOWEST = 10
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
 _NO_TESTS = 5  # pytest's exit code when it found nothing to run
@@ -180,50 +183,68 @@ def main(arguments: Sequence[str]) -> int:
 
 def all_checks(*, full: bool) -> list[Check]:
     """Every check, in the order in which they start: what takes longest comes first."""
-    skipped = "" if full else " and not full"
-    local, other = ("-m", f"local{skipped}"), ("-m", f"not local{skipped}")
+    local, other = marks(full=full)
     services = [f"localaws/tests/{name}" for name in SLOW_SERVICES]
-    stacks = families()
-
-    def tests(name: str, marked: tuple[str, ...], *where: str, but: Iterable[str] = ()) -> Check:
-        ignored = [f"--ignore={folder}" for folder in but]
-        return Check(f"tests of {name}", "pytest", (*marked, *where, *ignored))
-
     return [
         *linters(),
-        tests("the embedded AWS", local, "localaws/tests", but=services),
-        tests("everything else", other, but=["tests/handlers"]),
-        tests("handlers", other, "tests/handlers"),
+        suite("the embedded AWS", local, "localaws/tests", but=services),
+        suite("everything else", other, but=["tests/handlers"]),
+        suite("handlers", other, "tests/handlers"),
         *(
-            tests(f"the embedded AWS: {folder.rpartition('/')[2].strip('_')}", local, folder)
+            suite(f"the embedded AWS: {folder.rpartition('/')[2].strip('_')}", local, folder)
             for folder in services
         ),
-        *(tests(f"deployed stacks: {folder.rpartition('/')[2]}", local, folder) for folder in stacks),
-        tests("tasks and contracts on the embedded AWS", local, "tests", but=stacks),
+        *tests_of_deployed(ARCHITECTURES, local),
+        suite("run.py on the embedded AWS", local, "tests", but=["tests/local", DEPLOYED]),
     ]
 
 
-def checks_for(changed: Iterable[str], *, full: bool) -> list[Check]:
-    """The linters, and the tests for some changed files: without and with the embedded AWS."""
+def checks_for(changed: Sequence[str], *, full: bool) -> list[Check]:
+    """The linters, and the tests for some changed files."""
     targets = select_tests(changed, ROOT)
-    kinds = {"tests": "not local", "tests on the embedded AWS": "local"} if targets else {}
-    skipped = "" if full else " and not full"
+    if "tests" in targets:
+        return all_checks(full=full)
+    local, other = marks(full=full)
+    rows = {row.id for path in changed for row in rows_of(path)}
+    deployed = [row for row in ARCHITECTURES if row.id in rows or "tests/local" in targets]
+    services = [target for target in targets if target.startswith("localaws/")]
+    elsewhere = [
+        target for target in targets if not target.startswith(("localaws/", "tests/local", "tests/contracts"))
+    ]
     return [
         *linters(),
-        *(
-            Check(name, "pytest", ("-m", f"{kind}{skipped}", *targets), may_be_empty=True)
-            for name, kind in kinds.items()
-        ),
+        *([suite("what changed", other, *targets, may_be_empty=True)] if targets else []),
+        *([suite("the embedded AWS", local, *services)] if services else []),
+        *tests_of_deployed(deployed, local),
+        *([suite("run.py on the embedded AWS", local, *elsewhere, may_be_empty=True)] if elsewhere else []),
     ]
 
 
-def families() -> list[str]:
-    """The folders of tests that deploy architectures, the ones with most of these tests first."""
-    found = {
-        folder.relative_to(ROOT).as_posix(): len(list(folder.rglob("test_*.py")))
-        for folder in (ROOT / "tests" / "local").glob("*/")
-    }
-    return sorted((name for name, tests in found.items() if tests), key=lambda name: (-found[name], name))
+def marks(*, full: bool) -> tuple[str, str]:
+    """What pytest selects: tests on the embedded AWS, and all others."""
+    skipped = "" if full else " and not full"
+    return f"local{skipped}", f"not local{skipped}"
+
+
+def suite(
+    name: str, marked: str, *arguments: str, but: Iterable[str] = (), may_be_empty: bool = False
+) -> Check:
+    """A check by pytest: the tests with some marks in some places, but not in others."""
+    ignored = [f"--ignore={place}" for place in but]
+    return Check(
+        f"tests of {name}", "pytest", ("-m", marked, *arguments, *ignored), may_be_empty=may_be_empty
+    )
+
+
+def tests_of_deployed(rows: Iterable[Architecture], marked: str) -> Iterator[Check]:
+    """The tests that deploy some architectures, a check for each family; the largest family comes first."""
+    families: dict[str, list[str]] = {}
+    for row in rows:
+        families.setdefault(row.family, []).append(row.id)
+    for family, ids in sorted(families.items(), key=lambda item: -len(item[1])):
+        own = f"tests/local/{family}"
+        places = [DEPLOYED, own] if holds_python(ROOT / own) else [DEPLOYED]
+        yield suite(f"deployed stacks: {family}", marked, *places, "--rows", ",".join(ids))
 
 
 def linters() -> Iterator[Check]:

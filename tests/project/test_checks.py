@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stacks.catalogue import ARCHITECTURES
 from tasks import checks
 from tasks.checks import Check, Counts, all_checks, checks_for, run_checks, slowest
 from tasks.errors import TaskError
@@ -160,9 +161,20 @@ def test_no_more_than_ten_tests_are_listed(tmp_path: Path) -> None:
     assert list(slowest([])) == []
 
 
-def files(folder: str) -> set[str]:
-    """The test files in a folder of this checkout."""
-    return {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("test_*.py")}
+def files(place: str) -> set[str]:
+    """The test files in a folder of this checkout, or the file itself."""
+    path = ROOT / place
+    return (
+        {place} if path.is_file() else {file.relative_to(ROOT).as_posix() for file in path.rglob("test_*.py")}
+    )
+
+
+def files_of(check: Check) -> set[str]:
+    """The test files that a check runs, or would if they had a test with its marks."""
+    arguments = [name for name in check.arguments[2:] if not name.startswith("--rows") and "," not in name]
+    ignored = [name.removeprefix("--ignore=") for name in arguments if name.startswith("--ignore=")]
+    places = [name for name in arguments if (ROOT / name).exists()] or ["tests", "localaws/tests"]
+    return set[str]().union(*map(files, places)) - set[str]().union(*map(files, ignored))
 
 
 @pytest.mark.parametrize(("full", "rest"), [(False, " and not full"), (True, "")])
@@ -172,15 +184,17 @@ def test_every_test_file_is_in_one_check_of_each_kind(
     monkeypatch.setattr(checks, "ROOT", ROOT)
     everything = files("tests") | files("localaws/tests")
     found: dict[str, list[str]] = {}
+    rows: list[str] = []
     for check in all_checks(full=full):
         if check.module == "pytest":
-            _, marker, *arguments = check.arguments
-            ignored = [name.removeprefix("--ignore=") for name in arguments if name.startswith("--ignore=")]
-            folders = [name for name in arguments if not name.startswith("-")] or ["tests", "localaws/tests"]
-            taken = set[str]().union(*map(files, folders)) - set[str]().union(*map(files, ignored))
-            found.setdefault(marker, []).extend(taken)
-    assert sorted(found[f"local{rest}"]) == sorted(everything)
+            taken = files_of(check)
+            if "--rows" in check.arguments:  # each deploys its own rows for these tests
+                taken.remove(checks.DEPLOYED)
+                rows += check.arguments[check.arguments.index("--rows") + 1].split(",")
+            found.setdefault(check.arguments[1], []).extend(taken)
+    assert sorted(found[f"local{rest}"]) == sorted(everything - {checks.DEPLOYED})
     assert sorted(found[f"not local{rest}"]) == sorted(everything)
+    assert sorted(rows) == sorted(row.id for row in ARCHITECTURES)
 
 
 def test_the_folders_with_a_check_of_their_own_exist() -> None:
@@ -197,19 +211,34 @@ def test_one_run_of_mypy_reads_every_room_with_python_in_it(tmp_path: Path) -> N
     assert mypy.arguments == ("run.py", "lambda_src")
 
 
-def test_what_changed_selects_the_tests_and_all_linters(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "tests" / "tasks").mkdir(parents=True)
-    (tmp_path / "tests" / "tasks" / "test_cdk.py").touch()
-    linters = [check.name for check in checks.linters()]
-    (tests, local) = checks_for(["tests/tasks/test_cdk.py"], full=False)[len(linters) :]
-    assert tests.arguments == ("-m", "not local and not full", "tests/tasks/test_cdk.py")
-    assert local.arguments == ("-m", "local and not full", "tests/tasks/test_cdk.py")
-    assert tests.may_be_empty
-    assert local.may_be_empty
-    assert [check.name for check in checks_for([], full=True)] == linters
+def pytest_for(*changed: str) -> list[tuple[str, ...]]:
+    """The arguments of each check by pytest for some changed files."""
+    return [check.arguments for check in checks_for(changed, full=False) if check.module == "pytest"]
 
+
+def test_what_changed_selects_tests_and_deploys_only_the_rows_that_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checks, "ROOT", ROOT)
+    local, other = "local and not full", "not local and not full"
+    one = "tests/tasks/test_cdk.py"
+    assert pytest_for(one) == [("-m", other, one), ("-m", local, one)]
+    assert pytest_for() == []
+    (quick, deployed, stacks) = pytest_for("lambda_src/storage/thumbnailer/handler.py")
+    assert "tests/contracts" in quick
+    assert deployed == ("-m", local, checks.DEPLOYED, "tests/local/storage", "--rows", "thumbnailer")
+    assert "tests/stacks" in stacks
+    rows = [arguments[-1] for arguments in pytest_for("scenarios/framework.py") if "--rows" in arguments]
+    assert sorted(",".join(rows).split(",")) == sorted(row.id for row in ARCHITECTURES)
+    service = "localaws/tests/s3/test_events.py"
+    assert pytest_for(service) == [("-m", other, service), ("-m", local, service)]
+    whole = [check.arguments for check in all_checks(full=False) if check.module == "pytest"]
+    assert pytest_for("requirements.txt") == whole
+
+
+def test_without_git_changes_cannot_be_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def no_git(root: Path) -> list[str]:
         raise TaskError("not a git checkout")
 

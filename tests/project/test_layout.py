@@ -23,7 +23,6 @@ ROOMS = {
     "its page": "docs/{family}/{id}.md",
     "the tests of its construct": "tests/constructs/{family}/*{module}*",
     "the tests of its handler": "tests/handlers/{family}/*{module}*",
-    "the test of its scenario": "tests/local/{family}/*{module}*",
 }
 
 

@@ -84,7 +84,7 @@ _LONGEST_NAME = 128
 Response = tuple[int, dict[str, Any], bytes]
 
 
-class Refused(Exception):  # noqa: N818 - Lambda refuses it
+class Refused(Exception):
     """An alias that Lambda refuses, with the error code and status of the response."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
