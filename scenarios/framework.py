@@ -186,6 +186,7 @@ class Covered:
         only_for_failures: Actions that the scenario does not use, because only a failure does; a test of the
             architecture covers them.
         patience: Seconds that the scenario waits for an effect.
+        takes_long: Whether the check belongs to the longer proofs (`run.py test --full`).
     """
 
     role_of: str
@@ -194,6 +195,7 @@ class Covered:
     new_instances: bool = False
     only_for_failures: frozenset[str] = frozenset()
     patience: float = 10
+    takes_long: bool = False
 
 
 class Story:

@@ -7,10 +7,21 @@ from aws_cdk import App
 
 from stacks.catalogue import ARCHITECTURES
 from tasks.synthesis import app_context
-from tests.deployed import deployments, empty_aws, faults, local_aws, order_by_row, row_of, stack
+from tests.deployed import (
+    deployments,
+    drilled,
+    empty_aws,
+    faults,
+    local_aws,
+    order_by_row,
+    outcome,
+    row_of,
+    stack,
+)
 from tests.templates import Assembly, Resources, build_variants
 
-__all__ = ["deployments", "empty_aws", "faults", "local_aws", "stack"]  # fixtures
+# Fixtures.
+__all__ = ["deployments", "drilled", "empty_aws", "faults", "local_aws", "outcome", "stack"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

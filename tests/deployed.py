@@ -6,17 +6,18 @@ other and share the deployment (``order_by_row``). The account is emptied before
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from localaws import LocalAws
-from scenarios.framework import DeployedStack
+from scenarios.framework import DeployedStack, Outcome
 from scenarios.support.faults import Faults
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.demo import deploy
+from tasks.verify import scenario_of
 
 # In seconds: longer than in the demo, for checks that share the processor.
 _PATIENCE = 40
@@ -36,6 +37,7 @@ class Deployments:
         self._aws = aws
         self._folder = folder
         self._current: DeployedStack | None = None
+        self._outcomes: dict[str, Outcome] = {}
 
     def stack(self, id: str) -> DeployedStack:
         """Return the deployed stack of a row; deploy it with the real CDK CLI unless it is there."""
@@ -46,9 +48,16 @@ class Deployments:
             self._current = DeployedStack(id, outputs, self._aws.session, out=out, patience=_PATIENCE)
         return self._current
 
+    def once(self, what: str, play: Callable[[], Outcome]) -> Outcome:
+        """Return the outcome of a run or a drill of the deployed row, which is played once a deployment."""
+        if what not in self._outcomes:
+            self._outcomes[what] = play()
+        return self._outcomes[what]
+
     def clear(self) -> None:
         """Empty the account."""
         self._current = None
+        self._outcomes.clear()
         self._aws.reset()
 
 
@@ -64,6 +73,18 @@ def stack(request: pytest.FixtureRequest, deployments: Deployments) -> DeployedS
     row = row_of(request.node)
     assert row is not None, f"{request.node.nodeid} is not about a row of the catalogue"
     return deployments.stack(row.id)
+
+
+@pytest.fixture
+def outcome(stack: DeployedStack, deployments: Deployments) -> Outcome:
+    """What the row's scenario returned; all tests of the row share one run."""
+    return deployments.once("run", lambda: scenario_of(stack.name).run(stack))
+
+
+@pytest.fixture
+def drilled(stack: DeployedStack, faults: Faults, deployments: Deployments) -> Outcome:
+    """What the row's failure drill returned; all tests of the row share one drill."""
+    return deployments.once("drill", lambda: scenario_of(stack.name).drill(stack, faults))
 
 
 @pytest.fixture
@@ -91,12 +112,15 @@ def row_of(item: pytest.Item) -> Architecture | None:
 
 
 def order_by_row(items: list[pytest.Item]) -> None:
-    """Run the tests on the embedded AWS row by row, so that each row is deployed once."""
+    """Run the tests on the embedded AWS row by row, so that each row is deployed once.
+
+    Tests with the mark ``breaks`` come last in their row: a scenario that fails leaves things behind.
+    """
     places = {row.id: place for place, row in enumerate(ARCHITECTURES)}
 
-    def place(item: pytest.Item) -> int:
+    def place(item: pytest.Item) -> tuple[int, bool]:
         row = row_of(item)
-        return places[row.id] if row else len(places)
+        return places[row.id] if row else len(places), item.get_closest_marker("breaks") is not None
 
     local = [index for index, item in enumerate(items) if item.get_closest_marker("local")]
     for index, item in zip(local, sorted((items[index] for index in local), key=place), strict=True):

@@ -7,8 +7,7 @@ from types import ModuleType
 import pytest
 
 from localaws import LocalAws
-from scenarios.framework import Covered, DeployedStack
-from scenarios.support.faults import Faults
+from scenarios.framework import Covered, DeployedStack, Outcome
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.demo import check_dropped
@@ -36,9 +35,8 @@ def test_every_property_of_the_template_is_emulated_or_listed(
 
 @every_row
 def test_the_scenario_passes_and_leaves_nothing_behind(
-    row: Architecture, scenario: ModuleType, stack: DeployedStack
+    row: Architecture, scenario: ModuleType, stack: DeployedStack, outcome: Outcome
 ) -> None:
-    outcome = scenario.run(stack)
     assert outcome.facts
     assert scenario.leftovers(stack) == []
 
@@ -46,30 +44,33 @@ def test_the_scenario_passes_and_leaves_nothing_behind(
 def drills() -> list[object]:
     """Each row; for `--full` only if its drill takes minutes (``DRILL_IS_LONG`` in its scenario)."""
     long = {row.id for row in ARCHITECTURES if getattr(scenario_of(row.id), "DRILL_IS_LONG", False)}
-    return [
-        pytest.param(row, marks=pytest.mark.full if row.id in long else (), id=row.id)
-        for row in ARCHITECTURES
-    ]
+    marks = dict.fromkeys(long, pytest.mark.full)
+    return [pytest.param(row, marks=marks.get(row.id, ()), id=row.id) for row in ARCHITECTURES]
 
 
 @pytest.mark.parametrize("row", drills())
 def test_the_failure_drill_passes_and_leaves_nothing_behind(
-    row: Architecture, scenario: ModuleType, stack: DeployedStack, faults: Faults
+    row: Architecture, scenario: ModuleType, stack: DeployedStack, drilled: Outcome
 ) -> None:
-    outcome = scenario.drill(stack, faults)
-    assert outcome.facts
+    assert drilled.facts
     assert scenario.leftovers(stack) == []
 
 
 def covered_roles() -> list[object]:
-    """Each role that a scenario covers, with its row."""
+    """Each role that a scenario covers, with its row; for `--full` only if that takes long."""
     return [
-        pytest.param(row, covered, id=f"{row.id}-{covered.role_of}")
+        pytest.param(
+            row,
+            covered,
+            marks=pytest.mark.full if covered.takes_long else (),
+            id=f"{row.id}-{covered.role_of}",
+        )
         for row in ARCHITECTURES
         for covered in scenario_of(row.id).ROLES
     ]
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize(("row", "covered"), covered_roles())
 def test_each_grant_of_a_role_is_needed_and_a_planted_one_is_found(
     row: Architecture, covered: Covered, stack: DeployedStack
@@ -77,6 +78,7 @@ def test_each_grant_of_a_role_is_needed_and_a_planted_one_is_found(
     assert superfluous_grants(stack, covered) == {PLANTED}
 
 
+@pytest.mark.breaks
 @pytest.mark.full
 @every_row
 def test_each_grant_of_the_roles_of_custom_resources_is_needed(

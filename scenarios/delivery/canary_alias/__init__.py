@@ -67,9 +67,9 @@ def smoke(stack: DeployedStack) -> None:
 
 
 ROLES = (
-    Covered("PreTrafficFunctionName", smoke, patience=20),
-    Covered("PostTrafficFunctionName", smoke, patience=20),
-    Covered("DeploymentGroupName", smoke, function="PreTrafficFunctionName", patience=20),
+    Covered("PreTrafficFunctionName", smoke, patience=20, takes_long=True),
+    Covered("PostTrafficFunctionName", smoke, patience=20, takes_long=True),
+    Covered("DeploymentGroupName", smoke, function="PreTrafficFunctionName", patience=20, takes_long=True),
 )
 
 

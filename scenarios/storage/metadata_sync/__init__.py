@@ -131,25 +131,33 @@ _RECONCILER = partial(Covered, only_for_failures=frozenset({"sqs:SendMessage"}))
 _OF_POSTGRES = "Relational"
 
 # With PostgreSQL new execution environments, because an open connection outlives the permission to connect.
+# Each grant of them takes a cold start, and a schedule is waited for.
 ROLES = (
     Covered("FunctionName", smoke),
     _RECONCILER("ReconcilerName", smoke_of_reconciler),
-    Covered("ScheduleName", smoke_of_schedule, function="ReconcilerName", patience=4),
-    Covered("RelationalFunctionName", partial(smoke, which=_OF_POSTGRES), new_instances=True),
+    Covered("ScheduleName", smoke_of_schedule, function="ReconcilerName", patience=4, takes_long=True),
+    Covered(
+        "RelationalFunctionName", partial(smoke, which=_OF_POSTGRES), new_instances=True, takes_long=True
+    ),
     _RECONCILER(
-        "RelationalReconcilerName", partial(smoke_of_reconciler, which=_OF_POSTGRES), new_instances=True
+        "RelationalReconcilerName",
+        partial(smoke_of_reconciler, which=_OF_POSTGRES),
+        new_instances=True,
+        takes_long=True,
     ),
     Covered(
         "RelationalScheduleName",
         partial(smoke_of_schedule, which=_OF_POSTGRES),
         function="RelationalReconcilerName",
         patience=4,
+        takes_long=True,
     ),
     Covered(
         "RelationalProxyName",
         partial(smoke, which=_OF_POSTGRES),
         function="RelationalFunctionName",
         new_instances=True,
+        takes_long=True,
     ),
 )
 

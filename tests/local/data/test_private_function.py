@@ -5,19 +5,18 @@ from __future__ import annotations
 import pytest
 
 from scenarios.data import private_function
-from scenarios.framework import DeployedStack, ScenarioFailed
-from scenarios.support.faults import Faults
+from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 
 pytestmark = pytest.mark.local
 
 
-def test_orders_go_through_two_endpoints_and_no_route_leaves_the_network(stack: DeployedStack) -> None:
-    facts = private_function.run(stack).facts
+def test_orders_go_through_two_endpoints_and_no_route_leaves_the_network(outcome: Outcome) -> None:
+    facts = outcome.facts
     assert (facts["messages"], facts["default_routes"], facts["endpoints"]) == (2, 0, "dynamodb, sqs")
 
 
-def test_a_missing_permission_loses_no_order(stack: DeployedStack, faults: Faults) -> None:
-    assert private_function.drill(stack, faults).facts["sent_after_denial"] == 1
+def test_a_missing_permission_loses_no_order(drilled: Outcome) -> None:
+    assert drilled.facts["sent_after_denial"] == 1
 
 
 def test_leftovers_are_the_rows_and_the_messages(stack: DeployedStack) -> None:

@@ -8,15 +8,13 @@ from scenarios.data import rds_proxy
 from scenarios.data.rds_proxy.bookings import booking
 from scenarios.data.rds_proxy.drill import compare_with_unpooled
 from scenarios.data.rds_proxy.unpooled import unpooled_function
-from scenarios.framework import DeployedStack, Story
-from scenarios.support.faults import Faults
+from scenarios.framework import DeployedStack, Outcome, Story
 
 pytestmark = pytest.mark.local
 
 
-@pytest.mark.full
-def test_more_callers_than_connections_are_served(stack: DeployedStack) -> None:
-    facts = rds_proxy.run(stack).facts
+def test_more_callers_than_connections_are_served(stack: DeployedStack, outcome: Outcome) -> None:
+    facts = outcome.facts
     assert int(facts["environments"]) > 20
     assert int(facts["database_connections"]) <= 20
     assert facts["pinned_sessions"] == 0
@@ -33,10 +31,8 @@ def test_the_same_handler_also_books_without_the_proxy(stack: DeployedStack) -> 
 
 
 @pytest.mark.full
-def test_without_the_pool_callers_fail_and_a_failover_loses_nothing(
-    stack: DeployedStack, faults: Faults
-) -> None:
-    facts = rds_proxy.drill(stack, faults).facts
+def test_without_the_pool_callers_fail_and_a_failover_loses_nothing(drilled: Outcome) -> None:
+    facts = drilled.facts
     assert int(facts["failed_without_pool"]) > 0
     assert facts["lost_in_failover"] == 0
     assert facts["rejected_clients"] == 4

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios.framework import DeployedStack, NotYet, ScenarioFailed, wait_until
-from scenarios.storage import metadata_sync
+from scenarios.framework import DeployedStack, NotYet, Outcome, ScenarioFailed, wait_until
 from scenarios.storage.metadata_sync.bucket import SyncedBucket
 from scenarios.support.faults import Faults
 
 pytestmark = pytest.mark.local
 
 
-def test_both_tables_agree_with_their_buckets_and_old_events_change_nothing(stack: DeployedStack) -> None:
-    facts = metadata_sync.run(stack).facts
+def test_both_tables_agree_with_their_buckets_and_old_events_change_nothing(outcome: Outcome) -> None:
+    facts = outcome.facts
     for kind in ("versioned", "unversioned"):
         # 38 of 150 objects are deleted; 13 of these are overwritten at the same time, and may remain.
         objects, tombstones = int(facts[f"{kind}_objects"]), int(facts[f"{kind}_tombstones"])
         assert 112 <= objects <= 125
-        assert objects + tombstones == 150
+        # An object that was deleted before any of its events arrived gets its tombstone later.
+        assert 0 < tombstones <= 150 - objects
         assert facts[f"{kind}_old_events"] == 8
         assert facts[f"{kind}_poison"] == "InvalidRecord"
         assert facts[f"{kind}_repaired"] == 0
 
 
-def test_the_reconciler_repairs_what_events_missed_and_failed_events_are_redriven(
-    stack: DeployedStack, faults: Faults
-) -> None:
-    facts = metadata_sync.drill(stack, faults).facts
+def test_the_reconciler_repairs_what_events_missed_and_failed_events_are_redriven(drilled: Outcome) -> None:
+    facts = drilled.facts
     for kind in ("versioned", "unversioned"):
         counts = tuple(facts[f"{kind}_{name}"] for name in ("missing", "outdated", "superfluous", "repaired"))
         assert counts == (20, 25, 15, 60)

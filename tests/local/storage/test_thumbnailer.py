@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from localaws import LocalAws
-from scenarios.framework import DeployedStack, ScenarioFailed
+from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 from scenarios.storage import thumbnailer
 from scenarios.storage.thumbnailer.driver import Thumbnailer
 from scenarios.storage.thumbnailer.pictures import PHOTOGRAPHS
@@ -39,10 +39,8 @@ def test_verify_runs_the_scenario_and_saves_the_thumbnails(
     assert thumbnailer.leftovers(stack) == []
 
 
-def test_failed_events_wait_in_the_queue_until_they_are_redriven(
-    stack: DeployedStack, faults: Faults
-) -> None:
-    assert thumbnailer.drill(stack, faults).facts == {
+def test_failed_events_wait_in_the_queue_until_they_are_redriven(drilled: Outcome) -> None:
+    assert drilled.facts == {
         "without permission": "RetriesExhausted after 3 attempts",
         "over the limit": "PermanentFailure",
         "redriven": 2,

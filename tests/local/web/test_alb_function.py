@@ -7,32 +7,25 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from scenarios.framework import DeployedStack
+from scenarios.framework import DeployedStack, Outcome
 from scenarios.support import endpoints
-from scenarios.support.faults import Faults
 from scenarios.web import alb_function
 from tasks.demo import deploy
 
 pytestmark = pytest.mark.local
 
 
-def test_requests_of_every_kind_are_answered(stack: DeployedStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alb_function, "CONCURRENT", 40)
-    assert alb_function.run(stack).facts == {
+def test_requests_of_every_kind_are_answered_and_none_of_200_concurrent_ones_is_lost(
+    outcome: Outcome,
+) -> None:
+    assert outcome.facts == {
         "binary bytes": 102_400,
         "cookies": 2,
         "largest text": 900_000,
         "error statuses": "400, 404, 405, 415, 422",
-        "concurrent clients": 40,
+        "concurrent clients": 200,
         "target health": "healthy",
     }
-    assert alb_function.leftovers(stack) == []
-
-
-@pytest.mark.full
-def test_of_200_concurrent_requests_none_is_lost(stack: DeployedStack) -> None:
-    assert alb_function.run(stack).facts["concurrent clients"] == 200
-    assert alb_function.leftovers(stack) == []
 
 
 @pytest.mark.full
@@ -46,9 +39,5 @@ def test_of_40_concurrent_invocations_none_is_lost(monkeypatch: pytest.MonkeyPat
         assert alb_function.run(stack).facts["concurrent clients"] == 40
 
 
-def test_malformed_responses_are_clean_errors_and_single_value_headers_work(
-    stack: DeployedStack, faults: Faults
-) -> None:
-    facts = alb_function.drill(stack, faults).facts
-    assert facts == {"malformed responses": 10, "lines of a repeated header": 1}
-    assert alb_function.leftovers(stack) == []
+def test_malformed_responses_are_clean_errors_and_single_value_headers_work(drilled: Outcome) -> None:
+    assert drilled.facts == {"malformed responses": 10, "lines of a repeated header": 1}
