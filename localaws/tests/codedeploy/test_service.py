@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from helpers.lambda_functions import Functions
+from helpers.lambda_functions import Functions, eventually
 from helpers.releases import LAMBDA_STYLE, Release, make_alarm, make_release
 from helpers.stacks import DeploymentFailedError, arn, deploy, ref, role, session_of
 from localaws import LocalAws
@@ -253,10 +253,17 @@ def handler(event, context):
 """
     hook = release.hook(source)
     assert release.run(hooks={"BeforeAllowTraffic": hook})["status"] == "Succeeded"
-    events = quick_aws.client("logs").filter_log_events(
-        logGroupName=f"/aws/lambda/{hook}", filterPattern="refused"
-    )["events"]
-    assert [event["message"].split()[1] for event in events] == [
+    logs = quick_aws.client("logs")
+
+    def refusals() -> list[str]:
+        """The logged error codes, once the hook has ended, which the deployment does not wait for."""
+        if not logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{hook}")["logGroups"]:
+            return []
+        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{hook}", filterPattern="refused")
+        return [event["message"].split()[1] for event in found["events"]]
+
+    assert eventually(lambda: len(refusals()) == 3)
+    assert refusals() == [
         "InvalidLifecycleEventHookExecutionStatusException",
         "InvalidLifecycleEventHookExecutionIdException",
         "LifecycleEventAlreadyCompletedException",
