@@ -15,11 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# What has been rewritten so far. At the end: every tracked file.
-REWRITTEN = (
-    *("app.py", "run.py", "tasks/", "benchmarks/", "tests/tasks/", "tests/project/"),
-    *("docs/development.md", "docs/common-permissions.md"),
-)
+# What is not rewritten yet. At the end: nothing.
+NOT_YET = ("localaws/", "README.md", "CHANGELOG.md")
 _KINDS = (".md", ".py", ".toml")
 _THIS = "tests/project/test_english.py"
 
@@ -37,7 +34,12 @@ PHRASES = (
     Phrase(
         r"\b(told|tells)\b", "publishes, reports, returns, sends, logs", "the queue tells of it", "tell apart"
     ),
-    Phrase(r"\bnobody('s)?\b", "no principal, no caller, not … any", "nobody reads it"),
+    Phrase(
+        r"(?<![\"'`])\bnobody('s)?\b",
+        "no principal, no caller, not … any",
+        "nobody reads it",
+        "the user `nobody`",
+    ),
     Phrase(r"\bwhoever\b", "the caller, the one that", "whoever is first"),
     Phrase(r"\bsomebody('s)?\b", "a person, the caller, another account", "somebody else's bucket"),
     Phrase(r"\bfor good\b", "permanently", "it failed for\n    # good.", "good for all"),
@@ -108,7 +110,7 @@ def test_no_file_has_a_phrase_to_avoid() -> None:
     if listed.returncode:
         pytest.skip("this is not a git checkout")
     names = [
-        name for name in listed.stdout.split("\0") if name.startswith(REWRITTEN) and name.endswith(_KINDS)
+        name for name in listed.stdout.split("\0") if name.endswith(_KINDS) and not name.startswith(NOT_YET)
     ]
     assert "tasks/checks.py" in names
     found = [
