@@ -16,7 +16,7 @@ from scenarios.support.faults import Faults
 pytestmark = pytest.mark.local
 
 
-def test_each_environment_runs_the_version_of_its_alias(outcome: Outcome) -> None:
+def test_each_environment_runs_the_version_of_its_alias(stack: DeployedStack, outcome: Outcome) -> None:
     facts = outcome.facts
     targets = Aliases(stack).targets()
     assert {name: facts[name] for name in ENVIRONMENTS} == {
