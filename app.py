@@ -1,6 +1,13 @@
-"""The CDK app: reads the catalogue and makes the stacks. ``-c only=ID`` makes that architecture alone."""
+"""The CDK app: reads the catalogue and makes the stacks.
+
+Commands of the CLI that deploy nothing (``cdk list``, ``cdk destroy``) bundle no handlers, and their
+templates are not validated. ``cdk deploy --exclusively ID`` makes only that stack, as ``-c only=ID`` does;
+without either, the CLI bundles the handlers of every stack.
+"""
 
 import gc
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -14,11 +21,14 @@ from aws_cdk import App  # noqa: E402
 
 from stacks.catalogue import ARCHITECTURES, find  # noqa: E402
 
-app = App()
+# The stacks to bundle handlers for: ["**"], ids after --exclusively, or [] when nothing is deployed.
+bundled = json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}")).get("aws:cdk:bundling-stacks")
+app = App(builtin_cloud_formation_validation=False if bundled == [] else None)
 only = app.node.try_get_context("only")
-for architecture in [find(only)] if only else ARCHITECTURES:
+chosen = [find(only)] if only else [row for row in ARCHITECTURES if row.id in (bundled or ())]
+for architecture in chosen or ARCHITECTURES:
     architecture.make_stack(app)
 app.synth()
 
-# The interpreter walks everything once more when it ends, unless it is told to leave this alone.
+# The interpreter walks all objects once more when it ends, unless they are frozen.
 gc.freeze()

@@ -1,9 +1,9 @@
-"""The one entry point: `python3 run.py` says what there is, `python3 run.py TASK` does it.
+"""The one entry point: `python3 run.py` lists the tasks, `python3 run.py TASK` runs one.
 
-Needs Python 3.11 and nothing else. The first task makes .venv and node_modules; from then on a stamp says
-that they are there. Each task is a module of `tasks/` and runs inside that environment.
+Needs Python 3.11 and nothing else. The first task makes .venv and node_modules; a stamp in .venv records that
+they are complete. Each task is a module of `tasks/` and runs inside that environment.
 
-An older Python must be able to read this file far enough to say that it is too old: syntax of Python 3.6.
+An older Python must be able to parse this file to say that it is too old: it has the syntax of Python 3.6.
 """
 
 import sys
@@ -13,7 +13,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older Python is
     import subprocess
 
     def is_there(name: str) -> bool:
-        """Whether that Python starts: a version manager's shim may be on PATH for one that does not."""
+        """Whether that Python starts: what is on PATH may be a version manager's shim for a missing one."""
         return bool(shutil.which(name)) and not subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL)
 
     newer = [name for name in ("python3.13", "python3.12", "python3.11", "python3.14") if is_there(name)]
@@ -51,12 +51,17 @@ TASKS = (
     Task(
         "demo",
         "[ID | --all]",
-        "deploy on the embedded AWS, send real events, show what comes out",
+        "deploy on the embedded AWS, send real events, show the results",
         "tasks.demo",
         takes_id=True,
     ),
-    Task("test", "[--full] [PYTEST ...]", "run every check; --full adds the longer proofs", "tasks.checks"),
-    Task("list", "", "the architectures that are here", "tasks.list", bare=True),
+    Task(
+        "test",
+        "[--changed | --full | PYTEST ...]",
+        "run every check; --changed: what differs from main; --full: the longer proofs, too",
+        "tasks.checks",
+    ),
+    Task("list", "", "list the architectures", "tasks.list", bare=True),
     Task("synth", "[ID]", "write the CloudFormation templates", "tasks.cdk", ("synth",), takes_id=True),
     Task(
         "diff",
@@ -70,7 +75,7 @@ TASKS = (
     Task(
         "verify",
         "ID",
-        "send real events to the stack in your AWS account and check what comes out",
+        "send real events to the stack in your AWS account and check the results",
         "tasks.verify",
         takes_id=True,
     ),
@@ -83,23 +88,23 @@ TASKS = (
         ("destroy",),
         takes_id=True,
     ),
-    Task("local", "", "keep the embedded AWS up for aws, boto3 and cdk in another terminal", "tasks.local"),
+    Task("local", "", "run the embedded AWS for aws, boto3 and cdk in another terminal", "tasks.local"),
     Task("docs", "[--check]", "write the generated parts of the pages", "tasks.docs"),
-    Task("bench", "[NAME]", "measure", "tasks.bench"),
+    Task("bench", "[NAME]", "run the benchmarks", "tasks.bench"),
     Task(
         "snapshots",
         "",
-        "accept the templates as they are now",
+        "accept the current templates",
         "pytest",
         ("tests/stacks", "--snapshot-update"),
     ),
     Task("lock", "", "compile requirements.txt and package-lock.json again", "tasks.lock"),
-    Task("setup", "", "make the environment, or mend it; every task does so by itself"),
+    Task("setup", "", "make or repair the environment; every task does this when needed"),
 )
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the command line asks for and return the exit code."""
+    """Run the task on the command line and return the exit code."""
     if not arguments or arguments[0] in ("help", "-h", "--help"):
         print(overview())
         return 0
@@ -108,17 +113,19 @@ def main(arguments: list[str]) -> int:
     except TaskError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
-    except OSError as error:  # of a file of the environment; a task's own errors end its own process
+    except OSError as error:  # from setting up; a task runs in its own process
         print(f"run.py: {DiskFullError(ROOT) if disk_is_full(error) else error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nrun.py: stopped; the same command again goes on from here.", file=sys.stderr)
+        print("\nrun.py: stopped; the same command again continues from here.", file=sys.stderr)
         return 130
 
 
 def overview() -> str:
-    """What there is to do, a line each."""
-    lines = [f"  {task.name + ' ' + task.arguments:26} {task.does}" for task in TASKS]
+    """All tasks, a line each."""
+    commands = [f"{task.name} {task.arguments}" for task in TASKS]
+    width = max(map(len, commands))
+    lines = [f"  {command:{width}}  {task.does}" for command, task in zip(commands, TASKS, strict=True)]
     return "\n".join(["usage: python3 run.py TASK", "", *lines])
 
 
@@ -131,7 +138,7 @@ def find_task(name: str) -> Task:
 
 
 def perform(task: Task, arguments: list[str]) -> int:
-    """Make the environment if need be, and run the task in it."""
+    """Make the environment if needed, and run the task in it."""
     if task.takes_id:
         check_id(arguments)
     if task.bare:

@@ -82,7 +82,7 @@ def _measure_requests(rounds: int) -> None:
     kinds: dict[str, Handler] = {
         "by hand": _by_hand(note),
         "the service": lambda event, context: _checked(handler.handler(event, context)),
-        "routing by Powertools, for comparison": _routing_alone(),
+        "routing by Powertools, for comparison": _only_routing(),
     }
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     for number in range(rounds + 1):
@@ -154,7 +154,7 @@ def _by_hand(note: Any) -> Handler:
     return handle
 
 
-def _routing_alone() -> Handler:
+def _only_routing() -> Handler:
     from aws_lambda_powertools.event_handler import ALBResolver, Response
 
     app = ALBResolver()

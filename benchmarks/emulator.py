@@ -1,7 +1,7 @@
 """The embedded AWS: start, deployments and invocations, with our bridges against the emulator as it comes.
 
 The two take turns, and each ratio is the median of the ratios within the rounds, so that a busy machine
-disturbs little. The catalogue is deployed with our bridges alone: as it comes, the emulator never gets to
+disturbs little. The catalogue is deployed only with our bridges: as it comes, the emulator never gets to
 the end of its custom resources.
 """
 
@@ -158,10 +158,10 @@ def _destroy(aws: LocalAws) -> None:
 def deploy_catalogue() -> Iterator[tuple[str, float, float]]:
     """Yield each architecture's id, and how long its deployment and its destruction took."""
     from stacks.catalogue import ARCHITECTURES
-    from tasks.cdk import Cdk
+    from tasks.cdk import FOR_THIS_MACHINE, Cdk
 
     with tempfile.TemporaryDirectory() as folder, LocalAws() as aws:
-        cdk = Cdk({**os.environ, **aws.environment}, folder=Path(folder))
+        cdk = Cdk({**os.environ, **aws.environment, **FOR_THIS_MACHINE}, folder=Path(folder))
         for architecture in ARCHITECTURES:
             aws.reset()
             aws.bootstrap()

@@ -1,4 +1,4 @@
-"""Photographs that nobody took: the same on every machine, with the statistics of real ones.
+"""Generated photographs: the same on every machine, with the statistics of real ones.
 
 Two models of natural pictures on top of each other: dead leaves (discs of all sizes that hide each other, as
 objects do, whose sizes are spread so that the picture looks alike at any scale) and texture whose contrast

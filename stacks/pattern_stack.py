@@ -31,5 +31,5 @@ class PatternStack(Stack):
         Tags.of(self).add("cdk-lambda-patterns:architecture", architecture.id)
 
     def output(self, name: str, value: str) -> None:
-        """Export a value to whoever drives the stack: its scenario, or a person."""
+        """Export a value for what drives the stack: its scenario, or a person."""
         CfnOutput(self, name, value=value)

@@ -1,5 +1,5 @@
 """The tasks of run.py: modules that run inside the environment that run.py makes.
 
 run.py itself is made of `environment`, `errors`, `locking`, `process` and `progress`: they need the standard
-library alone, because they run before anything is installed.
+library only, because they run before anything is installed.
 """

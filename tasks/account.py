@@ -1,4 +1,4 @@
-"""Finds a stack with the user's own AWS configuration, and says in a sentence why it cannot."""
+"""Finds a stack with the user's own AWS configuration, or says in a sentence why it cannot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_stack(
     Args:
         name: Name of the stack.
         tell: Called with each line of a scenario's story.
-        out: Folder for what a scenario leaves to look at.
+        out: Folder for the results of a scenario.
 
     Raises:
         TaskError: It cannot be found; the message says why and what to do.
@@ -41,4 +41,4 @@ def find_stack(
     except ClientError as error:
         raise TaskError(f"AWS refused to describe the stack {name}: {error}") from error
     except BotoCoreError as error:  # a profile that is not there, an expired login, no network
-        raise TaskError(f"AWS cannot be asked for the stack {name}: {error} ({_HOW}).") from error
+        raise TaskError(f"AWS could not be asked for the stack {name}: {error} ({_HOW}).") from error

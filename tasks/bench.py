@@ -1,4 +1,4 @@
-"""`run.py bench [NAME]`: run the measurements in `benchmarks/`, each in a process of its own."""
+"""`run.py bench [NAME]`: run the measurements in `benchmarks/`, each in its own process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def benchmarks(folder: Path) -> dict[str, str]:
-    """The modules in `folder` that have a `main`, and what each says it is."""
+    """The modules in `folder` that have a `main`, with the first line of their docstrings."""
     found = {}
     for file in sorted(folder.glob("*.py")):
         tree = ast.parse(file.read_text("utf-8"))
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         print(unknown("benchmark", arguments[0], known, see="`python3 run.py bench --list`"), file=sys.stderr)
         return 1
     if not known:
-        print("There is nothing to measure yet: no module in benchmarks/ has a main().", file=sys.stderr)
+        print("There is no benchmark: no module in benchmarks/ has a main().", file=sys.stderr)
         return 1
     codes = []
     for name in arguments[:1] or known:

@@ -1,7 +1,7 @@
 """Runs the pinned CDK command line: for a user's own account as it is, for the embedded AWS step by step.
 
-`python -m tasks.cdk synth|diff|deploy|destroy [ID] [CDK ...]` hands the terminal to the CLI with the user's
-own AWS configuration. `Cdk` runs it in the background, its output in a log, wherever its environment leads.
+`python -m tasks.cdk synth|diff|deploy|destroy [ID] [CDK ...]` runs the CLI on the terminal, with the user's
+own AWS configuration. `Cdk` runs it in the background with a log, in the environment that it is given.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from tasks.errors import TaskError, end_of_log
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A CLI that was asked to stop gets this long; a deployment goes on in CloudFormation in any case.
+# Synthesises handlers for the embedded AWS: with dependencies for the Python and processor of this machine.
+FOR_THIS_MACHINE = {"CDK_LAMBDA_PATTERNS_BUNDLING": "host"}
+
+# Seconds for a CLI to stop; a deployment continues in CloudFormation in any case.
 _GRACE = 5.0
 
 # Notices come from the network, and the version report adds a resource that only counts constructs.
@@ -95,7 +98,7 @@ class Running:
         name: What it is called in a message.
         command: Its command line.
         environment: All of its variables.
-        log: Gets what it prints, as it prints it.
+        log: The file for its output.
     """
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
@@ -124,7 +127,7 @@ class Running:
             raise CdkError(f"`{self._name}` failed with exit code {code}:\n{end_of_log(self._log, text)}")
 
     def end(self) -> None:
-        """End it, and all that it started, if it is still running."""
+        """End it with its child processes, if it is still running."""
         if self._process.poll() is not None:
             return
         self._signal(signal.SIGTERM)
@@ -157,7 +160,7 @@ def cli() -> Path:
 
 
 def app_command() -> str:
-    """How the CLI starts the app: with the Python that runs this, whatever is on PATH."""
+    """How the CLI starts the app: with the Python that runs this, not with the one on PATH."""
     return f"{shlex.quote(sys.executable)} app.py"
 
 

@@ -1,11 +1,13 @@
-"""`run.py test`: every check of the project, three at a time, a line each with its time.
+"""`run.py test`: every check of the project, several at a time, a line for each with the time it took.
 
-Three lanes run beside each other: the linters, the types and the tests that need no server; the bridges of
-the embedded AWS; the architectures on it, and then the embedded AWS itself. The last two wait more than they
-compute, so that two cores are enough for all three. What a failing check printed is shown, with the command
-that repeats it alone. With arguments for pytest, pytest alone is run, with them.
+The checks are in one queue, and `LANES` of them run at the same time. The output of a check that fails is
+shown, with the command that repeats only that check.
 
-The last line is `N passed, N failed`: the tests, and each other check counted as one.
+With `--changed`, the linters run on everything, and pytest on the tests that `tasks.changes` selects for what
+differs from `main`. With arguments for pytest, only pytest runs, with those arguments.
+
+The last lines are the ten slowest tests and then `N passed, N failed`, where each check other than pytest
+counts as one.
 """
 
 from __future__ import annotations
@@ -17,48 +19,80 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from tasks.progress import Step, format_line, step
+from stacks.catalogue import ARCHITECTURES, Architecture
+from tasks.changes import changed_files, rows_of, select_tests
+from tasks.errors import TaskError
+from tasks.progress import Step, format_line, format_seconds, step
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache" / "logs"
-ROOMS = ("app.py", "run.py", "tasks", "stacks", "constructs", "scenarios", "localaws", "benchmarks", "tests")
-# The rooms of the embedded AWS; every other test that is marked `local` is of an architecture on it.
-ITSELF, BRIDGES = "tests/local/localaws", "tests/local/bridges"
+# Most checks wait for a deployed stack more than they compute, so more of them run than there are cores.
+LANES = 2 * (os.cpu_count() or 2) + 1
+# Folders of localaws/tests that take long, each a check of its own; the others are one check.
+SLOW_SERVICES = ("rds", "lambda_", "server", "codedeploy")
+ROOMS = (
+    *(
+        "app.py",
+        "run.py",
+        "tasks",
+        "stacks",
+        "constructs",
+        "lambda_src",
+        "scenarios",
+        "localaws",
+        "benchmarks",
+    ),
+    "tests",
+)
+# What holds for every deployed architecture.
+DEPLOYED = "tests/contracts/test_deployed.py"
+SHOWN_SLOWEST = 10
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
+_NO_TESTS = 5  # pytest's exit code when it found nothing to run
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: a module of Python run with arguments, in a folder."""
+    """One check: a Python module with its arguments.
+
+    Args:
+        name: What it is called in the output.
+        module: The module to run: a linter, or pytest.
+        arguments: The module's arguments.
+        folder: Where it runs.
+        may_be_empty: Whether pytest passes when it finds no test.
+    """
 
     name: str
     module: str
     arguments: tuple[str, ...]
     folder: Path = ROOT
+    may_be_empty: bool = False
 
     @property
     def log(self) -> Path:
-        """Where all that it prints goes."""
+        """The file for its output."""
         return LOGS / f"test-{re.sub('[^a-z0-9]+', '-', self.name.lower())}.log"
 
     @property
     def report(self) -> Path | None:
-        """Where pytest writes what became of each test."""
+        """The file for the results of its tests, if it is pytest."""
         return self.log.with_suffix(".xml") if self.module == "pytest" else None
 
     @property
     def command(self) -> list[str]:
-        """What is run."""
+        """The command line."""
         report = [f"--junitxml={self.report}"] if self.report else []
         return [sys.executable, "-m", self.module, *self.arguments, *report]
 
     @property
     def again(self) -> str:
-        """How a person runs this check alone."""
+        """The command with which a person repeats only this check."""
         python = Path(sys.executable)
         shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) and self.folder == ROOT else python
         place = "" if self.folder == ROOT else f"cd {self.folder.relative_to(ROOT)} && "
@@ -67,7 +101,7 @@ class Check:
 
 @dataclass
 class Counts:
-    """How many passed, failed and were skipped."""
+    """The numbers of passed, failed and skipped tests."""
 
     passed: int = 0
     failed: int = 0
@@ -86,9 +120,9 @@ class Counts:
 
 @dataclass
 class Lane:
-    """Checks that run one after the other."""
+    """Runs one check at a time from a queue that it shares with the other lanes."""
 
-    checks: list[Check]
+    queue: list[Check]
     check: Check | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _began: float = 0.0
@@ -96,8 +130,8 @@ class Lane:
     def advance(self) -> tuple[Check, int, float] | None:
         """Start the next check if none runs; return one that has just ended, its exit code and seconds."""
         if self._process is None:
-            if self.checks:
-                self._start(self.checks.pop(0))
+            if self.queue:
+                self._start(self.queue.pop(0))
             return None
         code = self._process.poll()
         if code is None or self.check is None:
@@ -108,7 +142,7 @@ class Lane:
     @property
     def is_done(self) -> bool:
         """Whether nothing is running and nothing is left."""
-        return self.check is None and not self.checks
+        return self.check is None and not self.queue
 
     def _start(self, check: Check) -> None:
         self.check, self._began = check, time.monotonic()
@@ -125,68 +159,99 @@ class Lane:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run all checks, or pytest alone when there are arguments for it; return the exit code."""
-    full = "--full" in arguments
-    for_pytest = [argument for argument in arguments if argument != "--full"]
+    """Run the checks, or only pytest when there are arguments for it; return the exit code."""
+    full, changed = "--full" in arguments, "--changed" in arguments
+    for_pytest = [argument for argument in arguments if argument not in ("--full", "--changed")]
     if for_pytest:
         chosen = [] if full or "-m" in for_pytest else ["-m", "not full"]
         command = [sys.executable, "-m", "pytest", *chosen, *for_pytest]
         return subprocess.run(command, cwd=ROOT, check=False).returncode
+    try:
+        queue = checks_for(changed_files(ROOT), full=full) if changed else all_checks(full=full)
+    except TaskError as error:
+        print(f"run.py test: {error}", file=sys.stderr)
+        return 1
     LOGS.mkdir(parents=True, exist_ok=True)
-    with step("all checks", stream=sys.stdout) as line:
-        counts = run_lanes(lanes(full=full), line)
-    print(f"\nThe logs are in {LOGS.relative_to(ROOT)}.")
+    reports = [check.report for check in queue if check.report]
+    with step("checks of what changed" if changed else "all checks", stream=sys.stdout) as line:
+        counts = run_checks(queue, line)
+    print(f"\nLogs: {LOGS.relative_to(ROOT)}")
+    print("\n".join(slowest(reports)))
     print(counts, flush=True)
     return 1 if counts.failed else 0
 
 
-def lanes(*, full: bool) -> list[Lane]:
-    """What runs beside what."""
-    skipped = "" if full else " and not full"
-    local = ("-m", f"local{skipped}")
-    others = (f"--ignore={room}" for room in (ITSELF, BRIDGES))
+def all_checks(*, full: bool) -> list[Check]:
+    """Every check, in the order in which they start: what takes longest comes first."""
+    local, other = marks(full=full)
+    services = [f"localaws/tests/{name}" for name in SLOW_SERVICES]
     return [
-        Lane(
-            [
-                Check("ruff", "ruff", ("check", "--output-format", "concise", ".")),
-                Check("ruff format", "ruff", ("format", "--check", ".")),
-                Check("mypy", "mypy", tuple(room for room in ROOMS if holds_python(ROOT / room))),
-                shared_types(),
-                *(handler_types(folder) for folder in handler_folders()),
-                Check("tests", "pytest", ("-m", f"not local{skipped}")),
-            ]
+        *linters(),
+        suite("the embedded AWS", local, "localaws/tests", but=services),
+        suite("everything else", other, but=["tests/handlers"]),
+        suite("handlers", other, "tests/handlers"),
+        *(
+            suite(f"the embedded AWS: {folder.rpartition('/')[2].strip('_')}", local, folder)
+            for folder in services
         ),
-        Lane([Check("tests of the bridges", "pytest", (*local, BRIDGES))]),
-        Lane(
-            [
-                Check("tests of the architectures", "pytest", (*local, *others)),
-                Check("tests of the embedded AWS", "pytest", (*local, ITSELF)),
-            ]
-        ),
+        *tests_of_deployed(ARCHITECTURES, local),
+        suite("run.py on the embedded AWS", local, "tests", but=["tests/local", DEPLOYED]),
     ]
 
 
-def handler_types(folder: Path) -> Check:
-    """A handler's folder is a program of its own: its modules import each other by their bare names."""
-    return types_of(folder.relative_to(ROOT / "lambda_src").as_posix(), ".", folder)
+def checks_for(changed: Sequence[str], *, full: bool) -> list[Check]:
+    """The linters, and the tests for some changed files."""
+    targets = select_tests(changed, ROOT)
+    if "tests" in targets:
+        return all_checks(full=full)
+    local, other = marks(full=full)
+    rows = {row.id for path in changed for row in rows_of(path)}
+    deployed = [row for row in ARCHITECTURES if row.id in rows or "tests/local" in targets]
+    services = [target for target in targets if target.startswith("localaws/")]
+    elsewhere = [
+        target for target in targets if not target.startswith(("localaws/", "tests/local", "tests/contracts"))
+    ]
+    return [
+        *linters(),
+        *([suite("what changed", other, *targets, may_be_empty=True)] if targets else []),
+        *([suite("the embedded AWS", local, *services)] if services else []),
+        *tests_of_deployed(deployed, local),
+        *([suite("run.py on the embedded AWS", local, *elsewhere, may_be_empty=True)] if elsewhere else []),
+    ]
 
 
-def shared_types() -> Check:
-    """The modules that handlers share are a package, which knows none of the handlers."""
-    return types_of("shared", "shared", ROOT / "lambda_src")
+def marks(*, full: bool) -> tuple[str, str]:
+    """What pytest selects: tests on the embedded AWS, and all others."""
+    skipped = "" if full else " and not full"
+    return f"local{skipped}", f"not local{skipped}"
 
 
-def types_of(name: str, what: str, folder: Path) -> Check:
-    """Types of something below lambda_src, looked at from inside a folder."""
-    # A cache for each: handlers all have a module `handler`, and would throw each other's results away.
-    cache = ROOT / ".mypy_cache" / "handlers" / name
-    arguments = ("--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(cache), what)
-    return Check(f"mypy: {name}", "mypy", arguments, folder)
+def suite(
+    name: str, marked: str, *arguments: str, but: Iterable[str] = (), may_be_empty: bool = False
+) -> Check:
+    """A check by pytest: the tests with some marks in some places, but not in others."""
+    ignored = [f"--ignore={place}" for place in but]
+    return Check(
+        f"tests of {name}", "pytest", ("-m", marked, *arguments, *ignored), may_be_empty=may_be_empty
+    )
 
 
-def handler_folders() -> Iterator[Path]:
-    """Each folder below lambda_src that is deployed as a function."""
-    yield from sorted(handler.parent for handler in (ROOT / "lambda_src").glob("*/*/handler.py"))
+def tests_of_deployed(rows: Iterable[Architecture], marked: str) -> Iterator[Check]:
+    """The tests that deploy some architectures, a check for each family; the largest family comes first."""
+    families: dict[str, list[str]] = {}
+    for row in rows:
+        families.setdefault(row.family, []).append(row.id)
+    for family, ids in sorted(families.items(), key=lambda item: -len(item[1])):
+        own = f"tests/local/{family}"
+        places = [DEPLOYED, own] if holds_python(ROOT / own) else [DEPLOYED]
+        yield suite(f"deployed stacks: {family}", marked, *places, "--rows", ",".join(ids))
+
+
+def linters() -> Iterator[Check]:
+    """Style and types, of everything."""
+    yield Check("ruff", "ruff", ("check", "--output-format", "concise", "."))
+    yield Check("ruff format", "ruff", ("format", "--check", "."))
+    yield Check("mypy", "mypy", tuple(room for room in ROOMS if holds_python(ROOT / room)))
 
 
 def holds_python(room: Path) -> bool:
@@ -194,14 +259,15 @@ def holds_python(room: Path) -> bool:
     return room.is_file() or any(room.rglob("*.py"))
 
 
-def run_lanes(rows: list[Lane], line: Step) -> Counts:
-    """Run every lane to its end and tell of each check as it ends."""
+def run_checks(queue: list[Check], line: Step, lanes: int = LANES) -> Counts:
+    """Run all checks of a queue, some at a time, and report each as it ends."""
     counts = Counts()
+    rows = [Lane(queue) for _ in range(lanes)]
     while not all(lane.is_done for lane in rows):
         for lane in rows:
             ended = lane.advance()
             if ended:
-                counts.add(tell(*ended, line))
+                counts.add(report(*ended, line))
         line.note(", ".join(f"{check.name}{progress_of(check)}" for lane in rows if (check := lane.check)))
         time.sleep(0.05)
     line.note("")
@@ -209,22 +275,24 @@ def run_lanes(rows: list[Lane], line: Step) -> Counts:
     return counts
 
 
-def tell(check: Check, code: int, seconds: float, line: Step) -> Counts:
-    """Write how a check ended; if it failed, what it printed and how to repeat it."""
+def report(check: Check, code: int, seconds: float, line: Step) -> Counts:
+    """Write how a check ended; if it failed, also its output and how to repeat it."""
     counts = count(check, code)
     words = f"{check.name} ({counts})" if check.report else check.name
-    line.say(format_line("FAILED" if code else "passed", words, seconds))
-    if code:
+    line.say(format_line("FAILED" if counts.failed else "passed", words, seconds))
+    if counts.failed:
         output = check.log.read_text("utf-8", errors="replace").rstrip()
-        line.say(f"\n{output}\n\n  to repeat it alone: {check.again}\n")
+        line.say(f"\n{output}\n\n  To repeat only this check: {check.again}\n")
     return counts
 
 
 def count(check: Check, code: int) -> Counts:
-    """The tests that pytest reports; any other check is one. A failure is never counted as nothing."""
+    """Count the tests of pytest; any other check counts as one. A failure counts as one at least."""
     counts = Counts()
+    if check.may_be_empty and code == _NO_TESTS:
+        return counts
     if check.report and check.report.exists():
-        for suite in ET.parse(check.report).getroot().iter("testsuite"):  # noqa: S314 - by pytest
+        for suite in ET.parse(check.report).getroot().iter("testsuite"):  # noqa: S314 - written by pytest
             total, failures, errors, skipped = (
                 int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")
             )
@@ -236,8 +304,31 @@ def count(check: Check, code: int) -> Counts:
     return counts
 
 
+class Timed(NamedTuple):
+    """A test and how long it took, with the fixtures that were set up for it."""
+
+    seconds: float
+    name: str
+
+
+def slowest(reports: Iterable[Path], number: int = SHOWN_SLOWEST) -> Iterator[str]:
+    """Lines with the tests that took longest, from the reports of pytest."""
+    tests = [
+        Timed(
+            float(case.get("time", "0")), f"{case.get('classname', '').replace('.', '/')}: {case.get('name')}"
+        )
+        for file in reports
+        if file.exists()
+        for case in ET.parse(file).getroot().iter("testcase")  # noqa: S314 - written by pytest
+    ]
+    if tests:
+        yield f"The {min(number, len(tests))} slowest tests, with what was set up for them:"
+        for test in sorted(tests, reverse=True)[:number]:
+            yield f"{format_seconds(test.seconds):>12}  {test.name}"
+
+
 def progress_of(check: Check) -> str:
-    """How far pytest says it is."""
+    """How far pytest is, as it says itself."""
     if not check.report:
         return ""
     found = _PERCENT.findall(check.log.read_text("utf-8", errors="replace"))

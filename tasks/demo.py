@@ -1,4 +1,4 @@
-"""`demo [ID | --all]`: deploys an architecture on the embedded AWS and tells what real events do to it."""
+"""`demo [ID | --all]`: deploys an architecture on the embedded AWS and shows what real events do to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from localaws import Dropped, LocalAws, LocalAwsError
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 from scenarios.support.faults import Faults
 from stacks.catalogue import ARCHITECTURES, Architecture, find
-from tasks.cdk import ROOT, Cdk, cli
+from tasks.cdk import FOR_THIS_MACHINE, ROOT, Cdk, cli
 from tasks.errors import TaskError
 from tasks.progress import format_seconds, step
 from tasks.verify import scenario_of
@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("id", nargs="?", default=_DEFAULT, help=f"the architecture ({_DEFAULT})")
     parser.add_argument("--all", action="store_true", help="every architecture of the catalogue")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _stop)  # so that it ends as after ctrl-C: with nothing left running
-    # Each further instance of a function costs most of a second of a core before it does anything.
+    signal.signal(signal.SIGTERM, _stop)  # ends as ctrl-C does: with all processes stopped
+    # Starting an instance of a function takes most of a second of a core.
     os.environ.setdefault("LOCALAWS_ASYNC_CONCURRENCY", str(max(2, os.cpu_count() or 2)))
     began = time.monotonic()
     try:
@@ -47,14 +47,14 @@ def main(arguments: list[str]) -> int:
         print(f"\nFAILED: {error}\nThe log of the embedded AWS: {_LOGS / 'aws.log'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped; nothing is left running.", file=sys.stderr)
+        print("\nStopped; all processes ended.", file=sys.stderr)
         return 130
-    print(f"\nAll this took {format_seconds(time.monotonic() - began)}. Nothing is left running.")
+    print(f"\nDone in {format_seconds(time.monotonic() - began)}; all processes stopped")
     return 0
 
 
 def demonstrate(architecture: Architecture) -> None:
-    """Deploy, run the scenario and its drill, and tell the story.
+    """Deploy, run the scenario and its failure drill, and print what happens.
 
     Raises:
         ScenarioFailed: The architecture did not do what it is for.
@@ -70,17 +70,17 @@ def demonstrate(architecture: Architecture) -> None:
         for name, value in outputs.items():
             print(f"  {name:24} {value}")
         stack = DeployedStack(architecture.id, outputs, aws.session, out=ROOT / "out", tell=_tell)
-        _title("What was sent and what came out")
+        _title("Scenario")
         outcome = scenario.run(stack)
         if hasattr(scenario, "drill"):
-            _title("When something goes wrong")
+            _title("Failure drill")
             scenario.drill(stack, Faults(aws.session))
     show(outcome)
     _tell_dropped(dropped, scenario)
 
 
 def check_dropped(dropped: Collection[Dropped], accepted: Mapping[str, str]) -> None:
-    """Refuse to call a proof what ignored a property that the scenario does not know to be ignored.
+    """Fail for a property that the embedded AWS ignored and that the scenario does not list.
 
     Raises:
         TaskError: A property was ignored that the scenario does not list.
@@ -103,7 +103,7 @@ def deploy(id: str, aws: LocalAws, folder: Path = _LOGS) -> dict[str, str]:
         aws: The embedded AWS.
         folder: For the CLI's logs and the cloud assembly.
     """
-    cdk = Cdk({**os.environ, **aws.environment}, folder=folder)
+    cdk = Cdk({**os.environ, **aws.environment, **FOR_THIS_MACHINE}, folder=folder)
     with cdk.synthesizing(id) as synth:  # in the background meanwhile
         with step("bootstrap of the account"):
             aws.bootstrap(cli())
@@ -114,28 +114,27 @@ def deploy(id: str, aws: LocalAws, folder: Path = _LOGS) -> dict[str, str]:
 
 
 def show(outcome: Outcome) -> None:
-    """Say where what came out can be looked at: the first file by name, the others by folder and kind."""
+    """Print where the results are: the first file by name, the others by folder and kind."""
     if not outcome.files:
         return
     first, *others = outcome.files
     kinds = Counter(file.parent / f"*{file.suffix}" for file in others)
-    print("\nTo look at:")
-    print(f"  {_short(first)}")
+    print(f"\nResults:\n  {_short(first)}")
     for pattern, count in kinds.items():
         print(f"  {_short(pattern)} ({count})")
 
 
 def _short(path: Path) -> Path:
-    """The path from where the user is, if it is below."""
+    """The path relative to the current folder, if it is in there."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _tell_dropped(dropped: Collection[Dropped], scenario: ModuleType) -> None:
     print()
     if not dropped:
-        print("Every property of the template was looked at by the embedded AWS.")
+        print("The embedded AWS ignored no property of the template.")
     for name in sorted({str(one) for one in dropped}):
-        print(f"accepted, not emulated: {name} ({scenario.ACCEPTED_NOT_EMULATED[name]})")
+        print(f"Accepted but not emulated: {name} ({scenario.ACCEPTED_NOT_EMULATED[name]})")
 
 
 def _title(title: str) -> None:

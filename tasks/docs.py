@@ -1,8 +1,8 @@
 """Writes the parts of the pages that the templates know: ``run.py docs``; ``--check`` only compares.
 
-A page holds pairs of comments, ``<!-- generated: NAME -->`` and ``<!-- end -->``. What stands between them
-is replaced; everything else is written by people. ``docs/permissions.toml`` says why each action of each
-role is needed, and an action without a reason is an error.
+A page holds pairs of comments, ``<!-- generated: NAME -->`` and ``<!-- end -->``. The text between them is
+generated, and people write the rest. ``docs/permissions.toml`` has a reason for each action of each role; an
+action without a reason is an error. What is the same for every architecture is on one page of its own.
 """
 
 import argparse
@@ -10,18 +10,21 @@ import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture
+from tasks.bridges import bridges_table
 from tasks.synthesis import ROOT, templates
-from tasks.template_facts import TemplateFacts
+from tasks.template_facts import Permission, TemplateFacts
 
 _GENERATED = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_HASH = re.compile(r"[0-9a-f]{32}")
+_COMMON = "common-permissions.md"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the generated parts, or with ``--check`` tell which are stale."""
+    """Write the generated parts, or with ``--check`` report which are out of date."""
     parser = argparse.ArgumentParser(prog="run.py docs", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a page is stale")
     check = parser.parse_args(arguments).check
@@ -46,8 +49,12 @@ def generate() -> dict[Path, str]:
         facts = {
             name: TemplateFacts(template) for name, template in templates(ARCHITECTURES, Path(folder)).items()
         }
-    readme = ROOT / "README.md"
-    pages = {readme: fill(readme.read_text(), {"catalogue": catalogue_table})}
+    of_all: dict[str, dict[str, Callable[[], str]]] = {
+        "README.md": {"catalogue": catalogue_table},
+        f"docs/{_COMMON}": {"permissions": lambda: common_table(facts.values(), _reasons())},
+        "docs/embedded-aws.md": {"bridges": bridges_table},
+    }
+    pages = {ROOT / name: fill((ROOT / name).read_text(), parts) for name, parts in of_all.items()}
     for architecture in ARCHITECTURES:
         page = ROOT / "docs" / architecture.family / f"{architecture.id}.md"
         pages[page] = fill(page.read_text(), _parts(architecture, facts[architecture.id]))
@@ -63,7 +70,7 @@ def fill(text: str, parts: dict[str, Callable[[], str]]) -> str:
 
     def replace(match: re.Match[str]) -> str:
         if match["name"] not in parts:
-            raise LookupError(f"<!-- generated: {match['name']} -->: there is {', '.join(parts)}.")
+            raise LookupError(f"<!-- generated: {match['name']} -->: there is only {', '.join(parts)}.")
         return f"{match[1]}{parts[match['name']]()}\n{match[4]}"
 
     return _GENERATED.sub(replace, text)
@@ -79,28 +86,76 @@ def catalogue_table() -> str:
 
 
 def permissions_table(facts: TemplateFacts, reasons: dict[str, str]) -> str:
-    """Each role's actions with the reason of each.
+    """Each role's actions with the reason of each, without those that every architecture has.
 
     Args:
-        facts: What the template knows.
+        facts: What the template says.
         reasons: Why, by action.
 
     Raises:
         LookupError: An action has no reason.
     """
-    rows = []
-    for allowed in facts.permissions():
-        if allowed.action not in reasons:
-            raise LookupError(
-                f"{allowed.action} of {allowed.role} has no reason: write it into docs/permissions.toml."
-            )
-        why = reasons[allowed.action]
-        rows.append(f"| {allowed.role} | `{allowed.action}` | `{allowed.resource}` | {why} |")
-    return "\n".join(["| role | action | on | why |", "|---|---|---|---|", *rows])
+    rows = [
+        f"| {one.role} | `{one.action}` | `{one.resource}` | {_reason(one, reasons)} |"
+        for one in facts.permissions()
+        if not _is_common(facts, one)
+    ]
+    table = ["| role | action | on | why |", "|---|---|---|---|", *rows]
+    return "\n".join(
+        [
+            *_folded(f"{len(rows)} permissions", table),
+            "",
+            "Not listed: what every function needs for its logs and traces, and the roles of the CDK's own",
+            f"functions. [Common permissions](../{_COMMON}) has them.",
+        ]
+    )
+
+
+def common_table(all_facts: Iterable[TemplateFacts], reasons: dict[str, str]) -> str:
+    """The permissions that the pages of the architectures leave out.
+
+    Args:
+        all_facts: What the template of each architecture says.
+        reasons: Why, by action.
+
+    Raises:
+        LookupError: An action has no reason.
+    """
+    rows = {
+        f"| {_HASH.sub('', one.role) if facts.is_of_cdk(one.role) else 'each function'} | `{one.action}` "
+        f"| {_reason(one, reasons)} |"
+        for facts in all_facts
+        for one in facts.permissions()
+        if _is_common(facts, one)
+    }
+    return "\n".join(["| role | action | why |", "|---|---|---|", *sorted(rows)])
+
+
+def links(architecture: Architecture, root: Path = ROOT) -> str:
+    """Links from a page to the files of the architecture.
+
+    Raises:
+        LookupError: One of them does not exist.
+    """
+    family, module = architecture.family, architecture.module
+    places = {
+        "construct": f"constructs/cdk_lambda_patterns/{family}/{module}",
+        "handler": f"lambda_src/{family}/{module}/handler",
+        "stack": f"stacks/{family}/{module}",
+        "scenario": f"scenarios/{family}/{module}",
+    }
+    found = {}
+    for name, place in places.items():
+        choices = [path for path in (f"{place}.py", place) if (root / path).exists()]
+        if not choices:
+            raise LookupError(f"{architecture.id}: there is neither {place}.py nor a folder {place}.")
+        found[name] = choices[0]
+    return "Source: " + ", ".join(f"[{name}](../../{path})" for name, path in found.items())
 
 
 def _parts(architecture: Architecture, facts: TemplateFacts) -> dict[str, Callable[[], str]]:
     return {
+        "links": lambda: links(architecture),
         "diagram": lambda: f"```mermaid\n{facts.diagram()}\n```",
         "resources": lambda: _resources_table(facts),
         "permissions": lambda: permissions_table(facts, _reasons(architecture)),
@@ -109,12 +164,36 @@ def _parts(architecture: Architecture, facts: TemplateFacts) -> dict[str, Callab
 
 def _resources_table(facts: TemplateFacts) -> str:
     rows = [f"| {path} | `{kind}` | {deletion} |" for path, kind, deletion in facts.resources()]
-    return "\n".join(["| resource | type | when the demo stack is deleted |", "|---|---|---|", *rows])
+    table = ["| resource | type | when the demo stack is deleted |", "|---|---|---|", *rows]
+    return "\n".join(_folded(f"{len(rows)} resources", table))
 
 
-def _reasons(architecture: Architecture) -> dict[str, str]:
-    tables = tomllib.loads((ROOT / "docs" / "permissions.toml").read_text())
-    return {**tables["common"], **tables.get(architecture.id, {})}
+def _folded(title: str, lines: list[str]) -> list[str]:
+    """Lines that a reader unfolds with a click on their title."""
+    return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>"]
+
+
+def _is_common(facts: TemplateFacts, permission: Permission) -> bool:
+    """Whether every architecture with such a part has the permission, so that it is described only once."""
+    return permission.action in _tables()["common"] or facts.is_of_cdk(permission.role)
+
+
+def _reason(permission: Permission, reasons: dict[str, str]) -> str:
+    if permission.action not in reasons:
+        raise LookupError(
+            f"{permission.action} of {permission.role} has no reason: write it into docs/permissions.toml."
+        )
+    return reasons[permission.action]
+
+
+def _reasons(architecture: Architecture | None = None) -> dict[str, str]:
+    """The reasons by action: the common ones, and those of an architecture."""
+    tables = _tables()
+    return {**tables["common"], **(tables.get(architecture.id, {}) if architecture else {})}
+
+
+def _tables() -> dict[str, dict[str, str]]:
+    return tomllib.loads((ROOT / "docs" / "permissions.toml").read_text())
 
 
 if __name__ == "__main__":

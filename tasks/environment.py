@@ -1,9 +1,9 @@
 """The environment of a checkout: .venv with Python packages and Node, node_modules with the CDK's CLI.
 
-It has three parts, made in this order: `python`, `node`, `warm`. A stamp in .venv remembers of each part what
-it was made from (`Environment.wanted`). Its entry is written, atomically, when the part is complete, and
-taken out before the part is made anew, with those of the parts after it: a set-up that was interrupted goes
-on with the part that it was at. Of two set-ups at once, one waits for the other.
+It has three parts, made in this order: `python`, `node`, `warm`. A stamp in .venv records what each part was
+made from (`Environment.wanted`). The entry of a part is written, atomically, when the part is complete.
+Before a part is made again, its entry is removed with those of the parts after it, so that a set-up continues
+after an interruption with the unfinished part. Of two set-ups at once, one waits for the other.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tasks.locking import one_at_a_time
 from tasks.process import run
 from tasks.progress import Step, step
 
-VERSION = 1  # raise it when a part must be made anew although nothing that it is made from has changed
+VERSION = 2  # raise it when every environment must be made again
 _WINDOWS = sys.platform == "win32"
 
-# What a user's shell may hold that would change what runs inside the environment.
+# Variables of a user's shell that would change what runs inside the environment.
 _DROPPED = (
     "PYTHONHOME",
     "PYTHONPATH",
@@ -62,7 +62,7 @@ class Environment:
                 self._make(wanted)
 
     def wanted(self) -> dict[str, str]:
-        """Of each part, a digest of all that it is made from."""
+        """A digest, for each part, of what it is made from."""
         machine = [sys.platform, platform.machine(), platform.python_version(), str(self.root)]
         return {
             "python": self._digest("requirements.txt", *machine),
@@ -82,7 +82,7 @@ class Environment:
         # jsii unpacks aws-cdk-lib once and keeps an index of it: `warm` makes both, so they must be where it
         # looks.
         values["JSII_RUNTIME_PACKAGE_CACHE_ROOT"] = str(self.cache / "jsii")
-        # The CLI would praise npm's `latest`, which is an older build that rejects our assemblies.
+        # The CLI would recommend npm's `latest`, an older build that rejects our assemblies.
         values["CDK_DISABLE_VERSION_CHECK"] = "1"
         values.setdefault("CDK_DISABLE_CLI_TELEMETRY", "true")
         if not _home_is_writable():
@@ -134,7 +134,7 @@ class Environment:
             "node": self._make_node,
             "warm": self._make_warm,
         }
-        missing = self._missing(wanted)  # asked again: whoever held the lock may have made it all
+        missing = self._missing(wanted)  # again: the process that held the lock may have made it all
         if not missing:
             return
         print("Setting up the environment; this happens once.", file=sys.stderr)
@@ -146,7 +146,7 @@ class Environment:
             self._record(made)
 
     def _make_python(self) -> None:
-        """A new .venv each time: one that was left half-made may hold half a package."""
+        """Make a new .venv each time: an unfinished one may have half a package."""
         _check_that_venv_is_there()
         requirements = self.root / "requirements.txt"
         bootstrap = self.cache / "bootstrap.txt"
@@ -154,7 +154,7 @@ class Environment:
         with step("virtual environment in .venv"):
             if self.venv.exists():
                 shutil.rmtree(self.venv)
-            # A .venv that is active is what runs us now: the Python that it was made from makes the new one.
+            # If this runs in an active .venv, the Python that it was made from makes the new one.
             base = getattr(sys, "_base_executable", None) or sys.executable
             self._run("virtual environment", base, "-m", "venv", self.venv)
         with step("uv, the installer"):
@@ -162,11 +162,12 @@ class Environment:
         count = count_pins(requirements.read_text("utf-8"))
         with step(f"{count} Python packages, with Node among them") as line:
             self._install("packages", line, "--require-hashes", "-r", requirements, registry="PyPI")
-        with step("this package, editable") as line:
-            self._install("this package", line, "--no-deps", "--no-build-isolation", "-e", self.root)
+        with step("this package and the embedded AWS, editable") as line:
+            packages = ("-e", self.root, "-e", self.root / "localaws")
+            self._install("this package", line, "--no-deps", "--no-build-isolation", *packages)
 
     def _install(self, name: str, line: Step, *what: str | Path, registry: str = "") -> None:
-        """Install with uv, else with pip, which may know of a mirror or a certificate that uv does not."""
+        """Install with uv; if that fails, with pip, which may know a mirror or a certificate."""
         uv: list[str | Path] = [self.programs / "uv", "pip", "install", "--python", self.python]
         try:
             self._run(name, *uv, *what, registry=registry)
@@ -193,7 +194,7 @@ class Environment:
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund"]
         patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"]
         with step("the CDK's command line"):
-            # When the disk fills up while it unpacks, npm warns of it and ends with 0.
+            # On a full disk, npm only prints a warning and exits with 0.
             self._run("npm ci", npm, "ci", *quiet, *patience, registry="npm", fails_on="TAR_ENTRY_ERROR")
 
     def _make_warm(self) -> None:

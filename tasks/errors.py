@@ -1,4 +1,4 @@
-"""What went wrong, in a sentence for the person at the keyboard, with what to do about it."""
+"""Errors in one sentence for the user, with what to do."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _NO_ANSWER = re.compile(
 
 
 class TaskError(Exception):
-    """A failure that is told in its message alone, without a traceback."""
+    """A failure that is reported by its message, without a traceback."""
 
 
 class DiskFullError(TaskError):
-    """There is no room left: another try of the same thing cannot help."""
+    """There is no room left, so that trying again cannot help."""
 
     def __init__(self, folder: Path, details: str = "") -> None:
         super().__init__(
@@ -43,12 +43,12 @@ class DiskFullError(TaskError):
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether `error` is the operating system's word that there is no room left."""
+    """Whether `error` means that there is no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def explain_failure(step: str, log: Path, exit_code: int, *, registry: str, folder: Path) -> TaskError:
-    """Read from a step's log why it failed, and say it in one sentence, with the end of the log.
+    """Find in a step's log why it failed; return that in one sentence, with the end of the log.
 
     Args:
         step: what was being done, as shown to the user.
@@ -63,12 +63,12 @@ def explain_failure(step: str, log: Path, exit_code: int, *, registry: str, fold
         return DiskFullError(folder, details)
     if registry and _NO_ANSWER.search(text):
         return TaskError(
-            f"{registry} did not give what '{step}' asked it for: check the network, a proxy (HTTPS_PROXY) "
+            f"{registry} did not deliver what '{step}' asked for: check the network, a proxy (HTTPS_PROXY) "
             f"and its certificate (SSL_CERT_FILE), or name a mirror ({REGISTRIES[registry]}), "
-            f"then run the same command again; what has been downloaded is kept.{details}"
+            f"then run the same command again; downloads are not repeated.{details}"
         )
     return TaskError(
-        f"'{step}' failed with exit code {exit_code}. It is safe to run the same command again.{details}"
+        f"'{step}' failed with exit code {exit_code}. The same command can be run again.{details}"
     )
 
 
@@ -79,7 +79,7 @@ def end_of_log(log: Path, text: str) -> str:
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str], *, see: str) -> str:
-    """The message for a name that does not exist: what was given, the nearest there is, where all are."""
+    """The message for a name that does not exist: the name, the nearest one, and where all are listed."""
     names = list(allowed)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""

@@ -4,7 +4,7 @@ from stacks.catalogue import ARCHITECTURES
 
 
 def main() -> None:
-    """Print one line an architecture: its id, its family, what it is, what its scenario shows."""
+    """Print a line for each architecture: its id, its family, its title."""
     rows = [("ID", "FAMILY", "ARCHITECTURE"), *((row.id, row.family, row.title) for row in ARCHITECTURES)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, family, title in rows:

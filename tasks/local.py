@@ -1,4 +1,4 @@
-"""`run.py local`: an embedded AWS that stays up, ready for the CDK, for use from another terminal."""
+"""`run.py local`: an embedded AWS, ready for the CDK, for use from another terminal."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from types import FrameType
 
 from localaws import BootstrapError, LocalAws, LocalAwsError
+from tasks.cdk import FOR_THIS_MACHINE
 from tasks.progress import step
 
 
 def main(arguments: list[str]) -> int:
-    """Print what to export, and stay until ctrl-C or SIGTERM."""
+    """Print what to export, and run until ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="run.py local", description=__doc__)
     parser.add_argument("--region", default="us-east-1", help="the region (default: %(default)s)")
     options = parser.parse_args(arguments)
@@ -24,11 +25,9 @@ def main(arguments: list[str]) -> int:
         with aws:
             with step("embedded AWS, ready for the CDK"):
                 aws.bootstrap()
-            print(exports(aws.environment), flush=True)
+            print(exports({**aws.environment, **FOR_THIS_MACHINE}), flush=True)
             _tell("Paste these lines into another terminal: cdk, aws and boto3 there then use this AWS.")
-            _tell(
-                f"What it does is logged in {aws.log_file}. It ends with ctrl-C, and leaves nothing behind."
-            )
+            _tell(f"What it does is logged in {aws.log_file}. ctrl-C ends it with all its processes.")
             aws.wait()
     except KeyboardInterrupt:
         _tell("\nThe embedded AWS has ended.")
@@ -44,12 +43,12 @@ def exports(environment: Mapping[str, str]) -> str:
 
 
 def _tell(sentence: str) -> None:
-    """Write for a person: standard output has the lines for the shell alone."""
+    """Write for a person to standard error: standard output has only lines for the shell."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Treat SIGTERM as ctrl-C, but only once: nothing may interrupt the end."""
+    """Treat SIGTERM as ctrl-C, but only once: the clean-up must not be interrupted."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 

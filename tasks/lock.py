@@ -1,6 +1,6 @@
 """`run.py lock`: compile requirements.txt from pyproject.toml and package-lock.json from package.json.
 
-Versions that are pinned already stay as they are; to move one, change it in pyproject.toml or in
+Versions that are already pinned do not change; to change one, change it in pyproject.toml or in
 package.json, or give uv's own options, such as `--upgrade-package moto`.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# For every platform and Python from 3.11 on, with the hashes of all files, and without a word on where they
-# came from: the same file works behind a mirror.
+# For every platform and Python from 3.11 on, with the hashes of all files, and without the address of an
+# index, so that the same file works behind a mirror.
 PYTHON = (
     *("uv", "pip", "compile", "pyproject.toml", "--group", "dev", "--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--quiet"),

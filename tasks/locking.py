@@ -1,4 +1,4 @@
-"""A lock between processes, as a file that the operating system guards."""
+"""A lock between processes: a file that the operating system locks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tasks.progress import step
 
 @contextmanager
 def one_at_a_time(file: Path, *, waiting_for: str) -> Iterator[None]:
-    """Hold the lock `file` during the block; however its holder ends, the operating system lets go of it.
+    """Hold the lock `file` during the block. The operating system releases it when its process ends.
 
     Args:
         file: made if it is not there, and left there.
-        waiting_for: who else may hold it, shown to the user while it is waited for.
+        waiting_for: what may hold it, shown to the user while waiting.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as held:

@@ -1,8 +1,8 @@
 """Child processes that never outlive run.py.
 
-Each child leads a session and process group of its own. A signal that would end run.py (ctrl-C, SIGTERM, a
-closed terminal) is passed on to that whole group; who does not end in time is killed; and whatever a child
-left behind when it ended is ended too.
+Each child has its own session and process group. A signal that would end run.py (ctrl-C, SIGTERM, a closed
+terminal) is passed on to the whole group. A child that does not end in time is killed, and processes that it
+left behind are ended, too.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ def run(
         grace: seconds between a signal that asks it to stop and the kill.
 
     Raises:
-        Stopped: a child with a log was ended by a signal to us. (One that shares our terminal answers for
-        itself:
-            its exit code says how it took the signal.)
+        Stopped: a signal to us ended a child that has a log. (One that shares our terminal reports with its
+            exit code how it handled the signal.)
     """
     with contextlib.ExitStack() as stack:
         streams: dict[str, Any] = {}
@@ -66,7 +65,7 @@ def run(
 
 
 class _Group:
-    """A child and all that it starts."""
+    """A child and all processes that it starts."""
 
     def __init__(self, grace: float) -> None:
         self._grace = grace
@@ -75,12 +74,12 @@ class _Group:
         self._killer: threading.Timer | None = None
 
     def run(self, command: list[str], **options: Any) -> int:
-        """Start the child, wait for it, and leave nothing of it behind."""
+        """Start the child, wait for it, and end all that it left running."""
         options |= (
             {"creationflags": 0x200} if _WINDOWS else {"start_new_session": True}
         )  # 0x200: a new process group
         self._process = subprocess.Popen(command, **options)
-        if self.received is not None:  # it came while the child was being started
+        if self.received is not None:  # it arrived while the child was being started
             self._send(self.received)
         code = self._process.wait()
         if self._killer:
@@ -120,7 +119,7 @@ class _Group:
 
     def _end_leftovers(self) -> None:
         if sys.platform == "win32":
-            return  # a job that has ended has no group left to ask for
+            return  # there is no group to ask for
         self._send(signal.SIGTERM)
         deadline = time.monotonic() + _LEFTOVERS_GRACE
         while self._has_members() and time.monotonic() < deadline:
@@ -139,7 +138,7 @@ class _Group:
 
 @contextlib.contextmanager
 def _signals_go_to(group: _Group) -> Iterator[None]:
-    """While the block runs, what would end this process goes to `group` instead."""
+    """While the block runs, signals that would end this process go to `group` instead."""
     numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
     before = {number: signal.signal(number, group.forward) for number in numbers}
     try:

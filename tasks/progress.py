@@ -1,7 +1,7 @@
-"""Progress that a person can follow: one line a step, with its time.
+"""Progress for a person: one line for each step, with its time.
 
-On a terminal the line is drawn again while the step runs. Elsewhere (a file, CI) plain lines are written: one
-when a step turns out to take longer than a second, one every half minute, one at its end.
+On a terminal the line is redrawn while the step runs. Elsewhere (a file, CI) plain lines are written: one
+when a step takes longer than a second, one every half minute, and one at its end.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-_SHOWN_AFTER = 1.0  # seconds; a shorter step is only told when it is done
-_REMINDED_EVERY = 30.0  # seconds, where lines cannot be drawn again
+_SHOWN_AFTER = 1.0  # seconds; a shorter step is only shown when it is done
+_REMINDED_EVERY = 30.0  # seconds, where lines cannot be redrawn
 _DRAWN_EVERY = 0.1
 
 
@@ -39,11 +39,11 @@ class Step:
         return time.monotonic() - self._began
 
     def note(self, words: str) -> None:
-        """Show `words` behind the step's title from now on."""
+        """Show `words` after the step's title from now on."""
         self._note = words
 
     def say(self, text: str) -> None:
-        """Write lines that stay, above the step's own."""
+        """Write lines that stay, above the line of the step."""
         self._write(f"{text}\n")
 
     def begin(self) -> None:
@@ -71,7 +71,7 @@ class Step:
                 self._write(f"{format_line('...', self._words, self.seconds)}\n")
 
     def _write(self, text: str) -> None:
-        """Write in place of what was drawn last: a drawn line has no line end."""
+        """Write in place of the last drawn line, which has no line end."""
         with self._lock:
             self._stream.write(f"\r\x1b[2K{text}" if is_terminal(self._stream) else text)
             self._stream.flush()
@@ -97,12 +97,12 @@ def step(title: str, *, stream: TextIO | None = None) -> Iterator[Step]:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether lines written to `stream` can be drawn again."""
+    """Whether lines written to `stream` can be redrawn."""
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def format_line(mark: str, words: str, seconds: float | None = None) -> str:
-    """A step's line: how it stands, what it is, how long it has taken."""
+    """A step's line: its state, its title, and how long it has taken."""
     time_taken = "" if seconds is None else f"{format_seconds(seconds):>12}"
     return f"  {mark:7} {words:51}{time_taken}".rstrip()
 

@@ -1,7 +1,7 @@
 """`redrive ID`: sends the events in a deployed stack's failure queues to their functions again.
 
-Events that failed for good (a file that is no picture) are sent too: the reasons are told, and whoever has
-not mended the cause gets them back in the queue.
+Events that failed permanently (a file that is not a picture) are sent again, too. Their reasons are printed;
+they return to the queue unless their cause is fixed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py redrive", description=__doc__)
     parser.add_argument("id", help="the architecture")
     parser.add_argument("--stack", help="name of the stack, if it is not the id")
-    parser.add_argument("--limit", type=int, default=1000, help="how many messages are taken at most (1000)")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--limit", type=int, default=1000, help="at most this many messages (1000)")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     options = parser.parse_args(arguments)
     try:
         stack = find_stack(options.stack or options.id)
@@ -63,7 +63,7 @@ def run(stack: DeployedStack, limit: int, dry_run: bool) -> RedriveReport:
 
 
 def summary(report: RedriveReport, dry_run: bool) -> list[str]:
-    """What was done, in lines for a person."""
+    """The result, in lines for a person."""
     if not report.resent and not report.left:
         return ["The failure queue is empty."]
     lines = [f"{'Would be sent' if dry_run else 'Sent'} again: {report.resent}."]

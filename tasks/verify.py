@@ -18,11 +18,11 @@ from tasks.errors import TaskError
 
 
 def main(arguments: list[str]) -> int:
-    """Run the scenario, and tell what came out."""
+    """Run the scenario, and print the results."""
     parser = argparse.ArgumentParser(prog="run.py verify", description=__doc__)
     parser.add_argument("id", help="the architecture")
     parser.add_argument("--stack", help="name of the stack, if it is not the id")
-    parser.add_argument("--out", type=Path, default=ROOT / "out", help="folder for what came out (out)")
+    parser.add_argument("--out", type=Path, default=ROOT / "out", help="folder for the results (out)")
     options = parser.parse_args(arguments)
     try:
         verify(options.id, options.stack or options.id, options.out)
@@ -36,10 +36,10 @@ def main(arguments: list[str]) -> int:
 
 
 def verify(id: str, stack_name: str, out: Path) -> None:
-    """Run the scenario against a deployed stack, and print the story as it happens.
+    """Run the scenario against a deployed stack, and print what happens.
 
     Raises:
-        ScenarioFailed: The architecture did not do what it is for.
+        ScenarioFailed: The architecture did not do what it should.
         TaskError: The stack cannot be used.
     """
     scenario = scenario_of(id)
@@ -48,9 +48,9 @@ def verify(id: str, stack_name: str, out: Path) -> None:
     outcome = scenario.run(stack)
     print(f"OK: {outcome.title}.")
     for file in outcome.files[:1]:
-        print(f"To look at: {file}")
+        print(f"Results: {file}")
     if hasattr(scenario, "drill"):
-        print("Left out: the failure drill. It breaks things, which is done on the embedded AWS only.")
+        print("Not run: the failure drill. It breaks things, and runs only on the embedded AWS.")
 
 
 def scenario_of(id: str) -> ModuleType:

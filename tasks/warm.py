@@ -1,8 +1,8 @@
-"""Pays once, at set-up, what the first run of a task would otherwise wait for.
+"""Does once, during set-up, what the first run of a task would otherwise wait for.
 
 Importing the stacks writes the bytecode of the parts of aws-cdk-lib that they use, unpacks aws-cdk-lib for
-jsii, and starts the worker that builds jsii's index of it. Short runs end before that worker does, so it is
-waited for here.
+jsii, and starts the worker that builds jsii's index of it. Short runs end before that worker does, so the
+set-up waits for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> int:
     for name in [*(f"stacks.{row.family}.{row.module}" for row in ARCHITECTURES), *_ALSO]:
         try:
             import_module(name)
-        except Exception:  # a file that is being worked on must not stop the set-up; the log tells of it
+        except Exception:  # a file that is being worked on must not stop the set-up; the log shows it
             traceback.print_exc()
     return 0 if _wait_for_index() else 1
 

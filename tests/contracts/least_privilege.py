@@ -25,7 +25,7 @@ NOT_ENFORCED: Mapping[str, str] = {
             "logs:CreateLogStream",
             "logs:PutLogEvents",
         ),
-        "no X-Ray daemon runs beside a function": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+        "no X-Ray daemon runs with a function": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
         "functions run on this machine, without network interfaces of their own": (
             "ec2:CreateNetworkInterface",
             "ec2:DescribeNetworkInterfaces",

@@ -11,7 +11,7 @@ from unittest import mock
 def import_handler(name: str, environment: Mapping[str, str]) -> ModuleType:
     """Import a module that reads its environment and makes its clients when it loads.
 
-    The modules beside it are imported as usual, so that their classes are the ones that a test imports.
+    The other modules of its package are imported as usual: their classes are the ones that a test imports.
 
     Args:
         name: The module: ``"messaging.sqs_consumer.handler"``.

@@ -1,4 +1,4 @@
-"""Invocations that run beside each other, one step at a time, in an order that is chosen from outside."""
+"""Concurrent invocations that run one step at a time, in an order that the test chooses."""
 
 import threading
 from collections.abc import Callable

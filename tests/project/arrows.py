@@ -8,24 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-LIBRARY = "cdk_lambda_patterns"
+from stacks.catalogue import ARCHITECTURES
 
-# What each room may import of ours, beside itself. A name with a dot opens that module and what is in it.
+LIBRARY = "cdk_lambda_patterns"
+# The packages of handlers are below these names: `storage.thumbnailer`.
+FAMILIES = tuple(sorted({architecture.family for architecture in ARCHITECTURES}))
+
+# What each room may import of ours, in addition to itself. A name with a dot allows what is in that module.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.py": ("stacks",),
     "run.py": ("stacks.catalogue", "tasks"),
     "stacks": (LIBRARY,),
     f"constructs/{LIBRARY}": (),
     "scenarios": (),
-    "localaws": (),
+    "localaws/src/localaws": (),
+    "localaws/tests": ("localaws",),
     "tasks": ("stacks.catalogue", "scenarios", "localaws"),
-    "benchmarks": (
-        LIBRARY,
-        "stacks",
-        "scenarios",
-        "localaws",
-        "tasks",
-    ),  # run as programs, so imported by none
+    # Run as programs, and imported by none.
+    "benchmarks": (LIBRARY, "stacks", "scenarios", "localaws", "tasks", *FAMILIES),
 }
 OURS = {
     "app",
@@ -39,6 +39,8 @@ OURS = {
     "tests",
     "lambda_src",
     "shared",
+    "helpers",
+    *FAMILIES,
 }
 
 # What runs before anything is installed.
@@ -57,7 +59,7 @@ BEFORE_SET_UP = (
 
 @dataclass(frozen=True)
 class Import:
-    """A module's name in an import statement, and where that stands."""
+    """A module's name in an import statement, and where that is."""
 
     file: Path
     line: int
@@ -110,7 +112,8 @@ def wrong_arrows(root: Path) -> list[str]:
     """Each import that points where its room may not."""
     wrong = []
     for room, others in MAY_IMPORT.items():
-        itself = room.rpartition("/")[2].removesuffix(".py")
+        # `tests` in localaws/tests is not what it would import under that name.
+        itself = "helpers" if room == "localaws/tests" else room.rpartition("/")[2].removesuffix(".py")
         for file in sources(root, room):
             wrong += [
                 f"{found}; {room} may import of ours: {', '.join((itself, *others))}"
@@ -120,18 +123,25 @@ def wrong_arrows(root: Path) -> list[str]:
             ]
     for file in sources(root, "lambda_src"):
         wrong += [
-            f"{found}; a handler may import of ours only the modules beside it and those of lambda_src/shared"
+            f"{found}; a handler may import only the modules of its folder and of lambda_src/shared"
             for found in imports(root, file)
             if found.module.partition(".")[0] in OURS - {"shared"}
+            and not found.starts_with(_package_of(file, root))
         ]
     return wrong
+
+
+def _package_of(file: Path, root: Path) -> str:
+    """The package of a handler, or that of the shared modules, as relative imports name it."""
+    room, family, *rest = file.relative_to(root).parts
+    return f"{room}.{family}" if family == "shared" else f"{room}.{family}.{rest[0]}"
 
 
 def beyond_the_requirements(root: Path) -> list[str]:
     """Each import of the library that its wheel does not require."""
     allowed = (*sys.stdlib_module_names, "aws_cdk", "constructs", "jsii", LIBRARY)
     return [
-        f"{found}; the wheel requires aws-cdk-lib and constructs alone"
+        f"{found}; the wheel requires only aws-cdk-lib and constructs"
         for file in sources(root, f"constructs/{LIBRARY}")
         for found in imports(root, file)
         if found.module.partition(".")[0] not in allowed

@@ -22,7 +22,7 @@ def test_the_library_imports_what_its_wheel_requires_and_no_more() -> None:
     assert beyond_the_requirements(ROOT) == []
 
 
-def test_what_makes_the_environment_needs_the_standard_library_alone() -> None:
+def test_what_makes_the_environment_needs_only_the_standard_library() -> None:
     assert beyond_the_standard_library(ROOT) == []
 
 
@@ -45,13 +45,26 @@ def house(root: Path, file: str, source: str) -> Path:
         ("constructs/cdk_lambda_patterns/core/function.py", "def f():\n    import localaws"),
         ("scenarios/storage/thumbnailer.py", "from cdk_lambda_patterns import HardenedFunction"),
         ("scenarios/support/faults.py", "from localaws import LocalAws"),
-        ("localaws/server.py", "try:\n    from scenarios import framework\nexcept ImportError:\n    pass"),
+        (
+            "localaws/src/localaws/recorder.py",
+            "try:\n    from scenarios import framework\nexcept ImportError:\n    pass",
+        ),
+        ("localaws/src/localaws/pace.py", "from helpers.stacks import deploy"),
+        ("localaws/tests/sqs/test_redrive.py", "from scenarios.support.endpoints import Endpoint"),
+        ("localaws/tests/conftest.py", "from tasks.demo import deploy"),
+        ("localaws/tests/s3/test_events.py", "def test():\n    import cdk_lambda_patterns"),
+        ("localaws/tests/rds/test_proxies.py", "from tests.templates import Resources"),
         ("tasks/demo.py", "from stacks.storage.thumbnailer import ThumbnailerStack"),
         ("tasks/demo.py", "from stacks import pattern_stack"),
         ("tasks/cdk.py", "import cdk_lambda_patterns"),
         ("benchmarks/synth.py", "import tests.templates"),
         ("tasks/bench.py", "import benchmarks.synth"),
         ("lambda_src/storage/thumbnailer/handler.py", "from cdk_lambda_patterns import limits"),
+        ("lambda_src/storage/thumbnailer/handler.py", "from ..metadata_sync import look"),
+        ("lambda_src/storage/thumbnailer/handler.py", "from storage.metadata_sync import look"),
+        ("lambda_src/shared/s3_events.py", "from ..storage.thumbnailer import look"),
+        ("scenarios/storage/thumbnailer.py", "from storage.thumbnailer import look"),
+        ("constructs/cdk_lambda_patterns/storage/thumbnailer.py", "import storage.thumbnailer.handler"),
         ("scenarios/storage/thumbnailer.py", "from shared.s3_events import parse_record"),
     ],
 )
@@ -74,6 +87,15 @@ def test_a_wrong_arrow_is_found(tmp_path: Path, file: str, source: str) -> None:
         ("scenarios/storage/thumbnailer.py", "from scenarios.framework import Outcome"),
         ("lambda_src/storage/thumbnailer/handler.py", "from settings import Settings\nimport boto3"),
         ("lambda_src/storage/thumbnailer/handler.py", "from shared.s3_events import parse_record"),
+        ("lambda_src/storage/thumbnailer/handler.py", "from .look import Look\nfrom . import look"),
+        ("lambda_src/storage/thumbnailer/decoders/jpeg.py", "from ..look import Look"),
+        ("lambda_src/shared/s3_events.py", "from .records import Record"),
+        ("benchmarks/thumbnails.py", "from storage.thumbnailer import pictures"),
+        ("tests/handlers/storage/test_thumbnailer.py", "from storage.thumbnailer import look"),
+        (
+            "localaws/tests/sqs/test_redrive.py",
+            "from helpers.stacks import deploy\nfrom localaws import LocalAws",
+        ),
         (
             "tests/local/storage/test_thumbnailer.py",
             "import stacks.pattern_stack, localaws, scenarios, tasks",

@@ -20,7 +20,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("root")
-def test_all_are_run_and_the_worst_exit_code_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
+def test_all_are_run_and_the_worst_exit_code_is_returned(capfd: pytest.CaptureFixture[str]) -> None:
     assert bench.main([]) == 1
     assert capfd.readouterr().out.split("\n== ")[1:] == [
         "images: Measure images.\nimages []\n",

@@ -1,4 +1,4 @@
-"""Who knows the CDK needs no run.py: the user's own CLI finds the stacks, without this package installed."""
+"""CDK users need no run.py: their own CLI finds the stacks, without this package being installed."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ IDS = [architecture.id for architecture in ARCHITECTURES]
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that `cdk` needs, in another folder: nothing that is installed points there."""
+    """The files that `cdk` needs, in another folder, which no installed package points to."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("app.py", "cdk.json"):
         shutil.copy(ROOT / name, folder)
     for name in ("stacks", "constructs", "lambda_src"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with (folder / "constructs" / "cdk_lambda_patterns" / "__init__.py").open("a") as file:
+        file.write("import sys\nprint('made from', __file__, file=sys.stderr)\n")
     return folder
 
 
 @pytest.fixture(scope="module")
 def variables() -> dict[str, str]:
-    """A user's shell: programs on PATH, caches, and no variable that leads Python to this repository."""
+    """A user's shell: programs on PATH, caches, and no variable that would lead Python to this repository."""
     caches = ("JSII_RUNTIME_PACKAGE_CACHE_ROOT", "CDK_LAMBDA_PATTERNS_CACHE", "UV_CACHE_DIR")
     kept = ("HOME", "TMPDIR", *caches)
     values = {
         name: value for name, value in os.environ.items() if name in kept or name.endswith("_CERT_FILE")
     }
     values["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    values["CDK_VALIDATION"] = "false"  # what is checked here is that the app is found; this saves seconds
+    values["CDK_VALIDATION"] = "false"  # these tests are about finding the app; this saves seconds
     return values | {"CDK_DISABLE_CLI_TELEMETRY": "true", "CDK_DISABLE_VERSION_CHECK": "1"}
 
 
@@ -50,17 +52,42 @@ def cdk(folder: Path, variables: dict[str, str], *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_cdk_list_shows_the_ids_of_the_catalogue(checkout: Path, variables: dict[str, str]) -> None:
-    assert cdk(checkout, variables, "list").split()[: len(IDS)] == IDS
-
-
-def test_cdk_synth_writes_a_template_from_the_constructs_beside_the_app(
-    checkout: Path, variables: dict[str, str]
+def test_cdk_list_shows_the_ids_of_the_catalogue_and_bundles_no_handler(
+    checkout: Path, variables: dict[str, str], tmp_path: Path
 ) -> None:
-    # This copy of the library says that it is the one that is used.
-    with (checkout / "constructs" / "cdk_lambda_patterns" / "__init__.py").open("a") as file:
-        file.write("import sys\nprint('made from', __file__, file=sys.stderr)\n")
-    shown = cdk(checkout, variables, "synth", "--quiet", IDS[0])
-    template = json.loads((checkout / "cdk.out" / f"{IDS[0]}.template.json").read_text())
+    cache = tmp_path / "wheels"  # nothing is built yet: bundling would install the wheels of lock files there
+    shown = cdk(checkout, {**variables, "CDK_LAMBDA_PATTERNS_CACHE": str(cache)}, "list")
+    assert shown.split()[: len(IDS)] == IDS
+    assert not cache.exists()
+    assert not list((checkout / "cdk.out").glob("asset.*/shared")), (
+        "a copy of the shared modules is bundling, too"
+    )
+
+
+def test_cdk_list_validates_no_template_and_cdk_synth_does(
+    checkout: Path, variables: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "aws_cdk.py").write_text("def App(**options): raise SystemExit(f'made with {options}')\n")
+    for bundled, validation in (("[]", "False"), ('["**"]', "None"), ('["thumbnailer"]', "None")):
+        context = f'{{"aws:cdk:bundling-stacks": {bundled}}}'  # as the CLI passes it to the app
+        done = subprocess.run(
+            [sys.executable, "app.py"],
+            cwd=checkout,
+            env={**variables, "CDK_CONTEXT_JSON": context, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr == f"made with {{'builtin_cloud_formation_validation': {validation}}}\n"
+
+
+@pytest.mark.parametrize("chosen", [("--exclusively", IDS[0]), ("-c", f"only={IDS[0]}")])
+def test_cdk_synth_can_make_one_stack_without_the_others_from_the_constructs_in_the_checkout(
+    checkout: Path, variables: dict[str, str], tmp_path: Path, chosen: tuple[str, str]
+) -> None:
+    shown = cdk(checkout, variables, "synth", "--quiet", "--output", str(tmp_path), *chosen)
+    (file,) = tmp_path.glob("*.template.json")
+    assert file.name == f"{IDS[0]}.template.json"
+    template = json.loads(file.read_text())
     assert "AWS::Lambda::Function" in {resource["Type"] for resource in template["Resources"].values()}
     assert f"made from {checkout / 'constructs'}" in shown

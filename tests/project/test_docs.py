@@ -1,5 +1,6 @@
-"""The generated parts of the pages: true today, and noticed when they no longer are."""
+"""The generated parts of the pages agree with the templates, and a page that is out of date is found."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from stacks.catalogue import ARCHITECTURES
 from tasks import docs
-from tasks.synthesis import templates
+from tasks.synthesis import ROOT, templates
 from tasks.template_facts import Permission, TemplateFacts
 
 
@@ -22,12 +23,12 @@ def facts(template: dict[str, Any]) -> TemplateFacts:
     return TemplateFacts(template)
 
 
-def test_no_page_is_stale() -> None:
+def test_every_page_is_up_to_date() -> None:
     stale = [path.name for path, text in docs.generate().items() if path.read_text() != text]
     assert not stale, "run `python3 run.py docs` and commit what it writes"
 
 
-def test_a_page_that_somebody_edited_or_outdated_is_stale(
+def test_a_page_with_an_edited_or_outdated_part_is_reported_and_rewritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.md"
@@ -44,7 +45,7 @@ def test_a_page_that_somebody_edited_or_outdated_is_stale(
 
 
 def test_a_part_that_nothing_generates_is_an_error() -> None:
-    with pytest.raises(LookupError, match="generated: prices -->: there is catalogue"):
+    with pytest.raises(LookupError, match="generated: prices -->: there is only catalogue"):
         docs.fill("<!-- generated: prices -->\n<!-- end -->", {"catalogue": str})
 
 
@@ -66,4 +67,53 @@ def test_the_diagram_shows_what_triggers_and_what_is_reached(facts: TemplateFact
     assert "-->|ObjectCreated, ObjectRemoved, LifecycleExpiration|" in diagram
     assert "-->|DeleteObject, PutObject|" in diagram
     assert "-.->|on failure|" in diagram
-    assert "BucketNotificationsHandler" not in diagram  # works while deploying only
+    assert "BucketNotificationsHandler" not in diagram  # it runs only during a deployment
+
+
+def test_permissions_that_are_the_same_on_every_page_are_only_on_the_common_page(
+    facts: TemplateFacts,
+) -> None:
+    reasons = {permission.action: "why" for permission in facts.permissions()}
+    here, common = docs.permissions_table(facts, reasons), docs.common_table([facts], reasons)
+    assert (
+        "| Thumbnailer/Function/ServiceRole | `s3:GetObject` | `Thumbnailer/Source/photos/*` | why |" in here
+    )
+    for left_out in ("logs:", "xray:", "s3:PutBucketNotification", "BucketNotificationsHandler", "Custom::"):
+        assert left_out not in here
+        assert left_out in common
+    assert "s3:GetObject" not in common
+    assert "| BucketNotificationsHandler/Role | `s3:PutBucketNotification` | why |" in common
+    assert "(../common-permissions.md)" in here
+    with pytest.raises(LookupError, match="has no reason"):
+        docs.common_table([facts], {})
+
+
+def test_long_tables_are_folded(facts: TemplateFacts) -> None:
+    reasons = {permission.action: "why" for permission in facts.permissions()}
+    for table in (docs.permissions_table(facts, reasons), docs._resources_table(facts)):
+        assert re.match(r"<details><summary>\d+ (permissions|resources)</summary>\n\n\|", table)
+        assert "|\n\n</details>" in table
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_page_links_its_construct_handler_stack_and_scenario(tmp_path: Path, folder: bool) -> None:
+    row = ARCHITECTURES[0]
+    inside = f"{row.family}/{row.module}"
+    for name in (f"lambda_src/{inside}/handler.py", f"stacks/{inside}.py", f"scenarios/{inside}.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(LookupError, match="there is neither constructs"):
+        docs.links(row, tmp_path)
+    construct = f"constructs/cdk_lambda_patterns/{inside}{'' if folder else '.py'}"
+    (tmp_path / construct).parent.mkdir(parents=True)
+    (tmp_path / construct).mkdir() if folder else (tmp_path / construct).touch()
+    assert docs.links(row, tmp_path) == (
+        f"Source: [construct](../../{construct}), [handler](../../lambda_src/{inside}/handler.py), "
+        f"[stack](../../stacks/{inside}.py), [scenario](../../scenarios/{inside}.py)"
+    )
+
+
+def test_every_page_has_its_links() -> None:
+    for row in ARCHITECTURES:
+        page = (ROOT / "docs" / row.family / f"{row.id}.md").read_text()
+        assert "<!-- generated: links -->" in page, row.id

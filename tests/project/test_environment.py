@@ -1,6 +1,6 @@
-"""How run.py makes the environment: once, again when something changed, and to the end after an interruption.
+"""How run.py makes the environment: once, again after a change, and completely after an interruption.
 
-Here nothing is downloaded: the commands of the set-up are noted and leave behind what their real ones would.
+Nothing is downloaded: the commands of the set-up are recorded, and leave the files that the real ones leave.
 `test_fresh_checkout.py` runs the real ones.
 """
 
@@ -26,7 +26,7 @@ REQUIREMENTS = """\
 # comment
 moto==5.2.5 \\
     --hash=sha256:aa
-    # via nobody
+    # via nothing
 uv==0.13.8 \\
     --hash=sha256:bb \\
     --hash=sha256:cc
@@ -37,7 +37,7 @@ ALL = ["virtual environment", "uv", "packages", "this package", "npm ci", "warm-
 
 
 class Checkout(Environment):
-    """An environment whose commands are noted instead of run."""
+    """An environment whose commands are recorded instead of run."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -79,6 +79,12 @@ def checkout(tmp_path: Path) -> Checkout:
 def test_everything_is_made_once(checkout: Checkout) -> None:
     assert checkout.prepared() == ALL
     assert checkout.prepared() == []
+
+
+def test_both_of_our_packages_are_installed_editable(checkout: Checkout) -> None:
+    checkout.prepare()
+    root = checkout.root
+    assert checkout.arguments["this package"][-4:] == ["-e", str(root), "-e", str(root / "localaws")]
 
 
 def test_the_installer_itself_is_installed_by_its_hashes(checkout: Checkout) -> None:
@@ -131,7 +137,7 @@ def _dangling(checkout: Checkout) -> None:
         *("cut-stamp", "strange-stamp"),
     ],
 )
-def test_what_changed_or_went_is_made_again(
+def test_a_part_that_changed_or_is_missing_is_made_again(
     checkout: Checkout, change: Callable[[Checkout], object], made: list[str]
 ) -> None:
     checkout.prepare()
@@ -157,7 +163,7 @@ def test_a_checkout_that_was_moved_is_set_up_again(checkout: Checkout, tmp_path:
 
 
 @pytest.mark.parametrize("at", ALL)
-def test_after_an_interruption_it_goes_on_with_the_part_it_was_at(checkout: Checkout, at: str) -> None:
+def test_after_an_interruption_set_up_continues_with_the_unfinished_part(checkout: Checkout, at: str) -> None:
     def interrupt(name: str) -> None:
         if name == at:
             raise KeyboardInterrupt
@@ -166,7 +172,7 @@ def test_after_an_interruption_it_goes_on_with_the_part_it_was_at(checkout: Chec
     with pytest.raises(KeyboardInterrupt):
         checkout.prepare()
     checkout.before = lambda name: None
-    # Half of .venv is worth nothing; the other parts begin at themselves.
+    # An unfinished .venv is made from the start; each other part is repeated by itself.
     assert checkout.prepared() == (ALL if ALL.index(at) < 4 else ALL[ALL.index(at) :])
     assert checkout.prepared() == []
 
@@ -189,7 +195,7 @@ def test_a_stamp_that_cannot_be_written_leaves_the_one_before(
     assert set(json.loads(before)) == {"python", "node", "warm"}
 
 
-def test_of_two_at_once_one_waits_and_then_has_nothing_to_do(checkout: Checkout) -> None:
+def test_of_two_set_ups_at_once_one_waits_and_has_nothing_left_to_do(checkout: Checkout) -> None:
     second = Checkout(checkout.root)
     started = threading.Event()
 
@@ -206,10 +212,10 @@ def test_of_two_at_once_one_waits_and_then_has_nothing_to_do(checkout: Checkout)
     assert (checkout.commands, second.commands) == (ALL, [])
 
 
-def test_pip_is_tried_when_uv_does_not_get_through(checkout: Checkout) -> None:
+def test_pip_is_tried_when_uv_fails(checkout: Checkout) -> None:
     def uv_fails(name: str) -> None:
         if name == "packages":
-            raise TaskError("uv was not told of the mirror")
+            raise TaskError("uv does not know the mirror")
 
     checkout.before = uv_fails
     assert checkout.prepared() == [*ALL[:3], "packages with pip", *ALL[3:]]
@@ -229,7 +235,7 @@ def test_pip_is_not_tried_on_a_full_disk(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])
-def test_a_python_without_its_venv_module_is_told_how_to_get_it(
+def test_without_the_venv_module_the_error_says_how_to_install_it(
     checkout: Checkout, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)  # what makes an import of it fail
@@ -238,7 +244,7 @@ def test_a_python_without_its_venv_module_is_told_how_to_get_it(
     assert checkout.commands == []
 
 
-def test_what_runs_in_the_environment_finds_its_programs_and_nothing_of_the_shells_python(
+def test_the_variables_lead_to_our_programs_and_drop_the_shells_python_settings(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE"):

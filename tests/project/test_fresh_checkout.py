@@ -1,4 +1,4 @@
-"""A checkout on a machine that has nothing but Python: run.py as a process, with its real venv and pip.
+"""A checkout on a machine that has only Python: run.py as a process, with its real venv and pip.
 
 The quick tests are offline: PyPI is a folder with one wheel, a stand-in for uv that "installs" one for npm.
 The last test is real in every part, and so takes its time.
@@ -20,7 +20,8 @@ from tests.project.wheels import make_wheel
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE_OF = (
-    *("run.py", "stacks/__init__.py", "stacks/catalogue.py", "tasks/__init__.py", "tasks/environment.py"),
+    *("run.py", "stacks/__init__.py", "stacks/catalogue.py", "stacks/architecture.py", "tasks/__init__.py"),
+    "tasks/environment.py",
     *("tasks/errors.py", "tasks/locking.py", "tasks/process.py", "tasks/progress.py", "tasks/bench.py"),
 )
 
@@ -58,7 +59,7 @@ sys.exit(7)
 
 
 class Checkout:
-    """The files of run.py in a folder of their own, and a machine that has only Python."""
+    """The files of run.py in their own folder, on a machine that has only Python."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "checkout"
@@ -109,7 +110,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: Checkout) -> None:
+def test_after_any_interruption_the_same_command_completes_the_set_up(checkout: Checkout) -> None:
     checkout.uv("sleeps")
     process = checkout.start("bench", "sees")
     running = checkout.root / "uv-is-running"
@@ -121,7 +122,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "run.py: stopped; the same command again goes on from here." in err
+    assert "run.py: stopped; the same command again continues from here." in err
     with pytest.raises(ProcessLookupError):
         os.kill(int(running.read_text()), 0)
 
@@ -130,7 +131,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     code, _, err = checkout.run("bench", "sees")
     assert code == 1
     assert "  done    virtual environment" in err
-    assert "run.py: npm did not give what 'npm ci' asked it for: check the network" in err
+    assert "run.py: npm did not deliver what 'npm ci' asked for: check the network" in err
     (checkout.root / "the-registry-is-silent").unlink()
 
     checkout.write("the-disk-is-full", "")
@@ -144,7 +145,7 @@ def test_whatever_stops_the_set_up_the_same_command_again_ends_right(checkout: C
     assert code == 7, err  # the benchmark's own
     assert f"python {checkout.root / '.venv'}" in out
     assert f"caches {checkout.root / '.cache'}" in out
-    assert "virtual environment" not in err, "what was complete is kept"
+    assert "virtual environment" not in err, "what was complete is not made again"
     assert "  done    the CDK's command line" in err
 
     code, _, err = checkout.run("bench", "sees")
@@ -156,7 +157,7 @@ def test_a_clone_sets_itself_up_with_an_empty_home_and_no_node(tmp_path: Path) -
     clone, home = tmp_path / "clone", tmp_path / "home"
     home.mkdir()
     subprocess.run(["git", "clone", "--quiet", "--depth=1", f"file://{ROOT}", clone], check=True)
-    # The machine's Python alone, in a folder of its own: PATH holds no node, and no git either.
+    # Only the machine's Python, in its own folder: PATH holds no node, and no git either.
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")

@@ -1,4 +1,4 @@
-"""One architecture has one id, and that name in every room; no file stands where it would hide a package."""
+"""One architecture has one id, and that name in every room; no file is where it would hide a package."""
 
 from __future__ import annotations
 
@@ -13,47 +13,52 @@ from stacks.catalogue import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Where the files of an architecture are. `{module}` is its id in snake_case; its tests may be a file or more.
+# Where the files of an architecture are. `{module}` is its id in snake_case. A construct or scenario of more
+# than one file is a package with the same import path; tests may be several files, too.
 ROOMS = {
-    "its construct": "constructs/cdk_lambda_patterns/{family}/{module}.py",
+    "its construct": "constructs/cdk_lambda_patterns/{family}/{module}.py or {module}/__init__.py",
     "its stack": "stacks/{family}/{module}.py",
     "its handler": "lambda_src/{family}/{module}/handler.py",
-    "its scenario": "scenarios/{family}/{module}.py",
+    "its scenario": "scenarios/{family}/{module}.py or {module}/__init__.py",
     "its page": "docs/{family}/{id}.md",
     "the tests of its construct": "tests/constructs/{family}/*{module}*",
     "the tests of its handler": "tests/handlers/{family}/*{module}*",
-    "the test of its scenario": "tests/local/{family}/*{module}*",
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the layout knows of an architecture."""
+    """An architecture, as far as its files are named after it."""
 
     id: str
     family: str
 
     def path(self, pattern: str) -> str:
-        """Where a room keeps this architecture."""
+        """The pattern with the names of this architecture."""
         return pattern.format(id=self.id, family=self.family, module=self.id.replace("-", "_"))
+
+    def paths(self, pattern: str) -> list[str]:
+        """The paths of which one must exist."""
+        first, *others = self.path(pattern).split(" or ")
+        return [first, *(f"{first.rpartition('/')[0]}/{other}" for other in others)]
 
 
 ROWS = [Row(architecture.id, architecture.family) for architecture in ARCHITECTURES]
 
 
 def missing(root: Path, rows: list[Row]) -> list[str]:
-    """Each file that an architecture should have and has not."""
+    """Each file that an architecture should have and does not."""
     return [
         f"{row.id}: {what} should be {row.path(pattern)}"
         for row in rows
         for what, pattern in ROOMS.items()
-        if not list(root.glob(row.path(pattern)))
+        if not any(list(root.glob(path)) for path in row.paths(pattern))
     ]
 
 
-def strangers(root: Path, rows: list[Row]) -> list[str]:
-    """Each file where only architectures stand that belongs to no row of the catalogue."""
-    known = {row.path(pattern) for row in rows for pattern in ROOMS.values()}
+def unlisted(root: Path, rows: list[Row]) -> list[str]:
+    """Each file in a folder of architectures that belongs to no row of the catalogue."""
+    known = {path for row in rows for pattern in ROOMS.values() for path in row.paths(pattern)}
     found = [
         *root.glob("stacks/*/*.py"),
         *root.glob("lambda_src/*/*/handler.py"),
@@ -65,23 +70,28 @@ def strangers(root: Path, rows: list[Row]) -> list[str]:
 
 def hiding_packages(root: Path) -> list[str]:
     """Each `__init__.py` that would hide an installed package, or make two tests of one name collide."""
-    found = [root / "constructs" / "__init__.py", *root.glob("tests/**/__init__.py")]
+    found = [
+        root / "constructs" / "__init__.py",
+        root / "localaws" / "__init__.py",
+        *root.glob("tests/**/__init__.py"),
+        *root.glob("localaws/tests/**/__init__.py"),
+    ]
     return [f"{path.relative_to(root)} must not be there" for path in found if path.exists()]
 
 
-def test_every_architecture_is_in_every_room_under_its_name() -> None:
+def test_every_architecture_has_all_its_files_under_its_name() -> None:
     assert missing(ROOT, ROWS) == []
 
 
 def test_every_stack_handler_and_page_is_in_the_catalogue() -> None:
-    assert strangers(ROOT, ROWS) == []
+    assert unlisted(ROOT, ROWS) == []
 
 
 def test_no_file_hides_a_package() -> None:
     assert hiding_packages(ROOT) == []
 
 
-def test_ids_and_families_are_what_every_room_can_be_named() -> None:
+def test_ids_and_families_are_valid_names_of_files_and_modules() -> None:
     for row in ROWS:
         assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", row.id), row
         assert re.fullmatch(r"[a-z]+", row.family), row
@@ -89,9 +99,9 @@ def test_ids_and_families_are_what_every_room_can_be_named() -> None:
 
 
 def furnished(root: Path, row: Row) -> Path:
-    """A house in which that architecture is complete."""
+    """Make every file of that architecture."""
     for pattern in ROOMS.values():
-        path = root / row.path(pattern).replace("*", "x")
+        path = root / row.paths(pattern)[0].replace("*", "x")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     return root
@@ -102,8 +112,21 @@ def test_a_missing_file_is_found(tmp_path: Path, room: str) -> None:
     row = Row("some-pattern", "storage")
     root = furnished(tmp_path, row)
     assert missing(root, [row]) == []
-    (root / row.path(ROOMS[room]).replace("*", "x")).unlink()
+    (root / row.paths(ROOMS[room])[0].replace("*", "x")).unlink()
     assert missing(root, [row]) == [f"some-pattern: {room} should be {row.path(ROOMS[room])}"]
+
+
+@pytest.mark.parametrize("folder", ["constructs/cdk_lambda_patterns/storage", "scenarios/storage"])
+def test_a_construct_and_a_scenario_may_be_a_package_with_the_same_import_path(
+    tmp_path: Path, folder: str
+) -> None:
+    row = Row("some-pattern", "storage")
+    root = furnished(tmp_path, row)
+    (root / folder / "some_pattern.py").unlink()
+    (root / folder / "some_pattern").mkdir()
+    assert len(missing(root, [row])) == 1
+    (root / folder / "some_pattern" / "__init__.py").touch()
+    assert missing(root, [row]) == []
 
 
 @pytest.mark.parametrize(
@@ -112,14 +135,15 @@ def test_a_missing_file_is_found(tmp_path: Path, room: str) -> None:
 def test_a_file_of_no_architecture_is_found(tmp_path: Path, path: str) -> None:
     row = Row("some-pattern", "storage")
     root = furnished(tmp_path, row)
-    assert strangers(root, [row]) == []
+    assert unlisted(root, [row]) == []
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     (root / path).touch()
-    assert strangers(root, [row]) == [f"{path} belongs to no architecture of the catalogue"]
+    assert unlisted(root, [row]) == [f"{path} belongs to no architecture of the catalogue"]
 
 
 @pytest.mark.parametrize(
-    "path", ["constructs/__init__.py", "tests/__init__.py", "tests/stacks/web/__init__.py"]
+    "path",
+    ["constructs/__init__.py", "localaws/__init__.py", "tests/__init__.py", "localaws/tests/s3/__init__.py"],
 )
 def test_an_init_file_in_a_wrong_place_is_found(tmp_path: Path, path: str) -> None:
     (tmp_path / path).parent.mkdir(parents=True)
@@ -127,12 +151,12 @@ def test_an_init_file_in_a_wrong_place_is_found(tmp_path: Path, path: str) -> No
     assert hiding_packages(tmp_path) == [f"{path} must not be there"]
 
 
-# A folder of somebody's machine. Written so that this file does not hold one itself.
+# A folder of a person's machine. Written so that this file does not contain one.
 _HOMES = re.compile(r"(?<![\w.:/])(/(?:home|Users)/(?!user\b|you\b|runner\b)\w|/ro" + r"ot/|[A-Z]:\\Users\\)")
 
 
 def of_this_machine(root: Path, files: list[str]) -> list[str]:
-    """Each line of a text file that names a folder of somebody's machine, this checkout's among them."""
+    """Each line of a text file that names a folder of a person's machine, such as this checkout's."""
     found = []
     for name in files:
         path = root / name
@@ -144,10 +168,10 @@ def of_this_machine(root: Path, files: list[str]) -> list[str]:
     return found
 
 
-def test_nothing_tracked_names_a_folder_of_somebodys_machine() -> None:
+def test_no_tracked_file_names_a_folder_of_a_persons_machine() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
-        pytest.skip("this is no git checkout")
+        pytest.skip("this is not a git checkout")
     files = [name for name in listed.stdout.split("\0") if name]
     assert "run.py" in files
     assert of_this_machine(ROOT, files) == []
@@ -156,7 +180,7 @@ def test_nothing_tracked_names_a_folder_of_somebodys_machine() -> None:
 @pytest.mark.parametrize(
     "folder", ["/ho|me/ann/x", "/Us|ers/ann/x", "/ro|ot/x", "C:\\Us|ers\\ann", "{root}/x"]
 )
-def test_a_folder_of_somebodys_machine_is_found(tmp_path: Path, folder: str) -> None:
+def test_a_folder_of_a_persons_machine_is_found(tmp_path: Path, folder: str) -> None:
     named = folder.replace("|", "").format(root=tmp_path)  # in two parts here, else this file would be found
     (tmp_path / "a.md").write_text(f"the first line\nsee {named}\n")
     (tmp_path / "b.png").write_bytes(b"\0see " + named.encode())

@@ -1,4 +1,4 @@
-"""No child of run.py outlives it: not after its end, not after ctrl-C, not when it takes no notice."""
+"""No child of run.py outlives it: not after its end, not after ctrl-C, not if it ignores signals."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def is_running(process_id: int) -> bool:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{process_id}/stat")  # a zombie has ended, whoever has not yet been told
+    status = Path(f"/proc/{process_id}/stat")  # a zombie has ended, too
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
@@ -52,21 +52,23 @@ def pids_in(file: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 130])
-def test_the_exit_code_is_the_childs(code: int, tmp_path: Path) -> None:
+def test_the_exit_code_is_that_of_the_child(code: int, tmp_path: Path) -> None:
     assert run(python(f"import sys; sys.exit({code})"), env=os.environ, folder=tmp_path) == code
 
 
-def test_a_child_that_a_signal_ended_counts_as_in_a_shell(tmp_path: Path) -> None:
+def test_the_exit_code_of_a_child_ended_by_a_signal_is_that_of_a_shell(tmp_path: Path) -> None:
     assert run(python("import os; os.kill(os.getpid(), 9)"), env=os.environ, folder=tmp_path) == 128 + 9
 
 
-def test_everything_that_it_prints_is_in_its_log(tmp_path: Path) -> None:
+def test_all_output_is_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "step.log"
     run(python("import sys; print('out'); print('err', file=sys.stderr)"), env={}, folder=tmp_path, log=log)
     assert sorted(log.read_text().split()) == ["err", "out"]
 
 
-def test_what_a_child_left_running_is_ended_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_a_child_left_running_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(process, "_LEFTOVERS_GRACE", 0.2)
     pids = tmp_path / "pids"
     assert run(python(TASK_WITH_SERVER, str(pids), "ends"), env=os.environ, folder=tmp_path) == 0
@@ -74,7 +76,7 @@ def test_what_a_child_left_running_is_ended_with_it(tmp_path: Path, monkeypatch:
 
 
 class Runner:
-    """A process of its own that does what run.py does with a task, for a signal to be sent to it alone."""
+    """A process that does what run.py does with a task, so that only it can be sent a signal."""
 
     def __init__(self, folder: Path, task: str, *, grace: float, log: bool = False) -> None:
         self.pids = folder / "pids"
@@ -103,33 +105,31 @@ class Runner:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_run_py_alone_ends_the_task_and_its_server(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def test_a_signal_to_run_py_only_ends_the_task_and_its_server(number: signal.Signals, tmp_path: Path) -> None:
     runner = Runner(tmp_path, TASK_WITH_SERVER, grace=20)
     assert runner.end(number) == 128 + number
     assert not any(is_running(process_id) for process_id in runner.started)
 
 
-def test_a_task_that_takes_no_notice_is_killed_after_its_grace(tmp_path: Path) -> None:
+def test_a_task_that_ignores_the_signal_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     runner = Runner(tmp_path, DEAF_TASK, grace=0.5)
     assert runner.end(signal.SIGINT) == 128 + signal.SIGKILL
     assert not any(is_running(process_id) for process_id in runner.started)
 
 
-def test_a_second_ctrl_c_does_not_wait_for_the_grace(tmp_path: Path) -> None:
+def test_a_second_ctrl_c_does_not_wait_for_the_grace_period(tmp_path: Path) -> None:
     runner = Runner(tmp_path, DEAF_TASK, grace=60)
     assert runner.end(signal.SIGINT, signal.SIGINT) == 128 + signal.SIGKILL
     assert not any(is_running(process_id) for process_id in runner.started)
 
 
-def test_a_step_of_the_set_up_that_was_stopped_is_not_told_as_a_failure(tmp_path: Path) -> None:
+def test_a_step_of_the_set_up_that_was_stopped_is_not_reported_as_a_failure(tmp_path: Path) -> None:
     runner = Runner(tmp_path, TASK_WITH_SERVER, grace=20, log=True)
     assert runner.end(signal.SIGINT) == 77
     assert not any(is_running(process_id) for process_id in runner.started)
 
 
-def test_our_own_handling_of_signals_is_back_afterwards(tmp_path: Path) -> None:
+def test_our_signal_handlers_are_restored_afterwards(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     run(python("pass"), env=os.environ, folder=tmp_path)
     assert signal.getsignal(signal.SIGINT) is before

@@ -1,4 +1,4 @@
-"""What a person sees of a step: a line that moves on a terminal, plain lines elsewhere, its time in both."""
+"""The output of a step: a line that is redrawn on a terminal, plain lines elsewhere, its time in both."""
 
 import io
 import time
@@ -24,7 +24,7 @@ def test_a_short_step_is_one_plain_line() -> None:
     assert stream.getvalue().split() == ["done", "short", "0.0", "s"]
 
 
-def test_a_long_step_is_told_before_it_ends_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_step_is_shown_before_it_ends_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_SHOWN_AFTER", 0.01)
     monkeypatch.setattr(progress, "_REMINDED_EVERY", 0.02)
     stream = io.StringIO()
@@ -38,7 +38,7 @@ def test_a_long_step_is_told_before_it_ends_and_again(monkeypatch: pytest.Monkey
     assert "\x1b" not in stream.getvalue()
 
 
-def test_on_a_terminal_the_line_is_drawn_again_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_the_line_is_redrawn_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(progress, "_DRAWN_EVERY", 0.01)
     stream = Terminal()
@@ -60,17 +60,17 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> No
     assert "\x1b" not in stream.getvalue()
 
 
-@pytest.mark.parametrize(("error", "told"), [(RuntimeError, "failed"), (KeyboardInterrupt, "stopped")])
-def test_a_step_that_does_not_end_well_says_so(error: type[BaseException], told: str) -> None:
+@pytest.mark.parametrize(("error", "outcome"), [(RuntimeError, "failed"), (KeyboardInterrupt, "stopped")])
+def test_a_step_that_fails_or_is_stopped_says_so(error: type[BaseException], outcome: str) -> None:
     stream = io.StringIO()
     with pytest.raises(error), step("bad", stream=stream):
         raise error
-    assert stream.getvalue().split()[0] == told
+    assert stream.getvalue().split()[0] == outcome
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.04, "0.0 s"), (12.34, "12.3 s"), (99.9, "99.9 s"), (125, "2 min 05 s")]
 )
-def test_times_are_for_people(seconds: float, shown: str) -> None:
+def test_durations_are_formatted_for_people(seconds: float, shown: str) -> None:
     assert format_seconds(seconds) == shown
     assert format_line("done", "x", seconds).endswith(shown)

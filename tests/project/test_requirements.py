@@ -1,4 +1,4 @@
-"""requirements.txt is what pyproject.toml asks for, complete, hashed, and silent on where it came from."""
+"""requirements.txt pins what pyproject.toml asks for, completely, with hashes and without addresses."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 REQUIREMENTS = (ROOT / "requirements.txt").read_text("utf-8")
 DEV = [Requirement(line) for line in PYPROJECT["dependency-groups"]["dev"]]
 WHEEL = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
+EMBEDDED_AWS = [
+    Requirement(line)
+    for line in tomllib.loads((ROOT / "localaws" / "pyproject.toml").read_text("utf-8"))["project"][
+        "dependencies"
+    ]
+]
 
 
 def pins(text: str) -> list[Requirement]:
@@ -45,7 +51,7 @@ def unmet(wanted: list[Requirement], text: str) -> list[str]:
 
 
 def reachable(wanted: list[Requirement]) -> set[str]:
-    """The names of all packages that these requirements bring with them, by what is installed here."""
+    """The names of all packages that these requirements need, as far as they are installed here."""
     reached: set[tuple[str, str]] = set()
     open_ones = [(canonicalize_name(one.name), extra) for one in wanted for extra in ("", *one.extras)]
     while open_ones:
@@ -72,10 +78,10 @@ def _requires(package: str) -> list[str]:
 
 
 def test_every_requirement_of_pyproject_is_pinned_as_it_asks() -> None:
-    assert unmet([*DEV, *WHEEL], REQUIREMENTS) == []
+    assert unmet([*DEV, *WHEEL, *EMBEDDED_AWS], REQUIREMENTS) == []
 
 
-def test_nothing_is_pinned_that_nothing_asks_for() -> None:
+def test_every_pin_is_required_by_something() -> None:
     needed = reachable(DEV)
     assert sorted(name for name in versions(REQUIREMENTS) if name not in needed) == []
 
@@ -91,7 +97,7 @@ def test_what_is_installed_is_what_is_pinned() -> None:
         assert installed in pinned
 
 
-def test_every_pin_has_hashes_and_nothing_says_where_it_came_from() -> None:
+def test_every_pin_has_hashes_and_no_address() -> None:
     for block in re.split(r"\n(?=[a-z0-9])", REQUIREMENTS)[1:]:
         assert "--hash=sha256:" in block, block.splitlines()[0]
     assert not re.search(r"://|^-|file:|find-links|index-url", REQUIREMENTS, re.MULTILINE)
@@ -114,7 +120,7 @@ def test_a_requirement_that_is_not_pinned_is_found(wanted: str, problem: str) ->
     assert found.startswith(problem)
 
 
-def test_a_pin_that_nothing_asks_for_is_found() -> None:
+def test_a_pin_that_nothing_requires_is_found() -> None:
     assert "hypothesis" in versions(REQUIREMENTS)
     assert "hypothesis" not in reachable([one for one in DEV if one.name != "hypothesis"])
 

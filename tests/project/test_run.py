@@ -1,4 +1,4 @@
-"""The command line of run.py: what it offers, what it refuses, and in which words."""
+"""The command line of run.py: its tasks, its arguments and its errors."""
 
 import ast
 import errno
@@ -86,11 +86,11 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest(
             "run.py: The disk that holds .* is full: .*Free some",
         ),
         (PermissionError(errno.EACCES, "Permission denied", "/x/.venv"), 1, "Permission denied: '/x/.venv'"),
-        (KeyboardInterrupt(), 130, "stopped; the same command again goes on from here"),
-        (Stopped(), 130, "stopped; the same command again goes on from here"),
+        (KeyboardInterrupt(), 130, "stopped; the same command again continues from here"),
+        (Stopped(), 130, "stopped; the same command again continues from here"),
     ],
 )
-def test_what_stops_the_set_up_is_told_in_a_sentence(
+def test_what_stops_the_set_up_is_reported_in_a_sentence(
     raised: BaseException,
     code: int,
     message: str,
@@ -105,7 +105,7 @@ def test_what_stops_the_set_up_is_told_in_a_sentence(
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_set_up_and_list_need_the_standard_library_alone() -> None:
+def test_set_up_and_list_need_only_the_standard_library() -> None:
     done = run_py("list", options=("-S",))  # -S: without the folders in which packages are installed
     assert done.returncode == 0, done.stderr
     assert "thumbnailer" in done.stdout
@@ -141,7 +141,7 @@ def test_python_3_6_can_read_it() -> None:
         ([], "install one from https://www.python.org/downloads/"),
     ],
 )
-def test_an_older_python_is_told_what_to_do(
+def test_an_older_python_says_what_to_do(
     there: list[str], advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: name)  # a shim of a version manager finds them all
@@ -207,13 +207,13 @@ def test_a_registry_that_does_not_answer_is_named_with_what_to_do(case: str, tmp
     log.write_text("Collecting things\n" + REFUSALS[case])
     message = str(explain_failure("packages", log, 1, registry=registry, folder=tmp_path))
     assert message.startswith(
-        f"{registry} did not give what 'packages' asked it for: check the network, a proxy"
+        f"{registry} did not deliver what 'packages' asked for: check the network, a proxy"
     )
     assert message.endswith(f"The whole log: {log}")
 
 
 @pytest.mark.parametrize("tool", FULL_DISKS)
-def test_a_full_disk_is_told_from_a_failure(tool: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_distinguished_from_another_failure(tool: str, tmp_path: Path) -> None:
     log = tmp_path / "step.log"
     log.write_text(FULL_DISKS[tool])
     error = explain_failure("packages", log, 1, registry="PyPI", folder=tmp_path)
@@ -225,7 +225,7 @@ def test_any_other_failure_shows_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "step.log"
     log.write_text("\n".join(f"line {number}" for number in range(100)))
     message = str(explain_failure("warm-up", log, 3, registry="", folder=tmp_path)).splitlines()
-    assert message[0] == "'warm-up' failed with exit code 3. It is safe to run the same command again."
+    assert message[0] == "'warm-up' failed with exit code 3. The same command can be run again."
     assert message[-2:] == ["    line 99", f"The whole log: {log}"]
     assert len(message) < 20
 

@@ -1,4 +1,4 @@
-"""What `pip install cdk-lambda-patterns` gives: constructs with their handlers, usable in any other app."""
+"""The wheel has the constructs with their handlers, and any other app can use them."""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ network = PrivateNetwork(stack, "Network")
 subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
 smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200})])
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
+notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
 made = [
     network,
     quotes,
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
-    AlbFunction(stack, "Front", function=quotes),
+    AlbFunction(stack, "Front", function=notes),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
@@ -125,7 +126,7 @@ def test_the_wheel_holds_the_package_with_all_handlers_and_nothing_else(wheel: P
     assert {name for name in names_in(wheel) if ".dist-info/" not in name} == library | handlers
 
 
-def test_the_wheel_requires_the_cdk_alone_and_carries_its_licence(wheel: Path) -> None:
+def test_the_wheel_requires_only_the_cdk_and_has_its_licence(wheel: Path) -> None:
     metadata = metadata_of(wheel)
     required = {requirement.partition("<")[0] for requirement in metadata.get_all("Requires-Dist", [])}
     assert required == {"aws-cdk-lib", "constructs"}
@@ -143,7 +144,7 @@ def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path],
     assert again.read_bytes() == wheel.read_bytes()
 
 
-def test_what_lies_about_in_a_checkout_is_not_shipped(wheel: Path, tmp_path: Path) -> None:
+def test_stray_files_in_a_checkout_are_not_shipped(wheel: Path, tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
         checkout.mkdir(exist_ok=True)
@@ -200,8 +201,8 @@ def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
     types = {resource["Type"] for resource in seen["resources"].values()}
     assert {"AWS::S3::Bucket", "AWS::Lambda::Alias", "AWS::RDS::DBProxy", "AWS::SNS::Topic"} <= types
     # Without bundling, a function's asset is the handler's folder as it was installed.
-    staged = [folder / "out" / asset["source"]["path"] / "handler.py" for asset in seen["assets"].values()]
-    texts = {handler.read_bytes() for handler in staged if handler.exists()}
+    staged = [folder / "out" / asset["source"]["path"] for asset in seen["assets"].values()]
+    texts = {handler.read_bytes() for place in staged for handler in place.rglob("handler.py")}
     handlers = sorted(package.glob("_lambda_src/*/*/handler.py"))
     assert handlers
     unused = [handler.parent.name for handler in handlers if handler.read_bytes() not in texts]

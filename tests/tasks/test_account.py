@@ -1,4 +1,4 @@
-"""Why a stack in the user's account cannot be used is said in one sentence, with what to do."""
+"""If a stack in the user's account cannot be used, the error says why and what to do."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_without_credentials_it_says_how_to_set_them(monkeypatch: pytest.MonkeyP
 
 
 def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nobody")
-    with pytest.raises(TaskError, match="nobody"):
+    monkeypatch.setenv("AWS_PROFILE", "missing")
+    with pytest.raises(TaskError, match="missing"):
         find_stack("thumbnailer")
 
 

@@ -1,4 +1,4 @@
-"""The CDK CLI is run as asked, ends with whoever started it, and fails with the end of its log."""
+"""The CDK CLI is run as asked, ends with the process that started it, and fails with the end of its log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tasks import cdk
 from tasks.cdk import Cdk, CdkError
 
-# Stands in for the CLI: does what the variable DO says, with its own arguments at hand.
+# A substitute for the CLI: it executes the variable DO.
 _FAKE = f"#!{sys.executable}\nimport os, sys\nexec(os.environ['DO'])\n"
 
 
@@ -37,7 +37,7 @@ open(path, "w").write('{"thumbnailer": {"TableName": "rows"}}')
     assert cdk_that(writes, tmp_path).deploy("thumbnailer") == {"TableName": "rows"}
 
 
-def test_outputs_of_an_earlier_deployment_are_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_outputs_of_an_earlier_deployment_are_not_returned(tmp_path: Path) -> None:
     (tmp_path / "outputs-thumbnailer.json").write_text('{"thumbnailer": {"TableName": "old"}}')
     with pytest.raises(FileNotFoundError):
         cdk_that("pass", tmp_path).deploy("thumbnailer")
@@ -63,7 +63,7 @@ assert os.environ["CDK_VALIDATION"] == "false"
         synthesis.finish()
 
 
-def test_what_still_runs_at_the_end_of_the_block_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+def test_a_cli_that_still_runs_at_the_end_of_the_block_is_ended_with_its_children(tmp_path: Path) -> None:
     starts_another = """
 import subprocess, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -92,7 +92,7 @@ def is_running(pid: int) -> bool:
 
 
 def words_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
-    """What the CLI is called with for the arguments of run.py."""
+    """The CLI's arguments for those of run.py."""
     called: list[list[str]] = []
 
     def call(words: list[str], cwd: Path) -> int:
@@ -105,7 +105,7 @@ def words_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
     return called[0]
 
 
-def test_a_users_own_deployment_gets_the_id_and_what_else_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_deployment_gets_the_id_and_the_other_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     words = words_of(monkeypatch, "deploy", "thumbnailer", "--require-approval", "never")
     assert words[:4] == ["deploy", "thumbnailer", "-c", "only=thumbnailer"]
     assert words[-2:] == ["--require-approval", "never"]

@@ -1,4 +1,4 @@
-"""A demo is no proof when the embedded AWS ignored something that nobody knows of."""
+"""A demo fails when the embedded AWS ignored a property that the scenario does not list."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def test_an_ignored_property_that_the_scenario_does_not_know_is_refused_with_its
         check_dropped([_DROPPED], {"AWS::DynamoDB::Table.Tags": "another one"})
 
 
-def test_what_to_look_at_is_named_from_where_the_user_is(
+def test_results_are_named_relative_to_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
     show(Outcome("title", [], files=[out / "sheet.png", out / "a.webp", out / "b.webp"]))
-    assert capsys.readouterr().out == "\nTo look at:\n  out/sheet.png\n  out/*.webp (2)\n"
+    assert capsys.readouterr().out == "\nResults:\n  out/sheet.png\n  out/*.webp (2)\n"
 
 
 def test_an_unknown_architecture_ends_the_demo_before_anything_starts(

@@ -9,7 +9,7 @@ a version or a delete marker can bring back an older version. Four rules make th
    sequencer.
 2. **Compare and swap.** What has no sequencer (events about tags, restored copies, storage classes and
    replication; the reconciler) reads the row, looks, and writes only if the row has not changed since. The
-   write leaves the sequencer alone and sets the mark ``looked_at``.
+   write does not change the sequencer and sets the mark ``looked_at``.
 3. **The second look.** A write by rule 1 that finds a recent mark looks once more and, if it sees something
    else, writes by rule 2: its own look may have been before the change that the marked write saw.
 4. **Repeats.** An event that rule 1 refuses changes nothing, unless the row differs from what was seen or has

@@ -1,4 +1,4 @@
-"""Dependencies of handlers: the right wheels, from hashes, built once, without Docker and without a network."""
+"""Dependencies of handlers: the right wheels, from hashes, built once, without Docker or a network."""
 
 import base64
 import hashlib
@@ -240,7 +240,7 @@ SHARED = {"shared/__init__.py", "shared/words.py"}
 
 
 @pytest.mark.parametrize("locked", [True, False])
-def test_a_handler_of_the_library_is_a_package_beside_the_shared_one_that_it_imports(
+def test_a_handler_of_the_library_is_a_package_next_to_the_shared_one_that_it_imports(
     library: Workshop, locked: bool
 ) -> None:
     (library.handler / "handler.py").write_text(

@@ -45,10 +45,10 @@ class LambdaContext:
     function_version: str = "$LATEST"
 
     @property
-    def invoked_function_arn(self) -> str:  # noqa: D102 - Lambda's own
+    def invoked_function_arn(self) -> str:
         return arn_of(self.function_name)
 
-    def get_remaining_time_in_millis(self) -> int:  # noqa: D102 - Lambda's own
+    def get_remaining_time_in_millis(self) -> int:
         return self.milliseconds
 
 

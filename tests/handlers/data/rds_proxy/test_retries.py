@@ -32,29 +32,29 @@ class FakeEngine:
         self.calls: list[str] = []
         self.tokens: list[str] = []
 
-    def connect(self, login: Any, token: str) -> FakeEngine:  # noqa: D102
+    def connect(self, login: Any, token: str) -> FakeEngine:
         self.calls.append("connect")
         self.tokens.append(token)
         if self._failures and self._failures[0].startswith("connect:"):
             raise Failure(self._failures.pop(0).removeprefix("connect:"))
         return self
 
-    def diagnose(self, error: Exception) -> Trouble:  # noqa: D102
+    def diagnose(self, error: Exception) -> Trouble:
         return Trouble[error.trouble] if isinstance(error, Failure) else Trouble.FINAL
 
-    def is_open(self, _: object) -> bool:  # noqa: D102
+    def is_open(self, _: object) -> bool:
         return True
 
-    def book(self, _: object, booking: object) -> object:  # noqa: D102
+    def book(self, _: object, booking: object) -> object:
         self.calls.append("book")
         if self._failures:
             raise Failure(self._failures.pop(0))
         return booking
 
-    def make_tables(self, _: object) -> None:  # noqa: D102
+    def make_tables(self, _: object) -> None:
         self.calls.append("make tables")
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         self.calls.append("close")
 
 
@@ -64,10 +64,10 @@ class Time:
     def __init__(self) -> None:
         self.pauses: list[float] = []
 
-    def sleep(self, seconds: float) -> None:  # noqa: D102
+    def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
 
-    def now(self) -> float:  # noqa: D102
+    def now(self) -> float:
         return sum(self.pauses)
 
 

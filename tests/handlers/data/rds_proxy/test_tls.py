@@ -15,7 +15,7 @@ import pymysql
 import pytest
 
 from data.rds_proxy import mysql, postgres
-from localaws.certificates import TlsFiles, make_certificates
+from localaws.server.certificates import TlsFiles, make_certificates
 from shared.login import Login
 from tests.handlers.data.rds_proxy.conftest import ENVIRONMENT
 
@@ -55,7 +55,7 @@ class Server:
         finally:
             client.close()
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         self._thread.join(10)
         self._listener.close()
 

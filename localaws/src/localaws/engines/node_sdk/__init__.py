@@ -1,0 +1,1 @@
+"""The AWS SDK for JavaScript for Node.js functions, without downloading it."""

@@ -1,0 +1,1 @@
+"""Runs Python functions in processes of their own, as Lambda's Python runtimes do."""

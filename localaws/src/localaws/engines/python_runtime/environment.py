@@ -1,0 +1,143 @@
+"""The environment of a Python function: variables, code, layers and the packages of the runtime.
+
+`process` starts processes in it.
+
+Faithful to: the documented variables, and nothing else of the host's environment; layers merged in their
+order, a later one over an earlier one; besides code and layers, only what Lambda's runtime contains (boto3
+and its dependencies), so that a missing dependency fails here as in AWS; an empty folder for temporary files
+in each environment.
+Not to: the paths `/var/task`, `/opt` and `/tmp`. They are other folders, which `LAMBDA_TASK_ROOT`, `PATH`,
+`sys.path` and `tempfile` lead to; a literal `/tmp` is the host's. Code is not read-only. Disk limits are not
+enforced, and the Python version is that of the host.
+
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import io
+import os
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from ministack.core import lambda_runtime, tls
+from ministack.services import lambda_svc
+
+from localaws.services.lambda_.concurrency import initialization_type
+
+#: The packages of the Python runtime.
+RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+
+#: The variables with the certificates to trust, for the server and for functions.
+TRUST = ("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+def import_path(task_root: Path, layers: Path) -> list[Path]:
+    """The import path before the standard library: the code, the layers, the runtime's packages."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return [task_root, layers / "python" / "lib" / version / "site-packages", layers / "python", packages()]
+
+
+def variables(config: dict[str, Any], task_root: Path, layers: Path, scratch: Path) -> dict[str, str]:
+    """The complete environment of a function's process."""
+    own: dict[str, str] = (config.get("Environment") or {}).get("Variables") or {}
+    logging = config.get("LoggingConfig") or {}
+    region = config["FunctionArn"].split(":")[3]
+    given = {
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config["MemorySize"]),
+        "AWS_LAMBDA_FUNCTION_NAME": config["FunctionName"],
+        "AWS_LAMBDA_FUNCTION_VERSION": config["Version"],
+        "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type(config),
+        "AWS_LAMBDA_LOG_GROUP_NAME": logging.get("LogGroup") or f"/aws/lambda/{config['FunctionName']}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": f"{time.strftime('%Y/%m/%d')}/[{config['Version']}]{uuid.uuid4().hex}",
+        "AWS_REGION": region,
+        "LAMBDA_RUNTIME_DIR": str(packages()),
+        "LAMBDA_TASK_ROOT": str(task_root),
+        "_HANDLER": config["Handler"],
+        **lambda_runtime.execution_credentials(config),
+    }
+    if logging.get("LogFormat") == "JSON":
+        given["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        given["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel") or "INFO"
+    defaults = {
+        "LANG": "en_US.UTF-8",
+        "LD_LIBRARY_PATH": f"{task_root}:{task_root}/lib:{layers}/lib",
+        "PATH": f"{os.environ.get('PATH', os.defpath)}:{layers}/bin",
+        "TZ": ":UTC",
+        # The rest is not Lambda's. These two keep the function away from the host's folders,
+        "HOME": str(scratch / "home"),
+        "TMPDIR": str(scratch),
+        # and these lead its clients to the emulator, also for operations with a host prefix.
+        "AWS_EC2_METADATA_DISABLED": "true",
+        lambda_runtime.HOST_PREFIX_ENV: "true",
+        **gateway(),
+    }
+    return defaults | own | given
+
+
+def gateway() -> dict[str, str]:
+    """The variables with which AWS clients reach the emulator and trust its certificate."""
+    scheme = "https" if tls.use_ssl_enabled() else "http"
+    found = {"AWS_ENDPOINT_URL": f"{scheme}://127.0.0.1:{os.environ.get('GATEWAY_PORT', '4566')}"}
+    if scheme == "https":
+        found |= _trust()
+    return found
+
+
+@functools.cache
+def _trust() -> dict[str, str]:
+    found = {name: os.environ[name] for name in TRUST if name in os.environ}
+    tls.trust_gateway_cert(found)  # adds those that are missing
+    return found
+
+
+def unpack(*archives: bytes) -> Path:
+    """A folder with the content of the archives, later ones over earlier ones.
+
+    Environments with the same archives share it: in AWS, functions cannot write there.
+    """
+    digest = hashlib.sha256(b"".join(hashlib.sha256(archive).digest() for archive in archives))
+    folder = Path(tempfile.gettempdir(), "lambda-code", digest.hexdigest()[:32])
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent))
+        for archive in archives:
+            with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+                lambda_svc._extract_zip_preserving_mode(opened, str(draft))
+        try:
+            draft.rename(folder)
+        except OSError:  # another environment of the function was faster
+            shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def layer_archives(config: dict[str, Any]) -> list[bytes]:
+    """The archives of the function's layers, in the order in which they are merged."""
+    archives = [lambda_svc._resolve_layer_zip(layer) for layer in config.get("Layers") or []]
+    return [archive for archive in archives if archive]
+
+
+@functools.cache
+def packages() -> Path:
+    """A folder with links to the packages of the runtime, and to no others."""
+    folder = Path(tempfile.mkdtemp(prefix="lambda-runtime-"))
+    for name in RUNTIME_PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue  # a later boto3 may not depend on all of them (six is a dependency of dateutil)
+        origin = Path(spec.origin)
+        source = origin.parent if origin.name == "__init__.py" else origin
+        (folder / source.name).symlink_to(source)
+    return folder

@@ -1,0 +1,193 @@
+"""The process of a Python execution environment, and the exchange of events and results with it.
+
+`services.lambda_.execution` uses it instead of the emulator's workers.
+
+Faithful to: an environment that stays after an exception, and is replaced after a timeout, an exit or a
+change of the function, when its current invocation has ended; time for the initialization in addition to the
+function's timeout; all output of an invocation in its log, without waiting for output that may not come.
+Not to: freezing between invocations, memory limits, CPU in proportion to memory, extensions. An
+initialization of more than ten seconds is not restarted within the timeout of the function: it may take the
+time of both.
+
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from localaws.engines.python_runtime.environment import import_path, layer_archives, unpack, variables
+
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+
+#: Seconds for importing the handler, in addition to the function's timeout.
+INIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The end of an exchange: a line, the end of the process, or a timeout."""
+
+    line: bytes = b""
+    log: str = ""
+    timed_out: bool = False
+
+
+class ExecutionEnvironment:
+    """A process that runs a version of a function, one invocation at a time.
+
+    The pool of the emulator creates, leases and ends it, and determines the names `config`, `in_use`,
+    `last_used`, `_lock`, `_cold`, `_proc`, `_spawn` and `_discard_tmpdir`.
+    """
+
+    def __init__(self, func_name: str, config: dict[str, Any], code_zip: bytes) -> None:
+        self.func_name = func_name
+        self.config = config
+        self.code_zip = code_zip
+        self.in_use = False
+        self.last_used = time.time()
+        self.exit_code = 0
+        self._lock = threading.Lock()
+        self._cold = True
+        self._proc: subprocess.Popen[bytes] | None = None
+        self._scratch: Path | None = None
+        self._init_log = ""
+        self._revision = ""
+        self._retired = False
+
+    def invoke(self, message: dict[str, Any], seconds: float) -> Answer:
+        """Call the handler, in a new process if there is none.
+
+        Args:
+            message: The event and the rest of the request.
+            seconds: The function's timeout.
+        """
+        with self._lock:
+            if self._revision != self.config["RevisionId"]:
+                self._end()
+            if self._proc is None or self._proc.poll() is not None:
+                failure = self._start(INIT_SECONDS + seconds)
+                if failure is not None:
+                    return failure
+            init_log, self._init_log = self._init_log, ""
+            message["deadline_ms"] = (time.time() + seconds) * 1000
+            answer = self._exchange(json.dumps(message).encode() + b"\n", message["request_id"], seconds)
+            if answer.timed_out or not answer.line or self._retired:
+                self._end(kill=bool(answer.timed_out or answer.line))
+            return Answer(answer.line, init_log + answer.log, answer.timed_out)
+
+    def retire(self) -> None:
+        """End the process after its current invocation."""
+        self._retired = True
+
+        def end() -> None:
+            with self._lock:
+                self._end()
+                self._discard_tmpdir()
+
+        threading.Thread(target=end, daemon=True).start()
+
+    def exit_status(self) -> str:
+        """How the last process ended, as Lambda reports it."""
+        if self.exit_code == 0:
+            return "Runtime exited without providing a reason"
+        if self.exit_code > 0:
+            return f"Runtime exited with error: exit status {self.exit_code}"
+        name = (signal.strsignal(-self.exit_code) or "unknown").lower()
+        return f"Runtime exited with error: signal: {name}"
+
+    def _spawn(self) -> None:
+        """Start before the first invocation, for a SnapStart version."""
+        failure = self._start(INIT_SECONDS)
+        if failure is not None:
+            raise RuntimeError(f"{self.func_name} did not start: {failure.line.decode() or failure.log}")
+
+    def _start(self, seconds: float) -> Answer | None:
+        """Start the process and import the handler; returns an answer only after an error."""
+        self._discard_tmpdir()
+        self._revision = self.config["RevisionId"]
+        self._scratch = Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
+        task_root, layers = unpack(self.code_zip), unpack(*layer_archives(self.config))
+        path = import_path(task_root, layers)
+        self._proc = subprocess.Popen(
+            # -S -s: without the packages that are installed on the host.
+            [sys.executable, "-S", "-s", "-X", "utf8", BOOTSTRAP, self.config["Handler"], *path],
+            cwd=task_root,
+            env=variables(self.config, task_root, layers, self._scratch),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._cold = False
+        answer = self._exchange(b"", "init", seconds)
+        if answer.line.startswith(b'{"result"'):
+            self._init_log = answer.log
+            return None
+        self._end()
+        return answer
+
+    def _exchange(self, request: bytes, mark: str, seconds: float) -> Answer:
+        """Send a request, and collect its response and its log up to the final mark."""
+        # A reference, because the pool may discard the process meanwhile, which would close its pipes.
+        process = self._proc
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        answers, logs = process.stdout.fileno(), process.stderr.fileno()
+        received = {answers: bytearray(), logs: bytearray()}
+        end = f"\0{mark}\n".encode()
+        deadline = time.monotonic() + seconds
+        try:
+            process.stdin.write(request)
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it has ended, which reading shows
+        timed_out = False
+        with selectors.DefaultSelector() as selector:
+            for stream in received:
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map() and not (received[answers].endswith(b"\n") and end in received[logs]):
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready:
+                    timed_out = answers in selector.get_map()
+                    break
+                for key, _ in ready:
+                    chunk = os.read(key.fd, 1 << 16)
+                    received[key.fd] += chunk
+                    if not chunk:
+                        selector.unregister(key.fd)
+                        # The process has ended. Do not wait for a child that keeps the log open.
+                        deadline = min(deadline, time.monotonic() + 0.2)
+        log = bytes(received[logs]).replace(end, b"").decode(errors="replace")
+        return Answer(bytes(received[answers]), log, timed_out)
+
+    def _end(self, kill: bool = True) -> None:
+        """End the process, and store its exit code."""
+        process, self._proc = self._proc, None
+        if process is None:
+            return
+        try:
+            self.exit_code = process.wait(0.0 if kill else 1.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            self.exit_code = process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+    def _discard_tmpdir(self) -> None:
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)

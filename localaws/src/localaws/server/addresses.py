@@ -1,0 +1,74 @@
+"""The addresses of load balancers and APIs.
+
+Their public names do not resolve to this account. The server has one port for all of them, and distinguishes
+them by the Host header.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_API_ID = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class Address:
+    """How to send a request to a load balancer or an API.
+
+    Attributes:
+        url: The URL, with the path if there is one, and without a trailing slash.
+        host: The Host header to send.
+        ca_file: The certificate to trust.
+
+    Example:
+        ```python
+        address = aws.address_of_load_balancer(outputs["DnsName"])
+        request = urllib.request.Request(f"{address.url}/photos", headers={"Host": address.host})
+        ```
+    """
+
+    url: str
+    host: str
+    ca_file: Path
+
+
+def of_load_balancer(dns_name: str, *, endpoint_url: str, ca_file: Path) -> Address:
+    """Return the address of a load balancer.
+
+    Args:
+        dns_name: Its `DNSName` attribute.
+        endpoint_url: The server's address.
+        ca_file: The server's certificate.
+
+    Raises:
+        ValueError: It is a URL.
+    """
+    if "/" in dns_name or not dns_name:
+        raise ValueError(
+            f"dns_name={dns_name!r}: it must be the DNSName attribute of the load balancer, not a URL"
+        )
+    return Address(endpoint_url, dns_name, ca_file)
+
+
+def of_api(api: str, *, endpoint_url: str, ca_file: Path) -> Address:
+    """Return the address of an API of API Gateway.
+
+    Args:
+        api: Its id, or its URL, `https://ID.execute-api.REGION.amazonaws.com/STAGE`.
+        endpoint_url: The server's address.
+        ca_file: The server's certificate.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    parts = urlsplit(api) if "://" in api else urlsplit(f"//{api}.execute-api")
+    api_id, _, rest = (parts.hostname or "").partition(".")
+    if not _API_ID.fullmatch(api_id) or rest.partition(".")[0] != "execute-api":
+        raise ValueError(
+            f"api={api!r}: it must be the API's id or URL, https://ID.execute-api.REGION.amazonaws.com/STAGE"
+        )
+    port = urlsplit(endpoint_url).port
+    return Address(endpoint_url + parts.path.rstrip("/"), f"{api_id}.execute-api.localhost:{port}", ca_file)

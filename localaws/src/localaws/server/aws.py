@@ -1,0 +1,217 @@
+"""`LocalAws`: starts and stops a server, and provides what its clients need."""
+
+from __future__ import annotations
+
+import functools
+import json
+import secrets
+import ssl
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from localaws.recorder import Dropped
+from localaws.server import addresses, bootstrap
+from localaws.server.addresses import Address
+from localaws.server.child import Child, LocalAwsError
+from localaws.server.environment import client_environment
+from localaws.server.protocol import Options, Ready
+
+if TYPE_CHECKING:
+    import boto3
+
+
+class LocalAws:
+    """An AWS account on this machine, for the duration of the `with` block.
+
+    Args:
+        bridges: Whether to add what the emulator lacks.
+        iam: Whether to enforce policies.
+        account: The account's id, 12 digits.
+        region: The region.
+        state_dir: The folder for the private folder of the server, which is removed at the end. By default
+            the system's folder for temporary files.
+        log_file: The log of the server, which is not removed. By default a file in the private folder.
+
+    Attributes:
+        account: The account's id.
+        region: The region.
+
+    Example:
+        ```python
+        with LocalAws() as aws:
+            aws.client("s3").create_bucket(Bucket="photos")
+        ```
+    """
+
+    def __init__(
+        self,
+        *,
+        bridges: bool = True,
+        iam: bool = True,
+        account: str = "123456789012",
+        region: str = "us-east-1",
+        state_dir: Path | None = None,
+        log_file: Path | None = None,
+    ) -> None:
+        if not (account.isdecimal() and len(account) == 12):
+            raise ValueError(f"account={account!r}: an account id has 12 digits, such as '123456789012'")
+        if state_dir and not state_dir.is_dir():
+            raise ValueError(f"state_dir={str(state_dir)!r}: the folder does not exist; create it first")
+        self.account = account
+        self.region = region
+        self._options = Options(
+            account=account,
+            region=region,
+            access_key_id=f"AKIA{secrets.token_hex(8).upper()}",
+            secret_access_key=secrets.token_hex(20),
+            bridges=bridges,
+            iam=iam,
+            state_dir=str(state_dir) if state_dir else None,
+            log_file=str(log_file.absolute()) if log_file else None,
+        )
+        self._child: Child | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Start the server and wait until it is ready.
+
+        Raises:
+            LocalAwsError: It did not start; the message has the end of its log.
+        """
+        if self._child:
+            raise LocalAwsError("start(): this embedded AWS is already running; call stop() first")
+        if self._options.log_file:
+            Path(self._options.log_file).parent.mkdir(parents=True, exist_ok=True)
+        self._child = Child(self._options)
+        return self
+
+    def wait(self) -> None:
+        """Wait until the server ends, or for ctrl-C.
+
+        Raises:
+            LocalAwsError: It has ended; the message has the end of its log.
+        """
+        self._running.wait()
+
+    def stop(self) -> None:
+        """Stop the server and all its processes, and remove its folder. Does nothing if it is not running."""
+        child, self._child = self._child, None
+        for name in ("session", "environment", "_clients"):
+            self.__dict__.pop(name, None)
+        if child:
+            child.stop()
+
+    @property
+    def _running(self) -> Child:
+        if not self._child:
+            raise LocalAwsError("The embedded AWS is not running: use `with LocalAws() as aws:` or start()")
+        return self._child
+
+    @property
+    def _ready(self) -> Ready:
+        return self._running.ready
+
+    @property
+    def endpoint_url(self) -> str:
+        """The endpoint URL of every service."""
+        return f"https://127.0.0.1:{self._ready.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that clients must trust, as a PEM file."""
+        return Path(self._ready.authority)
+
+    @property
+    def log_file(self) -> Path:
+        """The server's log."""
+        return Path(self._ready.log_file)
+
+    @functools.cached_property
+    def session(self) -> boto3.Session:
+        """A boto3 session with administrator credentials; its clients need no other arguments."""
+        from localaws.server.clients import make_session
+
+        options = self._options
+        return make_session(
+            self.endpoint_url,
+            str(self.ca_file),
+            options.access_key_id,
+            options.secret_access_key,
+            self.region,
+        )
+
+    @functools.cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client of the session; the same one for each call."""
+        if service not in self._clients:
+            self._clients[service] = self.session.client(service)
+        return self._clients[service]
+
+    @functools.cached_property
+    def environment(self) -> Mapping[str, str]:
+        """The variables for the CDK CLI, the AWS CLI and every AWS SDK, to be merged into your own."""
+        return client_environment(
+            folder=Path(self._ready.folder),
+            endpoint_url=self.endpoint_url,
+            authority=self.ca_file,
+            access_key_id=self._options.access_key_id,
+            secret_access_key=self._options.secret_access_key,
+            account=self.account,
+            region=self.region,
+        )
+
+    def address_of_load_balancer(self, dns_name: str) -> Address:
+        """Return the address of the load balancer with this `DNSName` attribute."""
+        return addresses.of_load_balancer(dns_name, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
+
+    def address_of_api(self, api: str) -> Address:
+        """Return the address of an API, by its id or URL."""
+        return addresses.of_api(api, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
+
+    def reset(self) -> None:
+        """Return to an empty account: delete all resources, and stop all functions and deployments."""
+        self._call("POST", "/_localaws/reset")
+
+    def bootstrap(self, cdk: Path | None = None) -> None:
+        """Prepare the account for the CDK, as `cdk bootstrap` does. Does nothing the second time.
+
+        Args:
+            cdk: The CDK CLI whose bootstrap template is deployed; by default the one on the PATH.
+
+        Raises:
+            BootstrapError: There is no CDK CLI, or its template could not be deployed.
+        """
+        bootstrap.bootstrap(self.session, bootstrap.template_of(cdk or bootstrap.find_cli()))
+
+    def dropped_properties(self) -> list[Dropped]:
+        """Return the properties that were deployed since the last reset and have no effect.
+
+        Those of the CDK's bootstrap stack are omitted.
+        """
+        found = [Dropped(**entry) for entry in self._call("GET", "/_localaws/dropped")]
+        return [dropped for dropped in found if dropped.stack != bootstrap.TOOLKIT_STACK]
+
+    def _call(self, method: str, path: str) -> Any:
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+        )
+        request = urllib.request.Request(self.endpoint_url + path, method=method)  # noqa: S310 (always https)
+        with opener.open(request, timeout=60) as response:
+            return json.load(response)

@@ -1,0 +1,78 @@
+"""The two routes that are added to the emulator's: the report of the recorder, and a complete reset.
+
+GET  /_localaws/dropped
+POST /_localaws/reset
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import asdict
+from typing import Any
+
+from localaws import patching, recorder
+from localaws.server import processes
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def with_control(app: Application) -> Application:
+    """Add the two routes to the emulator's ASGI application."""
+
+    async def serve(scope: Message, receive: Receive, send: Send) -> None:
+        route = (scope.get("method"), scope.get("path")) if scope["type"] == "http" else None
+        if route == ("GET", "/_localaws/dropped"):
+            await _answer(send, [asdict(dropped) for dropped in recorder.report.dropped()])
+        elif route == ("POST", "/_localaws/reset"):
+            await _reset(app, scope, receive)
+            await _answer(send, {})
+        else:
+            await app(scope, receive, send)
+
+    return serve
+
+
+def announcing(app: Application, say_ready: Callable[[], None]) -> Application:
+    """Wrap an ASGI application to call `say_ready` once it has started."""
+
+    async def serve(scope: Message, receive: Receive, send: Send) -> None:
+        async def send_and_say(message: Message) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.complete":
+                say_ready()
+
+        await app(scope, receive, send_and_say if scope["type"] == "lifespan" else send)
+
+    return serve
+
+
+async def _answer(send: Send, body: object) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+
+
+async def _reset(app: Application, scope: Message, receive: Receive) -> None:
+    async def ignore(message: Message) -> None:
+        pass
+
+    # The emulator's reset empties its services, stops idle workers and abandons deployments.
+    await app({**scope, "path": "/_ministack/reset", "raw_path": b"/_ministack/reset"}, receive, ignore)
+    patching.reset()
+    await asyncio.to_thread(_kill_leftovers)
+    recorder.report.clear()
+
+
+def _kill_leftovers() -> None:
+    """Kill what the emulator's reset misses: starting workers, and child processes of handlers.
+
+    Orphans are children of the keeper, which is the parent of this process.
+    """
+    for pid in set(processes.descendants(os.getppid())) - {os.getpid()}:
+        processes.kill(pid)

@@ -1,0 +1,1 @@
+"""AWS CloudFormation: stacks and custom resources."""

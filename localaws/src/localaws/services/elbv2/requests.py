@@ -1,0 +1,165 @@
+"""Requests reach load balancers as clients send them, whatever their path and headers.
+
+The emulator serves load balancers last: it answers `/health` and `/oauth2/...` itself, removes credentials
+from headers that are for the application, joins repeated headers and decodes the path.
+
+Faithful to: a request whose Host header is the DNS name of a load balancer goes to that load balancer, with
+its header lines unchanged, and its path and query string not decoded. The port in the Host header selects the
+listener, by default 80. Header names with other characters than letters, digits and hyphens are dropped if
+the load balancer is configured so. TRACE is refused with 405. Rules compare paths case-sensitively, host
+names case-insensitively, and source addresses with that of the client.
+Not to: WebSocket handshakes are refused with 403 instead of 400. All requests come over TLS, whatever the
+protocol of the listener. An unknown load balancer returns 404; in AWS its name does not resolve. Limits of
+header sizes, and query-string conditions with keys, are those of the emulator.
+
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-listeners.html
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-condition-types.html
+"""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from ministack.core.responses import get_request_client_ip, set_request_client_ip, set_request_region
+from ministack.core.sigv4 import decode_header_value
+from ministack.services import alb
+
+from localaws.patching import around
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+Response = tuple[int, dict[str, Any], Any]
+
+_DNS_NAME = re.compile(r"[^.]+\.(?P<region>[a-z0-9-]+)\.elb\.amazonaws\.com")
+_VALID_NAME = re.compile(r"[A-Za-z0-9-]+")
+_DEFAULT_PORTS = {"HTTP": "80", "HTTPS": "443"}
+
+
+@dataclass(frozen=True)
+class ClientRequest:
+    """A request of a client.
+
+    Attributes:
+        headers: Name in lower case and value of each line, in order.
+        path: As in the request line, percent-encoded.
+        query: The query string, percent-encoded.
+    """
+
+    headers: tuple[tuple[str, str], ...]
+    path: str
+    query: str
+
+
+#: The current request, if it is for a load balancer.
+current: ContextVar[ClientRequest | None] = ContextVar("localaws_alb_request", default=None)
+
+
+def error_page(status: int, reason: str) -> Response:
+    """The response that a load balancer generates for an error; it does not give the reason."""
+    title = f"{status} {reason}"
+    body = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+    return status, {"Content-Type": "text/html"}, f"{body}</body>\r\n</html>\r\n".encode()
+
+
+@around("ministack.app", "app")
+async def _app(stock: Application, scope: Message, receive: Receive, send: Send) -> None:
+    emulator: Any = importlib.import_module("ministack.app")
+    host = dict(scope.get("headers", ())).get(b"host", b"").decode("latin-1").lower()
+    name, _, port = host.partition(":")
+    match = _DNS_NAME.fullmatch(name)
+    if scope["type"] != "http" or match is None:
+        await stock(scope, receive, send)
+        return
+    async with emulator._get_reset_lock():  # no request is served during a reset
+        pass
+    set_request_region(match["region"])
+    response = await _respond(scope, await _read(receive), name, port)
+    if scope["method"] == "HEAD" and isinstance(response[2], bytes):
+        response = (response[0], {**response[1], "Content-Length": str(len(response[2]))}, b"")
+    await emulator._send_if_handled(emulator._with_date_header(send), response, receive)
+
+
+async def _read(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _respond(scope: Message, body: bytes, name: str, port: str) -> Response:
+    balancer = alb.find_lb_for_host(name)
+    if balancer is None:
+        return error_page(404, "Not Found")
+    if scope["method"] == "TRACE":
+        return error_page(405, "Method Not Allowed")
+    client = (scope.get("client") or ("127.0.0.1",))[0]
+    set_request_client_ip(client)
+    request = ClientRequest(
+        headers=tuple(_headers(scope, balancer, name, port)),
+        path=scope["raw_path"].decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+    )
+    token = current.set(request)
+    try:
+        response: Response = await alb.dispatch_request(
+            balancer,
+            scope["method"],
+            request.path,
+            dict(request.headers),
+            body,
+            parse_qs(request.query, keep_blank_values=True),
+            int(port) if port.isdigit() else 80,
+            client_ip=client,
+            raw_query_string=request.query,
+            raw_path=request.path,
+        )
+    finally:
+        current.reset(token)
+    return response
+
+
+def _headers(scope: Message, balancer: dict[str, Any], name: str, port: str) -> Iterator[tuple[str, str]]:
+    valid_only = _attribute(balancer, "routing.http.drop_invalid_header_fields.enabled") == "true"
+    for raw_name, value in scope["headers"]:
+        header = raw_name.decode("latin-1").lower()
+        if header == "host" and port in _DEFAULT_PORTS.values():
+            yield header, name  # clients omit the default port
+        elif _VALID_NAME.fullmatch(header) or not valid_only:
+            yield header, decode_header_value(value)
+
+
+def _attribute(balancer: dict[str, Any], key: str) -> str:
+    value: str = alb._lb_attr(balancer["LoadBalancerArn"], key, "false")
+    return value
+
+
+@around(alb, "_match_condition")
+def _match_condition(
+    stock: Callable[..., bool], cond: dict[str, Any], method: str, path: str, headers: Any, query_params: Any
+) -> bool:
+    values = cond.get("Values", [])
+    match cond.get("Field"):
+        case "path-pattern":
+            return any(_pattern(value).fullmatch(path) for value in values)
+        case "host-header":
+            host = headers.get("host", "").partition(":")[0]
+            return any(_pattern(value.lower()).fullmatch(host.lower()) for value in values)
+        case "source-ip":
+            client = ipaddress.ip_address(get_request_client_ip())
+            return any(client in ipaddress.ip_network(value) for value in values)
+    return stock(cond, method, path, headers, query_params)
+
+
+def _pattern(wildcards: str) -> re.Pattern[str]:
+    return re.compile(re.escape(wildcards).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)

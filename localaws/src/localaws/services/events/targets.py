@@ -1,0 +1,125 @@
+"""Dead-letter queues of EventBridge targets.
+
+The emulator logs an event that cannot be delivered, and the event is lost.
+
+Faithful to:
+- An event for a target that does not exist, or whose policy does not allow the rule, is not retried. It goes
+  to the queue in the target's DeadLetterConfig at once, before input transformation, with RULE_ARN,
+  TARGET_ARN, ERROR_CODE, ERROR_MESSAGE and RETRY_ATTEMPTS as message attributes.
+- The queue must be a standard queue in the same account and Region, and its policy must allow the rule;
+  otherwise the event is lost.
+- The values of a RetryPolicy are checked against its limits.
+- An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
+Not to: retries. No delivery fails here in a way that EventBridge retries, except to API destinations, which
+are called once: RetryPolicy is only recorded. Nor to metrics of rules.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_RetryPolicy.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ministack.core.responses import error_response_json
+from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
+
+from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.iam.invocations import rule_may_reach
+
+logger = logging.getLogger("localaws.events")
+
+Target = dict[str, Any]
+_LIMITS = {"MaximumRetryAttempts": (0, 185), "MaximumEventAgeInSeconds": (60, 86_400)}
+
+
+@around(eventbridge, "_put_targets")
+def _put_targets(stock: Callable[[Properties], Any], data: Properties) -> Any:
+    for target in data.get("Targets") or []:
+        if problem := _problem(target):
+            return error_response_json("ValidationException", problem, 400)
+    return stock(data)
+
+
+@resource("AWS::Events::Rule").create
+def _create_rule(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    _require_valid_targets(properties)
+    return stock(logical_id, properties, stack)
+
+
+@resource("AWS::Events::Rule").update
+def _update_rule(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    _require_valid_targets(new)
+    return stock(physical_id, old, new, stack, logical_id)
+
+
+def _require_valid_targets(properties: Properties) -> None:
+    """Refuse settings that PutTargets refuses."""
+    for target in properties.get("Targets") or []:
+        # A copy counts as reading all of it, and the emulator stores targets as a whole.
+        if problem := _problem(target.copy()):
+            raise ValueError(f"AWS::Events::Rule Targets: {problem}")
+
+
+def _problem(target: Mapping[str, Any]) -> str | None:
+    policy = target.get("RetryPolicy") or {}
+    for name, (least, most) in _LIMITS.items():
+        if name in policy and not least <= int(policy[name]) <= most:
+            return f"{name} is {policy[name]}; it must be from {least} to {most}"
+    queue = (target.get("DeadLetterConfig") or {}).get("Arn")
+    if queue and (not queue.startswith("arn:") or queue.split(":")[2] != "sqs" or queue.endswith(".fifo")):
+        return f"The dead-letter queue {queue} must be a standard queue of Amazon SQS"
+    return None
+
+
+@around(eventbridge, "_invoke_target", after=["iam.invocations"])
+def _invoke_target(
+    stock: Callable[..., None], target: Target, event: Any, rule: Properties, view: Any = None
+) -> None:
+    failure = _failure(rule["Arn"], target.get("Arn", ""))
+    if failure is None:
+        stock(target, event, rule, view)
+        return
+    logger.warning("%s: %s", *failure)
+    queue = (target.get("DeadLetterConfig") or {}).get("Arn")
+    if queue:
+        view = view or eventbridge._pattern_event_view(event)
+        _send_dead_letter(queue, rule["Arn"], target["Arn"], json.dumps(view.event_with_detail()), failure)
+
+
+def _failure(rule: str, target: str) -> tuple[str, str] | None:
+    """Error code and message if the event cannot be delivered to the target, whenever it is tried."""
+    service = (target.split(":") + [""] * 3)[2]
+    exists = {
+        "lambda": lambda: lambda_svc._get_func_record_for_ref(target)[0],
+        "sqs": lambda: sqs._queue_by_arn(target),
+        "sns": lambda: sns._topic_by_arn_any_scope(target),
+        "states": lambda: stepfunctions._resolve_state_machine_arn(target),
+    }.get(service)
+    if exists and exists() is None:
+        return "NO_RESOURCE", f"{rule} cannot call {target}: it does not exist"
+    if not rule_may_reach(rule, target):
+        return "NO_PERMISSIONS", f"{rule} may not call {target}: no statement of its policy allows it"
+    return None
+
+
+def _send_dead_letter(queue: str, rule: str, target: str, event: str, failure: tuple[str, str]) -> None:
+    account = rule.split(":")[4]
+    if not sqs.queue_policy_allows(queue, "events.amazonaws.com", rule, account):
+        logger.warning("%s does not allow %s, or does not exist: the event is lost", queue, rule)
+        return
+    values = {
+        "RULE_ARN": rule,
+        "TARGET_ARN": target,
+        "ERROR_CODE": failure[0],
+        "ERROR_MESSAGE": failure[1],
+        "RETRY_ATTEMPTS": "0",
+    }
+    attributes = {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
+    url = sqs._queue_url(queue.split(":")[-1])
+    sqs._act_send_message({"QueueUrl": url, "MessageBody": event, "MessageAttributes": attributes}, url)

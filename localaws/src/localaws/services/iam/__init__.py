@@ -1,0 +1,1 @@
+"""AWS IAM: policies that the emulator does not enforce."""

@@ -1,0 +1,146 @@
+"""Permission boundaries, topic policies, and the actions and resources that requests are authorised for.
+
+Faithful to:
+- A role's PermissionsBoundary in a template limits the role, and is changed and removed with the template.
+- A topic that CloudFormation creates has the default policy of SNS with its condition. A role of the account
+  may publish only if one of its own policies allows it.
+- A request for several SSM parameters needs the permission on each of them.
+- The resource of a request to CloudWatch Logs is `log-group:NAME:log-stream:STREAM`, with an empty stream
+  where the request names none: `NAME:*` matches it and `NAME` does not. Requests about tags are the
+  exception.
+- The resource of a request to a version or an alias of a function has the qualifier, also when the request
+  passes it in `Qualifier`: `NAME:*` matches it and `NAME` does not. GetAlias, UpdateAlias and DeleteAlias are
+  actions of their own.
+- `PublishBatch` is authorised as `sns:Publish`, and `SendMessageBatch`, `DeleteMessageBatch` and
+  `ChangeMessageVisibilityBatch` of SQS as the call without Batch, as there are no permissions for batches.
+Not to: everything else. `docs/embedded-aws.md` lists what IAM does not refuse here.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-api-permissions-ref.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core import iam_actions, iam_evaluator
+from ministack.core.responses import get_account_id
+from ministack.core.router import extract_access_key_id
+from ministack.services import iam, sns
+
+from localaws.patching import Created, Handler, Properties, around, resource
+
+
+@resource("AWS::IAM::Role").create
+def _create_role(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    return _limited(stock(logical_id, properties, stack), properties)
+
+
+@resource("AWS::IAM::Role").update
+def _update_role(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    return _limited(stock(physical_id, old, new, stack, logical_id), new)
+
+
+def _limited(role: Created, properties: Properties) -> Created:
+    """The role, with its permissions boundary set or removed."""
+    boundary = properties.get("PermissionsBoundary")
+    if boundary:
+        iam._roles[role[0]]["PermissionsBoundary"] = boundary
+    else:
+        iam._roles[role[0]].pop("PermissionsBoundary", None)
+    return role
+
+
+@resource("AWS::SNS::Topic").create
+def _create_topic(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    """Create the topic with the condition that SNS writes into its default policy."""
+    arn, attributes = stock(logical_id, properties, stack)
+    topic = sns._topics[arn]["attributes"]
+    policy = json.loads(topic["Policy"])
+    for statement in policy["Statement"]:
+        if statement.get("Sid") == "__default_statement_ID":
+            statement["Condition"] = {"StringEquals": {"AWS:SourceOwner": get_account_id()}}
+    topic["Policy"] = json.dumps(policy)
+    return arn, attributes
+
+
+# --- The action and the resource of a request
+
+
+@around(iam_actions, "extract_resource_arn")
+def _extract_resource_arn(
+    stock: Callable[..., str],
+    service: str,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: dict[str, Any],
+    region: str,
+    account_id: str,
+) -> str:
+    found = stock(service, method, path, headers, body, query_params, region, account_id)
+    operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    if service == "logs" and operation not in ("TagResource", "UntagResource", "ListTagsForResource"):
+        stream = _member(body, "logStreamName") or ""
+        return f"{found}:log-stream:{stream}" if ":log-group:" in found else found
+    if service == "ssm" and operation in ("GetParameters", "DeleteParameters"):
+        names = _member(body, "Names") or []
+        arns = [_parameter_arn(name, region, account_id) for name in names]
+        key = extract_access_key_id(headers, query_params)
+        # The request is authorised for one resource: the first that is refused, if any is.
+        refused = (arn for arn in arns if iam_evaluator.enforce(key, f"ssm:{operation}", "ssm", region, arn))
+        return next(refused, arns[0]) if arns else found
+    qualifier = iam_actions._query_param(query_params, "Qualifier") if service == "lambda" else ""
+    if qualifier and ":function:" in found and not found.endswith(f":{qualifier}"):
+        return f"{found}:{qualifier}"
+    return found
+
+
+_ON_ONE_ALIAS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
+
+
+@around(iam_actions, "_lambda_action")
+def _lambda_action(stock: Callable[[str, str], str | None], method: str, path: str) -> str | None:
+    *_, collection, name = ["", "", *filter(None, path.split("/"))]
+    if collection == "aliases" and name:
+        return _ON_ONE_ALIAS.get(method)
+    return stock(method, path)
+
+
+def _member(body: bytes, name: str) -> Any:
+    try:
+        return json.loads(body).get(name)
+    except ValueError:
+        return None
+
+
+def _parameter_arn(name: str, region: str, account: str) -> str:
+    return name if name.startswith("arn:") else f"arn:aws:ssm:{region}:{account}:parameter/{name.lstrip('/')}"
+
+
+@around(iam_actions, "logs_service_context")
+def _logs_service_context(
+    stock: Callable[..., Any], action: str, body: bytes, resource_arn: str, region: str, account_id: str
+) -> Any:
+    """The condition keys of a request to CloudWatch Logs: the tags are those of the log group."""
+    return stock(action, body, resource_arn.partition(":log-stream:")[0], region, account_id)
+
+
+_SERVICES = ("sns:", "sqs:")
+
+
+@around(iam_actions, "extract_iam_action")
+def _extract_iam_action(stock: Callable[..., str | None], *args: Any, **named: Any) -> str | None:
+    action = stock(*args, **named)
+    if isinstance(action, str) and action.startswith(_SERVICES):
+        return action.removesuffix("Batch")
+    return action

@@ -1,0 +1,171 @@
+"""Resource-based policies of functions, queues and topics when S3, SNS and EventBridge call them.
+
+The emulator evaluates a function's resource policy for calls of users and roles, but not for calls of S3, SNS
+and EventBridge.
+
+Faithful to: S3, SNS and EventBridge invoke a function only if its policy (`AWS::Lambda::Permission`) allows
+that service, with the SourceArn and SourceAccount of the call, for the version or alias that is called. S3
+refuses a notification configuration with a function that does not allow it, unless the request skips the
+validation. EventBridge delivers to a queue or topic only if its policy allows it. A permission for a function
+that does not exist fails the deployment.
+Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
+on the target or subscription. Nor to invocations by API Gateway, Cognito and CloudWatch Logs. For load
+balancers see `elbv2.functions`.
+
+https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
+from ministack.services.cloudformation import provisioners
+
+from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.iam.roles import iam_is_enforced
+
+logger = logging.getLogger("localaws.iam")
+
+
+def service_may_invoke(function: str, service: str, source_arn: str, source_account: str) -> bool:
+    """Whether the function's resource policy allows a service to invoke it.
+
+    Args:
+        function: The ARN that is invoked, with its qualifier if it has one.
+        service: The service's principal, such as `s3.amazonaws.com`.
+        source_arn: The bucket, topic or rule that the service calls for.
+        source_account: The account that owns it.
+    """
+    if not iam_is_enforced():
+        return True
+    record, _config, _name = lambda_svc._get_func_record_for_ref(function)
+    if record is None:
+        return False
+    # The record of a version has no policy of its own: the function's record has all statements.
+    found = lambda_svc.function_policy_for_arn(function)
+    policy = found[0] if found else None
+    return _allows(policy, "lambda:InvokeFunction", function, service, source_arn, source_account)
+
+
+def _allows(
+    policy: Any,
+    action: str,
+    resource: str,
+    service: str,
+    source_arn: str,
+    source_account: str,
+) -> bool:
+    request = iam_evaluator.EvalContext(
+        principal_arn="*",
+        principal_type="Service",
+        principal_account="",
+        action=action,
+        resource_arn=resource,
+        region=get_region(),
+        secure_transport=True,
+        service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": source_account},
+    )
+    return bool(iam_evaluator.evaluate_resource_policy(policy, request, service=service).decision == "Allow")
+
+
+# --- S3
+
+
+def _bucket_may_invoke(bucket: str, function: str) -> bool:
+    owner = s3._bucket_owner_account(bucket) or get_account_id()
+    return service_may_invoke(function, "s3.amazonaws.com", f"arn:aws:s3:::{bucket}", owner)
+
+
+@around(s3, "_deliver_event_to_lambda", after=["s3.buckets"])
+def _deliver_event_to_lambda(
+    stock: Callable[..., None], arn: str, event_payload: Properties, *args: Any, **more: Any
+) -> None:
+    bucket = event_payload["Records"][0]["s3"]["bucket"]["name"]
+    if _bucket_may_invoke(bucket, arn):
+        stock(arn, event_payload, *args, **more)
+    else:
+        _log_refusal(f"arn:aws:s3:::{bucket}", arn)
+
+
+@around(s3, "_validate_notification_configs")
+def _validate_notification_configs(
+    stock: Callable[..., Any],
+    configs: list[Properties],
+    bucket_region: str,
+    bucket_name: str = "",
+    skip_destination_validation: bool = False,
+) -> Any:
+    error = stock(configs, bucket_region, bucket_name, skip_destination_validation)
+    if error or skip_destination_validation:
+        return error
+    functions = [entry["arn"] for entry in configs if entry["type"] == "lambda"]
+    if all(_bucket_may_invoke(bucket_name, arn) for arn in functions):
+        return None
+    return s3._invalid_notification_config("Unable to validate the following destination configurations")
+
+
+# --- SNS
+
+
+@around(sns, "_deliver_to_lambda", after=["lambda_.asynchronous_sources"])
+def _deliver_to_lambda(
+    stock: Callable[..., None], endpoint: str, envelope: str, topic_arn: str, *args: Any, **more: Any
+) -> None:
+    if service_may_invoke(endpoint, "sns.amazonaws.com", topic_arn, topic_arn.split(":")[4]):
+        stock(endpoint, envelope, topic_arn, *args, **more)
+    else:
+        _log_refusal(topic_arn, endpoint)
+
+
+# --- EventBridge
+
+
+@around(eventbridge, "_invoke_target")
+def _invoke_target(
+    stock: Callable[..., None], target: Properties, event: Any, rule: Properties, view: Any = None
+) -> None:
+    arn = target.get("Arn", "")
+    if rule_may_reach(rule["Arn"], arn):
+        stock(target, event, rule, view)
+    else:
+        _log_refusal(rule["Arn"], arn)
+
+
+def rule_may_reach(rule: str, target: str) -> bool:
+    """Whether the target's policy allows EventBridge to deliver to it; true for targets that use a role."""
+    if not iam_is_enforced():
+        return True
+    service, account = (target.split(":") + [""] * 3)[2], (rule.split(":") + [""] * 5)[4]
+    caller = "events.amazonaws.com"
+    if service == "lambda":
+        return service_may_invoke(target, caller, rule, account)
+    if service == "sqs":
+        return bool(sqs.queue_policy_allows(target, caller, rule, account))
+    if service == "sns":
+        topic = sns._topic_by_arn_any_scope(target)
+        policy = topic["attributes"].get("Policy") if topic else None
+        return _allows(policy, "sns:Publish", target, caller, rule, account)
+    return True
+
+
+# --- Permissions
+
+
+@resource("AWS::Lambda::Permission").create
+def _create_permission(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    reference = properties.get("FunctionName", "")
+    if provisioners._lambda_function_for_cfn_ref(reference)[0] is None:
+        raise ValueError(f"AWS::Lambda::Permission: Function not found: {json.dumps(reference)}")
+    return stock(logical_id, properties, stack)
+
+
+def _log_refusal(source: str, target: str) -> None:
+    logger.warning("%s may not call %s: no statement of its policy allows it", source, target)

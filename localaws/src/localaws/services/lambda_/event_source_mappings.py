@@ -1,0 +1,128 @@
+"""Settings of event source mappings, and partial batch responses, for queues and streams.
+
+Faithful to: `Tags`, `TumblingWindowInSeconds`, `StartingPositionTimestamp`, `ProvisionedPollerConfig` and
+`MetricsConfig` are stored, from a template and through the API. Partial batch responses: which responses mean
+that all, some or none of a batch failed. The alias or version in the mapping is what runs.
+Not to: provisioned pollers and metrics of mappings, which are only recorded; the time until a failed batch is
+retried, which is `LOCALAWS_SOURCE_RETRY_DELAY` (seconds, default 0.2). In AWS a message returns when its
+visibility timeout ends, and a stream's batch is retried with increasing delays.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#services-sqs-batchfailurereporting
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from ministack.services import lambda_svc
+
+from localaws.patching import Created, Handler, Properties, around, resource
+
+_STORED = (
+    "TumblingWindowInSeconds",
+    "StartingPositionTimestamp",
+    "ProvisionedPollerConfig",
+    "MetricsConfig",
+)
+
+
+def _retry_delay() -> float:
+    variable = "LOCALAWS_SOURCE_RETRY_DELAY"
+    given = os.environ.get(variable, "0.2")
+    try:
+        return float(given)
+    except ValueError:
+        raise ValueError(f"{variable}={given!r}: give a number of seconds, such as '0.2'") from None
+
+
+RETRY_DELAY = _retry_delay()
+
+#: The limit of an invocation's payload.
+MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
+
+
+@resource("AWS::Lambda::EventSourceMapping", after=["iam.functions"]).create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    return _stored(stock(logical_id, properties, stack), properties)
+
+
+@resource("AWS::Lambda::EventSourceMapping", after=["iam.functions"]).update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    return _stored(stock(physical_id, old, new, stack, logical_id), new)
+
+
+def _stored(mapping: Created, properties: Properties) -> Created:
+    """The mapping, with the properties that the emulator drops stored."""
+    physical_id, _attributes = mapping
+    _store(physical_id, properties)
+    tags = properties.get("Tags")
+    lambda_svc._esms[physical_id]["Tags"] = {tag["Key"]: tag["Value"] for tag in tags or ()}
+    wake_in(0)
+    return mapping
+
+
+@around(lambda_svc, "_create_esm", after=["iam.functions"])
+def _create_esm(stock: Callable[[Properties], Any], data: Properties) -> Any:
+    answer = stock(data)
+    if answer[0] < 300:
+        _store(json.loads(answer[2])["UUID"], data)
+        wake_in(0)  # there may be records already
+    return answer
+
+
+def _store(mapping_id: str, properties: Mapping[str, Any]) -> None:
+    record = lambda_svc._esms[mapping_id]
+    for name in _STORED:
+        value = properties.get(name)
+        if value is None:
+            record.pop(name, None)
+        else:
+            record[name] = value
+
+
+def run_function(mapping: dict[str, Any], event: object) -> dict[str, Any]:
+    """Invoke the function of a mapping and return the result in the emulator's form."""
+    func, config, _ = lambda_svc._get_func_record_for_ref(mapping["FunctionArn"])
+    if not func or not config:
+        message = f"Function not found: {mapping['FunctionArn']}"
+        return {"error": True, "body": {"errorType": "ResourceNotFoundException", "errorMessage": message}}
+    record = func | {"config": config | {"FunctionArn": mapping["FunctionArn"]}}
+    result: dict[str, Any] = lambda_svc._execute_function(record, event)
+    return result
+
+
+def failed_items(mapping: Mapping[str, Any], result: Mapping[str, Any], sent: Collection[str]) -> set[str]:
+    """The identifiers of the items that failed: all of them after an error or an invalid response.
+
+    Args:
+        mapping: The event source mapping.
+        result: The result of the invocation.
+        sent: The identifiers of the items in the batch.
+    """
+    if result.get("error"):
+        return set(sent)
+    if "ReportBatchItemFailures" not in (mapping.get("FunctionResponseTypes") or ()):
+        return set()
+    body = result.get("body")
+    if body is None:
+        return set()
+    if not isinstance(body, dict):
+        return set(sent)
+    reported = body.get("batchItemFailures") or []
+    named = [one.get("itemIdentifier") if isinstance(one, dict) else None for one in reported]
+    # An identifier that is missing, empty or not in the batch means that the whole batch failed.
+    return set(sent) if any(name not in sent for name in named) else {str(name) for name in named}
+
+
+def wake_in(seconds: float) -> None:
+    """Let the pollers run again after some seconds."""
+    timer = threading.Timer(seconds, lambda_svc._esm_wake.set)
+    timer.daemon = True
+    timer.start()

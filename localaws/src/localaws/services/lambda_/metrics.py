@@ -1,0 +1,71 @@
+"""Metrics of functions for every invocation, not only for synchronous ones.
+
+The emulator counts synchronous invocations, and each throttled one twice. Functions behind queues, topics,
+buckets and retries never have an error, so alarms on their errors never fire.
+
+Faithful to: Invocations, Errors, Duration and Throttles, each without dimensions, by `FunctionName`, by
+`FunctionName` and `Resource` (what was invoked: `name`, `name:alias` or `name:version`), and for invocations
+of an alias also by `FunctionName`, `Resource` and `ExecutedVersion`, the version that the weights selected.
+Throttled requests do not count as invocations.
+Not to: other metrics of Lambda; throttled requests by executed version, because no version was selected.
+
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ministack.services import cloudwatch, lambda_svc
+
+from localaws.patching import around, replaces
+
+
+def count(config: dict[str, Any], result: dict[str, Any], seconds: float) -> None:
+    """Count an invocation.
+
+    Args:
+        config: The configuration that ran, with the ARN that was invoked.
+        result: The result, in the emulator's form.
+        seconds: How long it took.
+    """
+    version = config["Version"]
+    _put(config, "Invocations", 1, executed=version)
+    _put(config, "Errors", 1 if result.get("error") else 0, executed=version)
+    _put(config, "Duration", seconds * 1000, "Milliseconds", executed=version)
+
+
+@replaces(lambda_svc, "_emit_lambda_metrics")
+def _emit_lambda_metrics(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
+    """Count nothing: `count` does."""
+
+
+@around(lambda_svc, "_acquire_execution_slot")
+def _acquire(
+    stock: Callable[..., tuple[str | None, str | None]], func: dict[str, Any], config: dict[str, Any]
+) -> tuple[str | None, str | None]:
+    slot, limit = stock(func, config)
+    if slot is None:
+        _put(config, "Throttles", 1)
+    return slot, limit
+
+
+def _put(
+    config: dict[str, Any], metric: str, value: float, unit: str = "Count", *, executed: str | None = None
+) -> None:
+    function = {"FunctionName": config["FunctionName"]}
+    qualifiers = config["FunctionArn"].split(":")[7:]
+    resource = function | {"Resource": ":".join([config["FunctionName"], *qualifiers])}
+    sets = [{}, function, resource]
+    if executed and qualifiers and qualifiers[0] not in ("$LATEST", executed):  # an alias
+        sets.append(resource | {"ExecutedVersion": executed})
+    for dimensions in sets:
+        cloudwatch.record_metric("AWS/Lambda", metric, value, unit, dimensions)
+
+
+def put_metric(function_arn: str, metric: str, milliseconds: float) -> None:
+    """Record a time that a poller measured for its function."""
+    name = function_arn.split(":")[6]
+    _put({"FunctionName": name, "FunctionArn": function_arn}, metric, milliseconds, "Milliseconds")

@@ -1,0 +1,1 @@
+"""Amazon RDS, Aurora and RDS Proxy."""

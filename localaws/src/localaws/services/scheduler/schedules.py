@@ -1,0 +1,84 @@
+"""A schedule invokes functions with its execution role, and a rate starts immediately.
+
+The emulator treats a schedule as a rule: it evaluates the policy of the function and not the schedule's role,
+and a rate of five minutes starts after five minutes.
+
+Faithful to: a schedule invokes a function asynchronously if its role trusts Scheduler and may invoke the
+function, whatever the function's policy says. A rate without a StartDate starts when it is created. Without
+an Input, the function gets the default event of Scheduler.
+Not to: targets other than functions, for which policies are evaluated as for a rule; dead-letter queues and
+retries of schedules (a refused invocation is logged and lost), time zones, flexible time windows. Rates are
+not shortened. AWS invokes up to a minute late; here it is a fraction of a second.
+
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import now_iso
+from ministack.services import eventbridge, scheduler
+
+from localaws.patching import around, changes
+from localaws.services.iam.roles import role_allows, role_trusts
+
+logger = logging.getLogger("localaws.scheduler")
+
+
+@changes(scheduler, "_SCHEDULE_TICK_INTERVAL")
+def _tick_interval(_stock: float) -> float:
+    return 0.25
+
+
+@around(scheduler, "_tick_schedules")
+def _tick_schedules(stock: Callable[[], None]) -> None:
+    """Let rates that are new start immediately."""
+    last_time = scheduler._schedule_last_fired
+    for key, schedule in list(scheduler._schedules._data.items()):
+        interval = eventbridge._parse_rate_seconds(schedule.get("ScheduleExpression", ""))
+        # The emulator remembers the last time of a deleted schedule with the same name.
+        is_new = last_time.get(key, 0) < schedule["CreationDate"]
+        if interval and is_new and not schedule.get("StartDate"):
+            last_time[key] = schedule["CreationDate"] - interval
+    stock()
+
+
+@around(eventbridge, "_invoke_target", after=["events.targets", "iam.invocations"])
+def _invoke_target(
+    stock: Callable[..., None],
+    target: dict[str, Any],
+    event: Any,
+    rule: dict[str, Any],
+    view: Any = None,
+) -> None:
+    function, role, schedule = target.get("Arn", ""), target.get("RoleArn", ""), rule["Arn"]
+    if not schedule.startswith("arn:aws:scheduler:") or ":function:" not in function:
+        stock(target, event, rule, view)
+    elif not role_trusts(role, "scheduler.amazonaws.com"):
+        logger.warning("%s: the role %s does not trust scheduler.amazonaws.com", schedule, role)
+    elif not role_allows(role, "lambda:InvokeFunction", function):
+        logger.warning("%s: the role %s may not lambda:InvokeFunction %s", schedule, role, function)
+    else:
+        eventbridge._dispatch_to_lambda(function, target.get("Input") or _default_event(event, schedule))
+
+
+def _default_event(event: dict[str, Any], schedule: str) -> str:
+    """The event for a target without an input."""
+    return json.dumps(
+        {
+            "version": "0",
+            "id": event["EventId"],
+            "detail-type": "Scheduled Event",
+            "source": "aws.scheduler",
+            "account": event["Account"],
+            "time": now_iso(),
+            "region": event["Region"],
+            "resources": [schedule],
+            "detail": "{}",
+        }
+    )

@@ -1,0 +1,98 @@
+"""DescribeStacks returns when a change ends, and conditions can join."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+
+import pytest
+
+from helpers.stacks import Resources, arn, function, role, template
+from localaws import LocalAws
+
+pytestmark = pytest.mark.local
+
+_ANSWERS_LATER = """
+import json, os, ssl, time, urllib.request
+
+def handler(event, context):
+    time.sleep(SECONDS)
+    answer = {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
+    answer |= {"Status": "SUCCESS", "PhysicalResourceId": "it"}
+    request = urllib.request.Request(event["ResponseURL"], data=json.dumps(answer).encode(), method="PUT")
+    urllib.request.urlopen(request)
+"""
+
+
+def start(aws: LocalAws, seconds: float) -> str:
+    """Start creating a stack that takes some seconds, and return its name."""
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+    resources: Resources = {
+        "Role": role(),
+        "Function": function("Role", _ANSWERS_LATER.replace("SECONDS", str(seconds))),
+        "Slow": {"Type": "Custom::Slow", "Properties": {"ServiceToken": arn("Function")}},
+    }
+    aws.client("cloudformation").create_stack(
+        StackName=name, TemplateBody=json.dumps(template(resources)), Capabilities=["CAPABILITY_IAM"]
+    )
+    return name
+
+
+def status(aws: LocalAws, name: str) -> str:
+    answer: str = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+    return answer
+
+
+def test_a_request_before_the_end_of_a_change_returns_at_its_end(local_aws: LocalAws) -> None:
+    assert status(local_aws, start(local_aws, 0.5)) == "CREATE_COMPLETE"
+
+
+def test_a_long_change_is_answered_as_it_is_and_others_do_not_wait(local_aws: LocalAws) -> None:
+    name = start(local_aws, 6)
+    answers: list[str] = []
+    asking = threading.Thread(target=lambda: answers.append(status(local_aws, name)))
+    asking.start()
+    began = time.monotonic()
+    local_aws.client("sts").get_caller_identity()
+    assert time.monotonic() - began < 1
+    asking.join(10)
+    assert answers == ["CREATE_IN_PROGRESS"]
+
+
+def test_still_needed_the_emulator_answers_at_once(stock_aws: LocalAws) -> None:
+    assert status(stock_aws, start(stock_aws, 0.5)) == "CREATE_IN_PROGRESS"
+
+
+# --- Fn::Join in conditions
+
+
+def conditional(aws: LocalAws, value: str) -> dict[str, str]:
+    """Deploy a stack that joins a list parameter in a condition, as the CDK's bootstrap does."""
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+    joined = {"Fn::Join": ["", {"Ref": "Names"}]}
+    described = {
+        "Parameters": {"Names": {"Type": "CommaDelimitedList", "Default": ""}},
+        "Conditions": {"HasNames": {"Fn::Not": [{"Fn::Equals": ["", joined]}]}},
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {"Names": {"Value": {"Fn::If": ["HasNames", "some", "none"]}}},
+    }
+    client = aws.client("cloudformation")
+    client.create_stack(
+        StackName=name,
+        TemplateBody=json.dumps(described),
+        Parameters=[{"ParameterKey": "Names", "ParameterValue": value}],
+    )
+    client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.05})
+    outputs = client.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
+    return {output["OutputKey"]: output["OutputValue"] for output in outputs}
+
+
+def test_a_condition_can_ask_whether_a_list_is_empty(local_aws: LocalAws) -> None:
+    assert conditional(local_aws, "") == {"Names": "none"}
+    assert conditional(local_aws, "a,b") == {"Names": "some"}
+
+
+def test_still_needed_the_emulator_takes_any_joined_list_for_a_full_one(stock_aws: LocalAws) -> None:
+    assert conditional(stock_aws, "") == {"Names": "some"}

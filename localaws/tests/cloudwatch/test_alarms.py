@@ -1,0 +1,366 @@
+"""Alarms are evaluated on a schedule."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from helpers.lambda_functions import Functions, eventually
+from helpers.stacks import DeploymentFailedError, Resources, arn, deploy, ref
+from localaws import LocalAws
+
+pytestmark = pytest.mark.local
+
+NAMESPACE = "Tests"
+# Ten seconds take a third of a second here, and are evaluated that often.
+SETTINGS: dict[str, Any] = {
+    "Threshold": 5.0,
+    "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+    "EvaluationPeriods": 1,
+}
+FAILING = "def handler(event, context): raise RuntimeError('broken')"
+
+
+class Alarms:
+    """Creates alarms on new metrics."""
+
+    def __init__(self, aws: LocalAws) -> None:
+        self.aws = aws
+        self.client = aws.client("cloudwatch")
+
+    def put(self, metric: str, **settings: Any) -> str:
+        """An alarm; returns its name."""
+        name = f"alarm-{uuid.uuid4().hex[:8]}"
+        one_metric = {"Namespace": NAMESPACE, "MetricName": metric, "Statistic": "Sum", "Period": 10}
+        given = SETTINGS | ({} if "Metrics" in settings else one_metric) | settings
+        self.client.put_metric_alarm(
+            AlarmName=name, **{key: value for key, value in given.items() if value is not None}
+        )
+        return name
+
+    def add(self, metric: str, *values: float, **dimensions: str) -> None:
+        """Put data."""
+        named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+        data = [{"MetricName": metric, "Value": value, "Dimensions": named} for value in values]
+        self.client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """A metric alarm or composite alarm."""
+        found = self.client.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        described: dict[str, Any] = [*found["MetricAlarms"], *found["CompositeAlarms"]][0]
+        return described
+
+    def state(self, name: str) -> str:
+        """The current state."""
+        return str(self.describe(name)["StateValue"])
+
+    def wait(self, name: str, state: str) -> dict[str, Any]:
+        """Wait for a state."""
+        eventually(lambda: self.state(name) == state, seconds=8)
+        return self.describe(name)
+
+
+@pytest.fixture
+def alarms(local_aws: LocalAws) -> Alarms:
+    """Alarms on the embedded AWS."""
+    return Alarms(local_aws)
+
+
+@pytest.fixture
+def metric() -> str:
+    """The name of a metric that has no data."""
+    return f"metric-{uuid.uuid4().hex[:8]}"
+
+
+def query(name: str, metric: str, **more: Any) -> dict[str, Any]:
+    """A metric for an expression."""
+    stat = {"Metric": {"Namespace": NAMESPACE, "MetricName": metric}, "Period": 10, "Stat": "Sum"}
+    return {"Id": name, "ReturnData": False, "MetricStat": stat | more}
+
+
+def expression(text: str) -> dict[str, Any]:
+    """The metric of the alarm."""
+    return {"Id": "result", "Expression": text, "ReturnData": True}
+
+
+# --- Time
+
+
+def test_an_alarm_fires_and_recovers_on_schedule(alarms: Alarms, metric: str) -> None:
+    name = alarms.put(metric, TreatMissingData="notBreaching")
+    assert alarms.wait(name, "OK")["StateReason"].endswith(
+        "1 missing datapoints were treated as notBreaching."
+    )
+    alarms.add(metric, 2, 3)
+    assert alarms.wait(name, "ALARM")["StateReason"].startswith("Threshold Crossed: [5]")
+    alarms.wait(name, "OK")
+
+
+def test_an_alarm_on_a_function_fires_only_for_its_errors(functions: Functions, alarms: Alarms) -> None:
+    names = [functions.make(FAILING), functions.make("def handler(event, context): pass")]
+    of_each = [
+        alarms.put(
+            "Errors",
+            Namespace="AWS/Lambda",
+            Threshold=1,
+            Dimensions=[{"Name": "FunctionName", "Value": name}],
+            TreatMissingData="notBreaching",
+        )
+        for name in names
+    ]
+    for name, named in zip(names, of_each, strict=True):
+        alarms.wait(named, "OK")
+        functions.invoke(name)
+    alarms.wait(of_each[0], "ALARM")
+    assert alarms.state(of_each[1]) == "OK"
+
+
+def test_a_period_of_a_minute_looks_at_two_seconds(alarms: Alarms, metric: str) -> None:
+    name = alarms.put(metric, Period=60)
+    alarms.add(metric, 5)
+    began = time.monotonic()
+    alarms.wait(name, "ALARM")
+    assert time.monotonic() - began < 4
+    # It still has data: that of three periods is looked at.
+    time.sleep(2)
+    assert alarms.state(name) == "ALARM"
+
+
+def test_a_new_alarm_has_insufficient_data_and_a_state_that_is_set_holds_until_the_next_evaluation(
+    alarms: Alarms, metric: str
+) -> None:
+    name = alarms.put(metric, Period=60, TreatMissingData="notBreaching")
+    assert alarms.describe(name)["StateReason"] == "Unchecked: Initial alarm creation"
+    alarms.wait(name, "OK")
+    alarms.client.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a rehearsal")
+    assert alarms.describe(name)["StateReason"] == "a rehearsal"
+    alarms.wait(name, "OK")
+
+
+def test_two_of_three_datapoints_suffice_if_datapoints_to_alarm_is_two(alarms: Alarms, metric: str) -> None:
+    one, two = (
+        alarms.put(
+            metric, EvaluationPeriods=3, DatapointsToAlarm=needed, TreatMissingData="notBreaching", Period=20
+        )
+        for needed in (1, 2)
+    )
+    alarms.add(metric, 9)
+    alarms.wait(one, "ALARM")
+    alarms.wait(two, "OK")
+    alarms.add(metric, 9)
+    alarms.wait(two, "ALARM")
+
+
+def test_a_percentile_is_of_all_values_of_the_period(alarms: Alarms, metric: str) -> None:
+    settings = {"Statistic": None, "TreatMissingData": "notBreaching", "Threshold": 90.0}
+    high = alarms.put(metric, ExtendedStatistic="p99", **settings)
+    low = alarms.put(metric, ExtendedStatistic="p50", **settings)
+    alarms.wait(low, "OK")
+    alarms.add(metric, *[float(value) for value in range(1, 101)])
+    alarms.wait(high, "ALARM")
+    assert alarms.state(low) == "OK"
+
+
+def test_the_change_of_a_state_reaches_a_topic_unless_actions_are_off(
+    alarms: Alarms, functions: Functions, metric: str
+) -> None:
+    queue = functions.queue(writable_by="sns.amazonaws.com")
+    topic = functions.topic(queue)
+    settings = {"TreatMissingData": "notBreaching", "AlarmActions": [topic]}
+    silent = alarms.put(metric, ActionsEnabled=False, **settings)
+    name = alarms.put(metric, **settings)
+    alarms.add(metric, 9)
+    message = queue.wait_for_body()
+    assert (message["AlarmName"], message["NewStateValue"]) == (name, "ALARM")
+    alarms.wait(silent, "ALARM")
+    assert queue.receive() == []
+
+
+# --- Metric math
+
+
+def test_an_alarm_watches_an_expression(alarms: Alarms, metric: str) -> None:
+    metrics = [query("errors", metric), query("calls", f"{metric}-calls"), expression("100 * errors / calls")]
+    name = alarms.put(metric, Metrics=metrics, Threshold=50, TreatMissingData="notBreaching")
+    described = alarms.describe(name)
+    assert described["Metrics"] == metrics
+    assert "MetricName" not in described
+    assert "Period" not in described
+    alarms.wait(name, "OK")
+    alarms.add(f"{metric}-calls", 10)
+    alarms.add(metric, 6)
+    assert alarms.wait(name, "ALARM")["StateReason"].startswith("Threshold Crossed: [60]")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"Metrics": [query("m", "x"), expression("RATE(m)")]}, "the function RATE is not emulated"),
+        ({"Metrics": [query("m", "x"), expression("SUM(m)")]}, "result gives a number"),
+        ({"Metrics": [query("m", "x"), query("n", "x")]}, "One of Metrics must have ReturnData"),
+        ({"Metrics": [query("M", "x"), expression("m")]}, "The id 'M' must start with a lowercase letter"),
+        (
+            {"Metrics": [query("m", "x"), query("n", "x", Period=60), expression("m")]},
+            "must have the same period",
+        ),
+        ({"Metrics": [query("m", "x"), expression("result + 1")]}, "refer to each other"),
+        ({"ComparisonOperator": "GreaterThanUpperThreshold"}, "ComparisonOperator is"),
+        ({"TreatMissingData": "never"}, "TreatMissingData is 'never'"),
+        ({"DatapointsToAlarm": 2}, "it must be from 1 to EvaluationPeriods (1)"),
+        ({"Period": 61}, "Period is 61; it must be 10, 20, 30 or a multiple of 60"),
+        ({"Period": 3000, "EvaluationPeriods": 30}, "at most 86400 s"),
+        ({"Statistic": None, "ExtendedStatistic": "tm90"}, "The statistic 'tm90' is not emulated"),
+        ({"Statistic": None}, "Give either Statistic or ExtendedStatistic"),
+        ({"Threshold": None}, "Threshold is missing"),
+    ],
+)
+def test_settings_that_make_no_alarm_are_refused(
+    alarms: Alarms, metric: str, settings: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        alarms.put(metric, **settings)
+    assert refused.value.response["Error"]["Code"] == "ValidationError"
+    assert problem in str(refused.value)
+
+
+def test_get_metric_data_computes_for_the_time_on_the_clock(alarms: Alarms, metric: str) -> None:
+    alarms.add(metric, 1, 2)
+    alarms.add(metric, 40, Version="2")
+    now = datetime.now(UTC)
+    by_version = query("of_version", metric)
+    by_version["MetricStat"]["Metric"] |= {"Dimensions": [{"Name": "Version", "Value": "2"}]}
+    alone = query("alone", metric) | {"ReturnData": True}
+    queries = [by_version, alone, expression("FILL(of_version, 0) + 2")]
+    for each in (by_version, alone):
+        each["MetricStat"]["Period"] = 60
+    results = alarms.client.get_metric_data(
+        MetricDataQueries=queries, StartTime=now - timedelta(minutes=2), EndTime=now + timedelta(minutes=1)
+    )["MetricDataResults"]
+    assert [result["Id"] for result in results] == ["alone", "result"]
+    assert results[0]["Values"] == [3]
+    assert sorted(results[1]["Values"])[-1] == 42
+    assert results[1]["Values"].count(2) >= 2
+    assert results[1]["Timestamps"] == sorted(results[1]["Timestamps"], reverse=True)
+
+
+# --- Templates
+
+
+def alarm(metric: str, **properties: Any) -> dict[str, Any]:
+    """An alarm in a template."""
+    given = SETTINGS | {"Namespace": NAMESPACE, "MetricName": metric, "Statistic": "Sum", "Period": 10}
+    given |= {"TreatMissingData": "notBreaching"} | properties
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {key: value for key, value in given.items() if value is not None},
+    }
+
+
+def composite(rule: Any, **properties: Any) -> dict[str, Any]:
+    """A composite alarm in a template."""
+    return {"Type": "AWS::CloudWatch::CompositeAlarm", "Properties": {"AlarmRule": rule} | properties}
+
+
+OUTPUTS = {name: ref(name) for name in ("Errors", "Slow", "Both")}
+
+
+def two_and_both(metric: str, rule: str) -> Resources:
+    """Two alarms and a composite alarm on them."""
+    metrics = [query("m", f"{metric}-slow"), expression("m * 2")]
+    one_metric = dict.fromkeys(("MetricName", "Namespace", "Statistic", "Period"))
+    return {
+        "Errors": alarm(metric),
+        "Slow": alarm(metric, **one_metric, Metrics=metrics),
+        "Both": composite({"Fn::Sub": rule}),
+    }
+
+
+def test_a_composite_alarm_of_a_template_follows_its_alarms(alarms: Alarms, metric: str) -> None:
+    rule = 'ALARM("${Errors}") AND NOT (OK("${Slow}") OR FALSE)'
+    stack = deploy(alarms.aws, two_and_both(metric, rule), OUTPUTS)
+    errors, slow, both = (stack.outputs[name] for name in ("Errors", "Slow", "Both"))
+    alarms.wait(slow, "OK")
+    alarms.add(metric, 9)
+    alarms.wait(errors, "ALARM")
+    assert alarms.state(both) == "OK"
+    alarms.add(f"{metric}-slow", 9)
+    alarms.add(metric, 9)
+    alarms.wait(both, "ALARM")
+    alarms.wait(both, "OK")
+
+    changed = two_and_both(metric, 'ALARM("${Errors}")') | {"Errors": alarm(metric, Threshold="100")}
+    stack.update(changed, OUTPUTS)
+    assert alarms.describe(errors)["Threshold"] == 100
+    assert alarms.describe(both)["AlarmRule"] == f'ALARM("{errors}")'
+    stack.delete()
+    found = alarms.client.describe_alarms(AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    names = {each["AlarmName"] for each in [*found["MetricAlarms"], *found["CompositeAlarms"]]}
+    assert names.isdisjoint({errors, slow, both})
+
+
+def test_a_composite_alarm_with_a_new_name_replaces_the_old_one(alarms: Alarms, metric: str) -> None:
+    first, second = (f"both-{metric}-{number}" for number in "12")
+    stack = deploy(alarms.aws, {"Both": composite("TRUE", AlarmName=first)}, {"Arn": arn("Both")})
+    assert stack.outputs["Arn"].endswith(f":alarm:{first}")
+    assert alarms.state(first) == "ALARM"
+    stack.update({"Both": composite("TRUE", AlarmName=second, AlarmDescription="new")})
+    assert alarms.describe(second)["AlarmDescription"] == "new"
+    found = alarms.client.describe_alarms(AlarmNames=[first], AlarmTypes=["CompositeAlarm"])
+    assert found["CompositeAlarms"] == []
+
+
+def test_a_template_with_settings_that_make_no_alarm_is_refused(alarms: Alarms, metric: str) -> None:
+    with pytest.raises(DeploymentFailedError, match="AWS::CloudWatch::Alarm: Period is 7; it must be 10"):
+        deploy(alarms.aws, {"Errors": alarm(metric, Period=7)})
+    with pytest.raises(DeploymentFailedError, match="Error in AlarmRule"):
+        deploy(alarms.aws, {"Both": composite("ALARM(")})
+
+
+# --- Why the bridges are needed
+
+
+def test_still_needed_the_stock_emulator_does_not_look_while_nothing_is_put(
+    stock_functions: Functions,
+) -> None:
+    alarms = Alarms(stock_functions.aws)
+    function = stock_functions.make(FAILING)
+    dimensions = [{"Name": "FunctionName", "Value": function}]
+    name = alarms.put("Errors", Namespace="AWS/Lambda", Threshold=1, Dimensions=dimensions)
+    stock_functions.invoke(function)
+    time.sleep(1)
+    assert alarms.state(name) == "INSUFFICIENT_DATA"
+
+
+def test_still_needed_the_stock_emulator_mixes_dimensions_and_computes_nothing(
+    stock_aws: LocalAws, metric: str
+) -> None:
+    alarms = Alarms(stock_aws)
+    of_other = alarms.put(metric, Dimensions=[{"Name": "Version", "Value": "1"}])
+    alarms.add(metric, 9, Version="2")
+    assert alarms.state(of_other) == "ALARM"
+    now = datetime.now(UTC)
+    answer = alarms.client.get_metric_data(
+        MetricDataQueries=[query("m", metric), expression("m + 1")],
+        StartTime=now - timedelta(minutes=2),
+        EndTime=now + timedelta(minutes=1),
+    )
+    assert answer["MetricDataResults"][0]["Messages"][0]["Value"] == "Expressions not implemented"
+
+
+@pytest.mark.parametrize(
+    ("resource", "reason"),
+    [
+        (composite("TRUE"), "CompositeAlarm"),
+        (alarm("x", MetricName=None, Metrics=[query("m", "x")]), "metric math"),
+    ],
+)
+def test_still_needed_the_stock_emulator_refuses_alarms_of_templates(
+    stock_aws: LocalAws, resource: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises((DeploymentFailedError, ClientError), match=reason):
+        deploy(stock_aws, {"Alarm": resource})

@@ -1,0 +1,87 @@
+"""What the tests share: one embedded AWS with our additions, one without, both emptied before each module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from helpers.lambda_functions import Functions
+from localaws import LocalAws
+
+if TYPE_CHECKING:
+    from helpers.rds_proxies import Proxied
+
+_running: list[LocalAws] = []
+
+
+def _serving(aws: LocalAws) -> Iterator[LocalAws]:
+    with aws:
+        _running.append(aws)
+        yield aws
+        _running.remove(aws)
+
+
+@pytest.fixture(scope="session")
+def local_aws() -> Iterator[LocalAws]:
+    """The embedded AWS. It starts when the first test asks for it."""
+    yield from _serving(LocalAws())
+
+
+@pytest.fixture(scope="session")
+def stock_aws() -> Iterator[LocalAws]:
+    """The emulator as it comes, for the tests that show why a bridge is still needed."""
+    yield from _serving(LocalAws(bridges=False))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _empty_account() -> None:
+    """Each module starts with an empty account. Its own module-scoped fixtures run after this one."""
+    for aws in _running:
+        aws.reset()
+
+
+@pytest.fixture
+def empty_aws(local_aws: LocalAws) -> LocalAws:
+    """The embedded AWS, emptied before this test."""
+    local_aws.reset()
+    return local_aws
+
+
+@pytest.fixture
+def functions(local_aws: LocalAws) -> Functions:
+    """Functions on the embedded AWS."""
+    return Functions(local_aws)
+
+
+@pytest.fixture
+def stock_functions(stock_aws: LocalAws) -> Functions:
+    """Functions on the emulator as it comes."""
+    return Functions(stock_aws)
+
+
+@pytest.fixture(scope="session")
+def quick_aws() -> Iterator[LocalAws]:
+    """An embedded AWS of its own, on which a documented minute takes a tenth of a second."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LOCALAWS_SECONDS_PER_MINUTE", "0.1")
+        with LocalAws() as aws:
+            yield aws
+
+
+@pytest.fixture(scope="module")
+def _proxied() -> Iterator[Proxied]:
+    from helpers.rds_proxies import proxied  # imports a PostgreSQL driver, which few tests need
+
+    with proxied() as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(_proxied: Proxied) -> Proxied:
+    """A new proxy with the usual settings, in front of a PostgreSQL server that has no other clients."""
+    _proxied.end_proxy()
+    _proxied.renew()
+    _proxied.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
+    return _proxied

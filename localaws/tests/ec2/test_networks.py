@@ -1,0 +1,335 @@
+"""The network of the CDK's `Vpc`: addresses, NAT, rules, endpoints, flow logs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.stacks import DeploymentFailedError, Resources, deploy, ref
+from localaws import LocalAws
+from localaws.server.bootstrap import find_cli
+
+pytestmark = pytest.mark.local
+
+VPC = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.1.0.0/16"}}
+
+
+def attribute(logical_id: str, name: str) -> dict[str, list[str]]:
+    return {"Fn::GetAtt": [logical_id, name]}
+
+
+def subnet(cidr: str = "10.1.0.0/24") -> dict[str, Any]:
+    return {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": ref("Vpc"), "CidrBlock": cidr}}
+
+
+def group(**properties: Any) -> dict[str, Any]:
+    description = {"GroupDescription": "test", "VpcId": ref("Vpc")}
+    return {"Type": "AWS::EC2::SecurityGroup", "Properties": description | properties}
+
+
+def rule(direction: str, of: str, to: str = "", **properties: Any) -> dict[str, Any]:
+    """A rule outside of its group, for PostgreSQL's port."""
+    other = {"Ingress": "SourceSecurityGroupId", "Egress": "DestinationSecurityGroupId"}[direction]
+    target = {other: attribute(to, "GroupId")} if to else {}
+    ports = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432}
+    settings = {"GroupId": attribute(of, "GroupId"), **ports, **target, **properties}
+    return {"Type": f"AWS::EC2::SecurityGroup{direction}", "Properties": settings}
+
+
+def with_nat(*, tag: str = "one") -> Resources:
+    tags = [{"Key": "name", "Value": tag}]
+    address = {"Type": "AWS::EC2::EIP", "Properties": {"Domain": "vpc", "Tags": tags}}
+    gateway = {"AllocationId": attribute("Address", "AllocationId"), "SubnetId": ref("Subnet"), "Tags": tags}
+    table = {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": ref("Vpc")}}
+    route = {
+        "RouteTableId": ref("Table"),
+        "DestinationCidrBlock": "0.0.0.0/0",
+        "NatGatewayId": ref("Gateway"),
+    }
+    return {
+        "Vpc": VPC,
+        "Subnet": subnet(),
+        "Address": address,
+        "Gateway": {"Type": "AWS::EC2::NatGateway", "Properties": gateway},
+        "Table": table,
+        "Route": {"Type": "AWS::EC2::Route", "Properties": route},
+    }
+
+
+NAT_OUTPUTS = {
+    "Address": ref("Address"),
+    "Allocation": attribute("Address", "AllocationId"),
+    "Gateway": ref("Gateway"),
+    "Table": ref("Table"),
+}
+
+
+def test_a_nat_gateway_has_its_address_and_a_route_leads_to_it(local_aws: LocalAws) -> None:
+    ec2 = local_aws.client("ec2")
+    stack = deploy(local_aws, with_nat(), NAT_OUTPUTS)
+    (address,) = ec2.describe_addresses(AllocationIds=[stack.outputs["Allocation"]])["Addresses"]
+    assert address["PublicIp"] == stack.outputs["Address"]
+    assert address["AssociationId"]
+    (gateway,) = ec2.describe_nat_gateways(NatGatewayIds=[stack.outputs["Gateway"]])["NatGateways"]
+    assert gateway["State"] == "available"
+    assert {"Key": "name", "Value": "one"} in gateway["Tags"]
+    (table,) = ec2.describe_route_tables(RouteTableIds=[stack.outputs["Table"]])["RouteTables"]
+    assert stack.outputs["Gateway"] in [route.get("NatGatewayId") for route in table["Routes"]]
+
+
+def test_tags_are_updated_in_place_and_everything_is_deleted_with_the_stack(local_aws: LocalAws) -> None:
+    ec2 = local_aws.client("ec2")
+    stack = deploy(local_aws, with_nat(), NAT_OUTPUTS)
+    before = dict(stack.outputs)
+    assert stack.update(with_nat(tag="two"), NAT_OUTPUTS).outputs == before
+    (address,) = ec2.describe_addresses(AllocationIds=[before["Allocation"]])["Addresses"]
+    assert {"Key": "name", "Value": "two"} in address["Tags"]
+    stack.delete()
+    assert ec2.describe_addresses(AllocationIds=[before["Allocation"]])["Addresses"] == []
+    deleted = ec2.describe_nat_gateways(NatGatewayIds=[before["Gateway"]])["NatGateways"]
+    assert [gateway["State"] for gateway in deleted] == ["deleted"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        ({"SubnetId": ref("Subnet")}, "needs an elastic IP address"),
+        ({"SubnetId": "subnet-0", "ConnectivityType": "private"}, "subnet-0 does not exist"),
+        ({"SubnetId": ref("Subnet"), "AllocationId": attribute("Address", "AllocationId")}, "already in use"),
+    ],
+)
+def test_a_nat_gateway_that_ec2_would_refuse_fails(
+    local_aws: LocalAws, properties: dict[str, Any], reason: str
+) -> None:
+    second = {"Type": "AWS::EC2::NatGateway", "Properties": properties, "DependsOn": "Gateway"}
+    with pytest.raises(DeploymentFailedError, match=reason):
+        deploy(local_aws, {**with_nat(), "Second": second})
+
+
+def test_a_vpc_knows_its_addresses(local_aws: LocalAws) -> None:
+    outputs = {"Cidr": attribute("Vpc", "CidrBlock"), "Group": attribute("Vpc", "DefaultSecurityGroup")}
+    stack = deploy(local_aws, {"Vpc": VPC}, outputs)
+    assert stack.outputs["Cidr"] == "10.1.0.0/16"
+    assert stack.outputs["Group"].startswith("sg-")
+
+
+def permissions(aws: LocalAws, group_id: str, direction: str = "") -> list[dict[str, Any]]:
+    (found,) = aws.client("ec2").describe_security_groups(GroupIds=[group_id])["SecurityGroups"]
+    rules: list[dict[str, Any]] = found[f"IpPermissions{direction}"]
+    return rules
+
+
+def between(**changed: Any) -> Resources:
+    """Two groups, one of which may connect to the other."""
+    return {
+        "Vpc": VPC,
+        "Function": group(),
+        "Database": group(SecurityGroupEgress=[{"IpProtocol": "-1", "CidrIp": "127.0.0.1/32"}]),
+        "In": rule("Ingress", "Database", "Function", **changed),
+        "Out": rule("Egress", "Function", "Database", **changed),
+    }
+
+
+GROUPS = {
+    "Function": attribute("Function", "GroupId"),
+    "Database": attribute("Database", "GroupId"),
+    "In": ref("In"),
+    "InId": attribute("In", "Id"),
+}
+
+
+def test_rules_outside_their_groups_allow_only_one_group(local_aws: LocalAws) -> None:
+    stack = deploy(local_aws, between(), GROUPS)
+    (admitted,) = permissions(local_aws, stack.outputs["Database"])
+    assert (admitted["FromPort"], admitted["ToPort"]) == (5432, 5432)
+    assert [pair["GroupId"] for pair in admitted["UserIdGroupPairs"]] == [stack.outputs["Function"]]
+    assert stack.outputs["In"] == stack.outputs["InId"]
+    assert stack.outputs["In"].startswith("sgr-")
+
+
+def test_the_first_egress_rule_replaces_the_default_rule(local_aws: LocalAws) -> None:
+    stack = deploy(local_aws, between(), GROUPS)
+    (out,) = permissions(local_aws, stack.outputs["Function"], "Egress")
+    assert [pair["GroupId"] for pair in out["UserIdGroupPairs"]] == [stack.outputs["Database"]]
+    (kept,) = permissions(local_aws, stack.outputs["Database"], "Egress")
+    assert kept["IpRanges"] == [{"CidrIp": "127.0.0.1/32"}]
+
+
+def test_a_changed_rule_replaces_the_old_one_and_a_removed_rule_is_deleted(local_aws: LocalAws) -> None:
+    stack = deploy(local_aws, between(), GROUPS)
+    stack.update(between(ToPort=5433), GROUPS)
+    assert [rule["ToPort"] for rule in permissions(local_aws, stack.outputs["Database"])] == [5433]
+    resources = between()
+    del resources["In"], resources["Out"]
+    stack.update(resources, {"Database": GROUPS["Database"], "Function": GROUPS["Function"]})
+    assert permissions(local_aws, stack.outputs["Database"]) == []
+    assert permissions(local_aws, stack.outputs["Function"], "Egress") == []
+
+
+@pytest.mark.parametrize("other", [{"GroupId": "sg-0"}, {"GroupId": attribute("Database", "GroupId")}])
+def test_a_rule_that_ec2_would_refuse_fails(local_aws: LocalAws, other: dict[str, Any]) -> None:
+    second = {**rule("Ingress", "Database", "Function", **other), "DependsOn": "In"}
+    with pytest.raises(DeploymentFailedError, match=r"does not exist|already in the security group"):
+        deploy(local_aws, {**between(), "Second": second})
+
+
+def endpoint(service: str, **properties: Any) -> dict[str, Any]:
+    name = f"com.amazonaws.us-east-1.{service}"
+    settings = {"VpcId": ref("Vpc"), "ServiceName": name, **properties}
+    return {"Type": "AWS::EC2::VPCEndpoint", "Properties": settings}
+
+
+def interface_endpoint() -> tuple[Resources, dict[str, Any]]:
+    """A VPC with an interface endpoint for a queue service, with a policy."""
+    policy = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": "*"}]}
+    properties = {
+        "VpcEndpointType": "Interface",
+        "SubnetIds": [ref("Subnet"), ref("Other")],
+        "SecurityGroupIds": [attribute("Group", "GroupId")],
+        "PrivateDnsEnabled": True,
+        "PolicyDocument": policy,
+    }
+    resources = {"Vpc": VPC, "Subnet": subnet(), "Other": subnet("10.1.1.0/24"), "Group": group()}
+    outputs = {
+        "Id": ref("Endpoint"),
+        "Name": {"Fn::Select": [0, attribute("Endpoint", "DnsEntries")]},
+        "Interfaces": {"Fn::Join": [",", attribute("Endpoint", "NetworkInterfaceIds")]},
+        "Group": attribute("Group", "GroupId"),
+    }
+    return {**resources, "Endpoint": endpoint("sqs", **properties)}, outputs
+
+
+def test_an_interface_endpoint_has_interfaces_names_and_its_policy(local_aws: LocalAws) -> None:
+    ec2 = local_aws.client("ec2")
+    stack = deploy(local_aws, *interface_endpoint())
+    (found,) = ec2.describe_vpc_endpoints(VpcEndpointIds=[stack.outputs["Id"]])["VpcEndpoints"]
+    assert found["NetworkInterfaceIds"] == stack.outputs["Interfaces"].split(",")
+    assert len(found["NetworkInterfaceIds"]) == 2
+    assert f"Z7HUB22UULQXV:{found['DnsEntries'][0]['DnsName']}" == stack.outputs["Name"]
+    assert found["PrivateDnsEnabled"] is True
+    assert [group["GroupId"] for group in found["Groups"]] == [stack.outputs["Group"]]
+    assert json.loads(found["PolicyDocument"])["Statement"][0]["Action"] == "sqs:*"
+    stack.delete()
+    left = {each["NetworkInterfaceId"] for each in ec2.describe_network_interfaces()["NetworkInterfaces"]}
+    assert left.isdisjoint(found["NetworkInterfaceIds"])
+
+
+def test_a_gateway_endpoint_hangs_on_route_tables_and_allows_everything_by_default(
+    local_aws: LocalAws,
+) -> None:
+    table = {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": ref("Vpc")}}
+    resources = {"Vpc": VPC, "Table": table, "Endpoint": endpoint("dynamodb", RouteTableIds=[ref("Table")])}
+    stack = deploy(local_aws, resources, {"Id": ref("Endpoint"), "Table": ref("Table")})
+    found = local_aws.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[stack.outputs["Id"]])
+    assert found["VpcEndpoints"][0]["RouteTableIds"] == [stack.outputs["Table"]]
+    assert json.loads(found["VpcEndpoints"][0]["PolicyDocument"])["Statement"][0]["Action"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("service", "kind", "reason"),
+    [("sqs", "Gateway", "only s3 and dynamodb have"), ("sqs", "Interface", "needs SubnetIds")],
+)
+def test_an_endpoint_that_cannot_be_is_refused(
+    local_aws: LocalAws, service: str, kind: str, reason: str
+) -> None:
+    with pytest.raises(DeploymentFailedError, match=reason):
+        deploy(local_aws, {"Vpc": VPC, "Endpoint": endpoint(service, VpcEndpointType=kind)})
+
+
+def test_a_flow_log_is_recorded(local_aws: LocalAws) -> None:
+    properties = {
+        "ResourceId": ref("Vpc"),
+        "ResourceType": "VPC",
+        "TrafficType": "REJECT",
+        "LogGroupName": "g",
+    }
+    flow_log = {"Type": "AWS::EC2::FlowLog", "Properties": properties}
+    stack = deploy(local_aws, {"Vpc": VPC, "Log": flow_log}, {"Id": ref("Log")})
+    ec2 = local_aws.client("ec2")
+    (found,) = ec2.describe_flow_logs(FlowLogIds=[stack.outputs["Id"]])["FlowLogs"]
+    assert (found["TrafficType"], found["LogDestination"]) == ("REJECT", "g")
+    stack.delete()
+    assert ec2.describe_flow_logs(FlowLogIds=[stack.outputs["Id"]])["FlowLogs"] == []
+
+
+# --- The CDK's own VPCs, through its own CLI
+
+_APP = """
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+
+app = cdk.App()
+stack = cdk.Stack(app, "network")
+ec2.Vpc(stack, "Nat", max_azs=2, nat_gateways=1, restrict_default_security_group=True)
+private = ec2.SubnetConfiguration(name="private", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
+vpc = ec2.Vpc(stack, "Isolated", max_azs=2, subnet_configuration=[private])
+vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+vpc.add_interface_endpoint("Queues", service=ec2.InterfaceVpcEndpointAwsService.SQS)
+vpc.add_flow_log("Log")
+function = ec2.SecurityGroup(stack, "Function", vpc=vpc, allow_all_outbound=False)
+database = ec2.SecurityGroup(stack, "Database", vpc=vpc, allow_all_outbound=False)
+function.connections.allow_to(database, ec2.Port.tcp(5432))
+app.synth()
+"""
+
+
+def _cdk(folder: Path, environment: dict[str, str], *words: str) -> None:
+    ran = subprocess.run(
+        [find_cli(), *words, "--no-notices", "--ci"],
+        cwd=folder,
+        env=environment | {"CDK_VALIDATION": "false"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.full
+def test_the_cdk_deploys_and_destroys_its_vpcs(empty_aws: LocalAws, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(_APP)
+    empty_aws.bootstrap()
+    environment = {**os.environ, **empty_aws.environment}
+    app = f"{shlex.quote(sys.executable)} app.py"
+    _cdk(tmp_path, environment, "deploy", "--app", app, "--require-approval", "never")
+    ec2 = empty_aws.client("ec2")
+    restricted = [
+        found
+        for found in ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["default"]}])[
+            "SecurityGroups"
+        ]
+        if not found["IpPermissions"] and not found["IpPermissionsEgress"]
+    ]
+    assert len(restricted) == 1
+    assert len(ec2.describe_vpc_endpoints()["VpcEndpoints"]) == 2
+    _cdk(tmp_path, environment, "destroy", "--app", "cdk.out", "--force")
+    assert ec2.describe_addresses()["Addresses"] == []
+    assert ec2.describe_vpc_endpoints()["VpcEndpoints"] == []
+
+
+def test_the_emulator_still_knows_none_of_these_types(stock_aws: LocalAws) -> None:
+    with pytest.raises(
+        Exception, match=r"Unrecognized resource types: \[AWS::EC2::EIP, AWS::EC2::NatGateway"
+    ):
+        deploy(stock_aws, with_nat())
+    with pytest.raises(Exception, match="SecurityGroupEgress, AWS::EC2::SecurityGroupIngress"):
+        deploy(stock_aws, between())
+
+
+def test_the_emulator_still_does_not_know_a_vpcs_addresses(stock_aws: LocalAws) -> None:
+    with pytest.raises(Exception, match="CidrBlock"):
+        deploy(stock_aws, {"Vpc": VPC}, {"Cidr": attribute("Vpc", "CidrBlock")})
+
+
+def test_the_emulator_still_shows_no_policy_of_an_endpoint(stock_aws: LocalAws) -> None:
+    stack = deploy(stock_aws, {"Vpc": VPC, "Endpoint": endpoint("s3")}, {"Id": ref("Endpoint")})
+    found = stock_aws.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[stack.outputs["Id"]])
+    assert "PolicyDocument" not in found["VpcEndpoints"][0]

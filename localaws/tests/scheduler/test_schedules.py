@@ -1,0 +1,104 @@
+"""Schedules start immediately, and invoke functions with their role."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from helpers.lambda_functions import Functions, Queue, eventually
+
+pytestmark = pytest.mark.local
+
+SCHEDULER = "scheduler.amazonaws.com"
+HANDLER = "def handler(event, context): return event"
+LONG_ENOUGH = 0.8  # seconds: schedules are checked four times a second
+
+
+def told_by(functions: Functions) -> tuple[str, Queue]:
+    """A function that no service may invoke, and the queue for its results."""
+    queue = functions.queue()
+    name = functions.make(HANDLER, role=functions.role(("sqs:SendMessage", queue.arn)))
+    functions.settle(name, OnSuccess=queue.arn)
+    return functions.arn("lambda", f"function:{name}"), queue
+
+
+def schedule(
+    functions: Functions,
+    target: str,
+    role: str,
+    expression: str = "rate(1 hour)",
+    name: str = "",
+    **more: Any,
+) -> str:
+    """The ARN of a schedule that invokes a function."""
+    answer = functions.aws.client("scheduler").create_schedule(
+        Name=name or f"schedule-{uuid.uuid4().hex[:8]}",
+        ScheduleExpression=expression,
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": target, "RoleArn": role, **more},
+    )
+    arn: str = answer["ScheduleArn"]
+    return arn
+
+
+def test_a_rate_starts_immediately_and_needs_only_the_permission_of_its_role(functions: Functions) -> None:
+    function, answers = told_by(functions)
+    role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
+    began = schedule(functions, function, role)
+    event = answers.wait_for_body()["responsePayload"]
+    assert event["source"] == "aws.scheduler"
+    assert event["resources"] == [began]
+    time.sleep(LONG_ENOUGH)
+    assert answers.receive() == []  # the next time is in an hour
+    name = began.rpartition("/")[2]
+    functions.aws.client("scheduler").delete_schedule(Name=name)
+    schedule(functions, function, role, name=name)
+    answers.wait()
+
+
+def test_the_function_gets_the_input_of_the_schedule(functions: Functions) -> None:
+    function, answers = told_by(functions)
+    role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
+    schedule(functions, function, role, Input=json.dumps({"start": "now"}))
+    assert answers.wait_for_body()["responsePayload"] == {"start": "now"}
+
+
+def test_a_role_that_may_not_invoke_or_does_not_trust_the_scheduler_invokes_nothing(
+    functions: Functions,
+) -> None:
+    function, answers = told_by(functions)
+    schedule(functions, function, functions.role(service=SCHEDULER))
+    schedule(functions, function, functions.role(("lambda:InvokeFunction", function)))
+    time.sleep(LONG_ENOUGH)
+    assert answers.receive() == []
+    role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
+    schedule(functions, function, role)
+    answers.wait()
+
+
+@pytest.mark.full  # the emulator looks every ten seconds
+def test_still_needed_the_stock_emulator_asks_no_role_and_begins_late(stock_functions: Functions) -> None:
+    name = stock_functions.make("def handler(event, context): print(event)")
+    function, role = (
+        stock_functions.arn("lambda", f"function:{name}"),
+        stock_functions.role(service=SCHEDULER),
+    )
+    schedule(stock_functions, function, role, Input='"by rate"')
+    schedule(stock_functions, function, role, "at(2026-01-01T00:00:00)", Input='"late"')
+    logs = stock_functions.aws.client("logs")
+
+    def printed() -> str:
+        groups = logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"]
+        events = [event for group in groups for event in read(group["logGroupName"])]
+        return " ".join(event["message"] for event in events)
+
+    def read(group: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = logs.filter_log_events(logGroupName=group)["events"]
+        return found
+
+    eventually(lambda: "late" in printed(), seconds=20)
+    assert "by rate" not in printed()

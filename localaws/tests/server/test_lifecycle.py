@@ -1,0 +1,209 @@
+"""The embedded AWS always ends, whatever happens to the program that started it, and leaves nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers.lambda_functions import eventually
+from helpers.processes_of import (
+    assert_nothing_is_left,
+    leave_processes_behind,
+    make_function,
+    running_program,
+)
+from localaws import LocalAws, LocalAwsError
+from localaws.server import processes
+
+pytestmark = pytest.mark.local
+
+
+def test_stop_leaves_no_process_and_no_file() -> None:
+    with LocalAws() as aws:
+        pids, folder = leave_processes_behind(aws), aws.log_file.parent
+        assert len(pids) == 5
+        assert folder.is_dir()
+    assert_nothing_is_left(pids, folder, seconds=0.1)  # stop() waits for it
+
+
+def test_an_exception_in_the_block_ends_it_too() -> None:
+    with contextlib.suppress(ZeroDivisionError), LocalAws() as aws:
+        pids, folder = leave_processes_behind(aws), aws.log_file.parent
+        raise ZeroDivisionError
+    assert_nothing_is_left(pids, folder, seconds=0.1)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.full),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.full),
+    ],
+)
+def test_a_signal_that_ends_the_user_s_program_ends_it_too(number: signal.Signals) -> None:
+    with running_program("time.sleep(600)") as (program, started):
+        os.killpg(program.pid, number)  # as a terminal does
+        program.wait(10)
+        assert_nothing_is_left(started["pids"], Path(started["folder"]))
+
+
+@pytest.mark.full
+def test_a_program_that_crashes_ends_it_too() -> None:
+    with running_program("os._exit(3)") as (program, started):
+        assert program.wait(10) == 3
+        assert_nothing_is_left(started["pids"], Path(started["folder"]))
+
+
+def test_a_program_that_never_calls_stop_ends_it_too() -> None:
+    body = "LocalAws.__exit__ = lambda *_: None"
+    with running_program(body) as (program, started):
+        assert program.wait(10) == 0
+        assert_nothing_is_left(started["pids"], Path(started["folder"]))
+
+
+def test_a_forked_copy_of_the_program_neither_ends_it_nor_keeps_it_running() -> None:
+    # The copy leaves the block first; a second one holds every pipe open until after the end.
+    body = """
+    if os.fork() == 0:
+        sys.exit(0)
+    os.wait()
+    assert aws.client("sts").get_caller_identity()["Account"] == aws.account
+    if os.fork() == 0:
+        time.sleep(3)
+        os._exit(0)
+    os.kill(os.getpid(), 9)"""
+    with running_program(body.strip()) as (program, started):
+        assert program.wait(10) == -signal.SIGKILL
+        assert_nothing_is_left(started["pids"], Path(started["folder"]), seconds=2.5)
+
+
+def test_stop_does_not_wait_for_a_forked_copy_that_holds_the_pipes() -> None:
+    body = """
+    if os.fork() == 0:
+        time.sleep(8)
+        os._exit(0)"""
+    with running_program(body.strip()) as (program, started):
+        assert program.wait(6) == 0
+        assert_nothing_is_left(started["pids"], Path(started["folder"]), seconds=0.1)
+
+
+def test_when_the_keeper_is_killed_the_server_ends_itself() -> None:
+    with LocalAws() as aws:
+        pids, folder = leave_processes_behind(aws), aws.log_file.parent
+        adopted = pids.pop()  # only the keeper finds a process without a parent
+        os.kill(pids[0], signal.SIGKILL)
+        with pytest.raises(LocalAwsError):
+            aws.wait()
+        assert_nothing_is_left(pids, folder)
+    os.kill(adopted, signal.SIGKILL)
+
+
+def test_when_the_server_is_killed_the_keeper_cleans_up() -> None:
+    with LocalAws() as aws:
+        pids, folder = leave_processes_behind(aws), aws.log_file.parent
+        os.kill(pids[1], signal.SIGKILL)
+        with pytest.raises(LocalAwsError):
+            aws.wait()
+        assert_nothing_is_left(pids, folder)
+
+
+def test_a_custom_resource_that_hangs_does_not_hold_it() -> None:
+    with LocalAws() as aws:
+        arn = make_function(aws, "import time\ndef handler(e, c): time.sleep(600)", timeout=900)
+        template = {"Resources": {"R": {"Type": "Custom::Hangs", "Properties": {"ServiceToken": arn}}}}
+        cloudformation = aws.client("cloudformation")
+        cloudformation.create_stack(StackName="hangs", TemplateBody=json.dumps(template))
+        # Not describe_stacks, which waits for seconds while the stack changes.
+        events = cloudformation.describe_stack_events
+        eventually(lambda: len(events(StackName="hangs")["StackEvents"]) > 1)
+        eventually(lambda: len(processes.descendants(aws._ready.pid)) > 0)
+        folder, began = aws.log_file.parent, time.monotonic()
+    assert time.monotonic() - began < 5
+    assert not folder.exists()
+
+
+def test_two_can_run_at_the_same_time() -> None:
+    with LocalAws() as one, LocalAws() as other:
+        one.client("s3").create_bucket(Bucket="only-in-one")
+        assert not other.client("s3").list_buckets()["Buckets"]
+        one.stop()
+        assert other.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_it_can_be_started_again() -> None:
+    aws = LocalAws()
+    for _ in range(2):
+        with aws:
+            assert aws.client("sts").get_caller_identity()["Account"] == aws.account
+
+
+def test_starting_twice_is_refused(local_aws: LocalAws) -> None:
+    with pytest.raises(LocalAwsError, match="already running"):
+        local_aws.start()
+
+
+def test_before_the_start_an_error_explains_how_to_start() -> None:
+    with pytest.raises(LocalAwsError, match="with LocalAws"):
+        _ = LocalAws().endpoint_url
+
+
+def test_a_server_that_cannot_start_reports_why_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken" / "ministack"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('no such luck')")
+    monkeypatch.setenv("PYTHONPATH", str(broken.parent))
+    state = tmp_path / "state"
+    state.mkdir()
+    with pytest.raises(LocalAwsError, match="no such luck"):
+        LocalAws(state_dir=state).start()
+    assert list(state.iterdir()) == []
+
+
+def test_a_state_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="state_dir="):
+        LocalAws(state_dir=tmp_path / "missing")
+
+
+@pytest.mark.parametrize("account", ["", "12345678901", "AKIA12345678"])
+def test_an_account_that_is_no_account_id_is_refused(account: str) -> None:
+    with pytest.raises(ValueError, match="an account id has 12 digits"):
+        LocalAws(account=account)
+
+
+def test_the_log_stays_where_it_was_asked_for(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "emulator.log"
+    with LocalAws(log_file=log) as aws:
+        aws.client("s3").create_bucket(Bucket="seen-in-the-log")
+        assert aws.log_file == log
+    assert "seen-in-the-log" in log.read_text()
+
+
+def test_it_listens_on_the_loopback_interface_only(local_aws: LocalAws) -> None:
+    listening = _listening_sockets(local_aws._ready.pid)
+    assert ("127.0.0.1", local_aws._ready.port) in listening
+    assert {address for address, _ in listening} == {"127.0.0.1"}
+
+
+def _listening_sockets(pid: int) -> set[tuple[str, int]]:
+    tables = [Path(f"/proc/{pid}/net/{name}") for name in ("tcp", "tcp6")]
+    if not tables[0].exists():
+        pytest.skip("only Linux shows listening sockets of a process without a tool")
+    own = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    found = set()
+    for line in "".join(table.read_text() for table in tables).splitlines():
+        fields = line.split()
+        if len(fields) > 9 and fields[3] == "0A" and f"socket:[{fields[9]}]" in own:
+            address, port = fields[1].split(":")
+            found.add((socket.inet_ntoa(bytes.fromhex(address)[::-1][:4]), int(port, 16)))
+    return found

@@ -1,0 +1,180 @@
+"""A property that was accepted and never read is reported, and one that was read is not."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from helpers.processes_of import LAMBDA_MAY_ASSUME
+from localaws import Dropped, LocalAws
+from localaws.recorder import RecordingDict, Report
+
+_PROPERTIES = {
+    "Name": "n",
+    "Encryption": {"Enabled": True, "KeyId": "k"},
+    "Rules": [{"Id": "1", "Status": "Enabled"}, {"Id": "2", "Status": "Enabled"}],
+}
+
+
+def _dropped_by(handler: Callable[[Any], object]) -> list[str]:
+    properties = RecordingDict(_PROPERTIES)
+    handler(properties)
+    return properties.stop()
+
+
+@pytest.mark.parametrize(
+    ("handler", "dropped"),
+    [
+        pytest.param(lambda p: None, ["Encryption", "Name", "Rules"], id="nothing is read"),
+        pytest.param(lambda p: (p["Name"], p.get("Rules")), ["Encryption"], id="[] and get"),
+        pytest.param(lambda p: p.get("Name", "default"), ["Encryption", "Rules"], id="get with a default"),
+        pytest.param(lambda p: p.pop("Name"), ["Encryption", "Rules"], id="pop"),
+        pytest.param(lambda p: "Name" in p, ["Encryption", "Name", "Rules"], id="in is no read"),
+        pytest.param(lambda p: sorted(p), ["Encryption", "Name", "Rules"], id="keys are no read"),
+        pytest.param(lambda p: dict(p), [], id="dict()"),
+        pytest.param(lambda p: {**p}, [], id="**"),
+        pytest.param(lambda p: (lambda **k: k)(**p), [], id="** in a call"),
+        pytest.param(lambda p: {} | p, [], id="|"),
+        pytest.param(lambda p: {}.update(p), [], id="update"),
+        pytest.param(lambda p: p.copy(), [], id="copy"),
+        pytest.param(copy.copy, [], id="copy.copy"),
+        pytest.param(copy.deepcopy, [], id="deepcopy"),
+        pytest.param(pickle.dumps, [], id="pickle"),
+        pytest.param(json.dumps, [], id="json.dumps"),
+        pytest.param(lambda p: list(p.items()), [], id="items"),
+        pytest.param(lambda p: list(p.values()), [], id="values"),
+        pytest.param(
+            lambda p: p["Encryption"]["Enabled"],
+            ["Encryption.KeyId", "Name", "Rules"],
+            id="a neighbour in a nested dict",
+        ),
+        pytest.param(
+            lambda p: [rule["Id"] for rule in p["Rules"]],
+            ["Encryption", "Name", "Rules.Status"],
+            id="a neighbour in a list of dicts",
+        ),
+        pytest.param(lambda p: json.dumps(p["Encryption"]), ["Name", "Rules"], id="a nested dict as a whole"),
+        pytest.param(
+            lambda p: bool(p["Encryption"]), ["Name", "Rules"], id="a nested dict without individual reads"
+        ),
+    ],
+)
+def test_these_accesses_count_as_reading(handler: Callable[[Any], object], dropped: list[str]) -> None:
+    assert _dropped_by(handler) == dropped
+
+
+def test_a_handler_sees_ordinary_dicts() -> None:
+    properties = RecordingDict(_PROPERTIES)
+    assert properties == _PROPERTIES
+    assert isinstance(properties["Encryption"], dict)
+    assert json.loads(json.dumps(properties)) == _PROPERTIES
+    assert type(copy.deepcopy(properties)) is dict
+    assert len(properties) == 3
+
+
+def test_reads_after_the_handler_has_returned_do_not_count() -> None:
+    properties = RecordingDict(_PROPERTIES)
+    kept = properties["Encryption"]
+    assert kept["Enabled"]
+    dropped = properties.stop()
+    assert kept["KeyId"]
+    assert properties.stop() == dropped == ["Encryption.KeyId", "Name", "Rules"]
+
+
+def test_an_update_replaces_only_the_results_of_changed_properties() -> None:
+    report = Report()
+    report.created("s", "L", "T", ["A", "B.C"])
+    report.updated("s", "L", "T", ["A", "D", "E"], changed={"B", "D"})
+    assert [dropped.property for dropped in report.dropped()] == ["A", "D"]
+
+
+_STOCK = {
+    "Table": {
+        "Type": "AWS::DynamoDB::Table",
+        "Properties": {
+            "AttributeDefinitions": [{"AttributeName": "k", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+            "BillingMode": "PAY_PER_REQUEST",
+            "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+        },
+    },
+    "Role": {
+        "Type": "AWS::IAM::Role",
+        "Properties": {"AssumeRolePolicyDocument": LAMBDA_MAY_ASSUME},
+    },
+    "Function": {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "Runtime": "python3.13",
+            "Handler": "index.handler",
+            "Code": {"ZipFile": "def handler(event, context): pass"},
+            "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+            "MemorySize": 256,
+            "ReservedConcurrentExecutions": 3,
+        },
+    },
+}
+
+
+@pytest.mark.local
+def test_the_emulator_drops_the_known_properties(stock_aws: LocalAws) -> None:
+    stock_aws.reset()
+    _deploy(stock_aws, _STOCK)
+    dropped = stock_aws.dropped_properties()
+    assert Dropped("s", "Function", "AWS::Lambda::Function", "ReservedConcurrentExecutions") in dropped
+    assert Dropped("s", "Table", "AWS::DynamoDB::Table", "PointInTimeRecoverySpecification") in dropped
+    names = {str(entry) for entry in dropped}
+    assert "AWS::Lambda::Function.ReservedConcurrentExecutions" in names
+    for read in (
+        "AWS::Lambda::Function.MemorySize",
+        "AWS::Lambda::Function.Role",
+        "AWS::DynamoDB::Table.KeySchema",
+    ):
+        assert read not in names
+
+
+@pytest.mark.local
+def test_a_property_that_a_bridge_reads_is_not_reported(local_aws: LocalAws) -> None:
+    _deploy(local_aws, _STOCK)
+    names = {str(entry) for entry in local_aws.dropped_properties()}
+    assert "AWS::Lambda::Function.ReservedConcurrentExecutions" not in names
+
+
+@pytest.mark.local
+def test_a_reset_forgets(stock_aws: LocalAws) -> None:
+    stock_aws.reset()
+    _deploy(stock_aws, _STOCK)
+    assert stock_aws.dropped_properties()
+    stock_aws.reset()
+    assert stock_aws.dropped_properties() == []
+
+
+@pytest.mark.local
+def test_an_update_that_adds_a_property_is_watched_too(stock_aws: LocalAws) -> None:
+    stock_aws.reset()
+    table = copy.deepcopy(_STOCK["Table"])
+    del table["Properties"]["PointInTimeRecoverySpecification"]  # type: ignore[attr-defined]
+    _deploy(stock_aws, {"Table": table})
+    assert stock_aws.dropped_properties() == []
+    _deploy(stock_aws, {"Table": _STOCK["Table"]}, update=True)
+    assert [str(entry) for entry in stock_aws.dropped_properties()] == [
+        "AWS::DynamoDB::Table.PointInTimeRecoverySpecification"
+    ]
+
+
+def _deploy(aws: LocalAws, resources: dict[str, Any], *, update: bool = False) -> None:
+    cloudformation = aws.client("cloudformation")
+    call = cloudformation.update_stack if update else cloudformation.create_stack
+    call(StackName="s", TemplateBody=json.dumps({"Resources": resources}), Capabilities=["CAPABILITY_IAM"])
+    deadline = time.monotonic() + 20
+    while (status := cloudformation.describe_stacks(StackName="s")["Stacks"][0]["StackStatus"]).endswith(
+        "_IN_PROGRESS"
+    ) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert status == ("UPDATE_COMPLETE" if update else "CREATE_COMPLETE")

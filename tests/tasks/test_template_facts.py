@@ -1,0 +1,227 @@
+"""What a diagram shows of each type of resource."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.template_facts import TemplateFacts
+
+ELB = "AWS::ElasticLoadBalancingV2"
+
+
+def attribute(logical_id: str, name: str) -> dict[str, Any]:
+    return {"Fn::GetAtt": [logical_id, name]}
+
+
+def resource(kind: str, **properties: object) -> dict[str, Any]:
+    return {"Type": f"AWS::{kind}", "Properties": properties}
+
+
+def function(**properties: object) -> dict[str, Any]:
+    return resource("Lambda::Function", Role=attribute("Role", "Arn"), **properties)
+
+
+def edges(resources: dict[str, dict[str, Any]]) -> list[str]:
+    """The lines of the diagram that connect two resources."""
+    lines = TemplateFacts({"Resources": resources}).diagram().splitlines()
+    return [line.strip() for line in lines if ">" in line.partition('["')[0] and '"' not in line]
+
+
+def alias(version: object, **properties: object) -> dict[str, Any]:
+    return resource(
+        "Lambda::Alias", FunctionVersion=version, **{"FunctionName": {"Ref": "Function"}, **properties}
+    )
+
+
+def test_an_alias_points_to_its_function_with_its_versions() -> None:
+    weights = {"AdditionalVersionWeights": [{"FunctionVersion": "7", "FunctionWeight": 0.1}]}
+    resources = {
+        "Function": function(),
+        "Dev": alias(attribute("Version", "Version")),
+        "Prod": alias("6", RoutingConfig=weights),
+        "Imported": alias("1", FunctionName="orders"),
+    }
+    assert edges(resources) == [
+        "Dev -->|newest version| Function",
+        "Prod -->|version 6, version 7: 0.1| Function",
+    ]
+    assert 'Prod>"alias: Prod"]' in TemplateFacts({"Resources": resources}).diagram()
+
+
+def test_a_deployment_group_shifts_an_alias_calls_hooks_and_is_stopped_by_alarms() -> None:
+    update = {
+        "DeploymentGroupName": {"Ref": "Group"},
+        "BeforeAllowTrafficHook": {"Ref": "Smoke"},
+        "AfterAllowTrafficHook": {"Ref": "Look"},
+    }
+    resources = {
+        "Function": function(),
+        "Smoke": function(),
+        "Look": function(),
+        "Errors": resource("CloudWatch::Alarm"),
+        "Group": resource(
+            "CodeDeploy::DeploymentGroup", AlarmConfiguration={"Alarms": [{"Name": {"Ref": "Errors"}}]}
+        ),
+        "Live": {**alias("1"), "UpdatePolicy": {"CodeDeployLambdaAliasUpdate": update}},
+    }
+    assert edges(resources) == [
+        "Live -->|version 1| Function",
+        "Group -.->|shifts| Live",
+        "Group -.->|before traffic| Smoke",
+        "Group -.->|after traffic| Look",
+        "Errors -.->|stops| Group",
+    ]
+    assert 'Group{{"CodeDeploy: Group"}}' in TemplateFacts({"Resources": resources}).diagram()
+
+
+def test_a_listener_forwards_to_the_function_of_its_target_group() -> None:
+    forward = {"Type": "forward", "TargetGroupArn": {"Ref": "Group"}}
+    resources = {
+        "Front": resource("ElasticLoadBalancingV2::LoadBalancer"),
+        "Function": function(),
+        "Group": resource(
+            "ElasticLoadBalancingV2::TargetGroup", Targets=[{"Id": attribute("Function", "Arn")}]
+        ),
+        **{
+            name: resource(
+                "ElasticLoadBalancingV2::Listener",
+                LoadBalancerArn={"Ref": "Front"},
+                Port=port,
+                Protocol=name.upper(),
+                DefaultActions=[action],
+            )
+            for name, port, action in (("Https", 443, forward), ("Http", 80, {"Type": "redirect"}))
+        },
+    }
+    assert edges(resources) == ["Front ==>|HTTPS 443| Function"]
+    assert 'Front(["ALB: Front"])' in TemplateFacts({"Resources": resources}).diagram()
+
+
+def test_a_rule_of_a_security_group_connects_the_members_of_two_groups() -> None:
+    def group(name: str) -> dict[str, Any]:
+        return attribute(name, "GroupId")
+
+    def rule(source: str, target: str, port: object) -> dict[str, Any]:
+        ends = {"SourceSecurityGroupId": group(source), "GroupId": group(target)}
+        return resource("EC2::SecurityGroupIngress", **ends, FromPort=port)
+
+    resources = {
+        "Worker": function(VpcConfig={"SecurityGroupIds": [group("WorkerGroup")]}),
+        "Plain": function(),
+        "Proxy": resource("RDS::DBProxy", VpcSecurityGroupIds=[group("ProxyGroup")]),
+        "Database": resource("RDS::DBInstance", VPCSecurityGroups=[group("DataGroup")]),
+        "First": rule("WorkerGroup", "ProxyGroup", 5432),
+        "Second": rule("ProxyGroup", "DataGroup", attribute("Database", "Endpoint.Port")),
+        "Elsewhere": rule("WorkerGroup", "AnotherGroup", 443),
+        "FromAddresses": resource(
+            "EC2::SecurityGroupIngress", CidrIp="10.0.0.0/8", GroupId=group("DataGroup"), FromPort=22
+        ),
+    }
+    assert edges(resources) == ["Worker ==>|TCP 5432| Proxy", "Proxy ==>|TCP its port| Database"]
+
+
+QUEUE, TOPIC, BUCKET = resource("SQS::Queue"), resource("SNS::Topic"), resource("S3::Bucket")
+NOTIFICATIONS = [
+    {
+        "LambdaFunctionArn": attribute("Function", "Arn"),
+        "Events": [f"s3:{event}:*"],
+        "Filter": {"Key": suffix},
+    }
+    for suffix in (".png", ".jpg")
+    for event in ("ObjectCreated", "ObjectRemoved")
+]
+STATEMENT = {
+    "Action": ["sqs:SendMessage", "sqs:Purge"],
+    "Resource": attribute("Queue", "Arn"),
+    "Effect": "Allow",
+}
+CONNECTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "notifications": (
+        {
+            "Type": "Custom::S3BucketNotifications",
+            "Properties": {
+                "BucketName": {"Ref": "Bucket"},
+                "NotificationConfiguration": {"LambdaFunctionConfigurations": NOTIFICATIONS},
+            },
+        },
+        "Bucket -->|ObjectCreated, ObjectRemoved| Function",
+    ),
+    "role": (
+        resource(
+            "IAM::Policy",
+            Roles=[{"Ref": "Role"}],
+            PolicyDocument={"Statement": [{**STATEMENT, "Effect": "Allow"}]},
+        ),
+        "Function -->|SendMessage, Purge| Queue",
+    ),
+    "event source": (
+        resource(
+            "Lambda::EventSourceMapping",
+            EventSourceArn=attribute("Queue", "Arn"),
+            FunctionName={"Ref": "Function"},
+        ),
+        "Queue ==> Function",
+    ),
+    "rule": (
+        resource(
+            "Events::Rule",
+            EventPattern={"detail": {"bucket": {"name": [{"Ref": "Bucket"}]}}},
+            Targets=[{"Arn": attribute("Function", "Arn")}],
+        ),
+        "Bucket -->|EventBridge| Function",
+    ),
+    "schedule": (
+        resource(
+            "Scheduler::Schedule",
+            ScheduleExpression="rate(1 day)",
+            Target={"Arn": attribute("Function", "Arn")},
+        ),
+        "Added -->|rate(1 day)| Function",
+    ),
+    "subscription": (
+        resource("SNS::Subscription", TopicArn={"Ref": "Topic"}, Endpoint=attribute("Queue", "Arn")),
+        "Topic ==> Queue",
+    ),
+    "dead letters": (
+        resource("SQS::Queue", RedrivePolicy={"deadLetterTargetArn": attribute("Queue", "Arn")}),
+        "Added -.->|dead letters| Queue",
+    ),
+    "destination": (
+        resource(
+            "Lambda::EventInvokeConfig",
+            FunctionName={"Ref": "Function"},
+            DestinationConfig={"OnFailure": {"Destination": attribute("Queue", "Arn")}},
+        ),
+        "Function -.->|on failure| Queue",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONNECTIONS)
+def test_a_resource_that_connects_others_is_an_arrow(name: str) -> None:
+    added, line = CONNECTIONS[name]
+    parts = {"Bucket": BUCKET, "Function": function(), "Queue": QUEUE, "Topic": TOPIC}
+    assert edges(parts) == []
+    assert edges({**parts, "Added": added}) == [line]
+
+
+def test_what_is_not_drawn_has_no_arrow() -> None:
+    """A role that may use a key, and a notification to a function in another stack."""
+    key = {**STATEMENT, "Resource": attribute("Key", "Arn")}
+    elsewhere = [{"LambdaFunctionArn": {"Fn::ImportValue": "other"}, "Events": ["s3:ObjectCreated:*"]}]
+    resources = {
+        "Function": function(),
+        "Key": resource("KMS::Key"),
+        "Bucket": BUCKET,
+        "Policy": resource("IAM::Policy", Roles=[{"Ref": "Role"}], PolicyDocument={"Statement": [key]}),
+        "Notify": {
+            "Type": "Custom::S3BucketNotifications",
+            "Properties": {
+                "BucketName": {"Ref": "Bucket"},
+                "NotificationConfiguration": {"LambdaFunctionConfigurations": elsewhere},
+            },
+        },
+    }
+    assert edges(resources) == []
