@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,60 +56,79 @@ s3 =
 """
 
 
+def _mislead(folder: Path, environment: pytest.MonkeyPatch) -> None:
+    """Point the environment and the configuration of the user elsewhere."""
+    (folder / ".aws").mkdir(exist_ok=True)
+    (folder / ".aws" / "config").write_text(_CONFIG)
+    environment.setenv("HOME", str(folder))
+    for name in ("NO_PROXY", "no_proxy", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        environment.delenv(name, raising=False)
+    for name, value in _HOSTILE.items():
+        environment.setenv(name, value)
+
+
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user whose environment and configuration point elsewhere."""
-    (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws" / "config").write_text(_CONFIG)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("NO_PROXY", "no_proxy", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in _HOSTILE.items():
-        monkeypatch.setenv(name, value)
+    _mislead(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def started_by_hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """An embedded AWS that this user has started."""
+    aws = LocalAws(region="us-west-2")
+    with pytest.MonkeyPatch.context() as environment:
+        _mislead(tmp_path_factory.mktemp("user"), environment)
+        aws.start()
+    yield aws
+    aws.stop()
 
 
 @pytest.mark.usefixtures("hostile")
-def test_the_session_is_not_touched_by_the_user_s_configuration() -> None:
-    with LocalAws() as aws:
-        assert aws.session.region_name == "us-east-1"
-        assert aws.session.client("sts").get_caller_identity()["Account"] == "123456789012"
-        aws.client("s3").create_bucket(Bucket="photos")
-        aws.session.resource("s3").Object("photos", "a b+ü").put(Body=b"x")
-        assert aws.client("s3").list_objects_v2(Bucket="photos")["KeyCount"] == 1
+def test_the_session_is_not_touched_by_the_user_s_configuration(started_by_hostile: LocalAws) -> None:
+    aws = started_by_hostile
+    assert aws.session.region_name == "us-west-2"
+    assert aws.session.client("sts").get_caller_identity()["Account"] == "123456789012"
+    location: Any = {"LocationConstraint": "us-west-2"}
+    aws.client("s3").create_bucket(Bucket="photos", CreateBucketConfiguration=location)
+    aws.session.resource("s3").Object("photos", "a b+ü").put(Body=b"x")
+    assert aws.client("s3").list_objects_v2(Bucket="photos")["KeyCount"] == 1
 
 
 @pytest.mark.usefixtures("hostile")
-def test_the_environment_overrules_the_user_s_configuration() -> None:
+def test_the_environment_overrules_the_user_s_configuration(started_by_hostile: LocalAws) -> None:
     script = """
 import boto3, json
 session = boto3.Session()
 identity = session.client("sts").get_caller_identity()
 s3 = session.client("s3")
-s3.create_bucket(Bucket="photos", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
-s3.put_object(Bucket="photos", Key="a b", Body=b"x")
+s3.create_bucket(Bucket="by-script", CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+s3.put_object(Bucket="by-script", Key="a b", Body=b"x")
 print(json.dumps([identity["Account"], session.region_name, session.get_credentials().token]))
 """
-    with LocalAws(region="us-west-2") as aws:
-        shell = {**os.environ, **aws.environment}
-        ran = subprocess.run([sys.executable, "-c", script], env=shell, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
-        assert json.loads(ran.stdout) == [aws.account, "us-west-2", None]
-        assert aws.client("s3").list_objects_v2(Bucket="photos")["KeyCount"] == 1
+    aws = started_by_hostile
+    shell = {**os.environ, **aws.environment}
+    ran = subprocess.run([sys.executable, "-c", script], env=shell, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == [aws.account, "us-west-2", None]
+    assert aws.client("s3").list_objects_v2(Bucket="by-script")["KeyCount"] == 1
 
 
 @pytest.mark.usefixtures("hostile")
-def test_the_environment_overrules_it_for_the_cdk_cli_too(tmp_path: Path) -> None:
-    with LocalAws() as aws:
-        ran = subprocess.run(
-            [find_cli(), "bootstrap", f"aws://{aws.account}/{aws.region}", "--no-notices", "--ci"],
-            env={**os.environ, **aws.environment},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert aws.client("cloudformation").describe_stacks()["Stacks"][0]["StackName"] == "CDKToolkit"
+def test_the_environment_overrules_it_for_the_cdk_cli_too(
+    started_by_hostile: LocalAws, tmp_path: Path
+) -> None:
+    aws = started_by_hostile
+    ran = subprocess.run(
+        [find_cli(), "bootstrap", f"aws://{aws.account}/{aws.region}", "--no-notices", "--ci"],
+        env={**os.environ, **aws.environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert aws.client("cloudformation").describe_stacks()["Stacks"][0]["StackName"] == "CDKToolkit"
 
 
 def test_the_environment_is_enough_by_itself(local_aws: LocalAws) -> None:
