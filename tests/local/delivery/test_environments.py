@@ -9,15 +9,15 @@ import pytest
 from scenarios.delivery import environments
 from scenarios.delivery.environments.aliases import ENVIRONMENTS, Aliases
 from scenarios.delivery.environments.deployments import Deployments
-from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
+from scenarios.framework import DeployedStack, ScenarioFailed
 from scenarios.support.endpoints import Endpoint
 from scenarios.support.faults import Faults
 
 pytestmark = pytest.mark.local
 
 
-def test_each_environment_runs_the_version_of_its_alias(stack: DeployedStack, outcome: Outcome) -> None:
-    facts = outcome.facts
+def test_each_environment_runs_the_version_of_its_alias(stack: DeployedStack) -> None:
+    facts = environments.run(stack).facts
     targets = Aliases(stack).targets()
     assert {name: facts[name] for name in ENVIRONMENTS} == {
         name: one.version for name, one in targets.items()
