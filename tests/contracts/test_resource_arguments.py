@@ -33,6 +33,7 @@ from cdk_lambda_patterns import PrivateNetwork
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
+from tasks.synthesis import app_context
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")
 ARN = "arn:aws:{}:eu-west-1:123456789012:{}"
@@ -203,7 +204,7 @@ ARGUMENTS = [
 def test_a_resource_may_be_owned_from_another_stack_or_imported(
     argument: Argument, way: str, tmp_path: Any
 ) -> None:
-    app = App(outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
     stack, other = Stack(app, "Mine", env=EU), Stack(app, "Theirs", env=EU)
     kind = SPECIAL.get(str(argument)) or KINDS[argument.kind]
     resource = kind.imported(stack) if way == "imported" else kind.owned(other if "another" in way else stack)
