@@ -31,8 +31,10 @@ from tasks.progress import Step, format_line, format_seconds, step
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".cache" / "logs"
-# Most checks wait for a deployed stack more than they compute, so more of them run than there are cores.
-LANES = 2 * (os.cpu_count() or 2) + 1
+# Many checks wait for a deployed stack more than they compute, so more of them run than there are cores.
+# Those that only compute run at a lower priority, so that they delay no test that waits.
+LANES = 2 * (os.cpu_count() or 2) + 2
+_LOWER_PRIORITY = 3
 # Folders of localaws/tests that take long, each a check of its own; the others are one check.
 SLOW_SERVICES = ("rds", "lambda_", "server", "codedeploy")
 ROOMS = (
@@ -66,6 +68,7 @@ class Check:
         arguments: The module's arguments.
         folder: Where it runs.
         may_be_empty: Whether pytest passes when it finds no test.
+        computes: Whether it only computes, and so may run at a lower priority.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Check:
     arguments: tuple[str, ...]
     folder: Path = ROOT
     may_be_empty: bool = False
+    computes: bool = False
 
     @property
     def log(self) -> Path:
@@ -155,7 +159,12 @@ class Lane:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                preexec_fn=_yield_to_others if check.computes and hasattr(os, "nice") else None,
             )
+
+
+def _yield_to_others() -> None:
+    os.nice(_LOWER_PRIORITY)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -185,16 +194,22 @@ def all_checks(*, full: bool) -> list[Check]:
     """Every check, in the order in which they start: what takes longest comes first."""
     local, other = marks(full=full)
     services = [f"localaws/tests/{name}" for name in SLOW_SERVICES]
+    apart = ("tests/handlers", "tests/project", "tests/contracts", "tests/stacks")
+    handlers, project, *templates = apart
+    most, *rest = tests_of_deployed(ARCHITECTURES, local)
     return [
         *linters(),
+        most,
         suite("the embedded AWS", local, "localaws/tests", but=services),
-        suite("everything else", other, but=["tests/handlers"]),
-        suite("handlers", other, "tests/handlers"),
+        suite("the project", other, project),
+        suite("handlers", other, handlers, computes=True),
+        suite("templates", other, *templates, computes=True),
+        suite("everything else", other, but=apart, computes=True),
+        *rest,
         *(
             suite(f"the embedded AWS: {folder.rpartition('/')[2].strip('_')}", local, folder)
             for folder in services
         ),
-        *tests_of_deployed(ARCHITECTURES, local),
         suite("run.py on the embedded AWS", local, "tests", but=["tests/local", DEPLOYED]),
     ]
 
@@ -227,12 +242,21 @@ def marks(*, full: bool) -> tuple[str, str]:
 
 
 def suite(
-    name: str, marked: str, *arguments: str, but: Iterable[str] = (), may_be_empty: bool = False
+    name: str,
+    marked: str,
+    *arguments: str,
+    but: Iterable[str] = (),
+    may_be_empty: bool = False,
+    computes: bool = False,
 ) -> Check:
     """A check by pytest: the tests with some marks in some places, but not in others."""
     ignored = [f"--ignore={place}" for place in but]
     return Check(
-        f"tests of {name}", "pytest", ("-m", marked, *arguments, *ignored), may_be_empty=may_be_empty
+        f"tests of {name}",
+        "pytest",
+        ("-m", marked, *arguments, *ignored),
+        may_be_empty=may_be_empty,
+        computes=computes,
     )
 
 
@@ -251,7 +275,7 @@ def linters() -> Iterator[Check]:
     """Style and types, of everything."""
     yield Check("ruff", "ruff", ("check", "--output-format", "concise", "."))
     yield Check("ruff format", "ruff", ("format", "--check", "."))
-    yield Check("mypy", "mypy", tuple(room for room in ROOMS if holds_python(ROOT / room)))
+    yield Check("mypy", "mypy", tuple(room for room in ROOMS if holds_python(ROOT / room)), computes=True)
 
 
 def holds_python(room: Path) -> bool:
