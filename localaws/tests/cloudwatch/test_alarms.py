@@ -234,14 +234,14 @@ def test_get_metric_data_computes_for_the_time_on_the_clock(alarms: Alarms, metr
     now = datetime.now(UTC)
     by_version = query("of_version", metric)
     by_version["MetricStat"]["Metric"] |= {"Dimensions": [{"Name": "Version", "Value": "2"}]}
-    alone = query("alone", metric) | {"ReturnData": True}
-    queries = [by_version, alone, expression("FILL(of_version, 0) + 2")]
-    for each in (by_version, alone):
+    whole = query("whole", metric) | {"ReturnData": True}
+    queries = [by_version, whole, expression("FILL(of_version, 0) + 2")]
+    for each in (by_version, whole):
         each["MetricStat"]["Period"] = 60
     results = alarms.client.get_metric_data(
         MetricDataQueries=queries, StartTime=now - timedelta(minutes=2), EndTime=now + timedelta(minutes=1)
     )["MetricDataResults"]
-    assert [result["Id"] for result in results] == ["alone", "result"]
+    assert [result["Id"] for result in results] == ["whole", "result"]
     assert results[0]["Values"] == [3]
     assert sorted(results[1]["Values"])[-1] == 42
     assert results[1]["Values"].count(2) >= 2

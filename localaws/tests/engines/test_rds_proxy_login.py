@@ -29,8 +29,8 @@ def test_a_token_over_tls_is_accepted(proxy: Proxied) -> None:
 
 @pytest.mark.parametrize("password", ["", "another", PASSWORD])
 def test_another_token_does_not(proxy: Proxied, password: str) -> None:
-    told = refusal(proxy, password=password or "x")
-    assert "The IAM authentication failed for the role app. Check the IAM token" in told
+    message = refusal(proxy, password=password or "x")
+    assert "The IAM authentication failed for the role app. Check the IAM token" in message
     assert proxy.measure()["ClientConnectionsSetupFailedAuth"] == 1
     assert PASSWORD not in "".join(proxy.account.logged)
 
@@ -47,8 +47,8 @@ def test_with_iam_disabled_only_the_password_is_accepted(proxy: Proxied) -> None
     proxy.set(require_tls=False)
     assert proxy.connect(password=PASSWORD).execute("select 1").fetchone() == (1,)
     assert proxy.connect(password=PASSWORD, sslmode="disable").execute("select 1").fetchone() == (1,)
-    told = refusal(proxy, password=TOKEN)
-    assert "The password that was provided for the role app is wrong." in told
+    message = refusal(proxy, password=TOKEN)
+    assert "The password that was provided for the role app is wrong." in message
 
 
 def test_without_tls_connections_are_refused(proxy: Proxied) -> None:
@@ -57,13 +57,13 @@ def test_without_tls_connections_are_refused(proxy: Proxied) -> None:
 
 def test_a_token_never_travels_without_tls(proxy: Proxied) -> None:
     proxy.set(require_tls=False)
-    told = refusal(proxy, sslmode="disable")
-    assert "IAM authentication is allowed only with SSL connections." in told
+    message = refusal(proxy, sslmode="disable")
+    assert "IAM authentication is allowed only with SSL connections." in message
 
 
 def test_a_client_that_trusts_another_authority_does_not_connect(proxy: Proxied) -> None:
-    told = refusal(proxy, sslrootcert="system")
-    assert "certificate verify failed" in told
+    message = refusal(proxy, sslrootcert="system")
+    assert "certificate verify failed" in message
 
 
 def test_a_role_without_a_secret_is_refused(proxy: Proxied) -> None:
@@ -71,21 +71,21 @@ def test_a_role_without_a_secret_is_refused(proxy: Proxied) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"options": "-c statement_timeout=1"}, "doesn't support command-line options."),
         ({"replication": "database"}, "doesn't support streaming replication mode."),
     ],
 )
 def test_features_that_rds_proxy_does_not_support_are_refused(
-    proxy: Proxied, changed: dict[str, str], told: str
+    proxy: Proxied, changed: dict[str, str], message: str
 ) -> None:
-    assert told in refusal(proxy, **changed)
+    assert message in refusal(proxy, **changed)
 
 
 def test_a_database_that_does_not_exist_is_an_error_at_login(proxy: Proxied) -> None:
-    told = refusal(proxy, dbname="nowhere")
-    assert 'Request returned an error: database "nowhere" does not exist' in told
+    message = refusal(proxy, dbname="nowhere")
+    assert 'Request returned an error: database "nowhere" does not exist' in message
 
 
 def test_a_wrong_password_in_the_secret_is_an_error_at_login(proxy: Proxied) -> None:

@@ -97,6 +97,6 @@ def test_a_stack_with_a_role_needs_permission_to_pass_that_one(local_aws: LocalA
 
 def test_still_needed_the_emulator_allows_passing_any_role(stock_aws: LocalAws) -> None:
     handed = made_role(stock_aws, service="lambda.amazonaws.com")
-    nobody = session_of(stock_aws, *EVERYTHING_BUT_PASSING)
-    status, _ = outcome(stock_aws, nobody, handing_over("lambda.amazonaws.com", handed))
+    without_pass_role = session_of(stock_aws, *EVERYTHING_BUT_PASSING)
+    status, _ = outcome(stock_aws, without_pass_role, handing_over("lambda.amazonaws.com", handed))
     assert status == "CREATE_COMPLETE"

@@ -14,7 +14,7 @@ from helpers.stacks import arn, deploy, ref
 
 pytestmark = pytest.mark.local
 
-# Tells of each batch, and does what the records say.
+# Reports each batch, and does what the records say.
 SOURCE = """
 import base64, json, os, time
 import boto3

@@ -80,8 +80,8 @@ def test_a_role_session_can_connect_until_its_permission_is_removed(
 
 
 def test_a_principal_that_may_not_connect_is_refused(proxy: Proxy) -> None:
-    told = proxy.refusal(proxy.token(proxy.session(allowed=False)))
-    assert "The IAM authentication failed for the role master." in told
+    message = proxy.refusal(proxy.token(proxy.session(allowed=False)))
+    assert "The IAM authentication failed for the role master." in message
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ HANDLER = "def handler(event, context): return event"
 LONG_ENOUGH = 0.8  # seconds: schedules are checked four times a second
 
 
-def told_by(functions: Functions) -> tuple[str, Queue]:
+def answering_function(functions: Functions) -> tuple[str, Queue]:
     """A function that no service may invoke, and the queue for its results."""
     queue = functions.queue()
     name = functions.make(HANDLER, role=functions.role(("sqs:SendMessage", queue.arn)))
@@ -46,7 +46,7 @@ def schedule(
 
 
 def test_a_rate_starts_immediately_and_needs_only_the_permission_of_its_role(functions: Functions) -> None:
-    function, answers = told_by(functions)
+    function, answers = answering_function(functions)
     role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
     began = schedule(functions, function, role)
     event = answers.wait_for_body()["responsePayload"]
@@ -61,7 +61,7 @@ def test_a_rate_starts_immediately_and_needs_only_the_permission_of_its_role(fun
 
 
 def test_the_function_gets_the_input_of_the_schedule(functions: Functions) -> None:
-    function, answers = told_by(functions)
+    function, answers = answering_function(functions)
     role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
     schedule(functions, function, role, Input=json.dumps({"start": "now"}))
     assert answers.wait_for_body()["responsePayload"] == {"start": "now"}
@@ -70,7 +70,7 @@ def test_the_function_gets_the_input_of_the_schedule(functions: Functions) -> No
 def test_a_role_that_may_not_invoke_or_does_not_trust_the_scheduler_invokes_nothing(
     functions: Functions,
 ) -> None:
-    function, answers = told_by(functions)
+    function, answers = answering_function(functions)
     schedule(functions, function, functions.role(service=SCHEDULER))
     schedule(functions, function, functions.role(("lambda:InvokeFunction", function)))
     time.sleep(LONG_ENOUGH)

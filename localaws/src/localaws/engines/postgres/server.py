@@ -226,8 +226,8 @@ def _identity() -> dict[str, Any]:
     """The arguments of every subprocess: a minimal environment, and another user than root."""
     identity: dict[str, Any] = {"env": _ENVIRONMENT}
     if os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        identity |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        account = pwd.getpwnam("nobody")
+        identity |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     return identity
 
 
