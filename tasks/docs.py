@@ -79,10 +79,10 @@ def fill(text: str, parts: dict[str, Callable[[], str]]) -> str:
 def catalogue_table() -> str:
     """The rows of the catalogue for the README."""
     rows = [
-        f"| [`{row.id}`](docs/{row.family}/{row.id}.md) | {row.title} | {row.shows} |"
+        f"| [`{row.id}`](docs/{row.family}/{row.id}.md) | {row.title} | {row.shows} | {row.proof} |"
         for row in ARCHITECTURES
     ]
-    return "\n".join(["| id | architecture | what a run shows |", "|---|---|---|", *rows])
+    return "\n".join(["| id | architecture | what a run shows | proof |", "|---|---|---|---|", *rows])
 
 
 def permissions_table(facts: TemplateFacts, reasons: dict[str, str]) -> str:

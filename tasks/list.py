@@ -4,11 +4,12 @@ from stacks.catalogue import ARCHITECTURES
 
 
 def main() -> None:
-    """Print a line for each architecture: its id, its family, its title."""
-    rows = [("ID", "FAMILY", "ARCHITECTURE"), *((row.id, row.family, row.title) for row in ARCHITECTURES)]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    for name, family, title in rows:
-        print(f"{name:{widths[0]}}  {family:{widths[1]}}  {title}")
+    """Print a line for each architecture: its id, its family, how much of it runs here, its title."""
+    rows = [("ID", "FAMILY", "PROOF", "ARCHITECTURE")]
+    rows += [(row.id, row.family, row.proof, row.title) for row in ARCHITECTURES]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for name, family, proof, title in rows:
+        print(f"{name:{widths[0]}}  {family:{widths[1]}}  {proof:{widths[2]}}  {title}")
 
 
 if __name__ == "__main__":
