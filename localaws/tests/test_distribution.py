@@ -57,7 +57,7 @@ def test_the_wheel_contains_the_package_and_nothing_else(built: tuple[Path, Path
 def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Path) -> None:
     wheel, source = built
     with tarfile.open(source) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)  # noqa: S202 - ours; Python 3.11.2 knows no filter
     (unpacked,) = tmp_path.iterdir()
     assert (unpacked / "tests" / "conftest.py").exists()
     assert build(unpacked, tmp_path / "dist")[0].read_bytes() == wheel.read_bytes()

@@ -137,7 +137,7 @@ def test_the_wheel_requires_only_the_cdk_and_has_its_licence(wheel: Path) -> Non
 def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Path) -> None:
     wheel, source = built
     with tarfile.open(source) as archive:
-        archive.extractall(tmp_path, filter="data")
+        archive.extractall(tmp_path)  # noqa: S202 - ours; Python 3.11.2 knows no filter
     (unpacked,) = tmp_path.iterdir()
     assert not [name for name in files_below(unpacked, "") if "/tests/" in name or name.endswith(".pyc")]
     again, _ = build(unpacked, tmp_path / "dist")

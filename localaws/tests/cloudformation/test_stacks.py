@@ -34,6 +34,7 @@ def start(aws: LocalAws, seconds: float) -> str:
         "Function": function("Role", _ANSWERS_LATER.replace("SECONDS", str(seconds))),
         "Slow": {"Type": "Custom::Slow", "Properties": {"ServiceToken": arn("Function")}},
     }
+    resources["Function"]["Properties"]["Timeout"] = 30  # by default it would time out while it sleeps
     aws.client("cloudformation").create_stack(
         StackName=name, TemplateBody=json.dumps(template(resources)), Capabilities=["CAPABILITY_IAM"]
     )
