@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _MOST_ENTRIES = 10  # of PublishBatch
-# https://docs.aws.amazon.com/sns/latest/api/API_PublishBatchRequestEntry.html (ASCII letters, digits, punctuation)
-_GROUP_ID = re.compile(r"[!-~]{1,128}")
+# https://docs.aws.amazon.com/sns/latest/api/API_PublishBatchRequestEntry.html
+_GROUP_ID = re.compile(r"[!-~]{1,128}")  # ASCII letters, digits and punctuation
 _HASHED = "sha256:"
 # https://aws.amazon.com/sns/faqs/ (the characters that SNS, like SQS, accepts)
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -81,8 +81,8 @@ def _refuse(constant: str) -> object:
 def group_id(partition_key: str) -> str:
     """Return the message group of a partition key, another one for each key.
 
-    A key that is no group id (more than 128 characters, or outside ASCII) is hashed. So is one that looks like
-    a hash: otherwise two keys could share a group.
+    A key that is no group id (more than 128 characters, spaces, characters outside ASCII) is hashed. So is one
+    that looks like a hash: otherwise two keys could share a group.
     """
     if _GROUP_ID.fullmatch(partition_key) and not partition_key.startswith(_HASHED):
         return partition_key
@@ -90,7 +90,10 @@ def group_id(partition_key: str) -> str:
 
 
 def deduplication_id(record: dict[str, Any]) -> str:
-    """Return what identifies a record among those of all streams: sequence numbers are unique in a shard only."""
+    """Return what identifies a record among those of all streams.
+
+    A sequence number does not: it is unique in its shard only.
+    """
     return hashlib.sha256(f"{record['eventSourceARN']} {record['eventID']}".encode()).hexdigest()
 
 

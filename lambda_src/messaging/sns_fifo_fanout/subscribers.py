@@ -27,8 +27,8 @@ with no_garbage_collection():
     store = EventStore(client, os.environ["STORE_TABLE"])
     view = StatusView(client, os.environ["STATUS_TABLE"], store)
 
-# The topic delivers an event to both queues at once, so the store often gets it a moment later. Waiting that
-# long is better than a retry, which comes after the visibility timeout. It is the limit of all messages together.
+# The topic delivers an event to both queues at once, so the store often gets it a moment later. Waiting is
+# better than a retry, which comes after the visibility timeout. All messages of a batch wait this long together.
 _PATIENCE = 2.0  # seconds
 _RESERVE = 5_000  # milliseconds
 
