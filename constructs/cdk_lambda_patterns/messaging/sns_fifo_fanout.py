@@ -9,6 +9,7 @@ of events a second in one group.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -25,12 +26,15 @@ from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
-from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
+from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
 
 # https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html
 _RETENTION_DAYS = Limit("SNS", 1, 365, "days")
 # https://docs.aws.amazon.com/general/latest/gr/sns.html#limits_sns (subscriptions of a FIFO topic)
 _SUBSCRIBERS = Limit("SNS", 1, 100)
+# https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html
+_MESSAGE_SIZE = Limit("SNS", 1024, 1_048_576, "bytes")
+_DEFAULT_MESSAGE_SIZE = 262_144
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,8 @@ class SnsFifoFanoutOptions:
             topic. Set ``high_throughput`` in the subscribers' options as well.
         message_retention_period_in_days: How long the topic archives its messages for replays, 1 to 365
             days. Default: no archive.
+        maximum_message_size: How large a message may be, and a batch of them, with the attributes: 1,024 to
+            1,048,576 bytes. Default: 262,144, the default of SNS.
         encryption_key: Customer managed key of the topic. Default: the AWS managed key of SNS.
 
     Raises:
@@ -92,10 +98,12 @@ class SnsFifoFanoutOptions:
     content_based_deduplication: bool = False
     high_throughput: bool = False
     message_retention_period_in_days: int | None = None
+    maximum_message_size: int | None = None
     encryption_key: kms.IKey | None = None
 
     def __post_init__(self) -> None:
         _RETENTION_DAYS.check("message_retention_period_in_days", self.message_retention_period_in_days)
+        _MESSAGE_SIZE.check("maximum_message_size", self.maximum_message_size)
 
 
 class SnsFifoFanout(Construct):
@@ -104,11 +112,11 @@ class SnsFifoFanout(Construct):
     Each subscriber gets the events of a message group in the order in which they were published. SNS does not
     deliver an event that is published again within five minutes with the same deduplication id. A subscriber
     that fails blocks the failed group in its own queue, and affects no other group or subscriber. With
-    ``source``, a function publishes the records of a stream in order, with their sequence numbers as
-    deduplication ids.
+    ``source``, a function publishes the records of a stream in order, and never one twice within five minutes.
 
-    The data of a record in the stream is a JSON object; its partition key becomes the message group, and its
-    field ``type``, if it is a string, becomes a message attribute for filters.
+    The data of a record in the stream is a JSON object; its partition key becomes the message group (its hash,
+    if SNS does not allow the key), and its field ``type``, if it is a string, becomes a message attribute for
+    filters. A record that SNS does not accept goes to the bridge's ``failure_destination``, with its data.
 
     Args:
         subscribers: By name; the names become part of the logical ids.
@@ -123,6 +131,7 @@ class SnsFifoFanout(Construct):
 
     Attributes:
         topic (ITopic): The topic.
+        bridge (KinesisConsumer | None): The function that publishes the records of ``source``.
         consumers (Mapping[str, SqsConsumer]): By subscriber: its queue, dead-letter queue and function.
         undelivered_queues (Mapping[str, IQueue]): By subscriber: what SNS could not deliver to its queue.
 
@@ -151,7 +160,7 @@ class SnsFifoFanout(Construct):
         super().__init__(scope, id)
 
         self.topic = topic or self._make_topic(options or SnsFifoFanoutOptions())
-        self._bridge = self._make_bridge(source, removal_policy) if source is not None else None
+        self.bridge = self._make_bridge(source, removal_policy) if source is not None else None
         self.consumers: Mapping[str, SqsConsumer] = {
             name: self._make_consumer(name, subscriber, removal_policy)
             for name, subscriber in subscribers.items()
@@ -160,19 +169,6 @@ class SnsFifoFanout(Construct):
             name: self._subscribe(self.consumers[name], subscriber, removal_policy)
             for name, subscriber in subscribers.items()
         }
-
-    @property
-    def bridge(self) -> KinesisConsumer:
-        """The function that publishes the records of ``source``.
-
-        Raises:
-            ValueError: There is no ``source``.
-        """
-        if self._bridge is None:
-            raise ValueError(
-                f"bridge of {self.node.path}: it publishes the records of a stream; give source."
-            )
-        return self._bridge
 
     def grant_publish(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a principal to publish to the topic, and to use its customer managed key, if any."""
@@ -199,6 +195,7 @@ class SnsFifoFanout(Construct):
         assert isinstance(resource, sns.CfnTopic)
         # The CDK names a FIFO topic after its path, so an account could contain the stack only once.
         resource.topic_name = None
+        resource.maximum_message_size = options.maximum_message_size
         if options.encryption_key is None:
             resource.kms_master_key_id = "alias/aws/sns"
         return topic
@@ -210,14 +207,20 @@ class SnsFifoFanout(Construct):
             code=pattern_source("messaging", "sns_fifo_fanout"),
             handler="sns_fifo_fanout.handler.handler",
             stream=source,
+            # What can never be published goes to the failure queue at once. What remains can succeed later, and
+            # until then, later events must not overtake it.
+            options=KinesisConsumerOptions(retry_attempts=10_000),
             function_options=FunctionOptions(
                 environment={
                     "TOPIC_ARN": self.topic.topic_arn,
+                    "MAXIMUM_MESSAGE_SIZE": str(_maximum_message_size(self.topic)),
                     "POWERTOOLS_SERVICE_NAME": "sns-fifo-fanout",
                 }
             ),
             removal_policy=removal_policy,
         )
+        queue = cast(sqs.Queue, bridge.failure_destination)
+        bridge.function.add_environment("FAILURE_QUEUE_URL", queue.queue_url)
         self.grant_publish(bridge.function)
         return bridge
 
@@ -265,6 +268,13 @@ class SnsFifoFanout(Construct):
                 )
             )
         return undelivered
+
+
+def _maximum_message_size(topic: sns.ITopic) -> float:
+    """Return the limit of a topic; for an imported one, the default of SNS."""
+    resource = topic.node.default_child
+    given = resource.maximum_message_size if isinstance(resource, sns.CfnTopic) else None
+    return given or _DEFAULT_MESSAGE_SIZE
 
 
 def _check_topic(topic: sns.ITopic | None, options: SnsFifoFanoutOptions | None) -> None:

@@ -81,8 +81,8 @@ def _refuse(constant: str) -> object:
 def group_id(partition_key: str) -> str:
     """Return the message group of a partition key, another one for each key.
 
-    A key that is no group id (more than 128 characters, spaces, characters outside ASCII) is hashed. So is one
-    that looks like a hash: otherwise two keys could share a group.
+    A key that is no group id (more than 128 characters, a space, characters outside ASCII) is hashed. So is
+    one that looks like a hash: otherwise two keys could share a group.
     """
     if _GROUP_ID.fullmatch(partition_key) and not partition_key.startswith(_HASHED):
         return partition_key

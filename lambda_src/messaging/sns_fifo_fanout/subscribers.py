@@ -28,7 +28,7 @@ with no_garbage_collection():
     view = StatusView(client, os.environ["STATUS_TABLE"], store)
 
 # The topic delivers an event to both queues at once, so the store often gets it a moment later. Waiting is
-# better than a retry, which comes after the visibility timeout. All messages of a batch wait this long together.
+# better than a retry, which comes after the visibility timeout. It is the limit of a whole batch.
 _PATIENCE = 2.0  # seconds
 _RESERVE = 5_000  # milliseconds
 

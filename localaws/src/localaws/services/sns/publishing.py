@@ -171,8 +171,8 @@ def _refusal(
             text = "Invalid parameter: The MessageGroupId parameter is required for FIFO topics"
             return "InvalidParameter", text
         if not deduplication and topic["attributes"].get("ContentBasedDeduplication") != "true":
-            text = "The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
-            return "InvalidParameter", f"Invalid parameter: {text}"
+            text = "The topic should either have ContentBasedDeduplication enabled"
+            return "InvalidParameter", f"Invalid parameter: {text} or MessageDeduplicationId provided explicitly"
     for name, value in (("MessageGroupId", group), ("MessageDeduplicationId", deduplication)):
         if value and not _ID.fullmatch(value):
             text = f"{name} can only include alphanumeric and punctuation characters. 1 to 128 in length."
