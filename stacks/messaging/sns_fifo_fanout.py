@@ -70,7 +70,8 @@ class SnsFifoFanoutStack(PatternStack):
         self.output("StatusTableName", status.table_name)
         for name, consumer in fanout.consumers.items():
             self.output(f"{name}QueueUrl", consumer.queue.queue_url)
-            self.output(f"{name}DeadLetterQueueUrl", consumer.dead_letter_queue.queue_url)
+            if consumer.dead_letter_queue is not None:  # only an imported queue's is unknown
+                self.output(f"{name}DeadLetterQueueUrl", consumer.dead_letter_queue.queue_url)
             self.output(f"{name}UndeliveredQueueUrl", fanout.undelivered_queues[name].queue_url)
             self.output(f"{name}FunctionName", consumer.function.function_name)
 

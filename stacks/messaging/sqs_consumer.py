@@ -43,6 +43,7 @@ class SqsConsumerStack(PatternStack):
             # TransactWriteItems needs both.
             table.grant(consumer.function, "dynamodb:PutItem", "dynamodb:UpdateItem")
             self.output(f"{kind}QueueUrl", consumer.queue.queue_url)
-            self.output(f"{kind}DeadLetterQueueUrl", consumer.dead_letter_queue.queue_url)
+            if consumer.dead_letter_queue is not None:  # only an imported queue's is unknown
+                self.output(f"{kind}DeadLetterQueueUrl", consumer.dead_letter_queue.queue_url)
             self.output(f"{kind}FunctionName", consumer.function.function_name)
         self.output("TableName", table.table_name)

@@ -30,6 +30,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns import PrivateNetwork
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
+from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.synthesis import app_context
@@ -128,6 +129,12 @@ SPECIAL: dict[str, Kind] = {
     ),
 }
 
+#: Further arguments that one makes necessary, by construct and name.
+FURTHER: dict[str, dict[str, Any]] = {
+    # The timeout of an imported function is unknown.
+    "SqsConsumer-function-IFunction": {"options": SqsConsumerOptions(visibility_timeout=Duration.minutes(3))},
+}
+
 EU = Environment(account="123456789012", region="eu-west-1")
 WAYS = ("owned", "from another stack", "imported")
 
@@ -182,11 +189,13 @@ def members(hint: Any) -> tuple[Any, ...]:
 
 def required(construct: Any, scope: Construct, given: str) -> dict[str, Any]:
     """Values for what a construct, or options, require besides one argument."""
-    parameters = inspect.signature(construct.__init__).parameters.values()
+    parameters = inspect.signature(construct.__init__).parameters
     return {
         one.name: REQUIRED[one.name](scope)
-        for one in parameters
-        if one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name != given
+        for one in parameters.values()
+        if (one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name != given)
+        # A construct that takes an existing function requires either that or the code of a new one.
+        or (one.name == "code" and "function" in parameters and given != "function")
     }
 
 
@@ -207,7 +216,7 @@ def test_a_resource_may_be_owned_from_another_stack_or_imported(
     if argument.options is not None:
         rest = required(argument.options, stack, argument.field)
         resource = argument.options(**{argument.field: resource}, **rest)
-    rest = required(argument.construct, stack, argument.name)
+    rest = required(argument.construct, stack, argument.name) | FURTHER.get(str(argument), {})
     argument.construct(stack, "Pattern", **{argument.name: resource}, **rest)
     app.synth()
 

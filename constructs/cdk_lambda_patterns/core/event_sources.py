@@ -1,9 +1,22 @@
-"""What Lambda's event source mappings have in common, whether they poll a queue or a stream."""
+"""What Lambda's event source mappings have in common, whether they poll a queue or a stream.
 
+The function of a mapping is a new one, or one that exists: also an alias, so that releases shift the traffic
+of a consumer like that of any other caller.
+"""
+
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aws_cdk import Annotations, Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
+from cdk_lambda_patterns.core.permissions import Grantee
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 BATCH_SIZE = Limit("Lambda", 1, 10_000)
@@ -28,3 +41,92 @@ def check_filters(filters: Sequence[Mapping[str, Any]] | None) -> None:
             "[lambda_.FilterCriteria.filter(...)]."
         )
     _FILTERS.check("len(filters)", len(filters))
+
+
+DEFAULT_HANDLER = "handler.handler"
+
+
+def check_function(
+    function: lambda_.IFunction | None,
+    code: str | os.PathLike[str] | lambda_.Code | None,
+    handler: str,
+    function_options: FunctionOptions | None,
+    network: NetworkOptions | None,
+) -> None:
+    """Check that a construct got either the code of a new function, or a function.
+
+    Raises:
+        ValueError: It got both or none, or settings of a new function with an existing one.
+    """
+    if function is None:
+        if code is None:
+            raise ValueError(
+                "code and function are missing; give code for a new function, or function for an existing "
+                "function or an alias of it."
+            )
+        return
+    settings = {
+        "code": code is not None,
+        "handler": handler != DEFAULT_HANDLER,
+        "function_options": function_options is not None,
+        "network": network is not None,
+    }
+    if given := [name for name, is_given in settings.items() if is_given]:
+        raise ValueError(
+            f"{', '.join(given)} cannot be combined with function; configure it where the function is made."
+        )
+
+
+def make_reader(
+    scope: Construct,
+    function: lambda_.IFunction | None,
+    code: str | os.PathLike[str] | lambda_.Code | None,
+    handler: str,
+    function_options: FunctionOptions,
+    network: NetworkOptions | None,
+    removal_policy: RemovalPolicy,
+) -> tuple[lambda_.IFunction, Grantee]:
+    """Make the function of a mapping unless it exists; return it, and what gets the mapping's permissions.
+
+    The mapping must depend on the latter: Lambda refuses a mapping whose role may not read the source yet.
+    An existing function's role gets a policy of its own in ``scope``. A statement in the role's default
+    policy would make the function's stack depend on this one, which depends on the function's.
+    """
+    if function is None:
+        assert code is not None, "check_function() was not called"
+        made = HardenedFunction(
+            scope,
+            "Function",
+            code=code,
+            handler=handler,
+            options=function_options,
+            network=network,
+            removal_policy=removal_policy,
+        )
+        return made, made.execution_role
+    role = unqualified(function).role
+    if role is None:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:importedFunctionRole",
+            f"{function.node.path} is imported without its role. Make sure that the role may read the source "
+            "and report failures, or import the function with its role (Function.from_function_attributes).",
+        )
+    # Without a role, the policy is not part of the template.
+    return function, iam.Policy(scope, "FunctionPolicy", roles=[role] if role else None)
+
+
+def unqualified(function: lambda_.IFunction) -> lambda_.IFunction:
+    """Return the function itself of an alias or a version."""
+    # isinstance does not work with the CDK's interfaces, and imported resources have private classes.
+    if hasattr(function, "alias_name"):
+        function = function.version
+    return function.lambda_ if hasattr(function, "version") else function
+
+
+def timeout_of(function: lambda_.IFunction) -> Duration | None:
+    """Return the timeout of an existing function; ``None`` if it is imported, so that it is unknown here."""
+    function = unqualified(function)
+    if not isinstance(function, lambda_.Function):
+        return None
+    # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
+    return function.timeout or Duration.seconds(3)

@@ -6,7 +6,7 @@ needed.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jsii
 from aws_cdk import Acknowledgment, Stack, Validations
@@ -16,6 +16,9 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct
+
+# What gets a permission: a role, or a policy for the role of an existing function.
+Grantee: TypeAlias = iam.IRole | iam.Policy
 
 
 def acknowledge(scope: IConstruct, findings: Mapping[str, str]) -> None:
@@ -31,7 +34,7 @@ def acknowledge(scope: IConstruct, findings: Mapping[str, str]) -> None:
 
 
 def grant_on_objects(
-    role: iam.IRole, bucket: s3.IBucket, *actions: str, prefix: str = "", reason: str
+    role: Grantee, bucket: s3.IBucket, *actions: str, prefix: str = "", reason: str
 ) -> iam.Grant:
     """Allow a role actions on the objects of a bucket whose keys start with a prefix.
 
@@ -50,22 +53,22 @@ def grant_on_objects(
     return grant
 
 
-def grant_on_bucket(role: iam.IRole, bucket: s3.IBucket, *actions: str) -> iam.Grant:
+def grant_on_bucket(role: Grantee, bucket: s3.IBucket, *actions: str) -> iam.Grant:
     """Allow a role actions on a bucket itself, such as ``"s3:ListBucket"``."""
     return iam.Grant.add_to_principal_or_resource(
         grantee=role, actions=list(actions), resource_arns=[bucket.bucket_arn], resource=bucket
     )
 
 
-def grant_use_of_key(role: iam.IRole, key: kms.IKey | None, *actions: str) -> None:
+def grant_use_of_key(role: Grantee, key: kms.IKey | None, *actions: str) -> None:
     """Allow a role to use the customer managed key that encrypts a resource, if there is one."""
     if key is not None:
         key.grant(role, *actions)
 
 
-def acknowledge_wildcard(role: iam.IRole, resource: str, reason: str) -> None:
+def acknowledge_wildcard(role: Grantee, resource: str, reason: str) -> None:
     """Acknowledge cdk-nag's finding about a wildcard in a resource of a role's own statements."""
-    policy = role.node.try_find_child("DefaultPolicy")
+    policy = role if isinstance(role, iam.Policy) else role.node.try_find_child("DefaultPolicy")
     if policy is not None:  # an imported role has no policy here, so there is no finding
         acknowledge_wildcard_in(policy, resource, reason)
 
@@ -112,7 +115,7 @@ class QueueDestination:
         return lambda_.DestinationConfig(destination=self._queue.queue_arn)
 
 
-def grant_send(role: iam.IRole, queue: sqs.IQueue) -> None:
+def grant_send(role: Grantee, queue: sqs.IQueue) -> None:
     """Allow a role to send messages to a queue, whether or not a customer managed key encrypts it."""
     queue.grant(role, "sqs:SendMessage")
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html

@@ -18,12 +18,20 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.core.event_sources import BATCH_SIZE, MAX_BATCHING_WINDOW, check_filters
+from cdk_lambda_patterns.core.event_sources import (
+    BATCH_SIZE,
+    DEFAULT_HANDLER,
+    MAX_BATCHING_WINDOW,
+    check_filters,
+    check_function,
+    make_reader,
+    timeout_of,
+    unqualified,
+)
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
-from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import acknowledge, grant_use_of_key
+from cdk_lambda_patterns.core.permissions import Grantee, acknowledge, grant_use_of_key
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 _BATCH_SIZE_WITHOUT_WINDOW = 10
@@ -130,16 +138,19 @@ class SqsConsumer(Construct):
     later ones of its group and no others; the handler must then report those as failed as well.
 
     Args:
-        code: The handler's folder, or any ``lambda_.Code``.
+        code: The folder of a new function's handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
+        function: An existing function instead, or a version or alias of it, such as ``CanaryAlias.alias``.
+            Its role gets a policy for reading the queue. If it is imported, its timeout is unknown, so
+            ``options.visibility_timeout`` must be given for a new queue.
         queue: Owned, from another stack, or imported. Default: a new queue. If the queue is owned, its
             visibility timeout, dead-letter queue and kind are checked; the settings of an imported one are
             unknown, so a warning says what they must be.
         fifo: Whether the new queue is a FIFO queue.
         dead_letter_queue: For the new queue, and FIFO if that is. Default: a new one.
         options: How Lambda reads the queue, and how a new queue is configured.
-        function_options: Settings of the function. Default: 256 MB, 30 seconds.
-        network: The VPC that the function runs in. Default: none of yours.
+        function_options: Settings of a new function. Default: 256 MB, 30 seconds.
+        network: The VPC that a new function runs in. Default: none of yours.
         removal_policy: What happens to queues and logs when the stack is deleted. Default: they are retained.
 
     Raises:
@@ -147,7 +158,10 @@ class SqsConsumer(Construct):
 
     Attributes:
         queue (IQueue): The queue that Lambda reads.
-        function (HardenedFunction): The function.
+        dead_letter_queue (IQueue | None): The queue for messages that failed permanently; ``None`` if
+            ``queue`` is imported, because its dead-letter queue is unknown here.
+        function (IFunction): The function that the mapping invokes: the new one (a ``HardenedFunction``), or
+            the given function, version or alias.
         event_source_mapping (EventSourceMapping): Reads the queue and invokes the function.
 
     Example::
@@ -163,8 +177,9 @@ class SqsConsumer(Construct):
         scope: Construct,
         id: str,
         *,
-        code: str | os.PathLike[str] | lambda_.Code,
-        handler: str = "handler.handler",
+        code: str | os.PathLike[str] | lambda_.Code | None = None,
+        handler: str = DEFAULT_HANDLER,
+        function: lambda_.IFunction | None = None,
         queue: sqs.IQueue | None = None,
         fifo: bool = False,
         dead_letter_queue: sqs.IQueue | None = None,
@@ -174,8 +189,11 @@ class SqsConsumer(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options = options or SqsConsumerOptions()
-        function_options = function_options or FunctionOptions()
-        timeout = function_options.timeout or Duration.seconds(30)
+        check_function(function, code, handler, function_options, network)
+        function_options = (function_options or FunctionOptions()).with_defaults(
+            memory_size=256, timeout=Duration.seconds(30)
+        )
+        timeout = timeout_of(function) if function is not None else function_options.timeout
         needed = _needed_visibility_timeout(timeout, options.max_batching_window)
         if queue is None:
             _check_new_queue(fifo, dead_letter_queue, options, needed)
@@ -183,48 +201,30 @@ class SqsConsumer(Construct):
             _check_no_settings_of_a_new_queue(fifo, dead_letter_queue, options)
         if fifo or (queue is not None and queue.fifo):
             _check_batches_of_fifo_queue(options)
-        _check_concurrency(options, function_options)
+        _check_concurrency(options, function, function_options)
         super().__init__(scope, id)
 
+        self.dead_letter_queue: sqs.IQueue | None
         if queue is None:
-            dead = dead_letter_queue or make_failure_queue(
+            self.dead_letter_queue = dead_letter_queue or make_failure_queue(
                 self,
                 "DeadLetterQueue",
                 fifo=fifo,
                 encryption_key=options.encryption_key,
                 removal_policy=removal_policy,
             )
-            self.queue: sqs.IQueue = self._make_queue(fifo, dead, options, needed, removal_policy)
-            self._dead_letter_queue: sqs.IQueue | None = dead
+            self.queue: sqs.IQueue = self._make_queue(
+                fifo, self.dead_letter_queue, options, needed, removal_policy
+            )
         else:
             self.queue = queue
-            self._dead_letter_queue = self._check_given_queue(queue, needed)
-        self.function = HardenedFunction(
-            self,
-            "Function",
-            code=code,
-            handler=handler,
-            options=function_options.with_defaults(memory_size=256, timeout=timeout),
-            network=network,
-            removal_policy=removal_policy,
+            self.dead_letter_queue = self._check_given_queue(queue, needed)
+        self.function, reader = make_reader(
+            self, function, code, handler, function_options, network, removal_policy
         )
-        self.queue.grant(self.function, *_READING)
-        grant_use_of_key(self.function.execution_role, self.queue.encryption_master_key, "kms:Decrypt")
-        self.event_source_mapping = self._make_mapping(options)
-
-    @property
-    def dead_letter_queue(self) -> sqs.IQueue:
-        """The queue for messages that failed permanently.
-
-        Raises:
-            ValueError: The queue is imported, so its dead-letter queue is unknown.
-        """
-        if self._dead_letter_queue is None:
-            raise ValueError(
-                f"dead_letter_queue of {self.node.path}: the queue is imported, so its dead-letter queue is "
-                "unknown here; import that one as well (sqs.Queue.from_queue_arn)."
-            )
-        return self._dead_letter_queue
+        self.queue.grant(reader, *_READING)
+        grant_use_of_key(reader, self.queue.encryption_master_key, "kms:Decrypt")
+        self.event_source_mapping = self._make_mapping(options, reader)
 
     def grant_send(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a principal to send messages to the queue, and to use its customer managed key, if any."""
@@ -273,6 +273,12 @@ class SqsConsumer(Construct):
                 "queue, and that its queue policy does not deny the function's role.",
             )
             return None
+        if needed is None:
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:sqsUnknownTimeout",
+                f"The timeout of the function is unknown here. Make sure that the visibility timeout of "
+                f"{queue.node.path} is at least 6 times that, plus the batching window.",
+            )
         given = queue.node.default_child.visibility_timeout
         if given is None or not Token.is_unresolved(given):
             seconds_given = _DEFAULT_VISIBILITY_TIMEOUT if given is None else given
@@ -284,7 +290,7 @@ class SqsConsumer(Construct):
             )
         return queue.dead_letter_queue.queue
 
-    def _make_mapping(self, options: SqsConsumerOptions) -> lambda_.EventSourceMapping:
+    def _make_mapping(self, options: SqsConsumerOptions, reader: Grantee) -> lambda_.EventSourceMapping:
         pollers = lambda_.ProvisionedPollerConfig(
             minimum_pollers=options.minimum_pollers, maximum_pollers=options.maximum_pollers
         )
@@ -308,7 +314,7 @@ class SqsConsumer(Construct):
             },
         )
         # Lambda refuses the mapping if the role may not read the queue yet.
-        mapping.node.add_dependency(self.function.execution_role)
+        mapping.node.add_dependency(reader)
         return mapping
 
 
@@ -324,6 +330,11 @@ def _check_new_queue(
         raise ValueError(
             f"dead_letter_queue.fifo={dead_letter_queue.fifo} and fifo={fifo}: SQS requires a dead-letter "
             "queue of the same kind as its source; give one of that kind, or leave it out."
+        )
+    if needed is None and options.visibility_timeout is None:
+        raise ValueError(
+            "visibility_timeout is missing: the timeout of the function, or the batching window, is unknown "
+            "here; give options.visibility_timeout, at least 6 times the timeout, plus the window."
         )
     _check_visibility_timeout("visibility_timeout", options.visibility_timeout, needed)
 
@@ -351,8 +362,15 @@ def _check_batches_of_fifo_queue(options: SqsConsumerOptions) -> None:
         )
 
 
-def _check_concurrency(options: SqsConsumerOptions, function_options: FunctionOptions) -> None:
-    maximum, reserved = options.max_concurrency, function_options.reserved_concurrent_executions
+def _check_concurrency(
+    options: SqsConsumerOptions, function: lambda_.IFunction | None, function_options: FunctionOptions
+) -> None:
+    maximum = options.max_concurrency
+    reserved: float | None = function_options.reserved_concurrent_executions
+    if function is not None:
+        resource = unqualified(function).node.default_child
+        if isinstance(resource, lambda_.CfnFunction):
+            reserved = resource.reserved_concurrent_executions
     if maximum is not None and reserved is not None and maximum > reserved:
         raise ValueError(
             f"max_concurrency={maximum:,} and reserved_concurrent_executions={reserved:,}: the function "
@@ -361,9 +379,9 @@ def _check_concurrency(options: SqsConsumerOptions, function_options: FunctionOp
         )
 
 
-def _needed_visibility_timeout(timeout: Duration, window: Duration | None) -> Duration | None:
-    """Return the shortest visibility timeout that AWS advises; ``None`` if it is unknown until deployment."""
-    if timeout.is_unresolved() or (window is not None and window.is_unresolved()):
+def _needed_visibility_timeout(timeout: Duration | None, window: Duration | None) -> Duration | None:
+    """Return the shortest visibility timeout that AWS advises; ``None`` if it is unknown here."""
+    if timeout is None or timeout.is_unresolved() or (window is not None and window.is_unresolved()):
         return None
     seconds = _FUNCTION_TIMEOUTS * timeout.to_seconds() + (window.to_seconds() if window else 0)
     return Duration.seconds(seconds)

@@ -22,12 +22,19 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.core.event_sources import BATCH_SIZE, MAX_BATCHING_WINDOW, check_filters
+from cdk_lambda_patterns.core.event_sources import (
+    BATCH_SIZE,
+    DEFAULT_HANDLER,
+    MAX_BATCHING_WINDOW,
+    check_filters,
+    check_function,
+    make_reader,
+)
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
-from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import (
+    Grantee,
     grant_on_bucket,
     grant_on_objects,
     grant_send,
@@ -133,15 +140,17 @@ class KinesisConsumer(Construct):
     remember the sequence number of the last processed record to recognise new ones.
 
     Args:
-        code: The handler's folder, or any ``lambda_.Code``.
+        code: The folder of a new function's handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
+        function: An existing function instead, or a version or alias of it, such as ``CanaryAlias.alias``.
+            Its role gets a policy for reading the stream and reporting failures.
         stream: Owned, from another stack, or imported. Default: a new on-demand stream, encrypted, with a
             retention period of one day.
         on_failure: A standard queue, a standard topic or a bucket, to which Lambda reports the batches
             that it discarded; a bucket gets the records as well. Default: a new queue.
         options: How Lambda reads the stream.
-        function_options: Settings of the function. Default: 256 MB, 1 minute.
-        network: The VPC that the function runs in. Default: none of yours.
+        function_options: Settings of a new function. Default: 256 MB, 1 minute.
+        network: The VPC that a new function runs in. Default: none of yours.
         removal_policy: What happens to stream, queue and logs when the stack is deleted. Default: they are
             retained.
 
@@ -150,7 +159,8 @@ class KinesisConsumer(Construct):
 
     Attributes:
         stream (IStream): The stream.
-        function (HardenedFunction): The function.
+        function (IFunction): The function that the mapping invokes: the new one (a ``HardenedFunction``), or
+            the given function, version or alias.
         event_source_mapping (EventSourceMapping): Reads the stream and invokes the function.
         stream_consumer (CfnStreamConsumer | None): The registered consumer, with ``enhanced_fan_out``.
         failure_destination (IQueue | ITopic | IBucket): Where Lambda reports the batches that it discarded.
@@ -168,8 +178,9 @@ class KinesisConsumer(Construct):
         scope: Construct,
         id: str,
         *,
-        code: str | os.PathLike[str] | lambda_.Code,
-        handler: str = "handler.handler",
+        code: str | os.PathLike[str] | lambda_.Code | None = None,
+        handler: str = DEFAULT_HANDLER,
+        function: lambda_.IFunction | None = None,
         stream: kinesis.IStream | None = None,
         on_failure: FailureDestination | None = None,
         options: KinesisConsumerOptions | None = None,
@@ -178,27 +189,24 @@ class KinesisConsumer(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options = options or KinesisConsumerOptions()
-        function_options = function_options or FunctionOptions()
+        check_function(function, code, handler, function_options, network)
+        function_options = (function_options or FunctionOptions()).with_defaults(
+            memory_size=256, timeout=Duration.minutes(1)
+        )
         _check_not_fifo(on_failure)
         super().__init__(scope, id)
 
         self.stream = stream or self._make_stream(removal_policy)
-        self.function = HardenedFunction(
-            self,
-            "Function",
-            code=code,
-            handler=handler,
-            options=function_options.with_defaults(memory_size=256, timeout=Duration.minutes(1)),
-            network=network,
-            removal_policy=removal_policy,
+        self.function, reader = make_reader(
+            self, function, code, handler, function_options, network, removal_policy
         )
         self.failure_destination: FailureDestination = on_failure or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
         )
         self.stream_consumer = self._register() if options.enhanced_fan_out else None
-        self._grant_reading()
-        self._grant_reporting_failures()
-        self.event_source_mapping = self._make_mapping(options)
+        self._grant_reading(reader)
+        self._grant_reporting_failures(reader)
+        self.event_source_mapping = self._make_mapping(options, reader)
 
     def grant_put(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a principal to put records into the stream, and to use its customer managed key, if any."""
@@ -234,43 +242,39 @@ class KinesisConsumer(Construct):
             self, "Consumer", stream_arn=self.stream.stream_arn, consumer_name=name
         )
 
-    def _grant_reading(self) -> None:
-        role = self.function.execution_role
-        self.stream.grant(role, *_READING)
-        grant_use_of_key(role, self.stream.encryption_key, "kms:Decrypt")
+    def _grant_reading(self, reader: Grantee) -> None:
+        self.stream.grant(reader, *_READING)
+        grant_use_of_key(reader, self.stream.encryption_key, "kms:Decrypt")
         if self.stream_consumer is not None:
-            role.add_to_principal_policy(
-                iam.PolicyStatement(
-                    actions=list(_SUBSCRIBING), resources=[self.stream_consumer.attr_consumer_arn]
-                )
-            )
+            consumer = self.stream_consumer.attr_consumer_arn
+            iam.Grant.add_to_principal(grantee=reader, actions=list(_SUBSCRIBING), resource_arns=[consumer])
 
-    def _grant_reporting_failures(self) -> None:
+    def _grant_reporting_failures(self, reader: Grantee) -> None:
         """Grant what each kind of destination needs.
 
         https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
         """
-        role, destination = self.function.execution_role, self.failure_destination
+        destination = self.failure_destination
         if bucket := _bucket(destination):
-            grant_on_bucket(role, bucket, "s3:ListBucket")
+            grant_on_bucket(reader, bucket, "s3:ListBucket")
             grant_on_objects(
-                role,
+                reader,
                 bucket,
                 "s3:PutObject",
                 prefix="aws/lambda/",
                 reason="The keys of the objects that Lambda writes contain the time.",
             )
-            grant_use_of_key(role, bucket.encryption_key, "kms:GenerateDataKey")
+            grant_use_of_key(reader, bucket.encryption_key, "kms:GenerateDataKey")
         elif queue := _queue(destination):
-            grant_send(role, queue)
+            grant_send(reader, queue)
         elif topic := _topic(destination):
-            role.add_to_principal_policy(
-                iam.PolicyStatement(actions=["sns:Publish"], resources=[topic.topic_arn])
+            iam.Grant.add_to_principal(
+                grantee=reader, actions=["sns:Publish"], resource_arns=[topic.topic_arn]
             )
             # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-            grant_use_of_key(role, topic.master_key, "kms:GenerateDataKey", "kms:Decrypt")
+            grant_use_of_key(reader, topic.master_key, "kms:GenerateDataKey", "kms:Decrypt")
 
-    def _make_mapping(self, options: KinesisConsumerOptions) -> lambda_.EventSourceMapping:
+    def _make_mapping(self, options: KinesisConsumerOptions, reader: Grantee) -> lambda_.EventSourceMapping:
         source = self.stream.stream_arn
         if self.stream_consumer is not None:
             source = self.stream_consumer.attr_consumer_arn
@@ -293,7 +297,7 @@ class KinesisConsumer(Construct):
             on_failure=_Destination(_arn_of(self.failure_destination)),
         )
         # Lambda refuses the mapping if the role may not read the stream yet.
-        mapping.node.add_dependency(self.function.execution_role)
+        mapping.node.add_dependency(reader)
         return mapping
 
 

@@ -11,7 +11,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Annotations, Match
 
-from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns import FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
 from tests.templates import Resources, stack_with
 
@@ -180,11 +180,10 @@ def test_an_imported_queue_is_read_and_none_is_made(imported: Resources) -> None
     assert imported.actions(ROLE) == ALWAYS
 
 
-def test_the_unknown_settings_of_an_imported_queue_are_a_warning_or_an_error() -> None:
+def test_the_unknown_settings_of_an_imported_queue_are_a_warning() -> None:
     stack = Stack(App(builtin_cloud_formation_validation=False), "S")
     consumer = work(stack, queue=sqs.Queue.from_queue_arn(stack, "Imported", ARN))
-    with pytest.raises(ValueError, match="dead_letter_queue of S/Work: the queue is imported"):
-        _ = consumer.dead_letter_queue
+    assert consumer.dead_letter_queue is None
     message = Match.string_like_regexp("visibility timeout is at least 180 seconds.*redrive policy")
     Annotations.from_stack(stack).has_warning("/S/Work", message)
 
@@ -199,6 +198,79 @@ def test_a_queue_from_another_stack_in_a_stage_works_twice() -> None:
         made = SqsConsumer(stack, name, code=CODE, handler="index.handler", queue=queue)
         assert made.dead_letter_queue is dead.queue
     stage.synth()
+
+
+@stack_with
+def released(stack: Stack) -> None:
+    function = HardenedFunction(
+        stack,
+        "Worker",
+        code=CODE,
+        handler="index.handler",
+        options=FunctionOptions(timeout=Duration.seconds(20)),
+    )
+    live = lambda_.Alias(stack, "Live", alias_name="live", version=function.current_version)
+    key = kms.Key(stack, "Key")
+    for name in ("One", "Two"):
+        SqsConsumer(stack, name, function=live, options=SqsConsumerOptions(encryption_key=key))
+
+
+def test_an_alias_is_what_the_mapping_invokes(released: Resources) -> None:
+    mappings = released.all("AWS::Lambda::EventSourceMapping").values()
+    assert len(released.all("AWS::Lambda::Function")) == 1
+    for mapping in mappings:
+        assert str(mapping["FunctionName"]).endswith("':live']]}")
+    assert [queue["VisibilityTimeout"] for queue in queues_read(released)] == [120, 120]
+
+
+def test_the_role_of_an_existing_function_gets_a_policy_on_which_the_mapping_depends(
+    released: Resources,
+) -> None:
+    assert released.actions("WorkerServiceRole") == ALWAYS | {"kms:Decrypt"}
+    for resource in released.template["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::EventSourceMapping":
+            assert any("FunctionPolicy" in name for name in resource["DependsOn"])
+
+
+def queues_read(resources: Resources) -> list[dict[str, object]]:
+    """Return the properties of the queues that have a dead-letter queue."""
+    return [queue for queue in resources.all("AWS::SQS::Queue").values() if "RedrivePolicy" in queue]
+
+
+def test_a_function_from_another_stack_and_a_queue_of_this_one_make_no_cycle() -> None:
+    app = App(builtin_cloud_formation_validation=False)
+    theirs = HardenedFunction(Stack(app, "Theirs"), "Worker", code=CODE, handler="index.handler")
+    SqsConsumer(Stack(app, "Mine"), "Work", function=theirs)
+    app.synth()
+
+
+def test_the_unknown_role_of_an_imported_function_is_a_warning() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    options = SqsConsumerOptions(visibility_timeout=Duration.minutes(3))
+    SqsConsumer(stack, "Work", function=imported_function(stack), options=options)
+    message = Match.string_like_regexp("S/Imported is imported without its role.*may read the source")
+    Annotations.from_stack(stack).has_warning("/S/Work", message)
+
+
+def test_the_unknown_timeout_of_an_imported_function_is_a_warning_for_a_given_queue() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    consumer = SqsConsumer(
+        stack, "Work", function=imported_function(stack), queue=queue_with_dead_letters(stack)
+    )
+    assert consumer.dead_letter_queue is not None
+    message = Match.string_like_regexp("The timeout of the function is unknown here")
+    Annotations.from_stack(stack).has_warning("/S/Work", message)
+
+
+def imported_function(stack: Stack) -> lambda_.IFunction:
+    return lambda_.Function.from_function_arn(
+        stack, "Imported", "arn:aws:lambda:eu-west-1:123456789012:function:theirs"
+    )
+
+
+def own_function(stack: Stack, timeout: int = 30, reserved: int | None = None) -> HardenedFunction:
+    options = FunctionOptions(timeout=Duration.seconds(timeout), reserved_concurrent_executions=reserved)
+    return HardenedFunction(stack, "Worker", code=CODE, handler="index.handler", options=options)
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
@@ -275,6 +347,36 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     "a dead-letter queue of another kind": (
         lambda stack: work(stack, fifo=True, dead_letter_queue=sqs.Queue(stack, "Dead")),
         "SQS requires a dead-letter queue of the same kind",
+    ),
+    "neither code nor a function": (
+        lambda stack: SqsConsumer(stack, "Work"),
+        "code and function are missing; give code for a new function",
+    ),
+    "settings of a given function": (
+        lambda stack: work(stack, function=own_function(stack), function_options=FunctionOptions()),
+        "code, handler, function_options cannot be combined with function",
+    ),
+    "a given function's timeout with a shorter visibility timeout": (
+        lambda stack: SqsConsumer(
+            stack,
+            "Work",
+            function=own_function(stack, timeout=60).current_version,
+            options=SqsConsumerOptions(visibility_timeout=Duration.seconds(359)),
+        ),
+        "visibility_timeout=359: AWS advises at least 360",
+    ),
+    "an unknown timeout without a visibility timeout": (
+        lambda stack: SqsConsumer(stack, "Work", function=imported_function(stack)),
+        "visibility_timeout is missing: the timeout of the function",
+    ),
+    "a given function with less reserved than read concurrently": (
+        lambda stack: SqsConsumer(
+            stack,
+            "Work",
+            function=own_function(stack, reserved=3),
+            options=SqsConsumerOptions(max_concurrency=4),
+        ),
+        "max_concurrency=4 and reserved_concurrent_executions=3",
     ),
     "less reserved than read concurrently": (
         lambda stack: work(

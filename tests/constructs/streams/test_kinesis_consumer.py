@@ -14,6 +14,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
+from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
 from tests.templates import Resources, stack_with
 
@@ -192,6 +193,47 @@ def test_a_stream_from_another_stack_in_a_stage_works() -> None:
     stage.synth()
 
 
+@stack_with
+def released(stack: Stack) -> None:
+    function = HardenedFunction(stack, "Worker", code=CODE, handler="index.handler")
+    live = lambda_.Alias(stack, "Live", alias_name="live", version=function.current_version)
+    key = kms.Key(stack, "Key")
+    KinesisConsumer(
+        stack,
+        "Clicks",
+        function=live,
+        stream=kinesis.Stream(stack, "Stream", encryption_key=key),
+        on_failure=s3.Bucket(stack, "Bucket", encryption_key=key),
+        options=KinesisConsumerOptions(enhanced_fan_out=True),
+    ).metric_iterator_age().create_alarm(stack, "Late", threshold=1, evaluation_periods=1)
+
+
+def test_an_alias_is_what_the_mapping_invokes_and_the_metric_is_its_own(released: Resources) -> None:
+    assert len(released.all("AWS::Lambda::Function")) == 1
+    assert str(mapping(released)["FunctionName"]).endswith("':live']]}")
+    dimensions = released.only("AWS::CloudWatch::Alarm")["Dimensions"]
+    assert {one["Name"] for one in dimensions} == {"FunctionName", "Resource"}
+
+
+def test_the_role_of_an_existing_function_gets_a_policy_of_single_actions(released: Resources) -> None:
+    subscribing = {"kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"}
+    storing = {"kms:Decrypt", "kms:GenerateDataKey", "s3:ListBucket", "s3:PutObject"}
+    assert released.actions("WorkerServiceRole") == ALWAYS | subscribing | storing
+    [resource] = [
+        one
+        for one in released.template["Resources"].values()
+        if one["Type"] == "AWS::Lambda::EventSourceMapping"
+    ]
+    assert any("FunctionPolicy" in name for name in resource["DependsOn"])
+
+
+def test_a_function_from_another_stack_and_a_stream_of_this_one_make_no_cycle() -> None:
+    app = App(builtin_cloud_formation_validation=False)
+    theirs = HardenedFunction(Stack(app, "Theirs"), "Worker", code=CODE, handler="index.handler")
+    KinesisConsumer(Stack(app, "Mine"), "Clicks", function=theirs)
+    app.synth()
+
+
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     "a batch too large": (
         lambda _: KinesisConsumerOptions(batch_size=10_001),
@@ -229,6 +271,10 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     "concurrent batches with a tumbling window": (
         lambda _: KinesisConsumerOptions(tumbling_window=Duration.seconds(9), parallelization_factor=2),
         "tumbling_window cannot be combined with parallelization_factor=2",
+    ),
+    "neither code nor a function": (
+        lambda stack: KinesisConsumer(stack, "C"),
+        "code and function are missing",
     ),
     "failures to a FIFO queue": (
         lambda stack: KinesisConsumer(stack, "C", code=CODE, on_failure=sqs.Queue(stack, "Q", fifo=True)),
