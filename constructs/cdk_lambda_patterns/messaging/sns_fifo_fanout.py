@@ -21,6 +21,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.event_sources import DEFAULT_HANDLER, check_function
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit
@@ -42,22 +43,25 @@ class Subscriber:
     """A service that gets the events: which ones, and the function that processes them.
 
     Args:
-        code: The handler's folder, or any ``lambda_.Code``.
+        code: The folder of a new function's handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
+        function: An existing function instead, or a version or alias of it, such as ``CanaryAlias.alias``.
         filter_policy: Which events it gets, by the names of message attributes:
             ``{"type": sns.SubscriptionFilter.string_filter(allowlist=["OrderPaid"])}``. Default: all.
         filter_policy_with_message_body: Which events it gets, by the fields of the body, with
             ``sns.FilterOrPolicy.filter(...)``. Cannot be combined with ``filter_policy``.
         queue: Your own FIFO queue. Default: a new one.
         options: How Lambda reads the queue, and how a new queue is configured.
-        function_options: Settings of its function.
+        function_options: Settings of a new function.
 
     Raises:
-        ValueError: Both filters are given; a subscription has only one.
+        ValueError: Both filters are given (a subscription has only one), or both ``code`` and ``function``, or
+            neither.
     """
 
-    code: str | os.PathLike[str] | lambda_.Code
-    handler: str = "handler.handler"
+    code: str | os.PathLike[str] | lambda_.Code | None = None
+    handler: str = DEFAULT_HANDLER
+    function: lambda_.IFunction | None = None
     filter_policy: Mapping[str, sns.SubscriptionFilter] | None = None
     filter_policy_with_message_body: Mapping[str, sns.FilterOrPolicy] | None = None
     queue: sqs.IQueue | None = None
@@ -65,6 +69,7 @@ class Subscriber:
     function_options: FunctionOptions | None = None
 
     def __post_init__(self) -> None:
+        check_function(self.function, self.code, self.handler, self.function_options, None)
         if self.filter_policy is not None and self.filter_policy_with_message_body is not None:
             raise ValueError(
                 "filter_policy cannot be combined with filter_policy_with_message_body: a subscription "
@@ -220,7 +225,7 @@ class SnsFifoFanout(Construct):
             removal_policy=removal_policy,
         )
         queue = cast(sqs.Queue, bridge.failure_destination)
-        bridge.function.add_environment("FAILURE_QUEUE_URL", queue.queue_url)
+        cast(lambda_.Function, bridge.function).add_environment("FAILURE_QUEUE_URL", queue.queue_url)
         self.grant_publish(bridge.function)
         return bridge
 
@@ -230,6 +235,7 @@ class SnsFifoFanout(Construct):
             name,
             code=subscriber.code,
             handler=subscriber.handler,
+            function=subscriber.function,
             queue=subscriber.queue,
             fifo=subscriber.queue is None,
             options=subscriber.options,

@@ -172,7 +172,10 @@ def _refusal(
             return "InvalidParameter", text
         if not deduplication and topic["attributes"].get("ContentBasedDeduplication") != "true":
             text = "The topic should either have ContentBasedDeduplication enabled"
-            return "InvalidParameter", f"Invalid parameter: {text} or MessageDeduplicationId provided explicitly"
+            return (
+                "InvalidParameter",
+                f"Invalid parameter: {text} or MessageDeduplicationId provided explicitly",
+            )
     for name, value in (("MessageGroupId", group), ("MessageDeduplicationId", deduplication)):
         if value and not _ID.fullmatch(value):
             text = f"{name} can only include alphanumeric and punctuation characters. 1 to 128 in length."
