@@ -55,8 +55,8 @@ class Subscriber:
         function_options: Settings of a new function.
 
     Raises:
-        ValueError: Both filters are given (a subscription has only one), or both ``code`` and ``function``, or
-            neither.
+        ValueError: Both filters are given (a subscription has only one), or both ``code`` and ``function``,
+            or neither.
     """
 
     code: str | os.PathLike[str] | lambda_.Code | None = None
@@ -117,11 +117,11 @@ class SnsFifoFanout(Construct):
     Each subscriber gets the events of a message group in the order in which they were published. SNS does not
     deliver an event that is published again within five minutes with the same deduplication id. A subscriber
     that fails blocks the failed group in its own queue, and affects no other group or subscriber. With
-    ``source``, a function publishes the records of a stream in order, and never one twice within five minutes.
+    ``source``, a function publishes the records of a stream in order, and none twice within five minutes.
 
-    The data of a record in the stream is a JSON object; its partition key becomes the message group (its hash,
-    if SNS does not allow the key), and its field ``type``, if it is a string, becomes a message attribute for
-    filters. A record that SNS does not accept goes to the bridge's ``failure_destination``, with its data.
+    The data of a record in the stream is a JSON object; its partition key becomes the message group (or its
+    hash, if SNS does not allow the key), and its field ``type``, if it is a string, becomes a message attribute
+    for filters. A record that SNS does not accept goes to the bridge's ``failure_destination``, with its data.
 
     Args:
         subscribers: By name; the names become part of the logical ids.
@@ -212,8 +212,8 @@ class SnsFifoFanout(Construct):
             code=pattern_source("messaging", "sns_fifo_fanout"),
             handler="sns_fifo_fanout.handler.handler",
             stream=source,
-            # What can never be published goes to the failure queue at once. What remains can succeed later, and
-            # until then, later events must not overtake it.
+            # What can never be published goes to the failure queue at once. What remains can succeed later,
+            # and until then, later events must not overtake it.
             options=KinesisConsumerOptions(retry_attempts=10_000),
             function_options=FunctionOptions(
                 environment={
