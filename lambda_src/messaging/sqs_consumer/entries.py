@@ -1,7 +1,11 @@
 """The content of a message: an entry in the ledger of an account."""
 
-import json
 from dataclasses import dataclass
+
+from shared.storable import NotStorable, check_text, load_json
+
+# The key of an entry is `entry#` and its id; DynamoDB allows 1,024 bytes.
+_MAX_BYTES = 1_024 - len("entry#")
 
 
 class NotAnEntry(ValueError):
@@ -30,15 +34,13 @@ class Entry:
             NotAnEntry: It is not an entry; the text gives the reason.
         """
         try:
-            document = json.loads(body)
-        except ValueError:
-            raise NotAnEntry("the body is not JSON") from None
-        if not isinstance(document, dict):
-            raise NotAnEntry("the body is not a JSON object")
-        for name in ("entry_id", "account"):
-            value = document.get(name)
-            if not isinstance(value, str) or not 0 < len(value) <= 256:
-                raise NotAnEntry(f"{name} must be a string of 1 to 256 characters")
+            document = load_json(body)
+            if not isinstance(document, dict):
+                raise NotAnEntry("the body is not a JSON object")
+            for name in ("entry_id", "account"):
+                check_text(name, document.get(name), max_characters=256, max_bytes=_MAX_BYTES)
+        except NotStorable as reason:
+            raise NotAnEntry(f"the body: {reason}") from None
         cents = document.get("cents")
         if not isinstance(cents, int) or isinstance(cents, bool) or not cents or abs(cents) > 10**15:
             raise NotAnEntry("cents must be a whole number other than 0, at most 10^15")

@@ -1,8 +1,9 @@
 """Readings of devices and their summary: plain Python without AWS."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+
+from shared.storable import NotStorable, load_json
 
 
 class NotAReading(ValueError):
@@ -31,9 +32,9 @@ class Reading:
             NotAReading: It is not a reading; the text gives the reason.
         """
         try:
-            document = json.loads(data)
-        except ValueError:
-            raise NotAReading("the data is not JSON") from None
+            document = load_json(data)
+        except NotStorable as reason:
+            raise NotAReading(f"the data: {reason}") from None
         if not isinstance(document, dict) or document.get("device") != partition_key:
             raise NotAReading("device must be the partition key")
         value = document.get("value")

@@ -1,0 +1,60 @@
+"""JSON from outside → values that a store takes, or the reason why it cannot.
+
+What a store refuses is refused here, before it is tried: a retry does not help, and it takes the time of the
+other records.
+"""
+
+import json
+import math
+from typing import Any
+
+
+class NotStorable(ValueError):
+    """A store cannot take the value; the text gives the reason."""
+
+
+def load_json(text: str | bytes) -> Any:
+    """Parse JSON strictly: without NaN and Infinity, which are no JSON, and without numbers beyond a float.
+
+    Raises:
+        NotStorable: It is not JSON, or is nested too deeply to be read.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except NotStorable:
+        raise
+    except ValueError:
+        raise NotStorable("it is not JSON") from None
+    except RecursionError:
+        raise NotStorable("its JSON is nested too deeply") from None
+
+
+def check_text(name: str, value: object, *, max_characters: int, max_bytes: int) -> str:
+    """Return a text if it is not empty, can be written in UTF-8 and is short enough.
+
+    A key of DynamoDB has at most 2,048 bytes (partition key) or 1,024 bytes (sort key), and is not empty:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+
+    Raises:
+        NotStorable: It is not such a text.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= max_characters:
+        raise NotStorable(f"{name} must be a string of 1 to {max_characters:,} characters")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise NotStorable(f"{name} has a lone surrogate, which cannot be written in UTF-8") from None
+    if size > max_bytes:
+        raise NotStorable(f"{name} has {size:,} bytes in UTF-8; {max_bytes:,} are allowed")
+    return value
+
+
+def _refuse(constant: str) -> float:
+    raise NotStorable(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise NotStorable(f"the number {text[:40]} is too large")
+    return number
