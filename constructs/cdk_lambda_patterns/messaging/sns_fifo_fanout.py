@@ -120,8 +120,9 @@ class SnsFifoFanout(Construct):
     ``source``, a function publishes the records of a stream in order, and none twice within five minutes.
 
     The data of a record in the stream is a JSON object. Its partition key becomes the message group, or the
-    hash of the key does, if SNS does not allow the key. Its field ``type``, if it is a string, becomes a message
-    attribute for filters. A record that SNS refuses goes to the bridge's ``failure_destination`` with its data.
+    hash of the key does, if SNS does not allow the key. Its field ``type``, if it is a string, becomes a
+    message attribute for filters. A record that SNS refuses goes to the ``failure_destination`` of the
+    bridge, with its data.
 
     Args:
         subscribers: By name; the names become part of the logical ids.

@@ -2,11 +2,12 @@
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from shared.storable import NotStorable, load_json
 
 _MOST_ENTRIES = 10  # of PublishBatch
 # https://docs.aws.amazon.com/sns/latest/api/API_PublishBatchRequestEntry.html
@@ -62,9 +63,11 @@ def _read(data: bytes) -> tuple[str, str]:
     """Return the text of a record and its field ``type``; empty if it has no text there."""
     try:
         body = data.decode()
-        document = json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise NotPublishable(f"the data is not JSON in UTF-8: {error}") from None
+        document = load_json(body)
+    except UnicodeDecodeError:
+        raise NotPublishable("the data is not UTF-8") from None
+    except NotStorable as reason:
+        raise NotPublishable(f"the data: {reason}") from None
     if not isinstance(document, dict):
         raise NotPublishable("the data is not a JSON object")
     kind = document.get("type")
@@ -72,10 +75,6 @@ def _read(data: bytes) -> tuple[str, str]:
     if found := _FORBIDDEN.search(body) or _FORBIDDEN.search(kind):
         raise NotPublishable(f"the data has the character U+{ord(found[0]):04X}, which SNS refuses")
     return body, kind
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(f"JSON has no {constant}")
 
 
 def group_id(partition_key: str) -> str:

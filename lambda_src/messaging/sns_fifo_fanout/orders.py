@@ -1,9 +1,9 @@
 """Events of an order, and the status that follows from them: plain Python without AWS."""
 
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from shared.storable import NotStorable, check_text, load_json
 
 _STATUS = {
     "OrderPlaced": "placed",
@@ -12,7 +12,6 @@ _STATUS = {
     "OrderRefunded": "refunded",
 }
 _TYPES = (*_STATUS, "OrderNoted")
-_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON allows them alone; UTF-8, and so DynamoDB, does not
 
 
 class NotAnEvent(ValueError):
@@ -43,12 +42,11 @@ class OrderEvent:
             NotAnEvent: It is not an event; the text gives the reason.
         """
         try:
-            event = cls(**json.loads(body))
-        except (TypeError, ValueError, RecursionError) as error:
+            event = cls(**load_json(body))
+            for name in ("event_id", "order_id"):
+                check_text(name, getattr(event, name), max_characters=100, max_bytes=400)
+        except (TypeError, NotStorable) as error:
             raise NotAnEvent(f"the body is not an event: {error}") from None
-        for value in (event.event_id, event.order_id):
-            if not isinstance(value, str) or not 0 < len(value) <= 100 or _SURROGATE.search(value):
-                raise NotAnEvent("event_id and order_id must be strings of 1 to 100 Unicode characters")
         if type(event.version) is not int or not 1 <= event.version <= 10**6:
             raise NotAnEvent("version must be a whole number of 1 to 1,000,000")
         if not isinstance(event.type, str) or event.type not in _TYPES:
