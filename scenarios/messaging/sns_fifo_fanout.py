@@ -323,6 +323,7 @@ def smoke_bridge(stack: DeployedStack) -> None:
         orders.put(orders.order("smoke", random.Random(1))[:1])
         orders.put_data([(f"{orders.run_id}-none", b"not an event")])
         orders.wait()
+        orders.wait_until_idle()
         orders.failures.wait_for(1)
 
 

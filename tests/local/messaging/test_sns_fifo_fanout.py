@@ -51,6 +51,7 @@ def test_poison_costs_no_neighbour(stack: DeployedStack, stream: tuple[str | byt
             records.append((order_id, data_of(orders.sent[-1])))
         orders.put_data(records)
         orders.wait()
+        orders.wait_until_idle()
         poison = [one for one in stream if isinstance(one, bytes)]
         failures = orders.failures.wait_for(len(poison))
         assert len(failures) == len(poison)
@@ -71,6 +72,8 @@ def test_the_read_model_is_the_fold_of_the_store_whatever_the_store_refuses(stac
         assert sorted(json.loads(letter)["event_id"] for letter in letters) == ["again", "gap"]
         [letter] = orders.queues["ProjectStatus"].wait_for_dead_letters(1)
         assert json.loads(letter)["event_id"] == "gap"
+        for queue in orders.queues.values():
+            queue.wait_until_empty()
         orders.check()
         orders.rebuild()
     assert sns_fifo_fanout.leftovers(stack) == []
