@@ -22,6 +22,17 @@ _CONFIG = Config(
     tcp_keepalive=True,
 )
 
+# For handlers of batches, where a call that hangs must not take the time of the other records.
+_QUICK = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    tcp_keepalive=True,
+)
+# A call of a quick client takes this long at most: two attempts without an answer, and a pause of up to 1
+# second between them. In seconds.
+LONGEST_CALL = 6
+
 
 @cache
 def _session() -> botocore.session.Session:
@@ -32,6 +43,11 @@ def _session() -> botocore.session.Session:
 def make_clients(*services: str) -> list[Client]:
     """Make a client for each service, with the Region and the credentials of the function."""
     return [_session().create_client(service, config=_CONFIG) for service in services]
+
+
+def make_quick_client(service: str) -> Client:
+    """Make a client whose calls end within ``LONGEST_CALL``."""
+    return _session().create_client(service, config=_QUICK)
 
 
 class FailureQueue:

@@ -33,9 +33,9 @@ class SqsConsumerStack(PatternStack):
                 code=pattern_source("messaging", "sqs_consumer"),
                 handler="sqs_consumer.handler.handler",
                 fifo=fifo,
-                options=SqsConsumerOptions(max_receive_count=4),
+                options=SqsConsumerOptions(batch_size=5, max_receive_count=4),
                 function_options=FunctionOptions(
-                    timeout=Duration.seconds(10),
+                    timeout=Duration.seconds(30),
                     environment={"TABLE_NAME": table.table_name, "POWERTOOLS_SERVICE_NAME": "sqs-consumer"},
                 ),
                 removal_policy=RemovalPolicy.DESTROY,

@@ -6,31 +6,34 @@ one that failed are returned as well, not booked: so a withdrawal never overtake
 """
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from shared.startup import no_garbage_collection
 
 with no_garbage_collection():
-    import boto3
     from aws_lambda_powertools.logging import Logger
     from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, SqsFifoPartialProcessor
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+    from shared.clients import make_quick_client
+    from shared.shares import OutOfTime, Shares
 
     from .entries import Entry, NotAnEntry
     from .ledger import Ledger, Overdrawn
 
     logger = Logger()
-    ledger = Ledger(boto3.client("dynamodb"), os.environ["TABLE_NAME"])
+    ledger = Ledger(make_quick_client("dynamodb"), os.environ["TABLE_NAME"])
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
-def book(record: SQSRecord) -> None:
-    """Book the entry of one message; an exception fails only this message."""
+def book(record: SQSRecord, shares: Shares) -> None:
+    """Book the entry of one message within its share of the time; an exception fails only this message."""
     try:
-        new = ledger.book(Entry.parse(record.body))
-    except (NotAnEntry, Overdrawn) as reason:
+        new = ledger.book(Entry.parse(record.body), shares.next())
+    except (NotAnEntry, Overdrawn, OutOfTime) as reason:
         logger.warning(
             "not booked",
             message_id=record.message_id,
@@ -48,7 +51,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Book a batch and return which messages failed."""
     records = event["Records"]
     processor = _processor(records[0]["eventSourceARN"])
-    with processor(records=records, handler=book):
+    with processor(records=records, handler=partial(book, shares=Shares(context, len(records)))):
         processed = processor.process()
     failed = len(processor.fail_messages)
     logger.info("batch done", messages=len(processed), failed=failed)

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from shared.shares import attempts
+
 from .entries import Entry
 
 _CONDITION = "ConditionalCheckFailed"
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+_RETRIED = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
 class Overdrawn(Exception):
@@ -27,22 +31,34 @@ class Ledger:
         self._client = client
         self._table = table
 
-    def book(self, entry: Entry) -> bool:
+    def book(self, entry: Entry, seconds: float) -> bool:
         """Book an entry unless it exists already; return whether it was new.
+
+        Args:
+            entry: The entry.
+            seconds: How long to try while other transactions write the same account. The SDK does not retry
+                these, and a message that is returned costs one of its few attempts.
 
         Raises:
             Overdrawn: The balance is too low now.
         """
-        try:
-            self._client.transact_write_items(TransactItems=[self._entry(entry), self._balance(entry)])
-        except self._client.exceptions.TransactionCanceledException as error:
-            by_entry, by_balance = (reason.get("Code") for reason in error.response["CancellationReasons"])
-            if by_entry == _CONDITION:
-                return False
-            if by_balance == _CONDITION:
-                raise Overdrawn(f"a withdrawal of {-entry.cents} cents exceeds the balance") from error
-            raise  # a conflict with another transaction, or throttling: worth a retry
-        return True
+        conflict: Exception | None = None
+        for _ in attempts(seconds):
+            try:
+                self._client.transact_write_items(TransactItems=[self._entry(entry), self._balance(entry)])
+            except self._client.exceptions.TransactionCanceledException as error:
+                reasons = [reason.get("Code") for reason in error.response["CancellationReasons"]]
+                by_entry, by_balance = reasons
+                if by_entry == _CONDITION:
+                    return False
+                if by_balance == _CONDITION:
+                    raise Overdrawn(f"a withdrawal of {-entry.cents} cents exceeds the balance") from error
+                if not _RETRIED.intersection(reasons):
+                    raise
+                conflict = error
+            else:
+                return True
+        raise TimeoutError(f"other transactions wrote the account for {seconds:.1f} seconds") from conflict
 
     def _entry(self, entry: Entry) -> dict[str, Any]:
         return {

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 from shared.startup import no_garbage_collection
 
 with no_garbage_collection():
-    import boto3
     from aws_lambda_powertools.logging import Logger
+
+    from shared.clients import make_quick_client
+    from shared.shares import Shares
 
     from .readings import NotAReading, Reading
     from .summaries import Summaries
 
     logger = Logger()
-    summaries = Summaries(boto3.client("dynamodb"), os.environ["TABLE_NAME"])
+    summaries = Summaries(make_quick_client("dynamodb"), os.environ["TABLE_NAME"])
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -44,8 +46,10 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
             failures[int(record["sequenceNumber"])] = reason
             break
         devices.setdefault(reading.device, []).append(reading)
+    shares = Shares(context, 2 * len(devices))  # a call to read, and one to write
     for device, readings in devices.items():
         try:
+            shares.next()
             summaries.add(device, readings)
         except Exception as error:
             logger.exception("not counted", readings=len(readings))

@@ -1,12 +1,16 @@
 """The summaries in DynamoDB: one item per device, replaced only if it has not changed meanwhile."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from .readings import Reading, Summary
 
-_NUMBERS = ("count", "total", "minimum", "maximum", "last", "sequence")
+_NUMBERS = ("count", "total", "minimum", "maximum", "last")
+
+# A sequence number has 56 digits, and up to 129 as documented; DynamoDB's numbers have 38. As text with
+# leading zeros it compares as the number does.
+# https://docs.aws.amazon.com/kinesis/latest/APIReference/API_Record.html
+_DIGITS = 129
 
 
 class Summaries:
@@ -34,7 +38,10 @@ class Summaries:
             TableName=self._table, Key={"device": {"S": device}}, ConsistentRead=True
         )
         item = answer.get("Item")
-        return Summary(**{name: int(item[name]["N"]) for name in _NUMBERS}) if item else Summary()
+        if not item:
+            return Summary()
+        numbers = {name: int(item[name]["N"]) for name in _NUMBERS}
+        return Summary(**numbers, sequence=int(item["sequence"]["S"]))
 
     def put(self, device: str, new: Summary, old: Summary) -> None:
         """Write a summary, provided that the table still holds the old one.
@@ -43,13 +50,17 @@ class Summaries:
         out may still be running when the next one starts, and must not overwrite what that one wrote: then
         the condition fails, and with it the late invocation.
         """
-        item = {"device": {"S": device}}
-        item |= {name: {"N": str(value)} for name, value in asdict(new).items()}
+        item = {"device": {"S": device}, "sequence": _as_text(new.sequence)}
+        item |= {name: {"N": str(getattr(new, name))} for name in _NUMBERS}
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(device)"}
         if old.count:
             condition = {
                 "ConditionExpression": "#sequence = :old",
                 "ExpressionAttributeNames": {"#sequence": "sequence"},
-                "ExpressionAttributeValues": {":old": {"N": str(old.sequence)}},
+                "ExpressionAttributeValues": {":old": _as_text(old.sequence)},
             }
         self._client.put_item(TableName=self._table, Item=item, **condition)
+
+
+def _as_text(sequence: int) -> dict[str, str]:
+    return {"S": f"{sequence:0{_DIGITS}}"}

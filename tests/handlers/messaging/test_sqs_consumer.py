@@ -1,6 +1,7 @@
 """The ledger: each entry is booked once, no account is overdrawn, and messages fail one by one."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,10 +13,16 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from messaging.sqs_consumer.entries import Entry, NotAnEntry
+from shared.clients import LONGEST_CALL
+from tests.handlers.events import message_id, sqs_record
 from tests.handlers.importing import import_handler
 
 CONTEXT = SimpleNamespace(
-    function_name="f", memory_limit_in_mb=128, invoked_function_arn="arn:aws:lambda:::f", aws_request_id="1"
+    function_name="f",
+    memory_limit_in_mb=128,
+    invoked_function_arn="arn:aws:lambda:::f",
+    aws_request_id="1",
+    get_remaining_time_in_millis=lambda: 30_000,
 )
 ENVIRONMENT = {
     "TABLE_NAME": "ledger",
@@ -64,27 +71,21 @@ def empty(table: Any) -> None:
 
 def message(number: int, body: object, group: str = "") -> dict[str, Any]:
     """Make a message as Lambda delivers it."""
-    return {
-        "messageId": str(number),
-        "receiptHandle": "r",
-        "body": body if isinstance(body, str) else json.dumps(body),
-        "attributes": {"ApproximateReceiveCount": "1", **({"MessageGroupId": group} if group else {})},
-        "messageAttributes": {},
-        "md5OfBody": "",
-        "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:queue{'.fifo' if group else ''}",
-        "awsRegion": "eu-west-1",
-    }
+    text = body if isinstance(body, str) else json.dumps(body)
+    return sqs_record(number, text, group=group or None, number=number)
 
 
 def entry(entry_id: str, account: str, cents: int) -> dict[str, object]:
     return {"entry_id": entry_id, "account": account, "cents": cents}
 
 
-def failed(function: ModuleType, messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the messages that the handler reports as failed."""
-    answer = function.handler({"Records": messages}, CONTEXT)
-    return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+def failed(
+    function: ModuleType, messages: Sequence[Mapping[str, Any]], context: object = CONTEXT
+) -> list[str]:
+    """Return the numbers of the messages that the handler reports as failed."""
+    names = {message_id(number): str(number) for number in range(100)}
+    answer = function.handler({"Records": messages}, context)
+    return [names[one["itemIdentifier"]] for one in answer["batchItemFailures"]]
 
 
 def balance(table: Any, account: str) -> tuple[int, int]:
@@ -136,16 +137,101 @@ def test_a_failure_of_dynamodb_fails_the_message(
     function: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(_: object) -> None:
+    def refuse(*_: object) -> None:
         raise RuntimeError("throttled")
 
     monkeypatch.setattr(function.ledger, "book", refuse)
     assert failed(function, [message(1, entry("1", "a", 5))]) == ["1"]
 
 
+def test_a_text_that_dynamodb_cannot_store_fails_alone_and_at_once(
+    function: ModuleType,
+    table: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    booked = []
+    book = function.ledger.book
+    monkeypatch.setattr(
+        function.ledger, "book", lambda entry, *rest: (booked.append(entry), book(entry, *rest))
+    )
+    bad = [entry("\ud800", "a", 5), entry("e", "\ud800", 5), entry("\U0001f600" * 256, "a", 5)]
+    messages = [message(number, body) for number, body in enumerate(bad)]
+    good = [message(number, entry(str(number), "a", 5)) for number in range(3, 10)]
+    assert failed(function, messages + good) == ["0", "1", "2"]
+    assert len(booked) == 7
+    assert balance(table, "a") == (35, 7)
+
+
+class Conflicts:
+    """Makes the first transactions fail as DynamoDB does when another one writes the same item."""
+
+    def __init__(self, ledger: Any, times: int) -> None:
+        self.exceptions = ledger._client.exceptions
+        self.calls = 0
+        self._times = times
+        self._real = ledger._client.transact_write_items
+
+    def transact_write_items(self, **arguments: Any) -> object:
+        self.calls += 1
+        if self.calls > self._times:
+            return self._real(**arguments)
+        reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+        response: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+        raise self.exceptions.TransactionCanceledException(response, "TransactWriteItems")
+
+
+def test_a_conflict_on_a_hot_account_is_retried_within_the_invocation(
+    function: ModuleType,
+    table: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Conflicts(function.ledger, times=3)
+    monkeypatch.setattr(function.ledger, "_client", client)
+    assert failed(function, [message(1, entry("1", "a", 5))]) == []
+    assert (client.calls, balance(table, "a")) == (4, (5, 1))
+
+
+def test_retries_of_a_conflict_end_with_the_share_of_the_message(
+    function: ModuleType,
+    table: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(function.ledger, "_client", Conflicts(function.ledger, times=1_000_000))
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="other transactions wrote the account"):
+        function.ledger.book(Entry("1", "a", 5), 0.3)
+    assert time.monotonic() - began >= 0.05
+    assert balance(table, "a") == (0, 0)
+
+
+def test_messages_for_which_no_time_is_left_are_returned_before_the_time_limit(
+    function: ModuleType,
+    table: Any,
+) -> None:
+    left = iter([30_000, 7_000, 5_000])
+    context = SimpleNamespace(**{**vars(CONTEXT), "get_remaining_time_in_millis": lambda: next(left)})
+    messages = [message(number, entry(str(number), "a", 5)) for number in range(3)]
+    assert failed(function, messages, context) == ["2"]
+    assert balance(table, "a") == (10, 2)
+
+
+def test_a_call_that_hangs_ends_within_the_time_that_is_planned_for_it(function: ModuleType) -> None:
+    config = function.ledger._client.meta.config
+    attempts = config.retries["total_max_attempts"]
+    assert attempts * config.read_timeout + (attempts - 1) + 1 <= LONGEST_CALL
+
+
 @pytest.mark.parametrize(
     "body",
     [
+        "[" * 100_000,
+        '{"entry_id": "e", "account": "a", "cents": NaN}',
+        '{"entry_id": "e", "account": "a", "cents": -Infinity}',
+        '{"entry_id": "e", "account": "a", "cents": 1e999}',
+        '{"entry_id": "e", "account": "a", "cents": ' + "9" * 5000 + "}",
+        '{"entry_id": "\\ud800", "account": "a", "cents": 1}',
+        '{"entry_id": "e", "account": "\\udfff", "cents": 1}',
+        json.dumps({"entry_id": "\U0001f600" * 255, "account": "a", "cents": 1}),
         "",
         "null",
         "[]",

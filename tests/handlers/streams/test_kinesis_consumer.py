@@ -1,6 +1,5 @@
 """The summaries: each reading is counted once, in order, and a bad record affects only itself."""
 
-import base64
 import json
 from collections.abc import Iterator, Sequence
 from types import ModuleType, SimpleNamespace
@@ -13,9 +12,10 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from streams.kinesis_consumer.readings import NotAReading, Reading, Summary
+from tests.handlers.events import kinesis_record, sequence_number
 from tests.handlers.importing import import_handler
 
-CONTEXT = SimpleNamespace(function_name="f")
+CONTEXT = SimpleNamespace(function_name="f", get_remaining_time_in_millis=lambda: 30_000)
 ENVIRONMENT = {
     "TABLE_NAME": "summaries",
     "AWS_DEFAULT_REGION": "eu-west-1",
@@ -59,19 +59,14 @@ def empty(table: Any) -> None:
 def record(sequence: int, device: str, value: object) -> dict[str, Any]:
     """Make a record as Lambda delivers it; bytes are its data, anything else its value."""
     data = value if isinstance(value, bytes) else json.dumps({"device": device, "value": value}).encode()
-    return {
-        "kinesis": {
-            "partitionKey": device,
-            "sequenceNumber": f"{sequence:030}",
-            "data": base64.b64encode(data).decode(),
-        }
-    }
+    return kinesis_record(sequence, data, partition_key=device)
 
 
-def failed(function: ModuleType, items: Sequence[Item]) -> list[int]:
-    """Return the records that the handler reports as failed."""
-    answer = function.handler({"Records": [record(*item) for item in items]}, CONTEXT)
-    return [int(one["itemIdentifier"]) for one in answer["batchItemFailures"]]
+def failed(function: ModuleType, items: Sequence[Item], context: object = CONTEXT) -> list[int]:
+    """Return the numbers of the records that the handler reports as failed."""
+    answer = function.handler({"Records": [record(*item) for item in items]}, context)
+    first = int(sequence_number(0))
+    return [int(one["itemIdentifier"]) - first for one in answer["batchItemFailures"]]
 
 
 def summary(table: Any, device: str) -> tuple[int, ...] | None:
@@ -90,6 +85,34 @@ def test_a_reading_that_arrives_twice_is_counted_once(function: ModuleType, tabl
     failed(function, [(1, "a", 5), (2, "a", 6)])
     failed(function, [(1, "a", 5), (2, "a", 6), (3, "a", 7)])
     assert summary(table, "a") == (3, 18, 5, 7, 7)
+
+
+def test_the_sequence_number_is_stored_as_text_that_compares_as_the_number(
+    function: ModuleType,
+    table: Any,
+) -> None:
+    stored = []
+    for number in (1, 2):
+        failed(function, [(number, "a", 5)])
+        stored.append(table.get_item(Key={"device": "a"})["Item"]["sequence"])
+    assert [int(text) for text in stored] == [int(sequence_number(1)), int(sequence_number(2))]
+    # After many reshardings a number may have more digits; AWS documents up to 129.
+    for number in (10**100, 10**128):
+        summaries, old = function.summaries, function.summaries.get("a")
+        summaries.put("a", old.with_readings([Reading("a", 5, number)]), old)
+        assert summaries.get("a").sequence == number
+        stored.append(table.get_item(Key={"device": "a"})["Item"]["sequence"])
+    assert stored == sorted(stored)
+
+
+def test_devices_for_which_no_time_is_left_are_returned_before_the_time_limit(
+    function: ModuleType,
+    table: Any,
+) -> None:
+    left = iter([30_000, 5_000])
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: next(left))
+    assert failed(function, [(1, "a", 5), (2, "b", 6)], context) == [2]
+    assert (summary(table, "a"), summary(table, "b")) == ((1, 5, 5, 5, 5), None)
 
 
 def test_a_bad_record_stops_the_batch_and_the_records_before_it_are_counted(
@@ -142,7 +165,17 @@ def test_a_late_invocation_writes_nothing(function: ModuleType, table: Any) -> N
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xff", b"[]", b"{}", b'{"device": "b", "value": 1}', b'{"device": "a"}']
+    [
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"device": "a", "value": NaN}',
+        b'{"device": "\\ud800", "value": 1}',
+        b"[]",
+        b"{}",
+        b'{"device": "b", "value": 1}',
+        b'{"device": "a"}',
+    ]
     + [json.dumps({"device": "a", "value": value}).encode() for value in ("1", 1.5, True, None, 10**13)],
 )
 def test_data_that_is_not_a_reading_is_refused(data: bytes) -> None:
