@@ -21,7 +21,7 @@ with no_garbage_collection():
     from aws_lambda_powertools.logging import Logger
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from shared.clients import FailureQueue, make_clients
+    from shared.clients import FailureQueue, make_quick_client
 
     from .failures import failure_message
     from .messages import Message, NotPublishable, next_batch
@@ -29,15 +29,15 @@ with no_garbage_collection():
     logger = Logger()
     topic_arn = os.environ["TOPIC_ARN"]
     maximum_size = int(os.environ["MAXIMUM_MESSAGE_SIZE"])
-    client, sqs = make_clients("sns", "sqs")
-    failure_queue = FailureQueue(sqs, os.environ["FAILURE_QUEUE_URL"])
+    client = make_quick_client("sns")
+    failure_queue = FailureQueue(make_quick_client("sqs"), os.environ["FAILURE_QUEUE_URL"])
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # What SNS would say again. https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html#API_PublishBatch_Errors
 _PERMANENT = {"InvalidParameter", "ParameterValueInvalid", "ValidationException", "BatchRequestTooLong"}
-_RESERVE = 10_000  # milliseconds that are left for the failure queue and the response
+_RESERVE = 15_000  # milliseconds, enough for a call of SNS, one of SQS and the response
 
 
 class NotPublished(Exception):

@@ -17,13 +17,13 @@ with no_garbage_collection():
     from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-    from shared.clients import make_clients
+    from shared.clients import make_quick_client
 
     from .orders import OrderEvent
     from .tables import EventStore, StatusView
 
     logger = Logger()
-    [client] = make_clients("dynamodb")
+    client = make_quick_client("dynamodb")
     store = EventStore(client, os.environ["STORE_TABLE"])
     view = StatusView(client, os.environ["STATUS_TABLE"], store)
 
