@@ -109,7 +109,7 @@ def _send(batch: list[Message]) -> dict[str, dict[str, Any]]:
         if error.response["Error"]["Code"] not in _PERMANENT:
             raise
         if len(batch) == 1:
-            return {str(batch[0].number): error.response["Error"]}
+            return {str(batch[0].number): dict(error.response["Error"])}
         return {name: failure for message in batch for name, failure in _send([message]).items()}
     return {failure["Id"]: failure for failure in answer.get("Failed", [])}
 
