@@ -18,6 +18,7 @@ with no_garbage_collection():
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
     from shared.clients import make_quick_client
+    from shared.shares import Shares
 
     from .orders import OrderEvent
     from .tables import EventStore, StatusView
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 def append(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Append each event to the store."""
-    return _process(event["Records"], store.append)
+    return _process(event["Records"], store.append, context)
 
 
 def project(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
@@ -49,13 +50,21 @@ def project(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         )
         return {"rebuilt": done, **({"after": after} if after else {})}
     deadline = time.monotonic() + _PATIENCE
-    return _process(event["Records"], lambda one: view.project(one, patience=deadline - time.monotonic()))
+    return _process(
+        event["Records"], lambda one: view.project(one, patience=deadline - time.monotonic()), context
+    )
 
 
-def _process(records: list[dict[str, Any]], work: Callable[[OrderEvent], object]) -> dict[str, Any]:
+def _process(
+    records: list[dict[str, Any]], work: Callable[[OrderEvent], object], context: "LambdaContext"
+) -> dict[str, Any]:
+    shares = Shares(context, len(records))
+
     def process(record: SQSRecord) -> None:
         try:
-            work(OrderEvent.parse(record.body))
+            order_event = OrderEvent.parse(record.body)
+            shares.next()  # no call starts that could run into the time limit, which fails all messages
+            work(order_event)
         except Exception as reason:
             kind = type(reason).__name__
             logger.warning("failed", message_id=record.message_id, reason=str(reason), kind=kind)

@@ -184,6 +184,14 @@ def test_a_body_without_the_fields_of_an_event_is_refused(body: str) -> None:
         OrderEvent.parse(body)
 
 
+def test_messages_that_the_time_does_not_suffice_for_are_tried_again(subscribers: Subscribers) -> None:
+    times = iter([60_000, 3_000])
+    hurried = SimpleNamespace(get_remaining_time_in_millis=lambda: next(times))
+    records = [message(event(order, 1)) for order in "ab"]
+    answer = subscribers.module.append({"Records": records}, hurried)
+    assert answer["batchItemFailures"] == [{"itemIdentifier": "b-1"}]
+
+
 # --- The read model
 
 
