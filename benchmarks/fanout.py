@@ -50,7 +50,7 @@ class Aws:
         self.calls["get_item"] += 1
         return {}
 
-    def query(self, **_: object) -> dict[str, Any]:
+    def _query(self, **_: object) -> list[dict[str, Any]]:
         """Find the last event of an order."""
         self.calls["query"] += 1
         event = json.loads(body(10**6 - 1, "order"))
@@ -62,7 +62,7 @@ class Aws:
 
     def get_paginator(self, _: str) -> SimpleNamespace:
         """Find one page."""
-        return SimpleNamespace(paginate=lambda **_: [self.query()])
+        return SimpleNamespace(paginate=self._query)
 
     def put_item(self, **_: object) -> None:
         """Accept the item."""

@@ -80,18 +80,6 @@ class EventStore:
         )
         return [_event(item) for page in pages for item in page["Items"]]
 
-    def last_version(self, order_id: str) -> int:
-        """Return the version of the last event of an order; 0 if there is none."""
-        answer = self._client.query(
-            TableName=self._table,
-            ConsistentRead=True,
-            KeyConditionExpression="order_id = :order",
-            ExpressionAttributeValues={":order": {"S": order_id}},
-            ScanIndexForward=False,
-            Limit=1,
-        )
-        return int(answer["Items"][0]["version"]["N"]) if answer["Items"] else 0
-
     def order_ids(self) -> Iterator[str]:
         """Yield the order of every event."""
         return _order_ids(self._client, self._table)
@@ -125,23 +113,23 @@ class StatusView:
             StoreIsBehind: The store still ends before this event.
         """
         deadline = time.monotonic() + patience
-        while (last := self._store.last_version(event.order_id)) < event.version:
+        while (last := self.refresh(event.order_id)) < event.version:
             if time.monotonic() >= deadline:
                 raise StoreIsBehind(f"the store ends at version {last}, before version {event.version}")
             time.sleep(_PAUSE)
-        self.refresh(event.order_id)
 
-    def refresh(self, order_id: str) -> None:
-        """Make the item of an order again from the store.
+    def refresh(self, order_id: str) -> int:
+        """Make the item of an order again from the store; return the version of the last event there, or 0.
 
         The item is read before the events. So the events are at least as new, unless another invocation
         replaces the item meanwhile: then the condition fails, and everything is read again.
         """
         while True:
             old = self._item(order_id)
-            new = status_of(self._store.events_of(order_id))
+            events = self._store.events_of(order_id)
+            new = status_of(events)
             if new == old or self._replace(order_id, old, new):
-                return
+                return events[-1].version if events else 0
 
     def rebuild(self, *, after: str, has_time: Callable[[], bool]) -> tuple[int, str]:
         """Make the items again, in the order of their ids; also those of orders that the store does not hold.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ pytestmark = pytest.mark.local
 
 TOO_LARGE = json.dumps({"x": "x" * 300 * 1024}).encode()
 POISON = (TOO_LARGE, b"\xff", b'{"type": "\\ud800"}', b"[]", b'{"x": NaN}', b"[" * 50_000)
+
+
+#: How many events the soak sends.
+EVENTS = int(os.environ.get("SOAK_EVENTS", "10000"))
 
 
 def data_of(event: Event) -> bytes:
@@ -100,7 +105,7 @@ def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
     bridge, append = (faults.role_of(stack.output(f"{name}FunctionName")) for name in ("Bridge", "Append"))
     with closing(Orders(stack)) as orders:
         refused = unknown = part = killed = 0
-        while len(orders.sent) < 10_000:
+        while len(orders.sent) < EVENTS:
             part += 1
             events = interleaved([orders.order(f"{part}-{n}", chance) for n in range(225)], chance)
             orders.sent += events
