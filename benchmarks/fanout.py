@@ -54,11 +54,8 @@ class Aws:
         """Find the last event of an order."""
         self.calls["query"] += 1
         event = json.loads(body(10**6 - 1, "order"))
-        return {
-            "Items": [
-                {name: {"N" if name == "version" else "S": str(value)} for name, value in event.items()}
-            ]
-        }
+        item = {name: {"N" if name == "version" else "S": str(value)} for name, value in event.items()}
+        return [{"Items": [item]}]
 
     def get_paginator(self, _: str) -> SimpleNamespace:
         """Find one page."""
