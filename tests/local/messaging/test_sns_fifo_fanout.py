@@ -122,10 +122,10 @@ def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
                 orders.put_data(records)
                 if outage:
                     time.sleep(3)
-            if part % 2:
-                killed += kill_environments(local_aws)
+            time.sleep(0.5)
+            killed += kill_environments(local_aws)
 
-        assert killed >= 5
+        assert killed
 
         def check() -> None:
             orders.failures.poll()
