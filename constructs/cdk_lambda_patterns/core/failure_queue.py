@@ -1,7 +1,10 @@
-"""A queue for events that failed permanently."""
+"""A queue for events that failed permanently, and the kinds of queue and topic that Lambda can send to."""
 
-from aws_cdk import Duration, RemovalPolicy
+from typing import cast
+
+from aws_cdk import Duration, Reference, RemovalPolicy, Token, Tokenization
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -43,3 +46,45 @@ def make_failure_queue(
         },
     )
     return queue
+
+
+def check_standard(argument: str, destination: sqs.IQueue | sns.ITopic | str | None) -> None:
+    """Check that Lambda can send to a destination: it loses what it should send to a FIFO queue or topic.
+
+    Args:
+        argument: The argument that names it, as the caller wrote it.
+        destination: A queue, a topic, the ARN of anything, or ``None`` (not given).
+
+    Raises:
+        ValueError: It is a FIFO queue or topic, owned or imported.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    if destination is None:
+        return
+    if isinstance(destination, str):
+        name, arn, fifo = destination, destination, False
+    else:
+        name, fifo = destination.node.path, bool(destination.fifo)
+        arn = destination.queue_arn if hasattr(destination, "queue_arn") else destination.topic_arn
+    if fifo or arn.endswith(".fifo") or _is_of_fifo_resource(arn):
+        if Token.is_unresolved(name):
+            name = "the destination"
+        raise ValueError(
+            f"{argument}={name}: it is a FIFO queue or topic, and Lambda sends to standard ones only; give a "
+            "standard queue or topic."
+        )
+
+
+def _is_of_fifo_resource(arn: str) -> bool:
+    """Whether an ARN is a reference to a FIFO queue or topic of this app."""
+    if not Token.is_unresolved(arn):
+        return False
+    for token in Tokenization.reverse_string(arn).tokens:
+        if Reference.is_reference(token):
+            target = cast(Reference, token).target
+            if isinstance(target, sqs.CfnQueue):
+                return target.fifo_queue is True
+            if isinstance(target, sns.CfnTopic):
+                return target.fifo_topic is True
+    return False

@@ -14,7 +14,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.handler_code import handler_code
 from cdk_lambda_patterns.core.options import (
     AsyncOptions,
@@ -62,7 +62,8 @@ class HardenedFunction(lambda_.Function):
             they are retained.
 
     Raises:
-        ValueError: An option is outside what Lambda allows, or does not apply.
+        ValueError: An option is outside what Lambda allows, or does not apply, or a destination or the
+            dead-letter queue is FIFO.
         NotADirectoryError: ``code`` names a folder that does not exist.
 
     Attributes:
@@ -100,6 +101,8 @@ class HardenedFunction(lambda_.Function):
                 "on_failure: only asynchronous invocations have this destination; give "
                 "asynchronous=AsyncOptions() as well, or leave on_failure out."
             )
+        if asynchronous is not None:
+            check_standard("asynchronous.dead_letter_queue", asynchronous.dead_letter_queue)
         options = options or FunctionOptions()
         variables = {**(environment or {}), **(options.environment or {})}
         check_environment(variables)
@@ -150,6 +153,7 @@ class HardenedFunction(lambda_.Function):
                 on_success=asynchronous.on_success,
                 on_failure=on_failure,
             )
+            self._check_destinations()
         if asynchronous is None or asynchronous.dead_letter_queue is None:
             reason = (
                 "The on-failure destination gets event and reason; a dead-letter queue gets the event only."
@@ -157,6 +161,18 @@ class HardenedFunction(lambda_.Function):
                 else "Lambda sends to it for asynchronous invocations only, and this function has none."
             )
             acknowledge(self, {"Serverless-LambdaDLQ": reason})
+
+    def _check_destinations(self) -> None:
+        """Check what the destinations are: an ``IDestination`` says so only once it is bound."""
+        configured = self.node.find_child("EventInvokeConfig").node.default_child
+        assert isinstance(configured, lambda_.CfnEventInvokeConfig)
+        config = configured.destination_config
+        if isinstance(config, lambda_.CfnEventInvokeConfig.DestinationConfigProperty):
+            for argument, given in (
+                ("on_failure", config.on_failure),
+                ("asynchronous.on_success", config.on_success),
+            ):
+                check_standard(argument, getattr(given, "destination", None))
 
     def _write_out_role(self, *, in_vpc: bool, traced: bool) -> iam.Role:
         """Replace the AWS-managed policies of the CDK's execution role by this function's own statements."""

@@ -18,7 +18,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.bucket_notifications import check_suffixes, notify_function
-from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit, check_choice
@@ -162,6 +162,7 @@ class Thumbnailer(Construct):
         function_options = function_options or FunctionOptions()
         _check_sizes(sizes)
         _check_recursion(source, destination, options)
+        check_standard("failure_queue", failure_queue)
         super().__init__(scope, id)
         self._options = options
         self._sizes = tuple(sizes)

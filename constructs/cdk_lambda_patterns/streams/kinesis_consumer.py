@@ -30,7 +30,7 @@ from cdk_lambda_patterns.core.event_sources import (
     check_function,
     make_reader,
 )
-from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import (
@@ -193,7 +193,7 @@ class KinesisConsumer(Construct):
         function_options = (function_options or FunctionOptions()).with_defaults(
             memory_size=256, timeout=Duration.minutes(1)
         )
-        _check_not_fifo(on_failure)
+        check_standard("on_failure", _queue(on_failure) or _topic(on_failure))
         super().__init__(scope, id)
 
         self.stream = stream or self._make_stream(removal_policy)
@@ -333,12 +333,3 @@ def _arn_of(destination: FailureDestination) -> str:
     if queue := _queue(destination):
         return queue.queue_arn
     return cast(sns.ITopic, destination).topic_arn
-
-
-def _check_not_fifo(destination: FailureDestination | None) -> None:
-    ordered = _queue(destination) or _topic(destination)
-    if ordered is not None and ordered.fifo:
-        raise ValueError(
-            f"on_failure={ordered.node.path}: it is a FIFO queue or topic, and Lambda supports standard ones "
-            "only; give one of those, or a bucket."
-        )

@@ -18,6 +18,9 @@ from aws_cdk import aws_sqs as sqs
 
 from cdk_lambda_patterns import AsyncOptions, FunctionOptions, HardenedFunction, LogOptions, NetworkOptions
 from cdk_lambda_patterns.core.options import check_environment
+from cdk_lambda_patterns.core.permissions import QueueDestination
+from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
+from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from tests.templates import Resources, stack_with
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")
@@ -306,6 +309,69 @@ def test_a_failure_destination_is_refused_where_nothing_is_asynchronous(stack: S
     destination = destinations.SnsDestination(sns.Topic(stack, "Failed"))
     with pytest.raises(ValueError, match=r"^on_failure: only asynchronous invocations have this destination"):
         HardenedFunction(stack, "Synchronous", code=CODE, on_failure=destination)
+
+
+FIFO_ARN = "arn:aws:{}:eu-west-1:123456789012:theirs.fifo"
+
+
+def fifo_queue(stack: Stack) -> sqs.IQueue:
+    return sqs.Queue(stack, "Queue", fifo=True)
+
+
+def fifo_queue_from_another_stack(stack: Stack) -> sqs.IQueue:
+    return sqs.Queue(Stack(stack, "Theirs"), "Queue", fifo=True)
+
+
+def imported_fifo_queue(stack: Stack) -> sqs.IQueue:
+    return sqs.Queue.from_queue_arn(stack, "Queue", FIFO_ARN.format("sqs"))
+
+
+def fifo_queue_imported_by_name(stack: Stack) -> sqs.IQueue:
+    arn = stack.format_arn(service="sqs", resource="theirs.fifo")
+    return sqs.Queue.from_queue_arn(stack, "Queue", arn)
+
+
+FIFO_QUEUES = [fifo_queue, fifo_queue_from_another_stack, imported_fifo_queue, fifo_queue_imported_by_name]
+FIFO_DESTINATIONS: list[Callable[[Stack], lambda_.IDestination]] = [
+    *(lambda stack, make=make: destinations.SqsDestination(make(stack)) for make in FIFO_QUEUES),
+    lambda stack: destinations.SnsDestination(sns.Topic(stack, "Topic", fifo=True)),
+    lambda stack: destinations.SnsDestination(
+        sns.Topic.from_topic_arn(stack, "Topic", FIFO_ARN.format("sns"))
+    ),
+    lambda stack: QueueDestination(sqs.Queue(stack, "Queue", fifo=True)),
+]
+
+
+@pytest.mark.parametrize("make", FIFO_DESTINATIONS)
+def test_a_fifo_destination_is_refused_because_lambda_would_lose_what_it_sends(
+    make: Callable[[Stack], lambda_.IDestination],
+) -> None:
+    stack = Stack(App(), "S")
+    with pytest.raises(ValueError, match=r"^on_failure=.*: it is a FIFO queue or topic, and Lambda"):
+        HardenedFunction(stack, "F", code=CODE, asynchronous=AsyncOptions(), on_failure=make(stack))
+    options = AsyncOptions(on_success=make(Stack(stack, "Success")))
+    with pytest.raises(ValueError, match=r"^asynchronous\.on_success=.*: it is a FIFO queue or topic"):
+        HardenedFunction(stack, "G", code=CODE, asynchronous=options)
+
+
+@pytest.mark.parametrize("make", FIFO_QUEUES)
+def test_a_fifo_dead_letter_queue_of_a_function_is_refused(
+    make: Callable[[Stack], sqs.IQueue],
+) -> None:
+    stack = Stack(App(), "S")
+    options = AsyncOptions(dead_letter_queue=make(stack))
+    with pytest.raises(ValueError, match=r"^asynchronous\.dead_letter_queue=.*: it is a FIFO queue"):
+        HardenedFunction(stack, "F", code=CODE, asynchronous=options)
+
+
+@pytest.mark.parametrize("make", FIFO_QUEUES)
+@pytest.mark.parametrize("pattern", [Thumbnailer, MetadataSync])
+def test_a_fifo_failure_queue_of_a_pattern_is_refused(
+    make: Callable[[Stack], sqs.IQueue], pattern: type[Thumbnailer] | type[MetadataSync]
+) -> None:
+    stack = Stack(App(), "S")
+    with pytest.raises(ValueError, match=r"^failure_queue=.*: it is a FIFO queue"):
+        pattern(stack, "Pattern", failure_queue=make(stack))
 
 
 def test_a_misspelt_option_is_a_python_error() -> None:

@@ -276,9 +276,24 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda stack: KinesisConsumer(stack, "C"),
         "code and function are missing",
     ),
+    "failures to an imported FIFO queue": (
+        lambda stack: KinesisConsumer(
+            stack,
+            "C",
+            code=CODE,
+            on_failure=sqs.Queue.from_queue_arn(
+                stack, "Q", stack.format_arn(service="sqs", resource="theirs.fifo")
+            ),
+        ),
+        "Lambda sends to standard ones only",
+    ),
+    "failures to a FIFO topic": (
+        lambda stack: KinesisConsumer(stack, "C", code=CODE, on_failure=sns.Topic(stack, "T", fifo=True)),
+        "Lambda sends to standard ones only",
+    ),
     "failures to a FIFO queue": (
         lambda stack: KinesisConsumer(stack, "C", code=CODE, on_failure=sqs.Queue(stack, "Q", fifo=True)),
-        "Lambda supports standard ones only",
+        "Lambda sends to standard ones only",
     ),
 }
 

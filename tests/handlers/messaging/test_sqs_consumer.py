@@ -151,9 +151,12 @@ def test_a_text_that_dynamodb_cannot_store_fails_alone_and_at_once(
 ) -> None:
     booked = []
     book = function.ledger.book
-    monkeypatch.setattr(
-        function.ledger, "book", lambda entry, *rest: (booked.append(entry), book(entry, *rest))
-    )
+
+    def note(entry: Entry, seconds: float) -> object:
+        booked.append(entry)
+        return book(entry, seconds)
+
+    monkeypatch.setattr(function.ledger, "book", note)
     bad = [entry("\ud800", "a", 5), entry("e", "\ud800", 5), entry("\U0001f600" * 256, "a", 5)]
     messages = [message(number, body) for number, body in enumerate(bad)]
     good = [message(number, entry(str(number), "a", 5)) for number in range(3, 10)]
