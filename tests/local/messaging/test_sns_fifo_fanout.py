@@ -100,7 +100,7 @@ def test_thousands_of_events_with_random_failures_become_the_fold(
 def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
     stack: DeployedStack, faults: Faults, local_aws: LocalAws
 ) -> None:
-    """Duplicates, poison, killed environments and outages of the topic and of the table."""
+    """Duplicates, poison, killed environments, rebuilds, and outages of the topic and of the table."""
     chance = random.Random(25)
     bridge, append = (faults.role_of(stack.output(f"{name}FunctionName")) for name in ("Bridge", "Append"))
     with closing(Orders(stack)) as orders:
@@ -122,6 +122,7 @@ def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
                 orders.put_data(records)
                 if outage:
                     time.sleep(3)
+            rebuild_in_background(stack)
             time.sleep(0.5)
             killed += kill_environments(local_aws)
 
@@ -144,6 +145,12 @@ def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
         assert len(found) == refused
         orders.rebuild()
     assert sns_fifo_fanout.leftovers(stack) == []
+
+
+def rebuild_in_background(stack: DeployedStack) -> None:
+    """Let the function of the read model rebuild it while events arrive."""
+    function, request = stack.output("ProjectStatusFunctionName"), json.dumps({"rebuild": True})
+    stack.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=request)
 
 
 @contextmanager
