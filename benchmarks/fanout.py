@@ -32,7 +32,9 @@ class Aws:
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.exceptions = SimpleNamespace(TransactionCanceledException=KeyError)
+        self.exceptions = SimpleNamespace(
+            TransactionCanceledException=KeyError, ConditionalCheckFailedException=KeyError
+        )
 
     def publish_batch(self, **_: object) -> dict[str, Any]:
         """Accept all messages."""
@@ -47,6 +49,17 @@ class Aws:
         """Find no item."""
         self.calls["get_item"] += 1
         return {}
+
+    def _query(self, **_: object) -> list[dict[str, Any]]:
+        """Find the last event of an order."""
+        self.calls["query"] += 1
+        event = json.loads(body(10**6 - 1, "order"))
+        item = {name: {"N" if name == "version" else "S": str(value)} for name, value in event.items()}
+        return [{"Items": [item]}]
+
+    def get_paginator(self, _: str) -> SimpleNamespace:
+        """Find one page."""
+        return SimpleNamespace(paginate=self._query)
 
     def put_item(self, **_: object) -> None:
         """Accept the item."""
@@ -78,9 +91,12 @@ Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 
 def load(aws: Aws) -> dict[str, tuple[Handler, Maker, int]]:
     """Import the handlers with the fake client: each with the maker of its records and its batch size."""
-    variables = {name: name for name in ("TOPIC_ARN", "STORE_TABLE", "STATUS_TABLE")}
+    names = ("TOPIC_ARN", "FAILURE_QUEUE_URL", "STORE_TABLE", "STATUS_TABLE")
+    variables = {name: name for name in names}
     sys.path.insert(0, str(SOURCE))
-    with mock.patch("boto3.client", return_value=aws), mock.patch.dict(os.environ, variables):
+    variables["MAXIMUM_MESSAGE_SIZE"] = "262144"
+    clients = mock.patch("shared.clients.make_quick_client", return_value=aws)
+    with clients, mock.patch.dict(os.environ, variables):
         bridge, subscribers = (
             importlib.import_module(f"messaging.sns_fifo_fanout.{name}")
             for name in ("handler", "subscribers")
@@ -97,12 +113,13 @@ def measure(
 ) -> tuple[float, float]:
     """Measure events per second and calls per event of one handler."""
     rates = []
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
     for _ in range(options.rounds):
         aws.calls.clear()
         events = [make(number, f"order-{number % groups}") for number in range(options.events)]
         began = time.perf_counter()
         for start in range(0, len(events), size):
-            answer = handler({"Records": events[start : start + size]}, None)
+            answer = handler({"Records": events[start : start + size]}, context)
             if answer["batchItemFailures"]:
                 raise RuntimeError(f"the handler failed: {answer}")
         rates.append(len(events) / (time.perf_counter() - began))
@@ -118,7 +135,11 @@ def body(number: int, group: str) -> str:
 def record(number: int, group: str) -> dict[str, Any]:
     """Make a record with an event."""
     data = base64.b64encode(body(number, group).encode()).decode()
-    return {"kinesis": {"partitionKey": group, "sequenceNumber": str(number), "data": data}}
+    return {
+        "kinesis": {"partitionKey": group, "sequenceNumber": str(number), "data": data},
+        "eventID": f"shardId-000000000000:{number}",
+        "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/orders",
+    }
 
 
 def message(number: int, group: str) -> dict[str, Any]:

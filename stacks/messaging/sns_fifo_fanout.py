@@ -59,8 +59,9 @@ class SnsFifoFanoutStack(PatternStack):
         append, project = (fanout.consumers[name].function for name in ("Append", "ProjectStatus"))
         store.grant(append, "dynamodb:PutItem", "dynamodb:ConditionCheckItem")
         store.grant(project, "dynamodb:Query", "dynamodb:Scan")
-        status.grant(project, "dynamodb:GetItem", "dynamodb:PutItem")
+        status.grant(project, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Scan")
 
+        assert fanout.bridge is not None
         assert isinstance(fanout.bridge.failure_destination, sqs.Queue)
         self.output("StreamName", stream.stream_name)
         self.output("BridgeFunctionName", fanout.bridge.function.function_name)

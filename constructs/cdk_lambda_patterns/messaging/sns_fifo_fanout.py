@@ -9,6 +9,7 @@ of events a second in one group.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -20,17 +21,21 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.event_sources import DEFAULT_HANDLER, check_function
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
-from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
+from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
 
 # https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html
 _RETENTION_DAYS = Limit("SNS", 1, 365, "days")
 # https://docs.aws.amazon.com/general/latest/gr/sns.html#limits_sns (subscriptions of a FIFO topic)
 _SUBSCRIBERS = Limit("SNS", 1, 100)
+# https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html
+_MESSAGE_SIZE = Limit("SNS", 1024, 1_048_576, "bytes")
+_DEFAULT_MESSAGE_SIZE = 262_144
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,22 +43,25 @@ class Subscriber:
     """A service that gets the events: which ones, and the function that processes them.
 
     Args:
-        code: The handler's folder, or any ``lambda_.Code``.
+        code: The folder of a new function's handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
+        function: An existing function instead, or a version or alias of it, such as ``CanaryAlias.alias``.
         filter_policy: Which events it gets, by the names of message attributes:
             ``{"type": sns.SubscriptionFilter.string_filter(allowlist=["OrderPaid"])}``. Default: all.
         filter_policy_with_message_body: Which events it gets, by the fields of the body, with
             ``sns.FilterOrPolicy.filter(...)``. Cannot be combined with ``filter_policy``.
         queue: Your own FIFO queue. Default: a new one.
         options: How Lambda reads the queue, and how a new queue is configured.
-        function_options: Settings of its function.
+        function_options: Settings of a new function.
 
     Raises:
-        ValueError: Both filters are given; a subscription has only one.
+        ValueError: Both filters are given (a subscription has only one), or both ``code`` and ``function``,
+            or neither.
     """
 
-    code: str | os.PathLike[str] | lambda_.Code
-    handler: str = "handler.handler"
+    code: str | os.PathLike[str] | lambda_.Code | None = None
+    handler: str = DEFAULT_HANDLER
+    function: lambda_.IFunction | None = None
     filter_policy: Mapping[str, sns.SubscriptionFilter] | None = None
     filter_policy_with_message_body: Mapping[str, sns.FilterOrPolicy] | None = None
     queue: sqs.IQueue | None = None
@@ -61,6 +69,7 @@ class Subscriber:
     function_options: FunctionOptions | None = None
 
     def __post_init__(self) -> None:
+        check_function(self.function, self.code, self.handler, self.function_options, None)
         if self.filter_policy is not None and self.filter_policy_with_message_body is not None:
             raise ValueError(
                 "filter_policy cannot be combined with filter_policy_with_message_body: a subscription "
@@ -79,6 +88,8 @@ class SnsFifoFanoutOptions:
             topic. Set ``high_throughput`` in the subscribers' options as well.
         message_retention_period_in_days: How long the topic archives its messages for replays, 1 to 365
             days. Default: no archive.
+        maximum_message_size: How large a message may be, and a batch of them, with the attributes: 1,024 to
+            1,048,576 bytes. Default: 262,144, the default of SNS.
         encryption_key: Customer managed key of the topic. Default: the AWS managed key of SNS.
 
     Raises:
@@ -92,10 +103,12 @@ class SnsFifoFanoutOptions:
     content_based_deduplication: bool = False
     high_throughput: bool = False
     message_retention_period_in_days: int | None = None
+    maximum_message_size: int | None = None
     encryption_key: kms.IKey | None = None
 
     def __post_init__(self) -> None:
         _RETENTION_DAYS.check("message_retention_period_in_days", self.message_retention_period_in_days)
+        _MESSAGE_SIZE.check("maximum_message_size", self.maximum_message_size)
 
 
 class SnsFifoFanout(Construct):
@@ -104,11 +117,12 @@ class SnsFifoFanout(Construct):
     Each subscriber gets the events of a message group in the order in which they were published. SNS does not
     deliver an event that is published again within five minutes with the same deduplication id. A subscriber
     that fails blocks the failed group in its own queue, and affects no other group or subscriber. With
-    ``source``, a function publishes the records of a stream in order, with their sequence numbers as
-    deduplication ids.
+    ``source``, a function publishes the records of a stream in order, and none twice within five minutes.
 
-    The data of a record in the stream is a JSON object; its partition key becomes the message group, and its
-    field ``type``, if it is a string, becomes a message attribute for filters.
+    The data of a record in the stream is a JSON object. Its partition key becomes the message group, or the
+    hash of the key does, if SNS does not allow the key. Its field ``type``, if it is a string, becomes a
+    message attribute for filters. A record that SNS refuses goes to the ``failure_destination`` of the
+    bridge, with its data.
 
     Args:
         subscribers: By name; the names become part of the logical ids.
@@ -123,6 +137,7 @@ class SnsFifoFanout(Construct):
 
     Attributes:
         topic (ITopic): The topic.
+        bridge (KinesisConsumer | None): The function that publishes the records of ``source``.
         consumers (Mapping[str, SqsConsumer]): By subscriber: its queue, dead-letter queue and function.
         undelivered_queues (Mapping[str, IQueue]): By subscriber: what SNS could not deliver to its queue.
 
@@ -151,7 +166,7 @@ class SnsFifoFanout(Construct):
         super().__init__(scope, id)
 
         self.topic = topic or self._make_topic(options or SnsFifoFanoutOptions())
-        self._bridge = self._make_bridge(source, removal_policy) if source is not None else None
+        self.bridge = self._make_bridge(source, removal_policy) if source is not None else None
         self.consumers: Mapping[str, SqsConsumer] = {
             name: self._make_consumer(name, subscriber, removal_policy)
             for name, subscriber in subscribers.items()
@@ -160,19 +175,6 @@ class SnsFifoFanout(Construct):
             name: self._subscribe(self.consumers[name], subscriber, removal_policy)
             for name, subscriber in subscribers.items()
         }
-
-    @property
-    def bridge(self) -> KinesisConsumer:
-        """The function that publishes the records of ``source``.
-
-        Raises:
-            ValueError: There is no ``source``.
-        """
-        if self._bridge is None:
-            raise ValueError(
-                f"bridge of {self.node.path}: it publishes the records of a stream; give source."
-            )
-        return self._bridge
 
     def grant_publish(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a principal to publish to the topic, and to use its customer managed key, if any."""
@@ -199,6 +201,7 @@ class SnsFifoFanout(Construct):
         assert isinstance(resource, sns.CfnTopic)
         # The CDK names a FIFO topic after its path, so an account could contain the stack only once.
         resource.topic_name = None
+        resource.maximum_message_size = options.maximum_message_size
         if options.encryption_key is None:
             resource.kms_master_key_id = "alias/aws/sns"
         return topic
@@ -210,14 +213,20 @@ class SnsFifoFanout(Construct):
             code=pattern_source("messaging", "sns_fifo_fanout"),
             handler="sns_fifo_fanout.handler.handler",
             stream=source,
+            # What can never be published goes to the failure queue at once. What remains can succeed later,
+            # and until then, later events must not overtake it.
+            options=KinesisConsumerOptions(retry_attempts=10_000),
             function_options=FunctionOptions(
                 environment={
                     "TOPIC_ARN": self.topic.topic_arn,
+                    "MAXIMUM_MESSAGE_SIZE": str(_maximum_message_size(self.topic)),
                     "POWERTOOLS_SERVICE_NAME": "sns-fifo-fanout",
                 }
             ),
             removal_policy=removal_policy,
         )
+        queue = cast(sqs.Queue, bridge.failure_destination)
+        cast(lambda_.Function, bridge.function).add_environment("FAILURE_QUEUE_URL", queue.queue_url)
         self.grant_publish(bridge.function)
         return bridge
 
@@ -227,6 +236,7 @@ class SnsFifoFanout(Construct):
             name,
             code=subscriber.code,
             handler=subscriber.handler,
+            function=subscriber.function,
             queue=subscriber.queue,
             fifo=subscriber.queue is None,
             options=subscriber.options,
@@ -265,6 +275,13 @@ class SnsFifoFanout(Construct):
                 )
             )
         return undelivered
+
+
+def _maximum_message_size(topic: sns.ITopic) -> float:
+    """Return the limit of a topic; for an imported one, the default of SNS."""
+    resource = topic.node.default_child
+    given = resource.maximum_message_size if isinstance(resource, sns.CfnTopic) else None
+    return given or _DEFAULT_MESSAGE_SIZE
 
 
 def _check_topic(topic: sns.ITopic | None, options: SnsFifoFanoutOptions | None) -> None:

@@ -1,8 +1,9 @@
 """Events of an order, and the status that follows from them: plain Python without AWS."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from shared.storable import NotStorable, check_text, load_json
 
 _STATUS = {
     "OrderPlaced": "placed",
@@ -41,15 +42,14 @@ class OrderEvent:
             NotAnEvent: It is not an event; the text gives the reason.
         """
         try:
-            event = cls(**json.loads(body))
-        except (TypeError, ValueError) as error:
+            event = cls(**load_json(body))
+            for name in ("event_id", "order_id"):
+                check_text(name, getattr(event, name), max_characters=100, max_bytes=400)
+        except (TypeError, NotStorable) as error:
             raise NotAnEvent(f"the body is not an event: {error}") from None
-        for value in (event.event_id, event.order_id):
-            if not isinstance(value, str) or not 0 < len(value) <= 100:
-                raise NotAnEvent("event_id and order_id must be strings of 1 to 100 characters")
         if type(event.version) is not int or not 1 <= event.version <= 10**6:
             raise NotAnEvent("version must be a whole number of 1 to 1,000,000")
-        if event.type not in _TYPES:
+        if not isinstance(event.type, str) or event.type not in _TYPES:
             raise NotAnEvent(f"type must be one of {', '.join(_TYPES)}")
         return event
 
@@ -61,15 +61,11 @@ class OrderStatus:
     status: str = "unknown"
     version: int = 0
 
-    def after(self, event: OrderEvent) -> "OrderStatus":
-        """Return the status after one more event."""
-        return OrderStatus(_STATUS.get(event.type, self.status), event.version)
-
 
 def status_of(events: Iterable[OrderEvent]) -> OrderStatus:
     """Return the status that follows from all events of an order, in any order. Notes do not count."""
     status = OrderStatus()
     for event in sorted(events, key=lambda event: event.version):
         if event.type in _STATUS:
-            status = status.after(event)
+            status = OrderStatus(_STATUS[event.type], event.version)
     return status

@@ -1,12 +1,14 @@
 """The event store and the read model in DynamoDB."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from .orders import OrderEvent, OrderStatus, status_of
 
 _CONDITION = "ConditionalCheckFailed"
+_PAUSE = 0.1  # seconds until the store is read again
 
 
 class VersionGap(Exception):
@@ -18,7 +20,7 @@ class VersionTaken(Exception):
 
 
 class StoreIsBehind(Exception):
-    """The store does not hold yet what the read model contains: worth a retry."""
+    """The store does not hold the event yet: worth a retry."""
 
 
 class EventStore:
@@ -78,19 +80,21 @@ class EventStore:
         )
         return [_event(item) for page in pages for item in page["Items"]]
 
-    def all(self) -> Iterator[OrderEvent]:
-        """Yield every event, those of one order in order."""
-        pages = self._client.get_paginator("scan").paginate(TableName=self._table, ConsistentRead=True)
-        return (_event(item) for page in pages for item in page["Items"])
+    def order_ids(self) -> Iterator[str]:
+        """Yield the order of every event."""
+        return _order_ids(self._client, self._table)
 
 
 class StatusView:
-    """The read model: the status of each order.
+    """The read model: the status of each order, as it follows from the events in the store.
+
+    It gets the same messages as the store, but nothing of a message is written to it: the store may refuse
+    the event, or may not have it yet. A message only says which order to read again.
 
     Args:
         client: A DynamoDB client.
         table: Partition key ``order_id``.
-        store: The event store, for late events and for a rebuild.
+        store: The event store.
     """
 
     def __init__(self, client: Any, table: str, store: EventStore) -> None:
@@ -98,57 +102,89 @@ class StatusView:
         self._table = table
         self._store = store
 
-    def project(self, event: OrderEvent) -> None:
+    def project(self, event: OrderEvent, *, patience: float) -> None:
         """Bring the status of an order up to this event.
 
-        An event that is newer than the item is applied to it. Any other is a duplicate, or late after a
-        redrive; then the item was made without it and is rebuilt from the store.
+        Args:
+            event: The event. If the store holds another one with its version, it never counts.
+            patience: How many seconds the store may take to append the event.
 
         Raises:
-            StoreIsBehind: The store holds less than the item.
+            StoreIsBehind: The store still ends before this event.
         """
-        item = self.get(event.order_id)
-        new = item.after(event)
-        if event.version <= item.version:
-            new = status_of(self._store.events_of(event.order_id))
-            if new.version < item.version:
-                raise StoreIsBehind(f"the store ends before version {item.version}")
-        self._put(event.order_id, new, expected_version=item.version)
+        deadline = time.monotonic() + patience
+        while (last := self.refresh(event.order_id)) < event.version:
+            if time.monotonic() >= deadline:
+                raise StoreIsBehind(f"the store ends at version {last}, before version {event.version}")
+            time.sleep(_PAUSE)
 
-    def get(self, order_id: str) -> OrderStatus:
-        """Return the status of an order."""
+    def refresh(self, order_id: str) -> int:
+        """Make the item of an order again from the store; return the version of the last event there, or 0.
+
+        The item is read before the events. So the events are at least as new, unless another invocation
+        replaces the item meanwhile: then the condition fails, and everything is read again.
+        """
+        while True:
+            old = self._item(order_id)
+            events = self._store.events_of(order_id)
+            new = status_of(events)
+            if new == old or self._replace(order_id, old, new):
+                return events[-1].version if events else 0
+
+    def rebuild(self, *, after: str, has_time: Callable[[], bool]) -> tuple[int, str]:
+        """Make the items again, in the order of their ids; also those of orders that the store does not hold.
+
+        Args:
+            after: Where the previous call stopped; empty for the first one.
+            has_time: Whether there is time for one more item.
+
+        Returns:
+            How many orders were done, and the last of them if there was no time for more.
+        """
+        orders = set(_order_ids(self._client, self._table)) | set(self._store.order_ids())
+        remaining = sorted(order_id for order_id in orders if order_id > after)
+        for done, order_id in enumerate(remaining):
+            if done and not has_time():
+                return done, remaining[done - 1]
+            self.refresh(order_id)
+        return len(remaining), ""
+
+    def _item(self, order_id: str) -> OrderStatus:
         answer = self._client.get_item(
             TableName=self._table, Key={"order_id": {"S": order_id}}, ConsistentRead=True
         )
         item = answer.get("Item")
         return OrderStatus(item["status"]["S"], int(item["version"]["N"])) if item else OrderStatus()
 
-    def rebuild(self) -> int:
-        """Make every item again from the store; return how many."""
-        orders: dict[str, list[OrderEvent]] = {}
-        for event in self._store.all():
-            orders.setdefault(event.order_id, []).append(event)
-        for order_id, events in orders.items():
-            self._put(order_id, status_of(events), expected_version=None)
-        return len(orders)
-
-    def _put(self, order_id: str, status: OrderStatus, *, expected_version: int | None) -> None:
-        """Write an item if there is none or it has the expected version; ``None``: any version."""
-        condition: dict[str, Any] = {}
-        if expected_version is not None:  # an invocation that timed out may still be writing
+    def _replace(self, order_id: str, old: OrderStatus, new: OrderStatus) -> bool:
+        """Replace an item, and return whether it still was the old one. Without an event there is no item."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(order_id)"}
+        if old.version:
             condition = {
-                "ConditionExpression": "attribute_not_exists(order_id) OR version = :expected",
-                "ExpressionAttributeValues": {":expected": {"N": str(expected_version)}},
+                "ConditionExpression": "version = :version AND #status = :status",
+                "ExpressionAttributeNames": {"#status": "status"},
+                "ExpressionAttributeValues": {
+                    ":version": {"N": str(old.version)},
+                    ":status": {"S": old.status},
+                },
             }
-        self._client.put_item(
-            TableName=self._table,
-            Item={
-                "order_id": {"S": order_id},
-                "status": {"S": status.status},
-                "version": {"N": str(status.version)},
-            },
-            **condition,
-        )
+        key = {"order_id": {"S": order_id}}
+        try:
+            if new.version:
+                item = {**key, "status": {"S": new.status}, "version": {"N": str(new.version)}}
+                self._client.put_item(TableName=self._table, Item=item, **condition)
+            else:
+                self._client.delete_item(TableName=self._table, Key=key, **condition)
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+
+def _order_ids(client: Any, table: str) -> Iterator[str]:
+    pages = client.get_paginator("scan").paginate(
+        TableName=table, ConsistentRead=True, ProjectionExpression="order_id"
+    )
+    return (item["order_id"]["S"] for page in pages for item in page["Items"])
 
 
 def _event(item: dict[str, Any]) -> OrderEvent:

@@ -23,6 +23,12 @@ def subscriber(**arguments: object) -> Subscriber:
     return Subscriber(code=CODE, handler="index.handler", **arguments)  # type: ignore[arg-type]
 
 
+def function_of(stack: Stack) -> lambda_.Function:
+    return lambda_.Function(
+        stack, "Given", code=CODE, handler="index.handler", runtime=lambda_.Runtime.PYTHON_3_13
+    )
+
+
 @stack_with
 def plain(stack: Stack) -> None:
     paid = {"type": sns.SubscriptionFilter.string_filter(allowlist=["Paid"])}
@@ -41,8 +47,7 @@ def plain(stack: Stack) -> None:
         removal_policy=RemovalPolicy.DESTROY,
     )
     fanout.grant_publish(iam.Role(stack, "Sender", assumed_by=iam.AccountRootPrincipal()))
-    with pytest.raises(ValueError, match="it publishes the records of a stream; give source"):
-        _ = fanout.bridge
+    assert fanout.bridge is None
 
 
 def test_the_topic_has_its_options_and_no_name(plain: Resources) -> None:
@@ -141,12 +146,65 @@ def test_the_key_of_the_queues_allows_sns_to_use_it_only_for_this_topic(encrypte
     }
 
 
-def test_the_bridge_publishes_to_the_topic(encrypted: Resources) -> None:
+def variables_of_the_bridge(resources: Resources, id: str = "Events") -> dict[str, object]:
+    functions = resources.all("AWS::Lambda::Function").items()
+    [bridge] = [one for name, one in functions if name.startswith(f"{id}BridgeFunction")]
+    variables: dict[str, object] = bridge["Environment"]["Variables"]
+    return variables
+
+
+def test_the_bridge_publishes_to_the_topic_and_reports_to_a_standard_queue(encrypted: Resources) -> None:
     [topic] = encrypted.all("AWS::SNS::Topic")
-    [bridge] = [
-        one for name, one in encrypted.all("AWS::Lambda::Function").items() if name.startswith("EventsBridge")
+    [(name, queue)] = [
+        one for one in encrypted.all("AWS::SQS::Queue").items() if one[0].startswith("EventsBridgeFailure")
     ]
-    assert bridge["Environment"]["Variables"]["TOPIC_ARN"] == {"Ref": topic}
+    assert "FifoQueue" not in queue  # Lambda supports no FIFO queue as a failure destination
+    variables = variables_of_the_bridge(encrypted)
+    assert variables["TOPIC_ARN"] == {"Ref": topic}
+    assert variables["FAILURE_QUEUE_URL"] == {"Ref": name}
+    assert variables["MAXIMUM_MESSAGE_SIZE"] == "262144"
+
+
+def test_the_bridge_retries_instead_of_giving_up_later_events(encrypted: Resources) -> None:
+    [mapping] = [
+        one
+        for one in encrypted.all("AWS::Lambda::EventSourceMapping").values()
+        if "BisectBatchOnFunctionError" in one
+    ]
+    assert mapping["MaximumRetryAttempts"] == 10_000
+
+
+@stack_with
+def large_messages(stack: Stack) -> None:
+    source = kinesis.Stream(stack, "Stream")
+    options = SnsFifoFanoutOptions(maximum_message_size=1_048_576)
+    SnsFifoFanout(stack, "Own", subscribers={"All": subscriber()}, source=source, options=options)
+    topic = sns.Topic(stack, "Topic", fifo=True)
+    resource = topic.node.default_child
+    assert isinstance(resource, sns.CfnTopic)
+    resource.maximum_message_size = 1024
+    SnsFifoFanout(stack, "Given", subscribers={"All": subscriber()}, source=source, topic=topic)
+
+
+def test_the_bridge_knows_the_limit_of_the_topic(large_messages: Resources) -> None:
+    assert variables_of_the_bridge(large_messages, "Own")["MAXIMUM_MESSAGE_SIZE"] == "1048576"
+    assert variables_of_the_bridge(large_messages, "Given")["MAXIMUM_MESSAGE_SIZE"] == "1024"
+    topics = large_messages.all("AWS::SNS::Topic").values()
+    assert sorted(topic["MaximumMessageSize"] for topic in topics) == [1024, 1_048_576]
+
+
+@stack_with
+def existing_functions(stack: Stack) -> None:
+    alias = function_of(stack).add_alias("live")
+    SnsFifoFanout(stack, "Events", subscribers={"All": Subscriber(function=alias)})
+
+
+def test_a_subscriber_may_be_an_alias(existing_functions: Resources) -> None:
+    mapping = existing_functions.only("AWS::Lambda::EventSourceMapping")
+    [alias] = existing_functions.all("AWS::Lambda::Alias")
+    assert alias in str(mapping["FunctionName"])
+    assert mapping["FunctionName"]["Fn::Join"][1][1] == ":live"
+    assert len(existing_functions.all("AWS::Lambda::Function")) == 1
 
 
 @stack_with
@@ -191,6 +249,15 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda _: SnsFifoFanoutOptions(message_retention_period_in_days=366),
         "message_retention_period_in_days=366: SNS allows 1 to 365 days",
     ),
+    "a message size below that of SNS": (
+        lambda _: SnsFifoFanoutOptions(maximum_message_size=1023),
+        "maximum_message_size=1,023: SNS allows 1,024 to 1,048,576 bytes",
+    ),
+    "code and a function": (
+        lambda stack: subscriber(function=function_of(stack)),
+        "code, handler cannot be combined with function",
+    ),
+    "neither code nor a function": (lambda _: Subscriber(), "code and function are missing"),
     "a standard topic": (
         lambda stack: SnsFifoFanout(
             stack, "E", topic=sns.Topic(stack, "T"), subscribers={"All": subscriber()}

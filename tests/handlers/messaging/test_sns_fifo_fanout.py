@@ -1,8 +1,8 @@
 """Event-sourced orders: the bridge preserves order, the store has no gap, the read model is its fold."""
 
-import base64
 import json
 import random
+import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType, SimpleNamespace
@@ -10,18 +10,29 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from messaging.sns_fifo_fanout.messages import deduplication_id, group_id
 from messaging.sns_fifo_fanout.orders import NotAnEvent, OrderEvent
+from tests.handlers import events as aws
 from tests.handlers.importing import import_handler
 
-CONTEXT = SimpleNamespace(function_name="f")
+CONTEXT = SimpleNamespace(
+    function_name="f",
+    aws_request_id=aws.identifier("request"),
+    invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:f",
+    function_version="$LATEST",
+    get_remaining_time_in_millis=lambda: 60_000,
+)
 ENVIRONMENT = {
     "TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:orders.fifo",
     "STORE_TABLE": "store",
     "STATUS_TABLE": "status",
+    "FAILURE_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/failures",
+    "MAXIMUM_MESSAGE_SIZE": "262144",
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
@@ -55,6 +66,11 @@ class Subscribers:
         answer = getattr(self.module, subscriber)({"Records": records}, CONTEXT)
         return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
 
+    def rebuild(self) -> int:
+        """Rebuild the read model, and return how many orders it has done."""
+        count: int = self.module.project({"rebuild": True}, CONTEXT)["rebuilt"]
+        return count
+
     def status(self) -> dict[str, tuple[str, int]]:
         """Return the read model."""
         items = self.tables["status"].scan()["Items"]
@@ -84,11 +100,13 @@ def tables() -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def subscribers(tables: dict[str, Any]) -> Subscribers:
-    return Subscribers(tables, import_handler("messaging.sns_fifo_fanout.subscribers", ENVIRONMENT))
+    module = import_handler("messaging.sns_fifo_fanout.subscribers", ENVIRONMENT)
+    module._PATIENCE = 0.0  # type: ignore[attr-defined]
+    return Subscribers(tables, module)
 
 
 @pytest.fixture(scope="module")
-def bridge(tables: object) -> ModuleType:
+def bridge_module(tables: object) -> ModuleType:
     """The module of the bridge's handler."""
     return import_handler("messaging.sns_fifo_fanout.handler", ENVIRONMENT)
 
@@ -104,16 +122,10 @@ def event(order: str, version: int, type: str = "OrderPlaced", **more: object) -
 
 def message(body: Event) -> dict[str, Any]:
     """Make a message as Lambda delivers it; its id is the event's."""
-    return {
-        "messageId": body.get("event_id", "?"),
-        "receiptHandle": "r",
-        "body": json.dumps(body),
-        "attributes": {"MessageGroupId": body.get("order_id", "?")},
-        "messageAttributes": {},
-        "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:queue.fifo",
-        "awsRegion": "eu-west-1",
-    }
+    record = aws.sqs_record(
+        body["event_id"], json.dumps(body), group=body["order_id"], number=body["version"]
+    )
+    return record | {"messageId": body["event_id"]}
 
 
 # --- The store
@@ -153,6 +165,12 @@ def test_another_event_with_the_same_version_is_refused(subscribers: Subscribers
         {"type": "OrderEaten"},
         {"type": ["OrderPaid"]},
         {"unknown": 1},
+        {"event_id": "\ud800"},
+        {"order_id": "a\udfff"},
+        {"version": 10**40},
+        {"version": float("nan")},
+        {"version": float("inf")},
+        {"type": {}},
     ],
 )
 def test_a_body_that_is_not_an_event_is_refused(change: Event) -> None:
@@ -160,21 +178,97 @@ def test_a_body_that_is_not_an_event_is_refused(change: Event) -> None:
         OrderEvent.parse(json.dumps(event("a", 1) | change))
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", "7", "{}"])
+@pytest.mark.parametrize("body", ["", "{", "[]", "7", "{}", "[" * 100_000, '{"version": ' + "9" * 5000 + "}"])
 def test_a_body_without_the_fields_of_an_event_is_refused(body: str) -> None:
     with pytest.raises(NotAnEvent, match="the body is not an event"):
         OrderEvent.parse(body)
 
 
+def test_messages_that_the_time_does_not_suffice_for_are_tried_again(subscribers: Subscribers) -> None:
+    times = iter([60_000, 3_000])
+    hurried = SimpleNamespace(get_remaining_time_in_millis=lambda: next(times))
+    records = [message(event(order, 1)) for order in "ab"]
+    answer = subscribers.module.append({"Records": records}, hurried)
+    assert answer["batchItemFailures"] == [{"itemIdentifier": "b-1"}]
+
+
 # --- The read model
 
 
-def test_a_late_event_rebuilds_the_status_of_its_order_from_the_store(subscribers: Subscribers) -> None:
+def test_an_event_counts_only_once_it_is_in_the_store(subscribers: Subscribers) -> None:
     life = [event("a", 1), event("a", 2, "OrderPaid"), event("a", 3, "OrderShipped")]
-    assert subscribers.deliver("project", [life[0], life[2]]) == []
-    assert subscribers.deliver("project", [life[1]]) == ["a-2"]  # the store is still empty
+    assert subscribers.deliver("project", life) == ["a-1", "a-2", "a-3"]  # the store is still empty
+    assert subscribers.status() == {}
     subscribers.deliver("append", life)
     assert subscribers.deliver("project", [life[1]]) == []
+    assert subscribers.status() == {"a": ("shipped", 3)}
+    assert subscribers.deliver("project", life) == []
+    assert subscribers.status() == {"a": ("shipped", 3)}
+
+
+def test_the_read_model_waits_a_moment_for_the_store(
+    subscribers: Subscribers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscribers.module, "_PATIENCE", 5.0)
+    late = event("a", 1)
+    monkeypatch.setattr("time.sleep", lambda _: subscribers.deliver("append", [late]))
+    assert subscribers.deliver("project", [late]) == []
+    assert subscribers.status() == {"a": ("placed", 1)}
+
+
+def test_the_read_model_does_not_count_what_the_store_refuses(subscribers: Subscribers) -> None:
+    good = [event("a", 1), event("a", 2, "OrderPaid")]
+    other = event("a", 2, "OrderRefunded", event_id="other")
+    gap = event("a", 9, "OrderShipped")
+    assert subscribers.deliver("append", good) == []
+    assert subscribers.deliver("append", [other]) == ["other"]
+    assert subscribers.deliver("append", [gap]) == ["a-9"]
+    assert subscribers.deliver("project", [other, *good]) == []
+    assert subscribers.deliver("project", [gap]) == ["a-9"]
+    assert subscribers.status() == {"a": ("paid", 2)}
+    subscribers.rebuild()
+    assert subscribers.status() == {"a": ("paid", 2)}
+
+
+def test_a_rebuild_repairs_every_item(subscribers: Subscribers) -> None:
+    subscribers.deliver("append", [event("a", 1), event("b", 1, "OrderNoted")])
+    for order, status, version in (("a", "shipped", 9), ("b", "paid", 2), ("gone", "paid", 2)):
+        subscribers.tables["status"].put_item(Item={"order_id": order, "status": status, "version": version})
+    assert subscribers.rebuild() == 3
+    assert subscribers.status() == {"a": ("placed", 1)}
+
+
+def test_a_rebuild_continues_where_its_time_was_up(subscribers: Subscribers) -> None:
+    subscribers.deliver("append", [event(order, 1) for order in "abc"])
+    hurried = SimpleNamespace(get_remaining_time_in_millis=lambda: 0)
+    answer = subscribers.module.project({"rebuild": True}, hurried)
+    assert answer == {"rebuilt": 1, "after": "a"}
+    assert subscribers.status() == {"a": ("placed", 1)}
+    assert subscribers.module.project({"rebuild": True, "after": "a"}, CONTEXT) == {"rebuilt": 2}
+    assert len(subscribers.status()) == 3
+
+
+@pytest.mark.parametrize("method", ["get_item", "query"])
+def test_a_rebuild_never_overwrites_what_a_live_event_writes_meanwhile(
+    subscribers: Subscribers, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    life = [event("a", 1), event("a", 2, "OrderPaid"), event("a", 3, "OrderShipped")]
+    subscribers.deliver("append", life[:1])
+    client, later = subscribers.module.client, life[1:]
+    original = getattr(client, method)
+
+    def racing(**arguments: Any) -> Any:
+        """Read, and let the next event arrive before the answer is used."""
+        answer = original(**arguments)
+        if later:
+            now = [later.pop(0)]
+            assert subscribers.deliver("append", now) == subscribers.deliver("project", now) == []
+        return answer
+
+    monkeypatch.setattr(client, method, racing)
+    assert subscribers.rebuild() == 1
+    monkeypatch.undo()
+    assert not later
     assert subscribers.status() == {"a": ("shipped", 3)}
 
 
@@ -225,102 +319,336 @@ def test_the_read_model_is_the_fold_whatever_fails_arrives_twice_or_late(
     assert subscribers.status() == expected
 
     subscribers.empty("status")
-    assert subscribers.module.project({"rebuild": True}, CONTEXT) == {"rebuilt": len(lives)}
-    assert {order: status for order, status in subscribers.status().items() if status[1]} == expected
+    assert subscribers.rebuild() == len(lives)
+    assert subscribers.status() == expected
 
 
 # --- The bridge
 
+LIMIT = int(ENVIRONMENT["MAXIMUM_MESSAGE_SIZE"])
+
+
+def size_of(entry: Event) -> int:
+    """Return what SNS counts of a message."""
+    attributes = entry.get("MessageAttributes", {}).items()
+    parts = [entry["Message"], *(part for name, one in attributes for part in (name, *one.values()))]
+    return sum(len(part.encode()) for part in parts)
+
 
 class Topic:
-    """SNS, which rejects these deduplication ids once for each time that they are listed."""
+    """SNS, with its limits; it rejects a message (by its body) once for each time that it is listed."""
 
-    def __init__(self, rejected: Sequence[str] = ()) -> None:
+    def __init__(self, rejected: Sequence[str] = (), *, broken: int = 0) -> None:
         self.published: list[tuple[str, str]] = []
         self.batches: list[int] = []
         self._rejected = list(rejected)
+        self._broken = broken
+        self._known: set[str] = set()
 
     def publish_batch(self, *, TopicArn: str, PublishBatchRequestEntries: Sequence[Event]) -> Event:  # noqa: N803
-        """Publish what is not rejected, unless its id was published before."""
+        """Publish what is not rejected, unless its deduplication id was published before."""
         assert TopicArn == ENVIRONMENT["TOPIC_ARN"]
+        if self._broken:
+            self._broken -= 1
+            raise ClientError({"Error": {"Code": "InternalError", "Message": "?"}}, "PublishBatch")
+        if sum(map(size_of, PublishBatchRequestEntries)) > LIMIT:
+            raise ClientError({"Error": {"Code": "BatchRequestTooLong", "Message": "!"}}, "PublishBatch")
         self.batches.append(len(PublishBatchRequestEntries))
         failed = []
         for entry in PublishBatchRequestEntries:
-            if entry["MessageDeduplicationId"] in self._rejected:
-                self._rejected.remove(entry["MessageDeduplicationId"])
+            assert re.fullmatch("[!-~]{1,128}", entry["MessageGroupId"])
+            assert re.fullmatch("[!-~]{1,128}", entry["MessageDeduplicationId"])
+            if "strange" in entry["Message"]:
+                failed.append({"Id": entry["Id"], "Code": "InvalidParameter", "Message": "strange"})
+            elif entry["Message"] in self._rejected:
+                self._rejected.remove(entry["Message"])
                 failed.append({"Id": entry["Id"], "Code": "InternalError"})
-            elif entry["MessageDeduplicationId"] not in [number for _, number in self.published]:
-                self.published.append((entry["MessageGroupId"], entry["MessageDeduplicationId"]))
+            elif entry["MessageDeduplicationId"] not in self._known:
+                self._known.add(entry["MessageDeduplicationId"])
+                self.published.append((entry["MessageGroupId"], entry["Message"]))
         return {"Failed": failed}
 
 
-def record(number: int, group: str, data: bytes = b'{"type": "OrderPaid"}') -> dict[str, Any]:
+class Bridge:
+    """The bridge, and Lambda's event source mapping with bisecting and partial batch responses.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
+    """
+
+    def __init__(self, module: ModuleType, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.module, self.topic = module, topic
+        self.failures: list[Event] = []
+        self.given_up: list[Event] = []
+        monkeypatch.setattr(module, "client", topic)
+        monkeypatch.setattr(module, "failure_queue", self)
+
+    def send(self, body: str) -> None:
+        """Be the failure queue."""
+        self.failures.append(json.loads(body))
+
+    def invoke(self, records: Sequence[Event], context: object = CONTEXT) -> list[str]:
+        """Invoke the handler once, and return the sequence numbers that it returns as failed."""
+        answer = self.module.handler({"Records": list(records)}, context)
+        return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+
+    def stream(self, records: Sequence[Event], attempts: int = 6) -> None:
+        """Invoke the handler as Lambda does until each record is done, or given up after these attempts."""
+        batches = [(list(records), attempts)]
+        while batches:
+            batch, left = batches.pop(0)
+            numbers = [one["kinesis"]["sequenceNumber"] for one in batch]
+            try:
+                failed = self.invoke(batch)
+            except Exception:
+                failed = [numbers[0]]
+                if len(batch) > 1:
+                    middle = len(batch) // 2
+                    batches[:0] = [(batch[:middle], left), (batch[middle:], left)]
+                    continue
+            if not failed:
+                continue
+            first = numbers.index(failed[0])
+            if first:
+                batches.insert(0, (batch[first:], left))
+            elif left > 1:
+                batches.insert(0, (batch, left - 1))
+            else:
+                self.given_up += batch
+
+    def of(self, group: str) -> list[str]:
+        """Return the bodies that were published in a group, in order."""
+        return [body for one, body in self.topic.published if one == group_id(group)]
+
+
+@pytest.fixture
+def topic() -> Topic:
+    return Topic()
+
+
+@pytest.fixture
+def bridge(bridge_module: ModuleType, topic: Topic, monkeypatch: pytest.MonkeyPatch) -> Bridge:
+    return Bridge(bridge_module, topic, monkeypatch)
+
+
+def body(number: int) -> str:
+    return json.dumps({"number": number})
+
+
+def record(number: int, group: str, data: bytes | None = None) -> Event:
     """Make a record as Lambda delivers it."""
-    return {
-        "kinesis": {
-            "partitionKey": group,
-            "sequenceNumber": str(number),
-            "data": base64.b64encode(data).decode(),
-        }
-    }
+    return aws.kinesis_record(number, body(number).encode() if data is None else data, partition_key=group)
 
 
-def publish(
-    bridge: ModuleType, monkeypatch: pytest.MonkeyPatch, topic: Topic, records: Sequence[Event]
-) -> list[str]:
-    """Deliver records to the bridge, and return the first one that it reports as failed."""
-    monkeypatch.setattr(bridge, "client", topic)
-    answer = bridge.handler({"Records": records}, CONTEXT)
-    return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
+def large(size: int) -> bytes:
+    """Make data of a size."""
+    return b'{"x": "' + b"x" * (size - 9) + b'"}'
 
 
-def test_no_batch_contains_two_messages_of_a_group(
-    bridge: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    topic = Topic()
+def test_a_batch_contains_no_two_messages_of_a_group(bridge: Bridge, topic: Topic) -> None:
     records = [record(number, group) for number, group in enumerate("aaab" + "cdefghijklm")]
-    assert publish(bridge, monkeypatch, topic, records) == []
+    assert bridge.invoke(records) == []
     assert topic.batches == [10, 4, 1]
-    assert [number for group, number in topic.published if group == "a"] == ["0", "1", "2"]
+    assert bridge.of("a") == [body(0), body(1), body(2)]
+
+
+def test_the_total_of_a_batch_is_limited(bridge: Bridge, topic: Topic) -> None:
+    sizes = [LIMIT // 2, LIMIT // 2, LIMIT, 100, LIMIT - 100]
+    assert bridge.invoke([record(n, str(n), large(size)) for n, size in enumerate(sizes)]) == []
+    assert topic.batches == [2, 1, 2]
+    assert not bridge.failures
+
+
+def test_the_attributes_count_too(bridge: Bridge, topic: Topic) -> None:
+    kind = "t" * 1000
+    padding = "x" * (LIMIT // 2 - 1500)
+    data = json.dumps({"type": kind, "x": padding}).encode()
+    assert bridge.invoke([record(0, "a", data), record(1, "b", data)]) == []
+    assert topic.batches == [1, 1]
+
+
+def test_a_message_that_is_too_large_costs_only_itself(bridge: Bridge) -> None:
+    """The stream of the report: 300 KB of A, A1, A2, B1, A3, B2."""
+    groups = "AAABAB"
+    records = [record(number, group) for number, group in enumerate(groups)]
+    records[0] = record(0, "A", large(300 * 1024))
+    bridge.stream(records)
+    assert bridge.of("A") == [body(1), body(2), body(4)]
+    assert bridge.of("B") == [body(3), body(5)]
+    [failure] = bridge.failures
+    assert not bridge.given_up
+    assert json.loads(failure["payload"]) == {"Records": [records[0]]}
+    assert failure["responsePayload"]["errorType"] == "NotPublishable"
+    assert failure["requestContext"]["condition"] == "PermanentFailure"
+    info = failure["KinesisBatchInfo"]
+    assert info["startSequenceNumber"] == info["endSequenceNumber"] == aws.sequence_number(0)
+    assert (info["shardId"], info["batchSize"]) == ("shardId-000000000000", 1)
+
+
+def test_records_that_are_no_events_cost_only_themselves(bridge: Bridge) -> None:
+    r"""The other stream of the report: 300 KB, 5 good ones, "\xff", 5 good ones."""
+    records = [
+        record(0, "A", large(300 * 1024)),
+        *(record(number, "AB"[number % 2]) for number in range(1, 6)),
+        record(6, "A", b"\xff"),
+        *(record(number, "AB"[number % 2]) for number in range(7, 12)),
+    ]
+    bridge.stream(records)
+    assert bridge.of("A") == [body(number) for number in (2, 4, 8, 10)]
+    assert bridge.of("B") == [body(number) for number in (1, 3, 5, 7, 9, 11)]
+    assert [json.loads(one["payload"])["Records"][0] for one in bridge.failures] == [records[0], records[6]]
+    assert not bridge.given_up
+
+
+POISON = {
+    "no UTF-8": b"\xff",
+    "half a character": b'{"x": "\xc3"}',
+    "empty": b"",
+    "no object": b"[]",
+    "NaN": b'{"x": NaN}',
+    "deep": b"[" * 100_000,
+    "a long number": b'{"x": ' + b"9" * 5000 + b"}",
+    "a noncharacter": '{"x": "\uffff"}'.encode(),
+    "a lone surrogate in an attribute": b'{"type": "\\ud800"}',
+    "a control character in an attribute": b'{"type": "\\u0000"}',
+    "refused by SNS": b'{"x": "strange"}',
+    "too large": large(LIMIT + 1),
+    "too large with its attribute": b'{"type": "OrderPaid", "x": "' + b"x" * (LIMIT - 30) + b'"}',
+}
+
+
+@pytest.mark.parametrize("data", POISON.values(), ids=POISON)
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_poison_costs_only_itself(bridge: Bridge, data: bytes, place: int) -> None:
+    records = [record(number, "AB"[number % 2]) for number in range(5)]
+    records[place] = record(place, "A", data)
+    bridge.stream(records)
+    good = [number for number in range(5) if number != place]
+    assert bridge.of("A") == [body(number) for number in good if number % 2 == 0]
+    assert bridge.of("B") == [body(number) for number in good if number % 2]
+    [failure] = bridge.failures
+    assert json.loads(failure["payload"])["Records"] == [records[place]]
+    assert failure["responsePayload"]["errorMessage"]
+    assert not bridge.given_up
+
+
+def test_a_record_that_the_failure_queue_cannot_hold_is_reported_without_its_data(bridge: Bridge) -> None:
+    assert bridge.invoke([record(0, "A", large(1_000_000))]) == []
+    [failure] = bridge.failures
+    assert "payload" not in failure
+    assert failure["KinesisBatchInfo"]["startSequenceNumber"] == aws.sequence_number(0)
+
+
+def test_poison_is_tried_again_while_the_failure_queue_refuses_it(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SendMessage")
+
+    monkeypatch.setattr(bridge, "send", refuse)
+    records = [record(0, "A"), record(1, "B", b"\xff"), record(2, "A")]
+    assert bridge.invoke(records) == [aws.sequence_number(1)]
 
 
 def test_a_rejected_message_holds_back_only_its_own_group_until_the_retry(
-    bridge: ModuleType, monkeypatch: pytest.MonkeyPatch
+    bridge: Bridge, topic: Topic
 ) -> None:
-    topic = Topic(rejected=["1"])
+    topic._rejected = [body(1)]
     records = [record(number, group) for number, group in enumerate("abab")]
-    assert publish(bridge, monkeypatch, topic, records) == ["1"]
-    assert topic.published == [("a", "0"), ("a", "2")]
-    assert publish(bridge, monkeypatch, topic, records[1:]) == []
-    assert topic.published == [("a", "0"), ("a", "2"), ("b", "1"), ("b", "3")]
+    assert bridge.invoke(records) == [aws.sequence_number(1)]
+    assert topic.published == [("a", body(0)), ("a", body(2))]
+    assert bridge.invoke(records[1:]) == []
+    assert bridge.of("b") == [body(1), body(3)]
 
 
-def test_a_record_that_is_not_an_event_stops_the_batch_or_raises_if_it_is_the_first(
-    bridge: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    topic = Topic()
-    good, bad = record(1, "a"), record(2, "b", b"\xff")
-    assert publish(bridge, monkeypatch, topic, [good, bad, record(3, "a")]) == ["2"]
-    assert topic.published == [("a", "1")]
-    with pytest.raises(ValueError, match="codec"):
-        publish(bridge, monkeypatch, topic, [bad, good])
-    assert publish(bridge, monkeypatch, topic, [record(4, "b", b"[]")]) == ["4"]
+def test_the_batch_is_split_if_its_first_record_must_wait(bridge: Bridge, topic: Topic) -> None:
+    topic._rejected = [body(0)] * 3
+    records = [record(number, group) for number, group in enumerate("abab")]
+    with pytest.raises(bridge.module.NotPublished):
+        bridge.invoke(records)
+    assert bridge.invoke(records[:1]) == [aws.sequence_number(0)]
+    bridge.stream(records)
+    assert bridge.of("a") == [body(0), body(2)]
 
 
-@given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(0, 2**32))
+def test_an_outage_in_the_middle_keeps_what_is_published(bridge: Bridge, topic: Topic) -> None:
+    records = [record(number, "a") for number in range(3)]
+    assert bridge.invoke(records[:1]) == []
+    topic._broken = 1
+    with pytest.raises(bridge.module.NotPublished):
+        bridge.invoke(records[1:])
+    bridge.stream(records)
+    assert bridge.of("a") == [body(0), body(1), body(2)]
+
+
+def test_the_handler_stops_before_its_time_is_up(bridge: Bridge, topic: Topic) -> None:
+    times = iter([60_000, 60_000, 5_000])
+    context = SimpleNamespace(**vars(CONTEXT) | {"get_remaining_time_in_millis": lambda: next(times)})
+    assert bridge.invoke([record(n, "a") for n in range(4)], context) == [aws.sequence_number(2)]
+    assert bridge.of("a") == [body(0), body(1)]
+
+
+def test_a_record_has_the_same_deduplication_id_at_each_attempt_and_no_other_record_has_it() -> None:
+    one = aws.kinesis_record(1, b"{}")
+    assert deduplication_id(one) == deduplication_id(aws.kinesis_record(1, b"{}"))
+    others = [
+        aws.kinesis_record(2, b"{}"),
+        aws.kinesis_record(1, b"{}", shard=1),
+        aws.kinesis_record(1, b"{}", stream="other"),
+    ]
+    assert deduplication_id(one) not in map(deduplication_id, others)
+
+
+KEYS_OF_RECORDS = [
+    "a",
+    "A",
+    " ",
+    "a ",
+    "ü",
+    "u\u0308",
+    "a" * 128,
+    "a" * 129,
+    "a" * 256,
+    "😀" * 256,
+    "a\tb",
+    "\ud800",
+]
+
+
+def test_each_partition_key_has_a_valid_group_of_its_own() -> None:
+    groups = {key: group_id(key) for key in KEYS_OF_RECORDS}
+    groups |= {group: group_id(group) for group in groups.values()}
+    assert all(re.fullmatch("[!-~]{1,128}", group) for group in groups.values())
+    assert len(set(groups.values())) == len(groups)
+    assert groups["a" * 128] == "a" * 128
+
+
+@given(st.text(min_size=1, max_size=256), st.text(min_size=1, max_size=256))
+def test_different_partition_keys_have_different_groups(one: str, other: str) -> None:
+    assert (group_id(one) == group_id(other)) == (one == other)
+    assert group_id(group_id(one)) != group_id(one) or group_id(one) == one
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "größe"]), st.booleans()), max_size=30),
+    st.integers(0, 2**32),
+)
 def test_each_group_is_published_in_order_and_once_whatever_sns_rejects(
-    bridge: ModuleType, groups: list[str], seed: int
+    bridge_module: ModuleType, stream: list[tuple[str, bool]], seed: int
 ) -> None:
     chance = random.Random(seed)
-    records = [record(number, group) for number, group in enumerate(groups)]
-    topic = Topic(rejected=[str(number) for number in range(len(groups)) for _ in range(chance.randrange(3))])
+    records = [
+        record(number, group, b"\xff" if poison else None) for number, (group, poison) in enumerate(stream)
+    ]
+    topic = Topic(
+        rejected=[body(number) for number in range(len(stream)) for _ in range(chance.randrange(3))]
+    )
     with pytest.MonkeyPatch.context() as patch:
-        while records:
-            failed = publish(bridge, patch, topic, records)
-            if not failed:
-                break
-            numbers = [one["kinesis"]["sequenceNumber"] for one in records]
-            records = records[numbers.index(failed[0]) :]
-    for group in "abc":
-        expected = [str(number) for number, one in enumerate(groups) if one == group]
-        assert [number for one, number in topic.published if one == group] == expected
+        bridge = Bridge(bridge_module, topic, patch)
+        if records:
+            bridge.stream(records)
+    for group in ("a", "b", "größe"):
+        good = [body(number) for number, (one, poison) in enumerate(stream) if one == group and not poison]
+        assert bridge.of(group) == good
+    assert len(bridge.failures) == sum(poison for _, poison in stream)
+    assert not bridge.given_up

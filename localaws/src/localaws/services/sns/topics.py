@@ -6,8 +6,8 @@ that cannot be delivered are lost.
 
 Faithful to:
 - `AWS::SNS::Topic`: FifoTopic, ContentBasedDeduplication, FifoThroughputScope, KmsMasterKeyId, ArchivePolicy,
-  TracingConfig, SignatureVersion and DeliveryStatusLogging become attributes of the topic. A FIFO topic
-  without a name gets a name that ends in `.fifo`.
+  MaximumMessageSize, TracingConfig, SignatureVersion and DeliveryStatusLogging become the topic's attributes.
+  A FIFO topic without a name gets a name that ends in `.fifo`.
 - A FIFO queue gives each message a sequence number and remembers its deduplication id.
 - A message for a queue that does not exist, or whose policy does not allow the topic, goes to the dead-letter
   queue of the subscription if that queue's policy allows it, with the error in the message attributes.
@@ -45,6 +45,7 @@ _ATTRIBUTES = (
     "FifoThroughputScope",
     "KmsMasterKeyId",
     "ArchivePolicy",
+    "MaximumMessageSize",
     "TracingConfig",
     "SignatureVersion",
     "DeliveryStatusLogging",
