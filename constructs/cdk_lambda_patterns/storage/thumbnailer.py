@@ -188,6 +188,7 @@ class Thumbnailer(Construct):
             s3.EventType.OBJECT_CREATED,
             s3.EventType.OBJECT_REMOVED,
             s3.EventType.LIFECYCLE_EXPIRATION,
+            s3.EventType.OBJECT_RESTORE_COMPLETED,  # an archived picture can be read again
             prefix=options.prefix,
             suffixes=options.suffixes,
         )

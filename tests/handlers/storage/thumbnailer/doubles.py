@@ -105,7 +105,7 @@ class Store:
         assert self.thumbnails == dict.fromkeys(KEYS.values(), data)
         assert self.row is not None
         assert self.row.version_id == version
-        assert {one.size: one.key for one in self.row.thumbnails} == KEYS
+        assert {one["size"]: one["key"] for one in self.row.thumbnails} == KEYS
 
 
 @dataclass

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 from PIL import Image
 
 from tests.handlers.storage.thumbnailer.pictures import encode, quadrants
-from tests.handlers.storage.thumbnailer.world import ENVIRONMENT, Context, World, answering, record
+from tests.handlers.storage.thumbnailer.world import ENVIRONMENT, Context, Raw, World, answering, record
 
 PICTURE = encode(quadrants(), "PNG")
 OTHER_PICTURE = encode(quadrants().transpose(Image.Transpose.ROTATE_90), "PNG")
@@ -94,6 +96,21 @@ def test_thumbnails_are_made_and_deleted_under_any_key_that_s3_allows(world: Wor
     }
     assert world.thumbnails() == {}
     assert world.row(key) is None
+
+
+@pytest.mark.parametrize(
+    "key", ["a\x01b.png", "a\x1bb.png", "a\uffffb.png", "a\nb.png", "a+b.png"], ids=ascii
+)
+def test_an_object_is_gone_although_the_error_about_its_key_is_no_xml(world: World, key: str) -> None:
+    """S3 writes the key into the error, as `&#x1;`, which XML 1.0 does not allow: botocore reads no code."""
+    missing = f"<Error><Code>NoSuchKey</Code><Key>a&#x{ord(key[1]):x};b.png</Key></Error>".encode()
+
+    def answer(request: AWSPreparedRequest) -> AWSResponse:
+        return AWSResponse(request.url, 404, HTTPHeaders(), Raw(missing))
+
+    with answering(world.function.s3, "GetObject", answer):
+        gone = record(key, name="ObjectRemoved:DeleteMarkerCreated")
+        assert world.invoke(gone) == {"removed": 1}
 
 
 def test_an_overwritten_picture_gets_new_thumbnails(world: World) -> None:

@@ -115,12 +115,15 @@ def answering(client: Client, operation: str, answer: Callable[..., object]) -> 
         client.meta.events.unregister(event, before_send)
 
 
+class Raw(io.BytesIO):
+    """The body of a response."""
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        """Yield all of it."""
+        yield self.read()
+
+
 def error(status: int, code: str = "") -> Callable[..., AWSResponse]:
     """Answer with an error, in the XML of S3, or with an empty body as for HEAD."""
     body = f"<Error><Code>{code}</Code><Message>so it is</Message></Error>".encode() if code else b""
-
-    class Raw(io.BytesIO):
-        def stream(self, **_: object) -> Iterator[bytes]:
-            yield self.read()
-
     return lambda request: AWSResponse(request.url, status, HTTPHeaders(), Raw(body))
