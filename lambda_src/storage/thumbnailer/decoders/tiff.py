@@ -8,12 +8,13 @@ TIFF 6.0: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
 """
 
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from .errors import TooManyParts, TruncatedImage, UnsupportedFormat
 
 # A scanned book has some thousand pages. libvips reads the directories of all of them.
 MAX_PAGES = 10_000
+_MAX_ENTRIES = 300_000
 _MAX_CHANNELS = 8  # memory grows with each of them; a TIFF may claim thousands
 
 _TAGS = {
@@ -34,13 +35,21 @@ _TAGS = {
     532: "reference",
 }
 _TYPES = {1: "B", 3: "H", 4: "I", 5: "II", 13: "I", 16: "Q", 18: "Q"}
+_RATIONAL = 5
 _MAX_VALUES = 16  # of a tag; those that are read have fewer
 
 # Photometric interpretation → number of colours, and the name for the error.
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 32844: 1, 32845: 3}
-_NAMES = {4: "a transparency mask", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32803: "camera raw", 34892: "camera raw"}
+_NAMES = {
+    4: "a transparency mask",
+    9: "ICC L*a*b*",
+    10: "ITU L*a*b*",
+    32803: "camera raw",
+    34892: "camera raw",
+}
 _PALETTE, _CMYK, _YCBCR, _CIELAB = 3, 5, 6, 8
 _JPEG = 7
+_LUMA, _REFERENCE = (0.299, 0.587, 0.114), (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)  # those of JPEG
 _DEPTHS = {1: (1, 2, 4, 8, 16), 3: (16, 32)}  # bits of unsigned integers and of floats
 
 
@@ -64,7 +73,7 @@ class Tiff(NamedTuple):
     is_ycbcr: bool
 
 
-Directory = dict[str, tuple[int, ...]]
+Directory: TypeAlias = dict[str, tuple[Any, ...]]
 
 
 def read_tiff(data: bytes) -> Tiff:
@@ -144,10 +153,6 @@ def _describe(directory: Directory, page: int, child: int | None) -> Tiff:
     )
 
 
-_LUMA = (299, 1000, 587, 1000, 114, 1000)
-_REFERENCE = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
-
-
 class _Reader:
     """Reads directories of a TIFF or BigTIFF.
 
@@ -158,6 +163,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._order = "<" if data[:2] == b"II" else ">"
+        self._entries = 0
         self._big = data[2:4] in (b"+\0", b"\0+")
 
     def chain(self) -> list[Directory]:
@@ -181,18 +187,26 @@ class _Reader:
         (entries,) = self._unpack(count, offset)
         found: Directory = {}
         start, step = offset + size, 20 if self._big else 12
-        for number in range(min(entries, 4_096)):
+        self._entries += entries
+        if self._entries > _MAX_ENTRIES:
+            raise TooManyParts(f"the tiff has more than {_MAX_ENTRIES:,} tags")
+        for number in range(entries):
             tag, kind, length = self._unpack(entry, start + number * step)
             if tag in _TAGS and kind in _TYPES:
                 layout = self._order + _TYPES[kind] * min(length, _MAX_VALUES)
                 value = start + number * step + (12 if self._big else 8)
                 if struct.calcsize(layout) > (8 if self._big else 4):
                     (value,) = self._unpack("Q" if self._big else "I", value)
-                found[_TAGS[tag]] = self._unpack(layout[1:], value)
+                values = self._unpack(layout[1:], value)
+                if kind == _RATIONAL:
+                    values = tuple(
+                        round(a / (b or 1), 3) for a, b in zip(values[::2], values[1::2], strict=True)
+                    )
+                found[_TAGS[tag]] = values
         (following,) = self._unpack("Q" if self._big else "I", start + entries * step)
         return found, following
 
-    def _unpack(self, layout: str, offset: int) -> tuple[int, ...]:
+    def _unpack(self, layout: str, offset: int) -> tuple[Any, ...]:
         try:
             return struct.unpack_from(self._order + layout, self._data, offset)
         except (struct.error, OverflowError):
