@@ -7,13 +7,14 @@ handed on. PNG and AVIF need no such limit: libpng's and libheif's own limits we
 """
 
 import re
+import zlib
 from typing import NamedTuple
 
 from .errors import TooManyParts, TooManyScans, TruncatedImage, UnsupportedFormat
 from .formats import Format
 
 MAX_SEGMENTS = 2_000  # JPEG; a profile may have 255, extended XMP some hundreds
-MAX_HEADER_BYTES = 32 * 2**20  # JPEG; Pillow copies repeated EXIF again and again
+MAX_HEADER_BYTES = 16 * 2**20  # JPEG; Pillow copies repeated EXIF again and again
 _MAX_JUNK = 64 * 1024  # JPEG; Pillow reads what is between two segments byte by byte
 MAX_CHUNKS = 100_000  # WebP; an animation has at least one for each frame
 MAX_BLOCKS = 1_000_000  # GIF; one for each 255 bytes of pixels
@@ -99,8 +100,11 @@ def _check_frame(data: bytes, marker: int, start: int) -> _Frame:
     precision = data[start + 2 : start + 3]
     if precision not in (b"\x08", b""):
         raise UnsupportedFormat(f"the jpeg has samples of {precision[0]} bits; only 8 are supported")
+    components = data[start + 7 : start + 8]
+    if components not in (b"\1", b"\3", b"\4", b""):
+        raise UnsupportedFormat(f"the jpeg has {components[0]} channels; only 1, 3 and 4 are supported")
     pixels = _number(data, start + 3) * _number(data, start + 5)
-    return _Frame(data[start + 7 : start + 8], pixels, marker)
+    return _Frame(components, pixels, marker)
 
 
 def _number(data: bytes, start: int) -> int:
@@ -154,3 +158,19 @@ def _first_frame_of_gif(data: bytes) -> bytes:
     except IndexError:  # it is cut off, as the decoder will say
         pass
     return data
+
+
+def damage_of_png(data: bytes) -> str:
+    """Return what is wrong with a PNG that libvips refused without a reason."""
+    position = 8
+    for _ in range(MAX_CHUNKS):
+        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        end = position + 12 + length
+        if end > len(data):
+            return f"the chunk {kind.decode('latin-1')!r} goes beyond the end of the file"
+        if zlib.crc32(data[position + 4 : end - 4]).to_bytes(4, "big") != data[end - 4 : end]:
+            return f"the checksum of the chunk {kind.decode('latin-1')!r} is wrong"
+        if kind == b"IEND":
+            break
+        position = end
+    return "its header or its compressed pixels break the rules of the format"

@@ -41,13 +41,13 @@ _MAX_VALUES = 16  # of a tag; those that are read have fewer
 # Photometric interpretation → number of colours, and the name for the error.
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 32844: 1, 32845: 3}
 _NAMES = {
-    4: "a transparency mask",
-    9: "ICC L*a*b*",
-    10: "ITU L*a*b*",
-    32803: "camera raw",
-    34892: "camera raw",
+    4: "only a transparency mask",
+    9: "ICC L*a*b* colours",
+    10: "ITU L*a*b* colours",
+    32803: "the unprocessed data of a camera",
+    34892: "the unprocessed data of a camera",
 }
-_PALETTE, _CMYK, _YCBCR, _CIELAB = 3, 5, 6, 8
+_WHITE_IS_ZERO, _PALETTE, _CMYK, _YCBCR, _CIELAB = 0, 3, 5, 6, 8
 _JPEG = 7
 _LUMA, _REFERENCE = (0.299, 0.587, 0.114), (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)  # those of JPEG
 _DEPTHS = {1: (1, 2, 4, 8, 16), 3: (16, 32)}  # bits of unsigned integers and of floats
@@ -62,6 +62,7 @@ class Tiff(NamedTuple):
         colours: Number of channels that are colours; None if libvips knows.
         alpha: Which channel is transparency; None if none is.
         is_float: Whether its values are floats, 0 to 1.
+        is_lab: Whether its colours are CIE L*a*b*.
         is_ycbcr: Whether libvips returns its channels as they are, luma and chroma.
     """
 
@@ -70,6 +71,7 @@ class Tiff(NamedTuple):
     colours: int | None
     alpha: int | None
     is_float: bool
+    is_lab: bool
     is_ycbcr: bool
 
 
@@ -123,6 +125,8 @@ def _describe(directory: Directory, page: int, child: int | None) -> Tiff:
     if photometric < 32844 and not depths <= set(_DEPTHS.get(sample_format, ())):
         kind = {1: "integer", 2: "signed integer", 3: "float"}.get(sample_format, "complex or undefined")
         raise refuse(f"{kind} samples of {min(depths)} bits")
+    if photometric == _WHITE_IS_ZERO and sample_format == 3:
+        raise refuse("float samples where 0 is white")
     if photometric == _CIELAB and depths != {16}:
         raise refuse("CIE L*a*b* samples of 8 bits")
     if photometric == _CMYK and directory.get("ink_set", (1,)) != (1,):
@@ -148,7 +152,8 @@ def _describe(directory: Directory, page: int, child: int | None) -> Tiff:
         child=child,
         colours=None if photometric in (_PALETTE, _YCBCR) or channels <= colours else colours,
         alpha=alpha,
-        is_float=sample_format == 3 and photometric in (0, 1, 2),
+        is_float=sample_format == 3 and photometric in (1, 2),
+        is_lab=photometric == _CIELAB,
         is_ycbcr=is_ycbcr and directory.get("subsampling", (2, 2)) == (1, 1),
     )
 

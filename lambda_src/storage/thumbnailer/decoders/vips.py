@@ -23,6 +23,7 @@ from shared.failures import PermanentFailure
 
 from .errors import DamagedImage, TruncatedImage, UnsupportedFormat
 from .formats import Format
+from .structure import damage_of_png
 from .tiff import Tiff, read_tiff
 
 _LOADERS = {
@@ -55,7 +56,7 @@ _ENDS_EARLY = re.compile(
     "(premature|unexpected) end|bad seek|not enough data|read error|failed to read directory", re.IGNORECASE
 )
 
-_NOT_SUPPORTED = re.compile("not (configured|implemented|supported)|unsupported", re.IGNORECASE)
+_NOT_SUPPORTED = re.compile("not (configured|implemented|supported)|unsupported (?!marker)", re.IGNORECASE)
 
 # Result and fixed arguments of the functions that are called. Those with options are variadic: on Apple
 # silicon, options are passed in another way than fixed arguments, and ctypes knows them by ``argtypes``.
@@ -65,6 +66,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     **dict.fromkeys(_LOADERS.values(), (c_int, [c_char_p, c_size_t, _RESULT])),
     "vips_thumbnail_image": (c_int, [_IMAGE, _RESULT, c_int]),
     "vips_colourspace": (c_int, [_IMAGE, _RESULT, c_int]),
+    "vips_icc_export": (c_int, [_IMAGE, _RESULT]),
     "vips_extract_band": (c_int, [_IMAGE, _RESULT, c_int]),
     "vips_cast": (c_int, [_IMAGE, _RESULT, c_int]),
     "vips_copy": (c_int, [_IMAGE, _RESULT]),
@@ -149,7 +151,9 @@ class VipsPicture:
             if tiff.alpha is not None:
                 colours = self._join(colours, self._run("vips_extract_band", c_int(tiff.alpha)))
             self._replace(colours)
-        if tiff.is_float and self._has_profile:
+        if tiff.is_lab:  # relative to the white of a profile, which libvips's own conversion ignores
+            self._replace(self._run("vips_icc_export", b"output_profile", b"srgb"))
+        elif tiff.is_float and self._has_profile:
             # The profile is about values from 0 to 1, which libvips would take for 0 to 255.
             self._replace(self._run("vips_linear1", c_double(65_535), c_double(0)))
             self._replace(self._run("vips_cast", c_int(_FORMAT_USHORT)))
@@ -233,13 +237,16 @@ class VipsPicture:
         buffer = self._vips.vips_error_buffer().decode(errors="replace")
         self._vips.vips_error_clear()
         why = "; ".join(dict.fromkeys(line for line in buffer.splitlines() if line))[:500]
-        if _NOT_SUPPORTED.search(why):
+        if not why:
+            is_png = self._format is Format.PNG
+            why = damage_of_png(self._data) if is_png else "it breaks the rules of the format"
+        if _NOT_SUPPORTED.search(why) and "Invalid input" not in why:  # which libheif says of damage
             return UnsupportedFormat(f"the {self._format.value} is of a kind that is not supported: {why}")
         # Not the picture's fault: the function has less memory than its limits require.
         if "out of memory -- size" in why:
             return MemoryError(why)
         kind = TruncatedImage if self._is_cut_off(why) else DamagedImage
-        return kind(f"{text.format(self._format.value)}: {why or 'libvips reported no reason'}")
+        return kind(f"{text.format(self._format.value)}: {why}")
 
     def _is_cut_off(self, why: str) -> bool:
         """Whether the picture ends too early: by its structure where that is easy, else by the error."""
