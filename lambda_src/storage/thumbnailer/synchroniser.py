@@ -23,9 +23,9 @@ current object. With any weaker rule, some race would skip the retry of an invoc
 thumbnails over new ones (``tests/handlers/storage/thumbnailer/test_races.py`` runs such races).
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from shared.failures import PermanentFailure
 from shared.s3_events import ObjectEvent, later_of
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .pictures import Thumbnails
 
 MAX_ROUNDS = 5
+
+Outcome = Literal["made", "removed", "unchanged"]
 
 
 class WouldRecurse(PermanentFailure):
@@ -52,14 +54,7 @@ class ObjectKeepsChanging(Exception):
     """The object was replaced during each round. A later attempt may succeed."""
 
 
-class Outcome(StrEnum):
-    """What an event led to."""
-
-    MADE = "made"
-    REMOVED = "removed"
-    UNCHANGED = "unchanged"
-
-
+@dataclass(kw_only=True)
 class Synchroniser:
     """Keeps thumbnails and rows in line with the pictures in a bucket.
 
@@ -70,18 +65,10 @@ class Synchroniser:
         table: The rows.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        source: SourceBucket,
-        destination: DestinationBucket,
-        table: MetadataTable,
-    ) -> None:
-        self.settings = settings
-        self._source = source
-        self._destination = destination
-        self._table = table
+    settings: Settings
+    source: SourceBucket
+    destination: DestinationBucket
+    table: MetadataTable
 
     def follow(self, event: ObjectEvent) -> Outcome:
         """Bring thumbnails and row of the event's key into line with the object that is there now.
@@ -92,11 +79,11 @@ class Synchroniser:
         """
         self._refuse_recursion(event)
         for number in range(MAX_ROUNDS):
-            row = self._table.get(event.key)
-            found = self._source.open(event.bucket, event.key)
+            row = self.table.get(event.key)
+            found = self.source.open(event.bucket, event.key)
             if number == 0 and found and row and self._is_up_to_date(event, row, found.version):
                 found.close()
-                return Outcome.UNCHANGED
+                return "unchanged"
 
             made, failure = None, None
             if found is not None:
@@ -112,7 +99,7 @@ class Synchroniser:
             if row_was_ours and self._is_still_there(event, found):
                 if failure is not None:
                     raise failure
-                return Outcome.MADE if made else Outcome.REMOVED
+                return "made" if made else "removed"
         raise ObjectKeepsChanging(
             f"{event.bucket}/{event.key}: replaced during each of {MAX_ROUNDS} rounds; try again later"
         )
@@ -144,7 +131,7 @@ class Synchroniser:
         )
 
     def _is_still_there(self, event: ObjectEvent, found: OpenedObject | None) -> bool:
-        current, expected = self._source.look(event.bucket, event.key), found and found.version
+        current, expected = self.source.look(event.bucket, event.key), found and found.version
         if current is None or expected is None:
             return current is expected
         return (current.identity, current.is_archived) == (expected.identity, expected.is_archived)
@@ -171,10 +158,10 @@ class Synchroniser:
         """Write thumbnails, then the row; return whether no other invocation changed the row meanwhile."""
         keys = self._keys(event.key)
         for thumbnail in made.thumbnails:
-            self._destination.put(keys[thumbnail.size], thumbnail.data)
+            self.destination.put(keys[thumbnail.size], thumbnail.data)
         outdated = {one["key"] for one in row.thumbnails} - set(keys.values()) if row else set()
         for key in outdated:  # made when other sizes or another format were wanted
-            self._destination.delete(key)
+            self.destination.delete(key)
         new = Row(
             source_key=event.key,
             version_id=used.version_id,
@@ -197,12 +184,12 @@ class Synchroniser:
             source_last_modified=used.last_modified.astimezone(UTC).isoformat(),
             made_at=datetime.now(UTC).isoformat(),
         )
-        return self._table.put(new, instead_of=row)
+        return self.table.put(new, instead_of=row)
 
     def _remove(self, source_key: str, row: Row | None) -> bool:
         """Delete thumbnails, then the row; return whether no other invocation changed the row meanwhile."""
         recorded = {one["key"] for one in row.thumbnails} if row else set()
         # Also those without a row: an invocation may have died before it wrote one.
         for key in recorded | set(self._keys(source_key).values()):
-            self._destination.delete(key)
-        return self._table.delete(row) if row else True
+            self.destination.delete(key)
+        return self.table.delete(row) if row else True

@@ -161,7 +161,7 @@ def _first_frame_of_gif(data: bytes) -> bytes:
 
 
 def damage_of_png(data: bytes) -> str:
-    """Return what is wrong with a PNG that libvips refused without a reason."""
+    """Return what is wrong with a PNG that libvips refused."""
     position = 8
     for _ in range(MAX_CHUNKS):
         length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]

@@ -237,16 +237,15 @@ class VipsPicture:
         buffer = self._vips.vips_error_buffer().decode(errors="replace")
         self._vips.vips_error_clear()
         why = "; ".join(dict.fromkeys(line for line in buffer.splitlines() if line))[:500]
-        if not why:
-            is_png = self._format is Format.PNG
-            why = damage_of_png(self._data) if is_png else "it breaks the rules of the format"
-        if _NOT_SUPPORTED.search(why) and "Invalid input" not in why:  # which libheif says of damage
-            return UnsupportedFormat(f"the {self._format.value} is of a kind that is not supported: {why}")
         # Not the picture's fault: the function has less memory than its limits require.
         if "out of memory -- size" in why:
             return MemoryError(why)
+        if self._format is Format.PNG:
+            why = damage_of_png(self._data)  # libvips gives no reason, or that there was an error
+        if _NOT_SUPPORTED.search(why) and "Invalid input" not in why:  # which libheif says of damage
+            return UnsupportedFormat(f"the {self._format.value} is of a kind that is not supported: {why}")
         kind = TruncatedImage if self._is_cut_off(why) else DamagedImage
-        return kind(f"{text.format(self._format.value)}: {why}")
+        return kind(f"{text.format(self._format.value)}: {why or 'it breaks the rules of the format'}")
 
     def _is_cut_off(self, why: str) -> bool:
         """Whether the picture ends too early: by its structure where that is easy, else by the error."""

@@ -171,4 +171,4 @@ class QuickSynchroniser(Synchroniser):
 def synchroniser(store: Store, settings: Settings = SETTINGS, **changes: Any) -> Synchroniser:
     """A synchroniser around a store, some of its parts replaced."""
     parts: dict[str, Any] = {"source": store, "destination": store, "table": Table(store)}
-    return QuickSynchroniser(settings, **parts | changes)
+    return QuickSynchroniser(settings=settings, **parts | changes)

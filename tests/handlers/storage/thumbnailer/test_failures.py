@@ -14,7 +14,17 @@ from PIL import Image
 from scenarios.support.redrive import parse
 from storage.thumbnailer.stores import OpenedObject
 from tests.handlers.storage.thumbnailer.pictures import encode, quadrants
-from tests.handlers.storage.thumbnailer.world import ARN, Context, Raw, World, answering, error, record
+from tests.handlers.storage.thumbnailer.world import (
+    ARN,
+    FIRST,
+    SECOND,
+    Context,
+    Raw,
+    World,
+    answering,
+    error,
+    record,
+)
 
 PICTURE = encode(quadrants(), "PNG")
 OTHER_PICTURE = encode(quadrants(50, 60), "PNG")
@@ -86,9 +96,9 @@ def test_an_event_that_is_sent_again_after_the_cause_was_fixed_succeeds(world: W
 
 def test_overwriting_a_picture_with_something_else_deletes_its_thumbnails(world: World) -> None:
     world.upload("cat.png", PICTURE)
-    world.invoke(record("cat.png", sequencer="0A"))
+    world.invoke(record("cat.png", sequencer=FIRST))
     world.upload("cat.png", b"no picture any more")
-    assert world.invoke(record("cat.png", sequencer="0B")) == {"failed": 1}
+    assert world.invoke(record("cat.png", sequencer=SECOND)) == {"failed": 1}
     assert (world.thumbnails(), world.row("cat.png")) == ({}, None)
 
 
@@ -118,9 +128,9 @@ def test_an_archived_object_over_a_picture_deletes_its_thumbnails_until_it_is_re
     world: World, storage_class: str
 ) -> None:
     world.upload("cat.png", OTHER_PICTURE)
-    world.invoke(record("cat.png", sequencer="0A"))
+    world.invoke(record("cat.png", sequencer=FIRST))
     archive(world, "cat.png", storage_class)
-    assert world.invoke(record("cat.png", sequencer="0B")) == {"failed": 1}
+    assert world.invoke(record("cat.png", sequencer=SECOND)) == {"failed": 1}
     assert (world.thumbnails(), world.row("cat.png")) == ({}, None)
     [message] = world.failures()
     assert message["responsePayload"] == {
@@ -136,14 +146,14 @@ def test_an_archived_object_over_a_picture_deletes_its_thumbnails_until_it_is_re
 def test_a_picture_that_is_archived_later_keeps_its_thumbnails(world: World) -> None:
     """As a lifecycle rule does it: the object is the same, only its storage class changes."""
     world.upload("cat.png", PICTURE)
-    world.invoke(record("cat.png", sequencer="0A"))
+    world.invoke(record("cat.png", sequencer=FIRST))
     row = world.row("cat.png")
     head = world.s3.head_object(Bucket="pictures", Key="cat.png")
     with (
         answering(world.function.s3, "GetObject", error(403, "InvalidObjectState")),
         answering(world.function.s3, "HeadObject", archived(head)),
     ):
-        late = record("cat.png", name="LifecycleExpiration:Delete", sequencer="0B")  # of an old version
+        late = record("cat.png", name="LifecycleExpiration:Delete", sequencer=SECOND)  # of an old version
         assert world.invoke(late) == {"unchanged": 1}
     assert len(world.thumbnails()) == 2
     assert world.row("cat.png") == row
