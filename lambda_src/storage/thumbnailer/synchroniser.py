@@ -131,7 +131,8 @@ class Synchroniser:
         )
 
     def _is_still_there(self, event: ObjectEvent, found: OpenedObject | None) -> bool:
-        current, expected = self.source.look(event.bucket, event.key), found and found.version
+        current = self.source.look(event.bucket, event.key)
+        expected = found.version if found else None
         if current is None or expected is None:
             return current is expected
         return (current.identity, current.is_archived) == (expected.identity, expected.is_archived)

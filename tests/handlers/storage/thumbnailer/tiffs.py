@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ class Page:
     bits: Sequence[int] = (8, 8, 8)
     size: tuple[int, int] = (WIDTH, HEIGHT)
     parts: int = 1
-    tags: dict[int, tuple[int, Sequence[int]]] = field(default_factory=dict)
+    tags: Mapping[int, tuple[int, Sequence[int]]] = field(default_factory=dict)
     children: Sequence["Page"] = ()
 
 
@@ -104,9 +104,8 @@ def floats(layout: str, values: bytes, channels: int, photometric: int, **tags: 
     bits = struct.calcsize(layout) * 8
     linear = [value / 255 for value in values] if "profile" in tags else [LINEAR[value] for value in values]
     more = {34675: (BYTE, list(SRGB))} if "profile" in tags else {}
-    page = Page(packed(layout, linear), photometric, (bits,) * channels)
-    page.tags |= {339: (SHORT, [3] * channels)} | more
-    return tiff(page)
+    page_tags = {339: (SHORT, [3] * channels)} | more
+    return tiff(Page(packed(layout, linear), photometric, (bits,) * channels, tags=page_tags))
 
 
 def extra(kinds: Sequence[int]) -> dict[int, tuple[int, Sequence[int]]]:
