@@ -66,7 +66,7 @@ class ThumbnailOptions:
         max_object_size: Larger objects are not read; 1 MB to 5 GB. Default: 64 MB.
         max_pixels: Pictures with more pixels are not decoded. An AVIF may have half as many, because it takes
             twice the memory. The default fits into the default memory; raise both together: 12 bytes a pixel
-            and 150 MB are enough.
+            and 150 MB are enough. No edge may have more than a million.
 
     Raises:
         ValueError: A value is not allowed.
@@ -189,6 +189,7 @@ class Thumbnailer(Construct):
             s3.EventType.OBJECT_CREATED,
             s3.EventType.OBJECT_REMOVED,
             s3.EventType.LIFECYCLE_EXPIRATION,
+            s3.EventType.OBJECT_RESTORE_COMPLETED,  # an archived picture can be read again
             prefix=options.prefix,
             suffixes=options.suffixes,
         )

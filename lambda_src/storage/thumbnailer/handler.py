@@ -30,7 +30,7 @@ with no_garbage_collection():
     s3, dynamodb, sqs = make_clients("s3", "dynamodb", "sqs")
     failure_queue = FailureQueue(sqs, settings.failure_queue_url)
     synchroniser = Synchroniser(
-        settings,
+        settings=settings,
         source=SourceBucket(s3),
         destination=DestinationBucket(s3, settings.destination_bucket, settings.content_type),
         table=MetadataTable(dynamodb, settings.table_name),
@@ -73,5 +73,5 @@ def follow(record: object) -> str:
     event = parse_record(record)
     logger.append_keys(bucket=event.bucket, key=event.key, event_name=event.name)
     outcome = synchroniser.follow(event)
-    logger.info("handled", outcome=outcome.value)
-    return outcome.value
+    logger.info("handled", outcome=outcome)
+    return outcome

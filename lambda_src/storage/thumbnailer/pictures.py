@@ -4,14 +4,14 @@ There is one thumbnail for each size. A picture is never enlarged: where it is s
 thumbnail has the dimensions of the picture, so every size has a thumbnail.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from io import BytesIO
 from typing import NamedTuple
 
 from PIL import Image
 
 from .decoders import Format, decode, fit
-from .settings import Colour, OutputFormat
+from .settings import Settings
 
 # Smaller thumbnails are made from one that is at least this many times as large: resizing twice by next to
 # nothing would blur them.
@@ -50,35 +50,16 @@ class Thumbnails(NamedTuple):
     thumbnails: tuple[Thumbnail, ...]
 
 
-def make_thumbnails(
-    data: bytes,
-    *,
-    sizes: Sequence[int],
-    format: OutputFormat,
-    quality: int,
-    background: Colour,
-    max_pixels: int,
-) -> Thumbnails:
+def make_thumbnails(data: bytes, settings: Settings) -> Thumbnails:
     """Make the thumbnails of a picture.
-
-    Args:
-        data: The bytes of the picture.
-        sizes: Longest edges, in pixels.
-        format: Format of the thumbnails.
-        quality: 1 (smallest) to 100 (best).
-        background: What is behind transparent pictures in JPEG thumbnails.
-        max_pixels: Pictures with more pixels are refused before they are decoded.
 
     Raises:
         PermanentFailure: The picture cannot be decoded; the subclass is the reason.
     """
-    picture = decode(data, max(sizes), max_pixels=max_pixels)
-    edges = {size: fit(picture.width, picture.height, size) for size in sizes}
-    encoded = {
-        image.size: _encode(image, format, quality, background)
-        for image in _scale(picture.image, set(edges.values()))
-    }
-    thumbnails = tuple(Thumbnail(size, *edges[size], encoded[edges[size]]) for size in sizes)
+    picture = decode(data, max(settings.sizes), max_pixels=settings.max_pixels)
+    edges = {size: fit(picture.width, picture.height, size) for size in settings.sizes}
+    encoded = {image.size: _encode(image, settings) for image in _scale(picture.image, set(edges.values()))}
+    thumbnails = tuple(Thumbnail(size, *edges[size], encoded[edges[size]]) for size in settings.sizes)
     return Thumbnails(picture.width, picture.height, picture.format, thumbnails)
 
 
@@ -94,17 +75,17 @@ def _scale(image: Image.Image, sizes: set[tuple[int, int]]) -> Iterator[Image.Im
         yield made[-1]
 
 
-def _encode(image: Image.Image, format: OutputFormat, quality: int, background: Colour) -> bytes:
+def _encode(image: Image.Image, settings: Settings) -> bytes:
     file = BytesIO()
-    file.name = f"thumbnail.{format.value}"  # Pillow then loads one encoder instead of all
-    if format is OutputFormat.WEBP:
+    file.name = f"thumbnail.{settings.output_format}"  # Pillow then loads one encoder instead of all
+    if settings.output_format == "webp":
         if image.mode not in ("RGB", "RGBA"):
             image = image.convert("RGB")
-        image.save(file, quality=quality)
+        image.save(file, quality=settings.quality)
     else:
         if image.mode == "RGBA":
-            flat = Image.new("RGB", image.size, background)
+            flat = Image.new("RGB", image.size, settings.background)
             flat.paste(image, mask=image.getchannel("A"))
             image = flat
-        image.save(file, quality=quality, optimize=True)
+        image.save(file, quality=settings.quality, optimize=True)
     return file.getvalue()

@@ -4,19 +4,11 @@ The construct checks what is allowed; here the text is only converted.
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import NamedTuple
 
 from shared.environment import name, read
 
 Colour = tuple[int, int, int]
-
-
-class OutputFormat(StrEnum):
-    """The format of the thumbnails; its value is Pillow's and the media type's name for it."""
-
-    WEBP = "webp"
-    JPEG = "jpeg"
 
 
 class Settings(NamedTuple):
@@ -27,7 +19,7 @@ class Settings(NamedTuple):
         table_name: Table for the metadata.
         failure_queue_url: Queue for what failed permanently.
         sizes: Longest edges of the thumbnails, in pixels.
-        output_format: Format of the thumbnails.
+        output_format: ``"webp"`` or ``"jpeg"``, which is Pillow's and the media type's name for it.
         quality: 1 (smallest) to 100 (best).
         output_prefix: Prefix of the thumbnails' keys.
         max_object_size: Larger objects are not read, in bytes.
@@ -39,7 +31,7 @@ class Settings(NamedTuple):
     table_name: str
     failure_queue_url: str
     sizes: tuple[int, ...]
-    output_format: OutputFormat
+    output_format: str
     quality: int
     output_prefix: str
     max_object_size: int
@@ -49,12 +41,12 @@ class Settings(NamedTuple):
     @property
     def extension(self) -> str:
         """The end of the thumbnails' keys: ``webp`` or ``jpg``."""
-        return "jpg" if self.output_format is OutputFormat.JPEG else self.output_format.value
+        return "jpg" if self.output_format == "jpeg" else self.output_format
 
     @property
     def content_type(self) -> str:
         """The media type of the thumbnails."""
-        return f"image/{self.output_format.value}"
+        return f"image/{self.output_format}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -68,13 +60,19 @@ class Settings(NamedTuple):
             table_name=read(environment, "TABLE_NAME", name),
             failure_queue_url=read(environment, "FAILURE_QUEUE_URL", name),
             sizes=read(environment, "SIZES", lambda sizes: tuple(int(size) for size in sizes.split(","))),
-            output_format=read(environment, "OUTPUT_FORMAT", OutputFormat),
+            output_format=read(environment, "OUTPUT_FORMAT", _format),
             quality=read(environment, "QUALITY", int),
             output_prefix=read(environment, "OUTPUT_PREFIX", str),
             max_object_size=read(environment, "MAX_OBJECT_SIZE", int),
             max_pixels=read(environment, "MAX_PIXELS", int),
             background=read(environment, "BACKGROUND", _colour),
         )
+
+
+def _format(value: str) -> str:
+    if value not in ("webp", "jpeg"):
+        raise ValueError("must be 'webp' or 'jpeg'")
+    return value
 
 
 def _colour(value: str) -> Colour:

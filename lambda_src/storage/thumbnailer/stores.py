@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from shared.clients import Client
 from shared.failures import PermanentFailure
-
-Item: TypeAlias = dict[str, dict[str, Any]]
 
 
 class ObjectArchived(PermanentFailure):
@@ -24,12 +22,14 @@ class ObjectVersion(NamedTuple):
         etag: The ETag of its content.
         size_bytes: Its size.
         last_modified: When it was written.
+        is_archived: Whether it has to be restored before it can be read.
     """
 
     version_id: str
     etag: str
     size_bytes: int
     last_modified: datetime
+    is_archived: bool = False
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -41,33 +41,32 @@ class OpenedObject:
     """An object whose bytes have not been read yet.
 
     Args:
-        response: The response of GetObject.
-
-    Attributes:
-        version (ObjectVersion): Which object it is.
+        version: Which object it is.
+        body: Its bytes as a stream; None if it is archived.
     """
 
-    def __init__(self, response: Mapping[str, Any]) -> None:
-        self.version = _version(response)
-        self._body = response["Body"]
+    def __init__(self, version: ObjectVersion, body: Any) -> None:
+        self.version = version
+        self._body = body
 
     def read(self) -> bytes:
-        """Return all of its bytes."""
+        """Return all of its bytes.
+
+        Raises:
+            ObjectArchived: Its storage class does not allow it.
+        """
+        if self._body is None:
+            raise ObjectArchived(
+                "the object is in an archive storage class and cannot be read; "
+                "restore it, and its thumbnails are made when the restore completes"
+            )
         data: bytes = self._body.read()
         return data
 
     def close(self) -> None:
         """Close the connection without reading the rest."""
-        self._body.close()
-
-
-def _version(response: Mapping[str, Any]) -> ObjectVersion:
-    return ObjectVersion(
-        version_id=response.get("VersionId", ""),
-        etag=response["ETag"].strip('"'),
-        size_bytes=response["ContentLength"],
-        last_modified=response["LastModified"],
-    )
+        if self._body is not None:
+            self._body.close()
 
 
 class SourceBucket:
@@ -81,31 +80,47 @@ class SourceBucket:
         self._s3 = s3
 
     def open(self, bucket: str, key: str) -> OpenedObject | None:
-        """Return the object that is there now, its bytes not read yet; None if there is none.
-
-        Raises:
-            ObjectArchived: Its storage class does not allow reading.
-        """
+        """Return the object that is there now, its bytes not read yet; None if there is none."""
         try:
-            return OpenedObject(self._s3.get_object(Bucket=bucket, Key=key))
+            response = self._s3.get_object(Bucket=bucket, Key=key)
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code == "NoSuchKey":
+            # The error has the key, and XML has no control characters: botocore cannot read it and uses the
+            # HTTP status as the code (https://github.com/boto/botocore/issues/3496).
+            if code in ("NoSuchKey", "404"):
                 return None
-            if code == "InvalidObjectState":
-                raise ObjectArchived(
-                    "the object is in an archive storage class; restore it, then send its event again"
-                ) from error
+            if code in ("InvalidObjectState", "403"):
+                version = self.look(bucket, key)
+                if version is not None and version.is_archived:
+                    return OpenedObject(version, None)
             raise
+        return OpenedObject(_version(response), response["Body"])
 
     def look(self, bucket: str, key: str) -> ObjectVersion | None:
         """Return which object is there now; None if there is none."""
         try:
-            return _version(self._s3.head_object(Bucket=bucket, Key=key))
+            head = self._s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 return None
             raise
+        return _version(head)._replace(is_archived=_is_archived(head))
+
+
+def _version(response: Mapping[str, Any]) -> ObjectVersion:
+    return ObjectVersion(
+        version_id=response.get("VersionId", ""),
+        etag=response["ETag"].strip('"'),
+        size_bytes=response["ContentLength"],
+        last_modified=response["LastModified"],
+    )
+
+
+def _is_archived(head: Mapping[str, Any]) -> bool:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html (restore, archive status)."""
+    if head.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE"):
+        return 'ongoing-request="false"' not in head.get("Restore", "")  # there is no restored copy
+    return "ArchiveStatus" in head  # in an archive tier of S3 Intelligent-Tiering
 
 
 class DestinationBucket:
@@ -131,18 +146,8 @@ class DestinationBucket:
         self._s3.delete_object(Bucket=self._bucket, Key=key)
 
 
-class StoredThumbnail(NamedTuple):
-    """A thumbnail in a row: the size that was asked for, its key, its dimensions and its bytes."""
-
-    size: int
-    key: str
-    width: int
-    height: int
-    bytes: int
-
-
 class Row(NamedTuple):
-    """The metadata of a picture."""
+    """The metadata of a picture. A thumbnail has ``size``, ``key``, ``width``, ``height``, ``bytes``."""
 
     source_key: str
     version_id: str
@@ -152,7 +157,7 @@ class Row(NamedTuple):
     height: int
     format: str
     size_bytes: int
-    thumbnails: tuple[StoredThumbnail, ...]
+    thumbnails: list[dict[str, Any]]
     source_last_modified: str
     made_at: str
 
@@ -179,11 +184,11 @@ class MetadataTable:
         response = self._dynamodb.get_item(
             TableName=self._table, Key={"source_key": {"S": source_key}}, ConsistentRead=True
         )
-        return _to_row(response["Item"]) if "Item" in response else None
+        return Row(**_from_dynamodb({"M": response["Item"]})) if "Item" in response else None
 
     def put(self, row: Row, *, instead_of: Row | None) -> bool:
         """Write a row unless another invocation has changed it since; return whether it was written."""
-        return self._if_unchanged(instead_of, self._dynamodb.put_item, Item=_to_item(row))
+        return self._if_unchanged(instead_of, self._dynamodb.put_item, Item=_to_dynamodb(row._asdict())["M"])
 
     def delete(self, row: Row) -> bool:
         """Delete a row unless another invocation has changed it since; return whether it was deleted."""
@@ -212,44 +217,18 @@ class MetadataTable:
 
 
 # boto3's own serializer would import boto3, a tenth of the start (benchmarks/README.md).
-_TEXTS = ("source_key", "version_id", "etag", "sequencer", "format", "source_last_modified", "made_at")
-_NUMBERS = ("width", "height", "size_bytes")
+def _to_dynamodb(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {"M": {name: _to_dynamodb(inner) for name, inner in value.items()}}
+    if isinstance(value, list):
+        return {"L": [_to_dynamodb(inner) for inner in value]}
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
-def _to_item(row: Row) -> Item:
-    item: Item = {name: {"S": getattr(row, name)} for name in _TEXTS}
-    item |= {name: {"N": str(getattr(row, name))} for name in _NUMBERS}
-    item["thumbnails"] = {
-        "L": [
-            {
-                "M": {
-                    "size": {"N": str(one.size)},
-                    "key": {"S": one.key},
-                    "width": {"N": str(one.width)},
-                    "height": {"N": str(one.height)},
-                    "bytes": {"N": str(one.bytes)},
-                }
-            }
-            for one in row.thumbnails
-        ]
-    }
-    return item
-
-
-def _to_row(item: Item) -> Row:
-    fields: dict[str, Any] = {name: item[name]["S"] for name in _TEXTS}
-    fields |= {name: int(item[name]["N"]) for name in _NUMBERS}
-    thumbnails = (one["M"] for one in item["thumbnails"]["L"])
-    return Row(
-        **fields,
-        thumbnails=tuple(
-            StoredThumbnail(
-                size=int(one["size"]["N"]),
-                key=one["key"]["S"],
-                width=int(one["width"]["N"]),
-                height=int(one["height"]["N"]),
-                bytes=int(one["bytes"]["N"]),
-            )
-            for one in thumbnails
-        ),
-    )
+def _from_dynamodb(value: dict[str, Any]) -> Any:
+    [(kind, inner)] = value.items()
+    if kind == "M":
+        return {name: _from_dynamodb(one) for name, one in inner.items()}
+    if kind == "L":
+        return [_from_dynamodb(one) for one in inner]
+    return int(inner) if kind == "N" else inner

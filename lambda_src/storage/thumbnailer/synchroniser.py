@@ -8,6 +8,10 @@ event only says *look at this key*. What the function does depends on the object
 - an object that can never become thumbnails: it deletes them too, so that nothing of an earlier version is
   left, and reports the failure.
 
+An object in an archive storage class cannot be read: its thumbnails stay if they were made from that very
+object before it was archived, and are deleted if they show an earlier one. The event of a completed restore
+brings them back.
+
 After its writes, the function looks at the object again, and starts over if it is another one by then. So the
 invocation that writes last has also looked last, and the result is right however invocations overlap. If an
 invocation dies between its writes and its second look, Lambda retries it, and that retry is never skipped.
@@ -19,29 +23,23 @@ current object. With any weaker rule, some race would skip the retry of an invoc
 thumbnails over new ones (``tests/handlers/storage/thumbnailer/test_races.py`` runs such races).
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from shared.failures import PermanentFailure
 from shared.s3_events import ObjectEvent, later_of
 
 from .keys import thumbnail_key
 from .settings import Settings
-from .stores import (
-    DestinationBucket,
-    MetadataTable,
-    ObjectVersion,
-    OpenedObject,
-    Row,
-    SourceBucket,
-    StoredThumbnail,
-)
+from .stores import DestinationBucket, MetadataTable, ObjectVersion, OpenedObject, Row, SourceBucket
 
 if TYPE_CHECKING:
     from .pictures import Thumbnails
 
 MAX_ROUNDS = 5
+
+Outcome = Literal["made", "removed", "unchanged"]
 
 
 class WouldRecurse(PermanentFailure):
@@ -56,14 +54,7 @@ class ObjectKeepsChanging(Exception):
     """The object was replaced during each round. A later attempt may succeed."""
 
 
-class Outcome(StrEnum):
-    """What an event led to."""
-
-    MADE = "made"
-    REMOVED = "removed"
-    UNCHANGED = "unchanged"
-
-
+@dataclass(kw_only=True)
 class Synchroniser:
     """Keeps thumbnails and rows in line with the pictures in a bucket.
 
@@ -74,18 +65,10 @@ class Synchroniser:
         table: The rows.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        source: SourceBucket,
-        destination: DestinationBucket,
-        table: MetadataTable,
-    ) -> None:
-        self.settings = settings
-        self._source = source
-        self._destination = destination
-        self._table = table
+    settings: Settings
+    source: SourceBucket
+    destination: DestinationBucket
+    table: MetadataTable
 
     def follow(self, event: ObjectEvent) -> Outcome:
         """Bring thumbnails and row of the event's key into line with the object that is there now.
@@ -96,22 +79,27 @@ class Synchroniser:
         """
         self._refuse_recursion(event)
         for number in range(MAX_ROUNDS):
-            row = self._table.get(event.key)
-            found = self._source.open(event.bucket, event.key)
-            if number == 0 and found and row and self._is_repetition(event, row, found.version):
+            row = self.table.get(event.key)
+            found = self.source.open(event.bucket, event.key)
+            if number == 0 and found and row and self._is_up_to_date(event, row, found.version):
                 found.close()
-                return Outcome.UNCHANGED
+                return "unchanged"
 
-            made = self._make(found)
-            if found is None or made is None or isinstance(made, PermanentFailure):
-                row_was_ours = self._remove(event.key, row)
-            else:
+            made, failure = None, None
+            if found is not None:
+                try:
+                    made = self._make(found)
+                except PermanentFailure as error:
+                    failure = error
+            if found is not None and made is not None:
                 row_was_ours = self._write(event, row, found.version, made)
+            else:
+                row_was_ours = self._remove(event.key, row)
 
             if row_was_ours and self._is_still_there(event, found):
-                if isinstance(made, PermanentFailure):
-                    raise made
-                return Outcome.MADE if made else Outcome.REMOVED
+                if failure is not None:
+                    raise failure
+                return "made" if made else "removed"
         raise ObjectKeepsChanging(
             f"{event.bucket}/{event.key}: replaced during each of {MAX_ROUNDS} rounds; try again later"
         )
@@ -133,29 +121,28 @@ class Synchroniser:
             for size in self.settings.sizes
         }
 
-    def _is_repetition(self, event: ObjectEvent, row: Row, current: ObjectVersion) -> bool:
+    def _is_up_to_date(self, event: ObjectEvent, row: Row, current: ObjectVersion) -> bool:
+        if current.is_archived:
+            return row.identity == current.identity
         return (
             row.sequencer == event.sequencer != ""
             and row.identity == current.identity == event.identity
-            and {one.size: one.key for one in row.thumbnails} == self._keys(event.key)
+            and {one["size"]: one["key"] for one in row.thumbnails} == self._keys(event.key)
         )
 
     def _is_still_there(self, event: ObjectEvent, found: OpenedObject | None) -> bool:
-        current = self._source.look(event.bucket, event.key)
-        return (current and current.identity) == (found and found.version.identity)
+        current = self.source.look(event.bucket, event.key)
+        expected = found.version if found else None
+        if current is None or expected is None:
+            return current is expected
+        return (current.identity, current.is_archived) == (expected.identity, expected.is_archived)
 
-    def _make(self, found: OpenedObject | None) -> "Thumbnails | PermanentFailure | None":
-        """Return the thumbnails of an object, or why there can be none; None if there is no object."""
-        if found is None:
-            return None
+    def _make(self, found: OpenedObject) -> "Thumbnails":
         size, limit = found.version.size_bytes, self.settings.max_object_size
         if size > limit:
             found.close()
-            return ObjectTooLarge(f"{size:,} bytes; at most {limit:,} are read")
-        try:
-            return self.make_thumbnails(found.read())
-        except PermanentFailure as failure:
-            return failure
+            raise ObjectTooLarge(f"{size:,} bytes; at most {limit:,} are read")
+        return self.make_thumbnails(found.read())
 
     def make_thumbnails(self, data: bytes) -> "Thumbnails":
         """Make the thumbnails of a picture.
@@ -166,23 +153,16 @@ class Synchroniser:
         # Imported with the first picture: deletions and repeated events do not need Pillow.
         from .pictures import make_thumbnails
 
-        return make_thumbnails(
-            data,
-            sizes=self.settings.sizes,
-            format=self.settings.output_format,
-            quality=self.settings.quality,
-            background=self.settings.background,
-            max_pixels=self.settings.max_pixels,
-        )
+        return make_thumbnails(data, self.settings)
 
     def _write(self, event: ObjectEvent, row: Row | None, used: ObjectVersion, made: "Thumbnails") -> bool:
         """Write thumbnails, then the row; return whether no other invocation changed the row meanwhile."""
         keys = self._keys(event.key)
         for thumbnail in made.thumbnails:
-            self._destination.put(keys[thumbnail.size], thumbnail.data)
-        outdated = {one.key for one in row.thumbnails} - set(keys.values()) if row else set()
+            self.destination.put(keys[thumbnail.size], thumbnail.data)
+        outdated = {one["key"] for one in row.thumbnails} - set(keys.values()) if row else set()
         for key in outdated:  # made when other sizes or another format were wanted
-            self._destination.delete(key)
+            self.destination.delete(key)
         new = Row(
             source_key=event.key,
             version_id=used.version_id,
@@ -192,19 +172,25 @@ class Synchroniser:
             height=made.height,
             format=made.format.value,
             size_bytes=used.size_bytes,
-            thumbnails=tuple(
-                StoredThumbnail(one.size, keys[one.size], one.width, one.height, len(one.data))
+            thumbnails=[
+                {
+                    "size": one.size,
+                    "key": keys[one.size],
+                    "width": one.width,
+                    "height": one.height,
+                    "bytes": len(one.data),
+                }
                 for one in made.thumbnails
-            ),
+            ],
             source_last_modified=used.last_modified.astimezone(UTC).isoformat(),
             made_at=datetime.now(UTC).isoformat(),
         )
-        return self._table.put(new, instead_of=row)
+        return self.table.put(new, instead_of=row)
 
     def _remove(self, source_key: str, row: Row | None) -> bool:
         """Delete thumbnails, then the row; return whether no other invocation changed the row meanwhile."""
-        recorded = {one.key for one in row.thumbnails} if row else set()
+        recorded = {one["key"] for one in row.thumbnails} if row else set()
         # Also those without a row: an invocation may have died before it wrote one.
         for key in recorded | set(self._keys(source_key).values()):
-            self._destination.delete(key)
-        return self._table.delete(row) if row else True
+            self.destination.delete(key)
+        return self.table.delete(row) if row else True

@@ -62,3 +62,23 @@ def test_still_needed_the_stock_emulator_lists_fractions_of_seconds(stock_aws: L
     for number in range(3):  # one may come at a whole second
         s3.put_object(Bucket=bucket, Key=f"{number}", Body=b"x")
     assert any(each["LastModified"].microsecond for each in s3.list_objects_v2(Bucket=bucket)["Contents"])
+
+
+# Among them characters that XML 1.0 does not allow, and some that it escapes.
+ODD_KEYS = ["a\x01b", "a\x1bb", "a\nb", "a\rb", "a&<b", "a b+c%20d", "ü/é", "\uffff"]
+
+
+def test_listings_of_versions_have_keys_with_any_character(local_aws: LocalAws) -> None:
+    s3, bucket = local_aws.client("s3"), f"bucket-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ODD_KEYS:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+        s3.delete_object(Bucket=bucket, Key=key)
+    answer = s3.list_object_versions(Bucket=bucket)
+    assert sorted(one["Key"] for one in answer["Versions"]) == sorted(ODD_KEYS)
+    assert sorted(one["Key"] for one in answer["DeleteMarkers"]) == sorted(ODD_KEYS)
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": 3})
+    assert sum(len(page.get("Versions", [])) for page in pages) == len(ODD_KEYS)
+    grouped = s3.list_object_versions(Bucket=bucket, Prefix="ü", Delimiter="/")
+    assert grouped["CommonPrefixes"] == [{"Prefix": "ü/"}]

@@ -171,6 +171,11 @@ class Thumbnailer:
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
         """
         described = {"key": quote_plus(key, safe="/"), "versionId": row["version_id"], "sequencer": sequencer}
+        bucket = {
+            "name": self._source,
+            "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},
+            "arn": f"arn:aws:s3:::{self._source}",
+        }
         if name.startswith("ObjectCreated"):
             described |= {"size": int(row["size_bytes"]), "eTag": str(row["etag"])}
         return {
@@ -181,7 +186,15 @@ class Thumbnailer:
                     "awsRegion": self._stack.session.region_name,
                     "eventTime": "2026-01-01T00:00:00.000Z",
                     "eventName": name,
-                    "s3": {"bucket": {"name": self._source}, "object": described},
+                    "userIdentity": {"principalId": "AWS:AROAEXAMPLEEXAMPLE12:uploader"},
+                    "requestParameters": {"sourceIPAddress": "203.0.113.7"},
+                    "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810", "x-amz-id-2": "FMyUVURIY8="},
+                    "s3": {
+                        "s3SchemaVersion": "1.0",
+                        "configurationId": "thumbnails",
+                        "bucket": bucket,
+                        "object": described,
+                    },
                 }
             ]
         }
@@ -218,8 +231,8 @@ class Thumbnailer:
         ]
 
     def _delete(self, bucket: str, objects: list[dict[str, str]]) -> None:
-        if objects:  # far fewer than the thousand that one call takes
-            self._s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+        for one in objects:  # one by one: the XML of DeleteObjects cannot contain every key
+            self._s3.delete_object(Bucket=bucket, **one)
 
 
 def keys_in(failed: FailedEvent) -> list[str]:

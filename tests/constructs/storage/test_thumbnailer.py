@@ -31,7 +31,12 @@ ALWAYS = {
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
-EVENTS = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*"]
+EVENTS = [
+    "s3:ObjectCreated:*",
+    "s3:ObjectRemoved:*",
+    "s3:LifecycleExpiration:*",
+    "s3:ObjectRestore:Completed",
+]
 
 
 @stack_with

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import boto3
 import pytest
 
 from localaws import LocalAws
-from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
+from scenarios.framework import DeployedStack, NotYet, Outcome, ScenarioFailed
 from scenarios.storage import thumbnailer
 from scenarios.storage.thumbnailer.driver import Thumbnailer
-from scenarios.storage.thumbnailer.pictures import PHOTOGRAPHS
+from scenarios.storage.thumbnailer.pictures import PHOTOGRAPHS, photograph
 from scenarios.support.faults import Faults
 from tasks import redrive, verify
 
@@ -72,6 +73,44 @@ def test_a_role_that_may_not_read_the_photographs_fails_the_scenario_with_access
     role = configuration["Role"].rpartition("/")[2]
     with faults.without_permission(role, "s3:GetObject"), pytest.raises(ScenarioFailed, match="AccessDenied"):
         thumbnailer.run(stack)
+
+
+def test_an_archived_object_has_thumbnails_only_after_it_is_restored(stack: DeployedStack) -> None:
+    s3, bucket = stack.client("s3"), stack.output("SourceBucketName")
+    with Thumbnailer(stack) as driver:
+        key = driver.prefix + "cat.webp"
+        old = driver.wait_for_row(key, driver.upload(key, photograph("cat.webp")))
+        archived = s3.put_object(
+            Bucket=bucket, Key=key, Body=photograph("astronaut.avif"), StorageClass="GLACIER"
+        )
+        driver.wait_until_gone(key, old)
+        [failed] = driver.failures.wait_for(1)
+        assert failed.reason.startswith("ObjectArchived: ")
+        s3.restore_object(
+            Bucket=bucket, Key=key, RestoreRequest={"Days": 1, "GlacierJobParameters": {"Tier": "Standard"}}
+        )
+        stack.wait_until(partial(restored_row, driver, key, archived["VersionId"]), "the thumbnails")
+
+
+def restored_row(driver: Thumbnailer, key: str, version: str) -> None:
+    row = driver.row(key)
+    if row is None or row["version_id"] != version:
+        raise NotYet("no row")
+    assert len(driver.thumbnails(row)) == len(driver.sizes)
+
+
+@pytest.mark.parametrize("name", ["a\x01b.webp", "a\rb.webp", "a+b c%20d.webp", "ü.webp"], ids=ascii)
+def test_thumbnails_are_made_and_deleted_whatever_characters_a_key_has(
+    stack: DeployedStack, name: str
+) -> None:
+    with Thumbnailer(stack) as driver:
+        key = driver.prefix + name
+        row = driver.wait_for_row(key, driver.upload(key, photograph("cat.webp")))
+        assert len(driver.thumbnails(row)) == len(driver.sizes)
+        stack.client("s3").delete_object(Bucket=stack.output("SourceBucketName"), Key=key)
+        driver.wait_until_gone(key, row)
+        assert driver.failures.poll() == []
+    assert thumbnailer.leftovers(stack) == []
 
 
 @pytest.mark.full

@@ -2,6 +2,7 @@
 
 Two decoders share the work, each for the formats that it was measured to be the fastest for
 (``benchmarks/README.md``): Pillow for common JPEGs (``jpeg.py``), libvips for everything else (``vips.py``).
+What would cost too much or get wrong colours is refused before (``structure.py``, ``tiff.py``).
 """
 
 from contextlib import closing
@@ -12,12 +13,17 @@ from PIL import Image
 from .errors import TooManyPixels
 from .formats import Format, sniff
 from .jpeg import JpegPicture
+from .structure import decodable
 from .vips import VipsPicture
 
 __all__ = ["Format", "Picture", "decode", "fit"]
 
 # The other formats need at most 9 bytes of memory per pixel, AVIF up to 24 (12 bits, 4:4:4, transparency).
 _MEMORY_PER_PIXEL = {Format.AVIF: 2}
+
+
+# The decoders work row by row: a picture of one column costs a hundred times as much as a square one.
+MAX_EDGE = 1_000_000
 
 
 class Picture(NamedTuple):
@@ -48,8 +54,11 @@ def decode(data: bytes, size: int, *, max_pixels: int) -> Picture:
         PermanentFailure: It cannot be decoded; the subclass is the reason.
     """
     found = sniff(data)
+    data = decodable(data, found)
     with closing(_open(data, found)) as picture:
         width, height = picture.width, picture.height
+        if max(width, height) > MAX_EDGE:
+            raise TooManyPixels(f"{width:,} x {height:,} pixels; an edge has at most {MAX_EDGE:,} pixels")
         allowed = max_pixels // _MEMORY_PER_PIXEL.get(found, 1)
         if width * height > allowed:
             raise TooManyPixels(

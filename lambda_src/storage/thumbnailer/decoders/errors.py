@@ -8,6 +8,7 @@
     ├── UnsupportedFormat
     ├── TooManyPixels
     ├── TooManyScans
+    ├── TooManyParts
     └── DamagedImage
         └── TruncatedImage
 
@@ -35,6 +36,10 @@ class TooManyPixels(PermanentFailure):
 
 class TooManyScans(PermanentFailure):
     """The progressive JPEG has so many scans that it can only be meant to exhaust decoders."""
+
+
+class TooManyParts(PermanentFailure):
+    """The file has so many segments, chunks or pages that it can only be meant to exhaust decoders."""
 
 
 class DamagedImage(PermanentFailure):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from .errors import DamagedImage, TooManyScans, TruncatedImage
+from .errors import DamagedImage, TruncatedImage
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
@@ -26,10 +26,6 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Pillow's own limit is global; `decode` checks ours for each picture.
 Image.MAX_IMAGE_PIXELS = None
-
-# Encoders write about ten scans, the most elaborate scripts some dozens. Each scan passes over the whole
-# picture, so decoding a file of a few megabytes could take hours.
-MAX_SCANS = 500
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -64,7 +60,6 @@ class JpegPicture:
         except Exception as error:  # Pillow's parsers raise exceptions of any type
             kind = DamagedImage if b"\xff\xda" in data else TruncatedImage
             raise kind(f"the header of the jpeg cannot be read: {error}") from error
-        self._after_header = self._file.fp.tell() if self._file.fp else 0
         self._orientation = _orientation(self._file)
         self.width, self.height = self._as_stored(self._file.size)
 
@@ -79,11 +74,9 @@ class JpegPicture:
         """Return the picture upright, in sRGB, at exactly this size, which must not exceed its own.
 
         Raises:
-            TooManyScans: It would keep the decoder busy for hours.
             TruncatedImage: It ends too early.
             DamagedImage: It cannot be decoded.
         """
-        self._check_scans()
         stored = self._as_stored(size)
         profile = self._file.info.get("icc_profile")
         drafted = self._file.draft("RGB" if profile else "YCbCr", stored)
@@ -108,16 +101,6 @@ class JpegPicture:
     def _as_stored(self, size: tuple[int, int]) -> tuple[int, int]:
         """Convert a size between how the file stores it and how the picture is shown; works both ways."""
         return size if self._orientation < 5 else (size[1], size[0])
-
-    def _check_scans(self) -> None:
-        components = len(self._file.layer)
-        first_scan = self._data[self._after_header - 8 - 2 * components : self._after_header]
-        has_all = first_scan[:2] == b"\xff\xda" and first_scan[4:5] == bytes([components])
-        if has_all and "progressive" not in self._file.info:
-            return  # there cannot be a second scan, so most pictures are not searched
-        scans = self._data.count(b"\xff\xda")
-        if scans > MAX_SCANS:
-            raise TooManyScans(f"the jpeg has {scans:,} scans; at most {MAX_SCANS} are decoded")
 
 
 def _orientation(file: JpegImageFile) -> int:

@@ -15,11 +15,16 @@ import re
 from ctypes import CDLL, POINTER, byref, c_char_p, c_double, c_int, c_size_t, c_void_p, string_at
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 from PIL import Image
 
+from shared.failures import PermanentFailure
+
 from .errors import DamagedImage, TruncatedImage, UnsupportedFormat
 from .formats import Format
+from .structure import damage_of_png
+from .tiff import Tiff, read_tiff
 
 _LOADERS = {
     Format.JPEG: "vips_jpegload_buffer",
@@ -35,9 +40,13 @@ _FAIL_ON_ERROR = 2  # otherwise libvips fills missing parts of a file with black
 _ACCESS_SEQUENTIAL = 1
 _SIZE_FORCE = 3  # exactly the given size
 _INTERPRETATION_SRGB = 22
+_INTERPRETATION_RGB16 = 25
+_INTERPRETATION_GREY16 = 26
+_INTERPRETATION_SCRGB = 28
+_FORMAT_USHORT = 2
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-_MAX_BANDS = 5  # CMYK with transparency; a TIFF may claim thousands per pixel
+_MAX_BANDS = 8  # memory grows with each of them
 
 # A WebP is decoded at this many times the wanted size: its own scaling is fast but coarse, and the last step,
 # done by libvips, wins back half of the loss for a few per cent of the time.
@@ -46,6 +55,37 @@ _WEBP_HEADROOM = 1.25
 _ENDS_EARLY = re.compile(
     "(premature|unexpected) end|bad seek|not enough data|read error|failed to read directory", re.IGNORECASE
 )
+
+_NOT_SUPPORTED = re.compile("not (configured|implemented|supported)|unsupported (?!marker)", re.IGNORECASE)
+
+# Result and fixed arguments of the functions that are called. Those with options are variadic: on Apple
+# silicon, options are passed in another way than fixed arguments, and ctypes knows them by ``argtypes``.
+# https://docs.python.org/3/library/ctypes.html#calling-variadic-functions
+_IMAGE, _RESULT = c_void_p, POINTER(c_void_p)
+_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    **dict.fromkeys(_LOADERS.values(), (c_int, [c_char_p, c_size_t, _RESULT])),
+    "vips_thumbnail_image": (c_int, [_IMAGE, _RESULT, c_int]),
+    "vips_colourspace": (c_int, [_IMAGE, _RESULT, c_int]),
+    "vips_icc_export": (c_int, [_IMAGE, _RESULT]),
+    "vips_extract_band": (c_int, [_IMAGE, _RESULT, c_int]),
+    "vips_cast": (c_int, [_IMAGE, _RESULT, c_int]),
+    "vips_copy": (c_int, [_IMAGE, _RESULT]),
+    "vips_linear1": (c_int, [_IMAGE, _RESULT, c_double, c_double]),
+    "vips_bandjoin2": (c_int, [_IMAGE, _IMAGE, _RESULT]),
+    "vips_image_get_width": (c_int, [_IMAGE]),
+    "vips_image_get_height": (c_int, [_IMAGE]),
+    "vips_image_get_bands": (c_int, [_IMAGE]),
+    "vips_image_get_orientation": (c_int, [_IMAGE]),
+    "vips_image_get_typeof": (c_size_t, [_IMAGE, c_char_p]),
+    "vips_image_write_to_memory": (c_void_p, [_IMAGE, POINTER(c_size_t)]),
+    "vips_error_buffer": (c_char_p, []),
+    "vips_error_clear": (None, []),
+    "vips_init": (c_int, [c_char_p]),
+    "vips_concurrency_set": (None, [c_int]),
+    "vips_cache_set_max": (None, [c_int]),
+    "g_object_unref": (None, [c_void_p]),
+    "g_free": (None, [c_void_p]),
+}
 
 
 class VipsPicture:
@@ -68,11 +108,19 @@ class VipsPicture:
         self._vips = _library()
         self._data = data  # libvips reads from this buffer as long as the image exists
         self._format = format
-        self._image = self._load()
+        self._image = c_void_p()
+        self._tiff = read_tiff(data) if format is Format.TIFF else None
+        options: list[object] = []
+        if self._tiff:
+            options += [b"page", c_int(self._tiff.page)]
+            options += [] if self._tiff.child is None else [b"subifd", c_int(self._tiff.child)]
+        self._image = self._load(*options)
         stored = self._vips.vips_image_get_width(self._image), self._vips.vips_image_get_height(self._image)
         on_its_side = self._vips.vips_image_get_orientation(self._image) >= 5
         self.width, self.height = reversed(stored) if on_its_side else stored
         self._check_bands(_MAX_BANDS)
+        if self._tiff:
+            self._interpret(self._tiff)
 
     def decode(self, size: tuple[int, int]) -> Image.Image:
         """Return the picture upright, in sRGB, at exactly this size, which must not exceed its own.
@@ -84,12 +132,51 @@ class VipsPicture:
         width, height = size
         self._scale_on_load(min(self.width / width, self.height / height))
         options: list[object] = [b"height", c_int(height), b"size", c_int(_SIZE_FORCE)]
-        if self._vips.vips_image_get_typeof(self._image, b"icc-profile-data"):
+        if self._has_profile and not (self._tiff and self._tiff.is_ycbcr):
             options += [b"output_profile", b"srgb"]
         self._replace(self._run("vips_thumbnail_image", c_int(width), *options))
         self._replace(self._run("vips_colourspace", c_int(_INTERPRETATION_SRGB)))
         self._check_bands(max(_MODES))
         return self._pixels()
+
+    @property
+    def _has_profile(self) -> bool:
+        return bool(self._vips.vips_image_get_typeof(self._image, b"icc-profile-data"))
+
+    def _interpret(self, tiff: Tiff) -> None:
+        """Give the channels of a TIFF their meaning: libvips takes extra ones for transparency."""
+        grey = self._vips.vips_image_get_bands(self._image) < 3 or tiff.colours == 1
+        if tiff.colours is not None:
+            colours = self._run("vips_extract_band", c_int(0), b"n", c_int(tiff.colours))
+            if tiff.alpha is not None:
+                colours = self._join(colours, self._run("vips_extract_band", c_int(tiff.alpha)))
+            self._replace(colours)
+        if tiff.is_lab:  # relative to the white of a profile, which libvips's own conversion ignores
+            self._replace(self._run("vips_icc_export", b"output_profile", b"srgb"))
+        elif tiff.is_float and self._has_profile:
+            # The profile is about values from 0 to 1, which libvips would take for 0 to 255.
+            self._replace(self._run("vips_linear1", c_double(65_535), c_double(0)))
+            self._replace(self._run("vips_cast", c_int(_FORMAT_USHORT)))
+            space = _INTERPRETATION_GREY16 if grey else _INTERPRETATION_RGB16
+            self._replace(self._run("vips_copy", b"interpretation", c_int(space)))
+        elif tiff.is_float and grey:
+            # Linear light, as in colour pictures; libvips knows that only of red, green and blue.
+            one = [self._run("vips_extract_band", c_int(0)) for _ in range(3)]
+            colours = self._join(self._join(one[0], one[1]), one[2])
+            if tiff.alpha is not None:
+                colours = self._join(colours, self._run("vips_extract_band", c_int(1)))
+            self._replace(colours)
+            self._replace(self._run("vips_copy", b"interpretation", c_int(_INTERPRETATION_SCRGB)))
+
+    def _join(self, one: c_void_p, other: c_void_p) -> c_void_p:
+        """Join the channels of two images, and release both."""
+        result = c_void_p()
+        failed = self._vips.vips_bandjoin2(one, other, byref(result), c_void_p())
+        self._vips.g_object_unref(one)
+        self._vips.g_object_unref(other)
+        if failed:
+            raise self._error("the {} cannot be decoded")
+        return result
 
     def close(self) -> None:
         """Release the image."""
@@ -143,17 +230,22 @@ class VipsPicture:
         self._vips.vips_error_clear()  # it also holds errors that libvips recovered from
         size = self._vips.vips_image_get_width(self._image), self._vips.vips_image_get_height(self._image)
         mode = _MODES[self._vips.vips_image_get_bands(self._image)]
+        mode = "YCbCr" if self._tiff and self._tiff.is_ycbcr else mode
         return Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1)
 
-    def _error(self, text: str) -> DamagedImage | MemoryError:
+    def _error(self, text: str) -> PermanentFailure | MemoryError:
         buffer = self._vips.vips_error_buffer().decode(errors="replace")
         self._vips.vips_error_clear()
         why = "; ".join(dict.fromkeys(line for line in buffer.splitlines() if line))[:500]
         # Not the picture's fault: the function has less memory than its limits require.
         if "out of memory -- size" in why:
             return MemoryError(why)
+        if self._format is Format.PNG:
+            why = damage_of_png(self._data)  # libvips gives no reason, or that there was an error
+        if _NOT_SUPPORTED.search(why) and "Invalid input" not in why:  # which libheif says of damage
+            return UnsupportedFormat(f"the {self._format.value} is of a kind that is not supported: {why}")
         kind = TruncatedImage if self._is_cut_off(why) else DamagedImage
-        return kind(f"{text.format(self._format.value)}: {why or 'libvips reported no reason'}")
+        return kind(f"{text.format(self._format.value)}: {why or 'it breaks the rules of the format'}")
 
     def _is_cut_off(self, why: str) -> bool:
         """Whether the picture ends too early: by its structure where that is easy, else by the error."""
@@ -172,11 +264,9 @@ def _library() -> CDLL:
         raise ImportError("libvips is missing; add the package pyvips-binary to the function's dependencies")
     os.environ.setdefault("VIPS_WARNING", "0")  # warnings would go to stderr as plain text
     vips = CDLL(found.origin)
-    vips.vips_error_buffer.restype = c_char_p
-    vips.vips_image_get_typeof.restype = c_size_t
-    vips.vips_image_get_typeof.argtypes = [c_void_p, c_char_p]
-    vips.vips_image_write_to_memory.restype = c_void_p
-    vips.vips_image_write_to_memory.argtypes = [c_void_p, POINTER(c_size_t)]
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(vips, name)
+        function.restype, function.argtypes = result, arguments
     if vips.vips_init(b"thumbnailer"):
         raise ImportError(
             f"libvips cannot be initialised: {vips.vips_error_buffer().decode(errors='replace')}"

@@ -105,7 +105,7 @@ class Store:
         assert self.thumbnails == dict.fromkeys(KEYS.values(), data)
         assert self.row is not None
         assert self.row.version_id == version
-        assert {one.size: one.key for one in self.row.thumbnails} == KEYS
+        assert {one["size"]: one["key"] for one in self.row.thumbnails} == KEYS
 
 
 @dataclass
@@ -171,4 +171,4 @@ class QuickSynchroniser(Synchroniser):
 def synchroniser(store: Store, settings: Settings = SETTINGS, **changes: Any) -> Synchroniser:
     """A synchroniser around a store, some of its parts replaced."""
     parts: dict[str, Any] = {"source": store, "destination": store, "table": Table(store)}
-    return QuickSynchroniser(settings, **parts | changes)
+    return QuickSynchroniser(settings=settings, **parts | changes)

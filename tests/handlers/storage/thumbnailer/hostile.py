@@ -9,10 +9,10 @@ import os
 import resource
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -23,6 +23,7 @@ from tests.handlers.storage.thumbnailer.pictures import chunk, encode, make, png
 MAX_PIXELS = 4_000_000
 _EDGE = 2000  # squared, that is just as many as are allowed
 _MEMORY_LIMIT = 4 * 2**30  # so that a mistake harms this process and not the machine
+_SECONDS = 20  # of the processor, likewise
 
 
 # --- Headers that promise too much
@@ -77,11 +78,12 @@ HUGE: dict[str, Callable[[], bytes]] = {
 # --- Small headers, and more than they promise
 
 
-@cache
 def zeros(megabytes: int = 100) -> bytes:
-    """Zeros, compressed to almost nothing."""
-    packer = zlib.compressobj(1)
-    return b"".join(packer.compress(bytes(2**20)) for _ in range(megabytes)) + packer.flush()
+    """Zeros, compressed to almost nothing: one block, repeated."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = (megabytes * 2**20 % 65_521) << 16 | 1
+    return b"\x78\x01" + block * megabytes + b"\x03\0" + struct.pack(">I", checksum)
 
 
 def packed(kind: bytes) -> bytes:
@@ -122,6 +124,109 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "scans": lambda: many_scans(600),
     "AVIF that is larger than it says": lambda: with_edges(
         encode(Image.new("RGB", (3000, 3000)), "AVIF", speed=10), b"ispe", 8, ">II", 100, 100
+    ),
+}
+
+
+# --- Headers of millions of parts, of which most are empty
+
+_BYTES = 4 * 2**20
+
+
+def after_start(data: bytes, start: int, part: bytes) -> bytes:
+    """A file with as many copies of a part as fit, after its first bytes."""
+    return data[:start] + part * (_BYTES // len(part)) + data[start:]
+
+
+def jpeg_header(part: bytes) -> Callable[[], bytes]:
+    """A JPEG whose header consists of copies of a part."""
+    return lambda: after_start(encode(quadrants(), "JPEG"), 2, part)
+
+
+def png_header(kind: bytes, data: bytes = b"") -> Callable[[], bytes]:
+    """A PNG whose header consists of copies of a chunk."""
+    return lambda: after_start(encode(quadrants(), "PNG"), 33, chunk(kind, data))
+
+
+def webp(chunks: bytes) -> bytes:
+    """A WebP of 200 x 150 pixels with these chunks."""
+    body = b"WEBPVP8X" + struct.pack("<IIHBHB", 10, 2, 199, 0, 149, 0) + chunks
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def webp_frames(count: int) -> bytes:
+    """A WebP of one frame of 200 x 150 pixels, and many of one pixel."""
+
+    def frame(image: Image.Image) -> bytes:
+        pixels = encode(image, "WEBP", lossless=True)[12:]
+        edges = struct.pack("<HBHB", image.width - 1, 0, image.height - 1, 0)
+        return b"ANMF" + struct.pack("<I", 16 + len(pixels)) + bytes(6) + edges + bytes(4) + pixels
+
+    animation = b"ANIM" + struct.pack("<I", 6) + bytes(6)
+    return webp(animation + frame(quadrants()) + frame(Image.new("RGB", (1, 1))) * (count - 1))
+
+
+def gif_frames(count: int) -> bytes:
+    """A GIF of one frame of 200 x 150 pixels, and many of one pixel."""
+    frame = b"\x2c\0\0\0\0\1\0\1\0\0\2\2\x44\1\0"
+    return encode(quadrants(), "GIF")[:-1] + frame * (count - 1) + b";"
+
+
+def gif_blocks() -> bytes:
+    """A GIF that begins with a comment in blocks of one byte."""
+    data = encode(quadrants(), "GIF")
+    start = 13 + 3 * 2 ** ((data[10] & 7) + 1)
+    return data[:start] + b"\x21\xfe" + b"\1a" * (_BYTES // 2) + b"\0" + data[start:]
+
+
+def tiff_pages(count: int) -> bytes:
+    """A TIFF whose pages have almost no tags."""
+    start = 8
+    pages = [struct.pack("<HHHIII", 1, 256, 4, 1, 1, start + 18 * number) for number in range(1, count)]
+    pages.append(struct.pack("<HHHIII", 1, 256, 4, 1, 1, 0))
+    return struct.pack("<2sHI", b"II", 42, start) + b"".join(pages)
+
+
+def exif(entries: int) -> bytes:
+    """EXIF of many entries."""
+    entry = struct.pack("<HHI4s", 0x010F, 2, 4, b"abc")
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", entries) + entry * entries + bytes(4)
+
+
+def avif_boxes(kind: bytes) -> bytes:
+    """An AVIF that nests boxes as deep as they fit."""
+    data = encode(quadrants(), "AVIF")
+    start = struct.unpack(">I", data[:4])[0]
+    return data[:start] + b"".join(struct.pack(">I", _BYTES - 8 * n) + kind for n in range(_BYTES // 8))
+
+
+# A file, and its outcome.
+HEADERS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "JPEG of empty segments": (jpeg_header(b"\xff\xe3\0\2"), "TooManyParts"),
+    "JPEG of empty tables": (jpeg_header(b"\xff\xc4\0\2"), "TooManyParts"),
+    "JPEG of fill bytes": (jpeg_header(b"\xff"), "TooManyParts"),
+    "JPEG of stuffed bytes": (jpeg_header(b"\xff\0"), "TooManyParts"),
+    "JPEG of markers without length": (jpeg_header(b"\xff\x01"), "TooManyParts"),
+    "JPEG of EXIF": (jpeg_header(b"\xff\xe1\xff\xffExif\0\0" + bytes(65_527)), "made"),
+    "PNG of empty pixels": (png_header(b"IDAT"), "made"),
+    "PNG of unknown chunks": (png_header(b"abCd"), "made"),
+    "PNG of texts": (png_header(b"tEXt", b"a\0b"), "made"),
+    "PNG of bombs": (png_header(b"iTXt", b"x\0\1\0\0\0" + zeros()), "made"),
+    "PNG of one column": (
+        lambda: png(1, 4_000_000, depth=8, colour=0, rows=bytes(8_000_000)),
+        "TooManyPixels",
+    ),
+    "EXIF of many entries": (png_header(b"eXIf", exif(65_535)), "made"),
+    "WebP of frames": (lambda: webp_frames(101_000), "TooManyParts"),
+    "WebP of as many frames as are allowed": (lambda: webp_frames(90_000), "made"),
+    "WebP of empty chunks": (lambda: webp(b"abcd\0\0\0\0" * (_BYTES // 8)), "TooManyParts"),
+    "GIF of frames": (lambda: gif_frames(500_000), "made"),
+    "GIF of blocks": (gif_blocks, "TooManyParts"),
+    "TIFF of pages": (lambda: tiff_pages(400_000), "TooManyParts"),
+    "AVIF of nested boxes": (lambda: avif_boxes(b"moov"), "DamagedImage"),
+    "AVIF of empty boxes": (
+        lambda: after_start(encode(quadrants(), "AVIF"), 32, b"\0\0\0\x08free"),
+        "TruncatedImage",
     ),
 }
 
@@ -180,11 +285,13 @@ class Measured:
         outcome: ``"made"``, the name of the error, or the signal that ended the process.
         detail: The message of the error.
         memory: By how many bytes the peak of the process's memory rose.
+        seconds: The time that it needed of the processor.
     """
 
     outcome: str
     detail: str
     memory: int
+    seconds: float
 
 
 def peak() -> int:
@@ -199,16 +306,18 @@ def main(*files: str) -> None:
     The end of a file's name is the number of times.
     """
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
+    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
 
     def work(file: str) -> Measured:
         data = Path(file).read_bytes()
-        before = peak()
+        before, start = peak(), time.process_time()
+        outcome, detail = "made", ""
         try:
             for _ in range(int(file.rpartition(".")[2])):
                 make(data, sizes=(128, 512), quality=80, max_pixels=MAX_PIXELS)
         except PermanentFailure as failure:
-            return Measured(type(failure).__name__, str(failure), peak() - before)
-        return Measured("made", "", peak() - before)
+            outcome, detail = type(failure).__name__, str(failure)
+        return Measured(outcome, detail, peak() - before, time.process_time() - start)
 
     for file in files:
         process = os.fork()
@@ -217,7 +326,7 @@ def main(*files: str) -> None:
             os._exit(0)
         _, status = os.waitpid(process, 0)
         if status:
-            print(json.dumps(vars(Measured(f"ended with {status}", "", 0))), flush=True)
+            print(json.dumps(vars(Measured(f"ended with {status}", "", 0, 0))), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from PIL import Image, ImageStat
 
 from scenarios.storage.thumbnailer import pictures as photographs
 from storage.thumbnailer.pictures import Thumbnails, make_thumbnails
-from storage.thumbnailer.settings import Colour, OutputFormat
+from storage.thumbnailer.settings import Colour, Settings
+from tests.handlers.storage.thumbnailer.world import ENVIRONMENT
 
 RED, GREEN, BLUE, YELLOW = (220, 40, 30), (30, 180, 60), (40, 60, 200), (230, 210, 50)
 
@@ -103,14 +104,10 @@ def make(
     max_pixels: int = 1_000_000,
 ) -> Thumbnails:
     """Let the handler make thumbnails of a picture."""
-    return make_thumbnails(
-        data,
-        sizes=sizes,
-        format=OutputFormat(format),
-        quality=quality,
-        background=background,
-        max_pixels=max_pixels,
+    settings = Settings.from_environment(ENVIRONMENT)._replace(
+        sizes=sizes, output_format=format, quality=quality, background=background, max_pixels=max_pixels
     )
+    return make_thumbnails(data, settings)
 
 
 def thumbnail(data: bytes, **options: Any) -> Image.Image:

@@ -43,6 +43,31 @@ def test_a_record_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("encoded", "key"),
+    [
+        ("a+b.jpg", "a b.jpg"),
+        ("a%2Bb.jpg", "a+b.jpg"),
+        ("a%20b.jpg", "a b.jpg"),
+        ("a%25b.jpg", "a%b.jpg"),
+        ("100%2525.jpg", "100%25.jpg"),
+        ("%C3%BC.jpg", "ü.jpg"),
+        ("u%CC%88.jpg", "u\u0308.jpg"),  # another key than the one above, although it looks the same
+        ("a%0Ab.jpg", "a\nb.jpg"),
+        ("a%0D%0Ab.jpg", "a\r\nb.jpg"),
+        ("%01.jpg", "\x01.jpg"),
+        ("a/b%3Fc%23d%26e%3D.jpg", "a/b?c#d&e=.jpg"),
+        ("%F0%9F%90%88.jpg", "🐈.jpg"),
+        ("a%2Fb.jpg", "a/b.jpg"),
+        ("+.jpg", " .jpg"),
+    ],
+)
+def test_a_key_is_decoded_once(encoded: str, key: str) -> None:
+    one = record("x")
+    one["s3"]["object"]["key"] = encoded
+    assert parse_record(one).key == key
+
+
 @given(key=keys, encoder=st.sampled_from([quote_plus, quote]))
 @example(key="a+b c%20d", encoder=quote_plus)
 def test_every_key_survives_the_encoding_of_s3(key: str, encoder: Any) -> None:

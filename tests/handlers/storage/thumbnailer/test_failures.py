@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -13,9 +14,20 @@ from PIL import Image
 from scenarios.support.redrive import parse
 from storage.thumbnailer.stores import OpenedObject
 from tests.handlers.storage.thumbnailer.pictures import encode, quadrants
-from tests.handlers.storage.thumbnailer.world import ARN, Context, World, answering, error, record
+from tests.handlers.storage.thumbnailer.world import (
+    ARN,
+    FIRST,
+    SECOND,
+    Context,
+    Raw,
+    World,
+    answering,
+    error,
+    record,
+)
 
 PICTURE = encode(quadrants(), "PNG")
+OTHER_PICTURE = encode(quadrants(50, 60), "PNG")
 
 
 @pytest.fixture
@@ -84,9 +96,9 @@ def test_an_event_that_is_sent_again_after_the_cause_was_fixed_succeeds(world: W
 
 def test_overwriting_a_picture_with_something_else_deletes_its_thumbnails(world: World) -> None:
     world.upload("cat.png", PICTURE)
-    world.invoke(record("cat.png", sequencer="0A"))
+    world.invoke(record("cat.png", sequencer=FIRST))
     world.upload("cat.png", b"no picture any more")
-    assert world.invoke(record("cat.png", sequencer="0B")) == {"failed": 1}
+    assert world.invoke(record("cat.png", sequencer=SECOND)) == {"failed": 1}
     assert (world.thumbnails(), world.row("cat.png")) == ({}, None)
 
 
@@ -99,16 +111,92 @@ def test_an_object_over_the_limit_is_not_read(world: World, monkeypatch: pytest.
     assert world.invoke(record("huge.png")) == {"failed": 1}
 
 
-def test_an_archived_object_fails_with_what_to_do(world: World) -> None:
-    world.upload("old.png", PICTURE)
-    s3 = world.function.s3
-    with answering(s3, "GetObject", error(403, "InvalidObjectState")):
-        assert world.invoke(record("old.png")) == {"failed": 1}
+# --- Archived objects
+
+
+def archive(world: World, key: str, storage_class: str = "GLACIER", data: bytes = PICTURE) -> None:
+    world.s3.put_object(Bucket="pictures", Key=key, Body=data, StorageClass=storage_class)
+
+
+def restore(world: World, key: str) -> None:
+    request = {"Days": 1, "GlacierJobParameters": {"Tier": "Standard"}}
+    world.s3.restore_object(Bucket="pictures", Key=key, RestoreRequest=request)
+
+
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+def test_an_archived_object_over_a_picture_deletes_its_thumbnails_until_it_is_restored(
+    world: World, storage_class: str
+) -> None:
+    world.upload("cat.png", OTHER_PICTURE)
+    world.invoke(record("cat.png", sequencer=FIRST))
+    archive(world, "cat.png", storage_class)
+    assert world.invoke(record("cat.png", sequencer=SECOND)) == {"failed": 1}
+    assert (world.thumbnails(), world.row("cat.png")) == ({}, None)
     [message] = world.failures()
     assert message["responsePayload"] == {
         "errorType": "ObjectArchived",
-        "errorMessage": "the object is in an archive storage class; restore it, then send its event again",
+        "errorMessage": "the object is in an archive storage class and cannot be read; "
+        "restore it, and its thumbnails are made when the restore completes",
     }
+    restore(world, "cat.png")
+    assert world.invoke(record("cat.png", name="ObjectRestore:Completed", sequencer="")) == {"made": 1}
+    assert len(world.thumbnails()) == 2
+
+
+def test_a_picture_that_is_archived_later_keeps_its_thumbnails(world: World) -> None:
+    """As a lifecycle rule does it: the object is the same, only its storage class changes."""
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png", sequencer=FIRST))
+    row = world.row("cat.png")
+    head = world.s3.head_object(Bucket="pictures", Key="cat.png")
+    with (
+        answering(world.function.s3, "GetObject", error(403, "InvalidObjectState")),
+        answering(world.function.s3, "HeadObject", archived(head)),
+    ):
+        late = record("cat.png", name="LifecycleExpiration:Delete", sequencer=SECOND)  # of an old version
+        assert world.invoke(late) == {"unchanged": 1}
+    assert len(world.thumbnails()) == 2
+    assert world.row("cat.png") == row
+
+
+def archived(head: dict[str, Any], **more: str) -> Callable[..., AWSResponse]:
+    """Answer a HEAD request as for an archived object."""
+    headers = HTTPHeaders()
+    for name, value in {
+        "ETag": head["ETag"],
+        "Content-Length": str(head["ContentLength"]),
+        "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT",
+        "x-amz-version-id": head["VersionId"],
+        **(more or {"x-amz-storage-class": "GLACIER"}),
+    }.items():
+        headers[name] = value
+    return lambda request: AWSResponse(request.url, 200, headers, Raw())
+
+
+def test_an_archive_tier_of_intelligent_tiering_counts_as_archived(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    head = world.s3.head_object(Bucket="pictures", Key="cat.png")
+    tier = {"x-amz-storage-class": "INTELLIGENT_TIERING", "x-amz-archive-status": "DEEP_ARCHIVE_ACCESS"}
+    with (
+        answering(world.function.s3, "GetObject", error(403, "InvalidObjectState")),
+        answering(world.function.s3, "HeadObject", archived(head, **tier)),
+    ):
+        assert world.invoke(record("cat.png")) == {"failed": 1}
+    [message] = world.failures()
+    assert message["responsePayload"]["errorType"] == "ObjectArchived"
+
+
+def test_an_object_that_was_restored_between_two_requests_is_tried_again(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    with (
+        answering(world.function.s3, "GetObject", error(403, "InvalidObjectState")),
+        pytest.raises(ClientError, match="InvalidObjectState"),
+    ):
+        world.invoke(record("cat.png"))
+    assert world.invoke(record("cat.png")) == {"made": 1}
+
+
+# --- Recursion
 
 
 def test_thumbnails_of_thumbnails_are_never_made(world: World) -> None:

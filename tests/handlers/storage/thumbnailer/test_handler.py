@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 from PIL import Image
 
 from tests.handlers.storage.thumbnailer.pictures import encode, quadrants
-from tests.handlers.storage.thumbnailer.world import ENVIRONMENT, Context, World, answering, record
+from tests.handlers.storage.thumbnailer.world import (
+    ENVIRONMENT,
+    FIRST,
+    SECOND,
+    THIRD,
+    Context,
+    Raw,
+    World,
+    answering,
+    record,
+)
 
 PICTURE = encode(quadrants(), "PNG")
 OTHER_PICTURE = encode(quadrants().transpose(Image.Transpose.ROTATE_90), "PNG")
@@ -25,7 +37,7 @@ def size(data: bytes) -> tuple[int, int]:
 
 def test_an_upload_gets_a_thumbnail_of_every_size_and_a_row(world: World) -> None:
     version = world.upload("cat.png", PICTURE)
-    assert world.invoke(record("cat.png", sequencer="0055AED6DCD90281E5")) == {"made": 1}
+    assert world.invoke(record("cat.png", sequencer=FIRST)) == {"made": 1}
     thumbnails = world.thumbnails()
     assert {key: size(data) for key, data in thumbnails.items()} == {
         "cat.png/64.webp": (64, 48),
@@ -39,7 +51,7 @@ def test_an_upload_gets_a_thumbnail_of_every_size_and_a_row(world: World) -> Non
     assert row == {
         "source_key": {"S": "cat.png"},
         "version_id": {"S": version},
-        "sequencer": {"S": "0055AED6DCD90281E5"},
+        "sequencer": {"S": FIRST},
         "width": {"N": "200"},
         "height": {"N": "150"},
         "format": {"S": "png"},
@@ -89,22 +101,37 @@ def test_thumbnails_are_made_and_deleted_under_any_key_that_s3_allows(world: Wor
     assert set(world.thumbnails()) == keys
     assert all(len(one.encode()) <= 1024 for one in keys)
     world.remove(key)
-    assert world.invoke(record(key, name="ObjectRemoved:DeleteMarkerCreated", sequencer="0B")) == {
+    assert world.invoke(record(key, name="ObjectRemoved:DeleteMarkerCreated", sequencer=SECOND)) == {
         "removed": 1
     }
     assert world.thumbnails() == {}
     assert world.row(key) is None
 
 
+@pytest.mark.parametrize(
+    "key", ["a\x01b.png", "a\x1bb.png", "a\uffffb.png", "a\nb.png", "a+b.png"], ids=ascii
+)
+def test_an_object_is_gone_although_the_error_about_its_key_is_no_xml(world: World, key: str) -> None:
+    """S3 writes the key into the error, as `&#x1;`, which XML 1.0 does not allow: botocore reads no code."""
+    missing = f"<Error><Code>NoSuchKey</Code><Key>a&#x{ord(key[1]):x};b.png</Key></Error>".encode()
+
+    def answer(request: AWSPreparedRequest) -> AWSResponse:
+        return AWSResponse(request.url, 404, HTTPHeaders(), Raw(missing))
+
+    with answering(world.function.s3, "GetObject", answer):
+        gone = record(key, name="ObjectRemoved:DeleteMarkerCreated")
+        assert world.invoke(gone) == {"removed": 1}
+
+
 def test_an_overwritten_picture_gets_new_thumbnails(world: World) -> None:
     world.upload("cat.png", PICTURE)
-    world.invoke(record("cat.png", sequencer="0A"))
+    world.invoke(record("cat.png", sequencer=FIRST))
     version = world.upload("cat.png", OTHER_PICTURE)
-    assert world.invoke(record("cat.png", sequencer="0B")) == {"made": 1}
+    assert world.invoke(record("cat.png", sequencer=SECOND)) == {"made": 1}
     assert size(world.thumbnails()["cat.png/64.webp"]) == (48, 64)
     row = world.row("cat.png")
     assert row is not None
-    assert (row["version_id"]["S"], row["sequencer"]["S"]) == (version, "0B")
+    assert (row["version_id"]["S"], row["sequencer"]["S"]) == (version, SECOND)
 
 
 # --- Events that come twice, late, or out of order
@@ -127,17 +154,17 @@ def test_a_repeated_event_writes_nothing(world: World) -> None:
 
 def test_a_late_event_does_not_move_the_sequencer_back(world: World) -> None:
     world.upload("cat.png", PICTURE)
-    world.invoke(record("cat.png", sequencer="0B"))
-    assert world.invoke(record("cat.png", sequencer="0A")) == {"made": 1}
+    world.invoke(record("cat.png", sequencer=SECOND))
+    assert world.invoke(record("cat.png", sequencer=FIRST)) == {"made": 1}
     row = world.row("cat.png")
     assert row is not None
-    assert row["sequencer"]["S"] == "0B"
+    assert row["sequencer"]["S"] == SECOND
 
 
 def test_a_late_deletion_event_leaves_an_existing_object_its_thumbnails(world: World) -> None:
     world.upload("cat.png", PICTURE)
-    world.invoke(record("cat.png", sequencer="0B"))
-    world.invoke(record("cat.png", name="ObjectRemoved:Delete", sequencer="0A"))
+    world.invoke(record("cat.png", sequencer=SECOND))
+    world.invoke(record("cat.png", name="ObjectRemoved:Delete", sequencer=FIRST))
     assert len(world.thumbnails()) == 2
     assert world.row("cat.png") is not None
 
@@ -152,9 +179,9 @@ def test_a_late_upload_event_makes_no_thumbnails_of_a_deleted_object(world: Worl
 def test_a_deletion_that_uncovers_an_older_version_brings_its_thumbnails_back(world: World) -> None:
     old = world.upload("cat.png", PICTURE)
     new = world.upload("cat.png", OTHER_PICTURE)
-    world.invoke(record("cat.png", sequencer="0B"))
+    world.invoke(record("cat.png", sequencer=SECOND))
     world.s3.delete_object(Bucket="pictures", Key="cat.png", VersionId=new)
-    assert world.invoke(record("cat.png", name="ObjectRemoved:Delete", sequencer="0C")) == {"made": 1}
+    assert world.invoke(record("cat.png", name="ObjectRemoved:Delete", sequencer=THIRD)) == {"made": 1}
     row = world.row("cat.png")
     assert row is not None
     assert row["version_id"]["S"] == old
@@ -170,7 +197,7 @@ def test_a_bucket_without_versions_works_too(world: World) -> None:
     assert world.invoke(event) == {"made": 1}
     assert world.invoke(event) == {"unchanged": 1}
     world.s3.delete_object(Bucket="unversioned", Key="cat.png")
-    assert world.invoke(record("cat.png", bucket="unversioned", sequencer="0B")) == {"removed": 1}
+    assert world.invoke(record("cat.png", bucket="unversioned", sequencer=SECOND)) == {"removed": 1}
     assert world.thumbnails() == {}
 
 

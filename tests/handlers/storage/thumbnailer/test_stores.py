@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from storage.thumbnailer.stores import MetadataTable, Row, StoredThumbnail
+from storage.thumbnailer.stores import MetadataTable, Row
 from tests.handlers.storage.thumbnailer.world import World
 
 
@@ -23,7 +23,7 @@ def row(**changes: Any) -> Row:
         height=150,
         format="png",
         size_bytes=1000,
-        thumbnails=(StoredThumbnail(64, "cat.png/64.webp", 64, 48, 500),),
+        thumbnails=[{"size": 64, "key": "cat.png/64.webp", "width": 64, "height": 48, "bytes": 500}],
         source_last_modified="2026-01-01T00:00:00+00:00",
         made_at="2026-01-01T00:00:01+00:00",
     )

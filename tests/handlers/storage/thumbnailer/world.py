@@ -4,9 +4,9 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from unittest import mock
+from urllib.parse import quote_plus
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
@@ -14,11 +14,11 @@ from botocore.compat import HTTPHeaders
 from tests.handlers.storage.surroundings import (
     AWS,
     QUEUE_URL,
+    REGION,
     Client,
     LambdaContext,
     Surroundings,
     arn_of,
-    record_of,
 )
 
 ARN = arn_of("thumbnailer")
@@ -48,7 +48,58 @@ class Context(LambdaContext):
     memory_limit_in_mb: int = 1769
 
 
-record = partial(record_of, bucket="pictures")
+# Version ids, ETags and sequencers are as long as those of S3.
+VERSION = "3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"
+FIRST, SECOND, THIRD = (f"0055AED6DCD90281E{digit}" for digit in "567")
+
+
+def record(
+    key: str,
+    *,
+    bucket: str = "pictures",
+    name: str = "ObjectCreated:Put",
+    sequencer: str = FIRST,
+    time: str = "2026-01-01T00:00:00.000Z",
+) -> dict[str, Any]:
+    """A record with every field that S3 documents for its event.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+    """
+    about: dict[str, Any] = {"key": quote_plus(key, safe="/"), "versionId": VERSION}
+    if not name.startswith("ObjectRemoved:Delete"):
+        about |= {"size": 1024, "eTag": "d41d8cd98f00b204e9800998ecf8427e"}
+    if sequencer:
+        about["sequencer"] = sequencer
+    found = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": REGION,
+        "eventTime": time,
+        "eventName": name,
+        "userIdentity": {"principalId": "AWS:AROAEXAMPLEEXAMPLE12:uploader"},
+        "requestParameters": {"sourceIPAddress": "203.0.113.7"},
+        "responseElements": {
+            "x-amz-request-id": "C3D13FE58DE4C810",
+            "x-amz-id-2": "FMyUVURIY8/IgAtTv8xRjskZQpcIZ9KG4V5Wp6S7S/JRWeUWerMUE5JgHvANOjpD",
+        },
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": "NjgyNWE3NzEtMDhkYi00ODk2LTkxZWUtYWU5ZTA0",
+            "bucket": {
+                "name": bucket,
+                "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},
+                "arn": f"arn:aws:s3:::{bucket}",
+            },
+            "object": about,
+        },
+    }
+    if name == "ObjectRestore:Completed":
+        restored = {
+            "lifecycleRestorationExpiryTime": "2026-01-03T00:00:00.000Z",
+            "lifecycleRestoreStorageClass": "GLACIER",
+        }
+        found["glacierEventData"] = {"restoreEventData": restored}
+    return found
 
 
 class World(Surroundings):
@@ -63,11 +114,12 @@ class World(Surroundings):
         version: str = self.s3.put_object(Bucket="pictures", Key=key, Body=data)["VersionId"]
         return version
 
-    def about(self, key: str, *, bucket: str = "pictures", sequencer: str = "0A") -> dict[str, Any]:
+    def about(self, key: str, *, bucket: str = "pictures", sequencer: str = FIRST) -> dict[str, Any]:
         """The record about the current object, with its version."""
         head = self.s3.head_object(Bucket=bucket, Key=key)
         one = record(key, bucket=bucket, sequencer=sequencer)
         one["s3"]["object"] |= {"eTag": head["ETag"].strip('"'), "size": head["ContentLength"]}
+        one["s3"]["object"].pop("versionId")
         if "VersionId" in head:
             one["s3"]["object"]["versionId"] = head["VersionId"]
         return one
@@ -115,12 +167,15 @@ def answering(client: Client, operation: str, answer: Callable[..., object]) -> 
         client.meta.events.unregister(event, before_send)
 
 
+class Raw(io.BytesIO):
+    """The body of a response."""
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        """Yield all of it."""
+        yield self.read()
+
+
 def error(status: int, code: str = "") -> Callable[..., AWSResponse]:
     """Answer with an error, in the XML of S3, or with an empty body as for HEAD."""
     body = f"<Error><Code>{code}</Code><Message>so it is</Message></Error>".encode() if code else b""
-
-    class Raw(io.BytesIO):
-        def stream(self, **_: object) -> Iterator[bytes]:
-            yield self.read()
-
     return lambda request: AWSResponse(request.url, status, HTTPHeaders(), Raw(body))

@@ -1,18 +1,22 @@
-"""Listings of S3: the status of restored objects, and times in whole seconds.
+"""Listings of S3: the status of restored objects, times in whole seconds, and encoded keys of versions.
 
-The emulator's listings have no RestoreStatus, and fractions of seconds that HEAD does not have.
+The emulator's listings have no RestoreStatus, and fractions of seconds that HEAD does not have. It ignores
+the encoding type of ListObjectVersions: a key with a control character makes its XML unreadable.
 
 Faithful to: ListObjects and ListObjectsV2 with OptionalObjectAttributes=RestoreStatus return for each
 restored object whether the restore is in progress, and when its copy expires. LastModified is a whole second,
-as in HEAD.
-Not to: listings of versions.
+as in HEAD. ListObjectVersions with EncodingType=url encodes keys, prefixes, markers and the delimiter.
+Not to: RestoreStatus and whole seconds in listings of versions.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreStatus.html
 """
 
 from __future__ import annotations
 
+import html
+import re
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -61,6 +65,23 @@ def _list_objects(stock: Callable[..., Any], bucket_name: str, query_params: dic
             key = contents.findtext(f"{_NAMESPACE}Key")
             _add_status(contents, bucket_name, urllib.parse.unquote_plus(key) if encoded else key)
     return status, headers, ElementTree.tostring(listing, encoding="UTF-8", xml_declaration=True)
+
+
+_ENCODED = re.compile(r"(?<=<)(Key|Prefix|Delimiter|KeyMarker|NextKeyMarker)>([^<]*)(?=</)")
+
+
+@around(s3, "_list_object_versions")
+def _list_object_versions(stock: Callable[..., Any], bucket_name: str, query_params: dict[str, Any]) -> Any:
+    status, headers, body = stock(bucket_name, query_params)
+    if status != 200 or s3._qp(query_params, "encoding-type", "") != "url":
+        return status, headers, body
+
+    def encoded(found: re.Match[str]) -> str:
+        return f"{found[1]}>{s3._url_encode(html.unescape(found[2]))}"
+
+    text = _ENCODED.sub(encoded, body.decode())
+    text = text.replace("</ListVersionsResult>", "<EncodingType>url</EncodingType></ListVersionsResult>")
+    return status, headers, text.encode()
 
 
 def _add_status(contents: Any, bucket: str, key: str) -> None:
