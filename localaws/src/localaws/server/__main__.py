@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from localaws.server import credentials, keeper
+from localaws.server import credentials, keeper, orphans
 from localaws.server.protocol import Options, Ready
 
 _OPEN_FILES = 10_240
@@ -28,6 +28,7 @@ ALWAYS = ("iam.credentials",)
 def main() -> None:
     """Run the keeper and the server; return when both have ended."""
     options = Options(**json.loads(_first_line()))
+    orphans.clear()
     folder = Path(tempfile.mkdtemp(prefix="localaws-", dir=options.state_dir))
     log_file = Path(options.log_file) if options.log_file else folder / "server.log"
     ready = os.dup(1)

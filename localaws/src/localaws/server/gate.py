@@ -245,7 +245,11 @@ class _Gate:
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) <= _MOST_UNSIGNED:
             return await _read(receive)
-        if not length and "transfer-encoding" not in request.headers and request.method in ("GET", "HEAD", "OPTIONS"):
+        if (
+            not length
+            and "transfer-encoding" not in request.headers
+            and request.method in ("GET", "HEAD", "OPTIONS")
+        ):
             return b""
         if self._bucket(request, path):
             return await _read(receive)
@@ -262,14 +266,18 @@ class _Gate:
         try:
             claim.verify(body)
             if claim.service == "s3" and not service.startswith(("s3", "glue")):
-                raise Refused("SignatureDoesNotMatch", f"Credential should be scoped to correct service: '{service}'.")
+                raise Refused(
+                    "SignatureDoesNotMatch", f"Credential should be scoped to correct service: '{service}'."
+                )
         except Refused as refused:
             raise self._refusal(refused, request, service) from None
 
     def _service(self, request: Request, body: bytes) -> str:
         """The service that the emulator takes the request for."""
         parameters = self._parameters(request, body)
-        return str(self._emulator.detect_service(request.method, _decoded(request), request.headers, parameters))
+        return str(
+            self._emulator.detect_service(request.method, _decoded(request), request.headers, parameters)
+        )
 
     def _parameters(self, request: Request, body: bytes) -> dict[str, list[str]]:
         query = parse_qs(request.query, keep_blank_values=True)
@@ -401,7 +409,9 @@ async def _send(scope: Message, send: Send, answer: _Answer) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    headers = [(name.lower().encode(), str(value).encode("latin-1")) for name, value in answer.headers.items()]
+    headers = [
+        (name.lower().encode(), str(value).encode("latin-1")) for name, value in answer.headers.items()
+    ]
     headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -177,7 +177,9 @@ class Claim:
         if isinstance(parsed, tuple):
             raise Refused(*parsed)
         if (parsed.region_set is None) is not (algorithm == _V4) or not _TIMESTAMP.fullmatch(parsed.amz_date):
-            raise Refused("IncompleteSignature", f"The signature is incomplete: {algorithm}, {parsed.amz_date}")
+            raise Refused(
+                "IncompleteSignature", f"The signature is incomplete: {algorithm}, {parsed.amz_date}"
+            )
         if parsed.date_stamp != parsed.amz_date[:8]:
             raise Refused("CredentialDateMismatch", "Date in Credential scope does not match the date.")
         signed = set(parsed.signed_headers.split(";"))
@@ -200,7 +202,8 @@ class Claim:
         seconds = int(given) if given.isascii() and given.isdigit() else 0
         if not 1 <= seconds <= _LONGEST_EXPIRATION:
             raise Refused(
-                "IncompleteSignature", f"X-Amz-Expires={given!r}: it must be 1 to {_LONGEST_EXPIRATION} seconds"
+                "IncompleteSignature",
+                f"X-Amz-Expires={given!r}: it must be 1 to {_LONGEST_EXPIRATION} seconds",
             )
         signed_at = datetime.strptime(parsed.amz_date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         now = datetime.now(UTC)
@@ -376,7 +379,9 @@ def _parts(body: bytes) -> Iterator[tuple[str, str, str]]:
     position, size = 0, -1
     while size != 0:
         end = body.find(b"\r\n", position)
-        header, _, given = body[position : max(end, position)].decode("latin-1").partition(";chunk-signature=")
+        header, _, given = (
+            body[position : max(end, position)].decode("latin-1").partition(";chunk-signature=")
+        )
         if end < 0 or not re.fullmatch(r"[0-9a-fA-F]{1,16}", header):
             raise _MISMATCH
         size = int(header, 16)
@@ -399,7 +404,8 @@ def _check_date(date: str) -> None:
         raise Refused("MissingAuthenticationToken", "The request has no valid date.") from None
     if skew > 15 * 60:
         raise Refused(
-            "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."
+            "RequestTimeTooSkewed",
+            "The difference between the request time and the current time is too large.",
         )
 
 
@@ -408,4 +414,3 @@ def _bucket_of_host(host: str) -> str | None:
 
     bucket: str | None = _extract_s3_vhost_bucket(host)
     return bucket
-

@@ -66,7 +66,11 @@ def _resolve_credential(
 def _authenticate(stock: Callable[[str, str], Any], access_key_id: str, account_id: str) -> Any:
     """Refuse a signature at a public front that does not hold; the emulator does not verify those of root."""
     refused = unproven.get()
-    return iam_evaluator.AuthError(refused.code, refused.message) if refused else stock(access_key_id, account_id)
+    return (
+        iam_evaluator.AuthError(refused.code, refused.message)
+        if refused
+        else stock(access_key_id, account_id)
+    )
 
 
 @around(iam_evaluator, "authenticate_handshake")
