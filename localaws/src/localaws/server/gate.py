@@ -52,7 +52,7 @@ _CONTROL_PREFIXES = ("/_localaws", "/_ministack", "/_localstack", "/latest/", "/
 _CALLBACKS = ("/_ministack/cfn-response/", "/_ministack/cfn-signal/")
 _LOAD_BALANCER = re.compile(r"[^.]+\.[a-z0-9-]+\.elb\.amazonaws\.com")
 # Paths that the emulator serves as an API before it looks at the host.
-_APIS = ("/iceberg", "/v20180820/", "/v2/email", "/WriteGetObjectResponse", "/v2")
+_APIS = ("/iceberg", "/v20180820/", "/WriteGetObjectResponse")
 _HOSTED_PAGES = {
     ("GET", "/oauth2/authorize"),
     ("GET", "/oauth2/userInfo"),
@@ -168,12 +168,8 @@ class _Gate:
         emulator = self._emulator
         if self._balancer(host):
             return True
-        if path in emulator._RDS_DATA_PATHS or path == "/v2" or path.startswith(_APIS):
-            if path.startswith("/v2") and not emulator._is_ecr_registry_path(path):
-                if not path.startswith(emulator._SES_V2_PREFIX):
-                    return self._is_named_front(host, path)
-            return False
-        return self._is_named_front(host, path)
+        api = path in emulator._RDS_DATA_PATHS or path.startswith((*_APIS, emulator._SES_V2_PREFIX))
+        return not api and not emulator._is_ecr_registry_path(path) and self._is_named_front(host, path)
 
     def _is_named_front(self, host: str, path: str) -> bool:
         emulator = self._emulator
@@ -232,6 +228,10 @@ class _Gate:
             body = await _read(receive)
             self._verify(claim, request, body)
             return _replay(body, receive)
+        if request.method == "OPTIONS":  # before a call of a web page, answered without doing anything
+            if not self._bucket(request, path):
+                self._check_origin(request)
+            return receive
         body = await self._read_unsigned(request, path, receive)
         service = self._service(request, body)
         if service != "s3":
@@ -333,8 +333,6 @@ class _Gate:
         """Whether S3 decides about the anonymous request: by policies, ACLs, and the policy of a form."""
         if "x-amz-target" in request.headers or path.startswith(("/iceberg", "/v20180820/")):
             return False
-        if request.method == "OPTIONS":
-            return True
         # The emulator asks neither policies nor ACLs without IAM, and treats a request without a bucket as root's.
         return bool(self._emulator.AUTH) and self._bucket(request, path)
 

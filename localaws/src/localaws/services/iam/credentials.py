@@ -54,11 +54,13 @@ def _resolve_credential(
 ) -> Any:
     """The credentials of a key, where the emulator verifies a signature itself: forms, tokens of databases."""
     found = stock(access_key_id, account_id, session_token)
-    if getattr(found, "principal_type", "") != "Root" or not access_key_id:
+    if not access_key_id or not iam_evaluator.is_root_access_key(access_key_id):
         return found
     account = credentials.current().root_account(access_key_id)
     if account is None:
         return iam_evaluator._unknown_access_key()
+    if isinstance(found, iam_evaluator.CredentialResolutionError):
+        return found
     return dataclasses.replace(found, secret_access_key=credentials.current().root_secret(account))
 
 
