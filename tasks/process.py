@@ -1,8 +1,9 @@
 """Child processes that never outlive run.py.
 
 Each child has its own session and process group. A signal that would end run.py (ctrl-C, SIGTERM, a closed
-terminal) is passed on to the whole group. A child that does not end in time is killed, and processes that it
-left behind are ended, too. A task that would run on without run.py notices that it has ended, even by `kill -9`.
+terminal) is passed on to the whole group. A child that does not end in time is killed, and processes that
+it left behind are ended, too. A task that would run on without run.py notices that it has ended, even by
+`kill -9`.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def presigned(aws: LocalAws, target: str, *, expires: int, minutes_ago: float = 
     given = AWSRequest("GET", aws.endpoint_url + target)
     with _clock(minutes_ago):
         botocore.auth.S3SigV4QueryAuth(administrator(aws), "s3", aws.region, expires=expires).add_auth(given)
-    parts = urlsplit(given.url)
+    parts = urlsplit(str(given.url))
     return Signed(aws, "GET", f"{parts.path}?{parts.query}")
 
 
@@ -101,7 +101,7 @@ def presigned_identity(aws: LocalAws) -> Signed:
     target = "/?Action=GetCallerIdentity&Version=2011-06-15"
     given = AWSRequest("GET", aws.endpoint_url + target)
     SigV4QueryAuth(administrator(aws), "sts", aws.region, expires=60).add_auth(given)
-    parts = urlsplit(given.url)
+    parts = urlsplit(str(given.url))
     return Signed(aws, "GET", f"{parts.path}?{parts.query}")
 
 
@@ -145,7 +145,7 @@ def administrator(aws: LocalAws) -> Credentials:
 
 def _clock(minutes_ago: float) -> Any:
     then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=minutes_ago)
-    return mock.patch.object(botocore.auth, "get_current_datetime", lambda: then.replace(tzinfo=None))
+    return mock.patch.object(botocore.auth, "get_current_datetime", return_value=then.replace(tzinfo=None))
 
 
 def _sha(content: bytes) -> str:

@@ -1,14 +1,15 @@
-"""Another user of the machine knows the port, the certificate and key ids, but no secret: no request of theirs counts."""
+"""Another user of the machine knows the port and the ids of keys, but no secret: no request of theirs counts."""
 
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import re
-import urllib.request
 import uuid
 import zlib
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -264,7 +265,10 @@ def test_the_key_of_a_user_that_is_deleted_is_unknown(empty_aws: LocalAws) -> No
 
 def test_the_credentials_of_a_function_cannot_be_computed() -> None:
     # The emulator's are a hash of two ARNs.
-    code = "import os\ndef handler(e, c): return [os.environ['AWS_ACCESS_KEY_ID'], os.environ['AWS_SECRET_ACCESS_KEY']]"
+    code = """import os
+def handler(event, context):
+    return [os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]]
+"""
     seen = []
     for _ in range(2):
         with LocalAws() as aws:
@@ -426,5 +430,7 @@ def test_a_front_takes_a_signature_only_if_it_is_valid(empty_aws: LocalAws) -> N
 
 
 def test_nothing_is_answered_in_plain_text(local_aws: LocalAws) -> None:
-    with pytest.raises(OSError):  # noqa: PT011 (whatever the system calls it)
-        urllib.request.urlopen(local_aws.endpoint_url.replace("https", "http"), timeout=5)
+    connection = http.client.HTTPConnection(urlsplit(local_aws.endpoint_url).netloc, timeout=5)
+    connection.request("GET", "/health")
+    with pytest.raises((OSError, http.client.HTTPException)):
+        connection.getresponse()

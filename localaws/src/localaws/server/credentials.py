@@ -1,7 +1,7 @@
 """The secret of a start, and what is derived from it: the keys of the root users of all accounts, and tokens.
 
-`LocalAws` draws the secret and gives it to the server, which never writes it to a file. Whoever has not got it
-can neither call an AWS API nor reset the server.
+`LocalAws` draws the secret and gives it to the server, which never writes it to a file. Whoever has not got
+it can neither call an AWS API nor reset the server.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Start:
 
     Args:
         secret: The secret of the start.
-        access_key_id: The root user's key in the default account. In any account its key is also the account's
-            id, which is how the emulator selects an account.
+        access_key_id: The root user's key in the default account. In each account, its key is also the
+            account's id, by which the emulator selects the account.
         account: The default account.
     """
 

@@ -5,14 +5,14 @@
 
 An API call of another user of this machine, or of a web page that knows the port, ends here.
 
-Faithful to: every call of an AWS API carries a valid signature of a key that exists, or fails with the error of AWS
-in the protocol of its service. Unsigned are only the calls that AWS serves so: sign-up, sign-in and the
-identities of Cognito, its tokens' keys and its hosted pages, web identity, links in messages of SNS, forms with
-a signed policy and anonymous requests for S3 that a policy or an ACL grants to everybody. Load balancers, APIs,
-function URLs and distributions are open; a signature that a client sends there counts only if it is valid.
-Images are pushed and pulled with the token of ECR.
-Not to: a request with the Host header of another server is refused, and so is one from a web page of another
-server, except at public fronts and S3.
+Faithful to: every call of an AWS API carries a valid signature of a key that exists, or fails with the
+error of AWS in the protocol of its service. Unsigned are only the calls that AWS serves so: sign-up, sign-
+in and the identities of Cognito, its tokens' keys and its hosted pages, web identity, links in messages of
+SNS, forms with a signed policy and anonymous requests for S3 that a policy or an ACL grants to everybody.
+Load balancers, APIs, function URLs and distributions are open; a signature that a client sends there counts
+only if it is valid. Images are pushed and pulled with the token of ECR.
+Not to: a request with the Host header of another server is refused, and so is one from a web page of
+another server, except at public fronts and S3.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/authentication-flows-public-server-side.html
@@ -75,7 +75,7 @@ _MOST_UNSIGNED = 1024 * 1024
 _MISSING = Refused("MissingAuthenticationToken", "Request is missing Authentication Token")
 
 
-class _Answer(Exception):  # noqa: N818 (a response, not an error)
+class _Answer(Exception):
     """Ends a request with a response."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -92,7 +92,7 @@ def guarded(app: Application, start: Start, port: int, *, bridges: bool) -> Appl
         app: The application.
         start: The secrets of this start.
         port: The port of the server.
-        bridges: Whether the application has the bridges, of which one serves load balancers before anything else.
+        bridges: Whether the application has the bridges. One of them serves load balancers first.
     """
     gate = _Gate(start, port, bridges=bridges)
 
@@ -333,7 +333,7 @@ class _Gate:
         """Whether S3 decides about the anonymous request: by policies, ACLs, and the policy of a form."""
         if "x-amz-target" in request.headers or path.startswith(("/iceberg", "/v20180820/")):
             return False
-        # The emulator asks neither policies nor ACLs without IAM, and treats a request without a bucket as root's.
+        # Without IAM, the emulator asks no policy; a request without a bucket is root's there.
         return bool(self._emulator.AUTH) and self._bucket(request, path)
 
     def _bucket(self, request: Request, path: str) -> bool:

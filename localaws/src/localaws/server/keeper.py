@@ -4,10 +4,10 @@ The child that `LocalAws` starts forks before it does anything else:
 
     user's process -- lifeline (a pipe) --> keeper -- lifeline --> server --> Lambda workers
 
-The keeper only waits. When the lifeline closes (`stop()`, a crash, `kill -9`), when its parent has ended, or
-when the server has ended, it kills the server and all its descendants, removes the state folder and exits. If
-the keeper itself is killed, the server does the same. No step needs a healthy server. If both are killed at once,
-the next start does it (`orphans`).
+The keeper only waits. When the lifeline closes (`stop()`, a crash, `kill -9`), when its parent has ended,
+or when the server has ended, it kills the server and all its descendants, removes the state folder and
+exits. If the keeper itself is killed, the server does the same. No step needs a healthy server. If both are
+killed at once, the next start does it (`orphans`).
 """
 
 from __future__ import annotations

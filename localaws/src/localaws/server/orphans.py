@@ -1,8 +1,9 @@
 """Clears what an embedded AWS has left behind whose keeper and server were killed together.
 
-Each keeper registers its state folder in a file that it and its server keep locked. Linux and macOS release the
-lock when both have ended, however they ended, so a file that is not locked names an orphaned folder. The next
-start, of any embedded AWS of the same user, kills the processes that work in the folder and removes it.
+Each keeper registers its state folder in a file that it and its server keep locked. Linux and macOS release
+the lock when both have ended, however they ended, so a file that is not locked names an orphaned folder.
+The next start, of any embedded AWS of the same user, kills the processes that work in the folder and
+removes it.
 
 Not to: a process of a function that has replaced its environment is not found.
 """
@@ -60,7 +61,7 @@ class Registration:
 
 
 def clear() -> None:
-    """Kill the processes and remove the folders of all embedded AWS of the user whose keeper and server have ended."""
+    """Kill the processes and remove the folders that have neither a keeper nor a server any more."""
     entries = registry()
     for entry in sorted(entries.iterdir()) if entries else ():
         with contextlib.suppress(OSError):

@@ -1,12 +1,13 @@
 """Verifies the signatures of requests for AWS APIs: who sent this, and is it what they signed?
 
-botocore builds the canonical request and the string to sign from the request as it was sent; they are what its
-clients sign. Only what a verifier does and a signer does not is here.
+botocore builds the canonical request and the string to sign from the request as it was sent; they are what
+its clients sign. Only what a verifier does and a signer does not is here.
 
-Faithful to: Signature Version 4 in the header and in the query string; uploads in signed chunks, with and without
-trailers, each chunk verified; Signature Version 4A; Version 2 for S3. The host and every `x-amz-` header must be
-signed. The body must be the one that was hashed. Temporary credentials need their session token. A signature in a
-header is valid for 15 minutes (5 for the services that allow no more), one in the query string until it expires.
+Faithful to: Signature Version 4 in the header and in the query string; uploads in signed chunks, with and
+without trailers, each chunk verified; Signature Version 4A; Version 2 for S3. The host and every `x-amz-`
+header must be signed. The body must be the one that was hashed. Temporary credentials need their session
+token. A signature in a header is valid for 15 minutes (5 for the services that allow no more), one in the
+query string until it expires.
 Not to: uploads in chunks that are signed with Version 4A, which are refused.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
@@ -26,6 +27,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
 from botocore.auth import HmacV1Auth, S3SigV4Auth, SigV4Auth
@@ -49,7 +52,7 @@ _LONGEST_EXPIRATION = 7 * 24 * 3600
 _TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
 
 
-class Refused(Exception):  # noqa: N818 (the caller's fault, not an error of ours)
+class Refused(Exception):
     """The request is not what it claims; the code is one that `iam_actions.access_denied_response` knows."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -278,7 +281,7 @@ class Claim:
             date = request.headers.get("x-amz-date") or request.headers.get("date", "")
             _check_date(date)
             date = "" if "x-amz-date" in request.headers else date
-        headers = HTTPHeaders()
+        headers: Any = HTTPHeaders()
         for name, value in request.headers.items():
             headers[name] = value
         signer = _Version2(Credentials(self._credential.access_key_id, self._credential.secret))
@@ -299,10 +302,10 @@ class _Canonical(SigV4Auth):
     payload_hash = ""
     given: dict[str, str]
 
-    def headers_to_sign(self, request: object) -> dict[str, str]:
+    def headers_to_sign(self, request: object) -> Any:
         return {name: self.given.get(name, "") for name in self.names.split(";")}
 
-    def canonical_headers(self, headers_to_sign: dict[str, str]) -> str:
+    def canonical_headers(self, headers_to_sign: Any) -> str:
         return "\n".join(f"{name}:{' '.join(value.split())}" for name, value in headers_to_sign.items())
 
     def signed_headers(self, headers_to_sign: object) -> str:
@@ -357,7 +360,8 @@ def _credential_of(key: str, token: str, start: Start) -> _Credential:
 
 @functools.lru_cache(maxsize=256)
 def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    return sigv4.derive_signing_key(secret, date, region, service)
+    key: bytes = sigv4.derive_signing_key(secret, date, region, service)
+    return key
 
 
 def _encoded(query: str, left_out: set[str]) -> str:
@@ -396,8 +400,6 @@ def _parts(body: bytes) -> Iterator[tuple[str, str, str]]:
 
 
 def _check_date(date: str) -> None:
-    from email.utils import parsedate_to_datetime
-
     try:
         skew = abs((datetime.now(UTC) - parsedate_to_datetime(date).astimezone(UTC)).total_seconds())
     except ValueError:

@@ -52,7 +52,7 @@ def _resolve_credential(
     account_id: str | None = None,
     session_token: Any = iam_evaluator._SESSION_TOKEN_NOT_CHECKED,
 ) -> Any:
-    """The credentials of a key, where the emulator verifies a signature itself: forms, tokens of databases."""
+    """The credentials of a key, where the emulator itself verifies: forms, tokens of databases."""
     found = stock(access_key_id, account_id, session_token)
     if not access_key_id or not iam_evaluator.is_root_access_key(access_key_id):
         return found

@@ -2,10 +2,10 @@
 
 The call is unsigned, so the token is all that proves who calls, and the emulator believes every token.
 
-Faithful to: a token of a Cognito user pool, or of GetOpenIdToken, is accepted until it expires if its signature is
-valid. Every other one is refused with InvalidIdentityToken.
-Not to: the keys of other providers are on the Internet, which this account does not reach. A caller that signs the
-request with its own AWS credentials is not asked for a token that can be verified.
+Faithful to: a token of a Cognito user pool, or of GetOpenIdToken, is accepted until it expires if its
+signature is valid. Every other one is refused with InvalidIdentityToken.
+Not to: the keys of other providers are on the Internet, which this account does not reach. A caller that
+signs the request with its own AWS credentials is not asked for a token that can be verified.
 
 https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html
