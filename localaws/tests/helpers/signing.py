@@ -87,11 +87,14 @@ def signed(
     return Signed(aws, method, target, dict(given.headers.items()), body)
 
 
-def presigned(aws: LocalAws, target: str, *, expires: int, minutes_ago: float = 0) -> Signed:
+def presigned(
+    aws: LocalAws, target: str, *, expires: int, minutes_ago: float = 0, credentials: Any = None
+) -> Signed:
     """A GET request for S3 with its signature in the query string."""
     given = AWSRequest("GET", aws.endpoint_url + target)
     with _clock(minutes_ago):
-        botocore.auth.S3SigV4QueryAuth(administrator(aws), "s3", aws.region, expires=expires).add_auth(given)
+        signer = credentials or administrator(aws)
+        botocore.auth.S3SigV4QueryAuth(signer, "s3", aws.region, expires=expires).add_auth(given)
     parts = urlsplit(str(given.url))
     return Signed(aws, "GET", f"{parts.path}?{parts.query}")
 

@@ -1,4 +1,4 @@
-"""Another user of the machine knows the port and the ids of keys, but no secret: no request of theirs counts."""
+"""Another user of the machine knows the port and the ids of keys, but no secret: nothing of theirs counts."""
 
 from __future__ import annotations
 
@@ -261,6 +261,33 @@ def test_the_key_of_a_user_that_is_deleted_is_unknown(empty_aws: LocalAws) -> No
     assert b"InvalidClientTokenId" in request.send().body
     iam.delete_access_key(UserName="leaver", AccessKeyId=key["AccessKeyId"])
     assert b"InvalidClientTokenId" in request.send().body
+
+
+def test_a_second_credential_makes_nobody_another_principal(empty_aws: LocalAws) -> None:
+    # The emulator reads the first one, and a parser of headers the last one.
+    iam = empty_aws.client("iam")
+    iam.create_user(UserName="small")
+    key = iam.create_access_key(UserName="small")["AccessKey"]
+    mine, root = Credentials(key["AccessKeyId"], key["SecretAccessKey"]), administrator(empty_aws).access_key
+    request = signed(empty_aws, "s3", "GET", "/", credentials=mine)
+    assert b"AccessDenied" in request.send().body
+    kind, _, rest = request.headers["Authorization"].partition(" ")
+    for key_id in (root, empty_aws.account, "test"):
+        first = f"Credential={key_id}/20260101/us-east-1/s3/aws4_request, {rest}"
+        query = f"/?X-Amz-Credential={key_id}/20260101/us-east-1/s3/aws4_request"
+        both = signed(empty_aws, "s3", "GET", query, credentials=mine)
+        url = presigned(empty_aws, "/", expires=60, credentials=mine)
+        twice = url.target.replace(
+            "?", f"?X-Amz-Credential={key_id}%2F20260101%2Fus-east-1%2Fs3%2Faws4_request&"
+        )
+        for changed in (
+            request.but(headers={**request.headers, "Authorization": f"{kind} {first}"}),
+            both,
+            url.but(target=twice),
+            url.but(target=f"{url.target}&AWSAccessKeyId={key_id}"),
+        ):
+            answer = changed.send()
+            assert answer.status in (400, 403), answer.body
 
 
 def test_the_credentials_of_a_function_cannot_be_computed() -> None:

@@ -215,13 +215,15 @@ class _Gate:
             return receive
         body = b"" if scope["type"] == "websocket" else await _read(receive)
         try:
-            Claim(request, self._start).verify(body)
+            claim = Claim(request, self._start)
+            self._check_reading(claim, request)
+            claim.verify(body)
         except Refused as refused:
             unproven.set(refused)
         return receive if scope["type"] == "websocket" else _replay(body, receive)
 
     async def _at_api(self, request: Request, path: str, receive: Receive) -> Receive:
-        if request.claims_an_identity:
+        if request.claims_an_identity or self._emulator.extract_access_key_id(request.headers, {}):
             claim = self._claim(request)
             if claim.service != "s3":
                 self._check_origin(request)
@@ -264,6 +266,7 @@ class _Gate:
     def _verify(self, claim: Claim, request: Request, body: bytes) -> None:
         service = self._service(request, body)
         try:
+            self._check_reading(claim, request)
             claim.verify(body)
             if claim.service == "s3" and not service.startswith(("s3", "glue")):
                 raise Refused(
@@ -271,6 +274,13 @@ class _Gate:
                 )
         except Refused as refused:
             raise self._refusal(refused, request, service) from None
+
+    def _check_reading(self, claim: Claim, request: Request) -> None:
+        """Refuse a request with two credentials, of which the emulator reads another one than `Claim`."""
+        query = parse_qs(request.query, keep_blank_values=True)
+        read = self._emulator.extract_access_key_id(request.headers, query)
+        if read != claim.access_key_id or request.headers.get("authorization", "").count("Credential=") > 1:
+            raise Refused("UnsupportedSignature", "The request has more than one credential.")
 
     def _service(self, request: Request, body: bytes) -> str:
         """The service that the emulator takes the request for."""
@@ -300,7 +310,7 @@ class _Gate:
                 and _JSON_TARGETS.get(prefix) == service
                 and operation in self._unsigned_operations(service)
             )
-        if service == "appsync" and "x-amz-target" not in request.headers:
+        if service == "appsync" and request.method == "POST" and "x-amz-target" not in request.headers:
             return bool(self._emulator._APPSYNC_GRAPHQL_RE.match(path) or path == "/graphql")
         return path == "/" and self._is_unsigned_form(request, service, body)
 
@@ -309,7 +319,7 @@ class _Gate:
             return False
         actions = self._parameters(request, body).get("Action", [])
         if service == "sts" and len(actions) == 1 and actions[0] in _WEB_IDENTITY:
-            from localaws.services.iam import web_identity
+            from localaws.server import web_identity
 
             refusal = web_identity.refusal(self._parameters(request, body))
             if refusal:

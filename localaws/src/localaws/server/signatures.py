@@ -132,6 +132,8 @@ class Claim:
             if self._in_query
             else request.headers.get("x-amz-security-token")
         )
+        #: The key that signed.
+        self.access_key_id = key
         self._credential = _credential_of(key, token or "", start)
 
     @property
