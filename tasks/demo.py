@@ -20,6 +20,7 @@ from scenarios.support.faults import Faults
 from stacks.catalogue import ARCHITECTURES, Architecture, find
 from tasks.cdk import FOR_THIS_MACHINE, ROOT, Cdk, cli
 from tasks.errors import TaskError
+from tasks.process import end_with_parent
 from tasks.progress import format_seconds, step
 from tasks.verify import scenario_of
 
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--all", action="store_true", help="every architecture of the catalogue")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)  # ends as ctrl-C does: with all processes stopped
+    end_with_parent()
     # Starting an instance of a function takes most of a second of a core.
     os.environ.setdefault("LOCALAWS_ASYNC_CONCURRENCY", str(max(2, os.cpu_count() or 2)))
     began = time.monotonic()

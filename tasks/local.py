@@ -11,6 +11,7 @@ from types import FrameType
 
 from localaws import BootstrapError, LocalAws, LocalAwsError
 from tasks.cdk import FOR_THIS_MACHINE
+from tasks.process import end_with_parent
 from tasks.progress import step
 
 
@@ -20,6 +21,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--region", default="us-east-1", help="the region (default: %(default)s)")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    end_with_parent()
     aws = LocalAws(region=options.region)
     try:
         with aws:

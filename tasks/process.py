@@ -1,8 +1,9 @@
 """Child processes that never outlive run.py.
 
 Each child has its own session and process group. A signal that would end run.py (ctrl-C, SIGTERM, a closed
-terminal) is passed on to the whole group. A child that does not end in time is killed, and processes that it
-left behind are ended, too.
+terminal) is passed on to the whole group. A child that does not end in time is killed, and processes that
+it left behind are ended, too. A task that would run on without run.py notices that it has ended, even by
+`kill -9`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 GRACE = 20.0  # seconds that a task gets to clean up after ctrl-C; a second ctrl-C ends the wait
 _LEFTOVERS_GRACE = 2.0
+_WATCH_SECONDS = 0.5
 _WINDOWS = sys.platform == "win32"
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -62,6 +64,20 @@ def run(
     if log is not None and group.received is not None:
         raise Stopped
     return code
+
+
+def end_with_parent() -> None:
+    """From now on, end this task as SIGTERM does when the process that started it has ended."""
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True, name="parent").start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():  # run.py gave it a group of its own
+        os.killpg(0, signal.SIGKILL)
 
 
 class _Group:

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from localaws.server.bootstrap import find_cli
-from localaws.server.processes import is_alive
+from localaws.server.processes import descendants, is_alive
 from tasks.local import exports
 
 ROOT = Path(__file__).parents[2]
@@ -87,10 +88,41 @@ def test_it_ends_cleanly(task: subprocess.Popen[str], number: signal.Signals) ->
     assert not folder.exists()
 
 
+_RUN = """
+import os, sys
+from pathlib import Path
+from tasks.process import run
+run([sys.executable, "-m", *sys.argv[1:]], env=os.environ, folder=Path.cwd())
+"""
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("task", [("tasks.local",), ("tasks.demo", "sqs-consumer")])
+def test_it_ends_when_run_py_is_killed(task: tuple[str, ...], tmp_path: Path) -> None:
+    with (tmp_path / "printed").open("w") as printed:
+        runner = subprocess.Popen(
+            [sys.executable, "-c", _RUN, *task],
+            cwd=ROOT,
+            stdout=printed,
+            stderr=printed,
+            start_new_session=True,
+        )
+    _wait(lambda: len(descendants(runner.pid)) >= 3, 30)  # the task, the keeper and the server
+    started = descendants(runner.pid)
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.wait()
+    _wait(lambda: not any(map(is_alive, started)), 20)
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.local
 def test_it_says_so_when_the_server_ends_by_itself(task: subprocess.Popen[str]) -> None:
-    from localaws.server.processes import descendants
-
     _printed(task)
     keeper, server = descendants(task.pid)[:2]
     os.kill(server, signal.SIGKILL)

@@ -35,7 +35,7 @@ import inspect
 import itertools
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -154,15 +154,19 @@ class Registry:
         """Add the declaration of an entry of a table that is no function."""
         self.declare("entry", target, lambda: value, where=where)
 
-    def apply(self) -> None:
+    def apply(self, only: Collection[str] | None = None) -> None:
         """Check all declarations against the emulator, and apply them.
+
+        Args:
+            only: The modules whose declarations are applied; by default all.
 
         Raises:
             Incompatible: At least one does not fit.
         """
         chains: dict[Target, list[Declaration]] = {}
         for declaration in self.declarations:
-            chains.setdefault(declaration.target, []).append(declaration)
+            if only is None or declaration.where in only:
+                chains.setdefault(declaration.target, []).append(declaration)
         problems, ordered = [], []
         for target, chain in chains.items():
             problems += _problems(target, chain)
@@ -176,7 +180,7 @@ class Registry:
             for declaration in chain:
                 value = _changed(value, declaration)
             target.write(value)
-        for start in self.starts:
+        for start in self.starts if only is None else ():
             start()
 
 
@@ -335,12 +339,20 @@ def _action_table(module: ModuleType) -> str:
 # -- what the server calls
 
 
-def apply() -> None:
+def apply(only: Collection[str] | None = None) -> None:
     """Find every bridge, check that the emulator is as all of them expect, and apply them.
+
+    Args:
+        only: The modules to apply, without `localaws.services.`; by default all.
 
     Raises:
         Incompatible: It is not.
     """
+    if only is not None:
+        for name in only:
+            importlib.import_module(f"localaws.services.{name}")
+        _registry.apply(only)
+        return
     modules = discover()
     installed = importlib.metadata.version(EMULATOR)
     if installed != VERSION:

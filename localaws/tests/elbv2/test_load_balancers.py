@@ -22,6 +22,7 @@ from helpers.load_balancers import (
 )
 from helpers.stacks import DeploymentFailedError, arn, deploy, function, ref
 from localaws import LocalAws
+from localaws.server.credentials import CONTROL, SECRET_HEADER, derived
 
 pytestmark = pytest.mark.local
 
@@ -522,5 +523,6 @@ def test_still_needed_the_emulator_forwards_invalid_responses_and_errors(stock_a
 def test_the_emulator_still_asks_no_permission_and_answers_health_itself(stock_aws: LocalAws) -> None:
     balancer = registered(stock_aws, ECHO)
     assert balancer.event("GET", "/")["path"] == "/"
-    assert "services" in balancer.send("GET", "/health").json()
+    answer = balancer.send("GET", "/health", [(SECRET_HEADER, derived(stock_aws._options.secret, CONTROL))])
+    assert "services" in answer.json()
     assert balancer.send("PUT", "/", [("Content-Type", "text/plain")], b"x" * (MB + 1)).status == 200

@@ -80,6 +80,18 @@ def invoke(aws: LocalAws, name: str = "f") -> Any:
     return payload
 
 
+def make_database(aws: LocalAws) -> None:
+    """Create a database instance, which is a PostgreSQL server."""
+    aws.client("rds").create_db_instance(
+        DBInstanceIdentifier="left-behind",
+        Engine="postgres",
+        DBInstanceClass="db.t4g.micro",
+        AllocatedStorage=20,
+        MasterUsername="master",
+        MasterUserPassword="a-password-of-24-letters",
+    )
+
+
 def leave_processes_behind(aws: LocalAws) -> list[int]:
     """Run a function, and return the process ids of the server, its worker and the worker's children."""
     make_function(aws, _HANDLER)

@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError, SSLError
 from helpers.processes_of import invoke, make_function
 from localaws import LocalAws
 from localaws.server.bootstrap import find_cli
+from localaws.server.credentials import root_secret
 
 pytestmark = pytest.mark.local
 
@@ -265,7 +266,7 @@ def test_a_function_sees_nothing_of_the_user_s_environment(monkeypatch: pytest.M
             assert "COMPANY_SECRET" not in environment
             assert environment["AWS_SECRET_ACCESS_KEY"] not in (
                 "the user's own",
-                aws._options.secret_access_key,
+                root_secret(aws._options.secret, aws.account),
             )
             assert str(Path.cwd()) not in environment.get("PYTHONPATH", "")
             assert Path(environment["HOME"]).is_relative_to(aws.log_file.parent)

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,11 +18,12 @@ from helpers.lambda_functions import eventually
 from helpers.processes_of import (
     assert_nothing_is_left,
     leave_processes_behind,
+    make_database,
     make_function,
     running_program,
 )
 from localaws import LocalAws, LocalAwsError
-from localaws.server import processes
+from localaws.server import orphans, processes
 
 pytestmark = pytest.mark.local
 
@@ -114,6 +117,77 @@ def test_when_the_server_is_killed_the_keeper_cleans_up() -> None:
         with pytest.raises(LocalAwsError):
             aws.wait()
         assert_nothing_is_left(pids, folder)
+
+
+def test_the_next_start_clears_what_a_keeper_and_a_server_killed_together_left() -> None:
+    aws = LocalAws().start()
+    make_database(aws)
+    keeper, server, *left = leave_processes_behind(aws)
+    database = [pid for pid in processes.descendants(server) if _command(pid).startswith("postgres")]
+    folder, shell = aws.log_file.parent, _shell_of_the_user(aws)
+    try:
+        for pid in (keeper, server):  # neither can react
+            os.kill(pid, signal.SIGSTOP)
+        for pid in (keeper, server):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.3)
+        assert folder.is_dir()
+        # A worker ends with its input; its children and the database do not.
+        assert database
+        assert all(processes.is_alive(pid) for pid in [*left[1:], *database])
+        running = LocalAws().start()  # another one clears, and leaves alone what is running
+        try:
+            assert_nothing_is_left([*left, *database], folder, seconds=0.1)
+            with LocalAws():
+                assert running.client("sts").get_caller_identity()["Account"] == running.account
+        finally:
+            running.stop()
+        assert shell.poll() is None  # it has the variables of the folder, and is the user's own
+    finally:
+        shell.kill()
+        shell.wait()
+        aws.stop()
+
+
+def _shell_of_the_user(aws: LocalAws) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "600"], env={**os.environ, **aws.environment}, cwd=aws.log_file.parent)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0]).name
+    except OSError:
+        return ""
+
+
+def test_a_name_that_another_user_has_taken_does_not_hinder_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"localaws-of-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    orphans.clear()
+    orphans.Registration(tmp_path / "localaws-abc").end()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_only_the_folder_of_an_entry_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    entries = orphans.registry()
+    assert entries
+    for name in ("precious", "localaws-running", "localaws-ended", "localaws-starting"):
+        (tmp_path / name).mkdir()
+    (entries / "localaws-other").write_text(str(tmp_path / "precious"))
+    (entries / "localaws-ended").write_text(str(tmp_path / "localaws-ended"))
+    (entries / "localaws-starting").write_text("")
+    running = orphans.Registration(tmp_path / "localaws-running")
+    orphans.clear()
+    assert sorted(path.name for path in tmp_path.glob("localaws-[!o]*")) == [
+        "localaws-running",
+        "localaws-starting",
+    ]
+    assert (tmp_path / "precious").is_dir()
+    running.end()
 
 
 def test_a_custom_resource_that_hangs_does_not_hold_it() -> None:

@@ -17,15 +17,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from localaws.server import keeper
+from localaws.server import credentials, keeper, orphans
 from localaws.server.protocol import Options, Ready
 
 _OPEN_FILES = 10_240
+# What is changed even without bridges: with the emulator's own credentials, the server would not be closed.
+ALWAYS = ("iam.credentials",)
 
 
 def main() -> None:
     """Run the keeper and the server; return when both have ended."""
     options = Options(**json.loads(_first_line()))
+    orphans.clear()
     folder = Path(tempfile.mkdtemp(prefix="localaws-", dir=options.state_dir))
     log_file = Path(options.log_file) if options.log_file else folder / "server.log"
     ready = os.dup(1)
@@ -33,7 +36,7 @@ def main() -> None:
 
 
 def _first_line() -> bytes:
-    """Read the options. They are no argument because `ps` shows arguments, and they contain a secret key.
+    """Read the options. They are no argument because `ps` shows arguments, and they contain a secret.
 
     The line is read byte by byte: the keeper needs the rest of the input.
     """
@@ -94,7 +97,7 @@ def _emulator_environment(options: Options, folder: Path, port: int) -> dict[str
         "MINISTACK_ACCOUNT_ID": options.account,
         "MINISTACK_REGION": options.region,
         "AWS_ACCESS_KEY_ID": options.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": options.secret_access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.root_secret(options.secret, options.account),
         "AWS_EC2_METADATA_DISABLED": "true",
         # No listeners on fixed ports, which two servers cannot share.
         "IOT_MTLS_ENABLED": "0",
@@ -117,9 +120,11 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
 
     from localaws import patching, recorder
     from localaws.server.control import announcing, with_control
+    from localaws.server.gate import guarded
 
-    if options.bridges:
-        patching.apply()
+    start = credentials.Start(options.secret, options.access_key_id, options.account)
+    credentials.begin(start)
+    patching.apply(None if options.bridges else ALWAYS)
     patching.wrap_handlers(recorder.recorded)
     config = Config()
     # The socket is already bound, so that no other process can take the port.
@@ -130,6 +135,7 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
     forever = asyncio.Event()
     # Read late, because a bridge may have replaced it.
     application = announcing(with_control(ministack.app.app), say_ready)
+    application = guarded(application, start, int(os.environ["GATEWAY_PORT"]), bridges=options.bridges)
     await serve(application, config, shutdown_trigger=forever.wait)  # type: ignore[arg-type]
 
 

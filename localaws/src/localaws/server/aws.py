@@ -16,6 +16,7 @@ from localaws.recorder import Dropped
 from localaws.server import addresses, bootstrap
 from localaws.server.addresses import Address
 from localaws.server.child import Child, LocalAwsError
+from localaws.server.credentials import CONTROL, SECRET_HEADER, derived, root_secret
 from localaws.server.environment import client_environment
 from localaws.server.protocol import Options, Ready
 
@@ -56,8 +57,7 @@ class LocalAws:
         state_dir: Path | None = None,
         log_file: Path | None = None,
     ) -> None:
-        if not (account.isdecimal() and len(account) == 12):
-            raise ValueError(f"account={account!r}: an account id has 12 digits, such as '123456789012'")
+        _check_account(account)
         if state_dir and not state_dir.is_dir():
             raise ValueError(f"state_dir={str(state_dir)!r}: the folder does not exist; create it first")
         self.account = account
@@ -66,7 +66,7 @@ class LocalAws:
             account=account,
             region=region,
             access_key_id=f"AKIA{secrets.token_hex(8).upper()}",
-            secret_access_key=secrets.token_hex(20),
+            secret=secrets.token_hex(32),
             bridges=bridges,
             iam=iam,
             state_dir=str(state_dir) if state_dir else None,
@@ -142,16 +142,22 @@ class LocalAws:
     @functools.cached_property
     def session(self) -> boto3.Session:
         """A boto3 session with administrator credentials; its clients need no other arguments."""
+        return self._session(self._options.access_key_id, self.account)
+
+    def session_of(self, account: str) -> boto3.Session:
+        """Return a boto3 session with administrator credentials in another account of the same AWS.
+
+        Args:
+            account: The account's id, 12 digits. Every account exists and is empty at first.
+        """
+        _check_account(account)
+        return self._session(account, account)
+
+    def _session(self, access_key_id: str, account: str) -> boto3.Session:
         from localaws.server.clients import make_session
 
-        options = self._options
-        return make_session(
-            self.endpoint_url,
-            str(self.ca_file),
-            options.access_key_id,
-            options.secret_access_key,
-            self.region,
-        )
+        secret = root_secret(self._options.secret, account)
+        return make_session(self.endpoint_url, str(self.ca_file), access_key_id, secret, self.region)
 
     @functools.cached_property
     def _clients(self) -> dict[str, Any]:
@@ -171,7 +177,7 @@ class LocalAws:
             endpoint_url=self.endpoint_url,
             authority=self.ca_file,
             access_key_id=self._options.access_key_id,
-            secret_access_key=self._options.secret_access_key,
+            secret_access_key=root_secret(self._options.secret, self.account),
             account=self.account,
             region=self.region,
         )
@@ -212,6 +218,14 @@ class LocalAws:
         opener = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
         )
-        request = urllib.request.Request(self.endpoint_url + path, method=method)  # noqa: S310 (always https)
+        headers = {SECRET_HEADER: derived(self._options.secret, CONTROL)}
+        request = urllib.request.Request(  # noqa: S310 (always https)
+            self.endpoint_url + path, method=method, headers=headers
+        )
         with opener.open(request, timeout=60) as response:
             return json.load(response)
+
+
+def _check_account(account: str) -> None:
+    if not (account.isascii() and account.isdecimal() and len(account) == 12):
+        raise ValueError(f"account={account!r}: an account id has 12 digits, such as '123456789012'")

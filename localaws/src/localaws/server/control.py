@@ -2,6 +2,8 @@
 
 GET  /_localaws/dropped
 POST /_localaws/reset
+
+`gate` lets only requests with the secret of the start pass.
 """
 
 from __future__ import annotations

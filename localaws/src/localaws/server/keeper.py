@@ -4,9 +4,10 @@ The child that `LocalAws` starts forks before it does anything else:
 
     user's process -- lifeline (a pipe) --> keeper -- lifeline --> server --> Lambda workers
 
-The keeper only waits. When the lifeline closes (`stop()`, a crash, `kill -9`), when its parent has ended, or
-when the server has ended, it kills the server and all its descendants, removes the state folder and exits. If
-the keeper itself is killed, the server does the same. No step needs a healthy server.
+The keeper only waits. When the lifeline closes (`stop()`, a crash, `kill -9`), when its parent has ended,
+or when the server has ended, it kills the server and all its descendants, removes the state folder and
+exits. If the keeper itself is killed, the server does the same. No step needs a healthy server. If both are
+killed at once, the next start does it (`orphans`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from localaws.server import processes
+from localaws.server import orphans, processes
 
 _POLL_SECONDS = 0.5
 _LOG_TAIL_CHARACTERS = 4000
@@ -37,6 +38,7 @@ def split(folder: Path, log_file: Path, server: Callable[[], None]) -> None:
         server: Runs the server, and returns when it has ended.
     """
     parent = os.getppid()
+    registration = orphans.Registration(folder)
     processes.adopt_orphans()
     lifeline_read, lifeline_write = os.pipe()
     pid = os.fork()
@@ -54,6 +56,7 @@ def split(folder: Path, log_file: Path, server: Callable[[], None]) -> None:
         processes.kill_tree(pid, orphans=True)
         _report_end(reason, log_file)
         shutil.rmtree(folder, ignore_errors=True)
+        registration.end()
 
 
 def _wait(server: int, parent: int) -> str:

@@ -13,7 +13,7 @@ class Options:
         account: The account of requests with the administrator's key.
         region: The default region.
         access_key_id: The administrator's key.
-        secret_access_key: Its secret.
+        secret: The secret of the start, from which the secrets of all root users and tokens are derived.
         bridges: Whether to add what the emulator lacks.
         iam: Whether to enforce policies.
         state_dir: The parent of the state folder; None is the system's folder for temporary files.
@@ -23,7 +23,7 @@ class Options:
     account: str
     region: str
     access_key_id: str
-    secret_access_key: str
+    secret: str
     bridges: bool = True
     iam: bool = True
     state_dir: str | None = None

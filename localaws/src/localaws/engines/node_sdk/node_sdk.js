@@ -6,9 +6,9 @@ const Module = require("node:module");
 const path = require("node:path");
 const zlib = require("node:zlib");
 
-// relay: the address for calls; models: the folder of botocore's service models; aliases: the services whose
+// relay: the address for calls, and token: what it asks for; models: the folder of botocore's service models; aliases: the services whose
 // folder has another name than their package.
-exports.install = ({ relay, models, aliases }) => {
+exports.install = ({ relay, token, models, aliases }) => {
   const packages = new Map();
   const load = Module._load;
   Module._load = function (request, ...rest) {
@@ -81,7 +81,9 @@ exports.install = ({ relay, models, aliases }) => {
       },
       input: encoded(input),
     };
-    const response = await fetch(relay, { method: "POST", body: JSON.stringify(request) });
+    const headers = { "Authorization": `Bearer ${token}`, "Content-Type": "application/json" };
+    const response = await fetch(relay, { method: "POST", headers, body: JSON.stringify(request) });
+    if (!response.ok) throw new Error(`The relay of the embedded AWS answers ${response.status}`);
     const { output, error } = await response.json();
     if (error) throw Object.assign(new Error(error.message), error);
     return decoded(output);

@@ -4,6 +4,9 @@
 sends each call, with the function's credentials, to the relay in the server process. botocore signs it and
 sends it to the emulator, so every service and operation of boto3 exists, and IAM authorises the function's
 role.
+
+The relay answers only functions of this start, which have its token, and never a web page: a page can send no
+JSON to another server, nor a request without `Origin`, nor one with this `Host`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import functools
 import json
 import threading
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,19 +29,23 @@ from botocore.response import StreamingBody
 from botocore.utils import EVENT_ALIASES
 
 from localaws.engines.python_runtime.environment import gateway
+from localaws.server import credentials
 from localaws.server.clients import make_session
 
 _SHIM = Path(__file__).with_name("node_sdk.js")
 _making_clients = threading.Lock()
+_PURPOSE = "node-sdk-relay"
 
 
 def preload() -> str:
     """Start the relay, and return the JavaScript that loads the SDK in a Node.js process."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Relay)
+    server = _Server(("127.0.0.1", 0), _Relay)
     server.daemon_threads = True
+    server.host = f"127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True, name="node-sdk-relay").start()
     settings = {
-        "relay": f"http://127.0.0.1:{server.server_port}/",
+        "relay": f"http://{server.host}/",
+        "token": credentials.current().token(_PURPOSE),
         "models": str(Path(botocore.__file__).parent / "data"),
         "aliases": _folders_of_packages(),
     }
@@ -52,10 +60,19 @@ def _folders_of_packages() -> dict[str, str]:
     }
 
 
+class _Server(ThreadingHTTPServer):
+    host = ""
+
+
 class _Relay(BaseHTTPRequestHandler):
     """Handles a call of a Node.js function, without credentials of its own."""
 
+    server: _Server
+
     def do_POST(self) -> None:
+        if not self._is_from_a_function():
+            self.send_error(HTTPStatus.FORBIDDEN, "Only functions of this embedded AWS may call the relay")
+            return
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         answer = json.dumps(_call(request), default=_encoded).encode()
         self.send_response(200)
@@ -64,20 +81,30 @@ class _Relay(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def _is_from_a_function(self) -> bool:
+        kind, _, token = self.headers.get("Authorization", "").partition(" ")
+        return (
+            self.headers.get_all("Host") == [self.server.host]
+            and "Origin" not in self.headers
+            and self.headers.get("Content-Type") == "application/json"
+            and kind == "Bearer"
+            and credentials.current().is_token(token, _PURPOSE)
+        )
+
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: the emulator logs the call."""
 
 
 def _call(request: dict[str, Any]) -> dict[str, Any]:
     """Make the call and return its output or its error in the form of the JavaScript SDK."""
-    credentials = request["credentials"]
+    given = request["credentials"]
     try:
         client = _client(
             request["service"],
             request["region"],
-            credentials["accessKeyId"],
-            credentials["secretAccessKey"],
-            credentials.get("sessionToken"),
+            given["accessKeyId"],
+            given["secretAccessKey"],
+            given.get("sessionToken"),
         )
         # By the name of the operation, from which boto3's method names differ.
         output = client._make_api_call(request["operation"], _decoded(request["input"]))

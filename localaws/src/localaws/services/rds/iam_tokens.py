@@ -23,7 +23,7 @@ from localaws.patching import around
 _SECONDS = 12 * 3600
 
 
-@around(lambda_runtime, "execution_credentials")
+@around(lambda_runtime, "execution_credentials", after=["iam.credentials"])
 def _execution_credentials(
     stock: Callable[[dict[str, Any]], dict[str, str]], config: dict[str, Any]
 ) -> dict[str, str]:

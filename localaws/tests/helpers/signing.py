@@ -1,0 +1,162 @@
+"""Signed requests that a test changes afterwards, as an attacker would."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+from dataclasses import dataclass, field, replace
+from typing import Any
+from unittest import mock
+from urllib.parse import urlsplit
+
+import botocore.auth
+from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from helpers.http import Endpoint, HttpResponse
+from localaws import Address, LocalAws
+
+JSON = "application/x-amz-json-1.0"
+FORM = "application/x-www-form-urlencoded; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A request, signed or not.
+
+    Args:
+        aws: Where to send it.
+        method: The method.
+        target: Path and query string, percent-encoded.
+        headers: The headers.
+        body: The body.
+    """
+
+    aws: LocalAws
+    method: str
+    target: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def but(self, **changes: Any) -> Signed:
+        """The same request with another part and the old signature."""
+        return replace(self, **changes)
+
+    def with_header(self, name: str, value: str) -> Signed:
+        """The same request with one more header, and the old signature."""
+        return replace(self, headers={**self.headers, name: value})
+
+    def send(self, host: str | None = None) -> HttpResponse:
+        """Send it as it is, by default with the Host header that was signed."""
+        parts = urlsplit(self.aws.endpoint_url)
+        endpoint = Endpoint.of(
+            Address(self.aws.endpoint_url, parts.netloc, self.aws.ca_file), host or parts.netloc
+        )
+        return endpoint.request(self.method, self.target, headers=self.headers.items(), body=self.body)
+
+
+def signed(
+    aws: LocalAws,
+    service: str,
+    method: str,
+    target: str,
+    *,
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+    credentials: Any = None,
+    minutes_ago: float = 0,
+) -> Signed:
+    """A request with a valid signature in its header.
+
+    Args:
+        aws: The embedded AWS.
+        service: The service in the credential scope.
+        method: The method.
+        target: Path and query string.
+        headers: More headers, which are signed.
+        body: The body.
+        credentials: Whose; by default those of the administrator.
+        minutes_ago: The age of the signature.
+    """
+    given = AWSRequest(method, aws.endpoint_url + target, headers=dict(headers or {}), data=body)
+    kind = S3SigV4Auth if service == "s3" else SigV4Auth
+    with _clock(minutes_ago):
+        kind(credentials or administrator(aws), service, aws.region).add_auth(given)
+    return Signed(aws, method, target, dict(given.headers.items()), body)
+
+
+def presigned(
+    aws: LocalAws, target: str, *, expires: int, minutes_ago: float = 0, credentials: Any = None
+) -> Signed:
+    """A GET request for S3 with its signature in the query string."""
+    given = AWSRequest("GET", aws.endpoint_url + target)
+    with _clock(minutes_ago):
+        signer = credentials or administrator(aws)
+        botocore.auth.S3SigV4QueryAuth(signer, "s3", aws.region, expires=expires).add_auth(given)
+    parts = urlsplit(str(given.url))
+    return Signed(aws, "GET", f"{parts.path}?{parts.query}")
+
+
+def presigned_identity(aws: LocalAws) -> Signed:
+    """GetCallerIdentity of STS with its signature in the query string, as EKS and Vault use it."""
+    target = "/?Action=GetCallerIdentity&Version=2011-06-15"
+    given = AWSRequest("GET", aws.endpoint_url + target)
+    SigV4QueryAuth(administrator(aws), "sts", aws.region, expires=60).add_auth(given)
+    parts = urlsplit(str(given.url))
+    return Signed(aws, "GET", f"{parts.path}?{parts.query}")
+
+
+def in_chunks(aws: LocalAws, target: str, *chunks: bytes, trailer: str = "") -> Signed:
+    """A PUT request for S3 in signed chunks, with one header after them if there is a trailer.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
+    """
+    kind = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" + ("-TRAILER" if trailer else "")
+    headers = {
+        "X-Amz-Content-SHA256": kind,
+        "Content-Encoding": "aws-chunked",
+        "X-Amz-Decoded-Content-Length": str(sum(map(len, chunks))),
+    }
+    if trailer:
+        headers["X-Amz-Trailer"] = trailer.partition(":")[0]
+    given = AWSRequest("PUT", aws.endpoint_url + target, headers=headers)
+    SigV4Auth(administrator(aws), "s3", aws.region).add_auth(given)  # keeps the header with the hash
+    date, before = given.headers["X-Amz-Date"], given.headers["Authorization"].rpartition("=")[2]
+    key = _signing_key(administrator(aws).secret_key, date[:8], aws.region)
+    scope = f"{date[:8]}/{aws.region}/s3/aws4_request"
+    body = b""
+    for chunk in (*chunks, b""):
+        lines = ["AWS4-HMAC-SHA256-PAYLOAD", date, scope, before, _sha(b""), _sha(chunk)]
+        before = hmac.new(key, "\n".join(lines).encode(), hashlib.sha256).hexdigest()
+        body += f"{len(chunk):x};chunk-signature={before}\r\n".encode() + chunk
+        body += b"\r\n" if chunk or not trailer else b""
+    if trailer:
+        lines = ["AWS4-HMAC-SHA256-TRAILER", date, scope, before, _sha(f"{trailer}\n".encode())]
+        last = hmac.new(key, "\n".join(lines).encode(), hashlib.sha256).hexdigest()
+        body += f"{trailer}\r\nx-amz-trailer-signature:{last}\r\n\r\n".encode()
+    return Signed(aws, "PUT", target, dict(given.headers.items()), body)
+
+
+def administrator(aws: LocalAws) -> Credentials:
+    """The credentials of the session."""
+    found = aws.session.get_credentials()
+    assert found is not None
+    return Credentials(found.access_key, found.secret_key)
+
+
+def _clock(minutes_ago: float) -> Any:
+    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=minutes_ago)
+    return mock.patch.object(botocore.auth, "get_current_datetime", return_value=then.replace(tzinfo=None))
+
+
+def _sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _signing_key(secret: str, date: str, region: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in (date, region, "s3", "aws4_request"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key
