@@ -24,7 +24,7 @@ _TIMEOUT = Limit("the smoke test", 1, 840, "seconds")
 _MARGIN_S = 60  # for three calls of AWS APIs that must be repeated, and for the report
 _MEMORY_MB = 256
 _PERCENTAGE = Limit("the traffic check", 0, 100, "%")
-_VERSIONS_KEPT = Limit("the traffic check", 1, 1000)
+_VERSIONS_KEPT = Limit("the traffic check", 1, 1000, whole=True)
 _MAX_CASES_BYTES = 3500  # of the 4,096 for all environment variables
 
 
