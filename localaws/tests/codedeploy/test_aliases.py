@@ -311,7 +311,9 @@ def test_after_an_alias_was_moved_by_hand_the_rollback_can_be_continued(
     eventually(lambda: status(stack) == "UPDATE_ROLLBACK_COMPLETE")
     update(stack, 4)
     assert alias(stack)[1] == {}
-    code = quick_aws.client("lambda").invoke(FunctionName=f"{stack.outputs['Function']}:live")["Payload"].read()
+    code = (
+        quick_aws.client("lambda").invoke(FunctionName=f"{stack.outputs['Function']}:live")["Payload"].read()
+    )
     assert code == b"4"
 
 

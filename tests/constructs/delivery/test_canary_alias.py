@@ -338,6 +338,40 @@ def test_a_hook_from_another_stack_may_report_by_a_policy_of_this_stack(tmp_path
     assert name in resource_of(mine, "AWS::Lambda::Alias")["DependsOn"]
 
 
+def in_its_environment(canary: CanaryAlias, hook: lambda_.Function) -> None:
+    hook.add_environment("ALIAS", canary.alias.function_arn)
+
+
+def in_its_policy(canary: CanaryAlias, hook: lambda_.Function) -> None:
+    canary.alias.grant_invoke(hook)
+
+
+def by_its_name(canary: CanaryAlias, hook: lambda_.Function) -> None:
+    hook.add_environment("ALIAS", canary.alias.function_name)
+
+
+@pytest.mark.parametrize("refer", [in_its_environment, in_its_policy, by_its_name])
+@pytest.mark.parametrize("place", ["pre_hook", "post_hook"])
+def test_a_hook_that_refers_to_the_alias_is_rejected(
+    refer: Callable[[CanaryAlias, lambda_.Function], None], place: str
+) -> None:
+    app = App(builtin_cloud_formation_validation=False)
+    stack = Stack(app, "S")
+    hook = worker(stack, "Hook")
+    refer(CanaryAlias(stack, "Live", function=worker(stack), **{place: hook}), hook)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="S/Hook: this hook refers to the alias 'live', which CloudForm"):
+        app.synth()
+
+
+def test_a_hook_may_name_the_alias_without_a_reference() -> None:
+    app = App(builtin_cloud_formation_validation=False)
+    stack = Stack(app, "S")
+    function, hook = worker(stack), worker(stack, "Hook")
+    canary = CanaryAlias(stack, "Live", function=function, pre_hook=hook)
+    hook.add_environment("ALIAS", f"{function.function_name}:{canary.alias.alias_name}")
+    app.synth()
+
+
 def test_it_works_in_a_stage() -> None:
     stage = Stage(App(builtin_cloud_formation_validation=False), "Stage")
     stack = Stack(stage, "S")

@@ -18,13 +18,19 @@ from constructs import Construct
 from cdk_lambda_patterns.core.aliases import check_alias_name, copy_async_configuration, publish, retain
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
-from cdk_lambda_patterns.delivery.canary_alias.alarms import ReleaseAlarms, alarm_names, check_in_time, make_alarms
+from cdk_lambda_patterns.delivery.canary_alias.alarms import (
+    ReleaseAlarms,
+    alarm_names,
+    check_in_time,
+    make_alarms,
+)
 from cdk_lambda_patterns.delivery.canary_alias.deployment_config import (
     DeploymentConfig,
     duration_of,
     make_deployment_config,
 )
 from cdk_lambda_patterns.delivery.canary_alias.hooks import (
+    HooksDoNotNeedTheAlias,
     SmokeTest,
     TrafficCheck,
     grant_report,
@@ -62,7 +68,7 @@ class CanaryAlias(Construct):
 
     Raises:
         ValueError: A value is outside what CodeDeploy or Lambda allow, or the function is an alias, is
-            imported without a version, or is from another stack.
+            imported without a version, or is from another stack. At synthesis: a hook refers to the alias.
 
     Attributes:
         alias (Alias): An ``IFunction``. Attach triggers, permissions, function URLs and targets to it.
@@ -147,6 +153,8 @@ class CanaryAlias(Construct):
             role=self.deployment_role.without_policy_updates(),
         )
         self.application = self.deployment_group.application
+        hooks = [hook for hook in (self.pre_hook, self.post_hook) if hook is not None]
+        self.node.add_validation(HooksDoNotNeedTheAlias(self.alias, hooks))
         self._write_out_deployment_role()
 
     def _write_out_deployment_role(self) -> None:
@@ -171,7 +179,6 @@ class CanaryAlias(Construct):
         self.deployment_role.add_to_principal_policy(
             iam.PolicyStatement(actions=list(actions), resources=list(resources))
         )
-
 
     def _allow_describing_alarms(self) -> None:
         others = self.alarms[len(self._made_alarms) :]

@@ -1,7 +1,8 @@
 """Deployment configurations: how traffic shifts from one version of a function to the next.
 
 Used by `codedeploy.service`. The predefined configurations for Lambda, and custom canary and linear ones with
-the limits of their percentages and intervals, which are whole numbers. Configurations for other compute platforms are not emulated.
+the limits of their percentages and intervals, which are whole numbers. Configurations for other compute
+platforms are not emulated.
 
 https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-configurations.html
 https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
