@@ -262,6 +262,14 @@ def test_an_alarm_that_is_updated_in_place_stays_in_alarm_and_a_replaced_one_beg
     assert alias(stack) == ("1", {})
 
 
+def test_a_release_may_take_an_active_alarm_out_of_its_group(quick_aws: LocalAws) -> None:
+    name = make_alarm(quick_aws)
+    stack = release(quick_aws, alarm=name)
+    ring(quick_aws, name)
+    update(stack)
+    assert alias(stack) == ("2", {})
+
+
 def test_an_update_during_another_deployment_fails(quick_aws: LocalAws) -> None:
     stack = release(quick_aws)
     client, function_name = quick_aws.client("lambda"), stack.outputs["Function"]
@@ -302,6 +310,8 @@ def test_after_an_alias_was_moved_by_hand_the_rollback_can_be_continued(
     with pytest.raises(DeploymentFailedError):
         update(stack, 3)
     cloudformation = quick_aws.client("cloudformation")
+    last = next(one for one in deployments(stack) if one["status"] == "Succeeded")
+    assert '"TargetVersion": "2"' in json.dumps(json.loads(last["revision"]["string"]["content"]))
     if way_out == "move it back":
         move(FunctionVersion="2", RoutingConfig={"AdditionalVersionWeights": {}})
         cloudformation.continue_update_rollback(StackName=stack.name)
