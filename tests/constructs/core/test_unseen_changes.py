@@ -22,7 +22,11 @@ Settings = Callable[[Stack], dict[str, Any]]
 
 
 def function(stack: Stack, settings: dict[str, Any]) -> lambda_.Function:
-    given = {"code": INLINE, "handler": "index.handler", "runtime": lambda_.Runtime.PYTHON_3_13} | settings
+    given: dict[str, Any] = {
+        "code": INLINE,
+        "handler": "index.handler",
+        "runtime": lambda_.Runtime.PYTHON_3_13,
+    } | settings
     return lambda_.Function(stack, "Worker", **given)
 
 
