@@ -13,7 +13,7 @@ import cdk_lambda_patterns
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.synthesis import app_context
-from tests.templates import Assembly, Resources
+from tests.templates import Assembly, Resources, walk
 
 LIBRARY = Path(cdk_lambda_patterns.__path__[0])
 
@@ -100,7 +100,8 @@ def test_an_output_and_a_literal_partition_are_found(source: str) -> None:
     assert len(outside_of_a_construct(source)) == 1
 
 
-# Properties that fix a resource's name: a second deployment of the stack would collide with the first.
+# Properties that fix a resource's name: a second deployment of the stack would collide with the first, unless
+# the name contains that of the stack.
 NAMES = {
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::CodeDeploy::Application": "ApplicationName",
@@ -131,7 +132,7 @@ def physical_names(resources: Resources) -> list[str]:
         f"{logical_id}: {name}={properties[name]}"
         for kind, name in NAMES.items()
         for logical_id, properties in resources.all(kind).items()
-        if name in properties
+        if name in properties and "AWS::StackName" not in walk(properties[name])
     ]
 
 

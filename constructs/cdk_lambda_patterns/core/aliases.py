@@ -5,6 +5,8 @@ import re
 from aws_cdk import RemovalPolicy, Token
 from aws_cdk import aws_lambda as lambda_
 
+from cdk_lambda_patterns.core.unseen_changes import warn_of_unseen_changes
+
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
 _NAME = re.compile(r"(?!\d+$)[A-Za-z0-9_-]{1,128}")
 
@@ -27,7 +29,10 @@ def check_alias_name(argument: str, name: str) -> None:
 
 
 def publish(function: lambda_.Function) -> lambda_.Version:
-    """Publish a version whenever the function changes, and retain all versions while the function exists."""
+    """Publish a version whenever the function changes, and retain all versions while the function exists.
+
+    The CDK warns of values that change without it.
+    """
     retain(function.current_version)
     return function.current_version
 
@@ -39,6 +44,7 @@ def retain(version: lambda_.Version) -> None:
     make the next attempt fail: Lambda does not publish the same code and configuration twice in a row.
     """
     version.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
+    warn_of_unseen_changes(version.lambda_)
 
 
 def copy_async_configuration(function: lambda_.IFunction, alias: lambda_.Alias) -> None:

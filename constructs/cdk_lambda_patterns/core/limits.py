@@ -18,6 +18,7 @@ class Limit:
         low: The smallest value allowed.
         high: The largest value allowed.
         unit: The unit of the values: ``"MB"``; ``"seconds"`` for durations. Empty for a plain number.
+        whole: Whether the service takes whole numbers only.
 
     Example::
 
@@ -29,6 +30,7 @@ class Limit:
     low: float
     high: float
     unit: str = ""
+    whole: bool = False
 
     def check(self, name: str, value: float | Duration | Size | None) -> None:
         """Check a number, a duration (in seconds) or a size (in MiB, which Lambda calls MB).
@@ -47,9 +49,12 @@ class Limit:
                 return
             value = value.to_seconds() if isinstance(value, Duration) else value.to_mebibytes()
         # Asking whether a number is a token goes through jsii, comparing does not: the usual case is cheap.
-        if self.low <= value <= self.high or Token.is_unresolved(value):
+        fraction = self.whole and value % 1 != 0
+        if (self.low <= value <= self.high and not fraction) or Token.is_unresolved(value):
             return
         unit = f" {self.unit}" if self.unit else ""
+        if fraction:
+            unit += ", whole numbers only"
         raise ValueError(
             f"{name}={value:,}: {self.service} allows {self.low:,} to {self.high:,}{unit}; "
             "choose a value in that range."

@@ -57,8 +57,13 @@ class NotesTable:
         return _note(item) if item else None
 
     def put(self, note: Note) -> bool:
-        """Write a note, and return whether its name is new."""
-        return "Attributes" not in self._call("put_item", Item=_item(note), ReturnValues="ALL_OLD")
+        """Write a note, and return whether its name is new.
+
+        The SDK repeats a request whose response was late; then the note that was replaced is this one.
+        """
+        item = _item(note)
+        replaced = self._call("put_item", Item=item, ReturnValues="ALL_OLD").get("Attributes")
+        return replaced in (None, item)
 
     def delete(self, name: str) -> bool:
         """Delete a note, and return whether it existed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from typing import Any
@@ -220,6 +221,55 @@ def test_an_alarm_fails_the_update_and_leaves_the_old_version(quick_aws: LocalAw
     assert alias(stack) == ("1", {})
 
 
+def alarm_on(version: str, **properties: Any) -> dict[str, Any]:
+    """An alarm on the errors of a version, in a template."""
+    dimension = {"Name": "ExecutedVersion", "Value": number_of(version)}
+    settings = {
+        "Namespace": "Test",
+        "MetricName": "Errors",
+        "Dimensions": [dimension],
+        "Statistic": "Sum",
+        "Period": 86400,
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "ignore",
+    }
+    return {"Type": "AWS::CloudWatch::Alarm", "Properties": settings | properties}
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_an_alarm_that_is_updated_in_place_stays_in_alarm_and_a_replaced_one_begins_anew(
+    quick_aws: LocalAws, replaced: bool
+) -> None:
+    def described(number: int) -> Resources:
+        resources = stack_of(number, alarm="set below")
+        version = f"Version{number}"
+        name = {"Fn::Join": ["-", [ref("AWS::StackName"), number_of(version)]]}
+        resources["Alarm"] = alarm_on(version, **({"AlarmName": name} if replaced else {}))
+        resources["Group"]["Properties"]["AlarmConfiguration"]["Alarms"] = [{"Name": ref("Alarm")}]
+        return resources
+
+    outputs = OUTPUTS | {"Alarm": ref("Alarm")}
+    stack = deploy(quick_aws, described(1), outputs)
+    ring(quick_aws, stack.outputs["Alarm"])
+    if replaced:
+        stack.update(described(2), outputs)
+        assert alias(stack) == ("2", {})
+        return
+    with pytest.raises(DeploymentFailedError, match=f"Activated alarms: <{stack.outputs['Alarm']}>"):
+        stack.update(described(2), outputs)
+    assert alias(stack) == ("1", {})
+
+
+def test_a_release_may_take_an_active_alarm_out_of_its_group(quick_aws: LocalAws) -> None:
+    name = make_alarm(quick_aws)
+    stack = release(quick_aws, alarm=name)
+    ring(quick_aws, name)
+    update(stack)
+    assert alias(stack) == ("2", {})
+
+
 def test_an_update_during_another_deployment_fails(quick_aws: LocalAws) -> None:
     stack = release(quick_aws)
     client, function_name = quick_aws.client("lambda"), stack.outputs["Function"]
@@ -244,6 +294,37 @@ def test_an_alias_that_was_moved_by_hand_is_not_deployed(quick_aws: LocalAws) ->
     with pytest.raises(DeploymentFailedError, match="alias version does not match the current version"):
         update(stack, 3)
     assert alias(stack)[0] != "3"
+    assert status(stack) == "UPDATE_ROLLBACK_FAILED"
+
+
+@pytest.mark.parametrize("way_out", ["move it back", "skip it"])
+def test_after_an_alias_was_moved_by_hand_the_rollback_can_be_continued(
+    quick_aws: LocalAws, way_out: str
+) -> None:
+    stack = release(quick_aws)
+    move = functools.partial(
+        quick_aws.client("lambda").update_alias, FunctionName=stack.outputs["Function"], Name="live"
+    )
+    update(stack)
+    move(FunctionVersion="1")
+    with pytest.raises(DeploymentFailedError):
+        update(stack, 3)
+    cloudformation = quick_aws.client("cloudformation")
+    last = next(one for one in deployments(stack) if one["status"] == "Succeeded")
+    assert '"TargetVersion": "2"' in json.dumps(json.loads(last["revision"]["string"]["content"]))
+    if way_out == "move it back":
+        move(FunctionVersion="2", RoutingConfig={"AdditionalVersionWeights": {}})
+        cloudformation.continue_update_rollback(StackName=stack.name)
+    else:
+        cloudformation.continue_update_rollback(StackName=stack.name, ResourcesToSkip=["Alias"])
+        move(FunctionVersion="2", RoutingConfig={"AdditionalVersionWeights": {}})
+    eventually(lambda: status(stack) == "UPDATE_ROLLBACK_COMPLETE")
+    update(stack, 4)
+    assert alias(stack)[1] == {}
+    code = (
+        quick_aws.client("lambda").invoke(FunctionName=f"{stack.outputs['Function']}:live")["Payload"].read()
+    )
+    assert code == b"4"
 
 
 def test_a_later_failure_rolls_back_to_the_old_version_with_a_deployment(quick_aws: LocalAws) -> None:

@@ -120,7 +120,7 @@ def test_own_configurations_keep_to_the_limits(
             "InvalidAutoRollbackConfigException",
         ),
         (
-            {"alarmConfiguration": {"enabled": True, "alarms": [{"name": f"a{n}"} for n in range(11)]}},
+            {"alarmConfiguration": {"enabled": True, "alarms": [{"name": f"a{n}"} for n in range(51)]}},
             "AlarmsLimitExceededException",
         ),
         ({"applicationName": "none"}, "ApplicationDoesNotExistException"),
@@ -139,6 +139,34 @@ def test_a_group_that_could_not_work_is_refused(
     }
     assert refused(lambda: release.codedeploy.create_deployment_group(**(good | settings))) == code
     release.codedeploy.create_deployment_group(**good)
+
+
+def test_a_group_has_up_to_fifty_alarms(quick_aws: LocalAws) -> None:
+    made = make_release(quick_aws, alarms=tuple(f"alarm-{n}" for n in range(50)))
+    group = made.codedeploy.get_deployment_group(
+        applicationName=made.application, deploymentGroupName=made.application
+    )["deploymentGroupInfo"]
+    assert len(group["alarmConfiguration"]["alarms"]) == 50
+
+
+@pytest.mark.parametrize(("value", "accepted"), [(12.5, False), ("12.5", False), (True, False), ("12", True)])
+@pytest.mark.parametrize("member", ["CanaryPercentage", "CanaryInterval"])
+def test_a_template_with_a_fraction_of_a_percent_or_of_a_minute_is_refused(
+    quick_aws: LocalAws, value: object, accepted: bool, member: str
+) -> None:
+    canary = {"CanaryPercentage": 10, "CanaryInterval": 5, member: value}
+    config = {
+        "Type": "AWS::CodeDeploy::DeploymentConfig",
+        "Properties": {
+            "ComputePlatform": "Lambda",
+            "TrafficRoutingConfig": {"Type": "TimeBasedCanary", "TimeBasedCanary": canary},
+        },
+    }
+    if accepted:
+        deploy(quick_aws, {"Config": config})
+        return
+    with pytest.raises(DeploymentFailedError, match="whole numbers"):
+        deploy(quick_aws, {"Config": config})
 
 
 def test_a_group_is_changed_in_part_and_deleted(quick_aws: LocalAws) -> None:

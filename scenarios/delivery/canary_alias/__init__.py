@@ -83,15 +83,17 @@ def leftovers(stack: DeployedStack) -> list[str]:
 
 
 def drill(stack: DeployedStack, _faults: Faults) -> Outcome:
-    """One good release, and four that are rolled back: smoke test, alarm, stopped, cancelled.
+    """Four releases that are rolled back, by smoke test, alarm, stop and cancellation, and one good one.
+
+    The good one is the fix of the version whose alarm rang, and follows it immediately.
 
     Raises:
         ScenarioFailed: A good release did not reach all callers, or another one was not rolled back.
     """
     story = Story("Good releases reach all callers, bad ones are rolled back", stack.tell)
-    release_a_good_version(stack, story)
     fail_the_smoke_test(stack, story)
     trip_an_alarm(stack, story)
+    release_a_good_version(stack, story)
     interrupt(stack, story)
     return story.outcome()
 
@@ -188,6 +190,25 @@ def trip_an_alarm(stack: DeployedStack, story: Story) -> None:
         f"({len(failed) / len(calls):.1%}) failed until the alarm stopped the deployment ({code}); then "
         f"version {old} answered all calls again."
     )
+
+
+def replace_a_bad_version(stack: DeployedStack) -> None:
+    """Release a fix while the alarm of the version that has all calls rings.
+
+    Raises:
+        UpdateRolledBack: The alarm stopped the fix.
+        ScenarioFailed: The fix failed.
+    """
+    releases = Releases(stack)
+    releases.start("fails")  # nobody calls during this release, so no alarm rings
+    releases.finish()
+    [bad] = releases.callers.shares()
+    releases.call_until_the_alarm_rings()
+    with _released(stack, "good") as fix:
+        fix.finish()
+    failed = [call for call in fix.callers.calls if call.failed and call.version != bad]
+    require(not failed, f"the fix failed: {failed[:3]}")
+    require(fix.callers.shares().keys() != {bad}, f"version {bad} is still live")
 
 
 def interrupt(stack: DeployedStack, story: Story) -> None:

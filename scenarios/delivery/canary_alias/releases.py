@@ -85,6 +85,21 @@ class Releases:
             if info.get("creator") != "codeDeployRollback":
                 yield info
 
+    def call_until_the_alarm_rings(self) -> None:
+        """Call the alias until an alarm of its deployment group is in ALARM."""
+        group = self._codedeploy.get_deployment_group(**self._group)["deploymentGroupInfo"]
+        names = [alarm["name"] for alarm in group["alarmConfiguration"]["alarms"]]
+        cloudwatch = self._stack.client("cloudwatch")
+
+        def check() -> None:
+            for _ in range(20):  # within one period of the alarm
+                self.callers.call()
+            found = cloudwatch.describe_alarms(AlarmNames=names, StateValue="ALARM")
+            if not found["MetricAlarms"]:
+                raise NotYet(f"none of {names} is in ALARM")
+
+        self._stack.wait_until(check, "an alarm in ALARM")
+
     def stop(self) -> None:
         """Stop the running deployment and roll it back."""
         deployment_id = next(self.deployments())["deploymentId"]

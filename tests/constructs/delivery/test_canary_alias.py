@@ -100,9 +100,39 @@ def test_the_alarm_on_errors_is_on_the_new_version_only(plain: Resources) -> Non
     assert alarm["TreatMissingData"] == "notBreaching"
 
 
-def test_the_alarm_on_throttles_is_on_the_alias(plain: Resources) -> None:
-    alarm = plain.only("AWS::CloudWatch::Alarm", MetricName="Throttles")
-    assert {one["Name"] for one in alarm["Dimensions"]} == {"FunctionName", "Resource"}
+def test_each_version_has_alarms_of_its_own(plain: Resources, throttled: Resources) -> None:
+    for resources in (plain, throttled):
+        [version] = resources.all("AWS::Lambda::Version")
+        for alarm in resources.all("AWS::CloudWatch::Alarm").values():
+            _, parts = alarm["AlarmName"]["Fn::Join"]
+            assert parts[0] == {"Ref": "AWS::StackName"}
+            assert parts[-1] == {"Fn::GetAtt": [version, "Version"]}
+
+
+@stack_with
+def throttled(stack: Stack) -> None:
+    CanaryAlias(stack, "Live", function=worker(stack), alarms=ReleaseAlarms(throttles=10))
+
+
+def test_by_default_throttled_calls_trip_no_alarm(plain: Resources) -> None:
+    assert len(plain.all("AWS::CloudWatch::Alarm")) == 1
+
+
+def test_the_alarm_on_throttles_counts_those_of_the_alias_while_the_new_version_runs(
+    throttled: Resources,
+) -> None:
+    alarm = throttled.only("AWS::CloudWatch::Alarm", Threshold=10)
+    queries = {query["Id"]: query for query in alarm["Metrics"]}
+    watched = {
+        name: {one["Name"] for one in queries[name]["MetricStat"]["Metric"]["Dimensions"]}
+        for name in ("runs", "throttles")
+    }
+    assert watched == {
+        "runs": {"FunctionName", "Resource", "ExecutedVersion"},
+        "throttles": {"FunctionName", "Resource"},
+    }
+    [result] = [query["Expression"] for query in queries.values() if "Expression" in query]
+    assert result == "IF(FILL(runs, 0) > 0, throttles, 0)"
 
 
 def test_triggers_and_urls_attach_to_the_alias(plain: Resources) -> None:
@@ -120,9 +150,11 @@ def test_codedeploy_may_shift_this_alias_and_describe_these_alarms(plain: Resour
     [function] = plain.all("AWS::Lambda::Function")
     named = {str(one["Action"]): one["Resource"] for one in plain.statements(role)}
     assert named["['lambda:GetAlias', 'lambda:UpdateAlias']"] == {"Fn::GetAtt": [function, "Arn"]}
-    assert named["cloudwatch:DescribeAlarms"] == [
-        {"Fn::GetAtt": [alarm, "Arn"]} for alarm in plain.all("AWS::CloudWatch::Alarm")
-    ]
+    [alarm] = plain.all("AWS::CloudWatch::Alarm").values()
+    _, of_alarms = named["cloudwatch:DescribeAlarms"]["Fn::Join"]
+    _, of_name = alarm["AlarmName"]["Fn::Join"]
+    assert of_alarms[-2] == {"Ref": "AWS::StackName"} == of_name[0]
+    assert of_name[1].startswith(of_alarms[-1].removesuffix("*"))
     assert not [value for value in walk(plain.template) if value == "ManagedPolicyArns"]
 
 
@@ -306,6 +338,40 @@ def test_a_hook_from_another_stack_may_report_by_a_policy_of_this_stack(tmp_path
     assert name in resource_of(mine, "AWS::Lambda::Alias")["DependsOn"]
 
 
+def in_its_environment(canary: CanaryAlias, hook: lambda_.Function) -> None:
+    hook.add_environment("ALIAS", canary.alias.function_arn)
+
+
+def in_its_policy(canary: CanaryAlias, hook: lambda_.Function) -> None:
+    canary.alias.grant_invoke(hook)
+
+
+def by_its_name(canary: CanaryAlias, hook: lambda_.Function) -> None:
+    hook.add_environment("ALIAS", canary.alias.function_name)
+
+
+@pytest.mark.parametrize("refer", [in_its_environment, in_its_policy, by_its_name])
+@pytest.mark.parametrize("place", ["pre_hook", "post_hook"])
+def test_a_hook_that_refers_to_the_alias_is_rejected(
+    refer: Callable[[CanaryAlias, lambda_.Function], None], place: str
+) -> None:
+    app = App(builtin_cloud_formation_validation=False)
+    stack = Stack(app, "S")
+    hook = worker(stack, "Hook")
+    refer(CanaryAlias(stack, "Live", function=worker(stack), **{place: hook}), hook)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="S/Hook: this hook refers to the alias 'live', which CloudForm"):
+        app.synth()
+
+
+def test_a_hook_may_name_the_alias_without_a_reference() -> None:
+    app = App(builtin_cloud_formation_validation=False)
+    stack = Stack(app, "S")
+    function, hook = worker(stack), worker(stack, "Hook")
+    canary = CanaryAlias(stack, "Live", function=function, pre_hook=hook)
+    hook.add_environment("ALIAS", f"{function.function_name}:{canary.alias.alias_name}")
+    app.synth()
+
+
 def test_it_works_in_a_stage() -> None:
     stage = Stage(App(builtin_cloud_formation_validation=False), "Stage")
     stack = Stack(stage, "S")
@@ -399,6 +465,23 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
         canary(deployment_config=routing(100, Duration.minutes(1))),
         "percentage=100: CodeDeploy allows",
     ),
+    "a fraction of a percent": (
+        canary(deployment_config=routing(12.5, Duration.minutes(1))),
+        "percentage=12.5: CodeDeploy allows 1 to 99 %, whole numbers only",
+    ),
+    "a fraction of a percent in a canary": (
+        canary(
+            deployment_config=codedeploy.TrafficRouting.time_based_canary(
+                interval=Duration.minutes(5), percentage=0.5
+            )
+        ),
+        "percentage=0.5: CodeDeploy allows 1 to 99 %, whole numbers only",
+    ),
+    "half an error": (lambda _: ReleaseAlarms(errors=1.5), "errors=1.5: an alarm allows 1 to"),  # type: ignore[arg-type]
+    "half a period": (
+        lambda _: ReleaseAlarms(evaluation_periods=1.5),  # type: ignore[arg-type]
+        "evaluation_periods=1.5: an alarm allows 1 to",
+    ),
     "half a minute": (
         canary(deployment_config=routing(10, Duration.seconds(90))),
         "interval=90 s: CodeDeploy counts in minutes; give whole minutes",
@@ -418,7 +501,7 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
     "an alarm that is always on": (lambda _: ReleaseAlarms(errors=0), "errors=0: an alarm allows 1 to"),
     "too many alarms": (
         lambda stack: ReleaseAlarms(
-            others=[cloudwatch.Alarm.from_alarm_name(stack, str(n), str(n)) for n in range(49)]
+            others=[cloudwatch.Alarm.from_alarm_name(stack, str(n), str(n)) for n in range(50)]
         ),
         "number of alarms=51: CodeDeploy allows 0 to 50",
     ),

@@ -118,3 +118,9 @@ def test_cdk_deploy_releases_a_good_version_and_fails_with_a_bad_one(
     with pytest.raises(CdkError, match="BeforeAllowTraffic"):
         cdk.deploy("canary-alias")
     assert list(releases.callers.shares()) == [released]
+
+
+@pytest.mark.full
+def test_a_fix_replaces_a_live_version_whose_alarm_rings(stack: DeployedStack) -> None:
+    canary_alias.replace_a_bad_version(stack)
+    assert canary_alias.leftovers(stack) == []

@@ -2,13 +2,20 @@
 
 Lambda publishes metrics of an alias for each version that ran. In the metrics of the whole function, a canary
 of 10 % could fail on every call and still be only a tenth of the calls. A throttled call has run no version,
-so that alarm is on the alias.
+so that alarm counts the throttled calls of the alias in the periods in which the new version ran.
+
+Each version gets new alarms. CloudWatch leaves the state of an alarm unchanged when the alarm is updated, and
+CodeDeploy releases nothing while one of its alarms is in ALARM: an alarm that a bad version tripped, and that
+now watches its fix, would stop the fix.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+https://docs.aws.amazon.com/codedeploy/latest/userguide/monitoring-create-alarms.html
+https://github.com/aws/serverless-application-model/issues/716
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -18,7 +25,7 @@ from cdk_lambda_patterns.delivery.canary_alias.deployment_config import whole_mi
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 _PERIOD = Limit("CloudWatch", 1, 24 * 60, "minutes")
-_COUNT = Limit("an alarm", 1, 1_000_000_000)  # AWS allows 0, but such an alarm would always be on
+_COUNT = Limit("an alarm", 1, 1_000_000_000, whole=True)  # AWS allows 0, but such an alarm would always be on
 _DURATION = Limit("Lambda", 0.001, 900, "seconds")
 _ALARMS = Limit("CodeDeploy", 0, 50)  # https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
 
@@ -30,12 +37,15 @@ class ReleaseAlarms:
     Args:
         errors: How many errors of the new version in a period trip the alarm, 1 or more; ``None``
             for no alarm.
-        throttles: How many throttled calls of the alias trip the alarm, 1 or more; ``None`` for no alarm.
+        throttles: How many throttled calls of the alias trip the alarm, 1 or more, in a period in which the
+            new version runs. Default: no alarm. Set it where only a new version can cause throttling: as
+            long as callers of the old version are throttled, this alarm stops every release, also the fix.
         p99_duration: How long the slowest hundredth of the new version's calls take when the alarm trips,
             1 ms to 15 minutes. Default: no alarm.
         period: Period of the alarms, in whole minutes.
         evaluation_periods: How many periods in a row must breach the threshold.
-        others: Further alarms of your own, also composite ones.
+        others: Further alarms of your own, also composite ones. While one of them is in ALARM, nothing can be
+            released, also no fix.
 
     Raises:
         ValueError: A value is outside what CloudWatch or CodeDeploy allow.
@@ -46,7 +56,7 @@ class ReleaseAlarms:
     """
 
     errors: int | None = 1
-    throttles: int | None = 1
+    throttles: int | None = None
     p99_duration: Duration | None = None
     period: Duration = field(default_factory=lambda: Duration.minutes(1))
     evaluation_periods: int = 1
@@ -82,6 +92,15 @@ def check_in_time(alarms: ReleaseAlarms, shifting: Duration | None) -> None:
         )
 
 
+def alarm_names(scope: Construct) -> str:
+    """Return what the names of the alarms start with.
+
+    A name has the number of the version at its end. With another name CloudFormation makes another alarm, and
+    deletes the old one once the release is complete. The stack's name makes it unique.
+    """
+    return f"{Aws.STACK_NAME}-{scope.node.id}-{scope.node.addr[-8:]}-"
+
+
 def make_alarms(
     scope: Construct, version: lambda_.IVersion, alias_name: str, options: ReleaseAlarms
 ) -> list[cloudwatch.Alarm]:
@@ -97,29 +116,43 @@ def make_alarms(
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
     of_alias = {"FunctionName": name, "Resource": f"{name}:{alias_name}"}
     of_version = {**of_alias, "ExecutedVersion": version.version}
+
+    def metric(of: str, statistic: str, dimensions: dict[str, str]) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace="AWS/Lambda",
+            metric_name=of,
+            dimensions_map=dimensions,
+            statistic=statistic,
+            period=options.period,
+        )
+
+    throttles = cloudwatch.MathExpression(
+        expression="IF(FILL(runs, 0) > 0, throttles, 0)",
+        using_metrics={
+            "runs": metric("Invocations", "Sum", of_version),
+            "throttles": metric("Throttles", "Sum", of_alias),
+        },
+        label="Throttles while the new version runs",
+        period=options.period,
+    )
     duration_ms = options.p99_duration.to_milliseconds() if options.p99_duration else None
-    alarms: list[tuple[str, str, str, dict[str, str], float | None]] = [
-        ("ErrorsAlarm", "Errors", "Sum", of_version, options.errors),
-        ("ThrottlesAlarm", "Throttles", "Sum", of_alias, options.throttles),
-        ("LatencyAlarm", "Duration", "p99", of_version, duration_ms),
+    alarms: list[tuple[str, cloudwatch.IMetric, float | None]] = [
+        ("Errors", metric("Errors", "Sum", of_version), options.errors),
+        ("Throttles", throttles, options.throttles),
+        ("Latency", metric("Duration", "p99", of_version), duration_ms),
     ]
     return [
         cloudwatch.Alarm(
             scope,
-            construct_id,
-            metric=cloudwatch.Metric(
-                namespace="AWS/Lambda",
-                metric_name=metric,
-                dimensions_map=dimensions,
-                statistic=statistic,
-                period=options.period,
-            ),
-            alarm_description=f"{metric} behind the alias {alias_name}; stops the release of a version",
+            f"{kind}Alarm",
+            alarm_name=f"{alarm_names(scope)}{kind}-{version.version}",
+            metric=watched,
+            alarm_description=f"{kind} behind the alias {alias_name}; stops the release of a version",
             threshold=threshold,
             evaluation_periods=options.evaluation_periods,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
-        for construct_id, metric, statistic, dimensions, threshold in alarms
+        for kind, watched, threshold in alarms
         if threshold is not None
     ]

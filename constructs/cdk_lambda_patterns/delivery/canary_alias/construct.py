@@ -8,7 +8,7 @@ requires an alias that points at a single version.
 
 from collections.abc import Sequence
 
-from aws_cdk import Stack, Token
+from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
@@ -18,13 +18,19 @@ from constructs import Construct
 from cdk_lambda_patterns.core.aliases import check_alias_name, copy_async_configuration, publish, retain
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
-from cdk_lambda_patterns.delivery.canary_alias.alarms import ReleaseAlarms, check_in_time, make_alarms
+from cdk_lambda_patterns.delivery.canary_alias.alarms import (
+    ReleaseAlarms,
+    alarm_names,
+    check_in_time,
+    make_alarms,
+)
 from cdk_lambda_patterns.delivery.canary_alias.deployment_config import (
     DeploymentConfig,
     duration_of,
     make_deployment_config,
 )
 from cdk_lambda_patterns.delivery.canary_alias.hooks import (
+    HooksDoNotNeedTheAlias,
     SmokeTest,
     TrafficCheck,
     grant_report,
@@ -34,7 +40,7 @@ from cdk_lambda_patterns.delivery.canary_alias.hooks import (
 )
 
 # Far above any account's quota: it catches a slip and refuses no real value.
-_PROVISIONED = Limit("Lambda", 1, 1_000_000)
+_PROVISIONED = Limit("Lambda", 1, 1_000_000, whole=True)
 
 
 class CanaryAlias(Construct):
@@ -55,14 +61,14 @@ class CanaryAlias(Construct):
             ``codedeploy.TrafficRouting`` with a percentage of 1 to 99 and an interval in whole minutes, at
             most 48 hours from the first shift to the last. Default: 10 percent for 5 minutes.
         alias_name: Name of the alias, unique for the function.
-        alarms: What stops a release. Default: one error of the new version, or one throttled call.
+        alarms: What stops a release. Default: one error of the new version.
         pre_hook: A `SmokeTest`, or your own function that reports to CodeDeploy. Default: no hook.
         post_hook: A `TrafficCheck`, or your own function that reports to CodeDeploy. Default: no hook.
         provisioned_concurrent_executions: Provisioned concurrency of the alias. Default: none.
 
     Raises:
         ValueError: A value is outside what CodeDeploy or Lambda allow, or the function is an alias, is
-            imported without a version, or is from another stack.
+            imported without a version, or is from another stack. At synthesis: a hook refers to the alias.
 
     Attributes:
         alias (Alias): An ``IFunction``. Attach triggers, permissions, function URLs and targets to it.
@@ -119,10 +125,8 @@ class CanaryAlias(Construct):
             provisioned_concurrent_executions=provisioned_concurrent_executions,
         )
         copy_async_configuration(source, self.alias)
-        self.alarms: tuple[cloudwatch.IAlarm, ...] = (
-            *make_alarms(self, self.version, alias_name, options),
-            *options.others,
-        )
+        self._made_alarms = make_alarms(self, self.version, alias_name, options)
+        self.alarms: tuple[cloudwatch.IAlarm, ...] = (*self._made_alarms, *options.others)
         self.pre_hook: lambda_.IFunction | None = (
             make_smoke_test(self, source, pre_hook) if isinstance(pre_hook, SmokeTest) else pre_hook
         )
@@ -149,6 +153,8 @@ class CanaryAlias(Construct):
             role=self.deployment_role.without_policy_updates(),
         )
         self.application = self.deployment_group.application
+        hooks = [hook for hook in (self.pre_hook, self.post_hook) if hook is not None]
+        self.node.add_validation(HooksDoNotNeedTheAlias(self.alias, hooks))
         self._write_out_deployment_role()
 
     def _write_out_deployment_role(self) -> None:
@@ -165,16 +171,7 @@ class CanaryAlias(Construct):
         arn = self.version.lambda_.function_arn
         self._allow([arn], "lambda:GetAlias", "lambda:UpdateAlias")
         self._allow([f"{arn}:{self.alias.alias_name}"], "lambda:GetProvisionedConcurrencyConfig")
-        if not all(isinstance(alarm, cloudwatch.Alarm) for alarm in self.alarms):
-            self._allow(["*"], "cloudwatch:DescribeAlarms")
-            acknowledge_wildcard(
-                self.deployment_role,
-                "*",
-                "CloudWatch returns composite alarms only to a principal that may describe all alarms: "
-                "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html",
-            )
-        elif self.alarms:
-            self._allow([alarm.alarm_arn for alarm in self.alarms], "cloudwatch:DescribeAlarms")
+        self._allow_describing_alarms()
         # A release begins when the alias changes, so its permissions must exist before.
         self.alias.node.add_dependency(self.deployment_role)
 
@@ -182,6 +179,35 @@ class CanaryAlias(Construct):
         self.deployment_role.add_to_principal_policy(
             iam.PolicyStatement(actions=list(actions), resources=list(resources))
         )
+
+    def _allow_describing_alarms(self) -> None:
+        others = self.alarms[len(self._made_alarms) :]
+        resources, reason = [alarm.alarm_arn for alarm in others], ""
+        if self._made_alarms:
+            prefix = f"{alarm_names(self)}*"
+            resources.insert(
+                0,
+                Stack.of(self).format_arn(
+                    service="cloudwatch",
+                    resource="alarm",
+                    resource_name=prefix,
+                    arn_format=ArnFormat.COLON_RESOURCE_NAME,
+                ),
+            )
+            reason = (
+                "Each version has its own alarms. Naming them here would change the policy seconds before it "
+                "is used, and IAM takes longer to apply a change."
+            )
+        if not all(isinstance(alarm, cloudwatch.Alarm) for alarm in others):
+            resources = ["*"]
+            reason = (
+                "CloudWatch returns composite alarms only to a principal that may describe all alarms: "
+                "https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html"
+            )
+        if resources:
+            self._allow(resources, "cloudwatch:DescribeAlarms")
+        if reason:
+            acknowledge_wildcard(self.deployment_role, resources[0], reason)
 
 
 def _version_of(function: lambda_.Function | lambda_.IVersion, stack: Stack) -> lambda_.IVersion:

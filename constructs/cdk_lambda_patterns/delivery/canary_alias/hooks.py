@@ -8,23 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aws_cdk import Duration, Stack, Token
+import jsii
+from aws_cdk import CfnResource, Duration, Stack, Token
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from constructs import Construct, IConstruct
+from constructs import Construct, IConstruct, IValidation
 
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
+from cdk_lambda_patterns.core.unseen_changes import properties_of
 
 _TIMEOUT = Limit("the smoke test", 1, 840, "seconds")
 _MARGIN_S = 60  # for three calls of AWS APIs that must be repeated, and for the report
 _MEMORY_MB = 256
 _PERCENTAGE = Limit("the traffic check", 0, 100, "%")
-_VERSIONS_KEPT = Limit("the traffic check", 1, 1000)
+_VERSIONS_KEPT = Limit("the traffic check", 1, 1000, whole=True)
 _MAX_CASES_BYTES = 3500  # of the 4,096 for all environment variables
 
 
@@ -213,6 +215,41 @@ def grant_report(hook: lambda_.IFunction, group: codedeploy.LambdaDeploymentGrou
         return iam.Policy(group, f"PolicyOf{hook.node.addr}", statements=[statement], roles=[hook.role])
     hook.add_to_role_policy(statement)
     return hook.role
+
+
+@jsii.implements(IValidation)
+class HooksDoNotNeedTheAlias:
+    """A hook exists before the alias changes, so it cannot refer to it: CloudFormation refuses the circle.
+
+    Args:
+        alias: The alias.
+        hooks: The hooks of its releases.
+    """
+
+    def __init__(self, alias: lambda_.Alias, hooks: Sequence[lambda_.IFunction]) -> None:
+        self._alias, self._hooks = alias, hooks
+
+    def validate(self) -> list[str]:
+        """Return an error for each hook that refers to the alias. The CDK calls this."""
+        stack = Stack.of(self._alias)
+        resource = self._alias.node.default_child
+        alias_id = stack.resolve(resource.logical_id) if isinstance(resource, CfnResource) else ""
+        return [
+            f"{hook.node.path}: this hook refers to the alias {self._alias.alias_name!r}, which "
+            "CloudFormation changes only after the hook. Name the alias without a reference (the function's "
+            "name, a colon and the alias's name), or read from the deployment what is released."
+            for hook in self._hooks
+            if any(_refers_to(alias_id, stack, part) for part in (hook, hook.role) if part is not None)
+        ]
+
+
+def _refers_to(logical_id: str, stack: Stack, scope: IConstruct) -> bool:
+    for node in scope.node.find_all():
+        if isinstance(node, lambda_.CfnFunction | iam.CfnPolicy) and Stack.of(node) is stack:
+            text = json.dumps(properties_of(node))
+            if f'"{logical_id}"' in text or f"${{{logical_id}" in text:
+                return True
+    return False
 
 
 def _options(given: FunctionOptions | None, seconds: float = 0) -> FunctionOptions:

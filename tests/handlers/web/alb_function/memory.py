@@ -23,7 +23,7 @@ class NotesInMemory(NotesTable):
 
     def put(self, note: Note) -> bool:
         """Write a note, and return whether its name is new."""
-        is_new = note.name not in self._notes
+        is_new = self._notes.get(note.name) in (None, note)
         self._notes[note.name] = note
         return is_new
 

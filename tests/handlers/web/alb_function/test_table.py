@@ -82,6 +82,12 @@ def test_writes_return_whether_the_note_existed(notes: NotesTable) -> None:
     assert not notes.delete("a")
 
 
+def test_a_write_that_the_sdk_repeats_is_still_a_new_note(notes: NotesTable) -> None:
+    assert notes.put(note("a"))
+    assert notes.put(note("a"))
+    assert not notes.put(note("a", at=1))
+
+
 def test_lists_are_by_time_limited_and_filtered_by_tags(notes: NotesTable) -> None:
     for number in range(7):
         tags = ["even" if number % 2 == 0 else "odd", *(["six"] if number == 6 else [])]

@@ -1,10 +1,12 @@
 """Deployment configurations: how traffic shifts from one version of a function to the next.
 
 Used by `codedeploy.service`. The predefined configurations for Lambda, and custom canary and linear ones with
-the limits of their percentages and intervals. Configurations for other compute platforms are not emulated.
+the limits of their percentages and intervals, which are whole numbers. Configurations for other compute
+platforms are not emulated.
 
 https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-configurations.html
 https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
+https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_TimeBasedCanary.html (integers)
 """
 
 from __future__ import annotations
@@ -78,9 +80,11 @@ def _checked_routing(given: Record) -> Record:
     member = f"timeBased{kind.title()}"
     settings = given.get(member) or {}
     try:
-        percentage, minutes = (int(settings[f"{kind}{each}"]) for each in ("Percentage", "Interval"))
-    except (KeyError, ValueError) as error:
-        raise _routing_error(f"{member} needs {kind}Percentage and {kind}Interval") from error
+        percentage, minutes = (_whole(settings[f"{kind}{each}"]) for each in ("Percentage", "Interval"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _routing_error(
+            f"{member} needs {kind}Percentage and {kind}Interval, which are whole numbers; it has {settings}"
+        ) from error
     if not 1 <= percentage <= 99:
         raise _routing_error(f"{kind}Percentage={percentage}: it must be from 1 to 99")
     length = minutes * ((shifts or math.ceil(100 / percentage)) - 1)
@@ -90,6 +94,17 @@ def _checked_routing(given: Record) -> Record:
             f"an interval is at least 1 minute, and all together are at most {_LONGEST_SHIFT_MINUTES} minutes"
         )
     return {"type": given["type"], member: {f"{kind}Percentage": percentage, f"{kind}Interval": minutes}}
+
+
+def _whole(value: object) -> int:
+    """An integer; CloudFormation passes numbers also as strings.
+
+    Raises:
+        ValueError: It is something else, such as 12.5.
+    """
+    if isinstance(value, bool) or float(str(value)) % 1:
+        raise ValueError(value)
+    return int(float(str(value)))
 
 
 def _routing_error(message: str) -> CodeDeployError:

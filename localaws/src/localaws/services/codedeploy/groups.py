@@ -24,7 +24,7 @@ from localaws.services.codedeploy.records import (
 from localaws.services.iam.roles import role_trusts
 
 ROLLBACK_EVENTS = ("DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST")
-_MOST_ALARMS = 10
+_MOST_ALARMS = 50  # https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
 
 
 def create_group(request: Record) -> Record:
