@@ -29,6 +29,7 @@ class RdsProxyStack(PatternStack):
             "Bookings",
             code=pattern_source("data", "rds_proxy"),
             handler="rds_proxy.handler.handler",
+            migration="rds_proxy.migration.handler",
             database=DatabaseOptions(
                 instance_type=ec2.InstanceType.of(ec2.InstanceClass.T4G, ec2.InstanceSize.MICRO),
                 parameters={"max_connections": str(_MAX_CONNECTIONS)},

@@ -26,44 +26,6 @@ from .objects import Cause, Row, StoredObject
 _SECONDS = 20.0
 _PAGE = 1000
 
-# The steps from one version of the schema to the next. A released step never changes; another one corrects
-# it.
-_SCHEMA = (
-    """
-CREATE TABLE objects (
-    bucket text NOT NULL,
-    key text COLLATE "C" NOT NULL,
-    version_id text,
-    size bigint,
-    etag text,
-    checksum text,
-    storage_class text,
-    content_type text,
-    last_modified timestamptz,
-    restore text,
-    restored_until timestamptz,
-    replication_status text,
-    metadata jsonb,
-    tags jsonb,
-    event_name text NOT NULL,
-    event_time text NOT NULL,
-    sequencer text COLLATE "C",
-    revision bigint NOT NULL,
-    looked_at bigint NOT NULL DEFAULT 0,
-    deleted boolean NOT NULL,
-    expires_at bigint,
-    PRIMARY KEY (bucket, key)
-);
-CREATE INDEX objects_by_last_modified ON objects (bucket, last_modified) WHERE NOT deleted;
-CREATE INDEX objects_expired ON objects (bucket, expires_at) WHERE deleted;
-CREATE TABLE reconciliations (
-    bucket text PRIMARY KEY,
-    state text NOT NULL,
-    revision bigint NOT NULL
-)""",
-)
-_SCHEMA_LOCK = 0x6D657461  # any number that nothing else in the database uses as a lock
-
 _TEXTS = ("version_id", "etag", "checksum", "storage_class", "content_type", "restore", "replication_status")
 _TIMES = ("last_modified", "restored_until")
 _MAPS = ("metadata", "tags")
@@ -91,19 +53,6 @@ class Driver:
     def connect(self, login: Login, token: str) -> Connection:
         """Open a connection."""
         return open_connection(login, token, name="metadata-sync")
-
-    def make_tables(self, connection: Connection) -> None:
-        """Bring the schema to its newest version: all missing steps or none."""
-        with connection.transaction():
-            # Of two sessions that run CREATE TABLE IF NOT EXISTS at once, one fails: hence the lock, which is
-            # released with the transaction and does not pin the session.
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
-            connection.execute("CREATE TABLE IF NOT EXISTS migrations (step integer PRIMARY KEY)")
-            done = {step for (step,) in connection.execute("SELECT step FROM migrations").fetchall()}
-            for number, statements in enumerate(_SCHEMA, 1):
-                if number not in done:
-                    connection.execute(statements.encode())
-                    connection.execute("INSERT INTO migrations (step) VALUES (%s)", (number,))
 
 
 class PostgresTable:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from shared.database import Database
 from storage.metadata_sync.dynamodb import DynamoTable
+from storage.metadata_sync.migration import migrate
 from storage.metadata_sync.objects import Cause, StoredObject, Table
 from storage.metadata_sync.postgres import PostgresTable, UnstorableKey
 from storage.metadata_sync.sync import Synchroniser
@@ -237,11 +238,9 @@ def test_of_two_that_save_a_state_one_succeeds(tables: Tables, number: int) -> N
 
 
 def test_the_schema_is_made_once_by_many_at_once(database: str) -> None:
-    driver = LocalDriver(database)
-
     def make(_: int) -> None:
         with psycopg.connect(database, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-            driver.make_tables(connection)
+            migrate(connection, "app")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(make, range(16)))
