@@ -62,3 +62,14 @@ def test_still_needed_the_stock_emulator_lists_fractions_of_seconds(stock_aws: L
     for number in range(3):  # one may come at a whole second
         s3.put_object(Bucket=bucket, Key=f"{number}", Body=b"x")
     assert any(each["LastModified"].microsecond for each in s3.list_objects_v2(Bucket=bucket)["Contents"])
+
+
+def test_versions_with_any_key_are_listed_page_by_page(local_aws: LocalAws) -> None:
+    s3, bucket = local_aws.client("s3"), f"bucket-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    keys = ["a\0b", "a\x01b", "a\nb", "a\r\nb", "a+b %2B", "u\u0308/ü", "<&>"]
+    for key in keys:
+        s3.put_object(Bucket=bucket, Key=key)
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": 2})
+    assert [one["Key"] for page in pages for one in page["Versions"]] == sorted(keys, key=str.encode)

@@ -1,14 +1,16 @@
-"""Listings of S3: the status of restored objects, and times in whole seconds.
+"""Listings of S3: the status of restored objects, times in whole seconds, and any key among versions.
 
-The emulator's listings have no RestoreStatus, and fractions of seconds that HEAD does not have.
+The emulator's listings have no RestoreStatus, and fractions of seconds that HEAD does not have. That of
+versions ignores EncodingType, so it fails for keys with characters that XML cannot contain.
 
 Faithful to: ListObjects and ListObjectsV2 with OptionalObjectAttributes=RestoreStatus return for each
 restored object whether the restore is in progress, and when its copy expires. LastModified is a whole second,
-as in HEAD.
-Not to: listings of versions.
+as in HEAD. ListObjectVersions with EncodingType=url encodes keys, prefixes and markers.
+Not to: the status and the times in listings of versions.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreStatus.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ _NAMESPACE = f"{{{s3.S3_NS}}}"
 #: Whether the current request asks for the status of restores.
 _asked: ContextVar[bool] = ContextVar("localaws_s3_restore_status", default=False)
 
+#: Whether the current listing of versions encodes keys.
+_encodes: ContextVar[bool] = ContextVar("localaws_s3_encoding_type", default=False)
+_ENCODED = ("Key", "Prefix", "Delimiter", "KeyMarker", "NextKeyMarker")
 
 # Otherwise each element would get a prefix.
 ElementTree.register_namespace("", s3.S3_NS)
@@ -74,3 +79,22 @@ def _add_status(contents: Any, bucket: str, key: str) -> None:
     if phase == "restored":
         expiry = ElementTree.SubElement(status, f"{_NAMESPACE}RestoreExpiryDate")
         expiry.text = s3._restore_expiry_iso(record["restore"]["expires_at"])
+
+
+@around(s3, "_list_object_versions")
+def _list_object_versions(stock: Callable[..., Any], bucket_name: str, query_params: dict[str, Any]) -> Any:
+    token = _encodes.set(s3._qp(query_params, "encoding-type", "") == "url")
+    try:
+        return stock(bucket_name, query_params)
+    finally:
+        _encodes.reset(token)
+
+
+@around(s3, "_xml_body")
+def _xml_body(stock: Callable[..., Any], root: Any, *args: Any, **more: Any) -> Any:
+    if _encodes.get():
+        for element in root.iter():
+            if element.tag in _ENCODED:
+                element.text = urllib.parse.quote(element.text or "", safe="/")
+        ElementTree.SubElement(root, "EncodingType").text = "url"
+    return stock(root, *args, **more)
