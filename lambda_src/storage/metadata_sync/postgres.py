@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from psycopg import DataError
 from psycopg.types.json import Jsonb
 
 from shared.database import Database
-from shared.failures import PermanentFailure
 from shared.login import Login
 from shared.postgres import Connection, diagnose, errors, is_open, open_connection
 
-from .objects import Cause, Row, StoredObject
+from .objects import Cause, Row, StoredObject, Unstorable
 
 # After this time a statement fails, and Lambda tries the event again.
 _SECONDS = 20.0
@@ -32,10 +32,6 @@ _MAPS = ("metadata", "tags")
 _SEEN = ("size", *_TEXTS, *_TIMES, *_MAPS)
 _WRITTEN = (*_SEEN, "deleted", "expires_at", "event_name", "event_time")
 _ROW = ", ".join((*_SEEN, "deleted", "sequencer", "revision", "looked_at"))
-
-
-class UnstorableKey(PermanentFailure):
-    """The key has a character that PostgreSQL cannot store."""
 
 
 def make_database(environment: Mapping[str, str]) -> Database:
@@ -82,7 +78,7 @@ class PostgresTable:
     def read(self, key: str) -> Row | None:
         """Return the current row."""
         statement = f"SELECT {_ROW} FROM objects WHERE bucket = %s AND key = %s"
-        return self._first(statement, self._bucket, _storable(key))
+        return self._first(statement, self._bucket, key)
 
     def write_newer(
         self, key: str, seen: StoredObject | None, *, sequencer: str, cause: Cause
@@ -114,6 +110,7 @@ class PostgresTable:
             f"SELECT key, {_ROW} FROM objects WHERE bucket = %s AND key > %s AND key >= %s "
             "AND starts_with(key, %s) ORDER BY key LIMIT %s"
         )
+        after = after.partition("\0")[0]  # no row has NUL in its key, so the same rows follow
         while True:
             values = (self._bucket, after, prefix, prefix, _PAGE)
             page = self._run(statement, *values)
@@ -152,10 +149,14 @@ class PostgresTable:
 
     def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Execute a statement that may run twice, and return all rows."""
-        with self._lock:
-            return self._database.run(
-                lambda connection: connection.execute(statement.encode(), values).fetchall(), seconds=_SECONDS
-            )
+        try:
+            with self._lock:
+                return self._database.run(
+                    lambda connection: connection.execute(statement.encode(), values).fetchall(),
+                    seconds=_SECONDS,
+                )
+        except (DataError, UnicodeError) as error:
+            raise Unstorable(f"PostgreSQL cannot store this: {error}") from error
 
     def _values(self, key: str, seen: StoredObject | None, cause: Cause) -> dict[str, object]:
         values: dict[str, object] = dict.fromkeys(_WRITTEN)
@@ -166,7 +167,7 @@ class PostgresTable:
             values |= {name: getattr(seen, name) or None for name in (*_TEXTS, *_TIMES)}
             values |= {name: Jsonb(value) for name in _MAPS if (value := getattr(seen, name))}
             values["size"] = seen.size
-        return {"bucket": self._bucket, "key": _storable(key), **values}
+        return {"bucket": self._bucket, "key": key, **values}
 
 
 def _upsert(values: Mapping[str, object], condition: str) -> str:
@@ -177,12 +178,6 @@ def _upsert(values: Mapping[str, object], condition: str) -> str:
         f"ON CONFLICT (bucket, key) DO UPDATE SET {changes}, revision = o.revision + 1 "
         f"WHERE {condition} RETURNING {_ROW}"
     )
-
-
-def _storable(key: str) -> str:
-    if "\0" in key:
-        raise UnstorableKey("the key has the character NUL, which PostgreSQL cannot store")
-    return key
 
 
 def _to_row(found: Any) -> Row:
