@@ -19,11 +19,11 @@ __all__ = ["book", "connect", "diagnose", "errors", "is_open", "migrate"]
 
 _SCHEMA = (
     """
-CREATE TABLE accounts (
+CREATE TABLE IF NOT EXISTS accounts (
     name text PRIMARY KEY,
     balance bigint NOT NULL
 );
-CREATE TABLE bookings (
+CREATE TABLE IF NOT EXISTS bookings (
     request_id text PRIMARY KEY,
     account text NOT NULL,
     amount bigint NOT NULL,

@@ -304,7 +304,7 @@ def test_a_proxy_logs_in_with_iam_as_users_that_were_granted_rds_iam(local_aws: 
                 client.execute("reset session authorization; create role app_three")
     for user, refusal in {
         "app_two": 'PAM authentication failed for user "app_two"',
-        "app_nobody": 'PAM authentication failed for user "app_nobody"',
+        "app_missing": 'PAM authentication failed for user "app_missing"',
         "other": "no credentials for the role other",
     }.items():
         with pytest.raises(psycopg.OperationalError, match=refusal):
