@@ -38,7 +38,9 @@ class RdsProxyStack(PatternStack):
         )
         database = bookings.database
         assert isinstance(database, rds.DatabaseInstance)
+        assert bookings.migration
         self.output("FunctionName", bookings.function.function_name)
+        self.output("MigrationName", bookings.migration.function_name)
         self.output("ProxyName", bookings.proxy.db_proxy_name)
         self.output("ProxyEndpoint", bookings.proxy.endpoint)
         self.output("DatabaseIdentifier", database.instance_identifier)

@@ -49,7 +49,8 @@ class MetadataSyncStack(PatternStack):
             removal_policy=RemovalPolicy.DESTROY,
         )
         self._output_names("Relational", relational)
-        if relational.database:
+        if relational.database and relational.migration:
+            self.output("RelationalMigrationName", relational.migration.function_name)
             self.output("RelationalProxyName", relational.database.proxy.db_proxy_name)
 
     def _output_names(self, which: str, sync: MetadataSync) -> None:

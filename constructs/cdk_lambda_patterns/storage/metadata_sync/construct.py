@@ -83,6 +83,7 @@ class MetadataSync(Construct):
         reconciler (HardenedFunction): Compares and repairs.
         schedule (Schedule): Invokes the reconciler.
         rule (Rule | None): The rule in EventBridge, if events arrive that way.
+        migration (HardenedFunction | None): Creates tables and user in a new database, when it is deployed.
         failure_queue (IQueue): Events that failed permanently.
 
     Example::
@@ -145,8 +146,9 @@ class MetadataSync(Construct):
             notify(self, self.source_bucket, self.function, self._options)
         self.reconciler = self._make_reconciler(reconciler or ReconcilerOptions())
         self.schedule = self._make_schedule()
+        self.migration: HardenedFunction | None = None
         if self.database:
-            self.database.migrate(
+            self.migration = self.database.migrate(
                 self,
                 code=pattern_source("storage", "metadata_sync"),
                 handler="metadata_sync.migration.handler",
