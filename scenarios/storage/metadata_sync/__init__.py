@@ -163,6 +163,7 @@ ROLES = (
         patience=4,
         takes_long=True,
     ),
+    Covered("RelationalMigrationName", partial(migrate, which=_OF_POSTGRES)),
     Covered(
         "RelationalProxyName",
         smoke_of_proxy,
