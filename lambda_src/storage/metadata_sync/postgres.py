@@ -10,6 +10,7 @@ write whose answer was lost is refused the second time, and handled like any oth
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,12 +27,11 @@ from .objects import Cause, Row, StoredObject, Unstorable
 _SECONDS = 20.0
 _PAGE = 1000
 
-_TEXTS = ("version_id", "etag", "checksum", "storage_class", "content_type", "restore", "replication_status")
 _TIMES = ("last_modified", "restored_until")
 _MAPS = ("metadata", "tags")
-_SEEN = ("size", *_TEXTS, *_TIMES, *_MAPS)
-_WRITTEN = (*_SEEN, "deleted", "expires_at", "event_name", "event_time")
-_ROW = ", ".join((*_SEEN, "deleted", "sequencer", "revision", "looked_at"))
+_SEEN = tuple(one.name for one in fields(StoredObject))
+_COLUMNS = (*_SEEN, "deleted", "sequencer", "revision", "looked_at")
+_ROW = ", ".join(_COLUMNS)
 
 
 def make_database(environment: Mapping[str, str]) -> Database:
@@ -159,15 +159,14 @@ class PostgresTable:
             raise Unstorable(f"PostgreSQL cannot store this: {error}") from error
 
     def _values(self, key: str, seen: StoredObject | None, cause: Cause) -> dict[str, object]:
-        values: dict[str, object] = dict.fromkeys(_WRITTEN)
-        values |= {"event_name": cause.name, "event_time": cause.time, "deleted": seen is None}
+        values = {"bucket": self._bucket, "key": key, "event_name": cause.name, "event_time": cause.time}
+        described: dict[str, object] = dict.fromkeys((*_SEEN, "expires_at"))
         if seen is None:
-            values["expires_at"] = int(self._clock()) + self._tombstone_seconds
+            described["expires_at"] = int(self._clock()) + self._tombstone_seconds
         else:
-            values |= {name: getattr(seen, name) or None for name in (*_TEXTS, *_TIMES)}
-            values |= {name: Jsonb(value) for name in _MAPS if (value := getattr(seen, name))}
-            values["size"] = seen.size
-        return {"bucket": self._bucket, "key": key, **values}
+            described |= {name: value or None for name, value in asdict(seen).items()} | {"size": seen.size}
+            described |= {name: Jsonb(value) for name in _MAPS if (value := described[name])}
+        return {**values, **described, "deleted": seen is None}
 
 
 def _upsert(values: Mapping[str, object], condition: str) -> str:
@@ -181,15 +180,11 @@ def _upsert(values: Mapping[str, object], condition: str) -> str:
 
 
 def _to_row(found: Any) -> Row:
-    columns = dict(zip((*_SEEN, "deleted", "sequencer", "revision", "looked_at"), found, strict=True))
-    stored = None
-    if not columns["deleted"]:
-        texts: dict[str, Any] = {name: columns[name] or "" for name in _TEXTS}
-        times: dict[str, Any] = {name: _in_utc(columns[name]) for name in _TIMES}
-        maps: dict[str, Any] = {name: columns[name] or {} for name in _MAPS}
-        stored = StoredObject(size=columns["size"], **texts, **times, **maps)
+    columns = dict(zip(_COLUMNS, found, strict=True))
+    columns |= {name: _in_utc(columns[name]) for name in _TIMES}
+    described: dict[str, Any] = {name: columns[name] for name in _SEEN if columns[name] is not None}
     return Row(
-        object=stored,
+        object=None if columns["deleted"] else StoredObject(**described),
         sequencer=columns["sequencer"] or "",
         revision=columns["revision"],
         looked_at=columns["looked_at"],
