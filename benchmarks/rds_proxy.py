@@ -27,7 +27,7 @@ import psycopg
 from localaws import LocalAws
 from tasks.demo import deploy
 
-_USER = "app_owner"
+_USER = "app"
 _CALLERS = (1, 10, 100, 300)
 _BOOKINGS = 10
 
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     callers = parser.parse_args(arguments).callers
     with tempfile.TemporaryDirectory() as folder, LocalAws() as aws:
         outputs = deploy("rds-proxy", aws, Path(folder))
-        # Creates the tables.
+        # The first cold start.
         event = {"request_id": uuid.uuid4().hex, "account": "benchmark", "amount": 0}
         aws.client("lambda").invoke(FunctionName=outputs["FunctionName"], Payload=json.dumps(event))
         ways = {"through RDS Proxy": _through_proxy(aws, outputs), "direct": _direct(aws, outputs)}
@@ -100,17 +100,17 @@ def _direct(aws: LocalAws, outputs: Mapping[str, str]) -> Connect:
     rds = aws.client("rds")
     proxy = rds.describe_db_proxies(DBProxyName=outputs["ProxyName"])["DBProxies"][0]
     secret = aws.client("secretsmanager").get_secret_value(SecretId=proxy["Auth"][0]["SecretArn"])
-    password = json.loads(secret["SecretString"])["password"]
+    login = json.loads(secret["SecretString"])
     instances = rds.describe_db_instances(DBInstanceIdentifier=outputs["DatabaseIdentifier"])
     endpoint = instances["DBInstances"][0]["Endpoint"]
-    return lambda: _connect(aws, endpoint["Address"], endpoint["Port"], password)
+    return lambda: _connect(aws, endpoint["Address"], endpoint["Port"], login["password"], login["username"])
 
 
-def _connect(aws: LocalAws, host: str, port: int, password: str) -> Connection:
+def _connect(aws: LocalAws, host: str, port: int, password: str, user: str = _USER) -> Connection:
     return psycopg.connect(
         host=host,
         port=port,
-        user=_USER,
+        user=user,
         password=password,
         dbname="app",
         sslmode="verify-full",

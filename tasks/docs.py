@@ -187,9 +187,9 @@ def _reason(permission: Permission, reasons: dict[str, str]) -> str:
 
 
 def _reasons(architecture: Architecture | None = None) -> dict[str, str]:
-    """The reasons by action: the common ones, and those of an architecture."""
+    """The reasons by action: the common ones, and those of an architecture or of the CDK's own functions."""
     tables = _tables()
-    return {**tables["common"], **(tables.get(architecture.id, {}) if architecture else {})}
+    return {**tables["common"], **tables.get(architecture.id if architecture else "cdk", {})}
 
 
 def _tables() -> dict[str, dict[str, str]]:

@@ -30,7 +30,6 @@ class Trouble(Enum):
 
     BROKEN = "the connection is unusable, or could not be made: connect again and retry"
     BUSY = "the transaction conflicted with others and was rolled back: retry it"
-    NO_TABLES = "the tables do not exist: create them and retry"
     FINAL = "a retry would fail again: raise the error"
 
 
@@ -49,9 +48,6 @@ class Driver(Protocol):
 
     def is_open(self, connection: Any) -> bool:
         """Whether the driver considers the connection usable. Costs no round trip."""
-
-    def make_tables(self, connection: Any) -> None:
-        """Create the tables unless they exist."""
 
 
 class Database:
@@ -97,9 +93,10 @@ class Database:
                 return work(self._connected())
             except self._driver.errors as error:
                 trouble = self._driver.diagnose(error)
-                self._mend(trouble)
+                if trouble is Trouble.BROKEN:
+                    self._close()
                 # If the connection broke while Lambda had frozen it, the database may well be there.
-                at_once = trouble is Trouble.NO_TABLES or (reused and trouble is Trouble.BROKEN)
+                at_once = reused and trouble is Trouble.BROKEN
                 pause = 0.0 if at_once and attempt == 1 else _pause(attempt)
                 left = deadline - self._clock()
                 if trouble is Trouble.FINAL or attempt >= MOST_ATTEMPTS or pause >= left:
@@ -117,12 +114,6 @@ class Database:
             self._connection = self._driver.connect(self._login, make_token(self._login))
             logger.info("connected", extra={"seconds": round(self._clock() - started, 3)})
         return self._connection
-
-    def _mend(self, trouble: Trouble) -> None:
-        if trouble is Trouble.BROKEN:
-            self._close()
-        elif trouble is Trouble.NO_TABLES:
-            self._driver.make_tables(self._connected())
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

@@ -30,7 +30,6 @@ _BROKEN = {
     "57P03",  # the server is starting
     "57P05",  # the session was idle for too long
 }
-_NO_SUCH_TABLE = "42P01"
 
 # While connecting, libpq reports the server's message without its code. These refusals are permanent.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.troubleshooting.html
@@ -77,7 +76,7 @@ def diagnose(error: Exception) -> Trouble:
         return Trouble.BUSY
     if state in _BROKEN or state.startswith("08"):
         return Trouble.BROKEN
-    return Trouble.NO_TABLES if state == _NO_SUCH_TABLE else Trouble.FINAL
+    return Trouble.FINAL
 
 
 def is_open(connection: Connection) -> bool:

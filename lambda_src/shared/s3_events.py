@@ -138,6 +138,10 @@ def field(record: object, *path: str, optional: bool = False) -> str:
         return ""
     if not isinstance(value, str) or not (value or optional):
         raise InvalidRecord(f"{'.'.join(path)} is missing, empty, or not text")
+    try:
+        value.encode()
+    except UnicodeError:
+        raise InvalidRecord(f"{'.'.join(path)} cannot be written in UTF-8") from None
     return value
 
 

@@ -29,6 +29,7 @@ class RdsProxyStack(PatternStack):
             "Bookings",
             code=pattern_source("data", "rds_proxy"),
             handler="rds_proxy.handler.handler",
+            migration="rds_proxy.migration.handler",
             database=DatabaseOptions(
                 instance_type=ec2.InstanceType.of(ec2.InstanceClass.T4G, ec2.InstanceSize.MICRO),
                 parameters={"max_connections": str(_MAX_CONNECTIONS)},
@@ -37,7 +38,9 @@ class RdsProxyStack(PatternStack):
         )
         database = bookings.database
         assert isinstance(database, rds.DatabaseInstance)
+        assert bookings.migration
         self.output("FunctionName", bookings.function.function_name)
+        self.output("MigrationName", bookings.migration.function_name)
         self.output("ProxyName", bookings.proxy.db_proxy_name)
         self.output("ProxyEndpoint", bookings.proxy.endpoint)
         self.output("DatabaseIdentifier", database.instance_identifier)

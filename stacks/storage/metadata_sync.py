@@ -29,7 +29,8 @@ class MetadataSyncStack(PatternStack):
             removal_policy=RemovalPolicy.DESTROY,
         )
         self._output_names("", versioned)
-        self.output("TableName", versioned.table.table_name)
+        if versioned.table:
+            self.output("TableName", versioned.table.table_name)
         if self.node.try_get_context("metadata-sync-postgres") not in (False, "false"):
             self._deploy_relational()
 
@@ -48,7 +49,9 @@ class MetadataSyncStack(PatternStack):
             removal_policy=RemovalPolicy.DESTROY,
         )
         self._output_names("Relational", relational)
-        self.output("RelationalProxyName", relational.database.proxy.db_proxy_name)
+        if relational.database and relational.migration:
+            self.output("RelationalMigrationName", relational.migration.function_name)
+            self.output("RelationalProxyName", relational.database.proxy.db_proxy_name)
 
     def _output_names(self, which: str, sync: MetadataSync) -> None:
         self.output(f"{which}BucketName", sync.source_bucket.bucket_name)

@@ -45,12 +45,15 @@ _INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "Destinati
 _DENIALS = ("is not allowed", "AccessDenied", "not authorized", "does not give you permission")
 
 # How a denial reads where it is not an answer of the AWS API that names the action.
-_OTHER_DENIALS: Mapping[str, str] = {
+_OTHER_DENIALS: Mapping[str, tuple[str, ...]] = {
     # The response to HEAD has no body: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
-    "s3:GetObject": "An error occurred (403) when calling the HeadObject operation",
-    "s3:ListBucket": "An error occurred (403) when calling the HeadObject operation",
-    "rds-db:connect": "The IAM authentication failed for the role",
-    "secretsmanager:GetSecretValue": "This RDS proxy has no credentials for the role",
+    "s3:GetObject": ("An error occurred (403) when calling the HeadObject operation",),
+    "s3:ListBucket": ("An error occurred (403) when calling the HeadObject operation",),
+    "rds-db:connect": (
+        "The IAM authentication failed for the role",  # of the client
+        "This RDS proxy has no credentials for the role",  # of the proxy, which logs in to the database
+    ),
+    "secretsmanager:GetSecretValue": ("This RDS proxy has no credentials for the role",),
 }
 
 
@@ -108,7 +111,7 @@ def _fails_without(
 
 
 def _denied(action: str, line: str) -> bool:
-    if action in _OTHER_DENIALS and _OTHER_DENIALS[action] in line:
+    if any(denial in line for denial in _OTHER_DENIALS.get(action, ())):
         return True
     return action in line and any(denial in line for denial in _DENIALS)
 

@@ -14,11 +14,13 @@ from cdk_lambda_patterns.core.permissions import acknowledge_wildcard_in
 
 NOTIFICATIONS_HANDLER = "BucketNotificationsHandler050a0587b7544547bf325f094a3db834"
 AUTO_DELETE_OBJECTS = "Custom::S3AutoDeleteObjectsCustomResourceProvider"
+TRIGGER = "AWSCDK.TriggerCustomResourceProviderCustomResourceProvider"
 
 # The paths of the role and the function below each of them.
 _PARTS = {
     NOTIFICATIONS_HANDLER: (("Role", "Resource"), ("Resource",)),
     AUTO_DELETE_OBJECTS: (("Role",), ("Handler",)),
+    TRIGGER: (("Role",), ("Handler",)),
 }
 _POLICY_ID = "OwnLogs"
 
@@ -28,7 +30,7 @@ def write_out_provider_role(stack: Stack, id: str) -> None:
 
     Args:
         stack: The stack that may contain the function.
-        id: ``NOTIFICATIONS_HANDLER`` or ``AUTO_DELETE_OBJECTS``.
+        id: ``NOTIFICATIONS_HANDLER``, ``AUTO_DELETE_OBJECTS`` or ``TRIGGER``.
     """
     provider = stack.node.try_find_child(id)
     if not isinstance(provider, Construct) or provider.node.try_find_child(_POLICY_ID) is not None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from aws_cdk import RemovalPolicy
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -73,9 +74,7 @@ class PrivateFunction(HardenedFunction):
         options: FunctionOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        # A sibling of the function, because the function needs it when it is made.
-        group = network.make_security_group(scope, f"{id}SecurityGroup", f"Function {id}: no inbound")
-        network.allow_endpoints(group, services)
+        group = make_function_group(scope, id, network, services)
         super().__init__(
             scope,
             id,
@@ -86,8 +85,25 @@ class PrivateFunction(HardenedFunction):
             asynchronous=asynchronous,
             on_failure=on_failure,
             options=options,
-            network=NetworkOptions(vpc=network.vpc, vpc_subnets=network.subnets, security_groups=[group]),
+            network=join(network, group),
             removal_policy=removal_policy,
         )
         self.network = network
         self.security_group = group
+
+
+def make_function_group(
+    scope: Construct, id: str, network: PrivateNetwork, services: Sequence[Service]
+) -> ec2.SecurityGroup:
+    """Make the security group of a function, which allows outbound HTTPS to the endpoints of some services.
+
+    It is a sibling of the function, because the function needs it when it is made.
+    """
+    group = network.make_security_group(scope, f"{id}SecurityGroup", f"Function {id}: no inbound")
+    network.allow_endpoints(group, services)
+    return group
+
+
+def join(network: PrivateNetwork, group: ec2.ISecurityGroup) -> NetworkOptions:
+    """Return the options of a function that runs in a network with a security group."""
+    return NetworkOptions(vpc=network.vpc, vpc_subnets=network.subnets, security_groups=[group])

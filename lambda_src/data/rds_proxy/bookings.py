@@ -51,6 +51,9 @@ class Engine(Driver, Protocol):
     def book(self, connection: Any, booking: Booking) -> Receipt:
         """Make a booking in one transaction, once for its request id."""
 
+    def migrate(self, connection: Any, user: str) -> None:
+        """Create the tables and the function's user unless they exist."""
+
 
 def parse(event: object) -> Booking:
     """Read a booking from an event.

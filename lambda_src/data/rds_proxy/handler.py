@@ -13,19 +13,12 @@ from shared.startup import no_garbage_collection
 
 with no_garbage_collection():
     from shared.database import Database
-    from shared.login import Login, required
+    from shared.login import Login
 
-    from .bookings import Engine, parse
+    from .bookings import parse
+    from .engine import choose_engine
 
-    # Only the driver that is used: each adds tens of milliseconds to a cold start.
-    engine: Engine
-    match required(os.environ, "DB_ENGINE"):
-        case "postgres":
-            from . import postgres as engine
-        case "mysql":
-            from . import mysql as engine
-        case other:
-            raise ValueError(f"the environment variable DB_ENGINE={other!r}: give 'postgres' or 'mysql'")
+    engine = choose_engine(os.environ)
 
 # Outside the handler: the connection outlives the invocation, and the next one uses it again.
 database = Database(engine, Login.from_environment(os.environ))

@@ -40,6 +40,8 @@ _TABLES = (
     "account varchar(64) COLLATE utf8mb4_bin NOT NULL, amount bigint NOT NULL, balance bigint NOT NULL, "
     "booked_at timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))",
 )
+_CREATE_USER = "CREATE USER IF NOT EXISTS %s IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'"
+_RIGHTS = {"accounts": "SELECT, INSERT, UPDATE", "bookings": "SELECT, INSERT"}
 
 
 def connect(login: Login, token: str) -> Connection:
@@ -71,7 +73,7 @@ def diagnose(error: Exception) -> Trouble:
         return Trouble.BUSY
     if code in _BROKEN:
         return Trouble.BROKEN
-    return Trouble.NO_TABLES if code == ER.NO_SUCH_TABLE else Trouble.FINAL
+    return Trouble.FINAL
 
 
 def is_open(connection: Connection) -> bool:
@@ -113,11 +115,17 @@ def _book(cursor: Cursor, booking: Booking) -> int:
     return int(balance)
 
 
-def make_tables(connection: Connection) -> None:
-    """Create the tables unless they exist."""
+def migrate(connection: Connection, user: str) -> None:
+    """Create the tables and the function's user, which logs in with IAM, unless they exist.
+
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.DBAccounts.html
+    """
     with connection.cursor() as cursor:
         for table in _TABLES:
             cursor.execute(table)
+        cursor.execute(_CREATE_USER, (user,))
+        for table, allowed in _RIGHTS.items():
+            cursor.execute(f"GRANT {allowed} ON {table} TO %s", (user,))
 
 
 def _row(cursor: Cursor, query: str, *values: object) -> tuple[Any, ...]:

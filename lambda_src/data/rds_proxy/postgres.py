@@ -9,16 +9,16 @@ https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-pinning.html
 import psycopg
 from psycopg.rows import TupleRow
 
+from shared import postgres_migration
 from shared.login import Login
 from shared.postgres import Connection, diagnose, errors, is_open, open_connection
 
 from .bookings import Booking, Receipt, replay
 
-__all__ = ["book", "connect", "diagnose", "errors", "is_open", "make_tables"]
+__all__ = ["book", "connect", "diagnose", "errors", "is_open", "migrate"]
 
-_MAKE_TABLES_LOCK = 0x626F6F6B  # any number that nothing else in the database locks
-
-_TABLES = """
+_SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS accounts (
     name text PRIMARY KEY,
     balance bigint NOT NULL
@@ -29,7 +29,9 @@ CREATE TABLE IF NOT EXISTS bookings (
     amount bigint NOT NULL,
     balance bigint NOT NULL,
     booked_at timestamptz NOT NULL DEFAULT now()
-)"""
+)""",
+)
+_RIGHTS = {"accounts": "SELECT, INSERT, UPDATE", "bookings": "SELECT, INSERT"}
 
 
 def connect(login: Login, token: str) -> Connection:
@@ -63,13 +65,9 @@ def book(connection: Connection, booking: Booking) -> Receipt:
     return Receipt(balance, replayed=False)
 
 
-def make_tables(connection: Connection) -> None:
-    """Create the tables unless they exist."""
-    with connection.transaction():
-        # Of two concurrent CREATE TABLE IF NOT EXISTS, one fails. A lock of the transaction does not pin; one
-        # of the session would.
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKE_TABLES_LOCK,))
-        connection.execute(_TABLES)
+def migrate(connection: Connection, user: str) -> None:
+    """Create the tables and the function's user unless they exist."""
+    postgres_migration.migrate(connection, _SCHEMA, user=user, rights=_RIGHTS)
 
 
 def _row(connection: Connection, query: str, *values: object) -> TupleRow:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -14,7 +16,6 @@ from .objects import Listed, StoredObject
 
 _RESTORE = re.compile(r'ongoing-request="(?P<ongoing>\w+)"(?:.*expiry-date="(?P<until>[^"]+)")?')
 _CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256")
-_GONE = ("404", "NoSuchKey")
 
 
 class SourceBucket:
@@ -38,10 +39,14 @@ class SourceBucket:
         try:
             head = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
             # If another object is there by now, its own event will follow.
-            tags = self._s3.get_object_tagging(Bucket=self._bucket, Key=key)["TagSet"] if self._tags else []
+            tags = self._look_at_tags(key) if self._tags else {}
         except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE:
+            # By the status: the code is 404 after HEAD, and if the body names a key that XML cannot contain.
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status == 404 and error.response["Error"]["Code"] != "NoSuchBucket":
                 return None
+            if status == 400:  # with a key of the customer (SSE-C), without which HeadObject is refused
+                return self._look_at_listing(key)
             raise
         restore, restored_until = _restore(head.get("Restore", ""))
         return StoredObject(
@@ -55,9 +60,26 @@ class SourceBucket:
             restore=restore,
             restored_until=restored_until,
             replication_status=head.get("ReplicationStatus", ""),
-            metadata=dict(head.get("Metadata", {})) if self._user_metadata else {},
-            tags={tag["Key"]: tag["Value"] for tag in tags},
+            metadata=_decoded(head.get("Metadata", {})) if self._user_metadata else {},
+            tags=tags,
         )
+
+    def _look_at_tags(self, key: str) -> dict[str, str]:
+        """Return the tags; none of an archived object whose tags S3 does not return."""
+        try:
+            tags = self._s3.get_object_tagging(Bucket=self._bucket, Key=key)["TagSet"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "InvalidObjectState":
+                return {}
+            raise
+        return {tag["Key"]: tag["Value"] for tag in tags}
+
+    def _look_at_listing(self, key: str) -> StoredObject | None:
+        """Return what a listing says of the object; of a prefix, the key itself is the first."""
+        listed = next(self.walk(after="", prefix=key), None)
+        if listed is None or listed.key != key:
+            return None
+        return StoredObject(**{name: value for name, value in listed._asdict().items() if name != "key"})
 
     def walk(self, *, after: str, prefix: str) -> Iterator[Listed]:
         """Return all objects with later keys, in the order of the UTF-8 of their keys."""
@@ -75,6 +97,24 @@ class SourceBucket:
 def _in_utc(moment: datetime) -> str:
     """Return a time to the second: HeadObject has no fractions of a second, a listing has some."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _decoded(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Decode values that are not ASCII: S3 returns them as RFC 2047 defines, ``=?UTF-8?B?w7w=?=``.
+
+    What cannot be decoded, or not be stored as text, stays as S3 returns it.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+    """
+    decoded = dict(metadata)
+    for name, value in metadata.items():
+        if value.startswith("=?") and value.endswith("?="):
+            try:
+                text = str(make_header(decode_header(value)))
+                text.encode()
+            except (HeaderParseError, LookupError, ValueError):
+                continue
+            decoded[name] = value if "\0" in text else text
+    return decoded
 
 
 def _listed(one: Mapping[str, Any]) -> Listed:

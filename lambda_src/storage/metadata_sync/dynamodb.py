@@ -8,14 +8,15 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.htm
 
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, fields
+from typing import Any, TypeAlias, cast
 
 from botocore.exceptions import ClientError
 
 from shared.clients import Client
 
-from .objects import Cause, Row, StoredObject
+from .objects import Cause, Row, StoredObject, Unstorable
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
@@ -26,12 +27,9 @@ RECONCILER = "#reconciler"  # "#" is not allowed in the name of a bucket
 
 _REFUSED = "ConditionalCheckFailedException"
 
-_TEXTS = (
-    *("version_id", "etag", "checksum", "storage_class", "content_type", "last_modified"),
-    *("restore", "restored_until", "replication_status"),
-)
-_MAPS = ("metadata", "tags")
-_WRITTEN = (*_TEXTS, *_MAPS, "size", "modified_shard", "deleted", "expires_at", "event_name", "event_time")
+_UNSTORABLE = ("ValidationException", "SerializationException")
+_DESCRIBED = tuple(one.name for one in fields(StoredObject))
+_WRITTEN = (*_DESCRIBED, "modified_shard", "deleted", "expires_at", "event_name", "event_time")
 
 
 class DynamoTable:
@@ -63,49 +61,44 @@ class DynamoTable:
     def read(self, key: str) -> Row | None:
         """Return the current row."""
         answer = self._dynamodb.get_item(TableName=self._table, Key=self._key(key), ConsistentRead=True)
-        return _to_row(answer["Item"]) if "Item" in answer else None
+        return _to_row(_plain(answer.get("Item", {})))
 
     def write_newer(
         self, key: str, seen: StoredObject | None, *, sequencer: str, cause: Cause
     ) -> tuple[bool, Row | None]:
         """Write a row unless it has this sequencer or a later one; return the row afterwards."""
-        return self._update(
-            key,
-            {**self._attributes(key, seen, cause), "sequencer": {"S": sequencer}},
-            condition="attribute_not_exists(#sequencer) OR #sequencer < :sequencer",
-            names=["sequencer"],
-        )
+        values = {**self._values(key, seen, cause), "sequencer": sequencer}
+        written, item = self._update(self._key(key), values)
+        return written, _to_row(item)
 
     def write_instead(
         self, key: str, seen: StoredObject | None, *, instead_of: Row | None, cause: Cause
     ) -> bool:
         """Write a row if nothing has written it since it was read; return whether it was written."""
-        attributes = self._attributes(key, seen, cause)
-        attributes["looked_at"] = {"N": str(int(self._clock()))}
-        if instead_of is None:
-            return self._update(key, attributes, condition="attribute_not_exists(#revision)")[0]
-        read = {":read": {"N": str(instead_of.revision)}}
-        return self._update(key, attributes, condition="#revision = :read", values=read)[0]
+        values = {**self._values(key, seen, cause), "looked_at": int(self._clock())}
+        return self._update(self._key(key), values, revision=instead_of.revision if instead_of else 0)[0]
 
     def walk(self, *, after: str, prefix: str) -> Iterator[tuple[str, Row]]:
         """Return all rows with later keys, in the order of the UTF-8 of their keys."""
-        values = {":bucket": {"S": self._bucket}}
-        condition = "#bucket = :bucket"
+        condition, names = "#bucket = :bucket", {"#bucket": "bucket"}
+        values = {":bucket": self._bucket}
         if prefix:
             condition += " AND begins_with(#key, :prefix)"
-            values[":prefix"] = {"S": prefix}
+            names["#key"], values[":prefix"] = "key", prefix
         asked: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": condition,
-            "ExpressionAttributeNames": {"#bucket": "bucket", **({"#key": "key"} if prefix else {})},
-            "ExpressionAttributeValues": values,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": _typed(values),
         }
         if after:
             asked["ExclusiveStartKey"] = self._key(after)
         while True:
             page = self._dynamodb.query(**asked)
             for item in page["Items"]:
-                yield item["key"]["S"], _to_row(item)
+                plain = _plain(item)
+                if row := _to_row(plain):
+                    yield plain["key"], row
             if not page.get("LastEvaluatedKey"):
                 return
             asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
@@ -116,105 +109,106 @@ class DynamoTable:
     def load_state(self) -> tuple[str, int]:
         """Return the state that was saved last, and its revision; at first an empty string and 0."""
         answer = self._dynamodb.get_item(TableName=self._table, Key=self._state_key(), ConsistentRead=True)
-        item = answer.get("Item")
-        return (item["state"]["S"], int(item["revision"]["N"])) if item else ("", 0)
+        item = _plain(answer.get("Item", {}))
+        return item.get("state", ""), item.get("revision", 0)
 
     def save_state(self, state: str, revision: int) -> bool:
         """Save the state if it still has this revision; return whether it was saved."""
-        try:
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key=self._state_key(),
-                UpdateExpression="SET #state = :state, #revision = :next",
-                ConditionExpression="#revision = :read" if revision else "attribute_not_exists(#revision)",
-                ExpressionAttributeNames={"#state": "state", "#revision": "revision"},
-                ExpressionAttributeValues={
-                    ":state": {"S": state},
-                    ":next": {"N": str(revision + 1)},
-                    **({":read": {"N": str(revision)}} if revision else {}),
-                },
-            )
-        except ClientError as error:
-            if error.response["Error"]["Code"] == _REFUSED:
-                return False
-            raise
-        return True
+        return self._update(self._state_key(), {"state": state}, revision=revision)[0]
 
     def _update(
-        self,
-        key: str,
-        attributes: Item,
-        *,
-        condition: str,
-        names: list[str] | None = None,
-        values: Item | None = None,
-    ) -> tuple[bool, Row | None]:
-        """Write these attributes, remove the others that a write sets, and raise the revision."""
-        absent = [name for name in _WRITTEN if name not in attributes]
+        self, key: Item, values: Mapping[str, Any], *, revision: int | None = None
+    ) -> tuple[bool, dict[str, Any]]:
+        """Write values, remove the others that a row has of an object, and raise the revision.
+
+        Args:
+            key: The key of the item.
+            values: The values.
+            revision: What the item must have, 0 for no item. Default: an older sequencer than in the values.
+
+        Returns:
+            Whether it was written, and the item afterwards.
+        """
+        absent = [name for name in _WRITTEN if name not in values]
         changes = "SET #revision = if_not_exists(#revision, :none) + :one"
-        changes += "".join(f", #{name} = :{name}" for name in attributes)
-        changes += f" REMOVE {', '.join(f'#{name}' for name in absent)}" if absent else ""
+        changes += "".join(f", #{name} = :{name}" for name in values)
+        changes += f" REMOVE {', '.join(f'#{name}' for name in absent)}"
+        given = {f":{name}": value for name, value in values.items()} | {":none": 0, ":one": 1}
+        names = {*values, *absent, "revision"}
+        if revision is None:
+            condition = "attribute_not_exists(#sequencer) OR #sequencer < :sequencer"
+        elif revision:
+            condition, given = "#revision = :read", given | {":read": revision}
+        else:
+            condition = "attribute_not_exists(#revision)"
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table,
-                Key=self._key(key),
+                Key=key,
                 UpdateExpression=changes,
                 ConditionExpression=condition,
-                ExpressionAttributeNames={
-                    f"#{name}": name for name in {*attributes, *absent, *(names or ()), "revision"}
-                },
-                ExpressionAttributeValues={
-                    **{f":{name}": value for name, value in attributes.items()},
-                    ":none": {"N": "0"},
-                    ":one": {"N": "1"},
-                    **(values or {}),
-                },
+                ExpressionAttributeNames={f"#{name}": name for name in names},
+                ExpressionAttributeValues=_typed(given),
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] != _REFUSED:
+            code, response = error.response["Error"]["Code"], cast(Any, error.response)
+            if code in _UNSTORABLE:
+                raise Unstorable(f"DynamoDB cannot store this: {error}") from error
+            if code != _REFUSED:
                 raise
-            item: Any = error.response.get("Item")  # botocore adds it to the error
-            return False, _to_row(item) if item else None
-        return True, _to_row(answer["Attributes"])
+            return False, _plain(response.get("Item", {}))  # botocore adds it to the error
+        return True, _plain(answer["Attributes"])
 
-    def _attributes(self, key: str, seen: StoredObject | None, cause: Cause) -> Item:
-        item: Item = {"event_name": {"S": cause.name}, "event_time": {"S": cause.time}}
+    def _values(self, key: str, seen: StoredObject | None, cause: Cause) -> dict[str, Any]:
+        values = {"event_name": cause.name, "event_time": cause.time, "deleted": seen is None}
         if seen is None:
-            expires_at = int(self._clock()) + self._tombstone_seconds
-            return {**item, "deleted": {"BOOL": True}, "expires_at": {"N": str(expires_at)}}
+            return {**values, "expires_at": int(self._clock()) + self._tombstone_seconds}
         shard = zlib.crc32(key.encode()) % MODIFIED_SHARDS
-        item |= {
-            "deleted": {"BOOL": False},
-            "size": {"N": str(seen.size)},
-            "modified_shard": {"S": f"{self._bucket}#{shard}"},
-        }
-        item |= {name: {"S": value} for name in _TEXTS if (value := getattr(seen, name))}
-        for name in _MAPS:
-            if value := getattr(seen, name):
-                item[name] = {"M": {one: {"S": text} for one, text in value.items()}}
-        return item
+        described = {name: value for name, value in asdict(seen).items() if value or name == "size"}
+        return {**values, **described, "modified_shard": f"{self._bucket}#{shard}"}
 
     def _key(self, key: str) -> Item:
-        return {"bucket": {"S": self._bucket}, "key": {"S": key}}
+        return _typed({"bucket": self._bucket, "key": key})
 
     def _state_key(self) -> Item:
-        return {"bucket": {"S": RECONCILER}, "key": {"S": self._bucket}}
+        return _typed({"bucket": RECONCILER, "key": self._bucket})
 
 
-def _to_row(item: Item) -> Row:
-    stored = None
-    if not item["deleted"]["BOOL"]:
-        maps: dict[str, Any] = {
-            name: {one: value["S"] for one, value in item[name]["M"].items()} if name in item else {}
-            for name in _MAPS
-        }
-        texts: dict[str, Any] = {name: item[name]["S"] if name in item else "" for name in _TEXTS}
-        stored = StoredObject(size=int(item["size"]["N"]), **texts, **maps)
+def _typed(values: Mapping[str, Any]) -> Item:
+    """Return values in the form of DynamoDB's API."""
+
+    def typed(value: Any) -> dict[str, Any]:
+        match value:
+            case bool():
+                return {"BOOL": value}
+            case int():
+                return {"N": str(value)}
+            case dict():
+                return {"M": _typed(value)}
+        return {"S": value}
+
+    return {name: typed(value) for name, value in values.items()}
+
+
+def _plain(item: Item) -> dict[str, Any]:
+    """Return the values of an item."""
+    readers: dict[str, Callable[[Any], Any]] = {"N": int, "M": _plain}
+    return {
+        name: readers.get(kind, lambda value: value)(value)
+        for name, typed in item.items()
+        for kind, value in typed.items()
+    }
+
+
+def _to_row(item: dict[str, Any]) -> Row | None:
+    if not item:
+        return None
+    described = {name: item[name] for name in _DESCRIBED if name in item}
     return Row(
-        object=stored,
-        sequencer=item.get("sequencer", {}).get("S", ""),
-        revision=int(item["revision"]["N"]),
-        looked_at=int(item.get("looked_at", {}).get("N", "0")),
+        object=None if item["deleted"] else StoredObject(**described),
+        sequencer=item.get("sequencer", ""),
+        revision=item["revision"],
+        looked_at=item.get("looked_at", 0),
     )

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from shared.failures import PermanentFailure
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredObject:
@@ -82,6 +84,10 @@ class Cause(NamedTuple):
 
     name: str
     time: str
+
+
+class Unstorable(PermanentFailure):
+    """The table cannot store the key, or something else of the row."""
 
 
 class Source(Protocol):

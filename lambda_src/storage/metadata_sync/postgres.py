@@ -10,70 +10,28 @@ write whose answer was lost is refused the second time, and handled like any oth
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from psycopg import DataError
 from psycopg.types.json import Jsonb
 
 from shared.database import Database
-from shared.failures import PermanentFailure
 from shared.login import Login
 from shared.postgres import Connection, diagnose, errors, is_open, open_connection
 
-from .objects import Cause, Row, StoredObject
+from .objects import Cause, Row, StoredObject, Unstorable
 
 # After this time a statement fails, and Lambda tries the event again.
 _SECONDS = 20.0
 _PAGE = 1000
 
-# The steps from one version of the schema to the next. A released step never changes; another one corrects
-# it.
-_SCHEMA = (
-    """
-CREATE TABLE objects (
-    bucket text NOT NULL,
-    key text COLLATE "C" NOT NULL,
-    version_id text,
-    size bigint,
-    etag text,
-    checksum text,
-    storage_class text,
-    content_type text,
-    last_modified timestamptz,
-    restore text,
-    restored_until timestamptz,
-    replication_status text,
-    metadata jsonb,
-    tags jsonb,
-    event_name text NOT NULL,
-    event_time text NOT NULL,
-    sequencer text COLLATE "C",
-    revision bigint NOT NULL,
-    looked_at bigint NOT NULL DEFAULT 0,
-    deleted boolean NOT NULL,
-    expires_at bigint,
-    PRIMARY KEY (bucket, key)
-);
-CREATE INDEX objects_by_last_modified ON objects (bucket, last_modified) WHERE NOT deleted;
-CREATE INDEX objects_expired ON objects (bucket, expires_at) WHERE deleted;
-CREATE TABLE reconciliations (
-    bucket text PRIMARY KEY,
-    state text NOT NULL,
-    revision bigint NOT NULL
-)""",
-)
-_SCHEMA_LOCK = 0x6D657461  # any number that nothing else in the database uses as a lock
-
-_TEXTS = ("version_id", "etag", "checksum", "storage_class", "content_type", "restore", "replication_status")
 _TIMES = ("last_modified", "restored_until")
 _MAPS = ("metadata", "tags")
-_SEEN = ("size", *_TEXTS, *_TIMES, *_MAPS)
-_WRITTEN = (*_SEEN, "deleted", "expires_at", "event_name", "event_time")
-_ROW = ", ".join((*_SEEN, "deleted", "sequencer", "revision", "looked_at"))
-
-
-class UnstorableKey(PermanentFailure):
-    """The key has a character that PostgreSQL cannot store."""
+_SEEN = tuple(one.name for one in fields(StoredObject))
+_COLUMNS = (*_SEEN, "deleted", "sequencer", "revision", "looked_at")
+_ROW = ", ".join(_COLUMNS)
 
 
 def make_database(environment: Mapping[str, str]) -> Database:
@@ -91,19 +49,6 @@ class Driver:
     def connect(self, login: Login, token: str) -> Connection:
         """Open a connection."""
         return open_connection(login, token, name="metadata-sync")
-
-    def make_tables(self, connection: Connection) -> None:
-        """Bring the schema to its newest version: all missing steps or none."""
-        with connection.transaction():
-            # Of two sessions that run CREATE TABLE IF NOT EXISTS at once, one fails: hence the lock, which is
-            # released with the transaction and does not pin the session.
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
-            connection.execute("CREATE TABLE IF NOT EXISTS migrations (step integer PRIMARY KEY)")
-            done = {step for (step,) in connection.execute("SELECT step FROM migrations").fetchall()}
-            for number, statements in enumerate(_SCHEMA, 1):
-                if number not in done:
-                    connection.execute(statements.encode())
-                    connection.execute("INSERT INTO migrations (step) VALUES (%s)", (number,))
 
 
 class PostgresTable:
@@ -133,7 +78,7 @@ class PostgresTable:
     def read(self, key: str) -> Row | None:
         """Return the current row."""
         statement = f"SELECT {_ROW} FROM objects WHERE bucket = %s AND key = %s"
-        return self._first(statement, self._bucket, _storable(key))
+        return self._first(statement, self._bucket, key)
 
     def write_newer(
         self, key: str, seen: StoredObject | None, *, sequencer: str, cause: Cause
@@ -165,6 +110,7 @@ class PostgresTable:
             f"SELECT key, {_ROW} FROM objects WHERE bucket = %s AND key > %s AND key >= %s "
             "AND starts_with(key, %s) ORDER BY key LIMIT %s"
         )
+        after = after.partition("\0")[0]  # no row has NUL in its key, so the same rows follow
         while True:
             values = (self._bucket, after, prefix, prefix, _PAGE)
             page = self._run(statement, *values)
@@ -203,21 +149,24 @@ class PostgresTable:
 
     def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Execute a statement that may run twice, and return all rows."""
-        with self._lock:
-            return self._database.run(
-                lambda connection: connection.execute(statement.encode(), values).fetchall(), seconds=_SECONDS
-            )
+        try:
+            with self._lock:
+                return self._database.run(
+                    lambda connection: connection.execute(statement.encode(), values).fetchall(),
+                    seconds=_SECONDS,
+                )
+        except (DataError, UnicodeError) as error:
+            raise Unstorable(f"PostgreSQL cannot store this: {error}") from error
 
     def _values(self, key: str, seen: StoredObject | None, cause: Cause) -> dict[str, object]:
-        values: dict[str, object] = dict.fromkeys(_WRITTEN)
-        values |= {"event_name": cause.name, "event_time": cause.time, "deleted": seen is None}
+        values = {"bucket": self._bucket, "key": key, "event_name": cause.name, "event_time": cause.time}
+        described: dict[str, object] = dict.fromkeys((*_SEEN, "expires_at"))
         if seen is None:
-            values["expires_at"] = int(self._clock()) + self._tombstone_seconds
+            described["expires_at"] = int(self._clock()) + self._tombstone_seconds
         else:
-            values |= {name: getattr(seen, name) or None for name in (*_TEXTS, *_TIMES)}
-            values |= {name: Jsonb(value) for name in _MAPS if (value := getattr(seen, name))}
-            values["size"] = seen.size
-        return {"bucket": self._bucket, "key": _storable(key), **values}
+            described |= {name: value or None for name, value in asdict(seen).items()} | {"size": seen.size}
+            described |= {name: Jsonb(value) for name in _MAPS if (value := described[name])}
+        return {**values, **described, "deleted": seen is None}
 
 
 def _upsert(values: Mapping[str, object], condition: str) -> str:
@@ -230,22 +179,12 @@ def _upsert(values: Mapping[str, object], condition: str) -> str:
     )
 
 
-def _storable(key: str) -> str:
-    if "\0" in key:
-        raise UnstorableKey("the key has the character NUL, which PostgreSQL cannot store")
-    return key
-
-
 def _to_row(found: Any) -> Row:
-    columns = dict(zip((*_SEEN, "deleted", "sequencer", "revision", "looked_at"), found, strict=True))
-    stored = None
-    if not columns["deleted"]:
-        texts: dict[str, Any] = {name: columns[name] or "" for name in _TEXTS}
-        times: dict[str, Any] = {name: _in_utc(columns[name]) for name in _TIMES}
-        maps: dict[str, Any] = {name: columns[name] or {} for name in _MAPS}
-        stored = StoredObject(size=columns["size"], **texts, **times, **maps)
+    columns = dict(zip(_COLUMNS, found, strict=True))
+    columns |= {name: _in_utc(columns[name]) for name in _TIMES}
+    described: dict[str, Any] = {name: columns[name] for name in _SEEN if columns[name] is not None}
     return Row(
-        object=stored,
+        object=None if columns["deleted"] else StoredObject(**described),
         sequencer=columns["sequencer"] or "",
         revision=columns["revision"],
         looked_at=columns["looked_at"],

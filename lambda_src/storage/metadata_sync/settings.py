@@ -82,10 +82,7 @@ def _boolean(value: str) -> bool:
 
 
 def _strings(value: str) -> tuple[str, ...]:
-    try:
-        strings = json.loads(value)
-    except ValueError:
-        strings = None
+    strings = json.loads(value) if value.startswith("[") else None
     if not isinstance(strings, list) or not all(isinstance(one, str) and one for one in strings):
         raise ValueError("give a JSON list of strings, such as '[\".jpg\"]'")
     return tuple(strings)

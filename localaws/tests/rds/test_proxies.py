@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 from psycopg import errors
 
-from helpers.databases import MASTER, attribute, cluster, member, new_name, parameters
+from helpers.databases import MASTER, attribute, cluster, instance, member, new_name, parameters
 from helpers.deployed_proxies import (
     OUTPUTS,
     SUBNETS,
@@ -27,7 +27,7 @@ from helpers.deployed_proxies import (
     proxy_resources,
 )
 from helpers.lambda_functions import eventually
-from helpers.stacks import deploy, ref, trust
+from helpers.stacks import deploy, ref, role, session_of, trust
 from localaws import LocalAws
 
 pytestmark = pytest.mark.local
@@ -280,10 +280,43 @@ def test_a_target_that_rds_would_refuse_fails_the_deployment(local_aws: LocalAws
         deploy(local_aws, resources, OUTPUTS)
 
 
-def test_a_proxy_with_iam_towards_the_database_is_refused(local_aws: LocalAws) -> None:
+def test_a_proxy_logs_in_with_iam_as_users_that_were_granted_rds_iam(local_aws: LocalAws) -> None:
     resources = proxy_resources(name=new_name("proxy"), DefaultAuthScheme="IAM_AUTH")
-    with pytest.raises(Exception, match="DefaultAuthScheme=IAM_AUTH is not emulated"):
-        deploy(local_aws, resources, OUTPUTS)
+    resources["Database"] = instance(EnableIAMDatabaseAuthentication=True)
+    database = attribute("Database", "DbiResourceId")
+    users = {"Fn::Join": ["", ["arn:aws:rds-db:*:*:dbuser:", database, "/app_*"]]}
+    may_read = ("secretsmanager:GetSecretValue", ref("Secret"))
+    resources["Role"] = role(may_read, ("rds-db:connect", users), service="rds.amazonaws.com")
+    stack = deploy(local_aws, resources, OUTPUTS)
+    proxy = Proxy(local_aws, stack, stack.outputs["Name"])
+    session = session_of(local_aws, ("rds-db:connect", "*"))
+
+    def connect_as(user: str) -> psycopg.Connection[tuple[Any, ...]]:
+        return proxy.connect(proxy.token(session, DBUsername=user), user=user)
+
+    with proxy.connect() as master:  # this user has a secret
+        master.execute("create role app_one login; grant rds_iam to app_one")
+        master.execute("create role app_two login; create role other login; grant rds_iam to other")
+    for _ in range(2):
+        with connect_as("app_one") as client:
+            assert client.execute("select current_user").fetchone() == ("app_one",)
+            with pytest.raises(errors.InsufficientPrivilege):
+                client.execute("reset session authorization; create role app_three")
+    for user, refusal in {
+        "app_two": 'PAM authentication failed for user "app_two"',
+        "app_missing": 'PAM authentication failed for user "app_missing"',
+        "other": "no credentials for the role other",
+    }.items():
+        with pytest.raises(psycopg.OperationalError, match=refusal):
+            connect_as(user)
+
+
+def test_a_proxy_cannot_log_in_with_iam_unless_the_database_allows_it(local_aws: LocalAws) -> None:
+    resources = proxy_resources(name=new_name("proxy"), DefaultAuthScheme="IAM_AUTH")
+    resources["Role"] = role(("rds-db:connect", "*"), service="rds.amazonaws.com")
+    stack = deploy(local_aws, resources, OUTPUTS)
+    proxy = Proxy(local_aws, stack, stack.outputs["Name"])
+    assert "no credentials for the role master" in proxy.refusal()
 
 
 def test_the_emulator_still_does_not_know_the_types(stock_aws: LocalAws) -> None:

@@ -9,6 +9,7 @@ from scenarios.data.rds_proxy.bookings import Bookings, booking, require_success
 from scenarios.data.rds_proxy.drill import drill
 from scenarios.data.rds_proxy.unpooled import UNPOOLED
 from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.support.migration import migrate
 
 __all__ = ["ACCEPTED_NOT_EMULATED", "DRILL_IS_LONG", "ROLES", "drill", "leftovers", "run", "smoke"]
 
@@ -55,10 +56,21 @@ def smoke(stack: DeployedStack) -> None:
         require(answer.error is None, f"the booking failed: {answer.reason}")
 
 
+def smoke_of_proxy(stack: DeployedStack) -> None:
+    """Let the proxy log in as the owner with the secret, and as the function's user with IAM.
+
+    Raises:
+        ScenarioFailed: Migration or booking failed.
+    """
+    migrate(stack)
+    smoke(stack)
+
+
 # New execution environments, because an open connection outlives the permission to connect.
 ROLES = (
     Covered("FunctionName", smoke, new_instances=True),
-    Covered("ProxyName", smoke, function="FunctionName", new_instances=True),
+    Covered("MigrationName", migrate),
+    Covered("ProxyName", smoke_of_proxy, function="FunctionName", new_instances=True),
 )
 
 

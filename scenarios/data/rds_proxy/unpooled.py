@@ -41,11 +41,13 @@ def unpooled_function(stack: DeployedStack, function: str) -> Iterator[str]:
     )["DBInstances"][0]
     proxy = stack.client("rds").describe_db_proxies(DBProxyName=stack.output("ProxyName"))["DBProxies"][0]
     secret = stack.client("secretsmanager").get_secret_value(SecretId=proxy["Auth"][0]["SecretArn"])
+    login = json.loads(secret["SecretString"])  # the owner's: the function's own user has no password
     variables = {
         **configuration["Environment"]["Variables"],
         "DB_HOST": instance["Endpoint"]["Address"],
         "DB_PORT": str(instance["Endpoint"]["Port"]),
-        "DB_PASSWORD": json.loads(secret["SecretString"])["password"],
+        "DB_USER": login["username"],
+        "DB_PASSWORD": login["password"],
     }
     name = f"{function[:50]}{UNPOOLED}"
     client.create_function(

@@ -12,6 +12,7 @@ from scenarios.framework import Covered, DeployedStack, Outcome, ScenarioFailed,
 from scenarios.storage.metadata_sync.bucket import RUNS, SyncedBucket, deployed
 from scenarios.storage.metadata_sync.drill import drill
 from scenarios.storage.metadata_sync.objects import FIELDS, send_traffic
+from scenarios.support.migration import migrate
 
 __all__ = [
     "ACCEPTED_NOT_EMULATED",
@@ -36,6 +37,7 @@ ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
 }
 
 _OBJECTS = 150  # in each bucket
+_OF_POSTGRES = "Relational"
 
 
 def run(stack: DeployedStack) -> Outcome:
@@ -118,6 +120,16 @@ def smoke_of_schedule(stack: DeployedStack, which: str = "") -> None:
             scheduler.delete_schedule(Name=copy)
 
 
+def smoke_of_proxy(stack: DeployedStack) -> None:
+    """Let the proxy log in as the owner with the secret, and as the functions' user with IAM.
+
+    Raises:
+        ScenarioFailed: A check failed.
+    """
+    migrate(stack, _OF_POSTGRES)
+    smoke(stack, _OF_POSTGRES)
+
+
 @contextmanager
 def _object_without_event(bucket: SyncedBucket) -> Iterator[None]:
     """Write an object without an event; the bucket sends none while the body runs."""
@@ -128,7 +140,6 @@ def _object_without_event(bucket: SyncedBucket) -> Iterator[None]:
 
 # The reconciler's failure queue is for failed invocations by the schedule; a separate test covers it.
 _RECONCILER = partial(Covered, only_for_failures=frozenset({"sqs:SendMessage"}))
-_OF_POSTGRES = "Relational"
 
 # With PostgreSQL new execution environments, because an open connection outlives the permission to connect.
 # Each grant of them takes a cold start, and a schedule is waited for.
@@ -152,9 +163,10 @@ ROLES = (
         patience=4,
         takes_long=True,
     ),
+    Covered("RelationalMigrationName", partial(migrate, which=_OF_POSTGRES)),
     Covered(
         "RelationalProxyName",
-        partial(smoke, which=_OF_POSTGRES),
+        smoke_of_proxy,
         function="RelationalFunctionName",
         new_instances=True,
         takes_long=True,

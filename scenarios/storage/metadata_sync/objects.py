@@ -45,6 +45,8 @@ def hostile_keys(prefix: str) -> list[str]:
         f"{prefix}quotes \"' & <tags> \\ back/slash?query=1#part",
         f"{prefix}folder/",
         f"{prefix}e\u0301 is not é, \u3000 no space",
+        f"{prefix}é is not e\u0301, \u3000 no space",
+        f"{prefix}control \x01, \x1f, \x7f and tab \t",
     ]
 
 

@@ -175,9 +175,9 @@ class PostgresTable:
             )
 
     def forget_reconciliations(self) -> None:
-        """Delete the reconciler's state, as if it had never run."""
+        """Empty the reconciler's state, as if it had never run; the user may not delete it."""
         with self._connection() as connection:
-            connection.execute("DELETE FROM reconciliations WHERE bucket = %s", (self._bucket,))
+            connection.execute("UPDATE reconciliations SET state = '{}' WHERE bucket = %s", (self._bucket,))
 
     def _select(self, query: str, *values: str) -> list[dict[str, Any]]:
         with self._connection() as connection:

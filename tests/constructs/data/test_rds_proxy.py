@@ -102,17 +102,27 @@ def test_the_function_may_connect_as_one_user_through_one_proxy(owned: Resources
     )
     (proxy_id,) = owned.all("AWS::RDS::DBProxy")
     parts = statement["Resource"]["Fn::Join"][1]
-    assert parts[-1] == "/app_owner"
+    assert parts[-1] == "/app"
     assert parts[-2]["Fn::Select"][1]["Fn::Split"][1] == {"Fn::GetAtt": [proxy_id, "DBProxyArn"]}
     assert "*" not in str(statement["Resource"])
     assert not {one for one in owned.actions("OrdersFunctionServiceRole") if "secret" in one}
 
 
-def test_the_role_of_the_proxy_only_reads_the_secret(owned: Resources) -> None:
-    (statement,) = owned.statements("OrdersProxyRole")
+def test_the_proxy_logs_in_as_the_owner_with_the_secret_and_as_the_functions_user_with_iam(
+    owned: Resources,
+) -> None:
     (cluster_id,) = owned.all("AWS::RDS::DBCluster")
-    assert statement["Action"] == "secretsmanager:GetSecretValue"
-    assert statement["Resource"] == {"Fn::GetAtt": [cluster_id, "MasterUserSecret.SecretArn"]}
+    allowed = {one["Action"]: one["Resource"] for one in owned.statements("OrdersProxyRole")}
+    assert allowed.keys() == {"secretsmanager:GetSecretValue", "rds-db:connect"}
+    secret = {"Fn::GetAtt": [cluster_id, "MasterUserSecret.SecretArn"]}
+    assert allowed["secretsmanager:GetSecretValue"] == secret
+    account, database, user = allowed["rds-db:connect"]["Fn::Join"][1][-3:]
+    assert (account, user) == (":dbuser:", "/app")
+    assert database == {"Fn::GetAtt": [cluster_id, "DBClusterResourceId"]}
+    assert owned.only("AWS::RDS::DBCluster")["EnableIAMDatabaseAuthentication"] is True
+    proxy = owned.only("AWS::RDS::DBProxy")
+    assert proxy["DefaultAuthScheme"] == "IAM_AUTH"
+    assert [one["SecretArn"] for one in proxy["Auth"]] == [secret]
     (role_id,) = (name for name in owned.all("AWS::IAM::Role") if name.startswith("OrdersProxyRole"))
     assert owned.only("AWS::RDS::DBProxy")["RoleArn"] == {"Fn::GetAtt": [role_id, "Arn"]}
 
@@ -121,12 +131,36 @@ def test_only_the_function_reaches_the_proxy_and_only_the_proxy_the_database(own
     (cluster_id,) = owned.all("AWS::RDS::DBCluster")
     assert connections(owned) == {
         ("OrdersFunction", "OrdersProxy", 5432),
+        ("OrdersMigration", "OrdersProxy", 5432),
         ("OrdersProxy", "OrdersDatabase", str({"Fn::GetAtt": [cluster_id, "Endpoint.Port"]})),
     }
-    assert len(owned.all("AWS::EC2::SecurityGroupEgress")) == 2
+    assert len(owned.all("AWS::EC2::SecurityGroupEgress")) == 3
     for group in owned.all("AWS::EC2::SecurityGroup").values():
         assert "SecurityGroupIngress" not in group
         assert "0.0.0.0/0" not in str(group)
+
+
+def test_only_the_migration_connects_as_the_owner_and_the_function_is_deployed_after_it(
+    owned: Resources,
+) -> None:
+    migration = owned.only("AWS::Lambda::Function", Handler="migration.handler")
+    variables = migration["Environment"]["Variables"]
+    assert (variables["DB_USER"], variables["FUNCTION_USER"]) == ("app_owner", "app")
+    users = {
+        role: [
+            one["Resource"]["Fn::Join"][1][-1]
+            for one in owned.statements(role)
+            if one["Action"] == "rds-db:connect"
+        ]
+        for role in ("OrdersMigrationServiceRole", "OrdersFunctionServiceRole")
+    }
+    assert users == {"OrdersMigrationServiceRole": ["/app_owner"], "OrdersFunctionServiceRole": ["/app"]}
+    (trigger,) = owned.all("Custom::Trigger")
+    needed = owned.template["Resources"][trigger]["DependsOn"]
+    for ready in ("OrdersProxyProxyTargetGroup", "OrdersProxyRoleDefaultPolicy", "OrdersMigration"):
+        assert any(one.startswith(ready) for one in needed)
+    (function,) = (name for name in owned.all("AWS::Lambda::Function") if name.startswith("OrdersFunction"))
+    assert trigger in owned.template["Resources"][function]["DependsOn"]
 
 
 def test_the_environment_has_host_and_user_and_no_password(owned: Resources) -> None:
@@ -137,7 +171,7 @@ def test_the_environment_has_host_and_user_and_no_password(owned: Resources) -> 
         "DB_HOST": {"Fn::GetAtt": [proxy_id, "Endpoint"]},
         "DB_PORT": "5432",
         "DB_NAME": "app",
-        "DB_USER": "app_owner",
+        "DB_USER": "app",
     }
 
 
@@ -411,6 +445,7 @@ def test_the_database_may_be_from_another_stack_of_a_stage(
     app.synth()
     (orders,) = (stack for name, stack in read_templates(tmp_path).items() if "Orders" in name)
     assert len(orders.all("AWS::RDS::DBProxy")) == 1
+    assert not orders.all("Custom::Trigger")  # tables and user exist
     assert not orders.all("AWS::RDS::DBInstance")
     assert {(source, target) for source, target, _ in connections(orders)} == {
         ("OrdersFunction", "OrdersProxy"),
@@ -445,6 +480,9 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     "max_capacity=257: Aurora allows 1 to 256 ACU": lambda _: DatabaseOptions(max_capacity=257),
     "min_capacity=8, max_capacity=4: min_capacity must not exceed max_capacity": lambda _: DatabaseOptions(
         min_capacity=8
+    ),
+    "function_user='app': that is the master user; choose another name": lambda _: DatabaseOptions(
+        user="app"
     ),
     "backup_retention=0: this construct allows 1 to 35 days": lambda _: DatabaseOptions(
         backup_retention=Duration.days(0)

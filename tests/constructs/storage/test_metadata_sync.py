@@ -275,9 +275,9 @@ def relational(stack: Stack) -> None:
         options=MetadataOptions(delivery="eventbridge"),
         removal_policy=RemovalPolicy.DESTROY,
     )
-    assert sync.database.database is not None
-    with pytest.raises(ValueError, match="the rows are in PostgreSQL; use database instead of table"):
-        _ = sync.table
+    assert sync.database
+    assert sync.database.database
+    assert sync.table is None
 
 
 def test_postgresql_is_reached_by_both_functions_through_one_proxy_with_iam(relational: Resources) -> None:
@@ -293,7 +293,7 @@ def test_postgresql_is_reached_by_both_functions_through_one_proxy_with_iam(rela
         given = variables(function)
         assert given["TARGET"] == "postgres"
         assert "TABLE_NAME" not in given
-        assert (given["DB_NAME"], given["DB_USER"], given["DB_PORT"]) == ("app", "app_owner", "5432")
+        assert (given["DB_NAME"], given["DB_USER"], given["DB_PORT"]) == ("app", "app", "5432")
         assert given["DB_HOST"]["Fn::GetAtt"][1] == "Endpoint"
         assert function["VpcConfig"]
 
@@ -311,6 +311,7 @@ def test_both_functions_in_the_network_reach_s3_and_only_one_reaches_the_queue(r
     to_sql = sorted(source for source, port in rules if port != 443)
     assert [source.partition("SecurityGroup")[0] for source in to_sql] == [
         "FilesFunction",
+        "FilesMigration",
         "FilesProxy",
         "FilesReconciler",
     ]
@@ -550,5 +551,6 @@ def test_one_rule_in_eventbridge_takes_many_suffixes() -> None:
 
 
 def test_a_target_in_dynamodb_has_no_database() -> None:
-    with pytest.raises(ValueError, match="the rows are in DynamoDB; use table instead of database"):
-        _ = MetadataSync(Stack(), "Files").database
+    sync = MetadataSync(Stack(), "Files")
+    assert sync.table
+    assert sync.database is None

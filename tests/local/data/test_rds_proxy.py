@@ -9,6 +9,7 @@ from scenarios.data.rds_proxy.bookings import booking
 from scenarios.data.rds_proxy.drill import compare_with_unpooled
 from scenarios.data.rds_proxy.unpooled import unpooled_function
 from scenarios.framework import DeployedStack, Outcome, Story
+from tests.local.database_users import FORBIDDEN, allowed
 
 pytestmark = pytest.mark.local
 
@@ -28,6 +29,27 @@ def test_the_same_handler_also_books_without_the_proxy(stack: DeployedStack) -> 
             assert bookings.book(bookings.request_ids(1)[0], function=unpooled).error is None
             assert rds_proxy.leftovers(stack) == [f"function: {unpooled}"]
         assert rds_proxy.leftovers(stack) == []
+
+
+def test_the_functions_user_cannot_change_what_it_uses_and_the_owners_rotation_does_not_concern_it(
+    stack: DeployedStack,
+) -> None:
+    statements = [
+        *FORBIDDEN,
+        "DROP TABLE accounts",
+        "ALTER TABLE accounts ADD note text",
+        "DELETE FROM bookings",
+    ]
+    host = stack.output("ProxyEndpoint")
+    with booking(stack) as bookings:
+        assert bookings.book(bookings.request_ids(1)[0]).error is None
+        assert allowed(stack, host, bookings.user, [*statements, "SELECT 1"]) == ["SELECT 1"]
+        rds = stack.client("rds")
+        instance = {"DBInstanceIdentifier": stack.output("DatabaseIdentifier")}
+        rds.modify_db_instance(**instance, RotateMasterUserPassword=True, ApplyImmediately=True)
+        rds.reboot_db_instance(**instance)  # so that the proxy connects again
+        assert bookings.book(bookings.request_ids(1)[0]).error is None
+        assert allowed(stack, host, "app_owner", ["CREATE ROLE other", "DROP ROLE other"])
 
 
 @pytest.mark.full

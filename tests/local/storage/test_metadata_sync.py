@@ -7,6 +7,7 @@ import pytest
 from scenarios.framework import DeployedStack, NotYet, Outcome, ScenarioFailed, wait_until
 from scenarios.storage.metadata_sync.bucket import SyncedBucket
 from scenarios.support.faults import Faults
+from tests.local.database_users import FORBIDDEN, allowed
 
 pytestmark = pytest.mark.local
 
@@ -47,6 +48,14 @@ def test_a_row_that_differs_is_noticed(stack: DeployedStack) -> None:
             )
             [found] = bucket.differences()
         assert "tags is {'new': 'tag'}" in found
+
+
+def test_the_functions_user_cannot_change_the_tables_of_postgresql(stack: DeployedStack) -> None:
+    client = stack.client("lambda")
+    function = client.get_function_configuration(FunctionName=stack.output("RelationalFunctionName"))
+    variables = function["Environment"]["Variables"]
+    statements = [*FORBIDDEN, "DROP TABLE objects", "ALTER TABLE objects ADD note text", "TRUNCATE objects"]
+    assert allowed(stack, variables["DB_HOST"], variables["DB_USER"], statements) == []
 
 
 @pytest.mark.full

@@ -34,14 +34,18 @@ class RdsProxyFunction(Construct):
 
     It builds a network, a database, a proxy and the function, or takes existing ones. The security groups
     allow the function to reach the proxy and the proxy to reach the database, and nothing else. The
-    function's role may connect as one user through this proxy. RDS stores that user's password in a secret
-    and rotates it every seven days; only the proxy reads it.
+    function's role may connect as one user through this proxy, without a password and with no more rights
+    than the migration gives it. RDS stores the owner's password in a secret and rotates it every seven days;
+    only the proxy reads it, for the migration.
 
     Args:
         code: The folder of your handler, or any ``lambda_.Code``; as for ``HardenedFunction``. The handler
             connects with an IAM token, to what its environment variables ``DB_ENGINE``, ``DB_HOST``,
             ``DB_PORT``, ``DB_NAME`` and ``DB_USER`` name.
         handler: ``module.function`` in that folder.
+        migration: ``module.function`` in that folder. It runs when the stack is deployed and when its code
+            changes, as the owner of a new database (``DB_USER``), to create the tables and the user
+            ``FUNCTION_USER`` with its rights. An existing database has both.
         database: ``DatabaseOptions`` for a new database, or an ``ExistingCluster``, ``ExistingInstance`` or
             ``ExistingProxy``. Default: a new Aurora Serverless v2 cluster with PostgreSQL.
         pool: How the proxy shares connections; not for an existing proxy.
@@ -61,6 +65,7 @@ class RdsProxyFunction(Construct):
         proxy (IDatabaseProxy): The proxy.
         proxy_security_group (ISecurityGroup): The proxy's security group.
         function (PrivateFunction): The function.
+        migration (PrivateFunction | None): Prepares a new database; ``None`` for an existing one.
         connections (Connections): Those of the function.
 
     Example::
@@ -80,6 +85,7 @@ class RdsProxyFunction(Construct):
         *,
         code: str | os.PathLike[str] | lambda_.Code,
         handler: str = "handler.handler",
+        migration: str = "migration.handler",
         database: DatabaseOptions | ExistingDatabase | None = None,
         pool: PoolOptions | None = None,
         network: PrivateNetwork | None = None,
@@ -103,6 +109,7 @@ class RdsProxyFunction(Construct):
         self.proxy_security_group: ec2.ISecurityGroup = pooled.proxy_security_group
 
         destroy = removal_policy is RemovalPolicy.DESTROY
+        logs_policy = RemovalPolicy.DESTROY if destroy else RemovalPolicy.RETAIN
         self.function = PrivateFunction(
             self,
             "Function",
@@ -113,9 +120,12 @@ class RdsProxyFunction(Construct):
             description="Uses a database through RDS Proxy",
             environment={"DB_ENGINE": database.engine, **pooled.environment},
             options=function_options.with_defaults(memory_size=512, timeout=timeout),
-            removal_policy=RemovalPolicy.DESTROY if destroy else RemovalPolicy.RETAIN,
+            removal_policy=logs_policy,
         )
         pooled.grant_connect(self.function)
+        self.migration = pooled.migrate(
+            self, code=code, handler=migration, before=[self.function], removal_policy=logs_policy
+        )
 
     @property
     def connections(self) -> ec2.Connections:

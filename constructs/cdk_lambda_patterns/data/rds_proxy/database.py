@@ -54,8 +54,10 @@ class DatabaseOptions:
         multi_az: Adds a standby instance, or a reader of the cluster, in another Availability Zone, to fail
             over to.
         database_name: Name of the database.
-        user: The master user, which the function connects as. RDS creates its password, stores it in Secrets
-            Manager and rotates it.
+        user: The master user, for the migration only. RDS creates its password, stores it in Secrets Manager
+            and rotates it.
+        function_user: The user that the function connects as, with IAM and without a password. The migration
+            creates it.
         backup_retention: How long backups are retained, 1 to 35 days.
         parameters: Parameters of the database server, in addition to those that require TLS.
 
@@ -76,6 +78,7 @@ class DatabaseOptions:
     multi_az: bool = False
     database_name: str = "app"
     user: str = "app_owner"
+    function_user: str = "app"
     backup_retention: Duration = field(default_factory=lambda: Duration.days(7))
     parameters: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,20 +91,42 @@ class DatabaseOptions:
                 f"min_capacity={self.min_capacity:g}, max_capacity={self.max_capacity:g}: min_capacity must "
                 "not exceed max_capacity."
             )
+        if self.user == self.function_user:
+            raise ValueError(
+                f"function_user={self.function_user!r}: that is the master user; choose another name for "
+                "the function's."
+            )
         if not self.backup_retention.is_unresolved():
             _BACKUP_RETENTION.check("backup_retention", self.backup_retention.to_days(integral=False))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExistingCluster:
-    """An existing Aurora cluster, which gets a new proxy.
+class ExistingDatabase:
+    """What is common to ``ExistingCluster``, ``ExistingInstance`` and ``ExistingProxy``.
+
+    Args:
+        user: The user that the function connects as, with the rights that it needs and no others. Its tables
+            and its user exist: no migration runs.
+        engine: ``"postgres"`` or ``"mysql"``.
+        database_name: Name of the database.
+    """
+
+    user: str
+    engine: Engine = "postgres"
+    database_name: str = "app"
+
+    def __post_init__(self) -> None:
+        check_choice("engine", self.engine, get_args(Engine))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingCluster(ExistingDatabase):
+    """An existing Aurora cluster, which gets a new proxy; and what ``ExistingDatabase`` takes.
 
     Args:
         cluster: Owned, from another stack, or imported with its engine, port and security groups.
-        secret: Secrets Manager secret with ``username`` and ``password``, which the proxy logs in with.
-        user: The ``username`` in the secret. The function connects as this user.
-        engine: ``"postgres"`` or ``"mysql"``.
-        database_name: Name of the database.
+        secret: Secrets Manager secret with ``username`` (the user) and ``password``, which the proxy logs in
+            with.
 
     Example::
 
@@ -116,59 +141,32 @@ class ExistingCluster:
 
     cluster: rds.IDatabaseCluster
     secret: secretsmanager.ISecret
-    user: str
-    engine: Engine = "postgres"
-    database_name: str = "app"
-
-    def __post_init__(self) -> None:
-        check_choice("engine", self.engine, get_args(Engine))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExistingInstance:
-    """An existing RDS instance, which gets a new proxy.
+class ExistingInstance(ExistingDatabase):
+    """An existing RDS instance, which gets a new proxy; and what ``ExistingDatabase`` takes.
 
     Args:
         instance: Owned, from another stack, or imported with its engine, port and security groups.
-        secret: Secrets Manager secret with ``username`` and ``password``, which the proxy logs in with.
-        user: The ``username`` in the secret. The function connects as this user.
-        engine: ``"postgres"`` or ``"mysql"``.
-        database_name: Name of the database.
+        secret: As for ``ExistingCluster``.
     """
 
     instance: rds.IDatabaseInstance
     secret: secretsmanager.ISecret
-    user: str
-    engine: Engine = "postgres"
-    database_name: str = "app"
-
-    def __post_init__(self) -> None:
-        check_choice("engine", self.engine, get_args(Engine))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExistingProxy:
-    """An existing proxy with IAM authentication, and the database behind it.
+class ExistingProxy(ExistingDatabase):
+    """An existing proxy with IAM authentication for the user; and what ``ExistingDatabase`` takes.
 
     Args:
         proxy: Owned, from another stack, or imported.
         proxy_security_group: Its security group, to which the function's is added.
-        user: The user that the function connects as; the proxy must have a secret for it.
-        engine: ``"postgres"`` or ``"mysql"``.
-        database_name: Name of the database.
     """
 
     proxy: rds.IDatabaseProxy
     proxy_security_group: ec2.ISecurityGroup
-    user: str
-    engine: Engine = "postgres"
-    database_name: str = "app"
-
-    def __post_init__(self) -> None:
-        check_choice("engine", self.engine, get_args(Engine))
-
-
-ExistingDatabase: TypeAlias = ExistingCluster | ExistingInstance | ExistingProxy
 
 
 def make_database(
@@ -286,6 +284,7 @@ def _make_cluster(
         default_database_name=options.database_name,
         credentials=rds.Credentials.from_username(options.user),
         manage_master_user_password=True,
+        iam_authentication=True,  # of the function's user
         parameters={**_TLS_REQUIRED[options.engine], **options.parameters},
         storage_encrypted=True,
         backup=rds.BackupProps(retention=options.backup_retention),
@@ -321,6 +320,7 @@ def _make_instance(
         database_name=options.database_name,
         credentials=rds.Credentials.from_username(options.user),
         manage_master_user_password=True,
+        iam_authentication=True,  # of the function's user
         parameters={**_TLS_REQUIRED[options.engine], **options.parameters},
         allocated_storage=_STORAGE_GIB,
         max_allocated_storage=_MAX_STORAGE_GIB,

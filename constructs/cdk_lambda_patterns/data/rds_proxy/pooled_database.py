@@ -1,18 +1,23 @@
 """Database → RDS Proxy → functions that may connect: for all architectures with a relational database."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aws_cdk import CfnResource, Duration, Names, RemovalPolicy
+from aws_cdk import CfnResource, Duration, Names, RemovalPolicy, Stack, triggers
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.core.permissions import grant_use_of_key
+from cdk_lambda_patterns.core.provider_roles import TRIGGER, write_out_provider_role
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_proxy.database import (
     PORTS,
@@ -29,6 +34,7 @@ from cdk_lambda_patterns.data.rds_proxy.database import (
     proxy_target,
 )
 
+_MIGRATION_SECONDS = 120
 _PROXY_NAME_LENGTH = 60  # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBProxy.html
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ConnectionPoolConfiguration.html
@@ -125,19 +131,80 @@ class PooledDatabase:
             "DB_HOST": self.proxy.endpoint,
             "DB_PORT": str(PORTS[self.options.engine]),
             "DB_NAME": self.options.database_name,
-            "DB_USER": self.options.user,
+            "DB_USER": self.user,
         }
 
-    def grant_connect(self, function: PrivateFunction) -> iam.Grant:
+    @property
+    def user(self) -> str:
+        """The user that functions connect as: the master user only for a migration."""
+        return self.options.function_user if isinstance(self.options, DatabaseOptions) else self.options.user
+
+    def grant_connect(self, function: HardenedFunction) -> iam.Grant:
         """Grant a function to connect: by its security group and by its role.
 
         Args:
             function: A function in the network of the proxy.
         """
+        return self._grant_connect(function, self.user)
+
+    def migrate(
+        self,
+        scope: Construct,
+        *,
+        code: str | os.PathLike[str] | lambda_.Code,
+        handler: str,
+        before: Sequence[lambda_.Function],
+        removal_policy: RemovalPolicy,
+    ) -> PrivateFunction | None:
+        """Run a function as the owner of a new database, at deployments where its code is new.
+
+        It creates the tables and ``function_user`` with its rights. The deployment fails if it fails.
+
+        Args:
+            scope: The construct that gets ``Migration`` and ``Migrate`` as children.
+            code: As for ``HardenedFunction``.
+            handler: ``module.function`` in the folder.
+            before: The functions that use the tables, which are deployed after it.
+            removal_policy: What happens to its logs when the stack is deleted.
+        """
+        if not isinstance(self.options, DatabaseOptions):
+            return None
+        timeout = Duration.seconds(_MIGRATION_SECONDS)
+        function = PrivateFunction(
+            scope,
+            "Migration",
+            code=code,
+            handler=handler,
+            network=self.network,
+            description="Creates the tables and the function's user, as the owner of the database",
+            environment={
+                **self.environment,
+                "DB_ENGINE": self.options.engine,
+                "DB_USER": self.options.user,
+                "FUNCTION_USER": self.options.function_user,
+            },
+            options=FunctionOptions(memory_size=512, timeout=timeout),
+            removal_policy=removal_policy,
+        )
+        self._grant_connect(function, self.options.user)
+        # It needs the proxy's target and permission, and the rules of the security groups.
+        ready = (scope.node.find_child(name) for name in ("Proxy", "ProxyRole", "ProxySecurityGroup"))
+        triggers.Trigger(
+            scope,
+            "Migrate",
+            handler=function,
+            timeout=timeout,
+            execute_after=[*ready, function, function.security_group],
+            execute_before=list(before),
+        )
+        write_out_provider_role(Stack.of(scope), TRIGGER)
+        return function
+
+    def _grant_connect(self, function: HardenedFunction, user: str) -> iam.Grant:
         function.connections.allow_to(
             self.proxy_security_group, ec2.Port.tcp(PORTS[self.options.engine]), "SQL from the function"
         )
-        return self.proxy.grant_connect(function.execution_role, self.options.user)
+        return self.proxy.grant_connect(function.execution_role, user)
 
 
 def check_pooled_database(
@@ -216,10 +283,30 @@ def make_pooled_database(
         case DatabaseOptions():
             database = make_database(scope, options, network, removal_policy)
             target, secret = proxy_target(database), managed_secret(database)
+        case _:
+            raise TypeError(f"{type(options).__name__} is no database; give DatabaseOptions or an Existing….")
     group = network.make_security_group(
         scope, "ProxySecurityGroup", "Proxy: inbound from functions, outbound to the database"
     )
-    proxy = _make_proxy(scope, target, secret, options.engine, pool or PoolOptions(), network, group)
+    role = _make_proxy_role(scope, secret)
+    scheme = None
+    if isinstance(options, DatabaseOptions) and database is not None:
+        # The proxy logs in as the function's user with IAM, and as the master user with the secret.
+        # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-iam-migration.html
+        database.grant_connect(role, options.function_user)
+        scheme = rds.DefaultAuthScheme.IAM_AUTH
+    proxy = _make_proxy(
+        scope,
+        target,
+        secret,
+        # The CDK would add secretsmanager:DescribeSecret, which the proxy does not need.
+        role.without_policy_updates(),
+        options.engine,
+        pool or PoolOptions(),
+        network,
+        group,
+        scheme,
+    )
     return PooledDatabase(
         options=options,
         network=network,
@@ -234,10 +321,12 @@ def _make_proxy(
     scope: Construct,
     target: rds.ProxyTarget,
     secret: secretsmanager.ISecret,
+    role: iam.IRole,
     engine: Engine,
     pool: PoolOptions,
     network: PrivateNetwork,
     group: ec2.ISecurityGroup,
+    default_auth_scheme: rds.DefaultAuthScheme | None,
 ) -> rds.DatabaseProxy:
     proxy = rds.DatabaseProxy(
         scope,
@@ -246,9 +335,9 @@ def _make_proxy(
         db_proxy_name=Names.unique_resource_name(scope, max_length=_PROXY_NAME_LENGTH, separator="-"),
         proxy_target=target,
         secrets=[secret],
-        # The CDK would add secretsmanager:DescribeSecret, which the proxy does not need.
-        role=_make_proxy_role(scope, secret).without_policy_updates(),
+        role=role,
         iam_auth=True,
+        default_auth_scheme=default_auth_scheme,
         require_tls=True,
         max_connections_percent=pool.max_connections_percent,
         max_idle_connections_percent=pool.max_idle_connections_percent,

@@ -33,7 +33,7 @@ from cdk_lambda_patterns.core.permissions import (
     grant_send,
     grant_use_of_key,
 )
-from cdk_lambda_patterns.data.private_function import PrivateFunction
+from cdk_lambda_patterns.data.private_function import join, make_function_group
 from cdk_lambda_patterns.data.rds_proxy.pooled_database import PooledDatabase
 from cdk_lambda_patterns.storage.metadata_sync.delivery import notify, route
 from cdk_lambda_patterns.storage.metadata_sync.options import MetadataOptions, ReconcilerOptions
@@ -46,7 +46,7 @@ from cdk_lambda_patterns.storage.metadata_sync.targets import (
 
 # How soon a comparison that took longer than one invocation continues. An invocation with nothing to do reads
 # one row.
-_TICK = Duration.minutes(5)
+_TICK_MINUTES = 5
 
 
 class MetadataSync(Construct):
@@ -77,21 +77,20 @@ class MetadataSync(Construct):
 
     Attributes:
         source_bucket (IBucket): The bucket.
-        table (ITable): The table in DynamoDB. Raises ``ValueError`` if the rows are in PostgreSQL.
-        database (PooledDatabase): Database, proxy and network. Raises ``ValueError`` if the rows are in
-            DynamoDB.
+        table (ITable | None): The table in DynamoDB; ``None`` if the rows are in PostgreSQL.
+        database (PooledDatabase | None): Database, proxy and network; ``None`` if the rows are in DynamoDB.
         function (HardenedFunction): Writes the rows that events are about.
         reconciler (HardenedFunction): Compares and repairs.
         schedule (Schedule): Invokes the reconciler.
         rule (Rule | None): The rule in EventBridge, if events arrive that way.
+        migration (HardenedFunction | None): Creates tables and user in a new database, when it is deployed.
         failure_queue (IQueue): Events that failed permanently.
 
     Example::
 
-        invoices = MetadataSync(
-            self, "Invoices", target=DynamoTarget(), options=MetadataOptions(prefix="invoices/", tags=True)
-        )
-        invoices.table.grant_read_data(website)
+        rows = dynamodb.Table.from_table_name(self, "Rows", "rows")
+        MetadataSync(self, "Invoices", target=DynamoTarget(table=rows), options=MetadataOptions(tags=True))
+        rows.grant_read_data(website)
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html
     """
@@ -122,60 +121,41 @@ class MetadataSync(Construct):
         self.source_bucket = source or make_bucket(
             self, "Source", versioned=True, removal_policy=removal_policy
         )
-        self._target = make_target(self, target, removal_policy)
+        made = make_target(self, target, removal_policy)
+        self.database: PooledDatabase | None = made if isinstance(made, PooledDatabase) else None
+        self.table: dynamodb.ITable | None = None if isinstance(made, PooledDatabase) else made
         check_standard("failure_queue", failure_queue)
         self.failure_queue = failure_queue or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
         )
-        self.function = self._make_event_function(
-            function_options.with_defaults(memory_size=512, timeout=timeout), asynchronous or AsyncOptions()
-        )
-        self.rule = self._deliver_events()
-        self.reconciler = self._make_reconciler(reconciler or ReconcilerOptions())
-        self.schedule = self._make_schedule()
-
-    @property
-    def table(self) -> dynamodb.ITable:
-        """The table in DynamoDB.
-
-        Raises:
-            ValueError: The rows are in PostgreSQL.
-        """
-        if isinstance(self._target, PooledDatabase):
-            raise ValueError(f"{self.node.path}: the rows are in PostgreSQL; use database instead of table.")
-        return self._target
-
-    @property
-    def database(self) -> PooledDatabase:
-        """Database, proxy and network, with PostgreSQL as the target.
-
-        Raises:
-            ValueError: The rows are in DynamoDB.
-        """
-        if not isinstance(self._target, PooledDatabase):
-            raise ValueError(f"{self.node.path}: the rows are in DynamoDB; use table instead of database.")
-        return self._target
-
-    def _make_event_function(self, options: FunctionOptions, asynchronous: AsyncOptions) -> HardenedFunction:
-        function = self._make_function(
+        self.function = self._make_function(
             "Function",
             handler="metadata_sync.handler.handler",
             description="Writes a row of metadata for each object that an event is about",
             environment={"FAILURE_QUEUE_URL": self.failure_queue.queue_url},
-            asynchronous=asynchronous,
+            asynchronous=asynchronous or AsyncOptions(),
             on_failure=QueueDestination(self.failure_queue),
-            options=options,
+            options=function_options.with_defaults(memory_size=512, timeout=timeout),
             services=[ec2.GatewayVpcEndpointAwsService.S3, ec2.InterfaceVpcEndpointAwsService.SQS],
             table_actions=["dynamodb:GetItem", "dynamodb:UpdateItem"],
         )
-        grant_send(function.execution_role, self.failure_queue)
-        return function
-
-    def _deliver_events(self) -> events.Rule | None:
+        grant_send(self.function.execution_role, self.failure_queue)
+        self.rule: events.Rule | None = None
         if self._options.delivery == "eventbridge":
-            return route(self, self.source_bucket, self.function, self._options, self.failure_queue)
-        notify(self, self.source_bucket, self.function, self._options)
-        return None
+            self.rule = route(self, self.source_bucket, self.function, self._options, self.failure_queue)
+        else:
+            notify(self, self.source_bucket, self.function, self._options)
+        self.reconciler = self._make_reconciler(reconciler or ReconcilerOptions())
+        self.schedule = self._make_schedule()
+        self.migration: HardenedFunction | None = None
+        if self.database:
+            self.migration = self.database.migrate(
+                self,
+                code=pattern_source("storage", "metadata_sync"),
+                handler="metadata_sync.migration.handler",
+                before=[self.function, self.reconciler],
+                removal_policy=removal_policy,
+            )
 
     def _make_reconciler(self, reconciler: ReconcilerOptions) -> HardenedFunction:
         options = reconciler.function_options or FunctionOptions()
@@ -188,7 +168,7 @@ class MetadataSync(Construct):
                 "POWERTOOLS_METRICS_NAMESPACE": "MetadataSync",
             },
             # The next invocation by the schedule is the next attempt.
-            asynchronous=AsyncOptions(retry_attempts=0, max_event_age=_TICK),
+            asynchronous=AsyncOptions(retry_attempts=0, max_event_age=Duration.minutes(_TICK_MINUTES)),
             on_failure=None,
             options=options.with_defaults(memory_size=1024, timeout=Duration.minutes(15)),
             services=[ec2.GatewayVpcEndpointAwsService.S3],
@@ -209,49 +189,41 @@ class MetadataSync(Construct):
         table_actions: Sequence[str],
     ) -> HardenedFunction:
         """Make a function that looks at objects, and reads and writes rows."""
-        code = pattern_source("storage", "metadata_sync")
-        environment = {**self._environment(), **environment}
-        function: HardenedFunction
-        if isinstance(self._target, PooledDatabase):
-            function = PrivateFunction(
-                self,
-                id,
-                code=code,
-                handler=handler,
-                description=description,
-                environment=environment,
-                asynchronous=asynchronous,
-                on_failure=on_failure,
-                options=options,
-                network=self._target.network,
-                services=services,
-                removal_policy=self._removal_policy,
+        network = self._network
+        if self.database:
+            group = make_function_group(self, id, self.database.network, services)
+            network = join(self.database.network, group)
+        function = HardenedFunction(
+            self,
+            id,
+            code=pattern_source("storage", "metadata_sync"),
+            handler=handler,
+            description=description,
+            environment={**self._environment(), **environment},
+            asynchronous=asynchronous,
+            on_failure=on_failure,
+            options=options,
+            network=network,
+            removal_policy=self._removal_policy,
+        )
+        role = function.execution_role
+        if self.database:
+            self.database.grant_connect(function)
+        if self.table:
+            # On the table only: the functions do not query its index.
+            role.add_to_policy(
+                iam.PolicyStatement(actions=list(table_actions), resources=[self.table.table_arn])
             )
-            self._target.grant_connect(function)
-        else:
-            function = HardenedFunction(
-                self,
-                id,
-                code=code,
-                handler=handler,
-                description=description,
-                environment=environment,
-                asynchronous=asynchronous,
-                on_failure=on_failure,
-                options=options,
-                network=self._network,
-                removal_policy=self._removal_policy,
-            )
-            self._grant_on_table(function.execution_role, self._target, table_actions)
-        self._grant_looking(function.execution_role)
+            # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+            grant_use_of_key(role, self.table.encryption_key, "kms:Decrypt", "kms:DescribeKey")
+        self._grant_looking(role)
         return function
 
     def _environment(self) -> dict[str, str]:
         """Return the environment variables that both functions have."""
-        if isinstance(self._target, PooledDatabase):
-            target = {"TARGET": "postgres", **self._target.environment}
-        else:
-            target = {"TARGET": "dynamodb", "TABLE_NAME": self._target.table_name}
+        target = {"TARGET": "postgres", **self.database.environment} if self.database else {}
+        if self.table:
+            target = {"TARGET": "dynamodb", "TABLE_NAME": self.table.table_name}
         return {
             **target,
             "BUCKET_NAME": self.source_bucket.bucket_name,
@@ -263,12 +235,6 @@ class MetadataSync(Construct):
             "POWERTOOLS_SERVICE_NAME": "metadata-sync",
             "POWERTOOLS_LOG_LEVEL": "INFO",
         }
-
-    def _grant_on_table(self, role: iam.Role, table: dynamodb.ITable, actions: Sequence[str]) -> None:
-        # On the table only: the functions do not query its index.
-        role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=[table.table_arn]))
-        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-        grant_use_of_key(role, table.encryption_key, "kms:Decrypt", "kms:DescribeKey")
 
     def _grant_looking(self, role: iam.Role) -> None:
         """Grant what a look at an object needs. HeadObject takes the permission of GetObject."""
@@ -296,7 +262,7 @@ class MetadataSync(Construct):
             "Schedule",
             description="Invokes the reconciler to begin or continue a comparison",
             # The first invocation is at once: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
-            schedule=scheduler.ScheduleExpression.rate(_TICK),
+            schedule=scheduler.ScheduleExpression.rate(Duration.minutes(_TICK_MINUTES)),
             target=scheduler_targets.LambdaInvoke(
                 self.reconciler,
                 role=role.without_policy_updates(),  # the CDK would add every version and alias

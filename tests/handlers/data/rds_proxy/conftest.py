@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "DB_HOST": "orders.proxy-abc.eu-west-1.rds.amazonaws.com",
     "DB_PORT": "5432",
     "DB_NAME": "app",
-    "DB_USER": "app_owner",
+    "DB_USER": "app",
     "AWS_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "secret",
@@ -44,6 +44,8 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for these tests."""
     with temporary_server() as running:
+        with psycopg.connect(running.get_uri()) as admin:
+            admin.execute("CREATE ROLE rds_iam")  # every RDS for PostgreSQL has this role
         yield running
 
 
@@ -54,6 +56,7 @@ def database(server: PostgresServer) -> Iterator[str]:
         admin.execute("CREATE DATABASE app")
         yield server.get_uri(database="app")
         admin.execute("DROP DATABASE app WITH (FORCE)")
+        admin.execute("DROP ROLE IF EXISTS app")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ Connect = Callable[..., Connection]
 @pytest.fixture
 def connection(connect: Connect) -> Connection:
     opened = connect()
-    postgres.make_tables(opened)
+    postgres.migrate(opened, "app")
     return opened
 
 
@@ -72,13 +72,40 @@ def test_the_same_request_sent_concurrently_is_booked_once(
     assert balances(database) == {"ann": 5}
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *("DROP TABLE accounts", "ALTER TABLE accounts ADD note text", "TRUNCATE bookings"),
+        *("DELETE FROM bookings", "UPDATE bookings SET amount = 0", "DELETE FROM accounts"),
+        *("CREATE TABLE mine (n int)", "CREATE TEMPORARY TABLE mine (n int)", "CREATE SCHEMA mine"),
+        *("CREATE ROLE other", "ALTER ROLE app SUPERUSER", "GRANT app TO rds_iam"),
+        *("SELECT * FROM migrations", "SELECT * FROM pg_authid", "COPY accounts TO PROGRAM 'cat'"),
+    ],
+)
+def test_the_functions_user_may_only_book(connection: Connection, statement: str) -> None:
+    connection.execute("SET ROLE app")
+    postgres.book(connection, Booking("r1", "ann", 5))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement.encode())
+
+
+def test_the_migration_can_be_repeated_and_takes_rights_back(connection: Connection) -> None:
+    connection.execute("GRANT ALL ON bookings TO app")
+    postgres.migrate(connection, "app")
+    allowed = "SELECT has_table_privilege('app', 'bookings', %s)"
+    assert [connection.execute(allowed, (right,)).fetchone() for right in ("INSERT", "DELETE")] == [
+        (True,),
+        (False,),
+    ]
+
+
 def test_tables_can_be_created_concurrently(connect: Connect, database: str) -> None:
     connections = [connect() for _ in range(8)]
     start = threading.Barrier(len(connections))
 
     def make(own: Connection) -> None:
         start.wait()
-        postgres.make_tables(own)
+        postgres.migrate(own, "app")
 
     with ThreadPoolExecutor(len(connections)) as pool:
         list(pool.map(make, connections))
@@ -151,7 +178,7 @@ def test_no_message_and_no_statement_pins_a_session(
 @pytest.mark.parametrize(
     ("statement", "trouble"),
     [
-        ("SELECT * FROM nowhere", Trouble.NO_TABLES),
+        ("SELECT * FROM nowhere", Trouble.FINAL),
         ("SELECT 1/0", Trouble.FINAL),
         ("SET statement_timeout = 1; SELECT pg_sleep(1)", Trouble.FINAL),
         ("SELECT pg_terminate_backend(pg_backend_pid())", Trouble.BROKEN),

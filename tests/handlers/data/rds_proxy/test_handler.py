@@ -36,6 +36,10 @@ def handler(
 ) -> ModuleType:
     """The handler's module, newly imported, with connections to the real PostgreSQL."""
     module = import_handler("data.rds_proxy.handler", ENVIRONMENT)
+    migration = import_handler("data.rds_proxy.migration", {**ENVIRONMENT, "FUNCTION_USER": "app"})
+    monkeypatch.setattr(postgres, "connect", lambda *_: connect())
+    monkeypatch.setenv("FUNCTION_USER", "app")
+    migration.handler({}, None)
     opened = []
 
     def connect_and_count(*_: object) -> Any:
@@ -47,7 +51,7 @@ def handler(
     return module
 
 
-def test_the_first_booking_in_an_empty_database_creates_the_tables(handler: ModuleType) -> None:
+def test_a_booking_is_made_with_the_tables_of_the_migration(handler: ModuleType) -> None:
     answer = handler.handler(GOOD, Context())
     assert answer == {**GOOD, "balance": 5, "replayed": False}
 

@@ -42,7 +42,7 @@ Connect = Callable[[], "Connection"]
         (pymysql.OperationalError(ER.OPTION_PREVENTS_STATEMENT, "--read-only"), Trouble.BROKEN),
         (pymysql.InterfaceError(0, ""), Trouble.BROKEN),
         (pymysql.OperationalError(ER.ACCESS_DENIED_ERROR, "Access denied"), Trouble.FINAL),
-        (pymysql.ProgrammingError(ER.NO_SUCH_TABLE, "doesn't exist"), Trouble.NO_TABLES),
+        (pymysql.ProgrammingError(ER.NO_SUCH_TABLE, "doesn't exist"), Trouble.FINAL),
         (pymysql.ProgrammingError(ER.PARSE_ERROR, "syntax"), Trouble.FINAL),
         (pymysql.MySQLError(), Trouble.FINAL),
     ],
@@ -97,10 +97,22 @@ def connect(login: Login, socket: str) -> Iterator[Connect]:
 @pytest.fixture
 def connection(connect: Connect) -> Iterator[Connection]:
     opened = connect()
-    mysql.make_tables(opened)
-    mysql.make_tables(opened)  # a second time changes nothing
+    with opened.cursor() as cursor:
+        for table in mysql._TABLES * 2:  # a second time changes nothing
+            cursor.execute(table)
     yield opened
     opened.close()
+
+
+def test_the_functions_user_logs_in_with_iam_and_gets_rights_on_two_tables() -> None:
+    connection = mock.MagicMock()
+    mysql.migrate(connection, "app")
+    executed = connection.cursor().__enter__().execute
+    assert [tuple(call.args) for call in executed.call_args_list[2:]] == [
+        ("CREATE USER IF NOT EXISTS %s IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'", ("app",)),
+        ("GRANT SELECT, INSERT, UPDATE ON accounts TO %s", ("app",)),
+        ("GRANT SELECT, INSERT ON bookings TO %s", ("app",)),
+    ]
 
 
 def balances(connection: Connection) -> dict[str, int]:
@@ -156,7 +168,7 @@ def test_a_failed_transaction_is_rolled_back(connection: Connection) -> None:
         cursor.execute("DROP TABLE bookings")
     with pytest.raises(pymysql.MySQLError) as raised:
         mysql.book(connection, Booking("r1", "ann", 5))
-    assert mysql.diagnose(raised.value) is Trouble.NO_TABLES
+    assert mysql.diagnose(raised.value) is Trouble.FINAL
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM accounts")
         assert cursor.fetchone() == (0,)

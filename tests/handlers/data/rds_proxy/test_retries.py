@@ -51,9 +51,6 @@ class FakeEngine:
             raise Failure(self._failures.pop(0))
         return booking
 
-    def make_tables(self, _: object) -> None:
-        self.calls.append("make tables")
-
     def close(self) -> None:
         self.calls.append("close")
 
@@ -90,7 +87,6 @@ def book(login: Login, engine: FakeEngine, time: Time, seconds: float = 60, time
         (["BUSY"], ["connect", "book", "book"]),
         (["BROKEN"], ["connect", "book", "close", "connect", "book"]),
         (["connect:BROKEN", "connect:BROKEN"], ["connect", "connect", "connect", "book"]),
-        (["NO_TABLES"], ["connect", "book", "make tables", "book"]),
     ],
 )
 def test_each_kind_of_error_has_its_own_remedy(

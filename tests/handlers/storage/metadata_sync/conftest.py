@@ -11,6 +11,7 @@ from localaws.engines.postgres.server import PostgresServer, temporary_server
 from shared.database import Database
 from shared.login import Login
 from shared.postgres import Connection
+from storage.metadata_sync.migration import migrate
 from storage.metadata_sync.postgres import Driver
 from tests.handlers.importing import import_handler
 from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, World
@@ -61,6 +62,8 @@ def world(filled_world: World) -> Iterator[World]:
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for these tests."""
     with temporary_server() as running:
+        with psycopg.connect(running.get_uri()) as admin:
+            admin.execute("CREATE ROLE rds_iam")  # every RDS for PostgreSQL has this role
         yield running
 
 
@@ -88,6 +91,8 @@ def driver(server: PostgresServer) -> Iterator[LocalDriver]:
     with psycopg.connect(server.get_uri(), autocommit=True) as admin:
         admin.execute("CREATE DATABASE shared")
     made = LocalDriver(server.get_uri(database="shared"))
+    with psycopg.connect(made.uri) as connection:
+        migrate(connection, "app")
     yield made
     for connection in made.opened:
         connection.close()

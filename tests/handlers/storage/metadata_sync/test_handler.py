@@ -5,11 +5,12 @@ import time
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.s3_events import order_key
-from storage.metadata_sync.bucket import _restore
+from storage.metadata_sync.bucket import _decoded, _restore
 from storage.metadata_sync.settings import Settings
 from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, World, bridge_event, record
 
@@ -57,6 +58,100 @@ def test_any_key_that_s3_can_have_gets_a_row(world: World, key: str) -> None:
     handled = world.send(event), world.invoke(record(key, sequencer="0B"))
     assert handled == ({"deleted": 1}, {"deleted": 1})  # there is no object, and the row says so
     assert (world.row(key) or {})["deleted"] == {"BOOL": True}
+
+
+def refusing(status: int, code: str) -> Any:
+    """A client of S3 that refuses to look at an object."""
+
+    class Refusing:
+        def head_object(self, **_: Any) -> Any:
+            response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise ClientError(response, "HeadObject")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+    client: Any = None
+
+    def made(real: Any) -> Refusing:
+        nonlocal client
+        client = real
+        return Refusing()
+
+    return made
+
+
+@pytest.mark.parametrize("code", ["404", "NoSuchKey", "NotFound"])
+def test_an_object_is_gone_whatever_the_code_of_the_404(
+    world: World, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    key = "a+%\nß"
+    world.put(key)
+    assert world.invoke(record(key, sequencer="0A")) == {"written": 1}
+    monkeypatch.setattr(world.function.source, "_s3", refusing(404, code)(world.s3))
+    event = record(key, name="ObjectRemoved:Delete", sequencer="0B")
+    assert world.invoke(event) == {"deleted": 1}
+
+
+def test_a_bucket_that_is_gone_deletes_no_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.function.source, "_s3", refusing(404, "NoSuchBucket")(world.s3))
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        world.invoke(record("cat.png"))
+
+
+def test_an_archived_object_over_another_one_replaces_its_row(world: World) -> None:
+    world.put("cat.png", b"1")
+    world.invoke(record("cat.png", sequencer="0A"))
+    version = world.put("cat.png", b"22", StorageClass="GLACIER")
+    assert world.invoke(record("cat.png", sequencer="0B")) == {"written": 1}
+    row = world.row("cat.png") or {}
+    assert (row["version_id"], row["size"], row["storage_class"]) == (
+        {"S": version},
+        {"N": "2"},
+        {"S": "GLACIER"},
+    )
+
+
+def test_a_row_of_an_object_with_a_customers_key_has_what_a_listing_says(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put("cat.png", b"1")
+    world.invoke(record("cat.png", sequencer="0A"))
+    world.put("cat.png", b"22")
+    world.put("cat.png.old", b"333")
+    monkeypatch.setattr(world.function.source, "_s3", refusing(400, "400")(world.s3))
+    assert world.invoke(record("cat.png", sequencer="0B"), record("cat", sequencer="0B")) == {
+        "written": 1,
+        "deleted": 1,
+    }
+    row = world.row("cat.png") or {}
+    assert row["size"] == {"N": "2"}
+    assert "version_id" not in row
+
+
+METADATA = {
+    "=?UTF-8?B?w7w=?=": "ü",
+    "=?UTF-8?Q?a_=C3=BC?=": "a ü",
+    "=?UTF-8?Q?a=00b?=": "=?UTF-8?Q?a=00b?=",  # NUL
+    "=?UTF-8?Q?=ED=A0=80?=": "=?UTF-8?Q?=ED=A0=80?=",  # a lone surrogate
+    "=?nonsense?Q?a?=": "=?nonsense?Q?a?=",
+    "=?UTF-8?B?a?=": "=?UTF-8?B?a?=",
+    "plain =?": "plain =?",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("value", METADATA)
+def test_metadata_is_decoded_unless_the_result_could_not_be_stored(value: str) -> None:
+    assert _decoded({"note": value}) == {"note": METADATA[value]}
+
+
+def test_a_record_that_dynamodb_cannot_store_goes_to_the_queue(world: World) -> None:
+    huge = record("huge.png") | {"eventTime": "x" * 500_000}
+    world.put("good.png")
+    assert world.invoke(huge, record("good.png")) == {"failed": 1, "written": 1}
+    [message] = world.failures()
+    assert message["responsePayload"]["errorType"] == "Unstorable"
 
 
 def test_a_deletion_leaves_a_tombstone_that_expires(world: World) -> None:
@@ -146,6 +241,9 @@ def test_every_kind_of_event_makes_the_function_look_at_the_object(
         ({"Records": [record("x", bucket="other")]}, "OtherBucket"),
         (bridge_event("x" * 1025), "InvalidRecord"),
         (bridge_event("x") | {"source": "mine"}, "InvalidRecord"),
+        (bridge_event("x\ud800"), "InvalidRecord"),
+        (bridge_event("x") | {"time": "\ud800"}, "InvalidRecord"),
+        ({"Records": [record("x", name="Object\ud800")]}, "InvalidRecord"),
         (bridge_event("x") | {"detail": []}, "InvalidRecord"),
     ],
 )

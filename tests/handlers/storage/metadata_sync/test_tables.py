@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from shared.database import Database
 from storage.metadata_sync.dynamodb import DynamoTable
-from storage.metadata_sync.objects import Cause, StoredObject, Table
-from storage.metadata_sync.postgres import PostgresTable, UnstorableKey
+from storage.metadata_sync.migration import migrate
+from storage.metadata_sync.objects import Cause, StoredObject, Table, Unstorable
+from storage.metadata_sync.postgres import PostgresTable
 from storage.metadata_sync.sync import Synchroniser
 from tests.handlers.importing import import_handler
 from tests.handlers.storage.metadata_sync.conftest import LocalDriver
@@ -237,11 +238,9 @@ def test_of_two_that_save_a_state_one_succeeds(tables: Tables, number: int) -> N
 
 
 def test_the_schema_is_made_once_by_many_at_once(database: str) -> None:
-    driver = LocalDriver(database)
-
     def make(_: int) -> None:
         with psycopg.connect(database, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-            driver.make_tables(connection)
+            migrate(connection, "app")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(make, range(16)))
@@ -273,9 +272,34 @@ def test_expired_tombstones_are_removed(connected: Database) -> None:
     assert table.read("b")
 
 
-def test_a_key_that_postgresql_cannot_store_fails_permanently(tables: Tables) -> None:
-    with pytest.raises(UnstorableKey, match="NUL"):
-        newer(tables()[POSTGRESQL], "a\0b")
+NOT_IN_POSTGRESQL = {
+    "a key": ("a\0b", None, CAUSE),
+    "the name of an event": ("a", None, Cause("Object\0Created", "")),
+    "metadata": (
+        "a",
+        StoredObject(size=1, etag="e", last_modified="2026-01-01T00:00:00Z", metadata={"n": "\0"}),
+        CAUSE,
+    ),
+    "a size": ("a", StoredObject(size=2**63, etag="e", last_modified="2026-01-01T00:00:00Z"), CAUSE),
+    "a time": ("a", StoredObject(size=1, etag="e", last_modified="never"), CAUSE),
+    "a surrogate": ("a", None, Cause("\ud800", "")),
+}
+
+
+@pytest.mark.parametrize("what", NOT_IN_POSTGRESQL)
+def test_what_postgresql_cannot_store_fails_permanently(tables: Tables, what: str) -> None:
+    table = tables()[POSTGRESQL]
+    key, seen, cause = NOT_IN_POSTGRESQL[what]
+    with pytest.raises(Unstorable, match="PostgreSQL cannot store this"):
+        table.write_newer(key, seen, sequencer="1", cause=cause)
+    assert newer(table, "a")  # and the connection still works
+
+
+def test_a_walk_through_postgresql_continues_after_a_key_that_it_cannot_store(tables: Tables) -> None:
+    table = tables()[POSTGRESQL]
+    for key in ("a", "a\x01", "b"):
+        newer(table, key)
+    assert [key for key, _ in table.walk(after="a\0b", prefix="")] == ["a\x01", "b"]
 
 
 def test_nothing_that_pins_a_session_is_sent(tables: Tables, driver: LocalDriver) -> None:

@@ -1,7 +1,6 @@
 """The functions with bucket, table and queue around them, in moto."""
 
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -47,11 +46,30 @@ class Context(LambdaContext):
     memory_limit_in_mb: int = 512
 
 
-record = partial(record_of, bucket="photos")
+# Values of the lengths that S3 sends, as in a multipart upload into a bucket with versions.
+ETAG = "9b2cf535f27731c974343645a3985328-12"
+VERSION = "4HL4kqtJvjVBH40Nrjfkd0.Q2vXsTzLm"
+HOST_ID = "FMyUVURIY8/IgAtTv8xRjskZQpcIZ9KG4V5Wp6S7S/JRWeUWerMUE5JgHvANOjpD"
+
+
+def record(key: str, *, bucket: str = "photos", **changes: str) -> dict[str, Any]:
+    """A record with all fields that S3 documents.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+    """
+    made = record_of(key, bucket=bucket, **changes)
+    made["s3"]["object"] |= {"size": 98_765_432, "eTag": ETAG, "versionId": VERSION}
+    made["s3"] |= {"s3SchemaVersion": "1.0", "configurationId": "4f6b2f4e-6a1f-4d43-b42c-4a0a8c1d2e3f"}
+    made["s3"]["bucket"]["ownerIdentity"] = {"principalId": "A3NL1KOZZKExample"}
+    return made | {
+        "userIdentity": {"principalId": "AWS:AIDAJDPLRKLG7UEXAMPLE"},
+        "requestParameters": {"sourceIPAddress": "203.0.113.10"},
+        "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810", "x-amz-id-2": HOST_ID},
+    }
 
 
 def bridge_event(
-    key: str, *, name: str = "Object Created", sequencer: str = "0A", bucket: str = "photos"
+    key: str, *, name: str = "Object Created", sequencer: str = "0055AED6DCD90281E5", bucket: str = "photos"
 ) -> dict[str, Any]:
     """An event as EventBridge delivers it."""
     return {
@@ -66,8 +84,17 @@ def bridge_event(
         "detail": {
             "version": "0",
             "bucket": {"name": bucket},
-            "object": {"key": key, "etag": "e", **({"sequencer": sequencer} if sequencer else {})},
+            "object": {
+                "key": key,
+                "size": 98_765_432,
+                "etag": ETAG,
+                "version-id": VERSION,
+                **({"sequencer": sequencer} if sequencer else {}),
+            },
             "request-id": "N4N7GDK58NMKJ12R",
+            "requester": "123456789012",
+            "source-ip-address": "203.0.113.10",
+            "reason": "CompleteMultipartUpload",
         },
     }
 

@@ -120,6 +120,8 @@ def _call(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": {"name": type(error).__name__, "message": str(error)}}
     metadata = _metadata(output)
     output.pop("ResponseMetadata", None)
+    if request["service"] == "lambda":  # its payload is a stream in Python and bytes in JavaScript
+        output = {name: _read(value) for name, value in output.items()}
     return {"output": {"$metadata": metadata, **output}}
 
 
@@ -145,6 +147,10 @@ def _session() -> boto3.Session:
 def _metadata(response: Mapping[str, Any]) -> dict[str, Any]:
     metadata = response.get("ResponseMetadata") or {}
     return {"httpStatusCode": metadata.get("HTTPStatusCode", 0), "requestId": metadata.get("RequestId")}
+
+
+def _read(value: object) -> object:
+    return value.read() if isinstance(value, StreamingBody) else value
 
 
 def _encoded(value: object) -> dict[str, str]:

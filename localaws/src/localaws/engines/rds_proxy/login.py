@@ -103,7 +103,7 @@ async def _ask_for_token(
 
 async def _ask_for_password(client: Client, role: str, credentials: Credentials) -> None:
     wrong = RefusedError(f"The password that was provided for the role {role} is wrong.", "28P01")
-    scram = ScramServer(credentials.password)
+    scram = ScramServer(credentials.password or "")
     client.writer.write(wire.authentication(_SASL, wire.text(MECHANISM) + b"\0"))
     mechanism, _, first = wire.body(await client.read()).partition(b"\0")
     if mechanism.decode(errors="replace") != MECHANISM:

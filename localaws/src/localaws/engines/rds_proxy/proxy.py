@@ -12,6 +12,7 @@ import time
 from localaws.engines.postgres import wire
 from localaws.engines.postgres.connection import Connection, DatabaseError
 from localaws.engines.postgres.endpoint import Client
+from localaws.engines.rds_proxy.iam_login import IamLogins
 from localaws.engines.rds_proxy.login import RefusedError, log_in
 from localaws.engines.rds_proxy.pool import BorrowTimeoutError, Key, Pool
 from localaws.engines.rds_proxy.session import Session
@@ -32,6 +33,7 @@ class Proxy:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._pool = Pool(self._connect, lambda: control.settings().max_connections)
+        self._iam_logins = IamLogins()
         self._sessions: set[Session] = set()
         self._parameters: dict[Key, dict[str, str]] = {}
         self._sweeper: asyncio.Task[None] | None = None
@@ -124,12 +126,17 @@ class Proxy:
             raise DatabaseError("the database is not running", "57P03")
         if credentials is None:
             raise DatabaseError(f"the proxy has no credentials for the role {role}", "28000")
-        try:
-            connection = await Connection.open(settings.socket, role, credentials.password, database, options)
-        except DatabaseError as error:
-            if error.code != "28P01" or self._control.credentials(role) == credentials:
-                raise
-            return await self._connect(key)  # the secret has just been rotated
+        if credentials.password is None:
+            connection = await self._iam_logins.open(settings.socket, role, database, options)
+        else:
+            try:
+                connection = await Connection.open(
+                    settings.socket, role, credentials.password, database, options
+                )
+            except DatabaseError as error:
+                if error.code != "28P01" or self._control.credentials(role) == credentials:
+                    raise
+                return await self._connect(key)  # the secret has just been rotated
         if settings.init_query:
             await connection.query(settings.init_query)
         self._parameters[key] = dict(connection.parameters)

@@ -34,12 +34,12 @@ class Credentials:
     """The credentials of a role for the database, and the authentication that its clients use.
 
     Attributes:
-        password: The role's password in the database.
+        password: The role's password in the database; None if the proxy logs in with IAM as well.
         iam: Whether the client must use an IAM token (`REQUIRED`), may use one (`ENABLED`), or must use the
             password (`DISABLED`).
     """
 
-    password: str
+    password: str | None
     iam: str
 
 

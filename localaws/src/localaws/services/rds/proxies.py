@@ -77,8 +77,6 @@ def _close(endpoint: Record) -> None:
 @around(rds, "_create_db_proxy")
 @action(rds, "CreateDBProxy")
 def _create_proxy(stock: Action, p: dict[str, Any]) -> Response:
-    if rds._p(p, "DefaultAuthScheme") == "IAM_AUTH":
-        return _refused("DefaultAuthScheme=IAM_AUTH is not emulated; use Auth with a secret.")
     response = stock(p)
     name = rds._p(p, "DBProxyName")
     record = rds._db_proxies.get(name)
@@ -94,11 +92,6 @@ def _create_proxy(stock: Action, p: dict[str, Any]) -> Response:
             raise
         record["Endpoint"] = rds._db_proxy_endpoints[name]["Endpoint"]
     return response
-
-
-def _refused(reason: str) -> Response:
-    answer: Response = rds._error("InvalidParameterCombination", reason, 400)
-    return answer
 
 
 def _end(record: Record) -> None:

@@ -5,11 +5,13 @@
 Faithful to: the proxy reads secrets with its own role, which RDS must be allowed to assume, and uses the
 secret whose `username` is the client's database role. An IAM token must be signed for the proxy's address
 with credentials that may `rds-db:connect` to this proxy as this role, and is valid for 15 minutes. Metrics in
-`AWS/RDS` by `ProxyName`, and a log group of the proxy.
+`AWS/RDS` by `ProxyName`, and a log group of the proxy. With `DefaultAuthScheme=IAM_AUTH`, the proxy logs in
+with IAM as users without a secret: its role needs `rds-db:connect` to the database as the user, the database
+needs IAM authentication, and the user must have been granted `rds_iam`.
 Not to: KMS keys of secrets. Metrics are also published within a second of a change, not only every minute.
-IAM authentication to the database (`DefaultAuthScheme`) is refused.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-iam-setup.html
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-iam-migration.html
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.IAMPolicy.html
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.monitoring.html
 """
@@ -19,7 +21,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ministack.core import iam_evaluator, rds_iam
 from ministack.core.responses import request_scope
@@ -59,16 +61,27 @@ class AccountControl:
         )
 
     def credentials(self, role: str) -> Credentials | None:
-        """The credentials in the first secret of the role that the proxy may read."""
+        """The credentials in the first secret of the role that the proxy may read, else those by IAM."""
         for entry in self._record["Auth"]:
             secret = self._secret(entry.get("SecretArn", ""))
             if secret.get("username") == role and "password" in secret:
                 return Credentials(secret["password"], entry.get("IAMAuth", "DISABLED"))
-        return None
+        return Credentials(None, "REQUIRED") if self._logs_in_by_iam(role) else None
+
+    def _logs_in_by_iam(self, role: str) -> bool:
+        """Whether the proxy may log in to the database as a role with IAM."""
+        target = self._target() if self._record.get("DefaultAuthScheme") == "IAM_AUTH" else None
+        if target is None or target.get("IAMDatabaseAuthenticationEnabled") is not True:
+            return False
+        database = target.get("DbClusterResourceId") or target["DbiResourceId"]
+        user = f"arn:aws:rds-db:{self._region}:{self._account}:dbuser:{database}/{role}"
+        proxy = self._record["RoleArn"]
+        with request_scope(self._account, self._region):
+            return role_trusts(proxy, "rds.amazonaws.com") and role_allows(proxy, "rds-db:connect", user)
 
     def has_credentials(self) -> bool:
         """Whether the proxy may read a secret with which it can log in to the database."""
-        return any(
+        return self._record.get("DefaultAuthScheme") == "IAM_AUTH" or any(
             {"username", "password"} <= set(self._secret(each["SecretArn"])) for each in self._record["Auth"]
         )
 
@@ -122,11 +135,16 @@ class AccountControl:
                 cloudwatch.record_metric("AWS/RDS", name, value, "Count", dimensions)
 
     def _database(self) -> Database | None:
+        target = self._target()
+        return None if target is None else database_of(target)
+
+    def _target(self) -> Record | None:
+        """The record of the instance or cluster behind the proxy."""
         for target in self._record["Targets"]:
             store = rds._instances if target["Type"] == "RDS_INSTANCE" else rds._clusters
             record = store.get_scoped(self._account, self._region, target["RdsResourceId"])
             if record is not None:
-                return database_of(record)
+                return cast(Record, record)
         return None
 
     def _secret(self, arn: str) -> Record:
