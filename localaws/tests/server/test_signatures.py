@@ -263,7 +263,7 @@ def test_the_key_of_a_user_that_is_deleted_is_unknown(empty_aws: LocalAws) -> No
     assert b"InvalidClientTokenId" in request.send().body
 
 
-def test_a_second_credential_makes_nobody_another_principal(empty_aws: LocalAws) -> None:
+def test_a_second_credential_does_not_change_the_principal(empty_aws: LocalAws) -> None:
     # The emulator reads the first one, and a parser of headers the last one.
     iam = empty_aws.client("iam")
     iam.create_user(UserName="small")

@@ -1,6 +1,6 @@
 """The secret of a start, and what is derived from it: the keys of the root users of all accounts, and tokens.
 
-`LocalAws` draws the secret and gives it to the server, which never writes it to a file. Whoever has not got
+`LocalAws` draws the secret and gives it to the server, which never writes it to a file. A program without
 it can neither call an AWS API nor reset the server.
 """
 
