@@ -36,7 +36,7 @@ def decodable(data: bytes, format: Format) -> bytes:
     """Return the part of a file that is decoded.
 
     Raises:
-        TooManyParts: Its header alone would cost too much.
+        TooManyParts: Its header would cost too much.
         TooManyScans: It is a progressive JPEG that would keep the decoder busy.
         UnsupportedFormat: It is a variant that is not decoded.
         TruncatedImage: It ends too early.
