@@ -107,7 +107,7 @@ def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
         refused = unknown = part = killed = 0
         while len(orders.sent) < EVENTS:
             part += 1
-            events = interleaved([orders.order(f"{part}-{n}", chance) for n in range(225)], chance)
+            events = interleaved([orders.order(f"{part}-{n}", chance) for n in range(EVENTS // 44)], chance)
             orders.sent += events
             records = [(event.order_id, data_of(event)) for event in events]
             records += chance.sample(records, len(records) // 10)
