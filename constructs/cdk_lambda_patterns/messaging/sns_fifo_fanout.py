@@ -214,8 +214,9 @@ class SnsFifoFanout(Construct):
             handler="sns_fifo_fanout.handler.handler",
             stream=source,
             # What can never be published goes to the failure queue at once. What remains can succeed later,
-            # and until then, later events must not overtake it.
-            options=KinesisConsumerOptions(retry_attempts=10_000),
+            # and until then, later events must not overtake it. But a record must not block its shard until
+            # those behind it expire.
+            options=KinesisConsumerOptions(retry_attempts=100),
             function_options=FunctionOptions(
                 environment={
                     "TOPIC_ARN": self.topic.topic_arn,

@@ -87,7 +87,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("change", "code"), REFUSED.values(), ids=REFUSED)
-def test_an_invalid_message_is_refused_alone(topic: Topic, change: dict[str, Any], code: str) -> None:
+def test_only_an_invalid_message_of_a_batch_is_refused(
+    topic: Topic, change: dict[str, Any], code: str
+) -> None:
     assert topic.batch(entry("1"), entry("2", **change), entry("3")) == {"2": code}
     assert topic.bodies() == ["1", "3"]
     assert topic.batch(entry("4", **change)) == {"4": code}

@@ -171,7 +171,7 @@ def test_the_bridge_retries_instead_of_giving_up_later_events(encrypted: Resourc
         for one in encrypted.all("AWS::Lambda::EventSourceMapping").values()
         if "BisectBatchOnFunctionError" in one
     ]
-    assert mapping["MaximumRetryAttempts"] == 10_000
+    assert mapping["MaximumRetryAttempts"] == 100
 
 
 @stack_with

@@ -107,7 +107,7 @@ def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
         refused = unknown = part = killed = 0
         while len(orders.sent) < EVENTS:
             part += 1
-            events = interleaved([orders.order(f"{part}-{n}", chance) for n in range(225)], chance)
+            events = interleaved([orders.order(f"{part}-{n}", chance) for n in range(EVENTS // 44)], chance)
             orders.sent += events
             records = [(event.order_id, data_of(event)) for event in events]
             records += chance.sample(records, len(records) // 10)
@@ -115,7 +115,10 @@ def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
                 records.insert(chance.randrange(len(records)), (f"{orders.run_id}-bad{number}", data))
             refused += len(POISON)
             if part <= 5:  # published, and refused by both subscribers
-                records.insert(0, (f"{orders.run_id}-eaten", json.dumps({"eaten": orders.run_id}).encode()))
+                records.insert(
+                    0,
+                    (f"{orders.run_id}-eaten", json.dumps({"type": "eaten", "run": orders.run_id}).encode()),
+                )
                 unknown += 1
             outage = {3: (bridge, "sns:Publish"), 6: (append, "dynamodb:PutItem")}.get(part)
             with faults.without_permission(*outage) if outage else nothing():

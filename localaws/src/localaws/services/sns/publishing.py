@@ -7,7 +7,7 @@ Faithful to:
 - `MaximumMessageSize` of a topic, 1,024 bytes to 1 MiB, is the limit of a message and of a batch, with the
   attributes. Without it the limit is 262,144 bytes.
 - A batch that is too large, or has an invalid entry id, is refused as a whole (`BatchRequestTooLong`,
-  `InvalidBatchEntryId`). An invalid message is refused alone, with `SenderFault`.
+  `InvalidBatchEntryId`). Of invalid messages, only those are refused, with `SenderFault`.
 - Message group ids and deduplication ids have 1 to 128 ASCII letters, digits and punctuation characters.
 - Bodies and string attributes have only the characters that SNS lists; neither may be empty.
 Not to: the words of the errors that AWS does not document. A batch with one message that is too large is
