@@ -200,7 +200,7 @@ def replace_a_bad_version(stack: DeployedStack) -> None:
         ScenarioFailed: The fix failed.
     """
     releases = Releases(stack)
-    releases.start("fails")  # nobody calls during this release, so no alarm rings
+    releases.start("fails")  # without any calls during this release, no alarm rings
     releases.finish()
     [bad] = releases.callers.shares()
     releases.call_until_the_alarm_rings()

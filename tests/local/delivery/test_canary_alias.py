@@ -15,6 +15,7 @@ from scenarios.delivery import canary_alias
 from scenarios.delivery.canary_alias.releases import Releases
 from scenarios.framework import DeployedStack, ScenarioFailed, Story
 from scenarios.support.faults import Faults
+from scenarios.support.stack_updates import StackUpdates
 from tasks.cdk import FOR_THIS_MACHINE, Cdk, CdkError
 
 pytestmark = pytest.mark.local
@@ -27,17 +28,25 @@ def story() -> Story:
 
 @contextmanager
 def alarms_disabled(stack: DeployedStack) -> Iterator[None]:
-    """The deployment group ignores its alarms while the body runs."""
-    client = stack.client("codedeploy")
-    application, name = stack.output("ApplicationName"), stack.output("DeploymentGroupName")
-    before = client.get_deployment_group(applicationName=application, deploymentGroupName=name)
-    group = {"applicationName": application, "currentDeploymentGroupName": name}
-    client.update_deployment_group(**group, alarmConfiguration={"enabled": False, "alarms": []})
+    """The deployment group ignores its alarms while the body runs.
+
+    In the template, because each release names its own alarms there.
+    """
+    updates = StackUpdates(stack)
+
+    def enable(enabled: bool) -> None:
+        template = updates.template()
+        [group] = [
+            one for one in template["Resources"].values() if one["Type"] == "AWS::CodeDeploy::DeploymentGroup"
+        ]
+        group["Properties"]["AlarmConfiguration"]["Enabled"] = enabled
+        updates.update(template)
+
+    enable(False)
     try:
         yield
     finally:
-        alarms = before["deploymentGroupInfo"]["alarmConfiguration"]
-        client.update_deployment_group(**group, alarmConfiguration=alarms)
+        enable(True)
 
 
 def test_calls_reach_the_version_that_the_alias_points_at(stack: DeployedStack) -> None:
@@ -64,7 +73,7 @@ def test_the_alarm_on_duration_rolls_back_a_slow_release(stack: DeployedStack) -
     with releases.callers.calling():
         releases.start("slow")
         releases.must_roll_back()
-    assert "LatencyAlarm" in next(releases.deployments())["errorInformation"]["message"]
+    assert "-Latency-" in next(releases.deployments())["errorInformation"]["message"]
     assert not any(call.failed for call in releases.callers.calls)
 
 
