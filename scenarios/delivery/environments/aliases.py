@@ -97,9 +97,11 @@ class Aliases:
     def request(self, body: bytes) -> HttpResponse:
         """Send a signed request to prod's function URL."""
         url = self._stack.output("ProdUrl")
-        request = AWSRequest("POST", url, data=body, headers={"content-type": "application/json"})
+        endpoint = Endpoint.of(self._stack, url.rstrip("/"))
+        headers = {"host": endpoint.host, "content-type": "application/json"}
+        request = AWSRequest("POST", url, data=body, headers=headers)
         credentials = self._stack.session.get_credentials()
         assert credentials is not None
         SigV4Auth(credentials, "lambda", self._stack.session.region_name).add_auth(request)
         signed = [(key, value) for key, value in request.headers.items() if key.lower() != "host"]
-        return Endpoint.of(self._stack, url.rstrip("/")).request("POST", "/", headers=signed, body=body)
+        return endpoint.request("POST", "/", headers=signed, body=body)
