@@ -118,6 +118,19 @@ def test_bytes_dates_and_streams_are_javascripts(anything: Script) -> None:
     assert found == {"text": "hi", "date": True, "bytes": True, "opened": "hi"}
 
 
+def test_the_payload_of_an_invocation_is_bytes_and_no_stream(anything: Script) -> None:
+    found = anything.run(
+        """
+        const { Lambda } = require("@aws-sdk/client-lambda");
+        const Payload = JSON.stringify({ code: "return 'hi'" });
+        const answer = await new Lambda({}).invoke({ FunctionName: event.name, Payload });
+        return new TextDecoder().decode(Buffer.from(answer.Payload));
+        """,
+        name=anything.name,
+    )
+    assert found == '"hi"'
+
+
 @pytest.mark.parametrize(
     ("package", "client", "call", "name", "status"),
     [

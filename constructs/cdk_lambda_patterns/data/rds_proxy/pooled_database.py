@@ -188,7 +188,11 @@ class PooledDatabase:
         )
         self._grant_connect(function, self.options.user)
         # It needs the proxy's target and permission, and the rules of the security groups.
-        ready = (scope.node.find_child(name) for name in ("Proxy", "ProxyRole", "ProxySecurityGroup"))
+        ready = [
+            child
+            for child in map(scope.node.find_child, ("Proxy", "ProxyRole", "ProxySecurityGroup"))
+            if isinstance(child, Construct)
+        ]
         triggers.Trigger(
             scope,
             "Migrate",
