@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "lambda_src"))
 
 from storage.thumbnailer.pictures import make_thumbnails
-from storage.thumbnailer.settings import OutputFormat
+from storage.thumbnailer.settings import Settings
 
 
 def serve() -> None:
@@ -17,16 +17,21 @@ def serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         data = known.setdefault(request["file"], Path(request["file"]).read_bytes())
+        settings = Settings(
+            destination_bucket="",
+            table_name="",
+            failure_queue_url="",
+            sizes=tuple(request["sizes"]),
+            output_format=request["format"],
+            quality=request["quality"],
+            output_prefix="",
+            max_object_size=len(data),
+            max_pixels=64_000_000,
+            background=(255, 255, 255),
+        )
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(request["count"]):
-            made = make_thumbnails(
-                data,
-                sizes=request["sizes"],
-                format=OutputFormat(request["format"]),
-                quality=request["quality"],
-                background=(255, 255, 255),
-                max_pixels=64_000_000,
-            )
+            made = make_thumbnails(data, settings)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         if request["save"]:
             Path(request["save"]).write_bytes(made.thumbnails[0].data)
