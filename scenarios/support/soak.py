@@ -12,7 +12,7 @@ from scenarios.support.faults import Faults
 ROUNDS = 20
 
 # In seconds. The embedded AWS returns what failed after a fifth of a second, AWS after minutes, when the
-# visibility timeout ends. Kills in quick succession would take all attempts of the same good messages: dead letters.
+# visibility timeout ends. Kills in quick succession would take all attempts of the same good messages.
 _BETWEEN_KILLS = 2
 
 
