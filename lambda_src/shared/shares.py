@@ -12,7 +12,7 @@ _MARGIN = 0.5
 
 
 class Clock(Protocol):
-    """The part of Lambda's context object that tells the time."""
+    """The part of Lambda's context object that is needed here."""
 
     def get_remaining_time_in_millis(self) -> int:
         """The time until Lambda stops the invocation."""

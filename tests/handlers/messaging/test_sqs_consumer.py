@@ -144,7 +144,7 @@ def test_a_failure_of_dynamodb_fails_the_message(
     assert failed(function, [message(1, entry("1", "a", 5))]) == ["1"]
 
 
-def test_a_text_that_dynamodb_cannot_store_fails_alone_and_at_once(
+def test_a_text_that_dynamodb_cannot_store_fails_without_its_neighbours_and_at_once(
     function: ModuleType,
     table: Any,
     monkeypatch: pytest.MonkeyPatch,
