@@ -86,12 +86,15 @@ SHAPES: dict[str, tuple[Callable[[LocalAws], str], str]] = {
         lambda aws: aws.client("secretsmanager").create_secret(Name=NAME, SecretString="x")["ARN"],
         rf"arn:aws:secretsmanager:[a-z0-9-]+:\d{{12}}:secret:{NAME}-[A-Za-z0-9]{{6}}",
     ),
-    "user id": (lambda aws: aws.client("iam").create_user(UserName=NAME)["User"]["UserId"], r"AIDA[A-Z0-9]{17}"),
+    "user id": (
+        lambda aws: aws.client("iam").create_user(UserName=NAME)["User"]["UserId"],
+        r"AIDA[A-Z0-9]{17}",
+    ),
     "VPC id": (
         lambda aws: aws.client("ec2").create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"],
         r"vpc-[0-9a-f]{17}",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -216,3 +217,15 @@ def test_a_filter_is_compared_with_the_encoded_key(
     client.delete_object(Bucket=name, Key=key)
     names.add(records.wait_for_body()["Records"][0]["eventName"])
     assert ("ObjectCreated:Put" in names) is fires
+
+
+def test_a_record_names_the_caller_with_ids_as_long_as_those_of_s3(functions: Functions) -> None:
+    bucket = make_bucket(functions)
+    bucket.client.put_object(Bucket=bucket.name, Key="x", Body=b"x")
+    record = bucket.record()
+    assert record["userIdentity"] == {"principalId": f"AWS:{functions.aws.account}"}
+    assert re.fullmatch(r"[0-9A-F]{16}", record["responseElements"]["x-amz-request-id"])
+    assert re.fullmatch(r"[A-Za-z0-9+/]{76}", record["responseElements"]["x-amz-id-2"])
+    assert re.fullmatch(r"[A-Za-z0-9._]{32}", record["s3"]["object"]["versionId"])
+    assert re.fullmatch(r"[0-9A-F]{18}", record["s3"]["object"]["sequencer"])
+    assert record["s3"]["configurationId"]

@@ -1,14 +1,17 @@
-"""Version ids and upload ids as long as those of S3, which are no UUIDs.
+"""Version ids, upload ids and request ids as long as those of S3, which are no UUIDs.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/get-request-ids.html
 """
 
 from __future__ import annotations
 
+import base64
+import re
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,10 +20,23 @@ from ministack.services import s3
 from localaws.patching import around
 
 _ALPHABET = string.ascii_letters + string.digits + "._"
+_REQUEST_ID = re.compile(rb"<RequestId>[0-9a-f-]{36}</RequestId>")
 _VERSION, _UPLOAD = 32, 128
 
 # The length of the identifiers that are being made; 0 for UUIDs.
 _length: ContextVar[int] = ContextVar("localaws_s3_identifiers", default=0)
+
+
+@around(s3, "handle_request", after=["s3.listing", "s3.permissions"])
+async def _handle_request(stock: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
+    status, headers, body = await stock(*args, **more)
+    request_id = headers.get("x-amz-request-id", "")
+    if not re.fullmatch(r"[A-Z0-9]{16}", request_id):
+        request_id = secrets.token_hex(8).upper()
+    if status >= 300 and isinstance(body, bytes):
+        body = _REQUEST_ID.sub(f"<RequestId>{request_id}</RequestId>".encode(), body)
+    host_id = headers.get("x-amz-id-2") or base64.b64encode(secrets.token_bytes(57)).decode()
+    return status, {**headers, "x-amz-request-id": request_id, "x-amz-id-2": host_id}, body
 
 
 @around(s3, "new_uuid")

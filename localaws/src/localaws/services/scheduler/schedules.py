@@ -5,8 +5,8 @@ and a rate of five minutes starts after five minutes.
 
 Faithful to: a schedule invokes a function asynchronously if its role trusts Scheduler and may invoke the
 function, whatever the function's policy says. It assumes the role with its account as `aws:SourceAccount` and
-the ARN of its group as `aws:SourceArn`, which the CDK's `Schedule` asks for. A rate without a StartDate starts when it is created. Without
-an Input, the function gets the default event of Scheduler.
+the ARN of its group as `aws:SourceArn`, as the role of the CDK's `Schedule` requires. A rate without a
+StartDate starts when it is created. Without an Input, the function gets the default event of Scheduler.
 Not to: targets other than functions, for which policies are evaluated as for a rule; dead-letter queues and
 retries of schedules (a refused invocation is logged and lost), time zones, flexible time windows. Rates are
 not shortened. AWS invokes up to a minute late; here it is a fraction of a second.
