@@ -90,6 +90,18 @@ SHAPES: dict[str, tuple[Callable[[LocalAws], str], str]] = {
         lambda aws: aws.client("iam").create_user(UserName=NAME)["User"]["UserId"],
         r"AIDA[A-Z0-9]{17}",
     ),
+    "session token": (
+        lambda aws: aws.client("sts").get_session_token()["Credentials"]["SessionToken"],
+        r"IQoJ[A-Za-z0-9+/]{350,}={0,2}",
+    ),
+    "temporary access key": (
+        lambda aws: aws.client("sts").get_session_token()["Credentials"]["AccessKeyId"],
+        r"ASIA[A-Z0-9]{16}",
+    ),
+    "secret access key": (
+        lambda aws: aws.client("sts").get_session_token()["Credentials"]["SecretAccessKey"],
+        r"[A-Za-z0-9+/]{40}",
+    ),
     "VPC id": (
         lambda aws: aws.client("ec2").create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"],
         r"vpc-[0-9a-f]{17}",
