@@ -43,7 +43,7 @@ def test_a_filter_that_s3_does_not_have_is_refused(text: str, message: str) -> N
         filter_value("prefix", text)
 
 
-def test_a_value_of_the_deployment_is_left_alone() -> None:
+def test_a_value_of_the_deployment_is_unchanged() -> None:
     token = CfnParameter(Stack(), "Prefix").value_as_string
     assert filter_value("prefix", token) == token
 

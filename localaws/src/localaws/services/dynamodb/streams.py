@@ -1,5 +1,8 @@
 """Sequence numbers as long as those of DynamoDB Streams: 28 digits without leading zeros.
 
+Faithful to: length, alphabet and order.
+Not to: how AWS makes them.
+
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
 """
 

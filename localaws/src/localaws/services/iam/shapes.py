@@ -2,6 +2,7 @@
 
 Faithful to: a secret key is 40 characters of base64, with "/" and "+", which have to be encoded in a URL. A
 session token is long base64.
+Not to: what a token of AWS contains.
 
 https://docs.aws.amazon.com/STS/latest/APIReference/API_Credentials.html
 """

@@ -1,6 +1,7 @@
 """Sequence numbers as long as those of Kinesis: 56 digits, which no DynamoDB Number can store.
 
-Faithful to: length, alphabet and order. Not to: how AWS makes them.
+Faithful to: length, alphabet and order.
+Not to: how AWS makes them.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 """

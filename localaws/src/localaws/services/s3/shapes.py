@@ -1,5 +1,8 @@
 """Version ids, upload ids and request ids as long as those of S3, which are no UUIDs.
 
+Faithful to: length and alphabet.
+Not to: how AWS makes them.
+
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/get-request-ids.html

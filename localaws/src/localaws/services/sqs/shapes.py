@@ -2,6 +2,7 @@
 
 Faithful to: a receipt handle is long base64 and new each time that the message is received; a sequence number
 of a FIFO queue has 20 digits without leading zeros.
+Not to: how AWS makes them.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
