@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -179,3 +180,52 @@ def test_still_needed_the_emulator_sends_eventbridge_less(stock_functions: Funct
     bucket.client.put_object_tagging(Bucket=bucket.name, Key="photo", Tagging=tags)
     bucket.client.put_object(Bucket=bucket.name, Key="other", Body=b"hello")
     assert bucket.detail()["object"]["key"] == "other"  # none for the tags
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key", "fires"),
+    [
+        ("my+photos/", "my photos/a", True),
+        ("my photos/", "my photos/a", False),
+        ("dt%3D2026/", "dt=2026/a", True),
+        ("dt=2026/", "dt=2026/a", False),
+        ("%C3%BC", "ü", True),
+        ("ü", "ü", False),
+        ("a%2Bb", "a+b", True),
+        ("a+b", "a+b", False),
+        ("a*", "ab", False),
+        ("photos/", "photos/(1)!.jpg", True),
+    ],
+)
+def test_a_filter_is_compared_with_the_encoded_key(
+    functions: Functions, prefix: str, key: str, fires: bool
+) -> None:
+    client, name = functions.aws.client("s3"), f"bucket-{uuid.uuid4().hex[:8]}"
+    client.create_bucket(Bucket=name)
+    records = functions.queue(writable_by="s3.amazonaws.com")
+    rules = {"Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}]}}
+    both = [
+        {"QueueArn": records.arn, "Events": ["s3:ObjectCreated:*"], "Filter": rules},
+        {"QueueArn": records.arn, "Events": ["s3:ObjectRemoved:*"]},
+    ]
+    client.put_bucket_notification_configuration(
+        Bucket=name, NotificationConfiguration={"QueueConfigurations": both}
+    )
+    records.receive()  # the test event
+    client.put_object(Bucket=name, Key=key, Body=b"")
+    names = {records.wait_for_body()["Records"][0]["eventName"]} if fires else set()
+    client.delete_object(Bucket=name, Key=key)
+    names.add(records.wait_for_body()["Records"][0]["eventName"])
+    assert ("ObjectCreated:Put" in names) is fires
+
+
+def test_a_record_names_the_caller_with_ids_as_long_as_those_of_s3(functions: Functions) -> None:
+    bucket = make_bucket(functions)
+    bucket.client.put_object(Bucket=bucket.name, Key="x", Body=b"x")
+    record = bucket.record()
+    assert record["userIdentity"] == {"principalId": f"AWS:{functions.aws.account}"}
+    assert re.fullmatch(r"[0-9A-F]{16}", record["responseElements"]["x-amz-request-id"])
+    assert re.fullmatch(r"[A-Za-z0-9+/]{76}", record["responseElements"]["x-amz-id-2"])
+    assert re.fullmatch(r"[A-Za-z0-9._]{32}", record["s3"]["object"]["versionId"])
+    assert re.fullmatch(r"[0-9A-F]{18}", record["s3"]["object"]["sequencer"])
+    assert record["s3"]["configurationId"]

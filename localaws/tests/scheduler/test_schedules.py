@@ -60,6 +60,33 @@ def test_a_rate_starts_immediately_and_needs_only_the_permission_of_its_role(fun
     answers.wait()
 
 
+@pytest.mark.parametrize(("group", "fires"), [("default", True), ("other", False)])
+def test_a_role_may_ask_for_the_group_of_the_schedule(functions: Functions, group: str, fires: bool) -> None:
+    """The CDK's `Schedule` writes both conditions into the trust policy of its role."""
+    function, answers = answering_function(functions)
+    role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
+    source = {
+        "aws:SourceAccount": functions.aws.account,
+        "aws:SourceArn": functions.arn("scheduler", f"schedule-group/{group}"),
+    }
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": SCHEDULER},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": source},
+    }
+    functions.aws.client("iam").update_assume_role_policy(
+        RoleName=role.rpartition("/")[2],
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )
+    schedule(functions, function, role)
+    if fires:
+        answers.wait()
+    else:
+        time.sleep(LONG_ENOUGH)
+        assert answers.receive() == []
+
+
 def test_the_function_gets_the_input_of_the_schedule(functions: Functions) -> None:
     function, answers = answering_function(functions)
     role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)

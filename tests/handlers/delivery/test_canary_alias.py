@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from delivery.canary_alias.smoke import difference
+from tests.handlers.events import hook_event
 from tests.handlers.importing import import_handler
 
 CASES = [
@@ -29,7 +30,7 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "none",
     "POWERTOOLS_SERVICE_NAME": "hook",
 }
-EVENT = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "e-1"}
+EVENT = hook_event()
 BEGAN = datetime.now(UTC) - timedelta(minutes=5)
 APP_SPEC = {
     "version": 0.0,
@@ -137,8 +138,10 @@ def world(hooks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     yield world
-    assert [report["lifecycleEventHookExecutionId"] for report in world.reports] == ["e-1"]
-    assert world.reports[0]["deploymentId"] == "d-1"
+    assert [report["lifecycleEventHookExecutionId"] for report in world.reports] == [
+        EVENT["LifecycleEventHookExecutionId"]
+    ]
+    assert world.reports[0]["deploymentId"] == EVENT["DeploymentId"]
 
 
 def context(seconds: float = 60) -> SimpleNamespace:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.environments.quotes import InvalidParcelError, load_tariff
+from tests.handlers.events import function_url_event
 from tests.handlers.importing import import_handler
 
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:quotes"
@@ -60,8 +61,7 @@ def test_an_invalid_parcel_is_rejected(function: ModuleType, grams: object) -> N
 def test_a_function_url_gets_an_http_response(function: ModuleType, encoded: bool) -> None:
     body = '{"grams": 1200}'
     sent = base64.b64encode(body.encode()).decode() if encoded else body
-    event = {"requestContext": {}, "body": sent, "isBase64Encoded": encoded}
-    response = invoke(function, event)
+    response = invoke(function, function_url_event(sent, encoded=encoded))
     assert response["statusCode"] == 200
     assert response["headers"] == {"content-type": "application/json"}
     assert json.loads(response["body"])["cents"] == 630
@@ -72,6 +72,6 @@ def test_a_function_url_gets_an_http_response(function: ModuleType, encoded: boo
     [('{"grams": 0}', "grams: give"), ("grams", "The body is not JSON."), (None, "The body")],
 )
 def test_an_invalid_request_gets_status_400(function: ModuleType, body: str | None, message: str) -> None:
-    response = invoke(function, {"requestContext": {}, "body": body})
+    response = invoke(function, function_url_event(body))
     assert response["statusCode"] == 400
     assert json.loads(response["body"])["message"].startswith(message)

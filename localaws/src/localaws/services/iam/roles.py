@@ -58,12 +58,13 @@ def role_allows(role_arn: str, action: str, resource: str, context: dict[str, st
     return bool(result.decision == "Allow")
 
 
-def role_trusts(role_arn: str, service: str) -> bool:
+def role_trusts(role_arn: str, service: str, source_arn: str = "") -> bool:
     """Whether the role's trust policy allows the service to assume it.
 
     Args:
         role_arn: The role's ARN, with or without a path.
         service: The service's principal, such as `lambda.amazonaws.com`.
+        source_arn: The resource that it assumes the role for, if the service sends `aws:SourceArn`.
     """
     if not iam_is_enforced():
         return True
@@ -71,7 +72,8 @@ def role_trusts(role_arn: str, service: str) -> bool:
     role = iam._roles.get_scoped(account, None, name)
     if role is None:
         return False
-    request = _request(role_arn, "sts:AssumeRole", role_arn, {"aws:SourceAccount": account})
+    context = {"aws:SourceAccount": account} | ({"aws:SourceArn": source_arn} if source_arn else {})
+    request = _request(role_arn, "sts:AssumeRole", role_arn, context)
     request.principal_arn = "*"
     request.principal_type = "Service"
     document = role.get("AssumeRolePolicyDocument")

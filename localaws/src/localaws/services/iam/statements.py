@@ -70,7 +70,7 @@ def _same_arn(actual: str, expected: str) -> bool:
     """Whether an ARN matches a pattern, part by part. A pattern with fewer parts leaves the others open."""
     parts = expected.split(":", 5)
     if expected == "*" or not actual.startswith("arn:"):
-        return iam_evaluator.fnmatch_iam_cs(actual, expected)
+        return bool(iam_evaluator.fnmatch_iam_cs(actual, expected))
     if len(parts) < 6 and not parts[-1].endswith("*"):
         return False
     return all(
@@ -125,7 +125,7 @@ def resolved(text: str, request: iam_evaluator.EvalContext, *, pattern: bool = T
 
 
 def _applies(statement: iam_evaluator.ParsedStatement, request: iam_evaluator.EvalContext) -> bool:
-    return (
+    return bool(
         iam_evaluator._action_matches(request.action, statement.actions, statement.not_actions)
         and iam_evaluator._resource_matches(
             request.resource_arn,
@@ -346,8 +346,8 @@ def _evaluate_trust_policy(
     # A trust policy is the resource-based policy of its role.
     allowed = _evaluate_resource_policy(trust_doc, ctx).decision == "Allow"
     if allowed and _must_be_named.get():
-        return _evaluate_resource_policy(trust_doc, ctx, named_only=True).decision == "Allow"
-    return allowed
+        return bool(_evaluate_resource_policy(trust_doc, ctx, named_only=True).decision == "Allow")
+    return bool(allowed)
 
 
 def _document(policy: Any) -> dict[str, Any]:

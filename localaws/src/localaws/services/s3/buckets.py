@@ -19,15 +19,18 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-struc
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import botocore.model
 import botocore.serialize
 import botocore.session
+from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import s3
+from ministack.services import iam, s3
 from ministack.services.cloudformation import provisioners
 
 from localaws.patching import Properties, around, changes, resource, tagged_by_stack
@@ -287,8 +290,30 @@ def _deliver(
 
 
 def _documented(record: dict[str, Any]) -> dict[str, Any]:
-    """The record; that of a removed object without size and eTag."""
-    if not record["eventName"].startswith("ObjectRemoved:"):
-        return record
-    removed = {name: value for name, value in record["s3"]["object"].items() if name not in ("size", "eTag")}
-    return {**record, "s3": {**record["s3"], "object": removed}}
+    """The record with ids as long as those of S3; that of a removed object without size and eTag."""
+    described = record["s3"]["object"]
+    if record["eventName"].startswith("ObjectRemoved:"):
+        described = {name: value for name, value in described.items() if name not in ("size", "eTag")}
+    request = record["responseElements"]["x-amz-request-id"]
+    digest = hashlib.sha512(request.encode()).digest()
+    bucket = record["s3"]["bucket"] | {"ownerIdentity": {"principalId": "A3NL1KOZZKEXAM"}}
+    return {
+        **record,
+        "userIdentity": {"principalId": f"AWS:{_caller_id()}"},
+        "responseElements": {
+            "x-amz-request-id": request.replace("-", "")[:16].upper(),
+            "x-amz-id-2": base64.b64encode(digest[:57]).decode(),
+        },
+        "s3": {**record["s3"], "bucket": bucket, "object": described},
+    }
+
+
+def _caller_id() -> str:
+    """The unique id of the user or session that sent the request; the account's for its root user."""
+    arn = iam_evaluator.caller_arn()
+    kind, _, name = arn.split(":", 5)[5].partition("/")
+    if kind == "assumed-role":
+        role, _, session = name.partition("/")
+        return f"{(iam._roles.get(role) or {}).get('RoleId', '')}:{session}"
+    user = iam._users.get(name.rpartition("/")[2]) or {}
+    return str(user.get("UserId") or get_account_id())

@@ -1,4 +1,4 @@
-"""Fields of S3 events at EventBridge, delete markers of missing keys, events about tags.
+"""Fields of S3 events, filters of notifications, delete markers of missing keys, events about tags.
 
 The emulator sends EventBridge events without a version and with sequencer "0", sends no event when a delete
 marker covers no object, and has no events about tags.
@@ -8,10 +8,14 @@ only if the object was created or deleted. A deleted object has no size, and a d
 an empty object. Restores have `source-storage-class` and `restore-expiry-time`. Deleting a key that does not
 exist creates a delete marker in a versioned bucket, and sends its event. Changed and deleted tags send
 `ObjectTagging:Put` and `ObjectTagging:Delete`.
+Filters compare a notification's prefix and suffix with the encoded key: `my photos/` never matches, and
+`my+photos/` does. `*` is no wildcard. A record names who sent the request, and from where.
 Not to: events of lifecycle rules and storage classes, because nothing is moved or expired.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html#object-key-guidelines-safe-characters
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
 """
 
@@ -21,10 +25,11 @@ import json
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import quote
 
 from ministack.services import eventbridge, s3
 
-from localaws.patching import around, changes
+from localaws.patching import around, changes, replaces
 
 _ETAG_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
 
@@ -38,6 +43,12 @@ def _detail_types(stock: dict[str, str]) -> dict[str, str]:
         "ObjectTagging:Put": "Object Tags Added",
         "ObjectTagging:Delete": "Object Tags Deleted",
     }
+
+
+@replaces(s3, "_key_matches_filter")
+def _key_matches_filter(key: str, prefix: str | None, suffix: str | None) -> bool:
+    encoded = quote(key, safe="/!-_.*'() ").replace(" ", "+").replace("~", "%7E")
+    return encoded.startswith(prefix or "") and encoded.endswith(suffix or "")
 
 
 @around(s3, "_fire_s3_event")
@@ -54,7 +65,7 @@ def _fire(
         _raised.reset(token)
 
 
-@around(s3, "_record_delete_marker")
+@around(s3, "_record_delete_marker", after=["s3.shapes"])
 def _record_delete_marker(
     stock: Callable[..., str], bucket_name: str, key: str, prior_obj: dict[str, Any] | None
 ) -> str:

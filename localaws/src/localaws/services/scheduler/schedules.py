@@ -4,13 +4,15 @@ The emulator treats a schedule as a rule: it evaluates the policy of the functio
 and a rate of five minutes starts after five minutes.
 
 Faithful to: a schedule invokes a function asynchronously if its role trusts Scheduler and may invoke the
-function, whatever the function's policy says. A rate without a StartDate starts when it is created. Without
-an Input, the function gets the default event of Scheduler.
+function, whatever the function's policy says. It assumes the role with its account as `aws:SourceAccount` and
+the ARN of its group as `aws:SourceArn`, as the role of the CDK's `Schedule` requires. A rate without a
+StartDate starts when it is created. Without an Input, the function gets the default event of Scheduler.
 Not to: targets other than functions, for which policies are evaluated as for a rule; dead-letter queues and
 retries of schedules (a refused invocation is logged and lost), time zones, flexible time windows. Rates are
 not shortened. AWS invokes up to a minute late; here it is a fraction of a second.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 """
 
@@ -59,12 +61,17 @@ def _invoke_target(
     function, role, schedule = target.get("Arn", ""), target.get("RoleArn", ""), rule["Arn"]
     if not schedule.startswith("arn:aws:scheduler:") or ":function:" not in function:
         stock(target, event, rule, view)
-    elif not role_trusts(role, "scheduler.amazonaws.com"):
+    elif not role_trusts(role, "scheduler.amazonaws.com", _group_of(schedule)):
         logger.warning("%s: the role %s does not trust scheduler.amazonaws.com", schedule, role)
     elif not role_allows(role, "lambda:InvokeFunction", function):
         logger.warning("%s: the role %s may not lambda:InvokeFunction %s", schedule, role, function)
     else:
         eventbridge._dispatch_to_lambda(function, target.get("Input") or _default_event(event, schedule))
+
+
+def _group_of(schedule: str) -> str:
+    """The ARN of a schedule's group: `…:schedule/GROUP/NAME` is in `…:schedule-group/GROUP`."""
+    return schedule.rpartition("/")[0].replace(":schedule/", ":schedule-group/")
 
 
 def _default_event(event: dict[str, Any], schedule: str) -> str:
