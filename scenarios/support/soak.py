@@ -31,7 +31,7 @@ class Traffic(Protocol):
 
 
 def soak(
-    traffic: Traffic, faults: Faults, kill: Callable[[str], int], events: int, patience: float
+    traffic: Traffic, faults: Faults, kill: Callable[[], int], events: int, patience: float
 ) -> dict[str, Any]:
     """Send events and return the facts.
 
@@ -41,7 +41,7 @@ def soak(
     Args:
         traffic: The row.
         faults: Breaks the deployed stack.
-        kill: Kills the environments of a function, and returns how many.
+        kill: Kills the environments of the row's function, and returns how many.
         events: The number of events.
         patience: Seconds until everything must have arrived.
 
@@ -51,7 +51,7 @@ def soak(
     killed, began = 0, time.monotonic()
     for _ in range(ROUNDS):
         traffic.send(events * 9 // 10 // ROUNDS)
-        killed += kill(traffic.function)
+        killed += kill()
         # The embedded AWS returns what failed after a fifth of a second, AWS when the visibility timeout of
         # minutes ends. On a busy machine an environment starts more slowly than that, so kills in quick
         # succession would take all attempts of the same good events.

@@ -77,7 +77,7 @@ def document(*given: dict[str, Any], version: str = "2012-10-17") -> dict[str, A
 def allows(statement: dict[str, Any], request: iam_evaluator.EvalContext, **more: Any) -> bool:
     """Whether an identity policy with one statement allows the request."""
     parsed = iam_evaluator.parse_policy_document(document({"Resource": "*"} | statement, **more))
-    return iam_evaluator.evaluate(request, [parsed]).decision == "Allow"
+    return bool(iam_evaluator.evaluate(request, [parsed]).decision == "Allow")
 
 
 OBJECT = "arn:aws:s3:::photos/{}".format

@@ -13,12 +13,12 @@ from dataclasses import asdict
 import pytest
 
 from localaws import LocalAws
-from localaws.server import processes
 from scenarios.framework import DeployedStack, NotYet, wait_until
 from scenarios.messaging import sns_fifo_fanout
 from scenarios.messaging.sns_fifo_fanout import Event, Orders
 from scenarios.support.faults import Faults
 from scenarios.support.mixing import interleaved
+from tests.local.killing import kill_environments
 
 pytestmark = pytest.mark.local
 
@@ -159,11 +159,3 @@ def rebuild_in_background(stack: DeployedStack) -> None:
 @contextmanager
 def nothing() -> Iterator[None]:
     yield
-
-
-def kill_environments(aws: LocalAws) -> int:
-    """Kill the processes of all functions, as a crash would; return how many."""
-    workers = processes.descendants(aws._ready.pid)
-    for worker in workers:
-        processes.kill(worker)
-    return len(workers)
