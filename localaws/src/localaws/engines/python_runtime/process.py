@@ -14,6 +14,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -172,7 +173,9 @@ class ExecutionEnvironment:
                         # The process has ended. Do not wait for a child that keeps the log open.
                         deadline = min(deadline, time.monotonic() + 0.2)
         log = bytes(received[logs]).replace(end, b"").decode(errors="replace")
-        return Answer(bytes(received[answers]), log, timed_out)
+        # A process that is killed may have written a part of its answer.
+        line = bytes(received[answers]) if received[answers].endswith(b"\n") else b""
+        return Answer(line, log, timed_out)
 
     def _end(self, kill: bool = True) -> None:
         """End the process, and store its exit code."""
@@ -186,7 +189,8 @@ class ExecutionEnvironment:
             self.exit_code = process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):  # it has not read all of the event
+                    stream.close()
 
     def _discard_tmpdir(self) -> None:
         if self._scratch is not None:

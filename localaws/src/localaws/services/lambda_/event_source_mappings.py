@@ -14,6 +14,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html#ser
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -22,6 +23,8 @@ from typing import Any
 from ministack.services import lambda_svc
 
 from localaws.patching import Created, Handler, Properties, around, resource
+
+logger = logging.getLogger("localaws.lambda")
 
 _STORED = (
     "TumblingWindowInSeconds",
@@ -88,13 +91,20 @@ def _store(mapping_id: str, properties: Mapping[str, Any]) -> None:
 
 
 def run_function(mapping: dict[str, Any], event: object) -> dict[str, Any]:
-    """Invoke the function of a mapping and return the result in the emulator's form."""
+    """Invoke the function of a mapping and return the result in the emulator's form.
+
+    An exception in the emulator counts as a failed invocation: records must not be lost with it.
+    """
     func, config, _ = lambda_svc._get_func_record_for_ref(mapping["FunctionArn"])
     if not func or not config:
         message = f"Function not found: {mapping['FunctionArn']}"
         return {"error": True, "body": {"errorType": "ResourceNotFoundException", "errorMessage": message}}
     record = func | {"config": config | {"FunctionArn": mapping["FunctionArn"]}}
-    result: dict[str, Any] = lambda_svc._execute_function(record, event)
+    try:
+        result: dict[str, Any] = lambda_svc._execute_function(record, event)
+    except Exception as error:
+        logger.exception("%s: the invocation failed in the emulator", mapping["FunctionArn"])
+        return {"error": True, "body": {"errorType": type(error).__name__, "errorMessage": str(error)}}
     return result
 
 
