@@ -52,8 +52,8 @@ def soak(
     for _ in range(ROUNDS):
         traffic.send(events * 9 // 10 // ROUNDS)
         killed += kill()
-        # Each event meets one kill at most: the embedded AWS returns a failed message after a fifth of a second,
-        # so on a busy machine several kills in a row could use up all attempts of a good one.
+        # Each event meets one kill at most: the embedded AWS returns a failed message after a fifth of a
+        # second, so on a busy machine several kills in a row could use up all attempts of a good one.
         wait_until(traffic.poisoned_only, what="everything but the poison", timeout=patience)
     require(killed > 0, "no environment was killed: the soak proves nothing")
     with faults.without_permission(faults.role_of(traffic.function), traffic.action):
