@@ -128,6 +128,11 @@ def test_the_schedule_invokes_the_reconciler_every_five_minutes_and_no_version_o
     assert statement["Resource"] == schedule["Target"]["Arn"]
     assert schedule["Target"]["Arn"]["Fn::GetAtt"][0].startswith("FilesReconciler")
     assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+    [role] = [role for name, role in owned.all("AWS::IAM::Role").items() if "ScheduleRole" in name]
+    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+    equals = trust["Condition"]["StringEquals"]
+    assert equals["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
+    assert equals["aws:SourceArn"]["Fn::Join"][1][-1] == ":schedule-group/default"
 
 
 def test_the_reconciler_has_the_longest_timeout_and_is_not_retried(owned: Resources) -> None:

@@ -99,7 +99,9 @@ def restored_row(driver: Thumbnailer, key: str, version: str) -> None:
     assert len(driver.thumbnails(row)) == len(driver.sizes)
 
 
-@pytest.mark.parametrize("name", ["a\x01b.webp", "a\rb.webp", "a+b c%20d.webp", "ü.webp"], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["a\x01b.webp", "a\nb.webp", "a\rb.webp", "a+b c%20d.webp", "ü.webp"], ids=ascii
+)
 def test_thumbnails_are_made_and_deleted_whatever_characters_a_key_has(
     stack: DeployedStack, name: str
 ) -> None:

@@ -363,6 +363,9 @@ def _make_proxy(
 def _make_proxy_role(scope: Construct, secret: secretsmanager.ISecret) -> iam.Role:
     """Make the role with which the proxy reads the secret.
 
+    Its trust policy has no condition, as on the page below: with a key that RDS does not send, the proxy
+    could not assume the role.
+
     https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-iam-setup.html
     """
     role = iam.Role(scope, "ProxyRole", assumed_by=iam.ServicePrincipal("rds.amazonaws.com"))

@@ -133,6 +133,8 @@ class CanaryAlias(Construct):
         self.post_hook: lambda_.IFunction | None = (
             make_traffic_check(self, source, post_hook) if isinstance(post_hook, TrafficCheck) else post_hook
         )
+        # Without a condition, as on AWS's page: CodeDeploy documents no source account or ARN that it sends.
+        # https://docs.aws.amazon.com/codedeploy/latest/userguide/getting-started-create-service-role.html
         self.deployment_role = iam.Role(
             self, "DeploymentRole", assumed_by=iam.ServicePrincipal("codedeploy.amazonaws.com")
         )

@@ -8,7 +8,7 @@ report, which S3 Inventory and S3 Metadata tables give without any code.
 import json
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
@@ -253,7 +253,13 @@ class MetadataSync(Construct):
         grant_use_of_key(role, source.encryption_key, "kms:Decrypt")  # for the checksum
 
     def _make_schedule(self) -> scheduler.Schedule:
-        role = iam.Role(self, "ScheduleRole", assumed_by=iam.ServicePrincipal("scheduler.amazonaws.com"))
+        # The group, not the schedule:
+        # https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
+        stack = Stack.of(self)
+        group = stack.format_arn(service="scheduler", resource="schedule-group", resource_name="default")
+        conditions = {"StringEquals": {"aws:SourceAccount": stack.account, "aws:SourceArn": group}}
+        principal = iam.ServicePrincipal("scheduler.amazonaws.com", conditions=conditions)
+        role = iam.Role(self, "ScheduleRole", assumed_by=principal)
         role.add_to_policy(
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.reconciler.function_arn])
         )
