@@ -42,21 +42,30 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server for these tests."""
+    """A PostgreSQL server for these tests, with a database."""
     with temporary_server() as running:
-        with psycopg.connect(running.get_uri()) as admin:
+        with psycopg.connect(running.get_uri(), autocommit=True) as admin:
             admin.execute("CREATE ROLE rds_iam")  # every RDS for PostgreSQL has this role
+            admin.execute("CREATE DATABASE app")
         yield running
 
 
 @pytest.fixture
 def database(server: PostgresServer) -> Iterator[str]:
-    """The URI of an empty database."""
-    with psycopg.connect(server.get_uri(), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE app")
-        yield server.get_uri(database="app")
-        admin.execute("DROP DATABASE app WITH (FORCE)")
-        admin.execute("DROP ROLE IF EXISTS app")
+    """The URI of the database, which is empty: emptying one is much faster than creating one."""
+    uri = server.get_uri(database="app")
+    yield uri
+    with psycopg.connect(uri, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = 'app' AND pid <> pg_backend_pid()"
+        )
+        admin.execute("DROP SCHEMA public CASCADE")
+        admin.execute("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
+        admin.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+        if admin.execute("SELECT 1 FROM pg_roles WHERE rolname = 'app'").fetchone():
+            admin.execute("DROP OWNED BY app")
+            admin.execute("DROP ROLE app")
 
 
 @pytest.fixture
