@@ -7,8 +7,10 @@ import sys
 from typing import Any
 
 import pytest
+from ministack.services import lambda_svc
 
 from localaws.engines.python_runtime.process import Answer, ExecutionEnvironment
+from localaws.services.lambda_.event_source_mappings import run_function
 
 NO_ANSWER = Answer(b"", "", timed_out=False)
 
@@ -44,3 +46,15 @@ def test_killed_before_it_reads_the_event(
 def test_killed_while_it_writes_its_answer(environment: ExecutionEnvironment, written: str) -> None:
     run(environment, f"import sys; sys.stdin.readline(); sys.stdout.write({written!r})")
     assert invoke(environment) == NO_ANSWER
+
+
+def test_an_exception_in_the_emulator_counts_as_a_failed_invocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(
+        lambda_svc, "_get_func_record_for_ref", lambda _: ({"config": {}}, {"Timeout": 3}, None)
+    )
+    monkeypatch.setattr(lambda_svc, "_execute_function", broken)
+    result = run_function({"FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:worker"}, {})
+    assert result == {"error": True, "body": {"errorType": "OSError", "errorMessage": "no more processes"}}
