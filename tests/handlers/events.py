@@ -6,7 +6,6 @@ long base64. Names of tests stay readable, as a number chooses the value: `seque
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
-https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
@@ -154,29 +153,6 @@ def sqs_record(
         "eventSource": "aws:sqs",
         "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}{'' if group is None else '.fifo'}",
         "awsRegion": REGION,
-    }
-
-
-def sns_record(name: object, message: str, *, topic: str = "topic", subject: str | None = None) -> Event:
-    """A message of a topic, as SNS sends it to a function."""
-    arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:{topic}"
-    return {
-        "EventSource": "aws:sns",
-        "EventVersion": "1.0",
-        "EventSubscriptionArn": f"{arn}:{identifier('subscription')}",
-        "Sns": {
-            "Type": "Notification",
-            "MessageId": message_id(name),
-            "TopicArn": arn,
-            "Subject": subject,
-            "Message": message,
-            "Timestamp": TIME,
-            "SignatureVersion": "1",
-            "Signature": base64.b64encode(hashlib.sha512(message.encode()).digest() * 4).decode(),
-            "SigningCertUrl": f"https://sns.{REGION}.amazonaws.com/SimpleNotificationService-{etag(topic)}.pem",
-            "UnsubscribeUrl": f"https://sns.{REGION}.amazonaws.com/?Action=Unsubscribe&SubscriptionArn={arn}",
-            "MessageAttributes": {},
-        },
     }
 
 
