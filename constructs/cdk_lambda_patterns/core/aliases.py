@@ -29,10 +29,7 @@ def check_alias_name(argument: str, name: str) -> None:
 
 
 def publish(function: lambda_.Function) -> lambda_.Version:
-    """Publish a version whenever the function changes, and retain all versions while the function exists.
-
-    The CDK warns of values that change without it.
-    """
+    """Publish a version whenever the function changes, and retain all versions while the function exists."""
     retain(function.current_version)
     return function.current_version
 
@@ -42,6 +39,8 @@ def retain(version: lambda_.Version) -> None:
 
     An alias may point at the earlier version. A version that a failed deployment left behind, however, would
     make the next attempt fail: Lambda does not publish the same code and configuration twice in a row.
+
+    The CDK then warns of values that change without a new version.
     """
     version.apply_removal_policy(RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE)
     warn_of_unseen_changes(version.lambda_)

@@ -13,7 +13,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee
@@ -41,9 +41,6 @@ def check_filters(filters: Sequence[Mapping[str, Any]] | None) -> None:
             "[lambda_.FilterCriteria.filter(...)]."
         )
     _FILTERS.check("len(filters)", len(filters))
-
-
-DEFAULT_HANDLER = "handler.handler"
 
 
 def check_function(

@@ -37,6 +37,9 @@ _NETWORK_INTERFACE_ACTIONS = (
     "ec2:UnassignPrivateIpAddresses",
 )
 
+# The function `handler` of the module `handler`.
+DEFAULT_HANDLER = "handler.handler"
+
 
 class HardenedFunction(lambda_.Function):
     """A Lambda function with safe defaults and a role that holds only its own statements.
@@ -87,7 +90,7 @@ class HardenedFunction(lambda_.Function):
         id: str,
         *,
         code: str | os.PathLike[str] | lambda_.Code,
-        handler: str = "handler.handler",
+        handler: str = DEFAULT_HANDLER,
         description: str | None = None,
         environment: Mapping[str, str] | None = None,
         asynchronous: AsyncOptions | None = None,

@@ -13,7 +13,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns.core.function import HardenedFunction
+from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.network import PrivateNetwork, Service
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 
@@ -66,7 +66,7 @@ class PrivateFunction(HardenedFunction):
         code: str | os.PathLike[str] | lambda_.Code,
         network: PrivateNetwork,
         services: Sequence[Service] = (),
-        handler: str = "handler.handler",
+        handler: str = DEFAULT_HANDLER,
         description: str | None = None,
         environment: Mapping[str, str] | None = None,
         asynchronous: AsyncOptions | None = None,

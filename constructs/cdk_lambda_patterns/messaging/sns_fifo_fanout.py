@@ -21,8 +21,9 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.core.event_sources import DEFAULT_HANDLER, check_function
+from cdk_lambda_patterns.core.event_sources import check_function
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions

@@ -20,7 +20,6 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.event_sources import (
     BATCH_SIZE,
-    DEFAULT_HANDLER,
     MAX_BATCHING_WINDOW,
     check_filters,
     check_function,
@@ -29,6 +28,7 @@ from cdk_lambda_patterns.core.event_sources import (
     unqualified,
 )
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee, acknowledge, grant_use_of_key

@@ -24,13 +24,13 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.event_sources import (
     BATCH_SIZE,
-    DEFAULT_HANDLER,
     MAX_BATCHING_WINDOW,
     check_filters,
     check_function,
     make_reader,
 )
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
+from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import (

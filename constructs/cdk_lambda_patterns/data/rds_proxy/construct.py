@@ -17,6 +17,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.network import PrivateNetwork, Service
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.data.private_function import PrivateFunction
@@ -84,7 +85,7 @@ class RdsProxyFunction(Construct):
         id: str,
         *,
         code: str | os.PathLike[str] | lambda_.Code,
-        handler: str = "handler.handler",
+        handler: str = DEFAULT_HANDLER,
         migration: str = "migration.handler",
         database: DatabaseOptions | ExistingDatabase | None = None,
         pool: PoolOptions | None = None,
