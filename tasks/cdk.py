@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Synthesises handlers for the embedded AWS: with dependencies for the Python and processor of this machine.
 FOR_THIS_MACHINE = {"CDK_LAMBDA_PATTERNS_BUNDLING": "host"}
 
+# What `Cdk.synthesizing` takes instead of the id of one architecture.
+EVERY = "every-architecture"
+
 # Seconds for a CLI to stop; a deployment continues in CloudFormation in any case.
 _GRACE = 5.0
 
@@ -50,8 +53,11 @@ class Cdk:
 
     @contextlib.contextmanager
     def synthesizing(self, id: str, context: Mapping[str, str] | None = None) -> Iterator[Running]:
-        """Synthesise one architecture while the body runs; `finish` on what is yielded waits for it."""
-        settings = {"only": id, **(context or {})}
+        """Synthesise one architecture, or `EVERY` one, while the body runs.
+
+        `finish` on what is yielded waits for it.
+        """
+        settings = {**({} if id == EVERY else {"only": id}), **(context or {})}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         words += ["--app", app_command(), "--output", str(self.assembly(id)), "--quiet"]
         with self._running(f"synth-{id}", "synth", *words) as running:
@@ -61,12 +67,17 @@ class Cdk:
         """Where the cloud assembly of an architecture is."""
         return self._folder / f"cdk.out-{id}"
 
-    def deploy(self, id: str) -> dict[str, str]:
-        """Deploy what was synthesised, and return the outputs of its stack."""
+    def deploy(self, id: str, assembly: Path | None = None) -> dict[str, str]:
+        """Deploy what was synthesised, and return the outputs of its stack.
+
+        Args:
+            id: The architecture.
+            assembly: A cloud assembly that another run synthesised. Default: that of `synthesizing`.
+        """
         outputs = self._folder / f"outputs-{id}.json"
         outputs.unlink(missing_ok=True)
-        words = ["--all", "--require-approval", "never", "--progress", "events", "--method", "direct"]
-        words += ["--app", str(self.assembly(id)), "--outputs-file", str(outputs)]
+        words = [id, "--require-approval", "never", "--progress", "events", "--method", "direct"]
+        words += ["--app", str(assembly or self.assembly(id)), "--outputs-file", str(outputs)]
         with self._running(f"deploy-{id}", "deploy", *words) as running:
             running.finish()
         by_stack: dict[str, dict[str, str]] = json.loads(outputs.read_text("utf-8"))

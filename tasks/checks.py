@@ -22,6 +22,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from stacks.catalogue import ARCHITECTURES, Architecture
@@ -53,6 +54,10 @@ ROOMS = (
 )
 # What holds for every deployed architecture.
 DEPLOYED = "tests/contracts/test_deployed.py"
+# The variable with the folder in which the tests of deployed stacks share one synthesis.
+SHARED_ASSEMBLY = "CDK_LAMBDA_PATTERNS_SHARED_ASSEMBLY"
+# Rooms in which no test needs the embedded AWS, apart from `DEPLOYED`; importing them takes seconds.
+WITHOUT_AWS = ("tests/handlers", "tests/constructs", "tests/stacks", "tests/contracts")
 SHOWN_SLOWEST = 10
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
 _NO_TESTS = 5  # pytest's exit code when it found nothing to run
@@ -182,7 +187,9 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     LOGS.mkdir(parents=True, exist_ok=True)
     reports = [check.report for check in queue if check.report]
-    with step("checks of what changed" if changed else "all checks", stream=sys.stdout) as line:
+    what = "checks of what changed" if changed else "all checks"
+    with TemporaryDirectory() as assembly, step(what, stream=sys.stdout) as line:
+        os.environ[SHARED_ASSEMBLY] = assembly
         counts = run_checks(queue, line)
     print(f"\nLogs: {LOGS.relative_to(ROOT)}")
     print("\n".join(slowest(reports)))
@@ -210,7 +217,7 @@ def all_checks(*, full: bool) -> list[Check]:
             suite(f"the embedded AWS: {folder.rpartition('/')[2].strip('_')}", local, folder)
             for folder in services
         ),
-        suite("run.py on the embedded AWS", local, "tests", but=["tests/local", DEPLOYED]),
+        suite("run.py on the embedded AWS", local, "tests", but=["tests/local", *WITHOUT_AWS]),
     ]
 
 

@@ -6,6 +6,7 @@ other and share the deployment (``order_by_row``). The account is emptied before
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from scenarios.framework import DeployedStack, Outcome
 from scenarios.support.faults import Faults
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
+from tasks.cdk import EVERY, FOR_THIS_MACHINE, Cdk, cli
+from tasks.checks import SHARED_ASSEMBLY
 from tasks.demo import deploy
+from tasks.locking import one_at_a_time
 from tasks.verify import scenario_of
 
 # In seconds: longer than in the demo, for checks that share the processor.
@@ -43,10 +47,19 @@ class Deployments:
         """Return the deployed stack of a row; deploy it with the real CDK CLI unless it is there."""
         if self._current is None or self._current.name != id:
             self.clear()
-            outputs = deploy(id, self._aws, self._folder / id)
+            outputs = self._deploy(id)
             out = self._folder / id / "out"
             self._current = DeployedStack(id, outputs, self._aws.session, out=out, patience=_PATIENCE)
         return self._current
+
+    def _deploy(self, id: str) -> dict[str, str]:
+        shared = os.environ.get(SHARED_ASSEMBLY)
+        if shared is None:
+            return deploy(id, self._aws, self._folder / id)
+        assembly = synthesise_once(Path(shared))
+        self._aws.bootstrap(cli())
+        environment = {**os.environ, **self._aws.environment, **FOR_THIS_MACHINE}
+        return Cdk(environment, folder=self._folder / id).deploy(id, assembly)
 
     def once(self, what: str, play: Callable[[], Outcome]) -> Outcome:
         """Return the outcome of a run or a drill of the deployed row, which is played once a deployment."""
@@ -59,6 +72,20 @@ class Deployments:
         self._current = None
         self._outcomes.clear()
         self._aws.reset()
+
+
+def synthesise_once(folder: Path) -> Path:
+    """Return the cloud assembly of all rows in a folder; the process that comes first synthesises it.
+
+    Each synthesis starts the CLI, Python and jsii, which takes as long as making several stacks.
+    """
+    cdk = Cdk({**os.environ, **FOR_THIS_MACHINE}, folder=folder)
+    assembly = cdk.assembly(EVERY)
+    with one_at_a_time(folder / "lock", waiting_for="the synthesis of all rows"):
+        if not (assembly / "manifest.json").exists():
+            with cdk.synthesizing(EVERY) as synth:
+                synth.finish()
+    return assembly
 
 
 @pytest.fixture(scope="session")

@@ -192,9 +192,15 @@ def test_every_test_file_is_in_one_check_of_each_kind(
                 taken.remove(checks.DEPLOYED)
                 rows += check.arguments[check.arguments.index("--rows") + 1].split(",")
             found.setdefault(check.arguments[1], []).extend(taken)
-    assert sorted(found[f"local{rest}"]) == sorted(everything - {checks.DEPLOYED})
+    without_aws = set[str]().union(*map(files, checks.WITHOUT_AWS))
+    assert sorted(found[f"local{rest}"]) == sorted(everything - without_aws)
     assert sorted(found[f"not local{rest}"]) == sorted(everything)
     assert sorted(rows) == sorted(row.id for row in ARCHITECTURES)
+
+
+def test_no_test_in_the_rooms_without_the_embedded_aws_needs_it() -> None:
+    for file in set[str]().union(*map(files, checks.WITHOUT_AWS)) - {checks.DEPLOYED}:
+        assert "mark.local" not in (ROOT / file).read_text("utf-8"), file
 
 
 def test_the_folders_with_a_check_of_their_own_exist() -> None:
