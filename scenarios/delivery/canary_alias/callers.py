@@ -1,4 +1,4 @@
-"""Callers that invoke an alias without a pause, and how many calls each version got during a release."""
+"""Callers that keep invoking an alias, and how many calls each version got during a release."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from scenarios.framework import DeployedStack, require
 from scenarios.support.shares import bounds
 
 _CALLERS = 4
+_PAUSE = 0.02  # seconds between the calls of one caller, so that the release itself gets the processor
 _LOOKS_PER_SECOND = 20
 
 Shares = Mapping[str, Fraction]
@@ -144,6 +145,7 @@ class Callers:
     def _keep_calling(self) -> None:
         while not self._stopping.is_set():
             self.calls.append(self.call()[0])
+            self._stopping.wait(_PAUSE)
 
     def _keep_watching(self) -> None:
         while not self._stopping.is_set():
