@@ -58,6 +58,9 @@ def check_standard(argument: str, destination: sqs.IQueue | sns.ITopic | str | N
     Raises:
         ValueError: It is a FIFO queue or topic, owned or imported.
 
+    AWS documents this for asynchronous invocations only. Its pages do not say what an event source mapping does
+    with a FIFO queue, so it is refused there as well: a failure must not depend on it.
+
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
     if destination is None:
