@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from helpers.lambda_functions import Functions, Queue
+from localaws.services.s3 import events as s3_events
 
 pytestmark = pytest.mark.local
 
@@ -235,7 +236,7 @@ def test_a_record_names_the_caller_with_ids_as_long_as_those_of_s3(functions: Fu
 def test_sequencers_have_different_lengths_and_compare_after_padding() -> None:
     numbers = itertools.count(0x6613DEB45B974)
     made = [
-        events._next_event_sequencer(lambda _: f"{next(numbers):018X}", "s3:ObjectCreated:Put")
+        s3_events._next_event_sequencer(lambda _: f"{next(numbers):018X}", "s3:ObjectCreated:Put")
         for _ in range(50)
     ]
     sequencers = [sequencer for sequencer in made if sequencer]
@@ -243,4 +244,4 @@ def test_sequencers_have_different_lengths_and_compare_after_padding() -> None:
     padded = [sequencer.ljust(18, "0") for sequencer in sequencers]
     assert sorted(set(padded)) == padded
     assert sequencers != sorted(sequencers, key=lambda sequencer: int(sequencer, 16))
-    assert events._next_event_sequencer(lambda _: None, "s3:ObjectTagging:Put") is None
+    assert s3_events._next_event_sequencer(lambda _: None, "s3:ObjectTagging:Put") is None
