@@ -89,7 +89,7 @@ def test_the_event_has_all_documented_members_and_no_other(
     headers = event.pop("multiValueHeaders" if many else "headers")
     one = {name: values[0] if many else values for name, values in headers.items()}
     target = event.pop("requestContext").pop("elb").pop("targetGroupArn")
-    assert re.fullmatch(r"arn:aws:elasticloadbalancing:[\w-]+:\d{12}:targetgroup/[\w-]+/[a-z0-9]{16}", target)
+    assert re.fullmatch(r"arn:aws:elasticloadbalancing:[\w-]+:\d{12}:targetgroup/[\w-]+/[0-9a-f]{16}", target)
     assert event == {
         "httpMethod": "POST",
         "path": "/notes",

@@ -4,7 +4,7 @@ The emulator's handlers make their own, not those of the API calls of the same s
 
 Faithful to: resource ids of RDS, ids of roles and APIs, the six characters at the end of a secret's
 ARN.
-Not to: ids of target groups and listener rules.
+Not to: how AWS makes them.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
 https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html
