@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,16 +84,16 @@ def test_the_token_of_a_user_is_accepted(pools: Pools, call: str) -> None:
 @pytest.mark.parametrize("kind", ["subject", "unsigned", "later", "other pool", "access token", "no token"])
 def test_a_token_that_proves_nothing_is_refused(pools: Pools, call: str, kind: str) -> None:
     token = pools.tokens["IdToken"]
-    forged = {
+    kinds: dict[str, Callable[[], str]] = {
         "subject": lambda: changed(token, 1, sub="somebody else"),
         "unsigned": lambda: changed(token, 0, alg="none").rpartition(".")[0] + ".",
         "later": lambda: changed(token, 1, exp=int(time.time()) + 10**6),
         "other pool": lambda: sign_in(pools.aws, "others")[2]["IdToken"],
         "access token": lambda: pools.tokens["AccessToken"],
         "no token": lambda: "x",
-    }[kind]()
+    }
     with pytest.raises(ClientError, match=r"NotAuthorizedException.*Invalid login token"):
-        pools.call(call, forged)
+        pools.call(call, kinds[kind]())
 
 
 def test_an_expired_token_is_refused() -> None:
