@@ -33,9 +33,8 @@ class _Text(str):
         return cut_text(self.cuts, super().replace(old, new, count))
 
     def __getitem__(self, part: SupportsIndex | slice) -> str:
-        starts = isinstance(part, slice) and part.start is None and part.step is None
-        cut = self.cuts.get(part.stop) if starts and isinstance(part, slice) else None
-        return identifier(*cut) if cut else super().__getitem__(part)
+        stop = part.stop if isinstance(part, slice) and part.start is None and part.step is None else None
+        return identifier(*self.cuts[stop]) if stop in self.cuts else super().__getitem__(part)
 
 
 def cut_text(cuts: Mapping[int, tuple[str, int]], value: str = "") -> str:

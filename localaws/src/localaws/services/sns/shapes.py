@@ -28,6 +28,7 @@ from ministack.services import sns
 from localaws.patching import Properties, around
 
 FIRST_SEQUENCE_NUMBER = 10000000000000002999
+_CERTIFICATE = uuid.uuid5(uuid.NAMESPACE_URL, "certificate").hex
 _TOKEN = "2336412f37"  # noqa: S105 (what every token starts with)
 
 #: The subscription that a notification is made for.
@@ -72,21 +73,26 @@ def _build_envelope(
     raw: bool,
 ) -> str:
     envelope = stock(topic_arn, msg_id, message, subject, message_attributes, raw)
+    number = _number(sns._topic_by_arn_any_scope(topic_arn) or {}, msg_id)
     if raw:
         return envelope
     made: Properties = json.loads(envelope)
     signed = _signed(topic_arn)
-    subscription = _subscription.get()["arn"]
-    signed["UnsubscribeURL"] = f"{_server()}/?Action=Unsubscribe&SubscriptionArn={subscription}"
-    topic = sns._topic_by_arn_any_scope(topic_arn) or {}
-    if "fifo_seq" in topic:
-        # A replay sends a message again with the number that it was published with.
-        numbers = topic.setdefault("localaws_numbers", {})
-        number = numbers.setdefault(msg_id, str(topic["fifo_seq"]))
+    if number:  # of a FIFO topic, which does not sign
         start = {"Type": made["Type"], "MessageId": made["MessageId"], "SequenceNumber": number}
         made = {name: value for name, value in (start | made).items() if name not in signed}
-        signed = {"UnsubscribeURL": signed["UnsubscribeURL"]}
-    return json.dumps(made | signed)
+        signed = {}
+    subscription = _subscription.get()["arn"]
+    link = f"{_server()}/?Action=Unsubscribe&SubscriptionArn={subscription}"
+    return json.dumps(made | signed | {"UnsubscribeURL": link})
+
+
+def _number(topic: Properties, message: str) -> str:
+    """The sequence number of the message that is published; that of its first time if it is replayed."""
+    number = str(topic.get("fifo_seq", ""))
+    if number and topic["attributes"].get("ArchivePolicy"):
+        number = topic.setdefault("localaws_numbers", {}).setdefault(message, number)
+    return number
 
 
 @around(sns, "_http_post_sync")
@@ -107,10 +113,9 @@ def _server() -> str:
 
 def _signed(topic_arn: str) -> Properties:
     """A signature with the length of AWS's, and the address that its certificate would have."""
-    certificate = uuid.uuid5(uuid.NAMESPACE_URL, "certificate").hex
+    host = f"sns.{topic_arn.split(':')[3]}.amazonaws.com"
     return {
         "SignatureVersion": "1",
         "Signature": base64.b64encode(secrets.token_bytes(256)).decode(),
-        "SigningCertURL": f"https://sns.{topic_arn.split(':')[3]}.amazonaws.com/"
-        f"SimpleNotificationService-{certificate}.pem",
+        "SigningCertURL": f"https://{host}/SimpleNotificationService-{_CERTIFICATE}.pem",
     }
