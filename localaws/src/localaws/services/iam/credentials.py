@@ -39,7 +39,7 @@ def _execution_credentials(
     session = sts._sessions.pop(key, None)
     if session is None:  # without IAM, functions have their account's root credentials
         return {**given, "AWS_SECRET_ACCESS_KEY": start.root_secret(key)}
-    key = _KEY_ID + base64.b32encode(start.token("function-key", key).encode()).decode()[:16]
+    key = _KEY_ID + base64.b32encode(bytes.fromhex(start.token("function-key", key))).decode()[:16]
     secret, token = start.secret_key("function-secret", key), start.session_token("function-token", key)
     _, _, name = session["UserId"].partition(":")
     named = {"UserId": f"{sts._role_id(config['Role'])}:{name}"}
