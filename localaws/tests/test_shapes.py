@@ -100,12 +100,12 @@ def change_of_table(aws: LocalAws) -> Answer:
     client, streams, name = aws.client("dynamodb"), aws.client("dynamodbstreams"), new("table")
     table = client.create_table(
         TableName=name,
-        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "N"}],
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
     )["TableDescription"]
-    client.put_item(TableName=name, Item={"k": {"S": "x"}})
+    client.put_item(TableName=name, Item={"Id": {"N": "101"}, "Message": {"S": "New item!"}})
     of = {"StreamArn": table["LatestStreamArn"]}
     shard = streams.describe_stream(**of)["StreamDescription"]["Shards"][0]["ShardId"]
     start = streams.get_shard_iterator(**of, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
@@ -320,6 +320,11 @@ SHAPES: dict[str, tuple[Callable[[LocalAws], str], str, str]] = {
         lambda aws: change_of_table(aws)["SequenceNumber"],
         r"[1-9]\d{20,39}",
         "amazondynamodb/latest/APIReference/API_streams_StreamRecord.html",
+    ),
+    "DynamoDB size of the documented example": (
+        lambda aws: str(change_of_table(aws)["SizeBytes"]),
+        "26",
+        "lambda/latest/dg/with-ddb.html",
     ),
     "DynamoDB shard id": (
         lambda aws: change_of_table(aws)["ShardId"],

@@ -1,6 +1,7 @@
-"""Sequence numbers as long as those of DynamoDB Streams, without leading zeros, and ids of events.
+"""Sequence numbers as long as those of DynamoDB Streams, without leading zeros; ids and sizes of events.
 
-Faithful to: length, alphabet and order. The id of an event has 32 hexadecimal digits.
+Faithful to: length, alphabet and order. The id of an event has 32 hexadecimal digits, and its size is that of
+its keys and images.
 Not to: how AWS makes them.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
@@ -37,4 +38,8 @@ def _build_change_record(
     new_item: dict[str, Any] | None,
     view_type: str,
 ) -> dict[str, Any]:
-    return stock(table, event_name, old_item, new_item, view_type) | {"eventID": uuid.uuid4().hex}
+    record = stock(table, event_name, old_item, new_item, view_type) | {"eventID": uuid.uuid4().hex}
+    change = record["dynamodb"]
+    items = [change[part] for part in ("Keys", "NewImage", "OldImage") if part in change]
+    change["SizeBytes"] = sum(dynamodb._item_size_bytes(item) for item in items)
+    return record
