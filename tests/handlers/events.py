@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -72,8 +74,11 @@ def multipart_etag(content: object, parts: int = 2) -> str:
 
 
 def sequencer(number: int) -> str:
-    """A sequencer of S3: hexadecimal text. Two of one key compare after the shorter is padded at its end."""
-    return f"{0x0055AED6DCD90281E5 + number:018X}"
+    """A sequencer of S3: hexadecimal text, of which the length is not fixed.
+
+    Two of one key compare after the shorter is padded at its end: as numbers they would compare wrongly.
+    """
+    return f"{0x0055AED6DCD90281 + number:016X}" + ("E5" if number % 2 else "")
 
 
 # -- Kinesis
@@ -230,11 +235,20 @@ def s3_bridge_event(
     version: str | None = None,
     region: str = REGION,
 ) -> Event:
-    """An event of S3 as EventBridge delivers it: its key is not encoded."""
+    """An event of S3 as EventBridge delivers it: its key is not encoded.
+
+    Only a created object has a size; a deletion is that of a version or, with a version id, a delete marker.
+    """
     described: Event = {"key": key}
-    if name != "Object Deleted":
+    more: Event = {}
+    if name == "Object Created":
         described |= {"size": size}
-    described |= {"etag": tag or etag(key)}
+        more = {"reason": reason}
+    elif name == "Object Deleted":
+        kind = "Delete Marker Created" if version else "Permanently Deleted"
+        more = {"reason": "DeleteObject", "deletion-type": kind}
+    if more.get("deletion-type") != "Permanently Deleted":
+        described |= {"etag": etag("") if name == "Object Deleted" else tag or etag(key)}
     if version:
         described["version-id"] = version
     if order != "":
@@ -255,9 +269,68 @@ def s3_bridge_event(
             "request-id": "C3D13FE58DE4C810",
             "requester": ACCOUNT,
             "source-ip-address": "203.0.113.7",
-            "reason": reason,
+            **more,
         },
     }
+
+
+# -- Load balancers
+
+TARGET_GROUP = "arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/notes/49e9d65c45c6791a"
+_ADDED = {
+    "host": "notes-1234567890.us-east-2.elb.amazonaws.com",
+    "user-agent": "curl/8.0",
+    "x-amzn-trace-id": "Root=1-5bdb40ca-556d8b0c50dc66f0511bf520",
+    "x-forwarded-for": "72.21.198.66",
+    "x-forwarded-port": "80",
+    "x-forwarded-proto": "http",
+}
+
+
+def alb_event(
+    method: str,
+    target: str,
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+    *,
+    multi_value: bool,
+) -> Event:
+    """A request as a load balancer sends it to a function, with the headers that it adds.
+
+    Args:
+        method: The method.
+        target: Path and query string, which stay encoded.
+        headers: Those of the client, and those of the load balancer that are not as usual.
+        body: Text, by its type, or base64-encoded.
+        multi_value: The attribute of the target group.
+    """
+    path, _, query = target.partition("?")
+    parameters = [pair.partition("=")[::2] for pair in query.split("&") if pair]
+    lines = [(name.lower(), value) for name, value in headers]
+    lines += [(name, value) for name, value in _ADDED.items() if name not in dict(lines)]
+    if multi_value:
+        fields: Event = {
+            "multiValueQueryStringParameters": _grouped(parameters),
+            "multiValueHeaders": _grouped(lines),
+        }
+    else:
+        fields = {"queryStringParameters": dict(parameters), "headers": dict(lines)}
+    is_text = dict(lines).get("content-type", "text/plain").startswith(("text/", "application/json"))
+    return {
+        "requestContext": {"elb": {"targetGroupArn": TARGET_GROUP}},
+        "httpMethod": method,
+        "path": path,
+        **fields,
+        "body": body.decode() if is_text else base64.b64encode(body).decode(),
+        "isBase64Encoded": not is_text,
+    }
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, value in pairs:
+        grouped.setdefault(name, []).append(value)
+    return grouped
 
 
 # -- Function URLs

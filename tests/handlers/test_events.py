@@ -18,7 +18,8 @@ SHAPES = {
     "version id": (events.version_id("a"), r"[A-Za-z0-9._]{32}"),
     "ETag": (events.etag("a"), r"[0-9a-f]{32}"),
     "ETag of parts": (events.multipart_etag("a", 12), r"[0-9a-f]{32}-12"),
-    "sequencer": (events.sequencer(7), r"00[0-9A-F]{16}"),
+    "sequencer": (events.sequencer(7), r"00[0-9A-F]{14}E5"),
+    "shorter sequencer": (events.sequencer(8), r"00[0-9A-F]{14}"),
     "hook": (events.hook_event()["LifecycleEventHookExecutionId"], r"eyJ[A-Za-z0-9+/]{100,}={0,2}"),
 }
 
@@ -30,10 +31,35 @@ def test_a_value_has_the_shape_of_awss(name: str) -> None:
 
 
 def test_a_later_sequence_number_is_larger_as_text_and_as_a_number() -> None:
-    for one in (events.sequence_number, events.fifo_sequence_number, events.sequencer):
+    for one in (events.sequence_number, events.fifo_sequence_number):
         values = [one(number) for number in range(1000)]
         assert values == sorted(values)
         assert len({len(value) for value in values}) == 1
+
+
+def test_a_later_sequencer_is_larger_only_after_padding() -> None:
+    values = [events.sequencer(number) for number in range(1000)]
+    assert {len(value) for value in values} == {16, 18}
+    assert values == sorted(values, key=lambda value: value.ljust(18, "0"))
+    assert values != sorted(values, key=lambda value: int(value, 16))
+
+
+@pytest.mark.parametrize("multi_value", [False, True])
+def test_a_load_balancer_adds_its_headers(multi_value: bool) -> None:
+    event = events.alb_event("GET", "/?a=1", multi_value=multi_value)
+    headers = event["multiValueHeaders" if multi_value else "headers"]
+    for name in ("host", "x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"):
+        assert isinstance(headers[name], list if multi_value else str)
+
+
+def test_only_events_of_created_objects_have_a_size_and_those_about_tags_no_reason() -> None:
+    def detail(name: str, **more: Any) -> Any:
+        return events.s3_bridge_event("a", name=name, **more)["detail"]
+
+    assert detail("Object Created")["object"].keys() == {"key", "size", "etag", "sequencer"}
+    assert detail("Object Deleted")["object"].keys() == {"key", "sequencer"}
+    assert detail("Object Deleted", version="v")["deletion-type"] == "Delete Marker Created"
+    assert "reason" not in detail("Object Tags Added", order="")
 
 
 def test_names_choose_values() -> None:

@@ -58,6 +58,9 @@ def check_standard(argument: str, destination: sqs.IQueue | sns.ITopic | str | N
     Raises:
         ValueError: It is a FIFO queue or topic, owned or imported.
 
+    AWS documents this for asynchronous invocations only. No page says what event source mappings do with a
+    FIFO queue, so it is refused there as well: no failure may depend on it.
+
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
     if destination is None:

@@ -78,6 +78,35 @@ def test_the_event_has_lists_or_single_values_and_never_both(multi: Balanced, si
     assert event.keys().isdisjoint({"multiValueHeaders", "multiValueQueryStringParameters"})
 
 
+@pytest.mark.parametrize("many", [False, True], ids=["single", "multi"])
+def test_the_event_has_all_documented_members_and_no_other(
+    multi: Balanced, single: Balanced, many: bool
+) -> None:
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+    event = (multi if many else single).event(
+        "POST", "/notes?a=1", [("Content-Type", "text/plain")], b"hello"
+    )
+    headers = event.pop("multiValueHeaders" if many else "headers")
+    one = {name: values[0] if many else values for name, values in headers.items()}
+    target = event.pop("requestContext").pop("elb").pop("targetGroupArn")
+    assert re.fullmatch(r"arn:aws:elasticloadbalancing:[\w-]+:\d{12}:targetgroup/[\w-]+/[0-9a-f]{16}", target)
+    assert event == {
+        "httpMethod": "POST",
+        "path": "/notes",
+        **(
+            {"multiValueQueryStringParameters": {"a": ["1"]}}
+            if many
+            else {"queryStringParameters": {"a": "1"}}
+        ),
+        "body": "hello",
+        "isBase64Encoded": False,
+    }
+    assert re.fullmatch(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24}", one.pop("x-amzn-trace-id"))
+    assert re.fullmatch(r"[\w-]+-\d{10}\.[\w-]+\.elb\.amazonaws\.com", one.pop("host"))
+    added = {"x-forwarded-for": "127.0.0.1", "x-forwarded-port": "80", "x-forwarded-proto": "http"}
+    assert one.items() >= (added | {"content-type": "text/plain"}).items()
+
+
 def test_nothing_in_path_and_query_is_decoded(multi: Balanced, single: Balanced) -> None:
     target = "/caf%C3%A9/a%2Fb%20c+d?n%C3%A4me=%26+%3D&n%C3%A4me=b=c&flag"
     event = multi.event("GET", target)

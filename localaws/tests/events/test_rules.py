@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any
 
@@ -45,6 +46,32 @@ def buried(functions: Functions, target: str, dead_letters: Queue, **settings: A
     assert attributes(message)["RULE_ARN"] == rule
     assert attributes(message)["TARGET_ARN"] == target
     return message
+
+
+def test_a_function_gets_the_whole_documented_event(functions: Functions) -> None:
+    # https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
+    queue = functions.queue()
+    name = functions.make(
+        "def handler(event, context): return event", role=functions.role(("sqs:SendMessage", queue.arn))
+    )
+    functions.settle(name, OnSuccess=queue.arn)
+    functions.aws.client("lambda").add_permission(
+        FunctionName=name, StatementId="1", Action="lambda:InvokeFunction", Principal=EVENTS
+    )
+    rule = rule_to(functions, functions.arn("lambda", f"function:{name}"))
+    put_event(functions, rule)
+    event = queue.wait_for_body()["responsePayload"]
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", event.pop("id"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", event.pop("time"))
+    assert event == {
+        "version": "0",
+        "detail-type": "order",
+        "source": rule.rpartition("/")[2],
+        "account": functions.aws.account,
+        "region": functions.aws.region,
+        "resources": [],
+        "detail": {"number": 7},
+    }
 
 
 def test_an_event_for_a_target_that_does_not_allow_the_rule_goes_to_the_dead_letter_queue_unchanged(

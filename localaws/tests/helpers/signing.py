@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
@@ -14,6 +16,9 @@ import botocore.auth
 from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from ministack.core import sigv4
 
 from helpers.http import Endpoint, HttpResponse
 from localaws import Address, LocalAws
@@ -108,35 +113,58 @@ def presigned_identity(aws: LocalAws) -> Signed:
     return Signed(aws, "GET", f"{parts.path}?{parts.query}")
 
 
-def in_chunks(aws: LocalAws, target: str, *chunks: bytes, trailer: str = "") -> Signed:
+def in_chunks(
+    aws: LocalAws, target: str, *chunks: bytes, trailer: str = "", algorithm: str = "AWS4-HMAC-SHA256"
+) -> Signed:
     """A PUT request for S3 in signed chunks, with one header after them if there is a trailer.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
     """
-    kind = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" + ("-TRAILER" if trailer else "")
     headers = {
-        "X-Amz-Content-SHA256": kind,
+        "X-Amz-Content-SHA256": f"STREAMING-{algorithm}-PAYLOAD" + ("-TRAILER" if trailer else ""),
         "Content-Encoding": "aws-chunked",
         "X-Amz-Decoded-Content-Length": str(sum(map(len, chunks))),
+        "X-Amz-Date": datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ"),
     }
     if trailer:
         headers["X-Amz-Trailer"] = trailer.partition(":")[0]
+    user, date = administrator(aws), headers["X-Amz-Date"]
+    if algorithm == sigv4.SIGV4A:
+        headers["X-Amz-Region-Set"] = "*"
+        scope, sign = f"{date[:8]}/s3/aws4_request", _asymmetric(user)
+    else:
+        scope = f"{date[:8]}/{aws.region}/s3/aws4_request"
+        key = _signing_key(user.secret_key, date[:8], aws.region)
+        sign = functools.partial(_symmetric, key)
     given = AWSRequest("PUT", aws.endpoint_url + target, headers=headers)
-    SigV4Auth(administrator(aws), "s3", aws.region).add_auth(given)  # keeps the header with the hash
-    date, before = given.headers["X-Amz-Date"], given.headers["Authorization"].rpartition("=")[2]
-    key = _signing_key(administrator(aws).secret_key, date[:8], aws.region)
-    scope = f"{date[:8]}/{aws.region}/s3/aws4_request"
+    auth = SigV4Auth(user, "s3", aws.region)
+    names = auth.signed_headers(auth.headers_to_sign(given))
+    digest = _sha(auth.canonical_request(given).encode())
+    before = sign("\n".join([algorithm, date, scope, digest]))
+    headers["Authorization"] = (
+        f"{algorithm} Credential={user.access_key}/{scope}, SignedHeaders={names}, Signature={before}"
+    )
     body = b""
     for chunk in (*chunks, b""):
-        lines = ["AWS4-HMAC-SHA256-PAYLOAD", date, scope, before, _sha(b""), _sha(chunk)]
-        before = hmac.new(key, "\n".join(lines).encode(), hashlib.sha256).hexdigest()
-        body += f"{len(chunk):x};chunk-signature={before}\r\n".encode() + chunk
+        lines = [f"{algorithm}-PAYLOAD", date, scope, before, _sha(b""), _sha(chunk)]
+        before = sign("\n".join(lines))
+        padded = before if algorithm != sigv4.SIGV4A else before.ljust(144, "*")
+        body += f"{len(chunk):x};chunk-signature={padded}\r\n".encode() + chunk
         body += b"\r\n" if chunk or not trailer else b""
     if trailer:
-        lines = ["AWS4-HMAC-SHA256-TRAILER", date, scope, before, _sha(f"{trailer}\n".encode())]
-        last = hmac.new(key, "\n".join(lines).encode(), hashlib.sha256).hexdigest()
+        lines = [f"{algorithm}-TRAILER", date, scope, before, _sha(f"{trailer}\n".encode())]
+        last = sign("\n".join(lines))
         body += f"{trailer}\r\nx-amz-trailer-signature:{last}\r\n\r\n".encode()
-    return Signed(aws, "PUT", target, dict(given.headers.items()), body)
+    return Signed(aws, "PUT", target, headers, body)
+
+
+def _symmetric(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def _asymmetric(user: Credentials) -> Callable[[str], str]:
+    key = sigv4.sigv4a_signing_key(user.access_key, user.secret_key)
+    return lambda text: str(key.sign(text.encode(), ec.ECDSA(hashes.SHA256())).hex())
 
 
 def administrator(aws: LocalAws) -> Credentials:

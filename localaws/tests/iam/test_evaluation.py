@@ -215,6 +215,65 @@ def test_each_action_on_aliases_is_a_permission_of_its_own(local_aws: LocalAws, 
             call()
 
 
+_SETTINGS = {"MaximumRetryAttempts": 1}
+CALLS: dict[str, tuple[str, Callable[[Any, str, str], object]]] = {
+    "UpdateEventSourceMapping": (
+        "event-source-mapping:*",
+        lambda client, _, mapping: client.update_event_source_mapping(UUID=mapping, BatchSize=2),
+    ),
+    "DeleteEventSourceMapping": (
+        "event-source-mapping:*",
+        lambda client, _, mapping: client.delete_event_source_mapping(UUID=mapping),
+    ),
+    "GetEventSourceMapping": (
+        "event-source-mapping:*",
+        lambda client, _, mapping: client.get_event_source_mapping(UUID=mapping),
+    ),
+    "PutFunctionEventInvokeConfig": (
+        "function:*",
+        lambda client, name, _: client.put_function_event_invoke_config(FunctionName=name, **_SETTINGS),
+    ),
+    "UpdateFunctionEventInvokeConfig": (
+        "function:*",
+        lambda client, name, _: client.update_function_event_invoke_config(FunctionName=name, **_SETTINGS),
+    ),
+    "DeleteFunctionEventInvokeConfig": (
+        "function:*",
+        lambda client, name, _: client.delete_function_event_invoke_config(FunctionName=name),
+    ),
+    "PutFunctionConcurrency": (
+        "function:*",
+        lambda client, name, _: client.put_function_concurrency(
+            FunctionName=name, ReservedConcurrentExecutions=1
+        ),
+    ),
+    "DeleteFunctionConcurrency": (
+        "function:*",
+        lambda client, name, _: client.delete_function_concurrency(FunctionName=name),
+    ),
+    "InvokeFunction": ("function:*", lambda client, name, _: client.invoke(FunctionName=name)),
+}
+
+
+@pytest.mark.parametrize("action", CALLS)
+def test_every_operation_of_lambda_needs_the_permission_of_its_name(
+    functions: Functions, action: str
+) -> None:
+    aws, queue = functions.aws, functions.queue()
+    name = functions.make("def handler(event, context): pass", role=functions.role(("sqs:*", "*")))
+    functions.settle(name)
+    mapping = aws.client("lambda").create_event_source_mapping(
+        FunctionName=name, EventSourceArn=queue.arn, Enabled=False
+    )["UUID"]
+    resource, call = CALLS[action]
+    others = [(f"lambda:{other}", "*") for other in (*CALLS, "UpdateFunctionCode", "DeleteFunction")]
+    others.remove((f"lambda:{action}", "*"))
+    with pytest.raises(ClientError, match=DENIED):
+        call(session_of(aws, *others).client("lambda"), name, mapping)
+    allowed = session_of(aws, (f"lambda:{action}", functions.arn("lambda", resource)))
+    call(allowed.client("lambda"), name, mapping)
+
+
 def test_the_emulator_still_ignores_boundaries_of_templates(stock_aws: LocalAws) -> None:
     stack = deploy(stock_aws, limited_role(stock_aws), ROLE_OUTPUTS)
     assert may_create_queues(stock_aws, stack.outputs["Arn"])

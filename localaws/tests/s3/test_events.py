@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import uuid
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from helpers.lambda_functions import Functions, Queue
+from localaws.services.s3 import events as s3_events
 
 pytestmark = pytest.mark.local
 
@@ -227,5 +229,19 @@ def test_a_record_names_the_caller_with_ids_as_long_as_those_of_s3(functions: Fu
     assert re.fullmatch(r"[0-9A-F]{16}", record["responseElements"]["x-amz-request-id"])
     assert re.fullmatch(r"[A-Za-z0-9+/]{76}", record["responseElements"]["x-amz-id-2"])
     assert re.fullmatch(r"[A-Za-z0-9._]{32}", record["s3"]["object"]["versionId"])
-    assert re.fullmatch(r"[0-9A-F]{18}", record["s3"]["object"]["sequencer"])
+    assert re.fullmatch(r"(?:[0-9A-F]{2}){8,9}", record["s3"]["object"]["sequencer"])
     assert record["s3"]["configurationId"]
+
+
+def test_sequencers_have_different_lengths_and_compare_after_padding() -> None:
+    numbers = itertools.count(0x6613DEB45B974)
+    made = [
+        s3_events._next_event_sequencer(lambda _: f"{next(numbers):018X}", "s3:ObjectCreated:Put")
+        for _ in range(50)
+    ]
+    sequencers = [sequencer for sequencer in made if sequencer]
+    assert {len(sequencer) for sequencer in sequencers} == {16, 18}
+    padded = [sequencer.ljust(18, "0") for sequencer in sequencers]
+    assert sorted(set(padded)) == padded
+    assert sequencers != sorted(sequencers, key=lambda sequencer: int(sequencer, 16))
+    assert s3_events._next_event_sequencer(lambda _: None, "s3:ObjectTagging:Put") is None

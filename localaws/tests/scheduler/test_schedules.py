@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from typing import Any
@@ -15,6 +16,8 @@ pytestmark = pytest.mark.local
 
 SCHEDULER = "scheduler.amazonaws.com"
 HANDLER = "def handler(event, context): return event"
+UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 LONG_ENOUGH = 0.8  # seconds: schedules are checked four times a second
 
 
@@ -50,8 +53,17 @@ def test_a_rate_starts_immediately_and_needs_only_the_permission_of_its_role(fun
     role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
     began = schedule(functions, function, role)
     event = answers.wait_for_body()["responsePayload"]
-    assert event["source"] == "aws.scheduler"
-    assert event["resources"] == [began]
+    assert event.pop("resources") == [began]
+    assert re.fullmatch(UUID, event.pop("id"))
+    assert re.fullmatch(TIME, event.pop("time"))
+    assert event == {
+        "version": "0",
+        "detail-type": "Scheduled Event",
+        "source": "aws.scheduler",
+        "account": functions.aws.account,
+        "region": functions.aws.region,
+        "detail": "{}",  # a text, unlike the detail of an event of EventBridge
+    }
     time.sleep(LONG_ENOUGH)
     assert answers.receive() == []  # the next time is in an hour
     name = began.rpartition("/")[2]
@@ -92,6 +104,19 @@ def test_the_function_gets_the_input_of_the_schedule(functions: Functions) -> No
     role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
     schedule(functions, function, role, Input=json.dumps({"start": "now"}))
     assert answers.wait_for_body()["responsePayload"] == {"start": "now"}
+
+
+def test_context_attributes_in_the_input_are_replaced(functions: Functions) -> None:
+    function, answers = answering_function(functions)
+    role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
+    names = ("schedule-arn", "scheduled-time", "execution-id", "attempt-number")
+    given = json.dumps({name: f"<aws.scheduler.{name}>" for name in names})
+    began = schedule(functions, function, role, Input=given)
+    event = answers.wait_for_body()["responsePayload"]
+    assert event["schedule-arn"] == began
+    assert re.fullmatch(TIME, event["scheduled-time"])
+    assert re.fullmatch(r"[a-z0-9]{16}", event["execution-id"])
+    assert event["attempt-number"] == "1"
 
 
 def test_a_role_that_may_not_invoke_or_does_not_trust_the_scheduler_invokes_nothing(

@@ -207,9 +207,11 @@ def test_the_urls_of_boto3_work_and_cannot_be_changed(local_aws: LocalAws, bucke
     assert Signed(local_aws, "DELETE", target).send().status == 403
 
 
-def test_every_chunk_of_an_upload_is_verified(local_aws: LocalAws, bucket: str) -> None:
+@pytest.mark.parametrize("algorithm", ["AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"])
+def test_every_chunk_of_an_upload_is_verified(local_aws: LocalAws, bucket: str, algorithm: str) -> None:
     read = local_aws.client("s3").get_object
-    request = in_chunks(local_aws, f"/{bucket}/chunks", b"x" * 9000, b"y" * 100)
+    target = f"/{bucket}/chunks"
+    request = in_chunks(local_aws, target, b"x" * 9000, b"y" * 100, algorithm=algorithm)
     assert request.send().status == 200
     assert read(Bucket=bucket, Key="chunks")["Body"].read() == b"x" * 9000 + b"y" * 100
     for body in (
@@ -219,11 +221,16 @@ def test_every_chunk_of_an_upload_is_verified(local_aws: LocalAws, bucket: str) 
         b"",
     ):
         assert request.but(body=body).send().status == 403
+    other = "ECDSA-P256" if "HMAC" in algorithm else "HMAC"
+    kind = {"X-Amz-Content-SHA256": f"STREAMING-AWS4-{other}-SHA256-PAYLOAD"}
+    assert request.but(headers=request.headers | kind).send().status == 400
 
 
-def test_the_trailer_of_an_upload_is_verified(local_aws: LocalAws, bucket: str) -> None:
+@pytest.mark.parametrize("algorithm", ["AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"])
+def test_the_trailer_of_an_upload_is_verified(local_aws: LocalAws, bucket: str, algorithm: str) -> None:
     checksum = base64.b64encode(zlib.crc32(b"whole").to_bytes(4, "big")).decode()
-    request = in_chunks(local_aws, f"/{bucket}/trailer", b"whole", trailer=f"x-amz-checksum-crc32:{checksum}")
+    trailer = f"x-amz-checksum-crc32:{checksum}"
+    request = in_chunks(local_aws, f"/{bucket}/trailer", b"whole", trailer=trailer, algorithm=algorithm)
     assert request.send().status == 200
     changed = request.but(body=request.body.replace(checksum.encode(), b"AAAAAA=="))
     assert changed.send().status == 403

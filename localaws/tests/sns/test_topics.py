@@ -171,14 +171,16 @@ def test_an_archive_is_replayed_from_a_moment_on(local_aws: LocalAws) -> None:
     publish(stack, "before")
     time.sleep(0.01)
     moment = datetime.now(UTC).isoformat()
-    publish(stack, "after")
-    assert len(receive(stack)) == 2
+    numbers = [publish(stack, "after"), publish(stack, "last")]
+    assert len(receive(stack)) == 3
     policy = json.dumps({"PointType": "Timestamp", "StartingPoint": moment})
-    local_aws.client("sns").set_subscription_attributes(
-        SubscriptionArn=stack.outputs["Subscription"], AttributeName="ReplayPolicy", AttributeValue=policy
-    )
-    replayed = eventually(lambda: receive(stack))
-    assert [message["Body"] for message in replayed] == ["after"]
+    for name, value in (("RawMessageDelivery", "false"), ("ReplayPolicy", policy)):
+        local_aws.client("sns").set_subscription_attributes(
+            SubscriptionArn=stack.outputs["Subscription"], AttributeName=name, AttributeValue=value
+        )
+    replayed = [json.loads(message["Body"]) for message in eventually(lambda: receive(stack))]
+    assert [message["Message"] for message in replayed] == ["after", "last"]
+    assert [message["SequenceNumber"] for message in replayed] == numbers
 
 
 def test_a_permission_to_publish_allows_publishing_a_batch(local_aws: LocalAws) -> None:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
-from urllib.parse import quote_plus
 
 import botocore.session
 import pytest
@@ -50,23 +49,6 @@ class LambdaContext:
 
     def get_remaining_time_in_millis(self) -> int:
         return self.milliseconds
-
-
-def record_of(
-    key: str, *, bucket: str, name: str = "ObjectCreated:Put", sequencer: str = "0A"
-) -> dict[str, Any]:
-    """A record as S3 sends it."""
-    return {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": REGION,
-        "eventTime": "2026-01-01T00:00:00.000Z",
-        "eventName": name,
-        "s3": {
-            "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"},
-            "object": {"key": quote_plus(key), **({"sequencer": sequencer} if sequencer else {})},
-        },
-    }
 
 
 @contextmanager

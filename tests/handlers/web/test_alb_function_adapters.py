@@ -14,8 +14,9 @@ from flask import Flask
 from flask import Response as FlaskResponse
 from flask import request as flask_request
 
+from tests.handlers.events import alb_event
 from tests.handlers.web.alb_function.client import BINARY, CONTEXT
-from tests.handlers.web.alb_function.events import DOCUMENTED, DOCUMENTED_HEALTH_CHECK, event
+from tests.handlers.web.alb_function.events import DOCUMENTED, DOCUMENTED_HEALTH_CHECK
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "web" / "alb-function.md"
 EXAMPLES = re.findall(r"^```py\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -88,7 +89,7 @@ def test_bytes_pass_both_ways_and_cookies_stay_separate(
 ) -> None:
     body = bytes(range(256))  # without a Content-Length, as from a client that sends chunks
     status, headers, content = answer(
-        handler, event("PUT", "/echo/x", [BINARY], body, multi_value=multi_value)
+        handler, alb_event("PUT", "/echo/x", [BINARY], body, multi_value=multi_value)
     )
     assert (status, content) == (200, body)
     cookies = [value for name, value in headers if name.lower() == "set-cookie"]
@@ -97,7 +98,7 @@ def test_bytes_pass_both_ways_and_cookies_stay_separate(
 
 
 def test_values_sent_twice_arrive_twice_and_decoded_once(handler: Handler) -> None:
-    given = event(
+    given = alb_event(
         "GET",
         "/echo/caf%C3%A9%20x?q=a%2Bb&q=c+d%2520",
         [("x-twice", "1"), ("x-twice", "2")],
@@ -107,7 +108,7 @@ def test_values_sent_twice_arrive_twice_and_decoded_once(handler: Handler) -> No
 
 
 def test_without_multi_value_headers_the_last_value_arrives(handler: Handler) -> None:
-    given = event("GET", "/echo/x?q=1&q=2", [("x-twice", "1"), ("x-twice", "2")], multi_value=False)
+    given = alb_event("GET", "/echo/x?q=1&q=2", [("x-twice", "1"), ("x-twice", "2")], multi_value=False)
     assert answer(handler, given)[2].decode() == "x|2|2"
 
 

@@ -6,6 +6,7 @@ it can neither call an AWS API nor reset the server.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -23,8 +24,13 @@ def derived(secret: str, purpose: str, name: str = "") -> str:
 
 
 def root_secret(secret: str, account: str) -> str:
-    """The secret access key of the root user of an account."""
-    return derived(secret, "root", account)[:40]
+    """The secret access key of the root user of an account: 40 characters of base64, as on AWS."""
+    return _base64(secret, "root", account, 30)
+
+
+def _base64(secret: str, purpose: str, name: str, size: int) -> str:
+    key = derived(secret, purpose, name).encode()
+    return base64.b64encode(hashlib.shake_256(key).digest(size)).decode()
 
 
 class Start:
@@ -55,6 +61,14 @@ class Start:
     def token(self, purpose: str, name: str = "") -> str:
         """The token for one purpose."""
         return derived(self._secret, purpose, name)
+
+    def secret_key(self, purpose: str, name: str) -> str:
+        """A secret access key for one purpose: 40 characters of base64, as on AWS."""
+        return _base64(self._secret, purpose, name, 30)
+
+    def session_token(self, purpose: str, name: str) -> str:
+        """A session token for one purpose, as long as one of AWS."""
+        return "IQoJb3JpZ2luX2VjE" + _base64(self._secret, purpose, name, 480)
 
     def is_token(self, given: str, purpose: str, name: str = "") -> bool:
         """Whether it is the token for that purpose, in the same time for every wrong one."""

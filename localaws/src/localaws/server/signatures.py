@@ -3,12 +3,13 @@
 botocore builds the canonical request and the string to sign from the request as it was sent; they are what
 its clients sign. Only what a verifier does and a signer does not is here.
 
-Faithful to: Signature Version 4 in the header and in the query string; uploads in signed chunks, with and
-without trailers, each chunk verified; Signature Version 4A; Version 2 for S3. The host and every `x-amz-`
-header must be signed. The body must be the one that was hashed. Temporary credentials need their session
-token. A signature in a header is valid for 15 minutes (5 for the services that allow no more), one in the
-query string until it expires.
-Not to: uploads in chunks that are signed with Version 4A, which are refused.
+Faithful to: Signature Version 4 and 4A in the header and in the query string; uploads in chunks that are
+signed with either, with and without trailers, each chunk verified; Version 2 for S3. The host and every
+`x-amz-` header must be signed. The body must be the one that was hashed. Temporary credentials need their
+session token. A signature in a header is valid for 15 minutes (5 for the services that allow no more), one in
+the query string until it expires.
+Not to: how AWS words what is wrong with a chunk. AWS does not document the chunks of Version 4A. They are
+read as its SDKs sign them: a signature is padded with asterisks, without which the next one contains it.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
@@ -41,7 +42,6 @@ from localaws.server.credentials import Start
 
 _UNSIGNED, _STREAMING = "UNSIGNED-PAYLOAD", "STREAMING-"
 _UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
-_SIGNED_CHUNKS = ("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")
 _NOTHING = hashlib.sha256(b"").hexdigest()
 _V4, _V4A = "AWS4-HMAC-SHA256", sigv4.SIGV4A
 # The services whose paths are signed as they are sent, and whose bodies need not be hashed.
@@ -150,20 +150,33 @@ class Claim:
         if self._version_2:
             self._verify_version_2()
             return
-        signed, payload = self._parsed, self._payload_hash(body)
-        canonical = self._canonical(payload)
-        if signed.region_set is not None:
-            if not sigv4.sigv4a_signature_matches(
-                signed.access_key_id, self._credential.secret, self._to_sign(canonical), signed.signature
-            ):
-                raise _MISMATCH
-            return
-        key = _signing_key(self._credential.secret, signed.date_stamp, signed.region, signed.service)
-        seed = _hmac(key, self._to_sign(canonical))
-        if not hmac.compare_digest(seed.encode(), signed.signature.encode()):
+        payload = self._payload_hash(body)
+        if not self._signs(self._to_sign(self._canonical(payload)), self._parsed.signature):
             raise _MISMATCH
-        if payload in _SIGNED_CHUNKS:
-            self._verify_chunks(body, seed, key)
+        if payload in self._signed_chunks:
+            self._verify_chunks(body)
+
+    def _signs(self, text: str, given: str) -> bool:
+        """Whether a signature is that of a text."""
+        signed, secret = self._parsed, self._credential.secret
+        if signed.region_set is not None:
+            return bool(sigv4.sigv4a_signature_matches(signed.access_key_id, secret, text, given.strip("*")))
+        key = _signing_key(secret, signed.date_stamp, signed.region, signed.service)
+        return hmac.compare_digest(_hmac(key, text).encode(), given.encode())
+
+    @property
+    def _algorithm(self) -> str:
+        return _V4 if self._parsed.region_set is None else _V4A
+
+    @property
+    def _signed_chunks(self) -> tuple[str, str]:
+        return f"{_STREAMING}{self._algorithm}-PAYLOAD", f"{_STREAMING}{self._algorithm}-PAYLOAD-TRAILER"
+
+    @property
+    def _scope(self) -> str:
+        signed = self._parsed
+        region = [] if signed.region_set is not None else [signed.region]
+        return "/".join([signed.date_stamp, *region, signed.service, "aws4_request"])
 
     def _parse(self, authorization: str) -> sigv4.HeaderSignature:
         request = self._request
@@ -223,7 +236,7 @@ class Claim:
             if self.service in _S3:
                 return given or _UNSIGNED
         if self.service in _S3 and (given == _UNSIGNED or given.startswith(_STREAMING)):
-            if given not in (_UNSIGNED, _UNSIGNED_TRAILER, *_SIGNED_CHUNKS):
+            if given not in (_UNSIGNED, _UNSIGNED_TRAILER, *self._signed_chunks):
                 raise Refused("UnsupportedSignature", f"x-amz-content-sha256={given}: it is not supported")
             return given
         if given == _UNSIGNED and self.service in _UNSIGNED_BODIES:
@@ -247,26 +260,18 @@ class Claim:
         return str(signer.canonical_request(made))
 
     def _to_sign(self, canonical: str) -> str:
-        signed = self._parsed
-        scope = [signed.date_stamp, signed.region, signed.service, "aws4_request"]
-        if signed.region_set is not None:
-            del scope[1]
-        algorithm = _V4 if signed.region_set is None else _V4A
         digest = hashlib.sha256(canonical.encode()).hexdigest()
-        return "\n".join([algorithm, signed.amz_date, "/".join(scope), digest])
+        return "\n".join([self._algorithm, self._parsed.amz_date, self._scope, digest])
 
-    def _verify_chunks(self, body: bytes, seed: str, key: bytes) -> None:
+    def _verify_chunks(self, body: bytes) -> None:
         """Check each chunk of an upload, and its trailers; each signature contains the one before."""
-        signed = self._parsed
-        scope = f"{signed.date_stamp}/{signed.region}/{signed.service}/aws4_request"
-        before, ended = seed, False
+        before, ended = self._parsed.signature, False
         for kind, hashed, given in _parts(body):
-            lines = [f"{_V4}-{kind}", signed.amz_date, scope, before]
+            lines = [f"{self._algorithm}-{kind}", self._parsed.amz_date, self._scope, before.strip("*")]
             lines += [_NOTHING, hashed] if kind == "PAYLOAD" else [hashed]
-            before = _hmac(key, "\n".join(lines))
-            if not hmac.compare_digest(before.encode(), given.encode()):
+            if not self._signs("\n".join(lines), given):
                 raise _MISMATCH
-            ended = True
+            before, ended = given, True
         trailer = self._request.headers["x-amz-content-sha256"].endswith("-TRAILER")
         if not ended or (trailer and kind != "TRAILER"):
             raise _MISMATCH

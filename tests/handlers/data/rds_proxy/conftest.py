@@ -15,14 +15,14 @@ from shared.postgres import Connection, open_connection
 
 ENVIRONMENT = {
     "DB_ENGINE": "postgres",
-    "DB_HOST": "orders.proxy-abc.eu-west-1.rds.amazonaws.com",
+    "DB_HOST": "orders.proxy-c9akciq32rgv.eu-west-1.rds.amazonaws.com",
     "DB_PORT": "5432",
     "DB_NAME": "app",
     "DB_USER": "app",
     "AWS_REGION": "eu-west-1",
-    "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
-    "AWS_SECRET_ACCESS_KEY": "secret",
-    "AWS_SESSION_TOKEN": "session",
+    "AWS_ACCESS_KEY_ID": "ASIAIOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2VjE" + "aB3/x+9Q" * 60,
 }
 
 

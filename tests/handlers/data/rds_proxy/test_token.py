@@ -38,7 +38,7 @@ def test_it_is_valid_for_fifteen_minutes_for_one_user_on_one_host(
     assert query["DBUser"] == ["app"]
     assert query["Action"] == ["connect"]
     assert "/eu-west-1/rds-db/aws4_request" in query["X-Amz-Credential"][0]
-    assert query["X-Amz-Security-Token"] == ["session"]
+    assert query["X-Amz-Security-Token"] == [credentials["AWS_SESSION_TOKEN"]]
 
 
 def test_with_snap_start_the_credentials_come_from_the_container_endpoint(

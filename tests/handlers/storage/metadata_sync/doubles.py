@@ -119,7 +119,7 @@ class Bucket:
     def _event(self, key: str, name: str, *, ordered: bool = True) -> ObjectEvent:
         self.happened += 1
         # Sequencers differ in length: S3 defines that they compare with zeros on the right.
-        sequencer = f"00{self.happened:03x}".rstrip("0") + "0" * self.chance.randrange(3)
+        sequencer = f"0055AED6DCD9{self.happened:04X}".rstrip("0") + "0" * self.chance.randrange(3)
         return ObjectEvent(BUCKET, key, name, sequencer if ordered else "", time="2026-01-01T00:00:00.000Z")
 
     def current(self, key: str) -> StoredObject | None:

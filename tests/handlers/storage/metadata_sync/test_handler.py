@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from shared.s3_events import order_key
 from storage.metadata_sync.bucket import _decoded, _restore
 from storage.metadata_sync.settings import Settings
+from tests.handlers.events import sequencer
 from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, World, bridge_event, record
 
+FIRST, SECOND, THIRD = sequencer(10), sequencer(11), sequencer(12)
 digits = st.text("0123456789abcdefABCDEF", max_size=20)
 
 
@@ -27,7 +29,7 @@ def test_a_row_contains_what_s3_says_about_the_object(world: World) -> None:
         ChecksumAlgorithm="SHA256",
         StorageClass="STANDARD_IA",
     )
-    assert world.invoke(record("a b+ü.txt", sequencer="0055AED6DCD90281E0")) == {"written": 1}
+    assert world.invoke(record("a b+ü.txt", order="0055AED6DCD90281E0")) == {"written": 1}
     head = world.s3.head_object(Bucket="photos", Key="a b+ü.txt")
     row = world.row("a b+ü.txt")
     assert row is not None
@@ -55,7 +57,7 @@ def test_a_row_contains_what_s3_says_about_the_object(world: World) -> None:
 @pytest.mark.parametrize("key", ["é" * 512, "a/" * 512, "\U0001f408" * 256, "a\0b", " ", "%2B+"])
 def test_any_key_that_s3_can_have_gets_a_row(world: World, key: str) -> None:
     event = bridge_event(key)
-    handled = world.send(event), world.invoke(record(key, sequencer="0B"))
+    handled = world.send(event), world.invoke(record(key, order=SECOND))
     assert handled == ({"deleted": 1}, {"deleted": 1})  # there is no object, and the row says so
     assert (world.row(key) or {})["deleted"] == {"BOOL": True}
 
@@ -87,9 +89,9 @@ def test_an_object_is_gone_whatever_the_code_of_the_404(
 ) -> None:
     key = "a+%\nß"
     world.put(key)
-    assert world.invoke(record(key, sequencer="0A")) == {"written": 1}
+    assert world.invoke(record(key, order=FIRST)) == {"written": 1}
     monkeypatch.setattr(world.function.source, "_s3", refusing(404, code)(world.s3))
-    event = record(key, name="ObjectRemoved:Delete", sequencer="0B")
+    event = record(key, name="ObjectRemoved:Delete", order=SECOND)
     assert world.invoke(event) == {"deleted": 1}
 
 
@@ -101,9 +103,9 @@ def test_a_bucket_that_is_gone_deletes_no_row(world: World, monkeypatch: pytest.
 
 def test_an_archived_object_over_another_one_replaces_its_row(world: World) -> None:
     world.put("cat.png", b"1")
-    world.invoke(record("cat.png", sequencer="0A"))
+    world.invoke(record("cat.png", order=FIRST))
     version = world.put("cat.png", b"22", StorageClass="GLACIER")
-    assert world.invoke(record("cat.png", sequencer="0B")) == {"written": 1}
+    assert world.invoke(record("cat.png", order=SECOND)) == {"written": 1}
     row = world.row("cat.png") or {}
     assert (row["version_id"], row["size"], row["storage_class"]) == (
         {"S": version},
@@ -116,11 +118,11 @@ def test_a_row_of_an_object_with_a_customers_key_has_what_a_listing_says(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.put("cat.png", b"1")
-    world.invoke(record("cat.png", sequencer="0A"))
+    world.invoke(record("cat.png", order=FIRST))
     world.put("cat.png", b"22")
     world.put("cat.png.old", b"333")
     monkeypatch.setattr(world.function.source, "_s3", refusing(400, "400")(world.s3))
-    assert world.invoke(record("cat.png", sequencer="0B"), record("cat", sequencer="0B")) == {
+    assert world.invoke(record("cat.png", order=SECOND), record("cat", order=SECOND)) == {
         "written": 1,
         "deleted": 1,
     }
@@ -156,9 +158,9 @@ def test_a_record_that_dynamodb_cannot_store_goes_to_the_queue(world: World) -> 
 
 def test_a_deletion_leaves_a_tombstone_that_expires(world: World) -> None:
     world.put("cat.png")
-    world.invoke(record("cat.png", sequencer="0A"))
+    world.invoke(record("cat.png", order=FIRST))
     world.s3.delete_object(Bucket="photos", Key="cat.png")
-    event = record("cat.png", name="ObjectRemoved:DeleteMarkerCreated", sequencer="0B")
+    event = record("cat.png", name="ObjectRemoved:DeleteMarkerCreated", order=SECOND)
     assert world.invoke(event) == {"deleted": 1}
     row = world.row("cat.png") or {}
     days = (int(row.pop("expires_at")["N"]) - time.time()) / 86_400
@@ -168,7 +170,7 @@ def test_a_deletion_leaves_a_tombstone_that_expires(world: World) -> None:
         "key": {"S": "cat.png"},
         "event_name": {"S": "ObjectRemoved:DeleteMarkerCreated"},
         "event_time": {"S": "2026-01-01T00:00:00.000Z"},
-        "sequencer": {"S": "0B"},
+        "sequencer": {"S": SECOND},
         "revision": {"N": "2"},
         "deleted": {"BOOL": True},
     }
@@ -176,17 +178,17 @@ def test_a_deletion_leaves_a_tombstone_that_expires(world: World) -> None:
 
 def test_deleting_the_newest_version_brings_the_older_one_back(world: World) -> None:
     first, second = world.put("cat.png", b"1"), world.put("cat.png", b"22")
-    world.invoke(record("cat.png", sequencer="0B"))
+    world.invoke(record("cat.png", order=SECOND))
     world.s3.delete_object(Bucket="photos", Key="cat.png", VersionId=second)
-    event = record("cat.png", name="ObjectRemoved:Delete", sequencer="0C")
+    event = record("cat.png", name="ObjectRemoved:Delete", order=THIRD)
     assert world.invoke(event) == {"written": 1}
     assert (world.row("cat.png") or {})["version_id"] == {"S": first}
 
 
 def test_an_object_that_is_written_again_loses_its_tombstone(world: World) -> None:
-    world.invoke(record("cat.png", name="ObjectRemoved:Delete", sequencer="0A"))
+    world.invoke(record("cat.png", name="ObjectRemoved:Delete", order=FIRST))
     world.put("cat.png")
-    world.invoke(record("cat.png", sequencer="0B"))
+    world.invoke(record("cat.png", order=SECOND))
     row = world.row("cat.png") or {}
     assert row["deleted"] == {"BOOL": False}
     assert "expires_at" not in row
@@ -194,34 +196,32 @@ def test_an_object_that_is_written_again_loses_its_tombstone(world: World) -> No
 
 def test_an_event_that_arrives_twice_or_late_changes_nothing(world: World) -> None:
     world.put("cat.png")
-    world.invoke(record("cat.png", sequencer="0B"))
+    world.invoke(record("cat.png", order=SECOND))
     before = world.row("cat.png")
-    assert world.invoke(record("cat.png", sequencer="0B"), record("cat.png", sequencer="0A")) == {
-        "unchanged": 2
-    }
+    assert world.invoke(record("cat.png", order=SECOND), record("cat.png", order=FIRST)) == {"unchanged": 2}
     assert world.row("cat.png") == before
 
 
 def test_an_older_event_repairs_what_a_lost_one_would_have_written(world: World) -> None:
     world.put("cat.png", b"1")
-    world.invoke(record("cat.png", sequencer="0B"))
+    world.invoke(record("cat.png", order=SECOND))
     world.put("cat.png", b"22")  # its event is lost
-    assert world.invoke(record("cat.png", sequencer="0A")) == {"written": 1}
+    assert world.invoke(record("cat.png", order=FIRST)) == {"written": 1}
     row = world.row("cat.png") or {}
-    assert (row["size"], row["sequencer"]) == ({"N": "2"}, {"S": "0B"})
+    assert (row["size"], row["sequencer"]) == ({"N": "2"}, {"S": SECOND})
 
 
 @pytest.mark.parametrize(
     ("event", "outcome"),
     [
         (record("cat.png"), "written"),
-        (record("cat.png", name="ObjectTagging:Put", sequencer=""), "written"),
-        (record("cat.png", name="ObjectRestore:Completed", sequencer=""), "written"),
+        (record("cat.png", name="ObjectTagging:Put", order=""), "written"),
+        (record("cat.png", name="ObjectRestore:Completed", order=""), "written"),
         (record("cat.png", name="LifecycleExpiration:Delete"), "written"),
         (bridge_event("cat.png"), "written"),
-        (bridge_event("cat.png", name="Object Tags Added", sequencer=""), "written"),
+        (bridge_event("cat.png", name="Object Tags Added", order=""), "written"),
         (bridge_event("no such.png", name="Object Deleted"), "deleted"),
-        (bridge_event("no such.png", name="Object Tags Deleted", sequencer=""), "unchanged"),
+        (bridge_event("no such.png", name="Object Tags Deleted", order=""), "unchanged"),
     ],
 )
 def test_every_kind_of_event_makes_the_function_look_at_the_object(

@@ -17,11 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.database import Database
+from shared.s3_events import order_key
 from storage.metadata_sync.dynamodb import DynamoTable
 from storage.metadata_sync.migration import migrate
 from storage.metadata_sync.objects import Cause, StoredObject, Table, Unstorable
 from storage.metadata_sync.postgres import PostgresTable
 from storage.metadata_sync.sync import Synchroniser
+from tests.handlers.events import sequencer as sequencer_of
 from tests.handlers.importing import import_handler
 from tests.handlers.storage.metadata_sync.conftest import LocalDriver
 from tests.handlers.storage.metadata_sync.disorder import drawn
@@ -31,11 +33,11 @@ from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, POSTGRES, Co
 SOURCE = Path(__file__).parents[4] / "lambda_src"
 
 KEYS = ("a", "a/ü", "b")
+FIRST, SECOND = order_key(sequencer_of(1)), order_key(sequencer_of(2))
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 maps = st.dictionaries(texts.filter(bool), texts, max_size=2)
-sequencers = st.text("019AF", max_size=4).map(lambda text: text.rstrip("0"))
-
+sequencers = st.text("019AF", max_size=4).map(lambda text: order_key(f"0055AED6DCD90281{text}"))
 
 moments = st.datetimes(datetime(2006, 1, 1), datetime(2100, 1, 1)).map(  # noqa: DTZ001
     lambda moment: moment.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -94,7 +96,7 @@ def tables(filled_world: World, connected: Database) -> Tables:
 CAUSE = Cause("ObjectCreated:Put", "2026-01-01T00:00:00.000Z")
 
 
-def newer(table: Table, key: str, sequencer: str = "1", seen: StoredObject | None = None) -> bool:
+def newer(table: Table, key: str, sequencer: str = FIRST, seen: StoredObject | None = None) -> bool:
     """Write a row as an event with a sequencer does."""
     return table.write_newer(key, seen, sequencer=sequencer, cause=CAUSE)[0]
 
@@ -254,7 +256,7 @@ def test_a_broken_connection_is_replaced_within_the_call(tables: Tables, driver:
     before = len(driver.opened)
     with psycopg.connect(driver.uri, autocommit=True) as admin:
         admin.execute("SELECT pg_terminate_backend(%s)", (driver.opened[-1].info.backend_pid,))
-    assert newer(table, "a", "2")
+    assert newer(table, "a", SECOND)
     assert len(driver.opened) == before + 1
 
 
@@ -291,7 +293,7 @@ def test_what_postgresql_cannot_store_fails_permanently(tables: Tables, what: st
     table = tables()[POSTGRESQL]
     key, seen, cause = NOT_IN_POSTGRESQL[what]
     with pytest.raises(Unstorable, match="PostgreSQL cannot store this"):
-        table.write_newer(key, seen, sequencer="1", cause=cause)
+        table.write_newer(key, seen, sequencer=FIRST, cause=cause)
     assert newer(table, "a")  # and the connection still works
 
 
@@ -304,7 +306,7 @@ def test_a_walk_through_postgresql_continues_after_a_key_that_it_cannot_store(ta
 
 def test_nothing_that_pins_a_session_is_sent(tables: Tables, driver: LocalDriver) -> None:
     table = tables()[POSTGRESQL]
-    for one in (("newer", "a", None, "1"), ("instead", "a", None, 0), ("walk", "", "", None)):
+    for one in (("newer", "a", None, FIRST), ("instead", "a", None, 0), ("walk", "", "", None)):
         call(table, *one)
     with psycopg.connect(driver.uri) as other:
         assert other.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
-from urllib.parse import quote_plus
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
+from tests.handlers import events
 from tests.handlers.storage.surroundings import (
     AWS,
     QUEUE_URL,
@@ -48,9 +48,8 @@ class Context(LambdaContext):
     memory_limit_in_mb: int = 1769
 
 
-# Version ids, ETags and sequencers are as long as those of S3.
-VERSION = "3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"
-FIRST, SECOND, THIRD = (f"0055AED6DCD90281E{digit}" for digit in "567")
+VERSION = events.version_id("picture")
+FIRST, SECOND, THIRD = (events.sequencer(number) for number in (1, 2, 3))
 
 
 def record(
@@ -61,38 +60,10 @@ def record(
     sequencer: str = FIRST,
     time: str = "2026-01-01T00:00:00.000Z",
 ) -> dict[str, Any]:
-    """A record with every field that S3 documents for its event.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-    """
-    about: dict[str, Any] = {"key": quote_plus(key, safe="/"), "versionId": VERSION}
-    if not name.startswith("ObjectRemoved:Delete"):
-        about |= {"size": 1024, "eTag": "d41d8cd98f00b204e9800998ecf8427e"}
-    if sequencer:
-        about["sequencer"] = sequencer
-    found = {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": REGION,
-        "eventTime": time,
-        "eventName": name,
-        "userIdentity": {"principalId": "AWS:AROAEXAMPLEEXAMPLE12:uploader"},
-        "requestParameters": {"sourceIPAddress": "203.0.113.7"},
-        "responseElements": {
-            "x-amz-request-id": "C3D13FE58DE4C810",
-            "x-amz-id-2": "FMyUVURIY8/IgAtTv8xRjskZQpcIZ9KG4V5Wp6S7S/JRWeUWerMUE5JgHvANOjpD",
-        },
-        "s3": {
-            "s3SchemaVersion": "1.0",
-            "configurationId": "NjgyNWE3NzEtMDhkYi00ODk2LTkxZWUtYWU5ZTA0",
-            "bucket": {
-                "name": bucket,
-                "ownerIdentity": {"principalId": "A3NL1KOZZKExample"},
-                "arn": f"arn:aws:s3:::{bucket}",
-            },
-            "object": about,
-        },
-    }
+    """A record with every field that S3 documents for its event."""
+    found = events.s3_record(
+        key, bucket=bucket, name=name, order=sequencer, version=VERSION, region=REGION
+    ) | {"eventTime": time}
     if name == "ObjectRestore:Completed":
         restored = {
             "lifecycleRestorationExpiryTime": "2026-01-03T00:00:00.000Z",

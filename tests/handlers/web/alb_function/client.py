@@ -12,7 +12,7 @@ from http import HTTPStatus
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from tests.handlers.web.alb_function.events import Event, event
+from tests.handlers.events import Event, alb_event
 
 CONTEXT = SimpleNamespace(
     aws_request_id="request-1",
@@ -69,7 +69,7 @@ class Client:
     def send(self, method: str, target: str, *headers: tuple[str, str], body: bytes | str = b"") -> Answer:
         """Send a request."""
         content = body.encode() if isinstance(body, str) else body
-        return self.invoke(event(method, target, headers, content, multi_value=self.multi_value))
+        return self.invoke(alb_event(method, target, headers, content, multi_value=self.multi_value))
 
     def invoke(self, event: Event) -> Answer:
         """Invoke the handler, and read its response as a load balancer does."""

@@ -1,18 +1,12 @@
-"""Events of load balancers: as AWS documents them, and made from a request."""
+"""Events of load balancers as AWS documents them."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable
-from typing import Any
-
-Event = dict[str, Any]
-
-GROUP = "arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/notes/49e9d65c45c6791a"
+from tests.handlers.events import TARGET_GROUP, Event
 
 # https://docs.aws.amazon.com/lambda/latest/dg/services-alb.html
 DOCUMENTED_FOR_LAMBDA: Event = {
-    "requestContext": {"elb": {"targetGroupArn": GROUP}},
+    "requestContext": {"elb": {"targetGroupArn": TARGET_GROUP}},
     "httpMethod": "GET",
     "path": "/lambda",
     "queryStringParameters": {"query": "1234ABCD"},
@@ -36,7 +30,7 @@ DOCUMENTED_FOR_LAMBDA: Event = {
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
 DOCUMENTED_FOR_ELB: Event = {
-    "requestContext": {"elb": {"targetGroupArn": GROUP}},
+    "requestContext": {"elb": {"targetGroupArn": TARGET_GROUP}},
     "httpMethod": "GET",
     "path": "/",
     "queryStringParameters": {"myKey": "val2"},
@@ -56,7 +50,7 @@ DOCUMENTED_FOR_ELB: Event = {
     "body": "request_body",
 }
 DOCUMENTED_MULTI_VALUE: Event = {
-    "requestContext": {"elb": {"targetGroupArn": GROUP}},
+    "requestContext": {"elb": {"targetGroupArn": TARGET_GROUP}},
     "httpMethod": "GET",
     "path": "/",
     "multiValueQueryStringParameters": {"myKey": ["val1", "val2"]},
@@ -72,7 +66,7 @@ DOCUMENTED_MULTI_VALUE: Event = {
     "body": "",
 }
 DOCUMENTED_HEALTH_CHECK: Event = {
-    "requestContext": {"elb": {"targetGroupArn": GROUP}},
+    "requestContext": {"elb": {"targetGroupArn": TARGET_GROUP}},
     "httpMethod": "GET",
     "path": "/",
     "queryStringParameters": {},
@@ -86,43 +80,3 @@ DOCUMENTED = {
     "the ELB guide's with multi-value headers": DOCUMENTED_MULTI_VALUE,
     "the ELB guide's health check": DOCUMENTED_HEALTH_CHECK,
 }
-
-
-def event(
-    method: str,
-    target: str,
-    headers: Iterable[tuple[str, str]] = (),
-    body: bytes = b"",
-    *,
-    multi_value: bool,
-) -> Event:
-    """The event of a request, as a load balancer makes it."""
-    path, _, query = target.partition("?")
-    parameters = [pair.partition("=")[::2] for pair in query.split("&") if pair]
-    lines = [(name.lower(), value) for name, value in headers]
-    if multi_value:
-        fields: Event = {
-            "multiValueQueryStringParameters": _grouped(parameters),
-            "multiValueHeaders": _grouped([("host", "notes.example.com"), *lines]),
-        }
-    else:
-        fields = {
-            "queryStringParameters": dict(parameters),
-            "headers": {"host": "notes.example.com", **dict(lines)},
-        }
-    is_text = dict(lines).get("content-type", "text/plain").startswith(("text/", "application/json"))
-    return {
-        "requestContext": {"elb": {"targetGroupArn": GROUP}},
-        "httpMethod": method,
-        "path": path,
-        **fields,
-        "body": body.decode() if is_text else base64.b64encode(body).decode(),
-        "isBase64Encoded": not is_text,
-    }
-
-
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    for name, value in pairs:
-        grouped.setdefault(name, []).append(value)
-    return grouped

@@ -10,9 +10,9 @@ from urllib.parse import quote
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.handlers.events import TARGET_GROUP, Event
 from tests.handlers.web.alb_function.client import Client
 from tests.handlers.web.alb_function.conftest import emptied
-from tests.handlers.web.alb_function.events import GROUP, Event
 
 METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]) | st.text()
 PIECES = [*"aé%☕/ +&=?", "%20", "%C3%A9", "%ff", "%00", "%2F"]
@@ -51,7 +51,7 @@ BODIES = (
 def events(draw: st.DrawFn) -> Event:
     """An event of either mode."""
     event: dict[str, Any] = {
-        "requestContext": {"elb": {"targetGroupArn": GROUP}},
+        "requestContext": {"elb": {"targetGroupArn": TARGET_GROUP}},
         "httpMethod": draw(METHODS),
         "path": draw(PATHS),
         "body": draw(BODIES),

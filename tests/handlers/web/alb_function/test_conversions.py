@@ -7,13 +7,13 @@ from types import ModuleType
 
 import pytest
 
+from tests.handlers.events import alb_event
 from tests.handlers.web.alb_function.client import BINARY, CONTEXT, JSON, TEXT, Client, read
 from tests.handlers.web.alb_function.events import (
     DOCUMENTED,
     DOCUMENTED_FOR_ELB,
     DOCUMENTED_HEALTH_CHECK,
     DOCUMENTED_MULTI_VALUE,
-    event,
 )
 from web.alb_function.alb import one_line_each, read_request, write_body
 
@@ -43,12 +43,12 @@ def test_the_documented_query_and_cookies_are_read_in_both_modes() -> None:
 
 @pytest.mark.parametrize("multi_value", [True, False])
 def test_query_strings_are_decoded_once(multi_value: bool) -> None:
-    given = event("GET", "/?n%C3%A4me+x=a%2Bb+c%2520%26&flag&empty=", multi_value=multi_value)
+    given = alb_event("GET", "/?n%C3%A4me+x=a%2Bb+c%2520%26&flag&empty=", multi_value=multi_value)
     assert read_request(given).query == [("näme x", "a+b c%20&"), ("flag", ""), ("empty", "")]
 
 
 def test_commas_do_not_separate_query_parameters() -> None:
-    given = event("GET", "/?a=1,2&a=3", multi_value=True)
+    given = alb_event("GET", "/?a=1,2&a=3", multi_value=True)
     assert read_request(given).parameters("a") == ["1,2", "3"]
 
 
@@ -94,7 +94,7 @@ def test_a_body_without_a_media_type_is_stored_as_bytes(client: Client) -> None:
 
 
 def test_a_base64_body_is_decoded_whatever_its_media_type(multi: Client) -> None:
-    given = event("PUT", "/notes/a", [TEXT], b"", multi_value=True)
+    given = alb_event("PUT", "/notes/a", [TEXT], b"", multi_value=True)
     given |= {"body": base64.b64encode(EVERY_BYTE).decode(), "isBase64Encoded": True}
     assert multi.invoke(given).status == 201
     assert multi.send("GET", "/notes/a").body == EVERY_BYTE
@@ -120,7 +120,7 @@ def test_without_multi_value_headers_the_last_line_counts_and_lists_return_in_on
 
 
 def test_header_names_are_case_insensitive() -> None:
-    given = event("GET", "/", multi_value=True) | {"multiValueHeaders": {"X-A": ["1"], "x-a": ["2", "3"]}}
+    given = alb_event("GET", "/", multi_value=True) | {"multiValueHeaders": {"X-A": ["1"], "x-a": ["2", "3"]}}
     assert read_request(given).header("x-a") == "1, 2, 3"
 
 
@@ -157,7 +157,7 @@ def test_a_response_has_a_status_description(function: ModuleType) -> None:
 
 @pytest.mark.parametrize("nothing", [{}, None])
 def test_an_event_without_headers_is_answered_in_its_mode(function: ModuleType, nothing: object) -> None:
-    given = event("GET", "/health", multi_value=True) | {"multiValueHeaders": nothing}
+    given = alb_event("GET", "/health", multi_value=True) | {"multiValueHeaders": nothing}
     assert read(function.handler(given, CONTEXT), multi_value=True).status == 200
 
 

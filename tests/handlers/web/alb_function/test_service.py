@@ -8,10 +8,10 @@ from types import ModuleType
 
 import pytest
 
+from tests.handlers.events import alb_event
 from tests.handlers.importing import import_handler
 from tests.handlers.web.alb_function.client import BINARY, TEXT, Answer, Client
 from tests.handlers.web.alb_function.conftest import ENVIRONMENT, HANDLER, Log, emptied
-from tests.handlers.web.alb_function.events import event
 from tests.handlers.web.alb_function.memory import NotesInMemory
 from web.alb_function.notes import Note
 
@@ -74,7 +74,7 @@ def test_an_error_response_says_what_is_wrong_with_the_request(
 
 @pytest.mark.parametrize(("body", "is_base64"), [("no base64!", True), ("\ud800", False)])
 def test_a_body_that_cannot_be_decoded_is_a_400(client: Client, body: str, is_base64: bool) -> None:
-    given = event("PUT", "/notes/a", [TEXT], b"", multi_value=client.multi_value)
+    given = alb_event("PUT", "/notes/a", [TEXT], b"", multi_value=client.multi_value)
     answer = client.invoke({**given, "body": body, "isBase64Encoded": is_base64})
     assert problem(answer, 400) == "the body could not be decoded"
 

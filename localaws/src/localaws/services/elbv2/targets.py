@@ -39,7 +39,7 @@ _HEALTH_CHECK_DEFAULTS = {
 # --- CloudFormation
 
 
-@resource("AWS::ElasticLoadBalancingV2::TargetGroup").create
+@resource("AWS::ElasticLoadBalancingV2::TargetGroup", after=["elbv2.shapes"]).create
 def _create_group(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
     arn, attributes = stock(logical_id, properties, stack)
     _apply_defaults(alb._tgs[arn], properties)

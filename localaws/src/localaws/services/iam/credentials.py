@@ -39,9 +39,11 @@ def _execution_credentials(
     session = sts._sessions.pop(key, None)
     if session is None:  # without IAM, functions have their account's root credentials
         return {**given, "AWS_SECRET_ACCESS_KEY": start.root_secret(key)}
-    key = f"{_KEY_ID}{start.token('function-key', key)[:16].upper()}"
-    secret, token = start.token("function-secret", key), start.token("function-token", key)
-    sts.register_session(key, {**session, "SecretAccessKey": secret, "SessionToken": token})
+    key = _KEY_ID + base64.b32encode(bytes.fromhex(start.token("function-key", key))).decode()[:16]
+    secret, token = start.secret_key("function-secret", key), start.session_token("function-token", key)
+    _, _, name = session["UserId"].partition(":")
+    named = {"UserId": f"{sts._role_id(config['Role'])}:{name}"}
+    sts.register_session(key, {**session, **named, "SecretAccessKey": secret, "SessionToken": token})
     return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token}
 
 

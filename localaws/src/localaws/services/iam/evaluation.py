@@ -9,8 +9,9 @@ Faithful to:
   where the request names none: `NAME:*` matches it and `NAME` does not. Requests about tags are the
   exception.
 - The resource of a request to a version or an alias of a function has the qualifier, also when the request
-  passes it in `Qualifier`: `NAME:*` matches it and `NAME` does not. GetAlias, UpdateAlias and DeleteAlias are
-  actions of their own.
+  passes it in `Qualifier`: `NAME:*` matches it and `NAME` does not.
+- Every operation of Lambda needs the permission of its name; the emulator knows about half of them, and lets
+  every caller update and delete event source mappings.
 - `PublishBatch` is authorised as `sns:Publish`, and `SendMessageBatch`, `DeleteMessageBatch` and
   `ChangeMessageVisibilityBatch` of SQS as the call without Batch, as there are no permissions for batches.
 Not to: everything else. `docs/embedded-aws.md` lists what IAM does not refuse here.
@@ -34,7 +35,7 @@ from ministack.core.responses import get_account_id
 from ministack.core.router import extract_access_key_id
 from ministack.services import iam, sns
 
-from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.patching import Created, Handler, Properties, around, changes, resource
 
 
 @resource("AWS::IAM::Role").create
@@ -105,15 +106,19 @@ def _extract_resource_arn(
     return found
 
 
-_ON_ONE_ALIAS = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
+# The operations of Lambda whose permission has another name.
+_NAMED_OTHERWISE = {"Invoke": "InvokeFunction", "InvokeWithResponseStream": "InvokeFunction"}
+
+
+@changes(iam_actions, "_BOTOCORE_SERVICE_MAP")
+def _services_with_routes(stock: dict[str, list[str]]) -> dict[str, list[str]]:
+    return stock | {"lambda": ["lambda"]}
 
 
 @around(iam_actions, "_lambda_action")
 def _lambda_action(stock: Callable[[str, str], str | None], method: str, path: str) -> str | None:
-    *_, collection, name = ["", "", *filter(None, path.split("/"))]
-    if collection == "aliases" and name:
-        return _ON_ONE_ALIAS.get(method)
-    return stock(method, path)
+    operation = iam_actions._match_rest_action("lambda", method, path)
+    return _NAMED_OTHERWISE.get(operation, operation) if operation else stock(method, path)
 
 
 def _member(body: bytes, name: str) -> Any:

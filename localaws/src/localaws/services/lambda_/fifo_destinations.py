@@ -1,10 +1,12 @@
 """Lambda refuses FIFO queues and topics as destinations and as dead-letter queues.
 
-Faithful to: CreateFunction, UpdateFunctionConfiguration, PutFunctionEventInvokeConfig and event source
-mappings refuse them with InvalidParameterValueException, and so does CloudFormation.
-Not to: the words of the message.
+Faithful to: CreateFunction, UpdateFunctionConfiguration, PutFunctionEventInvokeConfig and
+UpdateFunctionEventInvokeConfig refuse them with InvalidParameterValueException, and so does CloudFormation.
+Not to: the words of the message. No AWS page says what an event source mapping does with a FIFO destination
+(API_OnFailure names only "Amazon SQS queue"); it is refused here as well, as for asynchronous invocations.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+https://docs.aws.amazon.com/lambda/latest/api/API_OnFailure.html
 https://github.com/aws/aws-cdk/issues/13793
 """
 

@@ -9,7 +9,8 @@ an empty object. Restores have `source-storage-class` and `restore-expiry-time`.
 exist creates a delete marker in a versioned bucket, and sends its event. Changed and deleted tags send
 `ObjectTagging:Put` and `ObjectTagging:Delete`.
 Filters compare a notification's prefix and suffix with the encoded key: `my photos/` never matches, and
-`my+photos/` does. `*` is no wildcard. A record names who sent the request, and from where.
+`my+photos/` does. `*` is no wildcard. A record names who sent the request, and from where. Sequencers of a
+key have different lengths: the shorter one is compared after it was padded with zeros on the right.
 Not to: events of lifecycle rules and storage classes, because nothing is moved or expired.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -22,6 +23,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -35,6 +37,13 @@ _ETAG_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
 
 #: The arguments of the event that is being delivered.
 _raised: ContextVar[dict[str, Any]] = ContextVar("localaws_s3_event")
+
+
+@around(s3, "_next_event_sequencer")
+def _next_event_sequencer(stock: Callable[[str], str | None], event_name: str) -> str | None:
+    """A sequencer of 16 to 18 digits: padded on the right, it compares as without the last digits."""
+    number = stock(event_name)
+    return number and f"00{int(number, 16):014X}{secrets.token_hex(secrets.randbelow(2)).upper()}"
 
 
 @changes(s3, "_S3_EVENTBRIDGE_EVENT_DETAIL_TYPE")

@@ -6,7 +6,8 @@ and a rate of five minutes starts after five minutes.
 Faithful to: a schedule invokes a function asynchronously if its role trusts Scheduler and may invoke the
 function, whatever the function's policy says. It assumes the role with its account as `aws:SourceAccount` and
 the ARN of its group as `aws:SourceArn`, as the role of the CDK's `Schedule` requires. A rate without a
-StartDate starts when it is created. Without an Input, the function gets the default event of Scheduler.
+StartDate starts when it is created. Without an Input, the function gets the default event of Scheduler. In an
+Input, `<aws.scheduler.scheduled-time>` and the other three context attributes are replaced.
 Not to: targets other than functions, for which policies are evaluated as for a rule; dead-letter queues and
 retries of schedules (a refused invocation is logged and lost), time zones, flexible time windows. Rates are
 not shortened. AWS invokes up to a minute late; here it is a fraction of a second.
@@ -14,6 +15,7 @@ not shortened. AWS invokes up to a minute late; here it is a fraction of a secon
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/setting-up.html#setting-up-execution-role
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core.responses import now_iso
 from ministack.services import eventbridge, scheduler
 
+from localaws.identifiers import LOWER_CASE, identifier
 from localaws.patching import around, changes
 from localaws.services.iam.roles import role_allows, role_trusts
 
@@ -66,12 +68,27 @@ def _invoke_target(
     elif not role_allows(role, "lambda:InvokeFunction", function):
         logger.warning("%s: the role %s may not lambda:InvokeFunction %s", schedule, role, function)
     else:
-        eventbridge._dispatch_to_lambda(function, target.get("Input") or _default_event(event, schedule))
+        given = target.get("Input")
+        text = _with_context(given, event, schedule) if given else _default_event(event, schedule)
+        eventbridge._dispatch_to_lambda(function, text)
 
 
 def _group_of(schedule: str) -> str:
     """The ARN of a schedule's group: `…:schedule/GROUP/NAME` is in `…:schedule-group/GROUP`."""
     return schedule.rpartition("/")[0].replace(":schedule/", ":schedule-group/")
+
+
+def _with_context(text: str, event: dict[str, Any], schedule: str) -> str:
+    """The input with the values of its context attributes; there are no further attempts."""
+    values = {
+        "schedule-arn": schedule,
+        "scheduled-time": eventbridge._event_time_string(event),
+        "execution-id": identifier(LOWER_CASE, 16),
+        "attempt-number": "1",
+    }
+    for name, value in values.items():
+        text = text.replace(f"<aws.scheduler.{name}>", value)
+    return text
 
 
 def _default_event(event: dict[str, Any], schedule: str) -> str:
@@ -83,7 +100,7 @@ def _default_event(event: dict[str, Any], schedule: str) -> str:
             "detail-type": "Scheduled Event",
             "source": "aws.scheduler",
             "account": event["Account"],
-            "time": now_iso(),
+            "time": eventbridge._event_time_string(event),
             "region": event["Region"],
             "resources": [schedule],
             "detail": "{}",

@@ -14,8 +14,7 @@ Faithful to:
 - A topic with an archive policy replays its messages to a subscription, from the starting point of the
   subscription's ReplayPolicy.
 Not to: encryption, tracing and delivery status logging, which are only recorded; deduplication scopes other
-than the whole topic; `SequenceNumber` in the envelope of messages that are not delivered raw; the end of the
-archive's retention period.
+than the whole topic; the end of the archive's retention period.
 
 https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html
 https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
@@ -36,6 +35,7 @@ from ministack.services import lambda_svc, sns, sqs
 from ministack.services.cloudformation import provisioners
 
 from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.sns.shapes import FIRST_SEQUENCE_NUMBER
 
 logger = logging.getLogger("localaws.sns")
 
@@ -84,7 +84,7 @@ def _apply(arn: str, properties: Properties) -> None:
     if topic["attributes"].get("FifoTopic") == "true":
         topic["attributes"].setdefault("ContentBasedDeduplication", "false")
         topic.setdefault("dedup_cache", {})
-        topic.setdefault("fifo_seq", 0)
+        topic.setdefault("fifo_seq", FIRST_SEQUENCE_NUMBER)
 
 
 def _text(value: object) -> str:
