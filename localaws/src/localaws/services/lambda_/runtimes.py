@@ -5,7 +5,7 @@ The emulator passes the environment of its own process on, with the paths of its
 Faithful to: the documented variables of a runtime, as for Python (`engines.python_runtime.environment`). A
 custom runtime (`provided.*`) has `AWS_LAMBDA_RUNTIME_API`, and neither `AWS_EXECUTION_ENV` nor
 `_X_AMZN_TRACE_ID`, which it takes from the header `Lambda-Runtime-Trace-Id`.
-Not to: the rest of these runtimes, which run as the emulator runs them. A `bootstrap` in a layer is not found.
+Not to: the rest of these runtimes, which run as the emulator runs them: no `bootstrap` in a layer is found.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
