@@ -54,12 +54,13 @@ def preload() -> str:
         "relay": f"http://{server.host}/",
         "token": credentials.current().token(_PURPOSE),
         "models": str(Path(botocore.__file__).parent / "data"),
-        "aliases": _folders_of_packages(),
+        "aliases": folders_of_packages(),
     }
     return f"require({json.dumps(str(_SHIM))}).install({json.dumps(settings)});\n"
 
 
-def _folders_of_packages() -> dict[str, str]:
+@functools.cache
+def folders_of_packages() -> dict[str, str]:
     """Botocore's folder for packages with another name, and for each name without its hyphens.
 
     A package has the name of the service's id. Most folders differ in hyphens only: `s3control`, which is
