@@ -1,7 +1,7 @@
 """Answers have the members that AWS always returns, in the calls that architectures and tools use.
 
-A tool may rely on each: `aws logs tail --follow` ended for want of an id. The models of botocore know the members
-and not which of them are always there; that is from the pages of the API references.
+A tool may rely on each: `aws logs tail --follow` ended for want of an id. The models of botocore know the
+members and not which of them are always there; that is from the pages of the API references.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ CALLS: dict[str, tuple[Callable[[Resources], Answer], str]] = {
         lambda it: it.client("cloudwatch").describe_alarms(AlarmNames=[it.name])["MetricAlarms"][0],
         "AlarmName AlarmArn AlarmConfigurationUpdatedTimestamp ActionsEnabled OKActions AlarmActions "
         "InsufficientDataActions StateValue StateReason StateUpdatedTimestamp MetricName Namespace Statistic "
-        "Dimensions Period EvaluationPeriods Threshold ComparisonOperator StateTransitionedTimestamp",
+        "Dimensions Period EvaluationPeriods Threshold ComparisonOperator",
     ),
     "iam GetRole": (
         lambda it: it.client("iam").get_role(RoleName=it.role.rpartition("/")[2])["Role"],
