@@ -49,7 +49,7 @@ _PROVISIONERS = "ministack.services.cloudformation.provisioners"
 _HANDLERS = "_RESOURCE_HANDLERS"
 _ROUTER, _APP, _IAM_ACTIONS = "ministack.core.router", "ministack.app", "ministack.core.iam_actions"
 # What the services of the emulator call the table of their actions.
-_ACTION_TABLES = ("_ACTION_MAP", "_HANDLERS")
+_ACTION_TABLES = ("_ACTION_MAP", "_HANDLERS", "_IAM_HANDLERS")
 # How many arguments CloudFormation passes to each handler. `update` may take the logical id too.
 _ARGUMENTS = {"create": (3,), "update": (4, 5), "delete": (2,)}
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ministack.services import iam, sts
 
-from localaws.patching import around, replaces
+from localaws.patching import action, replaces
 
 
 @replaces([iam, sts], "_gen_secret")
@@ -29,7 +29,7 @@ def _gen_session_token() -> str:
     return "IQoJb3JpZ2luX2VjE" + base64.b64encode(secrets.token_bytes(480)).decode()
 
 
-@around(iam, "_get_role")
+@action(iam, "GetRole")
 def _get_role(stock: Callable[[Any], Any], p: Any) -> Any:
     """Return when the role was last used, which is unknown here: AWS returns an empty member then."""
     status, headers, body = stock(p)

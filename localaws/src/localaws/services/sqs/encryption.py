@@ -13,12 +13,12 @@ from typing import Any
 
 from ministack.services import sqs
 
-from localaws.patching import around
+from localaws.patching import action
 
 _NAME = "SqsManagedSseEnabled"
 
 
-@around(sqs, "_act_get_queue_attributes")
+@action(sqs, "GetQueueAttributes")
 def _act_get_queue_attributes(
     stock: Callable[[dict[str, Any], str], dict[str, Any]], data: dict[str, Any], qurl: str
 ) -> dict[str, Any]:
