@@ -25,7 +25,8 @@ def schedule(expression: str, zone: str = "UTC", created: str = "2026-01-01T00:0
 
 def times(made: dict[str, Any], count: int) -> list[str]:
     """The first times of a schedule, in UTC."""
-    found, due = [], first_time(made)
+    found: list[str] = []
+    due = first_time(made)
     while due is not None and len(found) < count:
         found.append(datetime.fromtimestamp(due, UTC).strftime("%m-%dT%H:%M:%S"))
         due = next_time(made, due + 1)

@@ -59,7 +59,12 @@ def schedule(
 def bodies(queue: Queue, count: int) -> list[str]:
     """That many messages, which may arrive together."""
     found: list[str] = []
-    eventually(lambda: found.extend(each["Body"] for each in queue.receive()) or len(found) >= count)
+
+    def complete() -> bool:
+        found.extend(each["Body"] for each in queue.receive())
+        return len(found) >= count
+
+    eventually(complete)
     return found
 
 
@@ -346,7 +351,7 @@ def test_the_schedules_of_the_cdk_work_and_nothing_of_them_is_dropped(empty_aws:
     synthesised = cdk.App(analytics_reporting=False, builtin_cloud_formation_validation=False)
     stack = cdk.Stack(synthesised, "schedules", synthesizer=cdk.LegacyStackSynthesizer())
     app(stack)
-    template = Template.from_stack(stack).to_json()
+    template = dict(Template.from_stack(stack).to_json())
     deployed = Stack(empty_aws, "schedules").deploy(template)
     queue = Queue(empty_aws, "", deployed.outputs["Url"], "")
     assert set(bodies(queue, 2)) == {"Plain", "Grouped"}

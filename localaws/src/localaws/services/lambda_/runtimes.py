@@ -35,7 +35,8 @@ def _provided_worker_env(config: dict[str, Any], code_dir: str, port: int) -> di
     environment = _variables(config, code_dir)
     del environment["AWS_EXECUTION_ENV"]
     environment["AWS_LAMBDA_RUNTIME_API"] = f"127.0.0.1:{port}"
-    return environment | lambda_svc._durable_env_overlay()
+    environment.update(lambda_svc._durable_env_overlay())
+    return environment
 
 
 class NodeEnvironment(lambda_runtime.Worker):  # type: ignore[misc]

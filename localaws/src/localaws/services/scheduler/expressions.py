@@ -90,7 +90,7 @@ def _next_of_cron(expression: str, zone: ZoneInfo, after: float) -> float | None
     clock = datetime.fromtimestamp(after, zone).replace(tzinfo=None) - timedelta(seconds=1)
     while (found := eventbridge._cron_next_fire(fields, clock)) is not None:
         clock = found.replace(tzinfo=None)
-        due = clock.replace(tzinfo=zone).timestamp()
+        due: float = clock.replace(tzinfo=zone).timestamp()
         exists = datetime.fromtimestamp(due, zone).replace(tzinfo=None) == clock
         if exists and due >= after:
             return due
