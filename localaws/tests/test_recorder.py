@@ -116,7 +116,7 @@ def test_a_stored_dict_that_is_read_in_other_letters_is_dropped() -> None:
     assert stored.get("enabled") is None
     assert rules[1].get("status") is None
     assert _dropped() == ["Encryption.Enabled", "Name", "Rules.Status"]
-    assert stored.get("enabled") or stored.get("Enabled")  # whoever tries both finds it
+    assert stored.get("enabled") or stored.get("Enabled")  # code that tries both finds it
     assert _dropped() == ["Name", "Rules.Status"]
 
 

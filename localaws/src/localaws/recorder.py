@@ -8,11 +8,9 @@ Faithful to: every handler, of the emulator and of bridges, for create and updat
 `keys`) are not. A nested property is reported (`AWS::DynamoDB::Table.SSESpecification.KMSMasterKeyId`) if
 its siblings were read individually and it was not. A nested value without individual reads was used as a
 whole, and counts as read. A nested value that the handler stores is watched further: what is read later
-counts, and a key that somebody asks for in other letters only (`allowOrigins` for `AllowOrigins`) is
-reported.
+counts, and a key that is asked for in other letters only (`allowOrigins` for `AllowOrigins`) is reported.
 Not to: a property that is read may still have no effect. A handler may store a single value, a copy or a
-whole dict where nobody ever looks for it. Bridges declare what is known of this kind
-(`patching.recorded_only`).
+whole dict where it is never used. Bridges declare what is known of this kind (`patching.recorded_only`).
 """
 
 from __future__ import annotations
@@ -144,7 +142,7 @@ class Unread:
     Attributes:
         path: Its path.
         key: The last part of the path.
-        holder: The dict that it is a key of, if anybody keeps that.
+        holder: The dict that it is a key of, if that is still in use.
         whole: Whether no other key of that dict was read either.
     """
 
@@ -154,13 +152,13 @@ class Unread:
     whole: bool
 
     @property
-    def is_kept(self) -> bool:
-        """Whether somebody keeps the dict, and may read it later."""
+    def is_stored(self) -> bool:
+        """Whether the dict is still in use, and the key may be read later."""
         return "." in self.path and self.holder() is not None
 
     @property
     def is_dropped(self) -> bool:
-        """Whether nobody has read it by now although somebody keeps it."""
+        """Whether it has not been read by now, although the dict is in use."""
         holder = self.holder()
         if holder is None or self.key in holder.read:  # the resource is gone, or it was read later
             return False
@@ -190,46 +188,46 @@ class Report:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._dropped: dict[tuple[str, str, str], set[str]] = {}
-        self._kept: dict[tuple[str, str, str], list[Unread]] = {}
+        self._stored: dict[tuple[str, str, str], list[Unread]] = {}
 
     def created(self, stack: str, logical_id: str, type_: str, unread: list[Unread]) -> None:
         """Store the result of a create, which replaces earlier results of the resource."""
-        dropped, kept = _sorted_out(unread)
+        dropped, stored = _sorted_out(unread)
         with self._lock:
             self._dropped[stack, logical_id, type_] = dropped
-            self._kept[stack, logical_id, type_] = kept
+            self._stored[stack, logical_id, type_] = stored
 
     def updated(
         self, stack: str, logical_id: str, type_: str, unread: list[Unread], changed: set[str]
     ) -> None:
         """Store the result of an update, which replaces earlier results of the properties that changed."""
-        dropped, kept = _sorted_out(unread)
+        dropped, stored = _sorted_out(unread)
         resource = stack, logical_id, type_
         with self._lock:
             known = {path for path in self._dropped.get(resource, ()) if _top(path) not in changed}
             self._dropped[resource] = known | {path for path in dropped if _top(path) in changed}
-            still = [one for one in self._kept.get(resource, ()) if _top(one.path) not in changed]
-            self._kept[resource] = still + [one for one in kept if _top(one.path) in changed]
+            still = [one for one in self._stored.get(resource, ()) if _top(one.path) not in changed]
+            self._stored[resource] = still + [one for one in stored if _top(one.path) in changed]
 
     def clear(self) -> None:
         """Remove all results."""
         with self._lock:
             self._dropped.clear()
-            self._kept.clear()
+            self._stored.clear()
 
     def dropped(self) -> list[Dropped]:
         """Return all that was dropped, sorted."""
         with self._lock:
             found = {Dropped(*key, path) for key, paths in self._dropped.items() for path in paths}
-            for key, kept in self._kept.items():
-                found |= {Dropped(*key, one.path) for one in kept if one.is_dropped}
+            for key, stored in self._stored.items():
+                found |= {Dropped(*key, one.path) for one in stored if one.is_dropped}
             return sorted(found)
 
 
 def _sorted_out(unread: list[Unread]) -> tuple[set[str], list[Unread]]:
-    """The paths that nobody can read any more, and the rest, once the handler has returned."""
-    kept = [one for one in unread if one.is_kept]
-    return {one.path for one in unread if not one.is_kept and not one.whole}, kept
+    """The paths that can no longer be read, and the rest, once the handler has returned."""
+    stored = [one for one in unread if one.is_stored]
+    return {one.path for one in unread if not one.is_stored and not one.whole}, stored
 
 
 def _top(path: str) -> str:
@@ -274,7 +272,7 @@ def _recorded_create(type_: str, create: Callable[..., Any]) -> Callable[..., An
             return create(logical_id, watched, stack)
         finally:
             unread = [*watched.unread(), *_declared(type_, watched)]
-            del watched  # so that only what others keep is left
+            del watched  # so that only what the handler has stored is left
             report.created(stack, logical_id, type_, unread)
 
     return create_and_record

@@ -142,7 +142,7 @@ def test_tokens_of_others_and_forged_tokens_are_refused(api: Api, kind: str) -> 
     last = token[-20]
     forged = {
         "signature": token[:-20] + ("A" if last != "A" else "B") + token[-19:],
-        "claims": changed(token, sub="somebody else"),
+        "claims": changed(token, sub="another user"),
         "longer": changed(token, exp=int(time.time()) + 10**6),
         "unsigned": unsigned(token),
         "other client": api.other_client[kind],

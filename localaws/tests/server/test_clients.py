@@ -261,7 +261,7 @@ def test_no_client_puts_the_account_before_the_host(local_aws: LocalAws) -> None
 
 
 def test_all_services_that_do_are_known() -> None:
-    """Except for buckets and access points, whose names clients put into the path if they are told to."""
+    """Except for buckets and access points, whose names clients can put into the path."""
     loader = botocore.loaders.Loader()
     found = {
         service

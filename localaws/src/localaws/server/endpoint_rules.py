@@ -1,8 +1,9 @@
 """The endpoint rules of services whose clients put the account before the host, without the account.
 
 With an endpoint of its own, botocore sends S3 Control to `123456789012.127.0.0.1`, which no system
-resolves, and no setting prevents it: that is a rule of the service, and no host prefix. Whoever loads the
-rules from here sends these requests to the endpoint itself, which finds the account in the request.
+resolves, and no setting prevents it: that is a rule of the service, and no host prefix. A client that
+loads the rules from here sends these requests to the endpoint itself, which finds the account in the
+request.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_CreateJob.html
 https://docs.aws.amazon.com/amazonCloudFront/latest/DeveloperGuide/kvs-with-functions-associate.html
