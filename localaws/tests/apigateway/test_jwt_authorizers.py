@@ -8,6 +8,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -173,3 +174,40 @@ def test_a_scope_is_required_where_the_route_asks_for_one(api: Api) -> None:
     assert api.get(api.tokens["AccessToken"], "/scoped").status == 200
     refused = api.get(api.tokens["IdToken"], "/scoped")  # an ID token has no scope
     assert (refused.status, refused.body) == (403, b'{"message":"Forbidden"}')
+
+
+def test_a_rest_api_verifies_them_too(api: Api, functions: Functions) -> None:
+    aws, gateway = functions.aws, functions.aws.client("apigateway")
+    made = gateway.create_rest_api(name="api")["id"]
+    authorizer = gateway.create_authorizer(
+        restApiId=made,
+        name="users",
+        type="COGNITO_USER_POOLS",
+        providerARNs=[functions.arn("cognito-idp", f"userpool/{api.pool}")],
+        identitySource="method.request.header.Authorization",
+    )["id"]
+    root = gateway.get_resources(restApiId=made)["items"][0]["id"]
+    of: Any = {"restApiId": made, "resourceId": root, "httpMethod": "GET"}
+    gateway.put_method(**of, authorizationType="COGNITO_USER_POOLS", authorizerId=authorizer)
+    gateway.put_integration(**of, type="MOCK", requestTemplates={"application/json": '{"statusCode": 200}'})
+    gateway.put_method_response(**of, statusCode="200")
+    gateway.put_integration_response(**of, statusCode="200")
+    gateway.create_deployment(restApiId=made, stageName="live")
+    address = aws.address_of_api(made)
+    endpoint = Endpoint.of(address, address.host)
+
+    def status(token: str) -> int:
+        return endpoint.request("GET", "/live/", headers=[("Authorization", f"Bearer {token}")]).status
+
+    assert status(api.tokens["IdToken"]) == 200
+    assert status(changed(api.tokens["IdToken"], sub="another user")) == 401
+    assert status(api.other_pool["IdToken"]) == 401
+
+
+def test_the_discovery_document_names_addresses_of_this_server(api: Api, functions: Functions) -> None:
+    server = urlsplit(functions.aws.endpoint_url)
+    endpoint = Endpoint(api.endpoint.host, api.endpoint.port, server.netloc, api.endpoint.ca_file)
+    found = endpoint.request("GET", f"/{api.pool}/.well-known/openid-configuration").json()
+    assert found["jwks_uri"] == f"{functions.aws.endpoint_url}/{api.pool}/.well-known/jwks.json"
+    keys = endpoint.request("GET", urlsplit(found["jwks_uri"]).path).json()["keys"]
+    assert {key["alg"] for key in keys} == {"RS256"}

@@ -318,6 +318,31 @@ def test_other_targets_need_the_permission_of_the_role_and_no_policy(functions: 
     assert re.fullmatch(r"at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", universal.wait()["Body"])
 
 
+def test_streams_and_event_buses_are_targets(functions: Functions) -> None:
+    aws, name, queue = functions.aws, f"n-{uuid.uuid4().hex[:8]}", functions.queue()
+    kinesis, events = aws.client("kinesis"), aws.client("events")
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    bus = events.create_event_bus(Name=name)["EventBusArn"]
+    events.put_rule(Name=name, EventBusName=name, EventPattern='{"source": ["clock"]}')
+    allow = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Resource": queue.arn}
+    policy = {"Statement": [allow | {"Action": "sqs:SendMessage"}]}
+    aws.client("sqs").set_queue_attributes(QueueUrl=queue.url, Attributes={"Policy": json.dumps(policy)})
+    events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": queue.arn}])
+    stream = functions.arn("kinesis", f"stream/{name}")
+    role = functions.role(("kinesis:PutRecord", stream), ("events:PutEvents", bus), service=SCHEDULER)
+    schedule(functions, stream, role, Input="a record", KinesisParameters={"PartitionKey": "p"})
+    entry = {"DetailType": "tick", "Source": "clock"}
+    schedule(functions, bus, role, Input='{"a": 1}', EventBridgeParameters=entry)
+    event = queue.wait_for_body()
+    assert (event["detail"], event["detail-type"]) == ({"a": 1}, "tick")
+    (shard,) = kinesis.list_shards(StreamName=name)["Shards"]
+    at = {"StreamName": name, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = kinesis.get_shard_iterator(**at)["ShardIterator"]
+    records = eventually(lambda: kinesis.get_records(ShardIterator=iterator)["Records"])
+    assert (records[0]["Data"], records[0]["PartitionKey"]) == (b"a record", "p")
+
+
 def app(stack: cdk.Stack) -> None:
     """Schedules of the CDK, in a group and in none."""
     queue = sqs.Queue(stack, "Queue")

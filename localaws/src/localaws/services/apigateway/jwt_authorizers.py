@@ -1,10 +1,10 @@
-"""JWT authorizers of HTTP APIs with a user pool of this account.
+"""Authorizers of HTTP and REST APIs with a user pool of this account.
 
-The emulator asks its own port for the keys of the pool, without TLS, which it does not speak. So it refuses
-every token.
+The emulator asks its own port for the keys of the pool, without TLS, which it does not speak. So it
+refuses every token.
 
-Faithful to: tokens of a Cognito user pool are verified with the keys of that pool, and only with RS256; the
-body of a refusal.
+Faithful to: tokens of a Cognito user pool are verified with the keys of that pool, and only with RS256;
+the body of a refusal. The addresses in the discovery document of a pool are those of this server.
 Not to: keys of other issuers, which are fetched from their address.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
@@ -17,7 +17,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ministack.services import apigateway, cognito
+from ministack.services import apigateway, apigateway_v1, cognito
 
 from localaws.patching import around, replaces
 
@@ -40,7 +40,7 @@ def _refusal(status: int, message: str) -> Answer:
     return status, {"Content-Type": "application/json"}, body.encode()
 
 
-@around(apigateway, "_resolve_jwks_url")
+@around([apigateway, apigateway_v1], "_resolve_jwks_url")
 async def _resolve_jwks_url(
     stock: Callable[[Any], Awaitable[str | None]], authorizer: dict[str, Any]
 ) -> str | None:
@@ -49,7 +49,7 @@ async def _resolve_jwks_url(
     return issuer if _POOL.fullmatch(issuer) else await stock(authorizer)
 
 
-@around(apigateway, "_fetch_jwks")
+@around([apigateway, apigateway_v1], "_fetch_jwks")
 async def _fetch_jwks(stock: Callable[[str], Awaitable[dict[str, Any]]], url: str) -> dict[str, Any]:
     issuer = _POOL.fullmatch(url)
     if issuer is None:
@@ -58,3 +58,15 @@ async def _fetch_jwks(stock: Callable[[str], Awaitable[dict[str, Any]]], url: st
         return {"keys": []}
     keys: dict[str, Any] = json.loads(cognito.well_known_jwks(issuer[1])[2])
     return keys
+
+
+@around(cognito, "well_known_openid_configuration")
+def _well_known_openid_configuration(
+    stock: Callable[..., Any],
+    pool_id: str,
+    region: str | None = None,
+    host: str | None = None,
+    scheme: str = "http",
+) -> Any:
+    """Name the addresses of this server by the scheme that it speaks."""
+    return stock(pool_id, region, host, "https")
