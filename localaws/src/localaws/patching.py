@@ -14,6 +14,7 @@ The emulator has no plugin API, so a bridge declares which of its private names 
     @new_resource("AWS::EC2::EIP", replaced_by=("Domain",)).create    # a type that the emulator lacks
     @action(alb, "DescribeTargetHealth")              # around an API action
     @new_action(sqs, "StartMessageMoveTask")          # an action that the emulator lacks
+    recorded_only("AWS::SNS::Topic", "TracingConfig")   # accepted and read, without effect
     @changes(provisioners, "_S3_BUCKET_CONFIGURATIONS")  # returns another value for a constant
 
 Nothing happens when such a module is imported. `apply()` imports every module of `services`, checks all
@@ -48,7 +49,7 @@ _PROVISIONERS = "ministack.services.cloudformation.provisioners"
 _HANDLERS = "_RESOURCE_HANDLERS"
 _ROUTER, _APP, _IAM_ACTIONS = "ministack.core.router", "ministack.app", "ministack.core.iam_actions"
 # What the services of the emulator call the table of their actions.
-_ACTION_TABLES = ("_ACTION_MAP", "_HANDLERS")
+_ACTION_TABLES = ("_ACTION_MAP", "_HANDLERS", "_IAM_HANDLERS")
 # How many arguments CloudFormation passes to each handler. `update` may take the logical id too.
 _ARGUMENTS = {"create": (3,), "update": (4, 5), "delete": (2,)}
 
@@ -57,6 +58,7 @@ Module = ModuleType | str
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]  # the physical id and the attributes
 Handler = Callable[..., Created]
+Applies = Callable[[Properties], bool]
 Handlers = dict[str, Any]  # the emulator's handlers of a CloudFormation type
 
 
@@ -135,6 +137,7 @@ class Registry:
 
     declarations: list[Declaration] = field(default_factory=list)
     starts: list[Callable[[], object]] = field(default_factory=list)
+    recorded: dict[str, list[tuple[str, Applies]]] = field(default_factory=dict)
     resets: list[Callable[[], object]] = field(default_factory=list)
 
     def declare(
@@ -301,6 +304,22 @@ def tagged_by_stack(type_: str) -> None:
     """Declare that resources of a type get the tags of their stack, in the property `Tags`."""
     where = sys._getframe(1).f_globals["__name__"]
     _registry.entry(Target(_PROVISIONERS, "_STACK_TAG_PROPERTY", type_), ("Tags", "list"), where)
+
+
+def recorded_only(type_: str, *paths: str, when: Applies = lambda properties: True) -> None:
+    """Declare properties that the handlers of a type read, and that have no effect all the same.
+
+    Args:
+        type_: The type.
+        paths: The properties, such as `DefaultRouteSettings` or `Target.RetryPolicy`.
+        when: Says of the properties of a resource whether this is so.
+    """
+    _registry.recorded.setdefault(type_, []).extend((path, when) for path in paths)
+
+
+def declared_as_recorded(type_: str) -> list[tuple[str, Applies]]:
+    """What `recorded_only` declares of a type."""
+    return _registry.recorded.get(type_, [])
 
 
 def on_start(function: F) -> F:

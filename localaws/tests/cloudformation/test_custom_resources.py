@@ -115,6 +115,57 @@ def network(stack: cdk.Stack) -> None:
     cdk.CfnOutput(stack, "Group", value=vpc.vpc_default_security_group)
 
 
+ON_EVENT = """
+def handler(event, context):
+    if event["RequestType"] == "Delete":
+        return
+    if event["ResourceProperties"].get("Fails"):
+        raise ValueError("out of tea")
+    return {"PhysicalResourceId": "pot", "Data": {"Made": event["ResourceProperties"]["Leaves"]}}
+"""
+IS_COMPLETE = """
+import time
+def handler(event, context):
+    if event["RequestType"] == "Delete":
+        return {"IsComplete": True}
+    began = float(event["ResourceProperties"]["Began"])
+    return {"IsComplete": True, "Data": {"Cups": 2}} if time.time() > began + 1 else {"IsComplete": False}
+"""
+
+
+def providers(stack: cdk.Stack, **properties: str) -> None:
+    """Custom resources with the CDK's provider, one of which takes its time."""
+
+    def source(name: str, code: str) -> lambda_.Function:
+        inline = lambda_.Code.from_inline(code)
+        runtime = lambda_.Runtime.PYTHON_3_13
+        return lambda_.Function(stack, name, runtime=runtime, handler="index.handler", code=inline)
+
+    on_event = source("OnEvent", ON_EVENT)
+    plain = cr.Provider(stack, "Plain", on_event_handler=on_event)
+    tea = cdk.CustomResource(
+        stack, "Tea", service_token=plain.service_token, properties={"Leaves": "green", **properties}
+    )
+    cdk.CfnOutput(stack, "Id", value=tea.ref)
+    cdk.CfnOutput(stack, "Made", value=tea.get_att_string("Made"))
+    if properties:
+        return
+    slow = cr.Provider(
+        stack,
+        "Slow",
+        on_event_handler=on_event,
+        is_complete_handler=source("IsComplete", IS_COMPLETE),
+        query_interval=cdk.Duration.seconds(1),
+    )
+    brewed = cdk.CustomResource(
+        stack,
+        "Brewed",
+        service_token=slow.service_token,
+        properties={"Leaves": "black", "Began": str(time.time())},
+    )
+    cdk.CfnOutput(stack, "Cups", value=brewed.get_att_string("Cups"))
+
+
 class Apps:
     """The stacks of this module, synthesised once, deployed without the CLI."""
 
@@ -126,6 +177,8 @@ class Apps:
             build(self._stack(app, build.__name__.replace("_", "-")))
         sdk_calls(self._stack(app, "sdk-calls"), ["ssm:PutParameter", "ssm:DeleteParameter"])
         sdk_calls(self._stack(app, "sdk-calls-without-permission"), ["ssm:GetParameter"])
+        providers(self._stack(app, "providers"))
+        providers(self._stack(app, "provider-that-fails"), Fails="yes")
         producer = self._stack(app, "producer", region=OTHER_REGION)
         consumer = self._stack(app, "consumer")
         made = ssm.StringParameter(producer, "Made", string_value="anything")
@@ -253,6 +306,17 @@ def test_sdk_calls_are_made_with_their_roles_permissions(empty_aws: LocalAws, ap
 def test_an_sdk_call_without_a_permission_fails_the_deployment(empty_aws: LocalAws, apps: Apps) -> None:
     with pytest.raises(DeploymentFailedError, match=r"not authorized to perform: ssm:PutParameter"):
         apps.deploy(empty_aws, "sdk-calls-without-permission")
+
+
+def test_providers_answer_at_once_or_when_they_are_complete(empty_aws: LocalAws, apps: Apps) -> None:
+    stack = apps.deploy(empty_aws, "providers")
+    assert stack.outputs == {"Id": "pot", "Made": "green", "Cups": "2"}
+    stack.delete()
+
+
+def test_a_provider_whose_handler_fails_fails_the_deployment(empty_aws: LocalAws, apps: Apps) -> None:
+    with pytest.raises(DeploymentFailedError, match=r"Tea: .*out of tea"):
+        apps.deploy(empty_aws, "provider-that-fails")
 
 
 def test_the_default_security_group_is_closed(empty_aws: LocalAws, apps: Apps) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.loaders
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, SSLError
@@ -22,6 +24,7 @@ from helpers.processes_of import invoke, make_function
 from localaws import LocalAws
 from localaws.server.bootstrap import find_cli
 from localaws.server.credentials import root_secret
+from localaws.server.endpoint_rules import SERVICES, Loader
 
 pytestmark = pytest.mark.local
 
@@ -233,6 +236,42 @@ def _s3(aws: LocalAws, key: dict[str, str]) -> Any:
     return aws.session.client(
         "s3", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
     )
+
+
+_CONTROL = """
+import boto3
+from botocore.exceptions import ClientError
+def handler(event, context):
+    try:
+        boto3.client("s3control").get_public_access_block(AccountId="123456789012")
+    except ClientError as error:  # an answer: the emulator has no such call
+        return error.response["ResponseMetadata"]["HTTPStatusCode"]
+"""
+
+
+def test_no_client_puts_the_account_before_the_host(local_aws: LocalAws) -> None:
+    with pytest.raises(ClientError):  # an answer, not `EndpointConnectionError`
+        local_aws.client("s3control").get_public_access_block(AccountId=local_aws.account)
+    script = f"{_CONTROL}\nprint(handler(None, None))"
+    shell = {"PATH": os.environ["PATH"], **local_aws.environment}
+    ran = subprocess.run([sys.executable, "-c", script], env=shell, capture_output=True, text=True)
+    assert int(ran.stdout) >= 400, ran.stderr
+    make_function(local_aws, _CONTROL, name="control")
+    assert invoke(local_aws, "control") >= 400
+
+
+def test_all_services_that_do_are_known() -> None:
+    """Except for buckets and access points, whose names clients can put into the path."""
+    loader = botocore.loaders.Loader()
+    found = {
+        service
+        for service in loader.list_available_services("endpoint-rule-set-1")
+        if re.search(r"\}\.\{url#", json.dumps(loader.load_service_model(service, "endpoint-rule-set-1")))
+    }
+    assert found == {"s3", *SERVICES}
+    ours = Loader()
+    for service in SERVICES:
+        assert "}.{url#" not in json.dumps(ours.load_service_model(service, "endpoint-rule-set-1"))
 
 
 _CALLS_HOME = """

@@ -31,9 +31,6 @@ ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
     "of the template check the security groups",
     "AWS::RDS::DBInstance.DeleteAutomatedBackups": "there are no backups that could outlive the database",
     "AWS::RDS::DBInstance.EnableCloudwatchLogsExports": "the scenario does not read the server's log",
-    "AWS::Scheduler::Schedule.ScheduleExpressionTimezone": "every 5 minutes is the same in all time zones",
-    "AWS::Scheduler::Schedule.Target.RetryPolicy": "it asks for no retries: the next invocation by the "
-    "schedule makes up for one that failed",
 }
 
 _OBJECTS = 150  # in each bucket

@@ -12,11 +12,13 @@ import botocore.configprovider
 import botocore.loaders
 import botocore.session
 
+from localaws.server import endpoint_rules
+
 
 @functools.cache
 def _shared_loader() -> botocore.loaders.Loader:
     """One per process: it caches service models, which take most of the time to create a client."""
-    return botocore.loaders.create_loader(None)
+    return endpoint_rules.Loader()
 
 
 class _IsolatedSession(botocore.session.Session):

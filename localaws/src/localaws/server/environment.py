@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from localaws.server import endpoint_rules
+
 # The variables of the user that the server sees, and so its Lambda functions.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _NO_PROXY = "127.0.0.1,localhost,.localhost"
@@ -62,6 +64,7 @@ def client_environment(
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+        "AWS_DATA_PATH": endpoint_rules.data_path(folder / "botocore", inherited.get("AWS_DATA_PATH")),
         "AWS_USE_FIPS_ENDPOINT": "false",
         "AWS_USE_DUALSTACK_ENDPOINT": "false",
         "AWS_PAGER": "",

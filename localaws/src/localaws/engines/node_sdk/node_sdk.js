@@ -4,10 +4,11 @@
 const fs = require("node:fs");
 const Module = require("node:module");
 const path = require("node:path");
+const { Readable } = require("node:stream");
 const zlib = require("node:zlib");
 
-// relay: the address for calls, and token: what it asks for; models: the folder of botocore's service models; aliases: the services whose
-// folder has another name than their package.
+// relay: the address for calls, and token: what it asks for; models: the folder of botocore's service models;
+// aliases: the folders of packages with another name, and of names without hyphens.
 exports.install = ({ relay, token, models, aliases }) => {
   const packages = new Map();
   const load = Module._load;
@@ -26,9 +27,10 @@ exports.install = ({ relay, token, models, aliases }) => {
   const make = (name, missing) => {
     if (name === "credential-providers") return { fromTemporaryCredentials };
     const id = name.slice("client-".length);
-    const service = aliases[id] ?? id;
+    const names = [aliases[id], id, aliases[id.replaceAll("-", "")]].filter(Boolean);
+    const service = names.find((name) => fs.existsSync(path.join(models, name)));
+    if (!service) throw missing;
     const folder = path.join(models, service);
-    if (!fs.existsSync(folder)) throw missing;
     const file = path.join(folder, fs.readdirSync(folder).sort().at(-1), "service-2.json.gz");
     return clientPackage(service, JSON.parse(zlib.gunzipSync(fs.readFileSync(file))));
   };
@@ -106,12 +108,21 @@ const decoded = (value) => {
   if (Array.isArray(value)) return value.map(decoded);
   if (value === null || typeof value !== "object") return value;
   if ("$date" in value) return new Date(value.$date);
-  if ("$bytes" in value) return new Uint8Array(Buffer.from(value.$bytes, "base64"));
+  if ("$bytes" in value) return new Blob(Buffer.from(value.$bytes, "base64"));
   if ("$stream" in value) return stream(Buffer.from(value.$stream, "base64"));
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, decoded(member)]));
 };
 
-const stream = (content) => ({
-  transformToString: async (encoding) => content.toString(encoding),
-  transformToByteArray: async () => new Uint8Array(content),
-});
+// What the SDK calls Uint8ArrayBlobAdapter: a blob that is not a stream.
+class Blob extends Uint8Array {
+  transformToString(encoding = "utf-8") {
+    return Buffer.from(this).toString(encoding);
+  }
+}
+
+const stream = (content) =>
+  Object.assign(Readable.from(content.length ? [content] : []), {
+    transformToString: async (encoding) => content.toString(encoding),
+    transformToByteArray: async () => new Uint8Array(content),
+    transformToWebStream: () => Readable.toWeb(Readable.from([content])),
+  });

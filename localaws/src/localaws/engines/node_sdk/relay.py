@@ -35,6 +35,13 @@ from localaws.server.clients import make_session
 _SHIM = Path(__file__).with_name("node_sdk.js")
 _making_clients = threading.Lock()
 _PURPOSE = "node-sdk-relay"
+# Packages whose names have nothing to do with the folder, and that botocore does not list.
+_OTHER_FOLDERS = {
+    "directory-service-data": "ds-data",
+    "lex-models-v2": "lexv2-models",
+    "lex-runtime-v2": "lexv2-runtime",
+    "pinpoint-sms-voice": "sms-voice",
+}
 
 
 def preload() -> str:
@@ -47,17 +54,23 @@ def preload() -> str:
         "relay": f"http://{server.host}/",
         "token": credentials.current().token(_PURPOSE),
         "models": str(Path(botocore.__file__).parent / "data"),
-        "aliases": _folders_of_packages(),
+        "aliases": folders_of_packages(),
     }
     return f"require({json.dumps(str(_SHIM))}).install({json.dumps(settings)});\n"
 
 
-def _folders_of_packages() -> dict[str, str]:
-    """Packages whose name differs from botocore's folder: `cloudwatch-logs`, which is `logs` there."""
+@functools.cache
+def folders_of_packages() -> dict[str, str]:
+    """Botocore's folder for packages with another name, and for each name without its hyphens.
+
+    A package has the name of the service's id. Most folders differ in hyphens only: `s3control`, which is
+    `s3-control` in JavaScript.
+    """
     services = set(_session().get_available_services())
-    return {
+    aliases = {
         alias: name for name, alias in EVENT_ALIASES.items() if name in services and alias not in services
     }
+    return {name.replace("-", ""): name for name in services} | aliases | _OTHER_FOLDERS
 
 
 class _Server(ThreadingHTTPServer):
@@ -120,7 +133,9 @@ def _call(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": {"name": type(error).__name__, "message": str(error)}}
     metadata = _metadata(output)
     output.pop("ResponseMetadata", None)
-    if request["service"] == "lambda":  # its payload is a stream in Python and bytes in JavaScript
+    body = client.meta.service_model.operation_model(request["operation"]).get_streaming_output()
+    if body is not None and not body.serialization.get("streaming"):
+        # A payload such as that of a function is a stream in Python, and bytes in JavaScript.
         output = {name: _read(value) for name, value in output.items()}
     return {"output": {"$metadata": metadata, **output}}
 

@@ -33,6 +33,7 @@ from typing import Any
 from ministack.core import lambda_runtime, tls
 from ministack.services import lambda_svc
 
+from localaws.server import endpoint_rules
 from localaws.services.lambda_.concurrency import initialization_type
 
 #: The packages of the Python runtime.
@@ -79,9 +80,10 @@ def variables(config: dict[str, Any], task_root: Path, layers: Path, scratch: Pa
         # The rest is not Lambda's. These two keep the function away from the host's folders,
         "HOME": str(scratch / "home"),
         "TMPDIR": str(scratch),
-        # and these lead its clients to the emulator, also for operations with a host prefix.
+        # and these lead its clients to the emulator, also where a call or an account has its own host.
         "AWS_EC2_METADATA_DISABLED": "true",
         lambda_runtime.HOST_PREFIX_ENV: "true",
+        "AWS_DATA_PATH": _data_path(),
         **gateway(),
     }
     return defaults | own | given
@@ -101,6 +103,11 @@ def _trust() -> dict[str, str]:
     found = {name: os.environ[name] for name in TRUST if name in os.environ}
     tls.trust_gateway_cert(found)  # adds those that are missing
     return found
+
+
+@functools.cache
+def _data_path() -> str:
+    return endpoint_rules.data_path(Path(tempfile.mkdtemp(prefix="lambda-botocore-")))
 
 
 def unpack(*archives: bytes) -> Path:

@@ -1,18 +1,17 @@
-"""Sequence numbers as long as those of DynamoDB Streams, without leading zeros; ids and sizes of events.
+"""Records of DynamoDB Streams as AWS writes them: identifiers, sequence numbers and sizes.
 
-Faithful to: length, alphabet and order. The id of an event has 32 hexadecimal digits, and its size is that of
-its keys and images.
-Not to: how AWS makes them.
+Faithful to: sequence numbers of 28 digits without leading zeros, in order; event ids of 32 hexadecimal
+digits; the size of a record, which is that of its keys and images.
+Not to: how AWS makes sequence numbers.
 
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
-https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -34,12 +33,12 @@ def _build_change_record(
     stock: Callable[..., dict[str, Any]],
     table: dict[str, Any],
     event_name: str,
-    old_item: dict[str, Any] | None,
-    new_item: dict[str, Any] | None,
+    old_item: Any,
+    new_item: Any,
     view_type: str,
 ) -> dict[str, Any]:
-    record = stock(table, event_name, old_item, new_item, view_type) | {"eventID": uuid.uuid4().hex}
-    change = record["dynamodb"]
-    items = [change[part] for part in ("Keys", "NewImage", "OldImage") if part in change]
-    change["SizeBytes"] = sum(dynamodb._item_size_bytes(item) for item in items)
-    return record
+    record = stock(table, event_name, old_item, new_item, view_type)
+    written = record["dynamodb"]
+    parts = (written.get(name) or {} for name in ("Keys", "NewImage", "OldImage"))
+    written["SizeBytes"] = sum(dynamodb._item_size_bytes(part) for part in parts)
+    return record | {"eventID": record["eventID"].replace("-", "")}

@@ -5,7 +5,7 @@ SSESpecification, TableClass and ResourcePolicy are applied with the calls that 
 DynamoDB's Describe and Get calls return them, and removing them from the template resets them. Deleting the
 stack of a table with deletion protection fails.
 Not to: recovery and encryption, which are only recorded; the resource policy, which is returned and not
-enforced. The emulator deletes expired items within a minute, sooner than AWS promises.
+enforced.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-dynamodb-table.html
 """

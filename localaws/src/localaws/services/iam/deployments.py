@@ -37,7 +37,7 @@ _PASSED = {
     "AWS::StepFunctions::StateMachine": (("RoleArn",), "states.amazonaws.com"),
 }
 # Other bridges around the same handlers.
-_ENCLOSED = ("events.targets", "iam.functions", "lambda_.properties")
+_ENCLOSED = ("events.targets", "iam.functions", "lambda_.properties", "scheduler.schedules")
 _OPERATIONS = ("CreateStack", "UpdateStack", "CreateChangeSet", "ExecuteChangeSet", "RollbackStack")
 
 

@@ -1,4 +1,4 @@
-"""SNS, EventBridge and Scheduler invoke functions asynchronously, as S3 does.
+"""SNS and EventBridge invoke functions asynchronously, as S3 does.
 
 The emulator runs the function once and ignores the result: it does not retry, and sends no record to a
 destination or dead-letter queue.

@@ -3,8 +3,8 @@
 The emulator counts the hops of a loop in a header of its own, for which it imports botocore in every worker.
 Lambda needs no help: SDKs propagate `_X_AMZN_TRACE_ID`, and Lambda counts hops in its `Lineage`.
 
-Faithful to: the value of the variable with and without active tracing; a loop of functions that invoke each
-other directly is stopped after 16 hops, unless `RecursiveLoop` is `Allow`.
+Faithful to: the value of the header with and without active tracing, in every runtime; a loop of functions
+that invoke each other directly is stopped after 16 hops, unless `RecursiveLoop` is `Allow`.
 Not to: loops through SQS, SNS and S3, which Lambda also stops; traces, which are not collected.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
@@ -27,7 +27,14 @@ from localaws.patching import around
 
 def header(config: dict[str, Any]) -> str:
     """The trace header for the next invocation of a function."""
-    trace = lambda_svc._xray_trace_id_for_invocation(config) or _unsampled()
+    return str(lambda_svc._xray_trace_id_for_invocation(config))
+
+
+@around(lambda_svc, "_xray_trace_id_for_invocation")
+def _xray_trace_id_for_invocation(
+    stock: Callable[..., str | None], config: dict[str, Any], inbound_trace_header: str | None = None
+) -> str:
+    trace = stock(config, inbound_trace_header) or _unsampled()
     name = zlib.crc32(config["FunctionName"].encode())
     return f"{trace};Lineage=1:{name:08x}:{lambda_svc._invoke_depth.get()}"
 

@@ -25,6 +25,7 @@ from localaws.patching import around
 _ALPHABET = string.ascii_letters + string.digits + "._"
 _REQUEST_ID = re.compile(rb"<RequestId>[0-9a-f-]{36}</RequestId>")
 _VERSION, _UPLOAD = 32, 128
+_SSE = "x-amz-server-side-encryption"
 
 # The length of the identifiers that are being made; 0 for UUIDs.
 _length: ContextVar[int] = ContextVar("localaws_s3_identifiers", default=0)
@@ -39,6 +40,8 @@ async def _handle_request(stock: Callable[..., Awaitable[Any]], *args: Any, **mo
     if status >= 300 and isinstance(body, bytes):
         body = _REQUEST_ID.sub(f"<RequestId>{request_id}</RequestId>".encode(), body)
     host_id = headers.get("x-amz-id-2") or base64.b64encode(secrets.token_bytes(57)).decode()
+    if status < 300 and "etag" in map(str.lower, headers) and _SSE not in map(str.lower, headers):
+        headers = {**headers, _SSE: "AES256"}  # the default since 2023
     return status, {**headers, "x-amz-request-id": request_id, "x-amz-id-2": host_id}, body
 
 

@@ -1,0 +1,72 @@
+"""Authorizers of HTTP and REST APIs with a user pool of this account.
+
+The emulator asks its own port for the keys of the pool, without TLS, which it does not speak. So it
+refuses every token.
+
+Faithful to: tokens of a Cognito user pool are verified with the keys of that pool, and only with RS256;
+the body of a refusal. The addresses in the discovery document of a pool are those of this server.
+Not to: keys of other issuers, which are fetched from their address.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ministack.services import apigateway, apigateway_v1, cognito
+
+from localaws.patching import around, replaces
+
+Answer = tuple[int, dict[str, str], bytes]
+_POOL = re.compile(r"https://cognito-idp\.[a-z0-9-]+\.amazonaws\.com/([A-Za-z0-9_-]+)")
+
+
+@replaces(apigateway, "_jwt_unauthorized")
+def _jwt_unauthorized(message: str = "Unauthorized") -> Answer:
+    return _refusal(401, message)
+
+
+@replaces(apigateway, "_jwt_forbidden")
+def _jwt_forbidden(message: str = "Forbidden") -> Answer:
+    return _refusal(403, message)
+
+
+def _refusal(status: int, message: str) -> Answer:
+    body = json.dumps({"message": message}, separators=(",", ":"))
+    return status, {"Content-Type": "application/json"}, body.encode()
+
+
+@around([apigateway, apigateway_v1], "_resolve_jwks_url")
+async def _resolve_jwks_url(
+    stock: Callable[[Any], Awaitable[str | None]], authorizer: dict[str, Any]
+) -> str | None:
+    settings = authorizer.get("jwtConfiguration") or {}
+    issuer = str(settings.get("issuer") or settings.get("Issuer") or "").rstrip("/")
+    return issuer if _POOL.fullmatch(issuer) else await stock(authorizer)
+
+
+@around([apigateway, apigateway_v1], "_fetch_jwks")
+async def _fetch_jwks(stock: Callable[[str], Awaitable[dict[str, Any]]], url: str) -> dict[str, Any]:
+    issuer = _POOL.fullmatch(url)
+    if issuer is None:
+        return await stock(url)
+    if cognito._get_pool_unscoped(issuer[1]) is None:
+        return {"keys": []}
+    keys: dict[str, Any] = json.loads(cognito.well_known_jwks(issuer[1])[2])
+    return keys
+
+
+@around(cognito, "well_known_openid_configuration")
+def _well_known_openid_configuration(
+    stock: Callable[..., Any],
+    pool_id: str,
+    region: str | None = None,
+    host: str | None = None,
+    scheme: str = "http",
+) -> Any:
+    """Name the addresses of this server by the scheme that it speaks."""
+    return stock(pool_id, region, host, "https")

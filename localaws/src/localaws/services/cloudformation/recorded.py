@@ -1,0 +1,71 @@
+"""Properties that handlers read and that have no effect, which a deployment reports.
+
+The recorder sees what a handler reads, and not that the value goes nowhere. This is what is known of it,
+measured with a deployed stack. An entry goes when a bridge emulates the property.
+
+Faithful to: nothing; it only says so.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/introduction.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from localaws.patching import Properties, recorded_only
+
+
+def _given(name: str, value: str) -> Callable[[Properties], bool]:
+    """Whether a property has this value."""
+    return lambda properties: str(properties.get(name)) == value
+
+
+def _reads_a_table(mapping: Properties) -> bool:
+    return ":dynamodb:" in str(mapping.get("EventSourceArn"))
+
+
+recorded_only("AWS::ApiGatewayV2::Api", "DisableExecuteApiEndpoint")
+recorded_only("AWS::ApiGatewayV2::Authorizer", "AuthorizerCredentialsArn")
+recorded_only("AWS::ApiGatewayV2::Integration", "RequestTemplates", "ResponseParameters", "TimeoutInMillis")
+recorded_only(
+    "AWS::ApiGatewayV2::Integration", "PayloadFormatVersion", when=_given("PayloadFormatVersion", "1.0")
+)
+recorded_only(
+    "AWS::ApiGatewayV2::Integration",
+    "ConnectionType",
+    "ConnectionId",
+    when=_given("ConnectionType", "VPC_LINK"),
+)
+recorded_only(
+    "AWS::ApiGatewayV2::Stage",
+    "AccessLogSettings",
+    "ClientCertificateId",
+    "DefaultRouteSettings",
+    "RouteSettings",
+)
+recorded_only("AWS::CloudFront::CachePolicy", "CachePolicyConfig")
+recorded_only(
+    "AWS::CloudFront::Distribution",
+    "DistributionConfig.CacheBehaviors.LambdaFunctionAssociations",
+    "DistributionConfig.DefaultCacheBehavior.LambdaFunctionAssociations",
+)
+recorded_only("AWS::CloudFront::KeyValueStore", "ImportSource")
+recorded_only(
+    "AWS::Cognito::UserPool",
+    "LambdaConfig.PostAuthentication",
+    "LambdaConfig.PostConfirmation",
+    "LambdaConfig.PreAuthentication",
+)
+recorded_only(
+    "AWS::Lambda::EventSourceMapping",
+    "BisectBatchOnFunctionError",
+    "DestinationConfig",
+    "FunctionResponseTypes",
+    "MaximumRecordAgeInSeconds",
+    "MaximumRetryAttempts",
+    "TumblingWindowInSeconds",
+    when=_reads_a_table,
+)
+recorded_only("AWS::Lambda::Url", "InvokeMode", when=_given("InvokeMode", "RESPONSE_STREAM"))
+recorded_only("AWS::Logs::MetricFilter", "MetricTransformations")
+recorded_only("AWS::StepFunctions::StateMachine", "LoggingConfiguration")

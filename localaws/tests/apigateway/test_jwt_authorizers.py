@@ -1,0 +1,213 @@
+"""HTTP APIs verify the tokens of a user pool of the account."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from helpers.http import Endpoint, HttpResponse
+from helpers.lambda_functions import Functions
+
+pytestmark = pytest.mark.local
+
+USER, PASSWORD = "ann", "Passw0rd!x"
+SHOW = """
+import json
+def handler(event, context):
+    return {"statusCode": 200, "body": json.dumps(event["requestContext"]["authorizer"])}
+"""
+
+
+@dataclass(frozen=True)
+class Api:
+    """An API with an authorizer for one client of a pool, and the tokens of two clients."""
+
+    endpoint: Endpoint
+    pool: str
+    client: str
+    tokens: dict[str, str]
+    other_client: dict[str, str]
+    other_pool: dict[str, str]
+
+    def get(self, token: str, path: str = "/me") -> HttpResponse:
+        """A request with the token."""
+        return self.endpoint.request("GET", path, headers=[("Authorization", f"Bearer {token}")])
+
+
+def user_pool(functions: Functions) -> str:
+    """A pool with one user."""
+    cognito = functions.aws.client("cognito-idp")
+    pool: str = cognito.create_user_pool(PoolName="users")["UserPool"]["Id"]
+    cognito.admin_create_user(UserPoolId=pool, Username=USER)
+    cognito.admin_set_user_password(UserPoolId=pool, Username=USER, Password=PASSWORD, Permanent=True)
+    return pool
+
+
+def client_of(functions: Functions, pool: str) -> tuple[str, dict[str, str]]:
+    """A client of the pool, and the tokens that it gets."""
+    cognito = functions.aws.client("cognito-idp")
+    client = cognito.create_user_pool_client(
+        UserPoolId=pool, ClientName="web", ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH"]
+    )["UserPoolClient"]["ClientId"]
+    return client, signed_in(functions, client)
+
+
+def signed_in(functions: Functions, client: str) -> dict[str, str]:
+    """The tokens for a client."""
+    tokens: dict[str, str] = functions.aws.client("cognito-idp").initiate_auth(
+        ClientId=client,
+        AuthFlow="USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": USER, "PASSWORD": PASSWORD},
+    )["AuthenticationResult"]
+    return tokens
+
+
+@pytest.fixture(scope="module")
+def api(local_aws: Any) -> Api:
+    functions = Functions(local_aws)
+    pool, other = user_pool(functions), user_pool(functions)
+    client, tokens = client_of(functions, pool)
+    gateway = local_aws.client("apigatewayv2")
+    made = gateway.create_api(Name=f"api-{uuid.uuid4().hex[:8]}", ProtocolType="HTTP")["ApiId"]
+    function = functions.make(SHOW)
+    local_aws.client("lambda").add_permission(
+        FunctionName=function,
+        StatementId="api",
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+    )
+    integration = gateway.create_integration(
+        ApiId=made,
+        IntegrationType="AWS_PROXY",
+        IntegrationUri=functions.arn("lambda", f"function:{function}"),
+        PayloadFormatVersion="2.0",
+    )["IntegrationId"]
+    authorizer = gateway.create_authorizer(
+        ApiId=made,
+        Name="users",
+        AuthorizerType="JWT",
+        IdentitySource=["$request.header.Authorization"],
+        JwtConfiguration={
+            "Issuer": f"https://cognito-idp.{local_aws.region}.amazonaws.com/{pool}",
+            "Audience": [client],
+        },
+    )["AuthorizerId"]
+    for key, scopes in {"GET /me": [], "GET /scoped": ["aws.cognito.signin.user.admin"]}.items():
+        gateway.create_route(
+            ApiId=made,
+            RouteKey=key,
+            AuthorizationType="JWT",
+            AuthorizerId=authorizer,
+            AuthorizationScopes=scopes,
+            Target=f"integrations/{integration}",
+        )
+    gateway.create_stage(ApiId=made, StageName="$default", AutoDeploy=True)
+    address = local_aws.address_of_api(made)
+    endpoint = Endpoint.of(address, address.host)
+    return Api(endpoint, pool, client, tokens, client_of(functions, pool)[1], client_of(functions, other)[1])
+
+
+def changed(token: str, **claims: object) -> str:
+    """The token with other claims and the old signature."""
+    header, body, signature = token.split(".")
+    padded = body + "=" * (-len(body) % 4)
+    found = json.loads(base64.urlsafe_b64decode(padded)) | claims
+    return f"{header}.{base64.urlsafe_b64encode(json.dumps(found).encode()).decode().rstrip('=')}.{signature}"
+
+
+def unsigned(token: str) -> str:
+    """The token with the algorithm `none`."""
+    header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
+    return f"{header}.{token.split('.')[1]}."
+
+
+@pytest.mark.parametrize("kind", ["AccessToken", "IdToken"])
+def test_the_function_gets_the_claims_of_a_valid_token(api: Api, kind: str) -> None:
+    response = api.get(api.tokens[kind])
+    assert response.status == 200
+    claims = response.json()["jwt"]["claims"]
+    assert claims["token_use"] == kind.removesuffix("Token").lower()
+    assert int(claims["exp"]) > time.time()
+
+
+@pytest.mark.parametrize("kind", ["AccessToken", "IdToken"])
+def test_tokens_of_others_and_forged_tokens_are_refused(api: Api, kind: str) -> None:
+    token = api.tokens[kind]
+    last = token[-20]
+    forged = {
+        "signature": token[:-20] + ("A" if last != "A" else "B") + token[-19:],
+        "claims": changed(token, sub="another user"),
+        "longer": changed(token, exp=int(time.time()) + 10**6),
+        "unsigned": unsigned(token),
+        "other client": api.other_client[kind],
+        "other pool": api.other_pool[kind],
+        "text": "hello",
+    }
+    answers = {name: api.get(each) for name, each in forged.items()}
+    assert {name: response.status for name, response in answers.items()} == dict.fromkeys(forged, 401)
+    assert {response.body for response in answers.values()} == {b'{"message":"Unauthorized"}'}
+    assert api.endpoint.request("GET", "/me").status == 401
+
+
+def test_an_expired_token_is_refused(api: Api, functions: Functions) -> None:
+    # AWS allows no less than five minutes, which a test does not wait for.
+    functions.aws.client("cognito-idp").update_user_pool_client(
+        UserPoolId=api.pool,
+        ClientId=api.client,
+        AccessTokenValidity=1,
+        TokenValidityUnits={"AccessToken": "seconds"},
+        ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH"],
+    )
+    token = signed_in(functions, api.client)["AccessToken"]
+    time.sleep(1.1)
+    assert api.get(token).status == 401
+
+
+def test_a_scope_is_required_where_the_route_asks_for_one(api: Api) -> None:
+    assert api.get(api.tokens["AccessToken"], "/scoped").status == 200
+    refused = api.get(api.tokens["IdToken"], "/scoped")  # an ID token has no scope
+    assert (refused.status, refused.body) == (403, b'{"message":"Forbidden"}')
+
+
+def test_a_rest_api_verifies_them_too(api: Api, functions: Functions) -> None:
+    aws, gateway = functions.aws, functions.aws.client("apigateway")
+    made = gateway.create_rest_api(name="api")["id"]
+    authorizer = gateway.create_authorizer(
+        restApiId=made,
+        name="users",
+        type="COGNITO_USER_POOLS",
+        providerARNs=[functions.arn("cognito-idp", f"userpool/{api.pool}")],
+        identitySource="method.request.header.Authorization",
+    )["id"]
+    root = gateway.get_resources(restApiId=made)["items"][0]["id"]
+    of: Any = {"restApiId": made, "resourceId": root, "httpMethod": "GET"}
+    gateway.put_method(**of, authorizationType="COGNITO_USER_POOLS", authorizerId=authorizer)
+    gateway.put_integration(**of, type="MOCK", requestTemplates={"application/json": '{"statusCode": 200}'})
+    gateway.put_method_response(**of, statusCode="200")
+    gateway.put_integration_response(**of, statusCode="200")
+    gateway.create_deployment(restApiId=made, stageName="live")
+    address = aws.address_of_api(made)
+    endpoint = Endpoint.of(address, address.host)
+
+    def status(token: str) -> int:
+        return endpoint.request("GET", "/live/", headers=[("Authorization", f"Bearer {token}")]).status
+
+    assert status(api.tokens["IdToken"]) == 200
+    assert status(changed(api.tokens["IdToken"], sub="another user")) == 401
+    assert status(api.other_pool["IdToken"]) == 401
+
+
+def test_the_discovery_document_names_addresses_of_this_server(api: Api, functions: Functions) -> None:
+    server = urlsplit(functions.aws.endpoint_url)
+    endpoint = Endpoint(api.endpoint.host, api.endpoint.port, server.netloc, api.endpoint.ca_file)
+    found = endpoint.request("GET", f"/{api.pool}/.well-known/openid-configuration").json()
+    assert found["jwks_uri"] == f"{functions.aws.endpoint_url}/{api.pool}/.well-known/jwks.json"
+    keys = endpoint.request("GET", urlsplit(found["jwks_uri"]).path).json()["keys"]
+    assert {key["alg"] for key in keys} == {"RS256"}
