@@ -80,6 +80,8 @@ class SqsConsumerOptions:
         minimum_pollers: Provisioned mode: pollers that always run, 2 to 200. They are charged by the hour.
         maximum_pollers: Provisioned mode: maximum number of pollers, 2 to 2,000. Cannot be combined with
             ``max_concurrency``.
+        report_batch_item_failures: Whether the handler returns which messages failed. ``False`` for a handler
+            of your own that returns something else: then it fails the whole batch by raising.
         max_receive_count: Number of attempts before a message moves to the dead-letter queue, 1 to 1,000. AWS
             advises at least 5, because throttled invocations count.
         visibility_timeout: Of the new queue. Default: 6 times the function's timeout, plus the window. It
@@ -104,6 +106,7 @@ class SqsConsumerOptions:
     filters: Sequence[Mapping[str, Any]] | None = None
     minimum_pollers: int | None = None
     maximum_pollers: int | None = None
+    report_batch_item_failures: bool = True
     max_receive_count: int = 5
     visibility_timeout: Duration | None = None
     encryption_key: kms.IKey | None = None
@@ -325,7 +328,7 @@ class SqsConsumer(Construct):
             max_concurrency=options.max_concurrency,
             filters=list(options.filters) if options.filters else None,
             provisioned_poller_config=pollers if options.provisioned else None,
-            report_batch_item_failures=True,
+            report_batch_item_failures=options.report_batch_item_failures,
         )
         acknowledge(
             mapping,

@@ -89,6 +89,8 @@ class KinesisConsumerOptions:
         filters: A sequence of what ``lambda_.FilterCriteria.filter`` returns, at most 10. Lambda skips other
             records.
         tumbling_window: Length of the windows for which the handler aggregates a state, up to 900 seconds.
+        report_batch_item_failures: Whether the handler returns the first record that failed. ``False`` for a
+            handler of your own that returns something else: then it fails the whole batch by raising.
         enhanced_fan_out: Whether to register a consumer, which gets 2 MB/s of each shard for itself.
 
     Raises:
@@ -109,6 +111,7 @@ class KinesisConsumerOptions:
     max_record_age: Duration | None = None
     filters: Sequence[Mapping[str, Any]] | None = None
     tumbling_window: Duration | None = None
+    report_batch_item_failures: bool = True
     enhanced_fan_out: bool = False
 
     def __post_init__(self) -> None:
@@ -301,7 +304,7 @@ class KinesisConsumer(Construct):
             max_record_age=options.max_record_age,
             filters=list(options.filters) if options.filters else None,
             tumbling_window=options.tumbling_window,
-            report_batch_item_failures=True,
+            report_batch_item_failures=options.report_batch_item_failures,
             on_failure=_Destination(_arn_of(self.failure_destination)),
         )
         # Lambda refuses the mapping if the role may not read the stream yet.

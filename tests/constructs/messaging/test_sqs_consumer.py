@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.assertions import Annotations, Match
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns import FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
@@ -386,6 +386,15 @@ def imported_function(stack: Stack) -> lambda_.IFunction:
 def own_function(stack: Stack, timeout: int = 30, reserved: int | None = None) -> HardenedFunction:
     options = FunctionOptions(timeout=Duration.seconds(timeout), reserved_concurrent_executions=reserved)
     return HardenedFunction(stack, "Worker", code=CODE, handler="index.handler", options=options)
+
+
+def test_a_handler_that_returns_something_else_can_do_without_partial_batch_responses() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    options = SqsConsumerOptions(report_batch_item_failures=False)
+    SqsConsumer(stack, "Own", code=CODE, handler="index.handler", options=options)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::Lambda::EventSourceMapping", {"FunctionResponseTypes": Match.absent()}
+    )
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {

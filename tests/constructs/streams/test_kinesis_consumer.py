@@ -13,7 +13,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.assertions import Annotations, Match
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
@@ -268,6 +268,15 @@ def test_an_account_that_needs_the_policy_of_an_imported_stream_is_a_warning() -
     assert not Annotations.from_stack(stack).find_warning("/S/Clicks", message)
     clicks.grant_put(iam.AccountPrincipal("210987654321"))
     Annotations.from_stack(stack).has_warning("/S/Clicks", message)
+
+
+def test_a_handler_that_returns_something_else_can_do_without_partial_batch_responses() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    options = KinesisConsumerOptions(report_batch_item_failures=False)
+    KinesisConsumer(stack, "Own", code=CODE, handler="index.handler", options=options)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::Lambda::EventSourceMapping", {"FunctionResponseTypes": Match.absent()}
+    )
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
