@@ -2,7 +2,7 @@
 
 The emulator checks only MaximumConcurrency through its API, and nothing in CloudFormation.
 
-Faithful to, in both, when a mapping is created or updated:
+Faithful to: when a mapping is created or updated, through the API or in CloudFormation,
 - the limits of numbers;
 - the visibility timeout of a queue is at least the timeout of the function, so that a longer timeout of the
   function alone is accepted, as by AWS;

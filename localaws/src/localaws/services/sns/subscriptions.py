@@ -4,7 +4,7 @@ The emulator deletes such a topic, and its messages. It accepts every dead-lette
 subscribes FIFO queues to standard topics, and takes a subscription in a template to a topic that does not
 exist for successful.
 
-Faithful to, through the API and in CloudFormation:
+Faithful to: through the API and in CloudFormation,
 - a topic is deleted only when its archive policy has been deactivated (`{}`);
 - the dead-letter queue of a FIFO queue's subscription is a FIFO queue, and that of any subscription is in the
   account and Region of the subscription;
