@@ -34,8 +34,8 @@ def load_json(text: str | bytes) -> Any:
 def check_not_aggregated(data: bytes) -> None:
     """Check that a Kinesis record is not one into which the Kinesis Producer Library packed several.
 
-    Lambda delivers them as they are. There is no library for Python that is still kept up to date:
-    aws-kinesis-agg had its last release in 2022.
+    Lambda delivers them as they are, and no maintained library for Python unpacks them: aws-kinesis-agg had
+    its last release in 2022.
 
     https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md
 

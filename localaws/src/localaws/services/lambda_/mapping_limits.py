@@ -4,11 +4,12 @@ The emulator checks only MaximumConcurrency through its API, and nothing in Clou
 
 Faithful to: when a mapping is created or updated, through the API or in CloudFormation,
 - the limits of numbers;
-- the visibility timeout of a queue is at least the timeout of the function, so that a longer timeout of the
-  function alone is accepted, as by AWS;
+- the visibility timeout of a queue is at least the timeout of the function. Lambda does not check that when
+  the function or the queue changes;
 - a batch of more than 10 messages of a queue needs a batching window of at least a second; a FIFO queue has
   neither;
-- provisioned pollers: 2 to 200 at least, no fewer at most, and no MaximumConcurrency;
+- a minimum of 2 to 200 provisioned pollers, a maximum that is not below it, and no MaximumConcurrency as
+  well;
 - a source and a function have one mapping, and are in the same Region.
 Not to: which settings Lambda refuses for the other kind of source; the words of the errors about batches of
 FIFO queues and about Regions, which AWS does not document.
