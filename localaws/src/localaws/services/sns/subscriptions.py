@@ -79,7 +79,7 @@ def _refusal(topic: str, endpoint: str, redrive: Any) -> str | None:
     return None
 
 
-@around(sns, "_subscribe")
+@around(sns, "_subscribe", after=["sns.shapes"])
 def _subscribe(stock: Callable[[Properties], Any], params: Properties) -> Any:
     entries = (f"Attributes.entry.{number}" for number in range(1, 20))
     attributes = {sns._p(params, f"{one}.key"): sns._p(params, f"{one}.value") for one in entries}

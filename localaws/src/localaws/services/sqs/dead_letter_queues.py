@@ -35,7 +35,7 @@ def _validate_redrive_policy(stock: Callable[[str], None], rp_str: str) -> None:
     stock(rp_str)
 
 
-@action(sqs, "CreateQueue")
+@action(sqs, "CreateQueue", after=["sqs.shapes"])
 def _create_queue(stock: Callable[..., Any], data: Properties, _u: str) -> Any:
     fifo = str(data.get("QueueName", "")).endswith(".fifo")
     _require_same_kind((data.get("Attributes") or {}).get("RedrivePolicy"), fifo)
