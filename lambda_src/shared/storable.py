@@ -8,6 +8,8 @@ import json
 import math
 from typing import Any
 
+_AGGREGATED = bytes.fromhex("f3899ac2")
+
 
 class NotStorable(ValueError):
     """A store cannot take the value; the text gives the reason."""
@@ -27,6 +29,24 @@ def load_json(text: str | bytes) -> Any:
         raise NotStorable("it is not JSON") from None
     except RecursionError:
         raise NotStorable("its JSON is nested too deeply") from None
+
+
+def check_not_aggregated(data: bytes) -> None:
+    """Check that a Kinesis record is not one into which the Kinesis Producer Library packed several.
+
+    Lambda delivers them as they are, and no maintained library for Python unpacks them: aws-kinesis-agg had
+    its last release in 2022.
+
+    https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md
+
+    Raises:
+        NotStorable: It is such a record.
+    """
+    if data.startswith(_AGGREGATED):
+        raise NotStorable(
+            "it is aggregated by the Kinesis Producer Library; switch that off in the producer "
+            "(AggregationEnabled=false)"
+        )
 
 
 def check_text(name: str, value: object, *, max_characters: int, max_bytes: int) -> str:

@@ -1,7 +1,7 @@
 """Resends the events in a failure queue once the cause of the failures is fixed.
 
-SQS's own redrive moves messages back to a source *queue*, and an asynchronous invocation has none. Four kinds
-of messages are supported:
+SQS's own redrive moves messages back to a source *queue*, and neither an asynchronous invocation nor a stream
+has one. Five kinds of messages are supported:
 
 - Lambda's record of a failed asynchronous invocation (the on-failure destination):
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
@@ -10,6 +10,9 @@ of messages are supported:
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-add-dlq.html
 - the raw event from the dead-letter queue of an EventBridge rule, with the target in its attributes:
   https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+- a record of a stream that a function refused, with its data in ``payload``. Lambda's own messages about
+  batches that it discarded lack that; they stay in the queue, and name where the records are in the stream:
+  https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import boto3
@@ -41,6 +44,7 @@ class FailedEvent:
         condition: ``RetriesExhausted``, ``EventAgeExceeded``, ``PermanentFailure``, ``DeadLetter`` or
             ``NotDelivered``.
         attempts: Number of invocations, if the message contains it.
+        of_stream: Whether the event is a batch of a stream: the function returns which record failed.
     """
 
     function: str | None
@@ -48,6 +52,7 @@ class FailedEvent:
     reason: str
     condition: str
     attempts: int | None = None
+    of_stream: bool = False
 
 
 @dataclass
@@ -55,7 +60,8 @@ class RedriveReport:
     """Result of a redrive.
 
     Args:
-        resent: Number of messages whose event Lambda accepted (on a dry run: that would be sent).
+        resent: Number of messages whose event Lambda accepted, or whose batch its function processed (on a
+            dry run: that would be sent).
         left: Number of messages that stayed in the queue, by reason.
         reasons: Number of resent events, by the reason why they had failed.
     """
@@ -123,7 +129,7 @@ def redrive(
 
 
 def parse(message: dict[str, Any]) -> FailedEvent:
-    """Read a message from a failure queue, of any of the four kinds.
+    """Read a message from a failure queue, of any of the five kinds.
 
     Raises:
         NotUnderstood: It is none of them.
@@ -138,13 +144,30 @@ def parse(message: dict[str, Any]) -> FailedEvent:
     if "RULE_ARN" in attributes and "TARGET_ARN" in attributes:
         return _from_rule(body, attributes)
     if isinstance(body, dict) and "requestContext" in body and "requestPayload" in body:
-        return _from_record(body)
+        return _from_record(body, body["requestPayload"])
+    if isinstance(body, dict) and "requestContext" in body and "KinesisBatchInfo" in body:
+        return _from_stream(body)
     raise NotUnderstood(
         "it is neither a record of a failed invocation nor an event with the attributes of its error"
     )
 
 
-def _from_record(body: dict[str, Any]) -> FailedEvent:
+def _from_stream(body: dict[str, Any]) -> FailedEvent:
+    if "payload" not in body:
+        batch = body["KinesisBatchInfo"]
+        raise NotUnderstood(
+            f"it has no data: until the retention period ends, {batch.get('shardId')} of "
+            f"{batch.get('streamArn')} has the records {batch.get('startSequenceNumber')} to "
+            f"{batch.get('endSequenceNumber')}"
+        )
+    try:
+        event = json.loads(body["payload"])
+    except (TypeError, ValueError):
+        raise NotUnderstood("its payload is not JSON") from None
+    return replace(_from_record(body, event), of_stream=True)
+
+
+def _from_record(body: dict[str, Any], event: Any) -> FailedEvent:
     context, payload = body["requestContext"], body.get("responsePayload")
     if not isinstance(context, dict) or not isinstance(context.get("functionArn"), str):
         raise NotUnderstood("its record does not say which function failed")
@@ -155,7 +178,7 @@ def _from_record(body: dict[str, Any]) -> FailedEvent:
         reason = "no answer from the function"
     return FailedEvent(
         _name_in(context["functionArn"]),
-        body["requestPayload"],
+        event,
         reason,
         str(context.get("condition", "unknown condition")),
         context.get("approximateInvokeCount"),
@@ -191,14 +214,20 @@ def _check_function(failed: FailedEvent, function_name: str) -> None:
 
 
 def _resend(lambda_: Any, failed: FailedEvent, function_name: str) -> None:
+    """Invoke the function; wait for the batch of a stream, since its response says whether it failed."""
+    kind = "RequestResponse" if failed.of_stream else "Event"
     try:
-        lambda_.invoke(
-            FunctionName=function_name, InvocationType="Event", Payload=json.dumps(failed.event).encode()
+        answer = lambda_.invoke(
+            FunctionName=function_name, InvocationType=kind, Payload=json.dumps(failed.event).encode()
         )
     except ClientError as error:
         if error.response["Error"]["Code"] in _ABOUT_THIS_EVENT:
             raise NotUnderstood(f"Lambda rejects its event: {error}") from error
         raise  # the function does not exist, or access is denied: every message would fail
+    if failed.of_stream:
+        result = json.loads(answer["Payload"].read() or "null")
+        if "FunctionError" in answer or (result or {}).get("batchItemFailures"):
+            raise NotUnderstood(f"its function failed again: {json.dumps(result)}")
 
 
 _ABOUT_THIS_EVENT = {"InvalidRequestContentException", "RequestTooLargeException"}

@@ -53,7 +53,7 @@ class SnsFifoFanoutStack(PatternStack):
                 "Append": _subscriber("append", tables),
                 "ProjectStatus": _subscriber("project", tables, filter_policy=no_notes),
             },
-            options=SnsFifoFanoutOptions(high_throughput=True, message_retention_period_in_days=7),
+            options=SnsFifoFanoutOptions(high_throughput=True),
             removal_policy=RemovalPolicy.DESTROY,
         )
         append, project = (fanout.consumers[name].function for name in ("Append", "ProjectStatus"))

@@ -46,6 +46,22 @@ def fifo_sequence_number(number: int) -> str:
     return str(18849496460467696128 + number)
 
 
+def aggregated(partition_key: str, *datas: bytes) -> bytes:
+    """The data of a record into which the Kinesis Producer Library packed several.
+
+    https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md
+    """
+
+    def field(number: int, value: bytes) -> bytes:
+        assert len(value) < 128, "longer lengths have several bytes"
+        return bytes([number << 3 | 2, len(value)]) + value
+
+    records = [field(3, b"\x08\x00" + field(3, data)) for data in datas]  # the first partition key
+    message = field(1, partition_key.encode()) + b"".join(records)
+    digest = hashlib.md5(message, usedforsecurity=False).digest()
+    return bytes.fromhex("f3899ac2") + message + digest
+
+
 def message_id(name: object) -> str:
     """The id of a message in SQS and SNS."""
     return identifier(f"message {name}")

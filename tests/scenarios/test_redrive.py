@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any
 
 import boto3
@@ -11,7 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from messaging.sns_fifo_fanout.failures import failure_message
 from scenarios.support.redrive import redrive
+from tests.handlers.events import kinesis_record
 
 _FUNCTION = "resize"
 _EVENT = {"Records": [{"s3": {"object": {"key": "cat.jpg"}}}]}
@@ -23,13 +27,14 @@ class FakeLambda:
     def __init__(self) -> None:
         self.invoked: list[tuple[str, str, Any]] = []
         self.error: str | None = None
+        self.answer: dict[str, Any] = {}
 
-    def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, int]:  # noqa: N803
+    def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
         """Accept the event, or fail as Lambda does."""
         if self.error:
             raise ClientError({"Error": {"Code": self.error, "Message": "no"}}, "Invoke")
         self.invoked.append((FunctionName, InvocationType, json.loads(Payload)))
-        return {"StatusCode": 202}
+        return {"StatusCode": 202} | self.answer
 
 
 class Session:
@@ -128,6 +133,69 @@ def test_a_raw_event_that_looks_like_a_record_is_resent_whole(session: Session) 
     assert session.lambda_.invoked == [(_FUNCTION, "Event", event)]
 
 
+def refused_record(**more: Any) -> dict[str, Any]:
+    """A message of the fan-out's bridge about a record that SNS refuses."""
+    message = json.loads(
+        failure_message(kinesis_record(1, b"[]"), "not an object", FakeContext(), now=datetime.now(UTC))
+    )
+    return {**message, **more}
+
+
+class FakeContext:
+    """What a message contains of Lambda's context object."""
+
+    aws_request_id = "1"
+    invoked_function_arn = f"arn:aws:lambda:eu-west-1:123456789012:function:{_FUNCTION}"
+    function_version = "$LATEST"
+
+
+def answering(result: object, **more: str) -> dict[str, Any]:
+    return {"Payload": BytesIO(json.dumps(result).encode()), **more}
+
+
+def test_a_refused_record_of_a_stream_is_resent_and_its_message_deleted_once_it_is_processed(
+    session: Session,
+) -> None:
+    session.send(refused_record())
+    session.lambda_.answer = answering({"batchItemFailures": []})
+    report = session.redrive()
+    [(function, kind, event)] = session.lambda_.invoked
+    assert (function, kind) == (_FUNCTION, "RequestResponse")
+    assert event == {"Records": [kinesis_record(1, b"[]")]}
+    assert report.reasons == {"NotPublishable: not an object": 1}
+    assert session.left() == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ({"batchItemFailures": [{"itemIdentifier": "1"}]}, {}),
+        ({"errorType": "Error"}, {"FunctionError": "Unhandled"}),
+    ],
+    ids=["a partial batch response", "an exception"],
+)
+def test_a_refused_record_that_fails_again_stays_in_the_queue(
+    session: Session, answer: tuple[object, dict[str, str]]
+) -> None:
+    session.send(refused_record())
+    session.lambda_.answer = answering(answer[0], **answer[1])
+    report = session.redrive()
+    [reason] = report.left
+    assert reason.startswith("its function failed again")
+    assert len(session.left()) == 1
+
+
+def test_a_message_about_a_stream_without_data_says_where_the_records_are(session: Session) -> None:
+    message = refused_record()
+    del message["payload"]
+    session.send(message)
+    [reason] = session.redrive().left
+    assert message["KinesisBatchInfo"]["shardId"] in reason
+    assert message["KinesisBatchInfo"]["startSequenceNumber"] in reason
+    assert session.lambda_.invoked == []
+    assert len(session.left()) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -135,6 +203,10 @@ def test_a_raw_event_that_looks_like_a_record_is_resent_whole(session: Session) 
         ({"hello": "there"}, "it is neither a record"),
         (["a list"], "it is neither a record"),
         ({"requestContext": None, "requestPayload": 1}, "which function failed"),
+        ({"requestContext": {}, "KinesisBatchInfo": {}, "payload": "{}"}, "which function failed"),
+        ({"requestContext": {}, "KinesisBatchInfo": {}, "payload": "no"}, "its payload is not JSON"),
+        ({"requestContext": {}, "KinesisBatchInfo": {}, "payload": {}}, "its payload is not JSON"),
+        (refused_record(requestContext={"functionArn": "another"}), "about another function: another"),
         (record(function="another"), "it is about another function: another"),
     ],
 )

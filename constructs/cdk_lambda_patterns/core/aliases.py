@@ -1,6 +1,7 @@
 """Parts of every construct with aliases: valid names, retained versions, failure handling."""
 
 import re
+from typing import TypeGuard
 
 from aws_cdk import RemovalPolicy, Token
 from aws_cdk import aws_lambda as lambda_
@@ -9,6 +10,17 @@ from cdk_lambda_patterns.core.unseen_changes import warn_of_unseen_changes
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
 _NAME = re.compile(r"(?!\d+$)[A-Za-z0-9_-]{1,128}")
+
+
+# isinstance does not work with the CDK's interfaces, and the classes of imported resources are not public.
+def is_alias(function: lambda_.IFunction) -> TypeGuard[lambda_.IAlias]:
+    """Whether a function is an alias, owned or imported."""
+    return hasattr(function, "alias_name")
+
+
+def is_version(function: lambda_.IFunction) -> TypeGuard[lambda_.IVersion]:
+    """Whether a function is a version, owned or imported. An alias is none, although it has one."""
+    return hasattr(function, "version") and not is_alias(function)
 
 
 def check_alias_name(argument: str, name: str) -> None:

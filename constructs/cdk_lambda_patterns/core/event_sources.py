@@ -6,22 +6,25 @@ of a consumer like that of any other caller.
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from aws_cdk import Annotations, Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from cdk_lambda_patterns.core.aliases import is_alias, is_version
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
-BATCH_SIZE = Limit("Lambda", 1, 10_000)
+BATCH_SIZE = Limit("Lambda", 1, 10_000, whole=True)
 MAX_BATCHING_WINDOW = Limit("Lambda", 0, 300, "seconds")
 _FILTERS = Limit("Lambda", 1, 10, "filters")  # 5 by default, and up to 10 on request
+
+Code: TypeAlias = str | os.PathLike[str] | lambda_.Code
 
 
 def check_filters(filters: Sequence[Mapping[str, Any]] | None) -> None:
@@ -35,7 +38,7 @@ def check_filters(filters: Sequence[Mapping[str, Any]] | None) -> None:
     """
     if filters is None:
         return
-    if isinstance(filters, Mapping):
+    if isinstance(filters, Mapping | str):
         raise ValueError(
             f"filters={filters!r}: this is one filter; give a sequence of filters, such as "
             "[lambda_.FilterCriteria.filter(...)]."
@@ -45,12 +48,12 @@ def check_filters(filters: Sequence[Mapping[str, Any]] | None) -> None:
 
 def check_function(
     function: lambda_.IFunction | None,
-    code: str | os.PathLike[str] | lambda_.Code | None,
+    code: Code | None,
     handler: str,
     function_options: FunctionOptions | None,
     network: NetworkOptions | None,
-) -> None:
-    """Check that a construct got either the code of a new function, or a function.
+) -> Code | lambda_.IFunction:
+    """Check that a construct got either the code of a new function, or a function; return which.
 
     Raises:
         ValueError: It got both or none, or settings of a new function with an existing one.
@@ -61,23 +64,39 @@ def check_function(
                 "code and function are missing; give code for a new function, or function for an existing "
                 "function or an alias of it."
             )
-        return
-    settings = {
-        "code": code is not None,
-        "handler": handler != DEFAULT_HANDLER,
-        "function_options": function_options is not None,
-        "network": network is not None,
-    }
+        return code
+    refuse_settings(
+        "function",
+        {
+            "code": code is not None,
+            "handler": handler != DEFAULT_HANDLER,
+            "function_options": function_options is not None,
+            "network": network is not None,
+        },
+    )
+    return function
+
+
+def refuse_settings(resource: str, settings: Mapping[str, bool]) -> None:
+    """Check that an existing resource was given without settings of a new one.
+
+    Args:
+        resource: The argument that names the resource.
+        settings: Whether each setting was given.
+
+    Raises:
+        ValueError: Settings were given.
+    """
     if given := [name for name, is_given in settings.items() if is_given]:
         raise ValueError(
-            f"{', '.join(given)} cannot be combined with function; configure it where the function is made."
+            f"{', '.join(given)} cannot be combined with {resource}; configure the {resource} where it is "
+            "made."
         )
 
 
 def make_reader(
     scope: Construct,
-    function: lambda_.IFunction | None,
-    code: str | os.PathLike[str] | lambda_.Code | None,
+    target: Code | lambda_.IFunction,
     handler: str,
     function_options: FunctionOptions,
     network: NetworkOptions | None,
@@ -89,35 +108,33 @@ def make_reader(
     An existing function's role gets a policy of its own in ``scope``. A statement in the role's default
     policy would make the function's stack depend on this one, which depends on the function's.
     """
-    if function is None:
-        assert code is not None, "check_function() was not called"
+    if isinstance(target, str | os.PathLike | lambda_.Code):
         made = HardenedFunction(
             scope,
             "Function",
-            code=code,
+            code=target,
             handler=handler,
             options=function_options,
             network=network,
             removal_policy=removal_policy,
         )
         return made, made.execution_role
-    role = unqualified(function).role
+    role = unqualified(target).role
     if role is None:
         Annotations.of(scope).add_warning_v2(
             "cdk-lambda-patterns:importedFunctionRole",
-            f"{function.node.path} is imported without its role. Make sure that the role may read the source "
+            f"{target.node.path} is imported without its role. Make sure that the role may read the source "
             "and report failures, or import the function with its role (Function.from_function_attributes).",
         )
     # Without a role, the policy is not part of the template.
-    return function, iam.Policy(scope, "FunctionPolicy", roles=[role] if role else None)
+    return target, iam.Policy(scope, "FunctionPolicy", roles=[role] if role else None)
 
 
 def unqualified(function: lambda_.IFunction) -> lambda_.IFunction:
     """Return the function itself of an alias or a version."""
-    # isinstance does not work with the CDK's interfaces, and imported resources have private classes.
-    if hasattr(function, "alias_name"):
+    if is_alias(function):
         function = function.version
-    return function.lambda_ if hasattr(function, "version") else function
+    return function.lambda_ if is_version(function) else function
 
 
 def timeout_of(function: lambda_.IFunction) -> Duration | None:

@@ -2,13 +2,17 @@
 
 from typing import cast
 
-from aws_cdk import Duration, Reference, RemovalPolicy, Token, Tokenization
+from aws_cdk import Annotations, Duration, Reference, RemovalPolicy, Token, Tokenization
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.permissions import acknowledge
+from cdk_lambda_patterns.core.regions import differ
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+_DEFAULT_RETENTION = 345_600
 
 
 def make_failure_queue(
@@ -46,6 +50,71 @@ def make_failure_queue(
         },
     )
     return queue
+
+
+def retention_of_source(fifo: bool) -> Duration:
+    """Return how long a queue should retain messages if its dead-letter queue retains them for 14 days.
+
+    In a standard queue, the age of a message counts from when it was first sent, also in the dead-letter
+    queue. So a dead letter is retained for at least a week. In a FIFO queue the age starts anew there.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/setting-up-dead-letter-queue-retention.html
+    """
+    return Duration.days(14 if fifo else 7)
+
+
+def check_dead_letter_queue(scope: Construct, queue: sqs.Queue) -> sqs.IQueue:
+    """Check that a queue has a dead-letter queue that SQS allows; return it.
+
+    A warning says if dead letters could expire at once.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+
+    Args:
+        scope: The construct that gets the warning.
+        queue: The source queue.
+
+    Raises:
+        ValueError: It has none, or one of another kind, account or Region.
+    """
+    if queue.dead_letter_queue is None:
+        raise ValueError(
+            f"queue={queue.node.path}: it has no dead-letter queue, so a message that always fails comes "
+            "back until it expires; give the queue dead_letter_queue=sqs.DeadLetterQueue(...)."
+        )
+    dead = queue.dead_letter_queue.queue
+    if dead.fifo != queue.fifo:
+        raise ValueError(
+            f"dead_letter_queue.fifo={dead.fifo} and fifo={queue.fifo}: SQS requires a dead-letter queue of "
+            "the same kind as its source; give one of that kind. An imported queue whose ARN is a token is a "
+            "FIFO queue only with Queue.from_queue_attributes(fifo=True)."
+        )
+    if differ(dead.env.region, queue.env.region) or differ(dead.env.account, queue.env.account):
+        raise ValueError(
+            f"dead_letter_queue={dead.node.path}: it is in account {dead.env.account} and Region "
+            f"{dead.env.region}. SQS requires the account and the Region of its source, {queue.env.account} "
+            f"and {queue.env.region}; give one there."
+        )
+    retained, dead_retained = _retention_of(queue), _retention_of(dead)
+    if not queue.fifo and retained is not None and dead_retained is not None and retained >= dead_retained:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:deadLetterRetention",
+            f"{queue.node.path} retains messages for {retained:,.0f} seconds, and its dead-letter queue for "
+            f"{dead_retained:,.0f}. The age of a message counts from when it was first sent, so a dead "
+            "letter can expire at once; make the retention period of the dead-letter queue longer.",
+        )
+    return dead
+
+
+def _retention_of(queue: sqs.IQueue) -> float | None:
+    """Return the retention period of a queue in seconds; ``None`` if it is unknown here."""
+    resource = queue.node.default_child
+    if not isinstance(resource, sqs.CfnQueue):
+        return None
+    period = resource.message_retention_period
+    if period is None:
+        return _DEFAULT_RETENTION
+    return None if Token.is_unresolved(period) else period
 
 
 def check_standard(argument: str, destination: sqs.IQueue | sns.ITopic | str | None) -> None:

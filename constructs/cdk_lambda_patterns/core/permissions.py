@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import jsii
-from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import Acknowledgment, Annotations, IResource, Resource, Stack, Token, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct
 
@@ -64,6 +65,34 @@ def grant_use_of_key(role: Grantee, key: kms.IKey | None, *actions: str) -> None
     """Allow a role to use the customer managed key that encrypts a resource, if there is one."""
     if key is not None:
         key.grant(role, *actions)
+
+
+def warn_if_not_granted(
+    scope: Construct, grant: iam.Grant, grantee: iam.IGrantable, resource: IResource
+) -> iam.Grant:
+    """Warn if a principal needs a statement in the policy of an imported resource; return the grant.
+
+    Services, accounts and principals of other accounts need one. The CDK cannot add it to an imported
+    resource, and its grants say nothing about that.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic-cross-account.html
+
+    Args:
+        scope: The construct whose method grants.
+        grant: What the CDK's own grant returned.
+        grantee: The principal.
+        resource: A queue, topic, stream or key.
+    """
+    principal = grantee.grant_principal
+    here = principal.principal_account is not None and Token.is_unresolved(principal.principal_account)
+    if grant.resource_statement is not None and not here and not Resource.is_owned_resource(resource):
+        name = Stack.of(scope).resolve(principal.policy_fragment.principal_json)
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:notGranted",
+            f"{resource.node.path} is imported, so its policy cannot be changed here. Its owner must allow "
+            f"the principal {name} {', '.join(grant.resource_statement.actions)}.",
+        )
+    return grant
 
 
 def acknowledge_wildcard(role: Grantee, resource: str, reason: str) -> None:
@@ -120,3 +149,12 @@ def grant_send(role: Grantee, queue: sqs.IQueue) -> None:
     queue.grant(role, "sqs:SendMessage")
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
     grant_use_of_key(role, queue.encryption_master_key, "kms:GenerateDataKey", "kms:Decrypt")
+
+
+def grant_publish(role: Grantee, topic: sns.ITopic) -> None:
+    """Allow a role to publish to a topic, whether or not a customer managed key encrypts it."""
+    iam.Grant.add_to_principal_or_resource(
+        grantee=role, actions=["sns:Publish"], resource_arns=[topic.topic_arn], resource=topic
+    )
+    # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+    grant_use_of_key(role, topic.master_key, "kms:GenerateDataKey", "kms:Decrypt")

@@ -16,7 +16,13 @@ from aws_cdk import Stack, Token, Tokenization
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IValidation
 
-from cdk_lambda_patterns.core.aliases import check_alias_name, copy_async_configuration, publish
+from cdk_lambda_patterns.core.aliases import (
+    check_alias_name,
+    copy_async_configuration,
+    is_alias,
+    is_version,
+    publish,
+)
 
 NEWEST: Final = "newest"
 """The version that each deployment publishes when the function has changed."""
@@ -197,9 +203,9 @@ def _has_weights_and_codedeploy(alias: lambda_.Alias) -> bool:
 
 def _check_function(function: lambda_.IFunction) -> None:
     """Reject an alias or a version, owned or imported: they have attributes that a function does not have."""
-    if hasattr(function, "alias_name"):
+    if is_alias(function):
         kind = "an alias"
-    elif hasattr(function, "version"):
+    elif is_version(function):
         kind = "a version"
     elif not Token.is_unresolved(function.function_arn) and function.function_arn.count(":") > 6:
         kind = "an alias or a version"  # arn:aws:lambda:region:account:function:name:qualifier

@@ -6,36 +6,37 @@ is only one subscriber (use a FIFO queue), when order does not matter (use a sta
 of events a second in one group.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from aws_cdk import RemovalPolicy
+import jsii
+from aws_cdk import Annotations, Names, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
-from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct
+from constructs import Construct, IDependable
 
-from cdk_lambda_patterns.core.event_sources import check_function
+from cdk_lambda_patterns.core.event_sources import Code, check_function, refuse_settings
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions
+from cdk_lambda_patterns.core.permissions import warn_if_not_granted
+from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
 
 # https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html
-_RETENTION_DAYS = Limit("SNS", 1, 365, "days")
+_RETENTION_DAYS = Limit("SNS", 1, 365, "days", whole=True)
 # https://docs.aws.amazon.com/general/latest/gr/sns.html#limits_sns (subscriptions of a FIFO topic)
 _SUBSCRIBERS = Limit("SNS", 1, 100)
 # https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html
-_MESSAGE_SIZE = Limit("SNS", 1024, 1_048_576, "bytes")
+_MESSAGE_SIZE = Limit("SNS", 1024, 1_048_576, "bytes", whole=True)
 _DEFAULT_MESSAGE_SIZE = 262_144
 
 
@@ -60,7 +61,7 @@ class Subscriber:
             or neither.
     """
 
-    code: str | os.PathLike[str] | lambda_.Code | None = None
+    code: Code | None = None
     handler: str = DEFAULT_HANDLER
     function: lambda_.IFunction | None = None
     filter_policy: Mapping[str, sns.SubscriptionFilter] | None = None
@@ -88,7 +89,8 @@ class SnsFifoFanoutOptions:
         high_throughput: Whether throughput and deduplication apply per message group instead of to the whole
             topic. Set ``high_throughput`` in the subscribers' options as well.
         message_retention_period_in_days: How long the topic archives its messages for replays, 1 to 365
-            days. Default: no archive.
+            days. Default: no archive. SNS deletes no topic that has an archive, so the topic gets the
+            ``removal_policy`` of the construct: by default it is retained when the stack is deleted.
         maximum_message_size: How large a message may be, and a batch of them, with the attributes: 1,024 to
             1,048,576 bytes. Default: 262,144, the default of SNS.
         encryption_key: Customer managed key of the topic. Default: the AWS managed key of SNS.
@@ -164,9 +166,12 @@ class SnsFifoFanout(Construct):
         _SUBSCRIBERS.check("len(subscribers)", len(subscribers))
         _check_topic(topic, options)
         _check_queues(subscribers)
+        # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
+        reason = "The dead-letter queue of a subscription must be in the Region of the topic"
+        check_region(scope, reason, topic=topic)
         super().__init__(scope, id)
 
-        self.topic = topic or self._make_topic(options or SnsFifoFanoutOptions())
+        self.topic = topic or self._make_topic(options or SnsFifoFanoutOptions(), removal_policy)
         self.bridge = self._make_bridge(source, removal_policy) if source is not None else None
         self.consumers: Mapping[str, SqsConsumer] = {
             name: self._make_consumer(name, subscriber, removal_policy)
@@ -178,14 +183,25 @@ class SnsFifoFanout(Construct):
         }
 
     def grant_publish(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow a principal to publish to the topic, and to use its customer managed key, if any."""
-        if self.topic.master_key is not None:
-            self.topic.master_key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt")
-        return iam.Grant.add_to_principal(
-            grantee=grantee, actions=["sns:Publish"], resource_arns=[self.topic.topic_arn]
-        )
+        """Allow a principal to publish to the topic, and to use its customer managed key, if any.
 
-    def _make_topic(self, options: SnsFifoFanoutOptions) -> sns.Topic:
+        The policies of topic and key get a statement for a service, an account or a principal of another
+        account. Give a service its condition:
+        ``iam.ServicePrincipal("s3.amazonaws.com", conditions={"ArnLike": {"aws:SourceArn": ...}})``.
+        """
+        key = self.topic.master_key
+        if key is not None:
+            use = key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt")
+            warn_if_not_granted(self, use, grantee, key)
+        publish = iam.Grant.add_to_principal_or_resource(
+            grantee=grantee,
+            actions=["sns:Publish"],
+            resource_arns=[self.topic.topic_arn],
+            resource=self.topic,
+        )
+        return warn_if_not_granted(self, publish, grantee, self.topic)
+
+    def _make_topic(self, options: SnsFifoFanoutOptions, removal_policy: RemovalPolicy) -> sns.Topic:
         topic = sns.Topic(
             self,
             "Topic",
@@ -205,6 +221,15 @@ class SnsFifoFanout(Construct):
         resource.maximum_message_size = options.maximum_message_size
         if options.encryption_key is None:
             resource.kms_master_key_id = "alias/aws/sns"
+        if options.message_retention_period_in_days is not None:
+            topic.apply_removal_policy(removal_policy)
+            if removal_policy is RemovalPolicy.DESTROY:
+                Annotations.of(self).add_warning_v2(
+                    "cdk-lambda-patterns:snsArchive",
+                    "SNS deletes no topic that has an archive, so deleting the stack will fail. Delete the "
+                    "archive first: aws sns set-topic-attributes --topic-arn ARN --attribute-name "
+                    "ArchivePolicy --attribute-value '{}'",
+                )
         return topic
 
     def _make_bridge(self, source: kinesis.IStream, removal_policy: RemovalPolicy) -> KinesisConsumer:
@@ -253,30 +278,73 @@ class SnsFifoFanout(Construct):
 
         Only this topic may send to the two queues.
         """
-        key = subscriber.options.encryption_key
         undelivered = make_failure_queue(
-            consumer, "UndeliveredQueue", fifo=True, encryption_key=key, removal_policy=removal_policy
+            consumer,
+            "UndeliveredQueue",
+            fifo=True,
+            encryption_key=subscriber.options.encryption_key,
+            removal_policy=removal_policy,
         )
-        attributes, body = subscriber.filter_policy, subscriber.filter_policy_with_message_body
-        self.topic.add_subscription(
-            subscriptions.SqsSubscription(
-                consumer.queue,
-                raw_message_delivery=True,
-                filter_policy=dict(attributes) if attributes else None,
-                filter_policy_with_message_body=dict(body) if body else None,
-                dead_letter_queue=undelivered,
-            )
-        )
-        if key is not None:  # the CDK adds this statement for the queue, but not for the dead-letter queue
-            key.add_to_resource_policy(
-                iam.PolicyStatement(
-                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                    principals=[iam.ServicePrincipal("sns.amazonaws.com")],
-                    resources=["*"],
-                    conditions={"ArnEquals": {"aws:SourceArn": self.topic.topic_arn}},
-                )
-            )
+        self.topic.add_subscription(_Subscription(consumer.queue, undelivered, subscriber))
         return undelivered
+
+
+@jsii.implements(sns.ITopicSubscription)
+class _Subscription:
+    """Subscribes a queue, and lets only the topic send to it.
+
+    ``aws_sns_subscriptions.SqsSubscription`` lets every topic use the key of the queue, unless the app sets a
+    feature flag, and does not let SNS use that of the dead-letter queue.
+    """
+
+    def __init__(self, queue: sqs.IQueue, undelivered: sqs.IQueue, subscriber: Subscriber) -> None:
+        self._queue, self._undelivered, self._subscriber = queue, undelivered, subscriber
+
+    def bind(self, topic: sns.ITopic) -> sns.TopicSubscriptionConfig:
+        """Add to the policies and return the subscription. The CDK calls this."""
+        this_topic = {"ArnEquals": {"aws:SourceArn": topic.topic_arn}}
+        sending = _allow_sns(self._queue, "sqs:SendMessage", on=self._queue.queue_arn, conditions=this_topic)
+        # https://docs.aws.amazon.com/sns/latest/dg/sns-enable-encryption-for-topic-sqs-queue-subscriptions.html
+        for queue in (self._queue, self._undelivered):
+            if (key := queue.encryption_master_key) is not None:
+                # The topic's ARN would be a cycle if the topic needs the key, or the stack that of the key.
+                cycle = key == topic.master_key or Stack.of(key) is not Stack.of(topic)
+                here = {"StringEquals": {"aws:SourceAccount": Stack.of(topic).account}}
+                condition = here if cycle else this_topic
+                _allow_sns(key, "kms:Decrypt", "kms:GenerateDataKey", on="*", conditions=condition)
+        attributes = self._subscriber.filter_policy
+        body = self._subscriber.filter_policy_with_message_body
+        return sns.TopicSubscriptionConfig(
+            subscriber_scope=self._queue,
+            subscriber_id=Names.node_unique_id(topic.node),
+            protocol=sns.SubscriptionProtocol.SQS,
+            endpoint=self._queue.queue_arn,
+            raw_message_delivery=True,
+            filter_policy=dict(attributes) if attributes else None,
+            filter_policy_with_message_body=dict(body) if body else None,
+            dead_letter_queue=self._undelivered,
+            subscription_dependency=sending,
+        )
+
+
+def _allow_sns(
+    resource: sqs.IQueue | kms.IKey, *actions: str, on: str, conditions: Mapping[str, object]
+) -> IDependable | None:
+    """Allow SNS actions in the policy of a queue or key, or warn that it is imported; return the policy."""
+    result = resource.add_to_resource_policy(
+        iam.PolicyStatement(
+            actions=list(actions),
+            principals=[iam.ServicePrincipal("sns.amazonaws.com", conditions=conditions)],
+            resources=[on],
+        )
+    )
+    if not result.statement_added:
+        Annotations.of(resource).add_warning_v2(
+            "cdk-lambda-patterns:snsImportedPolicy",
+            f"{resource.node.path} is imported, so its policy cannot be changed here. Its owner must allow "
+            f"the principal sns.amazonaws.com {', '.join(actions)} for the topic.",
+        )
+    return result.policy_dependable
 
 
 def _maximum_message_size(topic: sns.ITopic) -> float:
@@ -289,8 +357,7 @@ def _maximum_message_size(topic: sns.ITopic) -> float:
 def _check_topic(topic: sns.ITopic | None, options: SnsFifoFanoutOptions | None) -> None:
     if topic is None:
         return
-    if options is not None:
-        raise ValueError("options cannot be combined with topic; configure them on the topic.")
+    refuse_settings("topic", {"options": options is not None})
     if not topic.fifo:
         raise ValueError(
             f"topic={topic.node.path}: it is a standard topic, which keeps no order; give a FIFO topic."

@@ -6,7 +6,6 @@ group. Do not use it when the sender needs the answer, or when several readers n
 topic or a stream in front of the queues).
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,25 +20,37 @@ from constructs import Construct
 from cdk_lambda_patterns.core.event_sources import (
     BATCH_SIZE,
     MAX_BATCHING_WINDOW,
+    Code,
     check_filters,
     check_function,
     make_reader,
+    refuse_settings,
     timeout_of,
     unqualified,
 )
-from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.failure_queue import (
+    check_dead_letter_queue,
+    make_failure_queue,
+    retention_of_source,
+)
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import Grantee, acknowledge, grant_use_of_key
+from cdk_lambda_patterns.core.permissions import (
+    Grantee,
+    acknowledge,
+    grant_use_of_key,
+    warn_if_not_granted,
+)
+from cdk_lambda_patterns.core.regions import check_region
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 _BATCH_SIZE_WITHOUT_WINDOW = 10
-_MAX_CONCURRENCY = Limit("Lambda", 2, 1_000)
-_MINIMUM_POLLERS = Limit("Lambda", 2, 200)
-_MAXIMUM_POLLERS = Limit("Lambda", 2, 2_000)
+_MAX_CONCURRENCY = Limit("Lambda", 2, 1_000, whole=True)
+_MINIMUM_POLLERS = Limit("Lambda", 2, 200, whole=True)
+_MAXIMUM_POLLERS = Limit("the CDK", 2, 2_000, whole=True)  # Lambda allows 10,000
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
-_MAX_RECEIVE_COUNT = Limit("SQS", 1, 1_000)
+_MAX_RECEIVE_COUNT = Limit("SQS", 1, 1_000, whole=True)
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 _VISIBILITY_TIMEOUT = Limit("SQS", 0, 43_200, "seconds")
 _DEFAULT_VISIBILITY_TIMEOUT = 30
@@ -49,7 +60,8 @@ _DEFAULT_VISIBILITY_TIMEOUT = 30
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions
 _READING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
-# "at least six times the function timeout, plus the value of the batching window":
+# "at least six times the function timeout, plus the value of the batching window". Below once the timeout,
+# Lambda refuses the mapping:
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-queueconfig
 _FUNCTION_TIMEOUTS = 6
 
@@ -68,9 +80,12 @@ class SqsConsumerOptions:
         minimum_pollers: Provisioned mode: pollers that always run, 2 to 200. They are charged by the hour.
         maximum_pollers: Provisioned mode: maximum number of pollers, 2 to 2,000. Cannot be combined with
             ``max_concurrency``.
+        report_batch_item_failures: Whether the handler returns which messages failed. ``False`` for a handler
+            of your own that returns something else: then it fails the whole batch by raising.
         max_receive_count: Number of attempts before a message moves to the dead-letter queue, 1 to 1,000. AWS
             advises at least 5, because throttled invocations count.
-        visibility_timeout: Of the new queue. Default: 6 times the function's timeout, plus the window.
+        visibility_timeout: Of the new queue. Default: 6 times the function's timeout, plus the window. It
+            must be given if one of them is known only at deployment.
         encryption_key: Customer managed key of the new queues. Default: a key that SQS manages.
         content_based_deduplication: Whether SQS uses the hash of the body where a message has no
             deduplication id. New FIFO queue only.
@@ -91,6 +106,7 @@ class SqsConsumerOptions:
     filters: Sequence[Mapping[str, Any]] | None = None
     minimum_pollers: int | None = None
     maximum_pollers: int | None = None
+    report_batch_item_failures: bool = True
     max_receive_count: int = 5
     visibility_timeout: Duration | None = None
     encryption_key: kms.IKey | None = None
@@ -114,6 +130,12 @@ class SqsConsumerOptions:
                 f"{_BATCH_SIZE_WITHOUT_WINDOW} only with a window of at least 1 second; add one, such as "
                 "Duration.seconds(1)."
             )
+        minimum, maximum = self.minimum_pollers, self.maximum_pollers
+        if minimum is not None and maximum is not None and _exceeds(minimum, maximum):
+            raise ValueError(
+                f"minimum_pollers={minimum:,} and maximum_pollers={maximum:,}: minimum_pollers must not "
+                "exceed maximum_pollers."
+            )
         if self.provisioned and self.max_concurrency is not None:
             raise ValueError(
                 "max_concurrency cannot be combined with minimum_pollers or maximum_pollers; use "
@@ -132,7 +154,8 @@ class SqsConsumer(Construct):
     It builds the queue and its dead-letter queue (unless you give a queue), the function, and the event
     source mapping with partial batch responses: the handler returns which messages of a batch failed, and SQS
     delivers only those again. After ``max_receive_count`` attempts a message moves to the dead-letter queue.
-    Once the cause is fixed, ``aws sqs start-message-move-task`` moves it back.
+    Once the cause is fixed, ``aws sqs start-message-move-task`` moves it back. A new queue retains messages
+    for 7 days, a FIFO queue for 14; the dead-letter queue retains them for 14 days.
 
     SQS delivers at least once, so the handler must be idempotent. In a FIFO queue a failed message blocks the
     later ones of its group and no others; the handler must then report those as failed as well.
@@ -177,7 +200,7 @@ class SqsConsumer(Construct):
         scope: Construct,
         id: str,
         *,
-        code: str | os.PathLike[str] | lambda_.Code | None = None,
+        code: Code | None = None,
         handler: str = DEFAULT_HANDLER,
         function: lambda_.IFunction | None = None,
         queue: sqs.IQueue | None = None,
@@ -189,58 +212,58 @@ class SqsConsumer(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options = options or SqsConsumerOptions()
-        check_function(function, code, handler, function_options, network)
+        target = check_function(function, code, handler, function_options, network)
         function_options = (function_options or FunctionOptions()).with_defaults(
             memory_size=256, timeout=Duration.seconds(30)
         )
         timeout = timeout_of(function) if function is not None else function_options.timeout
         needed = _needed_visibility_timeout(timeout, options.max_batching_window)
+        reason = "Lambda reads queues of its own Region only"
+        check_region(scope, reason, queue=queue, function=function)
+        _check_concurrency(options, function, function_options)
         if queue is None:
-            _check_new_queue(fifo, dead_letter_queue, options, needed)
+            _check_new_queue(fifo, options, needed)
         else:
-            _check_no_settings_of_a_new_queue(fifo, dead_letter_queue, options)
+            _refuse_settings_of_a_new_queue(fifo, dead_letter_queue, options)
         if fifo or (queue is not None and queue.fifo):
             _check_batches_of_fifo_queue(options)
-        _check_concurrency(options, function, function_options)
         super().__init__(scope, id)
 
-        self.dead_letter_queue: sqs.IQueue | None
-        if queue is None:
-            self.dead_letter_queue = dead_letter_queue or make_failure_queue(
-                self,
-                "DeadLetterQueue",
-                fifo=fifo,
-                encryption_key=options.encryption_key,
-                removal_policy=removal_policy,
-            )
-            self.queue: sqs.IQueue = self._make_queue(
-                fifo, self.dead_letter_queue, options, needed, removal_policy
-            )
-        else:
-            self.queue = queue
-            self.dead_letter_queue = self._check_given_queue(queue, needed)
-        self.function, reader = make_reader(
-            self, function, code, handler, function_options, network, removal_policy
+        self.queue: sqs.IQueue = queue or self._make_queue(
+            fifo, dead_letter_queue, options, needed, removal_policy
         )
-        self.queue.grant(reader, *_READING)
+        self.dead_letter_queue = self._check_settings(self.queue, needed)
+        self.function, reader = make_reader(self, target, handler, function_options, network, removal_policy)
+        warn_if_not_granted(self, self.queue.grant(reader, *_READING), reader, self.queue)
         grant_use_of_key(reader, self.queue.encryption_master_key, "kms:Decrypt")
         self.event_source_mapping = self._make_mapping(options, reader)
 
     def grant_send(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow a principal to send messages to the queue, and to use its customer managed key, if any."""
-        if self.queue.encryption_master_key is not None:
-            self.queue.encryption_master_key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt")
-        return self.queue.grant(grantee, "sqs:SendMessage")
+        """Allow a principal to send messages to the queue, and to use its customer managed key, if any.
+
+        The policies of queue and key get a statement for a service, an account or a principal of another
+        account. Give a service its condition:
+        ``iam.ServicePrincipal("s3.amazonaws.com", conditions={"ArnLike": {"aws:SourceArn": ...}})``.
+        """
+        key = self.queue.encryption_master_key
+        if key is not None:
+            use = key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt")
+            warn_if_not_granted(self, use, grantee, key)
+        send = self.queue.grant(grantee, "sqs:SendMessage")
+        return warn_if_not_granted(self, send, grantee, self.queue)
 
     def _make_queue(
         self,
         fifo: bool,
-        dead_letter_queue: sqs.IQueue,
+        dead_letter_queue: sqs.IQueue | None,
         options: SqsConsumerOptions,
         needed: Duration | None,
         removal_policy: RemovalPolicy,
     ) -> sqs.Queue:
         key, per_group = options.encryption_key, options.high_throughput
+        dead_letter_queue = dead_letter_queue or make_failure_queue(
+            self, "DeadLetterQueue", fifo=fifo, encryption_key=key, removal_policy=removal_policy
+        )
         return sqs.Queue(
             self,
             "Queue",
@@ -249,7 +272,7 @@ class SqsConsumer(Construct):
             deduplication_scope=sqs.DeduplicationScope.MESSAGE_GROUP if per_group else None,
             fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID if per_group else None,
             visibility_timeout=options.visibility_timeout or needed,
-            retention_period=Duration.days(14),
+            retention_period=retention_of_source(fifo),
             encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
             encryption_master_key=key,
             enforce_ssl=True,
@@ -262,9 +285,10 @@ class SqsConsumer(Construct):
             removal_policy=removal_policy,
         )
 
-    def _check_given_queue(self, queue: sqs.IQueue, needed: Duration | None) -> sqs.IQueue | None:
-        """Check the settings of a given queue as far as they are known; return its dead-letter queue."""
-        if not isinstance(queue, sqs.Queue) or not isinstance(queue.node.default_child, sqs.CfnQueue):
+    def _check_settings(self, queue: sqs.IQueue, needed: Duration | None) -> sqs.IQueue | None:
+        """Check the settings of the queue as far as they are known; return its dead-letter queue."""
+        resource = queue.node.default_child
+        if not isinstance(queue, sqs.Queue) or not isinstance(resource, sqs.CfnQueue):
             seconds = f"{needed.to_seconds():,.0f} seconds" if needed else "6 times the function's timeout"
             Annotations.of(self).add_warning_v2(
                 "cdk-lambda-patterns:sqsImportedQueue",
@@ -273,22 +297,22 @@ class SqsConsumer(Construct):
                 "queue, and that its queue policy does not deny the function's role.",
             )
             return None
-        if needed is None:
+        given = resource.visibility_timeout
+        given = _DEFAULT_VISIBILITY_TIMEOUT if given is None else given
+        if needed is None or Token.is_unresolved(given):
             Annotations.of(self).add_warning_v2(
                 "cdk-lambda-patterns:sqsUnknownTimeout",
-                f"The timeout of the function is unknown here. Make sure that the visibility timeout of "
-                f"{queue.node.path} is at least 6 times that, plus the batching window.",
+                f"Whether the visibility timeout of {queue.node.path} is long enough is known only at "
+                "deployment. Make sure that it is at least 6 times the function's timeout, plus the batching "
+                "window. Lambda refuses the mapping if it is less than once the timeout.",
             )
-        given = queue.node.default_child.visibility_timeout
-        if given is None or not Token.is_unresolved(given):
-            seconds_given = _DEFAULT_VISIBILITY_TIMEOUT if given is None else given
-            _check_visibility_timeout("queue.visibility_timeout", Duration.seconds(seconds_given), needed)
-        if queue.dead_letter_queue is None:
+        elif given < needed.to_seconds():
             raise ValueError(
-                f"queue={queue.node.path}: it has no dead-letter queue, so a message that always fails "
-                "comes back until it expires; give the queue dead_letter_queue=sqs.DeadLetterQueue(...)."
+                f"visibility_timeout={given:,.0f}: AWS advises at least {needed.to_seconds():,.0f} seconds, "
+                "6 times the function's timeout plus the batching window, so that SQS does not deliver a "
+                "message again while it is being processed; raise it, or lower the function's timeout."
             )
-        return queue.dead_letter_queue.queue
+        return check_dead_letter_queue(self, queue)
 
     def _make_mapping(self, options: SqsConsumerOptions, reader: Grantee) -> lambda_.EventSourceMapping:
         pollers = lambda_.ProvisionedPollerConfig(
@@ -304,7 +328,7 @@ class SqsConsumer(Construct):
             max_concurrency=options.max_concurrency,
             filters=list(options.filters) if options.filters else None,
             provisioned_poller_config=pollers if options.provisioned else None,
-            report_batch_item_failures=True,
+            report_batch_item_failures=options.report_batch_item_failures,
         )
         acknowledge(
             mapping,
@@ -318,44 +342,39 @@ class SqsConsumer(Construct):
         return mapping
 
 
-def _check_new_queue(
-    fifo: bool, dead_letter_queue: sqs.IQueue | None, options: SqsConsumerOptions, needed: Duration | None
-) -> None:
+def _check_new_queue(fifo: bool, options: SqsConsumerOptions, needed: Duration | None) -> None:
     if not fifo and (options.content_based_deduplication or options.high_throughput):
         raise ValueError(
             "content_based_deduplication or high_throughput without fifo=True: only FIFO queues have them; "
             "give fifo=True, or leave them out."
-        )
-    if dead_letter_queue is not None and dead_letter_queue.fifo != fifo:
-        raise ValueError(
-            f"dead_letter_queue.fifo={dead_letter_queue.fifo} and fifo={fifo}: SQS requires a dead-letter "
-            "queue of the same kind as its source; give one of that kind, or leave it out."
         )
     if needed is None and options.visibility_timeout is None:
         raise ValueError(
             "visibility_timeout is missing: the timeout of the function, or the batching window, is unknown "
             "here; give options.visibility_timeout, at least 6 times the timeout, plus the window."
         )
-    _check_visibility_timeout("visibility_timeout", options.visibility_timeout, needed)
 
 
-def _check_no_settings_of_a_new_queue(
+def _refuse_settings_of_a_new_queue(
     fifo: bool, dead_letter_queue: sqs.IQueue | None, options: SqsConsumerOptions
 ) -> None:
-    settings = {
-        "fifo": fifo,
-        "dead_letter_queue": dead_letter_queue is not None,
-        "options.visibility_timeout": options.visibility_timeout is not None,
-        "options.encryption_key": options.encryption_key is not None,
-        "options.content_based_deduplication": options.content_based_deduplication,
-        "options.high_throughput": options.high_throughput,
-    }
-    if given := [name for name, is_given in settings.items() if is_given]:
-        raise ValueError(f"{', '.join(given)} cannot be combined with queue; configure it on the queue.")
+    refuse_settings(
+        "queue",
+        {
+            "fifo": fifo,
+            "dead_letter_queue": dead_letter_queue is not None,
+            "options.visibility_timeout": options.visibility_timeout is not None,
+            "options.encryption_key": options.encryption_key is not None,
+            "options.content_based_deduplication": options.content_based_deduplication,
+            "options.high_throughput": options.high_throughput,
+        },
+    )
 
 
 def _check_batches_of_fifo_queue(options: SqsConsumerOptions) -> None:
-    if options.batch_size > _BATCH_SIZE_WITHOUT_WINDOW or options.max_batching_window is not None:
+    window = options.max_batching_window
+    waits = window is not None and not window.is_unresolved() and window.to_seconds() > 0
+    if options.batch_size > _BATCH_SIZE_WITHOUT_WINDOW or waits:
         raise ValueError(
             f"batch_size={options.batch_size:,} or max_batching_window with a FIFO queue: Lambda allows "
             f"batches of at most {_BATCH_SIZE_WITHOUT_WINDOW} and no window; leave them out."
@@ -371,12 +390,17 @@ def _check_concurrency(
         resource = unqualified(function).node.default_child
         if isinstance(resource, lambda_.CfnFunction):
             reserved = resource.reserved_concurrent_executions
-    if maximum is not None and reserved is not None and maximum > reserved:
+    if maximum is not None and reserved is not None and _exceeds(maximum, reserved):
         raise ValueError(
             f"max_concurrency={maximum:,} and reserved_concurrent_executions={reserved:,}: the function "
             "would be throttled, and throttled messages end up in the dead-letter queue; max_concurrency "
             "must not exceed reserved_concurrent_executions."
         )
+
+
+def _exceeds(one: float, other: float) -> bool:
+    """Whether a number exceeds another one; false if one is known only at deployment."""
+    return one > other and not Token.is_unresolved(one) and not Token.is_unresolved(other)
 
 
 def _needed_visibility_timeout(timeout: Duration | None, window: Duration | None) -> Duration | None:
@@ -385,14 +409,3 @@ def _needed_visibility_timeout(timeout: Duration | None, window: Duration | None
         return None
     seconds = _FUNCTION_TIMEOUTS * timeout.to_seconds() + (window.to_seconds() if window else 0)
     return Duration.seconds(seconds)
-
-
-def _check_visibility_timeout(name: str, given: Duration | None, needed: Duration | None) -> None:
-    if given is None or needed is None or given.is_unresolved():
-        return
-    if given.to_seconds() < needed.to_seconds():
-        raise ValueError(
-            f"{name}={given.to_seconds():,.0f}: AWS advises at least {needed.to_seconds():,.0f} seconds, 6 "
-            "times the function's timeout plus the batching window, so that SQS does not deliver a message "
-            "again while it is being processed; raise it, or lower the function's timeout."
-        )

@@ -6,7 +6,7 @@ task that can wait, fail and be retried independently of the others: use a queue
 """
 
 import inspect
-import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -25,6 +25,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.event_sources import (
     BATCH_SIZE,
     MAX_BATCHING_WINDOW,
+    Code,
     check_filters,
     check_function,
     make_reader,
@@ -37,13 +38,16 @@ from cdk_lambda_patterns.core.permissions import (
     Grantee,
     grant_on_bucket,
     grant_on_objects,
+    grant_publish,
     grant_send,
     grant_use_of_key,
+    warn_if_not_granted,
 )
+from cdk_lambda_patterns.core.regions import check_region
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
-_PARALLELIZATION_FACTOR = Limit("Lambda", 1, 10)
-_RETRY_ATTEMPTS = Limit("Lambda", 0, 10_000)
+_PARALLELIZATION_FACTOR = Limit("Lambda", 1, 10, whole=True)
+_RETRY_ATTEMPTS = Limit("Lambda", 0, 10_000, whole=True)
 _MAX_RECORD_AGE = Limit("Lambda", 60, 7 * 24 * 3600, "seconds")
 _TUMBLING_WINDOW = Limit("Lambda", 0, 900, "seconds")
 
@@ -58,6 +62,8 @@ _READING = (
     "kinesis:ListShards",
 )
 _SUBSCRIBING = ("kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard")
+
+_CONSUMER_NAME = 128  # characters
 
 FailureDestination = sqs.IQueue | sns.ITopic | s3.IBucket
 
@@ -83,6 +89,8 @@ class KinesisConsumerOptions:
         filters: A sequence of what ``lambda_.FilterCriteria.filter`` returns, at most 10. Lambda skips other
             records.
         tumbling_window: Length of the windows for which the handler aggregates a state, up to 900 seconds.
+        report_batch_item_failures: Whether the handler returns the first record that failed. ``False`` for a
+            handler of your own that returns something else: then it fails the whole batch by raising.
         enhanced_fan_out: Whether to register a consumer, which gets 2 MB/s of each shard for itself.
 
     Raises:
@@ -103,6 +111,7 @@ class KinesisConsumerOptions:
     max_record_age: Duration | None = None
     filters: Sequence[Mapping[str, Any]] | None = None
     tumbling_window: Duration | None = None
+    report_batch_item_failures: bool = True
     enhanced_fan_out: bool = False
 
     def __post_init__(self) -> None:
@@ -178,7 +187,7 @@ class KinesisConsumer(Construct):
         scope: Construct,
         id: str,
         *,
-        code: str | os.PathLike[str] | lambda_.Code | None = None,
+        code: Code | None = None,
         handler: str = DEFAULT_HANDLER,
         function: lambda_.IFunction | None = None,
         stream: kinesis.IStream | None = None,
@@ -189,17 +198,16 @@ class KinesisConsumer(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options = options or KinesisConsumerOptions()
-        check_function(function, code, handler, function_options, network)
+        target = check_function(function, code, handler, function_options, network)
         function_options = (function_options or FunctionOptions()).with_defaults(
             memory_size=256, timeout=Duration.minutes(1)
         )
         check_standard("on_failure", _queue(on_failure) or _topic(on_failure))
+        check_region(scope, "Lambda reads streams of its own Region only", stream=stream, function=function)
         super().__init__(scope, id)
 
         self.stream = stream or self._make_stream(removal_policy)
-        self.function, reader = make_reader(
-            self, function, code, handler, function_options, network, removal_policy
-        )
+        self.function, reader = make_reader(self, target, handler, function_options, network, removal_policy)
         self.failure_destination: FailureDestination = on_failure or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
         )
@@ -209,10 +217,15 @@ class KinesisConsumer(Construct):
         self.event_source_mapping = self._make_mapping(options, reader)
 
     def grant_put(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow a principal to put records into the stream, and to use its customer managed key, if any."""
-        if self.stream.encryption_key is not None:
-            self.stream.encryption_key.grant(grantee, "kms:GenerateDataKey")
-        return self.stream.grant(grantee, "kinesis:PutRecord", "kinesis:PutRecords")
+        """Allow a principal to put records into the stream, and to use its customer managed key, if any.
+
+        The policies of stream and key get a statement for a principal of another account.
+        """
+        key = self.stream.encryption_key
+        if key is not None:
+            warn_if_not_granted(self, key.grant(grantee, "kms:GenerateDataKey"), grantee, key)
+        put = self.stream.grant(grantee, "kinesis:PutRecord", "kinesis:PutRecords")
+        return warn_if_not_granted(self, put, grantee, self.stream)
 
     def metric_iterator_age(self, options: cloudwatch.MetricOptions | None = None) -> cloudwatch.Metric:
         """How far the function is behind: the age of the last record of each batch, in milliseconds.
@@ -237,13 +250,15 @@ class KinesisConsumer(Construct):
 
     def _register(self) -> kinesis.CfnStreamConsumer:
         # A consumer must have a name. It must be unique among the consumers of its stream.
-        name = f"{self.node.id}-{self.node.addr[-8:]}"
+        # https://docs.aws.amazon.com/kinesis/latest/APIReference/API_RegisterStreamConsumer.html
+        suffix = f"-{self.node.addr[-8:]}"
+        name = re.sub(r"[^a-zA-Z0-9_.-]", "-", self.node.id)[: _CONSUMER_NAME - len(suffix)] + suffix
         return kinesis.CfnStreamConsumer(
             self, "Consumer", stream_arn=self.stream.stream_arn, consumer_name=name
         )
 
     def _grant_reading(self, reader: Grantee) -> None:
-        self.stream.grant(reader, *_READING)
+        warn_if_not_granted(self, self.stream.grant(reader, *_READING), reader, self.stream)
         grant_use_of_key(reader, self.stream.encryption_key, "kms:Decrypt")
         if self.stream_consumer is not None:
             consumer = self.stream_consumer.attr_consumer_arn
@@ -268,11 +283,7 @@ class KinesisConsumer(Construct):
         elif queue := _queue(destination):
             grant_send(reader, queue)
         elif topic := _topic(destination):
-            iam.Grant.add_to_principal(
-                grantee=reader, actions=["sns:Publish"], resource_arns=[topic.topic_arn]
-            )
-            # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-            grant_use_of_key(reader, topic.master_key, "kms:GenerateDataKey", "kms:Decrypt")
+            grant_publish(reader, topic)
 
     def _make_mapping(self, options: KinesisConsumerOptions, reader: Grantee) -> lambda_.EventSourceMapping:
         source = self.stream.stream_arn
@@ -293,7 +304,7 @@ class KinesisConsumer(Construct):
             max_record_age=options.max_record_age,
             filters=list(options.filters) if options.filters else None,
             tumbling_window=options.tumbling_window,
-            report_batch_item_failures=True,
+            report_batch_item_failures=options.report_batch_item_failures,
             on_failure=_Destination(_arn_of(self.failure_destination)),
         )
         # Lambda refuses the mapping if the role may not read the stream yet.

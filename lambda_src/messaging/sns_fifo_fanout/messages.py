@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.storable import NotStorable, load_json
+from shared.storable import NotStorable, check_not_aggregated, load_json
 
 _MOST_ENTRIES = 10  # of PublishBatch
 # https://docs.aws.amazon.com/sns/latest/api/API_PublishBatchRequestEntry.html
@@ -62,6 +62,7 @@ class Message:
 def _read(data: bytes) -> tuple[str, str]:
     """Return the text of a record and its field ``type``; empty if it has no text there."""
     try:
+        check_not_aggregated(data)
         body = data.decode()
         document = load_json(body)
     except UnicodeDecodeError:

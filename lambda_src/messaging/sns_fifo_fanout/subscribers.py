@@ -51,20 +51,20 @@ def project(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         return {"rebuilt": done, **({"after": after} if after else {})}
     deadline = time.monotonic() + _PATIENCE
     return _process(
-        event["Records"], lambda one: view.project(one, patience=deadline - time.monotonic()), context
+        event["Records"], lambda one, _: view.project(one, patience=deadline - time.monotonic()), context
     )
 
 
 def _process(
-    records: list[dict[str, Any]], work: Callable[[OrderEvent], object], context: "LambdaContext"
+    records: list[dict[str, Any]], work: Callable[[OrderEvent, float], object], context: "LambdaContext"
 ) -> dict[str, Any]:
     shares = Shares(context, len(records))
 
     def process(record: SQSRecord) -> None:
         try:
             order_event = OrderEvent.parse(record.body)
-            shares.next()  # no call starts that could run into the time limit, which fails all messages
-            work(order_event)
+            # No call starts that could run into the time limit, which fails all messages.
+            work(order_event, shares.next())
         except Exception as reason:
             kind = type(reason).__name__
             logger.warning("failed", message_id=record.message_id, reason=str(reason), kind=kind)

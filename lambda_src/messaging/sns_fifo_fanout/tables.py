@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from shared.transactions import CONDITION, transact
+
 from .orders import OrderEvent, OrderStatus, status_of
 
-_CONDITION = "ConditionalCheckFailed"
 _PAUSE = 0.1  # seconds until the store is read again
 
 
@@ -35,12 +36,17 @@ class EventStore:
         self._client = client
         self._table = table
 
-    def append(self, event: OrderEvent) -> bool:
+    def append(self, event: OrderEvent, seconds: float) -> bool:
         """Append an event unless the store holds it already; return whether it was new.
+
+        Args:
+            event: The event.
+            seconds: How long to try while other transactions write the same events.
 
         Raises:
             VersionGap: The previous event is missing.
             VersionTaken: Another event has this version.
+            TimeoutError: Other transactions wrote the events all the time.
         """
         put = {
             "TableName": self._table,
@@ -57,18 +63,15 @@ class EventStore:
             "ConditionExpression": "attribute_exists(order_id)",
         }
         items = [{"Put": put}, {"ConditionCheck": previous}] if event.version > 1 else [{"Put": put}]
-        try:
-            self._client.transact_write_items(TransactItems=items)
-        except self._client.exceptions.TransactionCanceledException as error:
-            mine, *others = error.response["CancellationReasons"]
-            if mine.get("Code") == _CONDITION:
-                if mine["Item"]["event_id"]["S"] == event.event_id:
-                    return False
-                raise VersionTaken(f"another event has version {event.version}") from error
-            if others and others[0].get("Code") == _CONDITION:
-                raise VersionGap(f"version {event.version - 1} is missing") from error
-            raise
-        return True
+        refused = transact(self._client, items, seconds)
+        if not refused:
+            return True
+        mine = refused[0]
+        if mine.get("Code") != CONDITION:
+            raise VersionGap(f"version {event.version - 1} is missing")
+        if mine["Item"]["event_id"]["S"] != event.event_id:
+            raise VersionTaken(f"another event has version {event.version}")
+        return False
 
     def events_of(self, order_id: str) -> list[OrderEvent]:
         """Return all events of an order, in order."""

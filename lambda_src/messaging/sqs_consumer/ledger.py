@@ -2,13 +2,9 @@
 
 from typing import Any
 
-from shared.shares import attempts
+from shared.transactions import CONDITION, transact
 
 from .entries import Entry
-
-_CONDITION = "ConditionalCheckFailed"
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
-_RETRIED = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
 class Overdrawn(Exception):
@@ -36,29 +32,19 @@ class Ledger:
 
         Args:
             entry: The entry.
-            seconds: How long to try while other transactions write the same account. The SDK does not retry
-                these, and a message that is returned costs one of its few attempts.
+            seconds: How long to try while other transactions write the same account.
 
         Raises:
             Overdrawn: The balance is too low now.
+            TimeoutError: Other transactions wrote the account all the time.
         """
-        conflict: Exception | None = None
-        for _ in attempts(seconds):
-            try:
-                self._client.transact_write_items(TransactItems=[self._entry(entry), self._balance(entry)])
-            except self._client.exceptions.TransactionCanceledException as error:
-                reasons = [reason.get("Code") for reason in error.response["CancellationReasons"]]
-                by_entry, by_balance = reasons
-                if by_entry == _CONDITION:
-                    return False
-                if by_balance == _CONDITION:
-                    raise Overdrawn(f"a withdrawal of {-entry.cents} cents exceeds the balance") from error
-                if not _RETRIED.intersection(reasons):
-                    raise
-                conflict = error
-            else:
-                return True
-        raise TimeoutError(f"other transactions wrote the account for {seconds:.1f} seconds") from conflict
+        refused = transact(self._client, [self._entry(entry), self._balance(entry)], seconds)
+        if not refused:
+            return True
+        by_entry, _by_balance = (reason.get("Code") for reason in refused)
+        if by_entry == CONDITION:
+            return False
+        raise Overdrawn(f"a withdrawal of {-entry.cents} cents exceeds the balance")
 
     def _entry(self, entry: Entry) -> dict[str, Any]:
         return {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from shared.storable import NotStorable, load_json
+from shared.storable import NotStorable, check_not_aggregated, load_json
 
 
 class NotAReading(ValueError):
@@ -32,6 +32,7 @@ class Reading:
             NotAReading: It is not a reading; the text gives the reason.
         """
         try:
+            check_not_aggregated(data)
             document = load_json(data)
         except NotStorable as reason:
             raise NotAReading(f"the data: {reason}") from None

@@ -13,6 +13,7 @@ from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Annotations, Match
 
 from cdk_lambda_patterns import AsyncOptions, FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.delivery.canary_alias import (
@@ -348,6 +349,17 @@ def in_its_policy(canary: CanaryAlias, hook: lambda_.Function) -> None:
 
 def by_its_name(canary: CanaryAlias, hook: lambda_.Function) -> None:
     hook.add_environment("ALIAS", canary.alias.function_name)
+
+
+def test_the_unknown_role_of_an_imported_hook_is_a_warning() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    arn = "arn:aws:lambda:eu-west-1:123456789012:function:theirs"
+    hook = lambda_.Function.from_function_attributes(stack, "Hook", function_arn=arn, skip_permissions=True)
+    CanaryAlias(stack, "Live", function=worker(stack), pre_hook=hook)
+    message = Match.string_like_regexp(
+        "S/Hook is imported without its role.*PutLifecycleEventHookExecutionStatus"
+    )
+    Annotations.from_stack(stack).has_warning("*", message)
 
 
 @pytest.mark.parametrize("refer", [in_its_environment, in_its_policy, by_its_name])

@@ -4,13 +4,14 @@ import re
 from collections.abc import Callable
 
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack, Stage
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, SnsFifoFanoutOptions, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
@@ -146,6 +147,119 @@ def test_the_key_of_the_queues_allows_sns_to_use_it_only_for_this_topic(encrypte
     }
 
 
+@pytest.mark.parametrize("flag", [None, False, True])
+def test_sns_may_use_a_key_only_for_this_topic_whatever_the_app_sets(flag: bool | None) -> None:
+    context = {} if flag is None else {"@aws-cdk/aws-sns-subscriptions:restrictSqsDescryption": flag}
+    stack = Stack(App(context=context, builtin_cloud_formation_validation=False), "S")
+    queue = sqs.Queue(stack, "Dead", fifo=True)
+    SnsFifoFanout(
+        stack,
+        "Events",
+        subscribers={
+            "New": subscriber(options=SqsConsumerOptions(encryption_key=kms.Key(stack, "Key"))),
+            "Given": subscriber(
+                queue=sqs.Queue(
+                    stack,
+                    "Queue",
+                    fifo=True,
+                    visibility_timeout=Duration.minutes(3),
+                    dead_letter_queue=sqs.DeadLetterQueue(queue=queue, max_receive_count=3),
+                    encryption_master_key=kms.Key(stack, "Other"),
+                )
+            ),
+        },
+    )
+    conditions = conditions_of_sns(Resources(dict(Template.from_stack(stack).to_json())))
+    assert len(conditions) == 2
+    assert all(list(condition) == ["ArnEquals"] for condition in conditions)
+
+
+def test_one_key_for_topic_and_queues_makes_no_cycle() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    key = kms.Key(stack, "Key")
+    subscribers = {"All": subscriber(options=SqsConsumerOptions(encryption_key=key))}
+    SnsFifoFanout(stack, "Events", subscribers=subscribers, options=SnsFifoFanoutOptions(encryption_key=key))
+    # Template.from_stack raises if there is a cycle.
+    [condition] = conditions_of_sns(Resources(dict(Template.from_stack(stack).to_json())))
+    assert condition == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_a_key_from_another_stack_makes_no_cycle() -> None:
+    app = App(builtin_cloud_formation_validation=False)
+    options = SqsConsumerOptions(encryption_key=kms.Key(Stack(app, "Keys"), "Key"))
+    SnsFifoFanout(Stack(app, "S"), "Events", subscribers={"All": subscriber(options=options)})
+    app.synth()
+
+
+def conditions_of_sns(resources: Resources) -> list[dict[str, object]]:
+    """Return the conditions of the statements for SNS in the policies of keys."""
+    return [
+        one["Condition"]
+        for key in resources.all("AWS::KMS::Key").values()
+        for one in key["KeyPolicy"]["Statement"]
+        if one["Principal"] == {"Service": "sns.amazonaws.com"}
+    ]
+
+
+@stack_with
+def granted(stack: Stack) -> None:
+    fanout = SnsFifoFanout(
+        stack,
+        "Events",
+        subscribers={"All": subscriber()},
+        options=SnsFifoFanoutOptions(encryption_key=kms.Key(stack, "Key")),
+    )
+    for principal in (
+        iam.ServicePrincipal("s3.amazonaws.com"),
+        iam.AccountPrincipal("210987654321"),
+        iam.Role.from_role_arn(stack, "Foreign", "arn:aws:iam::098765432109:role/theirs"),
+    ):
+        fanout.grant_publish(principal)
+
+
+@pytest.mark.parametrize("principal", ["s3.amazonaws.com", "210987654321", "098765432109:role/theirs"])
+def test_who_has_no_role_here_gets_statements_in_the_policies_of_topic_and_key(
+    granted: Resources, principal: str
+) -> None:
+    topic, key = granted.only("AWS::SNS::TopicPolicy"), granted.only("AWS::KMS::Key")
+    [publish] = [one for one in topic["PolicyDocument"]["Statement"] if principal in str(one["Principal"])]
+    [use] = [one for one in key["KeyPolicy"]["Statement"] if principal in str(one["Principal"])]
+    assert publish["Action"] == "sns:Publish"
+    assert use["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+
+
+def test_what_needs_the_policy_of_an_imported_resource_is_a_warning() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    topic = sns.Topic.from_topic_arn(stack, "Topic", "arn:aws:sns:eu-west-1:123456789012:mine.fifo")
+    queue = sqs.Queue.from_queue_arn(stack, "Queue", "arn:aws:sqs:eu-west-1:123456789012:mine.fifo")
+    fanout = SnsFifoFanout(stack, "Events", topic=topic, subscribers={"All": subscriber(queue=queue)})
+    fanout.grant_publish(iam.ServicePrincipal("s3.amazonaws.com"))
+    found = Annotations.from_stack(stack)
+    allow = "Its owner must allow the principal "
+    found.has_warning("/S/Events", Match.string_like_regexp(f"{allow}.*s3.*sns:Publish"))
+    found.has_warning("/S/Queue", Match.string_like_regexp(f"{allow}sns.amazonaws.com sqs:SendMessage"))
+
+
+@pytest.mark.parametrize("policy", [RemovalPolicy.RETAIN, RemovalPolicy.DESTROY])
+def test_a_topic_with_an_archive_which_sns_does_not_delete_is_retained_or_a_warning(
+    policy: RemovalPolicy,
+) -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    SnsFifoFanout(
+        stack,
+        "Events",
+        subscribers={"All": subscriber()},
+        options=SnsFifoFanoutOptions(message_retention_period_in_days=7),
+        removal_policy=policy,
+    )
+    resources = Template.from_stack(stack).to_json()["Resources"].values()
+    [topic] = [one for one in resources if one["Type"] == "AWS::SNS::Topic"]
+    assert topic["DeletionPolicy"] == ("Retain" if policy is RemovalPolicy.RETAIN else "Delete")
+    message = Match.string_like_regexp("set-topic-attributes")
+    warned = Annotations.from_stack(stack).find_warning("/S/Events", message)
+    assert bool(warned) == (policy is RemovalPolicy.DESTROY)
+
+
 def variables_of_the_bridge(resources: Resources, id: str = "Events") -> dict[str, object]:
     functions = resources.all("AWS::Lambda::Function").items()
     [bridge] = [one for name, one in functions if name.startswith(f"{id}BridgeFunction")]
@@ -253,6 +367,19 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda _: SnsFifoFanoutOptions(maximum_message_size=1023),
         "maximum_message_size=1,023: SNS allows 1,024 to 1,048,576 bytes",
     ),
+    "a fraction of a day": (
+        lambda _: SnsFifoFanoutOptions(message_retention_period_in_days=1.5),  # type: ignore[arg-type]
+        "message_retention_period_in_days=1.5: SNS allows 1 to 365 days, whole numbers only",
+    ),
+    "a topic in another Region": (
+        lambda _: SnsFifoFanout(
+            stack := Stack(App(), "S", env=Environment(account="123456789012", region="us-east-1")),
+            "E",
+            topic=sns.Topic.from_topic_arn(stack, "T", "arn:aws:sns:eu-west-1:123456789012:t.fifo"),
+            subscribers={"All": subscriber()},
+        ),
+        "topic=S/T: it is in eu-west-1, and this stack in us-east-1",
+    ),
     "code and a function": (
         lambda stack: subscriber(function=function_of(stack)),
         "code, handler cannot be combined with function",
@@ -272,7 +399,7 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
             options=SnsFifoFanoutOptions(),
             subscribers={"All": subscriber()},
         ),
-        "options cannot be combined with topic; configure them on the topic",
+        "options cannot be combined with topic; configure the topic where it is made",
     ),
     "a standard queue": (
         lambda stack: SnsFifoFanout(stack, "E", subscribers={"All": subscriber(queue=sqs.Queue(stack, "Q"))}),

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import App, CfnParameter, Duration, Environment, RemovalPolicy, Stack, Stage
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.assertions import Annotations, Match
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns import FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
@@ -33,7 +34,7 @@ def consumer(stack: Stack) -> None:
     work.grant_send(iam.Role(stack, "Sender", assumed_by=iam.AccountRootPrincipal()))
 
 
-def queues(resources: Resources) -> tuple[dict[str, object], dict[str, object]]:
+def queues(resources: Resources) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the properties of the queue, and of its dead-letter queue."""
     found = resources.all("AWS::SQS::Queue")
     [source] = [queue for queue in found.values() if "RedrivePolicy" in queue]
@@ -51,6 +52,14 @@ def test_after_five_attempts_a_message_moves_to_the_dead_letter_queue_for_two_we
         "maxReceiveCount": 5,
     }
     assert dead["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+
+def test_a_dead_letter_of_a_standard_queue_is_retained_for_at_least_a_week(
+    consumer: Resources, fifo: Resources
+) -> None:
+    # Its age counts from when it was first sent; in a FIFO queue it starts anew.
+    days = [[queue["MessageRetentionPeriod"] // 86_400 for queue in queues(one)] for one in (consumer, fifo)]
+    assert days == [[7, 14], [14, 14]]
 
 
 def test_the_visibility_timeout_is_six_times_the_function_timeout(consumer: Resources) -> None:
@@ -258,8 +267,114 @@ def test_the_unknown_timeout_of_an_imported_function_is_a_warning_for_a_given_qu
         stack, "Work", function=imported_function(stack), queue=queue_with_dead_letters(stack)
     )
     assert consumer.dead_letter_queue is not None
-    message = Match.string_like_regexp("The timeout of the function is unknown here")
-    Annotations.from_stack(stack).has_warning("/S/Work", message)
+    warns(stack, UNKNOWN)
+
+
+UNKNOWN = "Whether the visibility timeout of S/.* is long enough is known only at deployment"
+
+
+def seconds(stack: Stack) -> Duration:
+    return Duration.seconds(CfnParameter(stack, "Seconds", type="Number").value_as_number)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda stack: work(
+            stack,
+            function_options=FunctionOptions(timeout=seconds(stack)),
+            options=SqsConsumerOptions(visibility_timeout=Duration.minutes(3)),
+        ),
+        lambda stack: work(stack, options=SqsConsumerOptions(visibility_timeout=seconds(stack))),
+        lambda stack: work(stack, queue=queue_with_dead_letters(stack, visibility_timeout=seconds(stack))),
+    ],
+    ids=["function timeout", "visibility timeout", "visibility timeout of a given queue"],
+)
+def test_a_timeout_that_is_known_only_at_deployment_is_a_warning(make: Callable[[Stack], object]) -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    make(stack)
+    warns(stack, UNKNOWN)
+
+
+@pytest.mark.parametrize(("days", "warned"), [(7, True), (8, False)])
+def test_a_dead_letter_queue_that_retains_messages_no_longer_than_its_source_is_a_warning(
+    days: int, warned: bool
+) -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    work(stack, dead_letter_queue=sqs.Queue(stack, "Dead", retention_period=Duration.days(days)))
+    found = Annotations.from_stack(stack).find_warning("/S/Work", Match.string_like_regexp("can expire"))
+    assert bool(found) == warned
+
+
+def test_numbers_that_are_known_only_at_deployment_pass() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    number = CfnParameter(stack, "Number", type="Number").value_as_number
+    options = SqsConsumerOptions(
+        batch_size=number,  # type: ignore[arg-type]
+        max_concurrency=10,
+        max_batching_window=seconds(stack),
+        visibility_timeout=Duration.minutes(5),
+        max_receive_count=number,  # type: ignore[arg-type]
+    )
+    reserved = FunctionOptions(reserved_concurrent_executions=number)  # type: ignore[arg-type]
+    for fifo in (False, True):
+        SqsConsumer(
+            stack,
+            f"Fifo{fifo}",
+            code=CODE,
+            handler="index.handler",
+            fifo=fifo,
+            options=options,
+            function_options=reserved,
+        )
+    SqsConsumerOptions(minimum_pollers=number, maximum_pollers=2)  # type: ignore[arg-type]
+
+
+def test_a_window_of_zero_is_no_window() -> None:
+    options = SqsConsumerOptions(max_batching_window=Duration.seconds(0))
+    work(Stack(App(builtin_cloud_formation_validation=False), "S"), fifo=True, options=options)
+
+
+SERVICE = iam.ServicePrincipal("s3.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": "1"}})
+
+
+@stack_with
+def granted(stack: Stack) -> None:
+    consumer = work(stack, options=SqsConsumerOptions(encryption_key=kms.Key(stack, "Key")))
+    for principal in (SERVICE, iam.AccountPrincipal("210987654321")):
+        consumer.grant_send(principal)
+
+
+def test_a_service_and_an_account_get_statements_in_the_policies_of_queue_and_key(
+    granted: Resources,
+) -> None:
+    policies = [one["PolicyDocument"] for one in granted.all("AWS::SQS::QueuePolicy").values()]
+    for policy in (*policies, granted.only("AWS::KMS::Key")["KeyPolicy"]):
+        statements = [one for one in policy["Statement"] if one["Effect"] == "Allow"]
+        if not statements:  # that of the dead-letter queue
+            continue
+        [service] = [one for one in statements if "s3.amazonaws.com" in str(one["Principal"])]
+        assert service["Condition"] == {"StringEquals": {"aws:SourceAccount": "1"}}
+        assert any("210987654321" in str(one["Principal"]) for one in statements)
+
+
+@pytest.mark.parametrize(
+    ("principal", "warned"),
+    [(SERVICE, True), (iam.AccountPrincipal("210987654321"), True), (None, False)],
+    ids=["service", "account", "role of this app"],
+)
+def test_a_principal_that_needs_the_policy_of_an_imported_queue_is_a_warning(
+    principal: iam.IPrincipal | None, warned: bool
+) -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    consumer = work(stack, queue=sqs.Queue.from_queue_arn(stack, "Imported", ARN))
+    consumer.grant_send(principal or iam.Role(stack, "Role", assumed_by=iam.AccountRootPrincipal()))
+    message = Match.string_like_regexp("Its owner must allow the principal .*sqs:SendMessage")
+    assert bool(Annotations.from_stack(stack).find_warning("/S/Work", message)) == warned
+
+
+def warns(stack: Stack, message: str) -> None:
+    Annotations.from_stack(stack).has_warning("/S/Work", Match.string_like_regexp(message))
 
 
 def imported_function(stack: Stack) -> lambda_.IFunction:
@@ -271,6 +386,15 @@ def imported_function(stack: Stack) -> lambda_.IFunction:
 def own_function(stack: Stack, timeout: int = 30, reserved: int | None = None) -> HardenedFunction:
     options = FunctionOptions(timeout=Duration.seconds(timeout), reserved_concurrent_executions=reserved)
     return HardenedFunction(stack, "Worker", code=CODE, handler="index.handler", options=options)
+
+
+def test_a_handler_that_returns_something_else_can_do_without_partial_batch_responses() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    options = SqsConsumerOptions(report_batch_item_failures=False)
+    SqsConsumer(stack, "Own", code=CODE, handler="index.handler", options=options)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::Lambda::EventSourceMapping", {"FunctionResponseTypes": Match.absent()}
+    )
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
@@ -308,7 +432,15 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "too many pollers": (
         lambda _: SqsConsumerOptions(maximum_pollers=2001),
-        "maximum_pollers=2,001: Lambda allows 2 to 2,000",
+        "maximum_pollers=2,001: the CDK allows 2 to 2,000",
+    ),
+    "more pollers at least than at most": (
+        lambda _: SqsConsumerOptions(minimum_pollers=3, maximum_pollers=2),
+        "minimum_pollers must not exceed maximum_pollers",
+    ),
+    "a fraction of a message": (
+        lambda _: SqsConsumerOptions(batch_size=1.5),  # type: ignore[arg-type]
+        "batch_size=1.5: Lambda allows 1 to 10,000, whole numbers only",
     ),
     "a visibility timeout beyond that of SQS": (
         lambda _: SqsConsumerOptions(visibility_timeout=Duration.seconds(43_201)),
@@ -324,7 +456,41 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "a given queue's short visibility timeout": (
         lambda stack: work(stack, queue=queue_with_dead_letters(stack)),
-        "queue.visibility_timeout=30: AWS advises at least 180",
+        "visibility_timeout=30: AWS advises at least 180",
+    ),
+    "a queue in another Region": (
+        lambda _: work(in_ireland(), queue=sqs.Queue.from_queue_arn(in_ireland(), "Q", OVERSEAS)),
+        "queue=S/Q: it is in us-east-1, and this stack in eu-west-1",
+    ),
+    "a function in another Region": (
+        lambda _: SqsConsumer(
+            in_ireland(),
+            "Work",
+            function=lambda_.Function.from_function_arn(
+                in_ireland(), "F", "arn:aws:lambda:us-east-1:123456789012:function:theirs"
+            ),
+            options=SqsConsumerOptions(visibility_timeout=Duration.minutes(3)),
+        ),
+        "function=S/F: it is in us-east-1",
+    ),
+    "a dead-letter queue in another Region": (
+        lambda _: work(in_ireland(), dead_letter_queue=sqs.Queue.from_queue_arn(in_ireland(), "Q", OVERSEAS)),
+        "dead_letter_queue=S/Q: it is in account 123456789012 and Region us-east-1",
+    ),
+    "a dead-letter queue in another account": (
+        lambda _: work(
+            in_ireland(),
+            dead_letter_queue=sqs.Queue.from_queue_arn(
+                in_ireland(), "Q", "arn:aws:sqs:eu-west-1:210987654321:dead"
+            ),
+        ),
+        "dead_letter_queue=S/Q: it is in account 210987654321",
+    ),
+    "a given queue with dead letters of another kind": (
+        lambda stack: work(
+            stack, queue=queue_with_dead_letters(stack, fifo=True, visibility_timeout=Duration.minutes(3))
+        ),
+        "dead_letter_queue.fifo=False and fifo=True",
     ),
     "a given queue without dead letters": (
         lambda stack: work(stack, queue=sqs.Queue(stack, "Q", visibility_timeout=Duration.minutes(3))),
@@ -332,7 +498,7 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "settings of a given queue": (
         lambda stack: work(stack, queue=queue_with_dead_letters(stack), fifo=True),
-        "fifo cannot be combined with queue; configure it on the queue",
+        "fifo cannot be combined with queue; configure the queue where it is made",
     ),
     "a window on a FIFO queue": (
         lambda stack: work(
@@ -393,9 +559,16 @@ def work(stack: Stack, **arguments: object) -> SqsConsumer:
     return SqsConsumer(stack, "Work", code=CODE, handler="index.handler", **arguments)  # type: ignore[arg-type]
 
 
-def queue_with_dead_letters(stack: Stack) -> sqs.Queue:
+def queue_with_dead_letters(stack: Stack, **arguments: Any) -> sqs.Queue:
     dead = sqs.DeadLetterQueue(queue=sqs.Queue(stack, "Dead"), max_receive_count=3)
-    return sqs.Queue(stack, "Queue", dead_letter_queue=dead)
+    return sqs.Queue(stack, "Queue", dead_letter_queue=dead, **arguments)
+
+
+OVERSEAS = "arn:aws:sqs:us-east-1:123456789012:theirs"
+
+
+def in_ireland() -> Stack:
+    return Stack(App(), "S", env=Environment(account="123456789012", region="eu-west-1"))
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)

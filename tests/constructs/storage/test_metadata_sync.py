@@ -499,6 +499,7 @@ def test_eventbridge_may_use_the_key_of_the_failure_queue(tmp_path: Path) -> Non
         if one["Principal"].get("Service") == "events.amazonaws.com"
     ]
     assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 REFUSED: dict[str, Callable[[], object]] = {

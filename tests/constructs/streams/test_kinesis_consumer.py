@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack, Stage
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
@@ -13,6 +13,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
@@ -234,6 +235,50 @@ def test_a_function_from_another_stack_and_a_stream_of_this_one_make_no_cycle() 
     app.synth()
 
 
+@pytest.mark.parametrize("id", ["My clicks", "größe+1", "x" * 200, "Clicks.v2_a-b"])
+def test_the_name_of_a_registered_consumer_is_one_that_kinesis_allows(id: str) -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    options = KinesisConsumerOptions(enhanced_fan_out=True)
+    consumer = KinesisConsumer(stack, id, code=CODE, handler="index.handler", options=options)
+    assert consumer.stream_consumer is not None
+    name = consumer.stream_consumer.consumer_name
+    assert re.fullmatch(r"[a-zA-Z0-9_.-]{1,128}", name)
+    if id == "Clicks.v2_a-b":
+        assert name.startswith(f"{id}-")
+
+
+@stack_with
+def granted(stack: Stack) -> None:
+    stream = kinesis.Stream(stack, "Stream", encryption_key=kms.Key(stack, "Key"))
+    clicks = KinesisConsumer(stack, "Clicks", code=CODE, handler="index.handler", stream=stream)
+    clicks.grant_put(iam.AccountPrincipal("210987654321"))
+
+
+def test_an_account_gets_statements_in_the_policies_of_stream_and_key(granted: Resources) -> None:
+    assert "210987654321" in str(granted.only("AWS::Kinesis::ResourcePolicy"))
+    assert "210987654321" in str(granted.only("AWS::KMS::Key"))
+
+
+def test_an_account_that_needs_the_policy_of_an_imported_stream_is_a_warning() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    stream = kinesis.Stream.from_stream_arn(stack, "Imported", STREAM)
+    clicks = KinesisConsumer(stack, "Clicks", code=CODE, handler="index.handler", stream=stream)
+    clicks.grant_put(iam.Role(stack, "Role", assumed_by=iam.AccountRootPrincipal()))
+    message = Match.string_like_regexp("Its owner must allow the principal .*kinesis:PutRecord")
+    assert not Annotations.from_stack(stack).find_warning("/S/Clicks", message)
+    clicks.grant_put(iam.AccountPrincipal("210987654321"))
+    Annotations.from_stack(stack).has_warning("/S/Clicks", message)
+
+
+def test_a_handler_that_returns_something_else_can_do_without_partial_batch_responses() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "S")
+    options = KinesisConsumerOptions(report_batch_item_failures=False)
+    KinesisConsumer(stack, "Own", code=CODE, handler="index.handler", options=options)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::Lambda::EventSourceMapping", {"FunctionResponseTypes": Match.absent()}
+    )
+
+
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     "a batch too large": (
         lambda _: KinesisConsumerOptions(batch_size=10_001),
@@ -272,6 +317,16 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda _: KinesisConsumerOptions(tumbling_window=Duration.seconds(9), parallelization_factor=2),
         "tumbling_window cannot be combined with parallelization_factor=2",
     ),
+    "a fraction of a retry": (
+        lambda _: KinesisConsumerOptions(retry_attempts=0.5),  # type: ignore[arg-type]
+        "retry_attempts=0.5: Lambda allows 0 to 10,000, whole numbers only",
+    ),
+    "a stream in another Region": (
+        lambda _: KinesisConsumer(
+            overseas(), "C", code=CODE, stream=kinesis.Stream.from_stream_arn(overseas(), "Theirs", STREAM)
+        ),
+        "stream=S/Theirs: it is in eu-west-1, and this stack in us-east-1",
+    ),
     "neither code nor a function": (
         lambda stack: KinesisConsumer(stack, "C"),
         "code and function are missing",
@@ -296,6 +351,10 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         "Lambda sends to standard ones only",
     ),
 }
+
+
+def overseas() -> Stack:
+    return Stack(App(), "S", env=Environment(account="123456789012", region="us-east-1"))
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)

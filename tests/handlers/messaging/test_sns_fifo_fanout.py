@@ -145,6 +145,30 @@ def test_an_event_before_its_predecessor_fails_with_the_later_ones_of_its_group(
     assert subscribers.deliver("append", [event("a", 1), event("a", 2)]) == []
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_conflict_with_another_transaction_is_retried_within_the_invocation(
+    subscribers: Subscribers, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    events = [event("a", number) for number in range(1, version + 1)]
+    assert subscribers.deliver("append", events[:-1]) == []
+    client, calls = subscribers.module.store._client, 0
+    write = client.transact_write_items
+
+    def conflicting(**arguments: Any) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            return write(**arguments)
+        reasons = [{"Code": "TransactionConflict"}, *[{"Code": "None"}] * (version - 1)]
+        response: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+        raise client.exceptions.TransactionCanceledException(response, "TransactWriteItems")
+
+    monkeypatch.setattr(client, "transact_write_items", conflicting)
+    assert subscribers.deliver("append", events[-1:]) == []
+    assert calls == 3
+    assert len(subscribers.tables["store"].scan()["Items"]) == version
+
+
 def test_another_event_with_the_same_version_is_refused(subscribers: Subscribers) -> None:
     subscribers.deliver("append", [event("a", 1)])
     assert subscribers.deliver("append", [event("a", 1, event_id="other")]) == ["other"]
@@ -464,6 +488,13 @@ def test_the_attributes_count_too(bridge: Bridge, topic: Topic) -> None:
     data = json.dumps({"type": kind, "x": padding}).encode()
     assert bridge.invoke([record(0, "a", data), record(1, "b", data)]) == []
     assert topic.batches == [1, 1]
+
+
+def test_an_aggregated_record_is_refused_with_the_reason(bridge: Bridge) -> None:
+    bridge.stream([record(0, "A", aws.aggregated("A", body(0).encode(), body(1).encode())), record(1, "A")])
+    assert bridge.of("A") == [body(1)]
+    [failure] = bridge.failures
+    assert "aggregated by the Kinesis Producer Library" in failure["responsePayload"]["errorMessage"]
 
 
 def test_a_message_that_is_too_large_costs_only_itself(bridge: Bridge) -> None:

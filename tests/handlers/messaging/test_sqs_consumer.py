@@ -201,7 +201,7 @@ def test_retries_of_a_conflict_end_with_the_share_of_the_message(
 ) -> None:
     monkeypatch.setattr(function.ledger, "_client", Conflicts(function.ledger, times=1_000_000))
     began = time.monotonic()
-    with pytest.raises(TimeoutError, match="other transactions wrote the account"):
+    with pytest.raises(TimeoutError, match="other transactions wrote the same items"):
         function.ledger.book(Entry("1", "a", 5), 0.3)
     assert time.monotonic() - began >= 0.05
     assert balance(table, "a") == (0, 0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from streams.kinesis_consumer.readings import NotAReading, Reading, Summary
-from tests.handlers.events import kinesis_record, sequence_number
+from tests.handlers.events import aggregated, kinesis_record, sequence_number
 from tests.handlers.importing import import_handler
 
 CONTEXT = SimpleNamespace(function_name="f", get_remaining_time_in_millis=lambda: 30_000)
@@ -206,3 +206,11 @@ def test_the_summary_is_the_fold_of_the_readings_whatever_is_delivered_again(
         mine = [value for owner, value in values if owner == device]
         expected = (len(mine), sum(mine), min(mine), max(mine), mine[-1]) if mine else None
         assert summary(table, device) == expected
+
+
+def test_an_aggregated_record_is_refused_with_the_reason(function: ModuleType, table: Any) -> None:
+    data = aggregated("a", b'{"device": "a", "value": 1}', b'{"device": "a", "value": 2}')
+    assert failed(function, [(1, "a", 5), (2, "a", data), (3, "a", 7)]) == [2]
+    assert summary(table, "a") == (1, 5, 5, 5, 5)
+    with pytest.raises(NotAReading, match="aggregated by the Kinesis Producer Library; switch that off"):
+        Reading.parse(data, "a", 2)

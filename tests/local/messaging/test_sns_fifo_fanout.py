@@ -18,6 +18,7 @@ from scenarios.messaging import sns_fifo_fanout
 from scenarios.messaging.sns_fifo_fanout import Event, Orders
 from scenarios.support.faults import Faults
 from scenarios.support.mixing import interleaved
+from scenarios.support.soak import KILLS_IN_A_ROW
 from tests.local.killing import kill_environments
 
 pytestmark = pytest.mark.local
@@ -126,8 +127,9 @@ def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
                 if outage:
                     time.sleep(3)
             rebuild_in_background(stack)
-            time.sleep(0.5)
-            killed += kill_environments(local_aws)
+            for _ in range(KILLS_IN_A_ROW):
+                time.sleep(0.5)
+                killed += kill_environments(local_aws)
 
         assert killed
 

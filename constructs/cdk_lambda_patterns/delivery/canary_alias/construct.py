@@ -15,7 +15,14 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns.core.aliases import check_alias_name, copy_async_configuration, publish, retain
+from cdk_lambda_patterns.core.aliases import (
+    check_alias_name,
+    copy_async_configuration,
+    is_alias,
+    is_version,
+    publish,
+    retain,
+)
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
 from cdk_lambda_patterns.delivery.canary_alias.alarms import (
@@ -219,7 +226,7 @@ def _version_of(function: lambda_.Function | lambda_.IVersion, stack: Stack) -> 
         ValueError: Versions of this function cannot be released here.
     """
     # isinstance does not work with the CDK's interfaces, and imported resources have private classes.
-    if hasattr(function, "alias_name"):
+    if is_alias(function):
         raise ValueError(
             f"function={function.node.path}: an alias cannot point at an alias; give the function itself."
         )
@@ -231,7 +238,7 @@ def _version_of(function: lambda_.Function | lambda_.IVersion, stack: Stack) -> 
         )
     if isinstance(function, lambda_.Function):
         return publish(function)
-    if not hasattr(function, "version"):
+    if not is_version(function):
         raise ValueError(
             f"function={function.node.path}: the function is imported, so this app does not know when it "
             "changes; give a version of it (lambda_.Version.from_version_arn)."

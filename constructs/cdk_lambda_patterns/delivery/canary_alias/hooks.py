@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jsii
-from aws_cdk import CfnResource, Duration, Stack, Token
+from aws_cdk import Annotations, CfnResource, Duration, Stack, Token
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -213,6 +213,12 @@ def grant_report(hook: lambda_.IFunction, group: codedeploy.LambdaDeploymentGrou
     if hook.role is not None and Stack.of(hook.role) is not Stack.of(group):
         # The hook's stack cannot refer to the deployment group, because the group's stack refers to the hook.
         return iam.Policy(group, f"PolicyOf{hook.node.addr}", statements=[statement], roles=[hook.role])
+    if hook.role is None:
+        Annotations.of(group).add_warning_v2(
+            "cdk-lambda-patterns:importedHookRole",
+            f"{hook.node.path} is imported without its role. Make sure that the role may perform "
+            f"{' and '.join(statement.actions)}, or a release waits for the hook's report until it fails.",
+        )
     hook.add_to_role_policy(statement)
     return hook.role
 

@@ -97,8 +97,12 @@ def route(
         )
     if failure_queue.encryption_master_key is not None:
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+        # The rule's ARN as a condition would be a cycle: rule, queue, key.
+        account = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
         failure_queue.encryption_master_key.grant(
-            iam.ServicePrincipal("events.amazonaws.com"), "kms:Decrypt", "kms:GenerateDataKey"
+            iam.ServicePrincipal("events.amazonaws.com", conditions=account),
+            "kms:Decrypt",
+            "kms:GenerateDataKey",
         )
     return rule
 

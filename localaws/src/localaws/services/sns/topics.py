@@ -180,7 +180,7 @@ def _dead_letters_of(topic_arn: str, endpoint: str) -> str | None:
 @around(sns, "_fanout")
 def _fanout(stock: Callable[..., None], topic_arn: str, *args: Any, **named: Any) -> None:
     topic = sns._topic_by_arn_any_scope(topic_arn)
-    if topic and topic["attributes"].get("ArchivePolicy"):
+    if topic and topic["attributes"].get("ArchivePolicy", "{}") not in ("", "{}"):
         deliver = functools.partial(stock, topic_arn, *args, **named)
         topic.setdefault("localaws_archive", []).append((time.time(), deliver))
     stock(topic_arn, *args, **named)

@@ -1,0 +1,164 @@
+"""What Lambda refuses of an event source mapping: its limits, and a queue that does not suit the function.
+
+The emulator checks only MaximumConcurrency through its API, and nothing in CloudFormation.
+
+Faithful to: when a mapping is created or updated, through the API or in CloudFormation,
+- the limits of numbers;
+- the visibility timeout of a queue is at least the timeout of the function. Lambda does not check that when
+  the function or the queue changes;
+- a batch of more than 10 messages of a queue needs a batching window of at least a second; a FIFO queue has
+  neither;
+- a minimum of 2 to 200 provisioned pollers, a maximum that is not below it, and no MaximumConcurrency as
+  well;
+- a source and a function have one mapping, and are in the same Region.
+Not to: which settings Lambda refuses for the other kind of source; the words of the errors about batches of
+FIFO queues and about Regions, which AWS does not document.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ministack.core.responses import error_response_json, get_region
+from ministack.services import lambda_svc, sqs
+
+from localaws.patching import Created, Handler, Properties, around, resource
+
+_LIMITS = {
+    "BatchSize": (1, 10_000),
+    "MaximumBatchingWindowInSeconds": (0, 300),
+    "ParallelizationFactor": (1, 10),
+    "MaximumRecordAgeInSeconds": (-1, 604_800),
+    "MaximumRetryAttempts": (-1, 10_000),
+    "TumblingWindowInSeconds": (0, 900),
+}
+_AFTER = ["iam.functions", "lambda_.event_source_mappings", "lambda_.fifo_destinations"]
+
+Refusal = tuple[str, str]
+"""Code and text of an error."""
+
+
+def refusal(mapping: Mapping[str, Any]) -> Refusal | None:
+    """Why Lambda refuses a mapping; None if it does not."""
+    for name, (low, high) in _LIMITS.items():
+        value = mapping.get(name)
+        if value is None or low <= float(value) <= high:
+            continue
+        limit = f"less than or equal to {high}" if float(value) > high else f"greater than or equal to {low}"
+        return "ValidationException", (
+            f"1 validation error detected: Value '{value}' at '{name[0].lower()}{name[1:]}' failed to "
+            f"satisfy constraint: Member must have value {limit}"
+        )
+    source = str(mapping.get("EventSourceArn", ""))
+    parts = source.split(":")
+    if len(parts) > 3 and parts[3] != get_region():
+        text = f"The event source ARN {source} must be in the same region as the Lambda function."
+        return "InvalidParameterValueException", text
+    reason = _of_queue(mapping, source) if ":sqs:" in source else None
+    return ("InvalidParameterValueException", reason) if reason else None
+
+
+def _of_queue(mapping: Mapping[str, Any], source: str) -> str | None:
+    size, window = (
+        int(mapping.get(name) or default)
+        for name, default in (("BatchSize", 10), ("MaximumBatchingWindowInSeconds", 0))
+    )
+    if source.endswith(".fifo") and size > 10:
+        return "Batch size must not exceed 10 for FIFO queues"
+    if source.endswith(".fifo") and window > 0:
+        return "Batching window is not supported for FIFO queues"
+    if size > 10 and window < 1:
+        return (
+            "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
+        )
+    pollers = mapping.get("ProvisionedPollerConfig") or {}
+    minimum, maximum = int(pollers.get("MinimumPollers", 2)), int(pollers.get("MaximumPollers", 200))
+    if pollers and not (2 <= minimum <= 200 and minimum <= maximum <= 10_000):
+        return (
+            "MinimumPollers should be between [2, 200] and MaximumPollers should be between "
+            "[MinimumPollers, 10000]"
+        )
+    if pollers and (mapping.get("ScalingConfig") or {}).get("MaximumConcurrency"):
+        return "Provisioned mode for SQS ESM does not support maximum concurrency feature."
+    queue = sqs._queue_by_arn(source)
+    _record, config, _name = lambda_svc._get_func_record_for_ref(_function_of(mapping))
+    if queue and config:
+        visibility, timeout = int(queue["attributes"].get("VisibilityTimeout", 30)), int(config["Timeout"])
+        if visibility < timeout:
+            return (
+                f"Queue visibility timeout: {visibility} seconds is less than "
+                f"Function timeout: {timeout} seconds"
+            )
+    return None
+
+
+def _function_of(mapping: Mapping[str, Any]) -> str:
+    """The function with its qualifier, of a stored mapping or of a request."""
+    return str(mapping.get("FunctionArn") or mapping.get("FunctionName", ""))
+
+
+def _conflict(mapping: Mapping[str, Any]) -> Refusal | None:
+    source, function = mapping.get("EventSourceArn", ""), mapping.get("FunctionName", "")
+    mine = lambda_svc._resolve_name_and_qualifier(function)
+    for other in lambda_svc._esms.values():
+        if other["EventSourceArn"] == source and (other["FunctionName"], other.get("Qualifier")) == mine:
+            found = f'(" {source} ") and function (" {mine[0]} ")'
+            what = (
+                f"An event source mapping with SQS arn {found} already exists."
+                if ":sqs:" in source
+                else f"The event source arn {found} provided mapping already exists."
+            )
+            text = f"{what} Please update or delete the existing mapping with UUID {other['UUID']}"
+            return "ResourceConflictException", text
+    return None
+
+
+# --- The API
+
+
+@around(lambda_svc, "_create_esm", after=_AFTER)
+def _create_esm(stock: Callable[[Properties], Any], data: Properties) -> Any:
+    return _answer(refusal(data) or _conflict(data)) or stock(data)
+
+
+@around(lambda_svc, "_update_esm", after=_AFTER)
+def _update_esm(stock: Callable[[str, Properties], Any], esm_id: str, data: Properties) -> Any:
+    record = dict(lambda_svc._esms.get(esm_id) or {})
+    if "FunctionName" in data:
+        record.pop("FunctionArn", None)
+    return _answer(refusal(record | data)) or stock(esm_id, data)
+
+
+def _answer(found: Refusal | None) -> Any:
+    if found is None:
+        return None
+    return error_response_json(*found, 409 if found[0] == "ResourceConflictException" else 400)
+
+
+# --- CloudFormation
+
+
+_MAPPING = resource("AWS::Lambda::EventSourceMapping", after=_AFTER)
+
+
+@_MAPPING.create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    _require(refusal(properties) or _conflict(properties))
+    return stock(logical_id, properties, stack)
+
+
+@_MAPPING.update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    _require(refusal(new))
+    return stock(physical_id, old, new, stack, logical_id)
+
+
+def _require(found: Refusal | None) -> None:
+    if found is not None:
+        raise ValueError(f"Invalid request provided: {found[1]} (Service: Lambda, Status Code: 400)")

@@ -1,0 +1,129 @@
+"""Which subscriptions SNS accepts, and a topic with an archive, which it does not delete.
+
+The emulator deletes such a topic, and its messages. It accepts every dead-letter queue of a subscription,
+subscribes FIFO queues to standard topics, and takes a subscription in a template to a topic that does not
+exist for successful.
+
+Faithful to: through the API and in CloudFormation,
+- a topic is deleted only when its archive policy has been deactivated (`{}`);
+- the dead-letter queue of a FIFO queue's subscription is a FIFO queue, and that of any subscription is in the
+  account and Region of the subscription;
+- a FIFO queue is subscribed only to FIFO topics.
+Not to: the words of the error about account and Region, which AWS does not document; which protocols a FIFO
+topic has.
+
+https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html
+https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
+https://github.com/aws/aws-cdk/pull/37113
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import sns
+
+from localaws.patching import Created, Handler, Properties, around, resource
+
+_INACTIVE = ("", "{}")
+
+
+# --- Topics
+
+
+def _undeletable(arn: str) -> str | None:
+    topic = sns._topic_by_arn_any_scope(arn)
+    if topic and topic["attributes"].get("ArchivePolicy", "") not in _INACTIVE:
+        return "Invalid state: Cannot delete a topic with an ArchivePolicy"
+    return None
+
+
+@around(sns, "_delete_topic")
+def _delete_topic(stock: Callable[[Properties], Any], params: Properties) -> Any:
+    reason = _undeletable(sns._normalize_arn(sns._p(params, "TopicArn")))
+    return sns._error("InvalidState", reason, 400) if reason else stock(params)
+
+
+@resource("AWS::SNS::Topic").delete
+def _delete(stock: Callable[..., None], physical_id: str, properties: Properties) -> None:
+    _require(_undeletable(physical_id))
+    stock(physical_id, properties)
+
+
+# --- Subscriptions
+
+
+def _refusal(topic: str, endpoint: str, redrive: Any) -> str | None:
+    """Why SNS refuses a subscription; None if it does not."""
+    if endpoint.endswith(".fifo") and not topic.endswith(".fifo"):
+        return (
+            "Invalid parameter: Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to "
+            "standard SNS topics"
+        )
+    try:
+        policy = redrive if isinstance(redrive, dict) else json.loads(redrive or "{}")
+        dead = str(policy.get("deadLetterTargetArn", ""))
+    except (ValueError, AttributeError):
+        return "Invalid parameter: RedrivePolicy: failed to parse JSON."
+    if not dead:
+        return None
+    if dead.split(":")[3:5] != [get_region(), get_account_id()]:
+        text = "deadLetterTargetArn must be in the account and region of the subscription"
+        return f"Invalid parameter: RedrivePolicy: {text}"
+    if endpoint.endswith(".fifo") and not dead.endswith(".fifo"):
+        text = "must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic."
+        return f"Invalid parameter: RedrivePolicy: {text}"
+    return None
+
+
+@around(sns, "_subscribe", after=["sns.shapes"])
+def _subscribe(stock: Callable[[Properties], Any], params: Properties) -> Any:
+    entries = (f"Attributes.entry.{number}" for number in range(1, 20))
+    attributes = {sns._p(params, f"{one}.key"): sns._p(params, f"{one}.value") for one in entries}
+    topic, endpoint = sns._p(params, "TopicArn"), sns._p(params, "Endpoint")
+    reason = _refusal(topic, endpoint, attributes.get("RedrivePolicy"))
+    return sns._error("InvalidParameter", reason, 400) if reason else stock(params)
+
+
+@around(sns, "_set_subscription_attributes", after=["sns.topics"])
+def _set_subscription_attributes(stock: Callable[[Properties], Any], params: Properties) -> Any:
+    subscription = sns._p(params, "SubscriptionArn")
+    topic = sns._sub_arn_to_topic.get(subscription, "")
+    found = sns._find_subscription(topic, subscription) if topic else None
+    if found and sns._p(params, "AttributeName") == "RedrivePolicy":
+        reason = _refusal(topic, found["endpoint"], sns._p(params, "AttributeValue"))
+        if reason:
+            return sns._error("InvalidParameter", reason, 400)
+    return stock(params)
+
+
+_SUBSCRIPTION = resource("AWS::SNS::Subscription")
+
+
+@_SUBSCRIPTION.create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    _require(_of_properties(properties))
+    return stock(logical_id, properties, stack)
+
+
+@_SUBSCRIPTION.update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    _require(_of_properties(new))
+    return stock(physical_id, old, new, stack, logical_id)
+
+
+def _of_properties(properties: Properties) -> str | None:
+    topic, endpoint = str(properties.get("TopicArn", "")), str(properties.get("Endpoint", ""))
+    if sns._topic_by_arn_any_scope(topic) is None:
+        return "Topic does not exist"
+    return _refusal(topic, endpoint, properties.get("RedrivePolicy"))
+
+
+def _require(reason: str | None) -> None:
+    if reason:
+        raise ValueError(f"{reason} (Service: Sns, Status Code: 400)")
