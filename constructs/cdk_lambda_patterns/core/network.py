@@ -47,6 +47,7 @@ class PrivateNetwork(Construct):
     Attributes:
         vpc (IVpc): The VPC.
         subnets (SubnetSelection): The private subnets, for functions, databases and endpoints.
+        availability_zones (frozenset[str]): Their Availability Zones.
         endpoints (dict[str, IVpcEndpoint]): The endpoints that this construct made, by the short name of the
             service (``"sqs"``).
 
@@ -100,6 +101,7 @@ class PrivateNetwork(Construct):
                 "public subnet it reaches neither the internet nor any AWS service without an endpoint; "
                 "choose PRIVATE_WITH_EGRESS (NAT) or PRIVATE_ISOLATED subnets."
             )
+        self.availability_zones = frozenset(selected.availability_zones)
         self._has_nat = bool(nat_gateways) or (
             vpc is not None and _ids(selected.subnets) <= _ids(vpc.private_subnets)
         )
