@@ -12,7 +12,7 @@ from aws_cdk import App, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.core.network import PrivateNetwork, Service
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from tasks.synthesis import app_context
 from tests.templates import Resources, read_templates, stack_with
@@ -171,7 +171,7 @@ def with_endpoints(stack: Stack) -> None:
     ec2.InterfaceVpcEndpoint(stack, "Keys", vpc=existing, service=KMS, private_dns_enabled=False)
     for name in ("One", "Two"):
         network = PrivateNetwork(stack, f"Network{name}", vpc=existing)
-        services = [S3, SQS, SECRETS, DYNAMODB, KMS]
+        services: list[Service] = [S3, SQS, SECRETS, DYNAMODB, KMS]
         PrivateFunction(stack, name, code=CODE, network=network, services=services)
 
 
