@@ -25,7 +25,9 @@ from cdk_lambda_patterns.data.rds_proxy import (
     ExistingProxy,
     PoolOptions,
     RdsProxyFunction,
+    reserved_words,
 )
+from localaws.services.rds import reserved_words as emulated
 from tasks.synthesis import app_context
 from tests.templates import Resources, read_templates, stack_with, walk
 
@@ -542,6 +544,10 @@ def test_names_are_refused_by_engine(engine: Any, argument: str, refused: list[s
     for name in refused:
         with pytest.raises(ValueError, match=f"^{argument}='{name}'"):
             DatabaseOptions(engine=engine, **{argument: name})  # type: ignore[arg-type]
+
+
+def test_the_embedded_aws_reserves_the_same_words() -> None:
+    assert (emulated.POSTGRES, emulated.MYSQL) == (reserved_words.POSTGRES, reserved_words.MYSQL)
 
 
 def test_names_that_rds_accepts_are_accepted() -> None:
