@@ -220,7 +220,7 @@ def test_endpoints_from_outside_the_app_are_used_and_allow_the_function(
 def with_a_nat_instance(stack: Stack) -> None:
     provider = ec2.NatProvider.instance_v2(
         instance_type=ec2.InstanceType("t4g.nano"),
-        default_allowed_traffic=ec2.NatTrafficDirection.NONE,
+        default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
     )
     network = PrivateNetwork(stack, "Network", nat_gateways=1, nat_gateway_provider=provider)
     PrivateFunction(stack, "One", code=CODE, network=network)

@@ -685,12 +685,6 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     "network=Default/Other is in another VPC than Default/Database/SecurityGroup": lambda stack: refused(
         database=instance_of(stack, PrivateNetwork(stack, "Network")), network=PrivateNetwork(stack, "Other")
     )(stack),
-    "network=Default/Other is in another VPC than Default/Group": lambda stack: refused(
-        database=ExistingProxy(
-            proxy=existing_proxy(stack), proxy_security_group=group_of(stack), user="writer"
-        ),
-        network=PrivateNetwork(stack, "Other"),
-    )(stack),
     "an existing database without network": lambda stack: RdsProxyFunction(
         stack, "Orders", code=CODE, database=existing_cluster(stack)
     ),

@@ -1,6 +1,6 @@
 """An existing cluster or instance, which gets a new proxy, or an existing proxy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -185,7 +185,10 @@ def _check_secret(secret: secretsmanager.ISecret) -> None:
 
 
 def check_vpc(options: ExistingDatabase, network: PrivateNetwork) -> None:
-    """Check that an existing database or proxy is in the VPC of a network, as far as the CDK knows.
+    """Check that an existing database is in the VPC of the network of its new proxy, as far as the CDK knows.
+
+    The clients of an existing proxy may be in another VPC, if that is connected.
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-network-prereqs.html
 
     Args:
         options: The database or proxy.
@@ -196,21 +199,19 @@ def check_vpc(options: ExistingDatabase, network: PrivateNetwork) -> None:
     """
     match options:
         case ExistingCluster():
-            groups: Sequence[ec2.ISecurityGroup] = options.cluster.connections.security_groups
+            connections = options.cluster.connections
         case ExistingInstance():
-            groups = options.instance.connections.security_groups
-        case ExistingProxy():
-            groups = [options.proxy_security_group]
+            connections = options.instance.connections
         case _:
             return
     ours = network.vpc.vpc_id
-    for group in groups:
+    for group in connections.security_groups:
         made = group.node.default_child
         theirs = made.vpc_id if isinstance(made, ec2.CfnSecurityGroup) else None
         if theirs and theirs != ours and _kind(group, theirs) == _kind(network, ours) != "unknown":
             raise ValueError(
                 f"network={network.node.path} is in another VPC than {group.node.path}, a security group of "
-                "the database or proxy; function, proxy and database must be in the same VPC."
+                "the database; function, proxy and database must be in the same VPC."
             )
 
 
