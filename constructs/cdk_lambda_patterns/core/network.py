@@ -222,7 +222,7 @@ class PrivateNetwork(Construct):
         """Return the endpoint of the service that this app has already made: EC2 refuses another one."""
         name = Stack.of(self).resolve(service.name)
         gateway = isinstance(service, ec2.GatewayVpcEndpointAwsService)
-        tables = {subnet.route_table.route_table_id for subnet in self._subnets} if gateway else set()
+        tables = _route_tables(self._subnets) if gateway else set()
         # In a VPC that was given, it may have been made anywhere in the app.
         searched = self.vpc if self._is_own_vpc else self.vpc.node.root
         for made in searched.node.find_all():
@@ -316,6 +316,17 @@ def _security_group(name: str, endpoint: Endpoint) -> ec2.IConnectable | None:
             "connect to it; give security_groups where you import it."
         )
     return cast(ec2.IConnectable, endpoint)
+
+
+def _route_tables(subnets: Iterable[ec2.ISubnet]) -> set[str]:
+    try:
+        return {subnet.route_table.route_table_id for subnet in subnets}
+    except RuntimeError as error:  # jsii's, about a value that is missing
+        raise ValueError(
+            "vpc: it was imported without the route tables of its subnets, which lead to a gateway endpoint; "
+            "give private_subnet_route_table_ids or isolated_subnet_route_table_ids, or name the endpoint "
+            "that the VPC has in endpoints."
+        ) from error
 
 
 def _check_dual_stack(subnets: Iterable[ec2.ISubnet]) -> None:

@@ -60,6 +60,7 @@ def test_names_are_refused_by_engine(local_aws: LocalAws) -> None:
         (instance(MasterUsername="admin"), "MasterUsername admin cannot be used as it is a reserved word"),
         (instance(DBName="my-app"), "DBName must begin with a letter"),
         (cluster(MasterUsername="my-app"), "Invalid master user name"),
+        (instance(BackupRetentionPeriod=36), "Invalid backup retention period: 36. Retention period must be"),
         (cluster(DatabaseName="admin"), "DatabaseName admin cannot be used"),
         (
             cluster(ServerlessV2ScalingConfiguration={"MinCapacity": 0.7, "MaxCapacity": 1}),
@@ -116,6 +117,9 @@ def test_a_security_group_of_another_vpc_is_refused(local_aws: LocalAws, two: St
     with pytest.raises(ClientError, match=message) as raised:
         created(local_aws, DBSubnetGroupName=subnets, VpcSecurityGroupIds=[group])
     assert raised.value.response["Error"]["Code"] == "InvalidParameterCombination"
+    found = created(local_aws, Engine="mysql", DBSubnetGroupName=subnets)["DBInstanceIdentifier"]
+    with pytest.raises(ClientError, match=message):
+        local_aws.client("rds").modify_db_instance(DBInstanceIdentifier=found, VpcSecurityGroupIds=[group])
     made = instance(DBSubnetGroupName=subnets, VPCSecurityGroups=[group])
     with pytest.raises(DeploymentFailedError, match=message):
         deploy(local_aws, {"Parameters": parameters(), "Database": made})

@@ -260,7 +260,7 @@ def test_by_default_a_function_uses_ipv4_only(with_nat: Resources) -> None:
     assert "Ipv6AllowedForDualStack" not in with_nat.function()["VpcConfig"]
 
 
-def with_service(stack: Stack, vpc: ec2.Vpc, service: Any, **settings: Any) -> object:
+def with_service(stack: Stack, vpc: ec2.IVpc, service: Any, **settings: Any) -> object:
     network = PrivateNetwork(stack, "N", vpc=vpc, **settings)
     return PrivateFunction(stack, "F", code=CODE, network=network, services=[service])
 
@@ -292,6 +292,17 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     "nat_gateways=True: at most one NAT gateway": lambda stack: PrivateNetwork(stack, "N", nat_gateways=True),
     "nat_gateway_provider without nat_gateways": lambda stack: PrivateNetwork(
         stack, "N", nat_gateway_provider=ec2.NatProvider.gateway()
+    ),
+    "vpc: it was imported without the route tables of its subnets": lambda stack: with_service(
+        stack,
+        ec2.Vpc.from_vpc_attributes(
+            stack,
+            "Imported",
+            vpc_id="vpc-1",
+            availability_zones=["eu-west-1a", "eu-west-1b"],
+            private_subnet_ids=["subnet-1", "subnet-2"],
+        ),
+        S3,
     ),
     "endpoints without vpc": lambda stack: PrivateNetwork(stack, "N", endpoints={}),
     "max_azs=2.5: PrivateNetwork allows 2 to 6 Availability Zones, whole": lambda stack: PrivateNetwork(

@@ -2,8 +2,9 @@
 
 Faithful to: names that are malformed, too long or reserved; the Availability Zones of a subnet group and a
 proxy; security groups and proxies in another VPC than the database; capacities of Aurora Serverless v2;
-versions below the installed one; proxies that require IAM without TLS; secrets without a complete ARN. All
-through CloudFormation and the API. A database with only a major version gets a minor one.
+the retention of backups; versions below the installed one; proxies that require IAM without TLS; secrets
+without a complete ARN. All through CloudFormation and the API. A database with only a major version gets a
+minor one.
 Not to: the messages about a secret's ARN, and about the zones and the VPC of a proxy, which are our own.
 Names are checked for PostgreSQL and MySQL only. RDS publishes no list of reserved words: see
 `rds.reserved_words`.
@@ -85,6 +86,13 @@ def _capacity(scaling: Mapping[str, Any]) -> Reason | None:
     return None
 
 
+def _retention(days: int) -> Reason | None:
+    if 0 <= days <= 35:
+        return None
+    about = f"Invalid backup retention period: {days}. Retention period must be between 0 and 35."
+    return "InvalidParameterValue", about
+
+
 def _vpc(subnet_group: Any) -> str:
     """The VPC of a subnet group, by its name or record."""
     found = subnet_group if isinstance(subnet_group, dict) else rds._subnet_groups.get(subnet_group or "")
@@ -126,17 +134,22 @@ def refused(kind: str, properties: Properties) -> Reason | None:
     family = _FAMILIES.get(str(properties.get("Engine")))
     user, database = properties.get("MasterUsername"), properties.get(parameter)
     groups = properties.get("VPCSecurityGroups") or properties.get("VpcSecurityGroupIds") or []
+    retention = properties.get("BackupRetentionPeriod") or 0
     return (
         (_user(user, family) if user and family else None)
         or (_database(parameter, database, family) if database and family else None)
         or _capacity(properties.get("ServerlessV2ScalingConfiguration") or {})
+        or _retention(int(retention))
         or _networks(properties.get("DBSubnetGroupName"), groups)
     )
 
 
 def _from_request(p: dict[str, Any]) -> Properties:
     """The properties of a template with the parameters of a request."""
-    names = ("Engine", "MasterUsername", "DBName", "DatabaseName", "DBClusterIdentifier", "DBSubnetGroupName")
+    names = (
+        *("Engine", "MasterUsername", "DBName", "DatabaseName", "DBClusterIdentifier"),
+        *("DBSubnetGroupName", "BackupRetentionPeriod"),
+    )
     capacity = ("MinCapacity", "MaxCapacity")
     scaling = {name: rds._p(p, f"ServerlessV2ScalingConfiguration.{name}") or None for name in capacity}
     return {
@@ -231,8 +244,8 @@ def _declare(kind: str, type_: str, create: str, modify: str) -> None:
     @action(rds, modify)
     def modify_by_request(stock: Action, p: dict[str, Any]) -> Response:
         record = store.get(rds._p(p, f"DB{kind.capitalize()}Identifier")) or {}
-        scaling = _from_request(p)["ServerlessV2ScalingConfiguration"]
-        reason = _downgrade(record, rds._p(p, "EngineVersion")) or _capacity(scaling)
+        changed = {**_from_request(p), "DBSubnetGroupName": record.get("DBSubnetGroup")}
+        reason = _downgrade(record, rds._p(p, "EngineVersion")) or refused(kind, changed)
         return _error(reason) if reason else stock(p)
 
 
