@@ -57,9 +57,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
         id="private-function",
         family="data",
-        title="Lambda in isolated subnets → VPC endpoints → DynamoDB and SQS",
+        title="Lambda in isolated subnets → VPC endpoints → DynamoDB, SQS and another Lambda",
         stack="PrivateFunctionStack",
-        shows="orders leave the network through the VPC endpoints of two services; there is no other route",
+        shows="orders leave the network through the VPC endpoints of three services; there is no other route",
     ),
     Architecture(
         id="environments",

@@ -38,7 +38,9 @@ def migrate(connection: Connection, steps: Sequence[str], *, user: str, rights: 
         if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (user,)).fetchall():
             connection.execute(SQL("CREATE ROLE {} LOGIN").format(name))
         connection.execute(SQL("GRANT rds_iam TO {}").format(name))
-        connection.execute(SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+        # Not CONNECT: RDS Proxy's own user, rdsproxyadmin, connects by what PUBLIC may do.
+        # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-managing.html
+        connection.execute(SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))
         connection.execute(SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, name))
         connection.execute(SQL("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}").format(name))
         for table, allowed in rights.items():

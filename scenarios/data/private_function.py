@@ -1,4 +1,4 @@
-"""Sends orders to a function that leaves its network through two VPC endpoints only; checks the network."""
+"""Sends orders to a function that leaves its network through three VPC endpoints only; checks the network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
     "reads routes, endpoints and security groups from EC2 instead"
 }
 
-ENDPOINTS = {"dynamodb": "Gateway", "sqs": "Interface"}
+ENDPOINTS = {"dynamodb": "Gateway", "lambda": "Interface", "sqs": "Interface"}
+
+
+def priced(order: Mapping[str, str]) -> dict[str, Any]:
+    """Return an order with the price that it gets."""
+    return {**order, "cents": 100 + 10 * len(order["item"])}
 
 
 class Orders:
@@ -55,14 +60,14 @@ class Orders:
         found = self._stack.client("dynamodb").get_item(TableName=self._table, Key=key, ConsistentRead=True)
         return found["Item"]["item"]["S"] if "Item" in found else None
 
-    def receive(self, order: Mapping[str, str]) -> dict[str, str]:
+    def receive(self, order: Mapping[str, str]) -> dict[str, Any]:
         """Wait for the message with an order, and delete it from the queue."""
         sqs = self._stack.client("sqs")
 
-        def check() -> dict[str, str]:
+        def check() -> dict[str, Any]:
             answer = sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10, VisibilityTimeout=5)
             for message in answer.get("Messages", []):
-                body: dict[str, str] = json.loads(message["Body"])
+                body: dict[str, Any] = json.loads(message["Body"])
                 if body["order_id"].startswith(self._run):
                     sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
                 if body["order_id"] == order["order_id"]:
@@ -111,7 +116,7 @@ ROLES = (Covered("FunctionName", smoke),)
 
 
 def drill(stack: DeployedStack, faults: Faults) -> Outcome:
-    """An endpoint grants no permission: without it, an order is stored and sent once it is allowed again.
+    """An endpoint grants no permission: an order is sent, or gets its price, once that is allowed again.
 
     Raises:
         ScenarioFailed: A check failed.
@@ -127,9 +132,17 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         story.say(f"Removed sqs:SendMessage: the order was stored, sending it failed: {denied[:90]}…")
         response, error = orders.send(order)
         require(error is None and response["known"], f"the repeated order was answered with {response}")
-        require(orders.receive(order) == order, "the queue received something else than the order")
+        require(orders.receive(order) == priced(order), "the queue received something else than the order")
         story.fact("sent_after_denial", 1)
         story.say("Granted it again and repeated the order: it was stored already, and was sent this time.")
+        order = orders.order("tea of unknown price")
+        with faults.without_permission(orders.role, "lambda:InvokeFunction"):
+            response, error = orders.send(order)
+        denied = f"{error}: {response.get('errorMessage', '')}"
+        require("AccessDenied" in denied, f"without lambda:InvokeFunction the function returned: {response}")
+        require(orders.stored_item(order) is None, "an order without a price was stored")
+        story.fact("stored_without_price", 0)
+        story.say(f"Removed lambda:InvokeFunction: nothing was stored: {denied[:90]}…")
     return story.outcome()
 
 
@@ -147,8 +160,10 @@ def _check_order(orders: Orders, story: Story) -> None:
     response, error = orders.send(order)
     require(error is None and response["known"] is False, f"a new order was answered with {response}")
     require(orders.stored_item(order) == order["item"], f"the table has {orders.stored_item(order)!r}")
-    require(orders.receive(order) == order, "the queue received something else than the order")
-    story.say("Sent an order: it is in the table (DynamoDB) and in the queue (SQS).")
+    require(orders.receive(order) == priced(order), "the queue received something else than the order")
+    story.say(
+        "Sent an order: it has its price (Lambda), and is in the table (DynamoDB) and in the queue (SQS)."
+    )
     response, error = orders.send(order)
     require(error is None and response["known"] is True, f"a repeated order was answered with {response}")
     orders.receive(order)
@@ -185,17 +200,14 @@ def _check_network(stack: DeployedStack, orders: Orders, story: Story) -> None:
     found = {one["ServiceName"].rpartition(".")[2]: one["VpcEndpointType"] for one in endpoints}
     require(found == ENDPOINTS, f"the network has endpoints {found}, not {ENDPOINTS}")
     story.fact("endpoints", ", ".join(sorted(found)))
-    story.say("No route leaves the network. It has endpoints for two services: dynamodb and sqs.")
+    story.say("No route leaves the network. It has endpoints for three services: dynamodb, lambda and sqs.")
     groups = [group["GroupId"] for one in endpoints for group in one.get("Groups", [])]
-    rules = [
-        rule
-        for group in ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
-        for rule in group["IpPermissions"]
-    ]
-    allowed = [pair["GroupId"] for rule in rules for pair in rule.get("UserIdGroupPairs", [])]
-    addresses = [rule for rule in rules if rule.get("IpRanges") or rule.get("Ipv6Ranges")]
-    require(
-        allowed == network["SecurityGroupIds"] and not addresses,
-        f"the endpoint allows {allowed} and {addresses}, not only {network['SecurityGroupIds']}",
-    )
-    story.say("The endpoint of sqs allows only the function's security group.")
+    for group in ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]:
+        rules = group["IpPermissions"]
+        allowed = [pair["GroupId"] for rule in rules for pair in rule.get("UserIdGroupPairs", [])]
+        addresses = [rule for rule in rules if rule.get("IpRanges") or rule.get("Ipv6Ranges")]
+        require(
+            allowed == network["SecurityGroupIds"] and not addresses,
+            f"the endpoint allows {allowed} and {addresses}, not only {network['SecurityGroupIds']}",
+        )
+    story.say("The endpoints of lambda and sqs allow only the function's security group.")

@@ -1,12 +1,14 @@
-"""Deploys a function in isolated subnets, a table and a queue; all are deleted with the stack."""
+"""Deploys a function in isolated subnets, another function, a table and a queue; deleted with the stack."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.permissions import grant_send
@@ -17,7 +19,7 @@ from stacks.pattern_stack import PatternStack
 
 
 class PrivateFunctionStack(PatternStack):
-    """A function in isolated subnets that reaches only DynamoDB and SQS, each through its endpoint.
+    """A function in isolated subnets that reaches only DynamoDB, SQS and Lambda, each through its endpoint.
 
     A demonstration: deleting the stack deletes table and queue too (``RemovalPolicy.DESTROY``).
     """
@@ -39,6 +41,15 @@ class PrivateFunctionStack(PatternStack):
             dead_letter_queue=sqs.DeadLetterQueue(queue=failed, max_receive_count=5),
             removal_policy=RemovalPolicy.DESTROY,
         )
+        prices = HardenedFunction(
+            self,
+            "Prices",
+            code=pattern_source("data", "private_function"),
+            handler="private_function.prices.handler",
+            description="Knows the prices; invoked through the endpoint of Lambda",
+            options=FunctionOptions(memory_size=256, timeout=Duration.seconds(4)),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
         network = PrivateNetwork(self, "Network")
         function = PrivateFunction(
             self,
@@ -46,14 +57,26 @@ class PrivateFunctionStack(PatternStack):
             code=pattern_source("data", "private_function"),
             handler="private_function.handler.handler",
             network=network,
-            services=[ec2.GatewayVpcEndpointAwsService.DYNAMODB, ec2.InterfaceVpcEndpointAwsService.SQS],
+            services=[
+                ec2.GatewayVpcEndpointAwsService.DYNAMODB,
+                ec2.InterfaceVpcEndpointAwsService.SQS,
+                ec2.InterfaceVpcEndpointAwsService.LAMBDA_,
+            ],
             description="Stores orders and sends them to a queue, without internet access",
-            environment={"TABLE_NAME": table.table_name, "QUEUE_URL": queue.queue_url},
+            environment={
+                "TABLE_NAME": table.table_name,
+                "QUEUE_URL": queue.queue_url,
+                "PRICES_FUNCTION": prices.function_name,
+            },
             options=FunctionOptions(memory_size=512, timeout=Duration.seconds(20)),
             removal_policy=RemovalPolicy.DESTROY,
         )
         table.grant(function.execution_role, "dynamodb:PutItem")
         grant_send(function.execution_role, queue)
+        function.add_to_role_policy(
+            # Without the qualified ARNs of CDK's grant_invoke: only the function itself is invoked.
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[prices.function_arn])
+        )
         self.output("FunctionName", function.function_name)
         self.output("TableName", table.table_name)
         self.output("QueueUrl", queue.queue_url)

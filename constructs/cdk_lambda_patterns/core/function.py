@@ -138,6 +138,7 @@ class HardenedFunction(lambda_.Function):
             vpc_subnets=network.vpc_subnets if network else None,
             security_groups=network.security_groups if network else None,
             filesystem=network.filesystem if network else None,
+            ipv6_allowed_for_dual_stack=(network.ipv6_allowed_for_dual_stack or None) if network else None,
             code_signing_config=options.code_signing_config,
             snap_start=options.snap_start,
             dead_letter_queue=asynchronous.dead_letter_queue if asynchronous else None,

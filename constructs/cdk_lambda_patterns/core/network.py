@@ -4,7 +4,8 @@ Without NAT the subnets are isolated: functions reach AWS services through VPC e
 service. With NAT they reach the whole internet, and each NAT gateway costs money even when idle.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias, cast
 
 from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
@@ -17,12 +18,13 @@ from cdk_lambda_patterns.core.permissions import acknowledge
 # S3 and DynamoDB have gateway endpoints, which are free; all other services have interface endpoints.
 # https://docs.aws.amazon.com/vpc/latest/privatelink/gateway-endpoints.html
 Service = ec2.InterfaceVpcEndpointAwsService | ec2.GatewayVpcEndpointAwsService
+Endpoint: TypeAlias = ec2.IInterfaceVpcEndpoint | ec2.IGatewayVpcEndpoint
 _GATEWAY_SERVICES = ("s3", "dynamodb")
 
 _HTTPS = ec2.Port.tcp(443)
 
 # A DB subnet group and RDS Proxy need two: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy.html
-_AVAILABILITY_ZONES = Limit("PrivateNetwork", 2, 6, "Availability Zones")
+_AVAILABILITY_ZONES = Limit("PrivateNetwork", 2, 6, "Availability Zones", whole=True)
 
 
 class PrivateNetwork(Construct):
@@ -32,6 +34,8 @@ class PrivateNetwork(Construct):
     of ``PrivateFunction``), once for all functions. An interface endpoint accepts connections from the
     security groups of those functions only. The policy of each endpoint allows principals of this account to
     use resources of this account: another account's credentials and buckets are of no use in this network.
+    An endpoint that the app has already made in the VPC, or that is in ``endpoints``, is used as it is, and
+    its security groups allow the functions.
 
     Args:
         vpc: The VPC. Default: a new one.
@@ -39,15 +43,25 @@ class PrivateNetwork(Construct):
             isolated ones if there are none.
         nat_gateways: How many NAT gateways a new VPC gets, 0 to ``max_azs``. Default: 0, isolated subnets.
             With only one, all Availability Zones depend on that gateway's.
+        nat_gateway_provider: What translates addresses in a new VPC. Default: NAT gateways.
+            ``ec2.NatProvider.instance_v2`` makes instances, which cost a tenth, and need updates of yours.
         max_azs: How many Availability Zones a new VPC spans, 2 to 6. RDS and RDS Proxy need two.
+        endpoints: Endpoints that an existing VPC has and the app did not make, by the short name of the
+            service: ``{"s3": ec2.GatewayVpcEndpoint.from_gateway_vpc_endpoint_id(...)}``. An interface
+            endpoint is imported with its security groups. EC2 refuses a second one.
+        ipv6_allowed_for_dual_stack: Whether functions use IPv6 too. A new VPC is dual-stack then, and with
+            NAT an egress-only internet gateway, which is free, carries IPv6. An existing one must have
+            dual-stack subnets.
 
     Raises:
-        ValueError: A value is not allowed, or a subnet is public.
+        ValueError: A value is not allowed, a subnet is public, or the VPC lacks what an endpoint needs.
 
     Attributes:
         vpc (IVpc): The VPC.
         subnets (SubnetSelection): The private subnets, for functions, databases and endpoints.
-        endpoints (dict[str, IVpcEndpoint]): The endpoints that this construct made, by the short name of the
+        availability_zones (frozenset[str]): Their Availability Zones.
+        ipv6_allowed_for_dual_stack (bool): Whether functions use IPv6 too.
+        endpoints (dict[str, IVpcEndpoint]): The endpoints that functions use, by the short name of the
             service (``"sqs"``).
 
     Example::
@@ -66,25 +80,37 @@ class PrivateNetwork(Construct):
         vpc: ec2.IVpc | None = None,
         vpc_subnets: ec2.SubnetSelection | None = None,
         nat_gateways: int = 0,
+        nat_gateway_provider: ec2.NatProvider | None = None,
         max_azs: int = 2,
+        endpoints: Mapping[str, Endpoint] | None = None,
+        ipv6_allowed_for_dual_stack: bool = False,
     ) -> None:
         _AVAILABILITY_ZONES.check("max_azs", max_azs)
-        if not 0 <= nat_gateways <= max_azs:
+        if not 0 <= nat_gateways <= max_azs or nat_gateways % 1 or isinstance(nat_gateways, bool):
             raise ValueError(
                 f"nat_gateways={nat_gateways}: at most one NAT gateway per Availability Zone "
                 f"(max_azs={max_azs}); give 0 to {max_azs}."
             )
-        if vpc is None and vpc_subnets is not None:
-            raise ValueError("vpc_subnets without vpc: give the VPC of the subnets as well.")
+        if nat_gateway_provider is not None and not nat_gateways:
+            raise ValueError(
+                "nat_gateway_provider without nat_gateways: say how many, such as nat_gateways=1."
+            )
+        for name, value in (("vpc_subnets", vpc_subnets), ("endpoints", endpoints)):
+            if vpc is None and value is not None:
+                raise ValueError(f"{name} without vpc: give the VPC that they are in as well.")
         if vpc is not None and nat_gateways:
             raise ValueError(
                 f"nat_gateways={nat_gateways} cannot be combined with vpc, which has its own gateways; leave "
                 "nat_gateways out, and choose subnets with NAT by vpc_subnets."
             )
         super().__init__(scope, id)
-        self.vpc = vpc or self._make_vpc(nat_gateways, max_azs)
+        ip_protocol = ec2.IpProtocol.DUAL_STACK if ipv6_allowed_for_dual_stack else None
+        self.vpc = vpc or self._make_vpc(nat_gateways, nat_gateway_provider, max_azs, ip_protocol)
         self.subnets = vpc_subnets or _private_subnets(self.vpc)
-        self.endpoints: dict[str, ec2.InterfaceVpcEndpoint | ec2.GatewayVpcEndpoint] = {}
+        self.endpoints: dict[str, Endpoint] = dict(endpoints or {})
+        self.ipv6_allowed_for_dual_stack = ipv6_allowed_for_dual_stack
+        self._provider = nat_gateway_provider
+        self._is_own_vpc = vpc is None
 
         selected = self.vpc.select_subnets(
             subnets=self.subnets.subnets,
@@ -100,6 +126,10 @@ class PrivateNetwork(Construct):
                 "public subnet it reaches neither the internet nor any AWS service without an endpoint; "
                 "choose PRIVATE_WITH_EGRESS (NAT) or PRIVATE_ISOLATED subnets."
             )
+        if ipv6_allowed_for_dual_stack:
+            _check_dual_stack(selected.subnets)
+        self._subnets = selected.subnets
+        self.availability_zones = frozenset(selected.availability_zones)
         self._has_nat = bool(nat_gateways) or (
             vpc is not None and _ids(selected.subnets) <= _ids(vpc.private_subnets)
         )
@@ -119,34 +149,47 @@ class PrivateNetwork(Construct):
 
         Args:
             client: A function, or anything else in the VPC that has a security group.
-            services: The services. An endpoint is made for each that has none in this network yet.
+            services: The services. An endpoint is made for each that the VPC does not have yet.
 
         Raises:
-            ValueError: An interface endpoint is asked for where a gateway endpoint, which is free, will do.
+            ValueError: An interface endpoint is asked for where a gateway endpoint, which is free, will do;
+                or the VPC does not fit it.
         """
         any_address = self._has_nat
         for service in services:
-            endpoint = self._endpoint(service)
-            if isinstance(endpoint, ec2.InterfaceVpcEndpoint):
+            group = _security_group(_short_name(service), self._endpoint(service))
+            if group is not None:
                 # Called on the client, so that both rules are in the client's stack if there are two stacks.
-                client.connections.allow_to(endpoint, _HTTPS, "HTTPS from a function to the endpoint")
+                client.connections.allow_to(group, _HTTPS, "HTTPS from a function to the endpoint")
             else:
                 any_address = True
+        if isinstance(self._provider, ec2.NatInstanceProviderV2):
+            client.connections.allow_to(self._provider, _HTTPS, "HTTPS from a function to the NAT instance")
         if any_address:
             # The addresses of S3 and DynamoDB are in prefix lists, whose ids need a look-up in the account.
             # Without NAT, the route table has no other routes out of the VPC anyway.
             client.connections.allow_to_any_ipv4(_HTTPS, "HTTPS, limited by the route table")
+            if self.ipv6_allowed_for_dual_stack:
+                client.connections.allow_to(
+                    ec2.Peer.any_ipv6(), _HTTPS, "HTTPS over IPv6, limited by the route table"
+                )
 
-    def _make_vpc(self, nat_gateways: int, max_azs: int) -> ec2.Vpc:
+    def _make_vpc(
+        self,
+        nat_gateways: int,
+        provider: ec2.NatProvider | None,
+        max_azs: int,
+        ip_protocol: ec2.IpProtocol | None,
+    ) -> ec2.Vpc:
         private = ec2.SubnetType.PRIVATE_WITH_EGRESS if nat_gateways else ec2.SubnetType.PRIVATE_ISOLATED
         subnets = [ec2.SubnetConfiguration(name="Private", subnet_type=private)]
         if nat_gateways:
-            # For the NAT gateways only: small, and instances would get no public IP address in it.
+            # For NAT only: small. A NAT instance gets its public IP address from the subnet.
             public = ec2.SubnetConfiguration(
                 name="Public",
                 subnet_type=ec2.SubnetType.PUBLIC,
                 cidr_mask=28,
-                map_public_ip_on_launch=False,
+                map_public_ip_on_launch=provider is not None,
             )
             subnets.append(public)
         vpc = ec2.Vpc(
@@ -154,6 +197,8 @@ class PrivateNetwork(Construct):
             "Vpc",
             max_azs=max_azs,
             nat_gateways=nat_gateways,
+            nat_gateway_provider=provider,
+            ip_protocol=ip_protocol,
             subnet_configuration=subnets,
             # Nothing uses the default security group, and closing it would take a custom resource and a role.
             restrict_default_security_group=False,
@@ -167,15 +212,40 @@ class PrivateNetwork(Construct):
         )
         return vpc
 
-    def _endpoint(self, service: Service) -> ec2.InterfaceVpcEndpoint | ec2.GatewayVpcEndpoint:
+    def _endpoint(self, service: Service) -> Endpoint:
         name = _short_name(service)
         if name not in self.endpoints:
-            if isinstance(service, ec2.InterfaceVpcEndpointAwsService):
-                self.endpoints[name] = self._make_interface_endpoint(name, service)
-            else:
-                self.endpoints[name] = self._make_gateway_endpoint(name, service)
-            self.endpoints[name].add_to_policy(self._endpoint_statement())
+            self.endpoints[name] = self._found_endpoint(service) or self._make_endpoint(name, service)
         return self.endpoints[name]
+
+    def _found_endpoint(self, service: Service) -> Endpoint | None:
+        """Return the endpoint of the service that this app has already made: EC2 refuses another one."""
+        name = Stack.of(self).resolve(service.name)
+        gateway = isinstance(service, ec2.GatewayVpcEndpointAwsService)
+        tables = _route_tables(self._subnets) if gateway else set()
+        # In a VPC that was given, it may have been made anywhere in the app.
+        searched = self.vpc if self._is_own_vpc else self.vpc.node.root
+        for made in searched.node.find_all():
+            if not isinstance(made, ec2.CfnVPCEndpoint) or made.vpc_id != self.vpc.vpc_id:
+                continue
+            fits = tables <= set(made.route_table_ids or ()) if gateway else bool(made.private_dns_enabled)
+            scope = made.node.scope
+            if (
+                fits
+                and isinstance(scope, ec2.InterfaceVpcEndpoint | ec2.GatewayVpcEndpoint)
+                and Stack.of(made).resolve(made.service_name) == name
+            ):
+                return scope
+        return None
+
+    def _make_endpoint(self, name: str, service: Service) -> Endpoint:
+        endpoint: ec2.InterfaceVpcEndpoint | ec2.GatewayVpcEndpoint
+        if isinstance(service, ec2.InterfaceVpcEndpointAwsService):
+            endpoint = self._make_interface_endpoint(name, service)
+        else:
+            endpoint = self._make_gateway_endpoint(name, service)
+        endpoint.add_to_policy(self._endpoint_statement())
+        return endpoint
 
     def _make_interface_endpoint(
         self, name: str, service: ec2.InterfaceVpcEndpointAwsService
@@ -184,6 +254,13 @@ class PrivateNetwork(Construct):
             raise ValueError(
                 f"services: an interface endpoint for {name} is charged by the hour, a gateway endpoint is "
                 f"free; give ec2.GatewayVpcEndpointAwsService.{name.upper()}."
+            )
+        vpc = self.vpc
+        if isinstance(vpc, ec2.Vpc) and not (vpc.dns_support_enabled and vpc.dns_hostnames_enabled):
+            # https://docs.aws.amazon.com/vpc/latest/privatelink/create-interface-endpoint.html
+            raise ValueError(
+                f"vpc={vpc.node.path}: the endpoint for {name} needs private DNS; give the VPC "
+                "enable_dns_support=True and enable_dns_hostnames=True."
             )
         group = self.make_security_group(
             self, f"{name}-security-group", f"Endpoint of {name}: inbound from functions that use it"
@@ -226,6 +303,41 @@ def _private_subnets(vpc: ec2.IVpc) -> ec2.SubnetSelection:
             "reaches neither the internet nor any AWS service; add private or isolated subnets."
         )
     return ec2.SubnetSelection(subnets=subnets)
+
+
+def _security_group(name: str, endpoint: Endpoint) -> ec2.IConnectable | None:
+    """Return an interface endpoint, which has security groups; ``None`` for a gateway endpoint."""
+    connections = getattr(endpoint, "connections", None)
+    if connections is None:
+        return None
+    if not connections.security_groups:
+        raise ValueError(
+            f"endpoints: the endpoint for {name} has no security groups, so nothing would allow functions to "
+            "connect to it; give security_groups where you import it."
+        )
+    return cast(ec2.IConnectable, endpoint)
+
+
+def _route_tables(subnets: Iterable[ec2.ISubnet]) -> set[str]:
+    try:
+        return {subnet.route_table.route_table_id for subnet in subnets}
+    except RuntimeError as error:  # jsii's, about a value that is missing
+        raise ValueError(
+            "vpc: it was imported without the route tables of its subnets, which lead to a gateway endpoint; "
+            "give private_subnet_route_table_ids or isolated_subnet_route_table_ids, or name the endpoint "
+            "that the VPC has in endpoints."
+        ) from error
+
+
+def _check_dual_stack(subnets: Iterable[ec2.ISubnet]) -> None:
+    for subnet in subnets:
+        made = subnet.node.default_child
+        if isinstance(made, ec2.CfnSubnet) and made.ipv6_cidr_block is None:
+            # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-ipv6
+            raise ValueError(
+                f"ipv6_allowed_for_dual_stack: the subnet {subnet.node.path} has no IPv6 addresses; give the "
+                "VPC ip_protocol=ec2.IpProtocol.DUAL_STACK."
+            )
 
 
 def _ids(subnets: Iterable[ec2.ISubnet]) -> set[str]:

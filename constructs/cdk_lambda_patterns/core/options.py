@@ -71,6 +71,7 @@ class NetworkOptions:
         vpc_subnets: Which subnets. Default: private ones. A function in a public subnet has no internet.
         security_groups: Default: a new one that allows all outbound and no inbound traffic.
         filesystem: An EFS access point to mount.
+        ipv6_allowed_for_dual_stack: Whether the function uses IPv6 too, in dual-stack subnets.
 
     Example::
 
@@ -81,6 +82,7 @@ class NetworkOptions:
     vpc_subnets: ec2.SubnetSelection | None = None
     security_groups: Sequence[ec2.ISecurityGroup] | None = None
     filesystem: lambda_.FileSystem | None = None
+    ipv6_allowed_for_dual_stack: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

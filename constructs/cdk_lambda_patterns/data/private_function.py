@@ -106,4 +106,9 @@ def make_function_group(
 
 def join(network: PrivateNetwork, group: ec2.ISecurityGroup) -> NetworkOptions:
     """Return the options of a function that runs in a network with a security group."""
-    return NetworkOptions(vpc=network.vpc, vpc_subnets=network.subnets, security_groups=[group])
+    return NetworkOptions(
+        vpc=network.vpc,
+        vpc_subnets=network.subnets,
+        security_groups=[group],
+        ipv6_allowed_for_dual_stack=network.ipv6_allowed_for_dual_stack,
+    )

@@ -1,1 +1,1 @@
-"""The handler of `private-function`: an order goes to DynamoDB and to a queue, through VPC endpoints only."""
+"""The handler of `private-function`: priced orders go to DynamoDB and a queue, by VPC endpoints only."""

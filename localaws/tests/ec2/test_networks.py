@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from helpers.stacks import DeploymentFailedError, Resources, deploy, ref
 from localaws import LocalAws
@@ -18,15 +19,20 @@ from localaws.server.bootstrap import find_cli
 
 pytestmark = pytest.mark.local
 
-VPC = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.1.0.0/16"}}
+VPC = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.1.0.0/16", "EnableDnsHostnames": True}}
 
 
 def attribute(logical_id: str, name: str) -> dict[str, list[str]]:
     return {"Fn::GetAtt": [logical_id, name]}
 
 
-def subnet(cidr: str = "10.1.0.0/24") -> dict[str, Any]:
-    return {"Type": "AWS::EC2::Subnet", "Properties": {"VpcId": ref("Vpc"), "CidrBlock": cidr}}
+def subnet(cidr: str = "10.1.0.0/24", zone: int = 0) -> dict[str, Any]:
+    properties = {
+        "VpcId": ref("Vpc"),
+        "CidrBlock": cidr,
+        "AvailabilityZone": {"Fn::Select": [zone, {"Fn::GetAZs": ""}]},
+    }
+    return {"Type": "AWS::EC2::Subnet", "Properties": properties}
 
 
 def group(**properties: Any) -> dict[str, Any]:
@@ -196,7 +202,7 @@ def interface_endpoint() -> tuple[Resources, dict[str, Any]]:
         "PrivateDnsEnabled": True,
         "PolicyDocument": policy,
     }
-    resources = {"Vpc": VPC, "Subnet": subnet(), "Other": subnet("10.1.1.0/24"), "Group": group()}
+    resources = {"Vpc": VPC, "Subnet": subnet(), "Other": subnet("10.1.1.0/24", 1), "Group": group()}
     outputs = {
         "Id": ref("Endpoint"),
         "Name": {"Fn::Select": [0, attribute("Endpoint", "DnsEntries")]},
@@ -241,6 +247,55 @@ def test_an_endpoint_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(DeploymentFailedError, match=reason):
         deploy(local_aws, {"Vpc": VPC, "Endpoint": endpoint(service, VpcEndpointType=kind)})
+
+
+def test_private_dns_needs_the_dns_attributes_of_the_vpc(local_aws: LocalAws) -> None:
+    message = "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set"
+    for attribute_, value in (("EnableDnsHostnames", False), ("EnableDnsSupport", False)):
+        resources, outputs = interface_endpoint()
+        resources["Vpc"] = {**VPC, "Properties": {**VPC["Properties"], attribute_: value}}  # type: ignore[dict-item]
+        with pytest.raises(DeploymentFailedError, match=message):
+            deploy(local_aws, resources, outputs)
+    resources["Endpoint"]["Properties"]["PrivateDnsEnabled"] = False
+    deploy(local_aws, resources, outputs)
+
+
+def test_a_second_endpoint_of_a_service_is_refused(local_aws: LocalAws) -> None:
+    ec2 = local_aws.client("ec2")
+    resources, outputs = interface_endpoint()
+    resources["Table"] = {"Type": "AWS::EC2::RouteTable", "Properties": {"VpcId": ref("Vpc")}}
+    resources["Gateway"] = endpoint("s3", RouteTableIds=[ref("Table")])
+    for name in ("Vpc", "Subnet", "Table", "Gateway"):
+        outputs[f"{name}Id"] = ref(name)
+    ids = deploy(local_aws, resources, outputs).outputs
+    prefix = "com.amazonaws.us-east-1"
+    queue = {"VpcId": ids["VpcId"], "ServiceName": f"{prefix}.sqs", "VpcEndpointType": "Interface"}
+    objects = {"VpcId": ids["VpcId"], "ServiceName": f"{prefix}.s3"}
+    conflict = f"conflicting DNS domain for sqs.us-east-1.amazonaws.com in the VPC {ids['VpcId']}"
+    with pytest.raises(ClientError, match=conflict) as raised:
+        ec2.create_vpc_endpoint(**queue, SubnetIds=[ids["SubnetId"]])
+    assert raised.value.response["Error"]["Code"] == "InvalidParameter"
+    route = f"route table {ids['TableId']} already has a route with destination-prefix-list-id pl-"
+    with pytest.raises(ClientError, match=route) as raised:
+        ec2.create_vpc_endpoint(**objects, RouteTableIds=[ids["TableId"]])
+    assert raised.value.response["Error"]["Code"] == "RouteAlreadyExists"
+    # Without private DNS, and for other route tables, there may be further ones.
+    made = ec2.create_vpc_endpoint(**queue, SubnetIds=[ids["SubnetId"]], PrivateDnsEnabled=False)
+    assert len(made["VpcEndpoint"]["VpcEndpointId"]) == len(ids["Id"])
+    other = ec2.create_vpc_endpoint(**objects)["VpcEndpoint"]["VpcEndpointId"]
+    with pytest.raises(ClientError, match=route):
+        ec2.modify_vpc_endpoint(VpcEndpointId=other, AddRouteTableIds=[ids["TableId"]])
+    # In a template, too, and an update of the endpoint itself is none.
+    second = {**resources, "Second": endpoint("s3", RouteTableIds=[ref("Table")])}
+    with pytest.raises(DeploymentFailedError, match="already has a route"):
+        deploy(local_aws, second)
+
+
+def test_an_interface_endpoint_has_one_subnet_in_an_availability_zone(local_aws: LocalAws) -> None:
+    resources, outputs = interface_endpoint()
+    resources["Other"] = subnet("10.1.1.0/24")
+    with pytest.raises(DeploymentFailedError, match="Found another VPC endpoint subnet in the availability"):
+        deploy(local_aws, resources, outputs)
 
 
 def test_a_flow_log_is_recorded(local_aws: LocalAws) -> None:

@@ -16,16 +16,21 @@ from localaws import LocalAws
 
 
 def network() -> Resources:
-    """A VPC with two subnets."""
+    """A VPC with two subnets, and the group of them."""
     vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}}
     subnets = {
         f"Subnet{number}": {
             "Type": "AWS::EC2::Subnet",
-            "Properties": {"VpcId": ref("Vpc"), "CidrBlock": f"10.0.{number}.0/24"},
+            "Properties": {
+                "VpcId": ref("Vpc"),
+                "CidrBlock": f"10.0.{number}.0/24",
+                "AvailabilityZone": {"Fn::Select": [number, {"Fn::GetAZs": ""}]},
+            },
         }
         for number in (0, 1)
     }
-    return {"Vpc": vpc, **subnets}
+    group = {"DBSubnetGroupDescription": "test", "SubnetIds": SUBNETS}
+    return {"Vpc": vpc, **subnets, "Subnets": {"Type": "AWS::RDS::DBSubnetGroup", "Properties": group}}
 
 
 SUBNETS = [ref("Subnet0"), ref("Subnet1")]
@@ -59,7 +64,7 @@ def proxy_resources(
     return {
         **network(),
         "Parameters": parameters(max_connections="20"),
-        "Database": instance(),
+        "Database": instance(DBSubnetGroupName=ref("Subnets")),
         "Secret": {"Type": "AWS::SecretsManager::Secret", "Properties": {"SecretString": json.dumps(secret)}},
         "Role": role(("secretsmanager:GetSecretValue", ref("Secret")), service=reader),
         "Proxy": {"Type": "AWS::RDS::DBProxy", "Properties": properties | changed},

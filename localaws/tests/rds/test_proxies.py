@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 from psycopg import errors
 
-from helpers.databases import MASTER, attribute, cluster, instance, member, new_name, parameters
+from helpers.databases import MASTER, attribute, cluster, member, new_name, parameters
 from helpers.deployed_proxies import (
     OUTPUTS,
     SUBNETS,
@@ -224,7 +224,7 @@ def test_clients_of_the_proxy_outlive_a_reboot_and_a_stop_of_the_database(proxy:
 def test_a_cluster_behind_a_proxy_fails_over(local_aws: LocalAws) -> None:
     resources = proxy_resources(name=new_name("proxy"))
     resources["Parameters"] = parameters("DBCluster", max_connections="20")
-    resources["Cluster"] = cluster()
+    resources["Cluster"] = cluster(DBSubnetGroupName=ref("Subnets"))
     resources["Member0"], resources["Member1"] = member(), member("Member0")
     del resources["Database"]
     targets = resources["Targets"]["Properties"]
@@ -282,7 +282,7 @@ def test_a_target_that_rds_would_refuse_fails_the_deployment(local_aws: LocalAws
 
 def test_a_proxy_logs_in_with_iam_as_users_that_were_granted_rds_iam(local_aws: LocalAws) -> None:
     resources = proxy_resources(name=new_name("proxy"), DefaultAuthScheme="IAM_AUTH")
-    resources["Database"] = instance(EnableIAMDatabaseAuthentication=True)
+    resources["Database"]["Properties"]["EnableIAMDatabaseAuthentication"] = True
     database = attribute("Database", "DbiResourceId")
     users = {"Fn::Join": ["", ["arn:aws:rds-db:*:*:dbuser:", database, "/app_*"]]}
     may_read = ("secretsmanager:GetSecretValue", ref("Secret"))

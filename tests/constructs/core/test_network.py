@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.core.network import PrivateNetwork, Service
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from tasks.synthesis import app_context
 from tests.templates import Resources, read_templates, stack_with
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")
 SQS = ec2.InterfaceVpcEndpointAwsService.SQS
+KMS = ec2.InterfaceVpcEndpointAwsService.KMS
 SECRETS = ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER
 S3 = ec2.GatewayVpcEndpointAwsService.S3
 DYNAMODB = ec2.GatewayVpcEndpointAwsService.DYNAMODB
@@ -153,12 +155,115 @@ def test_the_network_may_be_from_another_stack(tmp_path: Path) -> None:
     assert len(stacks["Orders"].all("AWS::EC2::SecurityGroupIngress")) == 1
 
 
-def vpc(stack: Stack, *kinds: ec2.SubnetType) -> ec2.Vpc:
-    subnets = [ec2.SubnetConfiguration(name=kind.name, subnet_type=kind) for kind in kinds]
-    return ec2.Vpc(stack, "Vpc", max_azs=2, nat_gateways=0, subnet_configuration=subnets)
-
-
 PUBLIC, ISOLATED = ec2.SubnetType.PUBLIC, ec2.SubnetType.PRIVATE_ISOLATED
+
+
+def vpc(stack: Stack, *kinds: ec2.SubnetType, **settings: Any) -> ec2.Vpc:
+    subnets = [ec2.SubnetConfiguration(name=kind.name, subnet_type=kind) for kind in kinds]
+    return ec2.Vpc(stack, "Vpc", max_azs=2, nat_gateways=0, subnet_configuration=subnets, **settings)
+
+
+@stack_with
+def with_endpoints(stack: Stack) -> None:
+    existing = vpc(stack, ISOLATED)
+    existing.add_gateway_endpoint("S3", service=S3)
+    ec2.InterfaceVpcEndpoint(stack, "Queues", vpc=existing, service=SQS)
+    ec2.InterfaceVpcEndpoint(stack, "Keys", vpc=existing, service=KMS, private_dns_enabled=False)
+    for name in ("One", "Two"):
+        network = PrivateNetwork(stack, f"Network{name}", vpc=existing)
+        services: list[Service] = [S3, SQS, SECRETS, DYNAMODB, KMS]
+        PrivateFunction(stack, name, code=CODE, network=network, services=services)
+
+
+def test_an_endpoint_that_the_app_made_is_used_instead_of_a_second_one(with_endpoints: Resources) -> None:
+    assert sorted(
+        endpoint["ServiceName"]["Fn::Join"][1][-1].rpartition(".")[2]
+        for endpoint in with_endpoints.all("AWS::EC2::VPCEndpoint").values()
+    ) == ["dynamodb", "kms", "kms", "s3", "secretsmanager", "sqs"]
+    rules = with_endpoints.all("AWS::EC2::SecurityGroupIngress")
+    assert sum(name.startswith("QueuesSecurityGroup") for name in rules) == 2
+    for function in ("One", "Two"):
+        (group,) = (
+            each
+            for name, each in with_endpoints.all("AWS::EC2::SecurityGroup").items()
+            if name.startswith(f"{function}SecurityGroup")
+        )
+        assert [rule["CidrIp"] for rule in group["SecurityGroupEgress"]] == ["0.0.0.0/0"]
+
+
+@stack_with
+def with_imported_endpoints(stack: Stack) -> None:
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0123456789abcdef0")
+    network = PrivateNetwork(
+        stack,
+        "Network",
+        vpc=vpc(stack, ISOLATED),
+        endpoints={
+            "s3": ec2.GatewayVpcEndpoint.from_gateway_vpc_endpoint_id(stack, "S3", "vpce-1"),
+            "sqs": ec2.InterfaceVpcEndpoint.from_interface_vpc_endpoint_attributes(
+                stack, "SQS", vpc_endpoint_id="vpce-2", port=443, security_groups=[group]
+            ),
+        },
+    )
+    PrivateFunction(stack, "One", code=CODE, network=network, services=[S3, SQS])
+
+
+def test_endpoints_from_outside_the_app_are_used_and_allow_the_function(
+    with_imported_endpoints: Resources,
+) -> None:
+    assert not with_imported_endpoints.all("AWS::EC2::VPCEndpoint")
+    rule = with_imported_endpoints.only("AWS::EC2::SecurityGroupIngress")
+    assert (rule["GroupId"], rule["FromPort"]) == ("sg-0123456789abcdef0", 443)
+
+
+@stack_with
+def with_a_nat_instance(stack: Stack) -> None:
+    provider = ec2.NatProvider.instance_v2(
+        instance_type=ec2.InstanceType("t4g.nano"),
+        default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
+    )
+    network = PrivateNetwork(stack, "Network", nat_gateways=1, nat_gateway_provider=provider)
+    PrivateFunction(stack, "One", code=CODE, network=network)
+
+
+def test_a_nat_instance_has_a_public_address_and_accepts_only_the_function(
+    with_a_nat_instance: Resources,
+) -> None:
+    assert not with_a_nat_instance.all("AWS::EC2::NatGateway")
+    assert with_a_nat_instance.only("AWS::EC2::Instance")["SourceDestCheck"] is False
+    public = {
+        name: subnet["MapPublicIpOnLaunch"]
+        for name, subnet in with_a_nat_instance.all("AWS::EC2::Subnet").items()
+    }
+    assert {name for name, is_public in public.items() if is_public} == {
+        name for name in public if "Public" in name
+    }
+    rule = with_a_nat_instance.only("AWS::EC2::SecurityGroupIngress")
+    assert rule["SourceSecurityGroupId"]["Fn::GetAtt"][0].startswith("OneSecurityGroup")
+    assert (rule["FromPort"], rule["ToPort"]) == (443, 443)
+
+
+@stack_with
+def dual_stack(stack: Stack) -> None:
+    network = PrivateNetwork(stack, "Network", nat_gateways=1, ipv6_allowed_for_dual_stack=True)
+    PrivateFunction(stack, "One", code=CODE, network=network)
+
+
+def test_a_dual_stack_function_reaches_every_address_over_ipv6_too(dual_stack: Resources) -> None:
+    assert dual_stack.function()["VpcConfig"]["Ipv6AllowedForDualStack"] is True
+    assert dual_stack.only("AWS::EC2::EgressOnlyInternetGateway")
+    rules = dual_stack.only("AWS::EC2::SecurityGroup")["SecurityGroupEgress"]
+    assert {rule.get("CidrIp") or rule["CidrIpv6"] for rule in rules} == {"0.0.0.0/0", "::/0"}
+
+
+def test_by_default_a_function_uses_ipv4_only(with_nat: Resources) -> None:
+    assert "Ipv6AllowedForDualStack" not in with_nat.function()["VpcConfig"]
+
+
+def with_service(stack: Stack, vpc: ec2.IVpc, service: Any, **settings: Any) -> object:
+    network = PrivateNetwork(stack, "N", vpc=vpc, **settings)
+    return PrivateFunction(stack, "F", code=CODE, network=network, services=[service])
+
 
 REFUSED: dict[str, Callable[[Stack], object]] = {
     "vpc_subnets: a public subnet is among them. A function has no public IP address": lambda stack: (
@@ -178,6 +283,51 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     ),
     "nat_gateways=3: at most one NAT gateway per Availability Zone (max_azs=2); give 0 to 2": lambda stack: (
         PrivateNetwork(stack, "N", nat_gateways=3)
+    ),
+    "nat_gateways=1.5: at most one NAT gateway": lambda stack: PrivateNetwork(
+        stack,
+        "N",
+        nat_gateways=1.5,  # type: ignore[arg-type]
+    ),
+    "nat_gateways=True: at most one NAT gateway": lambda stack: PrivateNetwork(stack, "N", nat_gateways=True),
+    "nat_gateway_provider without nat_gateways": lambda stack: PrivateNetwork(
+        stack, "N", nat_gateway_provider=ec2.NatProvider.gateway()
+    ),
+    "vpc: it was imported without the route tables of its subnets": lambda stack: with_service(
+        stack,
+        ec2.Vpc.from_vpc_attributes(
+            stack,
+            "Imported",
+            vpc_id="vpc-1",
+            availability_zones=["eu-west-1a", "eu-west-1b"],
+            private_subnet_ids=["subnet-1", "subnet-2"],
+        ),
+        S3,
+    ),
+    "endpoints without vpc": lambda stack: PrivateNetwork(stack, "N", endpoints={}),
+    "max_azs=2.5: PrivateNetwork allows 2 to 6 Availability Zones, whole": lambda stack: PrivateNetwork(
+        stack,
+        "N",
+        max_azs=2.5,  # type: ignore[arg-type]
+    ),
+    "vpc=Default/Vpc: the endpoint for sqs needs private DNS; give the VPC enable_dns": lambda stack: (
+        with_service(stack, vpc(stack, ISOLATED, enable_dns_hostnames=False), SQS)
+    ),
+    "vpc=Default/Vpc: the endpoint for sqs needs private DNS": lambda stack: with_service(
+        stack, vpc(stack, ISOLATED, enable_dns_hostnames=False, enable_dns_support=False), SQS
+    ),
+    "endpoints: the endpoint for sqs has no security groups": lambda stack: with_service(
+        stack,
+        vpc(stack, ISOLATED),
+        SQS,
+        endpoints={
+            "sqs": ec2.InterfaceVpcEndpoint.from_interface_vpc_endpoint_attributes(
+                stack, "SQS", vpc_endpoint_id="vpce-2", port=443
+            )
+        },
+    ),
+    "ipv6_allowed_for_dual_stack: the subnet Default/Vpc/PRIVATE_ISOLATEDSubnet1 has no IPv6": lambda stack: (
+        PrivateNetwork(stack, "N", vpc=vpc(stack, ISOLATED), ipv6_allowed_for_dual_stack=True)
     ),
     "nat_gateways=-1: at most one NAT gateway": lambda stack: PrivateNetwork(stack, "N", nat_gateways=-1),
     "max_azs=1: PrivateNetwork allows 2 to 6": lambda stack: PrivateNetwork(stack, "N", max_azs=1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_cdk import Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_lambda_patterns import AsyncOptions, FunctionOptions
@@ -62,12 +63,18 @@ def connected(stack: Stack) -> None:
     worker = PrivateFunction(stack, "Worker", code=CODE, network=network, asynchronous=AsyncOptions())
     cache = network.make_security_group(stack, "Cache", "A cache")
     worker.connections.allow_to(cache, ec2.Port.tcp(6379))
+    balancer = elbv2.ApplicationLoadBalancer(
+        stack, "Internal", vpc=network.vpc, vpc_subnets=network.subnets, internet_facing=False
+    )
+    worker.connections.allow_to(balancer, ec2.Port.tcp(80))
     table = dynamodb.Table.from_table_name(stack, "Table", "orders")
     table.grant(worker, "dynamodb:GetItem")
 
 
-def test_connections_and_grants_of_the_cdk_work_on_it(connected: Resources) -> None:
-    rule = connected.only("AWS::EC2::SecurityGroupEgress")
-    assert (rule["FromPort"], rule["ToPort"]) == (6379, 6379)
+def test_connections_to_an_internal_load_balancer_and_grants_of_the_cdk_work_on_it(
+    connected: Resources,
+) -> None:
+    rules = connected.all("AWS::EC2::SecurityGroupEgress").values()
+    assert sorted((rule["FromPort"], rule["ToPort"]) for rule in rules) == [(80, 80), (6379, 6379)]
     assert "dynamodb:GetItem" in connected.actions("WorkerServiceRole")
     assert connected.only("AWS::Lambda::EventInvokeConfig")["MaximumRetryAttempts"] == 2

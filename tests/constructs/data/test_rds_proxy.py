@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -25,7 +25,9 @@ from cdk_lambda_patterns.data.rds_proxy import (
     ExistingProxy,
     PoolOptions,
     RdsProxyFunction,
+    reserved_words,
 )
+from localaws.services.rds import reserved_words as emulated
 from tasks.synthesis import app_context
 from tests.templates import Resources, read_templates, stack_with, walk
 
@@ -252,27 +254,33 @@ def test_the_services_of_the_handler_get_endpoints(mysql: Resources) -> None:
     assert len(mysql.all("AWS::EC2::VPCEndpoint")) == 1
 
 
-def existing_network(stack: Stack) -> PrivateNetwork:
+def existing_network(stack: Stack, zones: tuple[str, ...] = ("eu-west-1a", "eu-west-1b")) -> PrivateNetwork:
     vpc = ec2.Vpc.from_vpc_attributes(
         stack,
         "Vpc",
         vpc_id="vpc-1",
-        availability_zones=["eu-west-1a", "eu-west-1b"],
-        isolated_subnet_ids=["subnet-1", "subnet-2"],
-        isolated_subnet_route_table_ids=["rtb-1", "rtb-2"],
+        availability_zones=list(zones),
+        isolated_subnet_ids=[f"subnet-{number}" for number in range(len(zones))],
+        isolated_subnet_route_table_ids=[f"rtb-{number}" for number in range(len(zones))],
     )
     return PrivateNetwork(stack, "Network", vpc=vpc)
 
 
-def existing_cluster(stack: Stack) -> ExistingCluster:
-    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0123456789abcdef0")
+AURORA = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9)
+
+
+def existing_cluster(
+    stack: Stack,
+    engine: rds.IClusterEngine | None = AURORA,
+    groups: tuple[str, ...] = ("sg-0123456789abcdef0",),
+) -> ExistingCluster:
     cluster = rds.DatabaseCluster.from_database_cluster_attributes(
         stack,
         "Cluster",
         cluster_identifier="orders",
         port=5432,
-        engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9),
-        security_groups=[group],
+        engine=engine,
+        security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", one) for one in groups],
     )
     secret = secretsmanager.Secret.from_secret_complete_arn(
         stack, "Secret", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-a1b2c3"
@@ -339,7 +347,7 @@ def with_secret_under_a_key(stack: Stack) -> None:
     secret = secretsmanager.Secret.from_secret_attributes(
         stack,
         "WriterSecret",
-        secret_partial_arn="arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders",
+        secret_complete_arn="arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-a1b2c3",
         encryption_key=key,
     )
     database = replace(existing_cluster(stack), secret=secret)
@@ -351,8 +359,7 @@ def test_the_proxy_may_decrypt_with_the_key_of_the_secret(with_secret_under_a_ke
         one["Action"]: one["Resource"] for one in with_secret_under_a_key.statements("OrdersProxyRole")
     }
     assert allowed == {
-        # The six characters that Secrets Manager appends to the name.
-        "secretsmanager:GetSecretValue": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-??????",
+        "secretsmanager:GetSecretValue": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders-a1b2c3",
         "kms:Decrypt": "arn:aws:kms:eu-west-1:123456789012:key/orders",
     }
 
@@ -464,6 +471,95 @@ def test_it_is_connectable_as_its_function(connectable: Resources) -> None:
     assert ("OrdersFunction", "Cache", 6379) in connections(connectable)
 
 
+@stack_with
+def of_a_minor_version(stack: Stack) -> None:
+    network = PrivateNetwork(stack, "Network")
+    for name, options in {
+        "Pinned": DatabaseOptions(instance_type=SMALL, engine_version="17.9", deletion_protection=False),
+        "Major": DatabaseOptions(instance_type=SMALL, engine="mysql"),
+        "PinnedCluster": DatabaseOptions(engine="mysql", engine_version="8.0.mysql_aurora.3.12.0"),
+        "MajorCluster": DatabaseOptions(engine="mysql"),
+    }.items():
+        RdsProxyFunction(stack, name, code=CODE, network=network, database=options)
+
+
+def test_only_a_minor_version_is_not_upgraded_and_by_default_there_is_none(
+    of_a_minor_version: Resources, owned: Resources
+) -> None:
+    instances = of_a_minor_version.all("AWS::RDS::DBInstance")
+    found = {
+        name[: name.index("Database")]: (one["EngineVersion"], one["AutoMinorVersionUpgrade"])
+        for name, one in instances.items()
+        if "EngineVersion" in one
+    }
+    assert (found["Pinned"], found["Major"]) == (("17.9", False), ("8.4", True))
+    clusters = of_a_minor_version.all("AWS::RDS::DBCluster").values()
+    assert {one["EngineVersion"] for one in clusters} == {"8.0.mysql_aurora.3.12.0", "8.0"}
+    assert {one["AutoMinorVersionUpgrade"] for name, one in instances.items() if "Cluster" in name} == {
+        True,
+        False,
+    }
+    assert owned.only("AWS::RDS::DBCluster")["EngineVersion"] == "17"
+    assert {one["AutoMinorVersionUpgrade"] for one in owned.all("AWS::RDS::DBInstance").values()} == {True}
+    families = {one["Family"] for one in of_a_minor_version.all("AWS::RDS::DBParameterGroup").values()}
+    assert families == {"postgres17", "mysql8.4"}
+
+
+def test_deletion_protection_is_an_option(of_a_minor_version: Resources) -> None:
+    protected = {
+        name[: name.index("Database")]: one["DeletionProtection"]
+        for kind in ("DBInstance", "DBCluster")
+        for name, one in of_a_minor_version.all(f"AWS::RDS::{kind}").items()
+        if "DeletionProtection" in one
+    }
+    assert protected == {"Pinned": False, "Major": True, "PinnedCluster": True, "MajorCluster": True}
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mysql"])
+@pytest.mark.parametrize("argument", ["database_name", "user", "function_user"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("rdsadmin", "RdsAdmin", "rdsproxyadmin", "select", "select ", "my-app", "1app", "_app", "my app"),
+        *("", "b\u00fccher", "x" * 65, "a*"),
+    ],
+)
+def test_names_that_rds_refuses_are_refused(engine: Any, argument: str, name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{argument}={name!r}".replace("*", "[*]")):
+        DatabaseOptions(engine=engine, **{argument: name})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("engine", "argument", "refused"),
+    [
+        ("postgres", "user", ["admin", "user", "pg_owner", "public", "x" * 64]),
+        ("postgres", "database_name", ["admin", "flag", "template1", "x" * 64]),
+        ("postgres", "function_user", ["pg_app", "none", "x" * 64]),
+        ("mysql", "user", ["mysql", "x" * 17]),
+        ("mysql", "database_name", ["sys", "information_schema"]),
+        ("mysql", "function_user", ["x" * 33]),
+    ],
+)
+def test_names_are_refused_by_engine(engine: Any, argument: str, refused: list[str]) -> None:
+    for name in refused:
+        with pytest.raises(ValueError, match=f"^{argument}='{name}'"):
+            DatabaseOptions(engine=engine, **{argument: name})  # type: ignore[arg-type]
+
+
+def test_the_embedded_aws_reserves_the_same_words() -> None:
+    assert (emulated.POSTGRES, emulated.MYSQL) == (reserved_words.POSTGRES, reserved_words.MYSQL)
+
+
+def test_names_that_rds_accepts_are_accepted() -> None:
+    DatabaseOptions(user="postgres", database_name="postgres", function_user="x" * 63)
+    DatabaseOptions(user="x" * 63, database_name="App_1", function_user="writer2")
+    DatabaseOptions(engine="mysql", user="admin", database_name="pg_data", function_user="x" * 32)
+    DatabaseOptions(user=Token.as_string({"Ref": "User"}))
+    DatabaseOptions(min_capacity=1.5, max_capacity=256)
+    PoolOptions(borrow_timeout=Duration.seconds(1), idle_client_timeout=Duration.seconds(1))
+    PoolOptions(statement_timeout=Duration.millis(1), lock_timeout=Duration.millis(1))
+
+
 def refused(**given: Any) -> Callable[[Stack], object]:
     return lambda stack: RdsProxyFunction(stack, "Orders", code=CODE, **given)
 
@@ -487,6 +583,23 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     "backup_retention=0: this construct allows 1 to 35 days": lambda _: DatabaseOptions(
         backup_retention=Duration.days(0)
     ),
+    "min_capacity=0.7: Aurora allows steps of 0.5 ACU": lambda _: DatabaseOptions(min_capacity=0.7),
+    "min_capacity=1 cannot be combined with instance_type": lambda _: DatabaseOptions(
+        instance_type=SMALL, min_capacity=1
+    ),
+    "max_capacity=4 cannot be combined with instance_type": lambda _: DatabaseOptions(
+        instance_type=SMALL, max_capacity=4
+    ),
+    "instance_type='db.t4g.micro': leave out 'db.'": lambda _: DatabaseOptions(
+        instance_type=ec2.InstanceType("db.t4g.micro")
+    ),
+    "engine_version='latest': give a version of RDS": lambda _: DatabaseOptions(engine_version="latest"),
+    "engine_version='8': give a version of RDS": lambda _: DatabaseOptions(
+        engine="mysql", engine_version="8"
+    ),
+    "backup_retention=1.5: this construct allows 1 to 35 days, whole numbers only": lambda _: DatabaseOptions(
+        backup_retention=Duration.hours(36)
+    ),
     "backup_retention=35.5: this construct allows 1 to 35 days": lambda _: DatabaseOptions(
         backup_retention=Duration.hours(852)
     ),
@@ -496,7 +609,29 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     "max_idle_connections_percent=60: RDS Proxy allows 0 to 50 %": lambda _: PoolOptions(
         max_connections_percent=50, max_idle_connections_percent=60
     ),
-    "borrow_timeout=301: RDS Proxy allows 0 to 300 seconds": lambda _: PoolOptions(
+    "max_connections_percent=50.5: RDS Proxy allows 1 to 100 %, whole numbers only": lambda _: PoolOptions(
+        max_connections_percent=50.5  # type: ignore[arg-type]
+    ),
+    "max_idle_connections_percent=0.5: RDS Proxy allows": lambda _: PoolOptions(
+        max_idle_connections_percent=0.5  # type: ignore[arg-type]
+    ),
+    "borrow_timeout=0: this construct allows 1 to 300 seconds": lambda _: PoolOptions(
+        borrow_timeout=Duration.seconds(0)
+    ),
+    "borrow_timeout=1.5: this construct allows 1 to 300 seconds, whole": lambda _: PoolOptions(
+        borrow_timeout=Duration.millis(1500)
+    ),
+    "idle_client_timeout=0: RDS Proxy allows 1 to 28,800 seconds": lambda _: PoolOptions(
+        idle_client_timeout=Duration.seconds(0)
+    ),
+    "statement_timeout=0: this construct allows 1 to 2,147,483,647 ms (0 would turn": lambda _: PoolOptions(
+        statement_timeout=Duration.seconds(0)
+    ),
+    "lock_timeout=0: this construct allows": lambda _: PoolOptions(lock_timeout=Duration.seconds(0)),
+    "statement_timeout=2,592,000,000: this construct allows": lambda _: PoolOptions(
+        statement_timeout=Duration.days(30)
+    ),
+    "borrow_timeout=301: this construct allows 1 to 300 seconds": lambda _: PoolOptions(
         borrow_timeout=Duration.seconds(301)
     ),
     "idle_client_timeout=28,801: RDS Proxy": lambda _: PoolOptions(
@@ -508,6 +643,48 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     "session_pinning_filters: RDS Proxy supports them for MySQL only": refused(
         pool=PoolOptions(session_pinning_filters=[rds.SessionPinningFilter.EXCLUDE_VARIABLE_SETS])
     ),
+    "user='*': give one name, without wildcards": lambda stack: replace(existing_cluster(stack), user="*"),
+    "database_name='': give one name": lambda stack: replace(existing_cluster(stack), database_name=""),
+    "engine='postgres': cluster=Default/Cluster is aurora-mysql; give engine='mysql'": lambda stack: (
+        existing_cluster(
+            stack,
+            rds.DatabaseClusterEngine.aurora_mysql(version=rds.AuroraMysqlEngineVersion.VER_3_12_0),
+        )
+    ),
+    "engine='postgres': instance=Default/I is sqlserver-se; only PostgreSQL and MySQL are": lambda stack: (
+        existing_instance(
+            stack, rds.DatabaseInstanceEngine.sql_server_se(version=rds.SqlServerEngineVersion.VER_15)
+        )
+    ),
+    "engine='postgres': instance=Default/I is mysql; give engine='mysql'": lambda stack: existing_instance(
+        stack, rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_4_10)
+    ),
+    "engine='mysql': proxy=Default/Database/Proxy is POSTGRESQL; give engine='postgres'": lambda stack: (
+        ExistingProxy(proxy=made_proxy(stack), proxy_security_group=group_of(stack), user="w", engine="mysql")
+    ),
+    "cluster=Default/Cluster has no engine; give it where you import it": lambda stack: existing_cluster(
+        stack, None
+    ),
+    "cluster=Default/Cluster has no security groups": lambda stack: existing_cluster(stack, groups=()),
+    "secret=Default/ByName: RDS Proxy needs its complete ARN": lambda stack: replace(
+        existing_cluster(stack),
+        secret=secretsmanager.Secret.from_secret_name_v2(stack, "ByName", "orders"),
+    ),
+    "secret=Default/Partial: RDS Proxy needs its complete ARN": lambda stack: replace(
+        existing_cluster(stack),
+        secret=secretsmanager.Secret.from_secret_partial_arn(
+            stack, "Partial", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders"
+        ),
+    ),
+    "network=Default/Network: all its subnets are in the Availability Zone eu-west-1a": lambda stack: refused(
+        database=existing_cluster(stack), network=existing_network(stack, ("eu-west-1a", "eu-west-1a"))
+    )(stack),
+    "network=Default/Network: all its subnets are in the Availability Zone eu": lambda stack: refused(
+        network=existing_network(stack, ("eu-west-1a",))
+    )(stack),
+    "network=Default/Other is in another VPC than Default/Database/SecurityGroup": lambda stack: refused(
+        database=instance_of(stack, PrivateNetwork(stack, "Network")), network=PrivateNetwork(stack, "Other")
+    )(stack),
     "an existing database without network": lambda stack: RdsProxyFunction(
         stack, "Orders", code=CODE, database=existing_cluster(stack)
     ),
@@ -524,6 +701,32 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
         pool=PoolOptions(),
     ),
 }
+
+
+def existing_instance(stack: Stack, engine: rds.IInstanceEngine) -> ExistingInstance:
+    group = ec2.SecurityGroup.from_security_group_id(stack, "InstanceGroup", "sg-0123456789abcdef0")
+    instance = rds.DatabaseInstance.from_database_instance_attributes(
+        stack,
+        "I",
+        instance_endpoint_address="orders.abc.eu-west-1.rds.amazonaws.com",
+        instance_identifier="orders",
+        port=5433,
+        engine=engine,
+        security_groups=[group],
+    )
+    return ExistingInstance(instance=instance, secret=existing_cluster(stack).secret, user="writer")
+
+
+def made_proxy(stack: Stack) -> rds.IDatabaseProxy:
+    network = PrivateNetwork(stack, "Network")
+    existing = instance_of(stack, network)
+    return existing.instance.add_proxy(
+        "Proxy", secrets=[existing.secret], vpc=network.vpc, vpc_subnets=network.subnets
+    )
+
+
+def group_of(stack: Stack) -> ec2.ISecurityGroup:
+    return ec2.SecurityGroup(stack, "Group", vpc=PrivateNetwork(stack, "NetworkOfGroup").vpc)
 
 
 def existing_proxy(stack: Stack) -> rds.IDatabaseProxy:

@@ -1,7 +1,8 @@
-"""The private function's handler, with DynamoDB and SQS by moto."""
+"""The private function's handler, with DynamoDB and SQS by moto, and the prices in this process."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +13,31 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from data.private_function import prices
 from data.private_function.orders import InvalidOrder
 from tests.handlers.importing import import_handler
 
 REGION = "eu-west-1"
 TEA = {"order_id": "o1", "item": "tea"}
+PRICED = {**TEA, "cents": 130}
+
+
+class Prices:
+    """Lambda, with the function that knows the prices.
+
+    Attributes:
+        error: The error that the function fails with.
+    """
+
+    def __init__(self) -> None:
+        self.error: dict[str, str] | None = None
+
+    def invoke(self, *, FunctionName: str, Payload: str) -> dict[str, Any]:  # noqa: N803 (boto3's names)
+        """Invoke the function."""
+        assert FunctionName == "prices"
+        failed = {"FunctionError": "Unhandled"} if self.error else {}
+        answer = self.error or prices.handler(json.loads(Payload), None)
+        return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(answer).encode()), **failed}
 
 
 @dataclass
@@ -26,6 +47,7 @@ class Shop:
     module: ModuleType
     table: Any
     queue: Any
+    prices: Prices
 
     def send(self, event: object) -> dict[str, Any]:
         """Invoke the handler."""
@@ -49,23 +71,38 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
             BillingMode="PAY_PER_REQUEST",
         )
         queue = boto3.resource("sqs", region_name=REGION).create_queue(QueueName="orders")
-        environment = {"TABLE_NAME": "orders", "QUEUE_URL": queue.url, "AWS_DEFAULT_REGION": REGION}
-        yield Shop(import_handler("data.private_function.handler", environment), table, queue)
+        environment = {
+            "TABLE_NAME": "orders",
+            "QUEUE_URL": queue.url,
+            "PRICES_FUNCTION": "prices",
+            "AWS_DEFAULT_REGION": REGION,
+        }
+        module, known = import_handler("data.private_function.handler", environment), Prices()
+        monkeypatch.setattr(module, "lambda_", known)
+        yield Shop(module, table, queue, known)
 
 
 def test_an_order_is_stored_and_sent_to_the_queue(shop: Shop) -> None:
     answer = shop.send(TEA)
     assert answer["known"] is False
-    assert shop.table.scan()["Items"] == [TEA]
-    assert shop.messages() == [TEA]
+    assert shop.table.scan()["Items"] == [PRICED]
+    assert shop.messages() == [PRICED]
 
 
 def test_a_repeated_order_is_sent_again_as_it_was_stored_first(shop: Shop) -> None:
     shop.send(TEA)
     answer = shop.send({**TEA, "item": "coffee"})
     assert answer["known"] is True
-    assert shop.table.scan()["Items"] == [TEA]
-    assert shop.messages() == [TEA, TEA]
+    assert shop.table.scan()["Items"] == [PRICED]
+    assert shop.messages() == [PRICED, PRICED]
+
+
+def test_an_order_without_a_price_is_not_stored(shop: Shop) -> None:
+    shop.prices.error = {"errorType": "KeyError", "errorMessage": "'item'"}
+    with pytest.raises(shop.module.PriceUnavailable, match=r"^KeyError: 'item'$"):
+        shop.send(TEA)
+    assert shop.table.scan()["Items"] == []
+    assert shop.messages() == []
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,17 @@ from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 pytestmark = pytest.mark.local
 
 
-def test_orders_go_through_two_endpoints_and_no_route_leaves_the_network(outcome: Outcome) -> None:
+def test_orders_go_through_three_endpoints_and_no_route_leaves_the_network(outcome: Outcome) -> None:
     facts = outcome.facts
-    assert (facts["messages"], facts["default_routes"], facts["endpoints"]) == (2, 0, "dynamodb, sqs")
+    assert (facts["messages"], facts["default_routes"], facts["endpoints"]) == (
+        2,
+        0,
+        "dynamodb, lambda, sqs",
+    )
 
 
 def test_a_missing_permission_loses_no_order(drilled: Outcome) -> None:
-    assert drilled.facts["sent_after_denial"] == 1
+    assert (drilled.facts["sent_after_denial"], drilled.facts["stored_without_price"]) == (1, 0)
 
 
 def test_leftovers_are_the_rows_and_the_messages(stack: DeployedStack) -> None:

@@ -21,7 +21,8 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.network import PrivateNetwork, Service
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.data.private_function import PrivateFunction
-from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions, ExistingDatabase
+from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions
+from cdk_lambda_patterns.data.rds_proxy.existing import ExistingDatabase
 from cdk_lambda_patterns.data.rds_proxy.pooled_database import (
     PoolOptions,
     check_pooled_database,

@@ -1,10 +1,11 @@
-"""The database behind an RDS Proxy: a new one, or an existing one."""
+"""A new database behind an RDS Proxy: an Aurora Serverless v2 cluster, or an RDS instance."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, RemovalPolicy, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -13,6 +14,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.limits import Limit, check_choice
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.permissions import acknowledge
+from cdk_lambda_patterns.data.rds_proxy.names import check_new_name
 
 Engine = Literal["postgres", "mysql"]
 Database: TypeAlias = rds.DatabaseCluster | rds.DatabaseInstance
@@ -31,14 +33,22 @@ _TLS_REQUIRED: Mapping[Engine, Mapping[str, str]] = {
 
 # Aurora could also pause at 0 ACU, but the open connections of a proxy keep it from pausing.
 # https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.setting-capacity.html
-_MIN_CAPACITY = Limit("Aurora behind a proxy", 0.5, 256, "ACU")
-_MAX_CAPACITY = Limit("Aurora", 1, 256, "ACU")
+_MIN_CAPACITY = Limit("Aurora behind a proxy", 0.5, 256, "ACU", whole=False)
+_MAX_CAPACITY = Limit("Aurora", 1, 256, "ACU", whole=False)
+_DEFAULT_CAPACITY = (0.5, 4.0)
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithAutomatedBackups.BackupRetention.html
 # 0 would turn backups off.
-_BACKUP_RETENTION = Limit("this construct", 1, 35, "days")
+_BACKUP_RETENTION = Limit("this construct", 1, 35, "days", whole=True)
 
 _STORAGE_GIB, _MAX_STORAGE_GIB = 20, 200
+
+# Only the major version: RDS installs its default minor version, and upgrades it. A template with a minor
+# version would be a downgrade after that, which fails: https://github.com/aws/aws-cdk/issues/15475
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
+_INSTANCE_VERSION: Mapping[Engine, str] = {"postgres": "17", "mysql": "8.4"}
+_CLUSTER_VERSION: Mapping[Engine, str] = {"postgres": "17", "mysql": "8.0"}  # 8.0 is Aurora MySQL 3
+_VERSION: Mapping[Engine, str] = {"postgres": r"\d+(\.\d+)?", "mysql": r"\d+\.\d+(\.\w+)*"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +58,27 @@ class DatabaseOptions:
     Args:
         engine: ``"postgres"`` or ``"mysql"``.
         instance_type: Type of an RDS instance. Default: none, an Aurora Serverless v2 cluster.
-        min_capacity: Minimum capacity of Aurora, 0.5 to 256 ACU (2 GiB of memory each). Aurora does not pause
-            behind a proxy, whose open connections keep it awake.
-        max_capacity: Maximum capacity of Aurora, 1 to 256 ACU.
+        engine_version: Version of the engine. Default: only a major one (17, MySQL 8.4, Aurora MySQL 3), of
+            which RDS installs a minor version and upgrades it. With a minor version (``"17.9"``), automatic
+            minor version upgrades are off: the next deployment would be a downgrade, which fails.
+        min_capacity: Minimum capacity of Aurora, 0.5 to 256 ACU (2 GiB of memory each), in steps of 0.5.
+            Default: 0.5. Aurora does not pause behind a proxy, whose open connections keep it awake.
+        max_capacity: Maximum capacity of Aurora, 1 to 256 ACU, in steps of 0.5. Default: 4.
         multi_az: Adds a standby instance, or a reader of the cluster, in another Availability Zone, to fail
             over to.
-        database_name: Name of the database.
+        database_name: Name of the database: letters, digits and underscores, the first one a letter, and no
+            word that the engine reserves. So are the names of users.
         user: The master user, for the migration only. RDS creates its password, stores it in Secrets Manager
             and rotates it.
         function_user: The user that the function connects as, with IAM and without a password. The migration
             creates it.
         backup_retention: How long backups are retained, 1 to 35 days.
+        deletion_protection: Whether RDS refuses to delete the database. Default: yes, except with
+            ``removal_policy=DESTROY``.
         parameters: Parameters of the database server, in addition to those that require TLS.
 
     Raises:
-        ValueError: A value is outside what RDS allows.
+        ValueError: RDS does not allow a value, or it does not fit the others.
 
     Example::
 
@@ -72,101 +88,74 @@ class DatabaseOptions:
     """
 
     engine: Engine = "postgres"
+    engine_version: str | None = None
     instance_type: ec2.InstanceType | None = None
-    min_capacity: float = 0.5
-    max_capacity: float = 4
+    min_capacity: float | None = None
+    max_capacity: float | None = None
     multi_az: bool = False
     database_name: str = "app"
     user: str = "app_owner"
     function_user: str = "app"
     backup_retention: Duration = field(default_factory=lambda: Duration.days(7))
+    deletion_protection: bool | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice("engine", self.engine, get_args(Engine))
-        _MIN_CAPACITY.check("min_capacity", self.min_capacity)
-        _MAX_CAPACITY.check("max_capacity", self.max_capacity)
-        if self.min_capacity > self.max_capacity:
-            raise ValueError(
-                f"min_capacity={self.min_capacity:g}, max_capacity={self.max_capacity:g}: min_capacity must "
-                "not exceed max_capacity."
-            )
+        self._check_capacity()
+        for argument in ("database_name", "user", "function_user"):
+            check_new_name(argument, getattr(self, argument), self.engine)
         if self.user == self.function_user:
             raise ValueError(
                 f"function_user={self.function_user!r}: that is the master user; choose another name for "
                 "the function's."
             )
+        if not re.fullmatch(_VERSION[self.engine], self.version):
+            raise ValueError(
+                f"engine_version={self.version!r}: give a version of RDS, such as '17' or '8.4'."
+            )
+        instance_type = self.instance_type.to_string() if self.instance_type else ""
+        if instance_type.startswith("db."):
+            raise ValueError(f"instance_type={instance_type!r}: leave out 'db.', which the CDK adds.")
         if not self.backup_retention.is_unresolved():
             _BACKUP_RETENTION.check("backup_retention", self.backup_retention.to_days(integral=False))
 
+    def _check_capacity(self) -> None:
+        _MIN_CAPACITY.check("min_capacity", self.min_capacity)
+        _MAX_CAPACITY.check("max_capacity", self.max_capacity)
+        low, high = self.capacity
+        for name, value in (("min_capacity", self.min_capacity), ("max_capacity", self.max_capacity)):
+            if value is None or Token.is_unresolved(value):
+                continue
+            if self.instance_type is not None:
+                raise ValueError(
+                    f"{name}={value:g} cannot be combined with instance_type: only Aurora Serverless has a "
+                    "capacity; leave one of them out."
+                )
+            if value * 2 % 1:
+                raise ValueError(f"{name}={value:g}: Aurora allows steps of 0.5 ACU.")
+        if low > high and not Token.is_unresolved(low) and not Token.is_unresolved(high):
+            raise ValueError(
+                f"min_capacity={low:g}, max_capacity={high:g}: min_capacity must not exceed max_capacity."
+            )
 
-@dataclass(frozen=True, kw_only=True)
-class ExistingDatabase:
-    """What is common to ``ExistingCluster``, ``ExistingInstance`` and ``ExistingProxy``.
+    @property
+    def version(self) -> str:
+        """The version of the engine, the default one if none was given."""
+        default = _CLUSTER_VERSION if self.instance_type is None else _INSTANCE_VERSION
+        return self.engine_version or default[self.engine]
 
-    Args:
-        user: The user that the function connects as, with the rights that it needs and no others. Its tables
-            and its user exist: no migration runs.
-        engine: ``"postgres"`` or ``"mysql"``.
-        database_name: Name of the database.
-    """
+    @property
+    def major_version(self) -> str:
+        """The major version; only if it is the whole version, RDS upgrades minor versions."""
+        return ".".join(self.version.split(".")[: 1 if self.engine == "postgres" else 2])
 
-    user: str
-    engine: Engine = "postgres"
-    database_name: str = "app"
-
-    def __post_init__(self) -> None:
-        check_choice("engine", self.engine, get_args(Engine))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExistingCluster(ExistingDatabase):
-    """An existing Aurora cluster, which gets a new proxy; and what ``ExistingDatabase`` takes.
-
-    Args:
-        cluster: Owned, from another stack, or imported with its engine, port and security groups.
-        secret: Secrets Manager secret with ``username`` (the user) and ``password``, which the proxy logs in
-            with.
-
-    Example::
-
-        cluster = rds.DatabaseCluster.from_database_cluster_attributes(
-            self, "Orders", cluster_identifier="orders", port=5432,
-            engine=rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9),
-            security_groups=[ec2.SecurityGroup.from_security_group_id(self, "Group", "sg-0123456789abcdef0")],
-        )
-        secret = secretsmanager.Secret.from_secret_complete_arn(self, "Writer", secret_arn)
-        ExistingCluster(cluster=cluster, secret=secret, user="orders_writer")
-    """
-
-    cluster: rds.IDatabaseCluster
-    secret: secretsmanager.ISecret
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExistingInstance(ExistingDatabase):
-    """An existing RDS instance, which gets a new proxy; and what ``ExistingDatabase`` takes.
-
-    Args:
-        instance: Owned, from another stack, or imported with its engine, port and security groups.
-        secret: As for ``ExistingCluster``.
-    """
-
-    instance: rds.IDatabaseInstance
-    secret: secretsmanager.ISecret
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExistingProxy(ExistingDatabase):
-    """An existing proxy with IAM authentication for the user; and what ``ExistingDatabase`` takes.
-
-    Args:
-        proxy: Owned, from another stack, or imported.
-        proxy_security_group: Its security group, to which the function's is added.
-    """
-
-    proxy: rds.IDatabaseProxy
-    proxy_security_group: ec2.ISecurityGroup
+    @property
+    def capacity(self) -> tuple[float, float]:
+        """The minimum and the maximum capacity of Aurora."""
+        low, high = _DEFAULT_CAPACITY
+        low = low if self.min_capacity is None else self.min_capacity
+        return low, high if self.max_capacity is None else self.max_capacity
 
 
 def make_database(
@@ -178,7 +167,7 @@ def make_database(
         scope: The construct that gets the children ``Database`` and ``DatabaseSecurityGroup``.
         options: The database.
         network: Its network.
-        removal_policy: ``DESTROY`` also turns deletion protection off.
+        removal_policy: ``DESTROY`` also turns deletion protection off, unless that is an option.
     """
     group = network.make_security_group(scope, "DatabaseSecurityGroup", "Database: inbound from its proxy")
     make = _make_cluster if options.instance_type is None else _make_instance
@@ -195,10 +184,18 @@ def make_database(
             )
     elif not options.multi_az:
         findings["AwsSolutions-RDS3"] = "A standby doubles the price; multi_az=True adds one."
-    if removal_policy is RemovalPolicy.DESTROY:
-        findings["AwsSolutions-RDS10"] = "removal_policy=DESTROY asks for a database that can be deleted."
+    if not _protected(options, removal_policy):
+        findings["AwsSolutions-RDS10"] = (
+            "removal_policy=DESTROY, or deletion_protection=False, asks for a database that can be deleted."
+        )
     acknowledge(database, findings)
     return database
+
+
+def _protected(options: DatabaseOptions, removal_policy: RemovalPolicy) -> bool:
+    if options.deletion_protection is None:
+        return removal_policy is not RemovalPolicy.DESTROY
+    return options.deletion_protection
 
 
 def managed_secret(database: Database) -> secretsmanager.ISecret:
@@ -215,49 +212,6 @@ def proxy_target(database: Database) -> rds.ProxyTarget:
     return rds.ProxyTarget.from_instance(database)
 
 
-def cluster_target(scope: Construct, cluster: rds.IDatabaseCluster) -> rds.ProxyTarget:
-    """Return an existing cluster as the target of a proxy.
-
-    A cluster from another stack is imported by its attributes, with its security groups. So the rule that
-    allows the proxy's connections is made in the proxy's stack. In the other stack, it would refer to the
-    proxy's security group while the proxy refers to the database: a circular dependency.
-    """
-    if Stack.of(cluster) is not Stack.of(scope):
-        cluster = rds.DatabaseCluster.from_database_cluster_attributes(
-            scope,
-            "DatabaseByName",
-            cluster_identifier=cluster.cluster_identifier,
-            engine=cluster.engine,
-            port=cluster.cluster_endpoint.port,
-            security_groups=_by_id(scope, cluster.connections),
-        )
-    return rds.ProxyTarget.from_cluster(cluster)
-
-
-def instance_target(scope: Construct, instance: rds.IDatabaseInstance) -> rds.ProxyTarget:
-    """Return an existing instance as the target of a proxy; from another stack like a cluster."""
-    if Stack.of(instance) is not Stack.of(scope):
-        instance = rds.DatabaseInstance.from_database_instance_attributes(
-            scope,
-            "DatabaseByName",
-            instance_identifier=instance.instance_identifier,
-            instance_endpoint_address=instance.instance_endpoint.hostname,
-            engine=instance.engine,
-            port=instance.instance_endpoint.port,
-            security_groups=_by_id(scope, instance.connections),
-        )
-    return rds.ProxyTarget.from_instance(instance)
-
-
-def _by_id(scope: Construct, connections: ec2.Connections) -> list[ec2.ISecurityGroup]:
-    return [
-        ec2.SecurityGroup.from_security_group_id(
-            scope, f"DatabaseSecurityGroupById{number}", group.security_group_id
-        )
-        for number, group in enumerate(connections.security_groups)
-    ]
-
-
 def _make_cluster(
     scope: Construct,
     options: DatabaseOptions,
@@ -266,21 +220,29 @@ def _make_cluster(
     removal_policy: RemovalPolicy,
 ) -> rds.DatabaseCluster:
     if options.engine == "postgres":
-        engine = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9)
+        engine = rds.DatabaseClusterEngine.aurora_postgres(
+            version=rds.AuroraPostgresEngineVersion.of(options.version, options.major_version)
+        )
         exported = ["postgresql"]
     else:
-        engine = rds.DatabaseClusterEngine.aurora_mysql(version=rds.AuroraMysqlEngineVersion.VER_3_12_0)
+        engine = rds.DatabaseClusterEngine.aurora_mysql(
+            version=rds.AuroraMysqlEngineVersion.of(options.version, options.major_version)
+        )
         exported = ["audit", "error", "slowquery"]
+    upgrade = options.version == options.major_version
+    min_capacity, max_capacity = options.capacity
     # A reader that scales with the writer has the writer's capacity when it has to take over.
-    reader = rds.ClusterInstance.serverless_v2("Reader", scale_with_writer=True)
+    reader = rds.ClusterInstance.serverless_v2(
+        "Reader", scale_with_writer=True, auto_minor_version_upgrade=upgrade
+    )
     return rds.DatabaseCluster(
         scope,
         "Database",
         engine=engine,
-        writer=rds.ClusterInstance.serverless_v2("Writer"),
+        writer=rds.ClusterInstance.serverless_v2("Writer", auto_minor_version_upgrade=upgrade),
         readers=[reader] if options.multi_az else None,
-        serverless_v2_min_capacity=options.min_capacity,
-        serverless_v2_max_capacity=options.max_capacity,
+        serverless_v2_min_capacity=min_capacity,
+        serverless_v2_max_capacity=max_capacity,
         default_database_name=options.database_name,
         credentials=rds.Credentials.from_username(options.user),
         manage_master_user_password=True,
@@ -290,7 +252,7 @@ def _make_cluster(
         backup=rds.BackupProps(retention=options.backup_retention),
         copy_tags_to_snapshot=True,
         cloudwatch_logs_exports=exported,
-        deletion_protection=removal_policy is not RemovalPolicy.DESTROY,
+        deletion_protection=_protected(options, removal_policy),
         removal_policy=removal_policy,
         vpc=network.vpc,
         vpc_subnets=network.subnets,
@@ -306,16 +268,21 @@ def _make_instance(
     removal_policy: RemovalPolicy,
 ) -> rds.DatabaseInstance:
     if options.engine == "postgres":
-        engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17_9)
+        engine = rds.DatabaseInstanceEngine.postgres(
+            version=rds.PostgresEngineVersion.of(options.version, options.major_version)
+        )
         exported = ["postgresql"]
     else:
-        engine = rds.DatabaseInstanceEngine.mysql(version=rds.MysqlEngineVersion.VER_8_4_10)
+        engine = rds.DatabaseInstanceEngine.mysql(
+            version=rds.MysqlEngineVersion.of(options.version, options.major_version)
+        )
         exported = ["error", "slowquery"]
     return rds.DatabaseInstance(
         scope,
         "Database",
         engine=engine,
         instance_type=options.instance_type,
+        auto_minor_version_upgrade=options.version == options.major_version,
         multi_az=options.multi_az,
         database_name=options.database_name,
         credentials=rds.Credentials.from_username(options.user),
@@ -330,7 +297,7 @@ def _make_instance(
         copy_tags_to_snapshot=True,
         cloudwatch_logs_exports=exported,
         delete_automated_backups=removal_policy is RemovalPolicy.DESTROY,
-        deletion_protection=removal_policy is not RemovalPolicy.DESTROY,
+        deletion_protection=_protected(options, removal_policy),
         removal_policy=removal_policy,
         publicly_accessible=False,
         vpc=network.vpc,

@@ -23,25 +23,33 @@ from cdk_lambda_patterns.data.rds_proxy.database import (
     PORTS,
     DatabaseOptions,
     Engine,
+    make_database,
+    managed_secret,
+    proxy_target,
+)
+from cdk_lambda_patterns.data.rds_proxy.existing import (
     ExistingCluster,
     ExistingDatabase,
     ExistingInstance,
     ExistingProxy,
+    check_vpc,
     cluster_target,
     instance_target,
-    make_database,
-    managed_secret,
-    proxy_target,
 )
 
 _MIGRATION_SECONDS = 120
 _PROXY_NAME_LENGTH = 60  # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBProxy.html
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ConnectionPoolConfiguration.html
-_CONNECTIONS = Limit("RDS Proxy", 1, 100, "%")
-_BORROW_TIMEOUT = Limit("RDS Proxy", 0, 300, "seconds")
+# A borrow timeout of 0 would wait without a limit, for longer than the function has time.
+_CONNECTIONS = Limit("RDS Proxy", 1, 100, "%", whole=True)
+_BORROW_TIMEOUT = Limit("this construct", 1, 300, "seconds", whole=True)
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBProxy.html
-_IDLE_CLIENT_TIMEOUT = Limit("RDS Proxy", 60, 8 * 60 * 60, "seconds")
+_IDLE_CLIENT_TIMEOUT = Limit("RDS Proxy", 1, 8 * 60 * 60, "seconds", whole=True)
+# 0 would turn a timeout off. The largest integer of PostgreSQL, in milliseconds, is less than MySQL allows.
+# https://www.postgresql.org/docs/current/runtime-config-client.html
+# https://dev.mysql.com/doc/refman/8.4/en/server-system-variables.html#sysvar_max_execution_time
+_STATEMENT = Limit("this construct", 1, 2_147_483_647, "ms (0 would turn the timeout off)", whole=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +61,13 @@ class PoolOptions:
             The rest is for migrations, people, and the database's own work.
         max_idle_connections_percent: Share that the proxy keeps open while idle, 0 to
             ``max_connections_percent``. Default: that of RDS, half of ``max_connections_percent``.
-        borrow_timeout: How long a client waits for a free connection, 0 to 300 seconds. Must be shorter than
+        borrow_timeout: How long a client waits for a free connection, 1 to 300 seconds. Must be shorter than
             the function's timeout, so that the function receives the error.
         idle_client_timeout: After how long without a statement the proxy closes a client's connection, 1
-            minute to 8 hours. The function opens a new one.
-        statement_timeout: After how long the database cancels a statement, at least 1 ms. For MySQL it
-            applies to SELECT only.
-        lock_timeout: How long a statement waits for a lock. For MySQL, rounded to seconds, at least 1.
+            second to 8 hours. The function opens a new one.
+        statement_timeout: After how long the database cancels a statement, at least 1 ms: 0 would mean never.
+            For MySQL it applies to SELECT only.
+        lock_timeout: How long a statement waits for a lock, at least 1 ms. For MySQL, rounded to seconds.
         session_pinning_filters: Changes to a MySQL session that do not pin it: ``EXCLUDE_VARIABLE_SETS``, for
             drivers that set the same variables in every session.
 
@@ -81,11 +89,15 @@ class PoolOptions:
 
     def __post_init__(self) -> None:
         _CONNECTIONS.check("max_connections_percent", self.max_connections_percent)
-        Limit("RDS Proxy", 0, self.max_connections_percent, "%").check(
+        Limit("RDS Proxy", 0, self.max_connections_percent, "%", whole=True).check(
             "max_idle_connections_percent", self.max_idle_connections_percent
         )
         _BORROW_TIMEOUT.check("borrow_timeout", self.borrow_timeout)
         _IDLE_CLIENT_TIMEOUT.check("idle_client_timeout", self.idle_client_timeout)
+        for name in ("statement_timeout", "lock_timeout"):
+            timeout: Duration = getattr(self, name)
+            if not timeout.is_unresolved():
+                _STATEMENT.check(name, timeout.to_milliseconds(integral=False))
 
     def init_query(self, engine: Engine) -> str:
         """Return the SQL that the proxy runs on each new connection of the pool.
@@ -233,6 +245,18 @@ def check_pooled_database(
             "an existing database without network: the function has to run in the database's network; give "
             "network=PrivateNetwork(self, 'Network', vpc=...)."
         )
+    if (
+        network is not None
+        and not isinstance(database, ExistingProxy)
+        and len(network.availability_zones) < 2
+    ):
+        (zone,) = network.availability_zones
+        raise ValueError(
+            f"network={network.node.path}: all its subnets are in the Availability Zone {zone}; a database "
+            "and RDS Proxy need subnets in two. Choose them by vpc_subnets."
+        )
+    if network is not None and isinstance(database, ExistingDatabase):
+        check_vpc(database, network)
     if pool is not None and isinstance(database, ExistingProxy):
         raise ValueError("pool cannot be combined with an existing proxy; configure it on the proxy.")
     pool = pool or PoolOptions()
@@ -369,8 +393,8 @@ def _make_proxy_role(scope: Construct, secret: secretsmanager.ISecret) -> iam.Ro
     https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-proxy-iam-setup.html
     """
     role = iam.Role(scope, "ProxyRole", assumed_by=iam.ServicePrincipal("rds.amazonaws.com"))
-    # Secrets Manager appends a hyphen and six characters to the name; an imported ARN may lack them.
-    arn = secret.secret_full_arn or f"{secret.secret_arn}-??????"
-    role.add_to_policy(iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[arn]))
+    role.add_to_policy(
+        iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret.secret_arn])
+    )
     grant_use_of_key(role, secret.encryption_key, "kms:Decrypt")
     return role

@@ -13,7 +13,8 @@ from constructs import Construct
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.options import NetworkOptions
 from cdk_lambda_patterns.core.table import make_table, text
-from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions, ExistingDatabase
+from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions
+from cdk_lambda_patterns.data.rds_proxy.existing import ExistingDatabase
 from cdk_lambda_patterns.data.rds_proxy.pooled_database import (
     PooledDatabase,
     PoolOptions,

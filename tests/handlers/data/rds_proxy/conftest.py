@@ -45,7 +45,8 @@ def server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for these tests, with a database."""
     with temporary_server() as running:
         with psycopg.connect(running.get_uri(), autocommit=True) as admin:
-            admin.execute("CREATE ROLE rds_iam")  # every RDS for PostgreSQL has this role
+            # Roles that every RDS for PostgreSQL has, the second one as soon as it has a proxy.
+            admin.execute("CREATE ROLE rds_iam; CREATE ROLE rdsproxyadmin LOGIN")
             admin.execute("CREATE DATABASE app")
         yield running
 

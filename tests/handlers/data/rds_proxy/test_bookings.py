@@ -99,6 +99,14 @@ def test_the_migration_can_be_repeated_and_takes_rights_back(connection: Connect
     ]
 
 
+def test_the_migration_leaves_the_proxys_own_user_connected(connection: Connection) -> None:
+    may = "SELECT has_database_privilege('rdsproxyadmin', current_database(), %s)"
+    assert [connection.execute(may, (right,)).fetchone() for right in ("CONNECT", "TEMPORARY")] == [
+        (True,),
+        (False,),
+    ]
+
+
 def test_tables_can_be_created_concurrently(connect: Connect, database: str) -> None:
     connections = [connect() for _ in range(8)]
     start = threading.Barrier(len(connections))
