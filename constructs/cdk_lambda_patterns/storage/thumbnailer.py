@@ -17,7 +17,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.bucket import make_bucket
-from cdk_lambda_patterns.core.bucket_notifications import check_suffixes, notify_function
+from cdk_lambda_patterns.core.bucket_notifications import check_place, check_suffixes, notify_function
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
@@ -163,6 +163,8 @@ class Thumbnailer(Construct):
         _check_sizes(sizes)
         _check_recursion(source, destination, options)
         check_standard("failure_queue", failure_queue)
+        if source is not None:
+            check_place(scope, source)
         super().__init__(scope, id)
         self._options = options
         self._sizes = tuple(sizes)

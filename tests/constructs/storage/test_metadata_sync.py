@@ -368,7 +368,7 @@ def imported(stack: Stack) -> None:
     MetadataSync(
         stack,
         "Files",
-        source=s3.Bucket.from_bucket_name(stack, "Uploads", "uploads"),
+        source=s3.Bucket.from_bucket_name(stack, "Uploads", "invoices"),
         target=DynamoTarget(table=dynamodb.Table.from_table_name(stack, "Rows", "rows")),
         failure_queue=sqs.Queue.from_queue_arn(stack, "Failed", "arn:aws:sqs:eu-west-1:123456789012:failed"),
     )
@@ -380,7 +380,7 @@ def test_with_imported_resources_it_makes_none_of_its_own(imported: Resources) -
     assert len(imported.all("AWS::SQS::Queue")) == 1  # for failed invocations by the schedule
     assert variables(imported.function())["TABLE_NAME"] == "rows"
     notifications = imported.only("Custom::S3BucketNotifications")
-    assert (notifications["BucketName"], notifications["Managed"]) == ("uploads", False)
+    assert (notifications["BucketName"], notifications["Managed"]) == ("invoices", False)
     assert imported.actions(FUNCTION) == LOOKING | ON_TABLE
 
 
@@ -510,8 +510,8 @@ REFUSED: dict[str, Callable[[], object]] = {
     "delivery='sns': choose one of 'notifications', 'eventbridge'": lambda: MetadataOptions(
         delivery="sns"  # type: ignore[arg-type] # what mypy finds, the check finds as well
     ),
-    "len(suffixes)=17: with each kind of event that makes 102 notifications": lambda: MetadataOptions(
-        suffixes=tuple(f".{number:02}" for number in range(17))
+    "17 suffixes with 6 events each: 102 notifications, and S3 allows 100": lambda: MetadataSync(
+        Stack(), "M", options=MetadataOptions(suffixes=tuple(f".{number:02}" for number in range(17)))
     ),
     "tombstones=1,209,600: MetadataSync allows 1,296,000 to 31,536,000 seconds": lambda: MetadataOptions(
         tombstones=Duration.days(14)
