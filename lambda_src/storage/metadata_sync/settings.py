@@ -1,5 +1,6 @@
 """The settings of both functions, read from their environment variables when they start."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, cast
@@ -52,6 +53,14 @@ class Settings(NamedTuple):
             tags=read(environment, "TAGS", _boolean),
             tombstone_seconds=read(environment, "TOMBSTONE_DAYS", whole_number) * _DAY,
         )
+
+    @property
+    def state_name(self) -> str:
+        """The name of the reconciler's state: several functions may share a table and even a bucket."""
+        if not (self.prefix or self.suffixes):
+            return self.bucket
+        selection = json.dumps([self.prefix, self.suffixes]).encode()
+        return f"{self.bucket}/{hashlib.sha256(selection).hexdigest()}"
 
     def matches(self, key: str) -> bool:
         """Whether an object with this key has a row."""

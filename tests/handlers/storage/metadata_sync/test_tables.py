@@ -21,6 +21,7 @@ from storage.metadata_sync.dynamodb import DynamoTable
 from storage.metadata_sync.migration import migrate
 from storage.metadata_sync.objects import Cause, StoredObject, Table, Unstorable
 from storage.metadata_sync.postgres import PostgresTable
+from storage.metadata_sync.settings import Settings
 from storage.metadata_sync.sync import Synchroniser
 from tests.handlers.importing import import_handler
 from tests.handlers.storage.metadata_sync.conftest import LocalDriver
@@ -232,6 +233,25 @@ def test_of_two_that_save_a_state_one_succeeds(tables: Tables, number: int) -> N
     assert table.save_state("two", 1)
     assert not table.save_state("other", 1)
     assert table.load_state() == ("two", 2)
+
+
+@pytest.mark.parametrize("number", [DYNAMODB, POSTGRESQL])
+def test_reconcilers_of_two_prefixes_of_a_bucket_have_a_state_each(
+    filled_world: World, connected: Database, number: int
+) -> None:
+    bucket = f"bucket{next(_numbers)}"
+    names = [
+        Settings.from_environment({**ENVIRONMENT, "BUCKET_NAME": bucket, "PREFIX": prefix}).state_name
+        for prefix in ("", "a/", "b/")
+    ]
+    for name in names:
+        table: Table = (
+            DynamoTable(filled_world.dynamodb, "metadata", bucket, tombstone_seconds=60, state_name=name)
+            if number == DYNAMODB
+            else PostgresTable(connected, bucket, tombstone_seconds=60, state_name=name)
+        )
+        assert table.load_state() == ("", 0)
+        assert table.save_state(name, 0)
 
 
 # --- PostgreSQL only
