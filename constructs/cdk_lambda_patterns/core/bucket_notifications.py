@@ -1,7 +1,6 @@
 """S3 event notification → function, for buckets that are owned, from another stack, or imported."""
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -16,13 +15,14 @@ from constructs import Construct, IValidation
 
 from cdk_lambda_patterns.core.limits import check_strings
 from cdk_lambda_patterns.core.provider_roles import NOTIFICATIONS_HANDLER, write_out_provider_role
+from cdk_lambda_patterns.core.sharing import identity, record, recorded
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_FilterRule.html
 _MAX_CHARACTERS = 1024
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-types-and-destinations.html
 _MAX_NOTIFICATIONS = 100
 
-_METADATA = "cdk-lambda-patterns:notifications"
+_USE = "notifications"
 
 
 def notify_function(
@@ -144,17 +144,11 @@ class _Notified:
     """The notifications that a bucket has in this app, whatever construct represents the bucket."""
 
     def __init__(self, scope: Construct, *buckets: s3.IBucket) -> None:
+        self._scope = scope
         self._buckets = {bucket.node.path: bucket for bucket in buckets}
-        self._root = scope.node.root
-        bucket = buckets[0]
-        resource = bucket.node.default_child
-        stack = Stack.of(bucket)
-        given = stack.resolve(resource.bucket_name) if isinstance(resource, s3.CfnBucket) else None
-        name = given or stack.resolve(bucket.bucket_name)
-        self._name = name if isinstance(name, str) else f"{stack.node.path} {json.dumps(name)}"
-        for path, one in self._buckets.items():
-            data = {"name": self._name, "path": path, "filters": list(_filters(one))}
-            self._root.node.add_metadata(_METADATA, json.dumps(data))
+        self._name = identity(buckets[0], "bucket_name")
+        for path, bucket in self._buckets.items():
+            record(scope, _USE, [self._name, path, list(_filters(bucket))])
 
     def check(self) -> None:
         """Raise an error if S3 refuses them together."""
@@ -165,8 +159,7 @@ class _Notified:
         """Return why S3 refuses them; the CDK calls this before it writes templates."""
         what = f"the bucket {next(iter(self._buckets))}"
         found = [one for bucket in self._buckets.values() for one in _filters(bucket)]
-        others = (json.loads(entry.data) for entry in self._root.node.metadata if entry.type == _METADATA)
-        latest = {one["path"]: one["filters"] for one in others if one["name"] == self._name}
+        latest = {path: them for name, path, them in recorded(self._scope, _USE) if name == self._name}
         for path in latest.keys() - self._buckets.keys():
             found += itertools.starmap(_Filter, latest[path])
         for one, other in itertools.combinations(found, 2):

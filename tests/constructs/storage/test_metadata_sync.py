@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack, Stage
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
@@ -20,6 +20,7 @@ from aws_cdk.assertions import Annotations, Match
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.core.table import text
 from cdk_lambda_patterns.data.rds_proxy import DatabaseOptions, ExistingProxy, PoolOptions
 from cdk_lambda_patterns.storage.metadata_sync import (
     Delivery,
@@ -382,6 +383,27 @@ def test_with_imported_resources_it_makes_none_of_its_own(imported: Resources) -
     notifications = imported.only("Custom::S3BucketNotifications")
     assert (notifications["BucketName"], notifications["Managed"]) == ("invoices", False)
     assert imported.actions(FUNCTION) == LOOKING | ON_TABLE
+
+
+def test_a_table_with_other_keys_is_refused() -> None:
+    stack = Stack(App(), "Stack")
+    table = dynamodb.Table(stack, "Rows", partition_key=text("bucket"))
+    message = r"table=Stack/Rows: its keys are bucket \(S\); .* partition key bucket and the sort key key"
+    with pytest.raises(ValueError, match=message):
+        MetadataSync(stack, "Files", target=DynamoTarget(table=table))
+
+
+def test_a_warning_says_that_the_events_of_a_bucket_in_another_region_must_be_forwarded() -> None:
+    app = App()
+    stack = Stack(app, "Stack", env=Environment(region="eu-west-1", account="111111111111"))
+    source = s3.Bucket.from_bucket_attributes(
+        stack, "Uploads", bucket_name="far-away", region="us-east-1", account="111111111111"
+    )
+    with pytest.raises(ValueError, match="is in Region us-east-1, and the function in eu-west-1"):
+        MetadataSync(stack, "Refused", source=source)
+    MetadataSync(stack, "Files", source=source, options=MetadataOptions(delivery="eventbridge"))
+    warning = "The bucket Stack/Uploads is in Region us-east-1.*: a rule there has to forward its events.*"
+    Annotations.from_stack(stack).has_warning("/Stack/Files", Match.string_like_regexp(warning))
 
 
 def test_a_warning_names_what_cannot_be_configured_for_imported_resources(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ _MEMORY_PER_PIXEL = {Format.AVIF: 2}
 # The decoders work row by row: a picture of one column costs a hundred times as much as a square one.
 MAX_EDGE = 1_000_000
 
+_END_OF_JPEG = b"\xff\xd9"
+
 
 class Picture(NamedTuple):
     """A decoded picture.
@@ -42,18 +44,21 @@ class Picture(NamedTuple):
     image: Image.Image
 
 
-def decode(data: bytes, size: int, *, max_pixels: int) -> Picture:
+def decode(data: bytes, size: int, *, max_pixels: int, incomplete_jpeg: bool = False) -> Picture:
     """Decode a picture so that its longest edge is at most ``size``.
 
     Args:
         data: The bytes of its file.
         size: The longest edge, in pixels. A smaller picture is not enlarged.
         max_pixels: Pictures with more pixels are refused before they are decoded, AVIF with half as many.
+        incomplete_jpeg: Whether a JPEG may end too early; what is missing of it is grey.
 
     Raises:
         PermanentFailure: It cannot be decoded; the subclass is the reason.
     """
     found = sniff(data)
+    if incomplete_jpeg and found is Format.JPEG and not data.endswith(_END_OF_JPEG):
+        data += _END_OF_JPEG  # after an end that is somewhere before, it is not read
     data = decodable(data, found)
     with closing(_open(data, found)) as picture:
         width, height = picture.width, picture.height

@@ -17,6 +17,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from .errors import DamagedImage, TruncatedImage
+from .xmp import orientation_in
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
@@ -107,9 +108,11 @@ def _orientation(file: JpegImageFile) -> int:
     if "exif" not in file.info and "xmp" not in file.info:
         return 1
     try:
-        orientation = file.getexif().get(_ORIENTATION, 1)
+        orientation = file.getexif().get(_ORIENTATION)
     except Exception:  # broken EXIF
-        return 1
+        orientation = None
+    if orientation is None:
+        return orientation_in(file.info.get("xmp", b""))
     return orientation if orientation in _TURNS else 1
 
 
