@@ -117,9 +117,24 @@ def call(table: Table, what: str, key: str, seen: Any, third: Any) -> object:
     return table.write_instead(key, seen, instead_of=row, cause=CAUSE), table.read(key)
 
 
-@settings(max_examples=25)
-@given(made=st.lists(calls, min_size=1, max_size=10))
+# One call takes moto some milliseconds, so few examples have many calls each. Further ones are for --full.
+many_calls = st.lists(calls, min_size=8, max_size=14)
+
+
+@settings(max_examples=6)
+@given(made=many_calls)
 def test_all_three_tables_answer_every_call_alike(tables: Tables, made: list[tuple[Any, ...]]) -> None:
+    check_alike(tables, made)
+
+
+@pytest.mark.full
+@settings(max_examples=60)
+@given(made=many_calls)
+def test_all_three_tables_answer_many_more_calls_alike(tables: Tables, made: list[tuple[Any, ...]]) -> None:
+    check_alike(tables, made)
+
+
+def check_alike(tables: Tables, made: list[tuple[Any, ...]]) -> None:
     three = tables()
     for one in made:
         memory, dynamodb, postgres = (call(table, *one) for table in three)
@@ -129,7 +144,7 @@ def test_all_three_tables_answer_every_call_alike(tables: Tables, made: list[tup
 
 @pytest.mark.parametrize("number", [DYNAMODB, POSTGRESQL])
 def test_a_real_table_equals_the_bucket_after_disorders(tables: Tables, number: int) -> None:
-    for seed in range(15):
+    for seed in range(6):
         drawn(Random(seed)).check(tables()[number])
 
 

@@ -11,6 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from scenarios.storage.thumbnailer import pictures as photographs
 from storage.thumbnailer.decoders.errors import TruncatedImage
 from storage.thumbnailer.settings import Colour
+from tests.handlers.storage.thumbnailer.heic import HEIC, HEIC_TRANSPARENT, HEIC_TURNED
 from tests.handlers.storage.thumbnailer.pictures import (
     BLUE,
     GREEN,
@@ -137,6 +138,17 @@ def test_the_first_frame_of_an_animation_is_taken(format: str) -> None:
     others = [Image.new("RGB", (200, 150), "black")] * 2
     data = encode(quadrants(), format, save_all=True, append_images=others)
     assert close(corners(thumbnail(data)), [RED, GREEN, BLUE, YELLOW])
+
+
+def test_a_heic_is_decoded_and_turned_as_it_says() -> None:
+    for data in (HEIC, HEIC_TURNED):
+        made = make(data)
+        assert (made.format, made.width, made.height) == ("heic", 200, 150)
+        image = Image.open(io.BytesIO(made.thumbnails[0].data))
+        assert close(corners(image), [RED, GREEN, BLUE, YELLOW], tolerance=14)
+    image = thumbnail(HEIC_TRANSPARENT)
+    assert (image.mode, image.size) == ("RGBA", (64, 64))
+    assert abs(image.getpixel((32, 32))[3] - 128) < 5  # type: ignore[index]
 
 
 # --- Which way up, and which colours
