@@ -170,7 +170,7 @@ class Thumbnailer(Construct):
     ) -> None:
         options = options or ThumbnailOptions()
         function_options = function_options or FunctionOptions()
-        sizes = _checked_sizes(sizes)
+        checked_sizes = _checked_sizes(sizes)
         _check_memory(function_options.memory_size or _ONE_VCPU_MB, options)
         check_keys(table, "source_key")
         _check_recursion(source, destination, options)
@@ -179,7 +179,7 @@ class Thumbnailer(Construct):
             check_place(scope, source)
         super().__init__(scope, id)
         self._options = options
-        self._sizes = sizes
+        self._sizes = checked_sizes
         self._removal_policy = removal_policy
 
         self.source_bucket = source or make_bucket(

@@ -153,7 +153,7 @@ def test_more_than_100_notifications_of_one_bucket_are_refused() -> None:
         notify(stack, "Three", bucket, suffixes=[f".x{number:02}" for number in range(41)])
 
 
-ELSEWHERE = {
+ELSEWHERE: dict[str, Any] = {
     "Region": {"region": "us-east-1", "account": "111111111111"},
     "account": {"region": "eu-west-1", "account": "222222222222"},
 }

@@ -332,7 +332,7 @@ def test_the_memory_may_be_just_enough_for_the_pixels() -> None:
     Thumbnailer(Stack(), "T", options=few, function_options=FunctionOptions(memory_size=256))
 
 
-KEYS = {
+KEYS: dict[str, Any] = {
     "id (S)": {"partition_key": text("id")},
     "source_key (N)": {
         "partition_key": dynamodb.Attribute(name="source_key", type=dynamodb.AttributeType.NUMBER)

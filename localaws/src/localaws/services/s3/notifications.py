@@ -18,6 +18,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-event-
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -91,8 +92,10 @@ def _problem_of(configurations: list[dict[str, Any]]) -> str | None:
     return _OVERLAP if any(itertools.starmap(_overlap, itertools.combinations(configurations, 2))) else None
 
 
+@functools.cache
 def _event_types() -> set[str]:
-    return set(botocore.session.get_session().get_service_model("s3").shape_for("Event").enum)
+    shape: Any = botocore.session.get_session().get_service_model("s3").shape_for("Event")
+    return set(shape.enum)
 
 
 def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
