@@ -11,15 +11,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from botocore.exceptions import ClientError
 
 from shared.clients import Client
+from shared.items import Item, from_item, to_item
 
 from .objects import Cause, Row, StoredObject, Unstorable, WrongTable
-
-Item: TypeAlias = dict[str, dict[str, Any]]
 
 # A sort key that only rises would send all writes of the index to one partition.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-indexes-gsi-sharding.html
@@ -92,7 +91,7 @@ class DynamoTable:
             "TableName": self._table,
             "KeyConditionExpression": condition,
             "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": _typed(values),
+            "ExpressionAttributeValues": to_item(values),
         }
         if after:
             asked["ExclusiveStartKey"] = self._key(after)
@@ -100,7 +99,7 @@ class DynamoTable:
             with _explained():
                 page = self._dynamodb.query(**asked)
             for item in page["Items"]:
-                plain = _plain(item)
+                plain = from_item(item)
                 if row := _to_row(plain):
                     yield plain["key"], row
             if not page.get("LastEvaluatedKey"):
@@ -122,7 +121,7 @@ class DynamoTable:
     def _get(self, key: Item) -> dict[str, Any]:
         with _explained():
             answer = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        return _plain(answer.get("Item", {}))
+        return from_item(answer.get("Item", {}))
 
     def _update(
         self, key: Item, values: Mapping[str, Any], *, revision: int | None = None
@@ -157,15 +156,17 @@ class DynamoTable:
                     UpdateExpression=changes,
                     ConditionExpression=condition,
                     ExpressionAttributeNames={f"#{name}": name for name in names},
-                    ExpressionAttributeValues=_typed(given),
+                    ExpressionAttributeValues=to_item(given),
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
         except ClientError as error:
             if error.response["Error"]["Code"] != _REFUSED:
                 raise
-            return False, _plain(cast(Any, error.response).get("Item", {}))  # botocore adds it to the error
-        return True, _plain(answer["Attributes"])
+            return False, from_item(
+                cast(Any, error.response).get("Item", {})
+            )  # botocore adds it to the error
+        return True, from_item(answer["Attributes"])
 
     def _values(self, key: str, seen: StoredObject | None, cause: Cause) -> dict[str, Any]:
         values = {"event_name": cause.name, "event_time": cause.time, "deleted": seen is None}
@@ -176,10 +177,10 @@ class DynamoTable:
         return {**values, **described, "modified_shard": f"{self._bucket}#{shard}"}
 
     def _key(self, key: str) -> Item:
-        return _typed({"bucket": self._bucket, "key": key})
+        return to_item({"bucket": self._bucket, "key": key})
 
     def _state_key(self) -> Item:
-        return _typed({"bucket": RECONCILER, "key": self._state_name})
+        return to_item({"bucket": RECONCILER, "key": self._state_name})
 
 
 @contextmanager
@@ -201,32 +202,6 @@ def _explained() -> Iterator[None]:
         if code in _UNSTORABLE:
             raise Unstorable(f"DynamoDB cannot store this: {error}") from error
         raise
-
-
-def _typed(values: Mapping[str, Any]) -> Item:
-    """Return values in the form of DynamoDB's API."""
-
-    def typed(value: Any) -> dict[str, Any]:
-        match value:
-            case bool():
-                return {"BOOL": value}
-            case int():
-                return {"N": str(value)}
-            case dict():
-                return {"M": _typed(value)}
-        return {"S": value}
-
-    return {name: typed(value) for name, value in values.items()}
-
-
-def _plain(item: Item) -> dict[str, Any]:
-    """Return the values of an item."""
-    readers: dict[str, Callable[[Any], Any]] = {"N": int, "M": _plain}
-    return {
-        name: readers.get(kind, lambda value: value)(value)
-        for name, typed in item.items()
-        for kind, value in typed.items()
-    }
 
 
 def _to_row(item: dict[str, Any]) -> Row | None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, cast
 
-from shared.environment import name, read
+from shared.environment import boolean, name, read
 
 Target = Literal["dynamodb", "postgres"]
 
@@ -49,8 +49,8 @@ class Settings(NamedTuple):
             bucket=read(environment, "BUCKET_NAME", name),
             prefix=read(environment, "PREFIX", str),
             suffixes=read(environment, "SUFFIXES", _strings),
-            user_metadata=read(environment, "USER_METADATA", _boolean),
-            tags=read(environment, "TAGS", _boolean),
+            user_metadata=read(environment, "USER_METADATA", boolean),
+            tags=read(environment, "TAGS", boolean),
             tombstone_seconds=read(environment, "TOMBSTONE_DAYS", whole_number) * _DAY,
         )
 
@@ -82,12 +82,6 @@ def _target(value: str) -> Target:
     if value not in ("dynamodb", "postgres"):
         raise ValueError("give 'dynamodb' or 'postgres'")
     return cast(Target, value)
-
-
-def _boolean(value: str) -> bool:
-    if value not in ("true", "false"):
-        raise ValueError("give 'true' or 'false'")
-    return value == "true"
 
 
 def _strings(value: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ The construct checks what is allowed; here the text is only converted.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shared.environment import name, read
+from shared.environment import boolean, name, read
 
 Colour = tuple[int, int, int]
 
@@ -68,7 +68,7 @@ class Settings(NamedTuple):
             max_object_size=read(environment, "MAX_OBJECT_SIZE", int),
             max_pixels=read(environment, "MAX_PIXELS", int),
             background=read(environment, "BACKGROUND", _colour),
-            incomplete_jpeg=read(environment, "INCOMPLETE_JPEG", _boolean),
+            incomplete_jpeg=read(environment, "INCOMPLETE_JPEG", boolean),
         )
 
 
@@ -76,12 +76,6 @@ def _format(value: str) -> str:
     if value not in ("webp", "jpeg"):
         raise ValueError("must be 'webp' or 'jpeg'")
     return value
-
-
-def _boolean(value: str) -> bool:
-    if value not in ("true", "false"):
-        raise ValueError("must be 'true' or 'false'")
-    return value == "true"
 
 
 def _colour(value: str) -> Colour:

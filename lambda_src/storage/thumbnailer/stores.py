@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from shared.clients import Client
 from shared.failures import PermanentFailure
+from shared.items import from_item, to_item
 
 
 class ObjectArchived(PermanentFailure):
@@ -271,11 +272,11 @@ class MetadataTable:
         response = self._dynamodb.get_item(
             TableName=self._table, Key={"source_key": {"S": source_key}}, ConsistentRead=True
         )
-        return Row(**_from_dynamodb({"M": response["Item"]})) if "Item" in response else None
+        return Row(**from_item(response["Item"])) if "Item" in response else None
 
     def put(self, row: Row, *, instead_of: Row | None) -> bool:
         """Write a row unless another invocation has changed it since; return whether it was written."""
-        return self._if_unchanged(instead_of, self._dynamodb.put_item, Item=_to_dynamodb(row._asdict())["M"])
+        return self._if_unchanged(instead_of, self._dynamodb.put_item, Item=to_item(row._asdict()))
 
     def delete(self, row: Row) -> bool:
         """Delete a row unless another invocation has changed it since; return whether it was deleted."""
@@ -301,21 +302,3 @@ class MetadataTable:
                 return False
             raise
         return True
-
-
-# boto3's own serializer would import boto3, a tenth of the start (benchmarks/README.md).
-def _to_dynamodb(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {"M": {name: _to_dynamodb(inner) for name, inner in value.items()}}
-    if isinstance(value, list):
-        return {"L": [_to_dynamodb(inner) for inner in value]}
-    return {"N": str(value)} if isinstance(value, int) else {"S": value}
-
-
-def _from_dynamodb(value: dict[str, Any]) -> Any:
-    [(kind, inner)] = value.items()
-    if kind == "M":
-        return {name: _from_dynamodb(one) for name, one in inner.items()}
-    if kind == "L":
-        return [_from_dynamodb(one) for one in inner]
-    return int(inner) if kind == "N" else inner
