@@ -52,6 +52,7 @@ _ENVIRONMENT = {
     "BACKGROUND": "#ffffff",
     "MAX_OBJECT_SIZE": "67108864",
     "MAX_PIXELS": "64000000",
+    "INCOMPLETE_JPEG": "false",
     "POWERTOOLS_SERVICE_NAME": "thumbnailer",
 }
 

@@ -92,6 +92,7 @@ class PlainThumbnailer(Construct):
                 "BACKGROUND": "#ffffff",
                 "MAX_OBJECT_SIZE": "67108864",
                 "MAX_PIXELS": "64000000",
+                "INCOMPLETE_JPEG": "false",
                 "POWERTOOLS_SERVICE_NAME": "thumbnailer",
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },

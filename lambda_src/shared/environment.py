@@ -35,3 +35,14 @@ def name(value: str) -> str:
     if not value:
         raise ValueError("must not be empty")
     return value
+
+
+def boolean(value: str) -> bool:
+    """Read ``true`` or ``false``.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if value not in ("true", "false"):
+        raise ValueError("give 'true' or 'false'")
+    return value == "true"

@@ -29,6 +29,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import PrivateNetwork
+from cdk_lambda_patterns.core.table import text
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
 from stacks.architecture import Architecture
@@ -54,8 +55,12 @@ def function(scope: Construct) -> lambda_.Function:
 
 def table(scope: Construct) -> dynamodb.Table:
     """A table."""
-    key = dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING)
-    return dynamodb.Table(scope, "R", partition_key=key)
+    return dynamodb.Table(scope, "R", partition_key=text("id"))
+
+
+def imported_table(scope: Construct) -> dynamodb.ITable:
+    """A table of which only the name is known."""
+    return dynamodb.Table.from_table_name(scope, "R", "theirs")
 
 
 def imported_vpc(scope: Construct) -> ec2.IVpc:
@@ -85,7 +90,7 @@ KINDS: dict[Any, Kind] = {
         lambda scope: s3.Bucket(scope, "R"), lambda scope: s3.Bucket.from_bucket_name(scope, "R", "theirs")
     ),
     sqs.IQueue: Kind(queue, lambda scope: sqs.Queue.from_queue_arn(scope, "R", ARN.format("sqs", "theirs"))),
-    dynamodb.ITable: Kind(table, lambda scope: dynamodb.Table.from_table_name(scope, "R", "theirs")),
+    dynamodb.ITable: Kind(table, imported_table),
     kinesis.IStream: Kind(
         lambda scope: kinesis.Stream(scope, "R"),
         lambda scope: kinesis.Stream.from_stream_arn(scope, "R", ARN.format("kinesis", "stream/theirs")),
@@ -123,6 +128,13 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
 
 #: Arguments that take a special kind of their type, by construct and name.
 SPECIAL: dict[str, Kind] = {
+    "Thumbnailer-table-ITable": Kind(
+        lambda scope: dynamodb.Table(scope, "R", partition_key=text("source_key")), imported_table
+    ),
+    "MetadataSync-target.table-ITable": Kind(
+        lambda scope: dynamodb.Table(scope, "R", partition_key=text("bucket"), sort_key=text("key")),
+        imported_table,
+    ),
     "SnsFifoFanout-topic-ITopic": Kind(
         lambda scope: sns.Topic(scope, "R", fifo=True),
         lambda scope: sns.Topic.from_topic_arn(scope, "R", ARN.format("sns", "theirs.fifo")),

@@ -1,6 +1,6 @@
 """The DynamoDB tables of this library: on-demand, with point-in-time recovery."""
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
@@ -41,3 +41,29 @@ def make_table(
 def text(name: str) -> dynamodb.Attribute:
     """Return a key attribute of type string."""
     return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)
+
+
+def check_keys(table: dynamodb.ITable | None, *names: str) -> None:
+    """Check that a table has the keys that a handler uses. Nothing is known of an imported table.
+
+    Args:
+        table: The table, if one was given.
+        *names: Partition key, and sort key if there is one; both strings.
+
+    Raises:
+        ValueError: It has other keys.
+    """
+    resource = table.node.default_child if table else None
+    if table is None or not isinstance(resource, dynamodb.CfnTable | dynamodb.CfnGlobalTable):
+        return
+    stack = Stack.of(resource)
+    schema, attributes = stack.resolve(resource.key_schema), stack.resolve(resource.attribute_definitions)
+    types = {one["attributeName"]: one["attributeType"] for one in attributes}
+    keys = {one["keyType"]: one["attributeName"] for one in schema}
+    found = [f"{name} ({types[name]})" for name in (keys.get("HASH"), keys.get("RANGE")) if name]
+    if found != [f"{name} (S)" for name in names]:
+        raise ValueError(
+            f"table={table.node.path}: its keys are {', '.join(found)}; the function needs the partition key "
+            + " and the sort key ".join(names)
+            + ", of type string (S)."
+        )

@@ -5,19 +5,21 @@ may be requested (resize behind CloudFront instead), or for pictures that are in
 raise no event.
 """
 
+import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
-from aws_cdk import Duration, RemovalPolicy, Size, Token
+from aws_cdk import Duration, Fn, RemovalPolicy, Size, Token
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.bucket import make_bucket
-from cdk_lambda_patterns.core.bucket_notifications import check_suffixes, notify_function
+from cdk_lambda_patterns.core.bucket_notifications import check_place, check_suffixes, notify_function
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
@@ -30,14 +32,15 @@ from cdk_lambda_patterns.core.permissions import (
     grant_send,
     grant_use_of_key,
 )
-from cdk_lambda_patterns.core.table import make_table, text
+from cdk_lambda_patterns.core.sharing import identity, record, recorded
+from cdk_lambda_patterns.core.table import check_keys, make_table, text
 
 OutputFormat = Literal["webp", "jpeg"]
 
 _SIZES = Limit("Thumbnailer", 1, 20, "sizes")
-_SIZE = Limit("Thumbnailer", 1, 4_096, "pixels")
-_QUALITY = Limit("the encoder", 1, 100)
-_PIXELS = Limit("Thumbnailer", 1, 1_000_000_000, "pixels")
+_SIZE = Limit("Thumbnailer", 1, 4_096, "pixels", whole=True)
+_QUALITY = Limit("the encoder", 1, 100, whole=True)
+_PIXELS = Limit("Thumbnailer", 1, 1_000_000_000, "pixels", whole=True)
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html (5 GB in one upload)
 _OBJECT_SIZE = Limit("S3", 1, 5 * 1024, "MB")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
@@ -49,6 +52,9 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 # Lambda gives one whole vCPU at this size, and resizing uses one core.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 _ONE_VCPU_MB = 1_769
+
+# Measured with the costliest file of each format (benchmarks/README.md); objects of up to 64 MB included.
+_BYTES_PER_PIXEL, _MEGABYTES, _USUAL_OBJECT = 12, 150, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +71,10 @@ class ThumbnailOptions:
         background: Colour behind transparent pictures in JPEG thumbnails, ``"#rrggbb"``.
         max_object_size: Larger objects are not read; 1 MB to 5 GB. Default: 64 MB.
         max_pixels: Pictures with more pixels are not decoded. An AVIF may have half as many, because it takes
-            twice the memory. The default fits into the default memory; raise both together: 12 bytes a pixel
-            and 150 MB are enough. No edge may have more than a million.
+            twice the memory. ``memory_size`` must be enough for 12 bytes a pixel and 150 MB. No edge may have
+            more than a million.
+        incomplete_jpeg: Whether JPEGs without their end marker are decoded, as some cameras and interrupted
+            uploads leave them; what is missing of the picture is grey. Default: they are ``TruncatedImage``.
 
     Raises:
         ValueError: A value is not allowed.
@@ -84,6 +92,7 @@ class ThumbnailOptions:
     background: str = "#ffffff"
     max_object_size: Size | None = None
     max_pixels: int = 64_000_000
+    incomplete_jpeg: bool = False
 
     def __post_init__(self) -> None:
         _PREFIX.check("len(prefix)", len(self.prefix.encode()))
@@ -114,7 +123,8 @@ class Thumbnailer(Construct):
             sets notifications as well, its next deployment replaces them, so let it use EventBridge.
         destination: Bucket for the thumbnails. Default: a new one. It may be the source if the prefixes
             in ``options`` do not overlap.
-        table: Table for the metadata, partition key ``source_key`` (string). Default: a new one.
+        table: Table for the metadata, partition key ``source_key`` (string). Default: a new one. Each source
+            needs its own table and its own place for thumbnails.
         failure_queue: Standard queue for what failed permanently. Default: a new one.
         sizes: Longest edges of the thumbnails, in pixels, each 1 to 4,096; at most 20.
         options: Which pictures, and what the thumbnails look like.
@@ -160,12 +170,16 @@ class Thumbnailer(Construct):
     ) -> None:
         options = options or ThumbnailOptions()
         function_options = function_options or FunctionOptions()
-        _check_sizes(sizes)
+        checked_sizes = _checked_sizes(sizes)
+        _check_memory(function_options.memory_size or _ONE_VCPU_MB, options)
+        check_keys(table, "source_key")
         _check_recursion(source, destination, options)
         check_standard("failure_queue", failure_queue)
+        if source is not None:
+            check_place(scope, source)
         super().__init__(scope, id)
         self._options = options
-        self._sizes = tuple(sizes)
+        self._sizes = checked_sizes
         self._removal_policy = removal_policy
 
         self.source_bucket = source or make_bucket(
@@ -180,6 +194,7 @@ class Thumbnailer(Construct):
         self.failure_queue = failure_queue or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
         )
+        self._check_sharing()
         self.function = self._make_function(function_options, asynchronous or AsyncOptions(), network)
         self._grant_permissions()
         notify_function(
@@ -193,6 +208,21 @@ class Thumbnailer(Construct):
             prefix=options.prefix,
             suffixes=options.suffixes,
         )
+
+    def _check_sharing(self) -> None:
+        """Refuse a table or a place for thumbnails that has those of another source: keys may be equal."""
+        source = identity(self.source_bucket, "bucket_name")
+        for what, place, prefix in (
+            ("table", identity(self.table, "table_name"), ""),
+            ("destination", identity(self.destination_bucket, "bucket_name"), self._options.output_prefix),
+        ):
+            for other, its_place, its_prefix in recorded(self, f"thumbnailer-{what}"):
+                if its_place == place and other != source and _overlap(prefix, its_prefix):
+                    raise ValueError(
+                        f"{what}: another Thumbnailer uses it for another source, and pictures of both may "
+                        "have the same key; each source needs its own table, and bucket or output_prefix."
+                    )
+            record(self, f"thumbnailer-{what}", [source, place, prefix])
 
     def _make_function(
         self,
@@ -213,13 +243,14 @@ class Thumbnailer(Construct):
                 "DESTINATION_BUCKET": self.destination_bucket.bucket_name,
                 "TABLE_NAME": self.table.table_name,
                 "FAILURE_QUEUE_URL": self.failure_queue.queue_url,
-                "SIZES": ",".join(map(str, self._sizes)),
+                "SIZES": self._sizes,
                 "OUTPUT_FORMAT": self._options.output_format,
                 "OUTPUT_PREFIX": self._options.output_prefix,
-                "QUALITY": str(self._options.quality),
+                "QUALITY": _number(self._options.quality),
                 "BACKGROUND": self._options.background,
                 "MAX_OBJECT_SIZE": str(max_object_size.to_bytes()),
-                "MAX_PIXELS": str(self._options.max_pixels),
+                "MAX_PIXELS": _number(self._options.max_pixels),
+                "INCOMPLETE_JPEG": json.dumps(self._options.incomplete_jpeg),
                 "POWERTOOLS_SERVICE_NAME": "thumbnailer",
                 "POWERTOOLS_LOG_LEVEL": "INFO",
             },
@@ -260,12 +291,47 @@ class Thumbnailer(Construct):
         grant_use_of_key(role, table.encryption_key, "kms:Decrypt", "kms:DescribeKey")
 
 
-def _check_sizes(sizes: Sequence[int]) -> None:
+def _checked_sizes(sizes: Sequence[int]) -> str:
+    """Return the sizes as the function reads them.
+
+    Raises:
+        ValueError: There are none or too many, or one is not allowed or occurs twice.
+    """
+    if isinstance(sizes, str):
+        raise ValueError(f"sizes={sizes!r}: give a sequence of numbers, such as (128, 512).")
     _SIZES.check("len(sizes)", len(sizes))
+    if all(isinstance(size, str) for size in sizes) and Token.is_unresolved(list(sizes)):
+        return Fn.join(",", cast(list[str], list(sizes)))  # a list that is known only at the deployment
     for number, size in enumerate(sizes):
         _SIZE.check(f"sizes[{number}]", size)
         if size in sizes[:number]:
             raise ValueError(f"sizes={tuple(sizes)}: duplicate size {size}; remove one of them.")
+    return ",".join(map(_number, sizes))
+
+
+def _number(value: float) -> str:
+    return str(value if isinstance(value, int) or Token.is_unresolved(value) else int(value))
+
+
+def _check_memory(memory_size: int, options: ThumbnailOptions) -> None:
+    """Refuse limits that the memory is not enough for: Lambda would kill the function three times."""
+    max_object_size = options.max_object_size or Size.mebibytes(_USUAL_OBJECT)
+    if Token.is_unresolved(memory_size) or Token.is_unresolved(options.max_pixels):
+        return
+    objects = 0 if max_object_size.is_unresolved() else math.ceil(max_object_size.to_bytes() / 2**20)
+    others = _MEGABYTES + max(0, objects - _USUAL_OBJECT)
+    needed = math.ceil(options.max_pixels * _BYTES_PER_PIXEL / 2**20 + others)
+    if memory_size < needed:
+        pixels = (memory_size - others) * 2**20 // _BYTES_PER_PIXEL
+        raise ValueError(
+            f"memory_size={memory_size:,}: max_pixels={options.max_pixels:,} takes up to {needed:,} MB; set "
+            f"memory_size to at least {needed:,}"
+            + (f", or max_pixels to at most {pixels:,}." if pixels > 0 else ", or lower both limits.")
+        )
+
+
+def _overlap(prefix: str, other: str) -> bool:
+    return prefix.startswith(other) or other.startswith(prefix)
 
 
 def _check_recursion(
@@ -277,7 +343,7 @@ def _check_recursion(
     if source is not destination and source.bucket_name != destination.bucket_name:
         return
     prefix, output_prefix = options.prefix, options.output_prefix
-    if prefix.startswith(output_prefix) or output_prefix.startswith(prefix):
+    if _overlap(prefix, output_prefix):
         raise ValueError(
             f"source and destination are one bucket, prefix={prefix!r} and output_prefix={output_prefix!r}: "
             "each thumbnail would invoke the function again, endlessly. Use two buckets, or prefixes that do "

@@ -37,7 +37,7 @@ class SourceBucket:
     def look(self, key: str) -> StoredObject | None:
         """Return the current object of a key; ``None`` if there is none, or a delete marker."""
         try:
-            head = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+            head = self._head(key)
             # If another object is there by now, its own event will follow.
             tags = self._look_at_tags(key) if self._tags else {}
         except ClientError as error:
@@ -63,6 +63,19 @@ class SourceBucket:
             metadata=_decoded(head.get("Metadata", {})) if self._user_metadata else {},
             tags=tags,
         )
+
+    def _head(self, key: str) -> dict[str, Any]:
+        """Return the object's headers; without the checksum if its KMS key is disabled or denied.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html (x-amz-checksum-mode)
+        """
+        try:
+            head: dict[str, Any] = self._s3.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (400, 403):
+                raise
+            head = self._s3.head_object(Bucket=self._bucket, Key=key)
+        return head
 
     def _look_at_tags(self, key: str) -> dict[str, str]:
         """Return the tags; none of an archived object whose tags S3 does not return."""

@@ -9,16 +9,16 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.htm
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from botocore.exceptions import ClientError
 
 from shared.clients import Client
+from shared.items import Item, from_item, to_item
 
-from .objects import Cause, Row, StoredObject, Unstorable
-
-Item: TypeAlias = dict[str, dict[str, Any]]
+from .objects import Cause, Row, StoredObject, Unstorable, WrongTable
 
 # A sort key that only rises would send all writes of the index to one partition.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-indexes-gsi-sharding.html
@@ -40,6 +40,7 @@ class DynamoTable:
         table: The name of the table.
         bucket: The name of the bucket.
         tombstone_seconds: How long a tombstone is retained.
+        state_name: Distinguishes the state of this reconciler from that of others. Default: the bucket.
         clock: Returns the time in seconds since 1970; tests replace it.
     """
 
@@ -50,18 +51,19 @@ class DynamoTable:
         bucket: str,
         *,
         tombstone_seconds: int,
+        state_name: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._dynamodb = dynamodb
         self._table = table
         self._bucket = bucket
+        self._state_name = state_name or bucket
         self._tombstone_seconds = tombstone_seconds
         self._clock = clock
 
     def read(self, key: str) -> Row | None:
         """Return the current row."""
-        answer = self._dynamodb.get_item(TableName=self._table, Key=self._key(key), ConsistentRead=True)
-        return _to_row(_plain(answer.get("Item", {})))
+        return _to_row(self._get(self._key(key)))
 
     def write_newer(
         self, key: str, seen: StoredObject | None, *, sequencer: str, cause: Cause
@@ -89,14 +91,15 @@ class DynamoTable:
             "TableName": self._table,
             "KeyConditionExpression": condition,
             "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": _typed(values),
+            "ExpressionAttributeValues": to_item(values),
         }
         if after:
             asked["ExclusiveStartKey"] = self._key(after)
         while True:
-            page = self._dynamodb.query(**asked)
+            with _explained():
+                page = self._dynamodb.query(**asked)
             for item in page["Items"]:
-                plain = _plain(item)
+                plain = from_item(item)
                 if row := _to_row(plain):
                     yield plain["key"], row
             if not page.get("LastEvaluatedKey"):
@@ -108,13 +111,17 @@ class DynamoTable:
 
     def load_state(self) -> tuple[str, int]:
         """Return the state that was saved last, and its revision; at first an empty string and 0."""
-        answer = self._dynamodb.get_item(TableName=self._table, Key=self._state_key(), ConsistentRead=True)
-        item = _plain(answer.get("Item", {}))
+        item = self._get(self._state_key())
         return item.get("state", ""), item.get("revision", 0)
 
     def save_state(self, state: str, revision: int) -> bool:
         """Save the state if it still has this revision; return whether it was saved."""
         return self._update(self._state_key(), {"state": state}, revision=revision)[0]
+
+    def _get(self, key: Item) -> dict[str, Any]:
+        with _explained():
+            answer = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return from_item(answer.get("Item", {}))
 
     def _update(
         self, key: Item, values: Mapping[str, Any], *, revision: int | None = None
@@ -142,24 +149,24 @@ class DynamoTable:
         else:
             condition = "attribute_not_exists(#revision)"
         try:
-            answer = self._dynamodb.update_item(
-                TableName=self._table,
-                Key=key,
-                UpdateExpression=changes,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={f"#{name}": name for name in names},
-                ExpressionAttributeValues=_typed(given),
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
+            with _explained():
+                answer = self._dynamodb.update_item(
+                    TableName=self._table,
+                    Key=key,
+                    UpdateExpression=changes,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={f"#{name}": name for name in names},
+                    ExpressionAttributeValues=to_item(given),
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
         except ClientError as error:
-            code, response = error.response["Error"]["Code"], cast(Any, error.response)
-            if code in _UNSTORABLE:
-                raise Unstorable(f"DynamoDB cannot store this: {error}") from error
-            if code != _REFUSED:
+            if error.response["Error"]["Code"] != _REFUSED:
                 raise
-            return False, _plain(response.get("Item", {}))  # botocore adds it to the error
-        return True, _plain(answer["Attributes"])
+            return False, from_item(
+                cast(Any, error.response).get("Item", {})
+            )  # botocore adds it to the error
+        return True, from_item(answer["Attributes"])
 
     def _values(self, key: str, seen: StoredObject | None, cause: Cause) -> dict[str, Any]:
         values = {"event_name": cause.name, "event_time": cause.time, "deleted": seen is None}
@@ -170,36 +177,31 @@ class DynamoTable:
         return {**values, **described, "modified_shard": f"{self._bucket}#{shard}"}
 
     def _key(self, key: str) -> Item:
-        return _typed({"bucket": self._bucket, "key": key})
+        return to_item({"bucket": self._bucket, "key": key})
 
     def _state_key(self) -> Item:
-        return _typed({"bucket": RECONCILER, "key": self._bucket})
+        return to_item({"bucket": RECONCILER, "key": self._state_name})
 
 
-def _typed(values: Mapping[str, Any]) -> Item:
-    """Return values in the form of DynamoDB's API."""
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise errors that no retry changes as permanent failures.
 
-    def typed(value: Any) -> dict[str, Any]:
-        match value:
-            case bool():
-                return {"BOOL": value}
-            case int():
-                return {"N": str(value)}
-            case dict():
-                return {"M": _typed(value)}
-        return {"S": value}
-
-    return {name: typed(value) for name, value in values.items()}
-
-
-def _plain(item: Item) -> dict[str, Any]:
-    """Return the values of an item."""
-    readers: dict[str, Callable[[Any], Any]] = {"N": int, "M": _plain}
-    return {
-        name: readers.get(kind, lambda value: value)(value)
-        for name, typed in item.items()
-        for kind, value in typed.items()
-    }
+    Raises:
+        WrongTable: The table has other keys.
+        Unstorable: DynamoDB cannot store something.
+    """
+    try:
+        yield
+    except ClientError as error:
+        code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        if code == "ValidationException" and "schema" in message:
+            raise WrongTable(
+                f"the table needs the partition key bucket and the sort key key, both strings: {error}"
+            ) from error
+        if code in _UNSTORABLE:
+            raise Unstorable(f"DynamoDB cannot store this: {error}") from error
+        raise
 
 
 def _to_row(item: dict[str, Any]) -> Row | None:

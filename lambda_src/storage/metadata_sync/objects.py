@@ -90,6 +90,10 @@ class Unstorable(PermanentFailure):
     """The table cannot store the key, or something else of the row."""
 
 
+class WrongTable(PermanentFailure):
+    """The table has other keys."""
+
+
 class Source(Protocol):
     """The bucket."""
 

@@ -58,6 +58,7 @@ class PostgresTable:
         database: The database.
         bucket: The name of the bucket.
         tombstone_seconds: How long a tombstone is retained.
+        state_name: Distinguishes the state of this reconciler from that of others. Default: the bucket.
         clock: Returns the time in seconds since 1970; tests replace it.
     """
 
@@ -67,11 +68,13 @@ class PostgresTable:
         bucket: str,
         *,
         tombstone_seconds: int,
+        state_name: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._lock = threading.Lock()  # the reconciler's threads share the connection
         self._bucket = bucket
+        self._state_name = state_name or bucket
         self._tombstone_seconds = tombstone_seconds
         self._clock = clock
 
@@ -126,7 +129,7 @@ class PostgresTable:
 
     def load_state(self) -> tuple[str, int]:
         """Return the state that was saved last, and its revision; at first an empty string and 0."""
-        found = self._run("SELECT state, revision FROM reconciliations WHERE bucket = %s", self._bucket)
+        found = self._run("SELECT state, revision FROM reconciliations WHERE bucket = %s", self._state_name)
         return (str(found[0][0]), int(found[0][1])) if found else ("", 0)
 
     def save_state(self, state: str, revision: int) -> bool:
@@ -136,12 +139,12 @@ class PostgresTable:
                 "INSERT INTO reconciliations (bucket, state, revision) VALUES (%s, %s, 1) "
                 "ON CONFLICT DO NOTHING RETURNING revision"
             )
-            return bool(self._run(insert, self._bucket, state))
+            return bool(self._run(insert, self._state_name, state))
         update = (
             "UPDATE reconciliations SET state = %s, revision = revision + 1 "
             "WHERE bucket = %s AND revision = %s RETURNING revision"
         )
-        return bool(self._run(update, state, self._bucket, revision))
+        return bool(self._run(update, state, self._state_name, revision))
 
     def _first(self, statement: str, *values: object) -> Row | None:
         rows = self._run(statement, *values)

@@ -1,10 +1,11 @@
 """The settings of both functions, read from their environment variables when they start."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, cast
 
-from shared.environment import name, read
+from shared.environment import boolean, name, read
 
 Target = Literal["dynamodb", "postgres"]
 
@@ -48,10 +49,18 @@ class Settings(NamedTuple):
             bucket=read(environment, "BUCKET_NAME", name),
             prefix=read(environment, "PREFIX", str),
             suffixes=read(environment, "SUFFIXES", _strings),
-            user_metadata=read(environment, "USER_METADATA", _boolean),
-            tags=read(environment, "TAGS", _boolean),
+            user_metadata=read(environment, "USER_METADATA", boolean),
+            tags=read(environment, "TAGS", boolean),
             tombstone_seconds=read(environment, "TOMBSTONE_DAYS", whole_number) * _DAY,
         )
+
+    @property
+    def state_name(self) -> str:
+        """The name of the reconciler's state: several functions may share a table and even a bucket."""
+        if not (self.prefix or self.suffixes):
+            return self.bucket
+        selection = json.dumps([self.prefix, self.suffixes]).encode()
+        return f"{self.bucket}/{hashlib.sha256(selection).hexdigest()}"
 
     def matches(self, key: str) -> bool:
         """Whether an object with this key has a row."""
@@ -73,12 +82,6 @@ def _target(value: str) -> Target:
     if value not in ("dynamodb", "postgres"):
         raise ValueError("give 'dynamodb' or 'postgres'")
     return cast(Target, value)
-
-
-def _boolean(value: str) -> bool:
-    if value not in ("true", "false"):
-        raise ValueError("give 'true' or 'false'")
-    return value == "true"
 
 
 def _strings(value: str) -> tuple[str, ...]:

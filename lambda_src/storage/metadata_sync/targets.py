@@ -10,12 +10,12 @@ from .settings import Settings
 
 def make_table(settings: Settings) -> Table:
     """Make the table: DynamoDB's, or PostgreSQL's with the connection that the environment describes."""
-    bucket, tombstone_seconds = settings.bucket, settings.tombstone_seconds
+    bucket, seconds, state = settings.bucket, settings.tombstone_seconds, settings.state_name
     if settings.target == "dynamodb":
         from .dynamodb import DynamoTable
 
         [client] = make_clients("dynamodb")
-        return DynamoTable(client, settings.table_name, bucket, tombstone_seconds=tombstone_seconds)
+        return DynamoTable(client, settings.table_name, bucket, tombstone_seconds=seconds, state_name=state)
     from .postgres import PostgresTable, make_database
 
-    return PostgresTable(make_database(os.environ), bucket, tombstone_seconds=tombstone_seconds)
+    return PostgresTable(make_database(os.environ), bucket, tombstone_seconds=seconds, state_name=state)

@@ -22,7 +22,7 @@ with no_garbage_collection():
     from shared.s3_events import parse_record, records_of
 
     from .settings import Settings
-    from .stores import DestinationBucket, MetadataTable, SourceBucket
+    from .stores import DestinationBucket, MetadataTable, SourceBucket, explained
     from .synchroniser import Synchroniser
 
     settings = Settings.from_environment(os.environ)
@@ -58,7 +58,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:
     for record in records_of(event):
         outcome = "failed"
         try:
-            with failures.recorded({"Records": [record]}):
+            with failures.recorded({"Records": [record]}), explained():
                 outcome = follow(record)
         except Exception as error:  # raised when the other records are done
             errors.append(error)

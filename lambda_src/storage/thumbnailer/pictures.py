@@ -56,7 +56,12 @@ def make_thumbnails(data: bytes, settings: Settings) -> Thumbnails:
     Raises:
         PermanentFailure: The picture cannot be decoded; the subclass is the reason.
     """
-    picture = decode(data, max(settings.sizes), max_pixels=settings.max_pixels)
+    picture = decode(
+        data,
+        max(settings.sizes),
+        max_pixels=settings.max_pixels,
+        incomplete_jpeg=settings.incomplete_jpeg,
+    )
     edges = {size: fit(picture.width, picture.height, size) for size in settings.sizes}
     encoded = {image.size: _encode(image, settings) for image in _scale(picture.image, set(edges.values()))}
     thumbnails = tuple(Thumbnail(size, *edges[size], encoded[edges[size]]) for size in settings.sizes)

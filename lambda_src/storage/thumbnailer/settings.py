@@ -6,7 +6,7 @@ The construct checks what is allowed; here the text is only converted.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from shared.environment import name, read
+from shared.environment import boolean, name, read
 
 Colour = tuple[int, int, int]
 
@@ -25,6 +25,7 @@ class Settings(NamedTuple):
         max_object_size: Larger objects are not read, in bytes.
         max_pixels: Pictures with more pixels are not decoded.
         background: Red, green and blue behind transparent pictures in JPEG thumbnails.
+        incomplete_jpeg: Whether a JPEG may end too early.
     """
 
     destination_bucket: str
@@ -37,6 +38,7 @@ class Settings(NamedTuple):
     max_object_size: int
     max_pixels: int
     background: Colour
+    incomplete_jpeg: bool
 
     @property
     def extension(self) -> str:
@@ -66,6 +68,7 @@ class Settings(NamedTuple):
             max_object_size=read(environment, "MAX_OBJECT_SIZE", int),
             max_pixels=read(environment, "MAX_PIXELS", int),
             background=read(environment, "BACKGROUND", _colour),
+            incomplete_jpeg=read(environment, "INCOMPLETE_JPEG", boolean),
         )
 
 

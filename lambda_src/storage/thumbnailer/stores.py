@@ -1,6 +1,7 @@
 """S3 and DynamoDB behind the few plain calls that the work needs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -8,10 +9,23 @@ from botocore.exceptions import ClientError
 
 from shared.clients import Client
 from shared.failures import PermanentFailure
+from shared.items import from_item, to_item
 
 
 class ObjectArchived(PermanentFailure):
     """The object is in an archive storage class and cannot be read."""
+
+
+class ObjectEncrypted(PermanentFailure):
+    """The object is encrypted with a key that the function does not have or may not use."""
+
+
+class KeyUnusable(PermanentFailure):
+    """The key that encrypts the bucket of the thumbnails, or the table, is disabled or denied."""
+
+
+class WrongTable(PermanentFailure):
+    """The table has other keys, or the rows of another bucket."""
 
 
 class ObjectVersion(NamedTuple):
@@ -21,15 +35,17 @@ class ObjectVersion(NamedTuple):
         version_id: ``"null"`` or empty where the bucket has no versioning.
         etag: The ETag of its content.
         size_bytes: Its size.
-        last_modified: When it was written.
+        last_modified: When it was written; None of an object with a key of the customer (SSE-C).
         is_archived: Whether it has to be restored before it can be read.
+        kms_key: The key of AWS KMS that encrypts it, if one does.
     """
 
     version_id: str
     etag: str
     size_bytes: int
-    last_modified: datetime
+    last_modified: datetime | None
     is_archived: bool = False
+    kms_key: str = ""
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -37,16 +53,22 @@ class ObjectVersion(NamedTuple):
         return self.version_id, self.etag
 
 
+# HeadObject is refused without the key, so this is all that is known.
+_OF_A_CUSTOMER = ObjectVersion("", "", 0, None)
+
+
 class OpenedObject:
     """An object whose bytes have not been read yet.
 
     Args:
         version: Which object it is.
-        body: Its bytes as a stream; None if it is archived.
+        body: Its bytes as a stream; None if it cannot be read.
+        failure: Why it cannot be read.
     """
 
-    def __init__(self, version: ObjectVersion, body: Any) -> None:
+    def __init__(self, version: ObjectVersion, body: Any, failure: PermanentFailure | None = None) -> None:
         self.version = version
+        self.failure = failure
         self._body = body
 
     def read(self) -> bytes:
@@ -54,12 +76,10 @@ class OpenedObject:
 
         Raises:
             ObjectArchived: Its storage class does not allow it.
+            ObjectEncrypted: Its key is not at hand.
         """
-        if self._body is None:
-            raise ObjectArchived(
-                "the object is in an archive storage class and cannot be read; "
-                "restore it, and its thumbnails are made when the restore completes"
-            )
+        if self.failure is not None:
+            raise self.failure
         data: bytes = self._body.read()
         return data
 
@@ -70,7 +90,7 @@ class OpenedObject:
 
 
 class SourceBucket:
-    """The bucket with the pictures.
+    """The bucket with the pictures. A folder that was made in the console is no object here.
 
     Args:
         s3: A client of S3.
@@ -81,30 +101,76 @@ class SourceBucket:
 
     def open(self, bucket: str, key: str) -> OpenedObject | None:
         """Return the object that is there now, its bytes not read yet; None if there is none."""
-        try:
-            response = self._s3.get_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            # The error has the key, and XML has no control characters: botocore cannot read it and uses the
-            # HTTP status as the code (https://github.com/boto/botocore/issues/3496).
-            if code in ("NoSuchKey", "404"):
-                return None
-            if code in ("InvalidObjectState", "403"):
-                version = self.look(bucket, key)
-                if version is not None and version.is_archived:
-                    return OpenedObject(version, None)
-            raise
-        return OpenedObject(_version(response), response["Body"])
+        refused: ObjectVersion | None = None
+        while True:
+            try:
+                response = self._s3.get_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _NOT_THERE:
+                    return None
+                # The second refusal is about the object that was looked at, or about another one, which the
+                # next look shows.
+                if refused and (failure := _failure(error, refused)):
+                    return OpenedObject(refused, None, failure)
+                if refused or not _may_be_about_the_object(error):
+                    raise
+                try:
+                    refused = self.look(bucket, key)
+                except ClientError:
+                    raise error from None  # a missing permission for all objects
+                if refused is None:
+                    return None
+            else:
+                version = _version(response)
+                return None if _is_folder(key, version) else OpenedObject(version, response["Body"])
 
     def look(self, bucket: str, key: str) -> ObjectVersion | None:
         """Return which object is there now; None if there is none."""
         try:
             head = self._s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            if _code(error) in _NOT_THERE:
                 return None
+            if _code(error) == "400":
+                return _OF_A_CUSTOMER
             raise
-        return _version(head)._replace(is_archived=_is_archived(head))
+        version = _version(head)._replace(is_archived=_is_archived(head))
+        return None if _is_folder(key, version) else version
+
+
+# The error of a GET has the key, and XML has no control characters: botocore cannot read it and uses the HTTP
+# status as the code (https://github.com/boto/botocore/issues/3496). That of a HEAD has no body.
+_NOT_THERE = ("NoSuchKey", "404")
+
+
+def _code(error: ClientError) -> str:
+    return error.response["Error"]["Code"]
+
+
+def _may_be_about_the_object(error: ClientError) -> bool:
+    known = ("InvalidObjectState", "InvalidRequest", "AccessDenied", "400", "403")
+    return _code(error) in known or _code(error).startswith("KMS.")
+
+
+def _failure(error: ClientError, version: ObjectVersion) -> PermanentFailure | None:
+    """Return why an object cannot be read although HeadObject, with the same permission, is allowed."""
+    if version.is_archived:
+        return ObjectArchived(
+            "the object is in an archive storage class and cannot be read; "
+            "restore it, and its thumbnails are made when the restore completes"
+        )
+    if version is _OF_A_CUSTOMER:
+        return ObjectEncrypted(
+            "the object is encrypted with a key of the customer (SSE-C), which S3 asks for"
+        )
+    if version.kms_key:
+        return ObjectEncrypted(f"the object's key {version.kms_key} is disabled or denied: {error}")
+    return None
+
+
+def _is_folder(key: str, version: ObjectVersion) -> bool:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-folders.html."""
+    return key.endswith("/") and version.size_bytes == 0 and version is not _OF_A_CUSTOMER
 
 
 def _version(response: Mapping[str, Any]) -> ObjectVersion:
@@ -113,6 +179,7 @@ def _version(response: Mapping[str, Any]) -> ObjectVersion:
         etag=response["ETag"].strip('"'),
         size_bytes=response["ContentLength"],
         last_modified=response["LastModified"],
+        kms_key=response.get("SSEKMSKeyId", ""),
     )
 
 
@@ -121,6 +188,26 @@ def _is_archived(head: Mapping[str, Any]) -> bool:
     if head.get("StorageClass") in ("GLACIER", "DEEP_ARCHIVE"):
         return 'ongoing-request="false"' not in head.get("Restore", "")  # there is no restored copy
     return "ArchiveStatus" in head  # in an archive tier of S3 Intelligent-Tiering
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise errors that no retry changes as permanent failures.
+
+    Raises:
+        KeyUnusable: A key of AWS KMS is disabled or denied.
+        WrongTable: The table has other keys.
+    """
+    try:
+        yield
+    except ClientError as error:
+        code, message = _code(error), error.response["Error"].get("Message", "")
+        if code.startswith("KMS") or "kms:" in message:
+            raise KeyUnusable(f"enable the key, or allow its use: {error}") from error
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithItems.html
+        if code == "ValidationException" and "key" in message:
+            raise WrongTable(f"the table needs the partition key source_key, a string: {error}") from error
+        raise
 
 
 class DestinationBucket:
@@ -160,6 +247,7 @@ class Row(NamedTuple):
     thumbnails: list[dict[str, Any]]
     source_last_modified: str
     made_at: str
+    source_bucket: str = ""
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -184,11 +272,11 @@ class MetadataTable:
         response = self._dynamodb.get_item(
             TableName=self._table, Key={"source_key": {"S": source_key}}, ConsistentRead=True
         )
-        return Row(**_from_dynamodb({"M": response["Item"]})) if "Item" in response else None
+        return Row(**from_item(response["Item"])) if "Item" in response else None
 
     def put(self, row: Row, *, instead_of: Row | None) -> bool:
         """Write a row unless another invocation has changed it since; return whether it was written."""
-        return self._if_unchanged(instead_of, self._dynamodb.put_item, Item=_to_dynamodb(row._asdict())["M"])
+        return self._if_unchanged(instead_of, self._dynamodb.put_item, Item=to_item(row._asdict()))
 
     def delete(self, row: Row) -> bool:
         """Delete a row unless another invocation has changed it since; return whether it was deleted."""
@@ -214,21 +302,3 @@ class MetadataTable:
                 return False
             raise
         return True
-
-
-# boto3's own serializer would import boto3, a tenth of the start (benchmarks/README.md).
-def _to_dynamodb(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {"M": {name: _to_dynamodb(inner) for name, inner in value.items()}}
-    if isinstance(value, list):
-        return {"L": [_to_dynamodb(inner) for inner in value]}
-    return {"N": str(value)} if isinstance(value, int) else {"S": value}
-
-
-def _from_dynamodb(value: dict[str, Any]) -> Any:
-    [(kind, inner)] = value.items()
-    if kind == "M":
-        return {name: _from_dynamodb(one) for name, one in inner.items()}
-    if kind == "L":
-        return [_from_dynamodb(one) for one in inner]
-    return int(inner) if kind == "N" else inner

@@ -8,8 +8,8 @@ event only says *look at this key*. What the function does depends on the object
 - an object that can never become thumbnails: it deletes them too, so that nothing of an earlier version is
   left, and reports the failure.
 
-An object in an archive storage class cannot be read: its thumbnails stay if they were made from that very
-object before it was archived, and are deleted if they show an earlier one. The event of a completed restore
+An object that is archived, or whose key is disabled, cannot be read: its thumbnails stay if they were made
+from that very object before, and are deleted if they show an earlier one. The event of a completed restore
 brings them back.
 
 After its writes, the function looks at the object again, and starts over if it is another one by then. So the
@@ -32,7 +32,15 @@ from shared.s3_events import ObjectEvent, later_of
 
 from .keys import thumbnail_key
 from .settings import Settings
-from .stores import DestinationBucket, MetadataTable, ObjectVersion, OpenedObject, Row, SourceBucket
+from .stores import (
+    DestinationBucket,
+    MetadataTable,
+    ObjectVersion,
+    OpenedObject,
+    Row,
+    SourceBucket,
+    WrongTable,
+)
 
 if TYPE_CHECKING:
     from .pictures import Thumbnails
@@ -81,7 +89,12 @@ class Synchroniser:
         for number in range(MAX_ROUNDS):
             row = self.table.get(event.key)
             found = self.source.open(event.bucket, event.key)
-            if number == 0 and found and row and self._is_up_to_date(event, row, found.version):
+            if row and row.source_bucket not in ("", event.bucket):
+                raise WrongTable(
+                    f"the row of {event.key!r} is about the bucket {row.source_bucket}; give each bucket a "
+                    "table and a place for thumbnails of its own"
+                )
+            if number == 0 and found and row and self._is_up_to_date(event, row, found):
                 found.close()
                 return "unchanged"
 
@@ -121,8 +134,9 @@ class Synchroniser:
             for size in self.settings.sizes
         }
 
-    def _is_up_to_date(self, event: ObjectEvent, row: Row, current: ObjectVersion) -> bool:
-        if current.is_archived:
+    def _is_up_to_date(self, event: ObjectEvent, row: Row, found: OpenedObject) -> bool:
+        current = found.version
+        if found.failure is not None:
             return row.identity == current.identity
         return (
             row.sequencer == event.sequencer != ""
@@ -182,8 +196,9 @@ class Synchroniser:
                 }
                 for one in made.thumbnails
             ],
-            source_last_modified=used.last_modified.astimezone(UTC).isoformat(),
+            source_last_modified=used.last_modified.astimezone(UTC).isoformat() if used.last_modified else "",
             made_at=datetime.now(UTC).isoformat(),
+            source_bucket=event.bucket,
         )
         return self.table.put(new, instead_of=row)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import psycopg
-from boto3.dynamodb.types import TypeDeserializer
+from boto3.dynamodb.conditions import Attr, Key
 from psycopg.rows import dict_row
 
 from scenarios.framework import DeployedStack, ScenarioFailed
@@ -56,62 +56,48 @@ class DynamoTable:
     name = "DynamoDB"
 
     def __init__(self, stack: DeployedStack, bucket: str, table: str) -> None:
-        self._dynamodb = stack.client("dynamodb")
+        self._table = stack.session.resource("dynamodb").Table(table)
         self._bucket = bucket
-        self._table = table
 
     def rows(self, prefix: str) -> dict[str, Row]:
         """Return every row whose key starts with this, including tombstones."""
-        return {str(row["key"]): row for row in self._query(prefix)}
+        return {str(row["key"]): row for row in self._below(prefix)}
 
     def keys_below(self, prefix: str) -> list[str]:
         """Query one partition, in the order of the keys."""
-        return [str(row["key"]) for row in self._query(prefix, FilterExpression="deleted = :no")]
+        return [str(row["key"]) for row in self._below(prefix, FilterExpression=Attr("deleted").eq(False))]
 
     def keys_since(self, moment: str, prefix: str) -> set[str]:
         """Query each partition of the index."""
-        return {
+        shards = (Key("modified_shard").eq(f"{self._bucket}#{shard}") for shard in range(_SHARDS))
+        since = Key("last_modified").gte(moment)
+        found = (
             str(row["key"])
-            for shard in range(_SHARDS)
-            for row in self._pages(
-                IndexName="by-last-modified",
-                KeyConditionExpression="modified_shard = :shard AND last_modified >= :moment",
-                ExpressionAttributeValues={
-                    ":shard": {"S": f"{self._bucket}#{shard}"},
-                    ":moment": {"S": moment},
-                },
-            )
-            if str(row["key"]).startswith(prefix)
-        }
+            for shard in shards
+            for row in self._query(IndexName="by-last-modified", KeyConditionExpression=shard & since)
+        )
+        return {key for key in found if key.startswith(prefix)}
 
     def forget(self, keys: Iterable[str]) -> None:
         """Delete rows."""
         for key in keys:
-            self._delete(self._bucket, key)
+            self._table.delete_item(Key={"bucket": self._bucket, "key": key})
 
     def forget_reconciliations(self) -> None:
         """Delete the reconciler's state, as if it had never run."""
-        self._delete(_STATES, self._bucket)
+        self._table.delete_item(Key={"bucket": _STATES, "key": self._bucket})
 
-    def _delete(self, bucket: str, key: str) -> None:
-        self._dynamodb.delete_item(TableName=self._table, Key={"bucket": {"S": bucket}, "key": {"S": key}})
+    def _below(self, prefix: str, **more: Any) -> Iterator[Row]:
+        below = Key("bucket").eq(self._bucket) & Key("key").begins_with(prefix)
+        return self._query(ConsistentRead=True, KeyConditionExpression=below, **more)
 
-    def _query(self, prefix: str, **more: Any) -> Iterator[Row]:
-        values: dict[str, Any] = {":bucket": {"S": self._bucket}, ":prefix": {"S": prefix}}
-        if more:
-            values[":no"] = {"BOOL": False}
-        return self._pages(
-            ConsistentRead=True,
-            KeyConditionExpression="#bucket = :bucket AND begins_with(#key, :prefix)",
-            ExpressionAttributeNames={"#bucket": "bucket", "#key": "key"},
-            ExpressionAttributeValues=values,
-            **more,
-        )
-
-    def _pages(self, **query: Any) -> Iterator[Row]:
-        for page in self._dynamodb.get_paginator("query").paginate(TableName=self._table, **query):
-            for item in page["Items"]:
-                yield {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+    def _query(self, **query: Any) -> Iterator[Row]:
+        while True:
+            page = self._table.query(**query)
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 class PostgresTable:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Stack, Stage
+from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack, Stage
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
@@ -20,6 +20,7 @@ from aws_cdk.assertions import Annotations, Match
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.core.table import text
 from cdk_lambda_patterns.data.rds_proxy import DatabaseOptions, ExistingProxy, PoolOptions
 from cdk_lambda_patterns.storage.metadata_sync import (
     Delivery,
@@ -368,7 +369,7 @@ def imported(stack: Stack) -> None:
     MetadataSync(
         stack,
         "Files",
-        source=s3.Bucket.from_bucket_name(stack, "Uploads", "uploads"),
+        source=s3.Bucket.from_bucket_name(stack, "Uploads", "invoices"),
         target=DynamoTarget(table=dynamodb.Table.from_table_name(stack, "Rows", "rows")),
         failure_queue=sqs.Queue.from_queue_arn(stack, "Failed", "arn:aws:sqs:eu-west-1:123456789012:failed"),
     )
@@ -380,8 +381,29 @@ def test_with_imported_resources_it_makes_none_of_its_own(imported: Resources) -
     assert len(imported.all("AWS::SQS::Queue")) == 1  # for failed invocations by the schedule
     assert variables(imported.function())["TABLE_NAME"] == "rows"
     notifications = imported.only("Custom::S3BucketNotifications")
-    assert (notifications["BucketName"], notifications["Managed"]) == ("uploads", False)
+    assert (notifications["BucketName"], notifications["Managed"]) == ("invoices", False)
     assert imported.actions(FUNCTION) == LOOKING | ON_TABLE
+
+
+def test_a_table_with_other_keys_is_refused() -> None:
+    stack = Stack(App(), "Stack")
+    table = dynamodb.Table(stack, "Rows", partition_key=text("bucket"))
+    message = r"table=Stack/Rows: its keys are bucket \(S\); .* partition key bucket and the sort key key"
+    with pytest.raises(ValueError, match=message):
+        MetadataSync(stack, "Files", target=DynamoTarget(table=table))
+
+
+def test_a_warning_says_that_the_events_of_a_bucket_in_another_region_must_be_forwarded() -> None:
+    app = App()
+    stack = Stack(app, "Stack", env=Environment(region="eu-west-1", account="111111111111"))
+    source = s3.Bucket.from_bucket_attributes(
+        stack, "Uploads", bucket_name="far-away", region="us-east-1", account="111111111111"
+    )
+    with pytest.raises(ValueError, match="is in Region us-east-1, and the function in eu-west-1"):
+        MetadataSync(stack, "Refused", source=source)
+    MetadataSync(stack, "Files", source=source, options=MetadataOptions(delivery="eventbridge"))
+    warning = "The bucket Stack/Uploads is in Region us-east-1.*: a rule there has to forward its events.*"
+    Annotations.from_stack(stack).has_warning("/Stack/Files", Match.string_like_regexp(warning))
 
 
 def test_a_warning_names_what_cannot_be_configured_for_imported_resources(tmp_path: Path) -> None:
@@ -511,8 +533,8 @@ REFUSED: dict[str, Callable[[], object]] = {
     "delivery='sns': choose one of 'notifications', 'eventbridge'": lambda: MetadataOptions(
         delivery="sns"  # type: ignore[arg-type] # what mypy finds, the check finds as well
     ),
-    "len(suffixes)=17: with each kind of event that makes 102 notifications": lambda: MetadataOptions(
-        suffixes=tuple(f".{number:02}" for number in range(17))
+    "17 suffixes with 6 events each: 102 notifications, and S3 allows 100": lambda: MetadataSync(
+        Stack(), "M", options=MetadataOptions(suffixes=tuple(f".{number:02}" for number in range(17)))
     ),
     "tombstones=1,209,600: MetadataSync allows 1,296,000 to 31,536,000 seconds": lambda: MetadataOptions(
         tombstones=Duration.days(14)

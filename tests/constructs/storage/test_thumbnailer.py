@@ -13,6 +13,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 
 from cdk_lambda_patterns import FunctionOptions
+from cdk_lambda_patterns.core.table import text
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer, ThumbnailOptions
 from tasks.synthesis import app_context
 from tests.templates import Resources, read_templates, stack_with, walk
@@ -129,6 +130,7 @@ def demo(stack: Stack) -> None:
             background="#336699",
             max_object_size=Size.mebibytes(10),
             max_pixels=5_000_000,
+            incomplete_jpeg=True,
         ),
         function_options=FunctionOptions(memory_size=512),
         removal_policy=RemovalPolicy.DESTROY,
@@ -144,6 +146,7 @@ def test_options_reach_the_handler(demo: Resources) -> None:
     assert variables["BACKGROUND"] == "#336699"
     assert variables["MAX_OBJECT_SIZE"] == str(10 * 1024 * 1024)
     assert variables["MAX_PIXELS"] == "5000000"
+    assert variables["INCOMPLETE_JPEG"] == "true"
     assert demo.function()["MemorySize"] == 512
 
 
@@ -298,7 +301,104 @@ REFUSED: dict[str, Callable[[], object]] = {
         Stack(), "T", sizes=(64, 4097)
     ),
     "sizes=(64, 64): duplicate size 64": lambda: Thumbnailer(Stack(), "T", sizes=(64, 64)),
+    "sizes='64': give a sequence of numbers": lambda: Thumbnailer(
+        Stack(),
+        "T",
+        sizes="64",  # type: ignore[arg-type]
+    ),
+    "sizes[0]=64.5: Thumbnailer allows 1 to 4,096 pixels, whole numbers only": lambda: Thumbnailer(
+        Stack(),
+        "T",
+        sizes=(64.5,),  # type: ignore[arg-type]
+    ),
+    "quality=80.5: the encoder allows 1 to 100, whole numbers only": lambda: ThumbnailOptions(
+        quality=80.5  # type: ignore[arg-type]
+    ),
+    "memory_size=882: max_pixels=64,000,000 takes up to 883 MB; set memory_size to at least 883": lambda: (
+        Thumbnailer(Stack(), "T", function_options=FunctionOptions(memory_size=882))
+    ),
+    "memory_size=1,769: max_pixels=200,000,000 takes up to 2,439 MB": lambda: Thumbnailer(
+        Stack(), "T", options=ThumbnailOptions(max_pixels=200_000_000)
+    ),
+    "memory_size=1,769: max_pixels=64,000,000 takes up to 2,867 MB": lambda: Thumbnailer(
+        Stack(), "T", options=ThumbnailOptions(max_object_size=Size.gibibytes(2))
+    ),
 }
+
+
+def test_the_memory_may_be_just_enough_for_the_pixels() -> None:
+    Thumbnailer(Stack(), "T", function_options=FunctionOptions(memory_size=883))
+    few = ThumbnailOptions(max_pixels=1_000_000)
+    Thumbnailer(Stack(), "T", options=few, function_options=FunctionOptions(memory_size=256))
+
+
+KEYS: dict[str, Any] = {
+    "id (S)": {"partition_key": text("id")},
+    "source_key (N)": {
+        "partition_key": dynamodb.Attribute(name="source_key", type=dynamodb.AttributeType.NUMBER)
+    },
+    "source_key (S), version (S)": {"partition_key": text("source_key"), "sort_key": text("version")},
+}
+
+
+@pytest.mark.parametrize("kind", [dynamodb.Table, dynamodb.TableV2])
+@pytest.mark.parametrize("found", KEYS)
+def test_a_table_with_other_keys_is_refused(
+    kind: type[dynamodb.Table | dynamodb.TableV2], found: str
+) -> None:
+    stack = Stack(App(), "Stack")
+    table = kind(stack, "Rows", **KEYS[found])
+    with pytest.raises(ValueError, match=re.escape(f"table=Stack/Rows: its keys are {found}; the function")):
+        Thumbnailer(stack, "T", table=table)
+    Thumbnailer(stack, "U", table=kind(stack, "Right", partition_key=text("source_key")))
+
+
+def test_two_sources_do_not_share_a_table_or_a_place_for_thumbnails() -> None:
+    stack = Stack(App(), "Stack")
+    one = Thumbnailer(stack, "One", options=ThumbnailOptions(output_prefix="one/"))
+    with pytest.raises(ValueError, match=r"^table: another Thumbnailer uses it for another source"):
+        Thumbnailer(stack, "Two", table=one.table)
+    for number, prefix in enumerate(("", "one/", "one/two/")):
+        with pytest.raises(ValueError, match=r"^destination: another Thumbnailer uses it"):
+            Thumbnailer(
+                stack,
+                f"Three{number}",
+                destination=one.destination_bucket,
+                options=ThumbnailOptions(output_prefix=prefix),
+            )
+    two = ThumbnailOptions(output_prefix="two/")
+    Thumbnailer(stack, "Four", destination=one.destination_bucket, options=two)
+
+
+def test_a_table_that_is_imported_twice_is_one_table() -> None:
+    stack = Stack(App(), "Stack")
+    Thumbnailer(stack, "One", table=dynamodb.Table.from_table_name(stack, "A", "rows"))
+    with pytest.raises(ValueError, match=r"^table: another Thumbnailer"):
+        Thumbnailer(stack, "Two", table=dynamodb.Table.from_table_name(stack, "B", "rows"))
+
+
+def test_two_prefixes_of_one_source_share_everything() -> None:
+    stack = Stack(App(), "Stack")
+    one = Thumbnailer(stack, "One", options=ThumbnailOptions(prefix="one/"))
+    Thumbnailer(
+        stack,
+        "Two",
+        source=one.source_bucket,
+        destination=one.destination_bucket,
+        table=one.table,
+        options=ThumbnailOptions(prefix="two/"),
+    )
+
+
+@stack_with
+def with_list(stack: Stack) -> None:
+    sizes = CfnParameter(stack, "Sizes", type="List<Number>").value_as_list
+    Thumbnailer(stack, "Thumbnails", sizes=sizes)  # type: ignore[arg-type]
+
+
+def test_sizes_that_are_a_list_of_the_deployment_reach_the_handler(with_list: Resources) -> None:
+    sizes = with_list.function()["Environment"]["Variables"]["SIZES"]
+    assert sizes == {"Fn::Join": [",", {"Ref": "Sizes"}]}
 
 
 @pytest.mark.parametrize("message", REFUSED)

@@ -21,6 +21,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.bucket import make_bucket
+from cdk_lambda_patterns.core.bucket_notifications import check_place
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
@@ -113,8 +114,12 @@ class MetadataSync(Construct):
         function_options = function_options or FunctionOptions()
         timeout = function_options.timeout or Duration.minutes(1)
         check_target(target, timeout)
+        check_standard("failure_queue", failure_queue)
+        options = options or MetadataOptions()
+        if source is not None and options.delivery == "notifications":
+            check_place(scope, source)
         super().__init__(scope, id)
-        self._options = options or MetadataOptions()
+        self._options = options
         self._network = target.network if isinstance(target, DynamoTarget) else None
         self._removal_policy = removal_policy
 
@@ -124,7 +129,6 @@ class MetadataSync(Construct):
         made = make_target(self, target, removal_policy)
         self.database: PooledDatabase | None = made if isinstance(made, PooledDatabase) else None
         self.table: dynamodb.ITable | None = None if isinstance(made, PooledDatabase) else made
-        check_standard("failure_queue", failure_queue)
         self.failure_queue = failure_queue or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
         )

@@ -15,7 +15,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.core.bucket_notifications import notify_function
+from cdk_lambda_patterns.core.bucket_notifications import is_elsewhere, notify_function
 from cdk_lambda_patterns.core.provider_roles import NOTIFICATIONS_HANDLER, write_out_provider_role
 from cdk_lambda_patterns.storage.metadata_sync.options import NOTIFIED, MetadataOptions
 
@@ -73,6 +73,13 @@ def route(
             f"The bucket {bucket.bucket_name} is imported: its owner has to let it send its events to Amazon "
             "EventBridge (properties of the bucket, or EventBridgeConfiguration in "
             "PutBucketNotificationConfiguration). Until then only the reconciler updates the rows.",
+        )
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-region.html
+    if where := is_elsewhere(scope, bucket):
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:eventbridge-of-bucket-elsewhere",
+            f"The bucket {bucket.node.path} is {where}: a rule there has to forward its events to "
+            "the default event bus here. Until then only the reconciler updates the rows.",
         )
     rule = events.Rule(
         scope,

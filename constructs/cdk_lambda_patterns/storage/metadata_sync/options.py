@@ -25,8 +25,6 @@ NOTIFIED = (
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _PREFIX = Limit("S3", 0, 1_024, "bytes")
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
-_MAX_NOTIFICATIONS = 100
 
 _DAY = 24 * 60 * 60
 # A message stays in a failure queue for up to 14 days, and a redrive can deliver its event that late.
@@ -69,13 +67,6 @@ class MetadataOptions:
         check_suffixes(self.suffixes)
         check_choice("delivery", self.delivery, get_args(Delivery))
         _TOMBSTONES.check("tombstones", self.tombstones)
-        needed = len(self.suffixes) * (len(NOTIFIED) + self.tags)
-        if self.delivery == "notifications" and needed > _MAX_NOTIFICATIONS:
-            raise ValueError(
-                f"len(suffixes)={len(self.suffixes)}: with each kind of event that makes {needed} "
-                f"notifications, and S3 allows {_MAX_NOTIFICATIONS} for a bucket; choose "
-                "delivery='eventbridge', where one rule matches all suffixes."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.options import NetworkOptions
-from cdk_lambda_patterns.core.table import make_table, text
+from cdk_lambda_patterns.core.table import check_keys, make_table, text
 from cdk_lambda_patterns.data.rds_proxy.database import DatabaseOptions
 from cdk_lambda_patterns.data.rds_proxy.existing import ExistingDatabase
 from cdk_lambda_patterns.data.rds_proxy.pooled_database import (
@@ -85,7 +85,9 @@ def check_target(target: DynamoTarget | PostgresTarget, timeout: Duration) -> No
     Raises:
         ValueError: They do not.
     """
-    if isinstance(target, PostgresTarget):
+    if isinstance(target, DynamoTarget):
+        check_keys(target.table, "bucket", "key")
+    else:
         check_pooled_database(target.database or DatabaseOptions(), target.pool, target.network, timeout)
 
 

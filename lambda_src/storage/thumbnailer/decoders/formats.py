@@ -14,6 +14,7 @@ class Format(StrEnum):
     GIF = "gif"
     TIFF = "tiff"
     AVIF = "avif"
+    HEIC = "heic"
 
 
 _STARTS: tuple[tuple[bytes, Format], ...] = (
@@ -36,7 +37,7 @@ _OTHER_PICTURES: tuple[tuple[bytes, str], ...] = (
     (b"\0\0\0\x0cjP  ", "JPEG 2000"),
 )
 
-_DECODED = "JPEG, PNG, WebP, GIF, TIFF and AVIF are"
+_DECODED = "JPEG, PNG, WebP, GIF, TIFF, AVIF and HEIC are"
 
 
 def sniff(data: bytes) -> Format:
@@ -63,11 +64,11 @@ def sniff(data: bytes) -> Format:
 
 
 def _sniff_isobmff(data: bytes) -> Format:
-    """Read the brands of the container, which AVIF shares with HEIC, MP4 and others."""
+    """Read the brands of the container, which AVIF and HEIC share with MP4 and others."""
     length = int.from_bytes(data[:4], "big")
     brands = {data[start : start + 4] for start in (8, *range(16, min(length, 256), 4))}
     if brands & {b"avif", b"avis"}:
         return Format.AVIF
-    if brands & {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}:
-        raise UnsupportedFormat(f"a HEIC picture; {_DECODED} decoded")
+    if brands & {b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1"}:
+        return Format.HEIC
     raise NotAnImage(f"a video or another container; {_DECODED} decoded")

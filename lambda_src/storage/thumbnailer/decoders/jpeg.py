@@ -9,17 +9,14 @@ the thumbnail would look different.
 """
 
 import warnings
-from functools import lru_cache
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from .colours import in_srgb
 from .errors import DamagedImage, TruncatedImage
-
-if TYPE_CHECKING:
-    from PIL.ImageCms import ImageCmsTransform
+from .xmp import orientation_in
 
 # Pillow warns of broken EXIF on stderr as plain text. It is common, and no reason to refuse a picture.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -90,7 +87,7 @@ class JpegPicture:
             kind = TruncatedImage if "truncated" in str(error) else DamagedImage
             raise kind(f"the jpeg cannot be decoded: {error}") from error
         if profile:
-            small = _in_srgb(small, profile)
+            small = in_srgb(small, profile)
         turn = _TURNS.get(self._orientation)
         return small if turn is None else small.transpose(turn)
 
@@ -107,30 +104,9 @@ def _orientation(file: JpegImageFile) -> int:
     if "exif" not in file.info and "xmp" not in file.info:
         return 1
     try:
-        orientation = file.getexif().get(_ORIENTATION, 1)
+        orientation = file.getexif().get(_ORIENTATION)
     except Exception:  # broken EXIF
-        return 1
+        orientation = None
+    if orientation is None:
+        return orientation_in(file.info.get("xmp", b""))
     return orientation if orientation in _TURNS else 1
-
-
-def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    transform = _transform(profile, image.mode)
-    return transform.apply(image) if transform else image
-
-
-@lru_cache(maxsize=2)  # pictures from one camera share their profile
-def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """Return the transform from an embedded profile to sRGB; None if the profile is unusable."""
-    from PIL import ImageCms  # most pictures have no profile
-
-    try:
-        return ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-    except (ImageCms.PyCMSError, OSError):
-        return None

@@ -23,6 +23,7 @@ _TAGS = {
     258: "bits",
     259: "compression",
     262: "photometric",
+    274: "orientation",
     277: "channels",
     284: "planar",
     322: "tile_width",
@@ -64,6 +65,7 @@ class Tiff(NamedTuple):
         is_float: Whether its values are floats, 0 to 1.
         is_lab: Whether its colours are CIE L*a*b*.
         is_ycbcr: Whether libvips returns its channels as they are, luma and chroma.
+        is_turned: Whether it has an orientation; libvips gives every TIFF one.
     """
 
     page: int
@@ -73,6 +75,7 @@ class Tiff(NamedTuple):
     is_float: bool
     is_lab: bool
     is_ycbcr: bool
+    is_turned: bool
 
 
 Directory: TypeAlias = dict[str, tuple[Any, ...]]
@@ -155,6 +158,7 @@ def _describe(directory: Directory, page: int, child: int | None) -> Tiff:
         is_float=sample_format == 3 and photometric in (1, 2),
         is_lab=photometric == _CIELAB,
         is_ycbcr=is_ycbcr and directory.get("subsampling", (2, 2)) == (1, 1),
+        is_turned="orientation" in directory,
     )
 
 

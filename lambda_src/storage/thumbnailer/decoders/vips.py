@@ -25,6 +25,7 @@ from .errors import DamagedImage, TruncatedImage, UnsupportedFormat
 from .formats import Format
 from .structure import damage_of_png
 from .tiff import Tiff, read_tiff
+from .xmp import orientation_in
 
 _LOADERS = {
     Format.JPEG: "vips_jpegload_buffer",
@@ -77,6 +78,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "vips_image_get_bands": (c_int, [_IMAGE]),
     "vips_image_get_orientation": (c_int, [_IMAGE]),
     "vips_image_get_typeof": (c_size_t, [_IMAGE, c_char_p]),
+    "vips_image_get_blob": (c_int, [_IMAGE, c_char_p, POINTER(c_void_p), POINTER(c_size_t)]),
+    "vips_image_set_int": (None, [_IMAGE, c_char_p, c_int]),
     "vips_image_write_to_memory": (c_void_p, [_IMAGE, POINTER(c_size_t)]),
     "vips_error_buffer": (c_char_p, []),
     "vips_error_clear": (None, []),
@@ -190,7 +193,21 @@ class VipsPicture:
         always = (b"fail_on", c_int(_FAIL_ON_ERROR), b"access", c_int(_ACCESS_SEQUENTIAL))
         if load(self._data, c_size_t(len(self._data)), byref(image), *always, *options, c_void_p()):
             raise self._error("the header of the {} cannot be read")
+        if self._format is not Format.AVIF:  # which says itself how it is turned
+            self._take_orientation_of_xmp(image)
         return image
+
+    def _take_orientation_of_xmp(self, image: c_void_p) -> None:
+        """Set the orientation as XMP says it, unless EXIF or the format says it."""
+        given = self._vips.vips_image_get_typeof(image, b"orientation")
+        if self._tiff.is_turned if self._tiff else given:
+            return
+        xmp, length = c_void_p(), c_size_t()
+        if self._vips.vips_image_get_typeof(image, b"xmp-data") and not self._vips.vips_image_get_blob(
+            image, b"xmp-data", byref(xmp), byref(length)
+        ):
+            turned = orientation_in(string_at(xmp, length.value))
+            self._vips.vips_image_set_int(image, b"orientation", turned)
 
     def _scale_on_load(self, factor: float) -> None:
         """Let the decoder itself shrink the picture where it can, by at most this factor."""

@@ -3,6 +3,7 @@
 import re
 import time
 from typing import Any
+from unittest import mock
 
 import pytest
 from botocore.exceptions import ClientError
@@ -70,6 +71,8 @@ def refusing(status: int, code: str) -> Any:
             response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
             raise ClientError(response, "HeadObject")
 
+        refuse = head_object
+
         def __getattr__(self, name: str) -> Any:
             return getattr(client, name)
 
@@ -129,6 +132,40 @@ def test_a_row_of_an_object_with_a_customers_key_has_what_a_listing_says(
     row = world.row("cat.png") or {}
     assert row["size"] == {"N": "2"}
     assert "version_id" not in row
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_an_object_whose_kms_key_is_not_usable_has_its_row_without_the_checksum(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    version = world.put("cat.png", b"22", ChecksumAlgorithm="CRC32")
+    refused, head = refusing(status, str(status))(world.s3), world.s3.head_object
+    monkeypatch.setattr(world.function.source, "_s3", refused)
+    monkeypatch.setattr(
+        type(refused),
+        "head_object",
+        lambda _, **asked: refused.refuse() if "ChecksumMode" in asked else head(**asked),
+    )
+    assert world.invoke(record("cat.png")) == {"written": 1}
+    row = world.row("cat.png") or {}
+    assert (row["version_id"], row["size"]) == ({"S": version}, {"N": "2"})
+    assert "checksum" not in row
+
+
+def test_a_table_with_other_keys_fails_at_once_with_the_keys_that_it_needs(world: World) -> None:
+    key = {"AttributeName": "bucket", "AttributeType": "S"}
+    world.dynamodb.create_table(
+        TableName="other",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[key],
+        KeySchema=[{"AttributeName": "bucket", "KeyType": "HASH"}],
+    )
+    world.put("cat.png")
+    with mock.patch.object(world.function.synchroniser._table, "_table", "other"):
+        assert world.invoke(record("cat.png"), record("cat.png", sequencer="")) == {"failed": 2}
+    for message in world.failures():
+        assert message["responsePayload"]["errorType"] == "WrongTable"
+        assert "sort key key, both strings" in message["responsePayload"]["errorMessage"]
 
 
 METADATA = {

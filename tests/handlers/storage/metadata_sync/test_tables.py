@@ -22,6 +22,7 @@ from storage.metadata_sync.dynamodb import DynamoTable
 from storage.metadata_sync.migration import migrate
 from storage.metadata_sync.objects import Cause, StoredObject, Table, Unstorable
 from storage.metadata_sync.postgres import PostgresTable
+from storage.metadata_sync.settings import Settings
 from storage.metadata_sync.sync import Synchroniser
 from tests.handlers.events import sequencer as sequencer_of
 from tests.handlers.importing import import_handler
@@ -118,9 +119,24 @@ def call(table: Table, what: str, key: str, seen: Any, third: Any) -> object:
     return table.write_instead(key, seen, instead_of=row, cause=CAUSE), table.read(key)
 
 
-@settings(max_examples=25)
-@given(made=st.lists(calls, min_size=1, max_size=10))
+# One call takes moto some milliseconds, so few examples have many calls each. Further ones are for --full.
+many_calls = st.lists(calls, min_size=8, max_size=14)
+
+
+@settings(max_examples=6)
+@given(made=many_calls)
 def test_all_three_tables_answer_every_call_alike(tables: Tables, made: list[tuple[Any, ...]]) -> None:
+    check_alike(tables, made)
+
+
+@pytest.mark.full
+@settings(max_examples=60)
+@given(made=many_calls)
+def test_all_three_tables_answer_many_more_calls_alike(tables: Tables, made: list[tuple[Any, ...]]) -> None:
+    check_alike(tables, made)
+
+
+def check_alike(tables: Tables, made: list[tuple[Any, ...]]) -> None:
     three = tables()
     for one in made:
         memory, dynamodb, postgres = (call(table, *one) for table in three)
@@ -130,7 +146,7 @@ def test_all_three_tables_answer_every_call_alike(tables: Tables, made: list[tup
 
 @pytest.mark.parametrize("number", [DYNAMODB, POSTGRESQL])
 def test_a_real_table_equals_the_bucket_after_disorders(tables: Tables, number: int) -> None:
-    for seed in range(15):
+    for seed in range(6):
         drawn(Random(seed)).check(tables()[number])
 
 
@@ -234,6 +250,25 @@ def test_of_two_that_save_a_state_one_succeeds(tables: Tables, number: int) -> N
     assert table.save_state("two", 1)
     assert not table.save_state("other", 1)
     assert table.load_state() == ("two", 2)
+
+
+@pytest.mark.parametrize("number", [DYNAMODB, POSTGRESQL])
+def test_reconcilers_of_two_prefixes_of_a_bucket_have_a_state_each(
+    filled_world: World, connected: Database, number: int
+) -> None:
+    bucket = f"bucket{next(_numbers)}"
+    names = [
+        Settings.from_environment({**ENVIRONMENT, "BUCKET_NAME": bucket, "PREFIX": prefix}).state_name
+        for prefix in ("", "a/", "b/")
+    ]
+    for name in names:
+        table: Table = (
+            DynamoTable(filled_world.dynamodb, "metadata", bucket, tombstone_seconds=60, state_name=name)
+            if number == DYNAMODB
+            else PostgresTable(connected, bucket, tombstone_seconds=60, state_name=name)
+        )
+        assert table.load_state() == ("", 0)
+        assert table.save_state(name, 0)
 
 
 # --- PostgreSQL only

@@ -146,6 +146,7 @@ class Opened:
     data: bytes
     before_step: Callable[[str], None]
     closed: bool = False
+    failure: None = None
 
     def read(self) -> bytes:
         """Read its bytes."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from shared.failures import PermanentFailure
+from tests.handlers.storage.thumbnailer.heic import HEIC, HEIC_COSTLY
 from tests.handlers.storage.thumbnailer.pictures import chunk, encode, make, png, quadrants, tiff
 
 MAX_PIXELS = 4_000_000
@@ -72,6 +73,7 @@ HUGE: dict[str, Callable[[], bytes]] = {
         60_000,
     ),
     "AVIF": lambda: with_edges(encode(quadrants(), "AVIF"), b"ispe", 8, ">II", 60_000, 60_000),
+    "HEIC": lambda: with_edges(HEIC, b"ispe", 8, ">II", 16_000, 16_000),
 }
 
 
@@ -125,6 +127,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "AVIF that is larger than it says": lambda: with_edges(
         encode(Image.new("RGB", (3000, 3000)), "AVIF", speed=10), b"ispe", 8, ">II", 100, 100
     ),
+    "HEIC that is larger than it says": lambda: with_edges(HEIC_COSTLY, b"ispe", 8, ">II", 100, 100),
 }
 
 
@@ -193,9 +196,8 @@ def exif(entries: int) -> bytes:
     return b"II*\0\x08\0\0\0" + struct.pack("<H", entries) + entry * entries + bytes(4)
 
 
-def avif_boxes(kind: bytes) -> bytes:
-    """An AVIF that nests boxes as deep as they fit."""
-    data = encode(quadrants(), "AVIF")
+def boxes(data: bytes, kind: bytes) -> bytes:
+    """An AVIF or HEIC that nests boxes as deep as they fit."""
     start = struct.unpack(">I", data[:4])[0]
     return data[:start] + b"".join(struct.pack(">I", _BYTES - 8 * n) + kind for n in range(_BYTES // 8))
 
@@ -223,7 +225,9 @@ HEADERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "GIF of frames": (lambda: gif_frames(500_000), "made"),
     "GIF of blocks": (gif_blocks, "TooManyParts"),
     "TIFF of pages": (lambda: tiff_pages(400_000), "TooManyParts"),
-    "AVIF of nested boxes": (lambda: avif_boxes(b"moov"), "DamagedImage"),
+    "AVIF of nested boxes": (lambda: boxes(encode(quadrants(), "AVIF"), b"moov"), "DamagedImage"),
+    "HEIC of nested boxes": (lambda: boxes(HEIC, b"moov"), "DamagedImage"),
+    "HEIC of empty boxes": (lambda: after_start(HEIC, 24, b"\0\0\0\x08free"), "TruncatedImage"),
     "AVIF of empty boxes": (
         lambda: after_start(encode(quadrants(), "AVIF"), 32, b"\0\0\0\x08free"),
         "TruncatedImage",
@@ -271,6 +275,7 @@ COSTLY: dict[str, Callable[[], bytes]] = {
     "AVIF": lambda: encode(
         Image.new("RGBA", (1414, 1414), (9, 9, 9, 9)), "AVIF", subsampling="4:4:4", speed=10
     ),
+    "HEIC": lambda: HEIC_COSTLY,
 }
 
 

@@ -102,10 +102,16 @@ def make(
     quality: int = 90,
     background: Colour = (255, 255, 255),
     max_pixels: int = 1_000_000,
+    incomplete_jpeg: bool = False,
 ) -> Thumbnails:
     """Let the handler make thumbnails of a picture."""
     settings = Settings.from_environment(ENVIRONMENT)._replace(
-        sizes=sizes, output_format=format, quality=quality, background=background, max_pixels=max_pixels
+        sizes=sizes,
+        output_format=format,
+        quality=quality,
+        background=background,
+        max_pixels=max_pixels,
+        incomplete_jpeg=incomplete_jpeg,
     )
     return make_thumbnails(data, settings)
 

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -13,6 +14,7 @@ from PIL import Image
 
 from scenarios.support.redrive import parse
 from storage.thumbnailer.stores import OpenedObject
+from tests.handlers.storage.surroundings import REGION
 from tests.handlers.storage.thumbnailer.pictures import encode, quadrants
 from tests.handlers.storage.thumbnailer.world import (
     ARN,
@@ -194,6 +196,115 @@ def test_an_object_that_was_restored_between_two_requests_is_tried_again(world: 
     ):
         world.invoke(record("cat.png"))
     assert world.invoke(record("cat.png")) == {"made": 1}
+
+
+# --- Folders and keys
+
+
+def test_a_folder_made_in_the_console_is_no_failure(world: World) -> None:
+    world.upload("2026/", b"")
+    assert world.invoke(record("2026/")) == {"removed": 1}
+    assert (world.failures(), world.thumbnails(), world.row("2026/")) == ([], {}, None)
+
+
+def test_a_picture_whose_key_ends_in_a_slash_is_a_picture(world: World) -> None:
+    world.upload("2026/", PICTURE)
+    assert world.invoke(record("2026/", sequencer=FIRST)) == {"made": 1}
+    world.upload("2026/", b"")
+    assert world.invoke(record("2026/", sequencer=SECOND)) == {"removed": 1}
+    assert (world.thumbnails(), world.row("2026/")) == ({}, None)
+
+
+KMS_KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+UNREADABLE: dict[str, tuple[int, str, int]] = {  # GetObject's status and code, HeadObject's status
+    "SSE-C": (400, "InvalidRequest", 400),
+    "disabled": (400, "KMS.DisabledException", 200),
+    "pending deletion": (400, "KMS.KMSInvalidStateException", 200),
+    "denied": (403, "AccessDenied", 200),
+}
+
+
+@pytest.mark.parametrize("why", UNREADABLE)
+def test_an_object_without_a_usable_key_fails_at_once_and_leaves_no_thumbnails_of_an_earlier_one(
+    world: World, why: str
+) -> None:
+    world.upload("cat.png", OTHER_PICTURE)
+    world.invoke(record("cat.png", sequencer=FIRST))
+    world.upload("cat.png", PICTURE)
+    head = world.s3.head_object(Bucket="pictures", Key="cat.png")
+    status, code, status_of_head = UNREADABLE[why]
+    looked = archived(head, **{"x-amz-server-side-encryption-aws-kms-key-id": KMS_KEY})
+    with (
+        answering(world.function.s3, "GetObject", error(status, code)),
+        answering(
+            world.function.s3, "HeadObject", looked if status_of_head == 200 else error(status_of_head)
+        ),
+    ):
+        assert world.invoke(record("cat.png", sequencer=SECOND)) == {"failed": 1}
+    [message] = world.failures()
+    assert message["responsePayload"]["errorType"] == "ObjectEncrypted"
+    assert ("SSE-C" if why == "SSE-C" else KMS_KEY) in message["responsePayload"]["errorMessage"]
+    assert (world.thumbnails(), world.row("cat.png")) == ({}, None)
+
+
+def test_a_picture_whose_key_is_disabled_later_keeps_its_thumbnails(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png", sequencer=FIRST))
+    head = world.s3.head_object(Bucket="pictures", Key="cat.png")
+    looked = archived(head, **{"x-amz-server-side-encryption-aws-kms-key-id": KMS_KEY})
+    with (
+        answering(world.function.s3, "GetObject", error(400, "KMS.DisabledException")),
+        answering(world.function.s3, "HeadObject", looked),
+    ):
+        assert world.invoke(record("cat.png", sequencer=SECOND)) == {"unchanged": 1}
+    assert len(world.thumbnails()) == 2
+
+
+def test_a_missing_permission_for_all_objects_is_tried_again(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    with (
+        answering(world.function.s3, "GetObject", error(403, "AccessDenied")),
+        answering(world.function.s3, "HeadObject", error(403)),
+        pytest.raises(ClientError, match="GetObject"),
+    ):
+        world.invoke(record("cat.png"))
+
+
+def test_a_destination_without_a_usable_key_fails_at_once(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    with answering(world.function.s3, "PutObject", error(400, "KMS.DisabledException")):
+        assert world.invoke(record("cat.png")) == {"failed": 1}
+    assert [one["responsePayload"]["errorType"] for one in world.failures()] == ["KeyUnusable"]
+
+
+# --- Tables
+
+
+def test_a_table_with_other_keys_fails_at_once_with_the_keys_that_it_needs(world: World) -> None:
+    key = {"AttributeName": "id", "AttributeType": "S"}
+    world.dynamodb.create_table(
+        TableName="other",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[key],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    world.upload("cat.png", PICTURE)
+    with mock.patch.object(world.function.synchroniser.table, "_table", "other"):
+        assert world.invoke(record("cat.png")) == {"failed": 1}
+    [message] = world.failures()
+    assert message["responsePayload"]["errorType"] == "WrongTable"
+    assert "partition key source_key, a string" in message["responsePayload"]["errorMessage"]
+
+
+def test_the_row_of_another_bucket_is_not_overwritten(world: World) -> None:
+    world.upload("cat.png", PICTURE)
+    world.invoke(record("cat.png"))
+    row = world.row("cat.png")
+    world.s3.create_bucket(Bucket="drawings", CreateBucketConfiguration={"LocationConstraint": REGION})
+    world.s3.put_object(Bucket="drawings", Key="cat.png", Body=OTHER_PICTURE)
+    assert world.invoke(record("cat.png", bucket="drawings")) == {"failed": 1}
+    assert [one["responsePayload"]["errorType"] for one in world.failures()] == ["WrongTable"]
+    assert world.row("cat.png") == row
 
 
 # --- Recursion

@@ -50,6 +50,7 @@ def test_an_upload_gets_a_thumbnail_of_every_size_and_a_row(world: World) -> Non
     assert row.pop("etag")["S"].isalnum()
     assert row == {
         "source_key": {"S": "cat.png"},
+        "source_bucket": {"S": "pictures"},
         "version_id": {"S": version},
         "sequencer": {"S": FIRST},
         "width": {"N": "200"},

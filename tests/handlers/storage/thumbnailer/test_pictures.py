@@ -2,12 +2,16 @@
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from scenarios.storage.thumbnailer import pictures as photographs
+from storage.thumbnailer.decoders.errors import TruncatedImage
 from storage.thumbnailer.settings import Colour
+from tests.handlers.storage.thumbnailer.heic import HEIC, HEIC_TRANSPARENT, HEIC_TURNED
 from tests.handlers.storage.thumbnailer.pictures import (
     BLUE,
     GREEN,
@@ -136,6 +140,17 @@ def test_the_first_frame_of_an_animation_is_taken(format: str) -> None:
     assert close(corners(thumbnail(data)), [RED, GREEN, BLUE, YELLOW])
 
 
+def test_a_heic_is_decoded_and_turned_as_it_says() -> None:
+    for data in (HEIC, HEIC_TURNED):
+        made = make(data)
+        assert (made.format, made.width, made.height) == ("heic", 200, 150)
+        image = Image.open(io.BytesIO(made.thumbnails[0].data))
+        assert close(corners(image), [RED, GREEN, BLUE, YELLOW], tolerance=14)
+    transparent = thumbnail(HEIC_TRANSPARENT)
+    assert (transparent.mode, transparent.size) == ("RGBA", (64, 64))
+    assert abs(transparent.getchannel("A").getextrema()[0] - 128) < 5  # type: ignore[operator]
+
+
 # --- Which way up, and which colours
 
 
@@ -175,6 +190,74 @@ def test_an_invalid_orientation_is_ignored(orientation: int) -> None:
     exif[0x0112] = orientation
     image = thumbnail(encode(quadrants(), "JPEG", exif=exif))
     assert image.size == (100, 75)
+
+
+ATTRIBUTE = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+ELEMENT = b"<rdf:Description><tiff:Orientation>6</tiff:Orientation></rdf:Description>"
+QUOTES = ATTRIBUTE.replace(b'"', b"'")
+
+
+def with_xmp(image: Image.Image, format: str, xmp: bytes, **options: Any) -> bytes:
+    """A picture with XMP, as Pillow writes it."""
+    if format == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp.decode())
+    elif format == "TIFF":
+        options["tiffinfo"] = {700: xmp}
+    else:
+        options["xmp"] = xmp
+    if format == "CMYK":
+        return encode(image.convert("CMYK"), "JPEG", **options)
+    return encode(image, format, **options)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "CMYK", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("xmp", [ATTRIBUTE, ELEMENT, QUOTES])
+def test_an_orientation_in_xmp_is_turned_upright(format: str, xmp: bytes) -> None:
+    made = make(with_xmp(quadrants().transpose(Image.Transpose.ROTATE_90), format, xmp))
+    assert (made.width, made.height) == (200, 150)
+    image = Image.open(io.BytesIO(made.thumbnails[0].data))
+    assert close(corners(image), [RED, GREEN, BLUE, YELLOW], tolerance=80 if format == "CMYK" else 14)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_the_orientation_in_exif_wins_over_that_in_xmp(format: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    image = thumbnail(with_xmp(quadrants(), format, ATTRIBUTE, exif=exif))
+    assert close(corners(image), [RED, GREEN, BLUE, YELLOW], tolerance=14)
+
+
+def test_an_avif_says_itself_how_it_is_turned() -> None:
+    image = thumbnail(with_xmp(quadrants(), "AVIF", ATTRIBUTE))
+    assert close(corners(image), [RED, GREEN, BLUE, YELLOW], tolerance=14)
+
+
+INCOMPLETE: dict[str, Callable[[], bytes]] = {
+    "JPEG": lambda: encode(quadrants(), "JPEG")[:-2],
+    "progressive JPEG": lambda: encode(quadrants(), "JPEG", progressive=True)[:-2],
+    "CMYK JPEG": lambda: encode(quadrants().convert("CMYK"), "JPEG")[:-2],
+}
+
+
+@pytest.mark.parametrize("kind", INCOMPLETE)
+def test_a_jpeg_without_its_end_marker_is_decoded_only_if_that_is_wanted(kind: str) -> None:
+    data = INCOMPLETE[kind]()
+    image = thumbnail(data, incomplete_jpeg=True)
+    assert close(corners(image), [RED, GREEN, BLUE, YELLOW], tolerance=80 if "CMYK" in kind else 14)
+    with pytest.raises(TruncatedImage):
+        make(data)
+
+
+def test_what_is_missing_of_an_incomplete_jpeg_is_grey() -> None:
+    data = encode(quadrants(400, 300), "JPEG", quality=95)
+    whole, half = (
+        corners(thumbnail(data, incomplete_jpeg=True)),
+        thumbnail(data[: len(data) // 2], incomplete_jpeg=True),
+    )
+    assert close(whole, [RED, GREEN, BLUE, YELLOW])
+    assert close(corners(half)[:1], [RED])
+    assert close(corners(half)[3:], [(128, 128, 128)], tolerance=20)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])

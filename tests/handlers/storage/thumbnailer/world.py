@@ -34,6 +34,7 @@ ENVIRONMENT = {
     "BACKGROUND": "#ffffff",
     "MAX_OBJECT_SIZE": "200000",
     "MAX_PIXELS": "1000000",
+    "INCOMPLETE_JPEG": "false",
     "POWERTOOLS_SERVICE_NAME": "thumbnailer",
     "POWERTOOLS_LOG_LEVEL": "INFO",
     **AWS,
