@@ -28,7 +28,7 @@ VERSION = 2  # raise it when every environment must be made again
 _WINDOWS = sys.platform == "win32"
 
 # Variables of a user's shell that would change what runs inside the environment.
-_DROPPED = (
+DROPPED = (
     "PYTHONHOME",
     "PYTHONPATH",
     "PYTHONSTARTUP",
@@ -72,18 +72,9 @@ class Environment:
 
     def variables(self) -> dict[str, str]:
         """What a process needs to run in the environment: our PATH, and caches where we may write."""
-        values = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-        values["PATH"] = os.pathsep.join(
-            [str(self.programs), str(self.root / "node_modules" / ".bin"), os.environ.get("PATH", os.defpath)]
-        )
-        values["VIRTUAL_ENV"] = str(self.venv)
-        values["PYTHONUTF8"] = "1"
-        values["CDK_LAMBDA_PATTERNS_CACHE"] = str(self.cache / "handlers")
-        # jsii unpacks aws-cdk-lib once and keeps an index of it: `warm` makes both, so they must be where it
-        # looks.
-        values["JSII_RUNTIME_PACKAGE_CACHE_ROOT"] = str(self.cache / "jsii")
-        # The CLI would recommend npm's `latest`, an older build that rejects our assemblies.
-        values["CDK_DISABLE_VERSION_CHECK"] = "1"
+        values = {name: value for name, value in os.environ.items() if name not in DROPPED}
+        values["PATH"] = os.pathsep.join([*map(str, self.folders()), os.environ.get("PATH", os.defpath)])
+        values |= self.settings()
         values.setdefault("CDK_DISABLE_CLI_TELEMETRY", "true")
         if not _home_is_writable():
             values.setdefault("UV_CACHE_DIR", str(self.cache / "uv"))
@@ -91,6 +82,23 @@ class Environment:
             values.setdefault("CDK_HOME", str(self.cache / "cdk"))
             values.setdefault("XDG_CACHE_HOME", str(self.cache / "xdg"))
         return values
+
+    def folders(self) -> tuple[Path, Path]:
+        """The folders with its programs, for the PATH."""
+        return self.programs, self.root / "node_modules" / ".bin"
+
+    def settings(self) -> dict[str, str]:
+        """The variables that always have these values in the environment."""
+        return {
+            "VIRTUAL_ENV": str(self.venv),
+            "PYTHONUTF8": "1",
+            "CDK_LAMBDA_PATTERNS_CACHE": str(self.cache / "handlers"),
+            # jsii unpacks aws-cdk-lib once and keeps an index of it: `warm` makes both, so they must be where
+            # it looks.
+            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(self.cache / "jsii"),
+            # The CLI would recommend npm's `latest`, an older build that rejects our assemblies.
+            "CDK_DISABLE_VERSION_CHECK": "1",
+        }
 
     # -- what is there
 
