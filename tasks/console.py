@@ -12,7 +12,7 @@ from typing import NoReturn
 
 # The exit code of a program whose reader has gone, as shells count it: 128 + SIGPIPE.
 _NO_READER = 141
-_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR)
 # Characters of ours that an ASCII terminal lacks; any other is written as `?`.
 _IN_ASCII = {"→": "->", "…": "..."}
 

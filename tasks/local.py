@@ -19,7 +19,7 @@ from types import FrameType
 from localaws import BootstrapError, LocalAws, LocalAwsError
 from tasks import console
 from tasks.aws_cli import describe, write_wrapper
-from tasks.cdk import FOR_THIS_MACHINE, ROOT
+from tasks.cdk import FOR_THIS_MACHINE, ROOT, cli
 from tasks.commands import parse
 from tasks.environment import DROPPED, Environment
 from tasks.process import end_with_parent
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     try:
         with aws:
             with step("embedded AWS, ready for the CDK"):
-                aws.bootstrap()
+                aws.bootstrap(cli())
             folder = Path(aws.environment["AWS_CONFIG_FILE"]).parent  # private, removed at the end
             script = write_script(folder, {**aws.environment, **FOR_THIS_MACHINE})
             if options.command:
