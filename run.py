@@ -70,7 +70,7 @@ def perform(task: Task, arguments: list[str]) -> int:
     if task.bare:
         return run([sys.executable, "-m", task.module, *arguments], env=os.environ, folder=ROOT)
     environment = Environment(ROOT)
-    environment.prepare()
+    environment.prepare(checks=task.name == "test")
     if not task.module:
         print("The environment is ready.")
         return 0

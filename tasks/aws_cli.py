@@ -1,4 +1,4 @@
-"""The AWS CLI with the embedded AWS: which one is there, and how it is kept away from the real AWS.
+"""The AWS CLI with the embedded AWS: which one is there, and why it never calls the real AWS.
 
 Version 1 ignores `AWS_ENDPOINT_URL` for SQS, RDS, DocumentDB and Neptune; before 1.29 and 2.13 the CLI
 ignores it for every service. `--endpoint-url` has no such exception, so `run.py local` puts an `aws` first on

@@ -71,7 +71,7 @@ def try_to_demonstrate(architecture: Architecture) -> bool:
             except (ScenarioFailed, ClientError, BotoCoreError) as error:
                 print(f"\nFAILED: {name}: {error}", file=sys.stderr)
                 traceback.print_exc(file=log)
-            except BrokenPipeError:  # nobody reads what this prints
+            except BrokenPipeError:  # what this prints is not read
                 raise
             except Exception:
                 print(f"\nFAILED: {name}", file=sys.stderr)

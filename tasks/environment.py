@@ -1,6 +1,7 @@
 """The environment of a checkout: .venv with Python packages and Node, node_modules with the CDK's CLI.
 
-It has three parts, made in this order: `python`, `node`, `warm`. A stamp in .venv records what each part was
+It has three parts, made in this order: `python`, `node`, `warm`. The checks need a fourth, `checks`: the
+packages of Node that nothing else uses. A stamp in .venv records what each part was
 made from (`Environment.wanted`). The entry of a part is written, atomically, when the part is complete.
 Before a part is made again, its entry is removed with those of the parts after it, so that a set-up continues
 after an interruption with the unfinished part. Of two set-ups at once, one waits for the other.
@@ -50,24 +51,28 @@ class Environment:
         self.python = self.programs / ("python.exe" if _WINDOWS else "python")
         self._stamp = self.venv / "setup.json"
 
-    def prepare(self) -> None:
+    def prepare(self, *, checks: bool = False) -> None:
         """Make the parts that are missing or out of date. A ready environment costs a few milliseconds.
+
+        Args:
+            checks: also the part that only the checks need.
 
         Raises:
             TaskError: a part cannot be made; the message says why and what to do.
         """
-        wanted = self.wanted()
+        wanted = self.wanted(checks=checks)
         if self._missing(wanted):
             with one_at_a_time(self.cache / "setup.lock", waiting_for="another run.py that is setting up"):
                 self._make(wanted)
 
-    def wanted(self) -> dict[str, str]:
+    def wanted(self, *, checks: bool = False) -> dict[str, str]:
         """A digest, for each part, of what it is made from."""
         machine = [sys.platform, platform.machine(), platform.python_version(), str(self.root)]
         return {
             "python": self._digest("requirements.txt", *machine),
             "node": self._digest("package-lock.json"),
             "warm": self._digest("tasks/warm.py"),
+            **({"checks": self._digest("package-lock.json")} if checks else {}),
         }
 
     def variables(self) -> dict[str, str]:
@@ -109,6 +114,7 @@ class Environment:
             "python": self.python,  # a link that dangles once the Python it was made from is gone
             "node": self.root / "node_modules" / "aws-cdk" / "package.json",
             "warm": self.cache / "jsii",
+            "checks": self.root / "node_modules" / "mermaid" / "package.json",
         }
         parts = list(wanted)
         for number, part in enumerate(parts):
@@ -141,6 +147,7 @@ class Environment:
             "python": self._make_python,
             "node": self._make_node,
             "warm": self._make_warm,
+            "checks": self._make_checks,
         }
         missing = self._missing(wanted)  # again: the process that held the lock may have made it all
         if not missing:
@@ -198,12 +205,19 @@ class Environment:
         ]
 
     def _make_node(self) -> None:
+        with step("the CDK's command line"):
+            self._npm("npm ci", "ci", "--omit=dev")
+
+    def _make_checks(self) -> None:
+        with step("what only the checks need: Mermaid"):
+            self._npm("npm install", "install", "--no-save")  # adds to what is there; a demo may be using it
+
+    def _npm(self, name: str, *command: str) -> None:
         npm = shutil.which("npm", path=str(self.programs)) or str(self.programs / "npm")
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund"]
         patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"]
-        with step("the CDK's command line"):
-            # On a full disk, npm only prints a warning and exits with 0.
-            self._run("npm ci", npm, "ci", *quiet, *patience, registry="npm", fails_on="TAR_ENTRY_ERROR")
+        # On a full disk, npm only prints a warning and exits with 0.
+        self._run(name, npm, *command, *quiet, *patience, registry="npm", fails_on="TAR_ENTRY_ERROR")
 
     def _make_warm(self) -> None:
         with step("bytecode and index of aws-cdk-lib"):

@@ -31,7 +31,7 @@ def run_py(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.Complet
 def refuses_to_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail the test if anything is set up."""
 
-    def prepare(_: Environment) -> None:
+    def prepare(_: Environment, *, checks: bool = False) -> None:
         raise AssertionError("nothing may be set up for this")
 
     monkeypatch.setattr(Environment, "prepare", prepare)
@@ -196,7 +196,7 @@ def test_what_stops_the_set_up_is_reported_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def prepare(_: Environment) -> None:
+    def prepare(_: Environment, *, checks: bool = False) -> None:
         raise raised
 
     monkeypatch.setattr(Environment, "prepare", prepare)
@@ -330,7 +330,9 @@ def test_any_other_failure_shows_the_end_of_its_log(tmp_path: Path) -> None:
 
 
 def test_a_tasks_exit_code_is_run_pys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    ready = SimpleNamespace(prepare=lambda: None, python=sys.executable, variables=lambda: dict(os.environ))
+    ready = SimpleNamespace(
+        prepare=lambda **_: None, python=sys.executable, variables=lambda: dict(os.environ)
+    )
     monkeypatch.setattr(run, "Environment", lambda root: ready)
     (tmp_path / "answers.py").write_text("import sys; sys.exit(int(sys.argv[1]))")
     monkeypatch.setattr(run, "ROOT", tmp_path)
