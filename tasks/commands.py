@@ -229,7 +229,7 @@ TASKS = (
     Task(
         "lock",
         "[UV ...]",
-        "compile requirements.txt and package-lock.json again",
+        "compile the requirements and package-lock.json again",
         "tasks.lock",
         passes_on="uv pip compile, such as --upgrade-package moto",
     ),
