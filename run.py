@@ -24,6 +24,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - this is where an older Python is
     version = ".".join(str(number) for number in sys.version_info[:2])
     sys.exit(f"run.py needs Python 3.11 or newer, and this is Python {version}: {advice}.")
 
+import errno
 import os
 from pathlib import Path
 
@@ -58,7 +59,10 @@ def main(arguments: list[str]) -> int:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # from setting up; a task runs in its own process
-        print(f"run.py: {DiskFullError(ROOT) if disk_is_full(error) else error}", file=sys.stderr)
+        reason = str(DiskFullError(ROOT) if disk_is_full(error) else error)
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            reason += f". The environment and the logs are in {ROOT}, which must be writable."
+        print(f"run.py: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nrun.py: stopped; the same command again continues from here.", file=sys.stderr)

@@ -67,7 +67,7 @@ class Environment:
 
     def wanted(self, *, checks: bool = False) -> dict[str, str]:
         """A digest, for each part, of what it is made from."""
-        machine = [sys.platform, platform.machine(), platform.python_version(), str(self.root)]
+        machine = [sys.platform, platform.machine(), self._python_version(), str(self.root)]
         return {
             "python": self._digest("requirements.txt", *machine),
             "node": self._digest("package-lock.json"),
@@ -106,6 +106,17 @@ class Environment:
         }
 
     # -- what is there
+
+    def _python_version(self) -> str:
+        """The version of the Python in .venv, whichever runs this: two of them must not take turns.
+
+        Where it is the same file, or where there is no .venv, it is the version of this one.
+        """
+        config = self.venv / "pyvenv.cfg"
+        if not config.exists() or self.python.resolve() == Path(sys.executable).resolve():
+            return platform.python_version()
+        found = re.search(r"^version = (\S+)", config.read_text("utf-8"), re.MULTILINE)
+        return found[1] if found else ""
 
     def _missing(self, wanted: dict[str, str]) -> list[str]:
         """The parts to make: from the first that is not as wanted on."""
@@ -157,7 +168,7 @@ class Environment:
         self._record(made)
         for part in missing:
             makers[part]()
-            made[part] = wanted[part]
+            made[part] = self.wanted(checks="checks" in wanted)[part]  # .venv may have another Python now
             self._record(made)
 
     def _make_python(self) -> None:

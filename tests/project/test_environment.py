@@ -52,6 +52,7 @@ class Checkout(Environment):
         if name == "virtual environment":
             self.programs.mkdir(parents=True)
             self.python.touch()
+            (self.venv / "pyvenv.cfg").write_text(f"version = {platform.python_version()}\n")
         elif name in ("npm ci", "npm install"):
             package = self.root / "node_modules" / ("aws-cdk" if name == "npm ci" else "mermaid")
             package.mkdir(parents=True, exist_ok=True)
@@ -159,6 +160,13 @@ def test_another_python_or_set_up_version_makes_everything_again(
 ) -> None:
     checkout.prepare()
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
+    assert checkout.prepared() == [], "the .venv of another Python on this machine is as good"
+    (checkout.root / "requirements.txt").write_text(f"{REQUIREMENTS}# changed\n")
+    assert checkout.prepared() == ALL
+    assert checkout.prepared() == []
+    checkout.python.unlink()
+    checkout.python.symlink_to(sys.executable)  # it is this one, and was upgraded
+    monkeypatch.setattr(platform, "python_version", lambda: "3.99.1")
     assert checkout.prepared() == ALL
     monkeypatch.setattr(environment, "VERSION", environment.VERSION + 1)
     assert checkout.prepared() == ALL

@@ -185,6 +185,7 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
             "run.py: The disk that holds .* is full: .*Free some",
         ),
         (PermissionError(errno.EACCES, "Permission denied", "/x/.venv"), 1, "Permission denied: '/x/.venv'"),
+        (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "Read-only .*: '/x'.* must be writable"),
         (KeyboardInterrupt(), 130, "stopped; the same command again continues from here"),
         (Stopped(), 130, "stopped; the same command again continues from here"),
     ],
