@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -242,6 +243,18 @@ def test_a_server_that_cannot_start_reports_why_and_leaves_nothing(
     with pytest.raises(LocalAwsError, match="no such luck"):
         LocalAws(state_dir=state).start()
     assert list(state.iterdir()) == []
+
+
+def test_the_child_is_no_program_for_people() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "localaws.server", "--help"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "LocalAws starts it" in done.stderr
 
 
 def test_a_state_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
