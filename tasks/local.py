@@ -6,6 +6,7 @@ until ctrl-C, and other terminals use it after sourcing the file that is printed
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from localaws import BootstrapError, LocalAws, LocalAwsError
+from localaws.server.processes import descendants
 from tasks import console
 from tasks.aws_cli import describe, write_wrapper
 from tasks.cdk import FOR_THIS_MACHINE, ROOT, cli
@@ -132,8 +134,10 @@ def _run(command: Sequence[str], script: Path, folder: str) -> int:
         code = process.wait()
         signal.signal(signal.SIGINT, before)
     except KeyboardInterrupt:  # SIGTERM
-        for number in (signal.SIGTERM, signal.SIGHUP):  # an interactive shell ignores the first
-            process.send_signal(number)
+        for pid in (*descendants(process.pid), process.pid):
+            for number in (signal.SIGTERM, signal.SIGHUP):  # an interactive shell ignores the first
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
         code = process.wait()
     return 128 - code if code < 0 else code
 

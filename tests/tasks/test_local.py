@@ -171,6 +171,19 @@ def test_a_command_runs_in_the_folder_of_the_caller_and_its_exit_code_is_passed_
 
 
 @pytest.mark.local
+def test_a_command_ends_with_it(tmp_path: Path) -> None:
+    command = ["sh", "-c", "sleep 60 & echo $! > started; wait"]
+    running = subprocess.Popen(
+        [sys.executable, str(ROOT / "run.py"), "local", "--", *command], cwd=tmp_path, start_new_session=True
+    )
+    started = tmp_path / "started"
+    _wait(lambda: started.exists() and bool(started.read_text()), 30)
+    running.terminate()
+    assert running.wait(20) == 128 + signal.SIGTERM
+    assert not is_alive(int(started.read_text()))
+
+
+@pytest.mark.local
 def test_a_shell_uses_it_after_its_own_start_up_files(tmp_path: Path) -> None:
     """Bash reads .bashrc only when it is interactive, so it gets a terminal."""
     (tmp_path / ".bashrc").write_text("export PATH=/usr/bin:/bin AWS_ENDPOINT_URL=https://example.com\n")
