@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 _DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# What may be connected to nothing, by page: names of nodes, each with the reason.
-ALONE: dict[str, dict[str, str]] = {}
+# What may be connected to nothing, by page: ids of nodes, each with the reason.
+UNCONNECTED: dict[str, dict[str, str]] = {}
 
 
 def pages() -> dict[str, str]:
@@ -48,7 +48,7 @@ def parse(diagrams: Iterable[str]) -> list[dict[str, Any]]:
     return parsed
 
 
-def faults(diagram: dict[str, Any], alone: Iterable[str] = ()) -> list[str]:
+def faults(diagram: dict[str, Any], unconnected: Iterable[str] = ()) -> list[str]:
     """What is wrong with a diagram that Mermaid has read."""
     if "error" in diagram:
         return [diagram["error"]]
@@ -58,7 +58,7 @@ def faults(diagram: dict[str, Any], alone: Iterable[str] = ()) -> list[str]:
         *(
             f"not connected: {name}"
             for node, name in diagram["nodes"].items()
-            if node not in ends | set(alone)
+            if node not in ends | set(unconnected)
         ),
         *(f"{names.count(name)} parts are called {name}" for name in {*names} if names.count(name) > 1),
     ]
@@ -68,14 +68,16 @@ def test_every_diagram_is_read_by_mermaid_and_is_connected() -> None:
     diagrams = pages()
     assert len(diagrams) > 9
     read = dict(zip(diagrams, parse(diagrams.values()), strict=True))
-    wrong = {page: found for page, diagram in read.items() if (found := faults(diagram, ALONE.get(page, {})))}
+    wrong = {
+        page: found for page, diagram in read.items() if (found := faults(diagram, UNCONNECTED.get(page, {})))
+    }
     assert not wrong
-    for page, alone in ALONE.items():
-        assert set(alone) <= set(read[page]["nodes"]), page
+    for page, unconnected in UNCONNECTED.items():
+        assert set(unconnected) <= set(read[page]["nodes"]), page
 
 
 def test_a_faulty_diagram_is_found() -> None:
-    unquoted, alone, twice = parse(
+    unquoted, unconnected, twice = parse(
         [
             "flowchart LR\n a -->|rate(5 minutes)| b\n",
             'flowchart LR\n a["A"] --> b["B"]\n c["C"]\n',
@@ -83,6 +85,6 @@ def test_a_faulty_diagram_is_found() -> None:
         ]
     )
     assert "Parse error on line 2" in faults(unquoted)[0]
-    assert faults(alone) == ["not connected: C"]
-    assert faults(alone, ["c"]) == []
+    assert faults(unconnected) == ["not connected: C"]
+    assert faults(unconnected, ["c"]) == []
     assert faults(twice) == ["2 parts are called Queue"]
