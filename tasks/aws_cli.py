@@ -22,9 +22,12 @@ _WRAPPER = f"""\
 #!/bin/sh
 # The AWS CLI with the endpoint of the embedded AWS, which old versions do not read from the environment.
 own=$(dirname "$0")
+passed=
 IFS=:
-for folder in $PATH; do
-  if [ "$folder" != "$own" ] && [ -x "$folder/aws" ]; then
+for folder in $PATH; do  # what comes after this folder: before it may be one like it
+  if [ "$folder" = "$own" ]; then
+    passed=yes
+  elif [ "$passed" ] && [ -x "$folder/aws" ]; then
     unset IFS
     exec "$folder/aws" --endpoint-url "$AWS_ENDPOINT_URL" "$@"
   fi

@@ -64,6 +64,23 @@ def test_the_wrapper_gives_the_endpoint_to_the_next_cli_on_the_path(tmp_path: Pa
     assert done.stdout == "<--endpoint-url><https://here><sqs><send-message><--message-body><two  words *>"
 
 
+def test_a_shell_in_a_shell_finds_the_cli_too(tmp_path: Path) -> None:
+    inner, outer = write_wrapper(tmp_path / "inner"), write_wrapper(tmp_path / "outer")
+    make_aws(tmp_path / "programs", "echo the real one")
+    done = subprocess.run(
+        ["aws", "s3", "ls"],
+        env={
+            "PATH": f"{inner}:{outer}:{tmp_path / 'programs'}:/usr/bin:/bin",
+            "AWS_ENDPOINT_URL": "https://here",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    )
+    assert done.stdout == "the real one\n"
+
+
 def test_the_wrapper_without_a_cli_says_how_to_get_one(tmp_path: Path) -> None:
     wrapper = write_wrapper(tmp_path)
     (tmp_path / "dirname").symlink_to("/usr/bin/dirname")
