@@ -40,7 +40,7 @@ def test_a_version_that_ignores_the_endpoint_is_named(version: str, ignores: str
 
 
 def test_without_a_cli_it_says_how_to_get_one() -> None:
-    assert "There is no AWS CLI on the PATH: `uv tool install awscli`" in describe(None)
+    assert "There is no AWS CLI on the PATH. `uv tool install awscli`" in describe(None)
 
 
 def test_a_cli_that_does_not_run_is_reported(tmp_path: Path) -> None:
