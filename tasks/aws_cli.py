@@ -15,7 +15,7 @@ from pathlib import Path
 
 _INSTALL = "https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
 _HOW_TO_GET = (
-    "There is no AWS CLI on the PATH. `uv tool install awscli` installs the one of PyPI into ~/.local/bin, and "
+    "There is no AWS CLI on the PATH. `uv tool install awscli` installs the one of PyPI into ~/.local/bin; "
     f"{_INSTALL} has the others. Put its folder on the PATH, then start `run.py local` again."
 )
 
