@@ -106,18 +106,15 @@ def exports(environment: Mapping[str, str]) -> list[str]:
 def _shell(script: Path) -> list[str]:
     """The user's shell; after its own start-up files, which may put other programs first, it sources ours."""
     shell = os.environ.get("SHELL") or "/bin/sh"
-    folder = script.parent
+    folder, ours = script.parent, f'. {shlex.quote(str(script))}\nPS1="(embedded AWS) $PS1"\n'
     if Path(shell).name == "bash":
         start = folder / "bashrc"
-        start.write_text(f'[ -f ~/.bashrc ] && . ~/.bashrc\n. {script}\nPS1="(embedded AWS) $PS1"\n')
+        start.write_text(f"[ -f ~/.bashrc ] && . ~/.bashrc\n{ours}")
         return [shell, "--rcfile", str(start)]
     if Path(shell).name == "zsh":
         own = shlex.quote(os.environ.get("ZDOTDIR", str(Path.home())))
         start = folder / ".zshrc"
-        start.write_text(
-            f'ZDOTDIR={own}\n[ -f "$ZDOTDIR/.zshrc" ] && . "$ZDOTDIR/.zshrc"\n'
-            f'. {script}\nPS1="(embedded AWS) $PS1"\n'
-        )
+        start.write_text(f'ZDOTDIR={own}\n[ -f "$ZDOTDIR/.zshrc" ] && . "$ZDOTDIR/.zshrc"\n{ours}')
         return ["env", f"ZDOTDIR={folder}", shell]
     return [shell]
 

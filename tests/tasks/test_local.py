@@ -187,6 +187,7 @@ def test_a_command_ends_with_it(tmp_path: Path) -> None:
 def test_a_shell_uses_it_after_its_own_start_up_files(tmp_path: Path) -> None:
     """Bash reads .bashrc only when it is interactive, so it gets a terminal."""
     (tmp_path / ".bashrc").write_text("export PATH=/usr/bin:/bin AWS_ENDPOINT_URL=https://example.com\n")
+    (temporary := tmp_path / "temporary files").mkdir()
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("there is no bash on this machine")
@@ -194,7 +195,7 @@ def test_a_shell_uses_it_after_its_own_start_up_files(tmp_path: Path) -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "tasks.local", "--shell"],
         cwd=ROOT,
-        env={**os.environ, "HOME": str(tmp_path), "SHELL": bash},
+        env={**os.environ, "HOME": str(tmp_path), "SHELL": bash, "TMPDIR": str(temporary)},
         stdin=end,
         stdout=end,
         stderr=end,
