@@ -65,7 +65,9 @@ Handler = Callable[[Event, Any], Event]
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print two tables."""
-    parser = argparse.ArgumentParser(prog="run.py bench alb_function", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="run.py bench alb_function", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--rounds", type=int, default=11, help="runs of each kind (default: 11)")
     rounds = parser.parse_args(arguments).rounds
     with mock.patch.dict(os.environ, _ENVIRONMENT):

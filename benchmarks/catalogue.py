@@ -23,7 +23,7 @@ _SIZES = (0, 1, 5, len(ARCHITECTURES))
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print a table, with the slope between two sizes."""
-    parser = argparse.ArgumentParser(prog="run.py bench catalogue", description=__doc__)
+    parser = argparse.ArgumentParser(prog="run.py bench catalogue", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each kind and size (default: 5)")
     rounds = parser.parse_args(arguments).rounds
     seconds: dict[tuple[str, int], list[float]] = {(kind, size): [] for kind in _KINDS for size in _SIZES}

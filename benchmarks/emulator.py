@@ -38,7 +38,7 @@ _TRUST = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print tables."""
-    parser = argparse.ArgumentParser(prog="run.py bench emulator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="run.py bench emulator", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=5, help="servers of each kind (default: %(default)s)")
     parser.add_argument("--no-catalogue", action="store_true", help="leave the catalogue out")
     options = parser.parse_args(arguments)

@@ -68,7 +68,7 @@ class Aws:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(prog="run.py bench fanout", description=__doc__)
+    parser = argparse.ArgumentParser(prog="run.py bench fanout", description=__doc__, allow_abbrev=False)
     parser.add_argument("--events", type=int, default=5_000, help="events in each run (default: 5,000)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each cell (default: 3)")
     options = parser.parse_args(arguments)

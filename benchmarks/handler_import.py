@@ -59,7 +59,9 @@ _ENVIRONMENT = {
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print a table with the ratios to bare clients."""
-    parser = argparse.ArgumentParser(prog="run.py bench handler_import", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="run.py bench handler_import", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--rounds", type=int, default=15, help="starts of each (default: 15)")
     rounds = parser.parse_args(argv).rounds
     with tempfile.TemporaryDirectory() as folder:

@@ -84,7 +84,7 @@ _ENVIRONMENT = {
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print a table with the ratios to botocore's signer."""
-    parser = argparse.ArgumentParser(prog="run.py bench iam_token", description=__doc__)
+    parser = argparse.ArgumentParser(prog="run.py bench iam_token", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=15, help="starts of each (default: 15)")
     rounds = parser.parse_args(argv).rounds
     measured: dict[str, list[tuple[float, float]]] = {way: [] for way in _WAYS}

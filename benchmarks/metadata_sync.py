@@ -98,7 +98,9 @@ class Context:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print a table with the ratios to the obvious handler."""
-    parser = argparse.ArgumentParser(prog="run.py bench metadata_sync", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="run.py bench metadata_sync", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--events", type=int, default=3_000, help="events in each run (default: 3,000)")
     parser.add_argument("--rounds", type=int, default=7, help="interleaved runs (default: 7)")
     options = parser.parse_args(arguments)

@@ -61,7 +61,7 @@ Connect = Callable[[], Connection]
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(prog="run.py bench rds_proxy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="run.py bench rds_proxy", description=__doc__, allow_abbrev=False)
     parser.add_argument("--callers", type=int, nargs="+", default=list(_CALLERS), help="how many at once")
     callers = parser.parse_args(arguments).callers
     with tempfile.TemporaryDirectory() as folder, LocalAws() as aws:

@@ -27,7 +27,7 @@ _KEY, _ACCOUNT = "AKIAIOSFODNN7EXAMPLE", "123456789012"
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(prog="run.py bench signatures", description=__doc__)
+    parser = argparse.ArgumentParser(prog="run.py bench signatures", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=15, help="runs of each (default: %(default)s)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:

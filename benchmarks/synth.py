@@ -19,7 +19,7 @@ _MORE = 50
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print a table with the ratios to plain CDK."""
-    parser = argparse.ArgumentParser(prog="run.py bench synth", description=__doc__)
+    parser = argparse.ArgumentParser(prog="run.py bench synth", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each kind and size (default: 5)")
     rounds = parser.parse_args(arguments).rounds
     one: dict[str, list[float]] = {kind: [] for kind in _KINDS}

@@ -119,7 +119,7 @@ class Contender:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print a table with the ratios to sharp."""
-    parser = argparse.ArgumentParser(prog="run.py bench thumbnails", description=__doc__)
+    parser = argparse.ArgumentParser(prog="run.py bench thumbnails", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=15, help="turns of each for each picture (default: 15)")
     parser.add_argument("--output", choices=("webp", "jpeg"), default="webp", help="default: webp")
     parser.add_argument("--sizes", default="256", help="longest edges in pixels (default: 256)")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks import console
 from tasks.errors import unknown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     if arguments and arguments[0] not in known:
         print(unknown("benchmark", arguments[0], known, see="`python3 run.py bench --list`"), file=sys.stderr)
-        return 1
+        return 2
     if not known:
         print("There is no benchmark: no module in benchmarks/ has a main().", file=sys.stderr)
         return 1
@@ -44,4 +45,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    console.start(main)

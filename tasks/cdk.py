@@ -16,7 +16,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tasks.errors import TaskError, end_of_log
+from tasks import console
+from tasks.errors import TaskError, end_of_log, unknown
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -175,9 +176,28 @@ def app_command() -> str:
     return f"{shlex.quote(sys.executable)} app.py"
 
 
+def unknown_option(command: str, words: Sequence[str]) -> str:
+    """The first option that the pinned CLI does not know; it would ignore it with a warning. Or nothing."""
+    file = ROOT / "node_modules" / "aws-cdk" / "lib" / "cli" / "cli-type-registry.json"
+    registry = json.loads(file.read_text("utf-8"))
+    known = {"-h", "--help", "--version"}
+    for name, option in (registry["globalOptions"] | registry["commands"][command]["options"]).items():
+        aliases = option.get("alias", [])
+        for each in (name, *([aliases] if isinstance(aliases, str) else aliases)):
+            known |= {f"--{each}", f"--no-{each}"} if len(each) > 1 else {f"-{each}"}
+    for word in words:
+        given = word.partition("=")[0] if word.startswith("--") else word[:2]
+        if given.startswith("-") and given not in known:
+            return unknown("option", given, known, see=f"`cdk {command} --help`")
+    return ""
+
+
 def main(arguments: list[str]) -> int:
     """Pass a command on to the CLI, on the terminal, with the user's own AWS configuration."""
     command, *rest = arguments
+    if refusal := unknown_option(command, rest):
+        print(f"run.py {command}: {refusal}", file=sys.stderr)
+        return 2
     ids = rest[:1] if rest and not rest[0].startswith("-") else []
     only = ["-c", f"only={ids[0]}"] if ids else []
     words = [str(cli()), command, *ids, *only, "--app", app_command(), *rest[len(ids) :]]
@@ -185,4 +205,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    console.start(main)

@@ -15,6 +15,8 @@ from stacks.catalogue import ARCHITECTURES, Architecture
 from tasks.errors import TaskError
 
 EVERYTHING = ("tests", "localaws/tests")
+# Runs the Python on pages and in docstrings.
+EXAMPLES = "tests/constructs/test_examples.py"
 
 # The tests that look at all architectures at once: they run when any of them has changed.
 OVER_THE_CATALOGUE = ("tests/contracts", "tests/stacks")
@@ -31,11 +33,11 @@ SHARED: dict[str, tuple[str, ...]] = {
     "lambda_src/": ("tests/handlers", "tests/constructs", "tests/local"),
     "scenarios/": ("tests/scenarios", "tests/tasks", "tests/local"),
     "tasks/": ("tests/tasks", "tests/project"),
-    "run.py": ("tests/project",),
+    "run.py": ("tests/project", "tests/tasks"),
     ".ci/": ("tests/project",),
     "benchmarks/": ("tests/project",),
-    "docs/": ("tests/project",),
-    "README.md": ("tests/project",),
+    "docs/": ("tests/project", EXAMPLES),
+    "README.md": ("tests/project", EXAMPLES),
     "CHANGELOG.md": ("tests/project",),
     "LICENSE": ("tests/project",),
 }
@@ -87,7 +89,7 @@ def _select_for(path: str, root: Path) -> Iterator[str]:
     elif rows := rows_of(path):
         yield from OVER_THE_CATALOGUE
         if parts[0] == "docs":
-            yield "tests/project"
+            yield from SHARED["docs/"]
         for row in rows:
             yield from files_of(row, root)
     elif parts[0] == "tests" and len(parts) > 2:

@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from stacks.catalogue import ARCHITECTURES, Architecture
+from tasks import console
 from tasks.changes import changed_files, rows_of, select_tests
 from tasks.errors import TaskError
 from tasks.progress import Step, format_line, format_seconds, step
@@ -368,4 +369,4 @@ def progress_of(check: Check) -> str:
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    sys.exit(main(sys.argv[1:]))
+    console.start(main)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import io
 import os
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import FrameType, ModuleType
+from typing import TextIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,22 +21,21 @@ from localaws import Dropped, LocalAws, LocalAwsError
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 from scenarios.support.faults import Faults
 from stacks.catalogue import ARCHITECTURES, Architecture, find
+from tasks import console
 from tasks.cdk import FOR_THIS_MACHINE, ROOT, Cdk, cli
+from tasks.commands import parse
 from tasks.errors import TaskError
+from tasks.locking import one_at_a_time
 from tasks.process import end_with_parent
 from tasks.progress import format_seconds, step
 from tasks.verify import scenario_of
 
-_DEFAULT = "thumbnailer"
 _LOGS = ROOT / ".cache" / "logs" / "demo"
 
 
 def main(arguments: list[str]) -> int:
     """Show one architecture, or all of them one after the other."""
-    parser = argparse.ArgumentParser(prog="run.py demo", description=__doc__)
-    parser.add_argument("id", nargs="?", default=_DEFAULT, help=f"the architecture ({_DEFAULT})")
-    parser.add_argument("--all", action="store_true", help="every architecture of the catalogue")
-    options = parser.parse_args(arguments)
+    options = parse("demo", arguments)
     signal.signal(signal.SIGTERM, _stop)  # ends as ctrl-C does: with all processes stopped
     end_with_parent()
     # Starting an instance of a function takes most of a second of a core.
@@ -41,13 +43,8 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     try:
         for architecture in ARCHITECTURES if options.all else [find(options.id)]:
-            demonstrate(architecture)
-    except (TaskError, LookupError, LocalAwsError) as error:
-        print(f"run.py demo: {error}", file=sys.stderr)
-        return 1
-    except (ScenarioFailed, ClientError, BotoCoreError) as error:
-        print(f"\nFAILED: {error}\nThe log of the embedded AWS: {_LOGS / 'aws.log'}", file=sys.stderr)
-        return 1
+            if not try_to_demonstrate(architecture):
+                return 1
     except KeyboardInterrupt:
         print("\nStopped; all processes ended.", file=sys.stderr)
         return 130
@@ -55,8 +52,71 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def demonstrate(architecture: Architecture) -> None:
+def try_to_demonstrate(architecture: Architecture) -> bool:
+    """Demonstrate one architecture, and report why it failed, if it did.
+
+    Demos of different architectures can run at the same time. A second one of the same architecture waits,
+    because both write to the same logs and results.
+    """
+    name = architecture.id
+    _LOGS.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(_LOGS / f"{name}.lock", waiting_for=f"another demo of {name}"):
+        output = _LOGS / f"{name}.log"
+        with output.open("w", encoding="utf-8") as log, _recorded(log):
+            try:
+                demonstrate(architecture, _LOGS / f"aws-{name}.log")
+                return True
+            except (TaskError, LookupError, LocalAwsError) as error:
+                print(f"run.py demo: {name}: {error}", file=sys.stderr)
+            except (ScenarioFailed, ClientError, BotoCoreError) as error:
+                print(f"\nFAILED: {name}: {error}", file=sys.stderr)
+                traceback.print_exc(file=log)
+            except BrokenPipeError:  # what this prints is not read
+                raise
+            except Exception:
+                print(f"\nFAILED: {name}", file=sys.stderr)
+                traceback.print_exc()
+            print(f"The output of this demo: {output}", file=sys.stderr)
+            print(f"The log of the embedded AWS: {_LOGS / f'aws-{name}.log'}", file=sys.stderr)
+            return False
+
+
+class _Tee(io.TextIOBase):
+    """Writes to a stream and to a log; the log gets only the lines that stay."""
+
+    def __init__(self, stream: TextIO, log: TextIO) -> None:
+        self._stream, self._log = stream, log
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def write(self, text: str) -> int:
+        redrawn, _, line = text.rpartition("\x1b[2K")
+        if not redrawn or line.endswith("\n"):
+            self._log.write(line)
+            self._log.flush()
+        return self._stream.write(text)
+
+
+@contextlib.contextmanager
+def _recorded(log: TextIO) -> Iterator[None]:
+    """Write what is printed in the body to a log, too."""
+    with (
+        contextlib.redirect_stdout(_Tee(sys.stdout, log)),
+        contextlib.redirect_stderr(_Tee(sys.stderr, log)),
+    ):
+        yield
+
+
+def demonstrate(architecture: Architecture, log_file: Path) -> None:
     """Deploy, run the scenario and its failure drill, and print what happens.
+
+    Args:
+        architecture: The row of the catalogue.
+        log_file: The log of the embedded AWS.
 
     Raises:
         ScenarioFailed: The architecture did not do what it is for.
@@ -64,7 +124,7 @@ def demonstrate(architecture: Architecture) -> None:
     """
     scenario = scenario_of(architecture.id)
     _title(f"{architecture.id}: {architecture.title}")
-    with LocalAws(log_file=_LOGS / "aws.log") as aws:
+    with LocalAws(log_file=log_file) as aws:
         outputs = deploy(architecture.id, aws)
         dropped = aws.dropped_properties()
         check_dropped(dropped, scenario.ACCEPTED_NOT_EMULATED)
@@ -152,4 +212,4 @@ def _stop(_signum: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    console.start(main)

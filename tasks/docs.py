@@ -5,7 +5,6 @@ generated, and people write the rest. ``docs/permissions.toml`` has a reason for
 action without a reason is an error. What is the same for every architecture is on one page of its own.
 """
 
-import argparse
 import re
 import sys
 import tempfile
@@ -14,7 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture
+from tasks import console
 from tasks.bridges import bridges_table
+from tasks.commands import parse
 from tasks.synthesis import ROOT, templates
 from tasks.template_facts import Permission, TemplateFacts
 
@@ -23,11 +24,9 @@ _HASH = re.compile(r"[0-9a-f]{32}")
 _COMMON = "common-permissions.md"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Write the generated parts, or with ``--check`` report which are out of date."""
-    parser = argparse.ArgumentParser(prog="run.py docs", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail if a page is stale")
-    check = parser.parse_args(arguments).check
+    check = parse("docs", arguments).check
     stale = {path: text for path, text in generate().items() if path.read_text() != text}
     for path, text in stale.items():
         if not check:
@@ -197,4 +196,4 @@ def _tables() -> dict[str, dict[str, str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.start(main)

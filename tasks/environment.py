@@ -1,6 +1,7 @@
 """The environment of a checkout: .venv with Python packages and Node, node_modules with the CDK's CLI.
 
-It has three parts, made in this order: `python`, `node`, `warm`. A stamp in .venv records what each part was
+It has three parts, made in this order: `python`, `node`, `warm`. The checks need a fourth, `checks`: the
+packages of Node that nothing else uses. A stamp in .venv records what each part was
 made from (`Environment.wanted`). The entry of a part is written, atomically, when the part is complete.
 Before a part is made again, its entry is removed with those of the parts after it, so that a set-up continues
 after an interruption with the unfinished part. Of two set-ups at once, one waits for the other.
@@ -28,7 +29,7 @@ VERSION = 2  # raise it when every environment must be made again
 _WINDOWS = sys.platform == "win32"
 
 # Variables of a user's shell that would change what runs inside the environment.
-_DROPPED = (
+DROPPED = (
     "PYTHONHOME",
     "PYTHONPATH",
     "PYTHONSTARTUP",
@@ -50,40 +51,35 @@ class Environment:
         self.python = self.programs / ("python.exe" if _WINDOWS else "python")
         self._stamp = self.venv / "setup.json"
 
-    def prepare(self) -> None:
+    def prepare(self, *, checks: bool = False) -> None:
         """Make the parts that are missing or out of date. A ready environment costs a few milliseconds.
+
+        Args:
+            checks: also the part that only the checks need.
 
         Raises:
             TaskError: a part cannot be made; the message says why and what to do.
         """
-        wanted = self.wanted()
+        wanted = self.wanted(checks=checks)
         if self._missing(wanted):
             with one_at_a_time(self.cache / "setup.lock", waiting_for="another run.py that is setting up"):
                 self._make(wanted)
 
-    def wanted(self) -> dict[str, str]:
+    def wanted(self, *, checks: bool = False) -> dict[str, str]:
         """A digest, for each part, of what it is made from."""
-        machine = [sys.platform, platform.machine(), platform.python_version(), str(self.root)]
+        machine = [sys.platform, platform.machine(), self._python_version(), str(self.root)]
         return {
             "python": self._digest("requirements.txt", *machine),
             "node": self._digest("package-lock.json"),
             "warm": self._digest("tasks/warm.py"),
+            **({"checks": self._digest("package-lock.json")} if checks else {}),
         }
 
     def variables(self) -> dict[str, str]:
         """What a process needs to run in the environment: our PATH, and caches where we may write."""
-        values = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-        values["PATH"] = os.pathsep.join(
-            [str(self.programs), str(self.root / "node_modules" / ".bin"), os.environ.get("PATH", os.defpath)]
-        )
-        values["VIRTUAL_ENV"] = str(self.venv)
-        values["PYTHONUTF8"] = "1"
-        values["CDK_LAMBDA_PATTERNS_CACHE"] = str(self.cache / "handlers")
-        # jsii unpacks aws-cdk-lib once and keeps an index of it: `warm` makes both, so they must be where it
-        # looks.
-        values["JSII_RUNTIME_PACKAGE_CACHE_ROOT"] = str(self.cache / "jsii")
-        # The CLI would recommend npm's `latest`, an older build that rejects our assemblies.
-        values["CDK_DISABLE_VERSION_CHECK"] = "1"
+        values = {name: value for name, value in os.environ.items() if name not in DROPPED}
+        values["PATH"] = os.pathsep.join([*map(str, self.folders()), os.environ.get("PATH", os.defpath)])
+        values |= self.settings()
         values.setdefault("CDK_DISABLE_CLI_TELEMETRY", "true")
         if not _home_is_writable():
             values.setdefault("UV_CACHE_DIR", str(self.cache / "uv"))
@@ -92,7 +88,35 @@ class Environment:
             values.setdefault("XDG_CACHE_HOME", str(self.cache / "xdg"))
         return values
 
+    def folders(self) -> tuple[Path, Path]:
+        """The folders with its programs, for the PATH."""
+        return self.programs, self.root / "node_modules" / ".bin"
+
+    def settings(self) -> dict[str, str]:
+        """The variables that always have these values in the environment."""
+        return {
+            "VIRTUAL_ENV": str(self.venv),
+            "PYTHONUTF8": "1",
+            "CDK_LAMBDA_PATTERNS_CACHE": str(self.cache / "handlers"),
+            # jsii unpacks aws-cdk-lib once and keeps an index of it: `warm` makes both, so they must be where
+            # it looks.
+            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(self.cache / "jsii"),
+            # The CLI would recommend npm's `latest`, an older build that rejects our assemblies.
+            "CDK_DISABLE_VERSION_CHECK": "1",
+        }
+
     # -- what is there
+
+    def _python_version(self) -> str:
+        """The version of the Python in .venv, whichever runs this: two of them must not take turns.
+
+        Where it is the same file, or where there is no .venv, it is the version of this one.
+        """
+        config = self.venv / "pyvenv.cfg"
+        if not config.exists() or self.python.resolve() == Path(sys.executable).resolve():
+            return platform.python_version()
+        found = re.search(r"^version = (\S+)", config.read_text("utf-8"), re.MULTILINE)
+        return found[1] if found else ""
 
     def _missing(self, wanted: dict[str, str]) -> list[str]:
         """The parts to make: from the first that is not as wanted on."""
@@ -101,6 +125,7 @@ class Environment:
             "python": self.python,  # a link that dangles once the Python it was made from is gone
             "node": self.root / "node_modules" / "aws-cdk" / "package.json",
             "warm": self.cache / "jsii",
+            "checks": self.root / "node_modules" / "mermaid" / "package.json",
         }
         parts = list(wanted)
         for number, part in enumerate(parts):
@@ -133,6 +158,7 @@ class Environment:
             "python": self._make_python,
             "node": self._make_node,
             "warm": self._make_warm,
+            "checks": self._make_checks,
         }
         missing = self._missing(wanted)  # again: the process that held the lock may have made it all
         if not missing:
@@ -142,7 +168,7 @@ class Environment:
         self._record(made)
         for part in missing:
             makers[part]()
-            made[part] = wanted[part]
+            made[part] = self.wanted(checks="checks" in wanted)[part]  # .venv may have another Python now
             self._record(made)
 
     def _make_python(self) -> None:
@@ -190,12 +216,19 @@ class Environment:
         ]
 
     def _make_node(self) -> None:
+        with step("the CDK's command line"):
+            self._npm("npm ci", "ci", "--omit=dev")
+
+    def _make_checks(self) -> None:
+        with step("what only the checks need: Mermaid"):
+            self._npm("npm install", "install", "--no-save")  # adds to what is there; a demo may be using it
+
+    def _npm(self, name: str, *command: str) -> None:
         npm = shutil.which("npm", path=str(self.programs)) or str(self.programs / "npm")
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund"]
         patience = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"]
-        with step("the CDK's command line"):
-            # On a full disk, npm only prints a warning and exits with 0.
-            self._run("npm ci", npm, "ci", *quiet, *patience, registry="npm", fails_on="TAR_ENTRY_ERROR")
+        # On a full disk, npm only prints a warning and exits with 0.
+        self._run(name, npm, *command, *quiet, *patience, registry="npm", fails_on="TAR_ENTRY_ERROR")
 
     def _make_warm(self) -> None:
         with step("bytecode and index of aws-cdk-lib"):

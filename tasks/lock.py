@@ -7,9 +7,10 @@ package.json, or give uv's own options, such as `--upgrade-package moto`.
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from tasks import console
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,4 +34,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    console.start(main)

@@ -6,12 +6,13 @@ they return to the queue unless their cause is fixed.
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from scenarios.framework import DeployedStack
 from scenarios.support.redrive import RedriveReport, redrive
+from tasks import console
 from tasks.account import find_stack
+from tasks.commands import parse
 from tasks.errors import TaskError
 
 _FUNCTION, _QUEUE = "FunctionName", "FailureQueueUrl"
@@ -19,12 +20,7 @@ _FUNCTION, _QUEUE = "FunctionName", "FailureQueueUrl"
 
 def main(arguments: list[str]) -> int:
     """Redrive, and tell what was done."""
-    parser = argparse.ArgumentParser(prog="run.py redrive", description=__doc__)
-    parser.add_argument("id", help="the architecture")
-    parser.add_argument("--stack", help="name of the stack, if it is not the id")
-    parser.add_argument("--limit", type=int, default=1000, help="at most this many messages (1000)")
-    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
-    options = parser.parse_args(arguments)
+    options = parse("redrive", arguments)
     try:
         stack = find_stack(options.stack or options.id)
         print("\n".join(summary(run(stack, options.limit, options.dry_run), options.dry_run)))
@@ -75,4 +71,4 @@ def summary(report: RedriveReport, dry_run: bool) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    console.start(main)

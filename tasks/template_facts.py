@@ -4,6 +4,7 @@ How a type of resource appears in the diagram is in two tables: `_SHAPES` has wh
 the function that finds the connections of each resource of a type.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,13 +29,15 @@ _SHAPES = {
 }
 # What is called by another name than its service.
 _KINDS = {
-    "AWS::CloudWatch::Alarm": "alarm",
-    "AWS::CodeDeploy::DeploymentGroup": "CodeDeploy",
+    "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
-    "AWS::Lambda::Alias": "alias",
+    "AWS::Lambda::Alias": "Lambda alias",
     "AWS::RDS::DBProxy": "RDS Proxy",
+    "AWS::Scheduler::Schedule": "EventBridge Scheduler",
 }
+# Where a construct's id begins a new word: FailureQueue, pre_traffic, 404Errors.
+_WORDS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
 # Functions of the CDK's own custom resources: they run only during a deployment.
 _PROVIDERS = ("Custom::", "BucketNotificationsHandler", "LogRetention", "AWS")
 
@@ -106,14 +109,37 @@ class TemplateFacts:
         lines = ["flowchart LR"]
         for logical_id in self._drawn():
             opening, closing = _SHAPES[self._resources[logical_id]["Type"]]
-            kind = self._resources[logical_id]["Type"].split("::")[1]
-            kind = _KINDS.get(self._resources[logical_id]["Type"], kind)
-            name = self.path(logical_id).split("/")[-1]
-            lines.append(f'    {logical_id}{opening}"{kind}: {name}"{closing}')
-        lines += [f"    {edge.source} {edge.arrow} {edge.target}" for edge in self._edges()]
+            lines.append(f'    {logical_id}{opening}"{self.name(logical_id)}"{closing}')
+        lines += [f"    {edge}" for edge in self._edges()]
         return "\n".join(lines)
 
-    def _of_type(self, resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def name(self, logical_id: str) -> str:
+        """What a resource is for and which service it is, for people: `Standard dead-letter queue (SQS)`."""
+        path: str = self._resources[logical_id].get("Metadata", {}).get("aws:cdk:path", logical_id)
+        stack, *parts = path.removesuffix("/Resource").split("/")
+        resource_type = self._resources[logical_id]["Type"]
+        service = _KINDS.get(resource_type, resource_type.split("::")[1])
+        # An id that says no more than its type, as Function does, needs the name of the stack.
+        ids = [stack, *parts] if "::".join(parts) in resource_type else parts
+        words = [word for part in ids for word in _WORDS.findall(part)]
+        words = [word if word.isupper() else word.lower() for word in words]
+        distinct = [word for number, word in enumerate(words) if words[number - 1 : number] != [word]]
+        text = " ".join(distinct).replace("dead letter", "dead-letter")
+        return f"{text[:1].upper()}{text[1:]} ({service})"
+
+    def gateways_of(self, subnets: list[Any]) -> Iterator[str]:
+        """The gateway endpoints that the route tables of some subnets lead to."""
+        tables = [
+            association["RouteTableId"]
+            for _, association in self.of_type("AWS::EC2::SubnetRouteTableAssociation")
+            if association["SubnetId"] in subnets
+        ]
+        for logical_id, properties in self.of_type("AWS::EC2::VPCEndpoint"):
+            if any(table in tables for table in properties.get("RouteTableIds", [])):
+                yield logical_id
+
+    def of_type(self, resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The logical id and the properties of each resource of a type."""
         for logical_id, resource in self._resources.items():
             if resource["Type"] == resource_type:
                 yield logical_id, resource.get("Properties", {})
@@ -145,11 +171,11 @@ class TemplateFacts:
         return targets
 
     def _statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for _, properties in self._of_type("AWS::IAM::Policy"):
+        for _, properties in self.of_type("AWS::IAM::Policy"):
             for role in properties["Roles"]:
                 for statement in properties["PolicyDocument"]["Statement"]:
                     yield _referred(role), statement
-        for logical_id, properties in self._of_type("AWS::IAM::Role"):
+        for logical_id, properties in self.of_type("AWS::IAM::Role"):
             for policy in properties.get("Policies", []):
                 for statement in policy["PolicyDocument"]["Statement"]:
                     yield logical_id, statement
@@ -169,17 +195,34 @@ class TemplateFacts:
 
 
 class Edge(NamedTuple):
-    """A connection of two resources, by their logical ids, with Mermaid's arrow."""
+    """A connection of two resources, by their logical ids, with Mermaid's arrow and what is written on it."""
 
     source: str
     arrow: str
     target: str
+    words: str = ""
+
+    def __str__(self) -> str:
+        """The line of the flow chart. In quotes, words may have parentheses."""
+        written = '|"{}"|'.format(self.words.replace('"', "#quot;")) if self.words else ""
+        return f"{self.source} {self.arrow}{written} {self.target}"
 
 
 def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> Iterator[Edge]:
-    """A function and what its role lets it use."""
+    """A function and what its role lets it use, other than where Lambda reads and sends events for it."""
+    by_lambda = {
+        end
+        for resource_type in ("AWS::Lambda::EventSourceMapping", "AWS::Lambda::EventInvokeConfig")
+        for logical_id, of_function in facts.of_type(resource_type)
+        if _referred(of_function["FunctionName"]) == function
+        for edge in _EDGES[resource_type](facts, logical_id, of_function)
+        for end in (edge.source, edge.target)
+    }
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
-        yield Edge(function, f"-->|{', '.join(actions)}|", target)
+        if target not in by_lambda:
+            yield Edge(function, "-->", target, ", ".join(actions))
+    for endpoint in facts.gateways_of(properties.get("VpcConfig", {}).get("SubnetIds", [])):
+        yield Edge(function, "==>", endpoint, "route")
 
 
 def _notifications(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -191,7 +234,7 @@ def _notifications(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Ite
             (event.removeprefix("s3:").removesuffix(":*"), None) for event in configuration["Events"]
         )
     for function, names in events.items():
-        yield Edge(_referred(properties["BucketName"]), f"-->|{', '.join(names)}|", function)
+        yield Edge(_referred(properties["BucketName"]), "-->", function, ", ".join(names))
 
 
 def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -199,13 +242,13 @@ def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iter
     words = _version(properties["FunctionVersion"])
     for other in properties.get("RoutingConfig", {}).get("AdditionalVersionWeights", []):
         words += f", {_version(other['FunctionVersion'])}: {other['FunctionWeight']:g}"
-    yield Edge(alias, f"-->|{words}|", _referred(properties["FunctionName"]))
+    yield Edge(alias, "-->", _referred(properties["FunctionName"]), words)
     update = facts.resource(alias).get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
     group = _referred(update.get("DeploymentGroupName"))
-    yield Edge(group, "-.->|shifts|", alias)
+    yield Edge(group, "-.->", alias, "shifts")
     hooks = {"BeforeAllowTrafficHook": "before traffic", "AfterAllowTrafficHook": "after traffic"}
     for hook, when in hooks.items():
-        yield Edge(group, f"-.->|{when}|", _referred(update.get(hook)))
+        yield Edge(group, "-.->", _referred(update.get(hook)), when)
 
 
 def _version(version: object) -> str:
@@ -216,7 +259,7 @@ def _version(version: object) -> str:
 def _alarms(_: TemplateFacts, group: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A CodeDeploy group and the alarms that stop its deployments."""
     for alarm in properties.get("AlarmConfiguration", {}).get("Alarms", []):
-        yield Edge(_referred(alarm["Name"]), "-.->|stops|", group)
+        yield Edge(_referred(alarm["Name"]), "-.->", group, "stops")
 
 
 def _listener(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -225,12 +268,15 @@ def _listener(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Itera
     for action in properties["DefaultActions"]:
         group = facts.resource(_referred(action.get("TargetGroupArn"))).get("Properties", {})
         for target in group.get("Targets", []):
-            yield Edge(_referred(properties["LoadBalancerArn"]), f"==>|{words}|", _referred(target["Id"]))
+            yield Edge(_referred(properties["LoadBalancerArn"]), "==>", _referred(target["Id"]), words)
 
 
 def _poll(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
-    """A queue or stream and the function that Lambda invokes with its messages."""
-    yield Edge(_referred(properties["EventSourceArn"]), "==>", _referred(properties["FunctionName"]))
+    """A queue or stream, the function that Lambda invokes with its messages, and where failures go."""
+    function = _referred(properties["FunctionName"])
+    yield Edge(_referred(properties["EventSourceArn"]), "==>", function)
+    failures = properties.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+    yield Edge(function, "-.->", _referred(failures), "on failure")
 
 
 def _rule(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -238,23 +284,26 @@ def _rule(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edg
     buckets = properties.get("EventPattern", {}).get("detail", {}).get("bucket", {}).get("name", [])
     for target in properties["Targets"]:
         for bucket in buckets:
-            yield Edge(_referred(bucket), "-->|EventBridge|", _referred(target["Arn"]))
+            yield Edge(_referred(bucket), "-->", _referred(target["Arn"]), "EventBridge")
 
 
 def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A schedule and its target."""
-    yield Edge(schedule, f"-->|{properties['ScheduleExpression']}|", _referred(properties["Target"]["Arn"]))
+    yield Edge(schedule, "-->", _referred(properties["Target"]["Arn"]), properties["ScheduleExpression"])
 
 
 def _subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
-    """A topic and its subscriber."""
-    yield Edge(_referred(properties["TopicArn"]), "==>", _referred(properties["Endpoint"]))
+    """A topic, its subscriber, and the queue for what it cannot deliver."""
+    topic = _referred(properties["TopicArn"])
+    yield Edge(topic, "==>", _referred(properties["Endpoint"]))
+    undelivered = properties.get("RedrivePolicy", {}).get("deadLetterTargetArn")
+    yield Edge(topic, "-.->", _referred(undelivered), "undelivered")
 
 
 def _dead_letters(_: TemplateFacts, queue: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A queue and its dead-letter queue."""
     target = _referred(properties.get("RedrivePolicy", {}).get("deadLetterTargetArn"))
-    yield Edge(queue, "-.->|dead letters|", target)
+    yield Edge(queue, "-.->", target, "dead letters")
 
 
 def _destinations(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -262,15 +311,15 @@ def _destinations(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iter
     for outcome, destination in properties.get("DestinationConfig", {}).items():
         words = {"OnFailure": "on failure", "OnSuccess": "on success"}[outcome]
         source, target = _referred(properties["FunctionName"]), _referred(destination["Destination"])
-        yield Edge(source, f"-.->|{words}|", target)
+        yield Edge(source, "-.->", target, words)
 
 
 def _ingress(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """The members of two security groups of which one lets the other in."""
-    port = properties["FromPort"] if isinstance(properties["FromPort"], int) else "its port"
+    words = f"TCP {properties['FromPort']}" if isinstance(properties["FromPort"], int) else "its TCP port"
     for source in facts.members_of(properties.get("SourceSecurityGroupId")):
         for target in facts.members_of(properties["GroupId"]):
-            yield Edge(source, f"==>|TCP {port}|", target)
+            yield Edge(source, "==>", target, words)
 
 
 # How the connections of a resource are found, by its type, in the order in which a diagram lists them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,20 +11,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from scenarios.framework import ScenarioFailed
 from stacks.catalogue import find
+from tasks import console
 from tasks.account import find_stack
 from tasks.cdk import ROOT
+from tasks.commands import parse
 from tasks.errors import TaskError
 
 
 def main(arguments: list[str]) -> int:
     """Run the scenario, and print the results."""
-    parser = argparse.ArgumentParser(prog="run.py verify", description=__doc__)
-    parser.add_argument("id", help="the architecture")
-    parser.add_argument("--stack", help="name of the stack, if it is not the id")
-    parser.add_argument("--out", type=Path, default=ROOT / "out", help="folder for the results (out)")
-    options = parser.parse_args(arguments)
+    options = parse("verify", arguments)
     try:
-        verify(options.id, options.stack or options.id, options.out)
+        verify(options.id, options.stack or options.id, Path(options.out or ROOT / "out"))
     except (TaskError, LookupError) as error:
         print(f"run.py verify: {error}", file=sys.stderr)
         return 1
@@ -64,4 +61,4 @@ def scenario_of(id: str) -> ModuleType:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    console.start(main)

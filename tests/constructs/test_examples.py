@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 import textwrap
@@ -56,10 +57,27 @@ CONSTRUCTS_AND_OPTIONS = [
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A stack that must synthesise once the example has built into it."""
+    """A stack that must synthesise once the example has built into it, with handlers that AWS finds."""
     app = App(context=app_context(), outdir=str(tmp_path / "out"), builtin_cloud_formation_validation=False)
     yield Stack(app, "Example")
     app.synth()
+    assert list(lost_handlers(tmp_path / "out")) == []
+
+
+def lost_handlers(assembly: Path) -> Iterator[str]:
+    """The functions of an assembly whose inline code has not the handler that they name.
+
+    CloudFormation writes inline code to a file named `index`.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-lambda-function-code.html
+    """
+    for file in assembly.glob("*.template.json"):
+        for name, resource in json.loads(file.read_text())["Resources"].items():
+            properties = resource.get("Properties", {})
+            source = properties.get("Code", {}).get("ZipFile")
+            if resource["Type"] == "AWS::Lambda::Function" and isinstance(source, str):
+                module, _, function = properties["Handler"].rpartition(".")
+                if module != "index" or not re.search(rf"\b{function}\b", source):
+                    yield f"{name}: {properties['Handler']}"
 
 
 @pytest.mark.parametrize("documented", CONSTRUCTS_AND_OPTIONS, ids=lambda documented: documented.__name__)
@@ -129,3 +147,4 @@ def test_the_python_on_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyte
         monkeypatch.undo()
         if "App()" in code:
             assert list(tmp_path.glob("*.template.json")), f"{page}: the example makes no stack"
+            assert list(lost_handlers(tmp_path)) == []

@@ -51,7 +51,7 @@ BEFORE_SET_UP = (
         "stacks/architecture.py",
         "stacks/catalogue.py",
         "tasks/__init__.py",
-        "tasks/environment.py",
+        *("tasks/commands.py", "tasks/console.py", "tasks/environment.py"),
     ),
     *("tasks/errors.py", "tasks/locking.py", "tasks/process.py", "tasks/progress.py", "tasks/list.py"),
 )

@@ -36,5 +36,5 @@ def test_one_is_run_with_its_arguments(capfd: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.usefixtures("root")
 def test_a_name_that_does_not_exist_is_refused_with_the_nearest(capfd: pytest.CaptureFixture[str]) -> None:
-    assert bench.main(["image"]) == 1
+    assert bench.main(["image"]) == 2
     assert "There is no benchmark 'image': did you mean 'images'?" in capfd.readouterr().err

@@ -63,10 +63,10 @@ def test_the_permissions_are_those_of_the_template(facts: TemplateFacts) -> None
 
 def test_the_diagram_shows_what_triggers_and_what_is_reached(facts: TemplateFacts) -> None:
     diagram = facts.diagram()
-    assert '[["Lambda: Function"]]' in diagram
-    assert "-->|ObjectCreated, ObjectRemoved, LifecycleExpiration, ObjectRestore:Completed|" in diagram
-    assert "-->|DeleteObject, PutObject|" in diagram
-    assert "-.->|on failure|" in diagram
+    assert '[["Thumbnailer function (Lambda)"]]' in diagram
+    assert '-->|"ObjectCreated, ObjectRemoved, LifecycleExpiration, ObjectRestore:Completed"|' in diagram
+    assert '-->|"DeleteObject, PutObject"|' in diagram
+    assert '-.->|"on failure"|' in diagram
     assert "BucketNotificationsHandler" not in diagram  # it runs only during a deployment
 
 

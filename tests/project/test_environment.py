@@ -52,17 +52,18 @@ class Checkout(Environment):
         if name == "virtual environment":
             self.programs.mkdir(parents=True)
             self.python.touch()
-        elif name == "npm ci":
-            package = self.root / "node_modules" / "aws-cdk"
+            (self.venv / "pyvenv.cfg").write_text(f"version = {platform.python_version()}\n")
+        elif name in ("npm ci", "npm install"):
+            package = self.root / "node_modules" / ("aws-cdk" if name == "npm ci" else "mermaid")
             package.mkdir(parents=True, exist_ok=True)
             (package / "package.json").touch()
         elif name == "warm-up":
             (self.cache / "jsii").mkdir(exist_ok=True)
 
-    def prepared(self) -> list[str]:
+    def prepared(self, *, checks: bool = False) -> list[str]:
         """Prepare; the names of the commands that it took."""
         self.commands.clear()
-        self.prepare()
+        self.prepare(checks=checks)
         return list(self.commands)
 
 
@@ -78,6 +79,14 @@ def checkout(tmp_path: Path) -> Checkout:
 
 def test_everything_is_made_once(checkout: Checkout) -> None:
     assert checkout.prepared() == ALL
+    assert checkout.prepared() == []
+
+
+def test_what_only_the_checks_need_is_made_for_the_checks(checkout: Checkout) -> None:
+    assert checkout.prepared() == ALL
+    assert "--omit=dev" in checkout.arguments["npm ci"]
+    assert checkout.prepared(checks=True) == ["npm install"]
+    assert checkout.prepared(checks=True) == []
     assert checkout.prepared() == []
 
 
@@ -151,6 +160,13 @@ def test_another_python_or_set_up_version_makes_everything_again(
 ) -> None:
     checkout.prepare()
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
+    assert checkout.prepared() == [], "the .venv of another Python on this machine is as good"
+    (checkout.root / "requirements.txt").write_text(f"{REQUIREMENTS}# changed\n")
+    assert checkout.prepared() == ALL
+    assert checkout.prepared() == []
+    checkout.python.unlink()
+    checkout.python.symlink_to(sys.executable)  # it is this one, and was upgraded
+    monkeypatch.setattr(platform, "python_version", lambda: "3.99.1")
     assert checkout.prepared() == ALL
     monkeypatch.setattr(environment, "VERSION", environment.VERSION + 1)
     assert checkout.prepared() == ALL

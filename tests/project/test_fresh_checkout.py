@@ -21,7 +21,7 @@ from tests.project.wheels import make_wheel
 ROOT = Path(__file__).resolve().parents[2]
 MADE_OF = (
     *("run.py", "stacks/__init__.py", "stacks/catalogue.py", "stacks/architecture.py", "tasks/__init__.py"),
-    "tasks/environment.py",
+    *("tasks/commands.py", "tasks/console.py", "tasks/environment.py"),
     *("tasks/errors.py", "tasks/locking.py", "tasks/process.py", "tasks/progress.py", "tasks/bench.py"),
 )
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import run
+from tasks import commands
 from tasks.environment import Environment
 from tasks.errors import DiskFullError, explain_failure
 from tasks.process import Stopped
@@ -30,7 +31,7 @@ def run_py(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.Complet
 def refuses_to_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail the test if anything is set up."""
 
-    def prepare(_: Environment) -> None:
+    def prepare(_: Environment, *, checks: bool = False) -> None:
         raise AssertionError("nothing may be set up for this")
 
     monkeypatch.setattr(Environment, "prepare", prepare)
@@ -58,23 +59,121 @@ def test_every_task_has_its_module() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dmeo"], "There is no task 'dmeo': did you mean 'demo'? `python3 run.py` shows all "),
-        (["xyzzy"], "There is no task 'xyzzy': `python3 run.py` shows all "),
-        (
-            ["demo", "thumbnailr"],
-            "There is no architecture 'thumbnailr': did you mean 'thumbnailer'? `python3 ",
-        ),
-        (
-            ["deploy", "nothing-like-it"],
-            "There is no architecture 'nothing-like-it': `python3 run.py list` shows",
-        ),
+        ("dmeo", "There is no task 'dmeo': did you mean 'demo'? `python3 run.py` shows all "),
+        ("xyzzy", "There is no task 'xyzzy': `python3 run.py` shows all "),
+        ("--version", "There is no task '--version'"),
+        ("demo thumbnailr", "There is no architecture 'thumbnailr': did you mean 'thumbnailer'? `python3 "),
+        ("deploy nothing-like-it", "There is no architecture 'nothing-like-it': `python3 run.py list` shows"),
+        ("demo --al", "unrecognized arguments: --al"),
+        ("demo thumbnailer --all", "--all: not allowed with argument ID"),
+        ("demo thumbnailer canary-alias", "unrecognized arguments: canary-alias"),
+        ("deploy", "the following arguments are required: ID"),
+        ("deploy --all", "the following arguments are required: ID"),
+        ("destroy --force", "the following arguments are required: ID"),
+        ("diff", "the following arguments are required: ID"),
+        ("verify", "the following arguments are required: ID"),
+        ("verify thumbnailer --st x", "unrecognized arguments: --st x"),
+        ("redrive thumbnailer --dry", "unrecognized arguments: --dry"),
+        ("redrive thumbnailer --limit 0", "'0' is not a whole number from 1 on"),
+        ("list --json", "unrecognized arguments: --json"),
+        ("docs --ch", "unrecognized arguments: --ch"),
+        ("snapshots thumbnailer", "unrecognized arguments: thumbnailer"),
+        ("setup --force", "unrecognized arguments: --force"),
+        ("addresses x", "unrecognized arguments: x"),
+        ("local ls", "unrecognized arguments: ls"),
+        ("local --reg x", "unrecognized arguments: --reg x"),
+        ("local --shell -- ls", "--shell cannot be combined with a command"),
+        ("local --", "there is no command after --"),
+        ("test --changed -k x", "--changed chooses the tests itself; it cannot be combined with -k x"),
     ],
 )
-def test_a_name_that_does_not_exist_is_refused_with_the_nearest(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_what_a_task_does_not_know_is_refused_with_what_it_knows(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run.main(arguments) == 1
+    assert exit_code_of(arguments.split()) == 2
     assert message in capsys.readouterr().err
+
+
+def exit_code_of(arguments: list[str]) -> object:
+    try:
+        return run.main(arguments)
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.mark.usefixtures("refuses_to_prepare")
+@pytest.mark.parametrize("task", run.TASKS, ids=lambda task: task.name)
+def test_every_task_has_its_own_help(task: commands.Task, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([task.name, "--help"], [task.name, "-h"], ["help", task.name]):
+        assert exit_code_of(arguments) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"usage: python3 run.py {task.name}")
+        assert task.does[1:] in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rest"),
+    [
+        ("bench synth --help", ["--help"]),
+        (
+            "deploy canary-alias -c release=2 --require-approval never",
+            ["-c", "release=2", "--require-approval", "never"],
+        ),
+        ("synth --quiet", ["--quiet"]),
+        ("test --full tests/tasks -k x", ["tests/tasks", "-k", "x"]),
+        ("lock --upgrade-package moto", ["--upgrade-package", "moto"]),
+    ],
+)
+def test_some_tasks_pass_arguments_on(arguments: str, rest: list[str]) -> None:
+    name, *others = arguments.split()
+    assert commands.parse(name, others).rest == rest
+
+
+def test_a_command_after_two_dashes_is_not_read() -> None:
+    options = commands.parse("local", ["--region", "eu-west-1", "--", "cdk", "--help", "--", "x"])
+    assert options.command == ["cdk", "--help", "--", "x"]
+    assert options.region == "eu-west-1"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no run bits")
+def test_it_can_be_started_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "python3").symlink_to(sys.executable)
+    path = {**os.environ, "PATH": f"{tmp_path}:{os.defpath}"}
+    done = subprocess.run([ROOT / "run.py", "list"], env=path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "thumbnailer" in done.stdout
+
+
+@pytest.mark.parametrize("redirected", ["", "2>&1"])
+@pytest.mark.parametrize("arguments", ["list", "help", "demo --help"])
+def test_a_reader_that_ends_first_sees_no_traceback(arguments: str, redirected: str) -> None:
+    line = f"'{sys.executable}' run.py {arguments} {redirected} | true"
+    done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S602
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_arrows_gets_plain_ones(encoding: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), "list"],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"S3 upload -> Lambda -> thumbnails" in done.stdout
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """As in a checkout that is read-only; root may write there, so the test uses a folder as a file."""
+    script = "import sys; from tasks import console; console.start(lambda words: open(words[0], 'w') and 0)"
+    readonly = tmp_path / "log"
+    readonly.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(readonly)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"run.py: cannot write {readonly}: Is a directory.\n"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +185,7 @@ def test_a_name_that_does_not_exist_is_refused_with_the_nearest(
             "run.py: The disk that holds .* is full: .*Free some",
         ),
         (PermissionError(errno.EACCES, "Permission denied", "/x/.venv"), 1, "Permission denied: '/x/.venv'"),
+        (OSError(errno.EROFS, "Read-only file system", "/x"), 1, "Read-only .*: '/x'.* must be writable"),
         (KeyboardInterrupt(), 130, "stopped; the same command again continues from here"),
         (Stopped(), 130, "stopped; the same command again continues from here"),
     ],
@@ -97,7 +197,7 @@ def test_what_stops_the_set_up_is_reported_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def prepare(_: Environment) -> None:
+    def prepare(_: Environment, *, checks: bool = False) -> None:
         raise raised
 
     monkeypatch.setattr(Environment, "prepare", prepare)
@@ -231,8 +331,10 @@ def test_any_other_failure_shows_the_end_of_its_log(tmp_path: Path) -> None:
 
 
 def test_a_tasks_exit_code_is_run_pys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    ready = SimpleNamespace(prepare=lambda: None, python=sys.executable, variables=lambda: dict(os.environ))
+    ready = SimpleNamespace(
+        prepare=lambda **_: None, python=sys.executable, variables=lambda: dict(os.environ)
+    )
     monkeypatch.setattr(run, "Environment", lambda root: ready)
     (tmp_path / "answers.py").write_text("import sys; sys.exit(int(sys.argv[1]))")
     monkeypatch.setattr(run, "ROOT", tmp_path)
-    assert run.perform(run.Task("answer", "", "", "answers"), ["41"]) == 41
+    assert run.perform(commands.Task("answer", "", "", "answers"), ["41"]) == 41

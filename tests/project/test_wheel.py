@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -134,6 +135,21 @@ def test_the_wheel_requires_only_the_cdk_and_has_its_licence(wheel: Path) -> Non
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names_in(wheel))
 
 
+def test_every_link_of_the_long_description_is_absolute_and_leads_to_a_file(wheel: Path) -> None:
+    metadata = metadata_of(wheel)
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    text = metadata.get_payload()
+    assert isinstance(text, str)
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    (source,) = [url.partition(", ")[2] for url in metadata.get_all("Project-URL", []) if "Source" in url]
+    files = [link for link in links if link.startswith(source)]
+    assert len(files) > 10
+    for link in files:
+        assert (ROOT / link.split("/main/")[1]).exists(), link
+    assert all(link.startswith("https://") for link in links), links
+    assert f"({source}/raw/main/docs/storage/thumbnailer.png)" in text
+
+
 def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Path) -> None:
     wheel, source = built
     with tarfile.open(source) as archive:
@@ -146,7 +162,7 @@ def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path],
 
 def test_stray_files_in_a_checkout_are_not_shipped(wheel: Path, tmp_path: Path) -> None:
     checkout = tmp_path / "checkout"
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "hatch_build.py"):
         checkout.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, checkout)
     for name in ("constructs", "lambda_src"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks import cdk
-from tasks.cdk import Cdk, CdkError
+from tasks.cdk import Cdk, CdkError, main, unknown_option
 
 # A substitute for the CLI: it executes the variable DO.
 _FAKE = f"#!{sys.executable}\nimport os, sys\nexec(os.environ['DO'])\n"
@@ -114,3 +114,25 @@ def test_a_users_deployment_gets_the_id_and_the_other_arguments(monkeypatch: pyt
 def test_all_architectures_are_synthesised_without_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
     words = words_of(monkeypatch, "synth", "--quiet")
     assert not any(word.startswith("only=") for word in words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "thumbnailer",
+        "x --require-approval never",
+        "x -c a=b --context=c=d",
+        "x --no-rollback -vv",
+        "x --help",
+    ],
+)
+def test_options_of_the_cli_are_passed_on(words: str) -> None:
+    assert unknown_option("deploy", words.split()) == ""
+
+
+@pytest.mark.parametrize("option", ["--requre-approval", "--forc", "-k", "--json=1"])
+def test_an_option_that_the_cli_would_ignore_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", "thumbnailer", option]) == 2
+    assert f"run.py deploy: There is no option '{option.partition('=')[0]}'" in capsys.readouterr().err

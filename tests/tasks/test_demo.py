@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from localaws import Dropped
-from scenarios.framework import Outcome
+from scenarios.framework import Outcome, ScenarioFailed
+from stacks.catalogue import ARCHITECTURES, Architecture
 from tasks import demo
 from tasks.demo import check_dropped, show
 from tasks.errors import TaskError
+from tasks.progress import step
 
 _DROPPED = Dropped("thumbnailer", "Table", "AWS::DynamoDB::Table", "TableClass")
 
@@ -36,5 +41,63 @@ def test_results_are_named_relative_to_the_current_folder(
 def test_an_unknown_architecture_ends_the_demo_before_anything_starts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert demo.main(["nonesuch"]) == 1
-    assert "no such architecture" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        demo.main(["nonesuch"])
+    assert "There is no architecture 'nonesuch'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for the logs of demos."""
+    monkeypatch.setattr(demo, "_LOGS", tmp_path / "logs")
+    return tmp_path / "logs"
+
+
+@pytest.mark.parametrize(
+    "error", [TaskError("ignored"), ScenarioFailed("saw 3 of 4"), ValueError("unforeseen")], ids=str
+)
+def test_a_demo_that_fails_names_the_log_with_all_that_it_printed(
+    error: Exception, logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Architecture, log_file: Path) -> None:
+        with step("a step"):
+            print("one fact → another")
+        raise error
+
+    monkeypatch.setattr(demo, "demonstrate", fail)
+    assert demo.main(["alb-function"]) == 1
+    shown = capsys.readouterr()
+    assert "one fact → another" in shown.out
+    assert f"The output of this demo: {logs / 'alb-function.log'}" in shown.err
+    assert str(logs / "aws-alb-function.log") in shown.err
+    kept = (logs / "alb-function.log").read_text("utf-8")
+    for part in ("one fact → another", "done    a step", "alb-function", str(error)):
+        assert part in kept
+    assert ("Traceback" in kept) == (not isinstance(error, TaskError))
+
+
+def test_lines_that_are_redrawn_are_not_in_the_log(logs: Path) -> None:
+    terminal, log = io.StringIO(), io.StringIO()
+    tee = demo._Tee(terminal, log)
+    for text in ("\r\x1b[2K| step 0.1 s", "\r\x1b[2K/ step 0.2 s", "\r\x1b[2Kdone step\n", "more\n"):
+        tee.write(text)
+    assert log.getvalue() == "done step\nmore\n"
+    assert "| step 0.1 s" in terminal.getvalue()
+
+
+def test_a_second_demo_of_an_architecture_waits_for_the_first(
+    logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running: list[str] = []
+    most: list[int] = []
+
+    def demonstrate(row: Architecture, _: Path) -> None:
+        running.append(row.id)
+        time.sleep(0.2)
+        most.append(len(running))
+        running.remove(row.id)
+
+    monkeypatch.setattr(demo, "demonstrate", demonstrate)
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(demo.try_to_demonstrate, [ARCHITECTURES[0]] * 2))
+    assert most == [1, 1]

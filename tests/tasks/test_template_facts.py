@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def function(**properties: object) -> dict[str, Any]:
 def edges(resources: dict[str, dict[str, Any]]) -> list[str]:
     """The lines of the diagram that connect two resources."""
     lines = TemplateFacts({"Resources": resources}).diagram().splitlines()
-    return [line.strip() for line in lines if ">" in line.partition('["')[0] and '"' not in line]
+    return [line.strip() for line in lines if re.search(r" (-->|==>|-\.->)", line)]
 
 
 def alias(version: object, **properties: object) -> dict[str, Any]:
@@ -44,10 +45,10 @@ def test_an_alias_points_to_its_function_with_its_versions() -> None:
         "Imported": alias("1", FunctionName="orders"),
     }
     assert edges(resources) == [
-        "Dev -->|newest version| Function",
-        "Prod -->|version 6, version 7: 0.1| Function",
+        'Dev -->|"newest version"| Function',
+        'Prod -->|"version 6, version 7: 0.1"| Function',
     ]
-    assert 'Prod>"alias: Prod"]' in TemplateFacts({"Resources": resources}).diagram()
+    assert 'Prod>"Prod (Lambda alias)"]' in TemplateFacts({"Resources": resources}).diagram()
 
 
 def test_a_deployment_group_shifts_an_alias_calls_hooks_and_is_stopped_by_alarms() -> None:
@@ -67,13 +68,13 @@ def test_a_deployment_group_shifts_an_alias_calls_hooks_and_is_stopped_by_alarms
         "Live": {**alias("1"), "UpdatePolicy": {"CodeDeployLambdaAliasUpdate": update}},
     }
     assert edges(resources) == [
-        "Live -->|version 1| Function",
-        "Group -.->|shifts| Live",
-        "Group -.->|before traffic| Smoke",
-        "Group -.->|after traffic| Look",
-        "Errors -.->|stops| Group",
+        'Live -->|"version 1"| Function',
+        'Group -.->|"shifts"| Live',
+        'Group -.->|"before traffic"| Smoke',
+        'Group -.->|"after traffic"| Look',
+        'Errors -.->|"stops"| Group',
     ]
-    assert 'Group{{"CodeDeploy: Group"}}' in TemplateFacts({"Resources": resources}).diagram()
+    assert 'Group{{"Group (CodeDeploy)"}}' in TemplateFacts({"Resources": resources}).diagram()
 
 
 def test_a_listener_forwards_to_the_function_of_its_target_group() -> None:
@@ -95,8 +96,8 @@ def test_a_listener_forwards_to_the_function_of_its_target_group() -> None:
             for name, port, action in (("Https", 443, forward), ("Http", 80, {"Type": "redirect"}))
         },
     }
-    assert edges(resources) == ["Front ==>|HTTPS 443| Function"]
-    assert 'Front(["ALB: Front"])' in TemplateFacts({"Resources": resources}).diagram()
+    assert edges(resources) == ['Front ==>|"HTTPS 443"| Function']
+    assert 'Front(["Front (ALB)"])' in TemplateFacts({"Resources": resources}).diagram()
 
 
 def test_a_rule_of_a_security_group_connects_the_members_of_two_groups() -> None:
@@ -119,7 +120,7 @@ def test_a_rule_of_a_security_group_connects_the_members_of_two_groups() -> None
             "EC2::SecurityGroupIngress", CidrIp="10.0.0.0/8", GroupId=group("DataGroup"), FromPort=22
         ),
     }
-    assert edges(resources) == ["Worker ==>|TCP 5432| Proxy", "Proxy ==>|TCP its port| Database"]
+    assert edges(resources) == ['Worker ==>|"TCP 5432"| Proxy', 'Proxy ==>|"its TCP port"| Database']
 
 
 QUEUE, TOPIC, BUCKET = resource("SQS::Queue"), resource("SNS::Topic"), resource("S3::Bucket")
@@ -146,7 +147,7 @@ CONNECTIONS: dict[str, tuple[dict[str, Any], str]] = {
                 "NotificationConfiguration": {"LambdaFunctionConfigurations": NOTIFICATIONS},
             },
         },
-        "Bucket -->|ObjectCreated, ObjectRemoved| Function",
+        'Bucket -->|"ObjectCreated, ObjectRemoved"| Function',
     ),
     "role": (
         resource(
@@ -154,7 +155,7 @@ CONNECTIONS: dict[str, tuple[dict[str, Any], str]] = {
             Roles=[{"Ref": "Role"}],
             PolicyDocument={"Statement": [{**STATEMENT, "Effect": "Allow"}]},
         ),
-        "Function -->|SendMessage, Purge| Queue",
+        'Function -->|"SendMessage, Purge"| Queue',
     ),
     "event source": (
         resource(
@@ -170,7 +171,7 @@ CONNECTIONS: dict[str, tuple[dict[str, Any], str]] = {
             EventPattern={"detail": {"bucket": {"name": [{"Ref": "Bucket"}]}}},
             Targets=[{"Arn": attribute("Function", "Arn")}],
         ),
-        "Bucket -->|EventBridge| Function",
+        'Bucket -->|"EventBridge"| Function',
     ),
     "schedule": (
         resource(
@@ -178,7 +179,7 @@ CONNECTIONS: dict[str, tuple[dict[str, Any], str]] = {
             ScheduleExpression="rate(1 day)",
             Target={"Arn": attribute("Function", "Arn")},
         ),
-        "Added -->|rate(1 day)| Function",
+        'Added -->|"rate(1 day)"| Function',
     ),
     "subscription": (
         resource("SNS::Subscription", TopicArn={"Ref": "Topic"}, Endpoint=attribute("Queue", "Arn")),
@@ -186,7 +187,7 @@ CONNECTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "dead letters": (
         resource("SQS::Queue", RedrivePolicy={"deadLetterTargetArn": attribute("Queue", "Arn")}),
-        "Added -.->|dead letters| Queue",
+        'Added -.->|"dead letters"| Queue',
     ),
     "destination": (
         resource(
@@ -194,7 +195,7 @@ CONNECTIONS: dict[str, tuple[dict[str, Any], str]] = {
             FunctionName={"Ref": "Function"},
             DestinationConfig={"OnFailure": {"Destination": attribute("Queue", "Arn")}},
         ),
-        "Function -.->|on failure| Queue",
+        'Function -.->|"on failure"| Queue',
     ),
 }
 
@@ -225,3 +226,68 @@ def test_what_is_not_drawn_has_no_arrow() -> None:
         },
     }
     assert edges(resources) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "name"),
+    [
+        ("sqs-consumer/Standard/DeadLetterQueue/Resource", "SQS::Queue", "Standard dead-letter queue (SQS)"),
+        ("fanout/Orders/Append/Queue/Resource", "SQS::Queue", "Orders append queue (SQS)"),
+        ("fanout/Ledger/Resource", "DynamoDB::Table", "Ledger (DynamoDB)"),
+        ("environments/Function/Resource", "Lambda::Function", "Environments function (Lambda)"),
+        ("private-function/Function/Resource", "Lambda::Function", "Private function (Lambda)"),
+        ("sync/Network/s3/Resource", "EC2::VPCEndpoint", "Network s3 (VPC endpoint)"),
+        ("shop/HTTPErrors404/Resource", "CloudWatch::Alarm", "HTTP errors404 (CloudWatch)"),
+    ],
+)
+def test_a_name_says_what_a_resource_is_for(path: str, kind: str, name: str) -> None:
+    resources = {"Id": {**resource(kind), "Metadata": {"aws:cdk:path": path}}}
+    assert TemplateFacts({"Resources": resources}).name("Id") == name
+
+
+def test_what_lambda_reads_and_sends_for_a_function_is_one_arrow_each() -> None:
+    """Its role needs the permissions, but it is Lambda that uses them."""
+    statements = [{**STATEMENT, "Resource": attribute(name, "Arn")} for name in ("Source", "Failed", "Other")]
+    resources = {
+        "Function": function(),
+        **{name: resource("SQS::Queue") for name in ("Source", "Failed", "Other")},
+        "Policy": resource("IAM::Policy", Roles=[{"Ref": "Role"}], PolicyDocument={"Statement": statements}),
+        "Mapping": resource(
+            "Lambda::EventSourceMapping",
+            EventSourceArn=attribute("Source", "Arn"),
+            FunctionName={"Ref": "Function"},
+            DestinationConfig={"OnFailure": {"Destination": attribute("Failed", "Arn")}},
+        ),
+    }
+    assert edges(resources) == [
+        'Function -->|"SendMessage, Purge"| Other',
+        "Source ==> Function",
+        'Function -.->|"on failure"| Failed',
+    ]
+
+
+def test_a_topic_is_connected_to_the_queue_of_what_it_cannot_deliver() -> None:
+    subscription = resource(
+        "SNS::Subscription",
+        TopicArn={"Ref": "Topic"},
+        Endpoint=attribute("Queue", "Arn"),
+        RedrivePolicy={"deadLetterTargetArn": attribute("Undelivered", "Arn")},
+    )
+    parts = {"Topic": TOPIC, "Queue": QUEUE, "Undelivered": QUEUE, "Subscription": subscription}
+    assert edges(parts) == ["Topic ==> Queue", 'Topic -.->|"undelivered"| Undelivered']
+
+
+def test_a_function_is_connected_to_the_gateway_endpoints_of_its_subnets() -> None:
+    def association(subnet: str, table: str) -> dict[str, Any]:
+        return resource(
+            "EC2::SubnetRouteTableAssociation", SubnetId={"Ref": subnet}, RouteTableId={"Ref": table}
+        )
+
+    resources = {
+        "Function": function(VpcConfig={"SubnetIds": [{"Ref": "Private"}]}),
+        "First": association("Private", "PrivateTable"),
+        "Second": association("Public", "PublicTable"),
+        "Near": resource("EC2::VPCEndpoint", RouteTableIds=[{"Ref": "PrivateTable"}]),
+        "Far": resource("EC2::VPCEndpoint", RouteTableIds=[{"Ref": "PublicTable"}]),
+    }
+    assert edges(resources) == ['Function ==>|"route"| Near']

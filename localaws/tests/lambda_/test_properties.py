@@ -134,6 +134,22 @@ def test_code_that_is_not_in_its_bucket_fails_the_deployment(functions: Function
         stack.lambda_.get_function(FunctionName=stack.function)
 
 
+def test_inline_code_is_a_module_called_index(functions: Functions) -> None:
+    stack = Stack(functions, functions.role())
+    assert stack.create({"Handler": "handler.handler"}) == "CREATE_COMPLETE"
+    result = functions.invoke(stack.function)
+    assert result.payload["errorType"] == "Runtime.ImportModuleError"
+    assert "Unable to import module 'handler'" in result.payload["errorMessage"]
+    assert stack.update({"Handler": "index.handler"}) == "UPDATE_COMPLETE"
+    assert functions.invoke(stack.function).payload == "ran"
+
+
+def test_inline_code_of_another_runtime_fails_the_deployment(functions: Functions) -> None:
+    stack = Stack(functions, functions.role())
+    reason = stack.create({"Runtime": "java21", "Handler": "index.handler"})
+    assert "ZipFile can only be used with a Runtime of Node.js or Python, not java21" in reason
+
+
 def test_a_role_that_may_not_send_dead_letters_fails_the_deployment(functions: Functions) -> None:
     stack = Stack(functions, functions.role())
     reason = stack.create({"DeadLetterConfig": {"TargetArn": functions.queue().arn}})
@@ -156,3 +172,11 @@ def test_still_needed_the_stock_emulator_makes_up_results_of_functions_without_c
     stack = Stack(stock_functions, stock_functions.role())
     assert stack.create({"Code": {"S3Bucket": "assets", "S3Key": "missing.zip"}}) == "CREATE_COMPLETE"
     assert stock_functions.invoke(stack.function).payload["statusCode"] == 200
+
+
+def test_still_needed_the_stock_emulator_names_inline_code_after_the_handler(
+    stock_functions: Functions,
+) -> None:
+    stack = Stack(stock_functions, stock_functions.role())
+    assert stack.create({"Handler": "other.handler"}) == "CREATE_COMPLETE"
+    assert stock_functions.invoke(stack.function).payload == "ran"

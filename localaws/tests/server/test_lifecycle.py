@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -244,6 +245,18 @@ def test_a_server_that_cannot_start_reports_why_and_leaves_nothing(
     assert list(state.iterdir()) == []
 
 
+def test_the_child_is_no_program_for_people() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "localaws.server", "--help"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "LocalAws starts it" in done.stderr
+
+
 def test_a_state_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="state_dir="):
         LocalAws(state_dir=tmp_path / "missing")
@@ -253,6 +266,25 @@ def test_a_state_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_an_account_that_is_no_account_id_is_refused(account: str) -> None:
     with pytest.raises(ValueError, match="an account id has 12 digits"):
         LocalAws(account=account)
+
+
+@pytest.mark.parametrize("region", ["", "x", "us-east", "US-EAST-1", "us-east-1a", "us_east_1"])
+def test_a_region_that_is_none_is_refused(region: str) -> None:
+    with pytest.raises(ValueError, match=r"it must be the code of an AWS region"):
+        LocalAws(region=region)
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "cn-northwest-1", "us-gov-west-1", "eusc-de-east-1"])
+def test_every_region_is_accepted(region: str) -> None:
+    assert LocalAws(region=region).region == region
+
+
+def test_a_log_that_cannot_be_written_is_the_error_and_not_what_an_older_log_says(tmp_path: Path) -> None:
+    """Root may write to any file, so here the log is a folder."""
+    log = tmp_path / "server.log"
+    log.mkdir()
+    with pytest.raises(OSError, match=r"server\.log"):
+        LocalAws(log_file=log).start()
 
 
 def test_the_log_stays_where_it_was_asked_for(tmp_path: Path) -> None:

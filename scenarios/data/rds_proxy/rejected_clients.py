@@ -36,7 +36,7 @@ def connect(stack: DeployedStack, user: str, *, tls: bool = True, expired: bool 
             password=token,
             dbname="app",
             sslmode="require" if tls else "disable",  # the function also verifies the certificate
-            connect_timeout=10,
+            connect_timeout=60,  # a busy machine: a timeout is no rejection
         ).close()
     except psycopg.OperationalError as error:
         return str(error)

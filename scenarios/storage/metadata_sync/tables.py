@@ -20,7 +20,9 @@ Row = Mapping[str, Any]
 _SHARDS = 8
 _STATES = "#reconciler"
 
-_PORT, _PATIENCE = 5432, 5
+_PORT = 5432
+_REACHABLE = 5  # seconds; where the network admits only the functions, packets are dropped
+_CONNECT = 60  # seconds for TLS, the IAM token and the database, on a busy machine
 
 
 class Table(Protocol):
@@ -124,7 +126,7 @@ class PostgresTable:
     def is_reachable(self) -> bool:
         """Whether this process can connect: in AWS the network of the proxy admits only the functions."""
         try:
-            socket.create_connection((self._endpoint, _PORT), timeout=_PATIENCE).close()
+            socket.create_connection((self._endpoint, _PORT), timeout=_REACHABLE).close()
         except OSError:
             return False
         return True
@@ -180,7 +182,7 @@ class PostgresTable:
                 password=token,
                 dbname=self._database,
                 sslmode="require",
-                connect_timeout=_PATIENCE,
+                connect_timeout=_CONNECT,
                 row_factory=dict_row,
             )
         except psycopg.OperationalError as error:

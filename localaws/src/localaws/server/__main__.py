@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,6 +28,12 @@ ALWAYS = ("iam.credentials",)
 
 def main() -> None:
     """Run the keeper and the server; return when both have ended."""
+    if sys.argv[1:]:
+        print(
+            "localaws.server takes no arguments: LocalAws starts it, from a program or a test.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     options = Options(**json.loads(_first_line()))
     orphans.clear()
     folder = Path(tempfile.mkdtemp(prefix="localaws-", dir=options.state_dir))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import secrets
 import ssl
 import urllib.request
@@ -22,6 +23,9 @@ from localaws.server.protocol import Options, Ready
 
 if TYPE_CHECKING:
     import boto3
+
+# As in botocore's list of partitions.
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d+")
 
 
 class LocalAws:
@@ -58,6 +62,7 @@ class LocalAws:
         log_file: Path | None = None,
     ) -> None:
         _check_account(account)
+        _check_region(region)
         if state_dir and not state_dir.is_dir():
             raise ValueError(f"state_dir={str(state_dir)!r}: the folder does not exist; create it first")
         self.account = account
@@ -94,7 +99,9 @@ class LocalAws:
         if self._child:
             raise LocalAwsError("start(): this embedded AWS is already running; call stop() first")
         if self._options.log_file:
-            Path(self._options.log_file).parent.mkdir(parents=True, exist_ok=True)
+            log = Path(self._options.log_file)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.open("a").close()  # here, where the error reaches the caller instead of an older log
         self._child = Child(self._options)
         return self
 
@@ -224,6 +231,11 @@ class LocalAws:
         )
         with opener.open(request, timeout=60) as response:
             return json.load(response)
+
+
+def _check_region(region: str) -> None:
+    if not _REGION.fullmatch(region):
+        raise ValueError(f"region={region!r}: it must be the code of an AWS region, such as 'us-east-1'")
 
 
 def _check_account(account: str) -> None:

@@ -3,22 +3,26 @@
 Faithful to: the properties of a template are set on the function, changed and removed by updates, and
 returned by the Get and List calls. Dead-letter queue, reserved concurrency, recursion setting and durable
 configuration then take effect (see the other modules). A deployment fails if the code is not in its bucket;
-the emulator would deploy a function that returns an invented success.
+the emulator would deploy a function that returns an invented success. Inline code is a file named `index`,
+of Node.js or Python, so that a handler in another module is not found when the function is invoked.
 Not to: the properties in `RECORDED_ONLY`. They are stored and returned, without effect: no network, file
 system, encryption, signature check or environment that is initialised in advance. They are read past the
 recorder, so that a deployment still reports them as accepted but not emulated.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-lambda-function-code.html
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from ministack.services import lambda_svc
+from ministack.services.cloudformation import provisioners
 
-from localaws.patching import Created, Handler, Properties, resource
+from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.iam.roles import role_allows
 
 #: Stored and returned, without effect.
@@ -40,6 +44,16 @@ _IN_RECORD: dict[str, tuple[str, object]] = {
     "RecursiveLoop": ("recursive_loop", "Terminate"),
     "ReservedConcurrentExecutions": ("concurrency", None),
 }
+
+
+@around(provisioners, "_zip_inline")
+def _zip_inline(
+    stock: Callable[..., bytes | None], source: str | None, handler: str, runtime: str = "python3.12"
+) -> bytes | None:
+    """The emulator names the file after the handler, whatever that is."""
+    if source and not runtime.startswith(("nodejs", "python")):
+        raise ValueError(f"ZipFile can only be used with a Runtime of Node.js or Python, not {runtime}")
+    return stock(source, "index.handler", runtime)
 
 
 @resource("AWS::Lambda::Function").create
