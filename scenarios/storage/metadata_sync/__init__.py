@@ -33,7 +33,7 @@ ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
     "AWS::RDS::DBInstance.EnableCloudwatchLogsExports": "the scenario does not read the server's log",
 }
 
-_OBJECTS = 150  # in each bucket
+_OBJECTS = 60  # in each bucket
 _OF_POSTGRES = "Relational"
 
 

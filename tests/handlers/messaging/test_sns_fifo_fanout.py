@@ -299,7 +299,7 @@ def test_a_rebuild_never_overwrites_what_a_live_event_writes_meanwhile(
 LIVES = st.lists(st.lists(st.sampled_from(TYPES), min_size=1, max_size=4), min_size=1, max_size=3)
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(LIVES, st.integers(0, 2**32))
 def test_the_read_model_is_the_fold_whatever_fails_arrives_twice_or_late(
     subscribers: Subscribers, lives: list[list[str]], seed: int

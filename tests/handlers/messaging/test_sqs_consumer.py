@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
@@ -258,6 +258,7 @@ ENTRIES = st.lists(
 )
 
 
+@settings(max_examples=25)
 @given(ENTRIES)
 def test_the_ledger_is_the_sum_of_the_entries_that_did_not_fail(
     function: ModuleType,

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
@@ -183,6 +183,7 @@ def test_data_that_is_not_a_reading_is_refused(data: bytes) -> None:
         Reading.parse(data, "a", 1)
 
 
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(-9, 9)), min_size=1, max_size=12),
     st.lists(st.tuples(st.integers(0, 11), st.integers(1, 12)), max_size=5),

@@ -162,7 +162,7 @@ def test_a_table_with_other_keys_fails_at_once_with_the_keys_that_it_needs(world
     )
     world.put("cat.png")
     with mock.patch.object(world.function.synchroniser._table, "_table", "other"):
-        assert world.invoke(record("cat.png"), record("cat.png", sequencer="")) == {"failed": 2}
+        assert world.invoke(record("cat.png"), record("cat.png", order="")) == {"failed": 2}
     for message in world.failures():
         assert message["responsePayload"]["errorType"] == "WrongTable"
         assert "sort key key, both strings" in message["responsePayload"]["errorMessage"]
