@@ -125,12 +125,18 @@ def echoed(aws: LocalAws) -> Answer:
 def network(aws: LocalAws) -> dict[str, str]:
     ec2, elb, name = aws.client("ec2"), aws.client("elbv2"), new("n")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    zones = {"a": "10.9.0.0/24", "b": "10.9.1.0/24"}
+    subnet, other = (
+        ec2.create_subnet(VpcId=vpc, CidrBlock=block, AvailabilityZone=f"{aws.region}{zone}")["Subnet"][
+            "SubnetId"
+        ]
+        for zone, block in zones.items()
+    )
     group = ec2.create_security_group(GroupName=name, Description="x", VpcId=vpc)["GroupId"]
     port = {"GroupId": group, "IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "CidrIp": "10.0.0.0/8"}
     rule = ec2.authorize_security_group_ingress(**port)["SecurityGroupRules"][0]["SecurityGroupRuleId"]
     endpoint = ec2.create_vpc_endpoint(VpcId=vpc, ServiceName=f"com.amazonaws.{aws.region}.s3")
-    balancer = elb.create_load_balancer(Name=name, Subnets=[subnet])["LoadBalancers"][0]
+    balancer = elb.create_load_balancer(Name=name, Subnets=[subnet, other])["LoadBalancers"][0]
     targets = elb.create_target_group(Name=name, TargetType="lambda")["TargetGroups"][0]["TargetGroupArn"]
     actions = [{"Type": "forward", "TargetGroupArn": targets}]
     at = {"LoadBalancerArn": balancer["LoadBalancerArn"], "Port": 80, "Protocol": "HTTP"}
@@ -140,6 +146,7 @@ def network(aws: LocalAws) -> dict[str, str]:
     return {
         "VPC": vpc,
         "subnet": subnet,
+        "other subnet": other,
         "security group": group,
         "security group rule": rule,
         "network interface": ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"][
@@ -172,7 +179,7 @@ def databases(aws: LocalAws) -> dict[str, str]:
         EngineFamily="MYSQL",
         Auth=[{"SecretArn": aws.client("secretsmanager").create_secret(Name=name)["ARN"]}],
         RoleArn=Functions(aws).role(service="rds.amazonaws.com"),
-        VpcSubnetIds=[network(aws)["subnet"]],
+        VpcSubnetIds=[network(aws)["subnet"], network(aws)["other subnet"]],
     )["DBProxy"]
     return {
         "instance": instance["DbiResourceId"],

@@ -85,7 +85,7 @@ def test_the_token_of_a_user_is_accepted(pools: Pools, call: str) -> None:
 def test_a_token_that_proves_nothing_is_refused(pools: Pools, call: str, kind: str) -> None:
     token = pools.tokens["IdToken"]
     kinds: dict[str, Callable[[], str]] = {
-        "subject": lambda: changed(token, 1, sub="somebody else"),
+        "subject": lambda: changed(token, 1, sub="another user"),
         "unsigned": lambda: changed(token, 0, alg="none").rpartition(".")[0] + ".",
         "later": lambda: changed(token, 1, exp=int(time.time()) + 10**6),
         "other pool": lambda: sign_in(pools.aws, "others")[2]["IdToken"],

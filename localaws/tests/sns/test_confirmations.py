@@ -61,16 +61,16 @@ def test_a_subscription_is_confirmed_by_its_link(
     topic = sns.create_topic(Name="confirmed")["TopicArn"]
     pending = sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=url)["SubscriptionArn"]
     assert pending == "pending confirmation"
-    asked = messages.get(timeout=10)
-    assert asked["Type"] == "SubscriptionConfirmation"
-    assert re.fullmatch(r"2336412f37[0-9a-f]{214}", asked["Token"])
+    confirmation = messages.get(timeout=10)
+    assert confirmation["Type"] == "SubscriptionConfirmation"
+    assert re.fullmatch(r"2336412f37[0-9a-f]{214}", confirmation["Token"])
     for name, pattern in SIGNED.items():
-        assert re.fullmatch(pattern, asked[name])
-    assert b"ConfirmSubscriptionResult" in visit(local_aws, asked["SubscribeURL"])
+        assert re.fullmatch(pattern, confirmation[name])
+    assert b"ConfirmSubscriptionResult" in visit(local_aws, confirmation["SubscribeURL"])
     sns.publish(TopicArn=topic, Message="hello")
-    told = messages.get(timeout=10)
-    assert (told["Type"], told["Message"]) == ("Notification", "hello")
+    sent = messages.get(timeout=10)
+    assert (sent["Type"], sent["Message"]) == ("Notification", "hello")
     for name, pattern in SIGNED.items():
-        assert re.fullmatch(pattern, told[name])
-    visit(local_aws, told["UnsubscribeURL"])
+        assert re.fullmatch(pattern, sent[name])
+    visit(local_aws, sent["UnsubscribeURL"])
     assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []

@@ -28,7 +28,7 @@ from localaws.patching import Created, Handler, Properties, action, around, reso
 _FIRST_SEQUENCE_NUMBER = 18849496460467696128
 _SERVICE = "AIDAIT2UOQQY3AUEKVGXU"
 
-#: The unique id of the caller; that of a service where nobody calls the API.
+#: The unique id of the caller; without a caller, that of a service.
 _sender: ContextVar[str] = ContextVar("localaws_sqs_sender", default=_SERVICE)
 
 
