@@ -19,7 +19,7 @@ from aws_cdk.assertions import Template
 from botocore.exceptions import ClientError
 
 from helpers.lambda_functions import Functions, Queue, eventually
-from helpers.stacks import DeploymentFailedError, Stack
+from helpers.stacks import DeploymentFailedError, Stack, deploy
 from localaws import LocalAws
 
 pytestmark = pytest.mark.local
@@ -234,6 +234,22 @@ def test_settings_that_scheduler_refuses_are_refused(
     for call, called in ((client.create_schedule, "another"), (client.update_schedule, name)):
         with pytest.raises(ClientError, match=f"(?s)ValidationException.*{reason}"):
             call(Name=called, **settings)
+
+
+@pytest.mark.parametrize("name", ["a" * 65, "a@b"])
+def test_a_name_that_scheduler_refuses_is_refused(functions: Functions, name: str) -> None:
+    role = functions.role(service=SCHEDULER)
+    with pytest.raises(ClientError, match=r"ValidationException.*'name'"):
+        schedule(functions, functions.arn("lambda", "function:any"), role, name=name)
+
+
+def test_a_group_is_made_once(local_aws: LocalAws) -> None:
+    name = f"group-{uuid.uuid4().hex[:8]}"
+    group = {"Group": {"Type": "AWS::Scheduler::ScheduleGroup", "Properties": {"Name": name}}}
+    deploy(local_aws, group)
+    with pytest.raises(DeploymentFailedError, match="already exists"):
+        deploy(local_aws, group)
+    assert local_aws.client("scheduler").get_schedule_group(Name=name)["State"] == "ACTIVE"
 
 
 def test_a_time_is_that_of_the_time_zone_and_the_schedule_may_end_with_it(functions: Functions) -> None:

@@ -64,7 +64,10 @@ def _forget() -> None:
 
 @replaces(scheduler, "_tick_schedules")
 def _tick_schedules() -> None:
-    for key, schedule in list(scheduler._schedules._data.items()):
+    schedules = dict(scheduler._schedules._data)
+    for key in _due.keys() - schedules.keys():
+        del _due[key]
+    for key, schedule in schedules.items():
         try:
             _tick(key, schedule)
         except Exception:

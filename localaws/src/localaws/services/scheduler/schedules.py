@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import zoneinfo
 from collections.abc import Callable, Iterator
 
@@ -32,6 +33,7 @@ SERVICE = "scheduler.amazonaws.com"
 Response = tuple[int, dict[str, str], bytes]
 _RETRIES = {"MaximumEventAgeInSeconds": (60, 86_400), "MaximumRetryAttempts": (0, 185)}
 _WINDOW = (1, 1440)
+_NAME = re.compile(r"[0-9a-zA-Z-_.]{1,64}")
 _ENUMS = {"State": ("ENABLED", "DISABLED"), "ActionAfterCompletion": ("NONE", "DELETE")}
 # Targets of these services take JSON.
 _JSON = ("lambda", "states", "events")
@@ -61,7 +63,7 @@ _TARGET = (
 @around(scheduler, "_create_schedule")
 @around(scheduler, "_update_schedule")
 def _put(stock: Callable[[str, Properties], Response], name: str, body: Properties) -> Response:
-    for problem in _problems(body):
+    for problem in (*_name_problems(name), *_problems(body)):
         refused: Response = scheduler._error(400, "ValidationException", problem)
         return refused
     if target := body.get("Target"):
@@ -73,6 +75,14 @@ def _put(stock: Callable[[str, Properties], Response], name: str, body: Properti
 def group_arn(group: str) -> str:
     """The ARN of a group, which is what a role may ask for."""
     return str(scheduler._group_arn(group))
+
+
+def _name_problems(name: str) -> Iterator[str]:
+    if not _NAME.fullmatch(name):
+        yield (
+            f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: Member "
+            "must have length less than or equal to 64 and satisfy regular expression pattern: ^[0-9a-zA-Z-_.]+$"
+        )
 
 
 def _problems(body: Properties) -> Iterator[str]:
@@ -156,6 +166,13 @@ def _update(
         return _made(scheduler._create_schedule(name, _body(new)), name, new)
     call = scheduler._update_schedule if name == physical_id else scheduler._create_schedule
     return _made(call(name, _body(new)), name, new)
+
+
+@resource("AWS::Scheduler::ScheduleGroup").create
+def _create_group(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    if properties.get("Name") in scheduler._schedule_groups:
+        raise ValueError(f"Schedule group {properties['Name']} already exists.")
+    return stock(logical_id, properties, stack)
 
 
 def _body(properties: Properties) -> Properties:
