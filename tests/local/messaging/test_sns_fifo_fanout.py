@@ -19,6 +19,7 @@ from scenarios.messaging.sns_fifo_fanout import Event, Orders
 from scenarios.support.faults import Faults
 from scenarios.support.mixing import interleaved
 from scenarios.support.soak import KILLS_IN_A_ROW
+from tasks import redrive
 from tests.local.killing import kill_environments
 
 pytestmark = pytest.mark.local
@@ -61,6 +62,13 @@ def test_poison_costs_no_neighbour(stack: DeployedStack, stream: tuple[str | byt
         failures = orders.failures.wait_for(len(poison))
         assert len(failures) == len(poison)
         assert all("payload" in failure for failure in failures)
+
+        # A redrive publishes them again. SNS still refuses them, so they return.
+        orders.failures.release()
+        report = redrive.run(stack, limit=100, dry_run=False)
+        assert (report.resent, report.left) == (len(poison), {})
+        assert all(reason.startswith("NotPublishable: ") for reason in report.reasons)
+        assert len(orders.failures.wait_for(len(poison))) == len(poison)
     assert sns_fifo_fanout.leftovers(stack) == []
 
 
