@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -37,10 +38,12 @@ def main(arguments: Sequence[str]) -> int:
         print("There is no benchmark: no module in benchmarks/ has a main().", file=sys.stderr)
         return 1
     codes = []
+    # A terminal with only ASCII shows `?` for µ.
+    variables = {**os.environ, "PYTHONIOENCODING": f"{sys.stdout.encoding}:replace"}
     for name in arguments[:1] or known:
         print(f"\n== {name}: {known[name]}", flush=True)
         command = [sys.executable, "-m", f"benchmarks.{name}", *arguments[1:]]
-        codes.append(subprocess.run(command, cwd=ROOT, check=False).returncode)
+        codes.append(subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode)
     return max(codes)
 
 

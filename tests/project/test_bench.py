@@ -1,5 +1,8 @@
 """`run.py bench` finds what measures, and nothing else."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,23 @@ def test_all_are_run_and_the_worst_exit_code_is_returned(capfd: pytest.CaptureFi
 def test_one_is_run_with_its_arguments(capfd: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["images", "--quick"]) == 0
     assert "images ['--quick']" in capfd.readouterr().out
+
+
+def test_a_terminal_with_only_ascii_ends_no_benchmark(root: Path) -> None:
+    (root / "benchmarks" / "micro.py").write_text('"""Micro."""\ndef main(): ...\nprint("5 µs")\n')
+    script = (
+        "import pathlib, tasks.bench as bench; "
+        f"bench.ROOT = pathlib.Path({str(root)!r}); bench.main(['micro'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "5 ?s" in done.stdout, done.stderr
 
 
 @pytest.mark.usefixtures("root")
