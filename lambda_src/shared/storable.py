@@ -6,7 +6,12 @@ other records.
 
 import json
 import math
+import re
 from typing import Any
+
+MAX_DEPTH = 100  # far more than any document here needs
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
 class NotStorable(ValueError):
@@ -16,17 +21,21 @@ class NotStorable(ValueError):
 def load_json(text: str | bytes) -> Any:
     """Parse JSON strictly: without NaN and Infinity, which are no JSON, and without numbers beyond a float.
 
+    The parser calls itself for each level. So the levels are counted first: how many it can take depends on
+    the version of Python and on the caller, and too many may end the process.
+
     Raises:
-        NotStorable: It is not JSON, or is nested too deeply to be read.
+        NotStorable: It is not JSON, or is nested too deeply.
     """
     try:
+        if isinstance(text, bytes):
+            text = text.decode(json.detect_encoding(text), "surrogatepass")
+        _check_depth(text)
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except NotStorable:
         raise
     except ValueError:
         raise NotStorable("it is not JSON") from None
-    except RecursionError:
-        raise NotStorable("its JSON is nested too deeply") from None
 
 
 def check_text(name: str, value: object, *, max_characters: int, max_bytes: int) -> str:
@@ -47,6 +56,16 @@ def check_text(name: str, value: object, *, max_characters: int, max_bytes: int)
     if size > max_bytes:
         raise NotStorable(f"{name} has {size:,} bytes in UTF-8; {max_bytes:,} are allowed")
     return value
+
+
+def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return  # the usual case: there are not even so many brackets
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise NotStorable(f"its JSON is nested more than {MAX_DEPTH} levels deep")
 
 
 def _refuse(constant: str) -> float:
