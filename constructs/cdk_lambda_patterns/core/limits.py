@@ -6,7 +6,7 @@ Every check lets tokens pass: their values are known only when the stack is depl
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Duration, Size, Token
+from aws_cdk import Duration, Size, SizeRoundingBehavior, Token
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,12 @@ class Limit:
         if isinstance(value, Duration | Size):
             if value.is_unresolved():
                 return
-            value = value.to_seconds() if isinstance(value, Duration) else value.to_mebibytes()
+            if isinstance(value, Duration):
+                value = value.to_seconds(integral=False)
+            else:
+                value = value.to_mebibytes(rounding=SizeRoundingBehavior.NONE)
         # Asking whether a number is a token goes through jsii, comparing does not: the usual case is cheap.
-        fraction = self.whole and value % 1 != 0
+        fraction = self.whole and (value % 1 != 0 or isinstance(value, bool))
         if (self.low <= value <= self.high and not fraction) or Token.is_unresolved(value):
             return
         unit = f" {self.unit}" if self.unit else ""
