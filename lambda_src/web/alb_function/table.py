@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from shared.clients import Client
 
@@ -78,8 +79,9 @@ class NotesTable:
     def _call(self, operation: str, **arguments: object) -> dict[str, Any]:
         try:
             result: dict[str, Any] = getattr(self.client, operation)(TableName=self.table, **arguments)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _THROTTLED:
+        except (ClientError, HTTPClientError, NoConnection) as error:
+            # All but a ClientError are calls without an answer, after the SDK has repeated them.
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] not in _THROTTLED:
                 raise
             detail = "too many requests; try again"
             raise HttpError(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "1"}) from error
