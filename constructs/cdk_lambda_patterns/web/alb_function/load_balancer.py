@@ -14,7 +14,7 @@ from cdk_lambda_patterns.core.permissions import acknowledge
 from cdk_lambda_patterns.web.alb_function.options import AlbOptions
 
 _HTTP, _HTTPS = 80, 443
-DEFAULT_IDLE_SECONDS = 60
+_DEFAULT_IDLE_SECONDS = 60
 
 
 def make_vpc(scope: Construct, options: AlbOptions) -> ec2.Vpc:
@@ -107,7 +107,7 @@ def idle_timeout_for(function: lambda_.IFunction, options: AlbOptions) -> Durati
     """
     idle, seconds = options.idle_timeout, _timeout_of(function)
     if idle is None:
-        return Duration.seconds(seconds + 5) if seconds >= DEFAULT_IDLE_SECONDS else None
+        return Duration.seconds(seconds + 5) if seconds >= _DEFAULT_IDLE_SECONDS else None
     if not idle.is_unresolved() and idle.to_seconds() < seconds:
         raise ValueError(
             f"idle_timeout={idle.to_seconds():g} with a function that may run for {seconds:g} seconds: "
@@ -120,11 +120,12 @@ def idle_timeout_for(function: lambda_.IFunction, options: AlbOptions) -> Durati
 def warn_of_idle_timeout(scope: Construct, function: lambda_.IFunction) -> None:
     """Warn if a function may run for longer than an existing load balancer waits by default."""
     seconds = _timeout_of(function)
-    if seconds >= DEFAULT_IDLE_SECONDS:
+    if seconds >= _DEFAULT_IDLE_SECONDS:
         Annotations.of(scope).add_warning_v2(
             "cdk-lambda-patterns:alb-idle-timeout",
-            f"The function may run for {seconds:g} seconds, and a load balancer waits {DEFAULT_IDLE_SECONDS} "
-            "by default; then clients get 504. Set idle_timeout where the load balancer is made.",
+            f"The function may run for {seconds:g} seconds, and a load balancer waits "
+            f"{_DEFAULT_IDLE_SECONDS} by default; then clients get 504. Set idle_timeout where the load "
+            "balancer is made, and acknowledge this warning.",
         )
 
 

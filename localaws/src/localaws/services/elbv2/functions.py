@@ -104,10 +104,10 @@ async def _forward_to_tg(
             invocation = asyncio.ensure_future(
                 run_reentrant(invoke, targets[0]["Id"], tg_arn, event, thread_name="localaws-alb-invoke")
             )
-            # The invocation continues: Lambda does not learn that the load balancer stopped waiting.
+            invocation.add_done_callback(lambda done: done.cancelled() or done.exception())
+            # Afterwards the invocation continues: Lambda does not learn that nothing waits for it.
             await asyncio.wait([invocation], timeout=request.idle_timeout)
         if not invocation.done():
-            invocation.add_done_callback(lambda done: done.exception())
             return error_page(504, "Gateway Time-out")
         return read_response(invocation.result(), multi_value=is_multi_value(tg_arn))
     except RefusedError as refused:

@@ -127,18 +127,20 @@ def _check_group(given: Properties, matcher: str | None, current: Properties | N
     for setting, allowed in _RANGES.items():
         if given.get(setting) not in (None, ""):
             _check_number(setting, given[setting], allowed)
+    current = current or {}
+    if given.get("TargetType", current.get("TargetType")) != "lambda":
+        return
     if matcher and not _HTTP_CODES.fullmatch(str(matcher)):
         raise InvalidRequestError(
             f"Health check matcher HTTP code '{matcher}' must be within the range 200-499"
         )
-    if given.get("TargetType", (current or {}).get("TargetType")) == "lambda":
-        settings = {
-            **_HEALTH_CHECK_DEFAULTS,
-            **(current or {}),
-            **{k: v for k, v in given.items() if v != ""},
-        }
-        if int(settings["HealthCheckTimeoutSeconds"]) >= int(settings["HealthCheckIntervalSeconds"]):
-            raise InvalidRequestError("Health check interval must be greater than the timeout.")
+    settings = {
+        **_HEALTH_CHECK_DEFAULTS,
+        **current,
+        **{name: value for name, value in given.items() if value},
+    }
+    if int(settings["HealthCheckTimeoutSeconds"]) >= int(settings["HealthCheckIntervalSeconds"]):
+        raise InvalidRequestError("Health check interval must be greater than the timeout.")
 
 
 def _check_number(name: str, value: object, allowed: tuple[int, int], code: str = "ValidationError") -> None:
