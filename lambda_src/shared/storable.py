@@ -9,13 +9,13 @@ import math
 import re
 from typing import Any
 
-MAX_DEPTH = 100  # far more than any document here needs
-
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
-
 
 class NotStorable(ValueError):
     """A store cannot take the value; the text gives the reason."""
+
+
+MAX_DEPTH = 100  # far more than any document here needs
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
 def load_json(text: str | bytes) -> Any:

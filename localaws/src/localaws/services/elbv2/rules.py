@@ -155,7 +155,7 @@ def _conditions_of_a_template(
     return conditions
 
 
-@resource("AWS::ElasticLoadBalancingV2::ListenerRule").create
+@resource("AWS::ElasticLoadBalancingV2::ListenerRule", after=["elbv2.shapes"]).create
 def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
     check_priority(properties.get("ListenerArn", ""), properties.get("Priority", ""))
     return stock(logical_id, properties, stack)
