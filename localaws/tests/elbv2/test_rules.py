@@ -174,6 +174,7 @@ QUERIES = {
         {"HealthyThresholdCount": 11},
         {"UnhealthyThresholdCount": 11},
         {"Matcher": {"HttpCode": "200-500"}},
+        {"HealthCheckPath": "health"},
         {"HealthCheckIntervalSeconds": 30},  # the timeout is 30 seconds by default
         {"HealthCheckTimeoutSeconds": 35},
     ],
@@ -186,7 +187,7 @@ def test_settings_of_a_target_group_are_checked(
     if "Name" not in given:
         with pytest.raises(ClientError, match="ValidationError"):
             elb.modify_target_group(TargetGroupArn=balancer.stack.outputs["Group"], **given)
-    with pytest.raises(DeploymentFailedError, match=r"must be|cannot be longer"):
+    with pytest.raises(DeploymentFailedError, match=r"must (be|start)|cannot be longer"):
         balanced(local_aws, **given)
 
 

@@ -566,6 +566,7 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
         healthy_threshold_count=1
     ),
     "unhealthy_threshold_count=11: Elastic": lambda _: AlbHealthCheck(unhealthy_threshold_count=11),
+    "path='health': begin the path of a health check": lambda _: AlbHealthCheck(path="health"),
     "len(path)=0: Elastic Load Balancing allows 1 to 1,024": lambda _: AlbHealthCheck(path=""),
     "priority=0: Elastic Load Balancing allows 1 to 50,000": lambda stack: AlbRule(
         listener=_listener(stack), priority=0, paths=("/a",)

@@ -85,6 +85,9 @@ class AlbHealthCheck:
         _TIMEOUT.check("timeout", self.timeout)
         _THRESHOLD.check("healthy_threshold_count", self.healthy_threshold_count)
         _THRESHOLD.check("unhealthy_threshold_count", self.unhealthy_threshold_count)
+        for path in _known([self.path]):
+            if not path.startswith("/"):
+                raise ValueError(f"path={path!r}: begin the path of a health check with '/'.")
         for codes in _known([self.healthy_http_codes]):
             _check_codes(codes)
         known = not self.interval.is_unresolved() and not self.timeout.is_unresolved()

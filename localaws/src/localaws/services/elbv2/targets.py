@@ -130,6 +130,9 @@ def _check_group(given: Properties, matcher: str | None, current: Properties | N
     current = current or {}
     if given.get("TargetType", current.get("TargetType")) != "lambda":
         return
+    path = given.get("HealthCheckPath")
+    if path and not str(path).startswith("/"):
+        raise InvalidRequestError(f"Health check path '{path}' must start with a '/'")
     if matcher and not _HTTP_CODES.fullmatch(str(matcher)):
         raise InvalidRequestError(
             f"Health check matcher HTTP code '{matcher}' must be within the range 200-499"
@@ -203,7 +206,11 @@ def _modify_target_group(stock: Callable[..., Response], params: dict[str, Any])
 
 
 def _refused_group(params: dict[str, Any], current: Properties | None) -> Response | None:
-    given = {name: alb._p(params, name) for name in ("Name", "TargetType", *_RANGES) if name in params}
+    given = {
+        name: alb._p(params, name)
+        for name in ("Name", "TargetType", "HealthCheckPath", *_RANGES)
+        if name in params
+    }
     try:
         _check_group(given, alb._p(params, "Matcher.HttpCode"), current)
     except InvalidRequestError as refused:
