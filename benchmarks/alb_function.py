@@ -37,7 +37,6 @@ _ENVIRONMENT = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "TABLE_NAME": "notes",
     "INDEX_NAME": "by-time",
-    "CORS_ORIGINS": "",
     "POWERTOOLS_SERVICE_NAME": "notes",
     "PYTHONPATH": str(SOURCE),
 }

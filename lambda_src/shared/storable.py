@@ -6,6 +6,7 @@ other records.
 
 import json
 import math
+import re
 from typing import Any
 
 _AGGREGATED = bytes.fromhex("f3899ac2")
@@ -15,20 +16,28 @@ class NotStorable(ValueError):
     """A store cannot take the value; the text gives the reason."""
 
 
+MAX_DEPTH = 100  # far more than any document here needs
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+
+
 def load_json(text: str | bytes) -> Any:
     """Parse JSON strictly: without NaN and Infinity, which are no JSON, and without numbers beyond a float.
 
+    The parser calls itself for each level. So the levels are counted first: how many it can take depends on
+    the version of Python and on the caller, and too many may end the process.
+
     Raises:
-        NotStorable: It is not JSON, or is nested too deeply to be read.
+        NotStorable: It is not JSON, or is nested too deeply.
     """
     try:
+        if isinstance(text, bytes):
+            text = text.decode(json.detect_encoding(text), "surrogatepass")
+        _check_depth(text)
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except NotStorable:
         raise
     except ValueError:
         raise NotStorable("it is not JSON") from None
-    except RecursionError:
-        raise NotStorable("its JSON is nested too deeply") from None
 
 
 def check_not_aggregated(data: bytes) -> None:
@@ -67,6 +76,16 @@ def check_text(name: str, value: object, *, max_characters: int, max_bytes: int)
     if size > max_bytes:
         raise NotStorable(f"{name} has {size:,} bytes in UTF-8; {max_bytes:,} are allowed")
     return value
+
+
+def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return  # the usual case: there are not even so many brackets
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise NotStorable(f"its JSON is nested more than {MAX_DEPTH} levels deep")
 
 
 def _refuse(constant: str) -> float:

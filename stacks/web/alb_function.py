@@ -20,15 +20,14 @@ class AlbFunctionStack(PatternStack):
     """A notes service on the internet, without a login.
 
     A demonstration: deleting the stack deletes the notes too (``RemovalPolicy.DESTROY``). It speaks HTTP
-    unless the context ``certificate-arn`` names a certificate in the region. Pages of the origins in the
-    context ``cors-origins``, separated by spaces, may use it.
+    unless the context ``certificate-arn`` names a certificate in the region.
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
         super().__init__(scope, architecture)
         notes = Construct(self, "Notes")
         table = _make_table(notes)
-        function = _make_function(notes, table, self.node.try_get_context("cors-origins") or "")
+        function = _make_function(notes, table)
         certificate_arn = self.node.try_get_context("certificate-arn")
         certificate = certificate_arn and acm.Certificate.from_certificate_arn(
             self, "Certificate", certificate_arn
@@ -62,7 +61,7 @@ def _make_table(scope: Construct) -> dynamodb.Table:
     return table
 
 
-def _make_function(scope: Construct, table: dynamodb.Table, cors_origins: str) -> HardenedFunction:
+def _make_function(scope: Construct, table: dynamodb.Table) -> HardenedFunction:
     function = HardenedFunction(
         scope,
         "Function",
@@ -75,7 +74,6 @@ def _make_function(scope: Construct, table: dynamodb.Table, cors_origins: str) -
             environment={
                 "TABLE_NAME": table.table_name,
                 "INDEX_NAME": _INDEX_NAME,
-                "CORS_ORIGINS": cors_origins,
                 "POWERTOOLS_SERVICE_NAME": "notes",
             },
         ),

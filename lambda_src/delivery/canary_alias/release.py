@@ -1,9 +1,10 @@
 """What a deployment releases, whether the release went well, and which old versions it makes superfluous."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from shared.storable import load_json
 
 
 class ReleaseFailed(Exception):
@@ -46,9 +47,7 @@ def parse_release(deployment: Mapping[str, Any]) -> Release:
         ReleaseFailed: The AppSpec is not JSON, or does not release a version of exactly one function.
     """
     try:
-        resources = [
-            one for entry in json.loads(_app_spec(deployment))["Resources"] for one in entry.values()
-        ]
+        resources = [one for entry in load_json(_app_spec(deployment))["Resources"] for one in entry.values()]
         [properties] = [one["Properties"] for one in resources if one["Type"] == "AWS::Lambda::Function"]
         return Release(
             properties["Name"],

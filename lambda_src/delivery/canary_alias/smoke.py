@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from shared.storable import NotStorable, load_json
+
 from .release import ReleaseFailed
 
 _MAX_SHOWN = 300
@@ -50,9 +52,9 @@ def check_response(case: Case, payload: bytes, *, failed: bool) -> None:
         ReleaseFailed: The version raised an error, or the response is not as expected.
     """
     try:
-        response = json.loads(payload or b"null")
-    except ValueError as error:
-        raise ReleaseFailed(f"the response is not JSON: {error}", case=case.name) from error
+        response = load_json(payload or b"null")
+    except NotStorable as reason:
+        raise ReleaseFailed(f"the response: {reason}", case=case.name) from None
     if failed:
         raised = response.get("errorType", "an error") if isinstance(response, dict) else "an error"
         raise ReleaseFailed(f"the version raised {raised}", case=case.name)

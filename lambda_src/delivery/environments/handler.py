@@ -8,6 +8,8 @@ import json
 import logging
 from typing import Any
 
+from shared.storable import NotStorable, load_json
+
 from .quotes import InvalidParcelError, load_tariff, parse_weight
 
 logger = logging.getLogger()
@@ -47,9 +49,11 @@ def _alias(invoked_arn: str) -> str | None:
 def _body(event: dict[str, Any]) -> object:
     text = event.get("body") or ""
     try:
-        return json.loads(base64.b64decode(text) if event.get("isBase64Encoded") else text)
-    except ValueError as error:
-        raise InvalidParcelError("The body is not JSON.") from error
+        return load_json(base64.b64decode(text) if event.get("isBase64Encoded") else text)
+    except NotStorable as reason:
+        raise InvalidParcelError(f"The body: {reason}.") from None
+    except ValueError:
+        raise InvalidParcelError("The body is not base64.") from None
 
 
 def _response(status: int, body: dict[str, Any]) -> dict[str, Any]:

@@ -49,8 +49,14 @@ def read_request(event: Json) -> Request:
 
 
 def is_health_check(request: Request) -> bool:
-    """Whether the load balancer itself sent the request, to any path that its health check is set to."""
-    return request.header("user-agent").startswith("ELB-HealthChecker/")
+    """Whether the load balancer itself sent the request, to any path that its health check is set to.
+
+    Its health checks have no other header. A client that sends the same one is not taken for it: the load
+    balancer adds headers to the requests of clients.
+    """
+    agent = request.header("user-agent")
+    is_own = request.headers.keys() == {"user-agent"} and agent.startswith("ELB-HealthChecker/")
+    return is_own and request.method == "GET"
 
 
 def _pairs(event: Json, field: str) -> Iterator[tuple[str, str]]:

@@ -15,19 +15,21 @@ from shared.startup import no_garbage_collection
 with no_garbage_collection():
     from aws_lambda_powertools.logging import Logger
 
+    from shared.clients import make_quick_client
+
     from . import alb
     from .messages import HttpError, Response, problem
-    from .service import NotesService, parse_origins
-    from .table import NotesTable, make_client
+    from .service import NotesService
+    from .table import NotesTable
 
     logger = Logger()
+    # A client waits: better a quick error than a slow response.
     service = NotesService(
         NotesTable(
-            make_client(),
+            make_quick_client("dynamodb"),
             environment.read(os.environ, "TABLE_NAME", environment.name),
             environment.read(os.environ, "INDEX_NAME", environment.name),
-        ),
-        cors_origins=environment.read(os.environ, "CORS_ORIGINS", parse_origins),
+        )
     )
 
 if TYPE_CHECKING:
@@ -53,18 +55,14 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
 
 def _answer(event: dict[str, Any], request_id: str) -> Response:
-    cors: dict[str, str | list[str]] = {}
     try:
         request = alb.read_request(event)
         logger.append_keys(method=request.method)
-        cors = service.cors_headers(request)
-        answer = service.health if alb.is_health_check(request) else service.answer
-        response = answer(request)
+        response = service.health(request) if alb.is_health_check(request) else service.answer(request)
     except HttpError as error:
         response = problem(error, request_id)
     except Exception:
         logger.exception("request failed")
         failure = HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
         response = problem(failure, request_id)
-    always = {"X-Content-Type-Options": "nosniff"}
-    return replace(response, headers={**always, **cors, **response.headers})
+    return replace(response, headers={"X-Content-Type-Options": "nosniff", **response.headers})

@@ -62,10 +62,10 @@ class Request:
         return [element for part in self.header(name).split(",") if (element := part.strip())]
 
     @property
-    def cookies(self) -> dict[str, str]:
-        """The cookies, by name. HTTP/2 clients send them in several lines."""
+    def cookies(self) -> list[tuple[str, str]]:
+        """Name and value of each cookie, in the client's order. HTTP/2 clients send them in several lines."""
         pairs = (part.partition("=") for line in self.headers.get("cookie", ()) for part in line.split(";"))
-        return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+        return [(name.strip(), value.strip()) for name, equals, value in pairs if equals]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from .messages import HttpError
 MAX_STORED_BYTES = 390_000
 MAX_TAGS = 10
 
+_NAME = re.compile(r"[^\0-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
 _TAG = re.compile(r"[\w.-]{1,50}")
 
 
@@ -27,8 +28,7 @@ class Note:
         tags: Its tags, sorted.
         size_bytes: The size of the content.
         updated_at: When it was written, ISO 8601.
-        stored: The content, compressed if that makes it smaller.
-        is_gzip: Whether it is compressed.
+        zipped: The content, compressed.
     """
 
     name: str
@@ -36,8 +36,7 @@ class Note:
     tags: Sequence[str]
     size_bytes: int
     updated_at: str
-    stored: bytes = b""
-    is_gzip: bool = False
+    zipped: bytes = b""
 
     @classmethod
     def make(cls, name: str, content: bytes, content_type: str, tags: Iterable[str], *, now: str) -> "Note":
@@ -49,13 +48,11 @@ class Note:
         tags = tuple(sorted({check_tag(tag) for tag in tags}))
         if len(tags) > MAX_TAGS:
             raise _not_allowed(f"{len(tags)} tags: a note has at most {MAX_TAGS}")
-        compressed = gzip.compress(content, compresslevel=6, mtime=0)
-        is_gzip = len(compressed) < len(content)
-        stored = compressed if is_gzip else content
-        if len(stored) > MAX_STORED_BYTES:
+        zipped = gzip.compress(content, compresslevel=6, mtime=0)
+        if len(zipped) > MAX_STORED_BYTES:
             raise HttpError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"{len(content):,} bytes, {len(stored):,} when compressed: a note holds at most "
+                f"{len(content):,} bytes, {len(zipped):,} when compressed: a note holds at most "
                 f"{MAX_STORED_BYTES:,} compressed bytes",
             )
         return cls(
@@ -64,8 +61,7 @@ class Note:
             tags=tags,
             size_bytes=len(content),
             updated_at=now,
-            stored=stored,
-            is_gzip=is_gzip,
+            zipped=zipped,
         )
 
     @property
@@ -76,17 +72,20 @@ class Note:
     @property
     def content(self) -> bytes:
         """The content as it was sent."""
-        return gzip.decompress(self.stored) if self.is_gzip else self.stored
+        return gzip.decompress(self.zipped)
 
 
 def check_name(name: str) -> str:
     """Return the name.
 
     Raises:
-        HttpError: 422, it is empty, too long, or has control characters.
+        HttpError: 422, it is empty, too long, has control characters, or cannot be part of a path.
     """
-    if not 1 <= len(name) <= 200 or not name.isprintable():
+    if not _NAME.fullmatch(name):
         raise _not_allowed(f"a name of {len(name):,} characters: give 1 to 200, without control characters")
+    if name in (".", ".."):
+        # https://url.spec.whatwg.org/#double-dot-path-segment: percent-encoded dots are removed, too.
+        raise _not_allowed(f"the name {name!r}: clients remove this segment from a path; give another name")
     return name
 
 

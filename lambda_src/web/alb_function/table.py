@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
+
+from shared.clients import Client
 
 from .messages import HttpError
 from .notes import Note
 
-Client: TypeAlias = Any  # botocore makes the methods of a client at run time
 Item: TypeAlias = dict[str, dict[str, Any]]
 
 # All notes are in one partition of the index, which takes 1,000 writes a second. More need several values of
@@ -20,21 +20,7 @@ Item: TypeAlias = dict[str, dict[str, Any]]
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 _ALL = {"S": "note"}
 
-# A client waits: better a quick 503 than a slow response. Three attempts fit into the function's timeout.
-_CONFIG = Config(
-    connect_timeout=1,
-    read_timeout=2,
-    retries={"mode": "standard", "total_max_attempts": 3},
-    tcp_keepalive=True,
-    max_pool_connections=1,  # a function handles one request at a time
-)
-
 _THROTTLED = ("ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException")
-
-
-def make_client() -> Client:
-    """Make a DynamoDB client."""
-    return botocore.session.get_session().create_client("dynamodb", config=_CONFIG)
 
 
 @dataclass(frozen=True)
@@ -93,8 +79,9 @@ class NotesTable:
     def _call(self, operation: str, **arguments: object) -> dict[str, Any]:
         try:
             result: dict[str, Any] = getattr(self.client, operation)(TableName=self.table, **arguments)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in _THROTTLED:
+        except (ClientError, HTTPClientError, NoConnection) as error:
+            # All but a ClientError are calls without an answer, after the SDK has repeated them.
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] not in _THROTTLED:
                 raise
             detail = "too many requests; try again"
             raise HttpError(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "1"}) from error
@@ -109,8 +96,7 @@ def _item(note: Note) -> Item:
         "content_type": {"S": note.content_type},
         "tags": {"L": [{"S": tag} for tag in note.tags]},
         "size_bytes": {"N": str(note.size_bytes)},
-        "content": {"B": note.stored},
-        "gzip": {"BOOL": note.is_gzip},
+        "content": {"B": note.zipped},
     }
 
 
@@ -122,6 +108,5 @@ def _note(item: Item) -> Note:
         tags=tuple(tag["S"] for tag in item["tags"]["L"]),
         size_bytes=int(item["size_bytes"]["N"]),
         updated_at=item["updated_at"]["S"],
-        stored=bytes(item["content"]["B"]) if "content" in item else b"",
-        is_gzip="gzip" in item and item["gzip"]["BOOL"],
+        zipped=bytes(item["content"]["B"]) if "content" in item else b"",
     )

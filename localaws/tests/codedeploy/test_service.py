@@ -123,6 +123,14 @@ def test_own_configurations_keep_to_the_limits(
             {"alarmConfiguration": {"enabled": True, "alarms": [{"name": f"a{n}"} for n in range(51)]}},
             "AlarmsLimitExceededException",
         ),
+        ({"alarmConfiguration": {"enabled": True, "alarms": []}}, "InvalidAlarmConfigException"),
+        *(
+            (
+                {"alarmConfiguration": {"enabled": True, "alarms": [{"name": name} for name in names]}},
+                "InvalidAlarmConfigException",
+            )
+            for names in (["a", "a"], ["a", ""], ["a" * 256])
+        ),
         ({"applicationName": "none"}, "ApplicationDoesNotExistException"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import shlex
@@ -75,6 +76,31 @@ NAT_OUTPUTS = {
     "Gateway": ref("Gateway"),
     "Table": ref("Table"),
 }
+
+
+def test_a_vpc_gets_an_ipv6_block_from_which_its_subnets_are_cut(local_aws: LocalAws) -> None:
+    block = {"VpcId": ref("Vpc"), "AmazonProvidedIpv6CidrBlock": True}
+    cut = {"Fn::Cidr": [{"Fn::Select": [0, attribute("Vpc", "Ipv6CidrBlocks")]}, 2, "64"]}
+    made: Resources = {
+        "Vpc": VPC,
+        "Block": {"Type": "AWS::EC2::VPCCidrBlock", "Properties": block},
+        "Gateway": {"Type": "AWS::EC2::EgressOnlyInternetGateway", "Properties": {"VpcId": ref("Vpc")}},
+        "Subnet": {**subnet(), "DependsOn": "Block"},
+    }
+    made["Subnet"]["Properties"]["Ipv6CidrBlock"] = {"Fn::Select": [1, cut]}
+    outputs = {
+        "Block": {"Fn::Select": [0, attribute("Vpc", "Ipv6CidrBlocks")]},
+        "Same": attribute("Block", "Ipv6CidrBlock"),
+        "Gateway": ref("Gateway"),
+    }
+    stack = deploy(local_aws, made, outputs)
+    network = ipaddress.ip_network(stack.outputs["Block"])
+    assert (network.version, network.prefixlen, stack.outputs["Same"]) == (6, 56, str(network))
+    gateways = local_aws.client("ec2").describe_egress_only_internet_gateways()
+    assert stack.outputs["Gateway"] in str(gateways)
+    stack.delete()
+    gateways = local_aws.client("ec2").describe_egress_only_internet_gateways()
+    assert stack.outputs["Gateway"] not in str(gateways)
 
 
 def test_a_nat_gateway_has_its_address_and_a_route_leads_to_it(local_aws: LocalAws) -> None:

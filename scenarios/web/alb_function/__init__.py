@@ -167,10 +167,11 @@ def _check_concurrency(notes: NotesClient, story: Story) -> None:
 
     def write_and_read(path: str) -> Counter[int]:
         body = f"the content of {path}".encode()
-        written = notes.send("PUT", path, TEXT, body)
-        read = notes.send("GET", path)
+        written = notes.send_patiently("PUT", path, TEXT, body)
+        read = notes.send_patiently("GET", path)
         require(read.status != 200 or read.body == body, f"GET {path} got another response: {read.body!r}")
-        return Counter([written.status, read.status])
+        # 204: the first attempt wrote the note although DynamoDB's answer was late.
+        return Counter([201 if written.status == 204 else written.status, read.status])
 
     with ThreadPoolExecutor(CONCURRENT) as pool:
         statuses = sum(pool.map(write_and_read, paths), Counter[int]())

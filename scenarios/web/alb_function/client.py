@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -59,6 +60,18 @@ class NotesClient:
         if method == "PUT" and target.startswith("/notes/"):
             self._written.add(target)
         return self._endpoint.request(method, target, headers=headers, body=body)
+
+    def send_patiently(
+        self, method: str, target: str, headers: Headers = (), body: bytes = b""
+    ) -> HttpResponse:
+        """Send a request, and repeat it as long as the service asks for that: it is idempotent."""
+        answer = self.send(method, target, headers, body)
+        for _ in range(20):
+            if answer.status != 503:
+                break
+            time.sleep(float(answer.header("retry-after") or 1))
+            answer = self.send(method, target, headers, body)
+        return answer
 
     def expect(
         self, status: int, method: str, target: str, headers: Headers = (), body: bytes = b""

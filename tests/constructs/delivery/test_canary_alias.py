@@ -496,11 +496,11 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "half a minute": (
         canary(deployment_config=routing(10, Duration.seconds(90))),
-        "interval=90 s: CodeDeploy counts in minutes; give whole minutes",
+        "interval=1.5: CodeDeploy allows 1 to 2,880 minutes, whole numbers only",
     ),
     "more than two days": (
         canary(deployment_config=routing(1, Duration.minutes(30))),
-        "deployment_config of 2,970 minutes (1 % every 30): CodeDeploy allows 2,880",
+        "interval times the number of further shifts=2,970: CodeDeploy allows 1 to 2,880 minutes",
     ),
     "one step of more than two days": (
         canary(deployment_config=routing(50, Duration.hours(49))),
@@ -517,7 +517,16 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
         ),
         "number of alarms=51: CodeDeploy allows 0 to 50",
     ),
-    "a period in seconds": (lambda _: ReleaseAlarms(period=Duration.seconds(30)), "give whole minutes"),
+    "the same alarm twice": (
+        lambda stack: ReleaseAlarms(
+            others=[cloudwatch.Alarm.from_alarm_name(stack, str(n), "busy") for n in range(2)]
+        ),
+        "others=S/0, S/1: CodeDeploy takes each alarm once",
+    ),
+    "a period in seconds": (
+        lambda _: ReleaseAlarms(period=Duration.seconds(90)),
+        "period=1.5: CloudWatch allows 1 to 1,440 minutes, whole numbers only",
+    ),
     "no case": (lambda _: SmokeTest(cases=[]), "a smoke test without cases passes any version"),
     "two cases with one name": (lambda _: SmokeTest(cases=[CASE, CASE]), "duplicate name"),
     "cases that take too long": (
@@ -552,3 +561,12 @@ def test_an_invalid_argument_is_rejected_with_the_reason(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         make(Stack(App(builtin_cloud_formation_validation=False), "S"))
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [(ReleaseAlarms, "errors"), (ReleaseAlarms, "evaluation_periods"), (TrafficCheck, "versions_kept")],
+)
+def test_true_is_no_number(options: Callable[..., object], argument: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{argument}="):
+        options(**{argument: True})

@@ -30,7 +30,7 @@ def certificate(stack: Stack) -> acm.ICertificate:
     return acm.Certificate.from_certificate_arn(stack, "Certificate", CERTIFICATE)
 
 
-def their_function(stack: Stack) -> lambda_.Function:
+def their_function(stack: Stack, timeout: Duration | None = None) -> lambda_.Function:
     """A function of the user."""
     return lambda_.Function(
         stack,
@@ -38,6 +38,7 @@ def their_function(stack: Stack) -> lambda_.Function:
         code=lambda_.Code.from_inline("def handler(event, context): pass"),
         handler="index.handler",
         runtime=lambda_.Runtime.PYTHON_3_13,
+        timeout=timeout,
     )
 
 
@@ -238,6 +239,84 @@ def test_a_rule_is_added_to_an_existing_listener_and_no_load_balancer_is_made(ru
     }
     (group_id,) = rules.all(f"{ELB}::TargetGroup")
     assert rule["Actions"] == [{"TargetGroupArn": {"Ref": group_id}, "Type": "forward"}]
+
+
+@stack_with
+def dual_stack(stack: Stack) -> None:
+    options = AlbOptions(
+        ip_address_type=elbv2.IpAddressType.DUAL_STACK,
+        health_check=AlbHealthCheck(healthy_http_codes="200,204-299"),
+    )
+    function = their_function(stack, Duration.seconds(60))
+    front = AlbFunction(stack, "Front", function=function, options=options)
+    rule = AlbRule(
+        listener=front.listener,
+        priority=1,
+        query_strings=[
+            elbv2.QueryStringCondition(key="version", value="2"),
+            elbv2.QueryStringCondition(value="beta"),
+        ],
+    )
+    AlbFunction(stack, "Beta", function=function, rule=rule)
+
+
+def test_ipv6_clients_may_connect_to_a_dual_stack_load_balancer(dual_stack: Resources) -> None:
+    assert dual_stack.only(f"{ELB}::LoadBalancer")["IpAddressType"] == "dualstack"
+    rules = dual_stack.only("AWS::EC2::SecurityGroup")["SecurityGroupIngress"]
+    assert {rule.get("CidrIp") or rule["CidrIpv6"] for rule in rules} == {"0.0.0.0/0", "::/0"}
+    assert dual_stack.only("AWS::EC2::VPCCidrBlock")["AmazonProvidedIpv6CidrBlock"]
+    assert all(subnet["Ipv6CidrBlock"] for subnet in dual_stack.all("AWS::EC2::Subnet").values())
+
+
+def test_the_load_balancer_waits_longer_than_the_function_may_run(
+    dual_stack: Resources, plain: Resources
+) -> None:
+    given = attributes(dual_stack, "LoadBalancer", "LoadBalancerAttributes")
+    assert given["idle_timeout.timeout_seconds"] == "65"
+    default = attributes(plain, "LoadBalancer", "LoadBalancerAttributes")
+    assert "idle_timeout.timeout_seconds" not in default
+
+
+def test_a_health_check_may_expect_other_statuses(dual_stack: Resources) -> None:
+    (group,) = (
+        one for one in dual_stack.all(f"{ELB}::TargetGroup").values() if one.get("HealthCheckEnabled")
+    )
+    assert group["Matcher"] == {"HttpCode": "200,204-299"}
+
+
+def test_a_rule_may_ask_for_query_strings(dual_stack: Resources) -> None:
+    (condition,) = dual_stack.only(f"{ELB}::ListenerRule")["Conditions"]
+    assert condition["QueryStringConfig"]["Values"] == [{"Key": "version", "Value": "2"}, {"Value": "beta"}]
+
+
+@stack_with
+def in_their_subnets(stack: Stack) -> None:
+    vpc = ec2.Vpc(stack, "Network", max_azs=2, nat_gateways=0)
+    function = their_function(stack, Duration.minutes(5))
+    alias = lambda_.Alias(stack, "Live", alias_name="live", version=function.current_version)
+    options = AlbOptions(
+        internet_facing=False,
+        vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
+        idle_timeout=Duration.seconds(400),
+    )
+    AlbFunction(stack, "Front", function=alias, vpc=vpc, options=options)
+
+
+def test_subnets_and_idle_timeout_may_be_chosen(in_their_subnets: Resources) -> None:
+    subnets = in_their_subnets.only(f"{ELB}::LoadBalancer")["Subnets"]
+    assert all("Public" in subnet["Ref"] for subnet in subnets)
+    given = attributes(in_their_subnets, "LoadBalancer", "LoadBalancerAttributes")
+    assert given["idle_timeout.timeout_seconds"] == "400"
+
+
+@pytest.mark.parametrize(("seconds", "warnings"), [(59, 0), (60, 1)])
+def test_a_function_that_outlasts_an_existing_load_balancer_is_warned_of(seconds: int, warnings: int) -> None:
+    stack = stack_in(None)
+    function = their_function(stack, Duration.seconds(seconds))
+    version = lambda_.Version(stack, "Version", lambda_=function)
+    AlbFunction(stack, "Front", function=version, rule=_rule(stack))
+    text = Match.string_like_regexp("The function may run for 60 seconds")
+    assert len(Annotations.from_stack(stack).find_warning("*", text)) == warnings
 
 
 @stack_with
@@ -487,6 +566,7 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
         healthy_threshold_count=1
     ),
     "unhealthy_threshold_count=11: Elastic": lambda _: AlbHealthCheck(unhealthy_threshold_count=11),
+    "path='health': begin the path of a health check": lambda _: AlbHealthCheck(path="health"),
     "len(path)=0: Elastic Load Balancing allows 1 to 1,024": lambda _: AlbHealthCheck(path=""),
     "priority=0: Elastic Load Balancing allows 1 to 50,000": lambda stack: AlbRule(
         listener=_listener(stack), priority=0, paths=("/a",)
@@ -504,8 +584,112 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     "methods='GET': give a sequence": lambda stack: _rule(stack, methods="GET"),
     "source_ips='10.0.0.0/8': give a sequence": lambda stack: _rule(stack, source_ips="10.0.0.0/8"),
     "headers['x-version']='2': give a sequence": lambda stack: _rule(stack, headers={"x-version": "2"}),
-    "source_ips='10.0.0.1/8': give a network in CIDR": lambda stack: _rule(stack, source_ips=("10.0.0.1/8",)),
+    "no vpc with vpc_subnets: the new one has subnets": lambda stack: AlbFunction(
+        stack,
+        "A",
+        function=their_function(stack),
+        options=AlbOptions(vpc_subnets=ec2.SubnetSelection(one_per_az=True)),
+    ),
+    "rule with ip_address_type, idle_timeout: the listener": lambda stack: AlbFunction(
+        stack,
+        "A",
+        function=their_function(stack),
+        rule=_rule(stack),
+        options=AlbOptions(ip_address_type=elbv2.IpAddressType.DUAL_STACK, idle_timeout=Duration.seconds(60)),
+    ),
+    "idle_timeout=4,001: Elastic Load Balancing allows 1 to 4,000": lambda _: AlbOptions(
+        idle_timeout=Duration.seconds(4001)
+    ),
+    "idle_timeout=60 with a function that may run for 61 seconds": lambda stack: AlbFunction(
+        stack,
+        "A",
+        function=their_function(stack, Duration.seconds(61)),
+        options=AlbOptions(idle_timeout=Duration.seconds(60)),
+    ),
 }
+
+# Values of the rule of an existing listener that Elastic Load Balancing refuses.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
+REFUSED_IN_RULES: list[tuple[dict[str, Any], str]] = [
+    ({"source_ips": ("10.0.0.1/8",)}, "give a network in CIDR notation, such as '10.0.0.0/8'"),
+    ({"source_ips": ("203.0.113.5",)}, "give a network in CIDR notation, such as '203.0.113.5/32'"),
+    ({"source_ips": ("2001:db8::5",)}, "such as '2001:db8::5/128'"),
+    ({"source_ips": ("10.0.0.0/255.0.0.0",)}, "such as '10.0.0.0/8'"),
+    ({"source_ips": ("10.0.0.0/33",)}, "such as '203.0.113.0/24'"),
+    ({"source_ips": ("",)}, "source_ips='': give a network"),
+    ({"source_ips": ("fe80::%eth0/64",)}, "give a network"),
+    ({"source_ips": (" 10.0.0.0/8",)}, "give a network"),
+    ({"paths": ("",)}, "length of paths=''=0: Elastic"),
+    ({"paths": ("/" + "a" * 128,)}, "=129: Elastic Load Balancing allows 1 to 128 characters"),
+    ({"paths": ("/a b",)}, "paths='/a b': give letters"),
+    ({"paths": ("/café",)}, "paths='/café': give letters"),
+    ({"paths": ("/a\nb",)}, "give letters"),
+    ({"hosts": ("localhost",)}, "hosts='localhost': give a host name with a dot"),
+    ({"hosts": ("*",)}, "hosts='*': give a host name"),
+    ({"hosts": ("10.0.0.1",)}, "hosts='10.0.0.1': give a host name"),
+    ({"hosts": ("https://a.example",)}, "give a host name"),
+    ({"hosts": ("a.example:8080",)}, "give a host name"),
+    ({"methods": ("GET,HEAD",)}, "methods='GET,HEAD': give methods in capitals"),
+    ({"methods": ("*",)}, "methods='*': give methods in capitals"),
+    ({"headers": {"": ("1",)}}, "headers['']: a header's name has 1 to 40 characters"),
+    ({"headers": {"a" * 41: ("1",)}}, "a header's name has 1 to 40 characters"),
+    ({"headers": {"x version": ("1",)}}, "headers['x version']: a header's name"),
+    ({"headers": {"Host": ("a.example",)}}, "headers['Host']: Elastic Load Balancing has a condition of its"),
+    ({"headers": {"x": ("1" * 129,)}}, "=129: Elastic Load Balancing allows 1 to 128 characters"),
+    ({"query_strings": [elbv2.QueryStringCondition(value="1" * 129)]}, "=129: Elastic Load Balancing allows"),
+    ({"query_strings": [elbv2.QueryStringCondition(key="", value="1")]}, "=0: Elastic Load Balancing allows"),
+    (
+        {"query_strings": [elbv2.QueryStringCondition(value="1")] * 5, "methods": ("GET",)},
+        "condition values=6: Elastic Load Balancing allows 1 to 5",
+    ),
+]
+
+
+@pytest.mark.parametrize(("conditions", "message"), REFUSED_IN_RULES)
+def test_a_rule_that_elastic_load_balancing_refuses_is_an_error(
+    conditions: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        _rule(stack_in(None), **conditions)
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"source_ips": ("203.0.113.5/32", "2001:DB8::/32", "2001:0db8::/32", "0.0.0.0/0", "::/0")},
+        {"paths": ("/", "*", "?a", "/a_-.$/~\"'@:+&*?", "/notes*")},
+        {"hosts": ("*.example.com", "a-b.c_d.example", "?.Example")},
+        {"methods": ("M-SEARCH", "CUSTOM_METHOD")},
+        {"headers": {"x-version": ("*2?", "é")}},
+        {"headers": {"!#$%&'*+.^_`|~": ("1",)}, "query_strings": [elbv2.QueryStringCondition(value="*x*")]},
+    ],
+)
+def test_what_elastic_load_balancing_allows_in_a_rule_passes(conditions: dict[str, Any]) -> None:
+    assert _rule(stack_in(None), **conditions).conditions()
+
+
+@pytest.mark.parametrize("priority", [1.5, True, 0, 50_001])
+def test_the_priority_of_a_rule_is_a_whole_number(priority: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^priority="):
+        AlbRule(listener=_listener(stack_in(None)), priority=priority, paths=("/a",))
+
+
+@pytest.mark.parametrize("milliseconds", [59_999, 60_500])
+def test_durations_are_whole_seconds(milliseconds: int) -> None:
+    duration = Duration.millis(milliseconds)
+    for make in (
+        lambda: AlbOptions(idle_timeout=duration),
+        lambda: AlbHealthCheck(interval=duration),
+        lambda: AlbHealthCheck(interval=Duration.minutes(5), timeout=duration),
+    ):
+        with pytest.raises(ValueError, match="whole numbers only"):
+            make()
+
+
+@pytest.mark.parametrize("codes", ["", "199", "500", "200-", "200;204", "2xx", "200 - 299"])
+def test_statuses_that_a_health_check_cannot_expect_are_errors(codes: str) -> None:
+    with pytest.raises(ValueError, match="allows statuses from 200 to 499"):
+        AlbHealthCheck(healthy_http_codes=codes)
 
 
 @pytest.mark.parametrize("message", REFUSED)

@@ -69,9 +69,21 @@ def test_a_function_url_gets_an_http_response(function: ModuleType, encoded: boo
 
 @pytest.mark.parametrize(
     ("body", "message"),
-    [('{"grams": 0}', "grams: give"), ("grams", "The body is not JSON."), (None, "The body")],
+    [
+        ('{"grams": 0}', "grams: give"),
+        ("grams", "The body: it is not JSON."),
+        (None, "The body: it is not JSON."),
+        ("[" * 1_500, "The body: its JSON is nested more than 100 levels deep."),
+        ('{"a":' * 100_000, "The body: its JSON is nested more than 100 levels deep."),
+    ],
 )
 def test_an_invalid_request_gets_status_400(function: ModuleType, body: str | None, message: str) -> None:
     response = invoke(function, function_url_event(body))
     assert response["statusCode"] == 400
     assert json.loads(response["body"])["message"].startswith(message)
+
+
+def test_a_body_that_is_not_base64_gets_status_400(function: ModuleType) -> None:
+    response = invoke(function, function_url_event("ä", encoded=True))
+    assert response["statusCode"] == 400
+    assert json.loads(response["body"])["message"] == "The body is not base64."

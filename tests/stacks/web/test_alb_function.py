@@ -52,18 +52,14 @@ def test_deleting_the_stack_deletes_notes_and_logs(deployed: Resources) -> None:
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Delete")
 
 
-def test_the_context_sets_certificate_and_cors_origins(deployed: Resources, tmp_path: Path) -> None:
+def test_the_context_sets_the_certificate(deployed: Resources, tmp_path: Path) -> None:
     context = {
         **app_context(),
         "certificate-arn": "arn:aws:acm:eu-west-1:123456789012:certificate/0123",
-        "cors-origins": "https://a.example http://localhost:8080",
     }
     app = App(context=context, outdir=str(tmp_path), builtin_cloud_formation_validation=False)
     find("alb-function").make_stack(app)
     app.synth()
     changed = read_templates(tmp_path)["alb-function"]
-    variables = changed.function()["Environment"]["Variables"]
-    assert variables["CORS_ORIGINS"] == "https://a.example http://localhost:8080"
     assert changed.only("AWS::ElasticLoadBalancingV2::Listener", Port=443)
-    assert deployed.function()["Environment"]["Variables"]["CORS_ORIGINS"] == ""
     assert deployed.only("AWS::ElasticLoadBalancingV2::Listener")["Port"] == 80

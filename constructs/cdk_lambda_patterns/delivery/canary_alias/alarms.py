@@ -21,13 +21,14 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns.core.limits import Limit
-from cdk_lambda_patterns.delivery.canary_alias.deployment_config import whole_minutes
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
-_PERIOD = Limit("CloudWatch", 1, 24 * 60, "minutes")
+_PERIOD = Limit("CloudWatch", 1, 24 * 60, "minutes", whole=True)
 _COUNT = Limit("an alarm", 1, 1_000_000_000, whole=True)  # AWS allows 0, but such an alarm would always be on
 _DURATION = Limit("Lambda", 0.001, 900, "seconds")
-_ALARMS = Limit("CodeDeploy", 0, 50)  # https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
+_ALARMS = Limit(
+    "CodeDeploy", 0, 50, whole=True
+)  # https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class ReleaseAlarms:
             released, also no fix.
 
     Raises:
-        ValueError: A value is outside what CloudWatch or CodeDeploy allow.
+        ValueError: A value is outside what CloudWatch or CodeDeploy allow, or an alarm is given twice.
 
     Example::
 
@@ -68,9 +69,12 @@ class ReleaseAlarms:
         _COUNT.check("evaluation_periods", self.evaluation_periods)
         if self.p99_duration is not None:
             _DURATION.check("p99_duration", self.p99_duration.to_milliseconds() / 1000)
-        _PERIOD.check("period", whole_minutes("period", self.period, "Lambda publishes metrics every minute"))
+        _PERIOD.check("period", self.period.to_minutes(integral=False))
         made = sum(one is not None for one in (self.errors, self.throttles, self.p99_duration))
         _ALARMS.check("number of alarms", made + len(self.others))
+        names = [alarm.alarm_name for alarm in self.others]
+        if twice := [one.node.path for one in self.others if names.count(one.alarm_name) > 1]:
+            raise ValueError(f"others={', '.join(twice)}: CodeDeploy takes each alarm once; leave one out.")
 
     @property
     def minutes_to_trip(self) -> float:

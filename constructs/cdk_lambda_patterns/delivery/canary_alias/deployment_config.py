@@ -15,7 +15,7 @@ DeploymentConfig = codedeploy.ILambdaDeploymentConfig | codedeploy.TrafficRoutin
 _TimeBased = codedeploy.TimeBasedCanaryTrafficRouting | codedeploy.TimeBasedLinearTrafficRouting
 
 # https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html: 48 hours from first to last shift
-_MINUTES = Limit("CodeDeploy", 1, 48 * 60, "minutes")
+_MINUTES = Limit("CodeDeploy", 1, 48 * 60, "minutes", whole=True)
 # https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_TimeBasedCanary.html
 _PERCENTAGE = Limit("CodeDeploy", 1, 99, "%", whole=True)
 
@@ -39,14 +39,8 @@ def make_deployment_config(scope: Construct, given: DeploymentConfig) -> codedep
             "once, in a canary or linearly; use TrafficRouting.time_based_canary or .time_based_linear."
         )
     _PERCENTAGE.check("percentage", given.percentage)
-    _MINUTES.check("interval", whole_minutes("interval", given.interval, "CodeDeploy counts in minutes"))
-    total = _minutes(given)
-    if total > _MINUTES.high:
-        raise ValueError(
-            f"deployment_config of {total:,} minutes ({given.percentage:g} % every "
-            f"{given.interval.to_minutes():g}): CodeDeploy allows {_MINUTES.high:,} minutes between the "
-            "first and the last shift; choose a larger percentage or a shorter interval."
-        )
+    _MINUTES.check("interval", given.interval.to_minutes(integral=False))
+    _MINUTES.check("interval times the number of further shifts", _minutes(given))
     return codedeploy.LambdaDeploymentConfig(scope, "DeploymentConfig", traffic_routing=given)
 
 
@@ -64,23 +58,6 @@ def duration_of(config: DeploymentConfig) -> Duration | None:
         return None
     kind, percentage, interval = match[1], int(match[2]), int(match[3])
     return Duration.minutes(interval * (1 if kind == "Canary" else _steps(percentage)))
-
-
-def whole_minutes(name: str, duration: Duration, reason: str) -> int:
-    """Convert a duration to minutes.
-
-    Args:
-        name: The argument, as the caller wrote it.
-        duration: Its value.
-        reason: Why it must be whole minutes, for the message.
-
-    Raises:
-        ValueError: It is not a whole number of minutes.
-    """
-    minutes, seconds = divmod(round(duration.to_seconds()), 60)
-    if seconds:
-        raise ValueError(f"{name}={minutes * 60 + seconds} s: {reason}; give whole minutes.")
-    return minutes
 
 
 def _minutes(routing: _TimeBased) -> int:

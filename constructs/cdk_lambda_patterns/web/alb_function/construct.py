@@ -17,8 +17,10 @@ from cdk_lambda_patterns.web.alb_function.load_balancer import (
     add_listener,
     allow_from,
     check_access_logs,
+    idle_timeout_for,
     make_load_balancer,
     make_vpc,
+    warn_of_idle_timeout,
 )
 from cdk_lambda_patterns.web.alb_function.options import AlbOptions, AlbRule
 from cdk_lambda_patterns.web.alb_function.target import make_target_group
@@ -46,7 +48,8 @@ class AlbFunction(Construct):
         options: Options of the load balancer and the target group.
 
     Raises:
-        ValueError: Arguments contradict each other, or access logs are asked for without an explicit region.
+        ValueError: Arguments contradict each other, access logs are asked for without an explicit region, or
+            the idle timeout is shorter than the function's timeout.
 
     Attributes:
         function (IFunction): The target.
@@ -83,6 +86,7 @@ class AlbFunction(Construct):
         options = options or AlbOptions()
         _check_front(vpc, certificate, load_balancer, rule, options)
         check_access_logs(scope, options)
+        idle_timeout = idle_timeout_for(function, options)
         super().__init__(scope, id)
 
         self.function = function
@@ -90,13 +94,15 @@ class AlbFunction(Construct):
         self.load_balancer: elbv2.IApplicationLoadBalancer | None = None
         self.listener: elbv2.IApplicationListener
         self._scheme = "http" if certificate is None else "https"
+        if rule is not None or load_balancer is not None:
+            warn_of_idle_timeout(self, function)
         if rule is not None:
             self._add_rule(rule)
             self.listener = rule.listener
             return
         if load_balancer is None:
             vpc = vpc or make_vpc(self, options)
-            load_balancer = make_load_balancer(self, vpc, options, certificate)
+            load_balancer = make_load_balancer(self, vpc, options, certificate, idle_timeout)
         elif options.allow_from is not None:
             allow_from(load_balancer, options.allow_from, certificate)
         self.load_balancer = load_balancer
@@ -142,6 +148,9 @@ def _check_front(
     given = {"vpc": vpc, "load_balancer": load_balancer, "certificate": certificate}
     of_new_load_balancer = {
         "internet_facing": None if options.internet_facing else False,
+        "ip_address_type": options.ip_address_type,
+        "vpc_subnets": options.vpc_subnets,
+        "idle_timeout": options.idle_timeout,
         "deletion_protection": options.deletion_protection or None,
         "access_logs_bucket": options.access_logs_bucket,
         "web_acl_arn": options.web_acl_arn,
@@ -152,6 +161,9 @@ def _check_front(
     elif load_balancer is not None:
         useless = {"vpc": vpc, **of_new_load_balancer}
         what, reason = "load_balancer", "it already exists"
+    elif vpc is None:
+        useless = {"vpc_subnets": options.vpc_subnets}
+        what, reason = "no vpc", "the new one has subnets for the load balancer only"
     else:
         return
     names = [name for name, value in useless.items() if value is not None]

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import Annotations, CfnResource, Stack, Token
+from aws_cdk import Annotations, CfnResource, Duration, Stack, Token
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -13,6 +14,7 @@ from cdk_lambda_patterns.core.permissions import acknowledge
 from cdk_lambda_patterns.web.alb_function.options import AlbOptions
 
 _HTTP, _HTTPS = 80, 443
+_DEFAULT_IDLE_SECONDS = 60
 
 
 def make_vpc(scope: Construct, options: AlbOptions) -> ec2.Vpc:
@@ -23,6 +25,7 @@ def make_vpc(scope: Construct, options: AlbOptions) -> ec2.Vpc:
         "Vpc",
         max_azs=2,
         nat_gateways=0,
+        ip_protocol=ec2.IpProtocol.DUAL_STACK if _has_ipv6(options) else None,
         subnet_configuration=[
             ec2.SubnetConfiguration(
                 name="LoadBalancer",
@@ -45,7 +48,11 @@ def make_vpc(scope: Construct, options: AlbOptions) -> ec2.Vpc:
 
 
 def make_load_balancer(
-    scope: Construct, vpc: ec2.IVpc, options: AlbOptions, certificate: acm.ICertificate | None
+    scope: Construct,
+    vpc: ec2.IVpc,
+    options: AlbOptions,
+    certificate: acm.ICertificate | None,
+    idle_timeout: Duration | None,
 ) -> elbv2.ApplicationLoadBalancer:
     """Make a load balancer that clients may connect to, and that itself connects to nothing."""
     group = ec2.SecurityGroup(
@@ -63,9 +70,14 @@ def make_load_balancer(
         security_group=group,
         drop_invalid_header_fields=True,
         deletion_protection=options.deletion_protection,
+        ip_address_type=options.ip_address_type,
+        vpc_subnets=options.vpc_subnets,
+        idle_timeout=idle_timeout,
     )
-    everyone = ec2.Peer.any_ipv4() if options.internet_facing else ec2.Peer.ipv4(vpc.vpc_cidr_block)
-    allow_from(load_balancer, [everyone] if options.allow_from is None else options.allow_from, certificate)
+    everyone = [ec2.Peer.any_ipv4() if options.internet_facing else ec2.Peer.ipv4(vpc.vpc_cidr_block)]
+    if options.internet_facing and _has_ipv6(options):
+        everyone.append(ec2.Peer.any_ipv6())
+    allow_from(load_balancer, everyone if options.allow_from is None else options.allow_from, certificate)
     if options.internet_facing:
         acknowledge(group, {"AwsSolutions-EC23": "An internet-facing load balancer is open to the internet."})
     _log_access(load_balancer, options)
@@ -78,6 +90,49 @@ def make_load_balancer(
             properties={"ResourceArn": load_balancer.load_balancer_arn, "WebACLArn": options.web_acl_arn},
         )
     return load_balancer
+
+
+def _has_ipv6(options: AlbOptions) -> bool:
+    return options.ip_address_type not in (None, elbv2.IpAddressType.IPV4)
+
+
+def idle_timeout_for(function: lambda_.IFunction, options: AlbOptions) -> Duration | None:
+    """Return an idle timeout in which the function can answer; ``None`` for the default.
+
+    The load balancer answers 504 when it expires, although the function still runs.
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
+
+    Raises:
+        ValueError: The idle timeout that was asked for is shorter than the function's timeout.
+    """
+    idle, seconds = options.idle_timeout, _timeout_of(function)
+    if idle is None:
+        return Duration.seconds(seconds + 5) if seconds >= _DEFAULT_IDLE_SECONDS else None
+    if not idle.is_unresolved() and idle.to_seconds() < seconds:
+        raise ValueError(
+            f"idle_timeout={idle.to_seconds():g} with a function that may run for {seconds:g} seconds: "
+            "clients would get 504 while it still runs; give a longer idle_timeout, or the function a "
+            "shorter timeout."
+        )
+    return idle
+
+
+def warn_of_idle_timeout(scope: Construct, function: lambda_.IFunction) -> None:
+    """Warn if a function may run for longer than an existing load balancer waits by default."""
+    seconds = _timeout_of(function)
+    if seconds >= _DEFAULT_IDLE_SECONDS:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:alb-idle-timeout",
+            f"The function may run for {seconds:g} seconds, and a load balancer waits "
+            f"{_DEFAULT_IDLE_SECONDS} by default; then clients get 504. Set idle_timeout where the load "
+            "balancer is made, and acknowledge this warning.",
+        )
+
+
+def _timeout_of(function: lambda_.IFunction) -> float:
+    """The timeout of a function, or of the one behind an alias or version; 0 if it is not known here."""
+    timeout = getattr(getattr(function, "lambda_", function), "timeout", None)
+    return timeout.to_seconds() if isinstance(timeout, Duration) and not timeout.is_unresolved() else 0
 
 
 def check_access_logs(scope: Construct, options: AlbOptions) -> None:

@@ -15,17 +15,37 @@ from cdk_lambda_patterns.core.limits import Limit, check_strings
 _ELB = "Elastic Load Balancing"
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateRule.html
-_PRIORITY = Limit(_ELB, 1, 50_000)
-_METHOD = re.compile(r"[A-Z_-]{1,40}")
-
+_PRIORITY = Limit(_ELB, 1, 50_000, whole=True)
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
-_CONDITION_VALUES = Limit(_ELB, 1, 5, "in one rule")
+_CONDITION_VALUES = Limit(_ELB, 1, 5, "in one rule", whole=True)
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
+_VALUE = Limit(_ELB, 1, 128, "characters", whole=True)
+_WHAT_IS_ALLOWED = (
+    ("paths", re.compile(r"[/*?].*", re.DOTALL), "no path begins like that; begin it with '/' or '*'."),
+    (
+        "paths",
+        re.compile(r"[\w$/~\"'@:+&*?.-]*", re.ASCII),
+        "give letters, digits and _-.$/~\"'@:+& only, with '?' in the place of any other character.",
+    ),
+    (
+        "hosts",
+        re.compile(r"[\w.*?-]*\.[A-Za-z]+", re.ASCII),
+        "give a host name with a dot and letters after the last one, such as '*.example.com'.",
+    ),
+    ("methods", re.compile(r"[A-Z_-]{1,40}"), "give methods in capitals, such as 'GET'."),
+)
+_NETWORK = re.compile(r"[0-9A-Fa-f.:]+/\d{1,3}", re.ASCII)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
-_INTERVAL = Limit(_ELB, 5, 300, "seconds")
-_TIMEOUT = Limit(_ELB, 2, 120, "seconds")
-_THRESHOLD = Limit(_ELB, 2, 10, "checks")
-_PATH = Limit(_ELB, 1, 1024, "characters")
+_INTERVAL = Limit(_ELB, 5, 300, "seconds", whole=True)
+_TIMEOUT = Limit(_ELB, 2, 120, "seconds", whole=True)
+_THRESHOLD = Limit(_ELB, 2, 10, "checks", whole=True)
+_PATH = Limit(_ELB, 1, 1024, "characters", whole=True)
+_HTTP_CODES = re.compile(r"[2-4]\d\d([,-][2-4]\d\d)*")
+
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html
+_IDLE_TIMEOUT = Limit(_ELB, 1, 4_000, "seconds", whole=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +62,7 @@ class AlbHealthCheck:
         timeout: How long the function may take, 2 to 120 seconds, and less than the interval.
         healthy_threshold_count: Successful checks in a row that make the function healthy, 2 to 10.
         unhealthy_threshold_count: Failed checks in a row that make it unhealthy, 2 to 10.
+        healthy_http_codes: Statuses that pass, from 200 to 499: ``"200"``, ``"200,204"`` or ``"200-299"``.
 
     Raises:
         ValueError: Elastic Load Balancing does not allow a value.
@@ -56,6 +77,7 @@ class AlbHealthCheck:
     timeout: Duration = field(default_factory=lambda: Duration.seconds(30))
     healthy_threshold_count: int = 5
     unhealthy_threshold_count: int = 2
+    healthy_http_codes: str = "200"
 
     def __post_init__(self) -> None:
         _PATH.check("len(path)", len(self.path))
@@ -63,6 +85,11 @@ class AlbHealthCheck:
         _TIMEOUT.check("timeout", self.timeout)
         _THRESHOLD.check("healthy_threshold_count", self.healthy_threshold_count)
         _THRESHOLD.check("unhealthy_threshold_count", self.unhealthy_threshold_count)
+        for path in _known([self.path]):
+            if not path.startswith("/"):
+                raise ValueError(f"path={path!r}: begin the path of a health check with '/'.")
+        for codes in _known([self.healthy_http_codes]):
+            _check_codes(codes)
         known = not self.interval.is_unresolved() and not self.timeout.is_unresolved()
         if known and self.timeout.to_seconds() >= self.interval.to_seconds():
             raise ValueError(
@@ -81,8 +108,10 @@ class AlbRule:
         paths: Any of these, with ``*`` and ``?``: ``"/notes*"``.
         hosts: Any of these, with ``*`` and ``?``: ``"notes.example.com"``.
         methods: Any of these: ``"GET"``.
-        source_ips: From any of these networks: ``"10.0.0.0/8"``.
+        source_ips: From any of these networks: ``"10.0.0.0/8"``; one address is ``"203.0.113.5/32"``.
         headers: Headers, each with any of its values, with ``*`` and ``?``.
+        query_strings: Any of these parameters, with ``*`` and ``?``:
+            ``elbv2.QueryStringCondition(key="version", value="2")``.
 
     Raises:
         ValueError: There is no condition, or Elastic Load Balancing does not allow a value.
@@ -99,27 +128,27 @@ class AlbRule:
     methods: Sequence[str] = ()
     source_ips: Sequence[str] = ()
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    query_strings: Sequence[elbv2.QueryStringCondition] = ()
 
     def __post_init__(self) -> None:
         _PRIORITY.check("priority", self.priority)
-        conditions = {
+        given = {
             "paths": self.paths,
             "hosts": self.hosts,
             "methods": self.methods,
             "source_ips": self.source_ips,
             **{f"headers[{name!r}]": values for name, values in self.headers.items()},
         }
-        for name, values in conditions.items():
+        for name, values in given.items():
             check_strings(name, values)
-        _CONDITION_VALUES.check("condition values", sum(map(len, conditions.values())))
-        for path in _known(self.paths):
-            if not path.startswith(("/", "*")):
-                raise ValueError(f"paths={path!r}: no path begins like that; begin it with '/' or '*'.")
-        for method in _known(self.methods):
-            if not _METHOD.fullmatch(method):
-                raise ValueError(f"methods={method!r}: give methods in capitals, such as 'GET'.")
-        for network in _known(self.source_ips):
-            _check_network(network)
+            for value in _known(values):
+                _check_value(name, value)
+        for name in self.headers:
+            _check_header_name(name)
+        for query in self.query_strings:
+            for text in _known([one for one in (query.key, query.value) if one is not None]):
+                _check_value("query_strings", text)
+        _CONDITION_VALUES.check("condition values", sum(map(len, given.values())) + len(self.query_strings))
 
     def conditions(self) -> list[elbv2.ListenerCondition]:
         """Return the conditions of the listener rule."""
@@ -133,6 +162,8 @@ class AlbRule:
             made.append(condition.http_request_methods(list(self.methods)))
         if self.source_ips:
             made.append(condition.source_ips(list(self.source_ips)))
+        if self.query_strings:
+            made.append(condition.query_strings(list(self.query_strings)))
         return made
 
 
@@ -143,13 +174,41 @@ def _known(values: Sequence[str]) -> list[str]:
     return [value for value in values if not Token.is_unresolved(value)]
 
 
-def _check_network(network: str) -> None:
-    try:
-        ipaddress.ip_network(network)
-    except ValueError:
+def _check_codes(codes: str) -> None:
+    if not _HTTP_CODES.fullmatch(codes):
         raise ValueError(
-            f"source_ips={network!r}: give a network in CIDR notation, such as '203.0.113.0/24'."
-        ) from None
+            f"healthy_http_codes={codes!r}: {_ELB} allows statuses from 200 to 499; give some, such as "
+            "'200', '200,204' or '200-299'."
+        )
+
+
+def _check_value(name: str, value: str) -> None:
+    if name == "source_ips":
+        _check_network(value)
+    _VALUE.check(f"length of {name}={value[:40]!r}", len(value))
+    for field_, allowed, remedy in _WHAT_IS_ALLOWED:
+        if field_ == name and not allowed.fullmatch(value):
+            raise ValueError(f"{name}={value!r}: {remedy}")
+
+
+def _check_network(network: str) -> None:
+    example = "203.0.113.0/24"
+    try:
+        example = str(ipaddress.ip_network(network, strict=False))
+        valid = _NETWORK.fullmatch(network) and ipaddress.ip_network(network)
+    except ValueError:
+        valid = None
+    if not valid:
+        raise ValueError(f"source_ips={network!r}: give a network in CIDR notation, such as {example!r}.")
+
+
+def _check_header_name(name: str) -> None:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(
+            f"headers[{name!r}]: a header's name has 1 to 40 characters that HTTP allows in names."
+        )
+    if name.lower() == "host":
+        raise ValueError(f"headers[{name!r}]: {_ELB} has a condition of its own for it; use hosts.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +218,14 @@ class AlbOptions:
     Args:
         internet_facing: Whether the load balancer has public addresses; if not, it is reached from the VPC
             only.
-        allow_from: Who may connect. Default: everyone, or, if the load balancer is internal, the addresses of
-            the VPC.
+        ip_address_type: IPv4, or also IPv6 (``elbv2.IpAddressType.DUAL_STACK``). The VPC must have it, too.
+            Default: IPv4.
+        vpc_subnets: The subnets of the load balancer in a ``vpc`` of yours, in at least two Availability
+            Zones. Default: public ones, or private ones if it is internal.
+        idle_timeout: How long a client waits for the function, 1 to 4,000 seconds. Default: 60 seconds, or 5
+            seconds longer than the function's own timeout, if that is not shorter.
+        allow_from: Who may connect. Default: everyone, or, if the load balancer is internal, the IPv4
+            addresses of the VPC.
         multi_value_headers_enabled: Whether headers and query parameters reach the function as lists.
             Without, the function gets only the last value of what a client sent twice. A function that does
             not expect lists needs ``False``.
@@ -182,6 +247,9 @@ class AlbOptions:
     """
 
     internet_facing: bool = True
+    ip_address_type: elbv2.IpAddressType | None = None
+    vpc_subnets: ec2.SubnetSelection | None = None
+    idle_timeout: Duration | None = None
     allow_from: Sequence[ec2.IPeer] | None = None
     multi_value_headers_enabled: bool = True
     health_check: AlbHealthCheck | None = None
@@ -192,6 +260,7 @@ class AlbOptions:
     web_acl_arn: str | None = None
 
     def __post_init__(self) -> None:
+        _IDLE_TIMEOUT.check("idle_timeout", self.idle_timeout)
         bucket = self.access_logs_bucket
         if bucket is None and self.access_logs_prefix is not None:
             raise ValueError("access_logs_prefix without access_logs_bucket: give the bucket as well.")

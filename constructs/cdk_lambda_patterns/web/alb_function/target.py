@@ -48,6 +48,7 @@ def _health_check(check: AlbHealthCheck | None) -> elbv2.HealthCheck | None:
         timeout=check.timeout,
         healthy_threshold_count=check.healthy_threshold_count,
         unhealthy_threshold_count=check.unhealthy_threshold_count,
+        healthy_http_codes=check.healthy_http_codes,
     )
 
 

@@ -23,7 +23,6 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "notes",
     "TABLE_NAME": "notes",
     "INDEX_NAME": "by-time",
-    "CORS_ORIGINS": "",
 }
 HANDLER = "web.alb_function.handler"
 
@@ -32,12 +31,6 @@ HANDLER = "web.alb_function.handler"
 def function() -> ModuleType:
     """The handler's module."""
     return import_handler(HANDLER, ENVIRONMENT)
-
-
-@pytest.fixture(scope="session")
-def with_cors() -> ModuleType:
-    """The module of a handler that pages of two origins may use."""
-    return import_handler(HANDLER, {**ENVIRONMENT, "CORS_ORIGINS": "https://a.example https://b.example"})
 
 
 def emptied(function: ModuleType) -> ModuleType:

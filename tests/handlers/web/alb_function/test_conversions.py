@@ -32,13 +32,34 @@ def test_a_health_check_is_answered_at_any_path(multi: Client) -> None:
     assert (answer.status, answer.json()) == (200, {"status": "ok"})
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/any/path", 404),
+        ("GET", "/notes/a", 404),
+        ("DELETE", "/notes/a", 404),
+        ("PUT", "/health", 405),
+    ],
+)
+def test_a_client_that_calls_itself_a_health_check_is_answered_as_any_other(
+    client: Client, method: str, path: str, status: int
+) -> None:
+    assert client.send(method, path, ("User-Agent", "ELB-HealthChecker/2.0")).status == status
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE"])
+def test_a_health_check_is_a_get(multi: Client, method: str) -> None:
+    given = {**DOCUMENTED_HEALTH_CHECK, "path": "/notes/a", "httpMethod": method}
+    assert multi.invoke(given).status in (404, 405)
+
+
 def test_the_documented_query_and_cookies_are_read_in_both_modes() -> None:
     single = read_request(DOCUMENTED_FOR_ELB)
-    assert (single.parameters("myKey"), single.cookies) == (["val2"], {"name2": "value2"})
+    assert (single.parameters("myKey"), single.cookies) == (["val2"], [("name2", "value2")])
     multi = read_request(DOCUMENTED_MULTI_VALUE)
     assert multi.parameters("myKey") == ["val1", "val2"]
     assert multi.parameters("other") == []
-    assert multi.cookies == {"name1": "value1", "name2": "value2"}
+    assert multi.cookies == [("name1", "value1"), ("name2", "value2")]
 
 
 @pytest.mark.parametrize("multi_value", [True, False])

@@ -8,7 +8,7 @@ from typing import Any
 
 import botocore.session
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
 from tests.handlers.web.alb_function.conftest import ENVIRONMENT
@@ -103,18 +103,35 @@ def test_lists_are_by_time_limited_and_filtered_by_tags(notes: NotesTable) -> No
     assert names("other", limit=100) == []
 
 
-def failing(code: str) -> NotesTable:
+def failing(error: Exception) -> NotesTable:
     """A table whose every call fails."""
 
     def fail(**_: object) -> None:
-        raise ClientError({"Error": {"Code": code, "Message": code}}, "GetItem")
+        raise error
 
     return NotesTable(SimpleNamespace(get_item=fail), "notes", "by-time")
 
 
-def test_throttling_is_a_503_and_other_errors_are_passed_on() -> None:
+def refusal(code: str) -> ClientError:
+    """An error of DynamoDB."""
+    return ClientError({"Error": {"Code": code, "Message": code}}, "GetItem")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal("ThrottlingException"),
+        ReadTimeoutError(endpoint_url="https://dynamodb"),
+        ConnectTimeoutError(endpoint_url="https://dynamodb"),
+        EndpointConnectionError(endpoint_url="https://dynamodb"),
+    ],
+)
+def test_a_table_that_is_too_busy_or_does_not_answer_is_a_503(error: Exception) -> None:
     with pytest.raises(HttpError) as caught:
-        failing("ThrottlingException").get("a")
+        failing(error).get("a")
     assert (caught.value.status, caught.value.headers) == (503, {"Retry-After": "1"})
+
+
+def test_other_errors_of_the_table_are_passed_on() -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
-        failing("AccessDeniedException").get("a")
+        failing(refusal("AccessDeniedException")).get("a")

@@ -106,8 +106,19 @@ def _checked_group(given: Record) -> Record:
 
 
 def checked_alarms(given: Record) -> Record:
-    """The alarms of a group or of a deployment."""
-    alarms = [{"name": alarm["name"]} for alarm in given.get("alarms") or []]
+    """The alarms of a group or of a deployment.
+
+    https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_CreateDeploymentGroup.html#API_CreateDeploymentGroup_Errors
+    """
+    alarms = [{"name": (alarm or {}).get("name") or ""} for alarm in given.get("alarms") or []]
+    names = [alarm["name"] for alarm in alarms]
+    if not all(1 <= len(name) <= 255 for name in names) or len(set(names)) < len(names):
+        raise CodeDeployError(
+            "InvalidAlarmConfigException",
+            f"alarms={names}: each needs a name of 1 to 255 characters that no other one has",
+        )
+    if given.get("enabled") and not alarms:
+        raise CodeDeployError("InvalidAlarmConfigException", "enabled without alarms: give at least one")
     if len(alarms) > _MOST_ALARMS:
         raise CodeDeployError(
             "AlarmsLimitExceededException", f"{len(alarms)} alarms: a group has at most {_MOST_ALARMS}"

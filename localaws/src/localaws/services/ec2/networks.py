@@ -1,8 +1,9 @@
 """Types and attributes that the CDK's `Vpc` uses and the emulator's CloudFormation lacks.
 
-Faithful to: `AWS::EC2::EIP`, `NatGateway`, `SecurityGroupIngress`, `SecurityGroupEgress` and `FlowLog`, with
-`Ref`, attributes, tags and replacement. The first egress rule of a security group replaces the default rule
-that allows all traffic. A VPC has `CidrBlock`, `CidrBlockAssociations` and `Ipv6CidrBlocks`.
+Faithful to: `AWS::EC2::EIP`, `NatGateway`, `SecurityGroupIngress`, `SecurityGroupEgress`, `FlowLog`,
+`EgressOnlyInternetGateway` and `VPCCidrBlock`, with `Ref`, attributes, tags and replacement. The first egress
+rule of a security group replaces the default rule that allows all traffic. A VPC has `CidrBlock`,
+`CidrBlockAssociations` and `Ipv6CidrBlocks`.
 Not to: packets. Nothing is routed, translated, filtered or logged: a function reaches every address, whatever
 its subnets, security groups and endpoint policies say. Settings are stored and returned.
 
@@ -25,6 +26,9 @@ _RULE = (
     *("SourcePrefixListId", "SourceSecurityGroupId", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId"),
     *("DestinationPrefixListId", "DestinationSecurityGroupId", "Description"),
 )
+
+#: Where the record of a VPC has its IPv6 blocks.
+_IPV6_BLOCKS = "_Ipv6CidrBlocks"
 
 #: Marks, in the record of a security group, that its only egress rule is the default rule.
 _OPEN = "_OpenByDefault"
@@ -166,6 +170,48 @@ _declare_tagged(
 )
 
 
+# --- IPv6
+
+
+def _delete_egress_only_gateway(gateway: str) -> None:
+    call(ec2._delete_egress_only_igw, {"EgressOnlyInternetGatewayId": gateway})
+
+
+_declare_tagged(
+    new_resource("AWS::EC2::EgressOnlyInternetGateway", replaced_by=("VpcId",)),
+    lambda properties: call(
+        ec2._create_egress_only_igw, {"VpcId": properties.get("VpcId")}, "egressOnlyInternetGatewayId"
+    ),
+    _delete_egress_only_gateway,
+    lambda gateway: {"Id": gateway},
+)
+_block = new_resource(
+    "AWS::EC2::VPCCidrBlock",
+    replaced_by=("AmazonProvidedIpv6CidrBlock", "CidrBlock", "Ipv6CidrBlock", "VpcId"),
+)
+
+
+@_block.create
+def _create_block(_logical_id: str, properties: Properties, _stack: str) -> Created:
+    vpc = ec2._vpcs.get(properties.get("VpcId"))
+    if vpc is None:
+        raise ValueError(f"The VPC {properties.get('VpcId')} does not exist")
+    block = properties.get("Ipv6CidrBlock", "")
+    if str(properties.get("AmazonProvidedIpv6CidrBlock")).lower() == "true":
+        block = f"2600:1f14:{random.getrandbits(16):x}:{random.getrandbits(8):x}00::/56"
+    if block:
+        vpc.setdefault(_IPV6_BLOCKS, []).append(block)
+    association = _random_id("vpc-cidr-assoc")
+    return association, {"Id": association, "Ipv6CidrBlock": block}
+
+
+@_block.delete
+def _delete_block(_physical_id: str, properties: Properties) -> None:
+    vpc = ec2._vpcs.get(properties.get("VpcId"))
+    if vpc is not None and not properties.get("CidrBlock"):
+        vpc.get(_IPV6_BLOCKS, []).clear()
+
+
 # --- Rules of security groups
 
 
@@ -262,7 +308,8 @@ def _with_blocks(vpc: Created) -> Created:
     blocks = {
         "CidrBlock": record["CidrBlock"],
         "CidrBlockAssociations": [association],
-        "Ipv6CidrBlocks": [],
+        # One list in the record and in the attributes: a block is associated after the VPC is made.
+        "Ipv6CidrBlocks": record.setdefault(_IPV6_BLOCKS, []),
     }
     return vpc[0], {**vpc[1], **blocks}
 

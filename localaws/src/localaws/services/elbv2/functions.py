@@ -9,7 +9,8 @@ Faithful to:
   unless their type is text, JSON, JavaScript or XML and they are not compressed.
 - 413 for a request body over 1 MB. 502 for a response over 1 MB of JSON, for one without a required member or
   with the headers of the other mode, for an error, a timeout, a throttled function and a missing permission.
-  503 without a target. 400 for an upgrade to another protocol.
+  503 without a target. 504 when the idle timeout of the load balancer expires, 60 seconds by default. 400 for
+  an upgrade to another protocol.
 - Error pages do not give the reason. It is in the log of the server, with the codes of access logs.
 - Hop-by-hop headers and Content-Length of a response are dropped.
 Not to: the reason phrase, which is always that of the status; more than four invocations at a time, or as
@@ -100,10 +101,15 @@ async def _forward_to_tg(
     event = make_event(tg_arn, method, request.path, request.query, lines, body)
     try:
         async with _at_once:
-            result = await run_reentrant(
-                invoke, targets[0]["Id"], tg_arn, event, thread_name="localaws-alb-invoke"
+            invocation = asyncio.ensure_future(
+                run_reentrant(invoke, targets[0]["Id"], tg_arn, event, thread_name="localaws-alb-invoke")
             )
-        return read_response(result, multi_value=is_multi_value(tg_arn))
+            invocation.add_done_callback(lambda done: done.cancelled() or done.exception())
+            # Afterwards the invocation continues: Lambda does not learn that nothing waits for it.
+            await asyncio.wait([invocation], timeout=request.idle_timeout)
+        if not invocation.done():
+            return error_page(504, "Gateway Time-out")
+        return read_response(invocation.result(), multi_value=is_multi_value(tg_arn))
     except RefusedError as refused:
         logger.warning("502 from %s: %s", tg_arn, refused)
         return error_page(502, "Bad Gateway")

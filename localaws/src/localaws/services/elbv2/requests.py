@@ -6,20 +6,17 @@ from headers that are for the application, joins repeated headers and decodes th
 Faithful to: a request whose Host header is the DNS name of a load balancer goes to that load balancer, with
 its header lines unchanged, and its path and query string not decoded. The port in the Host header selects the
 listener, by default 80. Header names with other characters than letters, digits and hyphens are dropped if
-the load balancer is configured so. TRACE is refused with 405. Rules compare paths case-sensitively, host
-names case-insensitively, and source addresses with that of the client.
+the load balancer is configured so. TRACE is refused with 405.
 Not to: WebSocket handshakes are refused with 403 instead of 400. All requests come over TLS, whatever the
 protocol of the listener. An unknown load balancer returns 404; in AWS its name does not resolve. Limits of
-header sizes, and query-string conditions with keys, are those of the emulator.
+header sizes are those of the emulator.
 
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-listeners.html
-https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-condition-types.html
 """
 
 from __future__ import annotations
 
 import importlib
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextvars import ContextVar
@@ -27,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from ministack.core.responses import get_request_client_ip, set_request_client_ip, set_request_region
+from ministack.core.responses import set_request_client_ip, set_request_region
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import alb
 
@@ -52,11 +49,13 @@ class ClientRequest:
         headers: Name in lower case and value of each line, in order.
         path: As in the request line, percent-encoded.
         query: The query string, percent-encoded.
+        idle_timeout: How many seconds the load balancer waits for the target.
     """
 
     headers: tuple[tuple[str, str], ...]
     path: str
     query: str
+    idle_timeout: float = 60
 
 
 #: The current request, if it is for a load balancer.
@@ -109,6 +108,7 @@ async def _respond(scope: Message, body: bytes, name: str, port: str) -> Respons
         headers=tuple(_headers(scope, balancer, name, port)),
         path=scope["raw_path"].decode("latin-1"),
         query=scope["query_string"].decode("latin-1"),
+        idle_timeout=float(_attribute(balancer, "idle_timeout.timeout_seconds", "60")),
     )
     token = current.set(request)
     try:
@@ -130,7 +130,7 @@ async def _respond(scope: Message, body: bytes, name: str, port: str) -> Respons
 
 
 def _headers(scope: Message, balancer: dict[str, Any], name: str, port: str) -> Iterator[tuple[str, str]]:
-    valid_only = _attribute(balancer, "routing.http.drop_invalid_header_fields.enabled") == "true"
+    valid_only = _attribute(balancer, "routing.http.drop_invalid_header_fields.enabled", "false") == "true"
     for raw_name, value in scope["headers"]:
         header = raw_name.decode("latin-1").lower()
         if header == "host" and port in _DEFAULT_PORTS.values():
@@ -139,27 +139,6 @@ def _headers(scope: Message, balancer: dict[str, Any], name: str, port: str) -> 
             yield header, decode_header_value(value)
 
 
-def _attribute(balancer: dict[str, Any], key: str) -> str:
-    value: str = alb._lb_attr(balancer["LoadBalancerArn"], key, "false")
+def _attribute(balancer: dict[str, Any], key: str, default: str) -> str:
+    value: str = alb._lb_attr(balancer["LoadBalancerArn"], key, default)
     return value
-
-
-@around(alb, "_match_condition")
-def _match_condition(
-    stock: Callable[..., bool], cond: dict[str, Any], method: str, path: str, headers: Any, query_params: Any
-) -> bool:
-    values = cond.get("Values", [])
-    match cond.get("Field"):
-        case "path-pattern":
-            return any(_pattern(value).fullmatch(path) for value in values)
-        case "host-header":
-            host = headers.get("host", "").partition(":")[0]
-            return any(_pattern(value.lower()).fullmatch(host.lower()) for value in values)
-        case "source-ip":
-            client = ipaddress.ip_address(get_request_client_ip())
-            return any(client in ipaddress.ip_network(value) for value in values)
-    return stock(cond, method, path, headers, query_params)
-
-
-def _pattern(wildcards: str) -> re.Pattern[str]:
-    return re.compile(re.escape(wildcards).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
