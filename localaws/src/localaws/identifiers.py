@@ -33,8 +33,9 @@ class _Text(str):
         return cut_text(self.cuts, super().replace(old, new, count))
 
     def __getitem__(self, part: SupportsIndex | slice) -> str:
-        stop = part.stop if isinstance(part, slice) and part.start is None and part.step is None else None
-        return identifier(*self.cuts[stop]) if stop in self.cuts else super().__getitem__(part)
+        if isinstance(part, slice) and part.start is None and part.stop in self.cuts:
+            return identifier(*self.cuts[part.stop])
+        return super().__getitem__(part)
 
 
 def cut_text(cuts: Mapping[int, tuple[str, int]], value: str = "") -> str:
