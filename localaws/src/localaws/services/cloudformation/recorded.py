@@ -3,7 +3,8 @@
 The recorder sees what a handler reads, and not that the value goes nowhere. This is what is known of it,
 measured with a deployed stack. An entry goes when a bridge emulates the property.
 
-Faithful to: nothing; it only says so.
+Faithful to: the report, which names each of these properties that a template has.
+Not to: the properties themselves.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/introduction.html
 """

@@ -81,7 +81,8 @@ def _name_problems(name: str) -> Iterator[str]:
     if not _NAME.fullmatch(name):
         yield (
             f"1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: Member "
-            "must have length less than or equal to 64 and satisfy regular expression pattern: ^[0-9a-zA-Z-_.]+$"
+            "must have length less than or equal to 64 and satisfy regular expression pattern: "
+            "^[0-9a-zA-Z-_.]+$"
         )
 
 
