@@ -27,6 +27,7 @@ def serve() -> None:
             output_prefix="",
             max_object_size=len(data),
             max_pixels=64_000_000,
+            incomplete_jpeg=False,
             background=(255, 255, 255),
         )
         cpu, wall = time.process_time(), time.perf_counter()
