@@ -28,6 +28,7 @@ def serve() -> None:
             max_object_size=len(data),
             max_pixels=64_000_000,
             background=(255, 255, 255),
+            incomplete_jpeg=False,
         )
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(request["count"]):
