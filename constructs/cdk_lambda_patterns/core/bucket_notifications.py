@@ -161,7 +161,7 @@ class _Notified:
         found = [one for bucket in self._buckets.values() for one in _filters(bucket)]
         latest = {path: them for name, path, them in recorded(self._scope, _USE) if name == self._name}
         for path in latest.keys() - self._buckets.keys():
-            found += itertools.starmap(_Filter, latest[path])
+            found += latest[path]
         for one, other in itertools.combinations(found, 2):
             if one.overlaps(other):
                 return [

@@ -1,10 +1,17 @@
 """What constructs of one app use together: a bucket or a table that each of them was given."""
 
 import json
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from aws_cdk import IResource, Stack
 from constructs import IConstruct
+
+# By app, or what is the root instead. The key keeps it alive in Python: jsii would make another object of it.
+_records: defaultdict[IConstruct, defaultdict[str, list[Sequence[Any]]]] = defaultdict(
+    lambda: defaultdict(list)
+)
 
 
 def identity(resource: IResource, attribute: str) -> str:
@@ -20,12 +27,11 @@ def identity(resource: IResource, attribute: str) -> str:
     return name if isinstance(name, str) else f"{stack.node.path} {json.dumps(name)}"
 
 
-def record(scope: IConstruct, use: str, data: list[Any]) -> None:
+def record(scope: IConstruct, use: str, data: Sequence[Any]) -> None:
     """Record a use in the app, where the constructs of its other stacks find it."""
-    scope.node.root.node.add_metadata(f"cdk-lambda-patterns:{use}", json.dumps(data))
+    _records[scope.node.root][use].append(data)
 
 
-def recorded(scope: IConstruct, use: str) -> list[list[Any]]:
+def recorded(scope: IConstruct, use: str) -> Sequence[Sequence[Any]]:
     """Return what was recorded of this use, the earliest first."""
-    metadata = scope.node.root.node.metadata
-    return [json.loads(entry.data) for entry in metadata if entry.type == f"cdk-lambda-patterns:{use}"]
+    return _records[scope.node.root][use]

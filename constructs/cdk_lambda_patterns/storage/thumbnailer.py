@@ -297,11 +297,11 @@ def _checked_sizes(sizes: Sequence[int]) -> str:
     Raises:
         ValueError: There are none or too many, or one is not allowed or occurs twice.
     """
-    if isinstance(sizes, str):
+    if isinstance(sizes, str) or any(isinstance(size, str) for size in sizes):
+        if not isinstance(sizes, str) and Token.is_unresolved(list(sizes)):
+            return Fn.join(",", cast(list[str], list(sizes)))  # a list that is known only at the deployment
         raise ValueError(f"sizes={sizes!r}: give a sequence of numbers, such as (128, 512).")
     _SIZES.check("len(sizes)", len(sizes))
-    if all(isinstance(size, str) for size in sizes) and Token.is_unresolved(list(sizes)):
-        return Fn.join(",", cast(list[str], list(sizes)))  # a list that is known only at the deployment
     for number, size in enumerate(sizes):
         _SIZE.check(f"sizes[{number}]", size)
         if size in sizes[:number]:

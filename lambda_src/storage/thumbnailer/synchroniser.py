@@ -92,7 +92,7 @@ class Synchroniser:
             if row and row.source_bucket not in ("", event.bucket):
                 raise WrongTable(
                     f"the row of {event.key!r} is about the bucket {row.source_bucket}; give each bucket a "
-                    "table and a place for thumbnails of its own"
+                    "table and a place for thumbnails of its own, or delete the rows of a bucket that is gone"
                 )
             if number == 0 and found and row and self._is_up_to_date(event, row, found):
                 found.close()

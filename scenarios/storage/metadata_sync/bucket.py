@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -64,9 +63,7 @@ class SyncedBucket:
     def __enter__(self) -> SyncedBucket:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._tidy_up(succeeded=kind is None)
 
     def _find_table(self, variables: Mapping[str, str]) -> Table | None:

@@ -306,6 +306,11 @@ REFUSED: dict[str, Callable[[], object]] = {
         "T",
         sizes="64",  # type: ignore[arg-type]
     ),
+    "sizes=('64',): give a sequence of numbers": lambda: Thumbnailer(
+        Stack(),
+        "T",
+        sizes=("64",),  # type: ignore[arg-type]
+    ),
     "sizes[0]=64.5: Thumbnailer allows 1 to 4,096 pixels, whole numbers only": lambda: Thumbnailer(
         Stack(),
         "T",

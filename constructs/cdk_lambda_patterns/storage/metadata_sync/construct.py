@@ -21,7 +21,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.bucket import make_bucket
-from cdk_lambda_patterns.core.bucket_notifications import check_place
+from cdk_lambda_patterns.core.bucket_notifications import check_place, notify_function
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
@@ -36,8 +36,8 @@ from cdk_lambda_patterns.core.permissions import (
 )
 from cdk_lambda_patterns.data.private_function import join, make_function_group
 from cdk_lambda_patterns.data.rds_proxy.pooled_database import PooledDatabase
-from cdk_lambda_patterns.storage.metadata_sync.delivery import notify, route
-from cdk_lambda_patterns.storage.metadata_sync.options import MetadataOptions, ReconcilerOptions
+from cdk_lambda_patterns.storage.metadata_sync.delivery import route
+from cdk_lambda_patterns.storage.metadata_sync.options import NOTIFIED, MetadataOptions, ReconcilerOptions
 from cdk_lambda_patterns.storage.metadata_sync.targets import (
     DynamoTarget,
     PostgresTarget,
@@ -148,7 +148,14 @@ class MetadataSync(Construct):
         if self._options.delivery == "eventbridge":
             self.rule = route(self, self.source_bucket, self.function, self._options, self.failure_queue)
         else:
-            notify(self, self.source_bucket, self.function, self._options)
+            notify_function(
+                self,
+                self.source_bucket,
+                self.function,
+                *(NOTIFIED if not options.tags else (*NOTIFIED, s3.EventType.OBJECT_TAGGING)),
+                prefix=options.prefix,
+                suffixes=options.suffixes,
+            )
         self.reconciler = self._make_reconciler(reconciler or ReconcilerOptions())
         self.schedule = self._make_schedule()
         self.migration: HardenedFunction | None = None

@@ -1,7 +1,7 @@
-"""How a bucket's events reach the function: the bucket's own notifications, or EventBridge.
+"""EventBridge → the function, for a bucket whose notifications you cannot configure, or several consumers.
 
-Notifications are free, and S3 delivers them itself. EventBridge is for a bucket whose notifications you
-cannot configure, and for several consumers; one rule matches prefix and suffixes together.
+One rule matches prefix and suffixes together. The bucket's own notifications are free, and S3 delivers them
+itself.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from cdk_lambda_patterns.core.bucket_notifications import is_elsewhere, notify_function
+from cdk_lambda_patterns.core.bucket_notifications import is_elsewhere
 from cdk_lambda_patterns.core.provider_roles import NOTIFICATIONS_HANDLER, write_out_provider_role
-from cdk_lambda_patterns.storage.metadata_sync.options import NOTIFIED, MetadataOptions
+from cdk_lambda_patterns.storage.metadata_sync.options import MetadataOptions
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventBridge.html
 _DETAIL_TYPES = (
@@ -29,21 +29,6 @@ _DETAIL_TYPES = (
     "Object Storage Class Changed",
 )
 _TAGS = ("Object Tags Added", "Object Tags Deleted")
-
-
-def notify(
-    scope: Construct, bucket: s3.IBucket, function: lambda_.IFunction, options: MetadataOptions
-) -> None:
-    """Let a bucket's own notifications invoke a function.
-
-    Args:
-        scope: The construct that owns the function.
-        bucket: Owned, from another stack, or imported.
-        function: The function.
-        options: Which objects, and whether tags matter.
-    """
-    kinds = (*NOTIFIED, s3.EventType.OBJECT_TAGGING) if options.tags else NOTIFIED
-    notify_function(scope, bucket, function, *kinds, prefix=options.prefix, suffixes=options.suffixes)
 
 
 def route(
