@@ -116,20 +116,22 @@ def network(stack: cdk.Stack) -> None:
 
 
 ON_EVENT = """
+import time
 def handler(event, context):
     if event["RequestType"] == "Delete":
         return
     if event["ResourceProperties"].get("Fails"):
         raise ValueError("out of tea")
-    return {"PhysicalResourceId": "pot", "Data": {"Made": event["ResourceProperties"]["Leaves"]}}
+    data = {"Made": event["ResourceProperties"]["Leaves"], "At": str(time.time())}
+    return {"PhysicalResourceId": "pot", "Data": data}
 """
 IS_COMPLETE = """
 import time
 def handler(event, context):
     if event["RequestType"] == "Delete":
         return {"IsComplete": True}
-    began = float(event["ResourceProperties"]["Began"])
-    return {"IsComplete": True, "Data": {"Cups": 2}} if time.time() > began + 1 else {"IsComplete": False}
+    brewed = time.time() - float(event["Data"]["At"])
+    return {"IsComplete": True, "Data": {"Cups": 2}} if brewed > 1 else {"IsComplete": False}
 """
 
 
@@ -161,7 +163,7 @@ def providers(stack: cdk.Stack, **properties: str) -> None:
         stack,
         "Brewed",
         service_token=slow.service_token,
-        properties={"Leaves": "black", "Began": str(time.time())},
+        properties={"Leaves": "black"},
     )
     cdk.CfnOutput(stack, "Cups", value=brewed.get_att_string("Cups"))
 
