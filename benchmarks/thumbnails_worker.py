@@ -29,7 +29,6 @@ def serve() -> None:
             max_pixels=64_000_000,
             incomplete_jpeg=False,
             background=(255, 255, 255),
-            incomplete_jpeg=False,
         )
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(request["count"]):
