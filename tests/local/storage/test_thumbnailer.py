@@ -64,6 +64,7 @@ def test_redrive_prints_the_reasons_and_a_permanent_failure_returns_to_the_queue
     assert "The failure queue is empty." in capsys.readouterr().out
 
 
+@pytest.mark.breaks
 def test_a_role_that_may_not_read_the_photographs_fails_the_scenario_with_access_denied(
     stack: DeployedStack, faults: Faults
 ) -> None:
