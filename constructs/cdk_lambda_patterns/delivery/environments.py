@@ -17,6 +17,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IValidation
 
 from cdk_lambda_patterns.core.aliases import check_alias_name, copy_async_configuration, publish
+from cdk_lambda_patterns.core.arguments import check_types
 
 NEWEST: Final = "newest"
 """The version that each deployment publishes when the function has changed."""
@@ -25,6 +26,7 @@ Version: TypeAlias = float | Literal["newest"]
 """The number of a published version (a whole number or a number token), or ``NEWEST``."""
 
 
+@check_types
 @dataclass(frozen=True)
 class Weighted:
     """Two versions behind one alias: Lambda picks one of them at random for each call.
@@ -65,6 +67,7 @@ class Weighted:
             )
 
 
+@check_types
 class Environments(Construct):
     """Aliases of one function, each pinned to a version until you name another one.
 

@@ -16,6 +16,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.bucket_notifications import check_suffixes, notify_function
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
@@ -51,6 +52,7 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _ONE_VCPU_MB = 1_769
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ThumbnailOptions:
     """Which pictures become thumbnails, and what the thumbnails look like.
@@ -97,6 +99,7 @@ class ThumbnailOptions:
         _PIXELS.check("max_pixels", self.max_pixels)
 
 
+@check_types
 class Thumbnailer(Construct):
     """Makes thumbnails of the pictures in a bucket, and deletes them when a picture is deleted.
 

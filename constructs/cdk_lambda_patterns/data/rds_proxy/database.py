@@ -10,6 +10,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit, check_choice
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.permissions import acknowledge
@@ -31,8 +32,8 @@ _TLS_REQUIRED: Mapping[Engine, Mapping[str, str]] = {
 
 # Aurora could also pause at 0 ACU, but the open connections of a proxy keep it from pausing.
 # https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.setting-capacity.html
-_MIN_CAPACITY = Limit("Aurora behind a proxy", 0.5, 256, "ACU")
-_MAX_CAPACITY = Limit("Aurora", 1, 256, "ACU")
+_MIN_CAPACITY = Limit("Aurora behind a proxy", 0.5, 256, "ACU", whole=False)
+_MAX_CAPACITY = Limit("Aurora", 1, 256, "ACU", whole=False)
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithAutomatedBackups.BackupRetention.html
 # 0 would turn backups off.
@@ -41,6 +42,7 @@ _BACKUP_RETENTION = Limit("this construct", 1, 35, "days")
 _STORAGE_GIB, _MAX_STORAGE_GIB = 20, 200
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class DatabaseOptions:
     """A new database: an Aurora Serverless v2 cluster, or an RDS instance if ``instance_type`` is given.
@@ -100,6 +102,7 @@ class DatabaseOptions:
             _BACKUP_RETENTION.check("backup_retention", self.backup_retention.to_days(integral=False))
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ExistingDatabase:
     """What is common to ``ExistingCluster``, ``ExistingInstance`` and ``ExistingProxy``.
@@ -119,6 +122,7 @@ class ExistingDatabase:
         check_choice("engine", self.engine, get_args(Engine))
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ExistingCluster(ExistingDatabase):
     """An existing Aurora cluster, which gets a new proxy; and what ``ExistingDatabase`` takes.
@@ -143,6 +147,7 @@ class ExistingCluster(ExistingDatabase):
     secret: secretsmanager.ISecret
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ExistingInstance(ExistingDatabase):
     """An existing RDS instance, which gets a new proxy; and what ``ExistingDatabase`` takes.
@@ -156,6 +161,7 @@ class ExistingInstance(ExistingDatabase):
     secret: secretsmanager.ISecret
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ExistingProxy(ExistingDatabase):
     """An existing proxy with IAM authentication for the user; and what ``ExistingDatabase`` takes.

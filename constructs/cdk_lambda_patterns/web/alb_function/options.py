@@ -10,6 +10,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_s3 as s3
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit, check_strings
 
 _ELB = "Elastic Load Balancing"
@@ -28,6 +29,7 @@ _THRESHOLD = Limit(_ELB, 2, 10, "checks")
 _PATH = Limit(_ELB, 1, 1024, "characters")
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class AlbHealthCheck:
     """How the load balancer checks that the function works. Each check is an invocation that is charged.
@@ -71,6 +73,7 @@ class AlbHealthCheck:
             )
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class AlbRule:
     """Which requests an existing listener forwards to the function: those that meet all conditions.
@@ -152,6 +155,7 @@ def _check_network(network: str) -> None:
         ) from None
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class AlbOptions:
     """Options of the load balancer and its target group.
