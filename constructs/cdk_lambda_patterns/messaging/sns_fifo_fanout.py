@@ -21,6 +21,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import check_function
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
@@ -39,6 +40,7 @@ _MESSAGE_SIZE = Limit("SNS", 1024, 1_048_576, "bytes")
 _DEFAULT_MESSAGE_SIZE = 262_144
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class Subscriber:
     """A service that gets the events: which ones, and the function that processes them.
@@ -78,6 +80,7 @@ class Subscriber:
             )
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class SnsFifoFanoutOptions:
     """How the new topic is configured.
@@ -112,6 +115,7 @@ class SnsFifoFanoutOptions:
         _MESSAGE_SIZE.check("maximum_message_size", self.maximum_message_size)
 
 
+@check_types
 class SnsFifoFanout(Construct):
     """A FIFO topic, and for each subscriber a FIFO queue, a function, and queues for messages that failed.
 
@@ -203,7 +207,7 @@ class SnsFifoFanout(Construct):
         # The CDK names a FIFO topic after its path, so an account could contain the stack only once.
         resource.topic_name = None
         resource.maximum_message_size = options.maximum_message_size
-        if options.encryption_key is None:
+        if topic.master_key is None:
             resource.kms_master_key_id = "alias/aws/sns"
         return topic
 
@@ -253,10 +257,14 @@ class SnsFifoFanout(Construct):
 
         Only this topic may send to the two queues.
         """
-        key = subscriber.options.encryption_key
         undelivered = make_failure_queue(
-            consumer, "UndeliveredQueue", fifo=True, encryption_key=key, removal_policy=removal_policy
+            consumer,
+            "UndeliveredQueue",
+            fifo=True,
+            encryption_key=subscriber.options.encryption_key,
+            removal_policy=removal_policy,
         )
+        key = undelivered.encryption_master_key
         attributes, body = subscriber.filter_policy, subscriber.filter_policy_with_message_body
         self.topic.add_subscription(
             subscriptions.SqsSubscription(

@@ -18,6 +18,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import (
     BATCH_SIZE,
     MAX_BATCHING_WINDOW,
@@ -27,7 +28,7 @@ from cdk_lambda_patterns.core.event_sources import (
     timeout_of,
     unqualified,
 )
-from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.failure_queue import encrypt_by_default, make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
@@ -54,6 +55,7 @@ _READING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _FUNCTION_TIMEOUTS = 6
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class SqsConsumerOptions:
     """How Lambda reads the queue, and how a new queue is configured.
@@ -126,6 +128,7 @@ class SqsConsumerOptions:
         return self.minimum_pollers is not None or self.maximum_pollers is not None
 
 
+@check_types
 class SqsConsumer(Construct):
     """A function that processes the messages of a queue, and a dead-letter queue.
 
@@ -240,8 +243,8 @@ class SqsConsumer(Construct):
         needed: Duration | None,
         removal_policy: RemovalPolicy,
     ) -> sqs.Queue:
-        key, per_group = options.encryption_key, options.high_throughput
-        return sqs.Queue(
+        per_group = options.high_throughput
+        queue = sqs.Queue(
             self,
             "Queue",
             fifo=fifo or None,  # CloudFormation refuses an explicit false
@@ -250,8 +253,7 @@ class SqsConsumer(Construct):
             fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID if per_group else None,
             visibility_timeout=options.visibility_timeout or needed,
             retention_period=Duration.days(14),
-            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
-            encryption_master_key=key,
+            encryption_master_key=options.encryption_key,
             enforce_ssl=True,
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=dead_letter_queue, max_receive_count=options.max_receive_count
@@ -261,6 +263,8 @@ class SqsConsumer(Construct):
             redrive_allow_policy=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
             removal_policy=removal_policy,
         )
+        encrypt_by_default(queue)
+        return queue
 
     def _check_given_queue(self, queue: sqs.IQueue, needed: Duration | None) -> sqs.IQueue | None:
         """Check the settings of a given queue as far as they are known; return its dead-letter queue."""

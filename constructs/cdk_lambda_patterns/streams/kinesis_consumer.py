@@ -22,6 +22,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import (
     BATCH_SIZE,
     MAX_BATCHING_WINDOW,
@@ -40,6 +41,7 @@ from cdk_lambda_patterns.core.permissions import (
     grant_send,
     grant_use_of_key,
 )
+from cdk_lambda_patterns.core.stream import make_stream
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 _PARALLELIZATION_FACTOR = Limit("Lambda", 1, 10)
@@ -62,6 +64,7 @@ _SUBSCRIBING = ("kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard")
 FailureDestination = sqs.IQueue | sns.ITopic | s3.IBucket
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class KinesisConsumerOptions:
     """How Lambda reads the stream.
@@ -128,6 +131,7 @@ class KinesisConsumerOptions:
             )
 
 
+@check_types
 class KinesisConsumer(Construct):
     """A function that reads a stream in order, and a destination for batches that fail permanently.
 
@@ -196,7 +200,7 @@ class KinesisConsumer(Construct):
         check_standard("on_failure", _queue(on_failure) or _topic(on_failure))
         super().__init__(scope, id)
 
-        self.stream = stream or self._make_stream(removal_policy)
+        self.stream = stream or make_stream(self, "Stream", removal_policy=removal_policy)
         self.function, reader = make_reader(
             self, function, code, handler, function_options, network, removal_policy
         )
@@ -225,15 +229,6 @@ class KinesisConsumer(Construct):
             if (value := getattr(options, name, None)) is not None:
                 settings[name] = value
         return self.function.metric("IteratorAge", **settings)
-
-    def _make_stream(self, removal_policy: RemovalPolicy) -> kinesis.Stream:
-        return kinesis.Stream(
-            self,
-            "Stream",
-            stream_mode=kinesis.StreamMode.ON_DEMAND,
-            encryption=kinesis.StreamEncryption.MANAGED,
-            removal_policy=removal_policy,
-        )
 
     def _register(self) -> kinesis.CfnStreamConsumer:
         # A consumer must have a name. It must be unique among the consumers of its stream.

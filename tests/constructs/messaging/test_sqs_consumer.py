@@ -298,10 +298,6 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda _: SqsConsumerOptions(filters=[{}] * 11),
         "len(filters)=11: Lambda allows 1 to 10",
     ),
-    "one filter instead of a sequence": (
-        lambda _: SqsConsumerOptions(filters={"pattern": "{}"}),  # type: ignore[arg-type]
-        "this is one filter; give a sequence of filters",
-    ),
     "too few pollers": (
         lambda _: SqsConsumerOptions(minimum_pollers=1),
         "minimum_pollers=1: Lambda allows 2 to 200",
