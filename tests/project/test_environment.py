@@ -161,7 +161,7 @@ def test_another_python_or_set_up_version_makes_everything_again(
     checkout.prepare()
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
     assert checkout.prepared() == [], "the .venv of another Python on this machine is as good"
-    (checkout.root / "requirements.txt").write_text(f"{REQUIREMENTS}# changed\n")
+    (checkout.root / "requirements-dev.txt").write_text(f"{REQUIREMENTS}# changed\n")
     assert checkout.prepared() == ALL
     assert checkout.prepared() == []
     checkout.python.unlink()
