@@ -38,7 +38,7 @@ def test_many_clients_share_few_connections(proxy: Proxied) -> None:
 
 
 def test_a_transaction_keeps_its_connection_and_gives_it_back_at_its_end(proxy: Proxied) -> None:
-    proxy.set(max_connections=1, borrow_timeout=0.3)
+    proxy.set(max_connections=1, borrow_timeout=1)
     one, other = proxy.connect(), proxy.connect()
     with one.transaction():
         pid = server_pid(one)
@@ -333,7 +333,7 @@ def test_a_new_client_can_log_in_during_an_outage_and_waits(proxy: Proxied) -> N
 
 
 def test_an_outage_longer_than_the_borrow_timeout_is_an_error(proxy: Proxied) -> None:
-    proxy.set(borrow_timeout=0.3)
+    proxy.set(borrow_timeout=1)
     client = proxy.connect()
     proxy.server.stop()
     try:
