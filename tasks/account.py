@@ -36,7 +36,8 @@ def find_stack(
         raise TaskError(f"No AWS region is set: {_HOW}.") from error
     except StackNotFound as error:
         raise TaskError(
-            f"There is no usable {error}. Deploy it with `python3 run.py deploy {name}`."
+            f"There is no usable {error}. `python3 run.py list` shows the architectures, and "
+            "`python3 run.py deploy ID` deploys one, under its id as the name of the stack."
         ) from error
     except ClientError as error:
         raise TaskError(f"AWS refused to describe the stack {name}: {error}") from error

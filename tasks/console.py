@@ -32,7 +32,13 @@ def start(main: Callable[[list[str]], int]) -> NoReturn:
     except BrokenPipeError:  # `run.py list | head`: the rest is not wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = _NO_READER
+    except KeyboardInterrupt:
+        code = 130  # 128 + SIGINT
     except OSError as error:
+        if error.errno == errno.ENOSPC and not error.filename:
+            print("run.py: cannot write the output: no space is left there.", file=sys.stderr)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is buffered cannot be written either
+            sys.exit(1)
         if error.errno not in _NOT_WRITABLE or not error.filename:
             raise
         print(f"run.py: cannot write {error.filename}: {error.strerror}.", file=sys.stderr)

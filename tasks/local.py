@@ -66,6 +66,8 @@ def main(arguments: list[str]) -> int:
             aws.wait()
     except KeyboardInterrupt:
         _tell(f"\n{_ENDED}")
+        # ctrl-C is how it ends, unless a command or a shell was to run and never did.
+        return 130 if options.shell or options.command else 0
     except (BootstrapError, LocalAwsError) as error:
         _tell(f"run.py local: {error}")
         return 1

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from localaws import LocalAws
 from localaws.server.processes import descendants, is_alive
 from tasks.local import exports, main
 
@@ -168,6 +169,18 @@ def test_a_command_runs_in_the_folder_of_the_caller_and_its_exit_code_is_passed_
     assert aws == str(Path(config).parent / "bin" / "aws")
     assert account == "123456789012"
     assert not Path(config).exists(), "the embedded AWS ends with the command"
+
+
+def test_ctrl_c_before_the_command_has_run_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: LocalAws) -> LocalAws:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(LocalAws, "__enter__", interrupted)
+    assert main(["--", "true"]) == 130
+    assert "The embedded AWS has ended." in capsys.readouterr().err
 
 
 @pytest.mark.local
