@@ -40,6 +40,7 @@ from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.web.alb_function import AlbFunction
+from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
 
 out = Path(sys.argv[1])
 app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
@@ -55,6 +56,7 @@ made = [
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
     AlbFunction(stack, "Front", function=notes),
+    DirectInvoke(stack, "Direct", function=notes, alias_name="live"),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),

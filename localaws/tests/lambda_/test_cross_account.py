@@ -206,10 +206,10 @@ def test_logs_stay_in_their_account_and_only_the_listed_operations_cross(shared:
 @local
 def test_an_organisation_admits_its_members_only(shared: Shared) -> None:
     organizations = shared.aws.client("organizations")
-    id = organizations.create_organization(FeatureSet="ALL")["Organization"]["Id"]
+    own = organizations.create_organization(FeatureSet="ALL")["Organization"]["Id"]
     made = organizations.create_account(Email="a@example.com", AccountName="a")["CreateAccountStatus"]
     member = made["AccountId"]
-    shared.allow("*", PrincipalOrgID=id)
+    shared.allow("*", PrincipalOrgID=own)
     assert invoked(shared.caller(member, shared.live), shared.live)
     assert error(lambda: invoked(shared.caller(OTHER, shared.live), shared.live))[1] == 403
     assert error(lambda: invoked(shared.caller(member), shared.live))[1] == 403
