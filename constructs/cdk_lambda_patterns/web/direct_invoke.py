@@ -51,8 +51,10 @@ class DirectInvoke(Construct):
 
     Example::
 
+        function = HardenedFunction(self, "Function", code="worker")
+        shop = HardenedFunction(self, "Shop", code="worker")
         charges = DirectInvoke(self, "Charges", function=function, alias_name="live")
-        charges.grant_invoke(shop_role)
+        charges.grant_invoke(shop)
         charges.grant_invoke_to_account("111122223333")
 
     https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html

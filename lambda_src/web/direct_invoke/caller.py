@@ -10,6 +10,7 @@ free.
 
 import os
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from shared.startup import no_garbage_collection
@@ -17,10 +18,17 @@ from shared.startup import no_garbage_collection
 with no_garbage_collection():
     from .client import Client, DeadlineExceeded, FunctionFailed, Limits, Refused
 
+    @cache
+    def client_with(limits: Limits) -> Client:
+        """The client with these limits, made once: most of its time is for the SDK's model of Lambda."""
+        return Client(os.environ["TARGET_ARN"], limits)
+
+    client_with(Limits())
+
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Call the function and return what came of it."""
-    client = Client(os.environ["TARGET_ARN"], Limits(**event.get("limits", {})))
+    client = client_with(Limits(**event.get("limits", {})))
     request, key = event.get("request", {}), event.get("idempotency_key")
     try:
         match event.get("mode", "call"):

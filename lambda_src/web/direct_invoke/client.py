@@ -165,7 +165,7 @@ class Client:
         return self._repeat("RequestResponse", request, idempotency_key or uuid4().hex)
 
     def send(self, request: dict[str, Any], *, idempotency_key: str | None = None) -> Answer:
-        """Queue an event for the function, at most 1 MB; Lambda retries it, and nobody gets an answer.
+        """Queue an event for the function, at most 1 MB; Lambda retries it, and there is no answer.
 
         Raises:
             Refused: Lambda refused the event.

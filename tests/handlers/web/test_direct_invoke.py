@@ -103,19 +103,15 @@ def test_no_payload_breaks_the_parser(event: object) -> None:
 
 @pytest.mark.parametrize("mode", ["call", "send", "check", "other"])
 def test_the_caller_returns_what_its_client_raised(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    caller = import_handler("web.direct_invoke.caller", ENVIRONMENT)
-    monkeypatch.setenv("TARGET_ARN", "arn")
+    caller = import_handler("web.direct_invoke.caller", {**ENVIRONMENT, "TARGET_ARN": "arn"})
 
     class Refusing:
-        def __init__(self, *_: object) -> None:
-            """Take everything."""
-
         def call(self, *_: object, **__: object) -> None:
             raise caller.Refused("AccessDeniedException", 403, "no")
 
         send = check = call
 
-    monkeypatch.setattr(caller, "Client", Refusing)
+    monkeypatch.setattr(caller, "client_with", lambda _limits: Refusing())
     if mode == "other":
         with pytest.raises(ValueError, match="choose one of 'call', 'send', 'check'"):
             caller.handler({"mode": mode}, None)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.local
 
 
 def test_each_charge_is_booked_once(outcome: Outcome) -> None:
-    assert outcome.facts["charges"] == 20
+    assert outcome.facts["charges"] == 12
     assert outcome.facts["the function times out after it has booked"] == 2
     assert outcome.facts["InvalidCharge"] == outcome.facts["IdempotencyConflict"] == "FunctionFailed"
 
