@@ -20,6 +20,7 @@ from cdk_lambda_patterns.core.aliases import (
     is_version,
     publish,
 )
+from cdk_lambda_patterns.core.arguments import check_types
 
 _ACTION: Final = "lambda:InvokeFunction"
 # https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html
@@ -29,6 +30,7 @@ _AN_ACCOUNT, _AN_ORGANIZATION = "12 digits, such as '111122223333'", "an id such
 _SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 
 
+@check_types
 class DirectInvoke(Construct):
     """Lets callers invoke a function: exactly those that are named, each with the policy that it needs.
 
