@@ -50,13 +50,14 @@ subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
 smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200})])
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
+charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 made = [
     network,
     quotes,
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
     AlbFunction(stack, "Front", function=notes),
-    DirectInvoke(stack, "Direct", function=notes, alias_name="live"),
+    DirectInvoke(stack, "Direct", function=charges, alias_name="live"),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),

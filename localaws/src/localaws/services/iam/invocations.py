@@ -6,8 +6,8 @@ and EventBridge.
 Faithful to: S3, SNS and EventBridge invoke a function only if its policy (`AWS::Lambda::Permission`) allows
 that service, with the SourceArn and SourceAccount of the call, for the version or alias that is called. S3
 refuses a notification configuration with a function that does not allow it, unless the request skips the
-validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue or topic only if its policy allows it. A permission for a function
-that does not exist fails the deployment.
+validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue or topic only
+if its policy allows it. A permission for a function that does not exist fails the deployment.
 Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
 on the target or subscription. Nor to invocations by Cognito and CloudWatch Logs. For load balancers see
 `elbv2.functions`, for APIs `apigateway.functions`.
