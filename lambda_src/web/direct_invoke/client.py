@@ -5,6 +5,7 @@ What it does with each outcome:
 ====================================  ==================================================================
 200                                   returns the answer
 429, 5xx, no connection, no answer    tries again, after a random pause that grows; ``Retry-After`` is obeyed
+409 (the function is being prepared)  tries again
 function error: timed out, exited     tries again: the function ended before it could answer
 any other function error              ``FunctionFailed``: the function said what is wrong
 any other 4xx (403, 404, 413)         ``Refused``: the same request is refused again
@@ -34,8 +35,10 @@ from botocore.exceptions import ClientError, HTTPClientError
 
 # Lambda reports these itself: the environment ended before the function answered.
 # https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
-_ENDED = ("Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory")
+_ENDED = ("Sandbox.Timedout", "Runtime.ExitError")
 _TIMED_OUT = "Task timed out after"  # older runtimes give no type
+# Conflict: Lambda still prepares the function, for the first time or after weeks without a call.
+_TEMPORARY = (409, 429)
 
 
 class FunctionFailed(Exception):
@@ -230,7 +233,7 @@ def _pause_before_retry(error: Exception) -> float:
         return 0  # no connection, or no answer
     metadata = error.response["ResponseMetadata"]
     status = metadata["HTTPStatusCode"]
-    if status != 429 and status < 500:
+    if status not in _TEMPORARY and status < 500:
         details = error.response["Error"]
         raise Refused(details["Code"], status, details.get("Message", "")) from error
     try:

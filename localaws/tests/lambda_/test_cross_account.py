@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -140,11 +141,11 @@ def test_a_permission_on_the_alias_is_for_no_other_qualifier(shared: Shared) -> 
     client = shared.caller(OTHER, f"{shared.arn}*")
     shared.allow(OTHER)
     for other in (shared.arn, f"{shared.arn}:1", f"{shared.arn}:none"):
-        assert error(lambda name=other: invoked(client, name))[1] == 403
+        assert error(partial(invoked, client, other))[1] == 403
     assert invoked(client, shared.arn, Qualifier="live")
-    partial = f"{shared.aws.account}:function:{shared.name}:live"
-    assert invoked(client, partial)[1] == shared.live
-    assert invoked(shared.lambda_, partial)[1] == shared.live
+    partial_arn = f"{shared.aws.account}:function:{shared.name}:live"
+    assert invoked(client, partial_arn)[1] == shared.live
+    assert invoked(shared.lambda_, partial_arn)[1] == shared.live
 
 
 @local

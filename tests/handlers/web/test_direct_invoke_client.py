@@ -151,6 +151,7 @@ def test_an_answer_is_returned(server: Server) -> None:
 
 TEMPORARY = {
     "throttled": refused(429, "TooManyRequestsException"),
+    "function pending": refused(409, "ResourceConflictException"),
     "service error": refused(500, "ServiceException"),
     "bad gateway": refused(502, "EC2ThrottledException"),
     "unavailable": refused(503, "ServiceUnavailable"),

@@ -8,7 +8,7 @@ import pytest
 
 from scenarios.framework import DeployedStack, Outcome
 from scenarios.support.faults import Faults
-from scenarios.web.direct_invoke import Charges
+from scenarios.web.direct_invoke.charges import Charges
 
 pytestmark = pytest.mark.local
 
