@@ -5,10 +5,12 @@ needed. Do not use it between functions that wait for each other: both are paid 
 without credentials, use an HTTP API or a function URL.
 """
 
+import hashlib
+import json
 import re
 from typing import Any, Final
 
-from aws_cdk import Token
+from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -74,8 +76,9 @@ class DirectInvoke(Construct):
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a role, a user or a function to invoke the target.
 
-        One of this account gets an identity policy. One of another account (``iam.ArnPrincipal``) gets a
-        statement in the target's policy, and needs an identity policy of its own as well.
+        One of this account gets an identity policy, which is enough unless the target is in another account.
+        One of another account (``iam.ArnPrincipal``) gets a statement in the target's policy, and needs an
+        identity policy of its own as well.
 
         Raises:
             ValueError: The grantee is everybody, or a service, or the target's policy cannot be changed here.
@@ -98,7 +101,14 @@ class DirectInvoke(Construct):
         except RuntimeError as error:
             if "Cannot modify permission" not in str(error):
                 raise
-            raise self._not_ours() from None
+            if isinstance(principal, iam.PrincipalBase):  # it has no identity policy, so it needs a statement
+                raise self._not_ours() from None
+            return iam.Grant.add_to_principal(
+                grantee=grantee,
+                actions=[_ACTION],
+                resource_arns=self.target.resource_arns_for_grant_invoke,
+                scope=self,
+            )
 
     def grant_invoke_to_account(self, account: str, *, organization_id: str | None = None) -> None:
         """Allow another account to invoke the target, and to decide which of its users and roles may.
@@ -114,7 +124,7 @@ class DirectInvoke(Construct):
         if organization_id is not None:
             _check("organization_id", organization_id, _ORGANIZATION, _AN_ORGANIZATION)
         self._add_permission(
-            f"Account {account}",
+            self._id("Account", account),
             principal=iam.AccountPrincipal(account),
             organization_id=organization_id,
         )
@@ -130,7 +140,7 @@ class DirectInvoke(Construct):
         """
         _check("organization_id", organization_id, _ORGANIZATION, _AN_ORGANIZATION)
         self._add_permission(
-            f"Organization {organization_id}",
+            self._id("Organization", organization_id),
             principal=iam.OrganizationPrincipal(organization_id),
         )
 
@@ -158,10 +168,10 @@ class DirectInvoke(Construct):
                 f"service={service!r}: without source_arn or source_account it could invoke the function for "
                 "a resource of any account; give at least one of them."
             )
-        if source_account is None and source_arn is not None and not Token.is_unresolved(source_arn):
-            self._check_names_an_account(source_arn)
+        if source_account is None and source_arn is not None:
+            _check_names_an_account(service, source_arn)
         self._add_permission(
-            f"Service {service} {source_arn or ''} {source_account or ''}".replace("/", "|"),
+            self._id("Service", service, source_arn, source_account),
             principal=iam.ServicePrincipal(service),
             source_arn=source_arn,
             source_account=source_account,
@@ -177,6 +187,11 @@ class DirectInvoke(Construct):
         copy_async_configuration(function, alias)
         return alias
 
+    def _id(self, kind: str, *values: str | None) -> str:
+        """An id for a caller; that of a token would be another one each time."""
+        resolved = json.dumps(Stack.of(self).resolve(list(values)))
+        return f"{kind} {hashlib.sha256(resolved.encode()).hexdigest()[:8]}"
+
     def _add_permission(self, id: str, **permission: Any) -> None:
         self.target.add_permission(id, action=_ACTION, scope=self, **permission)
         if self.node.try_find_child(id) is None:  # of an imported function the CDK changes nothing
@@ -189,14 +204,16 @@ class DirectInvoke(Construct):
             "import it with from_function_attributes(..., same_environment=True)."
         )
 
-    @staticmethod
-    def _check_names_an_account(source_arn: str) -> None:
-        parts = source_arn.split(":")
-        if len(parts) < 6 or not _ACCOUNT.fullmatch(parts[4]):
-            raise ValueError(
-                f"source_arn={source_arn!r}: it names no account, and another account could own a resource "
-                "of that name later; give source_account as well."
-            )
+
+def _check_names_an_account(service: str, source_arn: str) -> None:
+    """Reject an ARN without an account, such as every bucket's."""
+    parts = source_arn.split(":")
+    known = not Token.is_unresolved(source_arn)
+    if service.startswith("s3.") or (known and (len(parts) < 6 or not _ACCOUNT.fullmatch(parts[4]))):
+        raise ValueError(
+            f"source_arn={source_arn!r}: it names no account, and another account could own a resource "
+            "of that name later; give source_account as well."
+        )
 
 
 def _check(argument: str, value: str, pattern: re.Pattern[str], allowed: str) -> None:

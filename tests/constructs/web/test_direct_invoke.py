@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_cdk import App, Environment, Fn, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_s3 as s3
 
 from cdk_lambda_patterns import AsyncOptions, HardenedFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
-from tests.templates import Resources, stack_with
+from tests.templates import Resources, read_templates, stack_with
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:charges"
@@ -85,10 +87,23 @@ def test_without_an_alias_callers_invoke_the_function_itself(unqualified: Resour
     assert unqualified.only("AWS::Lambda::Permission")["FunctionName"] == {"Fn::GetAtt": [function, "Arn"]}
 
 
-def test_an_id_that_is_known_only_at_deployment_is_accepted() -> None:
-    charges = make(Stack(App(), "S"))
-    charges.grant_invoke_to_account(Fn.import_value("Account"))
-    charges.grant_invoke_to_organization(Fn.import_value("Organization"))
+def test_ids_that_are_known_only_at_deployment_are_accepted_and_logical_ids_are_stable(
+    tmp_path: Path,
+) -> None:
+    def logical_ids(folder: Path, tokens_before: int) -> set[str]:
+        app = App(outdir=str(folder), builtin_cloud_formation_validation=False)
+        stack = Stack(app, "S")
+        for number in range(tokens_before):
+            Fn.import_value(f"Unused{number}")
+        charges = make(stack)
+        charges.grant_invoke_to_account(Fn.import_value("Account"))
+        charges.grant_invoke_to_organization(Fn.import_value("Organization"))
+        app.synth()
+        return set(read_templates(folder)["S"].all("AWS::Lambda::Permission"))
+
+    first = logical_ids(tmp_path / "a", 0)
+    assert len(first) == 2
+    assert logical_ids(tmp_path / "b", 3) == first
 
 
 @pytest.mark.parametrize(
@@ -151,6 +166,29 @@ def test_an_imported_function_of_the_stacks_account_can_be_shared() -> None:
     stack = Stack(App(), "S", env=Environment(account="123456789012", region="eu-west-1"))
     imported = lambda_.Function.from_function_arn(stack, "Ours", ARN)
     DirectInvoke(stack, "Charges", function=imported).grant_invoke_to_account(OTHER)
+
+
+def test_a_bucket_of_the_same_stack_is_named_with_its_account(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    stack = Stack(app, "S")
+    bucket = s3.Bucket(stack, "Bucket")
+    charges = make(stack)
+    with pytest.raises(ValueError, match="it names no account"):
+        charges.grant_invoke_to_service("s3.amazonaws.com", source_arn=bucket.bucket_arn)
+    for one in (bucket, s3.Bucket(stack, "Other")):
+        charges.grant_invoke_to_service(
+            "s3.amazonaws.com", source_arn=one.bucket_arn, source_account=stack.account
+        )
+    app.synth()
+    permissions = read_templates(tmp_path)["S"].all("AWS::Lambda::Permission").values()
+    assert [one["SourceAccount"] for one in permissions] == [{"Ref": "AWS::AccountId"}] * 2
+
+
+def test_a_role_of_this_account_may_invoke_an_imported_function() -> None:
+    stack = Stack(App(), "S")
+    imported = lambda_.Function.from_function_arn(stack, "Theirs", ARN)
+    shop = HardenedFunction(stack, "Shop", code=CODE)
+    assert DirectInvoke(stack, "Charges", function=imported).grant_invoke(shop).success
 
 
 @pytest.mark.parametrize("name", ["1", "a b", ""])
