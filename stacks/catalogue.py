@@ -27,6 +27,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="requests of every kind, 200 at a time, up to 1 MB; a broken function is a clean 502",
     ),
     Architecture(
+        id="direct-invoke",
+        family="web",
+        title="Caller (SDK or CLI, this account or another) → alias of a Lambda → charges in DynamoDB",
+        stack="DirectInvokeStack",
+        shows="a charge is booked once despite throttles and lost answers; other accounts need both policies",
+    ),
+    Architecture(
         id="sqs-consumer",
         family="messaging",
         title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB; failures → dead-letter queue",

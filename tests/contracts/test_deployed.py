@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -12,6 +14,7 @@ from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.demo import check_dropped
 from tasks.verify import scenario_of
+from tests.contracts import aws_cli
 from tests.contracts.least_privilege import PLANTED, superfluous_grants
 from tests.contracts.least_privilege_at_deployment import superfluous_at_deployment
 
@@ -86,3 +89,18 @@ def test_each_grant_of_the_roles_of_custom_resources_is_needed(
 ) -> None:
     superfluous, _ = superfluous_at_deployment(stack)
     assert superfluous == []
+
+
+# It leaves behind what the functions store, so it comes after the tests that look for leftovers.
+@pytest.mark.breaks
+@pytest.mark.full
+@every_row
+def test_the_aws_cli_invokes_the_function_by_the_command_on_the_page(
+    row: Architecture, stack: DeployedStack, local_aws: LocalAws, tmp_path: Path
+) -> None:
+    aws_cli.install()
+    variables = {**os.environ, **local_aws.environment}
+    for line in aws_cli.lines_of(row):
+        function = stack.output(line.option("--function-name"))
+        answer, payload = aws_cli.invoke(line, function, local_aws.endpoint_url, variables, tmp_path)
+        assert (answer["StatusCode"], "FunctionError" in answer) == (200, False), payload

@@ -40,6 +40,7 @@ from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.web.alb_function import AlbFunction
+from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
 
 out = Path(sys.argv[1])
 app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
@@ -49,12 +50,14 @@ subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
 smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200})])
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
+charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 made = [
     network,
     quotes,
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
     AlbFunction(stack, "Front", function=notes),
+    DirectInvoke(stack, "Direct", function=charges, alias_name="live"),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),

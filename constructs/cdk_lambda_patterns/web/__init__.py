@@ -1,4 +1,4 @@
-"""Synchronous invocation over HTTP: architectures that begin with a request."""
+"""Synchronous invocation: architectures that begin with a request, over HTTP or with the SDK."""
 
 from cdk_lambda_patterns.core.lazy import attach
 

@@ -101,6 +101,37 @@ def test_a_bucket_that_is_permitted_invokes(witness: Witness) -> None:
     assert witness.is_invoked(upload(witness.aws, bucket))
 
 
+class ElsewhereAws:
+    """Another account, as the functions here use one."""
+
+    def __init__(self, aws: LocalAws) -> None:
+        self.client = aws.session_of("222222222222").client
+
+
+def test_a_bucket_of_another_account_invokes_only_with_that_account_in_the_policy(witness: Witness) -> None:
+    other: Any = ElsewhereAws(witness.aws)
+    bucket = new_bucket(other)
+    witness.permit("s3", SourceArn=f"arn:aws:s3:::{bucket}", SourceAccount=witness.aws.account)
+    with pytest.raises(ClientError, match="Unable to validate the following destination configurations"):
+        notify(other, bucket, witness.arn)
+    witness.permit("s3", SourceArn=f"arn:aws:s3:::{bucket}", SourceAccount="222222222222")
+    notify(other, bucket, witness.arn)
+    assert witness.is_invoked(upload(other, bucket))
+
+
+def test_a_topic_of_another_account_invokes_only_with_its_permission(witness: Witness) -> None:
+    sns = witness.aws.session_of("222222222222").client("sns")
+    topic = sns.create_topic(Name=f"topic-{uuid.uuid4().hex[:8]}")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=witness.arn)
+
+    def publish() -> object:
+        return sns.publish(TopicArn=topic, Message="m")
+
+    assert not witness.is_invoked(publish)
+    witness.permit("sns", SourceArn=topic)
+    assert witness.is_invoked(publish)
+
+
 @pytest.mark.parametrize(
     ("service", "source"),
     [

@@ -36,6 +36,7 @@ from ministack.core.router import extract_access_key_id
 from ministack.services import iam, sns
 
 from localaws.patching import Created, Handler, Properties, around, changes, resource
+from localaws.services.lambda_.references import FunctionReference
 
 
 @resource("AWS::IAM::Role").create
@@ -100,6 +101,10 @@ def _extract_resource_arn(
         # The request is authorised for one resource: the first that is refused, if any is.
         refused = (arn for arn in arns if iam_evaluator.enforce(key, f"ssm:{operation}", "ssm", region, arn))
         return next(refused, arns[0]) if arns else found
+    if service == "lambda" and ":function:" in found:
+        named = FunctionReference.parse(found.partition(":function:")[2])
+        if named and named.account:  # a partial ARN, which the emulator takes for a name
+            found = named.arn(region, account_id)
     qualifier = iam_actions._query_param(query_params, "Qualifier") if service == "lambda" else ""
     if qualifier and ":function:" in found and not found.endswith(f":{qualifier}"):
         return f"{found}:{qualifier}"

@@ -6,8 +6,8 @@ and EventBridge.
 Faithful to: S3, SNS and EventBridge invoke a function only if its policy (`AWS::Lambda::Permission`) allows
 that service, with the SourceArn and SourceAccount of the call, for the version or alias that is called. S3
 refuses a notification configuration with a function that does not allow it, unless the request skips the
-validation. EventBridge delivers to a queue or topic only if its policy allows it. A permission for a function
-that does not exist fails the deployment.
+validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue or topic only
+if its policy allows it. A permission for a function that does not exist fails the deployment.
 Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
 on the target or subscription. Nor to invocations by Cognito and CloudWatch Logs. For load balancers see
 `elbv2.functions`, for APIs `apigateway.functions`.
@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
@@ -46,13 +47,22 @@ def service_may_invoke(function: str, service: str, source_arn: str, source_acco
     """
     if not iam_is_enforced():
         return True
-    record, _config, _name = lambda_svc._get_func_record_for_ref(function)
+    with in_account_of(function):
+        record, _config, _name = lambda_svc._get_func_record_for_ref(function)
     if record is None:
         return False
     # The record of a version has no policy of its own: the function's record has all statements.
     found = lambda_svc.function_policy_for_arn(function)
     policy = found[0] if found else None
     return _allows(policy, "lambda:InvokeFunction", function, service, source_arn, source_account)
+
+
+@contextmanager
+def in_account_of(arn: str) -> Iterator[None]:
+    """Let the emulator look for resources in the account and Region of an ARN."""
+    _, _, _, region, account, *_ = [*arn.split(":"), "", "", "", "", ""]
+    with request_scope(account or get_account_id(), region or get_region()):
+        yield
 
 
 def _allows(
@@ -90,9 +100,21 @@ def _deliver_event_to_lambda(
 ) -> None:
     bucket = event_payload["Records"][0]["s3"]["bucket"]["name"]
     if _bucket_may_invoke(bucket, arn):
-        stock(arn, event_payload, *args, **more)
+        with in_account_of(arn):
+            stock(arn, event_payload, *args, **more)
     else:
         _log_refusal(f"arn:aws:s3:::{bucket}", arn)
+
+
+@around(s3, "_parse_notification_target_arn", after=["s3.notifications"])
+def _parse_notification_target_arn(
+    stock: Callable[..., Any], target_type: str, arn: str, bucket_region: str
+) -> Any:
+    """Allow functions of other accounts: their policy decides, as that of queues and topics does."""
+    if target_type != "lambda":
+        return stock(target_type, arn, bucket_region)
+    with in_account_of(arn):
+        return stock(target_type, arn, bucket_region)
 
 
 @around(s3, "_validate_notification_configs")
@@ -120,7 +142,8 @@ def _deliver_to_lambda(
     stock: Callable[..., None], endpoint: str, envelope: str, topic_arn: str, *args: Any, **more: Any
 ) -> None:
     if service_may_invoke(endpoint, "sns.amazonaws.com", topic_arn, topic_arn.split(":")[4]):
-        stock(endpoint, envelope, topic_arn, *args, **more)
+        with in_account_of(endpoint):
+            stock(endpoint, envelope, topic_arn, *args, **more)
     else:
         _log_refusal(topic_arn, endpoint)
 

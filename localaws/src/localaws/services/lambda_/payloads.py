@@ -1,0 +1,84 @@
+"""The size of what a function is sent and returns.
+
+The emulator takes payloads of any size and content.
+
+Faithful to: a request with more than 6 MB (synchronous) or 1 MB (asynchronous, since October 2025) is refused
+with 413 `RequestEntityTooLargeException`, which the API reference calls `RequestTooLargeException`. A request
+that is not JSON is refused with 400 `InvalidRequestContentException`. A response of more than 6 MB and 100
+bytes is the function error `Function.ResponseSizeTooLarge`.
+Not to: response streaming, whose limit is 200 MB; the position that AWS names in JSON it cannot parse.
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ministack.core.responses import error_response_json
+from ministack.services import lambda_svc
+
+from localaws.patching import around
+
+SYNCHRONOUS, ASYNCHRONOUS = 6 * 1024 * 1024, 1024 * 1024
+RESPONSE = SYNCHRONOUS + 100
+
+Response = tuple[int, dict[str, Any], bytes]
+
+
+@around(
+    lambda_svc,
+    "handle_request",
+    after=["iam.functions", "lambda_.event_invoke_configs", "lambda_.cross_account"],
+)
+async def _handle_request(
+    stock: Callable[..., Awaitable[Response]],
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: Any,
+) -> Response:
+    if method == "POST" and path.rstrip("/").endswith("invocations"):
+        refused = _refusal(body, asynchronous=headers.get("x-amz-invocation-type", "").lower() == "event")
+        if refused:
+            answer: Response = error_response_json(*refused)
+            return answer
+    return await stock(method, path, headers, body, query_params)
+
+
+def _refusal(body: bytes, *, asynchronous: bool) -> tuple[str, str, int] | None:
+    """Code, message and status of the error for a payload that Lambda does not take."""
+    size = len(body)
+    if asynchronous and size > ASYNCHRONOUS:
+        message = (
+            f"{size} byte payload is too large for the Event invocation type (limit {ASYNCHRONOUS} bytes)"
+        )
+        return "RequestEntityTooLargeException", message, 413
+    if size > SYNCHRONOUS:
+        message = f"Request must be smaller than {SYNCHRONOUS} bytes for the InvokeFunction operation"
+        return "RequestEntityTooLargeException", message, 413
+    try:
+        json.loads(body or b"{}")
+    except ValueError as error:
+        return "InvalidRequestContentException", f"Could not parse request body into json: {error}", 400
+    return None
+
+
+@around(lambda_svc, "_execute_function_dispatch")
+def _dispatch(stock: Callable[..., dict[str, Any]], *args: Any, **named: Any) -> dict[str, Any]:
+    result = stock(*args, **named)
+    body = result.get("body")
+    if result.get("error") or result.get("throttle") or body is None:
+        return result
+    text = body if isinstance(body, str | bytes) else json.dumps(body)
+    if len(text) <= RESPONSE:
+        return result
+    error = {
+        "errorMessage": f"Response payload size exceeded maximum allowed payload size ({RESPONSE} bytes).",
+        "errorType": "Function.ResponseSizeTooLarge",
+    }
+    return {**result, "body": error, "error": True, "function_error": "Unhandled"}
