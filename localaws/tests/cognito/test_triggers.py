@@ -257,6 +257,32 @@ def handler(event, context):
     assert claims_of(tokens["AccessToken"])["source"] == "TokenGeneration_Authentication"
 
 
+@pytest.mark.parametrize(
+    ("verifies", "code", "verified"),
+    [
+        (["email"], True, ["email_verified"]),
+        (["email", "phone_number"], True, ["phone_number_verified"]),
+        ([], True, []),
+        (["email"], False, []),
+    ],
+)
+def test_a_code_verifies_the_address_that_it_was_sent_to(
+    functions: Functions, verifies: list[str], code: bool, verified: list[str]
+) -> None:
+    cognito = functions.aws.client("cognito-idp")
+    pool = cognito.create_user_pool(PoolName="users", AutoVerifiedAttributes=verifies)["UserPool"]["Id"]
+    client = cognito.create_user_pool_client(UserPoolId=pool, ClientName="w")["UserPoolClient"]["ClientId"]
+    addresses = {"email": "ann@example.com", "phone_number": "+12065550100"}
+    attributes = [{"Name": name, "Value": value} for name, value in addresses.items()]
+    cognito.sign_up(ClientId=client, Username="ann", Password=PASSWORD, UserAttributes=attributes)
+    if code:
+        cognito.confirm_sign_up(ClientId=client, Username="ann", ConfirmationCode="123456")
+    else:
+        cognito.admin_confirm_sign_up(UserPoolId=pool, Username="ann")
+    user = cognito.admin_get_user(UserPoolId=pool, Username="ann")["UserAttributes"]
+    assert [one["Name"] for one in user if one["Name"].endswith("_verified")] == verified
+
+
 # --- Failures
 
 

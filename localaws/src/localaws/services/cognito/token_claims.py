@@ -76,7 +76,8 @@ def _apply_pretoken_trigger(
     pool = cognito._get_pool_unscoped(pool_id) or {}
     function = triggers.function_of(pool, "PreTokenGeneration")
     settings = (pool.get("LambdaConfig") or {}).get("PreTokenGenerationConfig") or {}
-    version, access = settings.get("LambdaVersion", "V1_0"), claims["token_use"] == "access"
+    # Only ID tokens have an audience.
+    version, access = settings.get("LambdaVersion", "V1_0"), "aud" not in claims
     if not function or (trigger_source == "TokenGeneration_ClientCredentials" and version != "V3_0"):
         return claims
     made = _response.get()

@@ -10,11 +10,13 @@ Faithful to:
 - PreAuthentication before the password is checked, with the request's ClientMetadata as `validationData`, and
   for unknown users only if the app client hides which users exist.
 - PostAuthentication before the tokens of a sign-in, and not for refreshed tokens.
-- AdminConfirmSignUp refuses a user who is confirmed.
+- ConfirmSignUp verifies the address that the code was sent to. AdminConfirmSignUp verifies none, and refuses
+  a user who is confirmed.
 Not to: user migration, custom messages other than invitations, and custom senders, which are not fired; the
 pages of managed login, which fire no confirmation and authentication triggers. Whether an invalid request
 fires a trigger before it is refused, which AWS does not document.
 
+https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_ConfirmSignUp.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-sign-up.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-post-confirmation.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-authentication.html
@@ -137,8 +139,22 @@ def _sign_up(stock: Act, data: Properties) -> Answer:
 def _confirm_sign_up(stock: Act, data: Properties) -> Answer:
     answer = stock(data)
     if answer[0] == 200:
+        _verify(data)
         _confirmed(data, "PostConfirmation_ConfirmSignUp")
     return answer
+
+
+def _verify(data: Properties) -> None:
+    """Mark the address as verified that the code was sent to: the phone number, if the pool verifies both."""
+    pool = _pool_of(data)
+    user = _user_of(pool, data.get("Username"))
+    attributes = cognito._attr_list_to_dict(user["Attributes"]) if user else {}
+    sent_to = (
+        {"phone_number", "email"} & attributes.keys() & set((pool or {}).get("AutoVerifiedAttributes", []))
+    )
+    if user and sent_to:
+        attributes[f"{max(sent_to)}_verified"] = "true"
+        user["Attributes"] = cognito._dict_to_attr_list(attributes)
 
 
 @around(cognito, "_admin_confirm_sign_up")
@@ -148,7 +164,10 @@ def _admin_confirm_sign_up(stock: Act, data: Properties) -> Answer:
         message = f"User cannot be confirmed. Current status is {user.get('UserStatus')}"
         refused: Answer = error_response_json("NotAuthorizedException", message, 400)
         return refused
-    return _confirm_sign_up(stock, data)
+    answer = stock(data)
+    if answer[0] == 200:
+        _confirmed(data, "PostConfirmation_ConfirmSignUp")
+    return answer
 
 
 @around(cognito, "_confirm_forgot_password")
