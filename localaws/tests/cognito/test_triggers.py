@@ -450,6 +450,24 @@ def test_no_tokens_without_the_trigger_for_them(pool: Pool) -> None:
     assert event["request"]["scopes"] == ["aws.cognito.signin.user.admin"]
 
 
+def test_triggers_that_never_fire_are_reported(empty_aws: LocalAws) -> None:
+    function = "arn:aws:lambda:us-east-1:123456789012:function:f"
+    senders = {"LambdaArn": function, "LambdaVersion": "V1_0"}
+    config = dict.fromkeys(("PreSignUp", "PostConfirmation", "PostAuthentication", "UserMigration"), function)
+    pool = {"LambdaConfig": {**config, "CustomEmailSender": senders, "CustomSMSSender": senders}}
+    resources = {"Pool": {"Type": "AWS::Cognito::UserPool", "Properties": pool}}
+    url = {"Url": {"Value": {"Fn::GetAtt": ["Pool", "ProviderURL"]}}}
+    client = empty_aws.client("cloudformation")
+    client.create_stack(StackName="users", TemplateBody=json.dumps({"Resources": resources, "Outputs": url}))
+    client.get_waiter("stack_create_complete").wait(StackName="users", WaiterConfig={"Delay": 1})
+    (stack,) = client.describe_stacks(StackName="users")["Stacks"]
+    assert stack["Outputs"][0]["OutputValue"].startswith(
+        "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_"
+    )
+    names = [one.property.removeprefix("LambdaConfig.") for one in empty_aws.dropped_properties()]
+    assert names == ["CustomEmailSender", "CustomSMSSender", "UserMigration"]
+
+
 # --- Still needed
 
 

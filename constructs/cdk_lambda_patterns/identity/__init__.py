@@ -1,0 +1,1 @@
+"""Identity: architectures in which functions decide who signs up and what tokens say."""
