@@ -18,6 +18,7 @@ from cdk_lambda_patterns.core.event_sources import Code, check_function, timeout
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
+from cdk_lambda_patterns.core.permissions import acknowledge
 
 # https://docs.aws.amazon.com/cognito/latest/developerguide/cognito-user-pools-working-with-lambda-triggers.html
 _TIMEOUT = Limit("Cognito", 1, 5, "seconds")
@@ -143,7 +144,7 @@ class CognitoTriggers(Construct):
 
 
 def _make_user_pool(scope: Construct, removal_policy: RemovalPolicy) -> cognito.UserPool:
-    return cognito.UserPool(
+    pool = cognito.UserPool(
         scope,
         "UserPool",
         feature_plan=cognito.FeaturePlan.ESSENTIALS,
@@ -163,6 +164,14 @@ def _make_user_pool(scope: Construct, removal_policy: RemovalPolicy) -> cognito.
         deletion_protection=removal_policy != RemovalPolicy.DESTROY,
         removal_policy=removal_policy,
     )
+    acknowledge(
+        pool,
+        {
+            "AwsSolutions-COG2": "Each user chooses whether to use an authenticator app.",
+            "AwsSolutions-COG8": "Threat protection needs the plan Plus, which costs more per user.",
+        },
+    )
+    return pool
 
 
 def _function(
