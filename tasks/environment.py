@@ -69,7 +69,7 @@ class Environment:
         """A digest, for each part, of what it is made from."""
         machine = [sys.platform, platform.machine(), self._python_version(), str(self.root)]
         return {
-            "python": self._digest("requirements.txt", *machine),
+            "python": self._digest("requirements-dev.txt", *machine),
             "node": self._digest("package-lock.json"),
             "warm": self._digest("tasks/warm.py"),
             **({"checks": self._digest("package-lock.json")} if checks else {}),
@@ -174,7 +174,7 @@ class Environment:
     def _make_python(self) -> None:
         """Make a new .venv each time: an unfinished one may have half a package."""
         _check_that_venv_is_there()
-        requirements = self.root / "requirements.txt"
+        requirements = self.root / "requirements-dev.txt"
         bootstrap = self.cache / "bootstrap.txt"
         bootstrap.write_text(pin_of("uv", requirements.read_text("utf-8")), "utf-8")
         with step("virtual environment in .venv"):
@@ -242,17 +242,17 @@ class Environment:
 
 
 def pin_of(package: str, requirements: str) -> str:
-    """The lines of a compiled requirements.txt that pin one package, with its hashes."""
+    """The lines of compiled requirements that pin one package, with its hashes."""
     found = re.search(rf"^{re.escape(package)}==(?:.*\\\n)*.*\n", requirements, re.MULTILINE)
     if not found:
         raise TaskError(
-            f"requirements.txt does not pin {package}: compile it again with `python3 run.py lock`."
+            f"requirements-dev.txt does not pin {package}: compile it again with `python3 run.py lock`."
         )
     return found.group()
 
 
 def count_pins(requirements: str) -> int:
-    """How many packages a compiled requirements.txt pins."""
+    """How many packages compiled requirements pin."""
     return len(re.findall(r"^[A-Za-z0-9].*==", requirements, re.MULTILINE))
 
 

@@ -7,7 +7,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
-from cdk_lambda_patterns.core.failure_queue import make_failure_queue
+from cdk_lambda_patterns.core.failure_queue import encrypt_by_default, make_failure_queue
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.network import PrivateNetwork
@@ -36,11 +36,11 @@ class PrivateFunctionStack(PatternStack):
         queue = sqs.Queue(
             self,
             "OrderQueue",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             dead_letter_queue=sqs.DeadLetterQueue(queue=failed, max_receive_count=5),
             removal_policy=RemovalPolicy.DESTROY,
         )
+        encrypt_by_default(queue)
         prices = HardenedFunction(
             self,
             "Prices",

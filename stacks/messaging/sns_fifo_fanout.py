@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.stream import make_stream
 from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, SnsFifoFanoutOptions, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
@@ -36,13 +36,7 @@ class SnsFifoFanoutStack(PatternStack):
         status = make_table(
             self, "Status", partition_key=text("order_id"), removal_policy=RemovalPolicy.DESTROY
         )
-        stream = kinesis.Stream(
-            self,
-            "Events",
-            stream_mode=kinesis.StreamMode.ON_DEMAND,
-            encryption=kinesis.StreamEncryption.MANAGED,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+        stream = make_stream(self, "Events", removal_policy=RemovalPolicy.DESTROY)
         tables = {"STORE_TABLE": store.table_name, "STATUS_TABLE": status.table_name}
         no_notes = {"type": sns.SubscriptionFilter.string_filter(denylist=["OrderNoted"])}
         fanout = SnsFifoFanout(

@@ -88,7 +88,8 @@ def test_the_example_of_a_public_class_builds_twice_in_one_stack(
     assert code, f"{documented.__qualname__} has no example"
     assert len(code.splitlines()) <= 8
     (tmp_path / "worker").mkdir()
-    (tmp_path / "worker" / "handler.py").write_text("def handler(event, context):\n    return event\n")
+    for module in ("handler.py", "migration.py"):
+        (tmp_path / "worker" / module).write_text("def handler(event, context):\n    return event\n")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {
         **vars(importlib.import_module(documented.__module__)),

@@ -100,8 +100,7 @@ def test_an_output_and_a_literal_partition_are_found(source: str) -> None:
     assert len(outside_of_a_construct(source)) == 1
 
 
-# Properties that fix a resource's name: a second deployment of the stack would collide with the first, unless
-# the name contains that of the stack.
+# Properties that fix a resource's name: a second deployment of the stack would collide with the first.
 NAMES = {
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::CodeDeploy::Application": "ApplicationName",
@@ -129,12 +128,20 @@ NAMES = {
 
 
 def physical_names(resources: Resources) -> list[str]:
-    """Return the resources of a template that have a fixed name."""
+    """Return the resources of a template that have a fixed name.
+
+    An alarm may have one that begins with the stack's name, which is unique in an account and region, so two
+    deployments do not collide. ``CanaryAlias`` needs it: each version gets new alarms, which CloudFormation
+    makes for a new name only, and the role that describes them must match their names before they exist. An
+    alarm holds no data, so a change that replaces it loses nothing. All of that is true of alarms only: the
+    name of a bucket is unique in the world, and that of any data store would block its replacement.
+    """
     return [
         f"{logical_id}: {name}={properties[name]}"
         for kind, name in NAMES.items()
         for logical_id, properties in resources.all(kind).items()
-        if name in properties and "AWS::StackName" not in walk(properties[name])
+        if name in properties
+        and not (kind == "AWS::CloudWatch::Alarm" and "AWS::StackName" in walk(properties[name]))
     ]
 
 
@@ -146,3 +153,10 @@ def test_no_resource_has_a_physical_name(catalogue: Assembly, row: Architecture)
 def test_a_physical_name_is_found() -> None:
     bucket = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "mine"}}
     assert physical_names(Resources({"Resources": {"Bucket": bucket}})) == ["Bucket: BucketName=mine"]
+
+
+@pytest.mark.parametrize(("kind", "found"), [("AWS::CloudWatch::Alarm", 0), ("AWS::SQS::Queue", 1)])
+def test_only_an_alarm_may_be_named_after_its_stack(kind: str, found: int) -> None:
+    name = {"Fn::Join": ["-", [{"Ref": "AWS::StackName"}, "errors"]]}
+    named = {"Type": kind, "Properties": {NAMES[kind]: name}}
+    assert len(physical_names(Resources({"Resources": {"Named": named}}))) == found

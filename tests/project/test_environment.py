@@ -72,7 +72,7 @@ def checkout(tmp_path: Path) -> Checkout:
     """A checkout in which nothing has been set up."""
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "warm.py").write_text("")
-    (tmp_path / "requirements.txt").write_text(REQUIREMENTS)
+    (tmp_path / "requirements-dev.txt").write_text(REQUIREMENTS)
     (tmp_path / "package-lock.json").write_text("{}")
     return Checkout(tmp_path)
 
@@ -105,7 +105,7 @@ def test_the_installer_itself_is_installed_by_its_hashes(checkout: Checkout) -> 
 
 
 def test_the_real_requirements_pin_the_installer() -> None:
-    pin = pin_of("uv", (ROOT / "requirements.txt").read_text("utf-8"))
+    pin = pin_of("uv", (ROOT / "requirements-dev.txt").read_text("utf-8"))
     assert pin.startswith("uv==")
     assert pin.count("--hash=sha256:") > 5
     assert pin.count("==") == 1
@@ -132,7 +132,7 @@ def _dangling(checkout: Checkout) -> None:
 @pytest.mark.parametrize(
     ("change", "made"),
     [
-        (_changed("requirements.txt"), ALL),
+        (_changed("requirements-dev.txt"), ALL),
         (_changed("package-lock.json"), ["npm ci", "warm-up"]),
         (_changed("tasks/warm.py"), ["warm-up"]),
         (lambda checkout: shutil.rmtree(checkout.venv), ALL),
@@ -161,7 +161,7 @@ def test_another_python_or_set_up_version_makes_everything_again(
     checkout.prepare()
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
     assert checkout.prepared() == [], "the .venv of another Python on this machine is as good"
-    (checkout.root / "requirements.txt").write_text(f"{REQUIREMENTS}# changed\n")
+    (checkout.root / "requirements-dev.txt").write_text(f"{REQUIREMENTS}# changed\n")
     assert checkout.prepared() == ALL
     assert checkout.prepared() == []
     checkout.python.unlink()

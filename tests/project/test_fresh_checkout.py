@@ -30,7 +30,7 @@ FAKE_UV = '''\
 import os, pathlib, sys, time
 root = pathlib.Path.cwd()
 how = (root / "how-uv-behaves").read_text()
-if "requirements.txt" in sys.argv[-1]:
+if "requirements-dev.txt" in sys.argv[-1]:
     if how == "sleeps":
         (root / "uv-is-running").write_text(str(os.getpid()))
         time.sleep(60)
@@ -72,7 +72,7 @@ class Checkout:
         self.wheels = folder / "wheels"
         self.wheels.mkdir()
         _, digest = make_wheel(self.wheels, "uv", "0.0.1", script=FAKE_UV)
-        self.write("requirements.txt", f"uv==0.0.1 \\\n    --hash=sha256:{digest}\n")
+        self.write("requirements-dev.txt", f"uv==0.0.1 \\\n    --hash=sha256:{digest}\n")
         self.uv("works")
 
     def write(self, name: str, text: str) -> None:

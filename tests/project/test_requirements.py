@@ -1,10 +1,13 @@
-"""requirements.txt pins what pyproject.toml asks for, completely, with hashes and without addresses."""
+"""Both requirements files pin what pyproject.toml asks for, completely, with hashes and without addresses."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -14,8 +17,11 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-REQUIREMENTS = (ROOT / "requirements.txt").read_text("utf-8")
-DEV = [Requirement(line) for line in PYPROJECT["dependency-groups"]["dev"]]
+GROUPS = PYPROJECT["dependency-groups"]
+DEPLOY = [Requirement(line) for line in GROUPS["deploy"]]
+DEV = [*DEPLOY, *(Requirement(line) for line in GROUPS["dev"] if isinstance(line, str))]
+SLIM = (ROOT / "requirements.txt").read_text("utf-8")
+REQUIREMENTS = (ROOT / "requirements-dev.txt").read_text("utf-8")
 WHEEL = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
 EMBEDDED_AWS = [
     Requirement(line)
@@ -79,11 +85,44 @@ def _requires(package: str) -> list[str]:
 
 def test_every_requirement_of_pyproject_is_pinned_as_it_asks() -> None:
     assert unmet([*DEV, *WHEEL, *EMBEDDED_AWS], REQUIREMENTS) == []
+    assert unmet([*DEPLOY, *WHEEL], SLIM) == []
 
 
-def test_every_pin_is_required_by_something() -> None:
-    needed = reachable(DEV)
-    assert sorted(name for name in versions(REQUIREMENTS) if name not in needed) == []
+@pytest.mark.parametrize(("wanted", "text"), [(DEV, REQUIREMENTS), (DEPLOY, SLIM)], ids=["dev", "deploy"])
+def test_every_pin_is_required_by_something(wanted: list[Requirement], text: str) -> None:
+    needed = reachable(wanted)
+    assert sorted(name for name in versions(text) if name not in needed) == []
+
+
+def test_what_deploys_is_pinned_as_the_checks_have_it() -> None:
+    tested = versions(REQUIREMENTS)
+    assert {name: tested.get(name) for name in versions(SLIM)} == versions(SLIM)
+
+
+def test_the_app_imports_nothing_but_what_deploys(tmp_path: Path) -> None:
+    """So `cdk deploy` works in an environment with requirements.txt only."""
+    report = "import runpy, sys; runpy.run_path('app.py'); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", report],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "CDK_OUTDIR": str(tmp_path),
+            "CDK_CONTEXT_JSON": '{"aws:cdk:bundling-stacks": []}',
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {name.partition(".")[0] for name in done.stdout.split()}
+    distributions = importlib.metadata.packages_distributions()
+    deployed = reachable(DEPLOY)
+    assert [
+        name
+        for name in sorted(imported & distributions.keys())
+        if not deployed & {canonicalize_name(one) for one in distributions[name]}
+        and name not in ("cdk_lambda_patterns", "_virtualenv", "_distutils_hack")
+    ] == []
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
@@ -98,9 +137,10 @@ def test_what_is_installed_is_what_is_pinned() -> None:
 
 
 def test_every_pin_has_hashes_and_no_address() -> None:
-    for block in re.split(r"\n(?=[a-z0-9])", REQUIREMENTS)[1:]:
-        assert "--hash=sha256:" in block, block.splitlines()[0]
-    assert not re.search(r"://|^-|file:|find-links|index-url", REQUIREMENTS, re.MULTILINE)
+    for text in (REQUIREMENTS, SLIM):
+        for block in re.split(r"\n(?=[a-z0-9])", text)[1:]:
+            assert "--hash=sha256:" in block, block.splitlines()[0]
+        assert not re.search(r"://|^-|file:|find-links|index-url", text, re.MULTILINE)
 
 
 def test_the_development_group_is_pinned_in_pyproject_too() -> None:

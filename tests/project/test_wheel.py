@@ -81,6 +81,21 @@ print(json.dumps({
 """
 
 
+# Uses the names of the families; two mistakes at the end.
+FOREIGN_APP = """\
+from cdk_lambda_patterns import FunctionOptions, HardenedFunction
+from cdk_lambda_patterns.delivery import NEWEST, CanaryAlias
+from cdk_lambda_patterns.storage import MetadataOptions, Thumbnailer
+
+def make(sizes: tuple[int, ...], made: type[Thumbnailer] | type[CanaryAlias]) -> FunctionOptions:
+    options: MetadataOptions = MetadataOptions(prefix="a/")
+    print(options, NEWEST, HardenedFunction)
+    return FunctionOptions(memory_size="512")
+
+from cdk_lambda_patterns.storage import Thumbnailr
+"""
+
+
 def build(source: Path, folder: Path) -> tuple[Path, Path]:
     """Build the wheel and the source distribution of a checkout."""
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
@@ -132,6 +147,11 @@ def test_the_wheel_requires_only_the_cdk_and_has_its_licence(wheel: Path) -> Non
     required = {requirement.partition("<")[0] for requirement in metadata.get_all("Requires-Dist", [])}
     assert required == {"aws-cdk-lib", "constructs"}
     assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Author"] == "The cdk-lambda-patterns maintainers"
+    assert metadata["Requires-Python"] == ">=3.11"
+    classifiers = metadata.get_all("Classifier", [])
+    for wanted in ("Python :: 3.11", "Python :: 3.14", "POSIX :: Linux", "MacOS"):
+        assert any(classifier.endswith(wanted) for classifier in classifiers), wanted
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names_in(wheel))
 
 
@@ -148,6 +168,26 @@ def test_every_link_of_the_long_description_is_absolute_and_leads_to_a_file(whee
         assert (ROOT / link.split("/main/")[1]).exists(), link
     assert all(link.startswith("https://") for link in links), links
     assert f"({source}/raw/main/docs/storage/thumbnailer.png)" in text
+
+
+def test_another_app_sees_the_types_and_gets_the_names_of_a_family(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")  # noqa: S202 - ours
+    app = tmp_path / "app.py"
+    app.write_text(FOREIGN_APP)
+    # The CDK's own types take most of a minute to read, and are not in question here.
+    (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = true\n[mypy-aws_cdk.*]\nfollow_imports = skip\n")
+    command = ["mypy", "--no-incremental", "--follow-imports", "silent", "app.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = [line.partition(": error: ")[2].rpartition("  [")[2] for line in done.stdout.splitlines()]
+    assert found[:-1] == ["arg-type]", "attr-defined]"], done.stdout
 
 
 def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Path) -> None:
@@ -226,7 +266,7 @@ def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
 
 
 def test_an_app_in_another_folder_gets_every_construct_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
-    python = environment_with(tmp_path / "env", wheel, "--constraints", str(ROOT / "requirements.txt"))
+    python = environment_with(tmp_path / "env", wheel, "--constraints", str(ROOT / "requirements-dev.txt"))
     synthesise_elsewhere(python, tmp_path)
 
 

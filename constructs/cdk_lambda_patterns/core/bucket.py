@@ -21,12 +21,19 @@ def make_bucket(scope: Construct, id: str, *, versioned: bool, removal_policy: R
         scope,
         id,
         versioned=versioned,
-        encryption=s3.BucketEncryption.S3_MANAGED,
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
         enforce_ssl=True,
         removal_policy=removal_policy,
         auto_delete_objects=removal_policy is RemovalPolicy.DESTROY,
     )
+    # Not as an argument, which would overrule a key from the app's property injectors.
+    resource = bucket.node.default_child
+    if isinstance(resource, s3.CfnBucket) and resource.bucket_encryption is None:
+        by_s3 = s3.CfnBucket.ServerSideEncryptionByDefaultProperty(sse_algorithm="AES256")
+        rule = s3.CfnBucket.ServerSideEncryptionRuleProperty(server_side_encryption_by_default=by_s3)
+        resource.bucket_encryption = s3.CfnBucket.BucketEncryptionProperty(
+            server_side_encryption_configuration=[rule]
+        )
     write_out_provider_role(Stack.of(scope), AUTO_DELETE_OBJECTS)
     acknowledge(
         bucket,

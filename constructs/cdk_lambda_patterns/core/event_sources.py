@@ -34,15 +34,10 @@ def check_filters(filters: Sequence[Mapping[str, Any]] | None) -> None:
         filters: A sequence of what ``lambda_.FilterCriteria.filter`` returns; ``None`` (not given) passes.
 
     Raises:
-        ValueError: There are too many, or a single filter was given instead of a sequence.
+        ValueError: There are too many.
     """
     if filters is None:
         return
-    if isinstance(filters, Mapping | str):
-        raise ValueError(
-            f"filters={filters!r}: this is one filter; give a sequence of filters, such as "
-            "[lambda_.FilterCriteria.filter(...)]."
-        )
     _FILTERS.check("len(filters)", len(filters))
 
 
@@ -140,7 +135,8 @@ def unqualified(function: lambda_.IFunction) -> lambda_.IFunction:
 def timeout_of(function: lambda_.IFunction) -> Duration | None:
     """Return the timeout of an existing function; ``None`` if it is imported, so that it is unknown here."""
     function = unqualified(function)
-    if not isinstance(function, lambda_.Function):
+    resource = function.node.default_child
+    if not isinstance(function, lambda_.Function) or not isinstance(resource, lambda_.CfnFunction):
         return None
     # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
-    return function.timeout or Duration.seconds(3)
+    return Duration.seconds(3 if resource.timeout is None else resource.timeout)

@@ -36,12 +36,12 @@ def make_failure_queue(
         scope,
         id,
         fifo=fifo or None,  # CloudFormation refuses an explicit false
-        encryption=sqs.QueueEncryption.KMS if encryption_key else sqs.QueueEncryption.SQS_MANAGED,
         encryption_master_key=encryption_key,
         enforce_ssl=True,
         retention_period=Duration.days(14),
         removal_policy=removal_policy,
     )
+    encrypt_by_default(queue)
     acknowledge(
         queue,
         {
@@ -115,6 +115,17 @@ def _retention_of(queue: sqs.IQueue) -> float | None:
     if period is None:
         return _DEFAULT_RETENTION
     return None if Token.is_unresolved(period) else period
+
+
+def encrypt_by_default(queue: sqs.Queue) -> None:
+    """Encrypt a queue without a customer managed key with a key that SQS manages.
+
+    Not as an argument of the queue, because that would overrule a key from the app's property injectors.
+    """
+    resource = queue.node.default_child
+    assert isinstance(resource, sqs.CfnQueue)
+    if resource.kms_master_key_id is None and resource.sqs_managed_sse_enabled is None:
+        resource.sqs_managed_sse_enabled = True
 
 
 def check_standard(argument: str, destination: sqs.IQueue | sns.ITopic | str | None) -> None:

@@ -7,13 +7,14 @@ own; an architecture's construct (``cdk_lambda_patterns.<family>.<id>``) for a w
 import os
 from collections.abc import Mapping
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.handler_code import handler_code
 from cdk_lambda_patterns.core.options import (
@@ -26,6 +27,7 @@ from cdk_lambda_patterns.core.options import (
 from cdk_lambda_patterns.core.permissions import QueueDestination, acknowledge, acknowledge_wildcard
 
 NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
+_ARM_64 = lambda_.Architecture.ARM_64  # asked for once, because that is a call into jsii
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
 _NETWORK_INTERFACE_ACTIONS = (
@@ -37,10 +39,15 @@ _NETWORK_INTERFACE_ACTIONS = (
     "ec2:UnassignPrivateIpAddresses",
 )
 
+# Lambda's own defaults, 128 MB and 3 seconds, are rarely meant: a client of AWS already takes most of them.
+_DEFAULT_MEMORY_MB = 256
+_DEFAULT_TIMEOUT_SECONDS = 30
+
 # The function `handler` of the module `handler`.
 DEFAULT_HANDLER = "handler.handler"
 
 
+@check_types
 class HardenedFunction(lambda_.Function):
     """A Lambda function with safe defaults and a role that holds only its own statements.
 
@@ -52,7 +59,7 @@ class HardenedFunction(lambda_.Function):
     Args:
         code: The folder of the handler, whose ``requirements.txt`` (with hashes) is installed as wheels for
             the function's Python and architecture; or any ``lambda_.Code``, used as it is.
-        handler: ``module.function`` in that folder.
+        handler: ``module.function`` in that folder; ``index.function`` for inline code.
         description: What the function does, at most 256 characters.
         environment: Environment variables; those in ``options`` are added and win.
         asynchronous: Give it if S3, SNS, EventBridge or a caller with ``InvocationType=Event`` invokes the
@@ -65,8 +72,8 @@ class HardenedFunction(lambda_.Function):
             they are retained.
 
     Raises:
-        ValueError: An option is outside what Lambda allows, or does not apply, or a destination or the
-            dead-letter queue is FIFO.
+        ValueError: An option is outside what Lambda allows, or does not apply, a destination or the
+            dead-letter queue is FIFO, or the folder has no such handler or lists its dependencies elsewhere.
         NotADirectoryError: ``code`` names a folder that does not exist.
 
     Attributes:
@@ -111,10 +118,17 @@ class HardenedFunction(lambda_.Function):
         check_environment(variables)
 
         runtime = options.runtime or NEWEST_PYTHON
-        architecture = options.architecture or lambda_.Architecture.ARM_64
+        architecture = options.architecture or _ARM_64
         if not isinstance(code, lambda_.Code):
-            code = handler_code(code, runtime=runtime, architecture=architecture)
+            code = handler_code(
+                code,
+                handler=handler,
+                runtime=runtime,
+                architecture=architecture,
+                has_layers=bool(options.layers),
+            )
 
+        memory_size = None if "memory_size" in options.defaulted else options.memory_size
         super().__init__(
             scope,
             id,
@@ -124,7 +138,7 @@ class HardenedFunction(lambda_.Function):
             architecture=architecture,
             description=description,
             environment=variables,
-            memory_size=options.memory_size,
+            memory_size=memory_size,
             timeout=options.timeout,
             ephemeral_storage_size=options.ephemeral_storage_size,
             environment_encryption=options.environment_encryption,
@@ -143,6 +157,14 @@ class HardenedFunction(lambda_.Function):
             snap_start=options.snap_start,
             dead_letter_queue=asynchronous.dead_letter_queue if asynchronous else None,
         )
+        self._fill_in_defaults(memory_size, options)
+        if isinstance(code, lambda_.InlineCode) and not handler.startswith(("index.", "${Token[")):
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-lambda-function-code.html
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:inlineHandler",
+                f"handler={handler!r}: Lambda stores inline code as the module index and will not find this; "
+                f"give 'index.{handler.rpartition('.')[2]}'.",
+            )
         self.execution_role = self._write_out_role(
             in_vpc=network is not None, traced=options.tracing is not lambda_.Tracing.DISABLED
         )
@@ -166,6 +188,15 @@ class HardenedFunction(lambda_.Function):
             )
             acknowledge(self, {"Serverless-LambdaDLQ": reason})
 
+    def _fill_in_defaults(self, memory_size: int | None, options: FunctionOptions) -> None:
+        """Set what neither an option nor a property injector of the app sets."""
+        resource = self.node.default_child
+        assert isinstance(resource, lambda_.CfnFunction)
+        if memory_size is None and resource.memory_size is None:
+            resource.memory_size = options.memory_size or _DEFAULT_MEMORY_MB
+        if options.timeout is None and resource.timeout is None:
+            resource.timeout = _DEFAULT_TIMEOUT_SECONDS
+
     def _check_destinations(self) -> None:
         """Check what the destinations are: an ``IDestination`` says so only once it is bound."""
         configured = self.node.find_child("EventInvokeConfig").node.default_child
@@ -187,16 +218,14 @@ class HardenedFunction(lambda_.Function):
         assert isinstance(resource, iam.CfnRole)
         resource.managed_policy_arns = None
 
-        role.add_to_principal_policy(
+        role.add_to_policy(
             iam.PolicyStatement(
                 actions=["logs:CreateLogStream", "logs:PutLogEvents"],
                 resources=[self.log_group.log_group_arn],
             )
         )
         if in_vpc:
-            role.add_to_principal_policy(
-                iam.PolicyStatement(actions=list(_NETWORK_INTERFACE_ACTIONS), resources=["*"])
-            )
+            role.add_to_policy(iam.PolicyStatement(actions=list(_NETWORK_INTERFACE_ACTIONS), resources=["*"]))
         if in_vpc or traced:
             acknowledge_wildcard(
                 role,

@@ -31,6 +31,8 @@ import jsii
 from aws_cdk import BundlingOptions, DockerImage, ILocalBundling
 from aws_cdk import aws_lambda as lambda_
 
+from cdk_lambda_patterns.core.handler_folder import check_dependencies, check_handler, lists_packages
+
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (function and layers, unzipped)
 _MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
 
@@ -76,18 +78,26 @@ def _places() -> tuple[Path, Path]:
 
 
 def handler_code(
-    folder: str | os.PathLike[str], *, runtime: lambda_.Runtime, architecture: lambda_.Architecture
+    folder: str | os.PathLike[str],
+    *,
+    handler: str,
+    runtime: lambda_.Runtime,
+    architecture: lambda_.Architecture,
+    has_layers: bool,
 ) -> lambda_.Code:
     """Make the code of a function from a folder of Python source and its dependencies.
 
     Args:
         folder: The handler's folder. A ``requirements.txt`` in it must be a lock file with hashes.
+        handler: ``module.function`` in that folder.
         runtime: The Python that the dependencies are installed for.
         architecture: The processor that they are installed for.
+        has_layers: Whether the handler or its dependencies may be in a layer.
 
     Raises:
         NotADirectoryError: There is no such folder.
-        ValueError: The lock file has no hashes, or the runtime is not Python.
+        ValueError: The handler is not in the folder, its dependencies are listed elsewhere than in the lock
+            file, that has no hashes, or the runtime is not Python.
     """
     source = Path(folder).resolve()
     if not source.is_dir():
@@ -95,9 +105,14 @@ def handler_code(
     lock = source / "requirements.txt"
     package = source.name if source.parent.parent in _places() else ""
     shared = _shared_modules(source)
-    if not lock.is_file() and not shared and not package:
+    locked = lists_packages(lock)
+    if not package and runtime.name.startswith("python"):
+        check_handler(source, handler, complete=not (locked or has_layers))
+        if not locked and not has_layers:
+            check_dependencies(source)
+    if not locked and not shared and not package:
         return lambda_.Code.from_asset(str(source), exclude=list(_EXCLUDE))
-    if lock.is_file() and "--hash=" not in lock.read_text():
+    if locked and "--hash=" not in lock.read_text():
         raise ValueError(
             f"{lock}: the requirements have no hashes; write the file with "
             "'uv pip compile --universal --generate-hashes requirements.in -o requirements.txt'."
@@ -111,7 +126,7 @@ def handler_code(
             # asset's hash, so that a change of Python, architecture or shared modules makes a new asset.
             image=DockerImage.from_registry("scratch"),
             command=[str(_BUILD_FORMAT), target.python, target.machine, _digest(shared)],
-            local=_FolderBundling(source, package, shared, target),
+            local=_FolderBundling(source, package, shared, target, "" if has_layers else handler),
         ),
     )
 
@@ -149,10 +164,11 @@ def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> _Ta
         # The embedded AWS runs every handler on this machine's Python.
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return _Target(version, f"{sys.platform}-{platform.machine()}", is_host=True)
-    if not runtime.name.startswith("python"):
-        raise ValueError(f"runtime={runtime.name}: a handler with requirements.txt needs a Python runtime.")
+    name = runtime.name
+    if not name.startswith("python"):
+        raise ValueError(f"runtime={name}: a handler with requirements.txt needs a Python runtime.")
     machine = "aarch64" if architecture.name == "arm64" else "x86_64"
-    return _Target(runtime.name.removeprefix("python"), machine)
+    return _Target(name.removeprefix("python"), machine)
 
 
 @jsii.implements(ILocalBundling)
@@ -164,25 +180,31 @@ class _FolderBundling:
         package: The package that its modules belong to; empty if they are at the root.
         shared: The folder of the package ``shared``, if the handler imports it.
         target: What the dependencies are installed for.
+        handler: The handler, which may be in a package; empty if it may also be in a layer.
     """
 
-    def __init__(self, source: Path, package: str, shared: Path | None, target: _Target) -> None:
+    def __init__(
+        self, source: Path, package: str, shared: Path | None, target: _Target, handler: str
+    ) -> None:
         self._source = source
         self._package = package
         self._shared = shared
         self._target = target
+        self._handler = handler
 
     # jsii passes the options by name only to a signature that names one of them.
     def try_bundle(self, output_dir: str, *, image: DockerImage, **_: Any) -> bool:
         """Fill the folder. The CDK calls this and never falls back to Docker."""
         output = Path(output_dir)
         lock = self._source / "requirements.txt"
-        if lock.is_file():
+        if lists_packages(lock):
             shutil.copytree(_dependencies(lock, self._target), output, dirs_exist_ok=True)
         ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.in")
         if self._shared:
             shutil.copytree(self._shared, output / self._shared.name, ignore=ignore)
         shutil.copytree(self._source, output / self._package, dirs_exist_ok=True, ignore=ignore)
+        if self._handler and not self._package:
+            check_handler(output, self._handler, complete=True)
         _check_unzipped_size(output)
         return True
 

@@ -3,6 +3,7 @@
 Every check lets tokens pass: their values are known only when the stack is deployed.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ class Limit:
         low: The smallest value allowed.
         high: The largest value allowed.
         unit: The unit of the values: ``"MB"``; ``"seconds"`` for durations. Empty for a plain number.
-        whole: Whether the service takes whole numbers only.
+        whole: Whether the service takes whole numbers only, as nearly all do.
 
     Example::
 
@@ -30,7 +31,7 @@ class Limit:
     low: float
     high: float
     unit: str = ""
-    whole: bool = False
+    whole: bool = True
 
     def check(self, name: str, value: float | Duration | Size | None) -> None:
         """Check a number, a duration (in seconds) or a size (in MiB, which Lambda calls MB).
@@ -45,15 +46,15 @@ class Limit:
         if value is None:
             return
         if isinstance(value, Duration | Size):
-            if value.is_unresolved():
+            amount = _amount(value)
+            if amount is None:
                 return
-            if isinstance(value, Duration):
-                value = value.to_seconds(integral=False)
-            else:
-                value = value.to_mebibytes(rounding=SizeRoundingBehavior.NONE)
+            value = amount
         # Asking whether a number is a token goes through jsii, comparing does not: the usual case is cheap.
         fraction = self.whole and (value % 1 != 0 or isinstance(value, bool))
-        if (self.low <= value <= self.high and not fraction) or Token.is_unresolved(value):
+        if self.low <= value <= self.high and not fraction:
+            return
+        if math.isfinite(value) and Token.is_unresolved(value):  # jsii ends when it is asked about infinity
             return
         unit = f" {self.unit}" if self.unit else ""
         if fraction:
@@ -62,6 +63,17 @@ class Limit:
             f"{name}={value:,}: {self.service} allows {self.low:,} to {self.high:,}{unit}; "
             "choose a value in that range."
         )
+
+
+def _amount(value: Duration | Size) -> float | None:
+    try:
+        if isinstance(value, Duration):
+            return value.to_seconds(integral=False)
+        return value.to_mebibytes(rounding=SizeRoundingBehavior.NONE)
+    except RuntimeError:
+        if value.is_unresolved():  # a token in another unit: it cannot be converted
+            return None
+        raise
 
 
 def check_choice(name: str, value: str, allowed: Collection[str]) -> None:

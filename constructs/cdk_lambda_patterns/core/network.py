@@ -12,6 +12,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.permissions import acknowledge
 
@@ -27,6 +28,7 @@ _HTTPS = ec2.Port.tcp(443)
 _AVAILABILITY_ZONES = Limit("PrivateNetwork", 2, 6, "Availability Zones", whole=True)
 
 
+@check_types
 class PrivateNetwork(Construct):
     """A new or existing VPC with private subnets for functions, and endpoints for the services they use.
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_ec2 as ec2
@@ -12,6 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -42,12 +43,13 @@ _UNRESOLVED = "${Token["
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]+")
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class LogOptions:
     """Settings of a function's log group.
 
     Args:
-        retention: How long log events are retained. Default: one month.
+        retention: How long log events are retained. Default: two years, as in the CDK.
         encryption_key: Customer managed key that encrypts the logs. Its policy must allow CloudWatch Logs.
         removal_policy: What happens to the logs when the stack is deleted. Default: that of the function's
             other resources.
@@ -57,11 +59,12 @@ class LogOptions:
         LogOptions(retention=logs.RetentionDays.ONE_YEAR)
     """
 
-    retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH
+    retention: logs.RetentionDays | None = None
     encryption_key: kms.IKey | None = None
     removal_policy: RemovalPolicy | None = None
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
     """The VPC that a function runs in.
@@ -85,6 +88,7 @@ class NetworkOptions:
     ipv6_allowed_for_dual_stack: bool = False
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class AsyncOptions:
     """What Lambda does with the events of asynchronous invocations.
@@ -119,13 +123,15 @@ class AsyncOptions:
         _EVENT_AGE.check("max_event_age", self.max_event_age)
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class FunctionOptions:
     """Settings that every Lambda function has. What is not given takes the default of the architecture.
 
     Args:
-        memory_size: Memory in MB, 128 to 10,240. CPU grows with it; 1,769 MB are one vCPU.
-        timeout: Time limit of an invocation, 1 to 900 seconds.
+        memory_size: Memory in MB, 128 to 10,240. CPU grows with it; 1,769 MB are one vCPU. Default of a
+            ``HardenedFunction``: 256.
+        timeout: Time limit of an invocation, 1 to 900 seconds. Default of a ``HardenedFunction``: 30 seconds.
         ephemeral_storage_size: Size of ``/tmp``, 512 to 10,240 MB.
         architecture: ``Architecture.ARM_64`` (default) or ``X86_64``, for AVX2 and x86-only libraries.
         runtime: Default: the newest Python that Lambda has.
@@ -161,6 +167,9 @@ class FunctionOptions:
     snap_start: lambda_.SnapStartConf | None = None
     logs: LogOptions | None = None
 
+    # The fields that `with_defaults` filled: the app's property injectors may overrule them.
+    defaulted: ClassVar[frozenset[str]] = frozenset()
+
     def __post_init__(self) -> None:
         _MEMORY.check("memory_size", self.memory_size)
         TIMEOUT.check("timeout", self.timeout)
@@ -180,7 +189,9 @@ class FunctionOptions:
             TypeError: A name is not a field of this class.
         """
         missing = {name: value for name, value in defaults.items() if getattr(self, name, None) is None}
-        return replace(self, **missing)
+        filled = replace(self, **missing)
+        object.__setattr__(filled, "defaulted", frozenset(missing))
+        return filled
 
 
 def check_environment(variables: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ roles of this library hold single actions instead, and a check removes them one 
 needed.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct, IConstruct
+from constructs import Construct, IConstruct, IValidation
 
 # What gets a permission: a role, or a policy for the role of an existing function.
 Grantee: TypeAlias = iam.IRole | iam.Policy
@@ -50,7 +51,7 @@ def grant_on_objects(
     grant = iam.Grant.add_to_principal_or_resource(
         grantee=role, actions=list(actions), resource_arns=[objects], resource=bucket
     )
-    acknowledge_wildcard(role, objects, reason)
+    acknowledge_wildcard(role, objects, reason, target=bucket)
     return grant
 
 
@@ -95,10 +96,23 @@ def warn_if_not_granted(
     return grant
 
 
-def acknowledge_wildcard(role: Grantee, resource: str, reason: str) -> None:
-    """Acknowledge cdk-nag's finding about a wildcard in a resource of a role's own statements."""
+def acknowledge_wildcard(
+    role: Grantee, resource: str, reason: str, *, target: IConstruct | None = None
+) -> None:
+    """Acknowledge cdk-nag's finding about a wildcard in a resource of a role's own statements.
+
+    Args:
+        role: The role.
+        resource: The resource in the statement, with its wildcard.
+        reason: Why the wildcard is needed.
+        target: What ``resource`` refers to, if that may be from another stack.
+    """
     policy = role if isinstance(role, iam.Policy) else role.node.try_find_child("DefaultPolicy")
-    if policy is not None:  # an imported role has no policy here, so there is no finding
+    if policy is None:  # an imported role has no policy here, so there is no finding
+        return
+    if target is not None and Stack.of(target) is not Stack.of(policy):
+        policy.node.add_validation(_LateAcknowledgment(policy, resource, reason))
+    else:
         acknowledge_wildcard_in(policy, resource, reason)
 
 
@@ -108,17 +122,37 @@ def acknowledge_wildcard_in(policy: IConstruct, resource: str, reason: str) -> N
     acknowledge(policy, {f"AwsSolutions-IAM5[Resource::{arn}]": reason})
 
 
+@jsii.implements(IValidation)
+class _LateAcknowledgment:
+    """Acknowledges a finding about a resource from another stack, which cdk-nag names after its import.
+
+    The CDK makes the imports before it validates the constructs, and cdk-nag looks afterwards.
+    """
+
+    def __init__(self, policy: IConstruct, resource: str, reason: str) -> None:
+        self._arguments = policy, resource, reason
+
+    def validate(self) -> list[str]:
+        """Acknowledge the finding; there is no error. The CDK calls this."""
+        acknowledge_wildcard_in(*self._arguments)
+        return []
+
+
 def _flatten(value: Any) -> str:
     """Spell a CloudFormation expression as cdk-nag does in the ids of its findings."""
     match value:
+        case str():
+            return value.replace("${", "<").replace("}", ">")
         case {"Ref": name}:
             return f"<{name}>"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"<{name}.{attribute}>"
         case {"Fn::Join": [separator, parts]}:
             return str(separator).join(map(_flatten, parts))
+        case {"Fn::Sub": template} | {"Fn::ImportValue": template}:
+            return _flatten(template)
         case _:
-            return str(value)
+            return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 @jsii.implements(lambda_.IDestination)

@@ -1,1 +1,5 @@
 """Databases and networks: architectures whose function reaches what is not public."""
+
+from cdk_lambda_patterns.core.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

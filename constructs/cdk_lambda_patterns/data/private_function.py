@@ -13,11 +13,13 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.network import PrivateNetwork, Service
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 
 
+@check_types
 class PrivateFunction(HardenedFunction):
     """A hardened function in the private subnets of a network, which can reach only the given services.
 

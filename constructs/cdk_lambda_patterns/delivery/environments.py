@@ -23,6 +23,7 @@ from cdk_lambda_patterns.core.aliases import (
     is_version,
     publish,
 )
+from cdk_lambda_patterns.core.arguments import check_types
 
 NEWEST: Final = "newest"
 """The version that each deployment publishes when the function has changed."""
@@ -31,6 +32,7 @@ Version: TypeAlias = float | Literal["newest"]
 """The number of a published version (a whole number or a number token), or ``NEWEST``."""
 
 
+@check_types
 @dataclass(frozen=True)
 class Weighted:
     """Two versions behind one alias: Lambda picks one of them at random for each call.
@@ -71,6 +73,7 @@ class Weighted:
             )
 
 
+@check_types
 class Environments(Construct):
     """Aliases of one function, each pinned to a version until you name another one.
 

@@ -1,1 +1,5 @@
 """Messaging: architectures that begin with a queue or a topic."""
+
+from cdk_lambda_patterns.core.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

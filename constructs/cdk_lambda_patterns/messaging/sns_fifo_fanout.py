@@ -20,6 +20,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IDependable
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code, check_function, refuse_settings
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
@@ -40,6 +41,7 @@ _MESSAGE_SIZE = Limit("SNS", 1024, 1_048_576, "bytes", whole=True)
 _DEFAULT_MESSAGE_SIZE = 262_144
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class Subscriber:
     """A service that gets the events: which ones, and the function that processes them.
@@ -79,6 +81,7 @@ class Subscriber:
             )
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class SnsFifoFanoutOptions:
     """How the new topic is configured.
@@ -114,6 +117,7 @@ class SnsFifoFanoutOptions:
         _MESSAGE_SIZE.check("maximum_message_size", self.maximum_message_size)
 
 
+@check_types
 class SnsFifoFanout(Construct):
     """A FIFO topic, and for each subscriber a FIFO queue, a function, and queues for messages that failed.
 
@@ -219,7 +223,7 @@ class SnsFifoFanout(Construct):
         # The CDK names a FIFO topic after its path, so an account could contain the stack only once.
         resource.topic_name = None
         resource.maximum_message_size = options.maximum_message_size
-        if options.encryption_key is None:
+        if topic.master_key is None:
             resource.kms_master_key_id = "alias/aws/sns"
         if options.message_retention_period_in_days is not None:
             topic.apply_removal_policy(removal_policy)

@@ -17,6 +17,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import (
     BATCH_SIZE,
     MAX_BATCHING_WINDOW,
@@ -30,6 +31,7 @@ from cdk_lambda_patterns.core.event_sources import (
 )
 from cdk_lambda_patterns.core.failure_queue import (
     check_dead_letter_queue,
+    encrypt_by_default,
     make_failure_queue,
     retention_of_source,
 )
@@ -66,6 +68,7 @@ _READING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _FUNCTION_TIMEOUTS = 6
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class SqsConsumerOptions:
     """How Lambda reads the queue, and how a new queue is configured.
@@ -148,6 +151,7 @@ class SqsConsumerOptions:
         return self.minimum_pollers is not None or self.maximum_pollers is not None
 
 
+@check_types
 class SqsConsumer(Construct):
     """A function that processes the messages of a queue, and a dead-letter queue.
 
@@ -264,7 +268,7 @@ class SqsConsumer(Construct):
         dead_letter_queue = dead_letter_queue or make_failure_queue(
             self, "DeadLetterQueue", fifo=fifo, encryption_key=key, removal_policy=removal_policy
         )
-        return sqs.Queue(
+        queue = sqs.Queue(
             self,
             "Queue",
             fifo=fifo or None,  # CloudFormation refuses an explicit false
@@ -273,7 +277,6 @@ class SqsConsumer(Construct):
             fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID if per_group else None,
             visibility_timeout=options.visibility_timeout or needed,
             retention_period=retention_of_source(fifo),
-            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
             encryption_master_key=key,
             enforce_ssl=True,
             dead_letter_queue=sqs.DeadLetterQueue(
@@ -284,6 +287,8 @@ class SqsConsumer(Construct):
             redrive_allow_policy=sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
             removal_policy=removal_policy,
         )
+        encrypt_by_default(queue)
+        return queue
 
     def _check_settings(self, queue: sqs.IQueue, needed: Duration | None) -> sqs.IQueue | None:
         """Check the settings of the queue as far as they are known; return its dead-letter queue."""

@@ -1,1 +1,5 @@
 """Object events: architectures that begin with an object in S3."""
+
+from cdk_lambda_patterns.core.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

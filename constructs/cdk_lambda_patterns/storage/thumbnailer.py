@@ -18,6 +18,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.bucket_notifications import check_place, check_suffixes, notify_function
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
@@ -57,6 +58,7 @@ _ONE_VCPU_MB = 1_769
 _BYTES_PER_PIXEL, _MEGABYTES, _USUAL_OBJECT = 12, 150, 64
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ThumbnailOptions:
     """Which pictures become thumbnails, and what the thumbnails look like.
@@ -106,6 +108,7 @@ class ThumbnailOptions:
         _PIXELS.check("max_pixels", self.max_pixels)
 
 
+@check_types
 class Thumbnailer(Construct):
     """Makes thumbnails of the pictures in a bucket, and deletes them when a picture is deleted.
 
@@ -297,10 +300,8 @@ def _checked_sizes(sizes: Sequence[int]) -> str:
     Raises:
         ValueError: There are none or too many, or one is not allowed or occurs twice.
     """
-    if isinstance(sizes, str) or any(isinstance(size, str) for size in sizes):
-        if not isinstance(sizes, str) and Token.is_unresolved(list(sizes)):
-            return Fn.join(",", cast(list[str], list(sizes)))  # a list that is known only at the deployment
-        raise ValueError(f"sizes={sizes!r}: give a sequence of numbers, such as (128, 512).")
+    if any(isinstance(size, str) for size in sizes):  # a list that is known only at the deployment
+        return Fn.join(",", cast(list[str], list(sizes)))
     _SIZES.check("len(sizes)", len(sizes))
     for number, size in enumerate(sizes):
         _SIZE.check(f"sizes[{number}]", size)

@@ -1,1 +1,5 @@
 """Streams: architectures that read a stream in order."""
+
+from cdk_lambda_patterns.core.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -22,6 +22,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import (
     BATCH_SIZE,
     MAX_BATCHING_WINDOW,
@@ -44,6 +45,7 @@ from cdk_lambda_patterns.core.permissions import (
     warn_if_not_granted,
 )
 from cdk_lambda_patterns.core.regions import check_region
+from cdk_lambda_patterns.core.stream import make_stream
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 _PARALLELIZATION_FACTOR = Limit("Lambda", 1, 10, whole=True)
@@ -68,6 +70,7 @@ _CONSUMER_NAME = 128  # characters
 FailureDestination = sqs.IQueue | sns.ITopic | s3.IBucket
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class KinesisConsumerOptions:
     """How Lambda reads the stream.
@@ -137,6 +140,7 @@ class KinesisConsumerOptions:
             )
 
 
+@check_types
 class KinesisConsumer(Construct):
     """A function that reads a stream in order, and a destination for batches that fail permanently.
 
@@ -206,7 +210,7 @@ class KinesisConsumer(Construct):
         check_region(scope, "Lambda reads streams of its own Region only", stream=stream, function=function)
         super().__init__(scope, id)
 
-        self.stream = stream or self._make_stream(removal_policy)
+        self.stream = stream or make_stream(self, "Stream", removal_policy=removal_policy)
         self.function, reader = make_reader(self, target, handler, function_options, network, removal_policy)
         self.failure_destination: FailureDestination = on_failure or make_failure_queue(
             self, "FailureQueue", removal_policy=removal_policy
@@ -238,15 +242,6 @@ class KinesisConsumer(Construct):
             if (value := getattr(options, name, None)) is not None:
                 settings[name] = value
         return self.function.metric("IteratorAge", **settings)
-
-    def _make_stream(self, removal_policy: RemovalPolicy) -> kinesis.Stream:
-        return kinesis.Stream(
-            self,
-            "Stream",
-            stream_mode=kinesis.StreamMode.ON_DEMAND,
-            encryption=kinesis.StreamEncryption.MANAGED,
-            removal_policy=removal_policy,
-        )
 
     def _register(self) -> kinesis.CfnStreamConsumer:
         # A consumer must have a name. It must be unique among the consumers of its stream.

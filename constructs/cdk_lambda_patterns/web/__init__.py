@@ -1,1 +1,5 @@
 """Synchronous invocation over HTTP: architectures that begin with a request."""
+
+from cdk_lambda_patterns.core.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

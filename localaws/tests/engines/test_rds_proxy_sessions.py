@@ -38,7 +38,7 @@ def test_many_clients_share_few_connections(proxy: Proxied) -> None:
 
 
 def test_a_transaction_keeps_its_connection_and_gives_it_back_at_its_end(proxy: Proxied) -> None:
-    proxy.set(max_connections=1, borrow_timeout=0.3)
+    proxy.set(max_connections=1, borrow_timeout=1)
     one, other = proxy.connect(), proxy.connect()
     with one.transaction():
         pid = server_pid(one)
@@ -236,7 +236,8 @@ def test_a_pin_that_was_short_is_still_published(proxy: Proxied) -> None:
 
 
 def test_a_client_beyond_its_borrow_timeout_gets_the_documented_error(proxy: Proxied) -> None:
-    proxy.set(max_connections=1, borrow_timeout=0.3)
+    # Long enough for the logins of both on a busy machine, which borrow the connection as well.
+    proxy.set(max_connections=1, borrow_timeout=1)
     holder, waiting = proxy.connect(), proxy.connect()
     with holder.transaction():
         holder.execute("select 1")
@@ -245,7 +246,7 @@ def test_a_client_beyond_its_borrow_timeout_gets_the_documented_error(proxy: Pro
             errors.ConnectionException, match="Timed-out waiting to acquire database connection"
         ):
             waiting.execute("select 1")
-        assert 0.25 < time.monotonic() - began < 2
+        assert 0.9 < time.monotonic() - began < 4
     assert waiting.broken
     assert proxy.connect().execute("select 1").fetchone() == (1,)
 
@@ -332,7 +333,7 @@ def test_a_new_client_can_log_in_during_an_outage_and_waits(proxy: Proxied) -> N
 
 
 def test_an_outage_longer_than_the_borrow_timeout_is_an_error(proxy: Proxied) -> None:
-    proxy.set(borrow_timeout=0.3)
+    proxy.set(borrow_timeout=1)
     client = proxy.connect()
     proxy.server.stop()
     try:

@@ -42,9 +42,9 @@ def test_a_function_runs_the_newest_python_on_arm64_with_json_logs_and_tracing(p
     assert function["RecursiveLoop"] == "Terminate"
 
 
-def test_its_logs_go_to_its_own_log_group_and_are_retained_for_a_month(plain: Resources) -> None:
+def test_its_logs_go_to_its_own_log_group_and_are_retained(plain: Resources) -> None:
     (group_id,) = plain.all("AWS::Logs::LogGroup")
-    assert plain.only("AWS::Logs::LogGroup")["RetentionInDays"] == 30
+    assert plain.only("AWS::Logs::LogGroup")["RetentionInDays"] == 731  # the CDK's default
     assert plain.function()["LoggingConfig"]["LogGroup"] == {"Ref": group_id}
     assert plain.template["Resources"][group_id]["DeletionPolicy"] == "Retain"
 

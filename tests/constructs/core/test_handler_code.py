@@ -19,6 +19,7 @@ from cdk_lambda_patterns.core import handler_code
 from tests.templates import Resources, read_templates
 
 MACHINES = ("aarch64", "x86_64")
+HANDLER = "def handler(event, context): ...\n"
 
 
 def make_wheel(folder: Path, tag: str, content: str, size: int = 0) -> Path:
@@ -52,7 +53,7 @@ class Workshop:
         self.cache = folder / "cache"
         for made in (self.wheels, self.handler / "__pycache__"):
             made.mkdir(parents=True)
-        (self.handler / "handler.py").write_text("import native\n")
+        (self.handler / "handler.py").write_text(f"import native\n{HANDLER}")
         (self.handler / "__pycache__" / "handler.pyc").write_bytes(b"stray")
         (self.handler / "requirements.in").write_text("native\n")
 
@@ -160,7 +161,7 @@ def test_dependencies_are_built_once_and_then_come_from_the_cache(workshop: Work
     first = content(workshop.bundle())
     for wheel in wheels:
         wheel.unlink()
-    (workshop.handler / "handler.py").write_text("import native  # changed\n")
+    (workshop.handler / "handler.py").write_text(f"import native  # changed\n{HANDLER}")
     again = content(workshop.bundle())
     assert again["handler.py"] != first["handler.py"]
     assert again["native/__init__.py"] == first["native/__init__.py"]
@@ -217,6 +218,7 @@ def test_more_than_250_mb_unzipped_are_refused_and_the_largest_packages_named(
 
 
 def test_a_handler_without_requirements_is_deployed_as_it_is(workshop: Workshop) -> None:
+    (workshop.handler / "requirements.in").unlink()
     asset = workshop.bundle()
     assert set(content(asset)) == {"handler.py"}
 
@@ -287,8 +289,16 @@ def test_a_handler_of_the_library_without_requirements_and_shared_modules_is_a_p
 def test_a_users_own_folder_is_deployed_as_it_is(library: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = library.folder / "elsewhere"
     monkeypatch.setattr(handler_code, "_places", lambda: (elsewhere, elsewhere))
-    (library.handler / "handler.py").write_text("from shared.words import GREETING\n")
+    (library.handler / "requirements.in").unlink()
+    (library.handler / "handler.py").write_text(f"from shared.words import GREETING\n{HANDLER}")
     assert set(content(library.bundle())) == {"__init__.py", "handler.py"}
+
+
+def test_a_handler_that_no_package_brought_is_refused_once_they_are_installed(workshop: Workshop) -> None:
+    workshop.lock(*workshop.native_wheels())
+    (workshop.handler / "handler.py").rename(workshop.handler / "app.py")
+    with pytest.raises((ValueError, RuntimeError), match=r"has no handler\.py, only app\.py, native/"):
+        workshop.bundle()
 
 
 def test_without_uv_and_pip_the_error_names_both(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -489,10 +489,10 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
         ),
         "percentage=0.5: CodeDeploy allows 1 to 99 %, whole numbers only",
     ),
-    "half an error": (lambda _: ReleaseAlarms(errors=1.5), "errors=1.5: an alarm allows 1 to"),  # type: ignore[arg-type]
+    "half an error": (lambda _: ReleaseAlarms(errors=1.5), "errors=1.5: a whole number is needed"),  # type: ignore[arg-type]
     "half a period": (
         lambda _: ReleaseAlarms(evaluation_periods=1.5),  # type: ignore[arg-type]
-        "evaluation_periods=1.5: an alarm allows 1 to",
+        "evaluation_periods=1.5: a whole number is needed",
     ),
     "half a minute": (
         canary(deployment_config=routing(10, Duration.seconds(90))),

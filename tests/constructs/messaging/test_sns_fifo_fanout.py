@@ -369,7 +369,7 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "a fraction of a day": (
         lambda _: SnsFifoFanoutOptions(message_retention_period_in_days=1.5),  # type: ignore[arg-type]
-        "message_retention_period_in_days=1.5: SNS allows 1 to 365 days, whole numbers only",
+        "message_retention_period_in_days=1.5: a whole number is needed, not float",
     ),
     "a topic in another Region": (
         lambda _: SnsFifoFanout(

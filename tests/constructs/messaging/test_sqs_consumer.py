@@ -422,10 +422,6 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda _: SqsConsumerOptions(filters=[{}] * 11),
         "len(filters)=11: Lambda allows 1 to 10",
     ),
-    "one filter instead of a sequence": (
-        lambda _: SqsConsumerOptions(filters={"pattern": "{}"}),  # type: ignore[arg-type]
-        "this is one filter; give a sequence of filters",
-    ),
     "too few pollers": (
         lambda _: SqsConsumerOptions(minimum_pollers=1),
         "minimum_pollers=1: Lambda allows 2 to 200",
@@ -440,7 +436,7 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "a fraction of a message": (
         lambda _: SqsConsumerOptions(batch_size=1.5),  # type: ignore[arg-type]
-        "batch_size=1.5: Lambda allows 1 to 10,000, whole numbers only",
+        "batch_size=1.5: a whole number is needed, not float",
     ),
     "a visibility timeout beyond that of SQS": (
         lambda _: SqsConsumerOptions(visibility_timeout=Duration.seconds(43_201)),

@@ -301,22 +301,22 @@ REFUSED: dict[str, Callable[[], object]] = {
         Stack(), "T", sizes=(64, 4097)
     ),
     "sizes=(64, 64): duplicate size 64": lambda: Thumbnailer(Stack(), "T", sizes=(64, 64)),
-    "sizes='64': give a sequence of numbers": lambda: Thumbnailer(
+    "sizes='64': give a sequence of numbers, such as (64,)": lambda: Thumbnailer(
         Stack(),
         "T",
         sizes="64",  # type: ignore[arg-type]
     ),
-    "sizes=('64',): give a sequence of numbers": lambda: Thumbnailer(
+    "sizes[0]='64': a whole number is needed, not str; give the number 64": lambda: Thumbnailer(
         Stack(),
         "T",
         sizes=("64",),  # type: ignore[arg-type]
     ),
-    "sizes[0]=64.5: Thumbnailer allows 1 to 4,096 pixels, whole numbers only": lambda: Thumbnailer(
+    "sizes[0]=64.5: a whole number is needed, not float": lambda: Thumbnailer(
         Stack(),
         "T",
         sizes=(64.5,),  # type: ignore[arg-type]
     ),
-    "quality=80.5: the encoder allows 1 to 100, whole numbers only": lambda: ThumbnailOptions(
+    "quality=80.5: a whole number is needed, not float": lambda: ThumbnailOptions(
         quality=80.5  # type: ignore[arg-type]
     ),
     "memory_size=882: max_pixels=64,000,000 takes up to 883 MB; set memory_size to at least 883": lambda: (

@@ -17,6 +17,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.network import PrivateNetwork, Service
 from cdk_lambda_patterns.core.options import FunctionOptions
@@ -30,6 +31,7 @@ from cdk_lambda_patterns.data.rds_proxy.pooled_database import (
 )
 
 
+@check_types
 @jsii.implements(ec2.IConnectable)
 class RdsProxyFunction(Construct):
     """A function that uses a relational database through RDS Proxy, with IAM and TLS and without a password.

@@ -11,6 +11,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit, check_choice
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.permissions import acknowledge
@@ -51,6 +52,7 @@ _CLUSTER_VERSION: Mapping[Engine, str] = {"postgres": "17", "mysql": "8.0"}  # 8
 _VERSION: Mapping[Engine, str] = {"postgres": r"\d+(\.\d+)?", "mysql": r"\d+\.\d+(\.\w+)*"}
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class DatabaseOptions:
     """A new database: an Aurora Serverless v2 cluster, or an RDS instance if ``instance_type`` is given.

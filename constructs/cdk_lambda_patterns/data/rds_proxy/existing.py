@@ -10,6 +10,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, IConstruct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import check_choice
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.data.rds_proxy.database import Engine
@@ -19,6 +20,7 @@ from cdk_lambda_patterns.data.rds_proxy.names import check_existing_name
 _FAMILIES: Mapping[str, str] = {"postgres": "POSTGRESQL", "mysql": "MYSQL"}
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ExistingDatabase:
     """What is common to ``ExistingCluster``, ``ExistingInstance`` and ``ExistingProxy``.
@@ -40,6 +42,7 @@ class ExistingDatabase:
         check_existing_name("database_name", self.database_name)
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ExistingCluster(ExistingDatabase):
     """An existing Aurora cluster, which gets a new proxy; and what ``ExistingDatabase`` takes.
@@ -72,6 +75,7 @@ class ExistingCluster(ExistingDatabase):
         _check_secret(self.secret)
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ExistingInstance(ExistingDatabase):
     """An existing RDS instance, which gets a new proxy; and what ``ExistingDatabase`` takes.
@@ -90,6 +94,7 @@ class ExistingInstance(ExistingDatabase):
         _check_secret(self.secret)
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ExistingProxy(ExistingDatabase):
     """An existing proxy with IAM authentication for the user; and what ``ExistingDatabase`` takes.

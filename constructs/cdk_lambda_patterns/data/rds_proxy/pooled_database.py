@@ -12,6 +12,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.network import PrivateNetwork
@@ -52,6 +53,7 @@ _IDLE_CLIENT_TIMEOUT = Limit("RDS Proxy", 1, 8 * 60 * 60, "seconds", whole=True)
 _STATEMENT = Limit("this construct", 1, 2_147_483_647, "ms (0 would turn the timeout off)", whole=True)
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class PoolOptions:
     """How the proxy shares the connections of the database.
@@ -116,6 +118,7 @@ class PoolOptions:
         return f"SET max_execution_time = {statement}, innodb_lock_wait_timeout = {seconds}"
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class PooledDatabase:
     """A database behind its proxy. Only functions with ``grant_connect`` can connect.
@@ -195,7 +198,7 @@ class PooledDatabase:
                 "DB_USER": self.options.user,
                 "FUNCTION_USER": self.options.function_user,
             },
-            options=FunctionOptions(memory_size=512, timeout=timeout),
+            options=FunctionOptions(timeout=timeout).with_defaults(memory_size=512),
             removal_policy=removal_policy,
         )
         self._grant_connect(function, self.options.user)

@@ -20,17 +20,17 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
-_PERIOD = Limit("CloudWatch", 1, 24 * 60, "minutes", whole=True)
-_COUNT = Limit("an alarm", 1, 1_000_000_000, whole=True)  # AWS allows 0, but such an alarm would always be on
-_DURATION = Limit("Lambda", 0.001, 900, "seconds")
-_ALARMS = Limit(
-    "CodeDeploy", 0, 50, whole=True
-)  # https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
+_PERIOD = Limit("CloudWatch", 1, 24 * 60, "minutes")
+_COUNT = Limit("an alarm", 1, 1_000_000_000)  # AWS allows 0, but such an alarm would always be on
+_DURATION = Limit("Lambda", 0.001, 900, "seconds", whole=False)
+_ALARMS = Limit("CodeDeploy", 0, 50)  # https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ReleaseAlarms:
     """The alarms that stop a release and roll it back.

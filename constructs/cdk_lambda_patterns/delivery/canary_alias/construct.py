@@ -7,6 +7,7 @@ requires an alias that points at a single version.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from aws_cdk import ArnFormat, Stack, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -23,6 +24,7 @@ from cdk_lambda_patterns.core.aliases import (
     publish,
     retain,
 )
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
 from cdk_lambda_patterns.delivery.canary_alias.alarms import (
@@ -47,9 +49,10 @@ from cdk_lambda_patterns.delivery.canary_alias.hooks import (
 )
 
 # Far above any account's quota: it catches a slip and refuses no real value.
-_PROVISIONED = Limit("Lambda", 1, 1_000_000, whole=True)
+_PROVISIONED = Limit("Lambda", 1, 1_000_000)
 
 
+@check_types
 class CanaryAlias(Construct):
     """An alias to which CodeDeploy releases new versions of a function step by step.
 
@@ -106,7 +109,9 @@ class CanaryAlias(Construct):
         scope: Construct,
         id: str,
         *,
-        function: lambda_.Function | lambda_.IVersion,
+        function: Annotated[
+            lambda_.Function | lambda_.IVersion, "_version_of says why others cannot be released"
+        ],
         deployment_config: DeploymentConfig | None = None,
         alias_name: str = "live",
         alarms: ReleaseAlarms | None = None,
@@ -185,7 +190,7 @@ class CanaryAlias(Construct):
         self.alias.node.add_dependency(self.deployment_role)
 
     def _allow(self, resources: Sequence[str], *actions: str) -> None:
-        self.deployment_role.add_to_principal_policy(
+        self.deployment_role.add_to_policy(
             iam.PolicyStatement(actions=list(actions), resources=list(resources))
         )
 
@@ -219,7 +224,7 @@ class CanaryAlias(Construct):
             acknowledge_wildcard(self.deployment_role, resources[0], reason)
 
 
-def _version_of(function: lambda_.Function | lambda_.IVersion, stack: Stack) -> lambda_.IVersion:
+def _version_of(function: lambda_.IFunction, stack: Stack) -> lambda_.IVersion:
     """Return the version that is released.
 
     Raises:
@@ -243,11 +248,12 @@ def _version_of(function: lambda_.Function | lambda_.IVersion, stack: Stack) -> 
             f"function={function.node.path}: the function is imported, so this app does not know when it "
             "changes; give a version of it (lambda_.Version.from_version_arn)."
         )
-    if isinstance(function, lambda_.Version):
-        retain(function)
-    if not Token.is_unresolved(function.version) and function.version == "$LATEST":
+    version = function
+    if isinstance(version, lambda_.Version):
+        retain(version)
+    if not Token.is_unresolved(version.version) and version.version == "$LATEST":
         raise ValueError(
             f"function={function.node.path}: $LATEST is not a published version, and CodeDeploy shifts "
             "traffic between published versions; give the function itself or one of its versions."
         )
-    return function
+    return version

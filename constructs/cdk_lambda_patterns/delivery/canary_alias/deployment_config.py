@@ -17,7 +17,7 @@ _TimeBased = codedeploy.TimeBasedCanaryTrafficRouting | codedeploy.TimeBasedLine
 # https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html: 48 hours from first to last shift
 _MINUTES = Limit("CodeDeploy", 1, 48 * 60, "minutes", whole=True)
 # https://docs.aws.amazon.com/codedeploy/latest/APIReference/API_TimeBasedCanary.html
-_PERCENTAGE = Limit("CodeDeploy", 1, 99, "%", whole=True)
+_PERCENTAGE = Limit("CodeDeploy", 1, 99, "%")
 
 # https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-configurations.html
 _PREDEFINED = re.compile(r"Lambda(Canary|Linear)(\d+)Percent(?:Every)?(\d+)Minutes?$")

@@ -15,6 +15,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IConstruct, IValidation
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit
@@ -25,11 +26,12 @@ from cdk_lambda_patterns.core.unseen_changes import properties_of
 _TIMEOUT = Limit("the smoke test", 1, 840, "seconds")
 _MARGIN_S = 60  # for three calls of AWS APIs that must be repeated, and for the report
 _MEMORY_MB = 256
-_PERCENTAGE = Limit("the traffic check", 0, 100, "%")
-_VERSIONS_KEPT = Limit("the traffic check", 1, 1000, whole=True)
+_PERCENTAGE = Limit("the traffic check", 0, 100, "%", whole=False)
+_VERSIONS_KEPT = Limit("the traffic check", 1, 1000)
 _MAX_CASES_BYTES = 3500  # of the 4,096 for all environment variables
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class SmokeCase:
     """One invocation of the new version, and what its response must contain.
@@ -54,6 +56,7 @@ class SmokeCase:
         _TIMEOUT.check("timeout", self.timeout)
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class SmokeTest:
     """The built-in hook before traffic shifts: invokes exactly the new version, once for each case.
@@ -88,6 +91,7 @@ class SmokeTest:
         return sum(case.timeout.to_seconds() for case in self.cases)
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class TrafficCheck:
     """The built-in hook after the last shift: checks the alias and the error rate of the new version.

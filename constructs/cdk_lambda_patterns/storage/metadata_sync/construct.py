@@ -20,6 +20,7 @@ from aws_cdk import aws_scheduler_targets as scheduler_targets
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.bucket_notifications import check_place, notify_function
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
@@ -50,6 +51,7 @@ from cdk_lambda_patterns.storage.metadata_sync.targets import (
 _TICK_MINUTES = 5
 
 
+@check_types
 class MetadataSync(Construct):
     """A row for each object of a bucket, right after any order of events: late, duplicate or lost.
 

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from aws_cdk import Duration
 from aws_cdk import aws_s3 as s3
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.bucket_notifications import check_suffixes
 from cdk_lambda_patterns.core.limits import Limit, check_choice
 from cdk_lambda_patterns.core.options import FunctionOptions
@@ -33,6 +34,7 @@ _TOMBSTONES = Limit("MetadataSync", 15 * _DAY, 365 * _DAY, "seconds")
 _EVERY = Limit("MetadataSync", 300, 30 * _DAY, "seconds")
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class MetadataOptions:
     """Which objects have a row, what a row contains, and how events arrive.
@@ -69,6 +71,7 @@ class MetadataOptions:
         _TOMBSTONES.check("tombstones", self.tombstones)
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class ReconcilerOptions:
     """How often bucket and table are compared.

@@ -10,6 +10,7 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.options import NetworkOptions
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
@@ -25,6 +26,7 @@ from cdk_lambda_patterns.data.rds_proxy.pooled_database import (
 BY_LAST_MODIFIED = "by-last-modified"
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class DynamoTarget:
     """A table in DynamoDB.
@@ -44,6 +46,7 @@ class DynamoTarget:
     network: NetworkOptions | None = None
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class PostgresTarget:
     """A table in PostgreSQL, which functions in its network reach through RDS Proxy.

@@ -13,6 +13,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.web.alb_function.load_balancer import (
     add_listener,
     allow_from,
@@ -26,6 +27,7 @@ from cdk_lambda_patterns.web.alb_function.options import AlbOptions, AlbRule
 from cdk_lambda_patterns.web.alb_function.target import make_target_group
 
 
+@check_types
 @jsii.implements(ec2.IConnectable)
 class AlbFunction(Construct):
     """A function behind an Application Load Balancer, or behind an existing listener.

@@ -10,6 +10,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_s3 as s3
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit, check_strings
 
 _ELB = "Elastic Load Balancing"
@@ -48,6 +49,7 @@ _HTTP_CODES = re.compile(r"[2-4]\d\d([,-][2-4]\d\d)*")
 _IDLE_TIMEOUT = Limit(_ELB, 1, 4_000, "seconds", whole=True)
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class AlbHealthCheck:
     """How the load balancer checks that the function works. Each check is an invocation that is charged.
@@ -98,6 +100,7 @@ class AlbHealthCheck:
             )
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class AlbRule:
     """Which requests an existing listener forwards to the function: those that meet all conditions.
@@ -211,6 +214,7 @@ def _check_header_name(name: str) -> None:
         raise ValueError(f"headers[{name!r}]: {_ELB} has a condition of its own for it; use hosts.")
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class AlbOptions:
     """Options of the load balancer and its target group.

@@ -1,0 +1,10 @@
+from cdk_lambda_patterns.data.private_function import PrivateFunction as PrivateFunction
+from cdk_lambda_patterns.data.rds_proxy import DatabaseOptions as DatabaseOptions
+from cdk_lambda_patterns.data.rds_proxy import Engine as Engine
+from cdk_lambda_patterns.data.rds_proxy import ExistingCluster as ExistingCluster
+from cdk_lambda_patterns.data.rds_proxy import ExistingDatabase as ExistingDatabase
+from cdk_lambda_patterns.data.rds_proxy import ExistingInstance as ExistingInstance
+from cdk_lambda_patterns.data.rds_proxy import ExistingProxy as ExistingProxy
+from cdk_lambda_patterns.data.rds_proxy import PooledDatabase as PooledDatabase
+from cdk_lambda_patterns.data.rds_proxy import PoolOptions as PoolOptions
+from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction as RdsProxyFunction

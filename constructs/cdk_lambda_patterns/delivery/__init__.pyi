@@ -1,0 +1,10 @@
+from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias as CanaryAlias
+from cdk_lambda_patterns.delivery.canary_alias import DeploymentConfig as DeploymentConfig
+from cdk_lambda_patterns.delivery.canary_alias import ReleaseAlarms as ReleaseAlarms
+from cdk_lambda_patterns.delivery.canary_alias import SmokeCase as SmokeCase
+from cdk_lambda_patterns.delivery.canary_alias import SmokeTest as SmokeTest
+from cdk_lambda_patterns.delivery.canary_alias import TrafficCheck as TrafficCheck
+from cdk_lambda_patterns.delivery.environments import NEWEST as NEWEST
+from cdk_lambda_patterns.delivery.environments import Environments as Environments
+from cdk_lambda_patterns.delivery.environments import Version as Version
+from cdk_lambda_patterns.delivery.environments import Weighted as Weighted

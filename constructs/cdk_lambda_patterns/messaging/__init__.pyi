@@ -1,0 +1,5 @@
+from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout as SnsFifoFanout
+from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanoutOptions as SnsFifoFanoutOptions
+from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber as Subscriber
+from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer as SqsConsumer
+from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions as SqsConsumerOptions

@@ -1,0 +1,9 @@
+from cdk_lambda_patterns.storage.metadata_sync import Delivery as Delivery
+from cdk_lambda_patterns.storage.metadata_sync import DynamoTarget as DynamoTarget
+from cdk_lambda_patterns.storage.metadata_sync import MetadataOptions as MetadataOptions
+from cdk_lambda_patterns.storage.metadata_sync import MetadataSync as MetadataSync
+from cdk_lambda_patterns.storage.metadata_sync import PostgresTarget as PostgresTarget
+from cdk_lambda_patterns.storage.metadata_sync import ReconcilerOptions as ReconcilerOptions
+from cdk_lambda_patterns.storage.thumbnailer import OutputFormat as OutputFormat
+from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer as Thumbnailer
+from cdk_lambda_patterns.storage.thumbnailer import ThumbnailOptions as ThumbnailOptions

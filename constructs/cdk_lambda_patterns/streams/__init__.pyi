@@ -1,0 +1,3 @@
+from cdk_lambda_patterns.streams.kinesis_consumer import FailureDestination as FailureDestination
+from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer as KinesisConsumer
+from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumerOptions as KinesisConsumerOptions
