@@ -8,12 +8,14 @@ waits for each trigger, and an error denies the user. Let the trigger send a mes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Annotated
 
 from aws_cdk import Annotations, Duration, RemovalPolicy
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code, check_function, timeout_of
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
@@ -31,6 +33,7 @@ _OPERATIONS = {
 }
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
     """The function of a trigger: a new one, or one that exists.
@@ -65,6 +68,7 @@ class Trigger:
             _TIMEOUT.check("function_options.timeout", self.function_options.timeout)
 
 
+@check_types
 class CognitoTriggers(Construct):
     """A user pool with a function for each of its triggers.
 
@@ -120,7 +124,7 @@ class CognitoTriggers(Construct):
         post_authentication: Trigger | None = None,
         pre_token_generation: Trigger | None = None,
         lambda_version: cognito.LambdaVersion = cognito.LambdaVersion.V2_0,
-        user_pool: cognito.UserPool | None = None,
+        user_pool: Annotated[cognito.UserPool | None, "an imported pool gets a reason of its own"] = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         triggers = {
@@ -202,8 +206,9 @@ def _check_user_pool(user_pool: object, version: cognito.LambdaVersion | None) -
     """Check that a pool can get triggers here, and that its plan allows the version of the token's event."""
     if not isinstance(user_pool, cognito.UserPool):
         raise ValueError(
-            "user_pool: an imported pool cannot get triggers here, because they are part of the pool's own "
-            "template; make CognitoTriggers in the app that makes the pool, and give the UserPool itself."
+            f"user_pool=<{type(user_pool).__name__}>: only a UserPool that the app makes can get triggers, "
+            "because they are part of the pool's own template; make CognitoTriggers in the app that makes "
+            "the pool, and give the UserPool itself."
         )
     resource = user_pool.node.default_child
     tier = resource.user_pool_tier if isinstance(resource, cognito.CfnUserPool) else None

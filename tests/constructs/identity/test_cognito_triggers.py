@@ -163,7 +163,7 @@ def test_a_warning_says_what_the_timeout_of_an_imported_function_must_be() -> No
 def test_an_imported_pool_is_refused_with_the_remedy() -> None:
     stack = Stack(App(), "S")
     pool: Any = cognito.UserPool.from_user_pool_id(stack, "Theirs", "eu-west-1_abc")
-    with pytest.raises(ValueError, match="make CognitoTriggers in the app that makes the pool"):
+    with pytest.raises(ValueError, match=r"make CognitoTriggers in the app that makes the pool"):
         CognitoTriggers(stack, "Users", pre_sign_up=NEW, user_pool=pool)
 
 
