@@ -51,7 +51,7 @@ class Trigger:
 
     Example::
 
-        Trigger(code="triggers", handler="sign_up.handler")
+        Trigger(code="worker")
     """
 
     code: Code | None = None
@@ -106,8 +106,8 @@ class CognitoTriggers(Construct):
 
         triggers = CognitoTriggers(
             self, "Users",
-            pre_sign_up=Trigger(code="triggers", handler="sign_up.handler"),
-            post_confirmation=Trigger(code="triggers", handler="profile.handler"),
+            post_confirmation=Trigger(code="worker"),
+            pre_token_generation=Trigger(code="worker"),
         )
         table.grant_write_data(triggers.functions["post_confirmation"])
 

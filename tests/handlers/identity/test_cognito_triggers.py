@@ -130,7 +130,7 @@ class Pool:
         """Let each call of DynamoDB fail with an error that no user should see."""
 
         def fail(*args: object, **more: object) -> None:
-            error = {"Code": "AccessDeniedException", "Message": "role/secret may not"}
+            error: Any = {"Code": "AccessDeniedException", "Message": "role/secret may not"}
             raise ClientError({"Error": error}, "Call")
 
         for name in ("create", "record_login", "plan_of"):
