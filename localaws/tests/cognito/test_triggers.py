@@ -337,6 +337,24 @@ def test_a_pool_needs_permission_for_itself(functions: Functions) -> None:
     assert error_of(lambda: made.sign_in(name))[1].startswith("PreAuthentication invocation failed due to")
 
 
+@pytest.mark.parametrize(
+    ("config", "trigger"),
+    [
+        ({"PreSignUp": "arn"}, "PreSignUp"),
+        (
+            {"PreTokenGenerationConfig": {"LambdaArn": "arn"}, "PreTokenGeneration": "old"},
+            "PreTokenGeneration",
+        ),
+        ({"PreTokenGeneration": "arn"}, "PreTokenGeneration"),
+        ({"InboundFederation": {"LambdaArn": "arn", "LambdaVersion": "V1_0"}}, "InboundFederation"),
+    ],
+)
+def test_a_trigger_is_found_in_each_form_of_the_configuration(config: dict[str, Any], trigger: str) -> None:
+    assert triggers.function_of({"LambdaConfig": config}, trigger) == "arn"
+    assert triggers.function_of({"LambdaConfig": config}, "CustomMessage") is None
+    assert triggers.function_of({"LambdaConfig": None}, trigger) is None
+
+
 def test_a_function_that_has_gone_denies_the_request(functions: Functions) -> None:
     made = make_pool(functions)
     functions.aws.client("lambda").delete_function(FunctionName=made.function)

@@ -24,18 +24,10 @@ from localaws.patching import Properties, around, replaces
 from localaws.services.cognito import triggers
 
 # https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-token-generation.html
-_FIXED = {
-    "acr",
-    "amr",
-    "at_hash",
-    "aud",
-    "auth_time",
-    "azp",
-    "client_id",
-    "cognito:username",
-    "exp",
-    "iat",
-} | {"identities", "iss", "jti", "nbf", "nonce", "origin_jti", "sub", "token_use", "username"}
+_FIXED = (
+    {"acr", "amr", "at_hash", "aud", "auth_time", "azp", "client_id", "cognito:username", "exp", "iat"}
+    | {"identities", "iss", "jti", "nbf", "nonce", "origin_jti", "sub", "token_use", "username"}
+)  # fmt: skip
 
 # The response of the trigger for the tokens that are being made now.
 _response: ContextVar[dict[str, Properties] | None] = ContextVar("localaws_token_response", default=None)

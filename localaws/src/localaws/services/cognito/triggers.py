@@ -3,10 +3,10 @@
 The emulator asks for no permission, waits for a function as long as it runs, passes on Python's text of the
 whole error, and issues tokens although the pre token generation trigger failed.
 
-Faithful to, for every trigger that the emulator or `cognito.trigger_points` fires:
-- The resource policy of the function must allow `cognito-idp.amazonaws.com` with the ARN of the pool as
-  SourceArn. Otherwise, and if the function was deleted, the request fails with UnexpectedLambdaException and
-  "PreSignUp invocation failed due to error AccessDeniedException."
+Faithful to:
+- For every trigger, the resource policy of the function must allow `cognito-idp.amazonaws.com` with the ARN
+  of the pool as SourceArn. Otherwise, and if the function was deleted, the request fails with
+  UnexpectedLambdaException and "PreSignUp invocation failed due to error AccessDeniedException."
 - A function that raises an error denies the request with UserLambdaValidationException, and its message
   reaches the user: "PreSignUp failed with error Not allowed."
 - A function must answer within five seconds. After three attempts the request fails with
@@ -91,9 +91,9 @@ def trigger_of(event: Properties) -> str:
 def function_of(pool: Properties, trigger: str) -> str | None:
     """The ARN of a trigger's function, if the pool has that trigger."""
     config = pool.get("LambdaConfig") or {}
-    versioned = config.get(f"{trigger}Config") or {}
-    found: str | None = versioned.get("LambdaArn") or config.get(trigger)
-    return found
+    found = config.get(f"{trigger}Config") or config.get(trigger)
+    arn: str | None = found.get("LambdaArn") if isinstance(found, dict) else found
+    return arn
 
 
 def invoke(function: str, event: Properties) -> Properties:
@@ -153,14 +153,17 @@ def _check_permission(trigger: str, pool: Properties) -> None:
 def _check_result(event: Properties, body: Any) -> None:
     if not isinstance(body, dict):
         raise TriggerFailed("InvalidLambdaResponseException", "Invalid lambda function output : Invalid JSON")
-    response, user = body.get("response"), event["request"].get("userAttributes", {})
-    unverifiable = event["triggerSource"].startswith("PreSignUp_") and (
-        event["triggerSource"] != "PreSignUp_AdminCreateUser"  # there the response has no effect
-        and isinstance(response, dict)
-        and any(response.get(flag) and not user.get(name) for flag, name in _VERIFIED.items())
-    )
-    if not isinstance(response, dict) or unverifiable:
+    response = body.get("response")
+    if not isinstance(response, dict) or _verifies_what_is_missing(event, response):
         raise TriggerFailed("InvalidLambdaResponseException", "Unrecognizable lambda output")
+
+
+def _verifies_what_is_missing(event: Properties, response: Properties) -> bool:
+    """Whether a pre sign-up trigger verifies an attribute that the user does not have."""
+    user, source = event["request"].get("userAttributes", {}), event["triggerSource"]
+    # When an administrator creates the user, the response has no effect.
+    has_effect = source.startswith("PreSignUp_") and source != "PreSignUp_AdminCreateUser"
+    return has_effect and any(response.get(flag) and not user.get(name) for flag, name in _VERIFIED.items())
 
 
 def _not_invoked(trigger: str, reason: str) -> TriggerFailed:
