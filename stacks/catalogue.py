@@ -82,6 +82,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="CanaryAliasStack",
         shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
+    Architecture(
+        id="cognito-triggers",
+        family="identity",
+        title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",
+        stack="CognitoTriggersStack",
+        shows="other domains cannot sign up; each user has one profile; tokens carry the plan and the tenant",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from scenarios.framework import DeployedStack, StackNotFound
+from stacks.catalogue import ARCHITECTURES
 from tasks.errors import TaskError
 
 _HOW = "see `aws configure`, or set AWS_PROFILE and AWS_REGION"
@@ -35,9 +36,10 @@ def find_stack(
     except NoRegionError as error:
         raise TaskError(f"No AWS region is set: {_HOW}.") from error
     except StackNotFound as error:
+        id = name if any(row.id == name for row in ARCHITECTURES) else "ID"
         raise TaskError(
-            f"There is no usable {error}. `python3 run.py list` shows the architectures, and "
-            "`python3 run.py deploy ID` deploys one, under its id as the name of the stack."
+            f"There is no usable {error}. Deploy it with `python3 run.py deploy {id}`: the stack has the id "
+            "of its architecture as its name, after the `stack-prefix` of the context if there is one."
         ) from error
     except ClientError as error:
         raise TaskError(f"AWS refused to describe the stack {name}: {error}") from error

@@ -15,6 +15,7 @@ _SHAPES = {
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
+    "AWS::Cognito::UserPool": ("([", "])"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
@@ -292,6 +293,14 @@ def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> It
     yield Edge(schedule, "-->", _referred(properties["Target"]["Arn"]), properties["ScheduleExpression"])
 
 
+def _triggers(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A user pool and the functions of its triggers."""
+    for trigger, function in properties.get("LambdaConfig", {}).items():
+        arn = function.get("LambdaArn", function)  # of a trigger with versions
+        words = " ".join(_WORDS.findall(trigger.removesuffix("Config"))).lower()
+        yield Edge(pool, "-->", _referred(arn), words)
+
+
 def _subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A topic, its subscriber, and the queue for what it cannot deliver."""
     topic = _referred(properties["TopicArn"])
@@ -328,6 +337,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Lambda::Function": _calls,
     "AWS::Lambda::Alias": _alias,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
+    "AWS::Cognito::UserPool": _triggers,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
     "AWS::Lambda::EventSourceMapping": _poll,
     "AWS::Events::Rule": _rule,

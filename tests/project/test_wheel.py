@@ -33,6 +33,7 @@ from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.identity.cognito_triggers import CognitoTriggers, Trigger
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
@@ -51,6 +52,7 @@ smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200}
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
+sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
     quotes,
@@ -65,6 +67,7 @@ made = [
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
+    CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
 ]
 app.synth()
 

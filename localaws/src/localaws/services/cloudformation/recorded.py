@@ -53,9 +53,9 @@ recorded_only(
 recorded_only("AWS::CloudFront::KeyValueStore", "ImportSource")
 recorded_only(
     "AWS::Cognito::UserPool",
-    "LambdaConfig.PostAuthentication",
-    "LambdaConfig.PostConfirmation",
-    "LambdaConfig.PreAuthentication",
+    "LambdaConfig.CustomEmailSender",
+    "LambdaConfig.CustomSMSSender",
+    "LambdaConfig.UserMigration",
 )
 recorded_only(
     "AWS::Lambda::EventSourceMapping",

@@ -9,8 +9,8 @@ refuses a notification configuration with a function that does not allow it, unl
 validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue or topic only
 if its policy allows it. A permission for a function that does not exist fails the deployment.
 Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
-on the target or subscription. Nor to invocations by Cognito and CloudWatch Logs. For load balancers see
-`elbv2.functions`, for APIs `apigateway.functions`.
+on the target or subscription. Nor to invocations by CloudWatch Logs. For load balancers see
+`elbv2.functions`, for APIs `apigateway.functions`, for Cognito `cognito.triggers`.
 
 https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html

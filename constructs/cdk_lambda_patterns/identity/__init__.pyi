@@ -1,0 +1,2 @@
+from cdk_lambda_patterns.identity.cognito_triggers import CognitoTriggers as CognitoTriggers
+from cdk_lambda_patterns.identity.cognito_triggers import Trigger as Trigger
