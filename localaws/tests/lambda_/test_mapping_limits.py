@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from typing import Any
 
@@ -131,6 +132,89 @@ def test_a_queue_in_another_region_is_refused(local_aws: LocalAws) -> None:
     resources = stack_of({}, {}, {"EventSourceArn": "arn:aws:sqs:eu-west-3:123456789012:theirs"})
     with pytest.raises(DeploymentFailedError, match="must be in the same region as the Lambda function"):
         deploy(local_aws, resources)
+
+
+def filtered(*patterns: object) -> dict[str, Any]:
+    """The setting for filters."""
+    return {"FilterCriteria": {"Filters": [{"Pattern": pattern} for pattern in patterns]}}
+
+
+LATEST = {"StartingPosition": "LATEST"}
+FUTURE = int(time.time()) + 3600
+GONE = "arn:aws:{}:{{region}}:{{account}}:{}"
+
+# Settings of the mapping of a stream; and what Lambda says.
+REFUSED_OF_STREAMS: dict[str, tuple[dict[str, Any], str]] = {
+    "no position": ({}, "Value null at 'startingPosition' failed to satisfy constraint"),
+    "position": ({"StartingPosition": "MIDDLE"}, "Value 'MIDDLE' at 'startingPosition' failed to satisfy"),
+    "no timestamp": ({"StartingPosition": "AT_TIMESTAMP"}, "Need to specify a timestamp"),
+    "future": (
+        {"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": FUTURE},
+        "cannot be in the future",
+    ),
+    "age": (LATEST | {"MaximumRecordAgeInSeconds": 59}, "must be -1 or between 60 and 604800, but is 59"),
+    "11 filters": (LATEST | filtered(*['{"data": ["a"]}'] * 11), "filters, 11, exceeds the limit of 10"),
+    "filter": (LATEST | filtered("data = a"), "Invalid filter pattern definition."),
+    "filter of a string": (LATEST | filtered('{"data": "a"}'), "Invalid filter pattern definition."),
+    "list as filter": (LATEST | filtered('["a"]'), "Invalid filter pattern definition."),
+    "long filter": (
+        LATEST | filtered('{"data": ["' + "a" * 4096 + '"]}'),
+        "at 'filterCriteria.filters.1.member.pattern' failed to satisfy constraint: Member must have length",
+    ),
+    "window": (
+        LATEST | {"TumblingWindowInSeconds": 30, "ParallelizationFactor": 2},
+        "A tumbling window requires a ParallelizationFactor of 1",
+    ),
+    "success": (
+        LATEST | {"DestinationConfig": {"OnSuccess": {"Destination": GONE.format("sqs", "done")}}},
+        "Unsupported DestinationConfig parameter for given event source mapping type.",
+    ),
+    "response type": (
+        LATEST | {"FunctionResponseTypes": ["ReportEverything"]},
+        "Value '[ReportEverything]' at 'functionResponseTypes' failed to satisfy constraint",
+    ),
+    "no stream": (
+        LATEST | {"EventSourceArn": GONE.format("kinesis", "stream/none")},
+        "Stream not found: arn",
+    ),
+    "no table": (
+        LATEST | {"EventSourceArn": GONE.format("dynamodb", "table/none/stream/2026-01-01T00:00:00.000")},
+        "Stream not found: arn",
+    ),
+    "no queue": ({"EventSourceArn": GONE.format("sqs", "none")}, "The specified queue does not exist"),
+    "table's position": (
+        {
+            "EventSourceArn": GONE.format("dynamodb", "table/none/stream/2026-01-01T00:00:00.000"),
+            "StartingPosition": "AT_TIMESTAMP",
+            "StartingPositionTimestamp": 1,
+        },
+        "Unsupported starting position for arn type",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def stream(local_aws: LocalAws, _empty_account: None) -> str:
+    """The ARN of a stream."""
+    kinesis = local_aws.client("kinesis")
+    kinesis.create_stream(StreamName="limits", ShardCount=1)
+    described = kinesis.describe_stream_summary(StreamName="limits")
+    return str(described["StreamDescriptionSummary"]["StreamARN"])
+
+
+@pytest.mark.parametrize(("mapping", "text"), REFUSED_OF_STREAMS.values(), ids=REFUSED_OF_STREAMS)
+def test_the_api_refuses_it_of_a_stream(
+    functions: Functions, stream: str, mapping: dict[str, Any], text: str
+) -> None:
+    allowed = functions.role(*READING, ("kinesis:*", "*"), ("dynamodb:*", "*"))
+    made = functions.make(HANDLER, role=allowed)
+    given = {"EventSourceArn": stream, "FunctionName": made} | mapping
+    source = given["EventSourceArn"].format(region=functions.aws.region, account=functions.aws.account)
+    with pytest.raises(ClientError, match=re.escape(text)) as caught:
+        functions.aws.client("lambda").create_event_source_mapping(**given | {"EventSourceArn": source})
+    of_a_member = "failed to satisfy" in text and "null" not in text
+    code = caught.value.response["Error"]["Code"]
+    assert code == ("ValidationException" if of_a_member else "InvalidParameterValueException")
 
 
 @pytest.mark.parametrize("name", ["My clicks", "größe", "x" * 129])

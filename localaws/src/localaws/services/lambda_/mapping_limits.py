@@ -10,21 +10,31 @@ Faithful to: when a mapping is created or updated, through the API or in CloudFo
   neither;
 - a minimum of 2 to 200 provisioned pollers, a maximum that is not below it, and no MaximumConcurrency as
   well;
-- a source and a function have one mapping, and are in the same Region.
-Not to: which settings Lambda refuses for the other kind of source; the words of the errors about batches of
-FIFO queues and about Regions, which AWS does not document.
+- a stream has a starting position, and AT_TIMESTAMP a time that is not in the future, and not for DynamoDB;
+- a tumbling window reads a shard with one invocation at a time;
+- up to 10 filters, each a JSON object of up to 4,096 characters whose values are lists;
+- no destination of successful batches, and no response type other than ReportBatchItemFailures;
+- a source and a function have one mapping, and are in the same Region; the source exists.
+Not to: a MaximumRecordAgeInSeconds of 0, which Lambda refuses and which is accepted here, so that a test need
+not wait for a record to become old; which settings Lambda refuses for the other kind of source; the quota of
+five filters, which AWS raises to ten on request; the words of the errors about batches of FIFO queues, about
+Regions, ages of records, the number of filters, tumbling windows and times in the future, which AWS does not
+document.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 """
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ministack.core.responses import error_response_json, get_region
-from ministack.services import lambda_svc, sqs
+from ministack.core.responses import error_response_json, get_account_id, get_region
+from ministack.services import dynamodb, kinesis, lambda_svc, sqs
 
 from localaws.patching import Created, Handler, Properties, around, resource
 
@@ -36,6 +46,8 @@ _LIMITS = {
     "MaximumRetryAttempts": (-1, 10_000),
     "TumblingWindowInSeconds": (0, 900),
 }
+_POSITIONS = ("LATEST", "AT_TIMESTAMP", "TRIM_HORIZON")
+_MOST_FILTERS, _LONGEST_FILTER = 10, 4096
 _AFTER = ["iam.functions", "lambda_.event_source_mappings", "lambda_.fifo_destinations"]
 
 Refusal = tuple[str, str]
@@ -49,17 +61,110 @@ def refusal(mapping: Mapping[str, Any]) -> Refusal | None:
         if value is None or low <= float(value) <= high:
             continue
         limit = f"less than or equal to {high}" if float(value) > high else f"greater than or equal to {low}"
-        return "ValidationException", (
-            f"1 validation error detected: Value '{value}' at '{name[0].lower()}{name[1:]}' failed to "
-            f"satisfy constraint: Member must have value {limit}"
-        )
+        return _invalid(value, f"{name[0].lower()}{name[1:]}", f"have value {limit}")
+    position = mapping.get("StartingPosition")
+    if position not in (None, *_POSITIONS):
+        return _invalid(position, "startingPosition", f"satisfy enum value set: [{', '.join(_POSITIONS)}]")
+    types = mapping.get("FunctionResponseTypes") or []
+    if types not in ([], ["ReportBatchItemFailures"]):
+        rule = "satisfy constraint: [Member must satisfy enum value set: [ReportBatchItemFailures]]"
+        return _invalid(f"[{', '.join(map(str, types))}]", "functionResponseTypes", rule)
+    filters = (mapping.get("FilterCriteria") or {}).get("Filters") or []
+    for number, one in enumerate(filters, 1):
+        if len(str(one.get("Pattern", ""))) > _LONGEST_FILTER:
+            member = f"filterCriteria.filters.{number}.member.pattern"
+            return _invalid(one["Pattern"], member, f"have length less than or equal to {_LONGEST_FILTER}")
     source = str(mapping.get("EventSourceArn", ""))
     parts = source.split(":")
     if len(parts) > 3 and parts[3] != get_region():
         text = f"The event source ARN {source} must be in the same region as the Lambda function."
         return "InvalidParameterValueException", text
-    reason = _of_queue(mapping, source) if ":sqs:" in source else None
+    reason = _of_any(mapping, filters)
+    if not reason:
+        reason = (_of_queue if ":sqs:" in source else _of_stream)(mapping, source)
     return ("InvalidParameterValueException", reason) if reason else None
+
+
+def _invalid(value: object, member: str, rule: str) -> Refusal:
+    return "ValidationException", (
+        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: "
+        f"Member must {rule}"
+    )
+
+
+def _of_any(mapping: Mapping[str, Any], filters: list[Mapping[str, Any]]) -> str | None:
+    if len(filters) > _MOST_FILTERS:
+        return f"The number of filters, {len(filters)}, exceeds the limit of {_MOST_FILTERS}."
+    if not all(_is_pattern(one.get("Pattern", "{}")) for one in filters):
+        return "Invalid filter pattern definition."
+    if (mapping.get("DestinationConfig") or {}).get("OnSuccess"):
+        return "Unsupported DestinationConfig parameter for given event source mapping type."
+    return None
+
+
+def _is_pattern(text: object) -> bool:
+    try:
+        pattern = json.loads(str(text))
+    except ValueError:
+        return False
+    return isinstance(pattern, dict) and all(_is_condition(name, value) for name, value in pattern.items())
+
+
+def _is_condition(name: str, value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_is_condition(*item) for item in value.items())
+    if name == "$or":
+        return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    return isinstance(value, list) and bool(value)
+
+
+def _of_stream(mapping: Mapping[str, Any], source: str) -> str | None:
+    position, timestamp = mapping.get("StartingPosition"), mapping.get("StartingPositionTimestamp")
+    if position is None:
+        return (
+            "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: "
+            "Member must not be null."
+        )
+    if position == "AT_TIMESTAMP" and ":dynamodb:" in source:
+        return f"Unsupported starting position for arn type: {source}"
+    if position == "AT_TIMESTAMP" and timestamp is None:
+        return "Need to specify a timestamp"
+    if position == "AT_TIMESTAMP" and float(timestamp or 0) > time.time():
+        return f"StartingPositionTimestamp {timestamp} cannot be in the future"
+    age = mapping.get("MaximumRecordAgeInSeconds")
+    if age is not None and int(age) in range(1, 60):
+        return f"MaximumRecordAgeInSeconds must be -1 or between 60 and 604800, but is {age}"
+    if (
+        int(mapping.get("TumblingWindowInSeconds") or 0)
+        and int(mapping.get("ParallelizationFactor") or 1) > 1
+    ):
+        return "A tumbling window requires a ParallelizationFactor of 1"
+    return None
+
+
+def _missing(mapping: Mapping[str, Any]) -> Refusal | None:
+    """Why a new mapping cannot read its source: it does not exist. That of another account may."""
+    source = str(mapping.get("EventSourceArn", ""))
+    parts = source.split(":", 5)
+    if len(parts) < 6 or parts[4] != get_account_id():
+        return None
+    service, name = parts[2], parts[5]
+    text = f"Stream not found: {source}"
+    found: object = True
+    if service == "sqs":
+        found = sqs._queue_by_arn(source)
+        text = (
+            "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
+            "SQS Error Message: The specified queue does not exist."
+        )
+    elif service == "kinesis":
+        found = (kinesis._consumer_from_arn if "/consumer/" in name else kinesis._resolve_stream_by_arn)(
+            source
+        )
+    elif service == "dynamodb":
+        table = dynamodb._tables.get(name.split("/")[1]) if "/" in name else None
+        found = (table or {}).get("LatestStreamArn") == source or dynamodb.closed_stream(source)
+    return None if found else ("InvalidParameterValueException", text)
 
 
 def _of_queue(mapping: Mapping[str, Any], source: str) -> str | None:
@@ -122,7 +227,7 @@ def _conflict(mapping: Mapping[str, Any]) -> Refusal | None:
 
 @around(lambda_svc, "_create_esm", after=_AFTER)
 def _create_esm(stock: Callable[[Properties], Any], data: Properties) -> Any:
-    return _answer(refusal(data) or _conflict(data)) or stock(data)
+    return _answer(refusal(data) or _missing(data) or _conflict(data)) or stock(data)
 
 
 @around(lambda_svc, "_update_esm", after=_AFTER)
@@ -147,7 +252,7 @@ _MAPPING = resource("AWS::Lambda::EventSourceMapping", after=_AFTER)
 
 @_MAPPING.create
 def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
-    _require(refusal(properties) or _conflict(properties))
+    _require(refusal(properties) or _missing(properties) or _conflict(properties))
     return stock(logical_id, properties, stack)
 
 
