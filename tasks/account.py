@@ -36,9 +36,9 @@ def find_stack(
     except NoRegionError as error:
         raise TaskError(f"No AWS region is set: {_HOW}.") from error
     except StackNotFound as error:
-        id = name if any(row.id == name for row in ARCHITECTURES) else "ID"
+        known = name if any(row.id == name for row in ARCHITECTURES) else "ID"
         raise TaskError(
-            f"There is no usable {error}. Deploy it with `python3 run.py deploy {id}`: the stack has the id "
+            f"There is no usable {error}. Deploy it with `python3 run.py deploy {known}`: the stack has the id "
             "of its architecture as its name, after the `stack-prefix` of the context if there is one."
         ) from error
     except ClientError as error:
