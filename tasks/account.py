@@ -38,8 +38,8 @@ def find_stack(
     except StackNotFound as error:
         known = name if any(row.id == name for row in ARCHITECTURES) else "ID"
         raise TaskError(
-            f"There is no usable {error}. Deploy it with `python3 run.py deploy {known}`: the stack has the id "
-            "of its architecture as its name, after the `stack-prefix` of the context if there is one."
+            f"There is no usable {error}. Deploy it with `python3 run.py deploy {known}`: the stack has the "
+            "id of its architecture as its name, after the `stack-prefix` of the context if there is one."
         ) from error
     except ClientError as error:
         raise TaskError(f"AWS refused to describe the stack {name}: {error}") from error
