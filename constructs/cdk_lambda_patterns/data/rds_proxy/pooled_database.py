@@ -14,7 +14,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.function import HardenedFunction
-from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.limits import Limit, number_in, text_of
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.core.permissions import grant_use_of_key
@@ -110,12 +110,14 @@ class PoolOptions:
         Args:
             engine: ``"postgres"`` or ``"mysql"``.
         """
-        statement = int(self.statement_timeout.to_milliseconds())
+        statement = text_of(number_in("milliseconds", "statement_timeout", self.statement_timeout))
         if engine == "postgres":
-            lock = int(self.lock_timeout.to_milliseconds())
+            lock = text_of(number_in("milliseconds", "lock_timeout", self.lock_timeout))
             return f"SET statement_timeout = {statement}; SET lock_timeout = {lock}"
-        seconds = max(1, round(self.lock_timeout.to_milliseconds() / 1000))
-        return f"SET max_execution_time = {statement}, innodb_lock_wait_timeout = {seconds}"
+        seconds = number_in("seconds", "lock_timeout", self.lock_timeout)
+        if not self.lock_timeout.is_unresolved():
+            seconds = max(1, round(seconds))
+        return f"SET max_execution_time = {statement}, innodb_lock_wait_timeout = {text_of(seconds)}"
 
 
 @check_types
