@@ -112,6 +112,11 @@ class DatabaseOptions:
                 f"function_user={self.function_user!r}: that is the master user; choose another name for "
                 "the function's."
             )
+        if Token.is_unresolved(self.version):
+            raise ValueError(
+                "engine_version: it is known only when the stack is deployed, and the family of the "
+                "parameter group in the template follows from it; give a version, such as '17' or '8.4'."
+            )
         if not re.fullmatch(_VERSION[self.engine], self.version):
             raise ValueError(
                 f"engine_version={self.version!r}: give a version of RDS, such as '17' or '8.4'."
