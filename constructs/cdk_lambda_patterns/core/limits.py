@@ -6,8 +6,12 @@ Every check lets tokens pass: their values are known only when the stack is depl
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from aws_cdk import Duration, Size, SizeRoundingBehavior, Token
+from aws_cdk import Duration, Size, SizeRoundingBehavior, Token, Tokenization
+
+Unit = Literal["milliseconds", "seconds", "minutes", "days"]
+_LABELS = {"milliseconds": "millis", "seconds": "seconds", "minutes": "minutes", "days": "days"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,40 @@ def _amount(value: Duration | Size) -> float | None:
         if value.is_unresolved():  # a token in another unit: it cannot be converted
             return None
         raise
+
+
+def number_in(unit: Unit, name: str, value: Duration) -> float:
+    """Return a duration as a number of a unit, which is a token if the duration is one.
+
+    Args:
+        unit: The unit.
+        name: The argument, as the caller wrote it.
+        value: What was given.
+
+    Raises:
+        ValueError: It is a token in another unit: CloudFormation does not calculate.
+    """
+    if value.is_unresolved() and value.unit_label() != _LABELS[unit]:
+        raise ValueError(
+            f"{name}: its value is known only when the stack is deployed, and CloudFormation cannot convert "
+            f"{value.unit_label()}; give Duration.{_LABELS[unit]}(...)."
+        )
+    match unit:
+        case "milliseconds":
+            return value.to_milliseconds(integral=False)
+        case "seconds":
+            return value.to_seconds(integral=False)
+        case "minutes":
+            return value.to_minutes(integral=False)
+        case "days":
+            return value.to_days(integral=False)
+
+
+def text_of(value: float) -> str:
+    """Return a number as text, for an environment variable or a statement; that of a token is a token."""
+    if Token.is_unresolved(value):
+        return Tokenization.stringify_number(value)
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def check_choice(name: str, value: str, allowed: Collection[str]) -> None:

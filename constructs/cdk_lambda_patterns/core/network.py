@@ -7,7 +7,7 @@ service. With NAT they reach the whole internet, and each NAT gateway costs mone
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias, cast
 
-from aws_cdk import Stack
+from aws_cdk import Stack, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -87,6 +87,12 @@ class PrivateNetwork(Construct):
         endpoints: Mapping[str, Endpoint] | None = None,
         ipv6_allowed_for_dual_stack: bool = False,
     ) -> None:
+        for name, number in (("max_azs", max_azs), ("nat_gateways", nat_gateways)):
+            if Token.is_unresolved(number):
+                raise ValueError(
+                    f"{name}: it is known only when the stack is deployed, and it decides how many resources "
+                    "the template has; give a number."
+                )
         _AVAILABILITY_ZONES.check("max_azs", max_azs)
         if not 0 <= nat_gateways <= max_azs or nat_gateways % 1 or isinstance(nat_gateways, bool):
             raise ValueError(

@@ -130,10 +130,12 @@ class Environments(Construct):
         self.node.add_validation(_NoWeightsUnderCodeDeploy(self.aliases.values()))
 
     def _make_alias(self, name: str, target: Version | Weighted) -> lambda_.Alias:
-        additional = []
+        additional, weight, known = [], 0.0, True
         if isinstance(target, Weighted):
             version = self._version(name, target.additional_version)
-            additional = [lambda_.VersionWeight(version=version, weight=target.weight)]
+            weight = target.weight
+            known = not Token.is_unresolved(weight)
+            additional = [lambda_.VersionWeight(version=version, weight=weight if known else 0.5)]
             target = target.version
         alias = lambda_.Alias(
             self,
@@ -142,6 +144,15 @@ class Environments(Construct):
             version=self._version(name, target),
             additional_versions=additional or None,
         )
+        if not known:  # the CDK would refuse a token as out of range
+            resource = alias.node.default_child
+            assert isinstance(resource, lambda_.CfnAlias)
+            share = lambda_.CfnAlias.VersionWeightProperty(
+                function_version=additional[0].version.version, function_weight=weight
+            )
+            resource.routing_config = lambda_.CfnAlias.AliasRoutingConfigurationProperty(
+                additional_version_weights=[share]
+            )
         if self.newest_version is not None:
             # The number may be the one that this deployment publishes.
             alias.node.add_dependency(self.newest_version)

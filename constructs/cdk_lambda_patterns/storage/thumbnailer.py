@@ -24,7 +24,7 @@ from cdk_lambda_patterns.core.bucket_notifications import check_place, check_suf
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
-from cdk_lambda_patterns.core.limits import Limit, check_choice
+from cdk_lambda_patterns.core.limits import Limit, check_choice, text_of
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import (
     QueueDestination,
@@ -249,10 +249,10 @@ class Thumbnailer(Construct):
                 "SIZES": self._sizes,
                 "OUTPUT_FORMAT": self._options.output_format,
                 "OUTPUT_PREFIX": self._options.output_prefix,
-                "QUALITY": _number(self._options.quality),
+                "QUALITY": text_of(self._options.quality),
                 "BACKGROUND": self._options.background,
                 "MAX_OBJECT_SIZE": str(max_object_size.to_bytes()),
-                "MAX_PIXELS": _number(self._options.max_pixels),
+                "MAX_PIXELS": text_of(self._options.max_pixels),
                 "INCOMPLETE_JPEG": json.dumps(self._options.incomplete_jpeg),
                 "POWERTOOLS_SERVICE_NAME": "thumbnailer",
                 "POWERTOOLS_LOG_LEVEL": "INFO",
@@ -307,11 +307,7 @@ def _checked_sizes(sizes: Sequence[int]) -> str:
         _SIZE.check(f"sizes[{number}]", size)
         if size in sizes[:number]:
             raise ValueError(f"sizes={tuple(sizes)}: duplicate size {size}; remove one of them.")
-    return ",".join(map(_number, sizes))
-
-
-def _number(value: float) -> str:
-    return str(value if isinstance(value, int) or Token.is_unresolved(value) else int(value))
+    return ",".join(map(text_of, sizes))
 
 
 def _check_memory(memory_size: int, options: ThumbnailOptions) -> None:

@@ -560,6 +560,55 @@ def test_names_that_rds_accepts_are_accepted() -> None:
     PoolOptions(statement_timeout=Duration.millis(1), lock_timeout=Duration.millis(1))
 
 
+@pytest.mark.parametrize(
+    ("engine", "parameters"),
+    [
+        ("postgres", {"rds.force_ssl": "0"}),
+        ("postgres", {"RDS.Force_SSL": "0"}),
+        ("mysql", {"require_secure_transport": "OFF"}),
+        ("mysql", {"require_secure_transport": "0"}),
+    ],
+)
+def test_parameters_cannot_turn_tls_off(engine: Any, parameters: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="would accept connections without TLS; leave it out"):
+        DatabaseOptions(engine=engine, parameters=parameters)
+
+
+def test_parameters_may_say_again_that_tls_is_required() -> None:
+    DatabaseOptions(parameters={"rds.force_ssl": "1"})
+    DatabaseOptions(engine="mysql", parameters={"require_secure_transport": "1"})
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "instance_type"),
+    [
+        ("mysql", "17.9", SMALL),
+        ("mysql", "17.9", None),
+        ("mysql", "5.6", SMALL),
+        ("mysql", "8.1", SMALL),
+        ("mysql", "5.7", None),
+        ("mysql", "5.7.mysql_aurora.2.12.0", None),
+        ("postgres", "99", None),
+        ("postgres", "9.6", SMALL),
+        ("postgres", "8.4", SMALL),
+        ("postgres", "12", None),
+    ],
+)
+def test_major_versions_that_rds_does_not_have_are_refused(
+    engine: Any, version: str, instance_type: ec2.InstanceType | None
+) -> None:
+    with pytest.raises(ValueError, match="has no such major version"):
+        DatabaseOptions(engine=engine, engine_version=version, instance_type=instance_type)
+
+
+def test_major_versions_that_rds_has_and_will_have_are_accepted() -> None:
+    for version in ("11", "13.20", "18", "20"):
+        DatabaseOptions(engine_version=version, instance_type=SMALL)
+    for version in ("5.7", "8.0.42", "8.4", "9.7"):
+        DatabaseOptions(engine="mysql", engine_version=version, instance_type=SMALL)
+    DatabaseOptions(engine="mysql", engine_version="8.4")
+
+
 def refused(**given: Any) -> Callable[[Stack], object]:
     return lambda stack: RdsProxyFunction(stack, "Orders", code=CODE, **given)
 

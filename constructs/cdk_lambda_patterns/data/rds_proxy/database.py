@@ -49,6 +49,14 @@ _STORAGE_GIB, _MAX_STORAGE_GIB = 20, 200
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
 _INSTANCE_VERSION: Mapping[Engine, str] = {"postgres": "17", "mysql": "8.4"}
 _CLUSTER_VERSION: Mapping[Engine, str] = {"postgres": "17", "mysql": "8.0"}  # 8.0 is Aurora MySQL 3
+# The major versions that AWS has, and those to come: PostgreSQL has one a year, and
+# MySQL's releases for the long term end in .7 from 9.7 on. A new one needs no change
+# here, and one of the other engine is refused.
+# https://docs.aws.amazon.com/AmazonRDS/latest/PostgreSQLReleaseNotes/postgresql-versions.html
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/MySQL.Concepts.VersionMgmt.html
+# https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Concepts.Aurora_Fea_Regions_DB-eng.Feature.ServerlessV2.html
+_INSTANCE_MAJORS: Mapping[Engine, str] = {"postgres": "1[1-9]|2[0-9]", "mysql": r"5\.7|8\.[04]|(9|1[0-2])\.7"}
+_CLUSTER_MAJORS: Mapping[Engine, str] = {"postgres": "1[3-9]|2[0-9]", "mysql": r"8\.[04]|(9|1[0-2])\.7"}
 _VERSION: Mapping[Engine, str] = {"postgres": r"\d+(\.\d+)?", "mysql": r"\d+\.\d+(\.\w+)*"}
 
 
@@ -112,13 +120,32 @@ class DatabaseOptions:
                 f"function_user={self.function_user!r}: that is the master user; choose another name for "
                 "the function's."
             )
+        if Token.is_unresolved(self.version):
+            raise ValueError(
+                "engine_version: it is known only when the stack is deployed, and the family of the "
+                "parameter group in the template follows from it; give a version, such as '17' or '8.4'."
+            )
         if not re.fullmatch(_VERSION[self.engine], self.version):
             raise ValueError(
                 f"engine_version={self.version!r}: give a version of RDS, such as '17' or '8.4'."
             )
+        majors = (_CLUSTER_MAJORS if self.instance_type is None else _INSTANCE_MAJORS)[self.engine]
+        if not re.fullmatch(majors, self.major_version):
+            what = "Aurora Serverless v2" if self.instance_type is None else "RDS"
+            raise ValueError(
+                f"engine_version={self.version!r}: {what} has no such major version of {self.engine}; give "
+                f"another, such as {self.default_version!r}."
+            )
         instance_type = self.instance_type.to_string() if self.instance_type else ""
         if instance_type.startswith("db."):
             raise ValueError(f"instance_type={instance_type!r}: leave out 'db.', which the CDK adds.")
+        for name, required in _TLS_REQUIRED[self.engine].items():
+            for given in (key for key in self.parameters if key.lower() == name):
+                if self.parameters[given].upper() not in (required, "1"):
+                    raise ValueError(
+                        f"parameters[{given!r}]={self.parameters[given]!r}: the database would accept "
+                        "connections without TLS; leave it out."
+                    )
         if not self.backup_retention.is_unresolved():
             _BACKUP_RETENTION.check("backup_retention", self.backup_retention.to_days(integral=False))
 
@@ -144,8 +171,12 @@ class DatabaseOptions:
     @property
     def version(self) -> str:
         """The version of the engine, the default one if none was given."""
-        default = _CLUSTER_VERSION if self.instance_type is None else _INSTANCE_VERSION
-        return self.engine_version or default[self.engine]
+        return self.engine_version or self.default_version
+
+    @property
+    def default_version(self) -> str:
+        """The major version that is made if none was given."""
+        return (_CLUSTER_VERSION if self.instance_type is None else _INSTANCE_VERSION)[self.engine]
 
     @property
     def major_version(self) -> str:

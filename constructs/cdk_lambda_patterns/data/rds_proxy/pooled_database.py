@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aws_cdk import CfnResource, Duration, Names, RemovalPolicy, Stack, triggers
+from aws_cdk import CfnResource, Duration, Names, RemovalPolicy, Stack, Token, triggers
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -14,7 +14,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.function import HardenedFunction
-from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.limits import Limit, number_in, text_of
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.core.permissions import grant_use_of_key
@@ -91,7 +91,8 @@ class PoolOptions:
 
     def __post_init__(self) -> None:
         _CONNECTIONS.check("max_connections_percent", self.max_connections_percent)
-        Limit("RDS Proxy", 0, self.max_connections_percent, "%", whole=True).check(
+        known = not Token.is_unresolved(self.max_connections_percent)
+        Limit("RDS Proxy", 0, self.max_connections_percent if known else 100, "%", whole=True).check(
             "max_idle_connections_percent", self.max_idle_connections_percent
         )
         _BORROW_TIMEOUT.check("borrow_timeout", self.borrow_timeout)
@@ -110,12 +111,14 @@ class PoolOptions:
         Args:
             engine: ``"postgres"`` or ``"mysql"``.
         """
-        statement = int(self.statement_timeout.to_milliseconds())
+        statement = text_of(number_in("milliseconds", "statement_timeout", self.statement_timeout))
         if engine == "postgres":
-            lock = int(self.lock_timeout.to_milliseconds())
+            lock = text_of(number_in("milliseconds", "lock_timeout", self.lock_timeout))
             return f"SET statement_timeout = {statement}; SET lock_timeout = {lock}"
-        seconds = max(1, round(self.lock_timeout.to_milliseconds() / 1000))
-        return f"SET max_execution_time = {statement}, innodb_lock_wait_timeout = {seconds}"
+        seconds = number_in("seconds", "lock_timeout", self.lock_timeout)
+        if not self.lock_timeout.is_unresolved():
+            seconds = max(1, round(seconds))
+        return f"SET max_execution_time = {statement}, innodb_lock_wait_timeout = {text_of(seconds)}"
 
 
 @check_types
@@ -248,16 +251,8 @@ def check_pooled_database(
             "an existing database without network: the function has to run in the database's network; give "
             "network=PrivateNetwork(self, 'Network', vpc=...)."
         )
-    if (
-        network is not None
-        and not isinstance(database, ExistingProxy)
-        and len(network.availability_zones) < 2
-    ):
-        (zone,) = network.availability_zones
-        raise ValueError(
-            f"network={network.node.path}: all its subnets are in the Availability Zone {zone}; a database "
-            "and RDS Proxy need subnets in two. Choose them by vpc_subnets."
-        )
+    if network is not None and not isinstance(database, ExistingProxy):
+        _check_zones(database, network)
     if network is not None and isinstance(database, ExistingDatabase):
         check_vpc(database, network)
     if pool is not None and isinstance(database, ExistingProxy):
@@ -275,6 +270,23 @@ def check_pooled_database(
             f"borrow_timeout={pool.borrow_timeout.to_seconds():g}, timeout={timeout.to_seconds():g}: the "
             "function would time out before the proxy returns an error; choose a borrow_timeout below the "
             "function's timeout."
+        )
+
+
+def _check_zones(database: DatabaseOptions | ExistingDatabase, network: PrivateNetwork) -> None:
+    zones = list(network.availability_zones)
+    if len(zones) >= 2:
+        return
+    if not Token.is_unresolved(zones):
+        raise ValueError(
+            f"network={network.node.path}: all its subnets are in the Availability Zone {zones[0]}; a "
+            "database and RDS Proxy need subnets in two. Choose them by vpc_subnets."
+        )
+    if isinstance(database, DatabaseOptions) and database.instance_type is None:
+        raise ValueError(
+            f"network={network.node.path}: how many subnets it has is known only when the stack is deployed, "
+            "and the CDK makes no cluster without two; import the VPC with Availability Zones and subnets "
+            "such as [Fn.select(0, subnets), Fn.select(1, subnets)]."
         )
 
 

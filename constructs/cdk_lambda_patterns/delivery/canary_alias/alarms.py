@@ -15,13 +15,13 @@ https://github.com/aws/serverless-application-model/issues/716
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aws_cdk import Aws, Duration
+from aws_cdk import Aws, Duration, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
-from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.limits import Limit, number_in
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 _PERIOD = Limit("CloudWatch", 1, 24 * 60, "minutes")
@@ -67,8 +67,12 @@ class ReleaseAlarms:
         _COUNT.check("errors", self.errors)
         _COUNT.check("throttles", self.throttles)
         _COUNT.check("evaluation_periods", self.evaluation_periods)
-        if self.p99_duration is not None:
-            _DURATION.check("p99_duration", self.p99_duration.to_milliseconds() / 1000)
+        _DURATION.check("p99_duration", self.p99_duration)
+        if self.period.is_unresolved():
+            raise ValueError(
+                "period: it is known only when the stack is deployed. Whether an alarm can trip before all "
+                "traffic has shifted is checked before; give a period such as Duration.minutes(1)."
+            )
         _PERIOD.check("period", self.period.to_minutes(integral=False))
         made = sum(one is not None for one in (self.errors, self.throttles, self.p99_duration))
         _ALARMS.check("number of alarms", made + len(self.others))
@@ -88,7 +92,9 @@ def check_in_time(alarms: ReleaseAlarms, shifting: Duration | None) -> None:
     Raises:
         ValueError: All traffic goes to the new version before an alarm can trip.
     """
-    if shifting is not None and alarms.minutes_to_trip >= shifting.to_minutes():
+    if shifting is None or Token.is_unresolved(alarms.evaluation_periods):
+        return
+    if alarms.minutes_to_trip >= shifting.to_minutes():
         raise ValueError(
             f"alarms need {alarms.minutes_to_trip:g} minutes to trip, but the deployment_config shifts all "
             f"traffic within {shifting.to_minutes():g} minutes: choose a shorter period, fewer "
@@ -139,7 +145,8 @@ def make_alarms(
         label="Throttles while the new version runs",
         period=options.period,
     )
-    duration_ms = options.p99_duration.to_milliseconds() if options.p99_duration else None
+    p99 = options.p99_duration
+    duration_ms = None if p99 is None else number_in("milliseconds", "p99_duration", p99)
     alarms: list[tuple[str, cloudwatch.IMetric, float | None]] = [
         ("Errors", metric("Errors", "Sum", of_version), options.errors),
         ("Throttles", throttles, options.throttles),

@@ -3,11 +3,11 @@
 import math
 import re
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Token
 from aws_cdk import aws_codedeploy as codedeploy
 from constructs import Construct
 
-from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.limits import Limit, number_in
 
 DeploymentConfig = codedeploy.ILambdaDeploymentConfig | codedeploy.TrafficRouting
 """A deployment configuration, or the traffic routing that one is made from."""
@@ -39,7 +39,7 @@ def make_deployment_config(scope: Construct, given: DeploymentConfig) -> codedep
             "once, in a canary or linearly; use TrafficRouting.time_based_canary or .time_based_linear."
         )
     _PERCENTAGE.check("percentage", given.percentage)
-    _MINUTES.check("interval", given.interval.to_minutes(integral=False))
+    _MINUTES.check("interval", number_in("minutes", "interval", given.interval))
     _MINUTES.check("interval times the number of further shifts", _minutes(given))
     return codedeploy.LambdaDeploymentConfig(scope, "DeploymentConfig", traffic_routing=given)
 
@@ -50,7 +50,8 @@ def duration_of(config: DeploymentConfig) -> Duration | None:
     ``None`` for all at once, which takes no time, and for a configuration whose routing is not known here.
     """
     if isinstance(config, _TimeBased):
-        return Duration.minutes(_minutes(config))
+        minutes = _minutes(config)
+        return None if minutes is None else Duration.minutes(minutes)
     if isinstance(config, codedeploy.TrafficRouting):
         return None
     match = _PREDEFINED.search(config.deployment_config_name)
@@ -60,8 +61,10 @@ def duration_of(config: DeploymentConfig) -> Duration | None:
     return Duration.minutes(interval * (1 if kind == "Canary" else _steps(percentage)))
 
 
-def _minutes(routing: _TimeBased) -> int:
+def _minutes(routing: _TimeBased) -> int | None:
     linear = isinstance(routing, codedeploy.TimeBasedLinearTrafficRouting)
+    if routing.interval.is_unresolved() or (linear and Token.is_unresolved(routing.percentage)):
+        return None
     return round(routing.interval.to_minutes()) * (_steps(routing.percentage) if linear else 1)
 
 

@@ -18,12 +18,13 @@ from constructs import Construct, IConstruct, IValidation
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
-from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.limits import Limit, number_in, text_of
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
 from cdk_lambda_patterns.core.unseen_changes import properties_of
 
 _TIMEOUT = Limit("the smoke test", 1, 840, "seconds")
+_LONGEST_S = 900
 _MARGIN_S = 60  # for three calls of AWS APIs that must be repeated, and for the report
 _MEMORY_MB = 256
 _PERCENTAGE = Limit("the traffic check", 0, 100, "%", whole=False)
@@ -83,11 +84,14 @@ class SmokeTest:
             raise ValueError("cases=[]: a smoke test without cases passes any version; give at least one.")
         if len(set(names)) < len(names):
             raise ValueError(f"cases={names}: duplicate name; give each case its own, for the logs.")
-        _TIMEOUT.check("timeout of all cases together", self.seconds)
+        if self.seconds is not None:
+            _TIMEOUT.check("timeout of all cases together", self.seconds)
 
     @property
-    def seconds(self) -> float:
-        """How long all cases together may take."""
+    def seconds(self) -> float | None:
+        """How long all cases together may take; ``None`` if it is known only at deployment."""
+        if any(case.timeout.is_unresolved() for case in self.cases):
+            return None
         return sum(case.timeout.to_seconds() for case in self.cases)
 
 
@@ -152,10 +156,10 @@ def make_traffic_check(
     """Make the hook that checks the alias and the new version's metrics after the last shift."""
     environment = {
         "POWERTOOLS_SERVICE_NAME": "post-traffic",
-        "ERROR_PERCENTAGE": f"{check.error_percentage:g}",
+        "ERROR_PERCENTAGE": text_of(check.error_percentage),
     }
     if check.versions_kept is not None:
-        environment["VERSIONS_KEPT"] = str(check.versions_kept)
+        environment["VERSIONS_KEPT"] = text_of(check.versions_kept)
     hook = HardenedFunction(
         scope,
         "PostTraffic",
@@ -262,12 +266,16 @@ def _refers_to(logical_id: str, stack: Stack, scope: IConstruct) -> bool:
     return False
 
 
-def _options(given: FunctionOptions | None, seconds: float = 0) -> FunctionOptions:
-    """Give a hook the time that its work takes, and the time to report in any case."""
+def _options(given: FunctionOptions | None, seconds: float | None = 0) -> FunctionOptions:
+    """Give a hook the time that its work takes, and the time to report in any case.
+
+    If how long the work takes is known only at deployment, the hook may run as long as Lambda allows.
+    """
+    needed = _LONGEST_S if seconds is None else seconds + _MARGIN_S
     options = (given or FunctionOptions()).with_defaults(
-        memory_size=_MEMORY_MB, timeout=Duration.seconds(seconds + _MARGIN_S)
+        memory_size=_MEMORY_MB, timeout=Duration.seconds(needed)
     )
-    Limit("the hook", seconds + _MARGIN_S, 900, "seconds").check("timeout", options.timeout)
+    Limit("the hook", needed, _LONGEST_S, "seconds").check("timeout", options.timeout)
     return options
 
 
@@ -281,7 +289,7 @@ def _cases(scope: Construct, test: SmokeTest) -> str:
             "name": case.name,
             "payload": case.payload,
             "expected": case.expected,
-            "timeout": case.timeout.to_seconds(),
+            "timeout": number_in("seconds", f"timeout of the case {case.name!r}", case.timeout),
         }
         for case in test.cases
     ]

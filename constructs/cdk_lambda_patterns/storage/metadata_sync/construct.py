@@ -26,6 +26,7 @@ from cdk_lambda_patterns.core.bucket_notifications import check_place, notify_fu
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.limits import number_in, text_of
 from cdk_lambda_patterns.core.network import Service
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions
 from cdk_lambda_patterns.core.permissions import (
@@ -177,7 +178,7 @@ class MetadataSync(Construct):
             handler="metadata_sync.reconciler.handler",
             description="Compares the objects of a bucket with their rows of metadata",
             environment={
-                "RECONCILE_EVERY_SECONDS": str(int(reconciler.every.to_seconds())),
+                "RECONCILE_EVERY_SECONDS": text_of(number_in("seconds", "every", reconciler.every)),
                 "POWERTOOLS_METRICS_NAMESPACE": "MetadataSync",
             },
             # The next invocation by the schedule is the next attempt.
@@ -244,7 +245,7 @@ class MetadataSync(Construct):
             "SUFFIXES": json.dumps(list(self._options.suffixes)),
             "USER_METADATA": json.dumps(self._options.user_metadata),
             "TAGS": json.dumps(self._options.tags),
-            "TOMBSTONE_DAYS": str(int(self._options.tombstones.to_days())),
+            "TOMBSTONE_DAYS": text_of(number_in("days", "tombstones", self._options.tombstones)),
             "POWERTOOLS_SERVICE_NAME": "metadata-sync",
             "POWERTOOLS_LOG_LEVEL": "INFO",
         }
