@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from aws_cdk import Annotations, Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, IResource, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -18,6 +18,7 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee
+from cdk_lambda_patterns.core.sharing import claim, identity
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 BATCH_SIZE = Limit("Lambda", 1, 10_000, whole=True)
@@ -123,6 +124,28 @@ def make_reader(
         )
     # Without a role, the policy is not part of the template.
     return target, iam.Policy(scope, "FunctionPolicy", roles=[role] if role else None)
+
+
+def claim_mapping(scope: Construct, source: IResource, attribute: str, function: lambda_.IFunction) -> None:
+    """Refuse a mapping that another construct of the app makes: Lambda has one of a source and a function.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+
+    Args:
+        scope: The construct that makes the mapping.
+        source: The queue or the stream.
+        attribute: The attribute with its ARN.
+        function: What the mapping invokes.
+
+    Raises:
+        ValueError: Another construct makes it.
+    """
+    claim(
+        scope,
+        "mapping",
+        [identity(source, attribute), identity(function, "function_arn")],
+        f"{source.node.path} with {function.node.path}: Lambda has one event source mapping of the two, and",
+    )
 
 
 def unqualified(function: lambda_.IFunction) -> lambda_.IFunction:

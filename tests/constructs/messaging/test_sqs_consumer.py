@@ -398,6 +398,15 @@ def test_a_handler_that_returns_something_else_can_do_without_partial_batch_resp
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
+    "a mapping that another construct makes": (
+        lambda stack: SqsConsumer(
+            stack,
+            "Two",
+            function=(one := SqsConsumer(stack, "One", code=CODE, handler="index.handler")).function,
+            queue=one.queue,
+        ),
+        "S/One/Queue with S/One/Function: Lambda has one event source mapping of the two, and S/One has it",
+    ),
     "a batch too large": (
         lambda _: SqsConsumerOptions(batch_size=10_001),
         "batch_size=10,001: Lambda allows",
