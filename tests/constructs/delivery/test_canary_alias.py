@@ -507,6 +507,25 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
         ),
         "provisioned_concurrent_executions=10 and reserved_concurrent_executions=5: Lambda",
     ),
+    "provisioned concurrency with SnapStart": (
+        lambda stack: CanaryAlias(
+            stack,
+            "Live",
+            function=worker(
+                stack, options=FunctionOptions(snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS)
+            ),
+            provisioned_concurrent_executions=1,
+        ),
+        "provisioned_concurrent_executions=1 with SnapStart: Lambda does not support both",
+    ),
+    "more than a day of short periods": (
+        lambda _: ReleaseAlarms(evaluation_periods=1441),
+        "period=1 minutes and evaluation_periods=1,441: CloudWatch allows 1,440 minutes",
+    ),
+    "more than a week of long periods": (
+        lambda _: ReleaseAlarms(period=Duration.hours(1), evaluation_periods=169),
+        "period=60 minutes and evaluation_periods=169: CloudWatch allows 10,080 minutes",
+    ),
     "a name of digits": (canary(alias_name="7"), "alias_name='7': Lambda allows"),
     "0 percent": (
         canary(deployment_config=routing(0, Duration.minutes(1))),

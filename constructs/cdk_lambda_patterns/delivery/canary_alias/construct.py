@@ -232,13 +232,20 @@ def _check_provisioned(function: lambda_.IFunction, provisioned: int | None) -> 
     """Check that a function may have provisioned concurrency, as far as its settings are known.
 
     https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
+    https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
 
     Raises:
-        ValueError: Its reserved concurrency is less.
+        ValueError: Its reserved concurrency is less, or it has SnapStart.
     """
     resource = function.node.default_child
     if provisioned is None or not isinstance(resource, lambda_.CfnFunction):
         return
+    snap_start = resource.snap_start
+    if isinstance(snap_start, lambda_.CfnFunction.SnapStartProperty) and snap_start.apply_on != "None":
+        raise ValueError(
+            f"provisioned_concurrent_executions={provisioned:,} with SnapStart: Lambda does not support "
+            "both; leave out one of them."
+        )
     reserved = resource.reserved_concurrent_executions
     unknown = reserved is None or Token.is_unresolved(reserved) or Token.is_unresolved(provisioned)
     if not unknown and provisioned > reserved:
