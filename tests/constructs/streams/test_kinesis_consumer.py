@@ -291,6 +291,22 @@ def test_a_handler_that_returns_something_else_can_do_without_partial_batch_resp
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
+    "a filter that is not JSON": (
+        lambda _: KinesisConsumerOptions(filters=[{"pattern": "kind = order"}]),
+        "filters[0]='kind = order': a pattern is a JSON object",
+    ),
+    "a filter without a pattern": (
+        lambda _: KinesisConsumerOptions(filters=[{}]),
+        "filters[0]='None': a pattern",
+    ),
+    "a list as a filter": (
+        lambda _: KinesisConsumerOptions(filters=[{"pattern": "[]"}]),
+        "filters[0]='[]': a pattern",
+    ),
+    "a filter too long": (
+        lambda _: KinesisConsumerOptions(filters=[{"pattern": '{"a": ["' + "x" * 4_096 + '"]}'}]),
+        "length of filters[0]=4,107: Lambda allows 0 to 4,096 characters",
+    ),
     "a mapping that another construct makes": (
         lambda stack: KinesisConsumer(
             stack,
