@@ -5,7 +5,9 @@ from typing import TypeGuard
 
 from aws_cdk import RemovalPolicy, Token
 from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
 
+from cdk_lambda_patterns.core.sharing import claim, identity
 from cdk_lambda_patterns.core.unseen_changes import warn_of_unseen_changes
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
@@ -38,6 +40,22 @@ def check_alias_name(argument: str, name: str) -> None:
             f"{argument}: Lambda allows 1 to 128 letters, digits, hyphens and underscores in the name of an "
             "alias, and at least one of them must not be a digit; choose such a name."
         )
+
+
+def claim_alias(scope: Construct, function: lambda_.IFunction, name: str) -> None:
+    """Refuse an alias that another construct of the app makes on the same function.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
+
+    Raises:
+        ValueError: Another construct makes it.
+    """
+    claim(
+        scope,
+        "alias",
+        [identity(function, "function_arn"), name],
+        f"the alias {name!r} of {function.node.path}: the name of an alias is unique for its function, and",
+    )
 
 
 def publish(function: lambda_.Function) -> lambda_.Version:

@@ -4,11 +4,12 @@ The function of a mapping is a new one, or one that exists: also an alias, so th
 of a consumer like that of any other caller.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from aws_cdk import Annotations, Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, IResource, RemovalPolicy, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -18,10 +19,13 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee
+from cdk_lambda_patterns.core.sharing import claim, identity
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 BATCH_SIZE = Limit("Lambda", 1, 10_000, whole=True)
 MAX_BATCHING_WINDOW = Limit("Lambda", 0, 300, "seconds")
+# https://docs.aws.amazon.com/lambda/latest/api/API_Filter.html
+_PATTERN = Limit("Lambda", 0, 4_096, "characters")
 _FILTERS = Limit("Lambda", 1, 10, "filters")  # 5 by default, and up to 10 on request
 
 Code: TypeAlias = str | os.PathLike[str] | lambda_.Code
@@ -34,11 +38,25 @@ def check_filters(filters: Sequence[Mapping[str, Any]] | None) -> None:
         filters: A sequence of what ``lambda_.FilterCriteria.filter`` returns; ``None`` (not given) passes.
 
     Raises:
-        ValueError: There are too many.
+        ValueError: There are too many, or one is too long or no JSON object.
     """
     if filters is None:
         return
     _FILTERS.check("len(filters)", len(filters))
+    for number, one in enumerate(filters):
+        pattern = one.get("pattern")
+        if isinstance(pattern, str) and Token.is_unresolved(pattern):
+            continue
+        try:
+            valid = isinstance(json.loads(pattern or ""), dict)
+        except (TypeError, ValueError):
+            valid = False
+        if not valid:
+            raise ValueError(
+                f"filters[{number}]={str(pattern)[:40]!r}: a pattern is a JSON object; give what "
+                "lambda_.FilterCriteria.filter returns."
+            )
+        _PATTERN.check(f"length of filters[{number}]", len(str(pattern)))
 
 
 def check_function(
@@ -123,6 +141,28 @@ def make_reader(
         )
     # Without a role, the policy is not part of the template.
     return target, iam.Policy(scope, "FunctionPolicy", roles=[role] if role else None)
+
+
+def claim_mapping(scope: Construct, source: IResource, attribute: str, function: lambda_.IFunction) -> None:
+    """Refuse a mapping that another construct of the app makes: Lambda has one of a source and a function.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+
+    Args:
+        scope: The construct that makes the mapping.
+        source: The queue or the stream.
+        attribute: The attribute with its ARN.
+        function: What the mapping invokes.
+
+    Raises:
+        ValueError: Another construct makes it.
+    """
+    claim(
+        scope,
+        "mapping",
+        [identity(source, attribute), identity(function, "function_arn")],
+        f"{source.node.path} with {function.node.path}: Lambda has one event source mapping of the two, and",
+    )
 
 
 def unqualified(function: lambda_.IFunction) -> lambda_.IFunction:

@@ -35,3 +35,23 @@ def record(scope: IConstruct, use: str, data: Sequence[Any]) -> None:
 def recorded(scope: IConstruct, use: str) -> Sequence[Sequence[Any]]:
     """Return what was recorded of this use, the earliest first."""
     return _records[scope.node.root][use]
+
+
+def claim(scope: IConstruct, use: str, key: Sequence[Any], message: str) -> None:
+    """Record what AWS allows once, and refuse it if another construct of the app has it.
+
+    Args:
+        scope: The construct that makes it.
+        use: What kind of thing it is.
+        key: What is allowed once, such as the name of an alias with the `identity` of its function.
+        message: The start of the error: what was given, and what AWS allows.
+
+    Raises:
+        ValueError: Another construct of the app has claimed it.
+    """
+    for claimed, path in recorded(scope, use):
+        if claimed == list(key):
+            raise ValueError(
+                f"{message} {path} has it already; give another one, or make only one of the two."
+            )
+    record(scope, use, [list(key), scope.node.path])

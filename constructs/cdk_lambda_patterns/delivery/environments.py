@@ -18,6 +18,7 @@ from constructs import Construct, IValidation
 
 from cdk_lambda_patterns.core.aliases import (
     check_alias_name,
+    claim_alias,
     copy_async_configuration,
     is_alias,
     is_version,
@@ -90,7 +91,8 @@ class Environments(Construct):
 
     Raises:
         ValueError: A name, version or weight is not allowed; the function is an alias or a version; or
-            ``NEWEST`` is used with a function that this stack does not make. At synthesis: an alias has
+            ``NEWEST`` is used with a function that this stack does not make; or another construct makes the
+            same alias. At synthesis: an alias has
             weights although CodeDeploy shifts its traffic.
 
     Attributes:
@@ -130,6 +132,7 @@ class Environments(Construct):
         self.node.add_validation(_NoWeightsUnderCodeDeploy(self.aliases.values()))
 
     def _make_alias(self, name: str, target: Version | Weighted) -> lambda_.Alias:
+        claim_alias(self, self._function, name)
         additional, weight, known = [], 0.0, True
         if isinstance(target, Weighted):
             version = self._version(name, target.additional_version)

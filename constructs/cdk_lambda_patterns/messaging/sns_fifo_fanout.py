@@ -168,6 +168,12 @@ class SnsFifoFanout(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         _SUBSCRIBERS.check("len(subscribers)", len(subscribers))
+        for name in subscribers:
+            if name in ("", "Topic", "Bridge"):
+                raise ValueError(
+                    f"subscribers[{name!r}]: a name must not be empty, and the fan-out itself has a Topic "
+                    "and a Bridge; choose another name."
+                )
         _check_topic(topic, options)
         _check_queues(subscribers)
         # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html

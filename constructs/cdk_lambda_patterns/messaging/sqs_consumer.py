@@ -24,6 +24,7 @@ from cdk_lambda_patterns.core.event_sources import (
     Code,
     check_filters,
     check_function,
+    claim_mapping,
     make_reader,
     refuse_settings,
     timeout_of,
@@ -181,7 +182,8 @@ class SqsConsumer(Construct):
         removal_policy: What happens to queues and logs when the stack is deleted. Default: they are retained.
 
     Raises:
-        ValueError: A value is not allowed, two cannot be combined, or the queue does not suit the function.
+        ValueError: A value is not allowed, two cannot be combined, the queue does not suit the function, or
+            another construct makes the same mapping.
 
     Attributes:
         queue (IQueue): The queue that Lambda reads.
@@ -238,6 +240,7 @@ class SqsConsumer(Construct):
         )
         self.dead_letter_queue = self._check_settings(self.queue, needed)
         self.function, reader = make_reader(self, target, handler, function_options, network, removal_policy)
+        claim_mapping(self, self.queue, "queue_arn", self.function)
         warn_if_not_granted(self, self.queue.grant(reader, *_READING), reader, self.queue)
         grant_use_of_key(reader, self.queue.encryption_master_key, "kms:Decrypt")
         self.event_source_mapping = self._make_mapping(options, reader)

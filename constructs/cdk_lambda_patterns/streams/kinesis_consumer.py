@@ -29,6 +29,7 @@ from cdk_lambda_patterns.core.event_sources import (
     Code,
     check_filters,
     check_function,
+    claim_mapping,
     make_reader,
 )
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
@@ -168,7 +169,8 @@ class KinesisConsumer(Construct):
             retained.
 
     Raises:
-        ValueError: A value is not allowed, or Lambda does not support this kind of destination.
+        ValueError: A value is not allowed, Lambda does not support this kind of destination, or another
+            construct makes the same mapping.
 
     Attributes:
         stream (IStream): The stream.
@@ -216,6 +218,8 @@ class KinesisConsumer(Construct):
             self, "FailureQueue", removal_policy=removal_policy
         )
         self.stream_consumer = self._register() if options.enhanced_fan_out else None
+        if self.stream_consumer is None:  # else the source is the consumer, which no other construct has
+            claim_mapping(self, self.stream, "stream_arn", self.function)
         self._grant_reading(reader)
         self._grant_reporting_failures(reader)
         self.event_source_mapping = self._make_mapping(options, reader)

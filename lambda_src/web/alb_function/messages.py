@@ -1,6 +1,7 @@
 """HTTP requests and responses as plain Python, whichever AWS service delivers them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -99,8 +100,10 @@ def percent_decode(encoded: str) -> str:
     """Decode percent-encoded UTF-8.
 
     Raises:
-        HttpError: 400, it is not UTF-8.
+        HttpError: 400, it is not UTF-8, or a percent sign is without two hexadecimal digits.
     """
+    if re.search(r"%(?![0-9A-Fa-f]{2})", encoded):
+        raise HttpError(HTTPStatus.BAD_REQUEST, f"{encoded!r} is not percent-encoded UTF-8")
     try:
         return unquote(encoded, errors="strict")
     except UnicodeDecodeError:

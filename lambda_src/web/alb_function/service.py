@@ -11,7 +11,7 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 from .messages import HttpError, Request, Response, percent_decode
-from .notes import Note, check_name, check_tag
+from .notes import MAX_TAGS, Note, check_name, check_tag
 from .table import NotesTable
 
 Methods: TypeAlias = Mapping[str, Callable[[Request], Response]]
@@ -77,7 +77,10 @@ class NotesService:
     def _list(self, request: Request) -> Response:
         """``GET /notes?tag=a&tag=b&limit=20&sort=oldest``: notes that have all of the tags."""
         limit, newest_first = int(_preference(request, "limit")), _preference(request, "sort") == "newest"
-        tags = [check_tag(tag) for tag in request.parameters("tag")]
+        tags = sorted({check_tag(tag) for tag in request.parameters("tag")})
+        if len(tags) > MAX_TAGS:
+            detail = f"{len(tags)} tags: a note has at most {MAX_TAGS}, so give no more"
+            raise HttpError(HTTPStatus.BAD_REQUEST, detail)
         notes = self.notes.list(tags, limit=limit, newest_first=newest_first)
         return _json({"notes": [{field: getattr(note, field) for field in _LISTED} for note in notes]})
 

@@ -24,6 +24,7 @@ from cdk_lambda_patterns.delivery.canary_alias import (
     TrafficCheck,
 )
 from cdk_lambda_patterns.delivery.canary_alias.deployment_config import duration_of
+from cdk_lambda_patterns.delivery.environments import Environments
 from tests.templates import Resources, read_templates, stack_with, walk
 
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")
@@ -39,8 +40,14 @@ SHIFTING = {"lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetProvisionedConcu
 VERSION_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders:7"
 
 
-def worker(stack: Stack, id: str = "Worker", *, asynchronous: AsyncOptions | None = None) -> HardenedFunction:
-    return HardenedFunction(stack, id, code=CODE, asynchronous=asynchronous)
+def worker(
+    stack: Stack,
+    id: str = "Worker",
+    *,
+    asynchronous: AsyncOptions | None = None,
+    options: FunctionOptions | None = None,
+) -> HardenedFunction:
+    return HardenedFunction(stack, id, code=CODE, asynchronous=asynchronous, options=options)
 
 
 @stack_with
@@ -467,6 +474,57 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
             function=worker(Stack(stack.node.root, "Other")).current_version,  # type: ignore[arg-type]
         ),
         "make the CanaryAlias in the stack of the function",
+    ),
+    "an alias that another construct makes": (
+        lambda stack: (
+            CanaryAlias(stack, "One", function=(function := worker(stack))),
+            CanaryAlias(stack, "Two", function=function),
+        ),
+        "the alias 'live' of S/Worker: the name of an alias is unique for its function, and S/One has it",
+    ),
+    "an alias that an environment is": (
+        lambda stack: (
+            Environments(stack, "One", function=(function := worker(stack)), aliases={"a": 1, "live": 1}),
+            CanaryAlias(stack, "Two", function=function),
+        ),
+        "the alias 'live' of S/Worker: the name of an alias is unique for its function, and S/One has it",
+    ),
+    "an alias of an imported function that another construct makes": (
+        lambda stack: [
+            CanaryAlias(
+                stack, name, function=lambda_.Version.from_version_arn(stack, f"Version{name}", VERSION_ARN)
+            )
+            for name in ("One", "Two")
+        ],
+        "the name of an alias is unique for its function, and S/One has it already",
+    ),
+    "more provisioned than reserved concurrency": (
+        lambda stack: CanaryAlias(
+            stack,
+            "Live",
+            function=worker(stack, options=FunctionOptions(reserved_concurrent_executions=5)),
+            provisioned_concurrent_executions=10,
+        ),
+        "provisioned_concurrent_executions=10 and reserved_concurrent_executions=5: Lambda",
+    ),
+    "provisioned concurrency with SnapStart": (
+        lambda stack: CanaryAlias(
+            stack,
+            "Live",
+            function=worker(
+                stack, options=FunctionOptions(snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS)
+            ),
+            provisioned_concurrent_executions=1,
+        ),
+        "provisioned_concurrent_executions=1 with SnapStart: Lambda does not support both",
+    ),
+    "more than a day of short periods": (
+        lambda _: ReleaseAlarms(evaluation_periods=1441),
+        "period=1 minutes and evaluation_periods=1,441: CloudWatch allows 1,440 minutes",
+    ),
+    "more than a week of long periods": (
+        lambda _: ReleaseAlarms(period=Duration.hours(1), evaluation_periods=169),
+        "period=60 minutes and evaluation_periods=169: CloudWatch allows 10,080 minutes",
     ),
     "a name of digits": (canary(alias_name="7"), "alias_name='7': Lambda allows"),
     "0 percent": (

@@ -216,6 +216,18 @@ def test_the_additional_version_must_be_another_one() -> None:
         Weighted(2, additional_version=2, weight=0.5)
 
 
+def test_an_alias_that_another_construct_makes_is_rejected() -> None:
+    stack = Stack(App(), "S")
+    orders = function(stack)
+    Environments(stack, "One", function=orders, aliases={"dev": 1, "prod": 1})
+    Environments(stack, "Two", function=orders, aliases={"test": 1})
+    Environments(stack, "Three", function=function(stack, "Others"), aliases={"prod": 1})
+    with pytest.raises(
+        ValueError, match=r"^the alias 'prod' of S/Orders: .* S/One has it already; give another"
+    ):
+        Environments(stack, "Four", function=orders, aliases={"prod": 2})
+
+
 def test_no_alias_at_all_is_rejected() -> None:
     rejects({}, "aliases={}: nothing would be deployed")
 

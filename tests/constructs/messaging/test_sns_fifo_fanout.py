@@ -355,6 +355,13 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda stack: SnsFifoFanout(stack, "E", subscribers={}),
         "len(subscribers)=0: SNS allows 1 to 100",
     ),
+    **{
+        f"a subscriber named {name!r}": (
+            lambda stack, name=name: SnsFifoFanout(stack, "Events", subscribers={name: subscriber()}),
+            f"subscribers[{name!r}]: a name must not be empty",
+        )
+        for name in ("", "Topic", "Bridge")
+    },
     "two filters": (
         lambda _: subscriber(filter_policy={}, filter_policy_with_message_body={}),
         "filter_policy cannot be combined with filter_policy_with_message_body",

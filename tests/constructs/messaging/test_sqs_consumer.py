@@ -398,6 +398,31 @@ def test_a_handler_that_returns_something_else_can_do_without_partial_batch_resp
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
+    "a filter that is not JSON": (
+        lambda _: SqsConsumerOptions(filters=[{"pattern": "kind = order"}]),
+        "filters[0]='kind = order': a pattern is a JSON object",
+    ),
+    "a filter without a pattern": (
+        lambda _: SqsConsumerOptions(filters=[{}]),
+        "filters[0]='None': a pattern",
+    ),
+    "a list as a filter": (
+        lambda _: SqsConsumerOptions(filters=[{"pattern": "[]"}]),
+        "filters[0]='[]': a pattern",
+    ),
+    "a filter too long": (
+        lambda _: SqsConsumerOptions(filters=[{"pattern": '{"a": ["' + "x" * 4_096 + '"]}'}]),
+        "length of filters[0]=4,107: Lambda allows 0 to 4,096 characters",
+    ),
+    "a mapping that another construct makes": (
+        lambda stack: SqsConsumer(
+            stack,
+            "Two",
+            function=(one := SqsConsumer(stack, "One", code=CODE, handler="index.handler")).function,
+            queue=one.queue,
+        ),
+        "S/One/Queue with S/One/Function: Lambda has one event source mapping of the two, and S/One has it",
+    ),
     "a batch too large": (
         lambda _: SqsConsumerOptions(batch_size=10_001),
         "batch_size=10,001: Lambda allows",

@@ -237,6 +237,15 @@ def test_a_function_from_another_stack_and_a_stream_of_this_one_make_no_cycle() 
     app.synth()
 
 
+def test_a_function_may_read_a_stream_by_registered_consumers_of_its_own() -> None:
+    stack = Stack(App(), "S")
+    one = KinesisConsumer(stack, "One", code=CODE, handler="index.handler")
+    options = KinesisConsumerOptions(enhanced_fan_out=True)
+    for name in ("Two", "Three"):
+        KinesisConsumer(stack, name, function=one.function, stream=one.stream, options=options)
+    assert len(Template.from_stack(stack).find_resources("AWS::Lambda::EventSourceMapping")) == 3
+
+
 @pytest.mark.parametrize("id", ["My clicks", "größe+1", "x" * 200, "Clicks.v2_a-b"])
 def test_the_name_of_a_registered_consumer_is_one_that_kinesis_allows(id: str) -> None:
     stack = Stack(App(builtin_cloud_formation_validation=False), "S")
@@ -282,6 +291,31 @@ def test_a_handler_that_returns_something_else_can_do_without_partial_batch_resp
 
 
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
+    "a filter that is not JSON": (
+        lambda _: KinesisConsumerOptions(filters=[{"pattern": "kind = order"}]),
+        "filters[0]='kind = order': a pattern is a JSON object",
+    ),
+    "a filter without a pattern": (
+        lambda _: KinesisConsumerOptions(filters=[{}]),
+        "filters[0]='None': a pattern",
+    ),
+    "a list as a filter": (
+        lambda _: KinesisConsumerOptions(filters=[{"pattern": "[]"}]),
+        "filters[0]='[]': a pattern",
+    ),
+    "a filter too long": (
+        lambda _: KinesisConsumerOptions(filters=[{"pattern": '{"a": ["' + "x" * 4_096 + '"]}'}]),
+        "length of filters[0]=4,107: Lambda allows 0 to 4,096 characters",
+    ),
+    "a mapping that another construct makes": (
+        lambda stack: KinesisConsumer(
+            stack,
+            "Two",
+            function=(one := KinesisConsumer(stack, "One", code=CODE, handler="index.handler")).function,
+            stream=one.stream,
+        ),
+        "S/One/Stream with S/One/Function: Lambda has one event source mapping of the two, and S/One has it",
+    ),
     "a batch too large": (
         lambda _: KinesisConsumerOptions(batch_size=10_001),
         "batch_size=10,001: Lambda allows",

@@ -14,6 +14,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Annotations, Match, Template
+from constructs import Construct
 
 from cdk_lambda_patterns.web.alb_function import AlbFunction, AlbHealthCheck, AlbOptions, AlbRule
 from tasks.synthesis import app_context
@@ -30,7 +31,7 @@ def certificate(stack: Stack) -> acm.ICertificate:
     return acm.Certificate.from_certificate_arn(stack, "Certificate", CERTIFICATE)
 
 
-def their_function(stack: Stack, timeout: Duration | None = None) -> lambda_.Function:
+def their_function(stack: Construct, timeout: Duration | None = None) -> lambda_.Function:
     """A function of the user."""
     return lambda_.Function(
         stack,
@@ -499,18 +500,18 @@ def test_access_logs_without_a_region_are_an_error_with_the_remedy() -> None:
         AlbFunction(stack, "Notes", function=their_function(stack), options=options)
 
 
-def _listener(stack: Stack) -> elbv2.IApplicationListener:
+def _listener(stack: Construct) -> elbv2.IApplicationListener:
     group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0123")
     return elbv2.ApplicationListener.from_application_listener_attributes(
         stack, "Shared", listener_arn=LISTENER, security_group=group
     )
 
 
-def _rule(stack: Stack, **conditions: Any) -> AlbRule:
+def _rule(stack: Construct, **conditions: Any) -> AlbRule:
     return AlbRule(listener=_listener(stack), priority=1, **(conditions or {"paths": ("/a",)}))
 
 
-def _balancer(stack: Stack) -> elbv2.IApplicationLoadBalancer:
+def _balancer(stack: Construct) -> elbv2.IApplicationLoadBalancer:
     return elbv2.ApplicationLoadBalancer.from_application_load_balancer_attributes(
         stack, "Balancer", load_balancer_arn=BALANCER, security_group_id="sg-0123"
     )
@@ -607,6 +608,27 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
         options=AlbOptions(idle_timeout=Duration.seconds(60)),
     ),
 }
+
+# What AWS has once, made by two constructs.
+TWICE: dict[str, tuple[Callable[[Construct], dict[str, Any]], str]] = {
+    "a priority of a listener": (lambda stack: {"rule": _rule(stack)}, "priority=1: each rule of "),
+    "the listener of port 80": (
+        lambda stack: {"load_balancer": _balancer(stack)},
+        "load_balancer=Stack/Other/Balancer: one listener takes port 80",
+    ),
+}
+
+
+@pytest.mark.parametrize(("front", "message"), TWICE.values(), ids=TWICE)
+def test_what_another_construct_makes_already_is_an_error(
+    front: Callable[[Construct], dict[str, Any]], message: str
+) -> None:
+    stack = stack_in("eu-west-1")
+    AlbFunction(stack, "First", function=their_function(stack), **front(stack))
+    again = front(Construct(stack, "Other"))  # the same, imported another time
+    with pytest.raises(ValueError, match="^" + re.escape(message) + r".* Stack/First has it already; give"):
+        AlbFunction(stack, "Second", function=their_function(Construct(stack, "Second code")), **again)
+
 
 # Values of the rule of an existing listener that Elastic Load Balancing refuses.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html

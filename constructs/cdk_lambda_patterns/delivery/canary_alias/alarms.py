@@ -74,6 +74,14 @@ class ReleaseAlarms:
                 "traffic has shifted is checked before; give a period such as Duration.minutes(1)."
             )
         _PERIOD.check("period", self.period.to_minutes(integral=False))
+        minutes = self.period.to_minutes()
+        longest = 7 * 24 * 60 if minutes >= 60 else 24 * 60
+        if self.minutes_to_trip > longest:
+            raise ValueError(
+                f"period={minutes:g} minutes and evaluation_periods={self.evaluation_periods:,}: CloudWatch "
+                f"allows {longest:,} minutes for all periods together, 1,440 if one is shorter than an "
+                "hour; choose fewer."
+            )
         made = sum(one is not None for one in (self.errors, self.throttles, self.p99_duration))
         _ALARMS.check("number of alarms", made + len(self.others))
         names = [alarm.alarm_name for alarm in self.others]

@@ -18,6 +18,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.aliases import (
     check_alias_name,
+    claim_alias,
     copy_async_configuration,
     is_alias,
     is_version,
@@ -78,7 +79,8 @@ class CanaryAlias(Construct):
 
     Raises:
         ValueError: A value is outside what CodeDeploy or Lambda allow, or the function is an alias, is
-            imported without a version, or is from another stack. At synthesis: a hook refers to the alias.
+            imported without a version, or is from another stack, or does not suit provisioned concurrency, or
+            another construct makes the alias. At synthesis: a hook refers to the alias.
 
     Attributes:
         alias (Alias): An ``IFunction``. Attach triggers, permissions, function URLs and targets to it.
@@ -129,6 +131,8 @@ class CanaryAlias(Construct):
 
         self.version = _version_of(function, Stack.of(self))
         source = self.version.lambda_
+        claim_alias(self, source, alias_name)
+        _check_provisioned(source, provisioned_concurrent_executions)
         self.alias = lambda_.Alias(
             self,
             "Alias",
@@ -222,6 +226,34 @@ class CanaryAlias(Construct):
             self._allow(resources, "cloudwatch:DescribeAlarms")
         if reason:
             acknowledge_wildcard(self.deployment_role, resources[0], reason)
+
+
+def _check_provisioned(function: lambda_.IFunction, provisioned: int | None) -> None:
+    """Check that a function may have provisioned concurrency, as far as its settings are known.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
+    https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
+
+    Raises:
+        ValueError: Its reserved concurrency is less, or it has SnapStart.
+    """
+    resource = function.node.default_child
+    if provisioned is None or not isinstance(resource, lambda_.CfnFunction):
+        return
+    snap_start = resource.snap_start
+    if isinstance(snap_start, lambda_.CfnFunction.SnapStartProperty) and snap_start.apply_on != "None":
+        raise ValueError(
+            f"provisioned_concurrent_executions={provisioned:,} with SnapStart: Lambda does not support "
+            "both; leave out one of them."
+        )
+    reserved = resource.reserved_concurrent_executions
+    unknown = reserved is None or Token.is_unresolved(reserved) or Token.is_unresolved(provisioned)
+    if not unknown and provisioned > reserved:
+        raise ValueError(
+            f"provisioned_concurrent_executions={provisioned:,} and "
+            f"reserved_concurrent_executions={reserved:,.0f}: Lambda provisions no more than "
+            "is reserved; lower the one or raise the other."
+        )
 
 
 def _version_of(function: lambda_.IFunction, stack: Stack) -> lambda_.IVersion:

@@ -14,10 +14,12 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.sharing import claim, identity
 from cdk_lambda_patterns.web.alb_function.load_balancer import (
     add_listener,
     allow_from,
     check_access_logs,
+    claim_listeners,
     idle_timeout_for,
     make_load_balancer,
     make_vpc,
@@ -50,8 +52,9 @@ class AlbFunction(Construct):
         options: Options of the load balancer and the target group.
 
     Raises:
-        ValueError: Arguments contradict each other, access logs are asked for without an explicit region, or
-            the idle timeout is shorter than the function's timeout.
+        ValueError: Arguments contradict each other, another construct makes the same listener or rule, access
+            logs are asked for without an explicit region, or the idle timeout is shorter than the function's
+            timeout.
 
     Attributes:
         function (IFunction): The target.
@@ -107,6 +110,7 @@ class AlbFunction(Construct):
             load_balancer = make_load_balancer(self, vpc, options, certificate, idle_timeout)
         elif options.allow_from is not None:
             allow_from(load_balancer, options.allow_from, certificate)
+        claim_listeners(self, load_balancer)
         self.load_balancer = load_balancer
         self.listener = add_listener(self, load_balancer, self.target_group, certificate, options)
 
@@ -130,6 +134,12 @@ class AlbFunction(Construct):
         return f"{self._scheme}://{self.load_balancer.load_balancer_dns_name}"
 
     def _add_rule(self, rule: AlbRule) -> None:
+        claim(
+            self,
+            "rule",
+            [identity(rule.listener, "listener_arn"), rule.priority],
+            f"priority={rule.priority}: each rule of {rule.listener.node.path} has its own, and",
+        )
         elbv2.ApplicationListenerRule(
             self,
             "Rule",

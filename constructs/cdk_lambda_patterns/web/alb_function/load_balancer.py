@@ -11,6 +11,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from cdk_lambda_patterns.core.permissions import acknowledge
+from cdk_lambda_patterns.core.sharing import claim, identity
 from cdk_lambda_patterns.web.alb_function.options import AlbOptions
 
 _HTTP, _HTTPS = 80, 443
@@ -165,6 +166,24 @@ def _log_access(load_balancer: elbv2.ApplicationLoadBalancer, options: AlbOption
             "Balancing write. https://docs.aws.amazon.com/elasticloadbalancing/latest/application/"
             "enable-access-logging.html",
         )
+
+
+def claim_listeners(scope: Construct, load_balancer: elbv2.IApplicationLoadBalancer) -> None:
+    """Refuse listeners that another construct of the app adds to the same load balancer.
+
+    Port 80 is enough: `add_listener` always has it. A port has one listener:
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateListener.html
+
+    Raises:
+        ValueError: Another construct adds them.
+    """
+    claim(
+        scope,
+        "listener",
+        [identity(load_balancer, "load_balancer_arn"), _HTTP],
+        f"load_balancer={load_balancer.node.path}: one listener takes port {_HTTP}, to which a rule "
+        "(AlbRule(listener=...)) adds another function, and",
+    )
 
 
 def add_listener(

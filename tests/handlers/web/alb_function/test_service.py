@@ -36,6 +36,10 @@ def problem(answer: Answer, status: int) -> str:
     [
         (400, "GET", "/notes/%ff", [], "is not percent-encoded UTF-8"),
         (400, "GET", "/notes?tag=%ff", [], "is not percent-encoded UTF-8"),
+        (400, "GET", "/notes/%zz", [], "is not percent-encoded UTF-8"),
+        (400, "PUT", "/notes/%zz", [TEXT], "is not percent-encoded UTF-8"),
+        (400, "GET", "/notes/100%", [], "is not percent-encoded UTF-8"),
+        (400, "PUT", "/notes/a", [TEXT, ("Note-Tag", "%zz")], "is not percent-encoded UTF-8"),
         (400, "GET", "/notes?limit=0", [], "limit='0': give 1 to 100"),
         (400, "GET", "/notes?limit=101", [], "limit='101'"),
         (400, "GET", "/notes?limit=x", [], "limit='x'"),
@@ -256,6 +260,13 @@ def test_the_largest_body_that_a_load_balancer_accepts_comes_back(client: Client
 def names(answer: Answer) -> list[str]:
     """The names of the notes in a list."""
     return [note["name"] for note in answer.json()["notes"]]
+
+
+def test_a_list_asks_for_each_tag_once_and_for_no_more_than_a_note_has(multi: Client) -> None:
+    multi.send("PUT", "/notes/a", TEXT, ("Note-Tag", "b"), body="x")
+    assert names(multi.send("GET", "/notes?" + "&".join(["tag=b"] * 300))) == ["a"]
+    too_many = multi.send("GET", "/notes?" + "&".join(f"tag={number}" for number in range(200)))
+    assert "200 tags: a note has at most 10" in problem(too_many, 400)
 
 
 def test_lists_are_filtered_by_all_tags(multi: Client) -> None:
