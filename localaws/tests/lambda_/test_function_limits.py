@@ -112,7 +112,7 @@ def test_one_hundred_executions_stay_unreserved(functions: Functions, existing: 
 
 def test_snap_start_excludes_provisioned_concurrency(functions: Functions) -> None:
     client, text = functions.aws.client("lambda"), "not supported for functions enabled with SnapStart"
-    snap = {"SnapStart": {"ApplyOn": "PublishedVersions"}}
+    snap: dict[str, Any] = {"SnapStart": {"ApplyOn": "PublishedVersions"}}
     name, wanted = functions.make(HANDLER, **snap), {"ProvisionedConcurrentExecutions": 1}
     version = client.publish_version(FunctionName=name)["Version"]
     client.create_alias(FunctionName=name, Name="live", FunctionVersion=version)

@@ -235,11 +235,12 @@ def test_identifiers_are_in_lower_case(local_aws: LocalAws) -> None:
     assert made["DBInstanceIdentifier"] == "u19"
     with pytest.raises(rds.exceptions.DBInstanceAlreadyExistsFault):
         rds.create_db_instance(DBInstanceIdentifier="u19", **settings)
-    taken = {"Type": "AWS::RDS::DBInstance", "Properties": {"DBInstanceIdentifier": "U19", **settings}}
+    properties = {"DBInstanceIdentifier": "U19", **settings}
+    taken = {"Type": "AWS::RDS::DBInstance", "Properties": properties}
     with pytest.raises(DeploymentFailedError, match="DB instance already exists"):
         deploy(local_aws, {"Database": taken})
     assert rds.describe_db_instances(DBInstanceIdentifier="U19")["DBInstances"][0]["Engine"] == "mysql"
-    taken["Properties"]["DBInstanceIdentifier"] = "U20"
+    properties["DBInstanceIdentifier"] = "U20"
     assert deploy(local_aws, {"Database": taken}, {"Id": ref("Database")}).outputs["Id"] == "u20"
 
 

@@ -64,7 +64,8 @@ _AFTER = ["iam.deployments", "iam.functions", "lambda_.fifo_destinations", "lamb
 @functools.cache
 def _runtimes() -> tuple[str, ...]:
     model = botocore.session.get_session().get_service_model("lambda")
-    return tuple(model.shape_for("Runtime").enum)
+    shape: Any = model.shape_for("Runtime")
+    return tuple(shape.enum)
 
 
 def refusal(settings: Mapping[str, Any]) -> Refusal | None:
@@ -76,12 +77,14 @@ def refusal(settings: Mapping[str, Any]) -> Refusal | None:
             continue
         limit = f"less than or equal to {high}" if int(value) > high else f"greater than or equal to {low}"
         return _invalid(f"Value '{value}'", name, f"Member must have value {limit}")
-    name = settings.get("FunctionName")
-    if name and not _NAME.fullmatch(name):
+    given = settings.get("FunctionName")
+    if given and not _NAME.fullmatch(given):
         pattern = f"Member must satisfy regular expression pattern: {_NAME.pattern}"
-        return _invalid(f"Value '{name}'", "FunctionName", pattern)
-    if name and len(name.split(":")[-1]) > 64:
-        return _invalid(f"Value '{name}'", "FunctionName", "Member must have length less than or equal to 64")
+        return _invalid(f"Value '{given}'", "FunctionName", pattern)
+    if given and len(given.split(":")[-1]) > 64:
+        return _invalid(
+            f"Value '{given}'", "FunctionName", "Member must have length less than or equal to 64"
+        )
     if len(settings.get("Description") or "") > 256:
         return _invalid("Value", "Description", "Member must have length less than or equal to 256")
     return _of_runtime(settings.get("Runtime")) or _of_variables(
