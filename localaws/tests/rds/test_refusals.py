@@ -185,3 +185,75 @@ def test_a_proxy_serves_databases_of_its_own_vpc_only(local_aws: LocalAws) -> No
 
 def test_the_emulator_still_accepts_reserved_names(stock_aws: LocalAws) -> None:
     assert created(stock_aws, MasterUsername="rdsadmin", DBName="my-app")["DBName"] == "my-app"
+
+
+# --- Identifiers, passwords, engines, storage and deletions
+
+IDENTIFIER = "Identifiers must begin with a letter; must contain only ASCII letters, digits, and hyphens"
+CHARACTERS = "Only printable ASCII characters besides"
+MADE = [
+    *(({"DBInstanceIdentifier": name}, IDENTIFIER) for name in ("a--b", "1a", "a-", "a_b")),
+    ({"DBInstanceIdentifier": "x" * 64}, "because it is longer than 63 characters"),
+    ({"MasterUserPassword": "x" * 7}, "because it is shorter than 8 characters"),
+    ({"MasterUserPassword": "x" * 129}, "because it is longer than 128 characters"),
+    ({"MasterUserPassword": "x" * 42, "Engine": "mysql"}, "because it is longer than 41 characters"),
+    *(({"MasterUserPassword": f"password{letter}"}, CHARACTERS) for letter in '@/" é'),
+    ({"MasterUserPassword": ""}, "The parameter MasterUserPassword must be provided and must not be blank"),
+    ({"MasterUsername": ""}, "The parameter MasterUsername must be provided and must not be blank"),
+    (
+        {"ManageMasterUserPassword": True},
+        "MasterUserPassword and ManageMasterUserPassword cannot be combined",
+    ),
+    ({"Engine": "foo"}, "Invalid DB engine"),
+    ({"AllocatedStorage": 19}, "Invalid storage size for engine name postgres and storage type gp2: 19"),
+    (
+        {"AllocatedStorage": 19, "StorageType": "gp3", "Engine": "mysql"},
+        "Invalid storage size for engine name mysql and storage type gp3: 19",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), MADE)
+def test_an_instance_is_refused(local_aws: LocalAws, changed: dict[str, Any], message: str) -> None:
+    settings = {"DBInstanceIdentifier": new_name("database"), "DBInstanceClass": "db.t4g.micro"}
+    request = {**settings, "Engine": "postgres", **MASTER, **changed}
+    with pytest.raises(ClientError) as raised:
+        local_aws.client("rds").create_db_instance(**request)
+    code = (
+        "Combination" if "AllocatedStorage" in changed or "ManageMasterUserPassword" in changed else "Value"
+    )
+    assert raised.value.response["Error"]["Code"] == f"InvalidParameter{code}"
+    assert message in raised.value.response["Error"]["Message"]
+    with pytest.raises(DeploymentFailedError) as failed:
+        deploy(local_aws, {"Parameters": parameters(), "Database": instance(**changed)})
+    assert message in str(failed.value)
+
+
+def test_identifiers_are_in_lower_case(local_aws: LocalAws) -> None:
+    rds, settings = local_aws.client("rds"), {"DBInstanceClass": "db.t4g.micro", "Engine": "mysql", **MASTER}
+    made = rds.create_db_instance(DBInstanceIdentifier="U19", **settings)["DBInstance"]
+    assert made["DBInstanceIdentifier"] == "u19"
+    with pytest.raises(rds.exceptions.DBInstanceAlreadyExistsFault):
+        rds.create_db_instance(DBInstanceIdentifier="u19", **settings)
+    properties = {"DBInstanceIdentifier": "U19", **settings}
+    taken = {"Type": "AWS::RDS::DBInstance", "Properties": properties}
+    with pytest.raises(DeploymentFailedError, match="DB instance already exists"):
+        deploy(local_aws, {"Database": taken})
+    assert rds.describe_db_instances(DBInstanceIdentifier="U19")["DBInstances"][0]["Engine"] == "mysql"
+    properties["DBInstanceIdentifier"] = "U20"
+    assert deploy(local_aws, {"Database": taken}, {"Id": ref("Database")}).outputs["Id"] == "u20"
+
+
+@pytest.mark.parametrize("kind", ["instance", "cluster"])
+def test_a_deletion_must_say_whether_there_is_a_final_snapshot(local_aws: LocalAws, kind: str) -> None:
+    rds, name = local_aws.client("rds"), new_name("database")
+    named = {f"DB{kind.capitalize()}Identifier": name}
+    settings = {"DBInstanceClass": "db.t4g.micro"} if kind == "instance" else {}
+    engine = "mysql" if kind == "instance" else "aurora-mysql"
+    getattr(rds, f"create_db_{kind}")(**named, **settings, **MASTER, Engine=engine)
+    delete = getattr(rds, f"delete_db_{kind}")
+    for more in ({}, {"SkipFinalSnapshot": True, "FinalDBSnapshotIdentifier": "last"}):
+        with pytest.raises(ClientError, match="FinalDBSnapshotIdentifier") as raised:
+            delete(**named, **more)
+        assert raised.value.response["Error"]["Code"] == "InvalidParameterCombination"
+    delete(**named, FinalDBSnapshotIdentifier=f"{name}-last")

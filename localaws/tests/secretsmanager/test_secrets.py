@@ -116,6 +116,7 @@ def test_a_template_without_a_key_fails_the_deployment(local_aws: LocalAws) -> N
 
 def test_a_target_attachment_finds_the_secret(local_aws: LocalAws) -> None:
     database = {"DBInstanceClass": "db.t4g.micro", "Engine": "postgres", "AllocatedStorage": "20"}
+    database |= {"MasterUsername": "master", "MasterUserPassword": "a-secret-1"}
     attachment = {
         "SecretId": ref("Secret"),
         "TargetId": ref("Database"),

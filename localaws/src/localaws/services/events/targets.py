@@ -1,4 +1,4 @@
-"""Dead-letter queues of EventBridge targets.
+"""Dead-letter queues of EventBridge targets, and what EventBridge refuses of rules, targets and events.
 
 The emulator logs an event that cannot be delivered, and the event is lost.
 
@@ -8,12 +8,17 @@ Faithful to:
   TARGET_ARN, ERROR_CODE, ERROR_MESSAGE and RETRY_ATTEMPTS as message attributes.
 - The queue must be a standard queue in the same account and Region, and its policy must allow the rule;
   otherwise the event is lost.
+- A rule has an event pattern or a schedule, the latter only on the default bus, and at most five targets.
+- An event needs a source, a detail type and a detail that is a JSON object; a bad one costs that event only.
 - The values of a RetryPolicy are checked against its limits.
 - An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
 Not to: retries. No delivery fails here in a way that EventBridge retries, except to API destinations, which
 are called once: RetryPolicy is only recorded. Nor to metrics of rules.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_RetryPolicy.html
 """
 
@@ -24,7 +29,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ministack.core.responses import error_response_json
+from ministack.core.responses import error_response_json, json_response
 from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
 
 from localaws.patching import Created, Handler, Properties, around, resource
@@ -33,6 +38,8 @@ from localaws.services.iam.invocations import rule_may_reach
 logger = logging.getLogger("localaws.events")
 
 Target = dict[str, Any]
+_MOST_TARGETS = 5
+_TOO_MANY = "The requested resource exceeds the maximum number allowed."
 _LIMITS = {"MaximumRetryAttempts": (0, 185), "MaximumEventAgeInSeconds": (60, 86_400)}
 
 
@@ -41,7 +48,61 @@ def _put_targets(stock: Callable[[Properties], Any], data: Properties) -> Any:
     for target in data.get("Targets") or []:
         if problem := _problem(target):
             return error_response_json("ValidationException", problem, 400)
+    key = eventbridge._rule_key(data.get("Rule"), data.get("EventBusName", "default"))
+    every = [*eventbridge._targets.get(key, []), *(data.get("Targets") or [])]
+    if len({target.get("Id") for target in every}) > _MOST_TARGETS:
+        return error_response_json("LimitExceededException", _TOO_MANY, 400)
     return stock(data)
+
+
+@around(eventbridge, "_put_rule")
+def _put_rule(stock: Callable[[Properties], Any], data: Properties) -> Any:
+    problem = _of_rule(data)
+    return error_response_json("ValidationException", problem, 400) if problem else stock(data)
+
+
+def _of_rule(rule: Properties) -> str | None:
+    if not rule.get("EventPattern") and not rule.get("ScheduleExpression"):
+        return "Parameter(s) EventPattern or ScheduleExpression must be specified."
+    bus = str(rule.get("EventBusName") or "default").rpartition("/")[2]
+    if rule.get("ScheduleExpression") and bus != "default":
+        return "ScheduleExpression is supported only on the default event bus."
+    return None
+
+
+@around(eventbridge, "_put_events")
+def _put_events(
+    stock: Callable[..., Any],
+    data: Properties,
+    allow_aws_source: bool = False,
+) -> Any:
+    entries = data.get("Entries") or []
+    refused = {position: found for position, entry in enumerate(entries) if (found := _of_event(entry))}
+    if not refused or len(entries) > 10:  # the emulator refuses those
+        return stock(data, allow_aws_source)
+    good = [entry for position, entry in enumerate(entries) if position not in refused]
+    status, headers, body = stock({**data, "Entries": good}, allow_aws_source)
+    if status >= 400:
+        return status, headers, body
+    answer = json.loads(body)
+    others = iter(answer["Entries"])
+    results = [refused.get(position) or next(others) for position in range(len(entries))]
+    return json_response({"FailedEntryCount": answer["FailedEntryCount"] + len(refused), "Entries": results})
+
+
+def _of_event(entry: Mapping[str, Any]) -> dict[str, str] | None:
+    for name in ("Source", "DetailType", "Detail"):
+        if not entry.get(name):
+            text = f"Parameter {name} is not valid. Reason: {name} is a required argument."
+            return {"ErrorCode": "InvalidArgument", "ErrorMessage": text}
+    try:
+        detail = json.loads(entry["Detail"])
+        json.dumps(detail, allow_nan=False)
+    except (ValueError, TypeError):
+        detail = None
+    if not isinstance(detail, dict):
+        return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
+    return None
 
 
 @resource("AWS::Events::Rule").create
@@ -59,7 +120,12 @@ def _update_rule(
 
 
 def _require_valid_targets(properties: Properties) -> None:
-    """Refuse settings that PutTargets refuses."""
+    """Refuse settings that PutRule and PutTargets refuse."""
+    problem = _of_rule(properties)
+    if len(properties.get("Targets") or []) > _MOST_TARGETS:
+        problem = _TOO_MANY
+    if problem:
+        raise ValueError(f"AWS::Events::Rule: {problem}")
     for target in properties.get("Targets") or []:
         # A copy counts as reading all of it, and the emulator stores targets as a whole.
         if problem := _problem(target.copy()):

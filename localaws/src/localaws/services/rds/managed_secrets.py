@@ -84,8 +84,6 @@ def _declare(kind: str, type_: str) -> None:
     def create(stock: Handler, logical_id: str, props: Properties, stack_name: str) -> Created:
         if not _is_managed(props):
             return stock(logical_id, props, stack_name)
-        if _PASSWORD in props:
-            raise ValueError(f"{_PASSWORD} and ManageMasterUserPassword cannot be combined: remove one")
         password = _new_password()
         with _given(password, props):
             name, attributes = stock(logical_id, props, stack_name)

@@ -1,13 +1,15 @@
 """What RDS refuses of databases, subnet groups and proxies.
 
-Faithful to: names that are malformed, too long or reserved; the Availability Zones of a subnet group and a
-proxy; security groups and proxies in another VPC than the database; capacities of Aurora Serverless v2;
-the retention of backups; versions below the installed one; proxies that require IAM without TLS; secrets
-without a complete ARN. All through CloudFormation and the API. A database with only a major version gets a
-minor one.
-Not to: the messages about a secret's ARN, and about the zones and the VPC of a proxy, which are our own.
-Names are checked for PostgreSQL and MySQL only. RDS publishes no list of reserved words: see
-`rds.reserved_words`.
+Faithful to: identifiers, which are stored in lower case, and names that are malformed, too long or reserved;
+unknown engines; a master password that is missing, malformed or also managed by RDS; storage that is too
+small or too large; deletions that say nothing about a final snapshot; the Availability Zones of a subnet
+group and a proxy; security groups and proxies in another VPC than the database; capacities of Aurora
+Serverless v2; the retention of backups; versions below the installed one; proxies that require IAM without
+TLS; secrets without a complete ARN. All through CloudFormation and the API. A database with only a major
+version gets a minor one.
+Not to: the messages about a secret's ARN, about managed passwords and final snapshots that are given as well,
+and about the zones and the VPC of a proxy, which are our own. Names are checked for PostgreSQL and MySQL
+only, storage for MariaDB too. RDS publishes no list of reserved words: see `rds.reserved_words`.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-rds-dbinstance.html
@@ -41,11 +43,87 @@ _FAMILIES = {
 _RESERVED = {"postgres": POSTGRES, "mysql": MYSQL}
 _LONGEST_USER = {"postgres": 63, "mysql": 16}
 _LONGEST_DATABASE = {"postgres": 63, "mysql": 64}
+_LONGEST_PASSWORD = {"postgres": 128, "sqlserver": 128, "oracle": 30, "db2": 255}
+_IDENTIFIER = re.compile("[A-Za-z](-?[A-Za-z0-9])*")
+_ENGINE = re.compile(
+    "aurora-(mysql|postgresql)|mysql|mariadb|postgres|neptune|docdb|db2-(ae|se)|oracle-(ee|se2)(-cdb)?"
+    "|custom-oracle-(ee|se2)(-cdb)?|(custom-)?sqlserver-(ee|se|ex|web|dev|dev-ee)"
+)
+_STORAGE = {  # of PostgreSQL, MySQL and MariaDB, in GiB
+    "gp2": (20, 65_536),
+    "gp3": (20, 65_536),
+    "io1": (100, 65_536),
+    "io2": (100, 65_536),
+    "standard": (5, 3_072),
+}
+# What a database is made from, with the master user that it has there.
+_ORIGINS = (
+    *("DBSnapshotIdentifier", "SnapshotIdentifier", "DBClusterSnapshotIdentifier"),
+    *("SourceDBInstanceIdentifier", "SourceDBClusterIdentifier", "SourceDbiResourceId"),
+    *("SourceDBInstanceAutomatedBackupsArn", "ReplicationSourceIdentifier", "GlobalClusterIdentifier"),
+)
 _SECRET = re.compile(r"arn:[^:]+:secretsmanager:[^:]+:\d+:secret:.+-[A-Za-z0-9]{6}")
 _NO_SUBNET_GROUP = "vpc-00000000"  # what the emulator records without one; RDS uses the default VPC
 
 
 # --- Names, networks and capacities
+
+
+def _identifier(parameter: str, name: str) -> Reason | None:
+    about = f"The parameter {parameter} is not a valid identifier"
+    if not _IDENTIFIER.fullmatch(name):
+        rule = (
+            "Identifiers must begin with a letter; must contain only ASCII letters, digits, and hyphens; and "
+            "must not end with a hyphen or contain two consecutive hyphens."
+        )
+        return "InvalidParameterValue", f"{about}. {rule}"
+    if len(name) > 63:
+        return "InvalidParameterValue", f"{about} because it is longer than 63 characters."
+    return None
+
+
+def _password(password: str, engine: str) -> Reason | None:
+    about = "The parameter MasterUserPassword is not a valid password"
+    longest = _LONGEST_PASSWORD.get(engine.removeprefix("custom-").split("-")[0], 41)
+    if len(password) < 8:
+        return "InvalidParameterValue", f"{about} because it is shorter than 8 characters."
+    if len(password) > longest:
+        return "InvalidParameterValue", f"{about} because it is longer than {longest} characters."
+    if not all("!" <= letter <= "~" and letter not in '/@"' for letter in password):
+        allowed = "Only printable ASCII characters besides '/', '@', '\"', ' ' may be used."
+        return "InvalidParameterValue", f"{about}. {allowed}"
+    return None
+
+
+def _incomplete(kind: str, properties: Properties) -> Reason | None:
+    """Why RDS would not create a database: the master user is not given."""
+    if kind == "instance" and properties.get("DBClusterIdentifier"):
+        return None
+    if any(properties.get(name) for name in _ORIGINS):
+        return None
+    needed = ["MasterUsername"]
+    needed += [] if _managed(properties) else ["MasterUserPassword"]
+    for name in needed:
+        if not properties.get(name):
+            about = f"The parameter {name} must be provided and must not be blank."
+            return "InvalidParameterValue", about
+    return None
+
+
+def _managed(properties: Properties) -> bool:
+    return str(properties.get("ManageMasterUserPassword")).lower() == "true"
+
+
+def _storage(properties: Properties) -> Reason | None:
+    engine, given = str(properties.get("Engine")), properties.get("AllocatedStorage")
+    type_ = properties.get("StorageType") or ("io1" if properties.get("Iops") else "gp2")
+    if not given or engine not in ("postgres", "mysql", "mariadb") or type_ not in _STORAGE:
+        return None
+    low, high = _STORAGE[type_]
+    if low <= int(given) <= high:
+        return None
+    about = f"Invalid storage size for engine name {engine} and storage type {type_}: {given}"
+    return "InvalidParameterCombination", about
 
 
 def _user(name: str, family: str) -> Reason | None:
@@ -128,8 +206,17 @@ def refused(kind: str, properties: Properties) -> Reason | None:
         kind: `instance` or `cluster`.
         properties: Those of the template.
     """
+    given = f"DB{kind.capitalize()}Identifier"
+    if properties.get(given) and (reason := _identifier(given, str(properties[given]))):
+        return reason
+    engine, password = str(properties.get("Engine") or ""), str(properties.get("MasterUserPassword") or "")
+    if engine and not _ENGINE.fullmatch(engine):
+        return "InvalidParameterValue", f"Invalid DB engine: {engine}"
     if kind == "instance" and properties.get("DBClusterIdentifier"):
-        return None  # its cluster has all of it
+        return None  # its cluster has all of the rest
+    if password and _managed(properties):
+        about = "MasterUserPassword and ManageMasterUserPassword cannot be combined: remove one"
+        return "InvalidParameterCombination", about
     parameter = "DBName" if kind == "instance" else "DatabaseName"
     family = _FAMILIES.get(str(properties.get("Engine")))
     user, database = properties.get("MasterUsername"), properties.get(parameter)
@@ -138,6 +225,8 @@ def refused(kind: str, properties: Properties) -> Reason | None:
     return (
         (_user(user, family) if user and family else None)
         or (_database(parameter, database, family) if database and family else None)
+        or (_password(password, engine) if password else None)
+        or (_storage(properties) if kind == "instance" else None)
         or _capacity(properties.get("ServerlessV2ScalingConfiguration") or {})
         or _retention(int(retention))
         or _networks(properties.get("DBSubnetGroupName"), groups)
@@ -148,7 +237,8 @@ def _from_request(p: dict[str, Any]) -> Properties:
     """The properties of a template with the parameters of a request."""
     names = (
         *("Engine", "MasterUsername", "DBName", "DatabaseName", "DBClusterIdentifier"),
-        *("DBSubnetGroupName", "BackupRetentionPeriod"),
+        *("DBSubnetGroupName", "BackupRetentionPeriod", "DBInstanceIdentifier", "MasterUserPassword"),
+        *("ManageMasterUserPassword", "AllocatedStorage", "StorageType", "Iops", *_ORIGINS),
     )
     capacity = ("MinCapacity", "MaxCapacity")
     scaling = {name: rds._p(p, f"ServerlessV2ScalingConfiguration.{name}") or None for name in capacity}
@@ -198,6 +288,8 @@ def _declare(kind: str, type_: str, create: str, modify: str) -> None:
     handlers, function = resource(type_, after=enclosed), f"_rds_db_{kind}_"
     store = rds._instances if kind == "instance" else rds._clusters
 
+    parameter = f"DB{kind.capitalize()}Identifier"
+
     def complete(name: str) -> None:
         record = store[name]
         record["EngineVersion"] = _minor(record["Engine"], record["EngineVersion"])
@@ -205,7 +297,11 @@ def _declare(kind: str, type_: str, create: str, modify: str) -> None:
     @handlers.create
     @around(provisioners, f"{function}create", after=enclosed)
     def create_resource(stock: Handler, logical_id: str, props: Properties, stack_name: str) -> Created:
-        if reason := refused(kind, props):
+        reason = refused(kind, props) or _incomplete(kind, props)
+        _lower(props)
+        if not reason and props.get(parameter) in store:
+            reason = _EXISTS[kind]
+        if reason:
             _raise(reason, type_, "create")
         created = stock(logical_id, props, stack_name)
         complete(created[0])
@@ -224,6 +320,7 @@ def _declare(kind: str, type_: str, create: str, modify: str) -> None:
         record = store.get(physical_id) or {}
         installed, version = record.get("EngineVersion", ""), str(new_props.get("EngineVersion") or "")
         reason = refused(kind, new_props) or _downgrade(record, version)
+        _lower(new_props)
         if reason:
             _raise(reason, type_, "update")
         updated = stock(physical_id, old_props, new_props, stack_name, logical_id)
@@ -234,19 +331,59 @@ def _declare(kind: str, type_: str, create: str, modify: str) -> None:
 
     @action(rds, create, after=["rds.actions"])
     def create_by_request(stock: Action, p: dict[str, Any]) -> Response:
-        if reason := refused(kind, _from_request(p)):
+        settings = _from_request(p)
+        if reason := refused(kind, settings) or _incomplete(kind, settings):
             return _error(reason)
         response = stock(p)
         if response[0] < 400:
-            complete(rds._p(p, f"DB{kind.capitalize()}Identifier"))
+            complete(rds._p(p, parameter))
         return response
 
     @action(rds, modify)
     def modify_by_request(stock: Action, p: dict[str, Any]) -> Response:
-        record = store.get(rds._p(p, f"DB{kind.capitalize()}Identifier")) or {}
-        changed = {**_from_request(p), "DBSubnetGroupName": record.get("DBSubnetGroup")}
+        record = store.get(rds._p(p, parameter)) or {}
+        changed = {**_from_request(p), "DBSubnetGroupName": record.get("DBSubnetGroup"), parameter: None}
+        changed["Engine"] = record.get("Engine")
+        changed["StorageType"] = changed["StorageType"] or record.get("StorageType")
         reason = _downgrade(record, rds._p(p, "EngineVersion")) or refused(kind, changed)
         return _error(reason) if reason else stock(p)
+
+    @action(rds, f"DeleteDB{kind.capitalize()}", after=["rds.actions"])
+    def delete_by_request(stock: Action, p: dict[str, Any]) -> Response:
+        record = store.get(rds._p(p, parameter)) or {}
+        part = record.get("ReadReplicaSourceDBInstanceIdentifier") or (
+            kind == "instance" and record.get("DBClusterIdentifier")
+        )
+        snapshot, skipped = rds._p(p, "FinalDBSnapshotIdentifier"), rds._p(p, "SkipFinalSnapshot") == "true"
+        about = ""
+        if snapshot and skipped:
+            about = "FinalDBSnapshotIdentifier can not be specified when SkipFinalSnapshot is true."
+        elif not snapshot and not skipped and not part:
+            about = "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified."
+        if record and about and not record.get("DeletionProtection"):
+            return _error(("InvalidParameterCombination", about))
+        return stock(p)
+
+
+_EXISTS = {
+    "instance": ("DBInstanceAlreadyExists", "DB instance already exists"),
+    "cluster": ("DBClusterAlreadyExistsFault", "DB Cluster already exists"),
+}
+
+
+def _lower(properties: Properties) -> None:
+    """Write identifiers in lower case, as RDS and CloudFormation do."""
+    for name in ("DBInstanceIdentifier", "DBClusterIdentifier"):
+        if properties.get(name):
+            properties[name] = str(properties[name]).lower()
+
+
+@around(rds, "_p")
+def _parameter(stock: Callable[..., str], params: dict[str, Any], key: str, default: str = "") -> str:
+    """Identifiers in requests are in lower case, except that ARNs stay as they are."""
+    value = stock(params, key, default)
+    identifies = key.endswith(("DBInstanceIdentifier", "DBClusterIdentifier"))
+    return value.lower() if identifies and value and not value.startswith("arn:") else value
 
 
 _declare("instance", "AWS::RDS::DBInstance", "CreateDBInstance", "ModifyDBInstance")

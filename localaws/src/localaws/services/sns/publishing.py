@@ -9,10 +9,13 @@ Faithful to:
 - A batch that is too large, or has an invalid entry id, is refused as a whole (`BatchRequestTooLong`,
   `InvalidBatchEntryId`). Of invalid messages, only those are refused, with `SenderFault`.
 - Message group ids and deduplication ids have 1 to 128 ASCII letters, digits and punctuation characters.
+- A subject has at most 100 characters, without line breaks and control characters. With
+  MessageStructure=json, the message is a JSON object with a string as `default`.
 - Bodies and string attributes have only the characters that SNS lists; neither may be empty.
 Not to: the words of the errors that AWS does not document. A batch with one message that is too large is
 refused as a whole, as its total is too large.
 
+https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 https://docs.aws.amazon.com/sns/latest/api/API_PublishBatchRequestEntry.html
 https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html
@@ -21,6 +24,7 @@ https://aws.amazon.com/sns/faqs/
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,6 +37,7 @@ _DEFAULT_SIZE, _LARGEST_SIZE = 262_144, 1_048_576
 _ID = re.compile(r"[!-~]{1,128}")
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MEMBER = re.compile(r"(PublishBatchRequestEntries\.member\.)(\d+)(\..*)")
 
 
@@ -55,6 +60,33 @@ def _is_size(value: str) -> bool:
 
 def _limit(topic: Mapping[str, Any]) -> int:
     return int(topic["attributes"].get("MaximumMessageSize") or _DEFAULT_SIZE)
+
+
+@around(sns, "_publish")
+def _publish(stock: Callable[[Properties], Any], params: Properties) -> Any:
+    topic = sns._topic_by_arn_any_scope(sns._p(params, "TopicArn") or sns._p(params, "TargetArn"))
+    names = ("Subject", "MessageStructure", "Message")
+    refusal = _of_form(*(sns._p(params, name) for name in names)) if topic else None
+    return sns._error(*refusal, 400) if refusal else stock(params)
+
+
+def _of_form(subject: str, structure: str, message: Any) -> tuple[str, str] | None:
+    if len(subject) > 100 or _CONTROL.search(subject):
+        return "InvalidParameter", "Invalid parameter: Subject"
+    if not structure:
+        return None
+    about = "Invalid parameter: Message Structure - "
+    if structure != "json":
+        return "InvalidParameter", f"{about}Only json is allowed"
+    try:
+        texts = json.loads(message)
+    except ValueError:
+        texts = None
+    if not isinstance(texts, dict):
+        return "InvalidParameter", f"{about}JSON message body failed to parse"
+    if not isinstance(texts.get("default"), str):
+        return "InvalidParameter", f"{about}No default entry in JSON message body"
+    return None
 
 
 @around(sns, "publish_internal")
@@ -114,7 +146,8 @@ def _publish_batch(stock: Callable[[Properties], Any], params: Properties) -> An
 
 def _of_entry(topic: dict[str, Any], entry: dict[str, Any]) -> tuple[str, str] | None:
     ids = (entry["message_group_id"], entry["message_dedup_id"])
-    return _refusal(topic, entry["message"], entry["message_attributes"], *ids)
+    form = _of_form(entry.get("subject", ""), entry.get("message_structure", ""), entry["message"])
+    return form or _refusal(topic, entry["message"], entry["message_attributes"], *ids)
 
 
 def _failure(name: str, code: str, text: str) -> str:

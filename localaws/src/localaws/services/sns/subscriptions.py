@@ -8,9 +8,10 @@ Faithful to: through the API and in CloudFormation,
 - a topic is deleted only when its archive policy has been deactivated (`{}`);
 - the dead-letter queue of a FIFO queue's subscription is a FIFO queue, and that of any subscription is in the
   account and Region of the subscription;
-- a FIFO queue is subscribed only to FIFO topics.
-Not to: the words of the error about account and Region, which AWS does not document; which protocols a FIFO
-topic has.
+- a FIFO queue is subscribed only to FIFO topics, and a FIFO topic has only queues as subscribers;
+- a filter policy is a JSON object.
+Not to: the words of the error about account and Region, which AWS does not document; the contents of a filter
+policy.
 
 https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html
 https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
@@ -56,8 +57,13 @@ def _delete(stock: Callable[..., None], physical_id: str, properties: Properties
 # --- Subscriptions
 
 
-def _refusal(topic: str, endpoint: str, redrive: Any) -> str | None:
+def _refusal(topic: str, protocol: str, endpoint: str, settings: Properties) -> str | None:
     """Why SNS refuses a subscription; None if it does not."""
+    redrive = settings.get("RedrivePolicy")
+    if topic.endswith(".fifo") and protocol and protocol != "sqs":
+        return f"Invalid parameter: Invalid protocol type: {protocol}"
+    if reason := _of_filter(settings.get("FilterPolicy")):
+        return reason
     if endpoint.endswith(".fifo") and not topic.endswith(".fifo"):
         return (
             "Invalid parameter: Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to "
@@ -79,12 +85,22 @@ def _refusal(topic: str, endpoint: str, redrive: Any) -> str | None:
     return None
 
 
+def _of_filter(policy: Any) -> str | None:
+    try:
+        found = json.loads(policy) if isinstance(policy, str) and policy else policy
+    except ValueError:
+        found = policy
+    if found and not isinstance(found, dict):
+        return "Invalid parameter: FilterPolicy: failed to parse JSON."
+    return None
+
+
 @around(sns, "_subscribe", after=["sns.shapes"])
 def _subscribe(stock: Callable[[Properties], Any], params: Properties) -> Any:
     entries = (f"Attributes.entry.{number}" for number in range(1, 20))
     attributes = {sns._p(params, f"{one}.key"): sns._p(params, f"{one}.value") for one in entries}
-    topic, endpoint = sns._p(params, "TopicArn"), sns._p(params, "Endpoint")
-    reason = _refusal(topic, endpoint, attributes.get("RedrivePolicy"))
+    topic, protocol, endpoint = (sns._p(params, name) for name in ("TopicArn", "Protocol", "Endpoint"))
+    reason = _refusal(topic, protocol, endpoint, attributes)
     return sns._error("InvalidParameter", reason, 400) if reason else stock(params)
 
 
@@ -93,8 +109,9 @@ def _set_subscription_attributes(stock: Callable[[Properties], Any], params: Pro
     subscription = sns._p(params, "SubscriptionArn")
     topic = sns._sub_arn_to_topic.get(subscription, "")
     found = sns._find_subscription(topic, subscription) if topic else None
-    if found and sns._p(params, "AttributeName") == "RedrivePolicy":
-        reason = _refusal(topic, found["endpoint"], sns._p(params, "AttributeValue"))
+    if found:
+        setting = {sns._p(params, "AttributeName"): sns._p(params, "AttributeValue")}
+        reason = _refusal(topic, found["protocol"], found["endpoint"], setting)
         if reason:
             return sns._error("InvalidParameter", reason, 400)
     return stock(params)
@@ -121,7 +138,7 @@ def _of_properties(properties: Properties) -> str | None:
     topic, endpoint = str(properties.get("TopicArn", "")), str(properties.get("Endpoint", ""))
     if sns._topic_by_arn_any_scope(topic) is None:
         return "Topic does not exist"
-    return _refusal(topic, endpoint, properties.get("RedrivePolicy"))
+    return _refusal(topic, str(properties.get("Protocol", "")), endpoint, properties)
 
 
 def _require(reason: str | None) -> None:
