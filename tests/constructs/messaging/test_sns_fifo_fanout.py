@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack, Stage
@@ -350,6 +351,10 @@ def test_two_in_a_stack_in_a_stage_work() -> None:
     stage.synth()
 
 
+def fanout_with_a_subscriber_named(name: str, stack: Stack) -> SnsFifoFanout:
+    return SnsFifoFanout(stack, "Events", subscribers={name: subscriber()})
+
+
 REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     "no subscriber": (
         lambda stack: SnsFifoFanout(stack, "E", subscribers={}),
@@ -357,7 +362,7 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     **{
         f"a subscriber named {name!r}": (
-            lambda stack, name=name: SnsFifoFanout(stack, "Events", subscribers={name: subscriber()}),
+            partial(fanout_with_a_subscriber_named, name),
             f"subscribers[{name!r}]: a name must not be empty",
         )
         for name in ("", "Topic", "Bridge")

@@ -247,8 +247,8 @@ def _check_provisioned(function: lambda_.IFunction, provisioned: int | None) -> 
             "both; leave out one of them."
         )
     reserved = resource.reserved_concurrent_executions
-    unknown = reserved is None or Token.is_unresolved(reserved) or Token.is_unresolved(provisioned)
-    if not unknown and provisioned > reserved:
+    unknown = Token.is_unresolved(reserved) or Token.is_unresolved(provisioned)
+    if reserved is not None and not unknown and provisioned > reserved:
         raise ValueError(
             f"provisioned_concurrent_executions={provisioned:,} and "
             f"reserved_concurrent_executions={reserved:,.0f}: Lambda provisions no more than "

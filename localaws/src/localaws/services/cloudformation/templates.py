@@ -44,7 +44,7 @@ def _validate_template_statics(stock: Callable[[dict[str, Any]], None], template
 
 def _missing(resources: dict[str, Any], parameters: dict[str, Any]) -> set[str]:
     """The names that resources refer to and that the template lacks."""
-    named = set()
+    named: set[str] = set()
     for resource in resources.values():
         after = resource.get("DependsOn") or []
         named.update([after] if isinstance(after, str) else after)

@@ -188,7 +188,11 @@ def _put_provisioned(stock: Callable[..., Any], func_name: str, qualifier: str, 
     return _answer(_of_snap_start(func_name, qualifier)) or stock(func_name, qualifier, data)
 
 
-@around(lambda_svc, "handle_request", after=["iam.functions", "lambda_.event_invoke_configs"])
+@around(
+    lambda_svc,
+    "handle_request",
+    after=["iam.functions", "lambda_.event_invoke_configs", "lambda_.cross_account", "lambda_.payloads"],
+)
 async def _handle_request(
     stock: Callable[..., Awaitable[Answer]],
     method: str,
