@@ -59,7 +59,7 @@ def test_a_rule_has_at_most_five_targets(local_aws: LocalAws) -> None:
         ({"DetailType": ""}, "InvalidArgument"),
     ],
 )
-def test_an_event_is_refused_alone(local_aws: LocalAws, changed: dict[str, str], code: str) -> None:
+def test_only_the_wrong_event_is_refused(local_aws: LocalAws, changed: dict[str, str], code: str) -> None:
     good = {"Source": "shop", "DetailType": "order", "Detail": "{}"}
     answer = local_aws.client("events").put_events(Entries=[good, {**good, **changed}, good])
     assert answer["FailedEntryCount"] == 1

@@ -3,7 +3,7 @@
 The emulator accepts any name, timeout, memory size, environment and runtime. It reserves more concurrency
 than the account has, and runs a payload that is not JSON as `{}`.
 
-Faithful to, through the API and in CloudFormation: the limits of numbers and lengths, the name, the variables
+Faithful to: through the API and in CloudFormation, the limits of numbers and lengths, the name, the variables
 that Lambda reserves, the 4 KB of an environment, runtimes that do not exist or that Lambda no longer accepts,
 the 100 of an account's 1,000 concurrent executions that stay unreserved, and that SnapStart excludes
 provisioned concurrency. `Invoke` refuses a payload that is not JSON.
