@@ -84,17 +84,6 @@ def test_a_name_is_refused(functions: Functions, name: str, text: str) -> None:
     assert text in str(raised.value)
 
 
-@pytest.mark.parametrize("payload", [b"not json", b"{", b'{"a": NaN}', b"Infinity", b"\xff"])
-@pytest.mark.parametrize("kind", ["RequestResponse", "Event"])
-def test_a_payload_that_is_not_json_is_refused(
-    functions: Functions, existing: str, payload: bytes, kind: str
-) -> None:
-    invoke = functions.aws.client("lambda").invoke
-    request = {"FunctionName": existing, "InvocationType": kind, "Payload": payload}
-    refused("InvalidRequestContentException", "Could not parse request body into json", invoke, **request)
-    assert invoke(FunctionName=existing)["StatusCode"] == 200
-
-
 def test_one_hundred_executions_stay_unreserved(functions: Functions, existing: str) -> None:
     client, text = functions.aws.client("lambda"), "below its minimum value of [100]"
     put = client.put_function_concurrency

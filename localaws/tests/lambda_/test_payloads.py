@@ -48,10 +48,16 @@ def test_a_payload_beyond_the_limit_is_refused(
     assert largest["StatusCode"] == {"Event": 202}.get(kind, 200)
 
 
-def test_a_payload_that_is_not_json_is_refused(functions: Functions, name: str) -> None:
+@pytest.mark.parametrize("payload", [b"hello", b"not json", b"{", b'{"a": NaN}', b"Infinity", b"\xff"])
+@pytest.mark.parametrize("kind", ["RequestResponse", "Event"])
+def test_a_payload_that_is_not_json_is_refused(
+    functions: Functions, name: str, payload: bytes, kind: str
+) -> None:
+    client = functions.aws.client("lambda")
     with pytest.raises(ClientError, match="Could not parse request body into json") as raised:
-        functions.aws.client("lambda").invoke(FunctionName=name, Payload=b"hello")
+        client.invoke(FunctionName=name, InvocationType=kind, Payload=payload)
     assert raised.value.response["Error"]["Code"] == "InvalidRequestContentException"
+    assert client.invoke(FunctionName=name)["StatusCode"] == 200
 
 
 def test_a_response_beyond_the_limit_is_a_function_error(functions: Functions, name: str) -> None:

@@ -1,16 +1,15 @@
-"""What Lambda refuses of a function, its concurrency and its payload.
+"""What Lambda refuses of a function and its concurrency.
 
-The emulator accepts any name, timeout, memory size, environment and runtime. It reserves more concurrency
-than the account has, and runs a payload that is not JSON as `{}`.
+The emulator accepts any name, timeout, memory size, environment and runtime, and reserves more concurrency
+than the account has.
 
 Faithful to: through the API and in CloudFormation, the limits of numbers and lengths, the name, the variables
 that Lambda reserves, the 4 KB of an environment, runtimes that do not exist or that Lambda no longer accepts,
 the 100 of an account's 1,000 concurrent executions that stay unreserved, and that SnapStart excludes
-provisioned concurrency. `Invoke` refuses a payload that is not JSON.
+provisioned concurrency.
 Not to: the runtimes that were deprecated after January 2024, whose dates AWS keeps moving: they are accepted.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
-https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 https://docs.aws.amazon.com/lambda/latest/api/API_PutFunctionConcurrency.html
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
@@ -21,7 +20,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import botocore.session
@@ -30,7 +29,6 @@ from ministack.services import lambda_svc
 
 from localaws.patching import Created, Handler, Properties, around, resource
 
-Answer = tuple[int, dict[str, str], bytes]
 Refusal = tuple[str, str]
 """Code and text of an error."""
 
@@ -57,7 +55,6 @@ _ENDED = frozenset(
     """.split()  # noqa: SIM905 - a table reads better than 20 lines
 )
 _LARGEST_ENVIRONMENT, _CONCURRENCY, _UNRESERVED = 4096, 1000, 100
-_INVOCATION = re.compile(r"/functions/[^/]+/(invocations|response-streaming-invocations)/?")
 _AFTER = ["iam.deployments", "iam.functions", "lambda_.fifo_destinations", "lambda_.properties"]
 
 
@@ -186,33 +183,6 @@ def _put_function_concurrency(stock: Callable[..., Any], func_name: str, data: P
 @around(lambda_svc, "_put_provisioned_concurrency", after=["lambda_.concurrency"])
 def _put_provisioned(stock: Callable[..., Any], func_name: str, qualifier: str, data: Properties) -> Any:
     return _answer(_of_snap_start(func_name, qualifier)) or stock(func_name, qualifier, data)
-
-
-@around(
-    lambda_svc,
-    "handle_request",
-    after=["iam.functions", "lambda_.event_invoke_configs", "lambda_.cross_account", "lambda_.payloads"],
-)
-async def _handle_request(
-    stock: Callable[..., Awaitable[Answer]],
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    query_params: dict[str, Any],
-) -> Answer:
-    if method == "POST" and body and _INVOCATION.search(path):
-        try:
-            json.loads(body, parse_constant=_no_number)
-        except ValueError as error:
-            text = f"Could not parse request body into json: Could not parse payload into json: {error}"
-            refused: Answer = error_response_json("InvalidRequestContentException", text, 400)
-            return refused
-    return await stock(method, path, headers, body, query_params)
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"Non-standard token '{name}'")
 
 
 # --- CloudFormation

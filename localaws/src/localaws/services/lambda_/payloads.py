@@ -1,6 +1,6 @@
-"""The size of what a function is sent and returns.
+"""The size of what a function is sent and returns, and that it is sent JSON.
 
-The emulator takes payloads of any size and content.
+The emulator takes payloads of any size, and runs one that is not JSON as `{}`.
 
 Faithful to: a request with more than 6 MB (synchronous) or 1 MB (asynchronous, since October 2025) is refused
 with 413 `RequestEntityTooLargeException`, which the API reference calls `RequestTooLargeException`. A request
@@ -62,10 +62,15 @@ def _refusal(body: bytes, *, asynchronous: bool) -> tuple[str, str, int] | None:
         message = f"Request must be smaller than {SYNCHRONOUS} bytes for the InvokeFunction operation"
         return "RequestEntityTooLargeException", message, 413
     try:
-        json.loads(body or b"{}")
+        json.loads(body or b"{}", parse_constant=_no_number)
     except ValueError as error:
-        return "InvalidRequestContentException", f"Could not parse request body into json: {error}", 400
+        message = f"Could not parse request body into json: Could not parse payload into json: {error}"
+        return "InvalidRequestContentException", message, 400
     return None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"Non-standard token '{name}'")
 
 
 @around(lambda_svc, "_execute_function_dispatch")
