@@ -15,6 +15,7 @@ from constructs import Construct, IValidation
 
 from cdk_lambda_patterns.core.limits import check_strings
 from cdk_lambda_patterns.core.provider_roles import NOTIFICATIONS_HANDLER, write_out_provider_role
+from cdk_lambda_patterns.core.regions import differ
 from cdk_lambda_patterns.core.sharing import identity, record, recorded
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_FilterRule.html
@@ -79,7 +80,7 @@ def is_elsewhere(scope: Construct, bucket: s3.IBucket) -> str:
         ("Region", there.region, here.region),
         ("account", there.account, here.account),
     ):
-        if theirs != ours and not Token.is_unresolved(theirs) and not Token.is_unresolved(ours):
+        if differ(theirs, ours):
             return f"in {what} {theirs}, and the function in {ours}"
     return ""
 
