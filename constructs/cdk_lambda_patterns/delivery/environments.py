@@ -133,25 +133,16 @@ class Environments(Construct):
 
     def _make_alias(self, name: str, target: Version | Weighted) -> lambda_.Alias:
         claim_alias(self, self._function, name)
-        additional, weight, known = [], 0.0, True
-        if isinstance(target, Weighted):
-            version = self._version(name, target.additional_version)
-            weight = target.weight
-            known = not Token.is_unresolved(weight)
-            additional = [lambda_.VersionWeight(version=version, weight=weight if known else 0.5)]
-            target = target.version
-        alias = lambda_.Alias(
-            self,
-            name,
-            alias_name=name,
-            version=self._version(name, target),
-            additional_versions=additional or None,
-        )
-        if not known:  # the CDK would refuse a token as out of range
+        weighted = target if isinstance(target, Weighted) else None
+        additional = self._version(name, weighted.additional_version) if weighted else None
+        version = target.version if isinstance(target, Weighted) else target
+        alias = lambda_.Alias(self, name, alias_name=name, version=self._version(name, version))
+        if weighted and additional:
+            # Not as an argument of the alias, because the CDK refuses a weight that is a token.
             resource = alias.node.default_child
             assert isinstance(resource, lambda_.CfnAlias)
             share = lambda_.CfnAlias.VersionWeightProperty(
-                function_version=additional[0].version.version, function_weight=weight
+                function_version=additional.version, function_weight=weighted.weight
             )
             resource.routing_config = lambda_.CfnAlias.AliasRoutingConfigurationProperty(
                 additional_version_weights=[share]
