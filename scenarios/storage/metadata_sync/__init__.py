@@ -1,4 +1,4 @@
-"""Changes hundreds of objects at once and compares each with its row; drops events and checks the repair."""
+"""Makes hundreds of changes at once and compares each object with its row; drops events, checks the repair."""
 
 from __future__ import annotations
 
