@@ -1,4 +1,4 @@
-"""Makes hundreds of changes at once and compares each object with its row; drops events, checks the repair."""
+"""Makes hundreds of changes at once, compares each object with its row; drops events, checks the repair."""
 
 from __future__ import annotations
 
