@@ -306,10 +306,16 @@ def test_each_new_connection_runs_the_initialization_query(proxy: Proxied) -> No
 # --- Failover
 
 
+def stop_database(proxy: Proxied, *, crash: bool = False) -> None:
+    """Stop the database, and wait until the proxy has lost its connections: a request before that is lost."""
+    proxy.server.stop(crash=crash)
+    eventually(lambda: proxy.measure()["DatabaseConnections"] == 0)
+
+
 def test_an_idle_client_does_not_notice_a_restart_of_the_database(proxy: Proxied) -> None:
     client = proxy.connect()
     before = server_pid(client)
-    proxy.server.stop()
+    stop_database(proxy)
     proxy.start()
     assert server_pid(client) != before
 
@@ -317,7 +323,7 @@ def test_an_idle_client_does_not_notice_a_restart_of_the_database(proxy: Proxied
 def test_a_request_during_the_outage_waits_for_the_database(proxy: Proxied) -> None:
     client = proxy.connect()
     client.execute("select 1")
-    proxy.server.stop(crash=True)
+    stop_database(proxy, crash=True)
     threading.Timer(0.5, proxy.start).start()
     began = time.monotonic()
     assert client.execute("select 1").fetchone() == (1,)
@@ -326,7 +332,7 @@ def test_a_request_during_the_outage_waits_for_the_database(proxy: Proxied) -> N
 
 def test_a_new_client_can_log_in_during_an_outage_and_waits(proxy: Proxied) -> None:
     proxy.connect().execute("select 1")
-    proxy.server.stop()
+    stop_database(proxy)
     client = proxy.connect()
     threading.Timer(0.3, proxy.start).start()
     assert client.execute("select 1").fetchone() == (1,)
@@ -335,7 +341,7 @@ def test_a_new_client_can_log_in_during_an_outage_and_waits(proxy: Proxied) -> N
 def test_an_outage_longer_than_the_borrow_timeout_is_an_error(proxy: Proxied) -> None:
     proxy.set(borrow_timeout=1)
     client = proxy.connect()
-    proxy.server.stop()
+    stop_database(proxy)
     try:
         with pytest.raises(errors.ConnectionException, match="Timed-out"):
             client.execute("select 1")
