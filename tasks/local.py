@@ -133,12 +133,19 @@ def _run(command: Sequence[str], script: Path, folder: str) -> int:
         code = process.wait()
         signal.signal(signal.SIGINT, before)
     except KeyboardInterrupt:  # SIGTERM
-        for pid in (*descendants(process.pid), process.pid):
-            for number in (signal.SIGTERM, signal.SIGHUP):  # an interactive shell ignores the first
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
-        code = process.wait()
+        code = _end(process)
     return 128 - code if code < 0 else code
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """End a command with its descendants, and return its exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # an interactive shell ignores the first
+        for pid in (*descendants(process.pid), process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(1)
+    return process.wait()
 
 
 def _tell(sentence: str) -> None:
