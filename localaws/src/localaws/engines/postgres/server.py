@@ -33,6 +33,8 @@ _PROGRAMS = Path("pginstall18", "bin")
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
 _PREFIX = "postgresql-"
 _SECONDS = 30.0
+# What PostgreSQL logs when it starts while processes of a crashed server still use the shared memory.
+_STILL_ENDING = "pre-existing shared memory block"
 _numbers = itertools.count(1)
 _creating_template = threading.Lock()
 _IPC_RMID = 0  # sys/ipc.h
@@ -123,7 +125,8 @@ class PostgresServer:
         deadline = time.monotonic() + _SECONDS
         while (status := _status(ready))[-1:] != ["ready"]:
             # It ends at once while processes of a crashed server are still ending, so it is started again.
-            if not self.running and time.monotonic() < deadline - _SECONDS / 2:
+            if not self.running and time.monotonic() < deadline and _STILL_ENDING in self._end_of_log():
+                time.sleep(0.05)
                 self._launch(command, ready)
             elif not self.running or time.monotonic() > deadline:
                 self.stop(crash=True)
@@ -133,7 +136,7 @@ class PostgresServer:
 
     def _launch(self, command: list[str], ready: Path) -> None:
         ready.unlink(missing_ok=True)
-        with (self._folder / "log").open("ab") as log:
+        with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **_identity()
             )
