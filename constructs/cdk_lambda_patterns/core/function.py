@@ -7,7 +7,7 @@ own; an architecture's construct (``cdk_lambda_patterns.<family>.<id>``) for a w
 import os
 from collections.abc import Mapping
 
-from aws_cdk import Annotations, Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, RemovalPolicy, Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -25,6 +25,7 @@ from cdk_lambda_patterns.core.options import (
     check_environment,
 )
 from cdk_lambda_patterns.core.permissions import QueueDestination, acknowledge, acknowledge_wildcard
+from cdk_lambda_patterns.core.regions import check_region, differ
 
 NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
 _ARM_64 = lambda_.Architecture.ARM_64  # asked for once, because that is a call into jsii
@@ -42,6 +43,7 @@ _NETWORK_INTERFACE_ACTIONS = (
 # Lambda's own defaults, 128 MB and 3 seconds, are rarely meant: a client of AWS already takes most of them.
 _DEFAULT_MEMORY_MB = 256
 _DEFAULT_TIMEOUT_SECONDS = 30
+_SENDS = "Lambda sends to destinations of the function's own Region only"
 
 # The function `handler` of the module `handler`.
 DEFAULT_HANDLER = "handler.handler"
@@ -113,6 +115,9 @@ class HardenedFunction(lambda_.Function):
             )
         if asynchronous is not None:
             check_standard("asynchronous.dead_letter_queue", asynchronous.dead_letter_queue)
+            check_region(scope, _SENDS, **{"asynchronous.dead_letter_queue": asynchronous.dead_letter_queue})
+        if network is not None:
+            check_region(scope, "A function runs in a VPC of its own Region only", vpc=network.vpc)
         options = options or FunctionOptions()
         variables = {**(environment or {}), **(options.environment or {})}
         check_environment(variables)
@@ -207,7 +212,14 @@ class HardenedFunction(lambda_.Function):
                 ("on_failure", config.on_failure),
                 ("asynchronous.on_success", config.on_success),
             ):
-                check_standard(argument, getattr(given, "destination", None))
+                arn = getattr(given, "destination", None)
+                check_standard(argument, arn)
+                region = arn.split(":")[3] if arn and not Token.is_unresolved(arn) else ""
+                if region and differ(region, Stack.of(self).region):
+                    raise ValueError(
+                        f"{argument}={arn}: it is in {region}, and this stack in {Stack.of(self).region}. "
+                        f"{_SENDS}; give one of the same Region, or deploy this stack there."
+                    )
 
     def _write_out_role(self, *, in_vpc: bool, traced: bool) -> iam.Role:
         """Replace the AWS-managed policies of the CDK's execution role by this function's own statements."""

@@ -3,6 +3,8 @@
 from aws_cdk import IResource, Stack, Token
 from constructs import Construct
 
+SAME_REGION = "The function calls it in its own Region only"
+
 
 def check_region(scope: Construct, why: str, **resources: IResource | None) -> None:
     """Check that resources are in the Region of the stack, as far as both Regions are known.
@@ -16,9 +18,15 @@ def check_region(scope: Construct, why: str, **resources: IResource | None) -> N
         ValueError: One is in another Region.
     """
     for name, resource in resources.items():
-        if resource is not None and differ(resource.env.region, Stack.of(scope).region):
+        if resource is None:
+            continue
+        region = resource.env.region
+        arn = getattr(resource, "table_arn", "")  # the CDK takes no Region from the ARN of a table
+        if arn and not Token.is_unresolved(arn):
+            region = arn.split(":")[3]
+        if differ(region, Stack.of(scope).region):
             raise ValueError(
-                f"{name}={resource.node.path}: it is in {resource.env.region}, and this stack in "
+                f"{name}={resource.node.path}: it is in {region}, and this stack in "
                 f"{Stack.of(scope).region}. {why}; give one of the same Region, or deploy this stack there."
             )
 

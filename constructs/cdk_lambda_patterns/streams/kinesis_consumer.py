@@ -209,6 +209,8 @@ class KinesisConsumer(Construct):
             memory_size=256, timeout=Duration.minutes(1)
         )
         check_standard("on_failure", _queue(on_failure) or _topic(on_failure))
+        reported = _queue(on_failure) or _topic(on_failure)
+        check_region(scope, "Lambda sends to queues and topics of its own Region only", on_failure=reported)
         check_region(scope, "Lambda reads streams of its own Region only", stream=stream, function=function)
         super().__init__(scope, id)
 
