@@ -112,7 +112,7 @@ class PrivateNetwork(Construct):
                 f"nat_gateways={nat_gateways} cannot be combined with vpc, which has its own gateways; leave "
                 "nat_gateways out, and choose subnets with NAT by vpc_subnets."
             )
-        check_region(scope, "Functions run in a VPC of their own Region only", vpc=vpc)
+        check_region(scope, "Functions run in a VPC of their own Region only", {"vpc": vpc})
         super().__init__(scope, id)
         ip_protocol = ec2.IpProtocol.DUAL_STACK if ipv6_allowed_for_dual_stack else None
         self.vpc = vpc or self._make_vpc(nat_gateways, nat_gateway_provider, max_azs, ip_protocol)

@@ -179,7 +179,7 @@ class Thumbnailer(Construct):
         check_keys(table, "source_key")
         _check_recursion(source, destination, options)
         check_standard("failure_queue", failure_queue)
-        check_region(scope, SAME_REGION, table=table, failure_queue=failure_queue)
+        check_region(scope, SAME_REGION, {"table": table, "failure_queue": failure_queue})
         if source is not None:
             check_place(scope, source)
         super().__init__(scope, id)

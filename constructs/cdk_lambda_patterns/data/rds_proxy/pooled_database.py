@@ -257,7 +257,7 @@ def check_pooled_database(
     if network is not None and isinstance(database, ExistingDatabase):
         check_vpc(database, network)
         parts = {name: getattr(database, name, None) for name in ("cluster", "instance", "proxy", "secret")}
-        check_region(network, "Proxy, database and secret must be in one Region", **parts)
+        check_region(network, "Proxy, database and secret must be in one Region", parts)
     if pool is not None and isinstance(database, ExistingProxy):
         raise ValueError("pool cannot be combined with an existing proxy; configure it on the proxy.")
     pool = pool or PoolOptions()

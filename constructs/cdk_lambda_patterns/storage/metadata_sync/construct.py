@@ -120,7 +120,7 @@ class MetadataSync(Construct):
         check_target(target, timeout)
         check_standard("failure_queue", failure_queue)
         table = target.table if isinstance(target, DynamoTarget) else None
-        check_region(scope, SAME_REGION, table=table, failure_queue=failure_queue)
+        check_region(scope, SAME_REGION, {"table": table, "failure_queue": failure_queue})
         options = options or MetadataOptions()
         if source is not None and options.delivery == "notifications":
             check_place(scope, source)
