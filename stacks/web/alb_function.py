@@ -11,7 +11,7 @@ from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.web.alb_function import AlbFunction, AlbHealthCheck, AlbOptions
 from stacks.architecture import Architecture
-from stacks.pattern_stack import PatternStack
+from stacks.pattern_stack import PatternStack, context
 
 _INDEX_NAME = "by-time"
 
@@ -28,7 +28,9 @@ class AlbFunctionStack(PatternStack):
         notes = Construct(self, "Notes")
         table = _make_table(notes)
         function = _make_function(notes, table)
-        certificate_arn = self.node.try_get_context("certificate-arn")
+        certificate_arn = context(
+            self, "certificate-arn", r"arn:[\w-]+:(acm|iam):[^:]*:\d{12}:.+", "the ARN of a certificate"
+        )
         certificate = certificate_arn and acm.Certificate.from_certificate_arn(
             self, "Certificate", certificate_arn
         )
