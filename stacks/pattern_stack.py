@@ -28,7 +28,10 @@ class PatternStack(Stack):
         account = context(scope, "account", r"\d{12}", "the 12 digits of an account")
         region = context(scope, "region", r"[a-z]{2,}(-[a-z]+)+-\d", "a Region, such as 'eu-west-1'")
         prefix = context(
-            scope, "stack-prefix", r"[A-Za-z][A-Za-z0-9-]{0,79}", "letters, digits and hyphens, a letter first"
+            scope,
+            "stack-prefix",
+            r"[A-Za-z][A-Za-z0-9-]{0,79}",
+            "letters, digits and hyphens, a letter first",
         )
         super().__init__(
             scope,

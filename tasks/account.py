@@ -45,7 +45,7 @@ def find_stack(
         ) from error
     except ClientError as error:
         raise TaskError(f"AWS refused to describe the stack {name}: {error}") from error
-    # A profile that is not there, an expired login, no network; a variable or an endpoint that is malformed; a
-    # program for credentials that does not run.
+    # A profile that is not there, an expired login, no network, a malformed variable or endpoint, a program
+    # for credentials that does not run.
     except (BotoCoreError, ValueError, OSError) as error:
         raise TaskError(f"AWS could not be asked for the stack {name}: {error} ({_HOW}).") from error

@@ -29,7 +29,6 @@ import base64
 import binascii
 import json
 import logging
-import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
