@@ -30,8 +30,10 @@ class AlbFunctionStack(PatternStack):
         certificate_arn = context(
             self, "certificate-arn", r"arn:[\w-]+:(acm|iam):[^:]*:\d{12}:.+", "the ARN of a certificate"
         )
-        certificate = certificate_arn and acm.Certificate.from_certificate_arn(
-            self, "Certificate", certificate_arn
+        certificate = (
+            acm.Certificate.from_certificate_arn(self, "Certificate", certificate_arn)
+            if certificate_arn
+            else None
         )
         front = AlbFunction(
             notes,
