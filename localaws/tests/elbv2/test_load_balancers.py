@@ -555,28 +555,3 @@ def test_the_emulator_still_asks_no_permission_and_answers_health_itself(stock_a
     answer = balancer.send("GET", "/health", [(SECRET_HEADER, derived(stock_aws._options.secret, CONTROL))])
     assert "services" in answer.json()
     assert balancer.send("PUT", "/", [("Content-Type", "text/plain")], b"x" * (MB + 1)).status == 200
-
-
-def test_a_load_balancer_needs_a_subnet_in_each_of_two_availability_zones(local_aws: LocalAws) -> None:
-    ec2, elb = local_aws.client("ec2"), local_aws.client("elbv2")
-    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
-    zones = [one["ZoneName"] for one in ec2.describe_availability_zones()["AvailabilityZones"]]
-
-    def subnet(number: int, zone: str) -> str:
-        made = ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{number}.0/24", AvailabilityZone=zone)
-        identifier: str = made["Subnet"]["SubnetId"]
-        return identifier
-
-    one, same, other = subnet(0, zones[0]), subnet(1, zones[0]), subnet(2, zones[1])
-    for refused in ([one], [one, same], []):
-        with pytest.raises(ClientError, match="At least two subnets in two different Availability Zones"):
-            elb.create_load_balancer(Name="front", Subnets=refused)
-    with pytest.raises(ClientError, match="multiple subnets in the same Availability Zone"):
-        elb.create_load_balancer(Name="front", Subnets=[one, same, other])
-    mappings = [{"SubnetId": one}, {"SubnetId": other}]
-    made = elb.create_load_balancer(Name="front", SubnetMappings=mappings)["LoadBalancers"]
-    elb.delete_load_balancer(LoadBalancerArn=made[0]["LoadBalancerArn"])
-    template = resources()
-    template["Balancer"]["Properties"]["Subnets"] = [one, same]
-    with pytest.raises(DeploymentFailedError, match="At least two subnets in two different Availability"):
-        deploy(local_aws, template, OUTPUTS)

@@ -5,9 +5,9 @@ The emulator drops the targets in a template, registers any function, and checks
 Faithful to: `AWS::ElasticLoadBalancingV2::TargetGroup` Targets, when it is created and updated. A function is
 registered, by a template or by RegisterTargets, only if it exists and its policy allows
 `elasticloadbalancing.amazonaws.com` to invoke it for this target group. Health checks of functions are
-disabled by default, with the documented interval, timeout and threshold. Names, settings of health checks,
-idle timeouts, and load balancers without subnets in two Availability Zones are refused. Deleting the stack of
-a load balancer with deletion protection fails.
+disabled by default, with the documented interval, timeout and threshold. Names, settings of health checks and
+idle timeouts that Elastic Load Balancing does not allow are refused. Deleting the stack of a load balancer
+with deletion protection fails.
 Not to: target groups with other types of targets, which are those of the emulator; weights of several target
 groups, stickiness, access logs and WAF, which are only recorded.
 
@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ministack.services import alb, ec2, lambda_svc
+from ministack.services import alb, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 from localaws.patching import Created, Handler, Properties, action, resource
@@ -90,7 +90,6 @@ def _delete_balancer(stock: Callable[..., None], physical_id: str, properties: P
 @resource("AWS::ElasticLoadBalancingV2::LoadBalancer").create
 def _create_balancer(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
     _check_attributes(properties.get("LoadBalancerAttributes") or [])
-    _check_subnets(properties)
     return stock(logical_id, properties, stack)
 
 
@@ -99,7 +98,6 @@ def _update_balancer(
     stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:
     _check_attributes(new.get("LoadBalancerAttributes") or [])
-    _check_subnets(new)
     return stock(physical_id, old, new, stack, logical_id)
 
 
@@ -107,27 +105,6 @@ def _check_attributes(attributes: Sequence[Properties]) -> None:
     for one in attributes:
         if one.get("Key") == _IDLE_TIMEOUT:
             _check_number(_IDLE_TIMEOUT, one.get("Value"), _IDLE_RANGE, "InvalidConfigurationRequest")
-
-
-def _check_subnets(properties: Properties) -> None:
-    """Check the subnets of a load balancer; one that was not made here is taken for one of another zone.
-
-    https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
-    """
-    mapped = [mapping["SubnetId"] for mapping in properties.get("SubnetMappings") or ()]
-    zones = [
-        ec2._subnets.get(subnet, {}).get("AvailabilityZone", subnet)
-        for subnet in properties.get("Subnets") or mapped
-    ]
-    if properties.get("Type", "application") == "application" and len(set(zones)) < 2:
-        raise InvalidRequestError(
-            "At least two subnets in two different Availability Zones must be specified"
-        )
-    if len(set(zones)) < len(zones):
-        raise InvalidRequestError(
-            "A load balancer cannot be attached to multiple subnets in the same Availability Zone",
-            "InvalidConfigurationRequest",
-        )
 
 
 def _check_group(given: Properties, matcher: str | None, current: Properties | None = None) -> None:
@@ -209,24 +186,6 @@ def _check_function(function: str, target_group: str) -> None:
 
 
 # --- The API
-
-
-@action(alb, "CreateLoadBalancer")
-def _create_load_balancer(stock: Callable[..., Response], params: dict[str, Any]) -> Response:
-    mappings: list[Properties] = []
-    while subnet := alb._p(params, f"SubnetMappings.member.{len(mappings) + 1}.SubnetId"):
-        mappings.append({"SubnetId": subnet})
-    try:
-        _check_subnets(
-            {
-                "Type": alb._p(params, "Type", "application"),
-                "Subnets": alb._parse_member_list(params, "Subnets"),
-                "SubnetMappings": mappings,
-            }
-        )
-    except InvalidRequestError as refused:
-        return refused.response()
-    return stock(params)
 
 
 @action(alb, "CreateTargetGroup")
