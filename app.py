@@ -19,15 +19,18 @@ gc.disable()
 
 from aws_cdk import App  # noqa: E402
 
-from stacks.catalogue import ARCHITECTURES, find  # noqa: E402
+from stacks.catalogue import ARCHITECTURES, UnknownArchitectureError, find  # noqa: E402
 
 # The stacks to bundle handlers for: ["**"], ids after --exclusively, or [] when nothing is deployed.
 bundled = json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}")).get("aws:cdk:bundling-stacks")
 app = App(builtin_cloud_formation_validation=False if bundled == [] else None)
 only = app.node.try_get_context("only")
-chosen = [find(only)] if only else [row for row in ARCHITECTURES if row.id in (bundled or ())]
-for architecture in chosen or ARCHITECTURES:
-    architecture.make_stack(app)
+try:
+    chosen = [find(only)] if only else [row for row in ARCHITECTURES if row.id in (bundled or ())]
+    for architecture in chosen or ARCHITECTURES:
+        architecture.make_stack(app)
+except (UnknownArchitectureError, ValueError) as error:  # a value of the context that is not allowed
+    sys.exit(f"app.py: {error}")
 app.synth()
 
 # The interpreter walks all objects once more when it ends, unless they are frozen.

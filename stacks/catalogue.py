@@ -92,14 +92,18 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 )
 
 
+class UnknownArchitectureError(LookupError):
+    """There is no architecture of that id."""
+
+
 def find(id: str) -> Architecture:
     """Return an architecture by its id.
 
     Raises:
-        LookupError: There is no such architecture; the message lists those that there are.
+        UnknownArchitectureError: There is none; the message lists those that there are.
     """
     for architecture in ARCHITECTURES:
         if architecture.id == id:
             return architecture
     known = ", ".join(architecture.id for architecture in ARCHITECTURES)
-    raise LookupError(f"{id!r}: no such architecture; there are: {known}.")
+    raise UnknownArchitectureError(f"{id!r}: no such architecture; there are: {known}.")

@@ -1,5 +1,7 @@
 """What the stacks of this repository have in common."""
 
+import re
+
 from aws_cdk import CfnOutput, Environment, Stack, Tags
 from constructs import Construct
 
@@ -17,19 +19,47 @@ class PatternStack(Stack):
     Args:
         scope: The app, or a stage.
         architecture: The row of the catalogue.
+
+    Raises:
+        ValueError: A value of the context is not allowed.
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
-        context = scope.node.try_get_context
+        account = context(scope, "account", r"\d{12}", "the 12 digits of an account")
+        region = context(scope, "region", r"[a-z]{2,}(-[a-z]+)+-\d", "a Region, such as 'eu-west-1'")
+        prefix = context(
+            scope,
+            "stack-prefix",
+            r"[A-Za-z][A-Za-z0-9-]{0,79}",
+            "letters, digits and hyphens, a letter first",
+        )
         super().__init__(
             scope,
             architecture.id,
-            stack_name=f"{context('stack-prefix') or ''}{architecture.id}",
+            stack_name=f"{prefix or ''}{architecture.id}",
             description=f"cdk-lambda-patterns: {architecture.title.replace('→', '->')}",
-            env=Environment(account=context("account"), region=context("region")),
+            env=Environment(account=account, region=region),
         )
         Tags.of(self).add("cdk-lambda-patterns:architecture", architecture.id)
 
     def output(self, name: str, value: str) -> None:
         """Export a value for what drives the stack: its scenario, or a person."""
         CfnOutput(self, name, value=value)
+
+
+def context(scope: Construct, name: str, pattern: str, allowed: str) -> str | None:
+    """Return a value of the context, ``-c name=value``; ``None`` if it is not there.
+
+    Args:
+        scope: A construct.
+        name: The name.
+        pattern: A regular expression of what is allowed.
+        allowed: The same for a person.
+
+    Raises:
+        ValueError: The value is not allowed.
+    """
+    value = scope.node.try_get_context(name)
+    if value and not re.fullmatch(pattern, str(value)):
+        raise ValueError(f"-c {name}={value}: give {allowed}.")
+    return str(value) if value not in (None, "") else None

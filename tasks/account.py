@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def find_stack(
         TaskError: It cannot be found; the message says why and what to do.
     """
     try:
-        session = boto3.Session()  # reads the configuration: a profile may not be there
+        # boto3 reads AWS_DEFAULT_REGION only, unlike the CDK and the AWS CLI. A profile may not be there.
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
         return DeployedStack.find(name, session, tell=tell, out=out)
     except NoCredentialsError as error:
         raise TaskError(f"No AWS credentials were found: {_HOW}.") from error
@@ -43,5 +45,7 @@ def find_stack(
         ) from error
     except ClientError as error:
         raise TaskError(f"AWS refused to describe the stack {name}: {error}") from error
-    except BotoCoreError as error:  # a profile that is not there, an expired login, no network
+    # A profile that is not there, an expired login, no network, a malformed variable or endpoint, a program
+    # for credentials that does not run.
+    except (BotoCoreError, ValueError, OSError) as error:
         raise TaskError(f"AWS could not be asked for the stack {name}: {error} ({_HOW}).") from error

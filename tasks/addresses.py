@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws.server import addresses
 from localaws.server.addresses import Address
@@ -36,7 +37,11 @@ def main(arguments: list[str]) -> int:
         )
         return 1
     here = {"endpoint_url": endpoint, "ca_file": Path(authority)}
-    found = [*_load_balancers(here), *_apis(here), *_function_urls(here)]
+    try:
+        found = [*_load_balancers(here), *_apis(here), *_function_urls(here)]
+    except (BotoCoreError, ClientError, ValueError, OSError) as error:  # it has ended, or is another's
+        print(f"run.py addresses: the embedded AWS of this shell does not answer: {error}", file=sys.stderr)
+        return 1
     for name, address in found:
         print(f"{name}\n  {curl(address)}")
     if not found:

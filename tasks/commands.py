@@ -281,8 +281,9 @@ def parse(name: str, arguments: Sequence[str]) -> argparse.Namespace:
     rest: list[str] = []
     if not task.passes_on:
         options = parser.parse_args(own)
-    elif task.takes_name and own and not own[0].startswith("-"):
-        options, rest = parser.parse_args(own[:1]), own[1:]
+    elif task.takes_name:  # the values of options that are passed on are no names
+        options, rest = parser.parse_known_args(own[:1])
+        rest += own[1:]
     else:
         options, rest = parser.parse_known_args(own)
     if name == "test" and options.changed and rest:

@@ -38,8 +38,6 @@ def main(arguments: list[str]) -> int:
     options = parse("demo", arguments)
     signal.signal(signal.SIGTERM, _stop)  # ends as ctrl-C does: with all processes stopped
     end_with_parent()
-    # Starting an instance of a function takes most of a second of a core.
-    os.environ.setdefault("LOCALAWS_ASYNC_CONCURRENCY", str(max(2, os.cpu_count() or 2)))
     began = time.monotonic()
     try:
         for architecture in ARCHITECTURES if options.all else [find(options.id)]:

@@ -126,7 +126,8 @@ def _run(command: Sequence[str], script: Path, folder: str) -> int:
 
     ctrl-C reaches the command, too; it decides whether to end.
     """
-    line = ["/bin/sh", "-c", '. "$0" && cd "$1" && shift && exec "$@"', str(script), folder, *command]
+    sourced = '. "$1" && cd "$2" && shift 2 && exec "$@"'
+    line = ["/bin/sh", "-c", sourced, "run.py local", str(script), folder, *command]
     process = subprocess.Popen(line)
     try:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from scenarios.framework import DeployedStack
 from scenarios.support.redrive import RedriveReport, redrive
 from tasks import console
@@ -24,7 +26,7 @@ def main(arguments: list[str]) -> int:
     try:
         stack = find_stack(options.stack or options.id)
         print("\n".join(summary(run(stack, options.limit, options.dry_run), options.dry_run)))
-    except TaskError as error:
+    except (TaskError, ClientError, BotoCoreError) as error:
         print(f"run.py redrive: {error}", file=sys.stderr)
         return 1
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,7 @@ def verify(id: str, stack_name: str, out: Path) -> None:
         TaskError: The stack cannot be used.
     """
     scenario = scenario_of(id)
+    check_writable(out)
     stack = find_stack(stack_name, tell=lambda line: print(f"  {line}", flush=True), out=out)
     print(f"Stack {stack.name} in {stack.session.region_name}:")
     outcome = scenario.run(stack)
@@ -48,6 +50,22 @@ def verify(id: str, stack_name: str, out: Path) -> None:
         print(f"Results: {file}")
     if hasattr(scenario, "drill"):
         print("Not run: the failure drill. It breaks things, and runs only on the embedded AWS.")
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder for the results, before anything is sent.
+
+    Raises:
+        TaskError: It cannot be made, or nothing can be written in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TaskError(
+            f"The results cannot be written to the folder {folder} ({error.strerror}): give another by --out."
+        ) from error
 
 
 def scenario_of(id: str) -> ModuleType:

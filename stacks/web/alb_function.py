@@ -8,7 +8,7 @@ from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.web.alb_function import AlbFunction, AlbHealthCheck, AlbOptions
 from stacks.architecture import Architecture
 from stacks.notes import make_notes_service
-from stacks.pattern_stack import PatternStack
+from stacks.pattern_stack import PatternStack, context
 
 
 class AlbFunctionStack(PatternStack):
@@ -27,9 +27,13 @@ class AlbFunctionStack(PatternStack):
             handler="alb_function.handler.handler",
             description="Stores notes, behind a load balancer",
         )
-        certificate_arn = self.node.try_get_context("certificate-arn")
-        certificate = certificate_arn and acm.Certificate.from_certificate_arn(
-            self, "Certificate", certificate_arn
+        certificate_arn = context(
+            self, "certificate-arn", r"arn:[\w-]+:(acm|iam):[^:]*:\d{12}:.+", "the ARN of a certificate"
+        )
+        certificate = (
+            acm.Certificate.from_certificate_arn(self, "Certificate", certificate_arn)
+            if certificate_arn
+            else None
         )
         front = AlbFunction(
             notes,

@@ -1,7 +1,10 @@
 """Every stack of the catalogue: no finding, nothing changed unnoticed, and described."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from stacks.catalogue import ARCHITECTURES, Architecture, find
 from tasks.synthesis import app_context
 from tests.stacks.synthesis import read_findings
 from tests.templates import Assembly, Resources
+
+ROOT = Path(__file__).resolve().parents[2]
 
 RECORDED = Path(__file__).with_name("stateful_resources.json")
 
@@ -157,6 +162,41 @@ def test_a_prefix_and_an_environment_come_from_the_context(tmp_path: Path) -> No
     artifact = manifest["artifacts"]["thumbnailer"]
     assert artifact["environment"] == "aws://123456789012/eu-west-1"
     assert artifact["properties"]["stackName"] == "test-thumbnailer"
+
+
+@pytest.mark.parametrize(
+    ("id", "name", "value", "remedy"),
+    [
+        ("sqs-consumer", "account", "1234", "give the 12 digits of an account"),
+        ("sqs-consumer", "region", "nowhere", "give a Region, such as 'eu-west-1'"),
+        ("sqs-consumer", "stack-prefix", "my_", "give letters, digits and hyphens, a letter first"),
+        ("alb-function", "certificate-arn", "odd", "give the ARN of a certificate"),
+        ("metadata-sync", "metadata-sync-postgres", "maybe", "give true or false"),
+    ],
+)
+def test_a_value_of_the_context_that_is_not_allowed_is_an_error(
+    id: str, name: str, value: str, remedy: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^-c {name}={value}: {remedy}"):
+        find(id).make_stack(App(context={**app_context(), name: value}))
+
+
+@pytest.mark.parametrize(("name", "value"), [("only", "thumbnails"), ("region", "nowhere")])
+def test_the_app_says_in_a_sentence_what_is_wrong_with_its_context(name: str, value: str) -> None:
+    context = {"only": "thumbnailer", "aws:cdk:bundling-stacks": [], name: value}
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**os.environ, "CDK_CONTEXT_JSON": json.dumps(context)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    *before, last = done.stderr.splitlines()
+    assert last.startswith("app.py: ")
+    assert value in last
+    assert not any(line.startswith("Traceback") for line in before)
 
 
 def test_an_unknown_architecture_is_answered_with_those_that_there_are() -> None:

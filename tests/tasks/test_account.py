@@ -8,6 +8,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from tasks import redrive, verify
@@ -26,6 +27,8 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "AWS_DEFAULT_REGION",
         "AWS_REGION",
         "AWS_ENDPOINT_URL",
+        "AWS_MAX_ATTEMPTS",
+        "AWS_RETRY_MODE",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -58,6 +61,64 @@ def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_PROFILE", "missing")
     with pytest.raises(TaskError, match="missing"):
         find_stack("thumbnailer")
+
+
+def test_the_region_is_that_of_the_cdk_and_the_aws_cli(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    with mock_aws(), pytest.raises(TaskError, match="not found in region eu-west-3"):
+        find_stack("thumbnailer")
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("AWS_ENDPOINT_URL", "localhost"),
+        ("AWS_MAX_ATTEMPTS", "often"),
+        ("AWS_REGION", "eu west"),
+        ("AWS_RETRY_MODE", "never"),
+    ],
+)
+def test_a_malformed_variable_is_an_error_in_a_sentence(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(TaskError, match=r"^AWS could not be asked for the stack thumbnailer: "):
+        find_stack("thumbnailer")
+
+
+def test_a_program_for_credentials_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    (tmp_path / "config").write_text("[default]\ncredential_process = /missing/program\n")
+    with pytest.raises(TaskError, match="/missing/program"):
+        find_stack("thumbnailer")
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "/proc/self/results"])
+def test_a_folder_for_results_that_cannot_be_written_is_named_before_anything_is_sent(
+    folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert verify.main(["thumbnailer", "--out", str(tmp_path / folder)]) == 1
+    assert f"The results cannot be written to the folder {tmp_path / folder}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("account")
+def test_what_aws_refuses_while_a_queue_is_read_is_reported_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not yours"}}, "ReceiveMessage")
+
+    outputs = {"FunctionName": {"Value": "f"}, "FailureQueueUrl": {"Value": "https://q"}}
+    template = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}, "Outputs": outputs}
+    boto3.client("cloudformation").create_stack(StackName="thumbnailer", TemplateBody=json.dumps(template))
+    monkeypatch.setattr(redrive, "redrive", refuse)
+    assert redrive.main(["thumbnailer"]) == 1
+    assert "run.py redrive: An error occurred (AccessDenied)" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("account")

@@ -75,3 +75,20 @@ def test_elsewhere_it_says_where_to_run_it(
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     assert addresses.main([]) == 1
     assert "start one with `python3 run.py local --shell`" in capsys.readouterr().err
+
+
+def test_an_embedded_aws_that_has_ended_is_reported_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variables = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_CA_BUNDLE": "/missing",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert addresses.main([]) == 1
+    assert "the embedded AWS of this shell does not answer: " in capsys.readouterr().err

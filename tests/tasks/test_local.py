@@ -18,6 +18,7 @@ import pytest
 
 from localaws import LocalAws
 from localaws.server.processes import descendants, is_alive
+from tasks import local
 from tasks.local import exports, main
 
 ROOT = Path(__file__).parents[2]
@@ -225,6 +226,17 @@ def test_a_shell_uses_it_after_its_own_start_up_files(tmp_path: Path) -> None:
     assert str(ROOT / "node_modules" / ".bin" / "cdk").encode() in shown
     assert b"url=https://127.0.0.1:" in shown
     assert b"(embedded AWS)" in shown
+
+
+@pytest.mark.parametrize(("command", "code"), [("./missing", 127), ("/", 126)])
+def test_a_command_that_cannot_start_is_named(
+    command: str, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (script := tmp_path / "env.sh").touch()
+    assert local._run([command], script, str(tmp_path)) == code
+    shown = capfd.readouterr().err
+    assert shown.startswith("run.py local: ")
+    assert command in shown
 
 
 def test_values_are_quoted_for_the_shell() -> None:

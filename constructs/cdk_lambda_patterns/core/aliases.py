@@ -11,6 +11,7 @@ from cdk_lambda_patterns.core.sharing import claim, identity
 from cdk_lambda_patterns.core.unseen_changes import warn_of_unseen_changes
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
+ALIAS_PLACE = "An alias is in the account and the Region of its function"
 _NAME = re.compile(r"(?!\d+$)[A-Za-z0-9_-]{1,128}")
 
 

@@ -7,7 +7,7 @@ own; an architecture's construct (``cdk_lambda_patterns.<family>.<id>``) for a w
 import os
 from collections.abc import Mapping
 
-from aws_cdk import Annotations, Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, IResource, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -25,6 +25,7 @@ from cdk_lambda_patterns.core.options import (
     check_environment,
 )
 from cdk_lambda_patterns.core.permissions import QueueDestination, acknowledge, acknowledge_wildcard
+from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region
 
 NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
 _ARM_64 = lambda_.Architecture.ARM_64  # asked for once, because that is a call into jsii
@@ -42,6 +43,7 @@ _NETWORK_INTERFACE_ACTIONS = (
 # Lambda's own defaults, 128 MB and 3 seconds, are rarely meant: a client of AWS already takes most of them.
 _DEFAULT_MEMORY_MB = 256
 _DEFAULT_TIMEOUT_SECONDS = 30
+_SENDS = "Lambda sends to destinations of the function's own Region only"
 
 # The function `handler` of the module `handler`.
 DEFAULT_HANDLER = "handler.handler"
@@ -113,7 +115,11 @@ class HardenedFunction(lambda_.Function):
             )
         if asynchronous is not None:
             check_standard("asynchronous.dead_letter_queue", asynchronous.dead_letter_queue)
+            check_region(scope, _SENDS, {"asynchronous.dead_letter_queue": asynchronous.dead_letter_queue})
+        if network is not None:
+            check_region(scope, "A function runs in a VPC of its own Region only", {"vpc": network.vpc})
         options = options or FunctionOptions()
+        _check_parts(scope, options)
         variables = {**(environment or {}), **(options.environment or {})}
         check_environment(variables)
 
@@ -207,7 +213,9 @@ class HardenedFunction(lambda_.Function):
                 ("on_failure", config.on_failure),
                 ("asynchronous.on_success", config.on_success),
             ):
-                check_standard(argument, getattr(given, "destination", None))
+                arn = getattr(given, "destination", None)
+                check_standard(argument, arn)
+                check_region(self, _SENDS, {argument: arn})
 
     def _write_out_role(self, *, in_vpc: bool, traced: bool) -> iam.Role:
         """Replace the AWS-managed policies of the CDK's execution role by this function's own statements."""
@@ -234,6 +242,18 @@ class HardenedFunction(lambda_.Function):
                 "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html",
             )
         return role
+
+
+def _check_parts(scope: Construct, options: FunctionOptions) -> None:
+    keys = {
+        "environment_encryption": options.environment_encryption,
+        "logs.encryption_key": options.logs.encryption_key if options.logs else None,
+    }
+    check_region(scope, OWN_KEYS, keys)
+    parts: dict[str, IResource | None] = {"code_signing_config": options.code_signing_config}
+    parts |= {f"layers[{number}]": layer for number, layer in enumerate(options.layers or ())}
+    # https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html
+    check_region(scope, "A function uses what is in its own Region only", parts)
 
 
 def _make_log_group(

@@ -168,7 +168,10 @@ class _Target:
 
 
 def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> _Target:
-    if os.environ.get(BUNDLING_VARIABLE) == "host":
+    chosen = os.environ.get(BUNDLING_VARIABLE, "")
+    if chosen not in ("", "host"):
+        raise ValueError(f"{BUNDLING_VARIABLE}={chosen!r}: give 'host', or leave it out to build for Lambda.")
+    if chosen:
         # The embedded AWS runs every handler on this machine's Python.
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return _Target(version, f"{sys.platform}-{platform.machine()}", is_host=True)

@@ -15,6 +15,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.permissions import acknowledge
+from cdk_lambda_patterns.core.regions import check_region
 
 # S3 and DynamoDB have gateway endpoints, which are free; all other services have interface endpoints.
 # https://docs.aws.amazon.com/vpc/latest/privatelink/gateway-endpoints.html
@@ -111,6 +112,7 @@ class PrivateNetwork(Construct):
                 f"nat_gateways={nat_gateways} cannot be combined with vpc, which has its own gateways; leave "
                 "nat_gateways out, and choose subnets with NAT by vpc_subnets."
             )
+        check_region(scope, "Functions run in a VPC of their own Region only", {"vpc": vpc})
         super().__init__(scope, id)
         ip_protocol = ec2.IpProtocol.DUAL_STACK if ipv6_allowed_for_dual_stack else None
         self.vpc = vpc or self._make_vpc(nat_gateways, nat_gateway_provider, max_azs, ip_protocol)

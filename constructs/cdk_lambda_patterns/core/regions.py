@@ -1,26 +1,74 @@
 """Resources in other Regions and accounts than the stack: checked as far as both are known at synthesis."""
 
-from aws_cdk import IResource, Stack, Token
+from collections.abc import Mapping
+from typing import cast
+
+from aws_cdk import IResource, Reference, Stack, Token, Tokenization
 from constructs import Construct
 
+SAME_REGION = "The function calls it in its own Region only"
+# https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
+OWN_KEYS = "A service uses keys of its own Region only"
 
-def check_region(scope: Construct, why: str, **resources: IResource | None) -> None:
+# The CDK takes Region and account from the ARNs of some imported resources, and not from these.
+_ARNS = (
+    "function_arn",  # of versions and aliases
+    "table_arn",
+    "layer_version_arn",
+    "code_signing_config_arn",
+    "certificate_arn",
+    "listener_arn",
+    "alarm_arn",
+    "db_proxy_arn",
+)
+
+
+def check_region(
+    scope: Construct, why: str, resources: Mapping[str, IResource | str | None], *, in_account: bool = False
+) -> None:
     """Check that resources are in the Region of the stack, as far as both Regions are known.
 
     Args:
         scope: A construct of the stack.
         why: Why AWS requires it, as a sentence without its full stop.
-        **resources: By argument; ``None`` (not given) passes.
+        resources: By argument, each a resource or its ARN; ``None`` (not given) passes.
+        in_account: Whether AWS requires the account of the stack as well.
 
     Raises:
-        ValueError: One is in another Region.
+        ValueError: One is in another Region or account.
     """
-    for name, resource in resources.items():
-        if resource is not None and differ(resource.env.region, Stack.of(scope).region):
-            raise ValueError(
-                f"{name}={resource.node.path}: it is in {resource.env.region}, and this stack in "
-                f"{Stack.of(scope).region}. {why}; give one of the same Region, or deploy this stack there."
-            )
+    stack = Stack.of(scope)
+    for name, given in resources.items():
+        if given is None:
+            continue
+        region, account = _place_in(given) if isinstance(given, str) else _place_of(given)
+        for kind, theirs, ours in (("Region", region, stack.region), ("account", account, stack.account)):
+            if theirs and differ(theirs, ours) and (in_account or kind == "Region"):
+                shown = given if isinstance(given, str) else given.node.path
+                raise ValueError(
+                    f"{name}={'the resource' if Token.is_unresolved(shown) else shown}: it is in {theirs}, "
+                    f"and this stack in {ours}. {why}; give one of the same {kind}, or deploy this stack "
+                    "there."
+                )
+
+
+def _place_of(resource: IResource) -> tuple[str, str]:
+    for name in _ARNS:
+        if any(place := _place_in(getattr(resource, name, ""))):
+            return place
+    return resource.env.region, resource.env.account
+
+
+def _place_in(arn: str) -> tuple[str, str]:
+    """Return the Region and the account that an ARN names, each empty if it names none here."""
+    parts = arn.split(":")  # a token has no colon
+    if len(parts) >= 6:
+        return parts[3], parts[4]
+    for token in Tokenization.reverse_string(arn).tokens if Token.is_unresolved(arn) else ():
+        if Reference.is_reference(token):
+            stack = Stack.of(cast(Reference, token).target)
+            return stack.region, stack.account
+    return "", ""
 
 
 def differ(one: str, other: str) -> bool:

@@ -17,6 +17,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IValidation
 
 from cdk_lambda_patterns.core.aliases import (
+    ALIAS_PLACE,
     check_alias_name,
     claim_alias,
     copy_async_configuration,
@@ -25,6 +26,7 @@ from cdk_lambda_patterns.core.aliases import (
     publish,
 )
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.regions import check_region
 
 NEWEST: Final = "newest"
 """The version that each deployment publishes when the function has changed."""
@@ -122,6 +124,7 @@ class Environments(Construct):
     ) -> None:
         super().__init__(scope, id)
         _check_function(function)
+        check_region(self, ALIAS_PLACE, {"function": function}, in_account=True)
         _check_aliases(aliases)
         self._function = function
         self._versions: dict[str, lambda_.IVersion] = {}

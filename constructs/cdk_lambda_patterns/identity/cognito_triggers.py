@@ -21,6 +21,7 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import acknowledge
+from cdk_lambda_patterns.core.regions import check_region
 
 # https://docs.aws.amazon.com/cognito/latest/developerguide/cognito-user-pools-working-with-lambda-triggers.html
 _TIMEOUT = Limit("Cognito", 1, 5, "seconds")
@@ -138,6 +139,10 @@ class CognitoTriggers(Construct):
             raise ValueError(f"no trigger: give at least one of {', '.join(triggers)}.")
         if user_pool is not None:
             _check_user_pool(user_pool, lambda_version if pre_token_generation else None)
+        theirs = {name: trigger.function for name, trigger in given.items()}
+        check_region(
+            scope, "A user pool invokes functions of its own Region only", {"user_pool": user_pool, **theirs}
+        )
         super().__init__(scope, id)
         self.user_pool = user_pool or _make_user_pool(self, removal_policy)
         functions = {name: _function(self, name, trigger, removal_policy) for name, trigger in given.items()}

@@ -28,7 +28,7 @@ from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.core.permissions import warn_if_not_granted
-from cdk_lambda_patterns.core.regions import check_region
+from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer, KinesisConsumerOptions
 
@@ -178,7 +178,9 @@ class SnsFifoFanout(Construct):
         _check_queues(subscribers)
         # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
         reason = "The dead-letter queue of a subscription must be in the Region of the topic"
-        check_region(scope, reason, topic=topic)
+        check_region(scope, reason, {"topic": topic})
+        if options is not None:
+            check_region(scope, OWN_KEYS, {"options.encryption_key": options.encryption_key})
         super().__init__(scope, id)
 
         self.topic = topic or self._make_topic(options or SnsFifoFanoutOptions(), removal_policy)

@@ -45,7 +45,7 @@ from cdk_lambda_patterns.core.permissions import (
     grant_use_of_key,
     warn_if_not_granted,
 )
-from cdk_lambda_patterns.core.regions import check_region
+from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 _BATCH_SIZE_WITHOUT_WINDOW = 10
@@ -225,7 +225,8 @@ class SqsConsumer(Construct):
         timeout = timeout_of(function) if function is not None else function_options.timeout
         needed = _needed_visibility_timeout(timeout, options.max_batching_window)
         reason = "Lambda reads queues of its own Region only"
-        check_region(scope, reason, queue=queue, function=function)
+        check_region(scope, reason, {"queue": queue, "function": function})
+        check_region(scope, OWN_KEYS, {"options.encryption_key": options.encryption_key})
         _check_concurrency(options, function, function_options)
         if queue is None:
             _check_new_queue(fifo, options, needed)

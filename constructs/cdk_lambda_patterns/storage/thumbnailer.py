@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 from aws_cdk import Duration, Fn, RemovalPolicy, Size, Token
 from aws_cdk import aws_dynamodb as dynamodb
@@ -33,6 +33,7 @@ from cdk_lambda_patterns.core.permissions import (
     grant_send,
     grant_use_of_key,
 )
+from cdk_lambda_patterns.core.regions import SAME_REGION, check_region
 from cdk_lambda_patterns.core.sharing import identity, record, recorded
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
 
@@ -138,7 +139,8 @@ class Thumbnailer(Construct):
             they are retained. ``DESTROY`` also empties the buckets.
 
     Raises:
-        ValueError: A value is not allowed, or thumbnails would invoke the function again.
+        ValueError: A value is not allowed, or thumbnails would invoke the function again, perhaps by way of
+            other constructs.
 
     Attributes:
         source_bucket (IBucket): The bucket with the pictures.
@@ -178,6 +180,7 @@ class Thumbnailer(Construct):
         check_keys(table, "source_key")
         _check_recursion(source, destination, options)
         check_standard("failure_queue", failure_queue)
+        check_region(scope, SAME_REGION, {"table": table, "failure_queue": failure_queue})
         if source is not None:
             check_place(scope, source)
         super().__init__(scope, id)
@@ -198,6 +201,7 @@ class Thumbnailer(Construct):
             self, "FailureQueue", removal_policy=removal_policy
         )
         self._check_sharing()
+        self._check_cycle()
         self.function = self._make_function(function_options, asynchronous or AsyncOptions(), network)
         self._grant_permissions()
         notify_function(
@@ -226,6 +230,32 @@ class Thumbnailer(Construct):
                         "have the same key; each source needs its own table, and bucket or output_prefix."
                     )
             record(self, f"thumbnailer-{what}", [source, place, prefix])
+
+    def _check_cycle(self) -> None:
+        """Refuse thumbnails of thumbnails without end: this construct's become the pictures of its source."""
+        options = self._options
+        this = _Flow(
+            path=self.node.path,
+            source=identity(self.source_bucket, "bucket_name"),
+            prefix=options.prefix,
+            suffixes=tuple(options.suffixes),
+            destination=identity(self.destination_bucket, "bucket_name"),
+            output_prefix=options.output_prefix + options.prefix,  # a thumbnail's key contains the picture's
+            extension=".webp" if options.output_format == "webp" else ".jpg",
+        )
+        record(self, "thumbnailer-flow", this)
+        flows = [_Flow(*flow) for flow in recorded(self, "thumbnailer-flow")]
+        chains = [[this]]
+        while chains:
+            chain = chains.pop()
+            following = [flow for flow in flows if chain[-1].feeds(flow)]
+            if this in following:
+                raise ValueError(
+                    f"{' -> '.join(flow.path for flow in (*chain, this))}: the thumbnails of each are the "
+                    "pictures of the next, endlessly. Use another destination, or prefixes or suffixes that "
+                    "no thumbnail has."
+                )
+            chains += [[*chain, flow] for flow in following if flow not in chain]
 
     def _make_function(
         self,
@@ -327,6 +357,26 @@ def _check_memory(memory_size: int, options: ThumbnailOptions) -> None:
         )
 
 
+class _Flow(NamedTuple):
+    """Where a Thumbnailer has its pictures from, and what keys its thumbnails get."""
+
+    path: str
+    source: str
+    prefix: str
+    suffixes: tuple[str, ...]
+    destination: str
+    output_prefix: str
+    extension: str
+
+    def feeds(self, other: "_Flow") -> bool:
+        """Whether thumbnails of this one are pictures of another one."""
+        return (
+            self.destination == other.source
+            and _overlap(self.output_prefix, other.prefix)
+            and any(_overlap(self.extension[::-1], suffix[::-1]) for suffix in other.suffixes or ("",))
+        )
+
+
 def _overlap(prefix: str, other: str) -> bool:
     return prefix.startswith(other) or other.startswith(prefix)
 
@@ -337,7 +387,7 @@ def _check_recursion(
     """Refuse the same bucket as source and destination if the prefixes overlap."""
     if source is None or destination is None:
         return
-    if source is not destination and source.bucket_name != destination.bucket_name:
+    if identity(source, "bucket_name") != identity(destination, "bucket_name"):
         return
     prefix, output_prefix = options.prefix, options.output_prefix
     if _overlap(prefix, output_prefix):

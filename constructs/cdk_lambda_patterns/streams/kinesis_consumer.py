@@ -209,7 +209,13 @@ class KinesisConsumer(Construct):
             memory_size=256, timeout=Duration.minutes(1)
         )
         check_standard("on_failure", _queue(on_failure) or _topic(on_failure))
-        check_region(scope, "Lambda reads streams of its own Region only", stream=stream, function=function)
+        reported = _queue(on_failure) or _topic(on_failure)
+        check_region(
+            scope, "Lambda sends to queues and topics of its own Region only", {"on_failure": reported}
+        )
+        check_region(
+            scope, "Lambda reads streams of its own Region only", {"stream": stream, "function": function}
+        )
         super().__init__(scope, id)
 
         self.stream = stream or make_stream(self, "Stream", removal_policy=removal_policy)

@@ -16,6 +16,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns.core.aliases import (
+    ALIAS_PLACE,
     check_alias_name,
     copy_async_configuration,
     is_alias,
@@ -23,6 +24,7 @@ from cdk_lambda_patterns.core.aliases import (
     publish,
 )
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.regions import check_region
 
 _ACTION: Final = "lambda:InvokeFunction"
 # https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html
@@ -183,6 +185,7 @@ class DirectInvoke(Construct):
                 f"alias_name={name!r}: {function.node.path} is imported, an alias or a version, and this app "
                 "publishes no versions of it; leave alias_name out."
             )
+        check_region(self, ALIAS_PLACE, {"function": function}, in_account=True)
         alias = lambda_.Alias(self, "Alias", alias_name=name, version=publish(function))
         copy_async_configuration(function, alias)
         return alias
@@ -196,6 +199,12 @@ class DirectInvoke(Construct):
         self.target.add_permission(id, action=_ACTION, scope=self, **permission)
         if self.node.try_find_child(id) is None:  # of an imported function the CDK changes nothing
             raise self._not_ours()
+        check_region(
+            self,
+            "Its policy is changed in its own account and Region",
+            {"function": self.target},
+            in_account=True,
+        )
 
     def _not_ours(self) -> ValueError:
         return ValueError(

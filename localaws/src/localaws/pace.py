@@ -7,25 +7,10 @@ deployment.
 
 from __future__ import annotations
 
-import os
+from localaws.settings import numbers
 
-_VARIABLE = "LOCALAWS_SECONDS_PER_MINUTE"
-
-
-def _read() -> float:
-    text = os.environ.get(_VARIABLE, "2")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 60:
-        raise ValueError(
-            f"{_VARIABLE}={text!r}: it must be greater than 0 and at most 60, which is real time"
-        )
-    return seconds
-
-
-SECONDS_PER_MINUTE = _read()
+_ALLOWED = "0.001 to 60 seconds, which is real time"
+(SECONDS_PER_MINUTE,) = numbers("LOCALAWS_SECONDS_PER_MINUTE", "2", _ALLOWED, low=0.001, high=60)
 
 
 def shortened(seconds: float) -> float:

@@ -69,6 +69,10 @@ REFUSED = {
         config("source-ip", Values=[f"10.{number}.0.0/16" for number in range(5)]),
         PATH,
     ],
+    "six wildcards": [
+        config("path-pattern", Values=["/a*b?", "/*/*"]),
+        config("http-header", HttpHeaderName="x", Values=["**"]),
+    ],
     "two conditions on the path": [PATH, PATH],
     "no condition": [],
 }

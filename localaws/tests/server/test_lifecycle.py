@@ -245,6 +245,26 @@ def test_a_server_that_cannot_start_reports_why_and_leaves_nothing(
     assert list(state.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("LOCALAWS_ALB_INVOCATIONS", "many"),
+        ("LOCALAWS_ALB_INVOCATIONS", "0"),
+        ("LOCALAWS_ASYNC_RETRY_DELAYS", "1"),
+        ("LOCALAWS_ASYNC_THROTTLE_DELAYS", "1,-1"),
+        ("LOCALAWS_SECONDS_PER_MINUTE", "nan"),
+        ("LOCALAWS_SOURCE_RETRY_DELAY", ""),
+    ],
+)
+def test_a_setting_that_is_not_allowed_is_reported_without_a_traceback(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(LocalAwsError, match=f"{variable}='{value}': give ") as error:
+        LocalAws().start()
+    assert "Traceback" not in str(error.value)
+
+
 def test_the_child_is_no_program_for_people() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "localaws.server", "--help"],

@@ -315,3 +315,11 @@ def test_without_uv_and_pip_the_error_names_both(workshop: Workshop, monkeypatch
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(RuntimeError, match="neither uv nor pip is installed"):
         workshop.bundle()
+
+
+def test_a_malformed_choice_of_what_handlers_are_built_for_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(handler_code.BUNDLING_VARIABLE, "Host")
+    with pytest.raises(ValueError, match="CDK_LAMBDA_PATTERNS_BUNDLING='Host': give 'host', or leave it out"):
+        handler_code._target(lambda_.Runtime.PYTHON_3_14, lambda_.Architecture.ARM_64)

@@ -426,6 +426,78 @@ def test_thumbnails_that_would_invoke_the_function_again_are_refused(prefix: str
             Thumbnailer(stack, "T", source=first, destination=second, options=options)
 
 
+def test_a_bucket_with_a_name_and_its_import_are_one_bucket() -> None:
+    stack = Stack()
+    owned = s3.Bucket(stack, "Owned", bucket_name="pictures")
+    same = s3.Bucket.from_bucket_name(stack, "Same", "pictures")
+    with pytest.raises(ValueError, match="each thumbnail would invoke the function again"):
+        Thumbnailer(stack, "T", source=owned, destination=same)
+
+
+def _chain(*options: ThumbnailOptions, buckets: str = "") -> list[Thumbnailer]:
+    """Thumbnailers from each bucket to the next, and from the last one to the first."""
+    app = App()
+    names = buckets or "abcdefgh"[: len(options)]
+    made = []
+    for number, option in enumerate(options):
+        stack = Stack(app, f"Stack{number}")
+        source, destination = (names[one % len(names)] for one in (number, number + 1))
+        made.append(
+            Thumbnailer(
+                stack,
+                "T",
+                source=s3.Bucket.from_bucket_name(stack, "Source", f"bucket-{source}"),
+                destination=s3.Bucket.from_bucket_name(stack, "Destination", f"bucket-{destination}"),
+                options=option,
+            )
+        )
+    return made
+
+
+def small(prefix: str = "", output_prefix: str = "", **options: Any) -> ThumbnailOptions:
+    return ThumbnailOptions(prefix=prefix, output_prefix=output_prefix, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([small(), small()], id="two"),
+        pytest.param([small(), small(), small(), small()], id="four"),
+        pytest.param([small("a/", "b/"), small("b/", "a/")], id="prefixes"),
+        pytest.param(
+            [small("a/"), small("a/")], id="the prefix of the pictures is in the key of a thumbnail"
+        ),
+        pytest.param([small(suffixes=(".png", ".webp")), small(suffixes=("p",))], id="suffixes"),
+        pytest.param(
+            [small(suffixes=(".jpg",)), small(suffixes=("/64.webp",), output_format="jpeg")], id="formats"
+        ),
+    ],
+)
+def test_thumbnailers_that_feed_each_other_are_refused(options: list[ThumbnailOptions]) -> None:
+    loop = " -> ".join(f"Stack{number}/T" for number in (len(options) - 1, *range(len(options))))
+    with pytest.raises(ValueError, match=f"^{loop}: the thumbnails of each are the pictures of the next"):
+        _chain(*options)
+
+
+def test_thumbnailers_that_feed_each_other_in_one_bucket_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^Stack1/T -> Stack0/T -> Stack1/T: "):
+        _chain(small("a/", "b/"), small("b/", "a/"), buckets="a")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([small(suffixes=(".jpg",)), small()], id="thumbnails that are not watched"),
+        pytest.param(
+            [small("photos/", "mid/"), small("mid/", "tiny/")], id="thumbnails under another prefix"
+        ),
+        pytest.param([small("a/"), small("b/")], id="pictures under another prefix"),
+    ],
+)
+def test_thumbnailers_in_a_row_are_allowed(options: list[ThumbnailOptions]) -> None:
+    assert len(_chain(*options)) == len(options)
+
+
 @stack_with
 def with_parameters(stack: Stack) -> None:
     def number(id: str) -> Any:

@@ -23,6 +23,8 @@ from tests.templates import Resources, read_templates, stack_with
 ELB = "AWS::ElasticLoadBalancingV2"
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/0123"
 BALANCER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/shared/0123"
+WEB_ACL = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/a/b"
+GLOBAL_ACL = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/a/b"
 LISTENER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/shared/0123/4567"
 
 
@@ -118,7 +120,7 @@ def chosen(stack: Stack) -> None:
             deletion_protection=True,
             health_check=AlbHealthCheck(path="/up", interval=Duration.minutes(1)),
             allow_from=[ec2.Peer.ipv4("203.0.113.0/24"), ec2.Peer.prefix_list("pl-0123")],
-            web_acl_arn="arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/a/b",
+            web_acl_arn=WEB_ACL,
         ),
     )
 
@@ -517,12 +519,27 @@ def _balancer(stack: Construct) -> elbv2.IApplicationLoadBalancer:
     )
 
 
-def _vpc(stack: Stack) -> ec2.IVpc:
-    return ec2.Vpc.from_vpc_attributes(stack, "Vpc", vpc_id="vpc-0", availability_zones=["a"])
+def _vpc(stack: Stack, *zones: str, region: str | None = None) -> ec2.IVpc:
+    zones = zones or ("eu-west-1a", "eu-west-1b")
+    subnets = [f"subnet-{number}" for number in range(len(zones))]
+    return ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-0",
+        region=region,
+        availability_zones=list(zones),
+        public_subnet_ids=subnets,
+        isolated_subnet_ids=[f"{subnet}i" for subnet in subnets],
+    )
 
 
 def _bucket_with_key(stack: Stack) -> s3.IBucket:
     return s3.Bucket(stack, "Logs", encryption_key=kms.Key(stack, "Key"))
+
+
+def _front(stack: Stack, *, vpc: ec2.IVpc | None = None, **options: Any) -> AlbFunction:
+    function = their_function(stack)
+    return AlbFunction(stack, "A", function=function, vpc=vpc, options=AlbOptions(**options))
 
 
 REFUSED: dict[str, Callable[[Stack], object]] = {
@@ -548,7 +565,24 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
         function=their_function(stack),
         vpc=_vpc(stack),
         load_balancer=_balancer(stack),
-        options=AlbOptions(deletion_protection=True, web_acl_arn="arn"),
+        options=AlbOptions(deletion_protection=True, web_acl_arn=WEB_ACL),
+    ),
+    "vpc=Stack/Vpc: the load balancer would have only one subnet, and needs": lambda stack: _front(
+        stack, vpc=_vpc(stack, "eu-west-1a")
+    ),
+    "vpc=Stack/Vpc: the load balancer would have two subnets in one Availability Zone": lambda stack: _front(
+        stack, vpc=_vpc(stack, "eu-west-1a", "eu-west-1a", "eu-west-1b")
+    ),
+    "vpc=Stack/Vpc: the load balancer would have only one subnet": lambda stack: _front(
+        stack, vpc=_vpc(stack), vpc_subnets=ec2.SubnetSelection(availability_zones=["eu-west-1b"])
+    ),
+    "vpc=Stack/New: the load balancer would have only one": lambda stack: _front(
+        stack, vpc=ec2.Vpc(stack, "New", max_azs=1), internet_facing=False
+    ),
+    "web_acl_arn='arn': give the ARN of a web ACL of WAFv2": lambda _: AlbOptions(web_acl_arn="arn"),
+    "web_acl_arn='a1b2c3d4-0123': give the ARN": lambda _: AlbOptions(web_acl_arn="a1b2c3d4-0123"),
+    f"web_acl_arn='{GLOBAL_ACL}': a global web ACL protects CloudFront": lambda _: AlbOptions(
+        web_acl_arn=GLOBAL_ACL
     ),
     "access_logs_prefix without access_logs_bucket": lambda _: AlbOptions(access_logs_prefix="a"),
     "access_logs_bucket is encrypted with a customer key": lambda stack: AlbOptions(
@@ -633,6 +667,8 @@ def test_what_another_construct_makes_already_is_an_error(
 # Values of the rule of an existing listener that Elastic Load Balancing refuses.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
 REFUSED_IN_RULES: list[tuple[dict[str, Any], str]] = [
+    ({"paths": ("/a*b?", "/*/*"), "headers": {"x": ("**",)}}, "wildcards=6: Elastic Load Balancing allows"),
+    ({"query_strings": [elbv2.QueryStringCondition(key="a*", value="*****")]}, "wildcards=6: "),
     ({"source_ips": ("10.0.0.1/8",)}, "give a network in CIDR notation, such as '10.0.0.0/8'"),
     ({"source_ips": ("203.0.113.5",)}, "give a network in CIDR notation, such as '203.0.113.5/32'"),
     ({"source_ips": ("2001:db8::5",)}, "such as '2001:db8::5/128'"),
@@ -680,6 +716,7 @@ def test_a_rule_that_elastic_load_balancing_refuses_is_an_error(
     [
         {"source_ips": ("203.0.113.5/32", "2001:DB8::/32", "2001:0db8::/32", "0.0.0.0/0", "::/0")},
         {"paths": ("/", "*", "?a", "/a_-.$/~\"'@:+&*?", "/notes*")},
+        {"headers": {"x": (r"\*\?\*\?\*\?", "*****")}},
         {"hosts": ("*.example.com", "a-b.c_d.example", "?.Example")},
         {"methods": ("M-SEARCH", "CUSTOM_METHOD")},
         {"headers": {"x-version": ("*2?", "é")}},
@@ -734,3 +771,20 @@ def test_values_known_only_at_deployment_pass() -> None:
     stack = stack_in(None)
     value = Fn.import_value("value")
     assert _rule(stack, paths=(value,), methods=(value,), source_ips=(value,)).conditions()
+
+
+def test_subnets_whose_zones_are_unknown_here_pass() -> None:
+    stack = stack_in(None)
+    listed = Fn.split(",", Fn.import_value("subnets"))
+    by_list = ec2.Vpc.from_vpc_attributes(
+        stack, "List", vpc_id="vpc-0", availability_zones=Fn.get_azs(), public_subnet_ids=listed
+    )
+    imported = [ec2.Subnet.from_subnet_id(stack, name, f"subnet-{name}") for name in "ab"]
+    chosen = AlbOptions(vpc_subnets=ec2.SubnetSelection(subnets=imported))
+    for number, (vpc, options) in enumerate(
+        ((by_list, None), (_vpc(stack), chosen), (ec2.Vpc(stack, "New"), None))
+    ):
+        scope = Construct(stack, str(number))
+        AlbFunction(scope, "Front", function=their_function(scope), vpc=vpc, options=options)
+    made = Resources(dict(Template.from_stack(stack).to_json())).all(f"{ELB}::LoadBalancer")
+    assert stack.resolve(listed) in [one["Subnets"] for one in made.values()]

@@ -19,6 +19,7 @@ from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.core.permissions import grant_use_of_key
 from cdk_lambda_patterns.core.provider_roles import TRIGGER, write_out_provider_role
+from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_proxy.database import (
     PORTS,
@@ -255,6 +256,8 @@ def check_pooled_database(
         _check_zones(database, network)
     if network is not None and isinstance(database, ExistingDatabase):
         check_vpc(database, network)
+        parts = {name: getattr(database, name, None) for name in ("cluster", "instance", "proxy", "secret")}
+        check_region(network, "Proxy, database and secret must be in one Region", parts)
     if pool is not None and isinstance(database, ExistingProxy):
         raise ValueError("pool cannot be combined with an existing proxy; configure it on the proxy.")
     pool = pool or PoolOptions()

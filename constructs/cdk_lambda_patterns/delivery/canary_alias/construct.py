@@ -17,6 +17,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns.core.aliases import (
+    ALIAS_PLACE,
     check_alias_name,
     claim_alias,
     copy_async_configuration,
@@ -28,6 +29,7 @@ from cdk_lambda_patterns.core.aliases import (
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
+from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.delivery.canary_alias.alarms import (
     ReleaseAlarms,
     alarm_names,
@@ -131,6 +133,11 @@ class CanaryAlias(Construct):
 
         self.version = _version_of(function, Stack.of(self))
         source = self.version.lambda_
+        check_region(self, ALIAS_PLACE, {"function": self.version}, in_account=True)
+        hooks = {"pre_hook": pre_hook, "post_hook": post_hook}
+        own = {name: one for name, one in hooks.items() if not isinstance(one, SmokeTest | TrafficCheck)}
+        others = {f"alarms.others[{number}]": alarm for number, alarm in enumerate(options.others)}
+        check_region(self, "CodeDeploy finds hooks and alarms by name", {**own, **others}, in_account=True)
         claim_alias(self, source, alias_name)
         _check_provisioned(source, provisioned_concurrent_executions)
         self.alias = lambda_.Alias(
@@ -171,8 +178,8 @@ class CanaryAlias(Construct):
             role=self.deployment_role.without_policy_updates(),
         )
         self.application = self.deployment_group.application
-        hooks = [hook for hook in (self.pre_hook, self.post_hook) if hook is not None]
-        self.node.add_validation(HooksDoNotNeedTheAlias(self.alias, hooks))
+        made = [hook for hook in (self.pre_hook, self.post_hook) if hook is not None]
+        self.node.add_validation(HooksDoNotNeedTheAlias(self.alias, made))
         self._write_out_deployment_role()
 
     def _write_out_deployment_role(self) -> None:

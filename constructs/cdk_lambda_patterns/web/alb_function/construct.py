@@ -14,11 +14,13 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.core.sharing import claim, identity
 from cdk_lambda_patterns.web.alb_function.load_balancer import (
     add_listener,
     allow_from,
     check_access_logs,
+    check_subnets,
     claim_listeners,
     idle_timeout_for,
     make_load_balancer,
@@ -52,7 +54,8 @@ class AlbFunction(Construct):
         options: Options of the load balancer and the target group.
 
     Raises:
-        ValueError: Arguments contradict each other, another construct makes the same listener or rule, access
+        ValueError: Arguments contradict each other, another construct makes the same listener or rule, what
+            is given is in another Region or account, the subnets are not in two Availability Zones, access
             logs are asked for without an explicit region, or the idle timeout is shorter than the function's
             timeout.
 
@@ -90,7 +93,10 @@ class AlbFunction(Construct):
     ) -> None:
         options = options or AlbOptions()
         _check_front(vpc, certificate, load_balancer, rule, options)
+        _check_places(scope, function, vpc, certificate, load_balancer, rule, options)
         check_access_logs(scope, options)
+        if vpc is not None:
+            check_subnets(vpc, options)
         idle_timeout = idle_timeout_for(function, options)
         super().__init__(scope, id)
 
@@ -181,3 +187,42 @@ def _check_front(
     names = [name for name, value in useless.items() if value is not None]
     if names:
         raise ValueError(f"{what} with {', '.join(names)}: {reason}; configure this where it is made.")
+
+
+def _check_places(
+    scope: Construct,
+    function: lambda_.IFunction,
+    vpc: ec2.IVpc | None,
+    certificate: acm.ICertificate | None,
+    load_balancer: elbv2.IApplicationLoadBalancer | None,
+    rule: AlbRule | None,
+    options: AlbOptions,
+) -> None:
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+    check_region(
+        scope,
+        "Function and target group must be in one account and Region",
+        {"function": function},
+        in_account=True,
+    )
+    # https://docs.aws.amazon.com/acm/latest/userguide/acm-regions.html
+    # https://docs.aws.amazon.com/waf/latest/developerguide/how-aws-waf-works-resources.html
+    check_region(
+        scope,
+        "A load balancer, its certificates and its web ACL must be in one account and Region",
+        {
+            "certificate": certificate,
+            "load_balancer": load_balancer,
+            "rule.listener": rule.listener if rule else None,
+            "options.web_acl_arn": options.web_acl_arn,
+        },
+        in_account=True,
+    )
+    check_region(scope, "A load balancer is in a VPC of its own Region", {"vpc": vpc})
+    # The account may be another one:
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
+    check_region(
+        scope,
+        "Elastic Load Balancing writes access logs to buckets of the load balancer's Region only",
+        {"options.access_logs_bucket": options.access_logs_bucket},
+    )

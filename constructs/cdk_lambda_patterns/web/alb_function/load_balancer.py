@@ -136,6 +136,41 @@ def _timeout_of(function: lambda_.IFunction) -> float:
     return timeout.to_seconds() if isinstance(timeout, Duration) and not timeout.is_unresolved() else 0
 
 
+def check_subnets(vpc: ec2.IVpc, options: AlbOptions) -> None:
+    """Check that the load balancer has subnets in two Availability Zones, and one in each.
+
+    Local Zones and Outposts, where one would do, have no functions as targets.
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
+
+    Raises:
+        ValueError: It has not.
+    """
+    chosen = options.vpc_subnets or ec2.SubnetSelection(
+        subnet_type=ec2.SubnetType.PUBLIC if options.internet_facing else None
+    )
+    try:
+        selected = vpc.select_subnets(
+            subnets=chosen.subnets,
+            subnet_type=chosen.subnet_type,
+            subnet_group_name=chosen.subnet_group_name,
+            subnet_filters=chosen.subnet_filters,
+            availability_zones=chosen.availability_zones,
+            one_per_az=chosen.one_per_az,
+        )
+    except RuntimeError:  # jsii's: subnets were imported without their zones, or there are none
+        return
+    zones = selected.availability_zones
+    if Token.is_unresolved(zones) or Token.is_unresolved(selected.subnet_ids):
+        return
+    if len(zones) < 2 or len(set(zones)) < len(zones):
+        problem = "only one subnet" if len(zones) < 2 else "two subnets in one Availability Zone"
+        raise ValueError(
+            f"vpc={vpc.node.path}: the load balancer would have {problem}, and needs one in each of at least "
+            "two Availability Zones; choose them by options.vpc_subnets, such as "
+            "SubnetSelection(one_per_az=True)."
+        )
+
+
 def check_access_logs(scope: Construct, options: AlbOptions) -> None:
     """Check that a load balancer in this scope can write access logs, if they are asked for.
 

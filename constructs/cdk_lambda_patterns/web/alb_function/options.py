@@ -18,7 +18,11 @@ _ELB = "Elastic Load Balancing"
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateRule.html
 _PRIORITY = Limit(_ELB, 1, 50_000, whole=True)
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
+# Some accounts still have the earlier quota of 6 wildcards; today it is 5, as these pages have it:
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-condition-types.html
+# https://docs.aws.amazon.com/cli/latest/reference/elbv2/describe-account-limits.html
 _CONDITION_VALUES = Limit(_ELB, 1, 5, "in one rule", whole=True)
+_WILDCARDS = Limit(_ELB, 0, 5, "in one rule", whole=True)
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
 _VALUE = Limit(_ELB, 1, 128, "characters", whole=True)
 _WHAT_IS_ALLOWED = (
@@ -35,6 +39,8 @@ _WHAT_IS_ALLOWED = (
     ),
     ("methods", re.compile(r"[A-Z_-]{1,40}"), "give methods in capitals, such as 'GET'."),
 )
+_WILDCARD = re.compile(r"(?<!\\)[*?]")  # a backslash before it makes it a plain character
+_WEB_ACL = re.compile(r"arn:[\w-]+:wafv2:[\w-]*:\d{12}:regional/webacl/.+")
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+/\d{1,3}", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
 
@@ -142,15 +148,19 @@ class AlbRule:
             "source_ips": self.source_ips,
             **{f"headers[{name!r}]": values for name, values in self.headers.items()},
         }
+        patterns: list[str] = []
         for name, values in given.items():
             check_strings(name, values)
             for value in _known(values):
                 _check_value(name, value)
+                patterns.append(value)
         for name in self.headers:
             _check_header_name(name)
         for query in self.query_strings:
             for text in _known([one for one in (query.key, query.value) if one is not None]):
                 _check_value("query_strings", text)
+                patterns.append(text)
+        _WILDCARDS.check("wildcards", sum(len(_WILDCARD.findall(pattern)) for pattern in patterns))
         _CONDITION_VALUES.check("condition values", sum(map(len, given.values())) + len(self.query_strings))
 
     def conditions(self) -> list[elbv2.ListenerCondition]:
@@ -265,6 +275,8 @@ class AlbOptions:
 
     def __post_init__(self) -> None:
         _IDLE_TIMEOUT.check("idle_timeout", self.idle_timeout)
+        if self.web_acl_arn is not None:
+            _check_web_acl(self.web_acl_arn)
         bucket = self.access_logs_bucket
         if bucket is None and self.access_logs_prefix is not None:
             raise ValueError("access_logs_prefix without access_logs_bucket: give the bucket as well.")
@@ -274,3 +286,13 @@ class AlbOptions:
                 "access_logs_bucket is encrypted with a customer key: Elastic Load Balancing writes to "
                 "buckets with S3-managed keys only (BucketEncryption.S3_MANAGED); choose such a bucket."
             )
+
+
+def _check_web_acl(arn: str) -> None:
+    # https://docs.aws.amazon.com/waf/latest/APIReference/API_AssociateWebACL.html
+    if _WEB_ACL.fullmatch(arn) or Token.is_unresolved(arn):
+        return
+    reason = "give the ARN of a web ACL of WAFv2: arn:aws:wafv2:REGION:ACCOUNT:regional/webacl/NAME/ID"
+    if ":global/" in arn:
+        reason = "a global web ACL protects CloudFront distributions only; give one with the scope REGIONAL"
+    raise ValueError(f"web_acl_arn={arn!r}: {reason}.")

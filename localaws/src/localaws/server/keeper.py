@@ -18,12 +18,14 @@ import os
 import select
 import shutil
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from localaws.server import orphans, processes
+from localaws.settings import SettingError
 
 _POLL_SECONDS = 0.5
 _LOG_TAIL_CHARACTERS = 4000
@@ -105,6 +107,9 @@ def _be_the_server(lifeline: int, folder: Path, log_file: Path, server: Callable
         threading.Thread(target=_die_with, args=(lifeline, folder), daemon=True).start()
         server()
         os._exit(0)
+    except SettingError as error:
+        print(error, file=sys.stderr, flush=True)
+        os._exit(1)
     except BaseException:  # the traceback belongs in the log; the keeper sees the exit code
         traceback.print_exc()
         os._exit(1)

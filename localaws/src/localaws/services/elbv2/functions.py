@@ -29,7 +29,6 @@ import base64
 import binascii
 import json
 import logging
-import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
@@ -41,6 +40,7 @@ from localaws.patching import around
 from localaws.services.elbv2 import requests
 from localaws.services.elbv2.requests import ClientRequest, Response, error_page
 from localaws.services.iam.invocations import service_may_invoke
+from localaws.settings import numbers
 
 logger = logging.getLogger("localaws.alb")
 
@@ -58,7 +58,8 @@ _NOT_PASSED_ON = frozenset(
 
 # Each concurrent invocation starts an execution environment, a process that takes half a second of CPU time.
 # Two hundred at once would be ready after a minute.
-_at_once = asyncio.Semaphore(int(os.environ.get("LOCALAWS_ALB_INVOCATIONS", "4")))
+(_most,) = numbers("LOCALAWS_ALB_INVOCATIONS", "4", "a number from 1 on", low=1)
+_at_once = asyncio.Semaphore(int(_most))
 
 
 class RefusedError(Exception):

@@ -3,12 +3,12 @@
 The emulator accepts any condition, ignores source addresses, and reads no query strings from requests to its
 API or from templates.
 
-Faithful to: the fields, the number and length of values, the characters that are allowed in them, networks in
-CIDR notation, in templates and in the API; priorities, which are unique for each listener. Paths are
-compared case-sensitively, host names and query strings case-insensitively, and source addresses with that of
-the client.
-Not to: regular expressions, which are refused; the number of wildcards. The text of an error is that of AWS
-only for the number of values.
+Faithful to: the fields, the number and length of values, the characters that are allowed in them, the number
+of wildcards, networks in CIDR notation, in templates and in the API; priorities, which are unique for each
+listener. Paths are compared case-sensitively, host names and query strings case-insensitively, and source
+addresses with that of the client.
+Not to: regular expressions, which are refused. The text of an error is that of AWS only for the number of
+values.
 
 https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-condition-types.html
@@ -35,7 +35,8 @@ from localaws.services.elbv2 import requests
 Condition = dict[str, Any]
 Response = tuple[int, dict[str, str], bytes]
 
-_MOST_VALUES, _LONGEST_VALUE = 5, 128
+_MOST_VALUES, _MOST_WILDCARDS, _LONGEST_VALUE = 5, 5, 128
+_WILDCARD = re.compile(r"(?<!\\)[*?]")
 _ONCE_IN_A_RULE = ("host-header", "http-request-method", "path-pattern", "source-ip")
 _ALLOWED = {
     "path-pattern": re.compile(r"[\w$/~\"'@:+&*?.-]*", re.ASCII),
@@ -85,6 +86,9 @@ def check_conditions(conditions: Sequence[Condition]) -> None:
     values = [value for one in conditions for value in _values(one)]
     if len(values) > _MOST_VALUES:
         raise InvalidRequestError(f"A rule can only have '{_MOST_VALUES}' condition values")
+    texts = [text for pair in values for text in pair if text is not None]
+    if sum(len(_WILDCARD.findall(text)) for text in texts) > _MOST_WILDCARDS:
+        raise InvalidRequestError(f"A rule can only have '{_MOST_WILDCARDS}' condition wildcards")
     for condition in conditions:
         _check_condition(condition)
 

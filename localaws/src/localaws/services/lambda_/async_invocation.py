@@ -40,23 +40,15 @@ from localaws.patching import around, replaces
 from localaws.services.lambda_.aliases import function_of
 from localaws.services.lambda_.destinations import Record, deliver
 from localaws.services.lambda_.invocation import Invocation, current
+from localaws.settings import numbers
 
 #: The waits of Lambda before the second and the third attempt, in seconds.
 DOCUMENTED_RETRY_DELAYS = (60.0, 120.0)
 DEFAULT_MAXIMUM_AGE = 21600.0
 
 
-def _seconds(variable: str, default: str) -> tuple[float, float]:
-    given = os.environ.get(variable, default)
-    try:
-        first, second = (float(part) for part in given.split(","))
-    except ValueError:
-        raise ValueError(f"{variable}={given!r}: give two numbers of seconds, such as {default!r}") from None
-    return first, second
-
-
-RETRY_DELAYS = _seconds("LOCALAWS_ASYNC_RETRY_DELAYS", "0.5,1")
-THROTTLE_DELAYS = _seconds("LOCALAWS_ASYNC_THROTTLE_DELAYS", "0.1,2")
+RETRY_DELAYS = numbers("LOCALAWS_ASYNC_RETRY_DELAYS", "0.5,1", "two numbers of seconds")
+THROTTLE_DELAYS = numbers("LOCALAWS_ASYNC_THROTTLE_DELAYS", "0.1,2", "two numbers of seconds")
 
 #: Events of one function that run at a time. In AWS, the function scales.
 CONCURRENCY = max(4, os.cpu_count() or 1)

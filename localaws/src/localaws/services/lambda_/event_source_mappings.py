@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 from ministack.services import lambda_svc
 
 from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.settings import numbers
 
 logger = logging.getLogger("localaws.lambda")
 
@@ -34,16 +34,7 @@ _STORED = (
 )
 
 
-def _retry_delay() -> float:
-    variable = "LOCALAWS_SOURCE_RETRY_DELAY"
-    given = os.environ.get(variable, "0.2")
-    try:
-        return float(given)
-    except ValueError:
-        raise ValueError(f"{variable}={given!r}: give a number of seconds, such as '0.2'") from None
-
-
-RETRY_DELAY = _retry_delay()
+(RETRY_DELAY,) = numbers("LOCALAWS_SOURCE_RETRY_DELAY", "0.2", "a number of seconds")
 
 #: The limit of an invocation's payload.
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
