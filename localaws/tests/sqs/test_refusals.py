@@ -375,7 +375,7 @@ QUEUES: list[tuple[str, Request, str, str]] = [
         "a.fifo",
         {**FIFO, "FifoThroughputLimit": "perMessageGroupId"},
         ATTRIBUTE,
-        "only when the value for DeduplicationScope is messageGroup.",
+        "To set FifoThroughputLimit to perMessageGroupId, the DeduplicationScope must be messageGroup.",
     ),
     ("a", {"RedrivePolicy": "x"}, VALUE, "Reason: Redrive policy is not a valid JSON map."),
     ("a", redrive(), VALUE, "Redrive policy does not contain mandatory attribute: maxReceiveCount."),
@@ -384,13 +384,13 @@ QUEUES: list[tuple[str, Request, str, str]] = [
         "a",
         redrive(maxReceiveCount=0, deadLetterTargetArn=DEAD),
         VALUE,
-        "Invalid value for maxReceiveCount: 0,",
+        "Reason: Invalid value for maxReceiveCount.",
     ),
     (
         "a",
         redrive(maxReceiveCount=1001, deadLetterTargetArn=DEAD),
         VALUE,
-        "Invalid value for maxReceiveCount: 1001, valid values are from 1 to 1000 both inclusive.",
+        "Reason: Invalid value for maxReceiveCount.",
     ),
     (
         "a",
@@ -455,7 +455,7 @@ TEMPLATES: list[tuple[Request, str]] = [
     ({"FifoQueue": False}, "Unknown Attribute FifoQueue."),
     ({"ContentBasedDeduplication": True}, "Unknown Attribute ContentBasedDeduplication."),
     ({"DelaySeconds": 901}, "Invalid value for the parameter DelaySeconds."),
-    ({"FifoQueue": True, "FifoThroughputLimit": "perMessageGroupId"}, "DeduplicationScope is messageGroup."),
+    ({"FifoQueue": True, "FifoThroughputLimit": "perMessageGroupId"}, "Scope must be messageGroup."),
     (
         {"RedrivePolicy": {"maxReceiveCount": 0, "deadLetterTargetArn": DEAD}},
         "Invalid value for maxReceiveCount",

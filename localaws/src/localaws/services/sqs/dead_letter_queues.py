@@ -43,8 +43,7 @@ def _validate_redrive_policy(rp_str: str) -> None:
             raise _refused(rp_str, f"Redrive policy does not contain mandatory attribute: {name}.")
     count = str(policy["maxReceiveCount"])
     if not re.fullmatch(r"\d{1,4}", count, re.ASCII) or not 1 <= int(count) <= 1000:
-        valid = "valid values are from 1 to 1000 both inclusive."
-        raise _refused(rp_str, f"Invalid value for maxReceiveCount: {count}, {valid}")
+        raise _refused(rp_str, "Invalid value for maxReceiveCount.")
     arn = _dead_letter_queue(rp_str)
     if arn is None:
         raise _refused(rp_str, "Invalid value for deadLetterTargetArn.")

@@ -146,8 +146,8 @@ def _check_throughput(attributes: Mapping[str, Any]) -> None:
     per_group = attributes.get("FifoThroughputLimit") == "perMessageGroupId"
     if per_group and attributes.get("DeduplicationScope") != "messageGroup":
         text = (
-            "Invalid value for the parameter FifoThroughputLimit. Reason: The perMessageGroupId value is "
-            "allowed only when the value for DeduplicationScope is messageGroup."
+            "Invalid value for the parameter FifoThroughputLimit. Reason: To set FifoThroughputLimit to "
+            "perMessageGroupId, the DeduplicationScope must be messageGroup."
         )
         raise error("InvalidAttributeValue", text)
 
