@@ -55,8 +55,7 @@ def made(local_aws: LocalAws, _empty_account: None) -> Resources:
     balancer = elb.create_load_balancer(Name="taken", Subnets=SUBNETS)["LoadBalancers"][0]["LoadBalancerArn"]
     group = elb.create_target_group(Name="taken", TargetType="lambda")["TargetGroups"][0]["TargetGroupArn"]
     arns = []
-    for _ in range(2):
-        function = functions.make(ECHO)
+    for function in (functions.make(ECHO), functions.make(ECHO)):
         local_aws.client("lambda").add_permission(
             FunctionName=function,
             StatementId="elb",
@@ -70,7 +69,7 @@ def made(local_aws: LocalAws, _empty_account: None) -> Resources:
     arn = elb.create_listener(**of)["Listeners"][0]["ListenerArn"]
     zone = {"VpcId": NETWORK, "CidrBlock": "172.31.64.0/20", "AvailabilityZone": f"{local_aws.region}a"}
     subnet = local_aws.client("ec2").create_subnet(**zone)["Subnet"]["SubnetId"]
-    return Resources(elb, balancer, arn, group, *arns, subnet)
+    return Resources(elb, balancer, arn, group, arns[0], arns[1], subnet)
 
 
 def refused(code: str, text: str, call: Callable[..., Any], **request: Any) -> None:
