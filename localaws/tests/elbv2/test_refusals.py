@@ -544,3 +544,14 @@ def test_a_template_is_refused(local_aws: LocalAws, change: Callable[[Request], 
     with pytest.raises(DeploymentFailedError) as raised:
         deploy(local_aws, template, OUTPUTS)
     assert text in str(raised.value)
+
+
+# --- Still needed
+
+
+def test_the_emulator_still_accepts_any_listener(stock_aws: LocalAws) -> None:
+    elb = stock_aws.client("elbv2")
+    arn = elb.create_load_balancer(Name="internal-a_b")["LoadBalancers"][0]["LoadBalancerArn"]
+    of = {"LoadBalancerArn": arn, "Port": 80, "Protocol": "TCP", "DefaultActions": [redirect(), redirect()]}
+    elb.create_listener(**of)
+    elb.create_listener(**of)

@@ -263,7 +263,6 @@ def test_accepted_filter_policies(local_aws: LocalAws) -> None:
             "x",
             1,
             None,
-            True,
             {"prefix": "x"},
             {"anything-but": ["y"]},
             {"anything-but": {"prefix": "z"}},
@@ -320,3 +319,12 @@ def test_a_template_with_a_refused_topic_fails(local_aws: LocalAws) -> None:
     ):
         with pytest.raises(DeploymentFailedError, match=text):
             deploy(local_aws, {"Topic": {"Type": "AWS::SNS::Topic", "Properties": properties}})
+
+
+# --- Still needed
+
+
+def test_the_emulator_still_accepts_any_topic_and_filter_policy(stock_aws: LocalAws) -> None:
+    sns = stock_aws.client("sns")
+    arn = sns.create_topic(Name="a b", Attributes={"Size": "1"})["TopicArn"]
+    sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=QUEUE, Attributes=match({"like": "x"}))

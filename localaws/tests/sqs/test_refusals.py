@@ -309,6 +309,10 @@ def redrive(**policy: Any) -> Request:
     return {"RedrivePolicy": json.dumps(policy)}
 
 
+def allow(**policy: Any) -> Request:
+    return {"RedriveAllowPolicy": json.dumps(policy)}
+
+
 DEAD = "arn:aws:sqs:us-east-1:123456789012:any"
 FIFO = {"FifoQueue": "true"}
 QUEUES: list[tuple[str, Request, str, str]] = [
@@ -377,6 +381,15 @@ QUEUES: list[tuple[str, Request, str, str]] = [
         ATTRIBUTE,
         "To set FifoThroughputLimit to perMessageGroupId, the DeduplicationScope must be messageGroup.",
     ),
+    ("a", allow(redrivePermission="some"), VALUE, "for parameter RedriveAllowPolicy is invalid."),
+    ("a", allow(redrivePermission="byQueue"), VALUE, "for parameter RedriveAllowPolicy is invalid."),
+    (
+        "a",
+        allow(redrivePermission="byQueue", sourceQueueArns=["x"] * 11),
+        VALUE,
+        "RedriveAllowPolicy is invalid.",
+    ),
+    ("a", allow(redrivePermission="denyAll", sourceQueueArns=["x"]), VALUE, "RedriveAllowPolicy is invalid."),
     ("a", {"RedrivePolicy": "x"}, VALUE, "Reason: Redrive policy is not a valid JSON map."),
     ("a", redrive(), VALUE, "Redrive policy does not contain mandatory attribute: maxReceiveCount."),
     ("a", redrive(maxReceiveCount=1), VALUE, "does not contain mandatory attribute: deadLetterTargetArn."),
@@ -468,3 +481,14 @@ def test_a_template_is_refused(local_aws: LocalAws, properties: Request, text: s
     with pytest.raises(DeploymentFailedError) as raised:
         deploy(local_aws, {"Queue": {"Type": "AWS::SQS::Queue", "Properties": properties}})
     assert text in str(raised.value)
+
+
+# --- Still needed
+
+
+def test_the_emulator_still_accepts_any_message(stock_aws: LocalAws) -> None:
+    sqs = stock_aws.client("sqs")
+    url = sqs.create_queue(QueueName=f"{name()}.fifo", Attributes={"Size": "1"})["QueueUrl"]
+    message = {"MessageBody": "x", "MessageGroupId": "a b", "MessageDeduplicationId": "c d"}
+    sqs.send_message(QueueUrl=url, **message, **many(11))
+    assert "Messages" in sqs.receive_message(QueueUrl=url, VisibilityTimeout=43_201)

@@ -144,19 +144,26 @@ def _check_attributes(kind: str, attributes: Sequence[Properties]) -> None:
 
 def _of_value(key: str, value: str, allowed: Any) -> str | None:
     """Why an attribute cannot have a value; None if it can."""
-    if allowed is None or (not isinstance(allowed, range) and value in allowed):
+    if allowed is None:
+        return None
+    if isinstance(allowed, range):
+        return _of_number(key, value, allowed)
+    if value in allowed:
         return None
     if allowed is _BOOLEAN:
         return f"The value of '{key}' must be 'true' or 'false', but was '{value}'"
-    if not isinstance(allowed, range):
-        return f"'{value}' must be one of [{', '.join(allowed)}]"
+    return f"'{value}' must be one of [{', '.join(allowed)}]"
+
+
+def _of_number(key: str, value: str, allowed: range) -> str | None:
     low, high = allowed.start, allowed.stop - 1
-    if not re.fullmatch(r"-?\d{1,9}", value, re.ASCII) or key != "idle_timeout.timeout_seconds":
-        fits = value.isascii() and value.isdigit() and len(value) < 10 and int(value) in allowed
-        return None if fits else f"The value of '{key}' must be an integer between {low} and {high}"
-    if int(value) < low:
-        return f"The value of '{key}' cannot be less than {low} characters"  # AWS says characters
-    return f"The value of '{key}' cannot be greater than {high} characters" if int(value) > high else None
+    number = int(value) if re.fullmatch(r"-?\d{1,9}", value, re.ASCII) else None
+    if number in allowed:
+        return None
+    if number is None or key != "idle_timeout.timeout_seconds":
+        return f"The value of '{key}' must be an integer between {low} and {high}"
+    limit = f"less than {low}" if number < low else f"greater than {high}"
+    return f"The value of '{key}' cannot be {limit} characters"  # AWS counts seconds as characters
 
 
 def _subnets_of(properties: Properties) -> list[str]:

@@ -53,8 +53,7 @@ _CHOICES = {
     "SqsManagedSseEnabled": ("true", "false"),
 }
 _ONLY_OF_FIFO = ("ContentBasedDeduplication", "DeduplicationScope", "FifoQueue", "FifoThroughputLimit")
-_POLICIES = ("Policy", "RedriveAllowPolicy")
-_SETTABLE = {*_RANGES, *_CHOICES, *_POLICIES, "KmsMasterKeyId", "RedrivePolicy"}
+_SETTABLE = {*_RANGES, *_CHOICES, "KmsMasterKeyId", "Policy", "RedriveAllowPolicy", "RedrivePolicy"}
 #: What GetQueueAttributes may be asked for.
 READABLE = {
     *_SETTABLE,
@@ -122,6 +121,10 @@ def _check_values(attrs: Mapping[str, Any]) -> None:
     for name, value in attrs.items():
         if not _is_allowed(name, str(value)):
             raise error("InvalidAttributeValue", f"Invalid value for the parameter {name}.")
+    allowed = attrs.get("RedriveAllowPolicy")
+    if allowed and not _allows_sources(_parsed(allowed)):
+        text = f"Value {allowed} for parameter RedriveAllowPolicy is invalid."
+        raise error("InvalidParameterValue", text)
     if attrs.get("KmsMasterKeyId") and attrs.get("SqsManagedSseEnabled") == "true":
         text = (
             "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE "
@@ -134,12 +137,26 @@ def _is_allowed(name: str, value: str) -> bool:
     if name in _RANGES:
         low, high = _RANGES[name]
         return bool(re.fullmatch(r"\d{1,9}", value, re.ASCII)) and low <= int(value) <= high
-    if name in _POLICIES and value:
-        try:
-            return isinstance(json.loads(value), dict)
-        except ValueError:
-            return False
+    if name == "Policy" and value:
+        return _parsed(value) is not None
     return name not in _CHOICES or value in _CHOICES[name]
+
+
+def _parsed(policy: str) -> dict[str, Any] | None:
+    """A policy; None if it is no JSON object."""
+    try:
+        found = json.loads(policy)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _allows_sources(policy: dict[str, Any] | None) -> bool:
+    """Whether a RedriveAllowPolicy is one: `byQueue` with 1 to 10 source queues, others with none."""
+    permission, sources = (policy or {}).get("redrivePermission"), (policy or {}).get("sourceQueueArns", [])
+    if permission == "byQueue":
+        return isinstance(sources, list) and 1 <= len(sources) <= 10
+    return permission in ("allowAll", "denyAll") and not sources
 
 
 def _check_throughput(attributes: Mapping[str, Any]) -> None:
