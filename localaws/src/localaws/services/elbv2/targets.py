@@ -82,7 +82,7 @@ _OF_OTHERS: dict[str, Any] = {
     "load_balancing.cross_zone.enabled": (*_BOOLEAN, "use_load_balancer_configuration"),
     "preserve_client_ip.enabled": _BOOLEAN,
     "proxy_protocol_v2.enabled": _BOOLEAN,
-    "slow_start.duration_seconds": re.compile(r"0|[3-9]\d|[1-8]\d\d|900"),
+    "slow_start.duration_seconds": range(30, 901),  # or 0, which is off
     "stickiness.app_cookie.cookie_name": re.compile(r"(?!AWSALB).+"),
     "stickiness.app_cookie.duration_seconds": range(1, 604_801),
     "stickiness.lb_cookie.duration_seconds": range(1, 604_801),
@@ -216,7 +216,9 @@ def _check_attributes(kind: str, attributes: Sequence[Properties]) -> None:
             raise InvalidRequestError(f"Target group attribute key '{key}' is not recognized")
     for one in attributes:
         key, value = one["Key"], str(one.get("Value", ""))
-        if reason := _of_value(value, allowed[key]):
+        if (key, value) != ("slow_start.duration_seconds", "0") and (
+            reason := _of_value(value, allowed[key])
+        ):
             raise InvalidRequestError(f"'{key}' value '{value}' {reason}")
 
 
@@ -226,9 +228,7 @@ def _of_value(value: str, allowed: Any) -> str | None:
         fits = re.fullmatch(r"\d{1,9}", value, re.ASCII) and int(value) in allowed
         return None if fits else f"must be between '{allowed.start}-{allowed.stop - 1}' inclusive"
     if isinstance(allowed, re.Pattern):
-        if allowed.fullmatch(value):
-            return None
-        return "must be between '30-900' inclusive" if "900" in allowed.pattern else "is not valid"
+        return None if allowed.fullmatch(value) else "is not valid"
     return None if value.lower() in allowed else f"must be one of [{', '.join(allowed)}]"
 
 
@@ -301,9 +301,8 @@ def _create_target_group(stock: Callable[..., Response], params: dict[str, Any])
         if group := _named(str(given.get("Name"))):
             _apply_defaults(group, params)
         return response
-    # The emulator has default values for what a target group of functions does not have.
-    unlike = {name for name, value in given.items() if str(existing.get(name, value)) != str(value)}
-    if unlike - {"Name"} or given.get("TargetType", "instance") != existing["TargetType"]:
+    wanted = {"TargetType": "instance", **given}
+    if any(str(existing.get(name, value)) != str(value) for name, value in wanted.items()):
         raise _duplicate(given["Name"])
     found: Response = alb._xml(
         200, "CreateTargetGroup", f"<TargetGroups>{alb._tg_xml(existing)}</TargetGroups>"
