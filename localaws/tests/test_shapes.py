@@ -61,9 +61,8 @@ def sent(aws: LocalAws, *, fifo: bool) -> tuple[Answer, Answer]:
 def notified(aws: LocalAws, *, fifo: bool) -> tuple[Answer, Answer]:
     """A notification, as it was published and as a queue receives it."""
     sns, end = aws.client("sns"), ".fifo" if fifo else ""
-    queue = Functions(aws).queue() if not fifo else None
-    url = queue.url if queue else aws.client("sqs").create_queue(QueueName=new("queue") + end)["QueueUrl"]
-    sqs = aws.client("sqs")
+    sqs, kind = aws.client("sqs"), {"FifoQueue": "true"} if fifo else {}
+    url = sqs.create_queue(QueueName=new("queue") + end, Attributes=kind)["QueueUrl"]
     at = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     allow = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": at}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})

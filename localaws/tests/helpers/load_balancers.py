@@ -52,7 +52,7 @@ def resources(
         },
         "Balancer": {
             "Type": "AWS::ElasticLoadBalancingV2::LoadBalancer",
-            "Properties": {"Type": "application", "Subnets": ["subnet-a", "subnet-b"]},
+            "Properties": {"Type": "application", "Subnets": ["subnet-00000001", "subnet-00000002"]},
         },
         "Listener": listener(80, {"Type": "forward", "TargetGroupArn": ref("Group")}),
     }

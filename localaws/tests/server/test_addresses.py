@@ -22,7 +22,8 @@ def _get(address: Address, path: str) -> tuple[int, str]:
 
 def test_a_load_balancer_answers(empty_aws: LocalAws) -> None:
     elb = empty_aws.client("elbv2")
-    made = elb.create_load_balancer(Name="web", Subnets=["subnet-1", "subnet-2"])["LoadBalancers"][0]
+    subnets = ["subnet-00000001", "subnet-00000002"]
+    made = elb.create_load_balancer(Name="web", Subnets=subnets)["LoadBalancers"][0]
     hello = {"StatusCode": "200", "ContentType": "text/plain", "MessageBody": "hello"}
     elb.create_listener(
         LoadBalancerArn=made["LoadBalancerArn"],

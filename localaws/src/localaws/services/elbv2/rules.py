@@ -31,40 +31,36 @@ from ministack.services.cloudformation import provisioners
 
 from localaws.patching import Created, Handler, Properties, action, around, resource
 from localaws.services.elbv2 import requests
+from localaws.services.elbv2.listeners import check_actions
+from localaws.services.elbv2.refusals import (
+    InvalidRequestError,
+    Response,
+    answered,
+    check_range,
+    nested,
+)
 
 Condition = dict[str, Any]
-Response = tuple[int, dict[str, str], bytes]
 
-_MOST_VALUES, _MOST_WILDCARDS, _LONGEST_VALUE = 5, 5, 128
+_MOST_VALUES, _MOST_WILDCARDS = 5, 5
 _WILDCARD = re.compile(r"(?<!\\)[*?]")
+_LONGEST = {"http-request-method": 40}  # the others: 128 characters
 _ONCE_IN_A_RULE = ("host-header", "http-request-method", "path-pattern", "source-ip")
 _ALLOWED = {
     "path-pattern": re.compile(r"[\w$/~\"'@:+&*?.-]*", re.ASCII),
     "host-header": re.compile(r"[\w.*?-]*\.[A-Za-z]+", re.ASCII),
-    "http-request-method": re.compile(r"[A-Z_-]{1,40}"),
+    "http-request-method": re.compile(r"[A-Z_-]+"),
     "source-ip": re.compile(r"[0-9A-Fa-f.:]+/\d{1,3}", re.ASCII),
     "http-header": re.compile(r".*", re.DOTALL),
     "query-string": re.compile(r".*", re.DOTALL),
 }
-_HEADER_NAME = re.compile(r"(?!(?i:host)$)[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
-
-
-class InvalidRequestError(ValueError):
-    """What Elastic Load Balancing refuses.
-
-    Args:
-        message: The text of the error.
-        code: The code of the error.
-    """
-
-    def __init__(self, message: str, code: str = "ValidationError") -> None:
-        super().__init__(message)
-        self.code = code
-
-    def response(self) -> Response:
-        """The response of the API."""
-        refused: Response = alb._error(self.code, str(self))
-        return refused
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# The fields of which values may also be regular expressions.
+_WITH_EXPRESSIONS = {
+    "host-header": "HostHeaderConfig",
+    "http-header": "HttpHeaderConfig",
+    "path-pattern": "PathPatternConfig",
+}
 
 
 # --- What a rule may have
@@ -77,15 +73,15 @@ def check_conditions(conditions: Sequence[Condition]) -> None:
         InvalidRequestError: Elastic Load Balancing does not accept them.
     """
     if not conditions:
-        raise InvalidRequestError("A rule must have at least one condition")
+        raise InvalidRequestError("A condition must be specified")
     for field, count in Counter(one["Field"] for one in conditions).items():
         if field not in _ALLOWED:
-            raise InvalidRequestError(f"Condition field '{field}' must be one of '[{', '.join(_ALLOWED)}]'")
+            raise InvalidRequestError(f"Condition field '{field}' must be one of '{','.join(_ALLOWED)}'")
         if count > 1 and field in _ONCE_IN_A_RULE:
             raise InvalidRequestError(f"A rule can only have one '{field}' condition")
     values = [value for one in conditions for value in _values(one)]
     if len(values) > _MOST_VALUES:
-        raise InvalidRequestError(f"A rule can only have '{_MOST_VALUES}' condition values")
+        raise InvalidRequestError(f"A rule can only have '{_MOST_VALUES}' condition values and regex values")
     texts = [text for pair in values for text in pair if text is not None]
     if sum(len(_WILDCARD.findall(text)) for text in texts) > _MOST_WILDCARDS:
         raise InvalidRequestError(f"A rule can only have '{_MOST_WILDCARDS}' condition wildcards")
@@ -96,15 +92,35 @@ def check_conditions(conditions: Sequence[Condition]) -> None:
 def _check_condition(condition: Condition) -> None:
     field, values = condition["Field"], list(_values(condition))
     if not values:
-        raise InvalidRequestError(f"A condition value must be specified for '{field}'")
-    header = condition.get("HttpHeaderConfig", {}).get("HttpHeaderName", "")
-    if field == "http-header" and not _HEADER_NAME.fullmatch(header):
-        raise InvalidRequestError(f"Condition HTTP header name '{header}' is not valid")
+        raise InvalidRequestError(
+            "You must provide exactly one of the following: ['Values' 'RegexValues'] for config of type "
+            f"'{_WITH_EXPRESSIONS[field]}'"
+            if field in _WITH_EXPRESSIONS
+            else "A condition value must be specified"
+        )
+    if field == "http-header":
+        _check_header(condition.get("HttpHeaderConfig", {}).get("HttpHeaderName", ""))
+    longest = _LONGEST.get(field, 128)
     for value in (text for pair in values for text in pair if text is not None):
-        if not 1 <= len(value) <= _LONGEST_VALUE:
-            raise InvalidRequestError(f"Condition value '{value}' must have 1 to {_LONGEST_VALUE} characters")
-        if not _ALLOWED[field].fullmatch(value) or (field == "source-ip" and not _is_network(value)):
-            raise InvalidRequestError(f"Condition value '{value}' is not valid for '{field}'")
+        if not value:
+            raise InvalidRequestError("A condition value must be specified")
+        if len(value) > longest:
+            text = f"Condition value for '{field}' cannot contain more than {longest} characters"
+            raise InvalidRequestError(text)
+        if field == "source-ip" and not _is_network(value):
+            raise InvalidRequestError(f"The specified value '{value}' is not a valid CIDR block")
+        if not _ALLOWED[field].fullmatch(value):
+            raise InvalidRequestError(f"Condition value '{value}' contains a character that is not valid")
+
+
+def _check_header(name: str) -> None:
+    if len(name) > 40:
+        text = "Condition value for 'http-header' cannot contain more than 40 characters"
+        raise InvalidRequestError(text)
+    if name.lower() == "host":
+        raise InvalidRequestError(f"You cannot specify '{name}' as an HTTP header name")
+    if not _HEADER_NAME.fullmatch(name):
+        raise InvalidRequestError(f"Condition value '{name}' contains a character that is not valid")
 
 
 def _values(condition: Condition) -> Iterator[tuple[str | None, str]]:
@@ -122,7 +138,7 @@ def _is_network(value: str) -> bool:
         ipaddress.ip_network(value)
     except ValueError:
         return False
-    return True
+    return _ALLOWED["source-ip"].fullmatch(value) is not None
 
 
 def check_priority(listener: str, priority: object, *, of: str = "") -> None:
@@ -136,11 +152,15 @@ def check_priority(listener: str, priority: object, *, of: str = "") -> None:
     Raises:
         InvalidRequestError: It is out of range, or another rule of the listener has it.
     """
-    if not re.fullmatch(r"\d{1,5}", str(priority)) or not 1 <= int(str(priority)) <= 50_000:
-        raise InvalidRequestError(f"Priority '{priority}' must be a whole number from 1 to 50000")
+    check_range("priority", priority, 1, 50_000)
     for arn, rule in alb._rules.items():
         if (rule["ListenerArn"], rule["Priority"]) == (listener, str(priority)) and arn != of:
             raise InvalidRequestError(f"Priority '{priority}' is currently in use", "PriorityInUse")
+
+
+def _check_rule_actions(listener_arn: str, actions: Sequence[Properties]) -> None:
+    if listener := alb._listeners.get(listener_arn):  # the emulator refuses a rule of no listener
+        check_actions("actions", actions, listener["Protocol"], listener["LoadBalancerArn"])
 
 
 # --- Templates
@@ -162,6 +182,7 @@ def _conditions_of_a_template(
 @resource("AWS::ElasticLoadBalancingV2::ListenerRule", after=["elbv2.shapes"]).create
 def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
     check_priority(properties.get("ListenerArn", ""), properties.get("Priority", ""))
+    _check_rule_actions(properties.get("ListenerArn", ""), properties.get("Actions") or [])
     return stock(logical_id, properties, stack)
 
 
@@ -170,6 +191,7 @@ def _update(
     stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:
     check_priority(new.get("ListenerArn", ""), new.get("Priority", ""), of=physical_id)
+    _check_rule_actions(new.get("ListenerArn", ""), new.get("Actions") or [])
     return stock(physical_id, old, new, stack, logical_id)
 
 
@@ -196,26 +218,28 @@ def _pairs(params: Properties, base: str) -> Iterator[dict[str, str]]:
 
 
 @action(alb, "CreateRule")
+@answered
 def _create_rule(stock: Callable[..., Response], params: Properties) -> Response:
-    try:
-        check_priority(alb._p(params, "ListenerArn"), alb._p(params, "Priority"))
-        check_conditions(alb._parse_conditions(params))
-    except InvalidRequestError as refused:
-        return refused.response()
+    listener = alb._p(params, "ListenerArn")
+    check_priority(listener, alb._p(params, "Priority"))
+    check_conditions(alb._parse_conditions(params))
+    _check_rule_actions(listener, nested(params, "Actions"))
     return stock(params)
 
 
 @action(alb, "ModifyRule")
+@answered
 def _modify_rule(stock: Callable[..., Response], params: Properties) -> Response:
-    try:
-        if conditions := alb._parse_conditions(params):
-            check_conditions(conditions)
-    except InvalidRequestError as refused:
-        return refused.response()
+    if conditions := alb._parse_conditions(params):
+        check_conditions(conditions)
+    rule = alb._rules.get(alb._p(params, "RuleArn"))
+    if rule and (actions := nested(params, "Actions")):
+        _check_rule_actions(rule["ListenerArn"], actions)
     return stock(params)
 
 
 @action(alb, "SetRulePriorities")
+@answered
 def _set_priorities(stock: Callable[..., Response], params: Properties) -> Response:
     given: dict[str, str] = {}
     while rule := alb._p(params, f"RulePriorities.member.{len(given) + 1}.RuleArn"):
@@ -227,10 +251,10 @@ def _set_priorities(stock: Callable[..., Response], params: Properties) -> Respo
         for arn in before:
             check_priority(alb._rules[arn]["ListenerArn"], given[arn], of=arn)
             alb._rules[arn]["Priority"] = given[arn]
-    except InvalidRequestError as refused:
+    except InvalidRequestError:
         for arn, priority in before.items():
             alb._rules[arn]["Priority"] = priority
-        return refused.response()
+        raise
     return stock(params)
 
 
