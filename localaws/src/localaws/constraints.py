@@ -1,7 +1,8 @@
 """The constraints that AWS publishes of the parameters of its API, as botocore's service models list them.
 
 AWS checks each request against such a model before the service sees it, and says of every parameter that does
-not fit which constraint it fails. So the numbers, patterns and choices are AWS's own, and this module has none.
+not fit which constraint it fails. So the numbers, patterns and choices are AWS's own, and this module has
+none.
 
 Not checked: `required`, which the emulator and the SDKs check, and patterns that Python cannot read.
 
@@ -44,8 +45,8 @@ def violations(service: str, operation: str, parameters: Mapping[str, Any]) -> l
     Args:
         service: The service, by botocore's name for it.
         operation: The operation.
-        parameters: The parameters. Names may be in other letters, and numbers and documents may be in the form
-            that templates have.
+        parameters: The parameters. Names may be in other letters, and numbers and documents may be as they
+            are in templates.
     """
     shape = model_of(service).operation_model(operation).input_shape
     return list(_of(shape, parameters, "")) if shape else []
@@ -153,13 +154,15 @@ def _bytes(value: Any) -> bytes:
 def _as_map(value: Any) -> Mapping[str, Any]:
     """A map; tags are a list in a template."""
     if isinstance(value, list):
-        return {str(one["Key"]): one.get("Value") for one in value if isinstance(one, Mapping) and "Key" in one}
+        return {
+            str(one["Key"]): one.get("Value") for one in value if isinstance(one, Mapping) and "Key" in one
+        }
     return value if isinstance(value, Mapping) else {}
 
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str] | None:
-    """A pattern of Java, whose `\\w` is ASCII, as one of Python; None for what Python does not have."""
+    """A pattern of Java, whose word characters are ASCII, as one of Python; None if Python cannot read it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sets of characters that later versions may read in another way
         try:

@@ -45,7 +45,7 @@ _MODELLED = {
     "secretsmanager": "ValidationException",
     "sts": "ValidationError",
 }
-# What has an error of its own, or what AWS accepts although its model does not, by the end of the text's path.
+# Parameters of which the service has words of its own.
 _OWN_ERRORS = {("lambda", "runtime")}
 
 

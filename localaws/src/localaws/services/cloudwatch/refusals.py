@@ -1,9 +1,9 @@
 """What CloudWatch refuses of alarms, of metric data and of queries for statistics.
 
-Faithful to: actions of alarms are ARNs, in the Region of the alarm; metrics of AWS have periods of a minute or
-more; at most 1,000 metrics in a request, each with one form of its values, which are numbers between -2^360 and
-2^360, at most 150 of them with as many counts; timestamps of the past two weeks or the next two hours; no
-namespace of AWS; statistics of whole minutes and at most 1,440 data points, in order of time.
+Faithful to: actions of alarms are ARNs, in the Region of the alarm; metrics of AWS have periods of a minute
+or more; at most 1,000 metrics in a request, each with one form of its values, which are numbers between
+-2^360 and 2^360, at most 150 of them with as many counts; timestamps of the past two weeks or the next two
+hours; no namespace of AWS; statistics of whole minutes and at most 1,440 data points, in order of time.
 Not to: which services an action may name.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
@@ -88,7 +88,9 @@ def _of_metric(metric: Parameters, path: str) -> Iterator[Refusal]:
         yield _invalid(text)
     moment = _seconds(metric.get("Timestamp"))
     if moment is not None and moment > time.time() + _FUTURE:
-        yield _invalid(f"The parameter {path}.Timestamp must specify a time no more than two hours in the future.")
+        yield _invalid(
+            f"The parameter {path}.Timestamp must specify a time no more than two hours in the future."
+        )
     if moment is not None and moment < time.time() - _PAST:
         yield _invalid(f"The parameter {path}.Timestamp must specify a time within the past two weeks.")
     names = [one.get("Name") for one in metric.get("Dimensions") or []]
@@ -116,12 +118,13 @@ def _seconds(moment: Any) -> float | None:
         read = datetime.datetime.fromisoformat(text)
     except ValueError:
         return None
-    return (read if read.tzinfo else read.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    return (read if read.tzinfo else read.replace(tzinfo=datetime.UTC)).timestamp()
 
 
 @refuses("cloudwatch", "GetMetricStatistics")
 def _statistics(query: Parameters) -> Refusal | None:
-    period, start, end = float(query.get("Period") or 60), *map(_seconds, (query.get("StartTime"), query.get("EndTime")))
+    period = float(query.get("Period") or 60)
+    start, end = _seconds(query.get("StartTime")), _seconds(query.get("EndTime"))
     if not query.get("Statistics") and not query.get("ExtendedStatistics"):
         text = "Must specify either Statistics or ExtendedStatistics"
         return Refusal("InvalidParameterCombination", text)
@@ -134,8 +137,8 @@ def _statistics(query: Parameters) -> Refusal | None:
     points = math.ceil((end - start) / period)
     if points > _MOST_POINTS:
         text = (
-            f"You have requested up to {points:,} datapoints, which exceeds the limit of {_MOST_POINTS:,}. You "
-            "may reduce the datapoints requested by increasing Period, or decreasing the time range."
+            f"You have requested up to {points:,} datapoints, which exceeds the limit of {_MOST_POINTS:,}. "
+            "You may reduce the datapoints requested by increasing Period, or decreasing the time range."
         )
         return Refusal("InvalidParameterCombination", text)
     return None

@@ -2,11 +2,11 @@
 
 The emulator checks items and most of the requests itself.
 
-Faithful to: at most 20 global and 5 local secondary indexes, 100 projected attributes together and 50 tags; an
-index has capacity exactly if its table has; projections and streams are complete; a section and a path occur
-once in an update expression; a key condition compares the sort key with `=`, `<`, `<=`, `>`, `>=`, BETWEEN or
-begins_with, and is joined with AND; a filter of a query has no key; an entry of a batch or transaction is one
-operation.
+Faithful to: at most 20 global and 5 local secondary indexes, 100 projected attributes together and 50 tags;
+an index has capacity exactly if its table has; projections and streams are complete; a section and a path
+occur once in an update expression; a key condition compares the sort key with `=`, `<`, `<=`, `>`, `>=`,
+BETWEEN or begins_with, and is joined with AND; a filter of a query has no key; an entry of a batch or
+transaction is one operation.
 Not to: the words about streams, projected attributes and tags.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
@@ -28,7 +28,9 @@ from localaws.refusals import Parameters, Refusal, refuses
 _ABOUT = "One or more parameter values were invalid: "
 _MOST_GLOBAL, _MOST_LOCAL, _MOST_PROJECTED, _MOST_TAGS = 20, 5, 100, 50
 _SECTION = re.compile(r"(?<![\w#:.])(SET|REMOVE|ADD|DELETE)(?=\s)", re.IGNORECASE)
-_FORBIDDEN_IN_KEYS = re.compile(r"<>|(?<![\w#:.])(OR|NOT|IN|contains|size|attribute_\w+)(?![\w#:.])", re.IGNORECASE)
+_FORBIDDEN_IN_KEYS = re.compile(
+    r"<>|(?<![\w#:.])(OR|NOT|IN|contains|size|attribute_\w+)(?![\w#:.])", re.IGNORECASE
+)
 _NAME = re.compile(r"(?<![\w:#.-])[#A-Za-z_][\w#.-]*")
 
 

@@ -2,11 +2,11 @@
 
 The emulator runs `rate(5 minute)`, and delivers nothing for an input that is no JSON.
 
-Faithful to: a rate is a positive number, with the unit in the singular for 1 only; a target has at most one of
-Input, InputPath and InputTransformer; an input is JSON, a path begins with `$`, and a template uses the names
-that it defines and is JSON; a FIFO queue needs a message group, and another queue has none; Kinesis and other
-targets without a policy need a role; a target of another Region is an event bus; a rule with targets is not
-deleted; an event has at most 1 MB.
+Faithful to: a rate is a positive number, with the unit in the singular for 1 only; a target has at most one
+of Input, InputPath and InputTransformer; an input is JSON, a path begins with `$`, and a template uses the
+names that it defines and is JSON; a FIFO queue needs a message group, and another queue has none; Kinesis and
+other targets without a policy need a role; a target of another Region is an event bus; a rule with targets is
+not deleted; an event has at most 1 MB.
 Not to: the words about inputs and Regions, which AWS does not document; syntax of JSONPath.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html

@@ -44,7 +44,9 @@ _OPERATOR = re.compile(
     "|Arn(Not)?(Equals|Like))(IfExists)?|Null"
 )
 _PRINCIPALS = {"AWS", "Service", "Federated", "CanonicalUser"}
-_SERVICE = re.compile(r"[a-z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)|[a-z0-9-]+\.[a-z0-9.-]+")
+_SERVICE = re.compile(
+    r"[a-z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)|[a-z0-9-]+\.[a-z0-9.-]+"
+)
 _PRINCIPAL = re.compile(
     r"\*|\d{12}|arn:[a-z-]+:(iam|sts)::[^:]*:.+|A[A-Z0-9]{15,}"  # unique ids begin with AROA, AIDA and so on
 )
@@ -178,7 +180,7 @@ def _check_resource(resource: str) -> None:
     if len(parts) < 2 or parts[0] != "arn":
         raise Malformed(f'Resource {resource} must be in ARN format or "*".')
     if parts[1] != "*" and parts[1] not in _partitions():
-        rest = ":".join(["*" if not part else part for part in parts[2:]] + ["*"] * (6 - len(parts)))
+        rest = ":".join([part or "*" for part in parts[2:]] + ["*"] * (6 - len(parts)))
         raise Malformed(f'Partition "{parts[1]}" is not valid for resource "arn:{parts[1]}:{rest}".')
     if len(parts) < 3 or re.search(r"[*?$]", parts[2]):
         raise Malformed("Resource vendor must be fully qualified and cannot contain regexes.")
@@ -327,7 +329,9 @@ def _inline_of(kind: str, owner: str, policies: Mapping[Any, Any]) -> Refusal | 
     largest = _LARGEST[kind]
     if sum(map(size, policies.values())) <= largest:
         return None
-    return Refusal("LimitExceeded", f"Maximum policy size of {largest} bytes exceeded for {kind} {owner}", 409)
+    return Refusal(
+        "LimitExceeded", f"Maximum policy size of {largest} bytes exceeded for {kind} {owner}", 409
+    )
 
 
 @refuses("iam", "CreateRole", "UpdateAssumeRolePolicy")

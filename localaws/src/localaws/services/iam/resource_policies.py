@@ -1,9 +1,9 @@
 """Policies of resources that AWS refuses: buckets, queues, topics, keys, secrets and event buses.
 
 Faithful to: the grammar of the policy language; a principal in each statement, which exists; S3's resources
-are those of the bucket, its actions are S3's and apply to at least one of the resources; actions of topics and
-queues are those of their service; a key policy of at most 32 KB lets its author change it again; a secret's
-policy is not public if the request asks for that. All with the codes of the services.
+are those of the bucket, its actions are S3's and apply to at least one of the resources; actions of topics
+and queues are those of their service; a key policy of at most 32 KB lets its author change it again; a
+secret's policy is not public if the request asks for that. All with the codes of the services.
 Not to: texts that AWS does not document, which are those of KMS, Secrets Manager and EventBridge about
 grammar; whether a policy lets other principals than the author change a key.
 
@@ -118,7 +118,7 @@ def _is_json_object(text: str) -> bool:
 
 def _applies(action: str, resource: str) -> bool:
     """Whether an action on objects has a resource with objects, and one on buckets one without."""
-    if "*" in action or "?" in action or resource.endswith("*") and "/" not in resource:
+    if "*" in action or "?" in action or (resource.endswith("*") and "/" not in resource):
         return True
     on_objects = action in _OF_OBJECTS or ("Object" in action and "Bucket" not in action)
     on_buckets = "Bucket" in action or action in ("GetLifecycleConfiguration", "PutLifecycleConfiguration")

@@ -19,7 +19,9 @@ def _shards(stream: Parameters) -> Refusal | None:
     mode = (stream.get("StreamModeDetails") or {}).get("StreamMode", "PROVISIONED")
     shards = stream.get("ShardCount")
     if mode == "PROVISIONED" and shards is None:
-        return Refusal("InvalidArgumentException", "ShardCount must be specified for a stream in PROVISIONED mode.")
+        return Refusal(
+            "InvalidArgumentException", "ShardCount must be specified for a stream in PROVISIONED mode."
+        )
     if mode == "ON_DEMAND" and shards is not None:
         text = "ShardCount must not be specified for a stream in ON_DEMAND mode."
         return Refusal("InvalidArgumentException", text)
@@ -31,6 +33,6 @@ def _hash_key(request: Parameters) -> Refusal | None:
     for record in request.get("Records") or [request]:
         key = record.get("ExplicitHashKey")
         if key is not None and int(key) >= _HASH_KEYS:
-            text = "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was"
-            return Refusal("InvalidArgumentException", f"{text} {key}")
+            text = "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]."
+            return Refusal("InvalidArgumentException", f"{text} Specified value was {key}")
     return None

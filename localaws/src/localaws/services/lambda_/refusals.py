@@ -2,8 +2,8 @@
 
 Faithful to: the principal of a permission is a service, an account, `*` or an existing principal; a function
 from a zip file has a handler and a runtime, and its code exists in S3; up to 10,240 MB of temporary storage;
-levels of logs only with JSON logs; at most 50 tags, none of AWS. The patterns and numbers of single parameters
-are in Lambda's model: see `requests.api`.
+levels of logs only with JSON logs; at most 50 tags, none of AWS. The patterns and numbers of single
+parameters are in Lambda's model: see `requests.api`.
 Not to: whether an action of a permission exists; services that no principal is called after.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
@@ -42,7 +42,9 @@ def _principal(request: Parameters) -> Refusal | None:
 
 @refuses("lambda", "CreateFunction")
 def _package(function: Parameters) -> Refusal | None:
-    if function.get("PackageType", "Zip") == "Zip" and not (function.get("Handler") and function.get("Runtime")):
+    if function.get("PackageType", "Zip") == "Zip" and not (
+        function.get("Handler") and function.get("Runtime")
+    ):
         text = "Runtime and Handler are mandatory parameters for functions created with deployment packages."
         return _invalid(text)
     return _storage(function) or _logging(function) or _of_tags(function.get("Tags"))

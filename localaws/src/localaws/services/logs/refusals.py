@@ -1,7 +1,7 @@
 """What CloudWatch Logs refuses of log events and names of log groups.
 
-Faithful to: the events of a request are in order of time, span at most 24 hours and have at most 1 MB, with 26
-bytes for each event; those of more than 14 days ago or two hours ahead are left out, and the answer says
+Faithful to: the events of a request are in order of time, span at most 24 hours and have at most 1 MB, with
+26 bytes for each event; those of more than 14 days ago or two hours ahead are left out, and the answer says
 which; names that begin with `aws/` are reserved.
 Not to: the retention of the group as a limit of the age.
 

@@ -5,8 +5,8 @@ The emulator accepts most values that AWS does not: a name with a space, a durat
 Faithful to: length, range, pattern and choices of each parameter, as AWS's models of its services have them,
 with the code of the service and all failed constraints in one text; and what the rules of bridges add (see
 `localaws.refusals`). A request is authorised first.
-Not to: requests in CBOR, which the emulator reads only with another package; DynamoDB, S3, SQS, SNS, EC2, RDS and load balancers, which have checks and words of their own; the
-order of the constraints in the text.
+Not to: requests in CBOR, which the emulator reads only with another package; DynamoDB, S3, SQS, SNS, EC2, RDS
+and load balancers, which have checks and words of their own; the order of the constraints in the text.
 
 https://smithy.io/2.0/spec/constraint-traits.html
 https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html

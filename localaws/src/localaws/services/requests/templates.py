@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import provisioners, stacks
 
 from localaws.constraints import model_of
 from localaws.patching import Created, Properties, around
@@ -57,10 +57,11 @@ _ENTRIES = {
     "AWS::IAM::Role": [("Policies", "iam", "PutRolePolicy")],
     "AWS::IAM::User": [("Policies", "iam", "PutUserPolicy")],
 }
+_MODULES = (provisioners, stacks)  # the latter has imported both names
 _SERVICES = {"cloudwatch": "CloudWatch", "events": "EventBridge", "secretsmanager": "SecretsManager"}
 
 
-@around(provisioners, "_provision_resource")
+@around(_MODULES, "_provision_resource")
 def _provision_resource(
     stock: Callable[..., Created], resource_type: str, logical_id: str, props: Properties, stack_name: str
 ) -> Created:
@@ -68,7 +69,7 @@ def _provision_resource(
     return stock(resource_type, logical_id, props, stack_name)
 
 
-@around(provisioners, "_update_resource")
+@around(_MODULES, "_update_resource")
 def _update_resource(
     stock: Callable[..., Created],
     resource_type: str,

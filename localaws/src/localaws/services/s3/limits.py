@@ -3,10 +3,10 @@
 The emulator stores keys and metadata of any size, and every rule.
 
 Faithful to, through the API and in templates: names of buckets with a prefix or suffix that S3 reserves; keys
-of at most 1,024 bytes and metadata of at most 2 KB; tags with keys of 128 and values of 256 characters, no key
-twice and none of AWS; 1 to 1,000 keys in DeleteObjects; an upload with parts in order, of at least 5 MB but for
-the last; lifecycle and CORS rules that are incomplete, contradict themselves or have values that S3 does not
-have, with its codes and words.
+of at most 1,024 bytes and metadata of at most 2 KB; tags with keys of 128 and values of 256 characters, no
+key twice and none of AWS; 1 to 1,000 keys in DeleteObjects; an upload with parts in order, of at least 5 MB
+but for the last; lifecycle and CORS rules that are incomplete, contradict themselves or have values that S3
+does not have, with its codes and words.
 Not to: lifecycle rules that contradict each other; the order of storage classes.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -42,8 +42,13 @@ _MOST_RULES, _MOST_CORS, _LONGEST_ID = 1000, 100, 255
 _METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 _CLASSES = ("GLACIER", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "DEEP_ARCHIVE", "GLACIER_IR")
 _AFTER_DAYS = {"STANDARD_IA": 30, "ONEZONE_IA": 30}
+_NO_PART = (
+    "One or more of the specified parts could not be found.  The part may not have been uploaded, or the "
+    "specified entity tag may not match the part's entity tag."
+)
 _MALFORMED = Refusal(
-    "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema"
+    "MalformedXML",
+    "The XML you provided was not well-formed or did not validate against our published schema",
 )
 
 
@@ -100,7 +105,9 @@ def _of_tags(tags: list[tuple[str, str]]) -> Refusal | None:
 
 
 @around(s3, "_put_object_tagging", after=["s3.events"])
-def _put_object_tagging(stock: Callable[..., Any], bucket_name: str, key: str, body: bytes, *args: Any, **kwargs: Any) -> Any:
+def _put_object_tagging(
+    stock: Callable[..., Any], bucket_name: str, key: str, body: bytes, *args: Any, **kwargs: Any
+) -> Any:
     root = _parsed(body)
     tags = [(_text(tag, "Key"), _text(tag, "Value")) for tag in _all(root, "Tag")] if root is not None else []
     found = _of_tags(tags)
@@ -111,7 +118,9 @@ def _put_object_tagging(stock: Callable[..., Any], bucket_name: str, key: str, b
 
 
 @around(s3, "_delete_objects")
-def _delete_objects(stock: Callable[..., Any], bucket_name: str, body: bytes, *args: Any, **kwargs: Any) -> Any:
+def _delete_objects(
+    stock: Callable[..., Any], bucket_name: str, body: bytes, *args: Any, **kwargs: Any
+) -> Any:
     root = _parsed(body)
     if root is not None and not 1 <= len(_all(root, "Object")) <= _MOST_KEYS:
         return s3._error(*_MALFORMED)
@@ -120,7 +129,13 @@ def _delete_objects(stock: Callable[..., Any], bucket_name: str, body: bytes, *a
 
 @around(s3, "_complete_multipart_upload")
 def _complete_multipart_upload(
-    stock: Callable[..., Any], bucket_name: str, key: str, body: bytes, query_params: Any, *args: Any, **kwargs: Any
+    stock: Callable[..., Any],
+    bucket_name: str,
+    key: str,
+    body: bytes,
+    query_params: Any,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
     upload = s3._multipart_uploads.get(s3._qp(query_params, "uploadId"))
     root = _parsed(body)
@@ -138,8 +153,7 @@ def _of_parts(stored: dict[int, Any], root: ElementTree.Element) -> Refusal | No
         return Refusal("InvalidPartOrder", text)
     for number, etag in parts:
         if number not in stored or etag.strip('"') != stored[number]["etag"].strip('"'):
-            text = "The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."
-            return Refusal("InvalidPart", f"One or more of the specified parts could not be found.  {text}")
+            return Refusal("InvalidPart", _NO_PART)
     if any(stored[number]["size"] < _SMALLEST_PART for number in numbers[:-1]):
         return Refusal("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
     return None
@@ -167,9 +181,9 @@ def _bucket(properties: Parameters) -> Refusal | None:
         return Refusal("InvalidBucketName", "The specified bucket is not valid.")
     checks = {"CorsConfiguration": _of_cors, "LifecycleConfiguration": _of_lifecycle}
     for property_, to_xml, _put, _delete in provisioners._S3_BUCKET_CONFIGURATIONS:
-        if property_ in checks and properties.get(property_):
-            if found := checks[property_](to_xml(properties[property_])):
-                return found
+        value = properties.get(property_)
+        if value and property_ in checks and (found := checks[property_](to_xml(value))):
+            return found
     return None
 
 
@@ -203,8 +217,8 @@ def _of_cors_rule(rule: ElementTree.Element) -> Iterator[Refusal]:
                 yield Refusal("InvalidRequest", f'{name} "{value}" can not have more than one wildcard.')
     for value in texts["ExposeHeader"]:
         if "*" in value:
-            text = f'ExposeHeader "{value}" contains wildcard. We currently do not support wildcard for ExposeHeader.'
-            yield Refusal("InvalidRequest", text)
+            about = "We currently do not support wildcard for ExposeHeader."
+            yield Refusal("InvalidRequest", f'ExposeHeader "{value}" contains wildcard. {about}')
 
 
 def _of_lifecycle(body: bytes) -> Refusal | None:
@@ -274,7 +288,6 @@ def _of_expiration(
         where = f"(prefix={next((one.text or '' for one in _all(rule, 'Prefix')), '')})"
         later = "must be greater than 'Days' in the Transition action"
         yield Refusal("InvalidArgument", f"'Days' in the Expiration action for filter '{where}' {later}")
-
 
 
 def _too_long() -> Refusal:

@@ -1,7 +1,7 @@
 """What Secrets Manager refuses of names, values, tags and rotation of secrets.
 
-Faithful to: the characters of a name; a value is text or bytes, of at most 65,536 bytes; at most 50 tags, none
-of AWS; a rotation needs a function; what a template generates is like GetRandomPassword's.
+Faithful to: the characters of a name; a value is text or bytes, of at most 65,536 bytes; at most 50 tags,
+none of AWS; a rotation needs a function; what a template generates is like GetRandomPassword's.
 Not to: the words about tags, and about both kinds of value in a template.
 
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html

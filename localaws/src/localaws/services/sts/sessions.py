@@ -26,8 +26,8 @@ def _duration(request: Parameters) -> Refusal | None:
     if len(parts) < 6 or wanted <= _HOUR:
         return None
     if ":assumed-role/" in str(iam_evaluator.caller_arn()):
-        text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
-        return Refusal("ValidationError", text)
+        limit = "exceeds the 1 hour session limit for roles assumed by role chaining."
+        return Refusal("ValidationError", f"The requested DurationSeconds {limit}")
     role = iam._roles.get_scoped(parts[4], None, parts[5].rpartition("/")[2]) or {}
     if wanted > int(role.get("MaxSessionDuration") or _HOUR):
         text = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
