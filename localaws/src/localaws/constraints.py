@@ -173,12 +173,12 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 
 @functools.cache
 def _letters(category: str) -> str:
-    """The characters of a category of Unicode, as a part of a set of characters."""
-    ranges: list[list[int]] = []
-    for point in range(sys.maxunicode + 1):
+    """The characters of a category of Unicode, as part of a set; those after the first 65,536 are in all."""
+    ranges = [[0x10000, sys.maxunicode]]
+    for point in range(0xFFFF, -1, -1):
         if unicodedata.category(chr(point))[0] == category:
-            if ranges and ranges[-1][1] == point - 1:
-                ranges[-1][1] = point
+            if ranges[-1][0] == point + 1:
+                ranges[-1][0] = point
             else:
                 ranges.append([point, point])
     return "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in ranges)

@@ -93,8 +93,8 @@ def _of_metric(metric: Parameters, path: str) -> Iterator[Refusal]:
         )
     if moment is not None and moment < time.time() - _PAST:
         yield _invalid(f"The parameter {path}.Timestamp must specify a time within the past two weeks.")
-    names = [one.get("Name") for one in metric.get("Dimensions") or []]
-    if len(set(names)) < len(names):
+    dimensions = [one.get("Name") for one in metric.get("Dimensions") or []]
+    if len(set(dimensions)) < len(dimensions):
         yield _invalid(f"The parameter {path}.Dimensions has a dimension more than once.")
 
 

@@ -4,7 +4,7 @@ Faithful to: a pool has alias attributes or username attributes, attributes with
 2,048 characters, and a domain without the words of AWS; a client has tokens that last as long as Cognito
 allows, callback URLs with HTTPS, a secret for client credentials, providers that exist, and flows of one
 generation; a user has attributes of the schema, of which `sub` and those that say whether another one is
-verified are not for users to write.
+verified are not for users to write; of a password, the first rule that it breaks.
 Not to: the words about callback URLs, flows and domains; the lengths of values that the schema sets.
 
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_CreateUserPool.html
@@ -16,12 +16,13 @@ https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-settings-att
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from ministack.services import cognito
 
+from localaws.patching import around
 from localaws.refusals import Parameters, Refusal, refuses
 
 _MINUTES = {"seconds": 1 / 60, "minutes": 1, "hours": 60, "days": 1440}
@@ -121,6 +122,13 @@ def _of_providers(client: Parameters) -> Refusal | None:
 
 
 # --- Users
+
+
+@around(cognito, "_password_policy_errors")
+def _password_policy_errors(stock: Callable[..., list[str]], *args: Any, **kwargs: Any) -> list[str]:
+    """The first that Cognito finds, in its words; the others are said when that is mended."""
+    found = stock(*args, **kwargs)[:1]
+    return ["Password not long enough" if "length greater" in text else text for text in found]
 
 
 @refuses("cognito-idp", "SignUp")

@@ -2,7 +2,8 @@
 
 The emulator enables a key that is pending deletion, and lets anyone make the aliases of AWS.
 
-Faithful to: a data key has a spec or a number of bytes; an alias begins with `alias/` and not with
+Faithful to: a data key has a spec or a number of bytes; a key is deleted after 7 to 30
+days; an alias begins with `alias/` and not with
 `alias/aws/`; a key that is pending deletion cannot be enabled, disabled, rotated, given an alias or scheduled
 for deletion again; at most 50 tags, none of AWS; a key policy is called `default`.
 Not to: custom key stores.
@@ -53,11 +54,19 @@ def _state(request: Parameters) -> Refusal | None:
 @refuses("kms", "CreateKey", "TagResource")
 def _tags(request: Parameters) -> Refusal | None:
     names = [str(tag.get("TagKey", tag.get("Key"))) for tag in request.get("Tags") or []]
-    if any(name.lower().startswith("aws:") and not name.startswith("aws:cloudformation:") for name in names):
+    if any(name.lower().startswith("aws:") for name in names):
         return Refusal("TagException", "Tag keys that begin with aws: are reserved for AWS.")
     if len(set(names)) < len(names):
         return Refusal("TagException", "Duplicate tag keys")
     return Refusal("TagException", "Too many tags") if len(names) > _MOST_TAGS else None
+
+
+@refuses("kms", "ScheduleKeyDeletion")
+def _window(request: Parameters) -> Refusal | None:
+    days = request.get("PendingWindowInDays")
+    if days is None or 7 <= int(days) <= 30:
+        return None
+    return Refusal("ValidationException", "PendingWindowInDays must be between 7 and 30")
 
 
 @refuses("kms", "PutKeyPolicy")

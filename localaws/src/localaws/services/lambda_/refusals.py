@@ -98,6 +98,6 @@ def _tags(request: Parameters) -> Refusal | None:
 
 def _of_tags(tags: Any) -> Refusal | None:
     names = [str(tag.get("Key")) for tag in tags] if isinstance(tags, list) else list(tags or {})
-    if any(name.lower().startswith("aws:") and not name.startswith("aws:cloudformation:") for name in names):
+    if any(name.lower().startswith("aws:") for name in names):
         return _invalid("aws: prefixed tag key names are not allowed for external use.")
     return _invalid("Number of tags exceeds resource tag limit.") if len(names) > _MOST_TAGS else None

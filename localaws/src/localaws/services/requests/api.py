@@ -108,9 +108,10 @@ def _unflattened(shape: Shape, given: Mapping[str, str], prefix: str) -> Any:
 
 def _of_rest(service: str, method: str, path: str, body: bytes) -> Request | None:
     for operation, verb, pattern, has_document in _routes(service):
-        if verb == method and (found := pattern.fullmatch(path)):
-            document = json.loads(body) if has_document and body else {}
-            named = {name: unquote(value) for name, value in found.groupdict().items()}
+        match = pattern.fullmatch(path) if verb == method else None
+        if match:
+            document: Any = json.loads(body) if has_document and body else {}
+            named = {name: unquote(value) for name, value in match.groupdict().items()}
             return operation, {**document, **named} if isinstance(document, dict) else named
     return None
 
@@ -118,15 +119,15 @@ def _of_rest(service: str, method: str, path: str, body: bytes) -> Request | Non
 @functools.cache
 def _routes(service: str) -> list[tuple[str, str, re.Pattern[str], bool]]:
     """Each operation with the method and path of its requests, and whether the body has its parameters."""
-    found = []
+    routes = []
     for operation in operations(service):
         described = model_of(service).operation_model(operation)
         uri = str(described.http["requestUri"]).partition("?")[0]
         pattern = re.sub(r"\{(\w+)\+?\}", r"(?P<\1>[^/]+)", uri).rstrip("/")
         shape = described.input_shape
         document = shape is not None and "payload" not in shape.serialization
-        found.append((operation, str(described.http["method"]), re.compile(f"{pattern}/?"), document))
-    return sorted(found, key=lambda route: "?P<" in route[2].pattern.rpartition("/")[2])
+        routes.append((operation, str(described.http["method"]), re.compile(f"{pattern}/?"), document))
+    return sorted(routes, key=lambda route: "?P<" in route[2].pattern.rpartition("/")[2])
 
 
 def _answer(service: str, headers: Headers, found: Refusal) -> Answer:

@@ -58,7 +58,8 @@ _ENTRIES = {
     "AWS::IAM::User": [("Policies", "iam", "PutUserPolicy")],
 }
 _MODULES = (provisioners, stacks)  # the latter has imported both names
-_SERVICES = {"cloudwatch": "CloudWatch", "events": "EventBridge", "secretsmanager": "SecretsManager"}
+# How errors call the services, where it is not as in the type.
+_SERVICES = {"Cognito": "CognitoIdentityProvider", "Events": "EventBridge", "IAM": "Iam", "KMS": "Kms"}
 
 
 @around(_MODULES, "_provision_resource")
@@ -85,17 +86,19 @@ def _update_resource(
 
 
 def _require(type_: str, properties: Properties) -> None:
-    for service, operation, parameters in _requests(type_, properties):
-        if found := refusal(service, operation, parameters):
-            name = _SERVICES.get(service, service.title())
-            raise ValueError(
-                f'Resource handler returned message: "{found.text} (Service: {name}, Status Code: '
-                f'{found.status})" (HandlerErrorCode: InvalidRequest)'
-            )
+    for request in _requests(type_, properties):
+        if found := refusal(*request):
+            name = type_.split("::")[1]
+            about = f"(Service: {_SERVICES.get(name, name)}, Status Code: {found.status})"
+            said = f'Resource handler returned message: "{found.text} {about}"'
+            raise ValueError(f"{said} (HandlerErrorCode: InvalidRequest)")
 
 
 def _requests(type_: str, properties: Properties) -> Iterator[tuple[str, str, Parameters]]:
-    """The requests that CloudFormation makes for a resource."""
+    """The requests that CloudFormation makes for a resource. Its own tags are not checked."""
+    if isinstance(tags := properties.get("Tags"), list):
+        own = [tag for tag in tags if not str(tag.get("Key")).startswith("aws:cloudformation:")]
+        properties = {**properties, "Tags": own or None}
     yield "cloudformation", type_, properties
     for service, operation, names in _REQUESTS.get(type_, ()):
         yield service, operation, _parameters(service, operation, names, properties)

@@ -1,7 +1,8 @@
 """What Secrets Manager refuses of names, values, tags and rotation of secrets.
 
-Faithful to: the characters of a name; a value is text or bytes, of at most 65,536 bytes; at most 50 tags,
-none of AWS; a rotation needs a function; what a template generates is like GetRandomPassword's.
+Faithful to: the characters of a name, also that of a secret that is scheduled for deletion; a value is text
+or bytes, of at most 65,536 bytes; at most 50 tags, none of AWS; a rotation needs a function; what a template
+generates is like GetRandomPassword's.
 Not to: the words about tags, and about both kinds of value in a template.
 
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
@@ -30,6 +31,15 @@ def _name(request: Parameters) -> Refusal | None:
     return Refusal("ValidationException", f"Invalid name. Must be a valid name containing {allowed}")
 
 
+@refuses("secretsmanager", "CreateSecret")
+def _scheduled(request: Parameters) -> Refusal | None:
+    _name, record = secretsmanager._resolve(request.get("Name") or "")
+    if record is None or not record.get("DeletedDate"):
+        return None
+    text = "a secret with this name is already scheduled for deletion."
+    return Refusal("InvalidRequestException", f"You can't create this secret because {text}")
+
+
 @refuses("secretsmanager", "CreateSecret", "UpdateSecret", "PutSecretValue")
 def _value(request: Parameters) -> Refusal | None:
     if request.get("SecretString") is not None and request.get("SecretBinary") is not None:
@@ -52,7 +62,7 @@ def _no_value(request: Parameters) -> Refusal | None:
 @refuses("secretsmanager", "CreateSecret", "TagResource")
 def _tags(request: Parameters) -> Refusal | None:
     names = [str(tag.get("Key")) for tag in request.get("Tags") or []]
-    if any(name.lower().startswith("aws:") and not name.startswith("aws:cloudformation:") for name in names):
+    if any(name.lower().startswith("aws:") for name in names):
         text = "Tag keys that begin with aws: are reserved for AWS."
         return Refusal("InvalidParameterException", text)
     if len(names) > _MOST_TAGS:
