@@ -60,12 +60,6 @@ def _zip_inline(
 def _create_function(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
     _require_dead_letter_permission(properties)
     name, attributes = stock(logical_id, properties, stack)
-    if not _has_code(name):
-        # CloudFormation does not delete a resource whose creation failed.
-        lambda_svc._functions.pop(name, None)
-        code = properties.get("Code") or {}
-        where = f"s3://{code.get('S3Bucket')}/{code.get('S3Key')}"
-        raise ValueError(f"Error occurred while GetObject. S3 Error Code: NoSuchKey ({where})")
     _record(name, {}, properties)
     return name, attributes
 
@@ -90,11 +84,6 @@ def _create_version(stock: Handler, logical_id: str, properties: Properties, sta
         if status >= 400:
             raise ValueError(f"AWS::Lambda::Version ProvisionedConcurrencyConfig: {body!r}")
     return arn, attributes
-
-
-def _has_code(name: str) -> bool:
-    function = lambda_svc._functions[name]
-    return bool(function["code_zip"]) or function["config"]["PackageType"] == "Image"
 
 
 def _require_dead_letter_permission(properties: Properties) -> None:

@@ -92,8 +92,8 @@ def _unflattened(shape: Shape, given: Mapping[str, str], prefix: str) -> Any:
             name: _unflattened(member, given, below + member.serialization.get("name", name))
             for name, member in shape.members.items()
         }
-        found = {name: value for name, value in members.items() if value is not None}
-        return found if found or not prefix else None
+        present = {name: value for name, value in members.items() if value is not None}
+        return present if present or not prefix else None
     if isinstance(shape, (ListShape, MapShape)):
         if not any(name.startswith(f"{prefix}.") for name in given):
             return None

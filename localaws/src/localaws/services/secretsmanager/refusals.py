@@ -74,7 +74,9 @@ def _tags(request: Parameters) -> Refusal | None:
 @refuses("secretsmanager", "RotateSecret")
 def _rotation(request: Parameters) -> Refusal | None:
     _name, record = secretsmanager._resolve(request.get("SecretId", ""))
-    if record is None or request.get("RotationLambdaARN") or record.get("RotationLambdaARN"):
+    if record is None or request.get("RotationLambdaARN"):
+        return None
+    if record.get("RotationLambdaARN") or record.get("OwningService"):
         return None
     text = "No Lambda rotation function ARN is associated with this secret."
     return Refusal("InvalidRequestException", text)
