@@ -137,6 +137,7 @@ REFUSED: list[Row] = [
         INVALID,
         "Only one of Input, InputPath, or InputTransformer",
     ),
+    ("put_targets", target(Arn=FUNCTION.replace("123456789012", "1" * 12)), INVALID, "RoleArn is required"),
     ("put_targets", target(Input="text"), INVALID, "JSON syntax error in input for target x"),
     ("put_targets", target(Input='"' + "x" * 8192 + '"'), INVALID, "less than or equal to 8192"),
     ("put_targets", target(InputPath="detail"), INVALID, "It must begin with $"),

@@ -75,6 +75,12 @@ REFUSED: list[Row] = [
     ("put_object_tagging", tags(("k", "v" * 257)), "InvalidTag", TAG_VALUE),
     ("put_object_tagging", tags(("aws:k", "v")), "InvalidTag", "System tags cannot be added"),
     ("put_object_tagging", tags(("k", "v"), ("k", "w")), "InvalidTag", "multiple Tags with the same key"),
+    (
+        "copy_object",
+        {**OBJECT, "CopySource": f"{BUCKET}/object"},
+        "InvalidRequest",
+        "copy an object to itself without changing the object's metadata",
+    ),
     ("delete_objects", keys(0), "MalformedXML", XML),
     ("delete_objects", keys(1001), "MalformedXML", XML),
     ("put_bucket_lifecycle_configuration", lifecycle(), "MalformedXML", XML),

@@ -5,14 +5,16 @@ The emulator runs `rate(5 minute)`, and delivers nothing for an input that is no
 Faithful to: a rate is a positive number, with the unit in the singular for 1 only; a target has at most one
 of Input, InputPath and InputTransformer; an input is JSON, a path begins with `$`, and a template uses the
 names that it defines and is JSON; a FIFO queue needs a message group, and another queue has none; Kinesis and
-other targets without a policy need a role; a target of another Region is an event bus; a rule with targets is
-not deleted; an event has at most 1 MB.
-Not to: the words about inputs and Regions, which AWS does not document; syntax of JSONPath.
+other targets without a policy need a role; a target of another Region is an event bus, and one of another
+account a service that takes events from there, with a role; a rule with targets is not deleted; an event has
+at most 1 MB.
+Not to: the words about inputs, accounts and Regions, which AWS does not document; syntax of JSONPath.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_Target.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateEventBus.html
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
 https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb/
 """
 
@@ -22,7 +24,7 @@ import json
 import re
 from typing import Any
 
-from ministack.core.responses import get_region
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge
 
 from localaws.refusals import Parameters, Refusal, refuses
@@ -33,6 +35,7 @@ _PLACEHOLDER = re.compile(r"<([A-Za-z0-9_.-]+)>")
 _PREDEFINED = "aws.events."
 _LARGEST_REQUEST = 1024 * 1024
 # Targets that EventBridge reaches with a role only, since they have no policy for it.
+_ACROSS_ACCOUNTS = ("execute-api", "kinesis", "lambda", "sns", "sqs")
 _WITH_ROLE = ("kinesis", "states", "batch", "ecs", "firehose", "codepipeline")
 
 
@@ -110,7 +113,7 @@ def _of_target(target: Parameters) -> str | None:
     parts = arn.split(":", 5)
     if len(parts) < 6 or parts[0] != "arn":
         return f"Parameter {arn} is not valid. Reason: Provided Arn is not in correct format."
-    service, region, resource = parts[2], parts[3], parts[5]
+    service, region, account, resource = parts[2:]
     group = (target.get("SqsParameters") or {}).get("MessageGroupId")
     if service == "sqs" and resource.endswith(".fifo") and not group:
         return f"Parameter(s) SqsParameters must be specified for target: {name}."
@@ -120,6 +123,11 @@ def _of_target(target: Parameters) -> str | None:
         return f"RoleArn is required for target {arn}."
     if service == "ecs" and not target.get("EcsParameters"):
         return f"Parameter(s) EcsParameters must be specified for target: {name}."
+    if account not in ("", get_account_id()) and service != "events":
+        if service not in _ACROSS_ACCOUNTS:
+            return f"Parameter {arn} is not valid. Reason: The target must be in the account of the rule."
+        if not target.get("RoleArn"):
+            return f"RoleArn is required for target {arn}."
     if region not in ("", get_region()) and service != "events":
         return f"Parameter {arn} is not valid. Reason: The target must be in the Region of the rule."
     return None

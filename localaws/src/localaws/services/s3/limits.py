@@ -2,11 +2,11 @@
 
 The emulator stores keys and metadata of any size, and every rule.
 
-Faithful to, through the API and in templates: names of buckets with a prefix or suffix that S3 reserves; keys
+Faithful to: through the API and in templates, names of buckets with a prefix or suffix that S3 reserves; keys
 of at most 1,024 bytes and metadata of at most 2 KB; tags with keys of 128 and values of 256 characters, no
-key twice and none of AWS; 1 to 1,000 keys in DeleteObjects; an upload with parts in order, of at least 5 MB
-but for the last; lifecycle and CORS rules that are incomplete, contradict themselves or have values that S3
-does not have, with its codes and words.
+key twice and none of AWS; 1 to 1,000 keys in DeleteObjects; a copy to itself that changes nothing; an upload
+with parts in order, of at least 5 MB but for the last; lifecycle and CORS rules that are incomplete,
+contradict themselves or have values that S3 does not have, with its codes and words.
 Not to: lifecycle rules that contradict each other; the order of storage classes.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -14,6 +14,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketLifecycleConfiguration.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketCors.html
 """
@@ -23,7 +24,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 from xml.etree import ElementTree
 
 from ministack.services import s3
@@ -42,6 +43,14 @@ _MOST_RULES, _MOST_CORS, _LONGEST_ID = 1000, 100, 255
 _METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
 _CLASSES = ("GLACIER", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "DEEP_ARCHIVE", "GLACIER_IR")
 _AFTER_DAYS = {"STANDARD_IA": 30, "ONEZONE_IA": 30}
+_CHANGES = (
+    *("x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-server-side-encryption"),
+    "x-amz-checksum-algorithm",
+)
+_SAME_COPY = (
+    "This copy request is illegal because it is trying to copy an object to itself without changing the "
+    "object's metadata, storage class, website redirect location or encryption attributes."
+)
 _NO_PART = (
     "One or more of the specified parts could not be found.  The part may not have been uploaded, or the "
     "specified entity tag may not match the part's entity tag."
@@ -114,7 +123,17 @@ def _put_object_tagging(
     return s3._error(*found) if found else stock(bucket_name, key, body, *args, **kwargs)
 
 
-# --- Many keys, and uploads in parts
+# --- Many keys, copies, and uploads in parts
+
+
+@around(s3, "_copy_object")
+def _copy_object(stock: Callable[..., Any], bucket_name: str, dest_key: str, headers: dict[str, str]) -> Any:
+    path, _mark, version = headers.get("x-amz-copy-source", "").partition("?")
+    itself = unquote(path).removeprefix("/") == f"{bucket_name}/{dest_key}" and not version
+    replaces = headers.get("x-amz-metadata-directive") == "REPLACE"
+    if itself and not replaces and not any(name.startswith(_CHANGES) for name in headers):
+        return s3._error("InvalidRequest", _SAME_COPY, 400)
+    return stock(bucket_name, dest_key, headers)
 
 
 @around(s3, "_delete_objects")
