@@ -9,8 +9,9 @@ identity policy has resources in ARN format, actions with a service, unique alph
 principal; a trust policy has a principal, actions of STS, and no resource; principals of policies exist; the
 sizes without whitespace of managed (6,144), inline (2,048 of a user and 10,240 of a role together) and trust
 policies (2,048).
-Not to: values of conditions other than dates, the actions that a service has, and texts that AWS does not
-document. Principals that are deleted later stay as they are, where AWS shows their ids.
+Not to: values of conditions other than dates, the actions that a service has, texts that AWS does not
+document, and roles and users of other accounts, which may exist in AWS. Principals that are deleted later
+stay as they are, where AWS shows their ids.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html
@@ -28,6 +29,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import botocore.session
+from ministack.core.responses import get_account_id
 from ministack.services import iam
 
 from localaws.refusals import Parameters, Refusal, refuses
@@ -44,13 +46,11 @@ _OPERATOR = re.compile(
     "|Arn(Not)?(Equals|Like))(IfExists)?|Null"
 )
 _PRINCIPALS = {"AWS", "Service", "Federated", "CanonicalUser"}
-_SERVICE = re.compile(
-    r"[a-z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)|[a-z0-9-]+\.[a-z0-9.-]+"
-)
+_SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _PRINCIPAL = re.compile(
     r"\*|\d{12}|arn:[a-z-]+:(iam|sts)::[^:]*:.+|A[A-Z0-9]{15,}"  # unique ids begin with AROA, AIDA and so on
 )
-_STS = re.compile(r"sts:(AssumeRole(WithSAML|WithWebIdentity)?|TagSession|SetSourceIdentity|SetContext|\*)")
+_STS = re.compile(r"sts:[A-Za-z*?]+", re.IGNORECASE)
 _SYNTAX = "Syntax errors in policy."
 _LARGEST = {"managed": 6144, "trust": 2048, "role": 10_240, "user": 2048, "group": 5120}
 _MOST_POLICIES, _MOST_KEYS = 10, 2
@@ -247,11 +247,12 @@ def principal_exists(kind: str, value: str) -> bool:
     found = re.fullmatch(r"arn:[a-z-]+:iam::(\d{12}):(role|user)/(.+)", value)
     if found is None:
         return True
-    named = found[3].rpartition("/")[2]
-    if named == "*":
+    if "*" in found[3]:
         return False  # AWS takes no wildcards there
+    if found[1] != get_account_id():
+        return True
     stored = iam._roles if found[2] == "role" else iam._users
-    record = stored.get_scoped(found[1], None, named)
+    record = stored.get(found[3].rpartition("/")[2])
     return record is not None and record["Arn"].rpartition(":")[2] == value.rpartition(":")[2]
 
 
