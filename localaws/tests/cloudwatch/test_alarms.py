@@ -107,6 +107,7 @@ def test_an_alarm_on_a_function_fires_only_for_its_errors(functions: Functions, 
         alarms.put(
             "Errors",
             Namespace="AWS/Lambda",
+            Period=60,
             Threshold=1,
             Dimensions=[{"Name": "FunctionName", "Value": name}],
             TreatMissingData="notBreaching",

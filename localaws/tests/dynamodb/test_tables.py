@@ -34,7 +34,7 @@ def resources(**properties: Any) -> Resources:
     }
     return {
         "Table": {"Type": "AWS::DynamoDB::Table", "Properties": table | properties},
-        "Key": {"Type": "AWS::KMS::Key", "Properties": {"KeyPolicy": {"Statement": []}}},
+        "Key": {"Type": "AWS::KMS::Key", "Properties": {}},
     }
 
 

@@ -26,7 +26,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"MemorySize": 10_241}, "ValidationException", "must have value less than or equal to 10240"),
     ({"Description": "x" * 257}, "ValidationException", "at 'description' failed"),
     (variables(AWS_REGION="x"), BAD_VALUE, "Reserved keys used in this request: AWS_REGION"),
-    (variables(_HANDLER="x"), BAD_VALUE, "Reserved keys used in this request: _HANDLER"),
+    (variables(_HANDLER="x"), "ValidationException", "Map keys must satisfy constraint"),
     (variables(A="x"), "ValidationException", "Map keys must satisfy constraint"),
     (variables(MUCH="x" * 4096), BAD_VALUE, "exceeded the 4KB limit"),
     ({"Runtime": "python2.7"}, BAD_VALUE, "The runtime parameter of python2.7 is no longer supported"),

@@ -77,7 +77,7 @@ def test_cloudformation_refuses_it(
     local_aws: LocalAws, queue: dict[str, str], settings: dict[str, Any], mapping: dict[str, Any], text: str
 ) -> None:
     resources = stack_of(queue, settings, mapping)
-    with pytest.raises(DeploymentFailedError, match=f"Invalid request provided: .*{re.escape(text)}"):
+    with pytest.raises(DeploymentFailedError, match=re.escape(text)):
         deploy(local_aws, resources)
 
 
@@ -153,6 +153,7 @@ REFUSED_OF_STREAMS: dict[str, tuple[dict[str, Any], str]] = {
         "cannot be in the future",
     ),
     "age": (LATEST | {"MaximumRecordAgeInSeconds": 59}, "must be -1 or between 60 and 604800, but is 59"),
+    "no age": (LATEST | {"MaximumRecordAgeInSeconds": 0}, "must be -1 or between 60 and 604800, but is 0"),
     "11 filters": (LATEST | filtered(*['{"data": ["a"]}'] * 11), "filters, 11, exceeds the limit of 10"),
     "filter": (LATEST | filtered("data = a"), "Invalid filter pattern definition."),
     "filter of a string": (LATEST | filtered('{"data": "a"}'), "Invalid filter pattern definition."),
@@ -166,7 +167,8 @@ REFUSED_OF_STREAMS: dict[str, tuple[dict[str, Any], str]] = {
         "A tumbling window requires a ParallelizationFactor of 1",
     ),
     "success": (
-        LATEST | {"DestinationConfig": {"OnSuccess": {"Destination": GONE.format("sqs", "done")}}},
+        LATEST
+        | {"DestinationConfig": {"OnSuccess": {"Destination": "arn:aws:sqs:us-east-1:123456789012:done"}}},
         "Unsupported DestinationConfig parameter for given event source mapping type.",
     ),
     "response type": (

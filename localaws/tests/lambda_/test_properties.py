@@ -68,7 +68,7 @@ def everything(functions: Functions) -> tuple[str, Properties]:
     """A role, and each property that the emulator would drop."""
     queue = functions.queue()
     role = functions.role(("sqs:SendMessage", queue.arn))
-    access_point = functions.arn("elasticfilesystem", "access-point/fsap-1")
+    access_point = functions.arn("elasticfilesystem", "access-point/fsap-0123456789abcdef0")
     return role, {
         "VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
         "DeadLetterConfig": {"TargetArn": queue.arn},
@@ -76,7 +76,7 @@ def everything(functions: Functions) -> tuple[str, Properties]:
         "KmsKeyArn": functions.arn("kms", "key/1"),
         "ReservedConcurrentExecutions": 5,
         "RecursiveLoop": "Allow",
-        "CodeSigningConfigArn": functions.arn("lambda", "code-signing-config:csc-1"),
+        "CodeSigningConfigArn": functions.arn("lambda", "code-signing-config:csc-0123456789abcdef0"),
         "DurableConfig": {"ExecutionTimeout": 60},
     }
 
@@ -129,7 +129,7 @@ def test_code_that_is_not_in_its_bucket_fails_the_deployment(functions: Function
     functions.aws.client("s3").create_bucket(Bucket="assets")
     stack = Stack(functions, functions.role())
     reason = stack.create({"Code": {"S3Bucket": "assets", "S3Key": "missing.zip"}})
-    assert "NoSuchKey (s3://assets/missing.zip)" in reason
+    assert "S3 Error Code: NoSuchKey." in reason
     with pytest.raises(stack.lambda_.exceptions.ResourceNotFoundException):
         stack.lambda_.get_function(FunctionName=stack.function)
 

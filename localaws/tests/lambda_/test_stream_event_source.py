@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections import defaultdict
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from helpers.lambda_functions import Functions, eventually
 from helpers.stacks import arn, deploy, ref
+from localaws.services.lambda_ import stream_lanes
 
 pytestmark = pytest.mark.local
 
@@ -121,14 +123,19 @@ def test_a_partial_answer_retries_from_the_record_that_failed(functions: Functio
     assert source.failures.wait_for_body()["KinesisBatchInfo"]["batchSize"] == 2
 
 
-def test_records_that_are_too_old_are_discarded_without_an_attempt(functions: Functions) -> None:
-    source = Source(functions, MaximumRecordAgeInSeconds=60)
-    source.put("old")
-    # The record is made old, not the clock fast.
-    source._mapping["MaximumRecordAgeInSeconds"] = 0
-    source.read()
-    assert source.failures.wait_for_body()["requestContext"]["condition"] == "RecordAgeExceeded"
-    assert source.seen.receive() == []
+def test_records_that_are_too_old_are_discarded_without_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        stream_lanes,
+        "send_failure",
+        lambda _mapping, records, **facts: failures.append(facts | {"of": records}),
+    )
+    monkeypatch.setattr(stream_lanes, "run_function", None)  # it would fail
+    old = {"kinesis": {"approximateArrivalTimestamp": time.time() - 61}}
+    stream_lanes.Lane({"MaximumRecordAgeInSeconds": 60}, "shard").run(stream_lanes.Batch([old]))
+    assert [(one["condition"], one["answered"], one["of"]) for one in failures] == [
+        ("RecordAgeExceeded", False, [old])
+    ]
 
 
 def test_lanes_run_in_parallel_and_preserve_the_order_of_each_key(functions: Functions) -> None:

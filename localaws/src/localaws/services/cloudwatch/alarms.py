@@ -7,8 +7,8 @@ Faithful to: each alarm is evaluated every minute, an alarm with a period below 
 The last period ends then, so that longer periods slide. `cloudwatch.evaluation` says how datapoints determine
 the state, and `cloudwatch.metric_math` what expressions may be. A new alarm has INSUFFICIENT_DATA until its
 first evaluation, and SetAlarmState holds until the next. Composite alarms, which the emulator has, follow
-their alarms. Actions to SNS run when the state changes and ActionsEnabled is set. Settings that AWS refuses
-are refused.
+their alarms. Actions to SNS run when the state changes and ActionsEnabled is set. StateTransitionedTimestamp
+is the time of the last change. Settings that AWS refuses are refused.
 Not to: the clock. `LOCALAWS_SECONDS_PER_MINUTE` says how long a minute of an alarm takes, by default two
 seconds: a period of 60 seconds has the data of two seconds, and a threshold on a sum counts what happens in
 them. Nor to anomaly detection and Metrics Insights, actions other than SNS and the topic's permission for
@@ -43,6 +43,8 @@ Alarm = dict[str, Any]
 _HIGH_RESOLUTION, _MINUTE = 10, 60
 _DAY, _WEEK, _HOUR = 86_400, 604_800, 3_600
 _OF_ONE_METRIC = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Period", "Unit")
+# Also when an alarm is updated without a change of its state, this stays.
+_TRANSITION = "StateTransitionedTimestamp"
 
 _lock = threading.Lock()
 _evaluator: threading.Thread | None = None
@@ -69,14 +71,28 @@ def _put_metric_alarm(
     elif any(name.startswith("Metrics.") for name in params):
         message = "Metrics in the form-encoded protocol are not emulated: use a newer SDK"
         return cloudwatch._error("ValidationError", message, 400)
+    alarm_name = cbor_data.get("AlarmName") or cloudwatch._p(params, "AlarmName")
+    before = (cloudwatch._alarms.get(alarm_name) or {}).get(_TRANSITION)
     answer = stock(params, cbor_data, is_cbor, is_json)
-    if answer[0] == 200 and cbor_data.get("Metrics"):
-        alarm = cloudwatch._alarms[cbor_data["AlarmName"]]
-        for name in _OF_ONE_METRIC:
-            alarm.pop(name, None)
-        alarm["Metrics"] = cbor_data["Metrics"]
+    if answer[0] == 200:
+        alarm = cloudwatch._alarms[alarm_name]
+        alarm[_TRANSITION] = before or alarm["StateUpdatedTimestamp"]
+        if cbor_data.get("Metrics"):
+            for name in _OF_ONE_METRIC:
+                alarm.pop(name, None)
+            alarm["Metrics"] = cbor_data["Metrics"]
     _start()
     return answer
+
+
+@around(cloudwatch, "_record_history")
+def _record_history(
+    stock: Callable[..., None], alarm_name: str, old_state: str, new_state: str, *args: Any, **kwargs: Any
+) -> None:
+    for alarms in (cloudwatch._alarms, cloudwatch._composite_alarms):
+        if alarm := alarms.get(alarm_name):
+            alarm[_TRANSITION] = alarm["StateUpdatedTimestamp"]
+    stock(alarm_name, old_state, new_state, *args, **kwargs)
 
 
 def check(alarm: Mapping[str, Any]) -> None:

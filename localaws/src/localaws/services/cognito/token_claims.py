@@ -1,12 +1,13 @@
 """What the pre token generation trigger puts into tokens.
 
 The emulator invokes the trigger once for each token, ignores its failure, lets it change every claim, looks
-for the groups of a V2 response in the wrong place, and treats `PreTokenGenerationConfig` with V1_0 as V2_0.
+for the groups of a V2 response in the wrong place, treats `PreTokenGenerationConfig` with V1_0 as V2_0, and
+calls each address verified.
 
 Faithful to: one event for all tokens of a sign-in or refresh. V1_0 changes the ID token, and the groups in
 both tokens; V2_0 and V3_0 change both tokens and the scopes; only V3_0 is invoked for client credentials. The
 claims that identify user, client, pool and token cannot be changed. A claim that is both added and suppressed
-is suppressed.
+is suppressed. `email_verified` in the ID token is true only if the address of the user is verified.
 Not to: the types of claims, of which V1_0 allows only strings; the IAM roles in a response.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-token-generation.html
@@ -41,6 +42,14 @@ def _once(stock: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return stock(*args, **kwargs)
     finally:
         _response.reset(token)
+
+
+@around(cognito, "_fake_token")
+def _token(stock: Callable[..., str], *args: Any, **kwargs: Any) -> str:
+    attributes = kwargs.get("user_attrs") or {}
+    if "email" in attributes:
+        kwargs["user_attrs"] = {"email_verified": "false", **attributes}
+    return stock(*args, **kwargs)
 
 
 @around(cognito, "_build_pretoken_event")

@@ -10,7 +10,6 @@ Faithful to:
   otherwise the event is lost.
 - A rule has an event pattern or a schedule, the latter only on the default bus, and at most five targets.
 - An event needs a source, a detail type and a detail that is a JSON object; a bad one costs that event only.
-- The values of a RetryPolicy are checked against its limits.
 - An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
 Not to: retries. No delivery fails here in a way that EventBridge retries, except to API destinations, which
 are called once: RetryPolicy is only recorded. Nor to metrics of rules.
@@ -40,7 +39,6 @@ logger = logging.getLogger("localaws.events")
 Target = dict[str, Any]
 _MOST_TARGETS = 5
 _TOO_MANY = "The requested resource exceeds the maximum number allowed."
-_LIMITS = {"MaximumRetryAttempts": (0, 185), "MaximumEventAgeInSeconds": (60, 86_400)}
 
 
 @around(eventbridge, "_put_targets")
@@ -133,10 +131,6 @@ def _require_valid_targets(properties: Properties) -> None:
 
 
 def _problem(target: Mapping[str, Any]) -> str | None:
-    policy = target.get("RetryPolicy") or {}
-    for name, (least, most) in _LIMITS.items():
-        if name in policy and not least <= int(policy[name]) <= most:
-            return f"{name} is {policy[name]}; it must be from {least} to {most}"
     queue = (target.get("DeadLetterConfig") or {}).get("Arn")
     if queue and (not queue.startswith("arn:") or queue.split(":")[2] != "sqs" or queue.endswith(".fifo")):
         return f"The dead-letter queue {queue} must be a standard queue of Amazon SQS"

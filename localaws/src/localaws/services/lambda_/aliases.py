@@ -7,9 +7,9 @@ have any name and version; one of a version that does not exist runs `$LATEST`.
 Faithful to:
 - Each invocation, of whatever source, selects a version by the weights. `invoked_function_arn` is that of the
   alias.
-- The format of the name; a version must exist; `$LATEST` cannot be combined with another version; at most one
-  additional version, a different one, with a weight from 0 to 1, and with the same role and dead-letter
-  queue. An update is validated with its result. A deployment fails for the same reasons and is rolled back.
+- A version must exist; `$LATEST` cannot be combined with another version; at most one additional version, a
+  different one, with the same role and dead-letter queue. An update is validated with its result. A
+  deployment fails for the same reasons and is rolled back.
 Not to: provisioned concurrency in the selection of the version; the wording of errors that AWS does not
 document.
 
@@ -19,7 +19,6 @@ https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from secrets import SystemRandom
 from typing import Any
@@ -77,9 +76,6 @@ def _weights(alias: Record) -> dict[str, float]:
 # --- Rules
 
 _LATEST = "$LATEST"
-_NAME = "(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
-_VERSION = r"(\$LATEST|[0-9]+)"
-_LONGEST_NAME = 128
 
 Response = tuple[int, dict[str, Any], bytes]
 
@@ -93,24 +89,17 @@ class Refused(Exception):
         self.status = status
 
 
-def check(func: Record, name: str, version: str, weights: dict[str, float]) -> None:
+def check(func: Record, version: str, weights: dict[str, float]) -> None:
     """Validate an alias.
 
     Args:
         func: The emulator's record of the function.
-        name: The alias's name.
         version: Its version.
         weights: The share of each further version.
 
     Raises:
         Refused: Lambda does not allow it.
     """
-    _require_pattern("name", name, _NAME)
-    if len(name) > _LONGEST_NAME:
-        raise Refused(
-            "ValidationException", _constraint("name", name, "have length less than or equal to 128")
-        )
-    _require_pattern("functionVersion", version, _VERSION)
     for one in (version, *weights):
         if one != _LATEST and one not in func["versions"]:
             arn = f"{func['config']['FunctionArn']}:{one}"
@@ -125,13 +114,11 @@ def _check_routing_weights(func: Record, version: str, weights: dict[str, float]
 
     if len(weights) > 1:
         refuse("Number of items in AdditionalVersionWeights cannot be greater than 1")
-    ((other, weight),) = weights.items()
+    (other,) = weights
     if _LATEST in (version, other):
         refuse("$LATEST is not supported for an alias pointing to more than 1 version")
     if version == other:
         refuse(f"Invalid function version {other}. It is already included in the routing configuration.")
-    if not 0 <= float(weight) <= 1:
-        refuse(f"The weight of version {other} is {weight}; it must be from 0.0 to 1.0.")
     ours, theirs = (func["versions"][one]["config"] for one in (version, other))
     if ours["Role"] != theirs["Role"]:
         refuse("Specified versions must be associated with the same execution role")
@@ -141,19 +128,6 @@ def _check_routing_weights(func: Record, version: str, weights: dict[str, float]
 
 def _dead_letters(config: Record) -> str:
     return (config.get("DeadLetterConfig") or {}).get("TargetArn") or ""
-
-
-def _require_pattern(member: str, value: str, pattern: str) -> None:
-    if not re.fullmatch(pattern, value):
-        constraint = f"satisfy regular expression pattern: {pattern}"
-        raise Refused("ValidationException", _constraint(member, value, constraint))
-
-
-def _constraint(member: str, value: str, constraint: str) -> str:
-    return (
-        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: "
-        f"Member must {constraint}"
-    )
 
 
 def _routing_weights(routing: Record | None) -> dict[str, float]:
@@ -166,7 +140,7 @@ def _create_alias(stock: Callable[[str, Record], Response], func_name: str, data
     if func:
         try:
             version = data.get("FunctionVersion", "")
-            check(func, data.get("Name", ""), version, _routing_weights(data.get("RoutingConfig")))
+            check(func, version, _routing_weights(data.get("RoutingConfig")))
         except Refused as refused:
             return _answer(refused)
     return stock(func_name, data)
@@ -182,7 +156,7 @@ def _update_alias(
         wanted = alias | {key: value for key, value in data.items() if value is not None}
         routing = data["RoutingConfig"] if "RoutingConfig" in data else alias.get("RoutingConfig")
         try:
-            check(func, alias_name, wanted["FunctionVersion"], _routing_weights(routing))
+            check(func, wanted["FunctionVersion"], _routing_weights(routing))
         except Refused as refused:
             return _answer(refused)
     return stock(func_name, alias_name, data)
@@ -214,7 +188,7 @@ def _check_deployed(properties: Properties) -> None:
         return
     weights = _routing_weights(provisioners._lambda_alias_routing_config(properties))
     try:
-        check(func, properties.get("Name", ""), str(properties.get("FunctionVersion", "")), weights)
+        check(func, str(properties.get("FunctionVersion", "")), weights)
     except Refused as refused:
         reason = f"{refused} (Service: Lambda, Status Code: {refused.status})"
         raise ValueError(f'Resource handler returned message: "{reason}"') from None

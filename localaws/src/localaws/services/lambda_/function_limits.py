@@ -3,8 +3,8 @@
 The emulator accepts any name, timeout, memory size, environment and runtime, and reserves more concurrency
 than the account has.
 
-Faithful to: through the API and in CloudFormation, the limits of numbers and lengths, the name, the variables
-that Lambda reserves, the 4 KB of an environment, runtimes that do not exist or that Lambda no longer accepts,
+Faithful to: through the API and in CloudFormation, the limits of time and memory, the variables that Lambda
+reserves, the 4 KB of an environment, runtimes that do not exist or that Lambda no longer accepts,
 the 100 of an account's 1,000 concurrent executions that stay unreserved, and that SnapStart excludes
 provisioned concurrency.
 Not to: the runtimes that were deprecated after January 2024, whose dates AWS keeps moving: they are accepted.
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,10 +33,6 @@ Refusal = tuple[str, str]
 
 _LIMITS = {"Timeout": (1, 900), "MemorySize": (128, 10_240)}
 _MANAGED_INSTANCES = {"Timeout": (1, 900), "MemorySize": (128, 32_768)}
-_NAME = re.compile(
-    r"(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-[a-z]+)+-\d:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)"
-)
-_VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 _RESERVED = frozenset(
     """
     _HANDLER _X_AMZN_TRACE_ID AWS_DEFAULT_REGION AWS_REGION AWS_EXECUTION_ENV AWS_LAMBDA_FUNCTION_NAME
@@ -75,15 +70,10 @@ def refusal(settings: Mapping[str, Any]) -> Refusal | None:
         limit = f"less than or equal to {high}" if int(value) > high else f"greater than or equal to {low}"
         return _invalid(f"Value '{value}'", name, f"Member must have value {limit}")
     given = settings.get("FunctionName")
-    if given and not _NAME.fullmatch(given):
-        pattern = f"Member must satisfy regular expression pattern: {_NAME.pattern}"
-        return _invalid(f"Value '{given}'", "FunctionName", pattern)
     if given and len(given.split(":")[-1]) > 64:
         return _invalid(
             f"Value '{given}'", "FunctionName", "Member must have length less than or equal to 64"
         )
-    if len(settings.get("Description") or "") > 256:
-        return _invalid("Value", "Description", "Member must have length less than or equal to 256")
     return _of_runtime(settings.get("Runtime")) or _of_variables(
         (settings.get("Environment") or {}).get("Variables") or {}
     )
@@ -118,9 +108,6 @@ def _of_variables(variables: Mapping[str, Any]) -> Refusal | None:
             f"{about} have provided contains reserved keys that are currently not supported for "
             f"modification. Reserved keys used in this request: {', '.join(reserved)}"
         )
-    if not all(_VARIABLE.fullmatch(name) for name in variables):
-        pattern = f"Member must satisfy regular expression pattern: {_VARIABLE.pattern}"
-        return _invalid("Value", "environment.variables", f"Map keys must satisfy constraint: [{pattern}]")
     written = json.dumps(dict(variables), separators=(",", ":"), ensure_ascii=False)
     if len(written.encode()) > _LARGEST_ENVIRONMENT:
         text = f"{about} have provided exceeded the 4KB limit. String measured: {written}"

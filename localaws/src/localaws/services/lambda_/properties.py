@@ -2,9 +2,8 @@
 
 Faithful to: the properties of a template are set on the function, changed and removed by updates, and
 returned by the Get and List calls. Dead-letter queue, reserved concurrency, recursion setting and durable
-configuration then take effect (see the other modules). A deployment fails if the code is not in its bucket;
-the emulator would deploy a function that returns an invented success. Inline code is a file named `index`,
-of Node.js or Python, so that a handler in another module is not found when the function is invoked.
+configuration then take effect (see the other modules). Inline code is a file named `index`, of Node.js or
+Python, so that a handler in another module is not found when the function is invoked.
 Not to: the properties in `RECORDED_ONLY`. They are stored and returned, without effect: no network, file
 system, encryption, signature check or environment that is initialised in advance. They are read past the
 recorder, so that a deployment still reports them as accepted but not emulated.
@@ -60,12 +59,6 @@ def _zip_inline(
 def _create_function(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
     _require_dead_letter_permission(properties)
     name, attributes = stock(logical_id, properties, stack)
-    if not _has_code(name):
-        # CloudFormation does not delete a resource whose creation failed.
-        lambda_svc._functions.pop(name, None)
-        code = properties.get("Code") or {}
-        where = f"s3://{code.get('S3Bucket')}/{code.get('S3Key')}"
-        raise ValueError(f"Error occurred while GetObject. S3 Error Code: NoSuchKey ({where})")
     _record(name, {}, properties)
     return name, attributes
 
@@ -90,11 +83,6 @@ def _create_version(stock: Handler, logical_id: str, properties: Properties, sta
         if status >= 400:
             raise ValueError(f"AWS::Lambda::Version ProvisionedConcurrencyConfig: {body!r}")
     return arn, attributes
-
-
-def _has_code(name: str) -> bool:
-    function = lambda_svc._functions[name]
-    return bool(function["code_zip"]) or function["config"]["PackageType"] == "Image"
 
 
 def _require_dead_letter_permission(properties: Properties) -> None:

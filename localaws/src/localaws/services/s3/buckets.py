@@ -96,7 +96,8 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     if len(given) + len(tags) > 1:
         rule_filter: dict[str, Any] = {"And": {**given, "Tags": tags or None}}
     else:
-        rule_filter = {**given, "Tag": tags[0] if tags else None}
+        # Without any, the rule is for every key.
+        rule_filter = {**given, "Tag": tags[0]} if tags else given or {"Prefix": ""}
     noncurrent = rule.get("NoncurrentVersionExpiration") or {
         "NoncurrentDays": rule.get("NoncurrentVersionExpirationInDays")
     }
