@@ -197,12 +197,21 @@ def test_a_rest_api_logs_with_the_role_of_the_account(functions: Functions, rest
     account.update_account(patchOperations=[{"op": "remove", "path": "/cloudwatchRoleArn"}])
     with pytest.raises(account.exceptions.BadRequestException, match="CloudWatch Logs role ARN must be set"):
         rest.patch_stage(**settings)
-    for statements in ((), (("logs:*", "*"),)):
-        role = functions.role(*statements, service="apigateway.amazonaws.com")
-        change = {"op": "replace", "path": "/cloudwatchRoleArn", "value": role}
+    role = functions.role(service="apigateway.amazonaws.com")
+    change = {"op": "replace", "path": "/cloudwatchRoleArn", "value": role}
+    with pytest.raises(
+        account.exceptions.BadRequestException, match="grant trust permission for API Gateway"
+    ):
         account.update_account(patchOperations=[change])
-        rest.patch_stage(**settings)
-        assert rest.get("/a").status == 200
+    policy = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+    iam, of = functions.aws.client("iam"), {"RoleName": role.rpartition("/")[2], "PolicyArn": policy}
+    iam.attach_role_policy(**of)
+    account.update_account(patchOperations=[change])
+    rest.patch_stage(**settings)
+    iam.detach_role_policy(**of)
+    assert rest.get("/b").status == 200  # and nothing of it is logged
+    iam.attach_role_policy(**of)
+    assert rest.get("/a").status == 200
     rest.get("/no")
     first, second = lines(functions, name, 2)
     assert (first["status"], first["resourcePath"], first["routeKey"]) == ("200", "/a", "-")
@@ -251,14 +260,17 @@ def cached(functions: Functions) -> RestApi:
     """An API whose responses are numbers, with a cache."""
     api = RestApi(functions)
     numbers = functions.make(NUMBERS)
-    keys = ["method.request.querystring.q", "method.request.header.Authorization"]
-    parameters = dict.fromkeys(keys, False)
-    for method in ("GET", "POST"):
-        api.method(
-            *(method, "/n/{id}", numbers),
-            requestParameters=parameters,
-            integration={"cacheKeyParameters": keys},
-        )
+    for path, keys in {
+        "/n/{id}": ["path.id", "querystring.q", "header.Authorization"],
+        "/same/{id}": [],
+    }.items():
+        names = [f"method.request.{key}" for key in keys]
+        for method in ("GET", "POST"):
+            api.method(
+                *(method, path, numbers),
+                requestParameters=dict.fromkeys(names, False),
+                integration={"cacheKeyParameters": names},
+            )
     api.deploy()
     api.patch_stage(**{"/cacheClusterEnabled": "true", "/cacheClusterSize": "0.5"})
     api.patch_stage(**{"/*/*/caching/enabled": "true", "/*/*/caching/ttlInSeconds": "3600"})
@@ -275,9 +287,10 @@ def test_a_cached_answer_is_that_of_the_same_path_and_keys(cached: RestApi, loca
     assert number("/n/2") == b"3"
     assert number(Authorization="ann") == number(Authorization="ann") == b"4"
     assert number(Authorization="bob") == b"5"
+    assert number("/same/1", Authorization="ann") == number("/same/2", Authorization="bob") == b"6"
     assert cached.request("POST", "/n/1").body != cached.request("POST", "/n/1").body
     name = {"ApiName": cached.name}
-    assert [total(local_aws, metric, **name) for metric in ("CacheHitCount", "CacheMissCount")] == [4, 5]
+    assert [total(local_aws, metric, **name) for metric in ("CacheHitCount", "CacheMissCount")] == [5, 6]
 
 
 def test_a_cached_answer_expires(cached: RestApi) -> None:

@@ -16,14 +16,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import jsonschema
-import referencing
 from ministack.services import apigateway_v1
 
 from localaws.services.apigateway.exchanges import Exchange
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 _MODEL = re.compile(r"https?://[^/]+/restapis/([^/]+)/models/([^/#]+)")
 _TYPES = {
@@ -35,9 +36,6 @@ _TYPES = {
     float: "number",
     type(None): "null",
 }
-_formats = jsonschema.FormatChecker(formats=())
-for _name, _is_valid in apigateway_v1._JSON_FORMATS.items():
-    _formats.checks(_name)(lambda value, _is_valid=_is_valid: not isinstance(value, str) or _is_valid(value))
 
 
 def check(exchange: Exchange, request: dict[str, Any], method: dict[str, Any]) -> Any:
@@ -74,21 +72,27 @@ def errors_of(body: bytes, api: str, model: str) -> list[str]:
     schema = apigateway_v1._model_schema(api, model)
     if schema is None:
         return []
-    registry: Any = referencing.Registry(retrieve=_retrieve)
-    validator = jsonschema.Draft4Validator(schema, registry=registry, format_checker=_formats)
+    # Imported late: this takes a seventh of a second, and few APIs have models.
+    import jsonschema
+    import referencing
+
+    def retrieve(uri: str) -> Any:
+        match = _MODEL.match(uri)
+        found = apigateway_v1._model_schema(match[1], unquote(match[2])) if match else None
+        return referencing.Resource(contents=found or {}, specification=referencing.jsonschema.DRAFT4)
+
+    formats = jsonschema.FormatChecker(formats=())
+    for name, is_valid in apigateway_v1._JSON_FORMATS.items():
+        formats.checks(name)(lambda value, of=is_valid: not isinstance(value, str) or of(value))
+    registry: Any = referencing.Registry(retrieve=retrieve)
+    validator = jsonschema.Draft4Validator(schema, registry=registry, format_checker=formats)
     try:
         return list(dict.fromkeys(_texts(list(validator.iter_errors(document)))))
     except RecursionError:
         return ["the body is nested too deeply"]
 
 
-def _retrieve(uri: str) -> Any:
-    match = _MODEL.match(uri)
-    schema = apigateway_v1._model_schema(match[1], unquote(match[2])) if match else None
-    return referencing.Resource(contents=schema or {}, specification=referencing.jsonschema.DRAFT4)
-
-
-def _texts(errors: list[jsonschema.ValidationError]) -> Iterator[str]:
+def _texts(errors: list[ValidationError]) -> Iterator[str]:
     """The errors in the words of the library that API Gateway uses."""
     for error in errors:
         value, limit = error.instance, error.validator_value
