@@ -8,12 +8,9 @@ import time
 import uuid
 from typing import Any
 
-import boto3
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 
-from helpers.apis import HANDLER, Api, HttpApi, RestApi
+from helpers.apis import HANDLER, Api, HttpApi, RestApi, signed
 from helpers.lambda_functions import Functions, eventually
 from localaws import LocalAws
 
@@ -318,28 +315,9 @@ def test_only_who_may_gets_a_fresh_answer(cached: RestApi, functions: Functions)
     assert answers["SUCCEED_WITH_RESPONSE_HEADER"].header("warning").startswith("199")
     assert answers["SUCCEED_WITHOUT_RESPONSE_HEADER"].header("warning") == ""
     assert answers["SUCCEED_WITHOUT_RESPONSE_HEADER"].body == second
+    cached.patch_stage(**{"/*/*/caching/unauthorizedCacheControlHeaderStrategy": [*answers][1]})
+    arn = functions.arn("execute-api", f"{cached.id}/live/GET/same/*")
     for action, renewed in (("execute-api:Invoke", False), ("execute-api:InvalidateCache", True)):
-        arn = functions.arn("execute-api", f"{cached.id}/live/GET/n/*")
-        cached.patch_stage(
-            **{"/*/*/caching/unauthorizedCacheControlHeaderStrategy": "SUCCEED_WITHOUT_RESPONSE_HEADER"}
-        )
-        before = cached.get("/n/3", headers=signed(cached, "/n/3", functions, action, arn)).body
-        headers = [*signed(cached, "/n/3", functions, action, arn), fresh]
-        assert (cached.get("/n/3", headers=headers).body != before) or not renewed
-
-
-def signed(api: Api, path: str, functions: Functions, action: str, arn: str) -> list[tuple[str, str]]:
-    """The headers of a GET that a user with one permission signs."""
-    iam, name = functions.aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
-    iam.create_user(UserName=name)
-    statement = {"Effect": "Allow", "Action": action, "Resource": arn}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=functions.aws.region)
-    host = functions.aws.address_of_api(api.id).host
-    request = AWSRequest("GET", f"https://{host}{api.prefix}{path}", headers={"Host": host})
-    credentials = session.get_credentials()
-    assert credentials is not None
-    SigV4Auth(credentials, "execute-api", functions.aws.region).add_auth(request)
-    return [(name, value) for name, value in request.headers.items() if name != "Host"]
+        before = cached.get("/same/1").body
+        headers = [*signed(cached, "/same/1", (action, arn)), fresh]
+        assert (cached.get("/same/1", headers=headers).body != before) is renewed

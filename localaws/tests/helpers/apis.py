@@ -7,6 +7,10 @@ import uuid
 from typing import Any
 from urllib.parse import quote
 
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
 from helpers.http import Endpoint, Headers, HttpResponse
 from helpers.lambda_functions import Functions
 
@@ -144,3 +148,18 @@ class RestApi(Api):
         """Change the stage: paths with their values."""
         operations = [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
         self.client.update_stage(restApiId=self.id, stageName="live", patchOperations=operations)
+
+
+def signed(api: Api, path: str, *statements: tuple[str, str]) -> list[tuple[str, str]]:
+    """The headers of a GET that a user signs who may do each action on its resource."""
+    iam, name = api.aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
+    iam.create_user(UserName=name)
+    allowed = [{"Effect": "Allow", "Action": action, "Resource": arn} for action, arn in statements]
+    document = json.dumps({"Version": "2012-10-17", "Statement": allowed})
+    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=api.aws.region)
+    host = api.aws.address_of_api(api.id).host
+    request = AWSRequest("GET", f"https://{host}{api.prefix}{path}", headers={"Host": host})
+    SigV4Auth(session.get_credentials(), "execute-api", api.aws.region).add_auth(request)
+    return [(name, value) for name, value in request.headers.items() if name != "Host"]

@@ -71,7 +71,7 @@ def _line(template: str, values: dict[str, Any]) -> str:
 
     def value(match: re.Match[str]) -> str:
         found = values.get(match[1])
-        text = "-" if found in (None, "") else str(found)
+        text = str(found).lower() if isinstance(found, bool) else "-" if found in (None, "") else str(found)
         quoted = match[1].endswith(("messageString", "validationErrorString"))
         return json.dumps(text, ensure_ascii=False)[1:-1] if is_json and not quoted else text
 
