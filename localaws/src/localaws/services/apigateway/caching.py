@@ -28,7 +28,7 @@ from localaws import pace
 from localaws.patching import on_reset
 from localaws.services.apigateway.exchanges import Exchange
 from localaws.services.apigateway.requests import Response
-from localaws.services.apigateway.throttling import method_settings
+from localaws.services.apigateway.throttling import method_settings, own_settings
 
 MAX_BYTES = 1_048_576
 
@@ -81,16 +81,12 @@ def _settings(exchange: Exchange) -> dict[str, Any] | None:
     stage = exchange.stage
     if not _yes(stage.get("cacheClusterEnabled")):
         return None
-    settings = method_settings(stage, exchange.route, exchange.method)
-    own = {
-        key.replace("~1", "/").lstrip("/"): value
-        for key, value in (stage.get("methodSettings") or {}).items()
-    }
-    named = own.get(f"{exchange.route.lstrip('/')}/{exchange.method}".lstrip("/"), {})
-    enabled = settings if exchange.method == "GET" else named
-    if not _yes(enabled.get("cachingEnabled")) or float(settings.get("cacheTtlInSeconds", 300)) <= 0:
+    settings = own_settings(stage, exchange.route, exchange.method)
+    if settings is None and exchange.method == "GET":
+        settings = method_settings(stage, exchange.route, exchange.method)
+    if settings is None or not _yes(settings.get("cachingEnabled")):
         return None
-    return settings
+    return settings if float(settings.get("cacheTtlInSeconds", 300)) > 0 else None
 
 
 def _key(exchange: Exchange, integration: dict[str, Any]) -> Any:

@@ -54,10 +54,16 @@ def route_settings(stage: Mapping[str, Any], route: str) -> dict[str, Any]:
 
 
 def method_settings(stage: Mapping[str, Any], path: str, method: str) -> dict[str, Any]:
-    """The settings of a method of a REST API: its own, and those of the stage."""
+    """The settings of a method of a REST API: its own, or else those of the stage."""
+    own = own_settings(stage, path, method)
+    return dict((stage.get("methodSettings") or {}).get("*/*", {}) if own is None else own)
+
+
+def own_settings(stage: Mapping[str, Any], path: str, method: str) -> dict[str, Any] | None:
+    """The settings that override those of the stage for a method, if there are any."""
     settings = stage.get("methodSettings") or {}
-    own = {key.replace("~1", "/").lstrip("/"): value for key, value in settings.items()}
-    return {**settings.get("*/*", {}), **own.get(f"{path.lstrip('/')}/{method}".lstrip("/"), {})}
+    named = {key.replace("~1", "/").lstrip("/"): value for key, value in settings.items()}
+    return named.get(f"{path.lstrip('/')}/{method}".lstrip("/"))
 
 
 @replaces(apigateway_v1, "_method_throttle_settings")
