@@ -39,7 +39,8 @@ def handler(event, context):
     arn = event.get("routeArn") or event.get("methodArn")
     effect = "Deny" if token == "deny" else "Allow"
     other = arn.rpartition("/")[0] + "/other"
-    statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": other if token == "other" else arn}
+    allowed = other if token == "other" else arn
+    statement = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": allowed}
     return {"principalId": "ann", "policyDocument": {"Statement": [statement]}, "context": said}
 """
 SIMPLE = {"AuthorizerPayloadFormatVersion": "2.0", "EnableSimpleResponses": True}

@@ -1,4 +1,4 @@
-"""Requests that a REST API refuses by its validators, mocks, and gateway responses; validators in templates."""
+"""Validators of REST APIs, also in templates; mocks; gateway responses."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ NOTE = {
 }
 OWNER = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
 VALID = {"title": "note", "tags": ["a"]}
+CLOCK = """
+import time
+def handler(event, context):
+    return {"statusCode": 200, "body": str(time.time())}
+"""
 ERRORS = '{"message":$context.error.messageString,"errors":"$context.error.validationErrorString"}'
 
 
@@ -168,7 +173,7 @@ def test_a_template_has_validators_cache_and_limits_of_methods(local_aws: LocalA
         "Role": role(),
         "Function": function(
             "Role",
-            "import time\ndef handler(event, context):\n return {'statusCode': 200, 'body': str(time.time())}",
+            CLOCK,
         ),
         "Permission": {
             "Type": "AWS::Lambda::Permission",

@@ -58,7 +58,7 @@ class Api:
 
     def get(self, path: str, *, headers: Headers = (), **query: str) -> HttpResponse:
         """A GET."""
-        return self.request("GET", path, headers=headers, **query)
+        return self.request("GET", path, headers=headers, body=b"", **query)
 
     def give(self, path: str, result: object, *, headers: Headers = ()) -> HttpResponse:
         """What a client gets when the function returns this."""
@@ -115,7 +115,9 @@ class RestApi(Api):
         super().__init__(functions, "apigateway", "/live")
         self.name = f"api-{uuid.uuid4().hex[:8]}"
         self.id = self.client.create_rest_api(name=self.name, **settings)["id"]
-        self._resources = {"/": self.client.get_resources(restApiId=self.id)["items"][0]["id"]}
+        self._resources: dict[str, str] = {
+            "/": self.client.get_resources(restApiId=self.id)["items"][0]["id"]
+        }
 
     def resource(self, path: str) -> str:
         """The id of the resource with this path."""
@@ -124,7 +126,7 @@ class RestApi(Api):
             made = self.client.create_resource(
                 restApiId=self.id, parentId=self.resource(parent or "/"), pathPart=part
             )
-            self._resources[path] = made["id"]
+            self._resources[path] = str(made["id"])
         return self._resources[path]
 
     def method(self, method: str, path: str, function: str = "", **settings: Any) -> dict[str, Any]:
@@ -161,5 +163,7 @@ def signed(api: Api, path: str, *statements: tuple[str, str]) -> list[tuple[str,
     session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=api.aws.region)
     host = api.aws.address_of_api(api.id).host
     request = AWSRequest("GET", f"https://{host}{api.prefix}{path}", headers={"Host": host})
-    SigV4Auth(session.get_credentials(), "execute-api", api.aws.region).add_auth(request)
+    credentials = session.get_credentials()
+    assert credentials is not None
+    SigV4Auth(credentials, "execute-api", api.aws.region).add_auth(request)
     return [(name, value) for name, value in request.headers.items() if name != "Host"]

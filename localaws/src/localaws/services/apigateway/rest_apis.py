@@ -6,9 +6,9 @@
 The emulator asks no permission, accepts malformed responses, waits for ever, and has no cache.
 
 Faithful to: the gateway response of each error, with its type, default status and message, customised as the
-deployment says: 403 `Missing Authentication Token` for what has no method, 500 for a function that Lambda does
-not run, 502 for one that fails or returns no valid response, 504 `Endpoint request timed out` after the timeout
-of the integration, by default 29 seconds, 413 for over 10 MB or more than a function may get.
+deployment says: 403 `Missing Authentication Token` for what has no method, 500 for a function that Lambda
+does not run, 502 for one that fails or returns no valid response, 504 `Endpoint request timed out` after the
+timeout of the integration, by default 29 seconds, 413 for over 10 MB or more than a function may get.
 Not to: snapshots of deployments: a changed method is served without a new deployment.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html

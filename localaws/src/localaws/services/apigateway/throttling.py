@@ -1,11 +1,11 @@
 """Throttling of stages, routes, methods and usage plans, and quotas.
 
-The emulator ignores the settings of HTTP APIs and those of single methods in templates, and lets a period of a
-quota last as long as on AWS.
+The emulator ignores the settings of HTTP APIs and those of single methods in templates, and lets a period of
+a quota last as long as on AWS.
 
 Faithful to: a token bucket for each route or method, with the settings of the stage and those of the route or
-method before them; in a usage plan one for each key. Without a rate or burst it is that of the account, 10,000
-and 5,000. 0 refuses everything. Quotas per day, week and month.
+method before them; in a usage plan one for each key. Without a rate or burst it is that of the account,
+10,000 and 5,000. 0 refuses everything. Quotas per day, week and month.
 Not to: the limits of the account together. Rates are per second as on AWS; the periods of quotas are
 shortened.
 
