@@ -1,4 +1,4 @@
-"""The notes service that stands behind the fronts of the family ``web``: a function over a table."""
+"""The notes service that answers behind the fronts of the family ``web``: a function over a table."""
 
 from pathlib import Path
 from typing import NamedTuple
