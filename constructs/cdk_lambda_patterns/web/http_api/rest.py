@@ -269,7 +269,7 @@ def _callers(authorization: Authorization, api_key_required: bool) -> list[str]:
     if not found:
         raise ValueError(
             f"cache_ttl with the authorizer {authorization.node.path}: it identifies callers by {sources}, "
-            "and the key of the cache holds only headers, query strings and paths; leave cache_ttl out, or give the "
-            "authorizer IdentitySource.header(...)."
+            "and the key of the cache holds only headers, query strings and paths; leave cache_ttl out, or "
+            "give the authorizer IdentitySource.header(...)."
         )
     return [*keys, *found]
