@@ -31,7 +31,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="web",
         title="HTTP request → HTTP API or REST API → Lambda → notes in DynamoDB",
         stack="HttpApiStack",
-        shows="valid tokens get in, and no others; a cached answer goes to its caller only; limits answer 429",
+        shows="valid tokens get in, and no others; a cached answer goes to its caller only; throttles: 429",
     ),
     Architecture(
         id="direct-invoke",

@@ -79,6 +79,8 @@ class HttpApiStack(PatternStack):
         rest = self._make_rest_api(notes, authorizer)
         self.output("HttpUrl", http.url)
         self.output("RestUrl", rest.url)
+        self.output("HttpAccessLogName", http.access_log_group.log_group_name)
+        self.output("RestAccessLogName", rest.access_log_group.log_group_name)
         self.output("FunctionName", notes.function.function_name)
         self.output("AuthorizerFunctionName", authorizer.function_name)
         self.output("NotesTableName", notes.table.table_name)
@@ -183,7 +185,7 @@ class HttpApiStack(PatternStack):
                     request_parameters={tag: True},
                     api_key_required=True,
                 ),
-                RestApiMethod(path="/notes/{name}", http_methods=("GET",), cache_ttl=Duration.seconds(3)),
+                RestApiMethod(path="/notes/{name}", http_methods=("GET",), cache_ttl=Duration.minutes(1)),
                 RestApiMethod(
                     path="/notes/{name}", http_methods=("PUT",), request_models={"$default": _NOTE}
                 ),
