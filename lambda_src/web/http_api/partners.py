@@ -22,8 +22,8 @@ class Partner:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that it may use; none for an access that does not exist."""
-        return _METHODS.get(self.access, ())
+        """The methods that it may use."""
+        return _METHODS[self.access]
 
     def may(self, method: str) -> bool:
         """Whether it may use a method."""
@@ -43,12 +43,14 @@ class Partners:
         self._table = table
 
     def find(self, authorization: str) -> Partner | None:
-        """Return the partner of an Authorization header, ``Bearer TOKEN``."""
+        """Return the partner of an Authorization header, ``Bearer TOKEN``, unless its access is unknown."""
         if not authorization.lower().startswith(_SCHEME):
             return None
         key = {"token_hash": {"S": token_hash(authorization[len(_SCHEME) :].strip())}}
         item = self._dynamodb.get_item(TableName=self._table, Key=key).get("Item")
-        return Partner(item["partner"]["S"], item["access"]["S"]) if item else None
+        if not item or item["access"]["S"] not in _METHODS:
+            return None
+        return Partner(item["partner"]["S"], item["access"]["S"])
 
 
 def token_hash(token: str) -> str:

@@ -108,7 +108,9 @@ def _check_operators(callers: Callers, story: Story) -> None:
     callers.expect(403, "http", "DELETE", path, callers.user())
     expected(204, "signed DELETE", callers.send_signed("DELETE", path))
     story.fact("deleted by", "IAM")
-    story.say("Only a signed request (IAM) deletes a note: 403 without a signature, also with a user's token.")
+    story.say(
+        "Only a signed request (IAM) deletes a note: 403 without a signature, also with a user's token."
+    )
 
 
 def _check_partners(callers: Callers, story: Story) -> None:
@@ -127,7 +129,13 @@ def _check_partners(callers: Callers, story: Story) -> None:
 
 def _check_validation(callers: Callers, story: Story) -> None:
     writer, path = callers.partner("write"), callers.note("invalid")
-    bodies = [b'{"text": 5}', b'{"text": "x", "stars": 6}', b'{"stars": 1}', b'{"text": "x", "more": 1}', b"{"]
+    bodies = [
+        b'{"text": 5}',
+        b'{"text": "x", "stars": 6}',
+        b'{"stars": 1}',
+        b'{"text": "x", "more": 1}',
+        b"{",
+    ]
     for body in bodies:
         for kind in (JSON, TEXT):
             answer = callers.expect(400, "rest", "PUT", path, writer, [kind], body)
@@ -174,8 +182,8 @@ def _check_cache(stack: DeployedStack, callers: Callers, story: Story) -> None:
 
     story.fact("cached response", stack.wait_until(check, "a cached response"))
     story.say(
-        "A partner reads a note twice, and another writes it in between: the second response is from the cache. A "
-        "third partner gets a fresh one, as the key of the cache holds the token. Later it has expired."
+        "A partner reads a note twice, and another writes it in between: the second response is from the "
+        "cache. A third partner gets a fresh one: the key holds the token. A minute later it has expired."
     )
 
 
