@@ -23,6 +23,7 @@ import logging
 import time
 from collections.abc import Awaitable
 from typing import Any
+from urllib.parse import quote, unquote
 
 from ministack.services import apigateway_v1
 
@@ -45,6 +46,9 @@ logger = logging.getLogger("localaws.apigateway")
 
 TIMEOUT = 29_000  # milliseconds
 
+# AWS has a space before the message of these types; the emulator has it for others.
+_SPACED = {"INTEGRATION_TIMEOUT", "INTEGRATION_FAILURE", "REQUEST_TOO_LARGE"}
+
 Request = dict[str, Any]  # what the emulator's gateway responses map from
 Method = dict[str, Any]
 
@@ -66,6 +70,7 @@ async def _serve(
         apigateway_v1._stages_v1.get(api_id, {}).get(stage_name),
     )
     client = exchanges.client_request(headers, path, "")
+    path = _raw(client.path, stage_name, path)
     own_name = client.host.endswith((".localhost", ".amazonaws.com"))
     if api is None or stage is None or (_yes(api.get("disableExecuteApiEndpoint")) and own_name):
         return message(403, "Forbidden", **{"x-amzn-ErrorType": "ForbiddenException"})
@@ -106,6 +111,12 @@ async def _serve(
     metrics.count_rest(exchange, response)
     access_logs.write(exchange, response)
     return response
+
+
+def _raw(raw: str, stage: str, path: str) -> str:
+    """The path without the stage, percent-encoded as the client sent it."""
+    rest = raw.removeprefix(f"/{stage}") or "/"
+    return rest if unquote(rest) == path else quote(path)
 
 
 async def _answer(exchange: Exchange, request: Request) -> Any:
@@ -325,7 +336,11 @@ def _gateway_response(exchange: Exchange, request: Request, due: Any) -> Respons
         known = apigateway_v1._deployed_gateway_responses.get(exchange.api_id, {})
         customized = (known.get(exchange.stage.get("deploymentId")) or {}).get("DEFAULT_5XX") or {}
         status = int(customized.get("statusCode") or 502)
-    return status, headers, integrations.fill(exchange, body.decode(), {"status": status}).encode()
+    text = body.decode()
+    if due.response_type in _SPACED:
+        quoted = json.dumps(due.message)
+        text = text.replace(f":{quoted}", f": {quoted}", 1)
+    return status, headers, integrations.fill(exchange, text, {"status": status}).encode()
 
 
 def _yes(value: Any) -> bool:
