@@ -197,11 +197,11 @@ def _check_access_logs(stack: DeployedStack, callers: Callers, story: Story) -> 
         def check(api: str = api, request_id: str = request_id) -> None:
             group = stack.output(f"{api.title()}AccessLogName")
             found = stack.client("logs").filter_log_events(
-                logGroupName=group, filterPattern=f'{{ $.requestId = "{request_id}" }}'
+                logGroupName=group, filterPattern=f'"{request_id}"'
             )
             lines = [json.loads(event["message"]) for event in found["events"]]
-            if [line["status"] for line in lines] != ["401"]:
-                raise NotYet(f"{request_id}: {lines}")
+            if [line["status"] for line in lines if line["requestId"] == request_id] != ["401"]:
+                raise NotYet(f"none of {len(lines)} lines is that of {request_id}")
 
         stack.wait_until(check, f"the line of a request in the access log of the {api} API")
     story.fact("access logs", len(ids))

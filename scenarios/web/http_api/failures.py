@@ -119,32 +119,33 @@ def _throttle(callers: Callers, story: Story) -> None:
 
 
 def _exhaust_quota(stack: DeployedStack, callers: Callers, story: Story) -> None:
+    """A new key, as its usage is counted from here on, in a plan with a quota of three requests."""
     client, plan = stack.client("apigateway"), stack.output("UsagePlanId")
-    key = client.get_api_key(apiKey=stack.output("ApiKeyId"), includeValue=True)["value"]
-    used = sum(
-        day[0]
-        for days in client.get_usage(
-            usagePlanId=plan, startDate=time.strftime("%Y-%m-%d"), endDate=time.strftime("%Y-%m-%d")
-        )["items"].values()
-        for day in days
-    )
     before = client.get_usage_plan(usagePlanId=plan)["quota"]["limit"]
-    arguments = "GET", f"/notes?tag={callers.run_id}", callers.partner("read"), [("x-api-key", key)]
+    key = client.create_api_key(name=callers.run_id, enabled=True)
 
     def limit(requests: int) -> None:
         operation = {"op": "replace", "path": "/quota/limit", "value": str(requests)}
         client.update_usage_plan(usagePlanId=plan, patchOperations=[operation])
 
-    limit(used + 3)
     try:
-        statuses = [callers.send("rest", *arguments).status for _ in range(5)]
-        require(statuses == [200, 200, 200, 429, 429], f"with a quota of 3 more requests: {statuses}")
-        refused = callers.expect(429, "rest", *arguments)
+        client.create_usage_plan_key(usagePlanId=plan, keyId=key["id"], keyType="API_KEY")
+        limit(3)
+        request = (
+            "GET",
+            f"/notes?tag={callers.run_id}",
+            callers.partner("read"),
+            [("x-api-key", key["value"])],
+        )
+        statuses = [callers.send("rest", *request).status for _ in range(5)]
+        require(statuses == [200, 200, 200, 429, 429], f"with a quota of 3: {statuses}")
+        refused = callers.expect(429, "rest", *request)
         require(refused.json() == {"message": "Limit Exceeded"}, f"the body of the 429 is {refused.body!r}")
     finally:
         limit(before)
+        client.delete_api_key(apiKey=key["id"])
     story.fact("requests within the quota", statuses.count(200))
-    story.say("A usage plan with a quota of 3 more requests: three are answered, the others are 429.")
+    story.say("A key with a quota of 3 requests: three are answered, the others are 429.")
 
 
 def _break_function(stack: DeployedStack, callers: Callers, story: Story) -> None:
