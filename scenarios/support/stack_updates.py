@@ -114,7 +114,7 @@ class StackUpdates:
         Args:
             function: Name of the function.
         """
-        found = self._cloudformation.describe_stack_resources(PhysicalResourceId=function)["StackResources"]
+        found = self._cloudformation.describe_stack_resources(StackName=self._stack.name)["StackResources"]
         (logical_id,) = {one["LogicalResourceId"] for one in found if one["PhysicalResourceId"] == function}
         code = self.template()["Resources"][logical_id]["Properties"]["Code"]
         return {"S3Bucket": self._resolve(code["S3Bucket"]), "S3Key": code["S3Key"]}
