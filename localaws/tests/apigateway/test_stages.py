@@ -8,12 +8,9 @@ import time
 import uuid
 from typing import Any
 
-import boto3
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 
-from helpers.apis import HANDLER, Api, HttpApi, RestApi
+from helpers.apis import HANDLER, Api, HttpApi, RestApi, signed
 from helpers.lambda_functions import Functions, eventually
 from localaws import LocalAws
 
@@ -106,10 +103,11 @@ def test_usage_plans_have_rates_and_quotas(rest: RestApi, function: str) -> None
     rest.deploy()
     client = rest.client
     keys = {}
-    for name, limits in {
+    plans: dict[str, dict[str, Any]] = {
         "rate": {"throttle": {"burstLimit": 1, "rateLimit": 0.1}},
         "quota": {"quota": {"limit": 2, "period": "DAY"}},
-    }.items():
+    }
+    for name, limits in plans.items():
         plan = client.create_usage_plan(
             name=uuid.uuid4().hex, apiStages=[{"apiId": rest.id, "stage": "live"}], **limits
         )["id"]
@@ -160,8 +158,8 @@ def test_the_access_log_of_an_http_api_explains_each_answer(functions: Functions
     name, arn = group(functions)
     api.update_stage(AccessLogSettings={"DestinationArn": f"{arn}:*", "Format": json.dumps(LOG)})
     first = api.get("/a", headers=[("User-Agent", 'say "hi"')])
-    for path, query in (("/a", {"do": "fail"}), ("/hidden", {}), ("/no", {})):
-        api.get(path, **query)
+    for path, do in (("/a", "fail"), ("/hidden", ""), ("/no", "")):
+        api.get(path, do=do)
     found = lines(functions, name, 4)
     assert found[0] == {
         "requestId": first.json()["requestContext"]["requestId"],
@@ -197,12 +195,21 @@ def test_a_rest_api_logs_with_the_role_of_the_account(functions: Functions, rest
     account.update_account(patchOperations=[{"op": "remove", "path": "/cloudwatchRoleArn"}])
     with pytest.raises(account.exceptions.BadRequestException, match="CloudWatch Logs role ARN must be set"):
         rest.patch_stage(**settings)
-    for statements in ((), (("logs:*", "*"),)):
-        role = functions.role(*statements, service="apigateway.amazonaws.com")
-        change = {"op": "replace", "path": "/cloudwatchRoleArn", "value": role}
+    role = functions.role(service="apigateway.amazonaws.com")
+    change = {"op": "replace", "path": "/cloudwatchRoleArn", "value": role}
+    with pytest.raises(
+        account.exceptions.BadRequestException, match="grant trust permission for API Gateway"
+    ):
         account.update_account(patchOperations=[change])
-        rest.patch_stage(**settings)
-        assert rest.get("/a").status == 200
+    policy = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+    iam, of = functions.aws.client("iam"), {"RoleName": role.rpartition("/")[2], "PolicyArn": policy}
+    iam.attach_role_policy(**of)
+    account.update_account(patchOperations=[change])
+    rest.patch_stage(**settings)
+    iam.detach_role_policy(**of)
+    assert rest.get("/b").status == 200  # and nothing of it is logged
+    iam.attach_role_policy(**of)
+    assert rest.get("/a").status == 200
     rest.get("/no")
     first, second = lines(functions, name, 2)
     assert (first["status"], first["resourcePath"], first["routeKey"]) == ("200", "/a", "-")
@@ -222,7 +229,7 @@ def total(aws: LocalAws, metric: str, **dimensions: str) -> float:
         Period=3600,
         Statistics=["Sum", "SampleCount"],
     )["Datapoints"]
-    return sum(point["Sum"] for point in found)
+    return sum(float(point["Sum"]) for point in found)
 
 
 def test_metrics(api: HttpApi, rest: RestApi, local_aws: LocalAws) -> None:
@@ -251,14 +258,17 @@ def cached(functions: Functions) -> RestApi:
     """An API whose responses are numbers, with a cache."""
     api = RestApi(functions)
     numbers = functions.make(NUMBERS)
-    keys = ["method.request.querystring.q", "method.request.header.Authorization"]
-    parameters = dict.fromkeys(keys, False)
-    for method in ("GET", "POST"):
-        api.method(
-            *(method, "/n/{id}", numbers),
-            requestParameters=parameters,
-            integration={"cacheKeyParameters": keys},
-        )
+    for path, keys in {
+        "/n/{id}": ["path.id", "querystring.q", "header.Authorization"],
+        "/same/{id}": [],
+    }.items():
+        names = [f"method.request.{key}" for key in keys]
+        for method in ("GET", "POST"):
+            api.method(
+                *(method, path, numbers),
+                requestParameters=dict.fromkeys(names, False),
+                integration={"cacheKeyParameters": names},
+            )
     api.deploy()
     api.patch_stage(**{"/cacheClusterEnabled": "true", "/cacheClusterSize": "0.5"})
     api.patch_stage(**{"/*/*/caching/enabled": "true", "/*/*/caching/ttlInSeconds": "3600"})
@@ -275,9 +285,10 @@ def test_a_cached_answer_is_that_of_the_same_path_and_keys(cached: RestApi, loca
     assert number("/n/2") == b"3"
     assert number(Authorization="ann") == number(Authorization="ann") == b"4"
     assert number(Authorization="bob") == b"5"
+    assert number("/same/1", Authorization="ann") == number("/same/2", Authorization="bob") == b"6"
     assert cached.request("POST", "/n/1").body != cached.request("POST", "/n/1").body
     name = {"ApiName": cached.name}
-    assert [total(local_aws, metric, **name) for metric in ("CacheHitCount", "CacheMissCount")] == [4, 5]
+    assert [total(local_aws, metric, **name) for metric in ("CacheHitCount", "CacheMissCount")] == [5, 6]
 
 
 def test_a_cached_answer_expires(cached: RestApi) -> None:
@@ -305,28 +316,9 @@ def test_only_who_may_gets_a_fresh_answer(cached: RestApi, functions: Functions)
     assert answers["SUCCEED_WITH_RESPONSE_HEADER"].header("warning").startswith("199")
     assert answers["SUCCEED_WITHOUT_RESPONSE_HEADER"].header("warning") == ""
     assert answers["SUCCEED_WITHOUT_RESPONSE_HEADER"].body == second
+    cached.patch_stage(**{"/*/*/caching/unauthorizedCacheControlHeaderStrategy": [*answers][1]})
+    arn = functions.arn("execute-api", f"{cached.id}/live/GET/same/*")
     for action, renewed in (("execute-api:Invoke", False), ("execute-api:InvalidateCache", True)):
-        arn = functions.arn("execute-api", f"{cached.id}/live/GET/n/*")
-        cached.patch_stage(
-            **{"/*/*/caching/unauthorizedCacheControlHeaderStrategy": "SUCCEED_WITHOUT_RESPONSE_HEADER"}
-        )
-        before = cached.get("/n/3", headers=signed(cached, "/n/3", functions, action, arn)).body
-        headers = [*signed(cached, "/n/3", functions, action, arn), fresh]
-        assert (cached.get("/n/3", headers=headers).body != before) or not renewed
-
-
-def signed(api: Api, path: str, functions: Functions, action: str, arn: str) -> list[tuple[str, str]]:
-    """The headers of a GET that a user with one permission signs."""
-    iam, name = functions.aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
-    iam.create_user(UserName=name)
-    statement = {"Effect": "Allow", "Action": action, "Resource": arn}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=functions.aws.region)
-    host = functions.aws.address_of_api(api.id).host
-    request = AWSRequest("GET", f"https://{host}{api.prefix}{path}", headers={"Host": host})
-    credentials = session.get_credentials()
-    assert credentials is not None
-    SigV4Auth(credentials, "execute-api", functions.aws.region).add_auth(request)
-    return [(name, value) for name, value in request.headers.items() if name != "Host"]
+        before = cached.get("/same/1").body
+        headers = [*signed(cached, "/same/1", (action, arn)), fresh]
+        assert (cached.get("/same/1", headers=headers).body != before) is renewed

@@ -38,8 +38,8 @@ logger = logging.getLogger("localaws.apigateway")
 _SERVICE = "apigateway.amazonaws.com"
 _VARIABLE = re.compile(r"\$\{stageVariables\.(\w+)\}")
 FORBIDDEN = (
-    "The IAM role configured on the integration or API Gateway doesn't have permissions to call the integration."
-    " Check the permissions and try again."
+    "The IAM role configured on the integration or API Gateway doesn't have permissions to call the "
+    "integration. Check the permissions and try again."
 )
 
 

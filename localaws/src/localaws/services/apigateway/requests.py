@@ -6,8 +6,8 @@ APIs of the account of the caller.
     request -> gate of the server -> this front -> HTTP API | REST API
 
 Faithful to: a request whose Host header is the name of an API, `ID.execute-api.REGION.amazonaws.com`, goes to
-that API with its header lines and its query string as they are, whoever sends it. Over 10,240 bytes of request
-line and headers it is status 431, and over 10 MB of body 413.
+that API with its header lines and its query string as they are, whoever sends it. Over 10,240 bytes of
+request line and headers it is status 431, and over 10 MB of body 413.
 Not to: the status of too many headers, and its body, which AWS does not document; the case of header names,
 which the server does not see: they are in lower case, as over HTTP/2.
 

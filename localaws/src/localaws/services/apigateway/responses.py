@@ -6,10 +6,10 @@
 The emulator accepts any result, and takes bodies that are no text.
 
 Faithful to: in format 2.0, a result without `statusCode` is the body of a response with status 200 and type
-`application/json`. Otherwise `statusCode` must be a status, headers must be single values, `multiValueHeaders`
-(format 1.0) lists of them, `cookies` (format 2.0) strings, `body` a string, and base64 if it says so. A REST
-API takes no other fields. It decodes a body only if the request accepts one of `binaryMediaTypes`, and renames
-some headers to `x-amzn-Remapped-...`.
+`application/json`. Otherwise `statusCode` must be a status, headers must be single values,
+`multiValueHeaders` (format 1.0) lists of them, `cookies` (format 2.0) strings, `body` a string, and base64 if
+it says so. A REST API takes no other fields. It decodes a body only if the request accepts one of
+`binaryMediaTypes`, and renames some headers to `x-amzn-Remapped-...`.
 Not to: headers that HTTP APIs rename.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html

@@ -1,9 +1,9 @@
-"""Requests that a REST API refuses before its integration: missing parameters, and bodies that a model forbids.
+"""Requests that a REST API refuses: missing parameters, and bodies that a model forbids.
 
 The emulator drops validators from templates, and does not say what is wrong with a body.
 
-Faithful to: required parameters first, then the body, against the model of its content type, JSON schema draft
-4, with references to other models of the API. 400 `Missing required request parameters: [...]` and
+Faithful to: required parameters first, then the body, against the model of its content type, JSON schema
+draft 4, with references to other models of the API. 400 `Missing required request parameters: [...]` and
 `Invalid request body`; `$context.error.validationErrorString` lists what is wrong.
 Not to: the order of the errors in it.
 
@@ -16,14 +16,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import jsonschema
-import referencing
 from ministack.services import apigateway_v1
 
 from localaws.services.apigateway.exchanges import Exchange
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 _MODEL = re.compile(r"https?://[^/]+/restapis/([^/]+)/models/([^/#]+)")
 _TYPES = {
@@ -35,9 +36,6 @@ _TYPES = {
     float: "number",
     type(None): "null",
 }
-_formats = jsonschema.FormatChecker(formats=())
-for _name, _is_valid in apigateway_v1._JSON_FORMATS.items():
-    _formats.checks(_name)(lambda value, _is_valid=_is_valid: not isinstance(value, str) or _is_valid(value))
 
 
 def check(exchange: Exchange, request: dict[str, Any], method: dict[str, Any]) -> Any:
@@ -74,21 +72,29 @@ def errors_of(body: bytes, api: str, model: str) -> list[str]:
     schema = apigateway_v1._model_schema(api, model)
     if schema is None:
         return []
-    registry: Any = referencing.Registry(retrieve=_retrieve)
-    validator = jsonschema.Draft4Validator(schema, registry=registry, format_checker=_formats)
+    # Imported late: this takes a seventh of a second, and few APIs have models.
+    import jsonschema
+    import referencing.jsonschema
+
+    reference: Any = referencing
+
+    def retrieve(uri: str) -> Any:
+        match = _MODEL.match(uri)
+        found = apigateway_v1._model_schema(match[1], unquote(match[2])) if match else None
+        return reference.Resource(contents=found or {}, specification=reference.jsonschema.DRAFT4)
+
+    formats = jsonschema.FormatChecker(formats=())
+    for name, is_valid in apigateway_v1._JSON_FORMATS.items():
+        formats.checks(name)(lambda value, of=is_valid: not isinstance(value, str) or of(value))
+    registry = reference.Registry(retrieve=retrieve)
+    validator = jsonschema.Draft4Validator(schema, registry=registry, format_checker=formats)
     try:
         return list(dict.fromkeys(_texts(list(validator.iter_errors(document)))))
     except RecursionError:
         return ["the body is nested too deeply"]
 
 
-def _retrieve(uri: str) -> Any:
-    match = _MODEL.match(uri)
-    schema = apigateway_v1._model_schema(match[1], unquote(match[2])) if match else None
-    return referencing.Resource(contents=schema or {}, specification=referencing.jsonschema.DRAFT4)
-
-
-def _texts(errors: list[jsonschema.ValidationError]) -> Iterator[str]:
+def _texts(errors: list[ValidationError]) -> Iterator[str]:
     """The errors in the words of the library that API Gateway uses."""
     for error in errors:
         value, limit = error.instance, error.validator_value
@@ -98,7 +104,8 @@ def _texts(errors: list[jsonschema.ValidationError]) -> Iterator[str]:
         elif error.validator == "type":
             allowed = sorted(limit if isinstance(limit, list) else [limit])
             kind = _TYPES.get(type(value), "object")
-            yield f"instance type ({kind}) does not match any allowed primitive type (allowed: {_json(allowed)})"
+            text = f"instance type ({kind}) does not match any allowed primitive type"
+            yield f"{text} (allowed: {_json(allowed)})"
         elif error.validator == "enum":
             yield f"instance value ({_json(value)}) not found in enum (possible values: {_json(limit)})"
         elif error.validator == "additionalProperties":
