@@ -10,16 +10,17 @@ from collections.abc import Sequence
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import acknowledge
+from cdk_lambda_patterns.core.permissions import acknowledge, acknowledge_wildcard_in
 from cdk_lambda_patterns.web.http_api.parts import (
     access_log_format,
     check_timeout,
@@ -38,7 +39,16 @@ _TIMEOUT = Limit("a REST API", 1, 29, "seconds")
 
 # What an authorizer identifies callers by, unless it says otherwise.
 _AUTHORIZATION = "method.request.header.Authorization"
-_PUSH_TO_LOGS = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+# https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonAPIGatewayPushToCloudWatchLogs.html
+_LOG_ACTIONS = (
+    "logs:CreateLogGroup",
+    "logs:CreateLogStream",
+    "logs:DescribeLogGroups",
+    "logs:DescribeLogStreams",
+    "logs:FilterLogEvents",
+    "logs:GetLogEvents",
+    "logs:PutLogEvents",
+)
 
 _EVERYTHING = (RestApiMethod(path="/"), RestApiMethod(path="/{proxy+}"))
 
@@ -161,9 +171,7 @@ class RestApi(Construct):
             },
         )
         if options.cloud_watch_role:
-            role = api.node.find_child("CloudWatchRole")
-            reason = "API Gateway tests the role for these actions, and all REST APIs of the account use it."
-            acknowledge(role, {f"AwsSolutions-IAM4[Policy::{_PUSH_TO_LOGS}]": reason})
+            _write_out_role(api.node.find_child("CloudWatchRole"))
         return api
 
     def _add(self, method: RestApiMethod, authorization: Authorization) -> None:
@@ -230,6 +238,21 @@ class RestApi(Construct):
                 response_headers=response.response_headers,
                 templates=response.templates,
             )
+
+
+def _write_out_role(role: IConstruct) -> None:
+    """Replace the AWS-managed policy of API Gateway's role by the same statement.
+
+    It is part of the role itself: API Gateway tests the role as soon as it gets it.
+    """
+    resource = role.node.default_child
+    assert isinstance(resource, iam.CfnRole)
+    resource.managed_policy_arns = None
+    statement = iam.PolicyStatement(actions=list(_LOG_ACTIONS), resources=["*"])
+    document = iam.PolicyDocument(statements=[statement])
+    resource.policies = [iam.CfnRole.PolicyProperty(policy_name="Logs", policy_document=document)]
+    reason = "API Gateway asks for these actions, and writes the logs of all REST APIs of the account."
+    acknowledge_wildcard_in(role, "*", reason)
 
 
 def _settings(
