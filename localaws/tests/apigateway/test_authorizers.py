@@ -16,7 +16,7 @@ from localaws import LocalAws
 
 pytestmark = pytest.mark.local
 
-# Decides by the token, and tells in its context how often it was called and with what.
+# Decides by the token. Its context has the number of calls and the event.
 AUTHORIZER = """
 import json
 calls = 0
