@@ -202,7 +202,7 @@ class HttpApi(Construct):
             "Integration", self.function, payload_format_version=options.payload_format_version
         )
         everything = (HttpApiRoute(path="/"), HttpApiRoute(path="/{proxy+}"))
-        throttles = {}
+        throttles: dict[str, Mapping[str, float | None]] = {}
         for route in everything if routes is None else routes:
             methods = self._add(route, route.authorization or authorization, integration, options)
             if route.throttle is not None:

@@ -7,6 +7,7 @@ and a function has 29 seconds.
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
@@ -177,7 +178,7 @@ class RestApi(Construct):
     def _add(self, method: RestApiMethod, authorization: Authorization) -> None:
         parameters, keys = dict(method.request_parameters or {}), None
         if method.cache_ttl is not None:
-            for key in (*_path_parameters(method.path), *_callers(authorization, method.api_key_required)):
+            for key in (*_path_parameters(method.path), *_callers(method, authorization)):
                 parameters.setdefault(key, key.startswith("method.request.path."))
             keys = list(parameters)
         integration = apigateway.LambdaIntegration(
@@ -185,14 +186,14 @@ class RestApi(Construct):
         )
         validated = method.request_models or any((method.request_parameters or {}).values())
         models = self._models(method)
-        authorizer = None if isinstance(authorization, apigateway.AuthorizationType) else authorization
+        is_type = isinstance(authorization, apigateway.AuthorizationType)
+        who: dict[str, Any] = {"authorization_type" if is_type else "authorizer": authorization}
         for http_method in method.http_methods:
             made = self.api.root.resource_for_path(method.path).add_method(
                 http_method,
                 integration,
                 api_key_required=method.api_key_required or None,
-                authorization_type=None if authorizer else authorization,
-                authorizer=authorizer,
+                **who,
                 authorization_scopes=method.authorization_scopes,
                 request_parameters=parameters or None,
                 request_models=models or None,
@@ -274,7 +275,7 @@ def _path_parameters(path: str) -> list[str]:
     return [f"method.request.path.{name}" for name in re.findall(r"{(\w+)\+?}", path)]
 
 
-def _callers(authorization: Authorization, api_key_required: bool) -> list[str]:
+def _callers(method: RestApiMethod, authorization: Authorization) -> list[str]:
     """Return the parameters that tell one caller from another, for the key of the cache.
 
     Without them, a caller would get the response that another one was authorized for.
@@ -282,17 +283,17 @@ def _callers(authorization: Authorization, api_key_required: bool) -> list[str]:
     Raises:
         ValueError: The authorizer identifies callers by nothing that a key can hold.
     """
-    keys = ["method.request.header.x-api-key"] if api_key_required else []
+    keys = ["method.request.header.x-api-key"] if method.api_key_required else []
     if isinstance(authorization, apigateway.AuthorizationType):
         return keys
     child = authorization.node.default_child if isinstance(authorization, apigateway.Authorizer) else None
-    sources = child.identity_source if isinstance(child, apigateway.CfnAuthorizer) else None
-    sources = [one.strip() for one in (sources or _AUTHORIZATION).split(",")]
-    found = [one for one in sources if one.startswith("method.request.")]
+    given = child.identity_source if isinstance(child, apigateway.CfnAuthorizer) else None
+    sources = [source.strip() for source in (given or _AUTHORIZATION).split(",")]
+    found = [source for source in sources if source.startswith("method.request.")]
     if not found:
         raise ValueError(
-            f"cache_ttl with the authorizer {authorization.node.path}: it identifies callers by {sources}, "
-            "and the key of the cache holds only headers, query strings and paths; leave cache_ttl out, or "
-            "give the authorizer IdentitySource.header(...)."
+            f"cache_ttl of {method.path}: its authorizer identifies callers by {sources}, and the key of the "
+            "cache holds only headers, query strings and paths; leave cache_ttl out, or give the authorizer "
+            "IdentitySource.header(...)."
         )
     return [*keys, *found]
