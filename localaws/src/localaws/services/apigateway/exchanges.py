@@ -208,12 +208,10 @@ def variables(exchange: Exchange, response: Response | None = None) -> dict[str,
 
 def _of_authorizer(said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Claims and the context of a Lambda authorizer by their names, without the kind of the authorizer."""
-    jwt = said.get("jwt") if isinstance(said.get("jwt"), dict) else said
-    for name, value in (jwt or {}).get("claims", {}).items() if isinstance(jwt, dict) else ():
+    for name, value in ((said.get("jwt") or said).get("claims") or {}).items():
         yield f"authorizer.claims.{name}", value
         yield f"authorizer.jwt.claims.{name}", value
-    context = said.get("lambda") if isinstance(said.get("lambda"), dict) else said
-    for name, value in (context or {}).items():
+    for name, value in (said.get("lambda") or said).items():
         if not isinstance(value, (dict, list)):
             yield f"authorizer.{name}", value
             yield f"authorizer.lambda.{name}", value

@@ -3,15 +3,16 @@
     CORS preflight? -> route -> authorizer -> throttle -> integration -> CORS headers
                                                                       -> metrics, access log
 
-The emulator refuses OPTIONS without CORS, takes only `{proxy+}` for greedy, and answers with the errors of
-functions.
+The emulator refuses OPTIONS without CORS, serves stages without a deployment, takes only `{proxy+}` for
+greedy, and answers with the errors of functions.
 
 Faithful to: a preflight is answered by API Gateway itself if the API has CORS settings, and goes to a route
 otherwise; CORS headers of the integration are then ignored. The most specific route wins: a full match, then
 a greedy one, then `$default`. Bodies of errors: 404 `Not Found`, 401 `Unauthorized`, 403 `Forbidden`, 429
 `Too Many Requests`, 413 `Request Entity Too Large`, 500 `Internal Server Error`; 503 `Service Unavailable`
 after the timeout of the integration, by default 30 seconds.
-Not to: mapping of requests and responses for functions, and private integrations.
+Not to: snapshots of deployments: a changed route is served at once; mapping of requests and responses for
+functions, and private integrations.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
@@ -71,6 +72,8 @@ async def _serve(
     client = exchanges.client_request(headers, path, query)
     own_name = client.host.endswith((".localhost", ".amazonaws.com"))
     if api is None or found is None or (_yes(api.get("disableExecuteApiEndpoint")) and own_name):
+        return message(404, "Not Found")
+    if not _yes(found.get("autoDeploy")) and not found.get("deploymentId"):
         return message(404, "Not Found")
     exchange = Exchange(
         kind="http",
