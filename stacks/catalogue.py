@@ -27,6 +27,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="requests of every kind, 200 at a time, up to 1 MB; a broken function is a clean 502",
     ),
     Architecture(
+        id="http-api",
+        family="web",
+        title="HTTP request → HTTP API or REST API → Lambda → notes in DynamoDB",
+        stack="HttpApiStack",
+        shows="valid tokens get in, and no others; a cached answer goes to its caller only; throttles: 429",
+    ),
+    Architecture(
         id="direct-invoke",
         family="web",
         title="Caller (SDK or CLI, this account or another) → alias of a Lambda → charges in DynamoDB",

@@ -108,6 +108,17 @@ class StackUpdates:
         resource["Properties"]["Code"] = {**code, "S3Key": f"{digest}.zip"}
         self.publish_version(template, function_id, digest)
 
+    def code_of(self, function: str) -> dict[str, str]:
+        """Return bucket and key of the deployed code of a function, as arguments of UpdateFunctionCode.
+
+        Args:
+            function: Name of the function.
+        """
+        found = self._cloudformation.describe_stack_resources(StackName=self._stack.name)["StackResources"]
+        (logical_id,) = {one["LogicalResourceId"] for one in found if one["PhysicalResourceId"] == function}
+        code = self.template()["Resources"][logical_id]["Properties"]["Code"]
+        return {"S3Bucket": self._resolve(code["S3Bucket"]), "S3Key": code["S3Key"]}
+
     def publish_version(self, template: Template, function_id: str, digest: str) -> None:
         """Give the version of a function another logical id, so that CloudFormation publishes a new one.
 

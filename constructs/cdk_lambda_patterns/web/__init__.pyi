@@ -3,3 +3,9 @@ from cdk_lambda_patterns.web.alb_function import AlbHealthCheck as AlbHealthChec
 from cdk_lambda_patterns.web.alb_function import AlbOptions as AlbOptions
 from cdk_lambda_patterns.web.alb_function import AlbRule as AlbRule
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke as DirectInvoke
+from cdk_lambda_patterns.web.http_api import HttpApi as HttpApi
+from cdk_lambda_patterns.web.http_api import HttpApiOptions as HttpApiOptions
+from cdk_lambda_patterns.web.http_api import HttpApiRoute as HttpApiRoute
+from cdk_lambda_patterns.web.http_api import RestApi as RestApi
+from cdk_lambda_patterns.web.http_api import RestApiMethod as RestApiMethod
+from cdk_lambda_patterns.web.http_api import RestApiOptions as RestApiOptions

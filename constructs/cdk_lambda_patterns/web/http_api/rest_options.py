@@ -1,0 +1,164 @@
+"""What a REST API is told about its methods and its stage."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aws_cdk import Duration, Size
+from aws_cdk import aws_apigateway as apigateway
+
+from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.limits import Limit, check_choice
+from cdk_lambda_patterns.core.options import LogOptions
+from cdk_lambda_patterns.web.http_api.parts import check_throttle
+
+Authorization: TypeAlias = apigateway.IAuthorizer | apigateway.AuthorizationType
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-caching.html
+_CACHE_TTL = Limit("API Gateway", 1, 3600, "seconds")
+# https://docs.aws.amazon.com/apigateway/latest/api/API_CreateStage.html
+_CACHE_SIZES = ("0.5", "1.6", "6.1", "13.5", "28.4", "58.2", "118", "237")
+
+
+@check_types
+@dataclass(frozen=True, kw_only=True)
+class RestApiMethod:
+    """Requests that the API sends to the function.
+
+    Args:
+        path: The path, such as ``/notes/{name}``; ``{proxy+}`` at the end stands for all that follows.
+        http_methods: The methods, such as ``("GET", "PUT")``. Default: any.
+        authorization: Who may call this method. Default: as the API says. ``AuthorizationType.NONE`` opens
+            it.
+        authorization_scopes: The scopes of which an access token of Cognito needs one.
+        api_key_required: Whether a request needs an API key of the usage plan. That limits and counts the
+            requests of a caller; it is no authorization.
+        request_models: The JSON schema of the body by content type. API Gateway does not validate a body of
+            a content type that is not here; ``$default`` stands for all.
+        request_parameters: Whether a parameter is required, by its name, such as
+            ``method.request.querystring.tag``.
+        throttle: Limits of this method. Default: those of the stage.
+        cache_ttl: How long the stage caches a response, 1 to 3,600 seconds. The key has the parameters of
+            the path, all ``request_parameters``, and what the authorizer identifies the caller by. Other
+            parameters must not change the response. Only for GET. Default: not at all.
+
+    Raises:
+        ValueError: A value is not allowed, or contradicts another.
+
+    Example::
+
+        RestApiMethod(path="/notes/{name}", http_methods=("GET",), cache_ttl=Duration.minutes(1))
+    """
+
+    path: str
+    http_methods: Sequence[str] = ("ANY",)
+    authorization: Authorization | None = None
+    authorization_scopes: Sequence[str] | None = None
+    api_key_required: bool = False
+    request_models: Mapping[str, apigateway.JsonSchema] | None = None
+    request_parameters: Mapping[str, bool] | None = None
+    throttle: apigateway.ThrottleSettings | None = None
+    cache_ttl: Duration | None = None
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise ValueError(f"path={self.path!r}: a path begins with a slash; give {'/' + self.path!r}.")
+        if not self.http_methods:
+            raise ValueError("http_methods=(): no request would match; leave http_methods out for any.")
+        if self.throttle is not None:
+            check_throttle("throttle", self.throttle.rate_limit, self.throttle.burst_limit)
+        _CACHE_TTL.check("cache_ttl", self.cache_ttl)
+        if self.cache_ttl is not None and tuple(self.http_methods) != ("GET",):
+            raise ValueError(
+                f"cache_ttl with http_methods={tuple(self.http_methods)}: what the cache answers "
+                "never reaches the function; give http_methods=('GET',)."
+            )
+
+
+@check_types
+@dataclass(frozen=True, kw_only=True)
+class RestApiOptions:
+    """Settings of the API and its stage.
+
+    Args:
+        stage_name: The name of the stage, the first part of each path.
+        default_cors_preflight_options: Which pages of other origins may call the API. Preflight requests of
+            browsers are answered without authorization and without the function. If there is one origin,
+            errors of API Gateway carry its headers too. Default: none.
+        throttle: Limits of each method. Default: only the quota of the account in the Region.
+        usage_plan: Limits of each API key, for the methods with ``api_key_required``.
+        cache_cluster_size: Memory of the cache in GB, ``"0.5"`` to ``"237"``. It costs by the hour. Default:
+            ``"0.5"``, if a method has a ``cache_ttl``.
+        gateway_responses: What API Gateway answers by itself, by the type of the error.
+        binary_media_types: Media types of bodies that are not text.
+        min_compression_size: From which size on responses are compressed for clients that accept it.
+        endpoint_configuration: Regional, private, or optimized for edges. Default: as in the CDK.
+        cloud_watch_role: Whether the stack gives API Gateway the role with which it writes logs. An account
+            needs one in each Region, for all of its REST APIs; without it the deployment fails.
+        logs: Settings of the access log.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    Example::
+
+        RestApiOptions(throttle=apigateway.ThrottleSettings(rate_limit=100, burst_limit=50))
+    """
+
+    stage_name: str = "prod"
+    default_cors_preflight_options: apigateway.CorsOptions | None = None
+    throttle: apigateway.ThrottleSettings | None = None
+    usage_plan: apigateway.UsagePlanProps | None = None
+    cache_cluster_size: str | None = None
+    gateway_responses: Sequence[apigateway.GatewayResponseOptions] = ()
+    binary_media_types: Sequence[str] | None = None
+    min_compression_size: Size | None = None
+    endpoint_configuration: apigateway.EndpointConfiguration | None = None
+    cloud_watch_role: bool = False
+    logs: LogOptions | None = None
+
+    def __post_init__(self) -> None:
+        if self.throttle is not None:
+            check_throttle("throttle", self.throttle.rate_limit, self.throttle.burst_limit)
+        if self.cache_cluster_size is not None:
+            check_choice("cache_cluster_size", self.cache_cluster_size, _CACHE_SIZES)
+
+
+def check_methods(
+    authorization: Authorization, methods: Sequence[RestApiMethod], options: RestApiOptions
+) -> None:
+    """Check what the methods of an API say together with it.
+
+    Raises:
+        ValueError: They contradict each other.
+    """
+    for method in (None, *methods):
+        given = authorization if method is None else method.authorization
+        if given in (apigateway.AuthorizationType.CUSTOM, apigateway.AuthorizationType.COGNITO):
+            raise ValueError(
+                f"authorization=AuthorizationType.{given.name}: give the authorizer itself, such as "
+                "TokenAuthorizer(...) or CognitoUserPoolsAuthorizer(...)."
+            )
+        is_iam = (given or authorization) == apigateway.AuthorizationType.IAM
+        if method is not None and method.cache_ttl is not None and is_iam:
+            raise ValueError(
+                f"cache_ttl of {method.path} with AuthorizationType.IAM: the key of the cache cannot hold "
+                "the caller, whose signature differs each time, so that a caller would get the response of "
+                "another one; leave cache_ttl out, or give an authorizer."
+            )
+    with_key = [method.path for method in methods if method.api_key_required]
+    if with_key and options.usage_plan is None:
+        raise ValueError(
+            f"api_key_required of {with_key[0]} without options.usage_plan: API Gateway accepts only keys of "
+            "a usage plan; give usage_plan=UsagePlanProps(...) with its throttle and quota."
+        )
+    if options.usage_plan is not None and not with_key:
+        raise ValueError(
+            "options.usage_plan without a method that has api_key_required: it would limit nothing; give "
+            "RestApiMethod(api_key_required=True)."
+        )
+    if options.cache_cluster_size is not None and all(method.cache_ttl is None for method in methods):
+        raise ValueError(
+            f"cache_cluster_size={options.cache_cluster_size!r} without a method that has cache_ttl: the "
+            "cache would cost by the hour and hold nothing; give RestApiMethod(cache_ttl=...)."
+        )
