@@ -101,8 +101,8 @@ def _load() -> tuple[Any, Any]:
     """The handler, with one note in memory, and its log switched off."""
     sys.path.insert(0, str(SOURCE))
     handler = importlib.import_module(HANDLER)
-    notes = importlib.import_module("web.alb_function.notes")
-    note = notes.Note.make("a b", b"content", "text/plain", ["tag"], now="2026-01-01T00:00:00.000000Z")
+    module = importlib.import_module("notes.note")
+    note = module.Note.make("a b", b"content", "text/plain", ["tag"], now="2026-01-01T00:00:00.000000Z")
     object.__setattr__(handler.service, "notes", SimpleNamespace(get=lambda _name: note))
     handler.logger.setLevel(logging.ERROR)
     return handler, note
