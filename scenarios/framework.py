@@ -179,6 +179,7 @@ class Covered:
 
     Args:
         role_of: The output that names what has the role: a function, a proxy, a schedule, a deployment group.
+            Or the output with the ARN of a role that a caller assumes.
         scenario: Uses each permission of the role at least once.
         function: The output that names the function whose log shows a denial. Default: ``role_of``.
         new_instances: Whether the function needs a new execution environment for each attempt, because it

@@ -41,6 +41,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a charge is booked once despite throttles and lost answers; other accounts need both policies",
     ),
     Architecture(
+        id="function-url",
+        family="web",
+        title="HTTPS request → function URL (NONE or AWS_IAM) → alias of a Lambda → notes in DynamoDB",
+        stack="FunctionUrlStack",
+        shows="everybody reads, signed callers write; without either of two permissions a caller gets 403",
+    ),
+    Architecture(
         id="sqs-consumer",
         family="messaging",
         title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB; failures → dead-letter queue",

@@ -92,8 +92,8 @@ def _function_urls(here: Any) -> Iterator[tuple[str, Address]]:
         for function in page["Functions"]:
             name = function["FunctionName"]
             for config in client.list_function_url_configs(FunctionName=name)["FunctionUrlConfigs"]:
-                host = urlsplit(config["FunctionUrl"]).netloc
-                yield f"function URL of {name}", Address(here["endpoint_url"], host, here["ca_file"])
+                address = addresses.of_function_url(config["FunctionUrl"], **here)
+                yield f"function URL of {name}", address
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ _SHAPES = {
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
+    "AWS::Lambda::Url": ("([", "])"),
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
     "AWS::SQS::Queue": ("[/", "/]"),
@@ -38,6 +39,7 @@ _KINDS = {
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Lambda::Alias": "Lambda alias",
+    "AWS::Lambda::Url": "function URL",
     "AWS::RDS::DBProxy": "RDS Proxy",
     "AWS::Scheduler::Schedule": "EventBridge Scheduler",
 }
@@ -129,7 +131,7 @@ class TemplateFacts:
         words = [word for part in ids for word in _WORDS.findall(part)]
         words = [word if word.isupper() else word.lower() for word in words]
         distinct = [word for number, word in enumerate(words) if words[number - 1 : number] != [word]]
-        text = " ".join(distinct).replace("dead letter", "dead-letter")
+        text = " ".join(distinct).replace("dead letter", "dead-letter").replace(" url", " URL")
         return f"{text[:1].upper()}{text[1:]} ({service})"
 
     def gateways_of(self, subnets: list[Any]) -> Iterator[str]:
@@ -256,6 +258,17 @@ def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iter
         yield Edge(group, "-.->", _referred(update.get(hook)), when)
 
 
+def _url(facts: TemplateFacts, url: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A function URL, and the alias or function that it invokes."""
+    function, qualifier = _referred(properties["TargetFunctionArn"]), properties.get("Qualifier")
+    aliases = [
+        alias
+        for alias, other in facts.of_type("AWS::Lambda::Alias")
+        if other["Name"] == qualifier and _referred(other["FunctionName"]) == function
+    ]
+    yield Edge(url, "==>", next(iter(aliases), function), f"HTTPS, {properties['AuthType']}")
+
+
 def _version(version: object) -> str:
     """A version by its number, or the one that this template publishes."""
     return f"version {version}" if isinstance(version, str) else "newest version"
@@ -367,6 +380,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Cognito::UserPool": _triggers,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
     "AWS::Lambda::EventSourceMapping": _poll,
+    "AWS::Lambda::Url": _url,
     "AWS::Events::Rule": _rule,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::SNS::Subscription": _subscription,

@@ -49,6 +49,8 @@ _OTHER_DENIALS: Mapping[str, tuple[str, ...]] = {
     # The response to HEAD has no body: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
     "s3:GetObject": ("An error occurred (403) when calling the HeadObject operation",),
     "s3:ListBucket": ("An error occurred (403) when calling the HeadObject operation",),
+    "lambda:InvokeFunction": ("For troubleshooting Function URL authorization issues",),
+    "lambda:InvokeFunctionUrl": ("For troubleshooting Function URL authorization issues",),
     "rds-db:connect": (
         "The IAM authentication failed for the role",  # of the client
         "This RDS proxy has no credentials for the role",  # of the proxy, which logs in to the database

@@ -11,9 +11,12 @@ _NAMES = ("Role", "RoleArn", "ServiceRoleArn")
 
 
 def role_of(template: dict[str, Any], output: str) -> str:
-    """Return the logical id of the role of what an output names: a function, a proxy, a schedule, a group."""
-    resources = template["Resources"]
-    return role_in(resources[template["Outputs"][output]["Value"]["Ref"]]["Properties"])
+    """Return the logical id of the role of what an output names: a function, a proxy, a group, or a role."""
+    resources, value = template["Resources"], template["Outputs"][output]["Value"]
+    if "Fn::GetAtt" in value:  # the ARN of a role that a caller assumes
+        logical_id: str = value["Fn::GetAtt"][0]
+        return logical_id
+    return role_in(resources[value["Ref"]]["Properties"])
 
 
 def role_in(properties: dict[str, Any]) -> str:

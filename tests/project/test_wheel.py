@@ -25,6 +25,7 @@ import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
 from aws_cdk import App, Stack
+from aws_cdk.aws_lambda import FunctionUrlAuthType
 from constructs import Construct
 import cdk_lambda_patterns
 from cdk_lambda_patterns import HardenedFunction
@@ -42,6 +43,7 @@ from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.web.alb_function import AlbFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
+from cdk_lambda_patterns.web.function_url import FunctionUrl
 
 out = Path(sys.argv[1])
 app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
@@ -60,6 +62,7 @@ made = [
     MetadataSync(stack, "Metadata"),
     AlbFunction(stack, "Front", function=notes),
     DirectInvoke(stack, "Direct", function=charges, alias_name="live"),
+    FunctionUrl(stack, "Url", function=notes, auth_type=FunctionUrlAuthType.AWS_IAM),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),

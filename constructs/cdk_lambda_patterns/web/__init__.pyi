@@ -3,6 +3,7 @@ from cdk_lambda_patterns.web.alb_function import AlbHealthCheck as AlbHealthChec
 from cdk_lambda_patterns.web.alb_function import AlbOptions as AlbOptions
 from cdk_lambda_patterns.web.alb_function import AlbRule as AlbRule
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke as DirectInvoke
+from cdk_lambda_patterns.web.function_url import FunctionUrl as FunctionUrl
 from cdk_lambda_patterns.web.http_api import HttpApi as HttpApi
 from cdk_lambda_patterns.web.http_api import HttpApiOptions as HttpApiOptions
 from cdk_lambda_patterns.web.http_api import HttpApiRoute as HttpApiRoute

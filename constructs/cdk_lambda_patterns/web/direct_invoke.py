@@ -24,13 +24,11 @@ from cdk_lambda_patterns.core.aliases import (
     publish,
 )
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.callers import check_account, check_organization, check_pattern
 from cdk_lambda_patterns.core.regions import check_region
 
 _ACTION: Final = "lambda:InvokeFunction"
-# https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html
-_ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
 _ACCOUNT = re.compile(r"\d{12}")
-_AN_ACCOUNT, _AN_ORGANIZATION = "12 digits, such as '111122223333'", "an id such as 'o-a1b2c3d4e5'"
 _SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 
 
@@ -122,9 +120,9 @@ class DirectInvoke(Construct):
         Raises:
             ValueError: An id is malformed, or the target's policy cannot be changed here.
         """
-        _check("account", account, _ACCOUNT, _AN_ACCOUNT)
+        check_account("account", account)
         if organization_id is not None:
-            _check("organization_id", organization_id, _ORGANIZATION, _AN_ORGANIZATION)
+            check_organization("organization_id", organization_id)
         self._add_permission(
             self._id("Account", account),
             principal=iam.AccountPrincipal(account),
@@ -140,7 +138,7 @@ class DirectInvoke(Construct):
         Raises:
             ValueError: The id is malformed, or the target's policy cannot be changed here.
         """
-        _check("organization_id", organization_id, _ORGANIZATION, _AN_ORGANIZATION)
+        check_organization("organization_id", organization_id)
         self._add_permission(
             self._id("Organization", organization_id),
             principal=iam.OrganizationPrincipal(organization_id),
@@ -162,9 +160,9 @@ class DirectInvoke(Construct):
         Raises:
             ValueError: An argument is malformed or missing, or the target's policy cannot be changed here.
         """
-        _check("service", service, _SERVICE, "a service principal, such as 's3.amazonaws.com'")
+        check_pattern("service", service, _SERVICE, "a service principal, such as 's3.amazonaws.com'")
         if source_account is not None:
-            _check("source_account", source_account, _ACCOUNT, _AN_ACCOUNT)
+            check_account("source_account", source_account)
         if source_arn is None and source_account is None:
             raise ValueError(
                 f"service={service!r}: without source_arn or source_account it could invoke the function for "
@@ -223,8 +221,3 @@ def _check_names_an_account(service: str, source_arn: str) -> None:
             f"source_arn={source_arn!r}: it names no account, and another account could own a resource "
             "of that name later; give source_account as well."
         )
-
-
-def _check(argument: str, value: str, pattern: re.Pattern[str], allowed: str) -> None:
-    if not pattern.fullmatch(value) and not Token.is_unresolved(value):
-        raise ValueError(f"{argument}={value!r}: give {allowed}.")

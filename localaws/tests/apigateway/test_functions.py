@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -125,29 +124,3 @@ def test_a_rest_api_needs_permission_and_a_valid_answer(functions: Functions) ->
     for path in ("fail", "text", "odd", "number"):
         failed = front.get(path)
         assert (failed.status, failed.json()) == (502, {"message": "Internal server error"}), path
-
-
-def test_a_url_needs_both_permissions_and_hides_errors(functions: Functions) -> None:
-    function = functions.make(HANDLER)
-    client, everybody = functions.aws.client("lambda"), {"FunctionName": function, "Principal": "*"}
-    url = client.create_function_url_config(FunctionName=function, AuthType="NONE")["FunctionUrl"]
-    server = urlsplit(functions.aws.endpoint_url)
-    assert server.hostname is not None
-    assert server.port is not None
-    host = urlsplit(url).netloc
-    front = Front(
-        functions, function, Endpoint(server.hostname, server.port, host, str(functions.aws.ca_file))
-    )
-    refused = front.get("a")
-    assert refused.status == 403
-    assert refused.json()["Message"].startswith("Forbidden")
-    client.add_permission(
-        **everybody, StatementId="url", Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE"
-    )
-    assert front.get("a").status == 403
-    client.add_permission(
-        **everybody, StatementId="function", Action="lambda:InvokeFunction", InvokedViaFunctionUrl=True
-    )
-    assert front.get("a").status == 201
-    failed = front.get("fail")
-    assert (failed.status, failed.body) == (502, b"Internal Server Error")

@@ -76,3 +76,12 @@ def test_an_invalid_api_is_refused(local_aws: LocalAws, wrong: str) -> None:
 def test_an_invalid_load_balancer_is_refused(local_aws: LocalAws, wrong: str) -> None:
     with pytest.raises(ValueError, match="DNSName attribute"):
         local_aws.address_of_load_balancer(wrong)
+
+
+def test_the_address_of_a_function_url(local_aws: LocalAws) -> None:
+    host = f"{'a' * 32}.lambda-url.eu-west-1.on.aws"
+    address = local_aws.address_of_function_url(f"https://{host}/photos/")
+    assert (address.url, address.host) == (f"{local_aws.endpoint_url}/photos", host)
+    for wrong in (host, f"http://{host}/", "https://example.com/", ""):
+        with pytest.raises(ValueError, match="it must be a function URL"):
+            local_aws.address_of_function_url(wrong)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
-from uuid import uuid4
+from collections.abc import Mapping
 
 from botocore.exceptions import ClientError
 
 from scenarios.framework import DeployedStack, Story, require
+from scenarios.support.other_account import administrator_of, caller, make_member, permissions
 from scenarios.web.direct_invoke.charges import Charges
 
 ACTION = "lambda:InvokeFunction"
@@ -19,8 +17,8 @@ _NOT_OURS = "o-0000000000"
 
 def take_policies_away(stack: DeployedStack, charges: Charges, story: Story) -> None:
     """Identity AND resource policy: with either of them only, another account is refused."""
-    organization, account = _member(stack)
-    admin = _assume(stack, f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole")
+    organization, account = make_member(stack)
+    admin = administrator_of(stack, account)
     alias = stack.output("AliasArn")
     statements: dict[str, Mapping[str, str]] = {
         "no statement": {},
@@ -30,8 +28,10 @@ def take_policies_away(stack: DeployedStack, charges: Charges, story: Story) -> 
     }
     for what, statement in statements.items():
         for identity in (True, False):
-            allowed, key = alias if identity else None, charges.key()
-            with _caller(stack, account, admin, allowed) as client, _statement(stack, statement):
+            own = [{"Effect": "Allow", "Action": ACTION, "Resource": alias}] if identity else []
+            added, key = [{"Action": ACTION, **statement}] if statement else [], charges.key()
+            with caller(stack, account, admin, *own) as credentials, permissions(stack, alias, *added):
+                client = stack.session.client("lambda", **credentials)
                 payload = json.dumps({**charges.request(), "idempotency_key": key})
                 try:
                     client.invoke(FunctionName=alias, Payload=payload)
@@ -44,61 +44,3 @@ def take_policies_away(stack: DeployedStack, charges: Charges, story: Story) -> 
                 with_identity = "with" if identity else "without"
                 story.fact(f"{what}, {with_identity} identity policy", seen)
                 story.say(f"Another account, {with_identity} an identity policy, {what}: {seen}.")
-
-
-def _member(stack: DeployedStack) -> tuple[str, str]:
-    """The organization of this account, made if need be, and a new account in it."""
-    client = stack.client("organizations")
-    try:
-        organization = client.create_organization(FeatureSet="ALL")["Organization"]
-    except client.exceptions.AlreadyInOrganizationException:
-        organization = client.describe_organization()["Organization"]
-    made = client.create_account(Email=f"{uuid4().hex}@example.com", AccountName="caller")
-    return organization["Id"], made["CreateAccountStatus"]["AccountId"]
-
-
-def _assume(stack: DeployedStack, role: str, **own: Any) -> dict[str, Any]:
-    """The credentials of a role, as arguments of a client; assumed with those of another one, if given."""
-    sts = stack.session.client("sts", **own)
-    given = sts.assume_role(RoleArn=role, RoleSessionName="drill")["Credentials"]
-    return {
-        "aws_access_key_id": given["AccessKeyId"],
-        "aws_secret_access_key": given["SecretAccessKey"],
-        "aws_session_token": given["SessionToken"],
-    }
-
-
-@contextmanager
-def _caller(stack: DeployedStack, account: str, admin: dict[str, Any], allowed: str | None) -> Iterator[Any]:
-    """A client of a new role in an account, whose policy allows it to invoke one function or nothing."""
-    iam, name = stack.session.client("iam", **admin), f"caller-{uuid4().hex[:8]}"
-    trust = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"}
-    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
-    try:
-        if allowed:
-            statement = {"Effect": "Allow", "Action": ACTION, "Resource": allowed}
-            iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=_policy(statement))
-        yield stack.session.client("lambda", **_assume(stack, role, **admin))
-    finally:
-        if allowed:
-            iam.delete_role_policy(RoleName=name, PolicyName="own")
-        iam.delete_role(RoleName=name)
-
-
-@contextmanager
-def _statement(stack: DeployedStack, statement: Mapping[str, str]) -> Iterator[None]:
-    """Add a statement to the alias's policy while the body runs."""
-    if not statement:
-        yield
-        return
-    client, sid = stack.client("lambda"), f"drill{uuid4().hex[:8]}"
-    named = {"FunctionName": stack.output("AliasArn"), "StatementId": sid}
-    client.add_permission(**named, Action=ACTION, **statement)
-    try:
-        yield
-    finally:
-        client.remove_permission(**named)
-
-
-def _policy(statement: Mapping[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

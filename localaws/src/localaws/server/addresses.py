@@ -1,4 +1,4 @@
-"""The addresses of load balancers and APIs.
+"""The addresses of load balancers, APIs and function URLs.
 
 Their public names do not resolve to this account. The server has one port for all of them, and distinguishes
 them by the Host header.
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+_FUNCTION_URL = re.compile(r"[a-z0-9]{32}\.lambda-url\.[a-z0-9-]+\.on\.aws")
 _API_ID = re.compile(r"[a-z0-9]+")
 
 
 @dataclass(frozen=True)
 class Address:
-    """How to send a request to a load balancer or an API.
+    """How to send a request to a load balancer, an API or a function URL.
 
     Attributes:
         url: The URL, with the path if there is one, and without a trailing slash.
@@ -72,3 +73,20 @@ def of_api(api: str, *, endpoint_url: str, ca_file: Path) -> Address:
         )
     port = urlsplit(endpoint_url).port
     return Address(endpoint_url + parts.path.rstrip("/"), f"{api_id}.execute-api.localhost:{port}", ca_file)
+
+
+def of_function_url(url: str, *, endpoint_url: str, ca_file: Path) -> Address:
+    """Return the address of a function URL.
+
+    Args:
+        url: The URL, `https://ID.lambda-url.REGION.on.aws/`, perhaps with a path.
+        endpoint_url: The server's address.
+        ca_file: The server's certificate.
+
+    Raises:
+        ValueError: It is no function URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not _FUNCTION_URL.fullmatch(parts.netloc):
+        raise ValueError(f"url={url!r}: it must be a function URL, https://ID.lambda-url.REGION.on.aws/")
+    return Address(endpoint_url + parts.path.rstrip("/"), parts.netloc, ca_file)

@@ -197,6 +197,10 @@ class LocalAws:
         """Return the address of an API, by its id or URL."""
         return addresses.of_api(api, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
 
+    def address_of_function_url(self, url: str) -> Address:
+        """Return the address of a function URL."""
+        return addresses.of_function_url(url, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
+
     def reset(self) -> None:
         """Return to an empty account: delete all resources, and stop all functions and deployments."""
         self._call("POST", "/_localaws/reset")

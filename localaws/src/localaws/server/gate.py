@@ -51,6 +51,7 @@ _CONTROL_PREFIXES = ("/_localaws", "/_ministack", "/_localstack", "/latest/", "/
 # Where CloudFormation's custom resources and wait conditions answer: the paths have unguessable tokens.
 _CALLBACKS = ("/_ministack/cfn-response/", "/_ministack/cfn-signal/")
 _LOAD_BALANCER = re.compile(r"[^.]+\.[a-z0-9-]+\.elb\.amazonaws\.com")
+_FUNCTION_URL = re.compile(r"[a-z0-9]{32}\.lambda-url\.[a-z0-9-]+\.on\.aws")
 # Paths that the emulator serves as an API before it looks at the host.
 _APIS = ("/iceberg", "/v20180820/", "/WriteGetObjectResponse")
 _HOSTED_PAGES = {
@@ -92,7 +93,7 @@ def guarded(app: Application, start: Start, port: int, *, bridges: bool) -> Appl
         app: The application.
         start: The secrets of this start.
         port: The port of the server.
-        bridges: Whether the application has the bridges. Two of them serve load balancers and APIs first.
+        bridges: Whether the application has the bridges. Some of them serve their fronts before the emulator.
     """
     gate = _Gate(start, port, bridges=bridges)
 
@@ -157,8 +158,9 @@ class _Gate:
         raise _plain(421, f"Host: {host}: this server has no such host; use 127.0.0.1 and its port")
 
     def _is_control(self, host: str, path: str) -> bool:
-        own = self._balancer(host) or self._api(host)
-        return (path == "/health" or path.startswith(_CONTROL_PREFIXES)) and not own
+        if path.startswith("/_localaws"):  # `control` answers it under any name
+            return True
+        return (path == "/health" or path.startswith(_CONTROL_PREFIXES)) and not self._own_front(host)
 
     def _balancer(self, host: str) -> bool:
         """Whether our bridge serves the request as a load balancer, whatever its path."""
@@ -168,10 +170,15 @@ class _Gate:
         """Whether our bridge serves the request as that of an API, whatever its path."""
         return self._bridges and self._emulator._EXECUTE_API_RE.match(host) is not None
 
+    def _own_front(self, host: str) -> bool:
+        """Whether our bridges serve the request as a load balancer, an API or a function URL."""
+        url = self._bridges and _FUNCTION_URL.fullmatch(host.partition(":")[0]) is not None
+        return url or self._balancer(host) or self._api(host)
+
     def _is_front(self, host: str, path: str) -> bool:
         """Whether the request is for a load balancer, an API, a function URL or a distribution."""
         emulator = self._emulator
-        if self._balancer(host) or self._api(host):
+        if self._own_front(host):
             return True
         api = path in emulator._RDS_DATA_PATHS or path.startswith((*_APIS, emulator._SES_V2_PREFIX))
         return not api and not emulator._is_ecr_registry_path(path) and self._is_named_front(host, path)

@@ -81,7 +81,7 @@ async def _invoke(
     return status, answered, body
 
 
-@around(lambda_svc, "_execute_function_dispatch", after=["lambda_.payloads"])
+@around(lambda_svc, "_execute_function_dispatch", after=["lambda_.payloads", "lambda_.response_streaming"])
 def _dispatch(
     stock: Callable[..., dict[str, Any]],
     func: dict[str, Any],

@@ -7,6 +7,7 @@ Faithful to: Invocations, Errors, Duration and Throttles, each without dimension
 `FunctionName` and `Resource` (what was invoked: `name`, `name:alias` or `name:version`), and for invocations
 of an alias also by `FunctionName`, `Resource` and `ExecutedVersion`, the version that the weights selected.
 Throttled requests do not count as invocations.
+Requests to function URLs count as `lambda_.function_urls` says.
 Not to: other metrics of Lambda; throttled requests by executed version, because no version was selected.
 
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
@@ -35,6 +36,22 @@ def count(config: dict[str, Any], result: dict[str, Any], seconds: float) -> Non
     _put(config, "Invocations", 1, executed=version)
     _put(config, "Errors", 1 if result.get("error") else 0, executed=version)
     _put(config, "Duration", seconds * 1000, "Milliseconds", executed=version)
+
+
+def count_url_request(arn: str, status: int, seconds: float, executed: str | None) -> None:
+    """Count a request to a function URL.
+
+    Args:
+        arn: What the URL is for, with its alias or `$LATEST`.
+        status: The status of the response.
+        seconds: How long it took.
+        executed: The version that ran; None if the function was not invoked.
+    """
+    config = {"FunctionName": arn.split(":")[6], "FunctionArn": arn}
+    _put(config, "UrlRequestCount", 1, executed=executed)
+    _put(config, "Url4xxCount", int(400 <= status <= 499), executed=executed)
+    _put(config, "Url5xxCount", int(500 <= status <= 599), executed=executed)
+    _put(config, "UrlRequestLatency", seconds * 1000, "Milliseconds", executed=executed)
 
 
 @replaces(lambda_svc, "_emit_lambda_metrics")

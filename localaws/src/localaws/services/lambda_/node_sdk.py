@@ -19,8 +19,9 @@ from ministack.core import lambda_runtime
 
 from localaws.engines.node_sdk.relay import preload
 from localaws.patching import changes
+from localaws.services.lambda_.response_streaming import PRELOAD
 
 
 @changes(lambda_runtime, "_NODEJS_WORKER_SCRIPT")
 def _worker_script(stock: str) -> str:
-    return preload() + stock
+    return preload() + PRELOAD + stock

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 from ministack.core.responses import error_response_json
@@ -73,11 +74,15 @@ def _no_number(name: str) -> None:
     raise ValueError(f"Non-standard token '{name}'")
 
 
-@around(lambda_svc, "_execute_function_dispatch")
+#: Whether the result of the current invocation is streamed to its caller, so that 6 MB are no limit.
+streaming: ContextVar[bool] = ContextVar("localaws_streaming", default=False)
+
+
+@around(lambda_svc, "_execute_function_dispatch", after=["lambda_.response_streaming"])
 def _dispatch(stock: Callable[..., dict[str, Any]], *args: Any, **named: Any) -> dict[str, Any]:
     result = stock(*args, **named)
     body = result.get("body")
-    if result.get("error") or result.get("throttle") or body is None:
+    if streaming.get() or result.get("error") or result.get("throttle") or body is None:
         return result
     text = body if isinstance(body, str | bytes) else json.dumps(body)
     if len(text) <= RESPONSE:

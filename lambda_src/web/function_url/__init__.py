@@ -1,0 +1,1 @@
+"""HTTPS request → function URL → a service that stores notes in DynamoDB."""

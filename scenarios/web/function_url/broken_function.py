@@ -1,0 +1,100 @@
+"""A function that crashes, times out and answers malformed, behind a URL of its own."""
+
+from __future__ import annotations
+
+import io
+import uuid
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from scenarios.framework import DeployedStack, Story, require
+from scenarios.web.function_url.client import Client
+
+_SOURCE = """
+import os, time
+
+def handler(event, context):
+    path = event["rawPath"]
+    if path == "/raises":
+        raise RuntimeError("the secret reason")
+    if path == "/exits":
+        os._exit(1)
+    if path == "/sleeps":
+        time.sleep(60)
+    if path == "/slow":
+        time.sleep(0.7)
+    fine = {"statusCode": 200, "body": "fine"}
+    return {
+        "/status-of-another-kind": fine | {"statusCode": "secret"},
+        "/body-of-another-kind": fine | {"body": {"secret": 1}},
+        "/headers-of-another-kind": fine | {"headers": ["secret"]},
+        "/invalid-header": fine | {"headers": {"secret header": "x"}},
+        "/not-base64": fine | {"isBase64Encoded": True, "body": "secret!"},
+        "/too-large": fine | {"body": "secret" * 1_100_000},
+    }.get(path, fine)
+"""
+
+#: What the function returns, by the path of the request.
+BROKEN: Mapping[str, str] = {
+    "/raises": "an exception",
+    "/exits": "the end of its process",
+    "/sleeps": "a timeout",
+    "/status-of-another-kind": "a statusCode that is not a number",
+    "/body-of-another-kind": "a body that is not a string",
+    "/headers-of-another-kind": "headers that are not an object",
+    "/invalid-header": "an invalid header",
+    "/not-base64": "a body that is not base64",
+    "/too-large": "a response over 6 MB",
+}
+
+
+def break_the_function(stack: DeployedStack, story: Story) -> None:
+    """Each failure is a 502 without the reason, and a throttled request a 429."""
+    with _made(stack) as (name, url):
+        client = Client(stack, url)
+        for path in BROKEN:
+            answer = client.expect(502, "GET", path)
+            require(answer.body == b"Internal Server Error", f"GET {path}: {answer.body[:200]!r}")
+        story.fact("malformed responses", len(BROKEN))
+        story.say(f"A broken function is 502, without the reason: {', '.join(BROKEN.values())}.")
+        stack.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+        with ThreadPoolExecutor(3) as pool:
+            statuses = Counter(pool.map(lambda _: client.send("GET", "/slow").status, range(3)))
+        require(statuses == {200: 1, 429: 2}, f"three at once with reserved concurrency 1: {dict(statuses)}")
+        story.fact("throttled", statuses[429])
+        story.say("Reserved concurrency 1, three requests at once: 200 for one, 429 for two.")
+
+
+@contextmanager
+def _made(stack: DeployedStack) -> Iterator[tuple[str, str]]:
+    client = stack.client("lambda")
+    like: dict[str, Any] = client.get_function_configuration(FunctionName=stack.output("FunctionName"))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("index.py", _SOURCE)
+    name = f"broken-{uuid.uuid4().hex[:8]}"
+    client.create_function(
+        FunctionName=name,
+        Role=like["Role"],
+        Runtime=like["Runtime"],
+        Handler="index.handler",
+        Code={"ZipFile": archive.getvalue()},
+        Timeout=1,
+        LoggingConfig={"LogGroup": like["LoggingConfig"]["LogGroup"]},
+    )
+    try:
+        client.get_waiter("function_active_v2").wait(FunctionName=name)
+        everybody = {"FunctionName": name, "Principal": "*"}
+        client.add_permission(
+            **everybody, StatementId="url", Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE"
+        )
+        client.add_permission(
+            **everybody, StatementId="function", Action="lambda:InvokeFunction", InvokedViaFunctionUrl=True
+        )
+        yield name, client.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
+    finally:
+        client.delete_function(FunctionName=name)
