@@ -57,7 +57,8 @@ def test_an_api_of_a_template_has_its_cors_settings(local_aws: LocalAws) -> None
                 "ApiId": ref("Api"),
                 "StageName": "$default",
                 "AutoDeploy": True,
-                "DefaultRouteSettings": {"ThrottlingBurstLimit": 2, "ThrottlingRateLimit": 2},
+                "DefaultRouteSettings": {"ThrottlingBurstLimit": 4, "ThrottlingRateLimit": 1},
+                "RouteSettings": {"GET /": {"ThrottlingBurstLimit": 3}},
             },
         },
     }
@@ -78,8 +79,10 @@ def test_an_api_of_a_template_has_its_cors_settings(local_aws: LocalAws) -> None
     of_others = endpoint.request("GET", "/", headers=[("Origin", "https://evil.example")])
     assert of_others.header("access-control-allow-origin") == ""
 
-    dropped = [str(one) for one in local_aws.dropped_properties() if one.stack == stack.name]
-    assert dropped == ["AWS::ApiGatewayV2::Stage.DefaultRouteSettings"]
+    answers = [endpoint.request("GET", "/").status for _ in range(5)]
+    assert answers[0] == 200
+    assert 429 in answers
+    assert [one for one in local_aws.dropped_properties() if one.stack == stack.name] == []
 
     resources["Api"]["Properties"]["CorsConfiguration"] = {"AllowOrigins": ["*"]}
     stack.update(resources)

@@ -92,7 +92,7 @@ def guarded(app: Application, start: Start, port: int, *, bridges: bool) -> Appl
         app: The application.
         start: The secrets of this start.
         port: The port of the server.
-        bridges: Whether the application has the bridges. One of them serves load balancers first.
+        bridges: Whether the application has the bridges. Two of them serve load balancers and APIs first.
     """
     gate = _Gate(start, port, bridges=bridges)
 
@@ -157,16 +157,21 @@ class _Gate:
         raise _plain(421, f"Host: {host}: this server has no such host; use 127.0.0.1 and its port")
 
     def _is_control(self, host: str, path: str) -> bool:
-        return (path == "/health" or path.startswith(_CONTROL_PREFIXES)) and not self._balancer(host)
+        own = self._balancer(host) or self._api(host)
+        return (path == "/health" or path.startswith(_CONTROL_PREFIXES)) and not own
 
     def _balancer(self, host: str) -> bool:
         """Whether our bridge serves the request as a load balancer, whatever its path."""
         return self._bridges and _LOAD_BALANCER.fullmatch(host.partition(":")[0]) is not None
 
+    def _api(self, host: str) -> bool:
+        """Whether our bridge serves the request as that of an API, whatever its path."""
+        return self._bridges and self._emulator._EXECUTE_API_RE.match(host) is not None
+
     def _is_front(self, host: str, path: str) -> bool:
         """Whether the request is for a load balancer, an API, a function URL or a distribution."""
         emulator = self._emulator
-        if self._balancer(host):
+        if self._balancer(host) or self._api(host):
             return True
         api = path in emulator._RDS_DATA_PATHS or path.startswith((*_APIS, emulator._SES_V2_PREFIX))
         return not api and not emulator._is_ecr_registry_path(path) and self._is_named_front(host, path)

@@ -1,47 +1,132 @@
-"""CORS of HTTP APIs in templates.
+"""What templates say of APIs: CORS, stages, request validators, usage plans.
 
-The emulator's CloudFormation handler stores the settings under the names of the template, and the API
-reads them under those of its own calls: every preflight is refused, and no answer has a header of CORS.
+The emulator's CloudFormation handlers store settings under the names of the template, where the API reads them
+under those of its own calls, and drop others.
 
-Faithful to: the settings of a template are those of the API.
-Not to: origins with wildcards other than `*`. Without settings, OPTIONS is refused and reaches no route.
+Faithful to: CORS and route settings of HTTP APIs; of REST APIs the request validators, the validator of a
+method, the access log, cache and method settings of a stage, and the limits of methods in a usage plan.
+Not to: `StageDescription` of a deployment, which declares a stage of its own.
 
-https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_ApiGateway.html
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_ApiGatewayV2.html
 """
 
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Callable
+from typing import Any
 
-from ministack.services import apigateway
+from ministack.services import apigateway, apigateway_v1
 from ministack.services.cloudformation import provisioners
 
 from localaws.patching import Created, Handler, Properties, resource
 
-_apis = resource("AWS::ApiGatewayV2::Api")
+_Settle = Callable[[str, Properties], None]
 
 
-@_apis.create
-def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
-    made = stock(logical_id, properties, stack)
-    _set_cors(made[0], properties)
-    return made
+def _settled(type_: str) -> Callable[[_Settle], _Settle]:
+    """Declare what is done with the id and the properties of a resource after its creation and each update."""
+
+    def decorate(settle: _Settle) -> _Settle:
+        handlers = resource(type_)
+
+        @handlers.create
+        def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+            made = stock(logical_id, properties, stack)
+            settle(made[0], properties)
+            return made
+
+        @handlers.update
+        def _update(
+            stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+        ) -> Created:
+            made = stock(physical_id, old, new, stack, logical_id)
+            settle(made[0], new)
+            return made
+
+        return settle
+
+    return decorate
 
 
-@_apis.update
-def _update(
-    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
-) -> Created:
-    made = stock(physical_id, old, new, stack, logical_id)
-    _set_cors(made[0], new)
-    return made
+def _camel(value: Any) -> Any:
+    return provisioners._pascal_to_camel(copy.deepcopy(value))
 
 
-def _set_cors(api: str, properties: Properties) -> None:
+# --- HTTP APIs
+
+
+@_settled("AWS::ApiGatewayV2::Api")
+def _settle_api(api: str, properties: Properties) -> None:
     if settings := properties.get("CorsConfiguration"):
-        given = provisioners._pascal_to_camel(copy.deepcopy(settings))
+        given = _camel(settings)
         if given.get("maxAge") is not None:
             given["maxAge"] = int(given["maxAge"])
         if "allowCredentials" in given:
             given["allowCredentials"] = str(given["allowCredentials"]).lower() == "true"
         apigateway._apis[api]["corsConfiguration"] = given
+
+
+@_settled("AWS::ApiGatewayV2::Stage")
+def _settle_stage(_id: str, properties: Properties) -> None:
+    stage = apigateway._stages[properties["ApiId"]][properties["StageName"]]
+    stage["defaultRouteSettings"] = _camel(properties.get("DefaultRouteSettings") or {})
+    routes = properties.get("RouteSettings") or {}
+    stage["routeSettings"] = {key: _camel(settings) for key, settings in routes.items()}
+
+
+# --- REST APIs
+
+
+@_settled("AWS::ApiGateway::RestApi")
+def _settle_rest_api(api: str, properties: Properties) -> None:
+    closed = _yes(properties.get("DisableExecuteApiEndpoint"))
+    apigateway_v1._rest_apis[api]["disableExecuteApiEndpoint"] = closed
+
+
+@_settled("AWS::ApiGateway::Method")
+def _settle_method(_id: str, properties: Properties) -> None:
+    resources = apigateway_v1._resources[properties["RestApiId"]]
+    method = resources[properties["ResourceId"]]["resourceMethods"][properties["HttpMethod"]]
+    method["requestValidatorId"] = properties.get("RequestValidatorId")
+    integration = properties.get("Integration") or {}
+    if integration.get("CacheNamespace"):
+        method["methodIntegration"]["cacheNamespace"] = integration["CacheNamespace"]
+
+
+@_settled("AWS::ApiGateway::RequestValidator")
+def _settle_validator(validator: str, properties: Properties) -> None:
+    apigateway_v1._request_validators.setdefault(properties["RestApiId"], {})[validator] = {
+        "id": validator,
+        "name": properties.get("Name"),
+        "validateRequestBody": _yes(properties.get("ValidateRequestBody")),
+        "validateRequestParameters": _yes(properties.get("ValidateRequestParameters")),
+    }
+
+
+@resource("AWS::ApiGateway::RequestValidator").delete
+def _delete_validator(stock: Handler, physical_id: str, properties: Properties) -> None:
+    apigateway_v1._request_validators.get(properties.get("RestApiId"), {}).pop(physical_id, None)
+    stock(physical_id, properties)
+
+
+@_settled("AWS::ApiGateway::Stage")
+def _settle_rest_stage(name: str, properties: Properties) -> None:
+    stage = apigateway_v1._stages_v1[properties["RestApiId"]][name]
+    stage["accessLogSettings"] = _camel(properties.get("AccessLogSetting") or {})
+    stage["cacheClusterEnabled"] = _yes(properties.get("CacheClusterEnabled"))
+    stage["cacheClusterSize"] = properties.get("CacheClusterSize")
+    if stage["cacheClusterEnabled"]:
+        stage["cacheClusterStatus"] = "AVAILABLE"
+
+
+@_settled("AWS::ApiGateway::UsagePlan")
+def _settle_plan(plan: str, properties: Properties) -> None:
+    for entry in apigateway_v1._usage_plans[plan]["apiStages"]:
+        entry["throttle"] = {key: _camel(limits) for key, limits in (entry.get("throttle") or {}).items()}
+
+
+def _yes(value: Any) -> bool:
+    return json.dumps(value).strip('"').lower() == "true"

@@ -1,155 +1,165 @@
-"""APIs invoke functions only with permission, and never show why a function failed.
+"""APIs invoke functions only with permission, for a limited time, and never show why a function failed.
 
-The emulator calls every function, and answers with the error and its stack trace.
+The emulator calls every function, waits as long as it runs, and answers with the error and its stack trace.
 
-Faithful to: HTTP and REST APIs call the function of an integration if its resource policy allows
-`apigateway.amazonaws.com` with the ARN of the stage, method and route, or if the role of the integration
-may invoke it. Otherwise, and if there is no such function, the answer is status 500. A function that
-fails is status 500 behind an HTTP API and 502 behind a REST API, with the documented body, and so is a
-result behind a REST API that has not the documented form.
-Not to: the permission of authorizers, WebSocket APIs, and throttled functions, which are status 429.
+Faithful to: HTTP and REST APIs call the function of an integration or an authorizer if its resource policy
+allows `apigateway.amazonaws.com` with the ARN of the stage, method and route, or of the authorizer, or if the
+given role may invoke it and trusts API Gateway. Requests over 6 MB are not sent. After the timeout of the
+integration nothing waits for the function, which continues.
+Not to: WebSocket APIs.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/arn-format-reference.html
-https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
-https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+import re
+import time
+import uuid
+from collections.abc import Mapping
 from typing import Any
 
-from ministack.core.responses import get_account_id, get_region, request_scope
-from ministack.services import apigateway, apigateway_v1, lambda_svc
+from ministack.core.concurrency import run_reentrant
+from ministack.core.responses import request_scope
+from ministack.services import apigateway_v1, lambda_svc
 
-from localaws.patching import around
+from localaws.services.apigateway.exchanges import Call, Exchange
 from localaws.services.iam.invocations import service_may_invoke
-from localaws.services.iam.roles import role_allows
+from localaws.services.iam.roles import role_allows, role_trusts
+from localaws.services.lambda_.payloads import SYNCHRONOUS
 
 logger = logging.getLogger("localaws.apigateway")
 
-Response = tuple[int, dict[str, Any], bytes]
-Integration = dict[str, Any]
 _SERVICE = "apigateway.amazonaws.com"
-_JSON = {"Content-Type": "application/json"}
-_PROXY_KEYS = {"isBase64Encoded", "statusCode", "headers", "multiValueHeaders", "body"}
-_http_api: ContextVar[bool] = ContextVar("localaws_http_api", default=False)
+_VARIABLE = re.compile(r"\$\{stageVariables\.(\w+)\}")
+FORBIDDEN = (
+    "The IAM role configured on the integration or API Gateway doesn't have permissions to call the integration."
+    " Check the permissions and try again."
+)
 
 
-@around(apigateway, "_invoke_lambda_proxy")
-async def _invoke_lambda_proxy(
-    stock: Callable[..., Awaitable[Response]],
-    integration: Integration,
-    api_id: str,
-    stage: str,
-    path: str,
-    method: str,
-    headers: Any,
-    body: Any,
-    query_params: Any,
-    route_key: str = "$default",
-    path_params: Any = None,
-    **more: Any,
-) -> Response:
-    route = route_key.partition(" ")[2]
-    source = f"{api_id}/{stage}/{method}{route}" if route else f"{api_id}/{stage}/{route_key}"
-    uri, role = integration.get("integrationUri", ""), integration.get("credentialsArn")
-    owner = more.get("owner_account_id"), more.get("owner_region")
-    if not _may_invoke(uri, role, source, *owner):
-        return 500, dict(_JSON), b'{"message":"Internal Server Error"}'
-    token = _http_api.set(True)
+class CallError(Exception):
+    """A call that API Gateway made failed."""
+
+
+class RejectedError(CallError):
+    """Lambda does not run the function: no permission, no such function, or throttled."""
+
+
+class FailedError(CallError):
+    """The function failed, or timed out by itself: the error that it returned."""
+
+    def __init__(self, text: str, payload: Any) -> None:
+        super().__init__(text)
+        self.payload = payload
+
+
+class TimedOutError(CallError):
+    """The integration took longer than its timeout."""
+
+
+class TooLargeError(CallError):
+    """The request is larger than the function may get."""
+
+
+async def invoke(
+    exchange: Exchange,
+    call: Call,
+    *,
+    uri: str,
+    role: str | None,
+    source: str,
+    event: Mapping[str, Any],
+    seconds: float,
+) -> Any:
+    """Invoke a function for an API, and return what it returned.
+
+    Args:
+        exchange: The request.
+        call: What is known of the invocation afterwards.
+        uri: The URI of the integration or authorizer.
+        role: The role to call it with, instead of the function's policy.
+        source: The ARN that API Gateway calls for.
+        event: The event.
+        seconds: How long to wait.
+
+    Raises:
+        CallError: There is no result.
+    """
+    begin, call.request_id = time.monotonic(), str(uuid.uuid4())
     try:
-        return await stock(
-            integration,
-            api_id,
-            stage,
-            path,
-            method,
-            headers,
-            body,
-            query_params,
-            route_key,
-            path_params,
-            **more,
-        )
+        result = await _invoke(exchange, call, uri, role, source, event, seconds)
+    except CallError as error:
+        call.error = str(error)
+        logger.warning("%s: %s", source, error)
+        raise
     finally:
-        _http_api.reset(token)
+        call.latency = int((time.monotonic() - begin) * 1000)
+    return result
 
 
-@around(apigateway_v1, "_invoke_lambda_proxy_v1")
-@around(apigateway_v1, "_invoke_lambda_custom_v1")
-async def _invoke_of_rest(
-    stock: Callable[..., Awaitable[Response]],
-    integration: Integration,
-    api_id: str,
-    stage_name: str,
-    stage: Any,
-    resource: dict[str, Any],
-    request_path: str,
-    method: str,
-    *rest: Any,
-    **more: Any,
-) -> Response:
-    source = f"{api_id}/{stage_name}/{method}{resource['path']}"
-    uri, role = integration.get("uri", ""), integration.get("credentials")
-    if not _may_invoke(uri, role, source, more.get("owner_account_id"), more.get("owner_region")):
-        refused: Response = apigateway_v1._gw_error("API_CONFIGURATION_ERROR", "Internal server error")
-        return refused
-    return await stock(integration, api_id, stage_name, stage, resource, request_path, method, *rest, **more)
-
-
-def _may_invoke(uri: str, role: str | None, source: str, account: str | None, region: str | None) -> bool:
-    """Whether an API may invoke the function of an integration."""
-    account, region = account or get_account_id(), region or get_region()
+async def _invoke(
+    exchange: Exchange,
+    call: Call,
+    uri: str,
+    role: str | None,
+    source: str,
+    event: Mapping[str, Any],
+    seconds: float,
+) -> Any:
+    variables = exchange.variables
+    uri = _VARIABLE.sub(lambda match: str(variables.get(match[1], "")), uri)
     reference = apigateway_v1._extract_lambda_ref_from_integration_uri(uri)
     if not reference.startswith("arn:"):
-        reference = f"arn:aws:lambda:{region}:{account}:function:{reference}"
-    arn = f"arn:aws:execute-api:{region}:{account}:{source}"
-    with request_scope(account, region):
-        if role:
-            allowed = role_allows(role, "lambda:InvokeFunction", reference)
-        else:
-            allowed = service_may_invoke(reference, _SERVICE, arn, account)
-    if not allowed:
-        logger.warning("%s may not invoke %s", arn, reference)
-    return allowed
-
-
-@around(lambda_svc, "lambda_execute_result_to_api_proxy_response")
-def _response_of_http_api(
-    stock: Callable[[dict[str, Any]], Any], exec_result: dict[str, Any]
-) -> tuple[dict[str, Any] | None, str | None]:
-    if _http_api.get() and exec_result.get("error") and not exec_result.get("throttle"):
-        body = '{"message":"Internal Server Error"}'
-        return {"statusCode": 500, "headers": dict(_JSON), "body": body}, None
-    answer: tuple[dict[str, Any] | None, str | None] = stock(exec_result)
-    return answer
-
-
-@around(apigateway_v1, "_lambda_proxy_response")
-def _response_of_rest_api(
-    stock: Callable[[Any], Any], result: dict[str, Any]
-) -> tuple[dict[str, Any] | None, str | None]:
-    failed = result.get("error") or not _is_proxy_response(result.get("body"))
-    if failed and not result.get("throttle"):
-        return None, "Internal server error"
-    answer: tuple[dict[str, Any] | None, str | None] = stock(result)
-    return answer
-
-
-def _is_proxy_response(body: Any) -> bool:
-    """Whether a result has the form that a REST API needs."""
-    if isinstance(body, (str, bytes)):
-        try:
-            body = json.loads(body)
-        except ValueError:
-            return False
-    return (
-        isinstance(body, dict)
-        and body.keys() <= _PROXY_KEYS
-        and str(body.get("statusCode", "")).isdigit()
-        and isinstance(body.get("body", ""), (str, type(None)))
+        reference = f"arn:aws:lambda:{exchange.region}:{exchange.account}:function:{reference}"
+    call.service_status = 403
+    with request_scope(exchange.account, exchange.region):
+        if not _may_invoke(reference, role, source, exchange.account):
+            raise RejectedError(FORBIDDEN)
+        record, config, _name = lambda_svc._get_func_record_for_ref_in_scope(
+            reference, account_id=exchange.account, region=exchange.region
+        )
+    call.service_status = 404
+    if record is None or config is None:
+        raise RejectedError(f"there is no function {reference}")
+    call.service_status = 413
+    if len(json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass")) > SYNCHRONOUS:
+        raise TooLargeError(f"the event of {reference} is over {SYNCHRONOUS:,} bytes")
+    call.service_status = None
+    invocation = asyncio.ensure_future(
+        run_reentrant(
+            lambda_svc._execute_function_with_config_scope,
+            lambda_svc._execution_record_for_config(record, config),
+            event,
+            thread_name="localaws-apigateway-invoke",
+        )
     )
+    invocation.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.wait([invocation], timeout=seconds)
+    if not invocation.done():
+        raise TimedOutError(f"{reference} did not return within {seconds:g} s")
+    return _result(call, invocation.result(), reference)
+
+
+def _result(call: Call, result: Mapping[str, Any], reference: str) -> Any:
+    body = result.get("body")
+    if result.get("throttle"):
+        call.service_status = 429
+        raise RejectedError(f"{reference} is throttled")
+    call.service_status = 200
+    if result.get("error"):
+        raise FailedError(f"{reference}: {json.dumps(body, default=str)[:1000]}", body)
+    if isinstance(body, bytes):
+        body = body.decode("utf-8", "replace")
+    return body
+
+
+def _may_invoke(function: str, role: str | None, source: str, account: str) -> bool:
+    if role:
+        return role_trusts(role, _SERVICE) and role_allows(role, "lambda:InvokeFunction", function)
+    return service_may_invoke(function, _SERVICE, source, account)

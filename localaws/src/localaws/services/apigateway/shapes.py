@@ -1,6 +1,6 @@
 """Ids of APIs: ten lower-case letters and digits. The emulator's are eight hexadecimal digits.
 
-Faithful to: ids of REST, HTTP and WebSocket APIs.
+Faithful to: ids of REST, HTTP and WebSocket APIs, and their names, `ID.execute-api.REGION.amazonaws.com`.
 Not to: ids of what an API consists of, some of which are shorter on AWS.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-call-api.html
@@ -29,4 +29,7 @@ def _new_id() -> str:
 
 @changes("ministack.app", "_EXECUTE_API_RE")
 def _hosts_of_apis(stock: re.Pattern[str]) -> re.Pattern[str]:
-    return re.compile(stock.pattern.replace("[a-f0-9]{8}", "[a-z0-9]{10}"))
+    own = stock.pattern.replace("[a-f0-9]{8}", "[a-z0-9]{10}").removesuffix(r"(?::\d+)?$")
+    return re.compile(
+        own.replace(r"execute-api\.", r"execute-api\.(?:") + r"|[a-z0-9-]+\.amazonaws\.com)(?::\d+)?$"
+    )

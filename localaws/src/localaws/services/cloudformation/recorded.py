@@ -25,25 +25,14 @@ def _reads_a_table(mapping: Properties) -> bool:
     return ":dynamodb:" in str(mapping.get("EventSourceArn"))
 
 
-recorded_only("AWS::ApiGatewayV2::Api", "DisableExecuteApiEndpoint")
-recorded_only("AWS::ApiGatewayV2::Authorizer", "AuthorizerCredentialsArn")
-recorded_only("AWS::ApiGatewayV2::Integration", "RequestTemplates", "ResponseParameters", "TimeoutInMillis")
-recorded_only(
-    "AWS::ApiGatewayV2::Integration", "PayloadFormatVersion", when=_given("PayloadFormatVersion", "1.0")
-)
+recorded_only("AWS::ApiGatewayV2::Integration", "RequestTemplates", "ResponseParameters")
 recorded_only(
     "AWS::ApiGatewayV2::Integration",
     "ConnectionType",
     "ConnectionId",
     when=_given("ConnectionType", "VPC_LINK"),
 )
-recorded_only(
-    "AWS::ApiGatewayV2::Stage",
-    "AccessLogSettings",
-    "ClientCertificateId",
-    "DefaultRouteSettings",
-    "RouteSettings",
-)
+recorded_only("AWS::ApiGatewayV2::Stage", "ClientCertificateId")
 recorded_only("AWS::CloudFront::CachePolicy", "CachePolicyConfig")
 recorded_only(
     "AWS::CloudFront::Distribution",

@@ -94,7 +94,7 @@ def _request(arn: str, region: str, action: str, context: dict[str, str]) -> iam
     )
 
 
-@around(lambda_svc, "lambda_execute_result_to_api_proxy_response", after=["apigateway.functions"])
+@around(lambda_svc, "lambda_execute_result_to_api_proxy_response")
 def _response_of_url(
     stock: Callable[[dict[str, Any]], Any], exec_result: dict[str, Any]
 ) -> tuple[dict[str, Any] | None, str | None]:

@@ -1,0 +1,196 @@
+"""What clients get for the results of functions, of both kinds of API and both formats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from helpers.apis import HANDLER, Api, HttpApi, RestApi
+from helpers.lambda_functions import Functions
+from localaws import LocalAws
+
+pytestmark = pytest.mark.local
+
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def function(local_aws: LocalAws) -> str:
+    return Functions(local_aws).make(HANDLER)
+
+
+@pytest.fixture(scope="module")
+def api(local_aws: LocalAws, function: str) -> HttpApi:
+    api = HttpApi(Functions(local_aws))
+    api.route("ANY /two", api.integrate(function))
+    api.route("ANY /one", api.integrate(function, "1.0"))
+    api.route("GET /slow", api.integrate(function, TimeoutInMillis=100))
+    return api
+
+
+@pytest.fixture(scope="module")
+def rest(local_aws: LocalAws, function: str) -> RestApi:
+    api = RestApi(Functions(local_aws), binaryMediaTypes=["image/png"])
+    api.method("ANY", "/two", function)
+    api.method("GET", "/slow", function, integration={"timeoutInMillis": 100})
+    api.deploy()
+    return api
+
+
+@pytest.mark.parametrize(
+    ("result", "body"),
+    [("hello", b"hello"), ({"hello": 1}, b'{"hello": 1}'), ([1, 2], b"[1, 2]"), (7, b"7"), (None, b"null")],
+)
+def test_a_result_without_a_status_is_the_body_only_in_format_2_0(
+    api: HttpApi, rest: RestApi, result: object, body: bytes
+) -> None:
+    answer = api.give("/two", result)
+    assert (answer.status, answer.header("content-type"), answer.body) == (200, "application/json", body)
+    assert api.give("/one", result).status == 500
+    assert rest.give("/two", result).status == 502
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"statusCode": "abc"},
+        {"statusCode": 99},
+        {"statusCode": 600},
+        {"statusCode": True},
+        {"statusCode": 200, "body": {"a": 1}},
+        {"statusCode": 200, "body": 1},
+        {"statusCode": 200, "headers": {"a": ["b"]}},
+        {"statusCode": 200, "headers": {"a": None}},
+        {"statusCode": 200, "headers": {"a": "b\r\nc: d"}},
+        {"statusCode": 200, "headers": {"a b": "c"}},
+        {"statusCode": 200, "headers": ["a"]},
+        {"statusCode": 200, "body": "a", "isBase64Encoded": "yes"},
+    ],
+)
+def test_malformed_results_are_500_and_502(api: HttpApi, rest: RestApi, result: object) -> None:
+    for path in ("/two", "/one"):
+        answer = api.give(path, result)
+        assert (answer.status, answer.body) == (500, b'{"message":"Internal Server Error"}'), path
+    answer = rest.give("/two", result)
+    assert (answer.status, answer.body) == (502, b'{"message": "Internal server error"}')
+    assert answer.header("x-amzn-errortype") == "InternalServerErrorException"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [{"cookies": ["a=1"]}, {"hello": 1}, {"statusDescription": "200 OK"}, {"multiValueHeaders": {"a": "b"}}],
+)
+def test_a_rest_api_takes_no_other_fields(rest: RestApi, extra: dict[str, Any]) -> None:
+    assert rest.give("/two", {"statusCode": 200, **extra}).status == 502
+
+
+def test_cookies_and_repeated_headers(api: HttpApi, rest: RestApi) -> None:
+    two = {
+        "statusCode": "201",
+        "headers": {"X-One": 1, "X-Two": True, "content-type": "text/plain", "Set-Cookie": "c=3"},
+        "cookies": ["a=1; Secure", "b=2"],
+        "body": "made",
+    }
+    answer = api.give("/two", two)
+    assert (answer.status, answer.body) == (201, b"made")
+    assert answer.lines("set-cookie") == ["a=1; Secure", "b=2", "c=3"]
+    assert answer.lines("content-type") == ["text/plain"]
+    assert (answer.header("x-one"), answer.header("x-two")) == ("1", "true")
+    one = {
+        "statusCode": 200,
+        "headers": {"X-A": "1", "x-b": "2"},
+        "multiValueHeaders": {"x-b": ["3", "4"], "Set-Cookie": ["a=1", "b=2"]},
+    }
+    for front, path in ((api, "/one"), (rest, "/two")):
+        answer = front.give(path, one)
+        assert answer.lines("x-b") == ["2", "3", "4"]
+        assert answer.lines("set-cookie") == ["a=1", "b=2"]
+        assert answer.lines("x-a") == ["1"]
+
+
+def test_binary_bodies(api: HttpApi, rest: RestApi) -> None:
+    result = {"statusCode": 200, "body": "/wA=", "isBase64Encoded": True}
+    assert api.give("/two", result).body == api.give("/one", result).body == b"\xff\x00"
+    assert rest.give("/two", result, headers=[("Accept", "image/png")]).body == b"\xff\x00"
+    assert rest.give("/two", result).body == b"/wA="
+    wrong = {"statusCode": 200, "body": "no base64!", "isBase64Encoded": True}
+    assert api.give("/two", wrong).status == 500
+    assert rest.give("/two", wrong, headers=[("Accept", "image/png")]).status == 502
+
+
+def test_a_rest_api_renames_some_headers(rest: RestApi) -> None:
+    answer = rest.give("/two", {"statusCode": 401, "headers": {"WWW-Authenticate": "Basic", "Server": "own"}})
+    assert answer.header("x-amzn-remapped-www-authenticate") == "Basic"
+    assert answer.header("x-amzn-remapped-server") == "own"
+    assert answer.header("www-authenticate") == ""
+
+
+def test_a_function_that_fails_or_returns_too_much(api: HttpApi, rest: RestApi) -> None:
+    for do in ("fail", "big"):
+        assert api.get("/two", do=do).body == b'{"message":"Internal Server Error"}'
+        assert api.get("/two", do=do).status == 500
+        assert rest.get("/two", do=do).body == b'{"message": "Internal server error"}'
+        assert rest.get("/two", do=do).status == 502
+
+
+def test_nothing_waits_longer_than_the_timeout_of_the_integration(api: HttpApi, rest: RestApi) -> None:
+    late = api.get("/slow", do="sleep")
+    assert (late.status, late.body) == (503, b'{"message":"Service Unavailable"}')
+    late = rest.get("/slow", do="sleep")
+    assert (late.status, late.body) == (504, b'{"message": "Endpoint request timed out"}')
+
+
+def test_requests_that_are_too_large(api: HttpApi, rest: RestApi) -> None:
+    def post(front: Api, size: int) -> tuple[int, bytes]:
+        kind = [("Content-Type", "text/plain")]
+        answer = front.request("POST", "/two", headers=kind, body=b"x" * size)
+        return answer.status, answer.body
+
+    large = 413, b'{"message":"Request Entity Too Large"}'
+    assert post(api, 10 * MEBIBYTE + 1) == post(api, 6 * MEBIBYTE) == large
+    assert post(rest, 10 * MEBIBYTE + 1) == (413, b"HTTP content length exceeded 10485760 bytes.")
+    assert post(rest, 6 * MEBIBYTE) == (413, b'{"message": "Request Too Long"}')
+    long = [("X-Long", "x" * 10_240)]
+    assert api.get("/two", headers=long).status == rest.get("/two", headers=long).status == 431
+    assert api.get("/two", headers=[("X-Long", "x" * 10_000)]).status == 200
+
+
+def test_head_has_the_headers_and_no_body(api: HttpApi, rest: RestApi) -> None:
+    for front in (api, rest):
+        answer = front.request("HEAD", "/two")
+        assert (answer.status, answer.body) == (200, b"")
+        assert int(answer.header("content-length")) > 100
+
+
+def test_what_has_no_route_or_method(api: HttpApi, rest: RestApi) -> None:
+    assert (api.get("/no").status, api.get("/no").body) == (404, b'{"message":"Not Found"}')
+    answer = rest.get("/no")
+    assert (answer.status, answer.body) == (403, b'{"message":"Missing Authentication Token"}')
+    answer = rest.get("/../other")
+    rest.prefix = "/other"
+    try:
+        assert (rest.get("/two").status, rest.get("/two").body) == (403, b'{"message":"Forbidden"}')
+    finally:
+        rest.prefix = "/live"
+
+
+def test_the_most_specific_route_wins(api: HttpApi, function: str) -> None:
+    integration = api.integrate(function)
+    for key in ("GET /a/{path+}", "ANY /a/{id}", "GET /a/b", "ANY /a/b"):
+        api.route(key, integration)
+    found = {path: api.get(path).json()["routeKey"] for path in ("/a/b", "/a/c", "/a/b/c")}
+    assert found == {"/a/b": "GET /a/b", "/a/c": "ANY /a/{id}", "/a/b/c": "GET /a/{path+}"}
+    assert api.request("POST", "/a/b").json()["routeKey"] == "ANY /a/b"
+
+
+def test_a_disabled_default_endpoint(api: HttpApi, rest: RestApi) -> None:
+    api.client.update_api(ApiId=api.id, DisableExecuteApiEndpoint=True)
+    assert (api.get("/two").status, api.get("/two").body) == (404, b'{"message":"Not Found"}')
+    api.client.update_api(ApiId=api.id, DisableExecuteApiEndpoint=False)
+    change = {"op": "replace", "path": "/disableExecuteApiEndpoint", "value": "True"}
+    rest.client.update_rest_api(restApiId=rest.id, patchOperations=[change])
+    assert (rest.get("/two").status, rest.get("/two").body) == (403, b'{"message":"Forbidden"}')
+    change["value"] = "False"
+    rest.client.update_rest_api(restApiId=rest.id, patchOperations=[change])
+    assert api.get("/two").status == rest.get("/two").status == 200
