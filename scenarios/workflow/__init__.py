@@ -1,1 +1,1 @@
-"""Scenarios of the family identity: user pools."""
+"""Scenarios of the family workflow: Step Functions."""

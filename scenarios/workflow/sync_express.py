@@ -118,7 +118,7 @@ def run(stack: DeployedStack) -> Outcome:
         for front in FRONTS:
             refused = shop.post(front, b"{}", signed=False)
             require(refused.status == 403, f"{front}: an unsigned request is answered {refused.status}")
-        story.say("Requests that nobody has signed are refused with 403 by both APIs.")
+        story.say("Both APIs refuse unsigned requests with 403.")
         _log(stack, shop, story)
     return story.outcome()
 

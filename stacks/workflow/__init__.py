@@ -1,1 +1,1 @@
-"""Stacks of the family identity: user pools."""
+"""Stacks of the family workflow: Step Functions."""

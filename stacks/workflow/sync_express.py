@@ -12,7 +12,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
-from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
+from cdk_lambda_patterns.core.permissions import acknowledge, acknowledge_wildcard
 from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.workflow.sync_express import TRANSIENT_LAMBDA_ERRORS, SyncExpressWorkflow
 from stacks.architecture import Architecture
@@ -37,7 +37,8 @@ class SyncExpressStack(PatternStack):
         reserve = self._function("Reserve", "sync_express.handler.handler", TABLE_NAME=table.table_name)
         table.grant(reserve, "dynamodb:UpdateItem")
         http = apigatewayv2.HttpApi(self, "HttpApi", create_default_stage=False)
-        stage = http.add_stage("Stage", stage_name="prod", auto_deploy=True)
+        throttle = apigatewayv2.ThrottleSettings(rate_limit=100, burst_limit=50)
+        stage = http.add_stage("Stage", stage_name="prod", auto_deploy=True, throttle=throttle)
         http.add_routes(
             path="/prices",
             methods=[apigatewayv2.HttpMethod.GET],
@@ -62,11 +63,13 @@ class SyncExpressStack(PatternStack):
             "RestApi",
             cloud_watch_role=False,
             endpoint_types=[apigateway.EndpointType.REGIONAL],
-            deploy_options=apigateway.StageOptions(tracing_enabled=True),
+            deploy_options=apigateway.StageOptions(
+                tracing_enabled=True, throttling_rate_limit=100, throttling_burst_limit=50
+            ),
         )
         method = workflow.add_rest_method(rest.root.add_resource("orders"), statuses=_STATUSES)
         route = workflow.add_http_route(http, "/orders")
-        self._acknowledge(rest, stage)
+        _acknowledge(rest, stage)
         self.output("RestUrl", rest.url)
         self.output("HttpUrl", stage.url)
         self.output("StateMachine", workflow.state_machine.state_machine_arn)
@@ -163,8 +166,20 @@ class SyncExpressStack(PatternStack):
         assert hasattr(role, "role_name")
         return str(role.role_name)
 
-    def _acknowledge(self, rest: apigateway.RestApi, stage: apigatewayv2.HttpStage) -> None:
-        """Say what this demonstration leaves to the APIs of a real app."""
+
+def _acknowledge(rest: apigateway.RestApi, http: apigatewayv2.HttpStage) -> None:
+    """Say what this demonstration leaves to the rows of the family web."""
+    log = "The log of executions has what becomes of an order; the family web shows access logs."
+    for stage in (rest.deployment_stage, http):
+        acknowledge(stage, {"AwsSolutions-APIG1": log, "Serverless-APIGWAccessLogging": log})
+    acknowledge(rest, {"AwsSolutions-APIG2": "The workflow checks the order, for both APIs."})
+    acknowledge(
+        rest.deployment_stage,
+        {
+            "AwsSolutions-APIG3": "A web ACL costs by the month and fits one application.",
+            "AwsSolutions-APIG6": "The log of executions has the errors.",
+        },
+    )
 
 
 def _retry(task: sfn.TaskStateBase, *errors: str) -> None:

@@ -11,9 +11,11 @@ _NAMES = ("Role", "RoleArn", "ServiceRoleArn")
 
 
 def role_of(template: dict[str, Any], output: str) -> str:
-    """Return the logical id of the role of what an output names: a function, a proxy, a schedule, a group."""
-    resources = template["Resources"]
-    return role_in(resources[template["Outputs"][output]["Value"]["Ref"]]["Properties"])
+    """Return the logical id of the role that an output names, or of what it names, such as a function."""
+    resources, named = template["Resources"], template["Outputs"][output]["Value"]["Ref"]
+    if resources[named]["Type"] == "AWS::IAM::Role":
+        return str(named)
+    return role_in(resources[named]["Properties"])
 
 
 def role_in(properties: dict[str, Any]) -> str:

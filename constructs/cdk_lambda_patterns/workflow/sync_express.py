@@ -1,9 +1,9 @@
 """HTTP request → API Gateway (REST or HTTP API) → Step Functions, synchronous Express workflow → Lambda.
 
 Use it for a request that several functions and services answer together within seconds, with retries and
-compensation that you can see. Do not use it where one function is enough, where the work takes longer than the
-caller waits (start a Standard workflow, and return its id), or where a repeated request must not start the work
-twice: an Express workflow has no idempotency of its own.
+compensation that you can see. Do not use it where one function is enough, where the work takes longer than
+the caller waits (start a Standard workflow, and return its id), or where a repeated request must not start
+the work twice: an Express workflow has no idempotency of its own.
 """
 
 import re
@@ -65,16 +65,17 @@ class SyncExpressWorkflow(Construct):
     """An Express workflow whose result is the response of an API, with the logs of its executions.
 
     It builds the state machine (unless you give one), its log group, and for each route an integration with a
-    role that may start this state machine and nothing else. The body of the request is the input. A synchronous
-    Express workflow runs at most once: nothing restarts it, and a client that repeats its request starts it
-    again, so the tasks must be idempotent.
+    role that may start this state machine and nothing else. The body of the request is the input. A
+    synchronous Express workflow runs at most once: nothing restarts it, and a client that repeats its request
+    starts it again, so the tasks must be idempotent.
 
     Args:
         definition: The states of a new state machine: a state, or a chain of states.
         state_machine: An existing state machine of the type Express instead; owned, from another stack, or
             imported.
-        timeout: When the workflow ends with ``States.Timeout``, 1 to 300 seconds, and less than the API waits.
-            Default of a new one: 25 seconds. Of an existing one: what its definition says, for that check.
+        timeout: When the workflow ends with ``States.Timeout``, 1 to 300 seconds, and less than the API
+            waits. Default of a new one: 25 seconds. Of an existing one: what its definition says, for that
+            check.
         log_level: Which events are logged. Default: all. An Express workflow has no other history.
         include_execution_data: Whether the log has input and output of the states. Default: no.
         logs: Settings of the log group.
@@ -120,7 +121,12 @@ class SyncExpressWorkflow(Construct):
         super().__init__(scope, id)
         self.log_group: LogGroup | None = None
         if state_machine is not None:
-            settings = {"logs": logs is not None, "include_execution_data": include_execution_data}
+            settings = {
+                "logs": logs is not None,
+                "log_level": log_level != sfn.LogLevel.ALL,
+                "include_execution_data": include_execution_data,
+                "tracing_enabled": not tracing_enabled,
+            }
             refuse_settings("state_machine", settings)
             _check_type(state_machine)
             self._timeout = timeout
@@ -143,9 +149,9 @@ class SyncExpressWorkflow(Construct):
     ) -> apigateway.Method:
         """Let requests of a REST API run the workflow; its output is the response.
 
-        An error of the workflow becomes a status with ``{"error": …, "message": …}``: that of ``statuses``, with
-        the cause unless a function raised it (that holds its stack trace); 504 after a timeout; 500 for any other
-        error, without its name.
+        An error of the workflow becomes a status with ``{"error": …, "message": …}``: that of ``statuses``,
+        with the cause unless a function raised it (that holds its stack trace); 504 after a timeout; 500 for
+        any other error, without its name.
 
         Args:
             resource: The resource, owned or imported.
@@ -178,8 +184,8 @@ class SyncExpressWorkflow(Construct):
         else:
             method = resource.add_method(http_method, integration, authorizer=authorization)
         if authorization == apigateway.AuthorizationType.NONE:
-            reason = "The app opens this method with AuthorizationType.NONE."
-            acknowledge(method, {"AwsSolutions-APIG4": reason, "AwsSolutions-COG4": reason})
+            acknowledge(method, {"AwsSolutions-APIG4": "The app opens it with AuthorizationType.NONE."})
+        acknowledge(method, {"AwsSolutions-COG4": "Who may call it is what the app says; by default IAM."})
         return method
 
     def add_http_route(
@@ -192,9 +198,9 @@ class SyncExpressWorkflow(Construct):
     ) -> apigatewayv2.HttpRoute:
         """Let requests of an HTTP API run the workflow.
 
-        The response is that of StartSyncExecution, with status 200 also for an execution that failed: an HTTP API
-        has no templates. The client reads ``status``, and ``output`` or ``error``. Where it must not see these,
-        use a REST API.
+        The response is that of StartSyncExecution, with status 200 also for an execution that failed: an HTTP
+        API has no templates. The client reads ``status``, and ``output`` or ``error``. Where it must not see
+        these, use a REST API.
 
         Args:
             api: The API, owned or imported.
@@ -266,8 +272,8 @@ class SyncExpressWorkflow(Construct):
         timeout, limit = (one.to_seconds(integral=False) for one in (self._timeout, waits))
         if timeout >= limit:
             raise ValueError(
-                f"timeout={timeout:g}: {what} after {limit:g} seconds while the workflow goes on; give a timeout "
-                f"of less than {limit:g} seconds{', ' if advice else ''}{advice}."
+                f"timeout={timeout:g}: {what} after {limit:g} seconds while the workflow goes on; give a "
+                f"timeout of less than {limit:g} seconds{', ' if advice else ''}{advice}."
             )
 
 
@@ -282,10 +288,11 @@ def _make_log_group(scope: Construct, options: LogOptions, removal_policy: Remov
 
 
 def _check_type(machine: sfn.IStateMachine) -> None:
-    if isinstance(machine, sfn.StateMachine) and machine.state_machine_type != sfn.StateMachineType.EXPRESS:
+    express = sfn.StateMachineType.EXPRESS
+    if isinstance(machine, sfn.StateMachine) and machine.state_machine_type != express:
         raise ValueError(
-            f"state_machine={machine.node.path}: a workflow of the type Standard cannot be run synchronously; "
-            "give one with state_machine_type=StateMachineType.EXPRESS."
+            f"state_machine={machine.node.path}: a workflow of the type Standard cannot be run "
+            "synchronously; give one with state_machine_type=StateMachineType.EXPRESS."
         )
 
 
@@ -294,7 +301,8 @@ def _check_statuses(statuses: Mapping[str, int]) -> None:
         _STATUS.check(f"statuses[{name!r}]", status)
         if not _ERROR_NAME.fullmatch(name):
             raise ValueError(
-                f"statuses[{name!r}]: give the name of an error of the workflow: letters, digits, '.', '_', '-'."
+                f"statuses[{name!r}]: give the name of an error of the workflow, which has only letters, "
+                "digits, '.', '_' and '-'."
             )
 
 
