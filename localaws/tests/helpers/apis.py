@@ -7,6 +7,10 @@ import uuid
 from typing import Any
 from urllib.parse import quote
 
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
 from helpers.http import Endpoint, Headers, HttpResponse
 from helpers.lambda_functions import Functions
 
@@ -54,7 +58,7 @@ class Api:
 
     def get(self, path: str, *, headers: Headers = (), **query: str) -> HttpResponse:
         """A GET."""
-        return self.request("GET", path, headers=headers, **query)
+        return self.request("GET", path, headers=headers, body=b"", **query)
 
     def give(self, path: str, result: object, *, headers: Headers = ()) -> HttpResponse:
         """What a client gets when the function returns this."""
@@ -111,7 +115,9 @@ class RestApi(Api):
         super().__init__(functions, "apigateway", "/live")
         self.name = f"api-{uuid.uuid4().hex[:8]}"
         self.id = self.client.create_rest_api(name=self.name, **settings)["id"]
-        self._resources = {"/": self.client.get_resources(restApiId=self.id)["items"][0]["id"]}
+        self._resources: dict[str, str] = {
+            "/": self.client.get_resources(restApiId=self.id)["items"][0]["id"]
+        }
 
     def resource(self, path: str) -> str:
         """The id of the resource with this path."""
@@ -120,7 +126,7 @@ class RestApi(Api):
             made = self.client.create_resource(
                 restApiId=self.id, parentId=self.resource(parent or "/"), pathPart=part
             )
-            self._resources[path] = made["id"]
+            self._resources[path] = str(made["id"])
         return self._resources[path]
 
     def method(self, method: str, path: str, function: str = "", **settings: Any) -> dict[str, Any]:
@@ -144,3 +150,20 @@ class RestApi(Api):
         """Change the stage: paths with their values."""
         operations = [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
         self.client.update_stage(restApiId=self.id, stageName="live", patchOperations=operations)
+
+
+def signed(api: Api, path: str, *statements: tuple[str, str]) -> list[tuple[str, str]]:
+    """The headers of a GET that a user signs who may do each action on its resource."""
+    iam, name = api.aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
+    iam.create_user(UserName=name)
+    allowed = [{"Effect": "Allow", "Action": action, "Resource": arn} for action, arn in statements]
+    document = json.dumps({"Version": "2012-10-17", "Statement": allowed})
+    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=api.aws.region)
+    host = api.aws.address_of_api(api.id).host
+    request = AWSRequest("GET", f"https://{host}{api.prefix}{path}", headers={"Host": host})
+    credentials = session.get_credentials()
+    assert credentials is not None
+    SigV4Auth(credentials, "execute-api", api.aws.region).add_auth(request)
+    return [(name, value) for name, value in request.headers.items() if name != "Host"]

@@ -61,9 +61,9 @@ def write(exchange: Exchange, response: Response) -> None:
 def _may_log(exchange: Exchange, group: str) -> bool:
     with request_scope(exchange.account, exchange.region):
         settings = apigateway_v1._account_settings.get("settings") or {}
-        role = settings.get("cloudwatchRoleArn")
-        allowed = role and role_allows(role, "logs:PutLogEvents", f"{group}:log-stream:{_STREAM}")
-        return bool(allowed and role_trusts(role, "apigateway.amazonaws.com"))
+        role = str(settings.get("cloudwatchRoleArn") or "")
+        allowed = role_allows(role, "logs:PutLogEvents", f"{group}:log-stream:{_STREAM}")
+        return allowed and role_trusts(role, "apigateway.amazonaws.com")
 
 
 def _line(template: str, values: dict[str, Any]) -> str:
@@ -71,7 +71,7 @@ def _line(template: str, values: dict[str, Any]) -> str:
 
     def value(match: re.Match[str]) -> str:
         found = values.get(match[1])
-        text = "-" if found in (None, "") else str(found)
+        text = str(found).lower() if isinstance(found, bool) else "-" if found in (None, "") else str(found)
         quoted = match[1].endswith(("messageString", "validationErrorString"))
         return json.dumps(text, ensure_ascii=False)[1:-1] if is_json and not quoted else text
 

@@ -1,7 +1,7 @@
 """What templates say of APIs: CORS, stages, request validators, usage plans.
 
-The emulator's CloudFormation handlers store settings under the names of the template, where the API reads them
-under those of its own calls, and drop others.
+The emulator's CloudFormation handlers store settings under the names of the template, where the API reads
+them under those of its own calls, and drop others.
 
 Faithful to: CORS and route settings of HTTP APIs; of REST APIs the request validators, the validator of a
 method, the access log, cache and method settings of a stage, and the limits of methods in a usage plan.
@@ -27,7 +27,7 @@ _Settle = Callable[[str, Properties], None]
 
 
 def _settled(type_: str) -> Callable[[_Settle], _Settle]:
-    """Declare what is done with the id and the properties of a resource after its creation and each update."""
+    """Declare what is done with a resource's id and properties after its creation and each update."""
 
     def decorate(settle: _Settle) -> _Settle:
         handlers = resource(type_)

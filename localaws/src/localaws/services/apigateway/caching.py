@@ -3,12 +3,12 @@
 The emulator has none.
 
 Faithful to: with a cache cluster and caching enabled, responses of methods with GET, and of others only where
-their own settings say so, are kept for the time to live, by default 300 seconds. The key is the method, the
-resource and the cache key parameters of the integration: without a path parameter as one of them, all paths of
-a resource share a response, and without `Authorization` callers get each other's. `Cache-Control: max-age=0`
-reads a fresh response, if the caller may `execute-api:InvalidateCache` or the stage does not ask for it; else it
-is refused with 403, or ignored, with a warning or without one. Responses over 1 MB, and errors of API Gateway
-itself, are not kept.
+their own settings say so, are stored for the time to live, by default 300 seconds. The key is the method, the
+resource and the cache key parameters of the integration: without a path parameter as one of them, all paths
+of a resource share a response, and without `Authorization` callers get each other's. `Cache-Control:
+max-age=0` reads a fresh response, if the caller may `execute-api:InvalidateCache` or the stage does not ask
+for it; else it is refused with 403, or ignored, with a warning or without one. Responses over 1 MB, and
+errors of API Gateway itself, are not stored.
 Not to: the time to live, which is shortened; sizes and encryption of clusters, which are ready at once.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-caching.html
@@ -28,7 +28,7 @@ from localaws import pace
 from localaws.patching import on_reset
 from localaws.services.apigateway.exchanges import Exchange
 from localaws.services.apigateway.requests import Response
-from localaws.services.apigateway.throttling import method_settings
+from localaws.services.apigateway.throttling import method_settings, own_settings
 
 MAX_BYTES = 1_048_576
 
@@ -81,16 +81,12 @@ def _settings(exchange: Exchange) -> dict[str, Any] | None:
     stage = exchange.stage
     if not _yes(stage.get("cacheClusterEnabled")):
         return None
-    settings = method_settings(stage, exchange.route, exchange.method)
-    own = {
-        key.replace("~1", "/").lstrip("/"): value
-        for key, value in (stage.get("methodSettings") or {}).items()
-    }
-    named = own.get(f"{exchange.route.lstrip('/')}/{exchange.method}".lstrip("/"), {})
-    enabled = settings if exchange.method == "GET" else named
-    if not _yes(enabled.get("cachingEnabled")) or float(settings.get("cacheTtlInSeconds", 300)) <= 0:
+    settings = own_settings(stage, exchange.route, exchange.method)
+    if settings is None and exchange.method == "GET":
+        settings = method_settings(stage, exchange.route, exchange.method)
+    if settings is None or not _yes(settings.get("cachingEnabled")):
         return None
-    return settings
+    return settings if float(settings.get("cacheTtlInSeconds", 300)) > 0 else None
 
 
 def _key(exchange: Exchange, integration: dict[str, Any]) -> Any:

@@ -7,8 +7,8 @@ The emulator refuses OPTIONS without CORS, takes only `{proxy+}` for greedy, and
 functions.
 
 Faithful to: a preflight is answered by API Gateway itself if the API has CORS settings, and goes to a route
-otherwise; CORS headers of the integration are then ignored. The most specific route wins: a full match, then a
-greedy one, then `$default`. Bodies of errors: 404 `Not Found`, 401 `Unauthorized`, 403 `Forbidden`, 429
+otherwise; CORS headers of the integration are then ignored. The most specific route wins: a full match, then
+a greedy one, then `$default`. Bodies of errors: 404 `Not Found`, 401 `Unauthorized`, 403 `Forbidden`, 429
 `Too Many Requests`, 413 `Request Entity Too Large`, 500 `Internal Server Error`; 503 `Service Unavailable`
 after the timeout of the integration, by default 30 seconds.
 Not to: mapping of requests and responses for functions, and private integrations.

@@ -1,7 +1,7 @@
 """What an HTTP API may be.
 
-Faithful to: route keys, one route for each; authorizers of routes and their settings; CORS; timeouts and payload
-formats of integrations; names, limits and access logs of stages.
+Faithful to: route keys, one route for each; authorizers of routes and their settings; CORS; timeouts and
+payload formats of integrations; names, limits and access logs of stages.
 Not to: the wording where AWS's is not known.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
@@ -48,8 +48,7 @@ def api(api: str, record: Record, others: list[Record], given: set[str]) -> Prob
     for origin in origins:
         if not _ORIGIN.fullmatch(str(origin)):
             return bad(
-                f"Invalid format for origin {origin}. Origin should begin with a scheme, such as https://, and have "
-                "no path"
+                f"Invalid format for origin {origin}. It should be a scheme and a host, as https://a.b"
             )
     if str(values.get("allowCredentials")).lower() == "true" and "*" in origins:
         return bad("allow-credentials is not supported if 'allow-origin' is *")
@@ -82,11 +81,10 @@ def route(api_id: str, record: Record, others: list[Record], given: set[str]) ->
         if known == key:
             return "ConflictException", f"Route with key {key} already exists for this API", 409
         if _shape(known) == _shape(key):
-            return (
-                "ConflictException",
-                f'The provided route key "{key}" has a conflicting variable on the same hierarchical level as "{known}"',
-                409,
+            text = (
+                f'The provided route key "{key}" has a conflicting variable on the same hierarchical level '
             )
+            return "ConflictException", f'{text}as "{known}"', 409
     kind = record.get("authorizationType") or "NONE"
     if kind not in ("NONE", "AWS_IAM", "JWT", "CUSTOM"):
         return bad(f"Invalid authorization type {kind}: HTTP APIs support NONE, AWS_IAM, JWT and CUSTOM")
@@ -95,7 +93,7 @@ def route(api_id: str, record: Record, others: list[Record], given: set[str]) ->
         expected = "REQUEST" if kind == "CUSTOM" else "JWT"
         if found is None or found.get("authorizerType") != expected:
             return bad(
-                f"A route with the authorization type {kind} needs the id of a {expected} authorizer of this API"
+                f"A route with authorization type {kind} needs the id of a {expected} authorizer of this API"
             )
     if record.get("authorizationScopes") and kind != "JWT":
         return bad(f"Authorization scopes are only supported with the authorization type JWT, not {kind}")
@@ -108,9 +106,8 @@ def _is_path(path: str) -> bool:
     parts = path.strip("/").split("/")
     names = re.findall(r"\{([^}+]+)\+?\}", path)
     greedy = [part.endswith("+}") for part in parts]
-    return (
-        path == "/"
-        or all(_PART.fullmatch(part) for part in parts)
+    return path == "/" or (
+        all(_PART.fullmatch(part) for part in parts)
         and not any(greedy[:-1])
         and len(names) == len(set(names))
     )
@@ -130,17 +127,13 @@ def integration(api_id: str, record: Record, others: list[Record], given: set[st
     if timeout is not None and not 50 <= int(timeout) <= 30_000:
         return bad("Timeout should be between 50 ms and 30000 ms")
     version = str(record.get("payloadFormatVersion"))
-    if given and kind == "AWS_PROXY" and "payloadFormatVersion" not in given:
+    if not given or kind != "AWS_PROXY":
+        return None
+    if "payloadFormatVersion" not in given:
         return bad("PayloadFormatVersion is a required parameter for integrations with Lambda functions")
-    subtype = record.get("integrationSubtype") or "integrationSubtype" in given
-    if (
-        version not in (("1.0",) if kind == "HTTP_PROXY" or subtype else ("1.0", "2.0"))
-        and "payloadFormatVersion" in given
-    ):
-        return bad(
-            f"Invalid payload format version {version}: {kind} supports 1.0"
-            + (" and 2.0" if not subtype and kind == "AWS_PROXY" else "")
-        )
+    versions = ("1.0",) if "integrationSubtype" in given else ("1.0", "2.0")
+    if version not in versions:
+        return bad(f"Invalid payload format version {version}: it must be {' or '.join(versions)}")
     return None
 
 
@@ -162,7 +155,7 @@ def stage(api_id: str, record: Record, others: list[Record], given: set[str]) ->
 
 def limits(rate: Any, burst: Any) -> Problem | None:
     """The limits of a throttle."""
-    if rate is not None and float(rate) < 0 or burst is not None and int(burst) < 0:
+    if (rate is not None and float(rate) < 0) or (burst is not None and int(burst) < 0):
         return bad(f"Throttling rate limit {rate} and burst limit {burst} must not be negative")
     return None
 
@@ -177,15 +170,13 @@ def access_log(record: Record) -> Problem | None:
     destination, line = str(settings.get("destinationArn") or ""), str(settings.get("format") or "")
     if destination and not _DESTINATION.fullmatch(destination):
         return bad(
-            "Invalid ARN specified in the request. ARNs must start with 'arn:' and include a region and account: "
-            f"{destination} is no log group"
+            "Invalid ARN specified in the request. ARNs must start with 'arn:' and include a region and "
+            f"account: {destination} is no log group"
         )
+    if not line and not destination:
+        return None
     if not line or not destination:
-        return (
-            None
-            if not line and not destination
-            else bad("Access log settings need a destination ARN and a format")
-        )
+        return bad("Access log settings need a destination ARN and a format")
     if "\n" in line.rstrip("\n"):
         return bad(
             "Access Log format must be single line, new line character is allowed only at end of the format"

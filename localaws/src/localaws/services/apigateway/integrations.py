@@ -2,9 +2,9 @@
 
 The emulator answers a mock of status 204 with a body, and sends a function without proxy an event of its own.
 
-Faithful to: the request template of the content type, and what happens without one (`passthroughBehavior`); the
-integration response whose selection pattern matches the status of a mock, or the error of a function, and else
-that without a pattern; its headers and template. A response without content has no body.
+Faithful to: the request template of the content type, and what happens without one (`passthroughBehavior`);
+the integration response whose selection pattern matches the status of a mock, or the error of a function, and
+else that without a pattern; its headers and template. A response without content has no body.
 Not to: the parts of Velocity that the emulator lacks.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-mock-integration.html

@@ -1,9 +1,9 @@
 """Metrics of APIs in the namespace AWS/ApiGateway.
 
-Faithful to: Count, Latency, IntegrationLatency, errors (`4xx` and `5xx` of HTTP APIs, `4XXError` and `5XXError`
-of REST APIs, 0 or 1 for each request, so that their average is a rate), DataProcessed of HTTP APIs, and
-CacheHitCount and CacheMissCount of REST APIs with a cache; by API and stage, and by route or method if the
-stage has detailed metrics.
+Faithful to: Count, Latency, IntegrationLatency, errors (`4xx` and `5xx` of HTTP APIs, `4XXError` and
+`5XXError` of REST APIs, 0 or 1 for each request, so that their average is a rate), DataProcessed of HTTP
+APIs, and CacheHitCount and CacheMissCount of REST APIs with a cache; by API and stage, and by route or method
+if the stage has detailed metrics.
 Not to: requests for no stage of an API.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html

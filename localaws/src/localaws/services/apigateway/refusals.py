@@ -1,11 +1,11 @@
 """What API Gateway refuses of APIs, in API calls and in templates, in AWS's words where they are known.
 
-    call or template -> the emulator changes its record -> a rule forbids it? -> the record as before, and the error
+    call or template -> the emulator changes its record -> a rule forbids it? -> the record as before, error
 
 The emulator accepts nearly everything.
 
-Faithful to: the rules of `http_rules` and `rest_rules`. A refused call changes nothing; a refused resource fails
-its deployment.
+Faithful to: the rules of `http_rules` and `rest_rules`. A refused call changes nothing; a refused resource
+fails its deployment.
 Not to: the order of the rules where more than one is broken, quotas, and WebSocket APIs.
 
 https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html

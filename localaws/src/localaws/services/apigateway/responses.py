@@ -6,10 +6,10 @@
 The emulator accepts any result, and takes bodies that are no text.
 
 Faithful to: in format 2.0, a result without `statusCode` is the body of a response with status 200 and type
-`application/json`. Otherwise `statusCode` must be a status, headers must be single values, `multiValueHeaders`
-(format 1.0) lists of them, `cookies` (format 2.0) strings, `body` a string, and base64 if it says so. A REST
-API takes no other fields. It decodes a body only if the request accepts one of `binaryMediaTypes`, and renames
-some headers to `x-amzn-Remapped-...`.
+`application/json`. Otherwise `statusCode` must be a status, headers must be single values,
+`multiValueHeaders` (format 1.0) lists of them, `cookies` (format 2.0) strings, `body` a string, and base64 if
+it says so. A REST API takes no other fields. It decodes a body only if the request accepts one of
+`binaryMediaTypes`, and renames some headers to `x-amzn-Remapped-...`.
 Not to: headers that HTTP APIs rename.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
@@ -92,11 +92,9 @@ def _headers(result: Mapping[str, Any], version: str) -> Iterator[tuple[str, lis
     for name, values in many.items():
         if not isinstance(values, list):
             raise MalformedError(f"multiValueHeaders: {name} must be a list")
-        alone = [
-            value for key, value in single.items() if key.lower() == name.lower() and value not in values
-        ]
-        if values or alone:
-            yield name, [_value(name, value) for value in [*alone, *values]]
+        more = [value for key, value in single.items() if key.lower() == name.lower() and value not in values]
+        if values or more:
+            yield name, [_value(name, value) for value in [*more, *values]]
     if version == "2.0" and cookies:
         yield "Set-Cookie", [_value("cookies", value) for value in cookies]
 

@@ -6,9 +6,9 @@
 The emulator asks no permission, accepts malformed responses, waits for ever, and has no cache.
 
 Faithful to: the gateway response of each error, with its type, default status and message, customised as the
-deployment says: 403 `Missing Authentication Token` for what has no method, 500 for a function that Lambda does
-not run, 502 for one that fails or returns no valid response, 504 `Endpoint request timed out` after the timeout
-of the integration, by default 29 seconds, 413 for over 10 MB or more than a function may get.
+deployment says: 403 `Missing Authentication Token` for what has no method, 500 for a function that Lambda
+does not run, 502 for one that fails or returns no valid response, 504 `Endpoint request timed out` after the
+timeout of the integration, by default 29 seconds, 413 for over 10 MB or more than a function may get.
 Not to: snapshots of deployments: a changed method is served without a new deployment.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
@@ -183,7 +183,7 @@ async def _authorize(exchange: Exchange, request: Request, method: Method) -> An
     )
     kind = str(method.get("authorizationType") or "NONE").upper()
     if kind == "AWS_IAM" and refused is None:
-        refused = exchange.client.denied
+        refused = _denial(exchange)
         exchange.identity |= (
             apigateway_v1._iam_caller_identity(request["headers"], request["query_params"]) or {}
         )
@@ -194,6 +194,16 @@ async def _authorize(exchange: Exchange, request: Request, method: Method) -> An
             exchange.authorization.error = getattr(refused, "message", None) or "the caller has no permission"
     exchange.authorizer = context
     return refused
+
+
+def _denial(exchange: Exchange) -> Any:
+    """What a caller gets whose signature is wrong or who has no permission; None for others."""
+    denied = exchange.client.denied
+    try:
+        text = str(json.loads(denied[2]).get("message", "")) if denied else ""
+    except ValueError:
+        text = ""
+    return error("ACCESS_DENIED", text) if "is not authorized to perform" in text else denied
 
 
 def _check(exchange: Exchange, request: Request, method: Method) -> Any:

@@ -1,8 +1,8 @@
 """What a REST API may be.
 
-Faithful to: path parts of resources and their siblings; authorizers of methods and their settings; timeouts of
-integrations; models; names, caches and access logs of stages, for which the account needs a role; deployments,
-which need a method with an integration.
+Faithful to: path parts of resources and their siblings; authorizers of methods and their settings; timeouts
+of integrations; models; names, caches and access logs of stages, for which the account needs a role;
+deployments, which need a method with an integration.
 Not to: the wording where AWS's is not known.
 
 https://docs.aws.amazon.com/apigateway/latest/api/API_CreateResource.html
@@ -24,8 +24,8 @@ from localaws.services.apigateway.http_rules import TTL, Problem, Record, access
 from localaws.services.iam.roles import role_allows, role_trusts
 
 ROLE = (
-    "The role ARN does not have required permissions configured. Please grant trust permission for API Gateway and "
-    "add the required role policy."
+    "The role ARN does not have required permissions configured. Please grant trust permission for API "
+    "Gateway and add the required role policy."
 )
 _PART = re.compile(r"[A-Za-z0-9._:$-]+|\{[A-Za-z0-9._-]+\+?\}")
 _SIZES = {"0.5", "1.6", "6.1", "13.5", "28.4", "58.2", "118", "237"}
@@ -46,8 +46,8 @@ def resource(api: str, record: Record, others: list[Record], given: set[str]) ->
     part = str(record.get("pathPart") or "")
     if record.get("parentId") and not _PART.fullmatch(part):
         return bad(
-            "Resource's path part only allow a-zA-Z0-9._-: or a valid greedy path variable and curly braces at the "
-            "beginning and the end."
+            "Resource's path part only allow a-zA-Z0-9._-: or a valid greedy path variable and curly braces "
+            "at the beginning and the end."
         )
     siblings = [one["pathPart"] for one in others if one.get("parentId") == record.get("parentId")]
     variable = next((one for one in siblings if one.startswith("{")), None)
@@ -71,8 +71,8 @@ def _of_methods(api: str, record: Record) -> Iterator[Problem]:
             yield bad(f"Invalid authorization type specified: {kind}")
         if kind in ("CUSTOM", "COGNITO_USER_POOLS") and authorizer is None:
             yield bad(
-                "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or COGNITO_USER_POOLS "
-                "requires a valid authorizer."
+                "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or "
+                "COGNITO_USER_POOLS requires a valid authorizer."
             )
         validator = method.get("requestValidatorId")
         if validator and validator not in apigateway_v1._request_validators.get(api, {}):

@@ -1,11 +1,11 @@
 """Throttling of stages, routes, methods and usage plans, and quotas.
 
-The emulator ignores the settings of HTTP APIs and those of single methods in templates, and lets a period of a
-quota last as long as on AWS.
+The emulator ignores the settings of HTTP APIs and those of single methods in templates, and lets a period of
+a quota last as long as on AWS.
 
 Faithful to: a token bucket for each route or method, with the settings of the stage and those of the route or
-method before them; in a usage plan one for each key. Without a rate or burst it is that of the account, 10,000
-and 5,000. 0 refuses everything. Quotas per day, week and month.
+method before them; in a usage plan one for each key. Without a rate or burst it is that of the account,
+10,000 and 5,000. 0 refuses everything. Quotas per day, week and month.
 Not to: the limits of the account together. Rates are per second as on AWS; the periods of quotas are
 shortened.
 
@@ -54,10 +54,16 @@ def route_settings(stage: Mapping[str, Any], route: str) -> dict[str, Any]:
 
 
 def method_settings(stage: Mapping[str, Any], path: str, method: str) -> dict[str, Any]:
-    """The settings of a method of a REST API: its own, and those of the stage."""
+    """The settings of a method of a REST API: its own, or else those of the stage."""
+    own = own_settings(stage, path, method)
+    return dict((stage.get("methodSettings") or {}).get("*/*", {}) if own is None else own)
+
+
+def own_settings(stage: Mapping[str, Any], path: str, method: str) -> dict[str, Any] | None:
+    """The settings that override those of the stage for a method, if there are any."""
     settings = stage.get("methodSettings") or {}
-    own = {key.replace("~1", "/").lstrip("/"): value for key, value in settings.items()}
-    return {**settings.get("*/*", {}), **own.get(f"{path.lstrip('/')}/{method}".lstrip("/"), {})}
+    named = {key.replace("~1", "/").lstrip("/"): value for key, value in settings.items()}
+    return named.get(f"{path.lstrip('/')}/{method}".lstrip("/"))
 
 
 @replaces(apigateway_v1, "_method_throttle_settings")

@@ -1,9 +1,9 @@
-"""Requests that a REST API refuses before its integration: missing parameters, and bodies that a model forbids.
+"""Requests that a REST API refuses: missing parameters, and bodies that a model forbids.
 
 The emulator drops validators from templates, and does not say what is wrong with a body.
 
-Faithful to: required parameters first, then the body, against the model of its content type, JSON schema draft
-4, with references to other models of the API. 400 `Missing required request parameters: [...]` and
+Faithful to: required parameters first, then the body, against the model of its content type, JSON schema
+draft 4, with references to other models of the API. 400 `Missing required request parameters: [...]` and
 `Invalid request body`; `$context.error.validationErrorString` lists what is wrong.
 Not to: the order of the errors in it.
 
@@ -74,17 +74,19 @@ def errors_of(body: bytes, api: str, model: str) -> list[str]:
         return []
     # Imported late: this takes a seventh of a second, and few APIs have models.
     import jsonschema
-    import referencing
+    import referencing.jsonschema
+
+    reference: Any = referencing
 
     def retrieve(uri: str) -> Any:
         match = _MODEL.match(uri)
         found = apigateway_v1._model_schema(match[1], unquote(match[2])) if match else None
-        return referencing.Resource(contents=found or {}, specification=referencing.jsonschema.DRAFT4)
+        return reference.Resource(contents=found or {}, specification=reference.jsonschema.DRAFT4)
 
     formats = jsonschema.FormatChecker(formats=())
     for name, is_valid in apigateway_v1._JSON_FORMATS.items():
         formats.checks(name)(lambda value, of=is_valid: not isinstance(value, str) or of(value))
-    registry: Any = referencing.Registry(retrieve=retrieve)
+    registry = reference.Registry(retrieve=retrieve)
     validator = jsonschema.Draft4Validator(schema, registry=registry, format_checker=formats)
     try:
         return list(dict.fromkeys(_texts(list(validator.iter_errors(document)))))
@@ -102,7 +104,8 @@ def _texts(errors: list[ValidationError]) -> Iterator[str]:
         elif error.validator == "type":
             allowed = sorted(limit if isinstance(limit, list) else [limit])
             kind = _TYPES.get(type(value), "object")
-            yield f"instance type ({kind}) does not match any allowed primitive type (allowed: {_json(allowed)})"
+            text = f"instance type ({kind}) does not match any allowed primitive type"
+            yield f"{text} (allowed: {_json(allowed)})"
         elif error.validator == "enum":
             yield f"instance value ({_json(value)}) not found in enum (possible values: {_json(limit)})"
         elif error.validator == "additionalProperties":
