@@ -24,13 +24,13 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from uuid import uuid4
 
 from ministack.core.concurrency import run_reentrant
-from ministack.core.responses import error_response_json, get_account_id
+from ministack.core.responses import error_response_json
 from ministack.services import apigateway, apigateway_v1
 
 from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.apigateway import exchanges
 from localaws.services.apigateway.mapping_templates import TemplateFailed, render
 from localaws.services.iam.roles import role_allows, role_trusts
 from localaws.services.stepfunctions.clocks import Clock
@@ -76,7 +76,7 @@ async def _run(data: dict[str, Any], role: str | None, seconds: float) -> tuple[
 # -- REST APIs
 
 
-@around(apigateway_v1, "_invoke_lambda_custom_v1", after=["apigateway.functions"])
+@around(apigateway_v1, "_invoke_lambda_custom_v1")
 async def _invoke_of_rest(
     stock: Callable[..., Awaitable[Response]],
     integration: Integration,
@@ -93,27 +93,17 @@ async def _invoke_of_rest(
         given = integration, api_id, stage_name, stage, resource, request_path, method
         return await stock(*given, *rest, **more)
     headers, body, query, path = rest
+    exchange = exchanges.served()
     params = {"path": path or {}, "querystring": _single(query), "header": _single(headers)}
-    names = {name.lower(): str(value) for name, value in (headers or {}).items()}
-    context = {
-        "requestId": str(uuid4()),
-        "apiId": api_id,
-        "stage": stage_name,
-        "httpMethod": method,
-        "resourcePath": resource["path"],
-        "resourceId": resource.get("id", ""),
-        "path": f"/{stage_name}{request_path}",
-        "accountId": more.get("owner_account_id") or get_account_id(),
-        "identity": {"userAgent": names.get("user-agent", ""), **(more.get("caller_identity") or {})},
-        "authorizer": more.get("authorizer_context") or {},
-    }
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    context = _nested(exchanges.variables(exchange))
+    text = body.decode("utf-8", "replace")
     try:
-        sent = _request(integration, names.get("content-type", ""), text, params, context)
+        sent = _request(integration, exchange.client.header("content-type"), text, params, context)
         seconds = float(integration.get("timeoutInMillis") or 29_000) / 1000
         answer = await _run(sent, integration.get("credentials"), seconds)
         if answer is None:
             return apigateway_v1._gw_error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
+        exchange.integration.service_status = answer[0]
         return _mapped(integration, *answer, params, context)
     except (TemplateFailed, ValueError):
         return apigateway_v1._gw_error("API_CONFIGURATION_ERROR", "Internal server error")
@@ -148,6 +138,19 @@ def _mapped(integration: Integration, status: int, body: str, params: Any, conte
     return code, headers, text.encode()
 
 
+def _nested(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """`$context` with its variables below each other: `identity.sourceIp` in `identity`."""
+    context: dict[str, Any] = {"authorizer": {}, "identity": {}}
+    for name, value in variables.items():
+        *places, last = name.split(".")
+        place = context
+        for one in places:
+            place = place.setdefault(one, {})
+        if isinstance(place, dict):
+            place[last] = value
+    return context
+
+
 def _single(values: Mapping[str, Any] | None) -> dict[str, str]:
     return {
         name: str(value[0] if isinstance(value, list | tuple) else value)
@@ -158,7 +161,7 @@ def _single(values: Mapping[str, Any] | None) -> dict[str, str]:
 # -- HTTP APIs
 
 
-@around(apigateway, "_invoke_lambda_proxy", after=["apigateway.functions"])
+@around(apigateway, "_invoke_lambda_proxy")
 async def _invoke_of_http(
     stock: Callable[..., Awaitable[Response]],
     integration: Integration,
@@ -176,22 +179,14 @@ async def _invoke_of_http(
     if integration.get("integrationSubtype") != _SUBTYPE:
         given = integration, api_id, stage, path, method, headers, body, query_params, route_key, path_params
         return await stock(*given, **more)
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    exchange = exchanges.served()
+    text = body.decode("utf-8", "replace")
     sources = {
-        "request_headers": {name.lower(): value for name, value in (headers or {}).items()},
+        "request_headers": {name.lower(): value for name, value in headers.items()},
         "request_query": query_params or {},
         "path_params": path_params or {},
-        "stage_vars": apigateway._get_stage_variables(api_id, stage),
-        "context_vars": {
-            "requestId": str(uuid4()),
-            "httpMethod": method,
-            "path": path,
-            "routeKey": route_key,
-            "stage": stage,
-            "apiId": api_id,
-            "authorizer.jwt.claims": more.get("authorizer_claims") or {},
-            "authorizer.lambda": more.get("authorizer_lambda_context") or {},
-        },
+        "stage_vars": exchange.variables,
+        "context_vars": exchanges.variables(exchange),
     }
     data = {
         _PARAMETERS[name]: value
@@ -201,7 +196,8 @@ async def _invoke_of_http(
     seconds = min(float(integration.get("timeoutInMillis") or 30_000), 30_000) / 1000
     answer = await _run(data, integration.get("credentialsArn"), seconds)
     if answer is None:
-        return 503, dict(_JSON), b'{"message":"Service Unavailable"}'
+        raise exchanges.Refusal(503, "Service Unavailable")
+    exchange.integration.service_status = answer[0]
     return _overwritten(integration, *answer, sources)
 
 
