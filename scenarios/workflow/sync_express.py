@@ -72,7 +72,8 @@ class Shop:
         )
         if signed:
             session = self._stack.session
-            SigV4Auth(session.get_credentials(), "execute-api", session.region_name).add_auth(request)
+            signer: Any = session.get_credentials()
+            SigV4Auth(signer, "execute-api", session.region_name).add_auth(request)
         headers = [line for line in request.headers.items() if line[0] != "Host"]
         return endpoint.request("POST", urlsplit(url).path, headers=headers, body=body)
 

@@ -128,8 +128,12 @@ def test_a_standard_execution_ends_after_its_timeout_too(local_aws: LocalAws) ->
     client = local_aws.client("stepfunctions")
     machine = make(local_aws, {"Type": "Wait", "Seconds": 60}, HELLO, kind="STANDARD", timeout=1)
     execution = client.start_execution(stateMachineArn=machine)["executionArn"]
-    described = lambda: client.describe_execution(executionArn=execution)["status"]  # noqa: E731
-    assert eventually(lambda: described() != "RUNNING" and described()) == "TIMED_OUT"
+
+    def status() -> str:
+        found: str = client.describe_execution(executionArn=execution)["status"]
+        return "" if found == "RUNNING" else found
+
+    assert eventually(status) == "TIMED_OUT"
 
 
 @pytest.mark.parametrize("resource", ["lambda:invoke.waitForTaskToken", "states:startExecution.sync:2"])

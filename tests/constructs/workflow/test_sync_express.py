@@ -22,6 +22,11 @@ STATUSES = {"OutOfStock": 409, "Busy": 503}
 NO_PARAMETERS: dict[str, dict[str, str]] = {"path": {}, "querystring": {}, "header": {}}
 
 
+def a_stack() -> Stack:
+    """A stack of an app that is synthesised without the slow validation."""
+    return Stack(App(builtin_cloud_formation_validation=False), "S")
+
+
 def make(stack: Stack, **more: Any) -> SyncExpressWorkflow:
     if "state_machine" not in more:
         more["definition"] = sfn.Pass(stack, "State")
@@ -59,7 +64,7 @@ def test_callers_need_iam_unless_the_app_says_otherwise(both: Resources) -> None
 
 
 def test_everybody_may_call_only_if_the_app_says_so() -> None:
-    stack = Stack(App(), "S")
+    stack = a_stack()
     workflow = make(stack)
     rest(workflow, authorization=apigateway.AuthorizationType.NONE)
     http(workflow, authorization=apigatewayv2.HttpNoneAuthorizer())
@@ -152,27 +157,27 @@ def test_a_refusal_of_step_functions_becomes_a_status(
 @pytest.mark.parametrize("seconds", [0, 301])
 def test_a_timeout_is_at_most_five_minutes(seconds: int) -> None:
     with pytest.raises(ValueError, match=f"^timeout={seconds}: an Express workflow allows 1 to 300 seconds"):
-        make(Stack(App(), "S"), timeout=Duration.seconds(seconds))
+        make(a_stack(), timeout=Duration.seconds(seconds))
 
 
 @pytest.mark.parametrize(("front", "seconds"), [(rest, 29), (http, 30)])
 def test_the_workflow_ends_before_the_api_gives_up(front: Any, seconds: int) -> None:
-    front(make(Stack(App(), "S"), timeout=Duration.seconds(seconds - 1)))
+    front(make(a_stack(), timeout=Duration.seconds(seconds - 1)))
     with pytest.raises(
         ValueError, match=rf"^timeout={seconds}: the .* API answers 50[34] after {seconds} seconds"
     ):
-        front(make(Stack(App(), "S"), timeout=Duration.seconds(seconds)))
+        front(make(a_stack(), timeout=Duration.seconds(seconds)))
 
 
 def test_a_rest_api_with_a_higher_quota_waits_longer() -> None:
-    workflow = make(Stack(App(), "S"), timeout=Duration.seconds(119))
+    workflow = make(a_stack(), timeout=Duration.seconds(119))
     rest(workflow, integration_timeout=Duration.minutes(2))
     properties = {"Integration": Match.object_like({"TimeoutInMillis": 120_000})}
     Template.from_stack(Stack.of(workflow)).has_resource_properties("AWS::ApiGateway::Method", properties)
 
 
 def test_a_timeout_that_is_known_at_deployment_only_is_accepted() -> None:
-    stack = Stack(App(), "S")
+    stack = a_stack()
     parameter = CfnParameter(stack, "Seconds", type="Number")
     rest(make(stack, timeout=Duration.seconds(parameter.value_as_number)))
 
@@ -182,35 +187,36 @@ def test_an_error_has_the_status_of_an_error(status: int) -> None:
     with pytest.raises(
         ValueError, match=rf"^statuses\['A'\]={status}: a response for an error allows 400 to 599"
     ):
-        rest(make(Stack(App(), "S")), statuses={"A": status})
+        rest(make(a_stack()), statuses={"A": status})
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x'y", "$x", "a\n"])
 def test_the_name_of_an_error_cannot_change_the_template(name: str) -> None:
     with pytest.raises(ValueError, match="give the name of an error of the workflow"):
-        rest(make(Stack(App(), "S")), statuses={name: 400})
+        rest(make(a_stack()), statuses={name: 400})
 
 
 # --- An existing state machine
 
 
 def test_definition_or_state_machine_is_needed() -> None:
-    stack = Stack(App(), "S")
+    stack = a_stack()
     theirs = sfn.StateMachine.from_state_machine_arn(stack, "Theirs", ARN)
-    for given in ({}, {"definition": sfn.Pass(stack, "P"), "state_machine": theirs}):
+    both: dict[str, Any] = {"definition": sfn.Pass(stack, "P"), "state_machine": theirs}
+    for given in ({}, both):
         with pytest.raises(ValueError, match=r"^definition, state_machine: give the states"):
             SyncExpressWorkflow(stack, "W", **given)
 
 
 def test_a_standard_workflow_is_refused() -> None:
-    stack = Stack(App(), "S")
+    stack = a_stack()
     body = sfn.DefinitionBody.from_chainable(sfn.Pass(stack, "P"))
     with pytest.raises(ValueError, match="type Standard cannot be run synchronously"):
         make(stack, state_machine=sfn.StateMachine(stack, "Theirs", definition_body=body))
 
 
 def test_the_timeout_of_an_existing_workflow_is_checked_if_it_is_given() -> None:
-    stack = Stack(App(), "S")
+    stack = a_stack()
     theirs = sfn.StateMachine.from_state_machine_arn(stack, "Theirs", ARN)
     workflow = make(stack, state_machine=theirs)
     rest(workflow)
@@ -219,7 +225,7 @@ def test_the_timeout_of_an_existing_workflow_is_checked_if_it_is_given() -> None
     Template.from_stack(stack).has_resource_properties(
         "AWS::IAM::Policy", {"PolicyDocument": {"Statement": [Match.object_like(statement)]}}
     )
-    other = Stack(App(), "S")
+    other = a_stack()
     imported = sfn.StateMachine.from_state_machine_arn(other, "Theirs", ARN)
     slow = make(other, state_machine=imported, timeout=Duration.seconds(40))
     with pytest.raises(ValueError, match=r"^timeout=40: the REST API answers 504"):
@@ -227,7 +233,7 @@ def test_the_timeout_of_an_existing_workflow_is_checked_if_it_is_given() -> None
 
 
 def test_settings_of_a_new_workflow_cannot_be_combined_with_an_existing_one() -> None:
-    stack = Stack(App(), "S")
+    stack = a_stack()
     theirs = sfn.StateMachine.from_state_machine_arn(stack, "Theirs", ARN)
     with pytest.raises(ValueError, match=r"^logs, log_level, tracing_enabled cannot be combined"):
         make(

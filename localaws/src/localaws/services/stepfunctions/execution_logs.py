@@ -161,7 +161,7 @@ def _lines(execution: Data, settings: Data, *, express: bool) -> Iterator[Data]:
     for event in execution.get("events", ()):
         if not _has_level(event["type"], settings["level"]):
             continue
-        details = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
+        details: Data = next((value for name, value in event.items() if name.endswith("EventDetails")), {})
         number = int(event["id"])
         stamp = stepfunctions._iso_to_epoch_ms(event["timestamp"]) or int(time.time() * 1000)
         line = {

@@ -35,6 +35,6 @@ def _call_lambda(stock: Callable[[str, Any], Any], func_ref: str, event: Any) ->
 
 def _is_throttled(cause: Any) -> bool:
     try:
-        return json.loads(cause).get("__type") == "TooManyRequestsException"
+        return bool(json.loads(cause).get("__type") == "TooManyRequestsException")
     except (TypeError, ValueError, AttributeError):
         return False
