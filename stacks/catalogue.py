@@ -103,6 +103,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="CognitoTriggersStack",
         shows="other domains cannot sign up; each user has one profile; tokens carry the plan and the tenant",
     ),
+    Architecture(
+        id="sync-express",
+        family="workflow",
+        title="HTTP request → API Gateway → synchronous Express workflow → API, Lambda → stock in DynamoDB",
+        stack="SyncExpressStack",
+        shows="an order is priced and reserved within one request; errors of the workflow become statuses",
+    ),
 )
 
 

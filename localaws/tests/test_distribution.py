@@ -87,7 +87,7 @@ def test_the_wheel_requires_every_distribution_that_the_package_imports(built: t
     }
     distributions = importlib.metadata.packages_distributions()
     imported = {
-        distribution.lower()
+        distribution.lower().replace("_", "-")
         for module in _imported(SOURCE)
         if module not in sys.stdlib_module_names and module != "localaws"
         for distribution in distributions[module]

@@ -25,7 +25,12 @@ NOT_ENFORCED: Mapping[str, str] = {
             "logs:CreateLogStream",
             "logs:PutLogEvents",
         ),
-        "no X-Ray daemon runs with a function": ("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+        "no X-Ray daemon runs with a function, and Step Functions sends no traces": (
+            "xray:PutTraceSegments",
+            "xray:PutTelemetryRecords",
+            "xray:GetSamplingRules",
+            "xray:GetSamplingTargets",
+        ),
         "functions run on this machine, without network interfaces of their own": (
             "ec2:CreateNetworkInterface",
             "ec2:DescribeNetworkInterfaces",
@@ -56,6 +61,22 @@ _OTHER_DENIALS: Mapping[str, tuple[str, ...]] = {
         "This RDS proxy has no credentials for the role",  # of the proxy, which logs in to the database
     ),
     "secretsmanager:GetSecretValue": ("This RDS proxy has no credentials for the role",),
+    "execute-api:Invoke": ('{"message":"Forbidden"}',),  # all that an HTTP API says
+    # A REST API does not show what the service behind it has refused.
+    "states:StartSyncExecution": ("'error': 'InternalServerError'",),
+    **dict.fromkeys(
+        (
+            "logs:CreateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:DescribeLogGroups",
+            "logs:DescribeResourcePolicies",
+            "logs:GetLogDelivery",
+            "logs:ListLogDeliveries",
+            "logs:PutResourcePolicy",
+            "logs:UpdateLogDelivery",
+        ),
+        ("The state machine IAM Role is not authorized to access the Log Destination",),
+    ),
 }
 
 

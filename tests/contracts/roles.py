@@ -13,10 +13,9 @@ _NAMES = ("Role", "RoleArn", "ServiceRoleArn")
 def role_of(template: dict[str, Any], output: str) -> str:
     """Return the logical id of the role of what an output names: a function, a proxy, a group, or a role."""
     resources, value = template["Resources"], template["Outputs"][output]["Value"]
-    if "Fn::GetAtt" in value:  # the ARN of a role that a caller assumes
-        logical_id: str = value["Fn::GetAtt"][0]
-        return logical_id
-    return role_in(resources[value["Ref"]]["Properties"])
+    # The ARN of a role is an attribute; anything else is named by its Ref.
+    named: str = value["Fn::GetAtt"][0] if "Fn::GetAtt" in value else value["Ref"]
+    return named if resources[named]["Type"] == "AWS::IAM::Role" else role_in(resources[named]["Properties"])
 
 
 def role_in(properties: dict[str, Any]) -> str:

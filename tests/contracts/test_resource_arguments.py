@@ -26,6 +26,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from cdk_lambda_patterns import PrivateNetwork
@@ -77,6 +78,13 @@ def imported_vpc(scope: Construct) -> ec2.IVpc:
     )
 
 
+def state_machine(scope: Construct) -> sfn.StateMachine:
+    """An Express workflow."""
+    states = sfn.DefinitionBody.from_chainable(sfn.Pass(scope, "State"))
+    kind = sfn.StateMachineType.EXPRESS
+    return sfn.StateMachine(scope, "R", definition_body=states, state_machine_type=kind)
+
+
 @dataclass(frozen=True)
 class Kind:
     """How a kind of resource is made, and how it is imported."""
@@ -110,6 +118,12 @@ KINDS: dict[Any, Kind] = {
             scope, "R", function_arn=ARN.format("lambda", "function:theirs"), same_environment=True
         ),
     ),
+    sfn.IStateMachine: Kind(
+        state_machine,
+        lambda scope: sfn.StateMachine.from_state_machine_arn(
+            scope, "R", ARN.format("states", "stateMachine:theirs")
+        ),
+    ),
     PrivateNetwork: Kind(
         lambda scope: PrivateNetwork(scope, "R"),
         lambda scope: PrivateNetwork(scope, "Network", vpc=imported_vpc(scope)),
@@ -120,11 +134,15 @@ KINDS: dict[Any, Kind] = {
 REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "aliases": lambda scope: {"prod": 1},
     "code": lambda scope: CODE,
+    "definition": lambda scope: sfn.Pass(scope, "Definition"),
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
     "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
     "vpc": lambda scope: ec2.Vpc(scope, "Vpc", max_azs=2, nat_gateways=1),
 }
+
+#: What an existing resource can take the place of, by the name of its argument.
+INSTEAD_OF = {"function": "code", "state_machine": "definition"}
 
 #: Arguments that take a special kind of their type, by construct and name.
 SPECIAL: dict[str, Kind] = {
@@ -207,7 +225,7 @@ def required(construct: Any, scope: Construct, given: str) -> dict[str, Any]:
         for one in parameters.values()
         if (one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name != given)
         # A construct that takes an existing function requires either that or the code of a new one.
-        or (one.name == "code" and "function" in parameters and given != "function")
+        or any(one.name == new and old in parameters and given != old for old, new in INSTEAD_OF.items())
     }
 
 

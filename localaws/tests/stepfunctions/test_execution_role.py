@@ -45,13 +45,15 @@ def calls(function_arn: str, how: str) -> dict[str, Any]:
     return {"Resource": "arn:aws:states:::lambda:invoke", "Parameters": {"FunctionName": function_arn}}
 
 
-@pytest.mark.parametrize("how", ["arn", "integration"])
-def test_invoking_a_function_takes_permission(functions: Functions, how: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "error"), [("arn", "States.Permissions"), ("integration", "Lambda.AWSLambdaException")]
+)
+def test_invoking_a_function_takes_permission(functions: Functions, how: str, error: str) -> None:
     function_arn = functions.aws.client("lambda").get_function(FunctionName=functions.make(RETURNS))[
         "Configuration"
     ]["FunctionArn"]
     without = run(functions.aws, made_role(functions.aws), calls(function_arn, how))
-    assert (without["status"], without["error"]) == ("FAILED", "States.Permissions")
+    assert (without["status"], without["error"]) == ("FAILED", error)
     assert f"lambda:InvokeFunction on resource: {function_arn}" in without["cause"]
 
     allowed = made_role(functions.aws, ("lambda:InvokeFunction", function_arn))

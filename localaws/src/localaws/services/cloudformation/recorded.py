@@ -58,4 +58,3 @@ recorded_only(
 )
 recorded_only("AWS::Lambda::Url", "InvokeMode", when=_given("InvokeMode", "RESPONSE_STREAM"))
 recorded_only("AWS::Logs::MetricFilter", "MetricTransformations")
-recorded_only("AWS::StepFunctions::StateMachine", "LoggingConfiguration")

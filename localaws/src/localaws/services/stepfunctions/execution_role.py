@@ -2,9 +2,11 @@
 
 Faithful to: before a task calls Lambda, SQS, SNS, EventBridge, DynamoDB or another state machine through an
 optimized integration, the role of the state machine must allow that action on that resource. Otherwise the
-task fails with `States.Permissions`, which `Retry` and `Catch` can name.
-Not to: tasks of the form `aws-sdk:...` and of ECS, which are not authorised. The cause is shorter than in
-AWS. Some integrations of AWS return an error name of their own instead (`Lambda.AWSLambdaException`).
+task fails with `States.Permissions`, or with `Lambda.AWSLambdaException` and the cause of AWS for the
+integration of Lambda; `Retry` and `Catch` can name them.
+Not to: tasks of the form `aws-sdk:...` and of ECS, which are not authorised. The cause of
+`States.Permissions` is shorter than in AWS, and some other integrations of AWS return an error name of their
+own instead.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html#error-handling-error-representation
@@ -14,7 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from secrets import token_hex
 from typing import Any
+from uuid import uuid4
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import stepfunctions
@@ -44,11 +48,28 @@ def _invoke(stock: Callable[..., Any], resource: str, input_data: Any, *args: An
     role = _role.get()
     for action, target in _needed(resource, input_data) if role else ():
         if not role_allows(role, action, target):
-            raise stepfunctions._ExecutionError(
-                "States.Permissions",
-                f"The role {role} is not authorized to perform: {action} on resource: {target}",
-            )
+            raise stepfunctions._ExecutionError(*_denial(role, action, target, resource))
     return stock(resource, input_data, *args, **more)
+
+
+def _denial(role: str, action: str, target: str, task: str) -> tuple[str, str]:
+    """Name and cause of the error."""
+    if "states:::lambda:invoke" not in task:
+        return (
+            "States.Permissions",
+            f"The role {role} is not authorized to perform: {action} on resource: {target}",
+        )
+    session = f"{role.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/{token_hex(16)}"
+    return "Lambda.AWSLambdaException", (
+        f"User: {session} is not authorized to perform: {action} on resource: {target} because no "
+        f"identity-based policy allows the {action} action "
+        f"(Service: Lambda, Status Code: 403, Request ID: {uuid4()})"
+    )
+
+
+def role_of_execution() -> str:
+    """The ARN of the role of the state machine that runs in this thread."""
+    return _role.get()
 
 
 def _needed(resource: str, given: Any) -> list[tuple[str, str]]:

@@ -1,0 +1,5 @@
+"""Workflow: architectures in which Step Functions calls functions, and answers for them."""
+
+from cdk_lambda_patterns.core.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

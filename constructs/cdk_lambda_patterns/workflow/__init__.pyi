@@ -1,0 +1,1 @@
+from cdk_lambda_patterns.workflow.sync_express import SyncExpressWorkflow as SyncExpressWorkflow

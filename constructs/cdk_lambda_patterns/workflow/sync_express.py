@@ -1,0 +1,359 @@
+"""HTTP request → API Gateway (REST or HTTP API) → Step Functions, synchronous Express workflow → Lambda.
+
+Use it for a request that several functions and services answer together within seconds, with retries and
+compensation that you can see. Do not use it where one function is enough, where the work takes longer than
+the caller waits (start a Standard workflow, and return its id), or where a repeated request must not start
+the work twice: an Express workflow has no idempotency of its own.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from aws_cdk import Annotations, Duration, RemovalPolicy
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_apigatewayv2 as apigatewayv2
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_apigatewayv2_integrations import HttpStepFunctionsIntegration
+from aws_cdk.aws_logs import LogGroup
+from constructs import Construct
+
+from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.event_sources import refuse_settings
+from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.options import LogOptions
+from cdk_lambda_patterns.core.permissions import acknowledge, acknowledge_wildcard
+
+#: Errors of Lambda itself that a retry may cure. A missing permission is ``Lambda.AWSLambdaException``, too.
+#: https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html
+TRANSIENT_LAMBDA_ERRORS: Final = (
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+)
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html
+_EXPRESS = Limit("an Express workflow", 1, 300, "seconds")
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+_REST = Limit("a REST API", 0.05, 300, "seconds", whole=False)
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+_HTTP_SECONDS = 30
+_STATUS = Limit("a response for an error", 400, 599)
+_ERROR_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+
+_DEFAULT_TIMEOUT = Duration.seconds(25)
+_REST_TIMEOUT = Duration.seconds(29)
+_NO_STATUSES: Mapping[str, int] = MappingProxyType({})
+
+_MESSAGE = """$util.escapeJavaScript($cause).replaceAll("\\\\'", "'")"""
+_INTERNAL = '{"error": "InternalServerError", "message": "Internal server error"}'
+# What Step Functions refuses, and whose fault that is.
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartSyncExecution.html
+_REFUSALS = (
+    ("InvalidExecutionInput", 400, '{"error": "InvalidInput", "message": "The body must be JSON."}'),
+    ("ValidationException", 413, '{"error": "InputTooLarge", "message": "The body is larger than 256 KiB."}'),
+    ("ThrottlingException", 503, '{"error": "Busy", "message": "Too many requests; try again."}'),
+)
+
+
+@check_types
+class SyncExpressWorkflow(Construct):
+    """An Express workflow whose result is the response of an API, with the logs of its executions.
+
+    It builds the state machine (unless you give one), its log group, and for each route an integration with a
+    role that may start this state machine and nothing else. The body of the request is the input. A
+    synchronous Express workflow runs at most once: nothing restarts it, and a client that repeats its request
+    starts it again, so the tasks must be idempotent.
+
+    Args:
+        definition: The states of a new state machine: a state, or a chain of states.
+        state_machine: An existing state machine of the type Express instead; owned, from another stack, or
+            imported.
+        timeout: When the workflow ends with ``States.Timeout``, 1 to 300 seconds, and less than the API
+            waits. Default of a new one: 25 seconds. Of an existing one: what its definition says, for that
+            check.
+        log_level: Which events are logged. Default: all. An Express workflow has no other history.
+        include_execution_data: Whether the log has input and output of the states. Default: no.
+        logs: Settings of the log group.
+        tracing_enabled: X-Ray. Default: yes.
+        removal_policy: What happens to the logs when the stack is deleted. Default: they are retained.
+
+    Raises:
+        ValueError: The workflow may run longer than allowed, is of the type Standard, or both or none of
+            ``definition`` and ``state_machine`` are given.
+
+    Attributes:
+        state_machine (IStateMachine): The state machine.
+        log_group (LogGroup | None): The log of its executions; ``None`` for an existing state machine.
+
+    Example::
+
+        workflow = SyncExpressWorkflow(self, "Orders", definition=sfn.Pass(self, "Accept"))
+        api = apigateway.RestApi(self, "Api")
+        workflow.add_rest_method(api.root.add_resource("orders"), statuses={"OutOfStock": 409})
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        definition: sfn.IChainable | None = None,
+        state_machine: sfn.IStateMachine | None = None,
+        timeout: Duration | None = None,
+        log_level: sfn.LogLevel = sfn.LogLevel.ALL,
+        include_execution_data: bool = False,
+        logs: LogOptions | None = None,
+        tracing_enabled: bool = True,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
+    ) -> None:
+        if (definition is None) == (state_machine is None):
+            raise ValueError(
+                "definition, state_machine: give the states of a new state machine, or an existing one."
+            )
+        _EXPRESS.check("timeout", timeout)
+        super().__init__(scope, id)
+        self.log_group: LogGroup | None = None
+        if state_machine is not None:
+            settings = {
+                "logs": logs is not None,
+                "log_level": log_level != sfn.LogLevel.ALL,
+                "include_execution_data": include_execution_data,
+                "tracing_enabled": not tracing_enabled,
+            }
+            refuse_settings("state_machine", settings)
+            _check_type(state_machine)
+            self._timeout = timeout
+            self.state_machine = state_machine
+        else:
+            assert definition is not None
+            self._timeout = timeout or _DEFAULT_TIMEOUT
+            self.log_group = _make_log_group(self, logs or LogOptions(), removal_policy)
+            self.state_machine = self._make(definition, log_level, include_execution_data, tracing_enabled)
+
+    def add_rest_method(
+        self,
+        resource: apigateway.IResource,
+        http_method: str = "POST",
+        *,
+        authorization: apigateway.IAuthorizer
+        | apigateway.AuthorizationType = apigateway.AuthorizationType.IAM,
+        statuses: Mapping[str, int] = _NO_STATUSES,
+        integration_timeout: Duration = _REST_TIMEOUT,
+    ) -> apigateway.Method:
+        """Let requests of a REST API run the workflow; its output is the response.
+
+        An error of the workflow becomes a status with ``{"error": …, "message": …}``: that of ``statuses``,
+        with the cause unless a function raised it (that holds its stack trace); 504 after a timeout; 500 for
+        any other error, without its name.
+
+        Args:
+            resource: The resource, owned or imported.
+            http_method: The method, which has a body.
+            authorization: Who may call it: an authorizer, or ``AuthorizationType.NONE`` for everybody on the
+                internet. Default: who has ``execute-api:Invoke`` (IAM).
+            statuses: The status for each error that a client should know, by the name of the error.
+            integration_timeout: How long the API waits. More than 29 seconds needs a higher quota, and a
+                Regional or private API.
+
+        Raises:
+            ValueError: The workflow may run longer than the API waits, or an error or status is not allowed.
+        """
+        _check_statuses(statuses)
+        _REST.check("integration_timeout", integration_timeout)
+        advice = "or a longer integration_timeout, which needs a higher quota"
+        self._check_timeout("the REST API answers 504", integration_timeout, advice)
+        integration = apigateway.StepFunctionsIntegration.start_execution(
+            self.state_machine,
+            request_templates={"application/json": _request_template(self.state_machine.state_machine_arn)},
+            integration_responses=[
+                _integration_response(200, _response_template(statuses)),
+                _integration_response(400, _refusal_template(), pattern="4\\d{2}"),
+                _integration_response(500, _INTERNAL, pattern="5\\d{2}"),
+            ],
+            timeout=integration_timeout,
+        )
+        if isinstance(authorization, apigateway.AuthorizationType):
+            method = resource.add_method(http_method, integration, authorization_type=authorization)
+        else:
+            method = resource.add_method(http_method, integration, authorizer=authorization)
+        if authorization == apigateway.AuthorizationType.NONE:
+            acknowledge(method, {"AwsSolutions-APIG4": "The app opens it with AuthorizationType.NONE."})
+        acknowledge(method, {"AwsSolutions-COG4": "Who may call it is what the app says; by default IAM."})
+        return method
+
+    def add_http_route(
+        self,
+        api: apigatewayv2.IHttpApi,
+        path: str,
+        method: apigatewayv2.HttpMethod = apigatewayv2.HttpMethod.POST,
+        *,
+        authorization: apigatewayv2.IHttpRouteAuthorizer | None = None,
+    ) -> apigatewayv2.HttpRoute:
+        """Let requests of an HTTP API run the workflow.
+
+        The response is that of StartSyncExecution, with status 200 also for an execution that failed: an HTTP
+        API has no templates. The client reads ``status``, and ``output`` or ``error``. Where it must not see
+        these, use a REST API.
+
+        Args:
+            api: The API, owned or imported.
+            path: The path, such as ``/orders``.
+            method: The method, which has a body.
+            authorization: Who may call it: an authorizer, or ``HttpNoneAuthorizer()`` for everybody on the
+                internet. Default: who has ``execute-api:Invoke`` (IAM).
+
+        Raises:
+            ValueError: The workflow may run longer than the 30 seconds that the API waits.
+        """
+        self._check_timeout("the HTTP API answers 503", Duration.seconds(_HTTP_SECONDS))
+        mapping = apigatewayv2.ParameterMapping()
+        # Without a mapping of its own, the integration of the CDK passes no input.
+        mapping.custom("StateMachineArn", self.state_machine.state_machine_arn)
+        mapping.custom("Input", "$request.body")
+        route = apigatewayv2.HttpRoute(
+            self,
+            f"{method.value} {path}",
+            http_api=api,
+            route_key=apigatewayv2.HttpRouteKey.with_(path, method),
+            authorizer=authorization or HttpIamAuthorizer(),
+            integration=HttpStepFunctionsIntegration(
+                f"{self.node.id}Integration",
+                state_machine=self.state_machine,
+                subtype=apigatewayv2.HttpIntegrationSubtype.STEPFUNCTIONS_START_SYNC_EXECUTION,
+                parameter_mapping=mapping,
+            ),
+        )
+        if isinstance(authorization, apigatewayv2.HttpNoneAuthorizer):
+            reason = "The app opens this route with HttpNoneAuthorizer."
+            acknowledge(route, {"AwsSolutions-APIG4": reason})
+        return route
+
+    def _make(
+        self, definition: sfn.IChainable, level: sfn.LogLevel, include_execution_data: bool, tracing: bool
+    ) -> sfn.StateMachine:
+        assert self.log_group is not None
+        machine = sfn.StateMachine(
+            self,
+            "StateMachine",
+            definition_body=sfn.DefinitionBody.from_chainable(definition),
+            state_machine_type=sfn.StateMachineType.EXPRESS,
+            timeout=self._timeout,
+            logs=sfn.LogOptions(
+                destination=self.log_group, level=level, include_execution_data=include_execution_data
+            ),
+            tracing_enabled=tracing,
+        )
+        acknowledge_wildcard(
+            machine.role,
+            "*",
+            "The delivery of logs and X-Ray have no resource-level permissions: "
+            "https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html",
+        )
+        return machine
+
+    def _check_timeout(self, what: str, waits: Duration, advice: str = "") -> None:
+        """Check that the workflow ends before the API gives up: then it would go on, and no client knows."""
+        if self._timeout is None:
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:workflowTimeout",
+                f"timeout: unknown of an existing state machine, and {what} after {waits.to_seconds():g} "
+                "seconds while the workflow goes on; give the TimeoutSeconds of its definition as timeout.",
+            )
+            return
+        if self._timeout.is_unresolved() or waits.is_unresolved():
+            return
+        timeout, limit = (one.to_seconds(integral=False) for one in (self._timeout, waits))
+        if timeout >= limit:
+            raise ValueError(
+                f"timeout={timeout:g}: {what} after {limit:g} seconds while the workflow goes on; give a "
+                f"timeout of less than {limit:g} seconds{', ' if advice else ''}{advice}."
+            )
+
+
+def _make_log_group(scope: Construct, options: LogOptions, removal_policy: RemovalPolicy) -> LogGroup:
+    return LogGroup(
+        scope,
+        "LogGroup",
+        retention=options.retention,
+        encryption_key=options.encryption_key,
+        removal_policy=options.removal_policy or removal_policy,
+    )
+
+
+def _check_type(machine: sfn.IStateMachine) -> None:
+    express = sfn.StateMachineType.EXPRESS
+    if isinstance(machine, sfn.StateMachine) and machine.state_machine_type != express:
+        raise ValueError(
+            f"state_machine={machine.node.path}: a workflow of the type Standard cannot be run "
+            "synchronously; give one with state_machine_type=StateMachineType.EXPRESS."
+        )
+
+
+def _check_statuses(statuses: Mapping[str, int]) -> None:
+    for name, status in statuses.items():
+        _STATUS.check(f"statuses[{name!r}]", status)
+        if not _ERROR_NAME.fullmatch(name):
+            raise ValueError(
+                f"statuses[{name!r}]: give the name of an error of the workflow, which has only letters, "
+                "digits, '.', '_' and '-'."
+            )
+
+
+def _request_template(state_machine_arn: str) -> str:
+    return f"""{{
+  "stateMachineArn": "{state_machine_arn}",
+  "name": "$context.requestId",
+  "input": "{_MESSAGE.replace("$cause", "$input.body")}"
+}}"""
+
+
+def _response_template(statuses: Mapping[str, int]) -> str:
+    """Make a response of the result: the output, or an error with its status."""
+    known = "".join(f"#elseif($error == '{name}')\n#set($code = {code})\n" for name, code in statuses.items())
+    return f"""#set($outcome = $input.path('$.status').toString())
+#if($outcome == 'SUCCEEDED')
+$input.path('$.output')
+#else
+#set($error = $input.path('$.error').toString())
+#set($cause = $input.path('$.cause').toString())
+#set($code = 500)
+#if($outcome == 'TIMED_OUT')
+#set($code = 504)
+{known}#end
+#set($context.responseOverride.status = $code)
+#if($outcome == 'TIMED_OUT')
+{{"error": "Timeout", "message": "The workflow took too long"}}
+#elseif($code == 500)
+{_INTERNAL}
+#elseif($cause.startsWith("{{"))
+{{"error": "$error", "message": ""}}
+#else
+{{"error": "$error", "message": "{_MESSAGE}"}}
+#end
+#end"""
+
+
+def _refusal_template() -> str:
+    """Make a response of a request that Step Functions has refused."""
+    template = "#set($type = $input.path('$.__type').toString())\n"
+    for number, (name, status, body) in enumerate(_REFUSALS):
+        template += f"#{'else' if number else ''}if($type.contains('{name}'))\n"
+        template += f"#set($context.responseOverride.status = {status})\n{body}\n"
+    return f"{template}#else\n#set($context.responseOverride.status = 500)\n{_INTERNAL}\n#end"
+
+
+def _integration_response(
+    status: int, template: str, pattern: str | None = None
+) -> apigateway.IntegrationResponse:
+    return apigateway.IntegrationResponse(
+        status_code=str(status),
+        selection_pattern=pattern,
+        response_templates={"application/json": template},
+    )

@@ -1,0 +1,1 @@
+"""The functions of `sync-express`: the prices behind an API, and the reservation of stock."""

@@ -1,0 +1,295 @@
+"""APIs that run Express workflows: StartSyncExecution behind REST and HTTP APIs.
+
+The emulator knows only functions, queues and HTTP behind an API.
+
+Faithful to: a REST API with the integration `states:action/StartSyncExecution` maps request and response by
+its templates, selects the integration response by the status of Step Functions, and answers 504 after the
+integration timeout, at most 29 seconds unless set, while the execution goes on. An HTTP API with the subtype
+`StepFunctions-StartSyncExecution` maps its request parameters, and answers what StartSyncExecution answers:
+status 200 also for an execution that failed, and 503 after at most 30 seconds. Response parameters of that
+integration overwrite the status and headers. The role of the integration must trust
+`apigateway.amazonaws.com` and allow `states:StartSyncExecution`; otherwise Step Functions refuses, with
+status 400.
+Not to: other actions of Step Functions. JSONPath in parameters beyond names and indexes.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-integration-settings-integration-response.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-aws-services-reference.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-parameter-mapping.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ministack.core.concurrency import run_reentrant
+from ministack.core.responses import error_response_json
+from ministack.services import apigateway, apigateway_v1
+
+from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.apigateway import exchanges
+from localaws.services.apigateway.mapping_templates import TemplateFailed, render
+from localaws.services.iam.roles import role_allows, role_trusts
+from localaws.services.stepfunctions.clocks import Clock
+from localaws.services.stepfunctions.express import start_sync_execution
+
+Response = tuple[int, dict[str, Any], bytes]
+Integration = dict[str, Any]
+
+_SUBTYPE = "StepFunctions-StartSyncExecution"
+_PARAMETERS = {
+    "StateMachineArn": "stateMachineArn",
+    "Name": "name",
+    "Input": "input",
+    "TraceHeader": "traceHeader",
+}
+_JSON = {"Content-Type": "application/json"}
+_PAUSE = 0.02  # seconds between two looks at the clock
+
+
+async def _run(data: dict[str, Any], role: str | None, seconds: float) -> tuple[int, str] | None:
+    """Run the workflow as a role: status and body of Step Functions, None after that time."""
+    machine = str(data.get("stateMachineArn", ""))
+    trusted = role is not None and role_trusts(role, "apigateway.amazonaws.com")
+    if role is None or not trusted or not role_allows(role, "states:StartSyncExecution", machine):
+        assumed = str(role).replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")
+        user = f"{assumed}/BackplaneAssumeRoleSession"
+        message = (
+            f"User: {user} is not authorized to perform: states:StartSyncExecution on resource: {machine} "
+            "because no identity-based policy allows the states:StartSyncExecution action"
+        )
+        status, _, body = error_response_json("AccessDeniedException", message, 400)
+        return int(status), body.decode()
+    watch = Clock()
+    running = asyncio.create_task(run_reentrant(start_sync_execution, data, watch))
+    while watch.elapsed < seconds:
+        done, _ = await asyncio.wait({running}, timeout=min(_PAUSE, max(seconds - watch.elapsed, 0)))
+        if done and watch.elapsed < seconds:
+            status, _, body = running.result()
+            return int(status), body.decode()
+    return None
+
+
+# -- REST APIs
+
+
+@around(apigateway_v1, "_invoke_lambda_custom_v1")
+async def _invoke_of_rest(
+    stock: Callable[..., Awaitable[Response]],
+    integration: Integration,
+    api_id: str,
+    stage_name: str,
+    stage: Any,
+    resource: dict[str, Any],
+    request_path: str,
+    method: str,
+    *rest: Any,
+    **more: Any,
+) -> Any:
+    if not re.search(r":states:action/StartSyncExecution$", integration.get("uri", "")):
+        given = integration, api_id, stage_name, stage, resource, request_path, method
+        return await stock(*given, *rest, **more)
+    headers, body, query, path = rest
+    exchange = exchanges.served()
+    params = {"path": path or {}, "querystring": _single(query), "header": _single(headers)}
+    context = _nested(exchanges.variables(exchange))
+    text = body.decode("utf-8", "replace")
+    try:
+        sent = _request(integration, exchange.client.header("content-type"), text, params, context)
+        seconds = float(integration.get("timeoutInMillis") or 29_000) / 1000
+        answer = await _run(sent, integration.get("credentials"), seconds)
+        if answer is None:
+            return apigateway_v1._gw_error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
+        exchange.integration.service_status = answer[0]
+        return _mapped(integration, *answer, params, context)
+    except (TemplateFailed, ValueError):
+        return apigateway_v1._gw_error("API_CONFIGURATION_ERROR", "Internal server error")
+
+
+def _request(
+    integration: Integration, content_type: str, body: str, params: Any, context: dict[str, Any]
+) -> dict[str, Any]:
+    """The request for Step Functions."""
+    kind = content_type.partition(";")[0].strip().lower() or "application/json"
+    template = (integration.get("requestTemplates") or {}).get(kind)
+    text = body if template is None else render(template, body=body, params=params, context=context)[0]
+    found = json.loads(text, strict=False)
+    if not isinstance(found, dict):
+        raise ValueError("the request for Step Functions is no JSON object")
+    return found
+
+
+def _mapped(integration: Integration, status: int, body: str, params: Any, context: Any) -> Any:
+    """The response of the API for one of Step Functions."""
+    chosen = apigateway_v1._select_service_integration_response(integration, status)
+    if chosen is None:
+        return apigateway_v1._gw_error("API_CONFIGURATION_ERROR", "Internal server error")
+    code, text, headers = int(chosen.get("statusCode") or status), body, dict(_JSON)
+    for target, source in (chosen.get("responseParameters") or {}).items():
+        if str(source)[:1] == str(source)[-1:] == "'":
+            headers[target.removeprefix("method.response.header.")] = str(source)[1:-1]
+    template = (chosen.get("responseTemplates") or {}).get("application/json")
+    if template is not None:
+        text, override = render(template, body=body, params=params, context=context)
+        code = override or code
+    return code, headers, text.encode()
+
+
+def _nested(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """`$context` with its variables below each other: `identity.sourceIp` in `identity`."""
+    context: dict[str, Any] = {"authorizer": {}, "identity": {}}
+    for name, value in variables.items():
+        *places, last = name.split(".")
+        place = context
+        for one in places:
+            place = place.setdefault(one, {})
+        if isinstance(place, dict):
+            place[last] = value
+    return context
+
+
+def _single(values: Mapping[str, Any] | None) -> dict[str, str]:
+    return {
+        name: str(value[0] if isinstance(value, list | tuple) else value)
+        for name, value in (values or {}).items()
+    }
+
+
+# -- HTTP APIs
+
+
+@around(apigateway, "_invoke_lambda_proxy")
+async def _invoke_of_http(
+    stock: Callable[..., Awaitable[Response]],
+    integration: Integration,
+    api_id: str,
+    stage: str,
+    path: str,
+    method: str,
+    headers: Any,
+    body: Any,
+    query_params: Any,
+    route_key: str = "$default",
+    path_params: Any = None,
+    **more: Any,
+) -> Response:
+    if integration.get("integrationSubtype") != _SUBTYPE:
+        given = integration, api_id, stage, path, method, headers, body, query_params, route_key, path_params
+        return await stock(*given, **more)
+    exchange = exchanges.served()
+    text = body.decode("utf-8", "replace")
+    sources = {
+        "request_headers": {name.lower(): value for name, value in headers.items()},
+        "request_query": query_params or {},
+        "path_params": path_params or {},
+        "stage_vars": exchange.variables,
+        "context_vars": exchanges.variables(exchange),
+    }
+    data = {
+        _PARAMETERS[name]: value
+        for name, source in (integration.get("requestParameters") or {}).items()
+        if name in _PARAMETERS and (value := _value(source, text, sources)) is not None
+    }
+    seconds = min(float(integration.get("timeoutInMillis") or 30_000), 30_000) / 1000
+    answer = await _run(data, integration.get("credentialsArn"), seconds)
+    if answer is None:
+        raise exchanges.Refusal(503, "Service Unavailable")
+    exchange.integration.service_status = answer[0]
+    return _overwritten(integration, *answer, sources)
+
+
+def _value(source: Any, body: str, sources: Any) -> str | None:
+    """What a parameter is mapped from."""
+    source = str(source)
+    if source == "$request.body":
+        return body or None
+    if source.startswith("$request.body."):
+        return _in_body(body, source.removeprefix("$request.body"))
+    found: str | None = apigateway._resolve_mapping_value(source, **sources)
+    return found
+
+
+def _in_body(body: str, path: str) -> str | None:
+    found = apigateway_v1._vtl_json_path(body, f"${path}")
+    return None if found == "" else found if isinstance(found, str) else json.dumps(found)
+
+
+def _overwritten(integration: Integration, status: int, body: str, sources: Any) -> Response:
+    code, headers = status, dict(_JSON)
+    for target, source in _response_parameters(integration, status).items():
+        value = (
+            _in_body(body, str(source).removeprefix("$response.body"))
+            if str(source).startswith("$response.body.")
+            else apigateway._resolve_mapping_value(source, **sources)
+        )
+        if target == "overwrite:statuscode" and value is not None and value.isdigit():
+            code = int(value)
+        elif target.startswith(("append:header.", "overwrite:header.")) and value is not None:
+            headers[target.partition(".")[2]] = value
+    return code, headers, body.encode()
+
+
+def _response_parameters(integration: Integration, status: int) -> dict[str, Any]:
+    found = (integration.get("responseParameters") or {}).get(str(status)) or {}
+    listed = found.get("ResponseParameters")  # a template has a list
+    return {one["Destination"]: one["Source"] for one in listed} if listed else found
+
+
+_integrations = resource("AWS::ApiGatewayV2::Integration")
+
+
+@_integrations.create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    made = stock(logical_id, properties, stack)
+    _record(properties, made[0])
+    return made
+
+
+@_integrations.update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    made = stock(physical_id, old, new, stack, logical_id)
+    _record(new, made[0])
+    return made
+
+
+def _record(properties: Properties, integration_id: str) -> None:
+    found = apigateway._integrations[properties["ApiId"]][integration_id]
+    _keep(
+        found,
+        {
+            "integrationSubtype": properties.get("IntegrationSubtype"),
+            "credentialsArn": properties.get("CredentialsArn"),
+        },
+    )
+
+
+@around(apigateway, "_create_integration")
+def _create_integration(stock: Callable[..., Response], api_id: str, data: dict[str, Any]) -> Response:
+    response = stock(api_id, data)
+    made = json.loads(response[2]).get("integrationId")
+    return _kept(response, api_id, made, data)
+
+
+@around(apigateway, "_update_integration")
+def _update_integration(
+    stock: Callable[..., Response], api_id: str, int_id: str, data: dict[str, Any]
+) -> Response:
+    return _kept(stock(api_id, int_id, data), api_id, int_id, data)
+
+
+def _kept(response: Response, api_id: str, integration_id: str | None, data: dict[str, Any]) -> Response:
+    found = apigateway._integrations.get(api_id, {}).get(integration_id)
+    if response[0] >= 400 or found is None:
+        return response
+    _keep(found, {name: data.get(name) for name in ("integrationSubtype", "credentialsArn")})
+    answer: Response = apigateway._apigw_response(found, response[0])
+    return answer
+
+
+def _keep(integration: Integration, values: Mapping[str, Any]) -> None:
+    integration.update({name: value for name, value in values.items() if value is not None})

@@ -1,0 +1,245 @@
+"""SyncExpressWorkflow: limits, permissions, what it says of errors, and who may call it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from aws_cdk import App, CfnParameter, Duration, Stack
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_apigatewayv2 as apigatewayv2
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk.assertions import Annotations, Match, Template
+
+from cdk_lambda_patterns import LogOptions
+from cdk_lambda_patterns.workflow.sync_express import SyncExpressWorkflow
+from localaws.services.apigateway.mapping_templates import render
+from tests.templates import Resources, stack_with
+
+ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:theirs"
+STATUSES = {"OutOfStock": 409, "Busy": 503}
+NO_PARAMETERS: dict[str, dict[str, str]] = {"path": {}, "querystring": {}, "header": {}}
+
+
+def a_stack() -> Stack:
+    """A stack of an app that is synthesised without the slow validation."""
+    return Stack(App(builtin_cloud_formation_validation=False), "S")
+
+
+def make(stack: Stack, **more: Any) -> SyncExpressWorkflow:
+    if "state_machine" not in more:
+        more["definition"] = sfn.Pass(stack, "State")
+    return SyncExpressWorkflow(stack, "Workflow", **more)
+
+
+def rest(workflow: SyncExpressWorkflow, **more: Any) -> apigateway.Method:
+    api = apigateway.RestApi(Stack.of(workflow), "Rest")
+    return workflow.add_rest_method(api.root.add_resource("orders"), **more)
+
+
+def http(workflow: SyncExpressWorkflow, **more: Any) -> apigatewayv2.HttpRoute:
+    return workflow.add_http_route(apigatewayv2.HttpApi(Stack.of(workflow), "Http"), "/orders", **more)
+
+
+@stack_with
+def both(stack: Stack) -> None:
+    workflow = make(stack)
+    rest(workflow, statuses=STATUSES)
+    http(workflow)
+
+
+def test_it_is_an_express_workflow_that_logs_all_events_without_data(both: Resources) -> None:
+    machine = both.only("AWS::StepFunctions::StateMachine")
+    assert machine["StateMachineType"] == "EXPRESS"
+    assert json.loads(machine["DefinitionString"])["TimeoutSeconds"] == 25
+    logging = machine["LoggingConfiguration"]
+    assert (logging["Level"], logging["IncludeExecutionData"]) == ("ALL", False)
+    assert machine["TracingConfiguration"] == {"Enabled": True}
+
+
+def test_callers_need_iam_unless_the_app_says_otherwise(both: Resources) -> None:
+    assert both.only("AWS::ApiGateway::Method")["AuthorizationType"] == "AWS_IAM"
+    assert both.only("AWS::ApiGatewayV2::Route")["AuthorizationType"] == "AWS_IAM"
+
+
+def test_everybody_may_call_only_if_the_app_says_so() -> None:
+    stack = a_stack()
+    workflow = make(stack)
+    rest(workflow, authorization=apigateway.AuthorizationType.NONE)
+    http(workflow, authorization=apigatewayv2.HttpNoneAuthorizer())
+    template = Template.from_stack(stack)
+    template.has_resource_properties("AWS::ApiGateway::Method", {"AuthorizationType": "NONE"})
+    template.has_resource_properties("AWS::ApiGatewayV2::Route", {"AuthorizationType": "NONE"})
+
+
+def test_each_api_may_start_this_workflow_and_nothing_else(both: Resources) -> None:
+    (machine,) = both.all("AWS::StepFunctions::StateMachine")
+    for role in ("RestordersPOSTStartSyncExecutionRole", "WorkflowPOSTordersInvokeRole"):
+        (statement,) = both.statements(role)
+        assert (statement["Action"], statement["Resource"]) == ("states:StartSyncExecution", {"Ref": machine})
+
+
+def test_the_body_is_the_input_behind_both_apis(both: Resources) -> None:
+    parameters = both.only("AWS::ApiGatewayV2::Integration")["RequestParameters"]
+    assert parameters["Input"] == "$request.body"
+    template = both.only("AWS::ApiGateway::Method")["Integration"]["RequestTemplates"]["application/json"]
+    text = "".join(part if isinstance(part, str) else "ARN" for part in template["Fn::Join"][1])
+    body = '{"a": "it\'s \\"quoted\\" / é"}'
+    sent, _ = render(text, body=body, params=NO_PARAMETERS, context={"requestId": "r-1"})
+    assert json.loads(sent) == {"stateMachineArn": "ARN", "name": "r-1", "input": body}
+
+
+# --- Responses
+
+
+def response(both: Resources, code: int, answer: dict[str, Any]) -> tuple[int, Any]:
+    """What the REST API makes of an answer of Step Functions."""
+    integration = both.only("AWS::ApiGateway::Method")["Integration"]
+    pattern = {200: None, 400: "4\\d{2}", 500: "5\\d{2}"}[code]
+    [chosen] = [one for one in integration["IntegrationResponses"] if one.get("SelectionPattern") == pattern]
+    template = chosen["ResponseTemplates"]["application/json"]
+    text, status = render(template, body=json.dumps(answer), params=NO_PARAMETERS, context={})
+    return status or int(chosen["StatusCode"]), json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "status", "body"),
+    [
+        ("OutOfStock", 'it\'s "gone"', 409, {"error": "OutOfStock", "message": 'it\'s "gone"'}),
+        ("Busy", '{"errorMessage": "x", "stackTrace": ["secret"]}', 503, {"error": "Busy", "message": ""}),
+        (
+            "KeyError",
+            "'secret'",
+            500,
+            {"error": "InternalServerError", "message": "Internal server error"},
+        ),
+    ],
+)
+def test_an_error_becomes_its_status_and_shows_nothing_of_the_inside(
+    both: Resources, error: str, cause: str, status: int, body: dict[str, str]
+) -> None:
+    failed = {"status": "FAILED", "error": error, "cause": cause}
+    assert response(both, 200, failed) == (status, body)
+
+
+def test_the_output_becomes_the_response(both: Resources) -> None:
+    assert response(both, 200, {"status": "SUCCEEDED", "output": '{"a": [1]}'}) == (200, {"a": [1]})
+
+
+@pytest.mark.parametrize("more", [{}, {"error": "States.Timeout"}])
+def test_a_timeout_is_504(both: Resources, more: dict[str, str]) -> None:
+    status, body = response(both, 200, {"status": "TIMED_OUT", **more})
+    assert (status, body["error"]) == (504, "Timeout")
+
+
+@pytest.mark.parametrize(
+    ("code", "refusal", "status"),
+    [
+        (400, "InvalidExecutionInput", 400),
+        (400, "com.amazon.coral.validate#ValidationException", 413),
+        (400, "com.amazon.coral.availability#ThrottlingException", 503),
+        (400, "AccessDeniedException", 500),
+        (500, "InternalFailure", 500),
+    ],
+)
+def test_a_refusal_of_step_functions_becomes_a_status(
+    both: Resources, code: int, refusal: str, status: int
+) -> None:
+    answer = response(both, code, {"__type": refusal, "message": "User: arn:aws:sts::1:secret"})
+    assert answer[0] == status
+    assert "secret" not in json.dumps(answer[1])
+
+
+# --- Limits
+
+
+@pytest.mark.parametrize("seconds", [0, 301])
+def test_a_timeout_is_at_most_five_minutes(seconds: int) -> None:
+    with pytest.raises(ValueError, match=f"^timeout={seconds}: an Express workflow allows 1 to 300 seconds"):
+        make(a_stack(), timeout=Duration.seconds(seconds))
+
+
+@pytest.mark.parametrize(("front", "seconds"), [(rest, 29), (http, 30)])
+def test_the_workflow_ends_before_the_api_gives_up(front: Any, seconds: int) -> None:
+    front(make(a_stack(), timeout=Duration.seconds(seconds - 1)))
+    with pytest.raises(
+        ValueError, match=rf"^timeout={seconds}: the .* API answers 50[34] after {seconds} seconds"
+    ):
+        front(make(a_stack(), timeout=Duration.seconds(seconds)))
+
+
+def test_a_rest_api_with_a_higher_quota_waits_longer() -> None:
+    workflow = make(a_stack(), timeout=Duration.seconds(119))
+    rest(workflow, integration_timeout=Duration.minutes(2))
+    properties = {"Integration": Match.object_like({"TimeoutInMillis": 120_000})}
+    Template.from_stack(Stack.of(workflow)).has_resource_properties("AWS::ApiGateway::Method", properties)
+
+
+def test_a_timeout_that_is_known_at_deployment_only_is_accepted() -> None:
+    stack = a_stack()
+    parameter = CfnParameter(stack, "Seconds", type="Number")
+    rest(make(stack, timeout=Duration.seconds(parameter.value_as_number)))
+
+
+@pytest.mark.parametrize("status", [200, 600])
+def test_an_error_has_the_status_of_an_error(status: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^statuses\['A'\]={status}: a response for an error allows 400 to 599"
+    ):
+        rest(make(a_stack()), statuses={"A": status})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x'y", "$x", "a\n"])
+def test_the_name_of_an_error_cannot_change_the_template(name: str) -> None:
+    with pytest.raises(ValueError, match="give the name of an error of the workflow"):
+        rest(make(a_stack()), statuses={name: 400})
+
+
+# --- An existing state machine
+
+
+def test_definition_or_state_machine_is_needed() -> None:
+    stack = a_stack()
+    theirs = sfn.StateMachine.from_state_machine_arn(stack, "Theirs", ARN)
+    both: dict[str, Any] = {"definition": sfn.Pass(stack, "P"), "state_machine": theirs}
+    for given in ({}, both):
+        with pytest.raises(ValueError, match=r"^definition, state_machine: give the states"):
+            SyncExpressWorkflow(stack, "W", **given)
+
+
+def test_a_standard_workflow_is_refused() -> None:
+    stack = a_stack()
+    body = sfn.DefinitionBody.from_chainable(sfn.Pass(stack, "P"))
+    with pytest.raises(ValueError, match="type Standard cannot be run synchronously"):
+        make(stack, state_machine=sfn.StateMachine(stack, "Theirs", definition_body=body))
+
+
+def test_the_timeout_of_an_existing_workflow_is_checked_if_it_is_given() -> None:
+    stack = a_stack()
+    theirs = sfn.StateMachine.from_state_machine_arn(stack, "Theirs", ARN)
+    workflow = make(stack, state_machine=theirs)
+    rest(workflow)
+    Annotations.from_stack(stack).has_warning("*", Match.string_like_regexp("workflow goes on"))
+    statement = {"Action": "states:StartSyncExecution", "Resource": ARN}
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::IAM::Policy", {"PolicyDocument": {"Statement": [Match.object_like(statement)]}}
+    )
+    other = a_stack()
+    imported = sfn.StateMachine.from_state_machine_arn(other, "Theirs", ARN)
+    slow = make(other, state_machine=imported, timeout=Duration.seconds(40))
+    with pytest.raises(ValueError, match=r"^timeout=40: the REST API answers 504"):
+        rest(slow)
+
+
+def test_settings_of_a_new_workflow_cannot_be_combined_with_an_existing_one() -> None:
+    stack = a_stack()
+    theirs = sfn.StateMachine.from_state_machine_arn(stack, "Theirs", ARN)
+    with pytest.raises(ValueError, match=r"^logs, log_level, tracing_enabled cannot be combined"):
+        make(
+            stack,
+            state_machine=theirs,
+            logs=LogOptions(),
+            log_level=sfn.LogLevel.ERROR,
+            tracing_enabled=False,
+        )
