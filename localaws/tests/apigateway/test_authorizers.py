@@ -113,6 +113,17 @@ def test_a_simple_response_decides_and_its_context_is_passed_on(api: HttpApi) ->
     assert event["headers"]["x-forwarded-for"] == "127.0.0.1"
 
 
+def test_an_integration_maps_what_the_authorizer_says(api: HttpApi, function: str, authorizer: str) -> None:
+    mapping = {
+        "append:header.x-one": "$context.authorizer.calls",
+        "append:header.x-two": "$context.authorizer.lambda.calls",
+    }
+    guard(api, "GET /mapped", api.integrate(function, RequestParameters=mapping), authorizer, **SIMPLE)
+    event = get(api, "/mapped", "simple-yes").json()
+    calls = str(event["requestContext"]["authorizer"]["lambda"]["calls"])
+    assert (event["headers"]["x-one"], event["headers"]["x-two"]) == (calls, calls)
+
+
 def test_a_policy_decides_for_the_route(api: HttpApi) -> None:
     for token, status in {"allow": 200, "deny": 403, "other": 403}.items():
         assert get(api, "/policy", token).status == get(api, "/first", token).status == status, token
