@@ -158,6 +158,9 @@ def test_the_answer_is_cached_by_the_identity_source_until_it_expires(api: HttpA
     assert calls("simple-yes") == first
     time.sleep(0.35)  # nine seconds are 0.3 here
     assert calls("simple-yes") > first
+    first = calls("simple-yes")
+    api.client.reset_authorizers_cache(ApiId=api.id, StageName="$default")
+    assert calls("simple-yes") > first
     assert calls("simple-yes", "/simple") < calls("simple-yes", "/simple")
     refused = [get(api, "/cached", "simple-no").status for _ in range(2)]
     assert refused == [403, 403]
@@ -233,6 +236,9 @@ def test_authorizers_of_rest_apis(rest: RestApi, path: str) -> None:
     assert (said["principalId"], said["admin"]) == ("ann", "true")
     again = get(rest, path, "allow").json()["requestContext"]["authorizer"]
     assert again["calls"] == said["calls"]
+    rest.client.flush_stage_authorizers_cache(restApiId=rest.id, stageName="live")
+    again = get(rest, path, "allow").json()["requestContext"]["authorizer"]
+    assert int(again["calls"]) > int(said["calls"])
     event = json.loads(said["event"])
     assert event["methodArn"].endswith(f"{rest.id}/live/GET{path}")
     if path == "/request":
