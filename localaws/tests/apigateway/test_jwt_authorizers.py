@@ -24,7 +24,8 @@ SHOW = """
 import json
 import time
 def handler(event, context):
-    return {"statusCode": 200, "body": json.dumps(event["requestContext"]["authorizer"])}
+    shown = {**event["requestContext"]["authorizer"], "user": event["headers"].get("x-user")}
+    return {"statusCode": 200, "body": json.dumps(shown)}
 """
 
 
@@ -177,6 +178,15 @@ def test_an_expired_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         check = apigateway._validate_jwt_authorizer({}, authorizer, headers, {})
         refused = asyncio.run(check)[2]
         assert (refused[0] if refused else None) == status
+
+
+def test_an_integration_maps_claims(api: Api, functions: Functions) -> None:
+    gateway, api_id = functions.aws.client("apigatewayv2"), api.endpoint.name.partition(".")[0]
+    integration = gateway.get_integrations(ApiId=api_id)["Items"][0]["IntegrationId"]
+    for name in ("claims", "jwt.claims"):
+        mapping = {"append:header.x-user": f"$context.authorizer.{name}.username"}
+        gateway.update_integration(ApiId=api_id, IntegrationId=integration, RequestParameters=mapping)
+        assert api.get(api.tokens["AccessToken"]).json()["user"] == USER
 
 
 def test_a_scope_is_required_where_the_route_asks_for_one(api: Api) -> None:
