@@ -111,6 +111,20 @@ def test_format_2_0(api: HttpApi, local_aws: LocalAws) -> None:
     }
 
 
+def test_an_integration_maps_parameters(api: HttpApi, function: str) -> None:
+    mapping = {
+        "append:header.x-from": "$request.querystring.q",
+        "overwrite:querystring.stage": "$context.stage",
+        "remove:querystring.q": "",
+        "overwrite:path": "/to/${request.path.id}",
+    }
+    api.route("GET /mapped/{id}", api.integrate(function, RequestParameters=mapping))
+    event = api.get("/mapped/7?q=a%20b", headers=[("X-From", "x")]).json()
+    assert (event["headers"]["x-from"], event["rawQueryString"]) == ("x,a b", "stage=beta")
+    assert event["rawPath"] == "/beta/to/7"
+    assert event["headers"]["x-forwarded-for"] == "127.0.0.1"
+
+
 def test_format_1_0_of_an_http_api(api: HttpApi, local_aws: LocalAws) -> None:
     event = api.get("/one/a%20b?q=1&q=2", headers=[*HEADERS, AGENT]).json()
     varying = taken(event, "requestId", "extendedRequestId", "requestTime", "requestTimeEpoch")

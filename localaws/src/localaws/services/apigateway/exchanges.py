@@ -98,6 +98,22 @@ class Exchange:
         return parse_qsl(self.client.query, keep_blank_values=True)
 
     @property
+    def parameters(self) -> dict[str, list[str]]:
+        """The values of each query parameter."""
+        found: dict[str, list[str]] = {}
+        for name, value in self.query:
+            found.setdefault(name, []).append(value)
+        return found
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Each header with its values in one, as the emulator's functions take them."""
+        found: dict[str, str] = {}
+        for name, value in self.header_lines():
+            found[name] = f"{found[name]}, {value}" if name in found else value
+        return found
+
+    @property
     def domain(self) -> str:
         """The name that the client used, or that it has on AWS."""
         own = self.client.host.endswith((".localhost", "127.0.0.1")) or not self.client.host

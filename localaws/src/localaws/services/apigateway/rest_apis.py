@@ -171,7 +171,7 @@ async def _authorize(exchange: Exchange, request: Request, method: Method) -> An
         exchange.method,
         exchange.path,
         request["resource"],
-        dict(exchange.header_lines()),
+        exchange.headers,
         exchange.body,
         request["query_params"],
         exchange.path_parameters,
@@ -226,7 +226,7 @@ async def _integrate(exchange: Exchange, request: Request, integration: dict[str
     kind = integration.get("type")
     if kind == "MOCK":
         return integrations.mock(exchange, integration)
-    headers, query = dict(exchange.header_lines()), request["query_params"]
+    headers, query = exchange.headers, request["query_params"]
     sent = exchange.method, headers, exchange.body, query, exchange.path_parameters
     if kind in ("HTTP", "HTTP_PROXY"):
         return await _timed(exchange, apigateway_v1._invoke_http_proxy_v1(integration, exchange.path, *sent))
