@@ -174,7 +174,9 @@ def _folded(title: str, lines: list[str]) -> list[str]:
 
 def _is_common(facts: TemplateFacts, permission: Permission) -> bool:
     """Whether every architecture with such a part has the permission, so that it is described only once."""
-    return permission.action in _tables()["common"] or facts.is_of_cdk(permission.role)
+    of_api_gateway = permission.role.endswith("/CloudWatchRole")  # not of a function
+    is_usual = permission.action in _tables()["common"] and not of_api_gateway
+    return is_usual or facts.is_of_cdk(permission.role)
 
 
 def _reason(permission: Permission, reasons: dict[str, str]) -> str:

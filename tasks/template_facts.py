@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 # What is drawn, with the shape that Mermaid gives it.
 _SHAPES = {
+    "AWS::ApiGateway::RestApi": ("([", "])"),
+    "AWS::ApiGatewayV2::Api": ("([", "])"),
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
@@ -31,6 +33,8 @@ _SHAPES = {
 }
 # What is called by another name than its service.
 _KINDS = {
+    "AWS::ApiGateway::RestApi": "REST API",
+    "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
@@ -276,6 +280,27 @@ def _alarms(_: TemplateFacts, group: str, properties: dict[str, Any]) -> Iterato
         yield Edge(_referred(alarm["Name"]), "-.->", group, "stops")
 
 
+def _api(facts: TemplateFacts, api: str, _: dict[str, Any]) -> Iterator[Edge]:
+    """An API, the functions that it may invoke, and the user pools whose tokens it takes."""
+    called: dict[str, str] = {}
+    for _id, permission in facts.of_type("AWS::Lambda::Permission"):
+        source = str(permission.get("SourceArn"))
+        if f"'Ref': '{api}'" in source:
+            is_authorizer = "/authorizers/" in source
+            called[_referred(permission["FunctionName"])] = "authorizer" if is_authorizer else ""
+    for function, words in called.items():
+        yield Edge(api, "-.->" if words else "==>", function, words)
+    for resource_type, field in (
+        ("AWS::ApiGatewayV2::Authorizer", "JwtConfiguration"),
+        ("AWS::ApiGateway::Authorizer", "ProviderARNs"),
+    ):
+        for _id, authorizer in facts.of_type(resource_type):
+            of_api = _referred(authorizer.get("ApiId") or authorizer.get("RestApiId"))
+            for pool, _properties in facts.of_type("AWS::Cognito::UserPool"):
+                if of_api == api and f"'{pool}'" in str(authorizer.get(field)):
+                    yield Edge(pool, "-.->", api, "tokens")
+
+
 def _listener(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A load balancer and the functions that a listener forwards to."""
     words = f"{properties['Protocol']} {properties['Port']}"
@@ -349,6 +374,8 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "Custom::S3BucketNotifications": _notifications,
     "AWS::Lambda::Function": _calls,
     "AWS::Lambda::Alias": _alias,
+    "AWS::ApiGateway::RestApi": _api,
+    "AWS::ApiGatewayV2::Api": _api,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
     "AWS::Cognito::UserPool": _triggers,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,

@@ -147,7 +147,7 @@ class HttpApiStack(PatternStack):
         rarely = apigatewayv2.ThrottleSettings(rate_limit=1, burst_limit=5)
         return HttpApi(
             self,
-            "Http",
+            "User",
             function=notes.function,
             authorization=users,
             routes=[
@@ -173,7 +173,7 @@ class HttpApiStack(PatternStack):
         tag = "method.request.querystring.tag"
         rest = RestApi(
             self,
-            "Rest",
+            "Partner",
             function=notes.function,
             authorization=apigateway.TokenAuthorizer(
                 self, "Token", handler=authorizer, results_cache_ttl=Duration.seconds(60)

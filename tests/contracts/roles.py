@@ -37,6 +37,16 @@ def roles_of_custom_resources(template: dict[str, Any]) -> set[str]:
     }
 
 
+def roles_of_api_gateway(stack: Resources) -> set[str]:
+    """Return the logical id of the role with which API Gateway writes the logs of an account.
+
+    Its actions are those that API Gateway asks for, whatever it uses.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
+    """
+    accounts = stack.all("AWS::ApiGateway::Account").values()
+    return {account["CloudWatchRoleArn"]["Fn::GetAtt"][0] for account in accounts}
+
+
 def statements_of(stack: Resources, role: str) -> list[tuple[set[str], list[Any]]]:
     """Return the actions and the resources of each statement that a role allows."""
     return [

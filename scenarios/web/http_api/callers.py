@@ -100,7 +100,9 @@ class Callers:
         session = self._stack.session
         request = AWSRequest(method, f"https://{self._endpoints['http'].host}{path}")
         request.headers["Host"] = self._endpoints["http"].host
-        SigV4Auth(session.get_credentials(), "execute-api", session.region_name).add_auth(request)
+        credentials = session.get_credentials()
+        assert credentials is not None  # the session has called AWS already
+        SigV4Auth(credentials, "execute-api", session.region_name).add_auth(request)
         signed = [(name, value) for name, value in request.headers.items() if name != "Host"]
         return self.send("http", method, path, headers=signed)
 

@@ -42,18 +42,22 @@ def function(stack: Stack, timeout: Duration | None = None, id: str = "Mine") ->
     )
 
 
+def resources_of(stack: Stack) -> Resources:
+    return Resources(dict(Template.from_stack(stack).to_json()))
+
+
 def http(**arguments: Any) -> Resources:
     """The template of an HTTP API."""
     stack = Stack(App(), "S")
     HttpApi(stack, "Api", **{"authorization": OPEN, **NEW, **arguments})
-    return Resources(Template.from_stack(stack).to_json())
+    return resources_of(stack)
 
 
 def rest(**arguments: Any) -> Resources:
     """The template of a REST API."""
     stack = Stack(App(), "S")
     RestApi(stack, "Api", **{"authorization": IAM, **NEW, **arguments})
-    return Resources(Template.from_stack(stack).to_json())
+    return resources_of(stack)
 
 
 # --- Both: function, timeout, access log
@@ -80,12 +84,10 @@ def test_a_function_that_runs_longer_than_its_api_waits_is_refused(
     stack = Stack(App(), "S")
     authorization = OPEN if api is HttpApi else NONE
     late = function(stack, Duration.seconds(limit + 1))
-    for number, arguments in enumerate(
-        ({"function": late}, {"function": late.current_version}, {"function": late.add_alias("live")})
-    ):
+    for number, existing in enumerate((late, late.current_version, late.add_alias("live"))):
         message = f"^function.timeout={limit + 1}: {kind} allows 1 to {limit} seconds"
         with pytest.raises(ValueError, match=message):
-            api(stack, f"Late{number}", authorization=authorization, **arguments)
+            api(stack, f"Late{number}", authorization=authorization, function=existing)
     options = FunctionOptions(timeout=Duration.seconds(limit + 1))
     with pytest.raises(ValueError, match=r"^function_options.timeout"):
         api(stack, "Late", authorization=authorization, **NEW, function_options=options)
@@ -197,7 +199,7 @@ def test_a_route_has_its_own_authorization_and_limits() -> None:
         options=HttpApiOptions(throttle=apigatewayv2.ThrottleSettings(rate_limit=100, burst_limit=50)),
         **NEW,
     )
-    template = Resources(Template.from_stack(stack).to_json())
+    template = resources_of(stack)
     guarded = template.only("AWS::ApiGatewayV2::Route", RouteKey="GET /notes")
     assert (guarded["AuthorizationType"], guarded["AuthorizationScopes"]) == ("JWT", ["notes/read"])
     assert template.only("AWS::ApiGatewayV2::Route", RouteKey="ANY /health")["AuthorizationType"] == "NONE"
@@ -290,7 +292,7 @@ def cached(authorization: Callable[[Stack], Any], **more: Any) -> dict[str, Any]
         options=RestApiOptions(usage_plan=plan),
         **NEW,
     )
-    template = Resources(Template.from_stack(stack).to_json())
+    template = resources_of(stack)
     stage = template.only("AWS::ApiGateway::Stage")
     assert (stage["CacheClusterEnabled"], stage["CacheClusterSize"]) == (True, "0.5")
     (setting,) = [one for one in stage["MethodSettings"] if one["ResourcePath"] != "/*"]
@@ -374,7 +376,7 @@ def test_keys_belong_to_a_usage_plan_of_the_stage() -> None:
     )
     assert front.usage_plan is not None
     front.usage_plan.add_api_key(front.api.add_api_key("Shop"))
-    template = Resources(Template.from_stack(stack).to_json())
+    template = resources_of(stack)
     plan = template.only("AWS::ApiGateway::UsagePlan")
     assert plan["Quota"] == {"Limit": 10, "Period": "DAY"}
     assert [one["Stage"]["Ref"] for one in plan["ApiStages"]] == list(template.all("AWS::ApiGateway::Stage"))

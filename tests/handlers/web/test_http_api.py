@@ -95,7 +95,7 @@ class Table:
 def authorizer() -> ModuleType:
     """The authorizer over that table."""
     module = import_handler("web.http_api.authorizer", ENVIRONMENT)
-    module.partners._dynamodb = Table()  # type: ignore[attr-defined]
+    module.partners._dynamodb = Table()
     return module
 
 

@@ -7,19 +7,21 @@ and a function has 29 seconds.
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import acknowledge
+from cdk_lambda_patterns.core.permissions import acknowledge, acknowledge_wildcard_in
 from cdk_lambda_patterns.web.http_api.parts import (
     access_log_format,
     check_timeout,
@@ -38,7 +40,16 @@ _TIMEOUT = Limit("a REST API", 1, 29, "seconds")
 
 # What an authorizer identifies callers by, unless it says otherwise.
 _AUTHORIZATION = "method.request.header.Authorization"
-_PUSH_TO_LOGS = "arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+# https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonAPIGatewayPushToCloudWatchLogs.html
+_LOG_ACTIONS = (
+    "logs:CreateLogGroup",
+    "logs:CreateLogStream",
+    "logs:DescribeLogGroups",
+    "logs:DescribeLogStreams",
+    "logs:FilterLogEvents",
+    "logs:GetLogEvents",
+    "logs:PutLogEvents",
+)
 
 _EVERYTHING = (RestApiMethod(path="/"), RestApiMethod(path="/{proxy+}"))
 
@@ -73,10 +84,11 @@ class RestApi(Construct):
 
     Example::
 
-        partners = RestApi(
-            self, "Partners", code="worker", authorization=apigateway.AuthorizationType.IAM,
+        iam_only = apigateway.AuthorizationType.IAM
+        partners = RestApi(self, "Partners", code="worker", authorization=iam_only)
+        partners.api.metric_server_error().create_alarm(
+            self, "Failing", threshold=1, evaluation_periods=3
         )
-        CfnOutput(self, "Url", value=partners.url)
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-rest-api.html
     """
@@ -161,15 +173,13 @@ class RestApi(Construct):
             },
         )
         if options.cloud_watch_role:
-            role = api.node.find_child("CloudWatchRole")
-            reason = "API Gateway tests the role for these actions, and all REST APIs of the account use it."
-            acknowledge(role, {f"AwsSolutions-IAM4[Policy::{_PUSH_TO_LOGS}]": reason})
+            _write_out_role(api.node.find_child("CloudWatchRole"))
         return api
 
     def _add(self, method: RestApiMethod, authorization: Authorization) -> None:
         parameters, keys = dict(method.request_parameters or {}), None
         if method.cache_ttl is not None:
-            for key in (*_path_parameters(method.path), *_callers(authorization, method.api_key_required)):
+            for key in (*_path_parameters(method.path), *_callers(method, authorization)):
                 parameters.setdefault(key, key.startswith("method.request.path."))
             keys = list(parameters)
         integration = apigateway.LambdaIntegration(
@@ -177,14 +187,14 @@ class RestApi(Construct):
         )
         validated = method.request_models or any((method.request_parameters or {}).values())
         models = self._models(method)
-        authorizer = None if isinstance(authorization, apigateway.AuthorizationType) else authorization
+        is_type = isinstance(authorization, apigateway.AuthorizationType)
+        who: dict[str, Any] = {"authorization_type" if is_type else "authorizer": authorization}
         for http_method in method.http_methods:
             made = self.api.root.resource_for_path(method.path).add_method(
                 http_method,
                 integration,
                 api_key_required=method.api_key_required or None,
-                authorization_type=None if authorizer else authorization,
-                authorizer=authorizer,
+                **who,
                 authorization_scopes=method.authorization_scopes,
                 request_parameters=parameters or None,
                 request_models=models or None,
@@ -232,6 +242,21 @@ class RestApi(Construct):
             )
 
 
+def _write_out_role(role: IConstruct) -> None:
+    """Replace the AWS-managed policy of API Gateway's role by the same statement.
+
+    It is part of the role itself: API Gateway tests the role as soon as it gets it.
+    """
+    resource = role.node.default_child
+    assert isinstance(resource, iam.CfnRole)
+    resource.managed_policy_arns = None
+    statement = iam.PolicyStatement(actions=list(_LOG_ACTIONS), resources=["*"])
+    document = iam.PolicyDocument(statements=[statement])
+    resource.policies = [iam.CfnRole.PolicyProperty(policy_name="Logs", policy_document=document)]
+    reason = "API Gateway asks for these actions, and writes the logs of all REST APIs of the account."
+    acknowledge_wildcard_in(role, "*", reason)
+
+
 def _settings(
     method: RestApiMethod, throttle: apigateway.ThrottleSettings
 ) -> apigateway.MethodDeploymentOptions:
@@ -251,7 +276,7 @@ def _path_parameters(path: str) -> list[str]:
     return [f"method.request.path.{name}" for name in re.findall(r"{(\w+)\+?}", path)]
 
 
-def _callers(authorization: Authorization, api_key_required: bool) -> list[str]:
+def _callers(method: RestApiMethod, authorization: Authorization) -> list[str]:
     """Return the parameters that tell one caller from another, for the key of the cache.
 
     Without them, a caller would get the response that another one was authorized for.
@@ -259,17 +284,17 @@ def _callers(authorization: Authorization, api_key_required: bool) -> list[str]:
     Raises:
         ValueError: The authorizer identifies callers by nothing that a key can hold.
     """
-    keys = ["method.request.header.x-api-key"] if api_key_required else []
+    keys = ["method.request.header.x-api-key"] if method.api_key_required else []
     if isinstance(authorization, apigateway.AuthorizationType):
         return keys
     child = authorization.node.default_child if isinstance(authorization, apigateway.Authorizer) else None
-    sources = child.identity_source if isinstance(child, apigateway.CfnAuthorizer) else None
-    sources = [one.strip() for one in (sources or _AUTHORIZATION).split(",")]
-    found = [one for one in sources if one.startswith("method.request.")]
+    given = child.identity_source if isinstance(child, apigateway.CfnAuthorizer) else None
+    sources = [source.strip() for source in (given or _AUTHORIZATION).split(",")]
+    found = [source for source in sources if source.startswith("method.request.")]
     if not found:
         raise ValueError(
-            f"cache_ttl with the authorizer {authorization.node.path}: it identifies callers by {sources}, "
-            "and the key of the cache holds only headers, query strings and paths; leave cache_ttl out, or "
-            "give the authorizer IdentitySource.header(...)."
+            f"cache_ttl of {method.path}: its authorizer identifies callers by {sources}, and the key of the "
+            "cache holds only headers, query strings and paths; leave cache_ttl out, or give the authorizer "
+            "IdentitySource.header(...)."
         )
     return [*keys, *found]

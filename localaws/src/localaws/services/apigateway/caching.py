@@ -3,12 +3,12 @@
 The emulator has none.
 
 Faithful to: with a cache cluster and caching enabled, responses of methods with GET, and of others only where
-their own settings say so, are kept for the time to live, by default 300 seconds. The key is the method, the
+their own settings say so, are stored for the time to live, by default 300 seconds. The key is the method, the
 resource and the cache key parameters of the integration: without a path parameter as one of them, all paths
 of a resource share a response, and without `Authorization` callers get each other's. `Cache-Control:
 max-age=0` reads a fresh response, if the caller may `execute-api:InvalidateCache` or the stage does not ask
 for it; else it is refused with 403, or ignored, with a warning or without one. Responses over 1 MB, and
-errors of API Gateway itself, are not kept.
+errors of API Gateway itself, are not stored.
 Not to: the time to live, which is shortened; sizes and encryption of clusters, which are ready at once.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-caching.html

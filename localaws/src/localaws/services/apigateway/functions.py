@@ -29,7 +29,7 @@ from ministack.core.responses import request_scope
 from ministack.services import apigateway_v1, lambda_svc
 
 from localaws.services.apigateway.exchanges import Call, Exchange
-from localaws.services.iam.invocations import service_may_invoke
+from localaws.services.iam.invocations import in_account_of, service_may_invoke
 from localaws.services.iam.roles import role_allows, role_trusts
 from localaws.services.lambda_.payloads import SYNCHRONOUS
 
@@ -121,9 +121,8 @@ async def _invoke(
     with request_scope(exchange.account, exchange.region):
         if not _may_invoke(reference, role, source, exchange.account):
             raise RejectedError(FORBIDDEN)
-        record, config, _name = lambda_svc._get_func_record_for_ref_in_scope(
-            reference, account_id=exchange.account, region=exchange.region
-        )
+    with in_account_of(reference):
+        record, config, _name = lambda_svc._get_func_record_for_ref(reference)
     call.service_status = 404
     if record is None or config is None:
         raise RejectedError(f"there is no function {reference}")

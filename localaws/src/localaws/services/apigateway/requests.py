@@ -6,8 +6,8 @@ APIs of the account of the caller.
     request -> gate of the server -> this front -> HTTP API | REST API
 
 Faithful to: a request whose Host header is the name of an API, `ID.execute-api.REGION.amazonaws.com`, goes to
-that API with its header lines and its query string as they are, whoever sends it. Over 10,240 bytes of
-request line and headers it is status 431, and over 10 MB of body 413.
+that API with its header lines and its query string as they are, in whichever account it is. Over 10,240 bytes
+of request line and headers it is status 431, and over 10 MB of body 413.
 Not to: the status of too many headers, and its body, which AWS does not document; the case of header names,
 which the server does not see: they are in lower case, as over HTTP/2.
 
@@ -83,7 +83,7 @@ current: ContextVar[ClientRequest | None] = ContextVar("localaws_api_request", d
 
 
 def owner_of(api: str) -> tuple[str, str] | None:
-    """The account and Region of an API, whoever asks."""
+    """The account and Region of an API."""
     for store in (apigateway._apis, apigateway_v1._rest_apis):
         for (account, region, found), _ in store.all_items():
             if found == api:
@@ -134,7 +134,7 @@ def _api_of(host: str, path: str) -> str | None:
 @around("ministack.app", "_handle_pre_body_request")
 @around("ministack.app", "_handle_post_body_shortcuts")
 async def _shortcuts(stock: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
-    """What the emulator serves by the path alone: nothing of an API."""
+    """Requests that the emulator recognises by their path: none of those for an API."""
     return await stock(*args, **more) if current.get() is None else None
 
 
@@ -164,6 +164,8 @@ async def _data_plane(
         raw_path=request.path,
         raw_query_string=request.query,
     )
+    if not {"apigw-requestid", "x-amzn-requestid"} & {name.lower() for name in response[1]}:
+        response[1]["x-amzn-requestid"] = request_id
     if method == "HEAD" and isinstance(response[2], bytes):
         return response[0], {**response[1], "Content-Length": str(len(response[2]))}, b""
     return response

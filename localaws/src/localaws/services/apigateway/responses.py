@@ -92,11 +92,9 @@ def _headers(result: Mapping[str, Any], version: str) -> Iterator[tuple[str, lis
     for name, values in many.items():
         if not isinstance(values, list):
             raise MalformedError(f"multiValueHeaders: {name} must be a list")
-        alone = [
-            value for key, value in single.items() if key.lower() == name.lower() and value not in values
-        ]
-        if values or alone:
-            yield name, [_value(name, value) for value in [*alone, *values]]
+        more = [value for key, value in single.items() if key.lower() == name.lower() and value not in values]
+        if values or more:
+            yield name, [_value(name, value) for value in [*more, *values]]
     if version == "2.0" and cookies:
         yield "Set-Cookie", [_value("cookies", value) for value in cookies]
 
