@@ -31,7 +31,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="web",
         title="HTTP request → HTTP API or REST API → Lambda → notes in DynamoDB",
         stack="HttpApiStack",
-        shows="valid tokens get in, and no others; a cached answer goes to its caller only; throttles: 429",
+        shows="only valid tokens get in; a cached response goes to its own caller; failures disclose nothing",
     ),
     Architecture(
         id="direct-invoke",

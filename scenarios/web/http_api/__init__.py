@@ -71,7 +71,7 @@ def _check_users(callers: Callers, story: Story) -> None:
     callers.put("http", 201, path, user, "Grüße")
     require(callers.expect(200, "http", "GET", path, user).body == "Grüße".encode(), "other text came back")
     header, claims, signature = user.split(".")
-    changed = {**json.loads(base64.urlsafe_b64decode(claims + "==")), "sub": "somebody-else"}
+    changed = {**json.loads(base64.urlsafe_b64decode(claims + "==")), "sub": "another-user"}
     forged = base64.urlsafe_b64encode(json.dumps(changed).encode()).decode().rstrip("=")
     refused = {
         "no token": "",

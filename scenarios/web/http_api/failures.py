@@ -86,7 +86,7 @@ def _without_the_authorizers_permission(
         callers.expect(500, "rest", "GET", callers.note("x"), callers.partner("read"))
         callers.expect(500, "http", "GET", "/health", callers.partner("read"))
     story.fact("admitted without authorizer", 0)
-    story.say("The authorizer cannot be invoked, or cannot read its table: 500. Nobody is admitted.")
+    story.say("The authorizer cannot be invoked, or cannot read its table: 500. No caller is admitted.")
 
 
 def _throttle(callers: Callers, story: Story) -> None:

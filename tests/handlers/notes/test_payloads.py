@@ -82,7 +82,7 @@ def test_the_stage_is_no_part_of_the_path(event: Event, path: str, expected: str
     assert adapter(given).read_request(given).path == expected
 
 
-def test_the_stage_alone_is_the_root() -> None:
+def test_only_the_stage_is_the_root() -> None:
     assert payload_v1.path_of_http_api("/live", "live") == "/"
 
 

@@ -23,7 +23,7 @@ def test_each_caller_gets_what_it_may_have(outcome: Outcome) -> None:
     }
 
 
-def test_failures_are_clean_and_admit_nobody(drilled: Outcome) -> None:
+def test_failures_are_clean_and_admit_no_caller(drilled: Outcome) -> None:
     assert drilled.facts == {
         "notes written without permission": 0,
         "admitted without authorizer": 0,

@@ -145,11 +145,14 @@ class HttpApi(Construct):
 
     Example::
 
-        pool = cognito.UserPool(self, "Users")
-        notes = HttpApi(
-            self, "Notes", code="worker", authorization=HttpUserPoolAuthorizer("Users", pool),
+        from aws_cdk import aws_cognito as cognito
+        from aws_cdk.aws_apigatewayv2_authorizers import HttpUserPoolAuthorizer
+
+        users = HttpUserPoolAuthorizer("Users", cognito.UserPool(self, "Users"))
+        notes = HttpApi(self, "Notes", code="worker", authorization=users)
+        notes.api.metric_server_error().create_alarm(
+            self, "Failing", threshold=1, evaluation_periods=3
         )
-        CfnOutput(self, "Url", value=notes.url)
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api.html
     """

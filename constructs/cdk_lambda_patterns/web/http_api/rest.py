@@ -84,10 +84,11 @@ class RestApi(Construct):
 
     Example::
 
-        partners = RestApi(
-            self, "Partners", code="worker", authorization=apigateway.AuthorizationType.IAM,
+        iam_only = apigateway.AuthorizationType.IAM
+        partners = RestApi(self, "Partners", code="worker", authorization=iam_only)
+        partners.api.metric_server_error().create_alarm(
+            self, "Failing", threshold=1, evaluation_periods=3
         )
-        CfnOutput(self, "Url", value=partners.url)
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-rest-api.html
     """

@@ -1,4 +1,4 @@
-"""What a REST API is told about its methods and its stage."""
+"""Options of a REST API, of its methods and its stage, and which of them contradict each other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
