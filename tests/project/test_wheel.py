@@ -25,6 +25,8 @@ import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
 from aws_cdk import App, Stack
+from aws_cdk.aws_apigateway import AuthorizationType
+from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from constructs import Construct
 import cdk_lambda_patterns
 from cdk_lambda_patterns import HardenedFunction
@@ -42,6 +44,7 @@ from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.web.alb_function import AlbFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
+from cdk_lambda_patterns.web.http_api import HttpApi, RestApi
 
 out = Path(sys.argv[1])
 app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
@@ -51,6 +54,7 @@ subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
 smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200})])
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
+both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
@@ -60,6 +64,8 @@ made = [
     MetadataSync(stack, "Metadata"),
     AlbFunction(stack, "Front", function=notes),
     DirectInvoke(stack, "Direct", function=charges, alias_name="live"),
+    HttpApi(stack, "Http", authorization=HttpIamAuthorizer(), function=notes),
+    RestApi(stack, "Rest", authorization=AuthorizationType.IAM, **both_apis),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
