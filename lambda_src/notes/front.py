@@ -27,8 +27,8 @@ class Front:
     Args:
         name: What clients read in an error: "a load balancer".
         read_request: Reads the front's event.
-        write_response: Writes the front's response; all of its strings must be ASCII.
-        max_response_bytes: How large a response may be as JSON.
+        write_response: Writes the front's response.
+        max_response_bytes: How large a response may be as JSON, in ASCII: the largest form that text has.
         logger: Takes a line for each request.
     """
 

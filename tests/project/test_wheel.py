@@ -25,6 +25,8 @@ import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
 from aws_cdk import App, Stack
+from aws_cdk.aws_apigateway import AuthorizationType
+from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_lambda import FunctionUrlAuthType
 from constructs import Construct
 import cdk_lambda_patterns
@@ -44,6 +46,7 @@ from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.web.alb_function import AlbFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
 from cdk_lambda_patterns.web.function_url import FunctionUrl
+from cdk_lambda_patterns.web.http_api import HttpApi, RestApi
 
 out = Path(sys.argv[1])
 app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
@@ -53,6 +56,7 @@ subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
 smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200})])
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
+both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
@@ -63,6 +67,8 @@ made = [
     AlbFunction(stack, "Front", function=notes),
     DirectInvoke(stack, "Direct", function=charges, alias_name="live"),
     FunctionUrl(stack, "Url", function=notes, auth_type=FunctionUrlAuthType.AWS_IAM),
+    HttpApi(stack, "Http", authorization=HttpIamAuthorizer(), function=notes),
+    RestApi(stack, "Rest", authorization=AuthorizationType.IAM, **both_apis),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),

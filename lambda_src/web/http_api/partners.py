@@ -47,7 +47,9 @@ class Partners:
         if not authorization.lower().startswith(_SCHEME):
             return None
         key = {"token_hash": {"S": token_hash(authorization[len(_SCHEME) :].strip())}}
-        item = self._dynamodb.get_item(TableName=self._table, Key=key).get("Item")
+        # Consistent: a new token works at once, and a deleted one is not found.
+        found = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        item = found.get("Item")
         if not item or item["access"]["S"] not in _METHODS:
             return None
         return Partner(item["partner"]["S"], item["access"]["S"])
