@@ -163,7 +163,7 @@ def test_an_expired_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process: a token lasts at least five minutes, which a test does not wait for."""
     pool = json.loads(cognito._create_user_pool({"PoolName": "users"})[2])["UserPool"]["Id"]
     issuer = f"https://cognito-idp.us-east-1.amazonaws.com/{pool}"
-    authorizer = {"jwtConfiguration": {"issuer": issuer, "audience": ["web"]}}
+    authorizer: dict[str, Any] = {"jwtConfiguration": {"issuer": issuer, "audience": ["web"]}}
     authorizer |= {"identitySource": ["$request.header.Authorization"]}
 
     async def keys(_url: str) -> Any:
