@@ -27,7 +27,7 @@ from ministack.services import s3
 
 from localaws.patching import around
 from localaws.refusals import Parameters, Refusal, refuses
-from localaws.services.iam.policy_documents import Malformed, listed, size, statements, invalid_principals
+from localaws.services.iam.policy_documents import Malformed, invalid_principals, listed, size, statements
 
 _LARGEST_BUCKET_POLICY, _LARGEST_KEY_POLICY = 20 * 1024, 32 * 1024
 _SNS = "Invalid parameter: Policy Error: null"
