@@ -83,7 +83,7 @@ REFUSED: list[Row] = [
     ),
     (
         "create_user_pool_client",
-        {"AllowedOAuthFlows": ["client_credentials"], "GenerateSecret": False},
+        {"AllowedOAuthFlows": ["client_credentials"]},
         OAUTH,
         "if client does not have a client secret",
     ),
@@ -98,6 +98,12 @@ REFUSED: list[Row] = [
         {"Domain": "my-cognito"},
         INVALID,
         "Domain cannot contain reserved word: cognito",
+    ),
+    (
+        "create_user_pool_client",
+        {"AllowedOAuthScopes": ["openid", "orders/read"]},
+        "ScopeDoesNotExistException",
+        "Invalid scope requested: orders/read",
     ),
     ("create_group", {"GroupName": "a b"}, INVALID, "Value 'a b' at 'groupName' failed"),
     ("sign_up", user(nickname="a", foo="b"), INVALID, "foo: Attribute does not exist in the schema."),

@@ -2,9 +2,9 @@
 
 Faithful to: a pool has alias attributes or username attributes, attributes with one name each and of at most
 2,048 characters, and a domain without the words of AWS; a client has tokens that last as long as Cognito
-allows, callback URLs with HTTPS, a secret for client credentials, providers that exist, and flows of one
-generation; a user has attributes of the schema, of which `sub` and those that say whether another one is
-verified are not for users to write; of a password, the first rule that it breaks.
+allows, callback URLs with HTTPS, a secret for client credentials, providers and scopes that exist, and flows
+of one generation; a user has attributes of the schema, of which `sub` and those that say whether another one
+is verified are not for users to write; of a password, the first rule that it breaks.
 Not to: the words about callback URLs, flows and domains; the lengths of values that the schema sets.
 
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_CreateUserPool.html
@@ -35,6 +35,7 @@ _TOKENS = {
 }
 _LONGEST, _PHONE = 2048, re.compile(r"\+\d{1,15}")
 _RESERVED_WORDS = ("aws", "amazon", "cognito")
+_SCOPES = ("phone", "email", "openid", "profile", "aws.cognito.signin.user.admin")
 _NOT_FOR_USERS = ("sub", "email_verified", "phone_number_verified")
 
 
@@ -91,13 +92,9 @@ def _of_tokens(client: Parameters) -> Refusal | None:
 
 def _of_oauth(client: Parameters) -> Refusal | None:
     flows = client.get("AllowedOAuthFlows") or []
-    if "client_credentials" in flows:
-        if len(flows) > 1:
-            text = "client_credentials flow can not be selected along with code flow or implicit flow."
-            return Refusal("InvalidOAuthFlowException", text)
-        if "GenerateSecret" in client and str(client["GenerateSecret"]).lower() != "true":
-            text = "client_credentials flow can not be selected if client does not have a client secret."
-            return Refusal("InvalidOAuthFlowException", text)
+    if "client_credentials" in flows and len(flows) > 1:
+        text = "client_credentials flow can not be selected along with code flow or implicit flow."
+        return Refusal("InvalidOAuthFlowException", text)
     for url in [*(client.get("CallbackURLs") or []), *(client.get("LogoutURLs") or [])]:
         parts = urlsplit(str(url))
         if "#" in str(url):
@@ -110,6 +107,15 @@ def _of_oauth(client: Parameters) -> Refusal | None:
     return None
 
 
+@refuses("cognito-idp", "CreateUserPoolClient")
+def _secret(client: Parameters) -> Refusal | None:
+    flows = client.get("AllowedOAuthFlows") or []
+    if "client_credentials" not in flows or str(client.get("GenerateSecret")).lower() == "true":
+        return None
+    text = "client_credentials flow can not be selected if client does not have a client secret."
+    return Refusal("InvalidOAuthFlowException", text)
+
+
 def _of_providers(client: Parameters) -> Refusal | None:
     pool_id = str(client.get("UserPoolId"))
     pool = cognito._get_pool_unscoped(pool_id)
@@ -118,6 +124,14 @@ def _of_providers(client: Parameters) -> Refusal | None:
     for provider in client.get("SupportedIdentityProviders") or []:
         if provider != "COGNITO" and provider not in (pool.get("_identity_providers") or {}):
             return _invalid(f"The provider {provider} does not exist for User Pool {pool_id}.")
+    scopes = {
+        f"{server}/{scope['ScopeName']}"
+        for server, record in (pool.get("_resource_servers") or {}).items()
+        for scope in record.get("Scopes") or []
+    }
+    for wanted in client.get("AllowedOAuthScopes") or []:
+        if wanted not in _SCOPES and wanted not in scopes:
+            return Refusal("ScopeDoesNotExistException", f"Invalid scope requested: {wanted}")
     return None
 
 

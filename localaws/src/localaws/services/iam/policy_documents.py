@@ -222,7 +222,7 @@ def _is_date(text: str) -> bool:
 # --- Principals, in trust policies and policies of resources
 
 
-def strange_principals(statement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def invalid_principals(statement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The principals of a statement that are malformed or do not exist, each with its kind."""
     principal = statement.get("Principal", statement.get("NotPrincipal"))
     if principal == "*":
@@ -272,7 +272,7 @@ def check_trust(document: Any) -> None:
         _check_actions(statement)
         if not all(_STS.fullmatch(action) for action in listed(statement.get("Action"))):
             raise Malformed("AssumeRole policy may only specify STS AssumeRole actions.")
-        for kind, value in strange_principals(statement):
+        for kind, value in invalid_principals(statement):
             kind = "SERVICE" if kind == "Service" else kind
             raise Malformed(f'Invalid principal in policy: "{kind}":"{value}"' if kind else _SYNTAX)
 

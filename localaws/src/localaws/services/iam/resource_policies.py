@@ -27,7 +27,7 @@ from ministack.services import s3
 
 from localaws.patching import around
 from localaws.refusals import Parameters, Refusal, refuses
-from localaws.services.iam.policy_documents import Malformed, listed, size, statements, strange_principals
+from localaws.services.iam.policy_documents import Malformed, invalid_principals, listed, size, statements
 
 _LARGEST_BUCKET_POLICY, _LARGEST_KEY_POLICY = 20 * 1024, 32 * 1024
 _SNS = "Invalid parameter: Policy Error: null"
@@ -76,7 +76,7 @@ def _problem(service: str, document: Any) -> Refusal | None:
             if needed and name not in statement and f"Not{name}" not in statement:
                 text = "Statement is missing required element" if name == "Resource" else None
                 return Refusal(code, missing or text or f"Missing required field {name}")
-        if any(strange_principals(statement)):
+        if any(invalid_principals(statement)):
             return Refusal(code, principal)
         for action in listed(statement.get("Action")):
             of = action.partition(":")[0].lower()
