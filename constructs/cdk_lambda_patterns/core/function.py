@@ -6,8 +6,18 @@ own; an architecture's construct (``cdk_lambda_patterns.<family>.<id>``) for a w
 
 import os
 from collections.abc import Mapping
+from typing import cast
 
-from aws_cdk import Annotations, Duration, IResource, RemovalPolicy
+from aws_cdk import (
+    Annotations,
+    CfnResource,
+    Duration,
+    IResource,
+    Reference,
+    RemovalPolicy,
+    Token,
+    Tokenization,
+)
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -216,6 +226,11 @@ class HardenedFunction(lambda_.Function):
                 arn = getattr(given, "destination", None)
                 check_standard(argument, arn)
                 check_region(self, _SENDS, {argument: arn})
+                if argument == "asynchronous.on_success" and _is_bucket(arn):
+                    raise ValueError(
+                        f"{argument}: Lambda sends records of failures only to a bucket; give a queue, a "
+                        "topic, a function or an event bus."
+                    )
 
     def _write_out_role(self, *, in_vpc: bool, traced: bool) -> iam.Role:
         """Replace the AWS-managed policies of the CDK's execution role by this function's own statements."""
@@ -242,6 +257,17 @@ class HardenedFunction(lambda_.Function):
                 "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html",
             )
         return role
+
+
+def _is_bucket(arn: str | None) -> bool:
+    """Whether an ARN is that of a bucket.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    tokens = Tokenization.reverse_string(arn).tokens if arn and Token.is_unresolved(arn) else ()
+    targets = [cast(Reference, token).target for token in tokens if Reference.is_reference(token)]
+    types = [target.cfn_resource_type for target in targets if isinstance(target, CfnResource)]
+    return "AWS::S3::Bucket" in types or (arn or "").split(":")[2:3] == ["s3"]
 
 
 def _check_parts(scope: Construct, options: FunctionOptions) -> None:

@@ -53,6 +53,8 @@ _PARALLELIZATION_FACTOR = Limit("Lambda", 1, 10, whole=True)
 _RETRY_ATTEMPTS = Limit("Lambda", 0, 10_000, whole=True)
 _MAX_RECORD_AGE = Limit("Lambda", 60, 7 * 24 * 3600, "seconds")
 _TUMBLING_WINDOW = Limit("Lambda", 0, 900, "seconds")
+# Until 2100: what is beyond is meant in milliseconds, and Lambda refuses a time in the future.
+_TIMESTAMP = Limit("Lambda", 1, 4_102_444_800, "seconds since 1970", whole=False)
 
 # What Lambda's pollers do with the function's role. The CDK's KinesisEventSource also grants
 # kinesis:ListStreams and, without a registered consumer, kinesis:SubscribeToShard.
@@ -125,6 +127,7 @@ class KinesisConsumerOptions:
         _RETRY_ATTEMPTS.check("retry_attempts", self.retry_attempts)
         _MAX_RECORD_AGE.check("max_record_age", self.max_record_age)
         _TUMBLING_WINDOW.check("tumbling_window", self.tumbling_window)
+        _TIMESTAMP.check("starting_position_timestamp", self.starting_position_timestamp)
         check_filters(self.filters)
         at_timestamp = self.starting_position is lambda_.StartingPosition.AT_TIMESTAMP
         if at_timestamp != (self.starting_position_timestamp is not None):

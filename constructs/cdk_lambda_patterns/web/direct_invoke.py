@@ -29,7 +29,7 @@ from cdk_lambda_patterns.core.regions import check_region
 _ACTION: Final = "lambda:InvokeFunction"
 # https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
-_ACCOUNT = re.compile(r"\d{12}")
+_ACCOUNT = re.compile(r"[0-9]{12}")
 _AN_ACCOUNT, _AN_ORGANIZATION = "12 digits, such as '111122223333'", "an id such as 'o-a1b2c3d4e5'"
 _SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 
@@ -196,6 +196,8 @@ class DirectInvoke(Construct):
         return f"{kind} {hashlib.sha256(resolved.encode()).hexdigest()[:8]}"
 
     def _add_permission(self, id: str, **permission: Any) -> None:
+        if self.node.try_find_child(id) is not None:  # it has been granted
+            return
         self.target.add_permission(id, action=_ACTION, scope=self, **permission)
         if self.node.try_find_child(id) is None:  # of an imported function the CDK changes nothing
             raise self._not_ours()
