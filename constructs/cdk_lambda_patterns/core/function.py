@@ -36,6 +36,7 @@ from cdk_lambda_patterns.core.options import (
 )
 from cdk_lambda_patterns.core.permissions import QueueDestination, acknowledge, acknowledge_wildcard
 from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region
+from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 
 NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
 _ARM_64 = lambda_.Architecture.ARM_64  # asked for once, because that is a call into jsii
@@ -128,6 +129,12 @@ class HardenedFunction(lambda_.Function):
             check_region(scope, _SENDS, {"asynchronous.dead_letter_queue": asynchronous.dead_letter_queue})
         if network is not None:
             check_region(scope, "A function runs in a VPC of its own Region only", {"vpc": network.vpc})
+            for group in network.security_groups or ():
+                if is_in_other_vpc(group, network.vpc):
+                    raise ValueError(
+                        f"security_groups: {group.node.path} is in another VPC than the function, "
+                        f"{network.vpc.node.path}; give one of this VPC."
+                    )
         options = options or FunctionOptions()
         _check_parts(scope, options)
         variables = {**(environment or {}), **(options.environment or {})}

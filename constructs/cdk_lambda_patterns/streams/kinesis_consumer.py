@@ -29,6 +29,7 @@ from cdk_lambda_patterns.core.event_sources import (
     Code,
     check_filters,
     check_function,
+    check_place_of_mapping,
     claim_mapping,
     make_reader,
 )
@@ -216,9 +217,7 @@ class KinesisConsumer(Construct):
         check_region(
             scope, "Lambda sends to queues and topics of its own Region only", {"on_failure": reported}
         )
-        check_region(
-            scope, "Lambda reads streams of its own Region only", {"stream": stream, "function": function}
-        )
+        check_place_of_mapping(scope, "streams", stream=stream, function=function)
         super().__init__(scope, id)
 
         self.stream = stream or make_stream(self, "Stream", removal_policy=removal_policy)

@@ -18,6 +18,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.aliases import (
     ALIAS_PLACE,
     check_alias_name,
+    claim_alias,
     copy_async_configuration,
     is_alias,
     is_version,
@@ -50,7 +51,8 @@ class DirectInvoke(Construct):
             function that this app makes. Default: callers invoke ``function`` itself.
 
     Raises:
-        ValueError: The name of the alias is not allowed, or ``function`` cannot have one.
+        ValueError: The name of the alias is not allowed, another construct makes it, or ``function`` cannot
+            have one.
 
     Attributes:
         target (IFunction): What callers invoke: the alias, or ``function``. Give them its ``function_arn``.
@@ -186,6 +188,7 @@ class DirectInvoke(Construct):
                 "publishes no versions of it; leave alias_name out."
             )
         check_region(self, ALIAS_PLACE, {"function": function}, in_account=True)
+        claim_alias(self, function, name)
         alias = lambda_.Alias(self, "Alias", alias_name=name, version=publish(function))
         copy_async_configuration(function, alias)
         return alias

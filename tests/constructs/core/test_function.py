@@ -400,6 +400,20 @@ def test_a_function_has_one_to_five_security_groups(number: int) -> None:
         NetworkOptions(vpc=vpc, security_groups=groups)
 
 
+def test_a_security_group_of_another_vpc_is_refused() -> None:
+    stack = Stack(App(), "Stack")
+    vpc, other = (ec2.Vpc(stack, name, max_azs=1) for name in ("Vpc", "Other"))
+    imported = ec2.SecurityGroup.from_security_group_id(stack, "Imported", "sg-0123456789abcdef0")
+    own = ec2.SecurityGroup(stack, "Own", vpc=vpc)
+    network = NetworkOptions(vpc=vpc, security_groups=[own, imported])
+    HardenedFunction(stack, "Fine", code=CODE, handler="index.handler", network=network)
+    network = NetworkOptions(vpc=vpc, security_groups=[ec2.SecurityGroup(stack, "Theirs", vpc=other)])
+    with pytest.raises(
+        ValueError, match=r"^security_groups: Stack/Theirs is in another VPC than the function"
+    ):
+        HardenedFunction(stack, "Function", code=CODE, handler="index.handler", network=network)
+
+
 @pytest.mark.parametrize("imported", [True, False])
 def test_records_of_success_do_not_go_to_a_bucket(imported: bool) -> None:
     stack = Stack()

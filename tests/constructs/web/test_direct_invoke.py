@@ -204,3 +204,13 @@ def test_an_imported_function_has_no_alias_here() -> None:
     imported = lambda_.Function.from_function_arn(stack, "Theirs", ARN)
     with pytest.raises(ValueError, match="leave alias_name out"):
         DirectInvoke(stack, "Charges", function=imported, alias_name="live")
+
+
+def test_an_alias_that_another_construct_makes_is_refused() -> None:
+    stack = Stack(App(), "Stack")
+    function = HardenedFunction(stack, "Function", code=CODE)
+    DirectInvoke(stack, "One", function=function, alias_name="live")
+    with pytest.raises(
+        ValueError, match="the name of an alias is unique for its function, and Stack/One has it"
+    ):
+        DirectInvoke(stack, "Two", function=function, alias_name="live")
