@@ -25,7 +25,7 @@ class PatternStack(Stack):
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
-        account = context(scope, "account", r"\d{12}", "the 12 digits of an account")
+        account = context(scope, "account", r"[0-9]{12}", "the 12 digits of an account")
         region = context(scope, "region", r"[a-z]{2,}(-[a-z]+)+-\d", "a Region, such as 'eu-west-1'")
         prefix = context(
             scope,

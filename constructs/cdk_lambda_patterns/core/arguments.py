@@ -8,6 +8,7 @@ for a sequence of strings, and ``True`` for a number.
 import functools
 import inspect
 import math
+import re
 import sys
 import types
 import typing
@@ -20,6 +21,7 @@ from constructs import Construct
 
 Public = TypeVar("Public", bound=type)
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "True or False"}
 
 
@@ -116,9 +118,11 @@ def _is_a(value: Any, hint: Any) -> bool:
         return True
     if hint in (int, float):
         if isinstance(value, float):  # a number token is a float, whatever it will be
-            # jsii ends when it is asked about infinity
-            return hint is float or (math.isfinite(value) and Token.is_unresolved(value))
+            # jsii ends when it is given what JSON has no number for
+            return math.isfinite(value) and (hint is float or Token.is_unresolved(value))
         return isinstance(value, int) and not isinstance(value, bool)
+    if hint is str:
+        return isinstance(value, str) and not _SURROGATE.search(value)
     if not getattr(hint, "_is_protocol", False):
         return isinstance(value, hint)
     # isinstance does not work with the CDK's interfaces: what implements one has all of its members. jsii
@@ -137,6 +141,10 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def _class(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str) and _SURROGATE.search(value):
+        return "a lone surrogate, which is no character"
     return "None" if value is None else type(value).__name__
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aws_cdk import Token
 
-_ACCOUNT = re.compile(r"\d{12}")
+_ACCOUNT = re.compile(r"[0-9]{12}")
 # https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
 _PRIVATE = [

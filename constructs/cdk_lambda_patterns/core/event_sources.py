@@ -19,6 +19,7 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee
+from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.core.sharing import claim, identity
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
@@ -88,6 +89,24 @@ def check_function(
         },
     )
     return function
+
+
+def check_place_of_mapping(scope: Construct, source: str, **parts: IResource | None) -> None:
+    """Check that a mapping's source is in the Region of the stack, and its function in the account as well.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+
+    Args:
+        scope: A construct of the stack.
+        source: What is read: ``"queues"``.
+        **parts: The source by its argument, and ``function``.
+
+    Raises:
+        ValueError: One is elsewhere.
+    """
+    function = {"function": parts.pop("function", None)}
+    check_region(scope, f"Lambda reads {source} of its own Region only", {**parts, **function})
+    check_region(scope, "A mapping is in the account of its function", function, in_account=True)
 
 
 def refuse_settings(resource: str, settings: Mapping[str, bool]) -> None:

@@ -6,8 +6,18 @@ own; an architecture's construct (``cdk_lambda_patterns.<family>.<id>``) for a w
 
 import os
 from collections.abc import Mapping
+from typing import cast
 
-from aws_cdk import Annotations, Duration, IResource, RemovalPolicy
+from aws_cdk import (
+    Annotations,
+    CfnResource,
+    Duration,
+    IResource,
+    Reference,
+    RemovalPolicy,
+    Token,
+    Tokenization,
+)
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -26,6 +36,7 @@ from cdk_lambda_patterns.core.options import (
 )
 from cdk_lambda_patterns.core.permissions import QueueDestination, acknowledge, acknowledge_wildcard
 from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region
+from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 
 NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
 _ARM_64 = lambda_.Architecture.ARM_64  # asked for once, because that is a call into jsii
@@ -118,6 +129,12 @@ class HardenedFunction(lambda_.Function):
             check_region(scope, _SENDS, {"asynchronous.dead_letter_queue": asynchronous.dead_letter_queue})
         if network is not None:
             check_region(scope, "A function runs in a VPC of its own Region only", {"vpc": network.vpc})
+            for group in network.security_groups or ():
+                if is_in_other_vpc(group, network.vpc):
+                    raise ValueError(
+                        f"security_groups: {group.node.path} is in another VPC than the function, "
+                        f"{network.vpc.node.path}; give one of this VPC."
+                    )
         options = options or FunctionOptions()
         _check_parts(scope, options)
         variables = {**(environment or {}), **(options.environment or {})}
@@ -216,6 +233,11 @@ class HardenedFunction(lambda_.Function):
                 arn = getattr(given, "destination", None)
                 check_standard(argument, arn)
                 check_region(self, _SENDS, {argument: arn})
+                if argument == "asynchronous.on_success" and _is_bucket(arn):
+                    raise ValueError(
+                        f"{argument}: Lambda sends records of failures only to a bucket; give a queue, a "
+                        "topic, a function or an event bus."
+                    )
 
     def _write_out_role(self, *, in_vpc: bool, traced: bool) -> iam.Role:
         """Replace the AWS-managed policies of the CDK's execution role by this function's own statements."""
@@ -242,6 +264,17 @@ class HardenedFunction(lambda_.Function):
                 "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html",
             )
         return role
+
+
+def _is_bucket(arn: str | None) -> bool:
+    """Whether an ARN is that of a bucket.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    tokens = Tokenization.reverse_string(arn).tokens if arn and Token.is_unresolved(arn) else ()
+    targets = [cast(Reference, token).target for token in tokens if Reference.is_reference(token)]
+    types = [target.cfn_resource_type for target in targets if isinstance(target, CfnResource)]
+    return "AWS::S3::Bucket" in types or (arn or "").split(":")[2:3] == ["s3"]
 
 
 def _check_parts(scope: Construct, options: FunctionOptions) -> None:

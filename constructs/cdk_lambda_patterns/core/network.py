@@ -137,7 +137,7 @@ class PrivateNetwork(Construct):
                 "choose PRIVATE_WITH_EGRESS (NAT) or PRIVATE_ISOLATED subnets."
             )
         if ipv6_allowed_for_dual_stack:
-            _check_dual_stack(selected.subnets)
+            check_dual_stack("ipv6_allowed_for_dual_stack", selected.subnets)
         self._subnets = selected.subnets
         self.availability_zones = frozenset(selected.availability_zones)
         self._has_nat = bool(nat_gateways) or (
@@ -339,13 +339,22 @@ def _route_tables(subnets: Iterable[ec2.ISubnet]) -> set[str]:
         ) from error
 
 
-def _check_dual_stack(subnets: Iterable[ec2.ISubnet]) -> None:
+def check_dual_stack(argument: str, subnets: Iterable[ec2.ISubnet]) -> None:
+    """Check that subnets have IPv6 addresses, as far as the app knows.
+
+    Args:
+        argument: The argument that needs them.
+        subnets: The subnets.
+
+    Raises:
+        ValueError: One has none.
+    """
     for subnet in subnets:
         made = subnet.node.default_child
         if isinstance(made, ec2.CfnSubnet) and made.ipv6_cidr_block is None:
             # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-ipv6
             raise ValueError(
-                f"ipv6_allowed_for_dual_stack: the subnet {subnet.node.path} has no IPv6 addresses; give the "
+                f"{argument}: the subnet {subnet.node.path} has no IPv6 addresses; give the "
                 "VPC ip_protocol=ec2.IpProtocol.DUAL_STACK."
             )
 

@@ -21,6 +21,8 @@ TIMEOUT = Limit("Lambda", 1, 900, "seconds")
 _EPHEMERAL_STORAGE = Limit("Lambda", 512, 10_240, "MB")
 _LAYERS = Limit("Lambda", 0, 5, "layers")
 _ENVIRONMENT_BYTES = 4 * 1024
+# https://docs.aws.amazon.com/lambda/latest/api/API_VpcConfig.html
+_SECURITY_GROUPS = Limit("Lambda", 1, 5, "security groups")
 # Far above any account's quota: it catches a slip and refuses no real value.
 CONCURRENCY = Limit("Lambda", 0, 1_000_000)
 
@@ -72,9 +74,12 @@ class NetworkOptions:
     Args:
         vpc: The VPC.
         vpc_subnets: Which subnets. Default: private ones. A function in a public subnet has no internet.
-        security_groups: Default: a new one that allows all outbound and no inbound traffic.
+        security_groups: 1 to 5. Default: a new one that allows all outbound and no inbound traffic.
         filesystem: An EFS access point to mount.
         ipv6_allowed_for_dual_stack: Whether the function uses IPv6 too, in dual-stack subnets.
+
+    Raises:
+        ValueError: Lambda does not allow that many security groups.
 
     Example::
 
@@ -86,6 +91,10 @@ class NetworkOptions:
     security_groups: Sequence[ec2.ISecurityGroup] | None = None
     filesystem: lambda_.FileSystem | None = None
     ipv6_allowed_for_dual_stack: bool = False
+
+    def __post_init__(self) -> None:
+        if self.security_groups is not None:
+            _SECURITY_GROUPS.check("len(security_groups)", len(self.security_groups))
 
 
 @check_types
@@ -177,6 +186,7 @@ class FunctionOptions:
         # Lambda also keeps 100 of the account's concurrency unreserved; only the deployment can know that.
         CONCURRENCY.check("reserved_concurrent_executions", self.reserved_concurrent_executions)
         _LAYERS.check("len(layers)", len(self.layers or ()))
+        _check_layers(self.layers or ())
         check_environment(self.environment or {})
 
     def with_defaults(self, **defaults: Any) -> "FunctionOptions":
@@ -192,6 +202,17 @@ class FunctionOptions:
         filled = replace(self, **missing)
         object.__setattr__(filled, "defaulted", frozenset(missing))
         return filled
+
+
+def _check_layers(layers: Sequence[lambda_.ILayerVersion]) -> None:
+    """Check that no layer is there twice, as far as their ARNs are known."""
+    names = [layer.layer_version_arn.rpartition(":")[0] or layer.layer_version_arn for layer in layers]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ValueError(
+                f"layers[{number}]={layers[number].node.path}: Lambda allows one version of each layer, and "
+                f"layers[{names.index(name)}] is of the same; leave one of them out."
+            )
 
 
 def check_environment(variables: Mapping[str, str]) -> None:

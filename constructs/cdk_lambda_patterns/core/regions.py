@@ -7,6 +7,7 @@ from aws_cdk import IResource, Reference, Stack, Token, Tokenization
 from constructs import Construct
 
 SAME_REGION = "The function calls it in its own Region only"
+TABLE_PLACE = "The function finds it by name, in its own account and Region"
 # https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
 OWN_KEYS = "A service uses keys of its own Region only"
 

@@ -372,7 +372,8 @@ def _check_topic(topic: sns.ITopic | None, options: SnsFifoFanoutOptions | None)
     refuse_settings("topic", {"options": options is not None})
     if not topic.fifo:
         raise ValueError(
-            f"topic={topic.node.path}: it is a standard topic, which keeps no order; give a FIFO topic."
+            f"topic={topic.node.path}: it is a standard topic, which keeps no order; give a FIFO topic. An "
+            "imported one whose ARN is a token is FIFO only with Topic.from_topic_attributes(fifo=True)."
         )
 
 

@@ -24,6 +24,7 @@ from cdk_lambda_patterns.core.event_sources import (
     Code,
     check_filters,
     check_function,
+    check_place_of_mapping,
     claim_mapping,
     make_reader,
     refuse_settings,
@@ -224,8 +225,7 @@ class SqsConsumer(Construct):
         )
         timeout = timeout_of(function) if function is not None else function_options.timeout
         needed = _needed_visibility_timeout(timeout, options.max_batching_window)
-        reason = "Lambda reads queues of its own Region only"
-        check_region(scope, reason, {"queue": queue, "function": function})
+        check_place_of_mapping(scope, "queues", queue=queue, function=function)
         check_region(scope, OWN_KEYS, {"options.encryption_key": options.encryption_key})
         _check_concurrency(options, function, function_options)
         if queue is None:

@@ -33,7 +33,7 @@ from cdk_lambda_patterns.core.permissions import (
     grant_send,
     grant_use_of_key,
 )
-from cdk_lambda_patterns.core.regions import SAME_REGION, check_region
+from cdk_lambda_patterns.core.regions import SAME_REGION, TABLE_PLACE, check_region
 from cdk_lambda_patterns.core.sharing import identity, record, recorded
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
 
@@ -180,7 +180,8 @@ class Thumbnailer(Construct):
         check_keys(table, "source_key")
         _check_recursion(source, destination, options)
         check_standard("failure_queue", failure_queue)
-        check_region(scope, SAME_REGION, {"table": table, "failure_queue": failure_queue})
+        check_region(scope, SAME_REGION, {"failure_queue": failure_queue})
+        check_region(scope, TABLE_PLACE, {"table": table}, in_account=True)
         if source is not None:
             check_place(scope, source)
         super().__init__(scope, id)

@@ -29,6 +29,7 @@ from cdk_lambda_patterns.core.event_sources import (
     Code,
     check_filters,
     check_function,
+    check_place_of_mapping,
     claim_mapping,
     make_reader,
 )
@@ -53,6 +54,8 @@ _PARALLELIZATION_FACTOR = Limit("Lambda", 1, 10, whole=True)
 _RETRY_ATTEMPTS = Limit("Lambda", 0, 10_000, whole=True)
 _MAX_RECORD_AGE = Limit("Lambda", 60, 7 * 24 * 3600, "seconds")
 _TUMBLING_WINDOW = Limit("Lambda", 0, 900, "seconds")
+# Until 2100: what is beyond is meant in milliseconds, and Lambda refuses a time in the future.
+_TIMESTAMP = Limit("Lambda", 1, 4_102_444_800, "seconds since 1970", whole=False)
 
 # What Lambda's pollers do with the function's role. The CDK's KinesisEventSource also grants
 # kinesis:ListStreams and, without a registered consumer, kinesis:SubscribeToShard.
@@ -125,6 +128,7 @@ class KinesisConsumerOptions:
         _RETRY_ATTEMPTS.check("retry_attempts", self.retry_attempts)
         _MAX_RECORD_AGE.check("max_record_age", self.max_record_age)
         _TUMBLING_WINDOW.check("tumbling_window", self.tumbling_window)
+        _TIMESTAMP.check("starting_position_timestamp", self.starting_position_timestamp)
         check_filters(self.filters)
         at_timestamp = self.starting_position is lambda_.StartingPosition.AT_TIMESTAMP
         if at_timestamp != (self.starting_position_timestamp is not None):
@@ -213,9 +217,7 @@ class KinesisConsumer(Construct):
         check_region(
             scope, "Lambda sends to queues and topics of its own Region only", {"on_failure": reported}
         )
-        check_region(
-            scope, "Lambda reads streams of its own Region only", {"stream": stream, "function": function}
-        )
+        check_place_of_mapping(scope, "streams", stream=stream, function=function)
         super().__init__(scope, id)
 
         self.stream = stream or make_stream(self, "Stream", removal_policy=removal_policy)

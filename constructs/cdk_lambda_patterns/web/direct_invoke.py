@@ -18,6 +18,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.aliases import (
     ALIAS_PLACE,
     check_alias_name,
+    claim_alias,
     copy_async_configuration,
     is_alias,
     is_version,
@@ -28,7 +29,7 @@ from cdk_lambda_patterns.core.callers import check_account, check_organization, 
 from cdk_lambda_patterns.core.regions import check_region
 
 _ACTION: Final = "lambda:InvokeFunction"
-_ACCOUNT = re.compile(r"\d{12}")
+_ACCOUNT = re.compile(r"[0-9]{12}")
 _SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(\.cn)?")
 
 
@@ -48,7 +49,8 @@ class DirectInvoke(Construct):
             function that this app makes. Default: callers invoke ``function`` itself.
 
     Raises:
-        ValueError: The name of the alias is not allowed, or ``function`` cannot have one.
+        ValueError: The name of the alias is not allowed, another construct makes it, or ``function`` cannot
+            have one.
 
     Attributes:
         target (IFunction): What callers invoke: the alias, or ``function``. Give them its ``function_arn``.
@@ -184,6 +186,7 @@ class DirectInvoke(Construct):
                 "publishes no versions of it; leave alias_name out."
             )
         check_region(self, ALIAS_PLACE, {"function": function}, in_account=True)
+        claim_alias(self, function, name)
         alias = lambda_.Alias(self, "Alias", alias_name=name, version=publish(function))
         copy_async_configuration(function, alias)
         return alias
@@ -194,6 +197,8 @@ class DirectInvoke(Construct):
         return f"{kind} {hashlib.sha256(resolved.encode()).hexdigest()[:8]}"
 
     def _add_permission(self, id: str, **permission: Any) -> None:
+        if self.node.try_find_child(id) is not None:  # it has been granted
+            return
         self.target.add_permission(id, action=_ACTION, scope=self, **permission)
         if self.node.try_find_child(id) is None:  # of an imported function the CDK changes nothing
             raise self._not_ours()

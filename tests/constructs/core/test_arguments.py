@@ -13,7 +13,7 @@ from aws_cdk import aws_sqs as sqs
 
 from cdk_lambda_patterns import AsyncOptions, FunctionOptions, HardenedFunction, LogOptions, NetworkOptions
 from cdk_lambda_patterns.core.limits import Limit
-from cdk_lambda_patterns.delivery.environments import Environments
+from cdk_lambda_patterns.delivery.environments import Environments, Weighted
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer, SqsConsumerOptions
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer, ThumbnailOptions
 
@@ -43,7 +43,7 @@ def stack() -> Stack:
             "a whole number is needed, not float; give 512, for example.",
         ),
         (FunctionOptions, "memory_size", True, "a whole number is needed, not bool."),
-        (FunctionOptions, "memory_size", float("inf"), "a whole number is needed, not float."),
+        (FunctionOptions, "memory_size", float("inf"), "a whole number is needed, not inf."),
         (AsyncOptions, "retry_attempts", False, "a whole number is needed, not bool."),
         (
             AsyncOptions,
@@ -104,6 +104,14 @@ def test_a_value_of_another_type_is_refused_with_what_to_give(
         (
             lambda: ThumbnailOptions(suffixes=(".jpg", None)),  # type: ignore[arg-type]
             "suffixes[1]=None: a string is needed, not None.",
+        ),
+        (
+            lambda: FunctionOptions(environment={"AA": "\ud800"}),
+            "environment['AA']='\\ud800': a string is needed, not a lone surrogate, which is no character.",
+        ),
+        (
+            lambda: Weighted(1, additional_version=2, weight=float("nan")),
+            "weight=nan: a number is needed, not nan.",
         ),
         (
             lambda: FunctionOptions(logs={"retention": 7}),  # type: ignore[arg-type]

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from aws_cdk import App, Duration, Size, Stack
+from aws_cdk import App, Duration, Fn, Size, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_signer as signer
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
@@ -257,13 +258,19 @@ def test_what_lambda_refuses_is_refused_at_once_with_the_limit(message: str) -> 
         REFUSED[message]()
 
 
-def test_more_than_five_layers_are_refused(stack: Stack) -> None:
-    layer = lambda_.LayerVersion.from_layer_version_arn(
-        stack, "Layer", "arn:aws:lambda:eu-west-1:123456789012:layer:tools:1"
-    )
-    assert FunctionOptions(layers=[layer] * 5).layers is not None
-    with pytest.raises(ValueError, match=r"len\(layers\)=6: Lambda allows 0 to 5 layers"):
-        FunctionOptions(layers=[layer] * 6)
+def layers(stack: Stack, *versions: str) -> list[lambda_.ILayerVersion]:
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:"
+    return [
+        lambda_.LayerVersion.from_layer_version_arn(stack, f"Layer{number}", f"{arn}{version}")
+        for number, version in enumerate(versions)
+    ]
+
+
+def test_more_than_five_layers_are_refused() -> None:
+    six = layers(Stack(), "a:1", "b:1", "c:1", "d:1", "e:1", "f:1")
+    assert FunctionOptions(layers=six[:5]).layers == six[:5]
+    with pytest.raises(ValueError, match=r"^len\(layers\)=6: Lambda allows 0 to 5"):
+        FunctionOptions(layers=six)
 
 
 @pytest.mark.parametrize(
@@ -372,6 +379,64 @@ def test_a_fifo_failure_queue_of_a_pattern_is_refused(
     stack = Stack(App(), "S")
     with pytest.raises(ValueError, match=r"^failure_queue=.*: it is a FIFO queue"):
         pattern(stack, "Pattern", failure_queue=make(stack))
+
+
+def test_two_versions_of_one_layer_are_refused() -> None:
+    stack = Stack(App(), "Stack")
+    one, other, two = layers(stack, "a:1", "b:1", "a:2")
+    unknown = lambda_.LayerVersion.from_layer_version_arn(stack, "Unknown", Fn.import_value("layer"))
+    assert FunctionOptions(layers=[one, unknown, other]).layers
+    message = r"^layers\[2\]=Stack/Layer2: Lambda allows one version of each layer, and layers\[0\] is"
+    with pytest.raises(ValueError, match=message):
+        FunctionOptions(layers=[one, unknown, two])
+
+
+@pytest.mark.parametrize("number", [0, 6])
+def test_a_function_has_one_to_five_security_groups(number: int) -> None:
+    stack = Stack()
+    vpc = ec2.Vpc(stack, "Vpc", max_azs=1)
+    groups = [ec2.SecurityGroup(stack, f"Group{one}", vpc=vpc) for one in range(number)]
+    with pytest.raises(ValueError, match=rf"^len\(security_groups\)={number}: Lambda allows 1 to 5"):
+        NetworkOptions(vpc=vpc, security_groups=groups)
+
+
+def test_a_security_group_of_another_vpc_is_refused() -> None:
+    stack = Stack(App(), "Stack")
+    vpc, other = (ec2.Vpc(stack, name, max_azs=1) for name in ("Vpc", "Other"))
+    imported = ec2.SecurityGroup.from_security_group_id(stack, "Imported", "sg-0123456789abcdef0")
+    own = ec2.SecurityGroup(stack, "Own", vpc=vpc)
+    network = NetworkOptions(vpc=vpc, security_groups=[own, imported])
+    HardenedFunction(stack, "Fine", code=CODE, handler="index.handler", network=network)
+    network = NetworkOptions(vpc=vpc, security_groups=[ec2.SecurityGroup(stack, "Theirs", vpc=other)])
+    with pytest.raises(
+        ValueError, match=r"^security_groups: Stack/Theirs is in another VPC than the function"
+    ):
+        HardenedFunction(stack, "Function", code=CODE, handler="index.handler", network=network)
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_records_of_success_do_not_go_to_a_bucket(imported: bool) -> None:
+    stack = Stack()
+    bucket = s3.Bucket.from_bucket_name(stack, "B", "records") if imported else s3.Bucket(stack, "B")
+    destination = destinations.S3Destination(bucket)
+    with pytest.raises(
+        ValueError, match=r"^asynchronous\.on_success: Lambda sends records of failures only to a"
+    ):
+        HardenedFunction(
+            stack,
+            "Function",
+            code=CODE,
+            handler="index.handler",
+            asynchronous=AsyncOptions(on_success=destination),
+        )
+    HardenedFunction(
+        stack,
+        "Other",
+        code=CODE,
+        handler="index.handler",
+        asynchronous=AsyncOptions(),
+        on_failure=destination,
+    )
 
 
 def test_a_misspelt_option_is_a_python_error() -> None:

@@ -308,6 +308,15 @@ def test_the_account_counts_where_aws_requires_it() -> None:
         check_region(stack, REASON, theirs, in_account=True)
 
 
+@pytest.mark.parametrize(
+    "name", ["thumbnailer-table", "sync-table", "sqs-alias", "kinesis-version", "alb-function"]
+)
+def test_what_must_be_in_the_account_of_the_stack_is_refused_in_another_one(name: str) -> None:
+    stack = Stack(App(context=app_context()), "Stack", env=place("us-east-1", "444455556666"))
+    with pytest.raises(ValueError, match="it is in 111122223333, and this stack in 444455556666"):
+        REFUSED[name](stack)
+
+
 @pytest.mark.parametrize("region", ["us-east-1", None])
 def test_the_same_and_unknown_places_pass(region: str | None) -> None:
     stack = Stack(App(), "Stack", env=Environment(region=region))

@@ -617,6 +617,12 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
     "engine='oracle': choose one of 'postgres', 'mysql'": lambda _: DatabaseOptions(
         engine="oracle"  # type: ignore[arg-type]
     ),
+    "instance_type='medium': give class and size, such as 't4g.medium'": lambda _: DatabaseOptions(
+        instance_type=ec2.InstanceType("medium")
+    ),
+    "engine_version='\u0661\u0667': give a version of RDS": lambda _: DatabaseOptions(
+        engine_version="\u0661\u0667"
+    ),
     "engine='aurora': choose one of 'postgres', 'mysql'": lambda stack: replace(
         existing_cluster(stack),
         engine="aurora",  # type: ignore[arg-type]

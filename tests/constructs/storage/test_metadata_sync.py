@@ -573,6 +573,25 @@ def test_a_value_that_is_not_allowed_is_refused_when_the_construct_is_made(messa
         REFUSED[message]()
 
 
+def _with_suffixes(number: int) -> Stack:
+    stack = Stack(App(), "Stack")
+    suffixes = tuple(f".{one:08}" for one in range(number))
+    source = s3.Bucket(stack, "Source")
+    options = MetadataOptions(suffixes=suffixes, delivery="eventbridge")
+    MetadataSync(stack, "Sync", source=source, options=options)
+    return stack
+
+
+def test_an_event_pattern_that_is_too_long_is_refused_or_needs_a_higher_quota() -> None:
+    with pytest.raises(
+        ValueError, match=r"^size of the event pattern for prefix and suffixes=.* to 4,096 char"
+    ):
+        _with_suffixes(200)
+    long = Match.string_like_regexp("and EventBridge allows 2,048 by default")
+    Annotations.from_stack(_with_suffixes(100)).has_warning("*", long)
+    Annotations.from_stack(_with_suffixes(50)).has_no_warning("*", long)
+
+
 def test_one_rule_in_eventbridge_takes_many_suffixes() -> None:
     suffixes = tuple(f".{number:02}" for number in range(17))
     assert MetadataOptions(suffixes=suffixes, delivery="eventbridge").suffixes == suffixes

@@ -295,6 +295,18 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda _: KinesisConsumerOptions(filters=[{"pattern": "kind = order"}]),
         "filters[0]='kind = order': a pattern is a JSON object",
     ),
+    "a timestamp in milliseconds": (
+        lambda _: KinesisConsumerOptions(
+            starting_position=lambda_.StartingPosition.AT_TIMESTAMP, starting_position_timestamp=1.7e12
+        ),
+        "starting_position_timestamp=1,700,000,000,000.0: Lambda allows 1 to 4,102,444,800 seconds",
+    ),
+    "a timestamp before 1970": (
+        lambda _: KinesisConsumerOptions(
+            starting_position=lambda_.StartingPosition.AT_TIMESTAMP, starting_position_timestamp=-5
+        ),
+        "starting_position_timestamp=-5: Lambda allows",
+    ),
     "a filter without a pattern": (
         lambda _: KinesisConsumerOptions(filters=[{}]),
         "filters[0]='None': a pattern",

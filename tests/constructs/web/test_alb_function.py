@@ -585,8 +585,23 @@ REFUSED: dict[str, Callable[[Stack], object]] = {
         web_acl_arn=GLOBAL_ACL
     ),
     "access_logs_prefix without access_logs_bucket": lambda _: AlbOptions(access_logs_prefix="a"),
-    "access_logs_bucket is encrypted with a customer key": lambda stack: AlbOptions(
+    "access_logs_bucket is encrypted with a key of KMS": lambda stack: AlbOptions(
         access_logs_bucket=_bucket_with_key(stack)
+    ),
+    "access_logs_bucket is encrypted with a key of KMS: Elastic": lambda stack: AlbOptions(
+        access_logs_bucket=s3.Bucket(stack, "Logs", encryption=s3.BucketEncryption.KMS_MANAGED)
+    ),
+    "access_logs_prefix='a/AWSLogs': Elastic Load Balancing adds": lambda stack: AlbOptions(
+        access_logs_bucket=s3.Bucket(stack, "Logs"), access_logs_prefix="a/AWSLogs"
+    ),
+    "options.ip_address_type: the subnet Stack/V4/": lambda stack: _front(
+        stack, vpc=ec2.Vpc(stack, "V4"), ip_address_type=elbv2.IpAddressType.DUAL_STACK
+    ),
+    "certificate=odd: give a certificate of ACM or IAM": lambda stack: AlbFunction(
+        stack,
+        "A",
+        function=their_function(stack),
+        certificate=acm.Certificate.from_certificate_arn(stack, "Certificate", "odd"),
     ),
     "interval=301: Elastic Load Balancing allows 5 to 300 seconds": lambda _: AlbHealthCheck(
         interval=Duration.seconds(301)

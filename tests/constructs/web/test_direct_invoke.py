@@ -33,6 +33,7 @@ def callers(stack: Stack) -> None:
     charges.grant_invoke(HardenedFunction(stack, "Shop", code=CODE))
     charges.grant_invoke(iam.ArnPrincipal(f"arn:aws:iam::{OTHER}:role/shop"))
     charges.grant_invoke_to_account(OTHER)
+    charges.grant_invoke_to_account(OTHER)  # again: nothing changes
     charges.grant_invoke_to_account("444455556666", organization_id=ORGANIZATION)
     charges.grant_invoke_to_organization(ORGANIZATION)
     charges.grant_invoke_to_service("s3.amazonaws.com", source_arn=BUCKET, source_account=OTHER)
@@ -110,6 +111,7 @@ def test_ids_that_are_known_only_at_deployment_are_accepted_and_logical_ids_are_
     ("call", "message"),
     [
         (lambda one: one.grant_invoke_to_account("1111"), "account='1111': give 12 digits"),
+        (lambda one: one.grant_invoke_to_account("\u0661" * 12), "give 12 digits"),
         (
             lambda one: one.grant_invoke_to_account(OTHER, organization_id="o-1"),
             "organization_id='o-1': give an id",
@@ -202,3 +204,13 @@ def test_an_imported_function_has_no_alias_here() -> None:
     imported = lambda_.Function.from_function_arn(stack, "Theirs", ARN)
     with pytest.raises(ValueError, match="leave alias_name out"):
         DirectInvoke(stack, "Charges", function=imported, alias_name="live")
+
+
+def test_an_alias_that_another_construct_makes_is_refused() -> None:
+    stack = Stack(App(), "Stack")
+    function = HardenedFunction(stack, "Function", code=CODE)
+    DirectInvoke(stack, "One", function=function, alias_name="live")
+    with pytest.raises(
+        ValueError, match="the name of an alias is unique for its function, and Stack/One has it"
+    ):
+        DirectInvoke(stack, "Two", function=function, alias_name="live")

@@ -57,7 +57,7 @@ _CLUSTER_VERSION: Mapping[Engine, str] = {"postgres": "17", "mysql": "8.0"}  # 8
 # https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Concepts.Aurora_Fea_Regions_DB-eng.Feature.ServerlessV2.html
 _INSTANCE_MAJORS: Mapping[Engine, str] = {"postgres": "1[1-9]|2[0-9]", "mysql": r"5\.7|8\.[04]|(9|1[0-2])\.7"}
 _CLUSTER_MAJORS: Mapping[Engine, str] = {"postgres": "1[3-9]|2[0-9]", "mysql": r"8\.[04]|(9|1[0-2])\.7"}
-_VERSION: Mapping[Engine, str] = {"postgres": r"\d+(\.\d+)?", "mysql": r"\d+\.\d+(\.\w+)*"}
+_VERSION: Mapping[Engine, str] = {"postgres": r"(?a:\d+(\.\d+)?)", "mysql": r"(?a:\d+\.\d+(\.\w+)*)"}
 
 
 @check_types
@@ -137,6 +137,9 @@ class DatabaseOptions:
                 f"another, such as {self.default_version!r}."
             )
         instance_type = self.instance_type.to_string() if self.instance_type else ""
+        known = instance_type and not Token.is_unresolved(instance_type)
+        if known and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", instance_type):
+            raise ValueError(f"instance_type={instance_type!r}: give class and size, such as 't4g.medium'.")
         if instance_type.startswith("db."):
             raise ValueError(f"instance_type={instance_type!r}: leave out 'db.', which the CDK adds.")
         for name, required in _TLS_REQUIRED[self.engine].items():

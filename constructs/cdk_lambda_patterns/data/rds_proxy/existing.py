@@ -13,6 +13,7 @@ from constructs import Construct, IConstruct
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import check_choice
 from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 from cdk_lambda_patterns.data.rds_proxy.database import Engine
 from cdk_lambda_patterns.data.rds_proxy.names import check_existing_name
 
@@ -209,20 +210,9 @@ def check_vpc(options: ExistingDatabase, network: PrivateNetwork) -> None:
             connections = options.instance.connections
         case _:
             return
-    ours = network.vpc.vpc_id
     for group in connections.security_groups:
-        made = group.node.default_child
-        theirs = made.vpc_id if isinstance(made, ec2.CfnSecurityGroup) else None
-        if theirs and theirs != ours and _kind(group, theirs) == _kind(network, ours) != "unknown":
+        if is_in_other_vpc(group, network.vpc):
             raise ValueError(
                 f"network={network.node.path} is in another VPC than {group.node.path}, a security group of "
                 "the database; function, proxy and database must be in the same VPC."
             )
-
-
-def _kind(scope: IConstruct, vpc_id: str) -> str:
-    """Say whether a VPC is known by its id or as a resource; two that differ are not the same VPC then."""
-    resolved = Stack.of(scope).resolve(vpc_id)
-    if isinstance(resolved, str):
-        return "id"
-    return "resource" if "Ref" in resolved else "unknown"

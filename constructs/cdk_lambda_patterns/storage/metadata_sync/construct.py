@@ -36,7 +36,7 @@ from cdk_lambda_patterns.core.permissions import (
     grant_send,
     grant_use_of_key,
 )
-from cdk_lambda_patterns.core.regions import SAME_REGION, check_region
+from cdk_lambda_patterns.core.regions import SAME_REGION, TABLE_PLACE, check_region
 from cdk_lambda_patterns.data.private_function import join, make_function_group
 from cdk_lambda_patterns.data.rds_proxy.pooled_database import PooledDatabase
 from cdk_lambda_patterns.storage.metadata_sync.delivery import route
@@ -120,7 +120,8 @@ class MetadataSync(Construct):
         check_target(target, timeout)
         check_standard("failure_queue", failure_queue)
         table = target.table if isinstance(target, DynamoTarget) else None
-        check_region(scope, SAME_REGION, {"table": table, "failure_queue": failure_queue})
+        check_region(scope, SAME_REGION, {"failure_queue": failure_queue})
+        check_region(scope, TABLE_PLACE, {"table": table}, in_account=True)
         options = options or MetadataOptions()
         if source is not None and options.delivery == "notifications":
             check_place(scope, source)

@@ -4,7 +4,8 @@ One rule matches prefix and suffixes together. The bucket's own notifications ar
 itself.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
 
 from aws_cdk import Annotations, Stack
 from aws_cdk import aws_events as events
@@ -16,6 +17,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.bucket_notifications import is_elsewhere
+from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.provider_roles import NOTIFICATIONS_HANDLER, write_out_provider_role
 from cdk_lambda_patterns.storage.metadata_sync.options import MetadataOptions
 
@@ -28,6 +30,8 @@ _DETAIL_TYPES = (
     "Object Restore Expired",
     "Object Storage Class Changed",
 )
+# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+_PATTERN, _PATTERN_BY_DEFAULT = Limit("EventBridge", 0, 4_096, "characters"), 2_048
 _TAGS = ("Object Tags Added", "Object Tags Deleted")
 
 
@@ -66,18 +70,14 @@ def route(
             f"The bucket {bucket.node.path} is {where}: a rule there has to forward its events to "
             "the default event bus here. Until then only the reconciler updates the rows.",
         )
+    kinds, keys = [*_DETAIL_TYPES, *(_TAGS if options.tags else ())], _key_pattern(options)
+    detail = {"bucket": {"name": [bucket.bucket_name]}, **keys}
+    _check_size(scope, {"source": ["aws.s3"], "detail-type": kinds, "detail": detail})
     rule = events.Rule(
         scope,
         "Rule",
         description="Events of a bucket whose objects have rows of metadata",
-        event_pattern=events.EventPattern(
-            source=["aws.s3"],
-            detail_type=[*_DETAIL_TYPES, *(_TAGS if options.tags else ())],
-            detail={
-                "bucket": {"name": [bucket.bucket_name]},
-                **_key_pattern(options.prefix, options.suffixes),
-            },
-        ),
+        event_pattern=events.EventPattern(source=["aws.s3"], detail_type=kinds, detail=detail),
     )
     rule.add_target(targets.LambdaFunction(function, dead_letter_queue=failure_queue))
     if not isinstance(failure_queue, sqs.Queue):
@@ -99,8 +99,24 @@ def route(
     return rule
 
 
-def _key_pattern(prefix: str, suffixes: Sequence[str]) -> dict[str, object]:
+def _check_size(scope: Construct, pattern: Mapping[str, object]) -> None:
+    """Check the size of a pattern; what is known only at deployment counts as long as its token.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+    """
+    size = len(json.dumps(pattern, separators=(",", ":"), ensure_ascii=False))
+    _PATTERN.check("size of the event pattern for prefix and suffixes", size)
+    if size > _PATTERN_BY_DEFAULT:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:eventPatternSize",
+            f"The event pattern for prefix and suffixes has {size:,} characters, and EventBridge allows "
+            f"{_PATTERN_BY_DEFAULT:,} by default. Use fewer suffixes, or request a quota of up to 4,096.",
+        )
+
+
+def _key_pattern(options: MetadataOptions) -> dict[str, object]:
     """Return the part of an event pattern about keys; nothing if all keys match."""
+    prefix, suffixes = options.prefix, options.suffixes
     if not prefix and not suffixes:
         return {}
     if not suffixes:

@@ -7,6 +7,7 @@ the same.
 """
 
 import jsii
+from aws_cdk import Token
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
@@ -205,6 +206,9 @@ def _check_places(
         {"function": function},
         in_account=True,
     )
+    arn = certificate.certificate_arn if certificate is not None else ""
+    if arn and not Token.is_unresolved(arn) and arn.split(":")[2:3] not in (["acm"], ["iam"]):
+        raise ValueError(f"certificate={arn}: give a certificate of ACM or IAM by its ARN.")
     # https://docs.aws.amazon.com/acm/latest/userguide/acm-regions.html
     # https://docs.aws.amazon.com/waf/latest/developerguide/how-aws-waf-works-resources.html
     check_region(

@@ -10,6 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from cdk_lambda_patterns.core.network import check_dual_stack
 from cdk_lambda_patterns.core.permissions import acknowledge
 from cdk_lambda_patterns.core.sharing import claim, identity
 from cdk_lambda_patterns.web.alb_function.options import AlbOptions
@@ -137,7 +138,7 @@ def _timeout_of(function: lambda_.IFunction) -> float:
 
 
 def check_subnets(vpc: ec2.IVpc, options: AlbOptions) -> None:
-    """Check that the load balancer has subnets in two Availability Zones, and one in each.
+    """Check that the load balancer has subnets in two Availability Zones, one in each, and their addresses.
 
     Local Zones and Outposts, where one would do, have no functions as targets.
     https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
@@ -159,6 +160,8 @@ def check_subnets(vpc: ec2.IVpc, options: AlbOptions) -> None:
         )
     except RuntimeError:  # jsii's: subnets were imported without their zones, or there are none
         return
+    if _has_ipv6(options):
+        check_dual_stack("options.ip_address_type", selected.subnets)
     zones = selected.availability_zones
     if Token.is_unresolved(zones) or Token.is_unresolved(selected.subnet_ids):
         return

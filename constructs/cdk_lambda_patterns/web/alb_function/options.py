@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aws_cdk import Duration, Token
+from aws_cdk import Duration, Stack, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_s3 as s3
@@ -40,7 +40,7 @@ _WHAT_IS_ALLOWED = (
     ("methods", re.compile(r"[A-Z_-]{1,40}"), "give methods in capitals, such as 'GET'."),
 )
 _WILDCARD = re.compile(r"(?<!\\)[*?]")  # a backslash before it makes it a plain character
-_WEB_ACL = re.compile(r"arn:[\w-]+:wafv2:[\w-]*:\d{12}:regional/webacl/.+")
+_WEB_ACL = re.compile(r"arn:[\w-]+:wafv2:[\w-]*:\d{12}:regional/webacl/.+", re.ASCII)
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]+/\d{1,3}", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
 
@@ -49,7 +49,7 @@ _INTERVAL = Limit(_ELB, 5, 300, "seconds", whole=True)
 _TIMEOUT = Limit(_ELB, 2, 120, "seconds", whole=True)
 _THRESHOLD = Limit(_ELB, 2, 10, "checks", whole=True)
 _PATH = Limit(_ELB, 1, 1024, "characters", whole=True)
-_HTTP_CODES = re.compile(r"[2-4]\d\d([,-][2-4]\d\d)*")
+_HTTP_CODES = re.compile(r"[2-4]\d\d([,-][2-4]\d\d)*", re.ASCII)
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html
 _IDLE_TIMEOUT = Limit(_ELB, 1, 4_000, "seconds", whole=True)
@@ -281,11 +281,22 @@ class AlbOptions:
         if bucket is None and self.access_logs_prefix is not None:
             raise ValueError("access_logs_prefix without access_logs_bucket: give the bucket as well.")
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
-        if bucket is not None and bucket.encryption_key is not None:
+        if bucket is not None and _has_kms_key(bucket):
             raise ValueError(
-                "access_logs_bucket is encrypted with a customer key: Elastic Load Balancing writes to "
+                "access_logs_bucket is encrypted with a key of KMS: Elastic Load Balancing writes to "
                 "buckets with S3-managed keys only (BucketEncryption.S3_MANAGED); choose such a bucket."
             )
+        if "AWSLogs" in (self.access_logs_prefix or ""):
+            raise ValueError(
+                f"access_logs_prefix={self.access_logs_prefix!r}: Elastic Load Balancing adds AWSLogs itself "
+                "and refuses it in the prefix; leave it out."
+            )
+
+
+def _has_kms_key(bucket: s3.IBucket) -> bool:
+    made = bucket.node.default_child
+    encryption = made.bucket_encryption if isinstance(made, s3.CfnBucket) else None
+    return bucket.encryption_key is not None or "aws:kms" in str(Stack.of(bucket).resolve(encryption))
 
 
 def _check_web_acl(arn: str) -> None:
