@@ -43,10 +43,13 @@ def read_request(event: Json) -> Request:
 
 
 def path_of_http_api(decoded: str, stage: str) -> str:
-    """Return the path of an HTTP API's event percent-encoded, and without the name of the stage."""
+    """Return the path of an HTTP API's event percent-encoded, and without the name of the stage.
+
+    The API may leave ``%25`` as it is, the escape of the percent sign.
+    """
     if stage != "$default" and f"{decoded}/".startswith(f"/{stage}/"):
         decoded = decoded[len(stage) + 1 :] or "/"
-    return quote(decoded)
+    return quote(decoded.replace("%25", "%"))
 
 
 def write_response(response: Response, event: Json) -> Json:

@@ -14,7 +14,8 @@ from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.assertions import Template
+from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.web.http_api import (
@@ -98,13 +99,16 @@ def test_a_function_that_runs_longer_than_its_api_waits_is_refused(
 
 
 @pytest.mark.parametrize("api", [HttpApi, RestApi])
-def test_a_warning_says_what_the_timeout_of_an_imported_function_must_be(api: Callable[..., object]) -> None:
+def test_a_warning_says_what_the_timeout_of_an_imported_function_must_be(
+    api: Callable[..., Construct],
+) -> None:
     stack = Stack(App(), "S", env=Environment(account="123456789012", region="eu-west-1"))
     theirs = lambda_.Function.from_function_attributes(
         stack, "Theirs", function_arn=ARN, same_environment=True
     )
-    api(stack, "Api", authorization=OPEN if api is HttpApi else NONE, function=theirs)
-    Annotations.from_stack(stack).has_warning("*", Match.string_like_regexp("its timeout is unknown here"))
+    front = api(stack, "Api", authorization=OPEN if api is HttpApi else NONE, function=theirs)
+    warnings = [entry.data for entry in front.node.metadata if entry.type == "aws:cdk:warning"]
+    assert ["its timeout is unknown here" in text for text in warnings] == [True]
     Template.from_stack(stack).has_resource_properties("AWS::Lambda::Permission", {"FunctionName": ARN})
 
 
@@ -180,6 +184,12 @@ def test_preflight_requests_reach_no_route_that_asks_for_authorization() -> None
     assert {route["AuthorizationType"] for route in routes} == {"AWS_IAM"}
     methods = {route["RouteKey"].partition(" ")[0] for route in routes}
     assert methods == {"DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"}
+    own = [HttpApiRoute(path="/a"), HttpApiRoute(path="/a", methods=(GET,), authorization=OPEN)]
+    template = http(authorization=authorizers.HttpIamAuthorizer(), options=cors, routes=own)
+    types = {
+        one["RouteKey"]: one["AuthorizationType"] for one in template.all("AWS::ApiGatewayV2::Route").values()
+    }
+    assert (types.pop("GET /a"), len(types), set(types.values())) == ("NONE", 5, {"AWS_IAM"})
     open_routes = http(options=cors).all("AWS::ApiGatewayV2::Route").values()
     assert {route["RouteKey"] for route in open_routes} == {"ANY /", "ANY /{proxy+}"}
 
@@ -423,15 +433,63 @@ def test_the_role_for_logs_is_made_only_on_request() -> None:
 # --- What API Gateway does not allow
 
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
-    "route without slash": (lambda: HttpApiRoute(path="notes"), "path='notes': a path begins with a slash"),
+    "route without slash": (
+        lambda: HttpApiRoute(path="notes"),
+        "path='notes': a path begins with a slash and does not end with one; give '/notes'.",
+    ),
+    "route with slash": (
+        lambda: HttpApiRoute(path="/notes/"),
+        "path='/notes/': a path begins with a slash and",
+    ),
+    "route twice": (
+        lambda: http(
+            routes=[HttpApiRoute(path="/a", methods=(GET, PUT)), HttpApiRoute(path="/a", methods=(PUT,))]
+        ),
+        "PUT /a is there 2 times",
+    ),
     "route without method": (lambda: HttpApiRoute(path="/", methods=()), "methods=(): the route would match"),
     "burst of a route": (
-        lambda: HttpApiRoute(path="/", throttle=apigatewayv2.ThrottleSettings(burst_limit=0.5)),
+        lambda: HttpApiRoute(path="/", throttle=apigatewayv2.ThrottleSettings(rate_limit=1, burst_limit=0.5)),
         "throttle.burst_limit=0.5: API Gateway allows 0 to 1,000,000 requests, whole numbers only",
     ),
     "rate of a stage": (
-        lambda: HttpApiOptions(throttle=apigatewayv2.ThrottleSettings(rate_limit=-1)),
+        lambda: HttpApiOptions(throttle=apigatewayv2.ThrottleSettings(rate_limit=-1, burst_limit=1)),
         "throttle.rate_limit=-1: API Gateway allows",
+    ),
+    "rate without burst": (
+        lambda: RestApiMethod(path="/", throttle=apigateway.ThrottleSettings(rate_limit=1)),
+        "throttle without burst_limit: a token bucket has a rate and a size",
+    ),
+    "method in small letters": (
+        lambda: RestApiMethod(path="/", http_methods=("get",)),
+        "http_methods='get': choose one of 'ANY', 'DELETE', 'GET'",
+    ),
+    "method twice": (
+        lambda: rest(methods=[RestApiMethod(path="/a"), RestApiMethod(path="/a")]),
+        "ANY /a is there 2 times",
+    ),
+    "OPTIONS with CORS": (
+        lambda: rest(
+            methods=[RestApiMethod(path="/a", http_methods=("OPTIONS",))],
+            options=RestApiOptions(
+                default_cors_preflight_options=apigateway.CorsOptions(allow_origins=[PAGE])
+            ),
+        ),
+        "OPTIONS /a is there 2 times",
+    ),
+    "credentials for all origins": (
+        lambda: RestApiOptions(
+            default_cors_preflight_options=apigateway.CorsOptions(allow_origins=["*"], allow_credentials=True)
+        ),
+        "default_cors_preflight_options with allow_credentials for all origins",
+    ),
+    "name of a parameter": (
+        lambda: RestApiMethod(path="/", request_parameters={"tag": True}),
+        "request_parameters='tag': give method.request.header.NAME",
+    ),
+    "name of the stage": (
+        lambda: RestApiOptions(stage_name="$default"),
+        "stage_name='$default': API Gateway allows 1 to 128",
     ),
     "method without slash": (lambda: RestApiMethod(path="notes"), "path='notes': a path begins with a slash"),
     "no http method": (lambda: RestApiMethod(path="/", http_methods=()), "http_methods=(): no request"),

@@ -68,7 +68,7 @@ def rest_event(
 def http_api_v1_event(method: str, target: str, *more: Any, stage: str = "$default", **options: Any) -> Json:
     """The event of an HTTP API that was asked for payload format 1.0: the path decoded, with the stage."""
     event = rest_event(method, target, *more, **options)
-    path = _with_stage(unquote(event["path"]), stage)
+    path = _with_stage(_decoded(event["path"]), stage)
     context = {**event["requestContext"], "path": path, "stage": stage, "resourceId": "ANY /{proxy+}"}
     context["authorizer"] = {"claims": {"sub": "ada"}, "scopes": None}
     return {**event, "version": "1.0", "path": path, "requestContext": context}
@@ -89,7 +89,7 @@ def http_api_event(
     given = [("host", host), *((name.lower(), value) for name, value in (*_FORWARDED, *headers))]
     lines = _grouped(given)
     cookies = [part.strip() for line in lines.pop("cookie", []) for part in line.split(";")]
-    decoded = _with_stage(unquote(path), stage)
+    decoded = _with_stage(_decoded(path), stage)
     event = {
         "version": "2.0",
         "routeKey": "ANY /{proxy+}",
@@ -158,6 +158,11 @@ def _grouped(lines: Lines) -> dict[str, list[str]]:
     for name, value in lines:
         grouped.setdefault(name, []).append(value)
     return grouped
+
+
+def _decoded(path: str) -> str:
+    """The path as an HTTP API decodes it: all escapes but that of the percent sign."""
+    return unquote(path.replace("%25", "%2525"))
 
 
 def _with_stage(path: str, stage: str) -> str:

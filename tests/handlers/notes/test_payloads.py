@@ -86,6 +86,11 @@ def test_only_the_stage_is_the_root() -> None:
     assert payload_v1.path_of_http_api("/live", "live") == "/"
 
 
+@pytest.mark.parametrize("decoded", ["/a b%25", "/a b%"])
+def test_a_percent_sign_arrives_escaped_or_not(decoded: str) -> None:
+    assert payload_v1.path_of_http_api(decoded, "$default") == "/a%20b%25"
+
+
 @every_front
 def test_bytes_arrive_unchanged(front: str) -> None:
     content = bytes(range(256))

@@ -25,6 +25,8 @@ from cdk_lambda_patterns.core.options import FunctionOptions, LogOptions, Networ
 from cdk_lambda_patterns.core.permissions import acknowledge
 from cdk_lambda_patterns.web.http_api.parts import (
     access_log_format,
+    check_once,
+    check_path,
     check_throttle,
     check_timeout,
     make_access_log,
@@ -72,8 +74,7 @@ class HttpApiRoute:
     throttle: apigatewayv2.ThrottleSettings | None = None
 
     def __post_init__(self) -> None:
-        if not self.path.startswith("/"):
-            raise ValueError(f"path={self.path!r}: a path begins with a slash; give {'/' + self.path!r}.")
+        check_path(self.path)
         if not self.methods:
             raise ValueError("methods=(): the route would match no request; leave methods out for any.")
         if self.throttle is not None:
@@ -179,6 +180,10 @@ class HttpApi(Construct):
             )
         check_timeout(_TIMEOUT, code, handler, function, function_options, network)
         options = options or HttpApiOptions()
+        everything = (HttpApiRoute(path="/"), HttpApiRoute(path="/{proxy+}"))
+        routes = everything if routes is None else routes
+        named = [f"{method.value} {route.path}" for route in routes for method in route.methods]
+        check_once(named)
         super().__init__(scope, id)
         self.function = make_function(
             self, _TIMEOUT, code, handler, function, function_options, network, removal_policy
@@ -204,10 +209,17 @@ class HttpApi(Construct):
         integration = HttpLambdaIntegration(
             "Integration", self.function, payload_format_version=options.payload_format_version
         )
-        everything = (HttpApiRoute(path="/"), HttpApiRoute(path="/{proxy+}"))
         throttles: dict[str, Mapping[str, float | None]] = {}
-        for route in everything if routes is None else routes:
-            methods = self._add(route, route.authorization or authorization, integration, options)
+        for route in routes:
+            authorizer = route.authorization or authorization
+            is_open = isinstance(authorizer, apigatewayv2.HttpNoneAuthorizer)
+            methods = route.methods
+            if _ANY in methods and options.cors_preflight is not None and not is_open:
+                # Otherwise the route takes the preflight requests, which have no token, and refuses them.
+                # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
+                others = set(named) - {f"{method.value} {route.path}" for method in methods}
+                methods = [one for one in _ALL_BUT_OPTIONS if f"{one.value} {route.path}" not in others]
+            self._add(route, methods, authorizer, integration)
             if route.throttle is not None:
                 setting = {
                     "ThrottlingRateLimit": route.throttle.rate_limit,
@@ -224,17 +236,10 @@ class HttpApi(Construct):
     def _add(
         self,
         route: HttpApiRoute,
+        methods: Sequence[apigatewayv2.HttpMethod],
         authorizer: apigatewayv2.IHttpRouteAuthorizer,
         integration: HttpLambdaIntegration,
-        options: HttpApiOptions,
-    ) -> Sequence[apigatewayv2.HttpMethod]:
-        """Add a route, and return its methods."""
-        is_open = isinstance(authorizer, apigatewayv2.HttpNoneAuthorizer)
-        methods = route.methods
-        if _ANY in methods and options.cors_preflight is not None and not is_open:
-            # Otherwise the route takes the preflight requests, which have no token, and refuses them.
-            # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
-            methods = _ALL_BUT_OPTIONS
+    ) -> None:
         made = self.api.add_routes(
             path=route.path,
             methods=list(methods),
@@ -243,11 +248,10 @@ class HttpApi(Construct):
             authorization_scopes=route.authorization_scopes,
         )
         for one in made:
-            if is_open:
+            if isinstance(authorizer, apigatewayv2.HttpNoneAuthorizer):
                 acknowledge(one, {"AwsSolutions-APIG4": "The app opens this route with HttpNoneAuthorizer."})
             if route.throttle is not None:  # API Gateway refuses settings of a route that does not exist yet
                 self.stage.node.add_dependency(one)
-        return methods
 
     def _configure_stage(self, throttles: Mapping[str, Mapping[str, float | None]]) -> None:
         """Set what the CDK's stage has no arguments for."""

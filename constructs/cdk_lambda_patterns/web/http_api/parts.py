@@ -1,8 +1,10 @@
 """What both kinds of API have in common: the function, the limits, and the access log."""
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 
-from aws_cdk import Annotations, Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, RemovalPolicy, Token
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
@@ -40,12 +42,41 @@ _FIELDS = {
 }
 
 
+def check_path(path: str) -> None:
+    """Check the path of a route or method.
+
+    Raises:
+        ValueError: It does not begin with a slash, or ends with one.
+    """
+    if Token.is_unresolved(path) or path == "/":
+        return
+    right = f"/{path.strip('/')}"
+    if path != right:
+        raise ValueError(
+            f"path={path!r}: a path begins with a slash and does not end with one; give {right!r}."
+        )
+
+
+def check_once(keys: Iterable[str]) -> None:
+    """Check that no method of a path is there twice: ``GET /notes``.
+
+    Raises:
+        ValueError: One is.
+    """
+    for key, count in Counter(keys).items():
+        if count > 1:
+            raise ValueError(f"{key} is there {count} times: an API has one of each; leave the others out.")
+
+
 def check_throttle(name: str, rate_limit: float | None, burst_limit: float | None) -> None:
     """Check the two limits of a throttle.
 
     Raises:
-        ValueError: API Gateway does not allow a value.
+        ValueError: API Gateway does not allow a value, or one is missing.
     """
+    if rate_limit is None or burst_limit is None:
+        missing = "rate_limit" if rate_limit is None else "burst_limit"
+        raise ValueError(f"{name} without {missing}: a token bucket has a rate and a size; give both.")
     _RATE.check(f"{name}.rate_limit", rate_limit)
     _BURST.check(f"{name}.burst_limit", burst_limit)
 

@@ -1,22 +1,26 @@
 """Options of a REST API, of its methods and its stage, and which of them contradict each other."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from aws_cdk import Duration, Size
+from aws_cdk import Duration, Size, Token
 from aws_cdk import aws_apigateway as apigateway
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit, check_choice
 from cdk_lambda_patterns.core.options import LogOptions
-from cdk_lambda_patterns.web.http_api.parts import check_throttle
+from cdk_lambda_patterns.web.http_api.parts import check_once, check_path, check_throttle
 
 Authorization: TypeAlias = apigateway.IAuthorizer | apigateway.AuthorizationType
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-caching.html
 _CACHE_TTL = Limit("API Gateway", 1, 3600, "seconds")
 # https://docs.aws.amazon.com/apigateway/latest/api/API_CreateStage.html
+_STAGE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_HTTP_METHODS = ("ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_PARAMETER = re.compile(r"method\.request\.(header|querystring|path)\.\S+")
 _CACHE_SIZES = ("0.5", "1.6", "6.1", "13.5", "28.4", "58.2", "118", "237")
 
 
@@ -61,8 +65,15 @@ class RestApiMethod:
     cache_ttl: Duration | None = None
 
     def __post_init__(self) -> None:
-        if not self.path.startswith("/"):
-            raise ValueError(f"path={self.path!r}: a path begins with a slash; give {'/' + self.path!r}.")
+        check_path(self.path)
+        for method in self.http_methods:
+            check_choice("http_methods", method, _HTTP_METHODS)
+        for name in self.request_parameters or {}:
+            if not _PARAMETER.fullmatch(name):
+                raise ValueError(
+                    f"request_parameters={name!r}: give method.request.header.NAME, "
+                    "method.request.querystring.NAME or method.request.path.NAME."
+                )
         if not self.http_methods:
             raise ValueError("http_methods=(): no request would match; leave http_methods out for any.")
         if self.throttle is not None:
@@ -120,6 +131,17 @@ class RestApiOptions:
     def __post_init__(self) -> None:
         if self.throttle is not None:
             check_throttle("throttle", self.throttle.rate_limit, self.throttle.burst_limit)
+        if not _STAGE.fullmatch(self.stage_name) and not Token.is_unresolved(self.stage_name):
+            raise ValueError(
+                f"stage_name={self.stage_name!r}: API Gateway allows 1 to 128 letters, digits, hyphens and "
+                "underscores; choose such a name."
+            )
+        cors = self.default_cors_preflight_options
+        if cors is not None and cors.allow_credentials and "*" in cors.allow_origins:
+            raise ValueError(
+                "default_cors_preflight_options with allow_credentials for all origins: browsers refuse "
+                "that; name the origins."
+            )
         if self.cache_cluster_size is not None:
             check_choice("cache_cluster_size", self.cache_cluster_size, _CACHE_SIZES)
 
@@ -146,6 +168,10 @@ def check_methods(
                 "the caller, whose signature differs each time, so that a caller would get the response of "
                 "another one; leave cache_ttl out, or give an authorizer."
             )
+    used = [f"{one} {method.path}" for method in methods for one in method.http_methods]
+    if options.default_cors_preflight_options is not None:
+        used += [f"OPTIONS {path}" for path in {method.path for method in methods}]
+    check_once(used)
     with_key = [method.path for method in methods if method.api_key_required]
     if with_key and options.usage_plan is None:
         raise ValueError(
