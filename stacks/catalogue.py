@@ -1,8 +1,8 @@
 """The one list of the architectures that are here. Everything that goes over "all of them" reads it."""
 
-from stacks.architecture import Architecture
+from stacks.architecture import Architecture, Proof
 
-__all__ = ["ARCHITECTURES", "Architecture", "find"]
+__all__ = ["ARCHITECTURES", "Architecture", "Proof", "find"]
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
