@@ -41,6 +41,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="every entry is booked once; a poison message blocks only its group; a redrive books the rest",
     ),
     Architecture(
+        id="async-function",
+        family="messaging",
+        title="Event queue → Lambda → parcels in DynamoDB; results → SQS, SNS, Lambda, EventBridge or S3",
+        stack="AsyncFunctionStack",
+        shows="an order has one parcel despite duplicates, crashes and throttles; every result is reported",
+    ),
+    Architecture(
         id="kinesis-consumer",
         family="streams",
         title="Kinesis stream → Lambda, in order for each key → summaries in DynamoDB",

@@ -24,7 +24,12 @@ from cdk_lambda_patterns.core.options import (
     NetworkOptions,
     check_environment,
 )
-from cdk_lambda_patterns.core.permissions import QueueDestination, acknowledge, acknowledge_wildcard
+from cdk_lambda_patterns.core.permissions import (
+    QueueDestination,
+    acknowledge,
+    acknowledge_wildcard,
+    grant_use_of_key,
+)
 
 NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
 _ARM_64 = lambda_.Architecture.ARM_64  # asked for once, because that is a call into jsii
@@ -113,6 +118,7 @@ class HardenedFunction(lambda_.Function):
             )
         if asynchronous is not None:
             check_standard("asynchronous.dead_letter_queue", asynchronous.dead_letter_queue)
+            check_standard("asynchronous.dead_letter_topic", asynchronous.dead_letter_topic)
         options = options or FunctionOptions()
         variables = {**(environment or {}), **(options.environment or {})}
         check_environment(variables)
@@ -156,6 +162,7 @@ class HardenedFunction(lambda_.Function):
             code_signing_config=options.code_signing_config,
             snap_start=options.snap_start,
             dead_letter_queue=asynchronous.dead_letter_queue if asynchronous else None,
+            dead_letter_topic=asynchronous.dead_letter_topic if asynchronous else None,
         )
         self._fill_in_defaults(memory_size, options)
         if isinstance(code, lambda_.InlineCode) and not handler.startswith(("index.", "${Token[")):
@@ -180,7 +187,8 @@ class HardenedFunction(lambda_.Function):
                 on_failure=on_failure,
             )
             self._check_destinations()
-        if asynchronous is None or asynchronous.dead_letter_queue is None:
+            self._grant_keys_of_dead_letters(asynchronous)
+        if asynchronous is None or not (asynchronous.dead_letter_queue or asynchronous.dead_letter_topic):
             reason = (
                 "The on-failure destination gets event and reason; a dead-letter queue gets the event only."
                 if asynchronous
@@ -208,6 +216,12 @@ class HardenedFunction(lambda_.Function):
                 ("asynchronous.on_success", config.on_success),
             ):
                 check_standard(argument, getattr(given, "destination", None))
+
+    def _grant_keys_of_dead_letters(self, asynchronous: AsyncOptions) -> None:
+        """Grant the use of the key that encrypts dead letters: the CDK grants only to send them."""
+        queue, topic = asynchronous.dead_letter_queue, asynchronous.dead_letter_topic
+        for key in (queue and queue.encryption_master_key, topic and topic.master_key):
+            grant_use_of_key(self.execution_role, key, "kms:GenerateDataKey", "kms:Decrypt")
 
     def _write_out_role(self, *, in_vpc: bool, traced: bool) -> iam.Role:
         """Replace the AWS-managed policies of the CDK's execution role by this function's own statements."""

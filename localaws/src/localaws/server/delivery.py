@@ -21,7 +21,7 @@ _SYNCHRONOUS = """
     apigateway batchoperations.s3 cognito-idp connect edgelambda elasticloadbalancing firehose lambda lex
     lexv2 secretsmanager vpc-lattice
 """
-# Whoever configures these chooses.
+# The user of these services chooses.
 _EITHER = "pipes rds scheduler ses states"
 
 #: How each service invokes functions: the only way, or all of them.
