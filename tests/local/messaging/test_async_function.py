@@ -10,7 +10,7 @@ import pytest
 
 from localaws import LocalAws
 from scenarios.framework import DeployedStack, NotYet, Outcome, require
-from scenarios.messaging.async_function import Orders
+from scenarios.messaging.async_function.orders import Orders
 from scenarios.support.faults import Faults
 from scenarios.support.redrive import parse, redrive
 from scenarios.support.soak import soak
