@@ -27,6 +27,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # Run as programs, and imported by none.
     "benchmarks": (LIBRARY, "stacks", "scenarios", "localaws", "tasks", *FAMILIES),
 }
+# The packages in lambda_src that several handlers import.
+COMMON = ("notes", "shared")
 OURS = {
     "app",
     "run",
@@ -38,7 +40,7 @@ OURS = {
     "benchmarks",
     "tests",
     "lambda_src",
-    "shared",
+    *COMMON,
     "helpers",
     *FAMILIES,
 }
@@ -123,18 +125,23 @@ def wrong_arrows(root: Path) -> list[str]:
             ]
     for file in sources(root, "lambda_src"):
         wrong += [
-            f"{found}; a handler may import only the modules of its folder and of lambda_src/shared"
+            f"{found}; a handler may import only the modules of its folder, of lambda_src/shared and /notes"
             for found in imports(root, file)
-            if found.module.partition(".")[0] in OURS - {"shared"}
+            if found.module.partition(".")[0] in OURS - _common_for(file.relative_to(root))
             and not found.starts_with(_package_of(file, root))
         ]
     return wrong
 
 
+def _common_for(file: Path) -> set[str]:
+    """The common packages that a file in lambda_src may import: `shared` imports no other."""
+    return {"shared"} if file.parts[1] in COMMON else set(COMMON)
+
+
 def _package_of(file: Path, root: Path) -> str:
-    """The package of a handler, or that of the shared modules, as relative imports name it."""
+    """The package of a handler, or a common one, as relative imports name it."""
     room, family, *rest = file.relative_to(root).parts
-    return f"{room}.{family}" if family == "shared" else f"{room}.{family}.{rest[0]}"
+    return f"{room}.{family}" if family in COMMON else f"{room}.{family}.{rest[0]}"
 
 
 def beyond_the_requirements(root: Path) -> list[str]:

@@ -7,7 +7,8 @@ neither Docker nor a machine like Lambda's is needed. They are cached: only the 
 and a synthesis that skips bundling (tests) never does.
 
 The handlers of this library are packages: each is deployed under its own name
-(``sqs_consumer.handler.handler``), with a copy of the package ``shared`` if it imports that. A folder of your
+(``sqs_consumer.handler.handler``), with a copy of the packages that it shares with others, ``shared`` and
+``notes``, if it imports them. A folder of your
 own is deployed as it is: its modules are at the root of the code (``handler.handler``).
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
@@ -45,7 +46,7 @@ _INSTALLER_RECORDS = ("bin", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direc
 _MANYLINUX = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 _BUILD_FORMAT = 1  # raise it when the same lock file has to be built again
 
-_IMPORTS_SHARED = re.compile(r"^\s*(from|import) shared\b", re.MULTILINE)
+_IMPORT = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
 
 BUNDLING_VARIABLE = "CDK_LAMBDA_PATTERNS_BUNDLING"
 CACHE_VARIABLE = "CDK_LAMBDA_PATTERNS_CACHE"
@@ -104,7 +105,7 @@ def handler_code(
         raise NotADirectoryError(f"code={os.fspath(folder)!r}: not a folder; give the folder of the handler.")
     lock = source / "requirements.txt"
     package = source.name if source.parent.parent in _places() else ""
-    shared = _shared_modules(source)
+    shared = _shared_packages(source)
     locked = lists_packages(lock)
     if not package and runtime.name.startswith("python"):
         check_handler(source, handler, complete=not (locked or has_layers))
@@ -131,22 +132,29 @@ def handler_code(
     )
 
 
-def _shared_modules(source: Path) -> Path | None:
-    """Return the folder of the shared modules if a handler of this library imports from it."""
-    shared = source.parent.parent / "shared"
-    if shared.parent not in _places() or not any(
-        _IMPORTS_SHARED.search(module.read_text("utf-8")) for module in source.rglob("*.py")
-    ):
-        return None
-    return shared
+def _shared_packages(source: Path) -> list[Path]:
+    """Return the packages next to the families that a handler of this library imports, also indirectly."""
+    root = source.parent.parent
+    if root not in _places():
+        return []
+    packages = {folder.parent.name: folder.parent for folder in root.glob("*/__init__.py")}
+    found: dict[str, Path] = {}
+    waiting = [source]
+    while waiting:
+        for module in waiting.pop().rglob("*.py"):
+            for name in _IMPORT.findall(module.read_text("utf-8")):
+                if name in packages and name not in found:
+                    found[name] = packages[name]
+                    waiting.append(packages[name])
+    return [found[name] for name in sorted(found)]
 
 
-def _digest(folder: Path | None) -> str:
-    """Return a hash of the modules in a folder; without a folder, that of none."""
+def _digest(packages: list[Path]) -> str:
+    """Return a hash of the modules of packages."""
     digest = hashlib.sha256()
-    for module in sorted(folder.glob("*.py")) if folder else ():
+    for module in (module for package in packages for module in sorted(package.glob("*.py"))):
         content = module.read_bytes()
-        digest.update(f"{module.name}\0{len(content)}\0".encode() + content)
+        digest.update(f"{module.parent.name}/{module.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 
 
@@ -178,14 +186,12 @@ class _FolderBundling:
     Args:
         source: The handler's folder.
         package: The package that its modules belong to; empty if they are at the root.
-        shared: The folder of the package ``shared``, if the handler imports it.
+        shared: The packages that the handler shares with others and imports.
         target: What the dependencies are installed for.
         handler: The handler, which may be in a package; empty if it may also be in a layer.
     """
 
-    def __init__(
-        self, source: Path, package: str, shared: Path | None, target: _Target, handler: str
-    ) -> None:
+    def __init__(self, source: Path, package: str, shared: list[Path], target: _Target, handler: str) -> None:
         self._source = source
         self._package = package
         self._shared = shared
@@ -200,8 +206,8 @@ class _FolderBundling:
         if lists_packages(lock):
             shutil.copytree(_dependencies(lock, self._target), output, dirs_exist_ok=True)
         ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.in")
-        if self._shared:
-            shutil.copytree(self._shared, output / self._shared.name, ignore=ignore)
+        for folder in self._shared:
+            shutil.copytree(folder, output / folder.name, ignore=ignore)
         shutil.copytree(self._source, output / self._package, dirs_exist_ok=True, ignore=ignore)
         if self._handler and not self._package:
             check_handler(output, self._handler, complete=True)

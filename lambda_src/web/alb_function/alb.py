@@ -9,15 +9,11 @@ client sent them.
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
 """
 
-import base64
-import binascii
-import json
 from collections.abc import Iterator, Mapping
-from http import HTTPStatus
 from typing import Any, TypeAlias
-from urllib.parse import unquote_plus
 
-from .messages import HttpError, Request, Response
+from notes.bodies import decode_parameter, read_body, write_body
+from notes.messages import Request, Response
 
 Json: TypeAlias = dict[str, Any]
 
@@ -42,9 +38,12 @@ def read_request(event: Json) -> Request:
     return Request(
         method=event["httpMethod"].upper(),
         path=event["path"],
-        query=[(_decode(name), _decode(value)) for name, value in _pairs(event, "QueryStringParameters")],
+        query=[
+            (decode_parameter(name), decode_parameter(value))
+            for name, value in _pairs(event, "QueryStringParameters")
+        ],
         headers=_read_headers(event),
-        body=_read_body(event),
+        body=read_body(event),
     )
 
 
@@ -68,27 +67,11 @@ def _pairs(event: Json, field: str) -> Iterator[tuple[str, str]]:
         yield from (event.get(field[0].lower() + field[1:]) or {}).items()
 
 
-def _decode(encoded: str) -> str:
-    try:
-        return unquote_plus(encoded, errors="strict")  # forms and most HTTP clients write a space as "+"
-    except UnicodeDecodeError:
-        detail = f"the query string: {encoded!r} is not percent-encoded UTF-8"
-        raise HttpError(HTTPStatus.BAD_REQUEST, detail) from None
-
-
 def _read_headers(event: Json) -> dict[str, list[str]]:
     headers: dict[str, list[str]] = {}
     for name, value in _pairs(event, "Headers"):
         headers.setdefault(name.lower(), []).append(value)
     return headers
-
-
-def _read_body(event: Json) -> bytes:
-    body: str = event.get("body") or ""
-    try:
-        return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
-    except (binascii.Error, ValueError):  # a UnicodeEncodeError is a ValueError
-        raise HttpError(HTTPStatus.BAD_REQUEST, "the body could not be decoded") from None
 
 
 # --- Response
@@ -110,19 +93,6 @@ def write_response(response: Response, event: object) -> Json:
     return {**written, "headers": one_line_each(lines)}
 
 
-def write_body(content: bytes) -> tuple[str, bool]:
-    """Return the body for the JSON, and whether it is base64: ASCII as text, unless base64 is shorter.
-
-    Other text is base64 too: its size as JSON depends on who writes the JSON.
-    """
-    encoded = base64.b64encode(content).decode()
-    if content.isascii():
-        text = content.decode("ascii")
-        if len(json.dumps(text)) <= len(encoded) + 2:
-            return text, False
-    return encoded, True
-
-
 def one_line_each(headers: Mapping[str, list[str]]) -> dict[str, str]:
     """Join the lines of each header, for a target group without multi-value headers.
 
@@ -139,8 +109,3 @@ def _cases(name: str) -> Iterator[str]:
     for number in range(2 ** len(letters)):
         upper = {index for bit, index in enumerate(letters) if number >> bit & 1}
         yield "".join(letter.upper() if index in upper else letter for index, letter in enumerate(name))
-
-
-def size_of(written: Json) -> int:
-    """Return the size of a response as JSON, in bytes. All of its strings are ASCII."""
-    return len(json.dumps(written))

@@ -263,6 +263,14 @@ def test_a_handler_of_the_library_is_a_package_next_to_the_shared_one_that_it_im
     assert done.stdout == b"hello world\n"
 
 
+def test_a_package_that_a_shared_package_imports_is_deployed_too(library: Workshop) -> None:
+    root = library.handler.parents[1]
+    (root / "notes").mkdir()
+    (root / "notes" / "__init__.py").write_text("from shared.words import GREETING\n")
+    (library.handler / "handler.py").write_text("import notes\n")
+    assert set(content(library.bundle())) >= {"notes/__init__.py", *SHARED}
+
+
 def test_a_changed_shared_module_is_another_asset_only_for_handlers_that_import_it(library: Workshop) -> None:
     module = library.handler.parents[1] / "shared" / "words.py"
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.handlers.importing import import_handler
+from tests.handlers.notes.memory import NotesInMemory
 from tests.handlers.web.alb_function.client import Client
-from tests.handlers.web.alb_function.memory import NotesInMemory
 
 ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-2",

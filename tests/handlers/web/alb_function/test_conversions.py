@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from notes.bodies import write_body
 from tests.handlers.events import alb_event
 from tests.handlers.web.alb_function.client import BINARY, CONTEXT, JSON, TEXT, Client, read
 from tests.handlers.web.alb_function.events import (
@@ -15,7 +16,7 @@ from tests.handlers.web.alb_function.events import (
     DOCUMENTED_HEALTH_CHECK,
     DOCUMENTED_MULTI_VALUE,
 )
-from web.alb_function.alb import one_line_each, read_request, write_body
+from web.alb_function.alb import one_line_each, read_request
 
 EVERY_BYTE = bytes(range(256)) * 5
 

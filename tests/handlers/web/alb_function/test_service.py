@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import pytest
 
+from notes.note import Note
 from tests.handlers.events import alb_event
 from tests.handlers.importing import import_handler
+from tests.handlers.notes.memory import NotesInMemory
 from tests.handlers.web.alb_function.client import BINARY, TEXT, Answer, Client
 from tests.handlers.web.alb_function.conftest import ENVIRONMENT, HANDLER, Log
-from tests.handlers.web.alb_function.memory import NotesInMemory
-from web.alb_function.notes import Note
 
 
 def problem(answer: Answer, status: int) -> str:

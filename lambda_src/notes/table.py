@@ -11,7 +11,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 from shared.clients import Client
 
 from .messages import HttpError
-from .notes import Note
+from .note import Note
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 from .messages import HttpError, Request, Response, percent_decode
-from .notes import MAX_TAGS, Note, check_name, check_tag
+from .note import MAX_TAGS, Note, check_name, check_tag
 from .table import NotesTable
 
 Methods: TypeAlias = Mapping[str, Callable[[Request], Response]]

@@ -11,11 +11,11 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
+from notes.messages import HttpError
+from notes.note import Note
+from notes.table import NotesTable
+from tests.handlers.notes.memory import NotesInMemory
 from tests.handlers.web.alb_function.conftest import ENVIRONMENT
-from tests.handlers.web.alb_function.memory import NotesInMemory
-from web.alb_function.messages import HttpError
-from web.alb_function.notes import Note
-from web.alb_function.table import NotesTable
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from web.alb_function.notes import Note
-from web.alb_function.table import NotesTable
+from notes.note import Note
+from notes.table import NotesTable
 
 
 class NotesInMemory(NotesTable):
