@@ -48,6 +48,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="an order has one parcel despite duplicates, crashes and throttles; every result is reported",
     ),
     Architecture(
+        id="sns-consumer",
+        family="messaging",
+        title="SNS topic, published to by programs or S3 → filter → Lambda → notices in DynamoDB",
+        stack="SnsConsumerStack",
+        shows="each function gets what its filter lets pass; undelivered and failed messages are redriven",
+    ),
+    Architecture(
         id="kinesis-consumer",
         family="streams",
         title="Kinesis stream → Lambda, in order for each key → summaries in DynamoDB",

@@ -11,6 +11,7 @@ from uuid import uuid4
 from botocore.exceptions import ClientError
 
 from scenarios.framework import DeployedStack, Story, require
+from scenarios.support.accounts import ADMIN, assume, member
 from scenarios.web.direct_invoke.charges import Charges
 
 ACTION = "lambda:InvokeFunction"
@@ -19,8 +20,8 @@ _NOT_OURS = "o-0000000000"
 
 def take_policies_away(stack: DeployedStack, charges: Charges, story: Story) -> None:
     """Identity AND resource policy: with either of them only, another account is refused."""
-    organization, account = _member(stack)
-    admin = _assume(stack, f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole")
+    organization, account = member(stack)
+    admin = assume(stack, ADMIN.format(account))
     alias = stack.output("AliasArn")
     statements: dict[str, Mapping[str, str]] = {
         "no statement": {},
@@ -46,28 +47,6 @@ def take_policies_away(stack: DeployedStack, charges: Charges, story: Story) -> 
                 story.say(f"Another account, {with_identity} an identity policy, {what}: {seen}.")
 
 
-def _member(stack: DeployedStack) -> tuple[str, str]:
-    """The organization of this account, made if need be, and a new account in it."""
-    client = stack.client("organizations")
-    try:
-        organization = client.create_organization(FeatureSet="ALL")["Organization"]
-    except client.exceptions.AlreadyInOrganizationException:
-        organization = client.describe_organization()["Organization"]
-    made = client.create_account(Email=f"{uuid4().hex}@example.com", AccountName="caller")
-    return organization["Id"], made["CreateAccountStatus"]["AccountId"]
-
-
-def _assume(stack: DeployedStack, role: str, **own: Any) -> dict[str, Any]:
-    """The credentials of a role, as arguments of a client; assumed with those of another one, if given."""
-    sts = stack.session.client("sts", **own)
-    given = sts.assume_role(RoleArn=role, RoleSessionName="drill")["Credentials"]
-    return {
-        "aws_access_key_id": given["AccessKeyId"],
-        "aws_secret_access_key": given["SecretAccessKey"],
-        "aws_session_token": given["SessionToken"],
-    }
-
-
 @contextmanager
 def _caller(stack: DeployedStack, account: str, admin: dict[str, Any], allowed: str | None) -> Iterator[Any]:
     """A client of a new role in an account, whose policy allows it to invoke one function or nothing."""
@@ -78,7 +57,7 @@ def _caller(stack: DeployedStack, account: str, admin: dict[str, Any], allowed: 
         if allowed:
             statement = {"Effect": "Allow", "Action": ACTION, "Resource": allowed}
             iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=_policy(statement))
-        yield stack.session.client("lambda", **_assume(stack, role, **admin))
+        yield stack.session.client("lambda", **assume(stack, role, **admin))
     finally:
         if allowed:
             iam.delete_role_policy(RoleName=name, PolicyName="own")

@@ -9,19 +9,22 @@ Faithful to: through the API and in CloudFormation,
 - the dead-letter queue of a FIFO queue's subscription is a FIFO queue, and that of any subscription is in the
   account and Region of the subscription;
 - a FIFO queue is subscribed only to FIFO topics, and a FIFO topic has only queues as subscribers;
-- a filter policy is a JSON object.
-Not to: the words of the error about account and Region, which AWS does not document; the contents of a filter
-policy.
+- a filter policy is a JSON object of at most five keys and 150 combinations of values, nested only if its
+  scope is the message body;
+- a stack subscribes to a topic of another account only if the topic's policy allows sns:Subscribe.
+Not to: the words of the errors that AWS does not document; the rest of a filter policy.
 
 https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html
 https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
+https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
 https://github.com/aws/aws-cdk/pull/37113
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
@@ -30,6 +33,8 @@ from ministack.services import sns
 from localaws.patching import Created, Handler, Properties, around, resource
 
 _INACTIVE = ("", "{}")
+# https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
+_MOST_KEYS, _MOST_COMBINATIONS = 5, 150
 
 
 # --- Topics
@@ -62,7 +67,7 @@ def _refusal(topic: str, protocol: str, endpoint: str, settings: Properties) -> 
     redrive = settings.get("RedrivePolicy")
     if topic.endswith(".fifo") and protocol and protocol != "sqs":
         return f"Invalid parameter: Invalid protocol type: {protocol}"
-    if reason := _of_filter(settings.get("FilterPolicy")):
+    if reason := _of_filter(settings.get("FilterPolicy"), settings.get("FilterPolicyScope")):
         return reason
     if endpoint.endswith(".fifo") and not topic.endswith(".fifo"):
         return (
@@ -85,14 +90,33 @@ def _refusal(topic: str, protocol: str, endpoint: str, settings: Properties) -> 
     return None
 
 
-def _of_filter(policy: Any) -> str | None:
+def _of_filter(policy: Any, scope: str | None) -> str | None:
     try:
         found = json.loads(policy) if isinstance(policy, str) and policy else policy
     except ValueError:
         found = policy
     if found and not isinstance(found, dict):
         return "Invalid parameter: FilterPolicy: failed to parse JSON."
+    nested = any(isinstance(value, dict) for value in (found or {}).values())
+    if nested and scope != "MessageBody":
+        return (
+            "Invalid parameter: FilterPolicy: Filter policy scope MessageAttributes does not support nested"
+        )
+    counts = list(_values_of_keys(found or {}))
+    if len(counts) > _MOST_KEYS:
+        return f"Invalid parameter: FilterPolicy: Filter policy can not have more than {_MOST_KEYS} keys"
+    if math.prod(counts) > _MOST_COMBINATIONS:
+        return "Invalid parameter: FilterPolicy: Filter policy is too complex"
     return None
+
+
+def _values_of_keys(policy: Properties) -> Iterator[int]:
+    """How many values each key of a filter policy has, also those below others."""
+    for value in policy.values():
+        if isinstance(value, dict):
+            yield from _values_of_keys(value)
+        else:
+            yield len(value) if isinstance(value, list) else 1
 
 
 @around(sns, "_subscribe", after=["sns.shapes"])
@@ -110,7 +134,11 @@ def _set_subscription_attributes(stock: Callable[[Properties], Any], params: Pro
     topic = sns._sub_arn_to_topic.get(subscription, "")
     found = sns._find_subscription(topic, subscription) if topic else None
     if found:
-        setting = {sns._p(params, "AttributeName"): sns._p(params, "AttributeValue")}
+        scope = found["attributes"].get("FilterPolicyScope")
+        setting = {
+            "FilterPolicyScope": scope,
+            sns._p(params, "AttributeName"): sns._p(params, "AttributeValue"),
+        }
         reason = _refusal(topic, found["protocol"], found["endpoint"], setting)
         if reason:
             return sns._error("InvalidParameter", reason, 400)
@@ -136,8 +164,11 @@ def _update(
 
 def _of_properties(properties: Properties) -> str | None:
     topic, endpoint = str(properties.get("TopicArn", "")), str(properties.get("Endpoint", ""))
-    if sns._topic_by_arn_any_scope(topic) is None:
+    found = sns._topic_by_arn_any_scope(topic)
+    if found is None:
         return "Topic does not exist"
+    if sns._enforce_topic_policy(found, "sns:Subscribe"):  # of another account
+        return f"User is not authorized to perform: SNS:Subscribe on resource: {topic}"
     return _refusal(topic, str(properties.get("Protocol", "")), endpoint, properties)
 
 
