@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 import jsii
-from aws_cdk import Annotations, RemovalPolicy, Stack
+from aws_cdk import Annotations, RemovalPolicy, Resource, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -124,9 +124,21 @@ class SnsConsumer(Construct):
                 self.function,
                 filter_policy=dict(filter_policy) if filter_policy else None,
                 filter_policy_with_message_body=dict(body) if body else None,
-                dead_letter_queue=self.undelivered_queue,
+                dead_letter_queue=self._allow_dead_letters(self.undelivered_queue),
             )
         )
+
+    def _allow_dead_letters(self, queue: sqs.IQueue) -> sqs.IQueue:
+        """Let SNS use the key of a queue; return what to subscribe with, which gets the rest by the CDK."""
+        condition = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
+        caller = iam.ServicePrincipal("sns.amazonaws.com", conditions=condition)
+        if queue.encryption_master_key is not None:
+            queue.encryption_master_key.grant(caller, "kms:GenerateDataKey", "kms:Decrypt")
+        if Stack.of(queue) is Stack.of(self) and Resource.is_owned_resource(queue):
+            return queue
+        # The CDK would name the topic in the policy: of two stacks, none could be deployed first.
+        warn_if_not_granted(self, queue.grant(caller, "sqs:SendMessage"), caller, queue)
+        return sqs.Queue.from_queue_arn(self, "UndeliveredQueueByArn", queue.queue_arn)
 
     def grant_publish(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a principal to publish to the topic, and to use its customer managed key, if any."""

@@ -107,6 +107,25 @@ def test_s3_may_use_the_key_of_the_topic(encrypted: Resources) -> None:
     assert [set(one) for one in allowed] == [{"kms:GenerateDataKey", "kms:Decrypt"}]
 
 
+@stack_with
+def with_key(stack: Stack) -> None:
+    make(stack, undelivered_queue=sqs.Queue(stack, "Dead", encryption_master_key=kms.Key(stack, "Key")))
+
+
+def test_sns_may_use_the_key_of_the_dead_letter_queue(with_key: Resources) -> None:
+    statements = with_key.only("AWS::KMS::Key")["KeyPolicy"]["Statement"]
+    (allowed,) = (one for one in statements if one["Principal"] == {"Service": "sns.amazonaws.com"})
+    assert set(allowed["Action"]) == {"kms:GenerateDataKey", "kms:Decrypt"}
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_an_imported_dead_letter_queue_must_be_opened_by_its_owner() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "Stack", env=EU)
+    arn = "arn:aws:sqs:eu-west-1:123456789012:dead"
+    make(stack, undelivered_queue=sqs.Queue.from_queue_arn(stack, "Q", arn))
+    Annotations.from_stack(stack).has_warning("*", Match.string_like_regexp("must allow .* sqs:SendMessage"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
