@@ -30,6 +30,7 @@ from cdk_lambda_patterns.core.permissions import (
     grant_on_objects,
     grant_publish,
     grant_send,
+    grant_use_of_key,
 )
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
 
@@ -190,6 +191,7 @@ class _Destination:
             grant_on_bucket(role, bucket, "s3:ListBucket")
             reason = "Lambda names the objects after the time and the event."
             grant_on_objects(role, bucket, "s3:PutObject", reason=reason)
+            grant_use_of_key(role, bucket.encryption_key, "kms:GenerateDataKey", "kms:Decrypt")
             arn = bucket.bucket_arn
         else:
             is_function = hasattr(resource, "function_arn")

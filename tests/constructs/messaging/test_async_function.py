@@ -30,10 +30,6 @@ def make(stack: Stack, id: str = "Orders", **more: Any) -> AsyncFunction:
     return AsyncFunction(stack, id, code=CODE, handler="index.handler", **more)
 
 
-def key(stack: Stack) -> kms.Key:
-    return kms.Key(stack, "Key")
-
-
 #: Each kind of destination, with what the role may do there.
 KINDS: dict[str, tuple[Callable[[Stack], Any], list[tuple[str, str]]]] = {
     "Queue": (
@@ -85,7 +81,8 @@ def test_a_destination_is_granted_what_lambda_documents_for_it_and_no_more(
 def everything(stack: Stack) -> None:
     make(
         stack,
-        on_success=sns.Topic(stack, "Done", master_key=key(stack)),
+        on_success=sns.Topic(stack, "Done", master_key=kms.Key(stack, "Key")),
+        on_failure=s3.Bucket(stack, "Failures", encryption_key=kms.Key(stack, "BucketKey")),
         asynchronous=AsyncOptions(
             retry_attempts=1,
             max_event_age=Duration.minutes(5),
