@@ -1,8 +1,8 @@
 """The one list of the architectures that are here. Everything that goes over "all of them" reads it."""
 
-from stacks.architecture import Architecture
+from stacks.architecture import Architecture, Proof
 
-__all__ = ["ARCHITECTURES", "Architecture", "find"]
+__all__ = ["ARCHITECTURES", "Architecture", "Proof", "find"]
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
@@ -53,6 +53,20 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         title="SQS queue, standard and FIFO → Lambda → ledger in DynamoDB; failures → dead-letter queue",
         stack="SqsConsumerStack",
         shows="every entry is booked once; a poison message blocks only its group; a redrive books the rest",
+    ),
+    Architecture(
+        id="async-function",
+        family="messaging",
+        title="Event queue → Lambda → parcels in DynamoDB; results → SQS, SNS, Lambda, EventBridge or S3",
+        stack="AsyncFunctionStack",
+        shows="an order has one parcel despite duplicates, crashes and throttles; every result is reported",
+    ),
+    Architecture(
+        id="sns-consumer",
+        family="messaging",
+        title="SNS topic, published to by programs or S3 → filter → Lambda → notices in DynamoDB",
+        stack="SnsConsumerStack",
+        shows="each function gets what its filter lets pass; undelivered and failed messages are redriven",
     ),
     Architecture(
         id="kinesis-consumer",

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from stacks.catalogue import ARCHITECTURES, Architecture
+from stacks.catalogue import ARCHITECTURES, Architecture, Proof
 from tasks import console
 from tasks.bridges import bridges_table
 from tasks.commands import parse
@@ -130,8 +130,26 @@ def common_table(all_facts: Iterable[TemplateFacts], reasons: dict[str, str]) ->
     return "\n".join(["| role | action | why |", "|---|---|---|", *sorted(rows)])
 
 
+# What a page says about how much of it runs on the embedded AWS, unless all of it does.
+_PROOFS: dict[Proof, list[str]] = {
+    "run": [],
+    "sent": [
+        "",
+        "**Proof level: sent.** The embedded AWS does not have the service that sends the event. Its",
+        "documented event is",
+        "[delivered as that service](../../localaws/README.md#events-of-services-that-are-not-emulated)",
+        "does it: deployment, permissions, handler and failure path are proven, and what the service",
+        "itself does is not.",
+    ],
+    "synthesised": [
+        "",
+        "**Proof level: synthesised.** None of it can run on the embedded AWS: only the template is proven.",
+    ],
+}
+
+
 def links(architecture: Architecture, root: Path = ROOT) -> str:
-    """Links from a page to the files of the architecture.
+    """Links from a page to the files of the architecture, and how much of it is proven.
 
     Raises:
         LookupError: One of them does not exist.
@@ -149,7 +167,8 @@ def links(architecture: Architecture, root: Path = ROOT) -> str:
         if not choices:
             raise LookupError(f"{architecture.id}: there is neither {place}.py nor a folder {place}.")
         found[name] = choices[0]
-    return "Source: " + ", ".join(f"[{name}](../../{path})" for name, path in found.items())
+    sources = "Source: " + ", ".join(f"[{name}](../../{path})" for name, path in found.items())
+    return "\n".join([sources, *_PROOFS[architecture.proof]])
 
 
 def _parts(architecture: Architecture, facts: TemplateFacts) -> dict[str, Callable[[], str]]:

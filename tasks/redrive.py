@@ -18,6 +18,8 @@ from tasks.commands import parse
 from tasks.errors import TaskError
 
 _FUNCTION, _QUEUE = "FunctionName", "FailureQueueUrl"
+# Of a subscription: what SNS could not deliver to the function.
+_NOT_DELIVERED = "NotDeliveredQueueUrl"
 
 
 def main(arguments: list[str]) -> int:
@@ -39,16 +41,21 @@ def run(stack: DeployedStack, limit: int, dry_run: bool) -> RedriveReport:
         TaskError: The stack has no failure queue of an asynchronous function.
     """
     functions = [name.removesuffix(_FUNCTION) for name in stack.outputs if name.endswith(_FUNCTION)]
-    both = [name for name in functions if f"{name}{_QUEUE}" in stack.outputs]
+    both = [
+        (name, f"{name}{queue}")
+        for name in functions
+        for queue in (_QUEUE, _NOT_DELIVERED)
+        if f"{name}{queue}" in stack.outputs
+    ]
     if not both:
         raise TaskError(
             f"The stack {stack.name} has nothing to redrive: it has no output {_FUNCTION}, {_QUEUE}."
         )
     total = RedriveReport()
-    for name in both:
+    for name, queue in both:
         report = redrive(
             stack.session,
-            queue_url=stack.outputs[f"{name}{_QUEUE}"],
+            queue_url=stack.outputs[queue],
             function_name=stack.outputs[f"{name}{_FUNCTION}"],
             limit=limit,
             dry_run=dry_run,

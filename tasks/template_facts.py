@@ -19,6 +19,7 @@ _SHAPES = {
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
+    "AWS::Events::EventBus": ("{{", "}}"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
     "AWS::Lambda::Url": ("([", "])"),
@@ -38,6 +39,7 @@ _KINDS = {
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
+    "AWS::Events::EventBus": "EventBridge",
     "AWS::Lambda::Alias": "Lambda alias",
     "AWS::Lambda::Url": "function URL",
     "AWS::RDS::DBProxy": "RDS Proxy",
@@ -319,9 +321,10 @@ def _poll(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edg
 
 
 def _rule(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
-    """Buckets and the targets of a rule for their events."""
+    """The bus of a rule, or the buckets whose events it is for, and its targets."""
     buckets = properties.get("EventPattern", {}).get("detail", {}).get("bucket", {}).get("name", [])
     for target in properties["Targets"]:
+        yield Edge(_referred(properties.get("EventBusName")), "==>", _referred(target["Arn"]))
         for bucket in buckets:
             yield Edge(_referred(bucket), "-->", _referred(target["Arn"]), "EventBridge")
 

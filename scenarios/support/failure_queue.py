@@ -98,6 +98,23 @@ class FailureQueue(_FailureQueue[FailedEvent]):
         return failed if self._mine(failed) else None
 
 
+class Messages(_FailureQueue[dict[str, Any]]):
+    """The messages of one run as they are.
+
+    Args:
+        stack: Reaches the queue.
+        url: The queue.
+        mine: Whether a message with this body belongs to this run.
+    """
+
+    def __init__(self, stack: DeployedStack, url: str, mine: Callable[[str], bool]) -> None:
+        super().__init__(stack, url)
+        self._mine = mine
+
+    def _read(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        return message if self._mine(message["Body"]) else None
+
+
 class StreamFailures(_FailureQueue[dict[str, Any]]):
     """Lambda's records of the stream batches of one run that it discarded.
 

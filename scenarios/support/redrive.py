@@ -1,7 +1,7 @@
 """Resends the events in a failure queue once the cause of the failures is fixed.
 
 SQS's own redrive moves messages back to a source *queue*, and neither an asynchronous invocation nor a stream
-has one. Five kinds of messages are supported:
+has one. Six kinds of messages are supported:
 
 - Lambda's record of a failed asynchronous invocation (the on-failure destination):
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
@@ -10,6 +10,8 @@ has one. Five kinds of messages are supported:
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-add-dlq.html
 - the raw event from the dead-letter queue of an EventBridge rule, with the target in its attributes:
   https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+- the notification from the dead-letter queue of an SNS subscription, which SNS could not deliver to the
+  function: https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
 - a record of a stream that a function refused, with its data in ``payload``. Lambda's own messages about
   batches that it discarded lack that; they stay in the queue, and name where the records are in the stream:
   https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
@@ -129,7 +131,7 @@ def redrive(
 
 
 def parse(message: dict[str, Any]) -> FailedEvent:
-    """Read a message from a failure queue, of any of the five kinds.
+    """Read a message from a failure queue, of any of the six kinds.
 
     Raises:
         NotUnderstood: It is none of them.
@@ -143,6 +145,8 @@ def parse(message: dict[str, Any]) -> FailedEvent:
         return _from_dead_letter(body, attributes)
     if "RULE_ARN" in attributes and "TARGET_ARN" in attributes:
         return _from_rule(body, attributes)
+    if isinstance(body, dict) and body.get("Type") == "Notification" and "TopicArn" in body:
+        return _from_topic(body, attributes)
     if isinstance(body, dict) and "requestContext" in body and "requestPayload" in body:
         return _from_record(body, body["requestPayload"])
     if isinstance(body, dict) and "requestContext" in body and "KinesisBatchInfo" in body:
@@ -195,6 +199,27 @@ def _from_rule(event: Any, attributes: dict[str, Any]) -> FailedEvent:
     values = _texts(attributes)
     reason = f"{values.get('ERROR_CODE', 'unknown')}: {values.get('ERROR_MESSAGE', '')}"
     return FailedEvent(_name_in(values["TARGET_ARN"]), event, reason, "NotDelivered")
+
+
+def _from_topic(body: dict[str, Any], attributes: dict[str, Any]) -> FailedEvent:
+    """The event that SNS would have invoked the function with."""
+    notification = {
+        "Subject": None,
+        "MessageAttributes": {},
+        **body,
+        "SigningCertUrl": body.get("SigningCertURL", ""),
+        "UnsubscribeUrl": body.get("UnsubscribeURL", ""),
+    }
+    notification = {name: notification[name] for name in notification if not name.endswith("URL")}
+    record = {
+        "EventSource": "aws:sns",
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": body["TopicArn"],
+        "Sns": notification,
+    }
+    values = _texts(attributes)
+    reason = f"{values.get('ERROR_CODE', 'unknown')}: {values.get('ERROR_MESSAGE', '')}"
+    return FailedEvent(None, {"Records": [record]}, reason, "NotDelivered")
 
 
 def _texts(attributes: dict[str, Any]) -> dict[str, str]:

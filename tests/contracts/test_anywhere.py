@@ -127,6 +127,9 @@ NAMES = {
 }
 
 
+_NAMED_AFTER_STACK = ("AWS::CloudWatch::Alarm", "AWS::Events::EventBus")
+
+
 def physical_names(resources: Resources) -> list[str]:
     """Return the resources of a template that have a fixed name.
 
@@ -134,14 +137,15 @@ def physical_names(resources: Resources) -> list[str]:
     deployments do not collide. ``CanaryAlias`` needs it: each version gets new alarms, which CloudFormation
     makes for a new name only, and the role that describes them must match their names before they exist. An
     alarm holds no data, so a change that replaces it loses nothing. All of that is true of alarms only: the
-    name of a bucket is unique in the world, and that of any data store would block its replacement.
+    name of a bucket is unique in the world, and that of any data store would block its replacement. An event
+    bus may have such a name, too, because CloudFormation generates none for it.
     """
     return [
         f"{logical_id}: {name}={properties[name]}"
         for kind, name in NAMES.items()
         for logical_id, properties in resources.all(kind).items()
         if name in properties
-        and not (kind == "AWS::CloudWatch::Alarm" and "AWS::StackName" in walk(properties[name]))
+        and not (kind in _NAMED_AFTER_STACK and "AWS::StackName" in walk(properties[name]))
     ]
 
 

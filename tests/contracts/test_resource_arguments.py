@@ -20,6 +20,7 @@ import pytest
 from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -106,6 +107,10 @@ KINDS: dict[Any, Kind] = {
     sns.ITopic: Kind(
         lambda scope: sns.Topic(scope, "R"),
         lambda scope: sns.Topic.from_topic_arn(scope, "R", ARN.format("sns", "theirs")),
+    ),
+    events.IEventBus: Kind(
+        lambda scope: events.EventBus(scope, "R"),
+        lambda scope: events.EventBus.from_event_bus_name(scope, "R", "theirs"),
     ),
     kms.IKey: Kind(
         lambda scope: kms.Key(scope, "R"),

@@ -1,12 +1,13 @@
 """The generated parts of the pages agree with the templates, and a page that is out of date is found."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from stacks.catalogue import ARCHITECTURES
+from stacks.catalogue import ARCHITECTURES, Proof
 from tasks import docs
 from tasks.synthesis import ROOT, templates
 from tasks.template_facts import Permission, TemplateFacts
@@ -111,6 +112,12 @@ def test_a_page_links_its_construct_handler_stack_and_scenario(tmp_path: Path, f
         f"Source: [construct](../../{construct}), [handler](../../lambda_src/{inside}/handler.py), "
         f"[stack](../../stacks/{inside}.py), [scenario](../../scenarios/{inside}.py)"
     )
+
+
+@pytest.mark.parametrize("proof", get_args(Proof))
+def test_a_page_says_how_much_is_proven_unless_all_is(proof: Proof) -> None:
+    row = replace(ARCHITECTURES[0], proof=proof)
+    assert (f"**Proof level: {proof}.**" in docs.links(row)) == (proof != "run")
 
 
 def test_every_page_has_its_links() -> None:

@@ -126,6 +126,27 @@ def test_an_event_that_a_rule_could_not_deliver_is_resent_to_its_target(session:
     assert report.left == {"it is about another function: another": 1}
 
 
+def test_a_notification_that_sns_could_not_deliver_is_resent_as_sns_would_have_sent_it(
+    session: Session,
+) -> None:
+    notification = {
+        "Type": "Notification",
+        "MessageId": "m",
+        "TopicArn": "arn:aws:sns:eu-west-1:123456789012:news",
+        "Message": "hello",
+        "UnsubscribeURL": "https://u",
+    }
+    session.send(notification, ERROR_CODE="AccessDeniedException", ERROR_MESSAGE="no")
+    report = session.redrive()
+    assert report.reasons == {"AccessDeniedException: no": 1}
+    ((function, kind, event),) = session.lambda_.invoked
+    assert (function, kind) == (_FUNCTION, "Event")
+    (sent,) = event["Records"]
+    assert sent["EventSource"] == "aws:sns"
+    assert sent["Sns"]["MessageId"] == "m"
+    assert (sent["Sns"]["UnsubscribeUrl"], sent["Sns"]["MessageAttributes"]) == ("https://u", {})
+
+
 def test_a_raw_event_that_looks_like_a_record_is_resent_whole(session: Session) -> None:
     event = record(function="another")
     session.send(event, RequestID="1", ErrorCode="200", ErrorMessage="boom")

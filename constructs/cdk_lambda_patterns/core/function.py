@@ -34,7 +34,12 @@ from cdk_lambda_patterns.core.options import (
     NetworkOptions,
     check_environment,
 )
-from cdk_lambda_patterns.core.permissions import QueueDestination, acknowledge, acknowledge_wildcard
+from cdk_lambda_patterns.core.permissions import (
+    QueueDestination,
+    acknowledge,
+    acknowledge_wildcard,
+    grant_use_of_key,
+)
 from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region
 from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 
@@ -126,7 +131,12 @@ class HardenedFunction(lambda_.Function):
             )
         if asynchronous is not None:
             check_standard("asynchronous.dead_letter_queue", asynchronous.dead_letter_queue)
-            check_region(scope, _SENDS, {"asynchronous.dead_letter_queue": asynchronous.dead_letter_queue})
+            check_standard("asynchronous.dead_letter_topic", asynchronous.dead_letter_topic)
+            dead_letters = {
+                "asynchronous.dead_letter_queue": asynchronous.dead_letter_queue,
+                "asynchronous.dead_letter_topic": asynchronous.dead_letter_topic,
+            }
+            check_region(scope, _SENDS, dead_letters)
         if network is not None:
             check_region(scope, "A function runs in a VPC of its own Region only", {"vpc": network.vpc})
             for group in network.security_groups or ():
@@ -179,6 +189,7 @@ class HardenedFunction(lambda_.Function):
             code_signing_config=options.code_signing_config,
             snap_start=options.snap_start,
             dead_letter_queue=asynchronous.dead_letter_queue if asynchronous else None,
+            dead_letter_topic=asynchronous.dead_letter_topic if asynchronous else None,
         )
         self._fill_in_defaults(memory_size, options)
         if isinstance(code, lambda_.InlineCode) and not handler.startswith(("index.", "${Token[")):
@@ -203,7 +214,8 @@ class HardenedFunction(lambda_.Function):
                 on_failure=on_failure,
             )
             self._check_destinations()
-        if asynchronous is None or asynchronous.dead_letter_queue is None:
+            self._grant_keys_of_dead_letters(asynchronous)
+        if asynchronous is None or not (asynchronous.dead_letter_queue or asynchronous.dead_letter_topic):
             reason = (
                 "The on-failure destination gets event and reason; a dead-letter queue gets the event only."
                 if asynchronous
@@ -238,6 +250,12 @@ class HardenedFunction(lambda_.Function):
                         f"{argument}: Lambda sends records of failures only to a bucket; give a queue, a "
                         "topic, a function or an event bus."
                     )
+
+    def _grant_keys_of_dead_letters(self, asynchronous: AsyncOptions) -> None:
+        """Grant the use of the key that encrypts dead letters: the CDK grants only to send them."""
+        queue, topic = asynchronous.dead_letter_queue, asynchronous.dead_letter_topic
+        for key in (queue and queue.encryption_master_key, topic and topic.master_key):
+            grant_use_of_key(self.execution_role, key, "kms:GenerateDataKey", "kms:Decrypt")
 
     def _write_out_role(self, *, in_vpc: bool, traced: bool) -> iam.Role:
         """Replace the AWS-managed policies of the CDK's execution role by this function's own statements."""

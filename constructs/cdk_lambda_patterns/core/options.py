@@ -10,6 +10,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
 from cdk_lambda_patterns.core.arguments import check_types
@@ -111,9 +112,10 @@ class AsyncOptions:
         on_success: Where the record of a successful invocation goes. Default: nowhere.
         dead_letter_queue: A queue for the bare events of failed invocations, for consumers that expect these.
             The failure destination gets the event as well, with the reason.
+        dead_letter_topic: The same as a topic instead of a queue.
 
     Raises:
-        ValueError: A value is outside what Lambda allows.
+        ValueError: A value is outside what Lambda allows, or both a queue and a topic are given.
 
     Example::
 
@@ -126,8 +128,14 @@ class AsyncOptions:
     max_event_age: Duration | None = None
     on_success: lambda_.IDestination | None = None
     dead_letter_queue: sqs.IQueue | None = None
+    dead_letter_topic: sns.ITopic | None = None
 
     def __post_init__(self) -> None:
+        if self.dead_letter_queue is not None and self.dead_letter_topic is not None:
+            raise ValueError(
+                "dead_letter_queue and dead_letter_topic: a function has one of them; give the topic, and "
+                "subscribe the queue to it."
+            )
         _RETRY_ATTEMPTS.check("retry_attempts", self.retry_attempts)
         _EVENT_AGE.check("max_event_age", self.max_event_age)
 

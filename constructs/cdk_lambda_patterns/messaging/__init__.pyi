@@ -1,3 +1,5 @@
+from cdk_lambda_patterns.messaging.async_function import AsyncFunction as AsyncFunction
+from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer as SnsConsumer
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout as SnsFifoFanout
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanoutOptions as SnsFifoFanoutOptions
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber as Subscriber

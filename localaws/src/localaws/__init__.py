@@ -10,5 +10,6 @@ from localaws.server.addresses import Address
 from localaws.server.aws import LocalAws
 from localaws.server.bootstrap import BootstrapError
 from localaws.server.child import LocalAwsError
+from localaws.server.delivery import Delivered
 
-__all__ = ["Address", "BootstrapError", "Dropped", "LocalAws", "LocalAwsError"]
+__all__ = ["Address", "BootstrapError", "Delivered", "Dropped", "LocalAws", "LocalAwsError"]

@@ -91,6 +91,23 @@ def test_a_throttled_event_waits_and_keeps_its_attempts(functions: Functions) ->
     assert context["approximateInvokeCount"] == 1
 
 
+def test_a_throttled_event_that_waits_too_long_is_discarded(functions: Functions) -> None:
+    name, queue = reporting(functions, SLEEPING, MaximumEventAgeInSeconds=60)
+    client = functions.aws.client("lambda")
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    with ThreadPoolExecutor(1) as pool:
+        occupied = pool.submit(functions.invoke, name, 3)
+        time.sleep(0.2)
+        began = time.monotonic()
+        functions.send(name, 0)
+        record = queue.wait_for_body()
+        assert time.monotonic() - began < 3  # its minute takes two seconds here
+        occupied.result()
+    assert record["requestContext"]["condition"] == "EventAgeExceeded"
+    assert record["requestContext"]["approximateInvokeCount"] == 0
+    assert record["responseContext"]["statusCode"] == 429
+
+
 def test_with_a_reserved_concurrency_of_zero_events_fail_at_once(functions: Functions) -> None:
     name, queue = reporting(functions, SLEEPING)
     functions.aws.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)

@@ -79,7 +79,8 @@ def to_bucket(functions: Functions) -> Destination:
         )
         return json.load(s3.get_object(Bucket=name, Key=found["Key"])["Body"])
 
-    return [("s3:PutObject", f"arn:aws:s3:::{name}/*")], f"arn:aws:s3:::{name}", arrived
+    bucket = f"arn:aws:s3:::{name}"
+    return [("s3:PutObject", f"{bucket}/*"), ("s3:ListBucket", bucket)], bucket, arrived
 
 
 @pytest.mark.parametrize("make", [to_queue, to_topic, to_function, to_bus, to_bucket])

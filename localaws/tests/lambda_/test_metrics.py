@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.config import Config
 
-from helpers.lambda_functions import Functions, zipped
+from helpers.lambda_functions import Functions, eventually, zipped
 
 pytestmark = pytest.mark.local
 
@@ -27,6 +27,26 @@ def total(functions: Functions, metric: str, **dimensions: str) -> float:
         Statistics=["Sum"],
     )["Datapoints"]
     return sum(float(point["Sum"]) for point in points)
+
+
+def test_events_are_counted_when_they_are_queued_tried_and_dropped(functions: Functions) -> None:
+    name = functions.make(FAILING)
+    functions.settle(name, MaximumRetryAttempts=1)
+    functions.send(name)
+    functions.send(name)
+    eventually(lambda: total(functions, "AsyncEventsDropped", FunctionName=name) == 2)
+    assert total(functions, "AsyncEventsReceived", FunctionName=name) == 2
+    assert total(functions, "AsyncEventsReceived", FunctionName=name, Resource=name) == 2
+    # The second attempts are a documented minute later than the first ones.
+    assert 120_000 <= total(functions, "AsyncEventAge", FunctionName=name) < 130_000
+
+
+def test_events_that_succeed_are_not_dropped(functions: Functions) -> None:
+    name = functions.make("handler = lambda event, context: 1")
+    functions.send(name)
+    eventually(lambda: total(functions, "Invocations", FunctionName=name) == 1)
+    assert total(functions, "AsyncEventsReceived", FunctionName=name) == 1
+    assert total(functions, "AsyncEventsDropped", FunctionName=name) == 0
 
 
 def sets_of_dimensions(functions: Functions, metric: str, name: str) -> set[frozenset[str]]:

@@ -251,7 +251,7 @@ def test_a_server_that_cannot_start_reports_why_and_leaves_nothing(
         ("LOCALAWS_ALB_INVOCATIONS", "many"),
         ("LOCALAWS_ALB_INVOCATIONS", "0"),
         ("LOCALAWS_ASYNC_RETRY_DELAYS", "1"),
-        ("LOCALAWS_ASYNC_THROTTLE_DELAYS", "1,-1"),
+        ("LOCALAWS_ASYNC_RETRY_DELAYS", "1,-1"),
         ("LOCALAWS_SECONDS_PER_MINUTE", "nan"),
         ("LOCALAWS_SOURCE_RETRY_DELAY", ""),
     ],

@@ -106,3 +106,53 @@ def test_cloudformation_refuses_a_subscription_that_cannot_be(local_aws: LocalAw
     text = "FIFO SQS Queues can not be subscribed to standard" if fifo else "Topic does not exist"
     with pytest.raises(DeploymentFailedError, match=text):
         deploy(local_aws, resources)
+
+
+@pytest.mark.parametrize(
+    ("policy", "scope", "text"),
+    [
+        ({f"k{number}": ["a"] for number in range(5)}, "MessageAttributes", ""),
+        ({f"k{number}": ["a"] for number in range(6)}, "MessageAttributes", "more than 5 keys"),
+        ({"a": list("abcdefghij"), "b": list("abcdefghijklmno")}, "MessageAttributes", ""),
+        ({"a": list("abcdefghij"), "b": list("abcdefghijklmnop")}, "MessageAttributes", "too complex"),
+        ({"a": {"b": ["c"]}}, "MessageBody", ""),
+        ({"a": {"b": ["c"]}}, "MessageAttributes", "does not support nested"),
+        ({"a": {f"k{number}": ["c"] for number in range(6)}}, "MessageBody", "more than 5 keys"),
+    ],
+)
+def test_a_filter_policy_has_limits(local_aws: LocalAws, policy: object, scope: str, text: str) -> None:
+    sns, name = local_aws.client("sns"), uuid.uuid4().hex[:8]
+    made = sns.create_topic(Name=name)["TopicArn"]
+    queue = f"arn:aws:sqs:{local_aws.region}:{local_aws.account}:{name}"
+    subscribe = {"TopicArn": made, "Protocol": "sqs", "Endpoint": queue, "ReturnSubscriptionArn": True}
+    attributes = {"FilterPolicyScope": scope, "FilterPolicy": json.dumps(policy)}
+    if not text:
+        sns.subscribe(**subscribe, Attributes=attributes)
+        return
+    with pytest.raises(ClientError, match=text):
+        sns.subscribe(**subscribe, Attributes=attributes)
+    arn = sns.subscribe(**subscribe, Attributes={"FilterPolicyScope": scope})["SubscriptionArn"]
+    with pytest.raises(ClientError, match=text):
+        sns.set_subscription_attributes(
+            SubscriptionArn=arn, AttributeName="FilterPolicy", AttributeValue=json.dumps(policy)
+        )
+
+
+def test_a_stack_subscribes_to_a_topic_of_another_account_only_if_its_owner_allows_it(
+    local_aws: LocalAws,
+) -> None:
+    theirs = local_aws.session_of("210987654321").client("sns")
+    made = theirs.create_topic(Name=uuid.uuid4().hex[:8])["TopicArn"]
+    resources = {
+        "Queue": {"Type": "AWS::SQS::Queue", "Properties": {}},
+        "Subscription": {
+            "Type": "AWS::SNS::Subscription",
+            "Properties": {"TopicArn": made, "Protocol": "sqs", "Endpoint": arn("Queue")},
+        },
+    }
+    with pytest.raises(DeploymentFailedError, match="not authorized to perform: SNS:Subscribe"):
+        deploy(local_aws, resources, {})
+    theirs.add_permission(
+        TopicArn=made, Label="them", AWSAccountId=[local_aws.account], ActionName=["Subscribe"]
+    )
+    deploy(local_aws, resources, {}).delete()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from helpers.lambda_functions import eventually
+from helpers.lambda_functions import Functions, eventually
 from helpers.stacks import Resources, Stack, arn, deploy, ref, session_of
 from localaws import LocalAws
 
@@ -208,3 +208,28 @@ def test_still_needed_the_emulator_refuses_batches_that_policies_allow(stock_aws
         session.client("sns").publish_batch(
             TopicArn=topic, PublishBatchRequestEntries=[{"Id": "1", "Message": "1"}]
         )
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_message_for_a_function_that_cannot_be_invoked_becomes_a_dead_letter(
+    functions: Functions, missing: bool
+) -> None:
+    sns, dead = functions.aws.client("sns"), functions.queue(writable_by="sns.amazonaws.com")
+    name = functions.make("def handler(event, context): pass")
+    made = sns.create_topic(Name=dead.name)["TopicArn"]
+    sns.subscribe(
+        TopicArn=made,
+        Protocol="lambda",
+        Endpoint=functions.arn("lambda", f"function:{name}"),
+        Attributes={"RedrivePolicy": json.dumps({"deadLetterTargetArn": dead.arn})},
+    )
+    if missing:
+        functions.aws.client("lambda").delete_function(FunctionName=name)
+    value = {"DataType": "String", "StringValue": "high"}
+    sent = sns.publish(TopicArn=made, Message="hello", MessageAttributes={"severity": value})["MessageId"]
+    letter = dead.wait()
+    body = json.loads(letter["Body"])
+    assert (body["Type"], body["MessageId"], body["Message"]) == ("Notification", sent, "hello")
+    code = letter["MessageAttributes"]["ERROR_CODE"]["StringValue"]
+    assert code == ("ResourceNotFoundException" if missing else "AccessDeniedException")
+    assert letter["MessageAttributes"]["severity"]["StringValue"] == "high"

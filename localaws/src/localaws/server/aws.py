@@ -18,6 +18,7 @@ from localaws.server import addresses, bootstrap
 from localaws.server.addresses import Address
 from localaws.server.child import Child, LocalAwsError
 from localaws.server.credentials import CONTROL, SECRET_HEADER, derived, root_secret
+from localaws.server.delivery import Delivered, InvocationType, outcome_of, request_to_deliver
 from localaws.server.environment import client_environment
 from localaws.server.protocol import Options, Ready
 
@@ -201,6 +202,62 @@ class LocalAws:
         """Return the address of a function URL."""
         return addresses.of_function_url(url, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
 
+    def deliver_as(
+        self,
+        principal: str,
+        source_arn: str,
+        target: str,
+        event: object,
+        *,
+        source_account: str | None = None,
+        invocation_type: InvocationType | None = None,
+        role: str | None = None,
+        reads: Mapping[str, str] | None = None,
+    ) -> Delivered:
+        """Deliver the event of a service that is not emulated, as that service does.
+
+        The policy of the target is asked for the principal, with the ARN and the account of the source.
+        Functions are then invoked in the way of the service. What happens to an event that a function fails
+        to process is as always: retries, destinations and dead-letter queues.
+
+        Args:
+            principal: The service: `"iot.amazonaws.com"`.
+            source_arn: The resource that the event is about or from: the value of `aws:SourceArn`.
+            target: The ARN of a function, version or alias, of a queue, a topic or an event bus.
+            event: The event, as the service's documentation shows it. For an event bus the whole event; a
+                text becomes the body of a message as it is.
+            source_account: The value of `aws:SourceAccount`. Default: the account in `source_arn`, or that of
+                this embedded AWS if it names none, as that of a bucket.
+            invocation_type: For services that invoke functions both ways, and for those that are unknown
+                here.
+            role: The role that the service assumes instead of being allowed by the policy of the function
+                (CodePipeline), or, for the principal `"lambda.amazonaws.com"`, the role of the function
+                itself, whose event source Lambda polls (Amazon MQ).
+            reads: What Lambda does at the event source with that role: resources by action.
+
+        Raises:
+            ValueError: An argument is missing, or does not fit the others.
+            botocore.exceptions.ClientError: The target refused the event, with the error of its API.
+
+        Example:
+            ```python
+            aws.deliver_as("iot.amazonaws.com", rule_arn, function_arn, {"temperature": 21})
+            ```
+        """
+        if not self._options.bridges:
+            raise LocalAwsError("deliver_as needs the bridges: start with LocalAws(), not bridges=False")
+        request = request_to_deliver(
+            principal,
+            source_arn,
+            target,
+            event,
+            source_account=source_account or self.account,
+            invocation_type=invocation_type,
+            role=role,
+            reads=reads,
+        )
+        return outcome_of(self._call("POST", "/_localaws/deliver", request), target)
+
     def reset(self) -> None:
         """Return to an empty account: delete all resources, and stop all functions and deployments."""
         self._call("POST", "/_localaws/reset")
@@ -224,16 +281,20 @@ class LocalAws:
         found = [Dropped(**entry) for entry in self._call("GET", "/_localaws/dropped")]
         return [dropped for dropped in found if dropped.stack != bootstrap.TOOLKIT_STACK]
 
-    def _call(self, method: str, path: str) -> Any:
+    def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))
         opener = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
         )
         headers = {SECRET_HEADER: derived(self._options.secret, CONTROL)}
         request = urllib.request.Request(  # noqa: S310 (always https)
-            self.endpoint_url + path, method=method, headers=headers
+            self.endpoint_url + path,
+            method=method,
+            headers=headers,
+            data=None if body is None else json.dumps(body).encode(),
         )
-        with opener.open(request, timeout=60) as response:
+        # As long as the longest function runs.
+        with opener.open(request, timeout=60 if body is None else 960) as response:
             return json.load(response)
 
 

@@ -1,7 +1,8 @@
-"""The two routes that are added to the emulator's: the report of the recorder, and a complete reset.
+"""The routes that are added to the emulator's: the report of the recorder, a reset, and deliveries.
 
 GET  /_localaws/dropped
 POST /_localaws/reset
+POST /_localaws/deliver
 
 `gate` lets only requests with the secret of the start pass.
 """
@@ -25,7 +26,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def with_control(app: Application) -> Application:
-    """Add the two routes to the emulator's ASGI application."""
+    """Add the routes to the emulator's ASGI application."""
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
         route = (scope.get("method"), scope.get("path")) if scope["type"] == "http" else None
@@ -34,10 +35,23 @@ def with_control(app: Application) -> Application:
         elif route == ("POST", "/_localaws/reset"):
             await _reset(app, scope, receive)
             await _answer(send, {})
+        elif route == ("POST", "/_localaws/deliver"):
+            # Imported late: the bridges must be applied before the module reads what they change.
+            from localaws.server.deliveries import deliver
+
+            await _answer(send, await deliver(json.loads(await _body(receive))))
         else:
             await app(scope, receive, send)
 
     return serve
+
+
+async def _body(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
 
 
 def announcing(app: Application, say_ready: Callable[[], None]) -> Application:

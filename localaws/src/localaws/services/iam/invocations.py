@@ -57,6 +57,31 @@ def service_may_invoke(function: str, service: str, source_arn: str, source_acco
     return _allows(policy, "lambda:InvokeFunction", function, service, source_arn, source_account)
 
 
+def service_may_deliver(target: str, service: str, source_arn: str, source_account: str) -> bool:
+    """Whether the policy of a function, queue, topic or event bus allows a service to deliver to it.
+
+    Args:
+        target: Its ARN.
+        service: The service's principal.
+        source_arn: The resource that the service delivers for.
+        source_account: The account that owns that resource.
+    """
+    if not iam_is_enforced():
+        return True
+    kind, caller = target.split(":")[2], (service, source_arn, source_account)
+    with in_account_of(target):
+        if kind == "lambda":
+            return service_may_invoke(target, *caller)
+        if kind == "sqs":
+            return bool(sqs.queue_policy_allows(target, *caller))
+        if kind == "sns":
+            topic = sns._topic_by_arn_any_scope(target)
+            policy = topic["attributes"].get("Policy") if topic else None
+            return _allows(policy, "sns:Publish", target, *caller)
+        policy = eventbridge._event_bus_policies.get(target.rpartition("/")[2])
+        return _allows(policy, "events:PutEvents", target, *caller)
+
+
 @contextmanager
 def in_account_of(arn: str) -> Iterator[None]:
     """Let the emulator look for resources in the account and Region of an ARN."""
@@ -166,17 +191,10 @@ def rule_may_reach(rule: str, target: str) -> bool:
     """Whether the target's policy allows EventBridge to deliver to it; true for targets that use a role."""
     if not iam_is_enforced():
         return True
-    service, account = (target.split(":") + [""] * 3)[2], (rule.split(":") + [""] * 5)[4]
-    caller = "events.amazonaws.com"
-    if service == "lambda":
-        return service_may_invoke(target, caller, rule, account)
-    if service == "sqs":
-        return bool(sqs.queue_policy_allows(target, caller, rule, account))
-    if service == "sns":
-        topic = sns._topic_by_arn_any_scope(target)
-        policy = topic["attributes"].get("Policy") if topic else None
-        return _allows(policy, "sns:Publish", target, caller, rule, account)
-    return True
+    account = (rule.split(":") + [""] * 5)[4]
+    if (target.split(":") + [""] * 3)[2] not in ("lambda", "sqs", "sns"):
+        return True
+    return service_may_deliver(target, "events.amazonaws.com", rule, account)
 
 
 # --- Permissions

@@ -58,13 +58,14 @@ def role_allows(role_arn: str, action: str, resource: str, context: dict[str, st
     return bool(result.decision == "Allow")
 
 
-def role_trusts(role_arn: str, service: str, source_arn: str = "") -> bool:
+def role_trusts(role_arn: str, service: str, source_arn: str = "", source_account: str = "") -> bool:
     """Whether the role's trust policy allows the service to assume it.
 
     Args:
         role_arn: The role's ARN, with or without a path.
         service: The service's principal, such as `lambda.amazonaws.com`.
         source_arn: The resource that it assumes the role for, if the service sends `aws:SourceArn`.
+        source_account: The account of that resource. Default: the account of the role.
     """
     if not iam_is_enforced():
         return True
@@ -72,7 +73,9 @@ def role_trusts(role_arn: str, service: str, source_arn: str = "") -> bool:
     role = iam._roles.get_scoped(account, None, name)
     if role is None:
         return False
-    context = {"aws:SourceAccount": account} | ({"aws:SourceArn": source_arn} if source_arn else {})
+    context = {"aws:SourceAccount": source_account or account}
+    if source_arn:
+        context["aws:SourceArn"] = source_arn
     request = _request(role_arn, "sts:AssumeRole", role_arn, context)
     request.principal_arn = "*"
     request.principal_type = "Service"

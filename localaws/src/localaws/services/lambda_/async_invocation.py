@@ -5,22 +5,23 @@ retries, the number of attempts in the record is always 3, and settings of versi
 
 Faithful to:
 - 3 attempts in all, or as many as `MaximumRetryAttempts` allows, one minute and then two minutes apart.
-- An event whose function is throttled waits, from 1 second up to 5 minutes between attempts, which do not
-  count.
+- An event whose function is throttled waits, 1 second at first and then twice as long each time, up to 5
+  minutes. These attempts do not count.
 - An event older than `MaximumEventAgeInSeconds` is discarded, also if it would be too old by the next
   attempt.
 - Reserved concurrency 0 discards events immediately.
 - The settings of the version or alias that was invoked apply, and each attempt runs the current code. Events
   of a deleted function are dropped.
-Not to: the length of the waits. `LOCALAWS_ASYNC_RETRY_DELAYS` (seconds, default "0.5,1") replaces those
-between attempts, which count with their full length in the event's age, and `LOCALAWS_ASYNC_THROTTLE_DELAYS`
-(first and longest, default "0.1,2") those of throttled events. "60,120" and "1,300" are the values of Lambda.
-Nor to duplicate delivery, scaling (four events of a function run at a time, or as many as there are cores)
-and restarts.
+- The metrics AsyncEventsReceived, AsyncEventAge (of each attempt) and AsyncEventsDropped.
+Not to: the length of the waits, which count with their full length in the event's age. Those of throttled
+events are shortened like every minute (see `pace`). `LOCALAWS_ASYNC_RETRY_DELAYS` (seconds, default "0.5,1")
+replaces those between attempts; "60,120" are the values of Lambda. Nor to duplicate delivery, scaling (four
+events of a function run at a time, or as many as there are cores) and restarts.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html#async-invocation-metrics
 """
 
 from __future__ import annotations
@@ -36,19 +37,22 @@ from typing import Any
 from ministack.core.responses import request_scope
 from ministack.services import lambda_svc
 
+from localaws.pace import shortened
 from localaws.patching import around, replaces
 from localaws.services.lambda_.aliases import function_of
 from localaws.services.lambda_.destinations import Record, deliver
 from localaws.services.lambda_.invocation import Invocation, current
+from localaws.services.lambda_.metrics import put_metric
 from localaws.settings import numbers
 
 #: The waits of Lambda before the second and the third attempt, in seconds.
 DOCUMENTED_RETRY_DELAYS = (60.0, 120.0)
+#: Its waits before a throttled event is tried again: the first, and the longest.
+DOCUMENTED_THROTTLE_DELAYS = (1.0, 300.0)
 DEFAULT_MAXIMUM_AGE = 21600.0
 
 
 RETRY_DELAYS = numbers("LOCALAWS_ASYNC_RETRY_DELAYS", "0.5,1", "two numbers of seconds")
-THROTTLE_DELAYS = numbers("LOCALAWS_ASYNC_THROTTLE_DELAYS", "0.1,2", "two numbers of seconds")
 
 #: Events of one function that run at a time. In AWS, the function scales.
 CONCURRENCY = max(4, os.cpu_count() or 1)
@@ -70,6 +74,7 @@ def enqueue(func: dict[str, Any], event: object) -> None:
     if owner is None:
         return
     waiting = QueuedEvent(arn, owner, qualifier or "$LATEST", event)
+    put_metric(arn, "AsyncEventsReceived", 1)
     given = current.get()
     if given is not None:
         waiting.request_id = given.request_id
@@ -98,6 +103,11 @@ class QueuedEvent:
     def age(self) -> float:
         """Its age in seconds, as if it had waited as long as in AWS."""
         return time.monotonic() - self.accepted + self.saved
+
+    def wait(self, documented: float, here: float) -> None:
+        """Wait for the next attempt, for a shorter time than in AWS."""
+        time.sleep(here)
+        self.saved += documented - here
 
 
 def _process(event: QueuedEvent) -> None:
@@ -131,6 +141,8 @@ def _run_and_report(event: QueuedEvent) -> None:
         response=event.response,
         executed_version=event.executed_version,
     )
+    if condition != "Success":
+        put_metric(event.arn, "AsyncEventsDropped", 1)
     deliver(record, settings)
 
 
@@ -139,8 +151,9 @@ def _attempt(event: QueuedEvent, settings: dict[str, Any]) -> str | None:
     _run(event)
     assert event.response is not None
     if event.response.get("throttle"):
-        first, longest = THROTTLE_DELAYS
-        time.sleep(min(first * 2**event.throttled, longest))
+        first, longest = DOCUMENTED_THROTTLE_DELAYS
+        pause = min(first * 2**event.throttled, longest)
+        event.wait(pause, shortened(pause))
         event.throttled += 1
         return None
     event.attempts += 1
@@ -152,8 +165,7 @@ def _attempt(event: QueuedEvent, settings: dict[str, Any]) -> str | None:
     wait = DOCUMENTED_RETRY_DELAYS[event.attempts - 1]
     if event.age + wait > _maximum_age(settings):
         return "EventAgeExceeded"
-    time.sleep(RETRY_DELAYS[event.attempts - 1])
-    event.saved += wait - RETRY_DELAYS[event.attempts - 1]
+    event.wait(wait, RETRY_DELAYS[event.attempts - 1])
     return None
 
 
@@ -167,7 +179,10 @@ def _run(event: QueuedEvent) -> None:
         invocation = Invocation(event.request_id)
         current.set(invocation)
         record = func | {"config": config | {"FunctionArn": event.arn}}
+        age = event.age
         event.response = lambda_svc._execute_function(record, event.payload)
+        if not event.response.get("throttle"):
+            put_metric(event.arn, "AsyncEventAge", age * 1000, "Milliseconds")
         event.executed_version = invocation.executed_version
 
 

@@ -3,9 +3,9 @@
 `lambda_.async_invocation` uses it. Everything is sent through the emulator's API with the credentials of the
 role: if it may not send, the record is lost, as in AWS.
 
-Faithful to: the form of the record; SQS, SNS, Lambda, EventBridge and S3 (failures only) as destinations; the
-original event with `RequestID`, `ErrorCode` and `ErrorMessage` as dead letter; the metrics
-`DestinationDeliveryFailures` and `DeadLetterErrors`.
+Faithful to: the form of the record; SQS, SNS, Lambda, EventBridge and S3 (failures only) as destinations,
+with the documented permissions, which are two for S3; the original event with `RequestID`, `ErrorCode` and
+`ErrorMessage` as dead letter; the metrics `DestinationDeliveryFailures` and `DeadLetterErrors`.
 Not to: size limits of records. The documentation does not show the record of an event that expired while it
 was throttled: its response context here has status code 429.
 
@@ -138,6 +138,7 @@ def _send_record(record: Record, target: str) -> None:
     elif service == "s3":
         now = time.gmtime()
         folder = f"aws/lambda/async/{record.config['FunctionName']}/{time.strftime('%Y/%m/%d', now)}"
+        client.list_objects_v2(Bucket=name, MaxKeys=1)  # Lambda needs the permission s3:ListBucket as well
         key = f"{folder}/{time.strftime('%Y-%m-%dT%H.%M.%S', now)}-{uuid.uuid4()}"
         client.put_object(Bucket=name, Key=key, Body=document)
     else:

@@ -43,7 +43,7 @@ class Invocation:
 current: ContextVar[Invocation | None] = ContextVar("localaws_lambda_invocation", default=None)
 
 #: The request id that the emulator's gateway has generated and returns to the caller.
-_call: ContextVar[str | None] = ContextVar("localaws_request_id", default=None)
+call: ContextVar[str | None] = ContextVar("localaws_request_id", default=None)
 
 
 @around("ministack.app", "_dispatch_service_request")
@@ -56,7 +56,7 @@ async def _dispatch_service_request(
     query_params: Query,
     request_id: str,
 ) -> Answer:
-    _call.set(request_id)
+    call.set(request_id)
     return await stock(method, path, headers, body, query_params, request_id)
 
 
@@ -69,8 +69,8 @@ async def _invoke(
     path_qualifier: str | None = None,
     query_params: Query | None = None,
 ) -> Answer:
-    call = _call.get()
-    invocation = Invocation(call) if call else Invocation()
+    request_id = call.get()
+    invocation = Invocation(request_id) if request_id else Invocation()
     token = current.set(invocation)
     try:
         status, answered, body = await stock(name, event, headers, path_qualifier, query_params)

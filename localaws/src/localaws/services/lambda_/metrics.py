@@ -82,7 +82,14 @@ def _put(
         cloudwatch.record_metric("AWS/Lambda", metric, value, unit, dimensions)
 
 
-def put_metric(function_arn: str, metric: str, milliseconds: float) -> None:
-    """Record a time that a poller measured for its function."""
+def put_metric(function_arn: str, metric: str, value: float, unit: str = "Count") -> None:
+    """Record a metric that a poller or the queue of events has of its function.
+
+    Args:
+        function_arn: The function, version or alias.
+        metric: Its name.
+        value: Its value.
+        unit: Its unit.
+    """
     name = function_arn.split(":")[6]
-    _put({"FunctionName": name, "FunctionArn": function_arn}, metric, milliseconds, "Milliseconds")
+    _put({"FunctionName": name, "FunctionArn": function_arn}, metric, value, unit)

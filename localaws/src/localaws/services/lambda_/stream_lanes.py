@@ -212,7 +212,9 @@ class Lane:
     def _measure(self, batch: Batch) -> None:
         if batch.records:
             arrival = batch.records[-1]["kinesis"]["approximateArrivalTimestamp"]
-            put_metric(self.mapping["FunctionArn"], "IteratorAge", (time.time() - arrival) * 1000)
+            put_metric(
+                self.mapping["FunctionArn"], "IteratorAge", (time.time() - arrival) * 1000, "Milliseconds"
+            )
 
 
 def _stamp(seconds: float) -> str:

@@ -12,7 +12,8 @@ Faithful to: through the API and in CloudFormation,
 - the dead-letter queue of a FIFO queue's subscription is a FIFO queue, and that of any subscription is in the
   account and Region of the subscription;
 - a filter policy is one that SNS accepts (see `sns.filter_policies`);
-- a subscription that exists is only returned for a request with its attributes.
+- a subscription that exists is only returned for a request with its attributes;
+- a stack subscribes to a topic of another account only if the topic's policy allows sns:Subscribe.
 Not to: the words of the error about account and Region, which AWS does not document; phone numbers and mobile
 endpoints; the settings of a delivery policy, except the number of retries.
 
@@ -20,6 +21,7 @@ https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
 https://docs.aws.amazon.com/sns/latest/api/API_SetSubscriptionAttributes.html
 https://docs.aws.amazon.com/sns/latest/dg/message-archiving-and-replay-topic-owner.html
 https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
+https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
 https://github.com/aws/aws-cdk/pull/37113
 """
 
@@ -234,8 +236,11 @@ def _of_properties(properties: Properties, *, created: bool) -> str | None:
     topic, protocol, endpoint = (
         str(properties.get(name, "")) for name in ("TopicArn", "Protocol", "Endpoint")
     )
-    if sns._topic_by_arn_any_scope(topic) is None:
+    found = sns._topic_by_arn_any_scope(topic)
+    if found is None:
         return "Topic does not exist"
+    if sns._enforce_topic_policy(found, "sns:Subscribe"):  # of another account
+        return f"User is not authorized to perform: SNS:Subscribe on resource: {topic}"
     settings = {name: value for name, value in properties.items() if name in _SETTINGS and value is not None}
     return _refusal(topic, protocol, endpoint, settings, created=created)
 

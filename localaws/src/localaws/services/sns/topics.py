@@ -9,8 +9,9 @@ Faithful to:
   MaximumMessageSize, TracingConfig, SignatureVersion and DeliveryStatusLogging become the topic's attributes.
   A FIFO topic without a name gets a name that ends in `.fifo`.
 - A FIFO queue gives each message a sequence number and remembers its deduplication id.
-- A message for a queue that does not exist, or whose policy does not allow the topic, goes to the dead-letter
-  queue of the subscription if that queue's policy allows it, with the error in the message attributes.
+- A message for a queue or function that does not exist, or whose policy does not allow the topic, goes to the
+  dead-letter queue of the subscription if that queue's policy allows it, with the error in the message
+  attributes. SNS does not retry these errors.
 - A topic with an archive policy replays its messages to a subscription, from the starting point of the
   subscription's ReplayPolicy.
 Not to: encryption, tracing and delivery status logging, which are only recorded; deduplication scopes other
@@ -35,6 +36,7 @@ from ministack.services import lambda_svc, sns, sqs
 from ministack.services.cloudformation import provisioners
 
 from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.iam.invocations import in_account_of, service_may_invoke
 from localaws.services.sns.shapes import FIRST_SEQUENCE_NUMBER
 
 logger = logging.getLogger("localaws.sns")
@@ -118,19 +120,54 @@ def _deliver(
     else:
         _send(stock, endpoint, (envelope, raw, raw_message, *fifo, message_attributes, topic_arn))
         return
+    body = raw_message if raw else envelope
+    _give_up(stock, endpoint, reason, (envelope, True, body, *fifo, message_attributes, topic_arn))
+
+
+def _give_up(
+    stock: Callable[..., None], endpoint: str, reason: tuple[str, str], message: tuple[Any, ...]
+) -> None:
+    """Send what cannot be delivered to the dead-letter queue of its subscription."""
+    *most, attributes, topic_arn = message
     logger.warning("%s -> %s: %s", topic_arn, endpoint, reason[1])
     dead_letters = _dead_letters_of(topic_arn, endpoint)
     if dead_letters and sqs._queue_by_arn(dead_letters):
+        account = topic_arn.split(":")[4]
         if not sqs.queue_policy_allows(dead_letters, "sns.amazonaws.com", topic_arn, account):
             logger.warning("the policy of %s does not allow %s: the message is lost", dead_letters, topic_arn)
             return
         attributes = {
-            **(message_attributes or {}),
+            **(attributes or {}),
             "ERROR_CODE": {"DataType": "String", "StringValue": reason[0]},
             "ERROR_MESSAGE": {"DataType": "String", "StringValue": reason[1]},
         }
-        body = raw_message if raw else envelope
-        _send(stock, dead_letters, (envelope, True, body, *fifo, attributes, topic_arn))
+        _send(stock, dead_letters, (*most, attributes, topic_arn))
+
+
+@around(sns, "_deliver_to_lambda", after=["iam.invocations"])
+def _deliver_to_lambda(
+    stock: Callable[..., None],
+    endpoint: str,
+    envelope: str,
+    topic_arn: str,
+    sub_arn: str,
+    msg_id: str,
+    raw_message: str,
+    message_attributes: Properties,
+) -> None:
+    """Deliver one message to a function, or to the dead-letter queue of its subscription."""
+    with in_account_of(endpoint):
+        exists = lambda_svc._get_func_record_for_ref(endpoint)[0] is not None
+    if not exists:
+        reason = ("ResourceNotFoundException", f"Function not found: {endpoint}")
+    elif not service_may_invoke(endpoint, "sns.amazonaws.com", topic_arn, topic_arn.split(":")[4]):
+        problem = f"{topic_arn} may not call {endpoint}: no statement of its policy allows it"
+        reason = ("AccessDeniedException", problem)
+    else:
+        stock(endpoint, envelope, topic_arn, sub_arn, msg_id, raw_message, message_attributes)
+        return
+    message = (envelope, True, envelope, "", "", message_attributes, topic_arn)
+    _give_up(sns._deliver_to_sqs, endpoint, reason, message)
 
 
 def _send(stock: Callable[..., None], endpoint: str, message: tuple[Any, ...]) -> None:
