@@ -63,12 +63,13 @@ def uri(functions: Functions, function: str) -> str:
 
 def guard(api: HttpApi, key: str, integration: str, function: str, **settings: Any) -> str:
     """A route with an authorizer of its own."""
+    usual = {"IdentitySource": ["$request.header.X-Token"], "AuthorizerResultTtlInSeconds": 0}
     made: str = api.client.create_authorizer(
         ApiId=api.id,
         Name=uuid.uuid4().hex,
         AuthorizerType="REQUEST",
         AuthorizerUri=uri(api.functions, function),
-        **{"IdentitySource": ["$request.header.X-Token"], "AuthorizerResultTtlInSeconds": 0, **settings},
+        **{**usual, **settings},
     )["AuthorizerId"]
     api.route(key, integration, AuthorizationType="CUSTOM", AuthorizerId=made)
     return made

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from helpers.apis import HANDLER, HttpApi, RestApi
+from helpers.http import Endpoint
 from helpers.lambda_functions import Functions
 from localaws import LocalAws
 
@@ -42,6 +43,14 @@ def api(local_aws: LocalAws, function: str) -> HttpApi:
     api.route("ANY /two/{name+}", second)
     api.route("$default", second)
     api.route("ANY /one/{name+}", api.integrate(function, "1.0"))
+    return api
+
+
+@pytest.fixture(scope="module")
+def root(local_aws: LocalAws, function: str) -> HttpApi:
+    """An API without a stage in its paths."""
+    api = HttpApi(Functions(local_aws))
+    api.route("$default", api.integrate(function))
     return api
 
 
@@ -100,6 +109,20 @@ def test_format_2_0(api: HttpApi, local_aws: LocalAws) -> None:
         },
         "isBase64Encoded": False,
     }
+
+
+def test_an_integration_maps_parameters(api: HttpApi, function: str) -> None:
+    mapping = {
+        "append:header.x-from": "$request.querystring.q",
+        "overwrite:querystring.stage": "$context.stage",
+        "remove:querystring.q": "",
+        "overwrite:path": "/to/${request.path.id}",
+    }
+    api.route("GET /mapped/{id}", api.integrate(function, RequestParameters=mapping))
+    event = api.get("/mapped/7?q=a%20b", headers=[("X-From", "x")]).json()
+    assert (event["headers"]["x-from"], event["rawQueryString"]) == ("x,a b", "stage=beta")
+    assert event["rawPath"] == "/beta/to/7"
+    assert event["headers"]["x-forwarded-for"] == "127.0.0.1"
 
 
 def test_format_1_0_of_an_http_api(api: HttpApi, local_aws: LocalAws) -> None:
@@ -207,13 +230,11 @@ def test_the_content_type_decides_whether_a_body_is_encoded(
 
 
 @pytest.mark.parametrize("path", ["/health", "/latest/meta-data", "/_ministack/health", "/oauth2/token"])
-def test_an_api_has_every_path_also_those_of_the_emulator(api: HttpApi, path: str) -> None:
-    assert api.get(path).json()["rawPath"] == f"/beta{path}"
+def test_an_api_has_every_path_also_those_of_the_emulator(root: HttpApi, path: str) -> None:
+    assert root.get(path).json()["rawPath"] == path
 
 
 def test_requests_with_the_public_name_of_an_api_reach_it(api: HttpApi, local_aws: LocalAws) -> None:
-    from helpers.http import Endpoint
-
     name = f"{api.id}.execute-api.{local_aws.region}.amazonaws.com"
     endpoint = Endpoint.of(local_aws.address_of_api(api.id), name)
     assert json.loads(endpoint.request("GET", "/beta/x").body)["requestContext"]["domainName"] == name

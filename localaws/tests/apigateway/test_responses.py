@@ -184,6 +184,17 @@ def test_the_most_specific_route_wins(api: HttpApi, function: str) -> None:
     assert api.request("POST", "/a/b").json()["routeKey"] == "ANY /a/b"
 
 
+def test_a_stage_of_an_http_api_serves_what_is_deployed(api: HttpApi) -> None:
+    api.client.create_stage(ApiId=api.id, StageName="later")
+    api.prefix = "/later"
+    try:
+        assert api.get("/two").json() == {"message": "Not Found"}
+        api.client.create_deployment(ApiId=api.id, StageName="later")
+        assert api.get("/two").json()["requestContext"]["stage"] == "later"
+    finally:
+        api.prefix = ""
+
+
 def test_a_disabled_default_endpoint(api: HttpApi, rest: RestApi) -> None:
     api.client.update_api(ApiId=api.id, DisableExecuteApiEndpoint=True)
     assert (api.get("/two").status, api.get("/two").body) == (404, b'{"message":"Not Found"}')

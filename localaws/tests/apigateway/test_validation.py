@@ -127,7 +127,12 @@ def test_a_mock_answers_by_its_templates(functions: Functions) -> None:
     api.client.put_integration(**place, type="MOCK", requestTemplates=template)
     header = "method.response.header.Access-Control-Allow-Origin"
     api.client.put_method_response(**place, statusCode="204", responseParameters={header: True})
-    api.client.put_integration_response(**place, statusCode="204", responseParameters={header: "'*'"})
+    api.client.put_integration_response(
+        **place,
+        statusCode="204",
+        responseParameters={header: "'*'"},
+        responseTemplates={"application/json": "{}"},
+    )
     place = api.method("GET", "/a")
     template = {"application/json": '{"statusCode": $input.params("status")}'}
     api.client.put_integration(**place, type="MOCK", requestTemplates=template)

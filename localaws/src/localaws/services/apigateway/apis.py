@@ -21,7 +21,7 @@ from typing import Any
 from ministack.services import apigateway, apigateway_v1
 from ministack.services.cloudformation import provisioners
 
-from localaws.patching import Created, Handler, Properties, resource
+from localaws.patching import Created, Handler, Properties, around, new_resource, resource
 
 _Settle = Callable[[str, Properties], None]
 
@@ -75,6 +75,45 @@ def _settle_stage(_id: str, properties: Properties) -> None:
     stage["defaultRouteSettings"] = _camel(properties.get("DefaultRouteSettings") or {})
     routes = properties.get("RouteSettings") or {}
     stage["routeSettings"] = {key: _camel(settings) for key, settings in routes.items()}
+
+
+@_settled("AWS::ApiGatewayV2::Authorizer")
+def _settle_authorizer(authorizer: str, properties: Properties) -> None:
+    if properties.get("AuthorizerType") == "REQUEST":
+        found = apigateway._authorizers[properties["ApiId"]][authorizer]
+        found["identitySource"] = properties.get("IdentitySource") or []
+
+
+@around(apigateway, "_create_deployment")
+def _create_deployment(stock: Callable[..., Any], api_id: str, data: dict[str, Any]) -> Any:
+    """Deploy to the stage that is given."""
+    response = stock(api_id, data)
+    stage = apigateway._stages.get(api_id, {}).get(data.get("stageName"))
+    if response[0] < 400 and stage is not None:
+        stage["deploymentId"] = json.loads(response[2])["deploymentId"]
+    return response
+
+
+_deployments = new_resource("AWS::ApiGatewayV2::Deployment", replaced_by=("ApiId",))
+
+
+@_deployments.create
+def _create_deployment_of_template(logical_id: str, properties: Properties, stack: str) -> Created:
+    response = apigateway._create_deployment(properties["ApiId"], _camel(properties))
+    if response[0] >= 400:
+        raise ValueError(f"AWS::ApiGatewayV2::Deployment: {json.loads(response[2])['message']}")
+    made = json.loads(response[2])["deploymentId"]
+    return made, {"DeploymentId": made}
+
+
+@_deployments.update
+def _update_deployment(physical_id: str, old: Properties, new: Properties, stack: str) -> Created:
+    return physical_id, {"DeploymentId": physical_id}
+
+
+@_deployments.delete
+def _delete_deployment(physical_id: str, properties: Properties) -> None:
+    apigateway._deployments.get(properties.get("ApiId"), {}).pop(physical_id, None)
 
 
 # --- REST APIs

@@ -52,7 +52,7 @@ async def authorize(exchange: Exchange, route: dict[str, Any]) -> None:
 
 
 def _by_signature(exchange: Exchange) -> None:
-    headers, query = dict(exchange.client.headers), _query(exchange)
+    headers, query = exchange.headers, exchange.parameters
     signed = headers.get("authorization", "").startswith("AWS4-") or "X-Amz-Signature" in query
     if exchange.client.denied or not signed:
         raise _refusal(exchange, 403, "the signature is missing, wrong, or of a caller without permission")
@@ -66,7 +66,7 @@ async def _by_token(exchange: Exchange, route: dict[str, Any]) -> None:
     if authorizer is None:
         raise _refusal(exchange, 401, "there is no such authorizer")
     claims, scopes, error = await apigateway._validate_jwt_authorizer(
-        route, authorizer, dict(exchange.client.headers), _query(exchange)
+        route, authorizer, exchange.headers, exchange.parameters
     )
     if error:
         raise _refusal(exchange, error[0], "the token is missing, not valid, or lacks a scope")
@@ -84,8 +84,8 @@ async def _by_function(exchange: Exchange, route: dict[str, Any]) -> None:
         exchange.method,
         exchange.path,
         exchange.route.partition(" ")[2] or exchange.path,
-        dict(exchange.header_lines()),
-        _query(exchange),
+        exchange.headers,
+        exchange.parameters,
         exchange.path_parameters,
         exchange.variables,
         exchange.account,
@@ -105,13 +105,6 @@ def _refusal(exchange: Exchange, status: int, reason: str) -> Refusal:
     return Refusal(status, _MESSAGES.get(status, "Internal Server Error"))
 
 
-def _query(exchange: Exchange) -> dict[str, list[str]]:
-    query: dict[str, list[str]] = {}
-    for name, value in exchange.query:
-        query.setdefault(name, []).append(value)
-    return query
-
-
 # --- Lambda authorizers of both kinds of API
 
 
@@ -129,8 +122,8 @@ async def _invoke_for_http_api(
     version = str(authorizer.get("authorizerPayloadFormatVersion") or "2.0")
     sources = apigateway._request_authorizer_identity_sources(
         authorizer.get("identitySource"),
-        dict(exchange.header_lines()),
-        _query(exchange),
+        exchange.headers,
+        exchange.parameters,
         exchange.variables,
         exchanges.variables(exchange),
     )[1]

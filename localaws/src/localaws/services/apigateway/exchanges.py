@@ -98,6 +98,22 @@ class Exchange:
         return parse_qsl(self.client.query, keep_blank_values=True)
 
     @property
+    def parameters(self) -> dict[str, list[str]]:
+        """The values of each query parameter."""
+        found: dict[str, list[str]] = {}
+        for name, value in self.query:
+            found.setdefault(name, []).append(value)
+        return found
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Each header with its values in one, as the emulator's functions take them."""
+        found: dict[str, str] = {}
+        for name, value in self.header_lines():
+            found[name] = f"{found[name]}, {value}" if name in found else value
+        return found
+
+    @property
     def domain(self) -> str:
         """The name that the client used, or that it has on AWS."""
         own = self.client.host.endswith((".localhost", "127.0.0.1")) or not self.client.host
@@ -208,12 +224,10 @@ def variables(exchange: Exchange, response: Response | None = None) -> dict[str,
 
 def _of_authorizer(said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Claims and the context of a Lambda authorizer by their names, without the kind of the authorizer."""
-    jwt = said.get("jwt") if isinstance(said.get("jwt"), dict) else said
-    for name, value in (jwt or {}).get("claims", {}).items() if isinstance(jwt, dict) else ():
+    for name, value in ((said.get("jwt") or said).get("claims") or {}).items():
         yield f"authorizer.claims.{name}", value
         yield f"authorizer.jwt.claims.{name}", value
-    context = said.get("lambda") if isinstance(said.get("lambda"), dict) else said
-    for name, value in (context or {}).items():
+    for name, value in (said.get("lambda") or said).items():
         if not isinstance(value, (dict, list)):
             yield f"authorizer.{name}", value
             yield f"authorizer.lambda.{name}", value

@@ -3,15 +3,16 @@
     CORS preflight? -> route -> authorizer -> throttle -> integration -> CORS headers
                                                                       -> metrics, access log
 
-The emulator refuses OPTIONS without CORS, takes only `{proxy+}` for greedy, and answers with the errors of
-functions.
+The emulator refuses OPTIONS without CORS, serves stages without a deployment, takes only `{proxy+}` for
+greedy, and answers with the errors of functions.
 
 Faithful to: a preflight is answered by API Gateway itself if the API has CORS settings, and goes to a route
 otherwise; CORS headers of the integration are then ignored. The most specific route wins: a full match, then
 a greedy one, then `$default`. Bodies of errors: 404 `Not Found`, 401 `Unauthorized`, 403 `Forbidden`, 429
 `Too Many Requests`, 413 `Request Entity Too Large`, 500 `Internal Server Error`; 503 `Service Unavailable`
 after the timeout of the integration, by default 30 seconds.
-Not to: mapping of requests and responses for functions, and private integrations.
+Not to: snapshots of deployments: a changed route is served at once; mapping of responses, and private
+integrations.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
@@ -20,10 +21,12 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-in
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Awaitable
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from ministack.services import apigateway
 
@@ -71,6 +74,8 @@ async def _serve(
     client = exchanges.client_request(headers, path, query)
     own_name = client.host.endswith((".localhost", ".amazonaws.com"))
     if api is None or found is None or (_yes(api.get("disableExecuteApiEndpoint")) and own_name):
+        return message(404, "Not Found")
+    if not _yes(found.get("autoDeploy")) and not found.get("deploymentId"):
         return message(404, "Not Found")
     exchange = Exchange(
         kind="http",
@@ -152,11 +157,8 @@ async def _of_route(exchange: Exchange) -> Response:
     if integration is None:
         exchange.integration.error = "the route has no integration"
         raise Refusal(500, "Internal Server Error")
-    query: dict[str, list[str]] = {}
-    for name, value in exchange.query:
-        query.setdefault(name, []).append(value)
     if integration.get("integrationType") == "HTTP_PROXY":
-        return await _timed(exchange, _of_http_proxy(exchange, integration, query))
+        return await _timed(exchange, _of_http_proxy(exchange, integration))
     said = exchange.authorizer or {}
     return await _timed(
         exchange,
@@ -166,9 +168,9 @@ async def _of_route(exchange: Exchange) -> Response:
             exchange.stage_name,
             exchange.path,
             exchange.method,
-            dict(exchange.header_lines()),
+            exchange.headers,
             exchange.body,
-            query,
+            exchange.parameters,
             exchange.route,
             exchange.path_parameters,
             authorizer_claims=said.get("jwt", {}).get("claims"),
@@ -192,12 +194,31 @@ async def _timed(exchange: Exchange, answer: Awaitable[Response]) -> Response:
     return response
 
 
+def _mapped(exchange: Exchange, integration: dict[str, Any]) -> Exchange:
+    """The request with the parameters that the integration maps."""
+    if not integration.get("requestParameters"):
+        return exchange
+    headers, query, path = apigateway._apply_request_parameter_mappings(
+        integration,
+        request_headers={name: exchange.client.header(name) for name, _ in exchange.client.headers},
+        request_query=exchange.parameters,
+        request_path=exchange.path,
+        path_params=exchange.path_parameters,
+        context_vars=exchanges.variables(exchange) | {"request.path": exchange.path},
+        stage_vars=exchange.variables,
+    )
+    text = urlencode(query, doseq=True, quote_via=quote)
+    client = dataclasses.replace(exchange.client, headers=tuple(headers.items()), query=text)
+    return dataclasses.replace(exchange, client=client, path=path)
+
+
 @replaces(apigateway, "_invoke_lambda_proxy")
 async def _of_function(integration: dict[str, Any], *args: Any, **more: Any) -> Response:
     exchange = exchanges.served()
     version = str(integration.get("payloadFormatVersion") or "1.0")
     template = exchange.route.partition(" ")[2]
     where = f"{exchange.method}{template}" if template else exchange.route
+    mapped = _mapped(exchange, integration)
     try:
         result = await functions.invoke(
             exchange,
@@ -205,7 +226,7 @@ async def _of_function(integration: dict[str, Any], *args: Any, **more: Any) -> 
             uri=str(integration.get("integrationUri") or ""),
             role=integration.get("credentialsArn"),
             source=exchange.arn(exchange.stage_name, where),
-            event=events.format_1_0(exchange) if version == "1.0" else events.format_2_0(exchange),
+            event=events.format_1_0(mapped) if version == "1.0" else events.format_2_0(mapped),
             seconds=int(integration.get("timeoutInMillis") or TIMEOUT) / 1000,
         )
         return responses.read(exchange, result, version)
@@ -221,20 +242,10 @@ async def _of_function(integration: dict[str, Any], *args: Any, **more: Any) -> 
         raise Refusal(500, "Internal Server Error") from None
 
 
-async def _of_http_proxy(
-    exchange: Exchange, integration: dict[str, Any], query: dict[str, list[str]]
-) -> Response:
-    headers, query, path = apigateway._apply_request_parameter_mappings(
-        integration,
-        request_headers=dict(exchange.header_lines()),
-        request_query=query,
-        request_path=exchange.path,
-        path_params=exchange.path_parameters,
-        context_vars=exchanges.variables(exchange),
-        stage_vars=exchange.variables,
-    )
+async def _of_http_proxy(exchange: Exchange, integration: dict[str, Any]) -> Response:
+    mapped = _mapped(exchange, integration)
     response: Response = await apigateway._invoke_http_proxy(
-        integration, path, exchange.method, headers, exchange.body, query
+        integration, mapped.path, exchange.method, mapped.headers, exchange.body, mapped.parameters
     )
     return response
 

@@ -3,7 +3,7 @@
     method -> authorizer -> API key -> throttle, quota -> validation -> cache -> integration
                                                                      -> metrics, access log
 
-The emulator asks no permission, accepts malformed responses, waits for ever, and has no cache.
+The emulator asks no permission, accepts malformed responses, waits without limit, and has no cache.
 
 Faithful to: the gateway response of each error, with its type, default status and message, customised as the
 deployment says: 403 `Missing Authentication Token` for what has no method, 500 for a function that Lambda
@@ -65,10 +65,8 @@ async def _serve(
     owner_account_id: str,
     owner_region: str,
 ) -> Response:
-    api, stage = (
-        apigateway_v1._rest_apis.get(api_id),
-        apigateway_v1._stages_v1.get(api_id, {}).get(stage_name),
-    )
+    api = apigateway_v1._rest_apis.get(api_id)
+    stage = apigateway_v1._stages_v1.get(api_id, {}).get(stage_name)
     client = exchanges.client_request(headers, path, "")
     path = _raw(client.path, stage_name, path)
     own_name = client.host.endswith((".localhost", ".amazonaws.com"))
@@ -173,7 +171,7 @@ async def _authorize(exchange: Exchange, request: Request, method: Method) -> An
         exchange.method,
         exchange.path,
         request["resource"],
-        dict(exchange.header_lines()),
+        exchange.headers,
         exchange.body,
         request["query_params"],
         exchange.path_parameters,
@@ -228,7 +226,7 @@ async def _integrate(exchange: Exchange, request: Request, integration: dict[str
     kind = integration.get("type")
     if kind == "MOCK":
         return integrations.mock(exchange, integration)
-    headers, query = dict(exchange.header_lines()), request["query_params"]
+    headers, query = exchange.headers, request["query_params"]
     sent = exchange.method, headers, exchange.body, query, exchange.path_parameters
     if kind in ("HTTP", "HTTP_PROXY"):
         return await _timed(exchange, apigateway_v1._invoke_http_proxy_v1(integration, exchange.path, *sent))
