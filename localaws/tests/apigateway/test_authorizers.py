@@ -113,6 +113,17 @@ def test_a_simple_response_decides_and_its_context_is_passed_on(api: HttpApi) ->
     assert event["headers"]["x-forwarded-for"] == "127.0.0.1"
 
 
+def test_an_integration_maps_what_the_authorizer_says(api: HttpApi, function: str, authorizer: str) -> None:
+    mapping = {
+        "append:header.x-one": "$context.authorizer.calls",
+        "append:header.x-two": "$context.authorizer.lambda.calls",
+    }
+    guard(api, "GET /mapped", api.integrate(function, RequestParameters=mapping), authorizer, **SIMPLE)
+    event = get(api, "/mapped", "simple-yes").json()
+    calls = str(event["requestContext"]["authorizer"]["lambda"]["calls"])
+    assert (event["headers"]["x-one"], event["headers"]["x-two"]) == (calls, calls)
+
+
 def test_a_policy_decides_for_the_route(api: HttpApi) -> None:
     for token, status in {"allow": 200, "deny": 403, "other": 403}.items():
         assert get(api, "/policy", token).status == get(api, "/first", token).status == status, token
@@ -146,6 +157,9 @@ def test_the_answer_is_cached_by_the_identity_source_until_it_expires(api: HttpA
     first = calls("simple-yes")
     assert calls("simple-yes") == first
     time.sleep(0.35)  # nine seconds are 0.3 here
+    assert calls("simple-yes") > first
+    first = calls("simple-yes")
+    api.client.reset_authorizers_cache(ApiId=api.id, StageName="$default")
     assert calls("simple-yes") > first
     assert calls("simple-yes", "/simple") < calls("simple-yes", "/simple")
     refused = [get(api, "/cached", "simple-no").status for _ in range(2)]
@@ -222,6 +236,9 @@ def test_authorizers_of_rest_apis(rest: RestApi, path: str) -> None:
     assert (said["principalId"], said["admin"]) == ("ann", "true")
     again = get(rest, path, "allow").json()["requestContext"]["authorizer"]
     assert again["calls"] == said["calls"]
+    rest.client.flush_stage_authorizers_cache(restApiId=rest.id, stageName="live")
+    again = get(rest, path, "allow").json()["requestContext"]["authorizer"]
+    assert int(again["calls"]) > int(said["calls"])
     event = json.loads(said["event"])
     assert event["methodArn"].endswith(f"{rest.id}/live/GET{path}")
     if path == "/request":

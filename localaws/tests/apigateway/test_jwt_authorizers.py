@@ -21,7 +21,8 @@ USER, PASSWORD = "ann", "Passw0rd!x"
 SHOW = """
 import json
 def handler(event, context):
-    return {"statusCode": 200, "body": json.dumps(event["requestContext"]["authorizer"])}
+    shown = {**event["requestContext"]["authorizer"], "user": event["headers"].get("x-user")}
+    return {"statusCode": 200, "body": json.dumps(shown)}
 """
 
 
@@ -168,6 +169,15 @@ def test_an_expired_token_is_refused(api: Api, functions: Functions) -> None:
     token = signed_in(functions, api.client)["AccessToken"]
     time.sleep(1.1)
     assert api.get(token).status == 401
+
+
+def test_an_integration_maps_claims(api: Api, functions: Functions) -> None:
+    gateway, api_id = functions.aws.client("apigatewayv2"), api.endpoint.name.partition(".")[0]
+    integration = gateway.get_integrations(ApiId=api_id)["Items"][0]["IntegrationId"]
+    for name in ("claims", "jwt.claims"):
+        mapping = {"append:header.x-user": f"$context.authorizer.{name}.username"}
+        gateway.update_integration(ApiId=api_id, IntegrationId=integration, RequestParameters=mapping)
+        assert api.get(api.tokens["AccessToken"]).json()["user"] == USER
 
 
 def test_a_scope_is_required_where_the_route_asks_for_one(api: Api) -> None:

@@ -300,6 +300,11 @@ def test_a_cached_answer_expires(cached: RestApi) -> None:
     assert cached.get("/n/1").body == first
     time.sleep(0.35)
     assert cached.get("/n/1").body != first
+    flushed = cached.get("/n/1").body
+    cached.client.flush_stage_cache(restApiId=cached.id, stageName="live")
+    assert cached.get("/n/1").body != flushed
+    with pytest.raises(cached.client.exceptions.NotFoundException):
+        cached.client.flush_stage_cache(restApiId=cached.id, stageName="no")
     cached.patch_stage(**{"/*/*/caching/ttlInSeconds": "0"})
     assert cached.get("/n/1").body != cached.get("/n/1").body
 

@@ -193,6 +193,10 @@ def test_a_template_has_validators_cache_and_limits_of_methods(local_aws: LocalA
             "Type": "AWS::ApiGateway::RequestValidator",
             "Properties": {**api, "ValidateRequestParameters": True},
         },
+        "Model": {
+            "Type": "AWS::ApiGateway::Model",
+            "Properties": {**api, "ContentType": "application/json", "Schema": OWNER},
+        },
         "Resource": {
             "Type": "AWS::ApiGateway::Resource",
             "Properties": {
@@ -254,10 +258,12 @@ def test_a_template_has_validators_cache_and_limits_of_methods(local_aws: LocalA
             },
         },
     }
-    stack = deploy(local_aws, resources, {"Api": ref("Api"), "Plan": ref("Plan")})
+    stack = deploy(local_aws, resources, {"Api": ref("Api"), "Plan": ref("Plan"), "Model": ref("Model")})
     address = local_aws.address_of_api(stack.outputs["Api"])
     endpoint = Endpoint.of(address, address.host)
     assert endpoint.request("GET", "/live/notes").status == 400
+    assert stack.outputs["Model"].startswith("Model")
+    assert stack.outputs["Model"].isalnum()
     first = endpoint.request("GET", "/live/notes?page=1")
     assert endpoint.request("GET", "/live/notes?page=1").body == first.body
     assert endpoint.request("GET", "/live/notes?page=2").body != first.body

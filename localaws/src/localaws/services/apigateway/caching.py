@@ -8,7 +8,7 @@ resource and the cache key parameters of the integration: without a path paramet
 of a resource share a response, and without `Authorization` callers get each other's. `Cache-Control:
 max-age=0` reads a fresh response, if the caller may `execute-api:InvalidateCache` or the stage does not ask
 for it; else it is refused with 403, or ignored, with a warning or without one. Responses over 1 MB, and
-errors of API Gateway itself, are not stored.
+errors of API Gateway itself, are not stored. Calls that flush the caches of responses and of authorizers.
 Not to: the time to live, which is shortened; sizes and encryption of clusters, which are ready at once.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-caching.html
@@ -17,15 +17,17 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-caching
 from __future__ import annotations
 
 import importlib
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
-from ministack.core.responses import request_scope
-from ministack.services import apigateway_v1
+from ministack.core.responses import get_account_id, get_region, request_scope
+from ministack.services import apigateway, apigateway_v1
 
 from localaws import pace
-from localaws.patching import on_reset
+from localaws.patching import around, on_reset
 from localaws.services.apigateway.exchanges import Exchange
 from localaws.services.apigateway.requests import Response
 from localaws.services.apigateway.throttling import method_settings, own_settings
@@ -33,6 +35,9 @@ from localaws.services.apigateway.throttling import method_settings, own_setting
 MAX_BYTES = 1_048_576
 
 _kept: dict[Any, tuple[float, Response]] = {}
+_FLUSH = re.compile(
+    r"/(v2/apis|restapis)/(?P<api>[^/]+)/stages/(?P<stage>[^/]+)/cache/(?P<cache>data|authorizers)"
+)
 _WARNING = '199 - "Cache invalidation is not authorized"'
 
 
@@ -119,10 +124,28 @@ def _may_invalidate(exchange: Exchange, request: dict[str, Any]) -> bool:
     return signed and not denied
 
 
-def flush(account: str, api: str, stage: str) -> None:
-    """Forget the responses of a stage."""
-    for key in [key for key in _kept if (key[0][0], key[0][2], key[0][3]) == (account, api, stage)]:
-        del _kept[key]
+@around([apigateway, apigateway_v1], "handle_request")
+async def _handle_request(
+    stock: Callable[..., Awaitable[Response]], method: str, path: str, *args: Any, **more: Any
+) -> Response:
+    """The calls that flush a cache: FlushStageCache, FlushStageAuthorizersCache and ResetAuthorizersCache."""
+    found = _FLUSH.fullmatch(unquote(path)) if method == "DELETE" else None
+    if found is None:
+        return await stock(method, path, *args, **more)
+    account, region, api, stage = get_account_id(), get_region(), found["api"], found["stage"]
+    module = apigateway if path.startswith("/v2/") else apigateway_v1
+    if stage not in module.stages_for_api(api):
+        error = apigateway._apigw_error if module is apigateway else apigateway_v1._v1_error
+        refused: Response = error("NotFoundException", "Invalid stage identifier specified", 404)
+        return refused
+    if found["cache"] == "data":
+        for key in [key for key in _kept if key[0][:4] == (account, region, api, stage)]:
+            del _kept[key]
+    else:
+        cache = module._authorizer_cache
+        for key in [key for key in cache if (*key[:3], key[4]) == (account, region, api, stage)]:
+            del cache[key]
+    return 204 if module is apigateway else 202, {}, b""
 
 
 @on_reset

@@ -198,13 +198,19 @@ def _mapped(exchange: Exchange, integration: dict[str, Any]) -> Exchange:
     """The request with the parameters that the integration maps."""
     if not integration.get("requestParameters"):
         return exchange
+    said = exchange.authorizer or {}
+    context = exchanges.variables(exchange) | {
+        "request.path": exchange.path,
+        "authorizer.jwt.claims": said.get("jwt", {}).get("claims"),
+        "authorizer.lambda": said.get("lambda"),
+    }
     headers, query, path = apigateway._apply_request_parameter_mappings(
         integration,
         request_headers={name: exchange.client.header(name) for name, _ in exchange.client.headers},
         request_query=exchange.parameters,
         request_path=exchange.path,
         path_params=exchange.path_parameters,
-        context_vars=exchanges.variables(exchange) | {"request.path": exchange.path},
+        context_vars=context,
         stage_vars=exchange.variables,
     )
     text = urlencode(query, doseq=True, quote_via=quote)

@@ -1,6 +1,7 @@
 """Ids of APIs: ten lower-case letters and digits. The emulator's are eight hexadecimal digits.
 
-Faithful to: ids of REST, HTTP and WebSocket APIs, and their names, `ID.execute-api.REGION.amazonaws.com`.
+Faithful to: ids of REST, HTTP and WebSocket APIs, and their names, `ID.execute-api.REGION.amazonaws.com`;
+models of templates without a name get one of letters and digits.
 Not to: ids of what an API consists of, some of which are shorter on AWS.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-call-api.html
@@ -13,8 +14,8 @@ import re
 
 from ministack.services import apigateway, apigateway_v1
 
-from localaws.identifiers import LOWER_CASE, cut_text, identifier
-from localaws.patching import changes, replaces
+from localaws.identifiers import ALPHANUMERIC, LOWER_CASE, cut_text, identifier
+from localaws.patching import Created, Handler, Properties, changes, replaces, resource
 
 
 @replaces(apigateway, "new_uuid")
@@ -33,3 +34,10 @@ def _hosts_of_apis(stock: re.Pattern[str]) -> re.Pattern[str]:
     return re.compile(
         own.replace(r"execute-api\.", r"execute-api\.(?:") + r"|[a-z0-9-]+\.amazonaws\.com)(?::\d+)?$"
     )
+
+
+@resource("AWS::ApiGateway::Model", after=["apigateway.refusals"]).create
+def _create_model(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    if not properties.get("Name"):
+        properties["Name"] = f"{logical_id}{identifier(ALPHANUMERIC, 12)}"
+    return stock(logical_id, properties, stack)
