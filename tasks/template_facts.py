@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 # What is drawn, with the shape that Mermaid gives it.
 _SHAPES = {
+    "AWS::ApiGateway::RestApi": ("([", "])"),
+    "AWS::ApiGatewayV2::Api": ("([", "])"),
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
@@ -27,15 +29,19 @@ _SHAPES = {
     "AWS::RDS::DBInstance": ("[(", ")]"),
     "AWS::RDS::DBProxy": ("{{", "}}"),
     "AWS::Scheduler::Schedule": (">", "]"),
+    "AWS::StepFunctions::StateMachine": ("{{", "}}"),
 }
 # What is called by another name than its service.
 _KINDS = {
+    "AWS::ApiGateway::RestApi": "REST API",
+    "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Lambda::Alias": "Lambda alias",
     "AWS::RDS::DBProxy": "RDS Proxy",
     "AWS::Scheduler::Schedule": "EventBridge Scheduler",
+    "AWS::StepFunctions::StateMachine": "Step Functions",
 }
 # Where a construct's id begins a new word: FailureQueue, pre_traffic, 404Errors.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
@@ -168,7 +174,7 @@ class TemplateFacts:
             if holder == role:
                 for resource in _as_list(statement["Resource"]):
                     actions = [action.split(":")[1] for action in _as_list(statement["Action"])]
-                    targets.setdefault(_referred(resource), []).extend(actions)
+                    targets.setdefault(_referred_in_arn(resource), []).extend(actions)
         return targets
 
     def _statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -263,6 +269,27 @@ def _alarms(_: TemplateFacts, group: str, properties: dict[str, Any]) -> Iterato
         yield Edge(_referred(alarm["Name"]), "-.->", group, "stops")
 
 
+def _api(facts: TemplateFacts, api: str, _: dict[str, Any]) -> Iterator[Edge]:
+    """An API, the functions that it may invoke, and the user pools whose tokens it takes."""
+    called: dict[str, str] = {}
+    for _id, permission in facts.of_type("AWS::Lambda::Permission"):
+        source = str(permission.get("SourceArn"))
+        if f"'Ref': '{api}'" in source:
+            is_authorizer = "/authorizers/" in source
+            called[_referred(permission["FunctionName"])] = "authorizer" if is_authorizer else ""
+    for function, words in called.items():
+        yield Edge(api, "-.->" if words else "==>", function, words)
+    for resource_type, field in (
+        ("AWS::ApiGatewayV2::Authorizer", "JwtConfiguration"),
+        ("AWS::ApiGateway::Authorizer", "ProviderARNs"),
+    ):
+        for _id, authorizer in facts.of_type(resource_type):
+            of_api = _referred(authorizer.get("ApiId") or authorizer.get("RestApiId"))
+            for pool, _properties in facts.of_type("AWS::Cognito::UserPool"):
+                if of_api == api and f"'{pool}'" in str(authorizer.get(field)):
+                    yield Edge(pool, "-.->", api, "tokens")
+
+
 def _listener(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A load balancer and the functions that a listener forwards to."""
     words = f"{properties['Protocol']} {properties['Port']}"
@@ -291,6 +318,19 @@ def _rule(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edg
 def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A schedule and its target."""
     yield Edge(schedule, "-->", _referred(properties["Target"]["Arn"]), properties["ScheduleExpression"])
+
+
+def _state_machine(facts: TemplateFacts, machine: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """The APIs that start a state machine, and what its role lets it use; it may call an API in turn."""
+    for resource_type, field in (
+        ("AWS::ApiGateway::Method", "RestApiId"),
+        ("AWS::ApiGatewayV2::Integration", "ApiId"),
+    ):
+        for _id, integration in facts.of_type(resource_type):
+            if f"'Ref': '{machine}'" in str(integration):
+                yield Edge(_referred(integration[field]), "==>", machine)
+    for target, actions in facts.actions_of(_referred(properties["RoleArn"])).items():
+        yield Edge(machine, "-->", target, ", ".join(dict.fromkeys(actions)))
 
 
 def _triggers(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -336,12 +376,15 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "Custom::S3BucketNotifications": _notifications,
     "AWS::Lambda::Function": _calls,
     "AWS::Lambda::Alias": _alias,
+    "AWS::ApiGateway::RestApi": _api,
+    "AWS::ApiGatewayV2::Api": _api,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
     "AWS::Cognito::UserPool": _triggers,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
     "AWS::Lambda::EventSourceMapping": _poll,
     "AWS::Events::Rule": _rule,
     "AWS::Scheduler::Schedule": _schedule,
+    "AWS::StepFunctions::StateMachine": _state_machine,
     "AWS::SNS::Subscription": _subscription,
     "AWS::SQS::Queue": _dead_letters,
     "AWS::Lambda::EventInvokeConfig": _destinations,
@@ -367,6 +410,15 @@ def _referred(value: Any) -> str:
             return _referred(first)
         case _:
             return ""
+
+
+def _referred_in_arn(arn: Any) -> str:
+    """The logical id that an ARN refers to: it is or begins with one, or is of a route of an API."""
+    match arn:
+        case {"Fn::Join": ["", [_, *parts]]} if any("execute-api" in str(part) for part in parts):
+            return next((name for part in parts if (name := _referred(part)) and "::" not in name), "")
+        case _:
+            return _referred(arn)
 
 
 def _as_list(value: Any) -> list[Any]:
