@@ -25,6 +25,7 @@ import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
 from aws_cdk import App, Stack
+from aws_cdk.aws_stepfunctions_tasks import LambdaInvoke
 from constructs import Construct
 import cdk_lambda_patterns
 from cdk_lambda_patterns import HardenedFunction
@@ -42,6 +43,7 @@ from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.web.alb_function import AlbFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
+from cdk_lambda_patterns.workflow.sync_express import SyncExpressWorkflow
 
 out = Path(sys.argv[1])
 app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
@@ -52,6 +54,8 @@ smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200}
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
+reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
+steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -68,6 +72,7 @@ made = [
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
+    SyncExpressWorkflow(stack, "Workflow", definition=steps),
 ]
 app.synth()
 
