@@ -31,6 +31,7 @@ _SHAPES = {
     "AWS::RDS::DBInstance": ("[(", ")]"),
     "AWS::RDS::DBProxy": ("{{", "}}"),
     "AWS::Scheduler::Schedule": (">", "]"),
+    "AWS::StepFunctions::StateMachine": ("{{", "}}"),
 }
 # What is called by another name than its service.
 _KINDS = {
@@ -44,6 +45,7 @@ _KINDS = {
     "AWS::Lambda::Url": "function URL",
     "AWS::RDS::DBProxy": "RDS Proxy",
     "AWS::Scheduler::Schedule": "EventBridge Scheduler",
+    "AWS::StepFunctions::StateMachine": "Step Functions",
 }
 # Where a construct's id begins a new word: FailureQueue, pre_traffic, 404Errors.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
@@ -176,7 +178,7 @@ class TemplateFacts:
             if holder == role:
                 for resource in _as_list(statement["Resource"]):
                     actions = [action.split(":")[1] for action in _as_list(statement["Action"])]
-                    targets.setdefault(_referred(resource), []).extend(actions)
+                    targets.setdefault(_referred_in_arn(resource), []).extend(actions)
         return targets
 
     def _statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -334,6 +336,19 @@ def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> It
     yield Edge(schedule, "-->", _referred(properties["Target"]["Arn"]), properties["ScheduleExpression"])
 
 
+def _state_machine(facts: TemplateFacts, machine: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """The APIs that start a state machine, and what its role lets it use; it may call an API in turn."""
+    for resource_type, field in (
+        ("AWS::ApiGateway::Method", "RestApiId"),
+        ("AWS::ApiGatewayV2::Integration", "ApiId"),
+    ):
+        for _id, integration in facts.of_type(resource_type):
+            if f"'Ref': '{machine}'" in str(integration):
+                yield Edge(_referred(integration[field]), "==>", machine)
+    for target, actions in facts.actions_of(_referred(properties["RoleArn"])).items():
+        yield Edge(machine, "-->", target, ", ".join(dict.fromkeys(actions)))
+
+
 def _triggers(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A user pool and the functions of its triggers."""
     for trigger, function in properties.get("LambdaConfig", {}).items():
@@ -386,6 +401,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Lambda::Url": _url,
     "AWS::Events::Rule": _rule,
     "AWS::Scheduler::Schedule": _schedule,
+    "AWS::StepFunctions::StateMachine": _state_machine,
     "AWS::SNS::Subscription": _subscription,
     "AWS::SQS::Queue": _dead_letters,
     "AWS::Lambda::EventInvokeConfig": _destinations,
@@ -411,6 +427,15 @@ def _referred(value: Any) -> str:
             return _referred(first)
         case _:
             return ""
+
+
+def _referred_in_arn(arn: Any) -> str:
+    """The logical id that an ARN refers to: it is or begins with one, or is of a route of an API."""
+    match arn:
+        case {"Fn::Join": ["", [_, *parts]]} if any("execute-api" in str(part) for part in parts):
+            return next((name for part in parts if (name := _referred(part)) and "::" not in name), "")
+        case _:
+            return _referred(arn)
 
 
 def _as_list(value: Any) -> list[Any]:

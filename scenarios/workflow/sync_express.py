@@ -205,7 +205,9 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         ScenarioFailed: The outcome is not the expected one.
     """
     story = Story("What clients see of faults", stack.tell)
-    machine = _role_of_machine(stack)
+    arn = stack.output("StateMachine")
+    described = stack.client("stepfunctions").describe_state_machine(stateMachineArn=arn)
+    machine = described["roleArn"].rpartition("/")[2]
     with closing(Shop(stack)) as shop:
         with faults.without_permission(stack.output("RestRole"), "states:StartSyncExecution"):
             expect(shop.order("Rest", shop.lamp), 500, error="InternalServerError")
@@ -240,13 +242,6 @@ def throttled(stack: DeployedStack, function: str) -> Iterator[None]:
         yield
     finally:
         client.delete_function_concurrency(FunctionName=function)
-
-
-def _role_of_machine(stack: DeployedStack) -> str:
-    described = stack.client("stepfunctions").describe_state_machine(
-        stateMachineArn=stack.output("StateMachine")
-    )
-    return str(described["roleArn"].rpartition("/")[2])
 
 
 def smoke(stack: DeployedStack, front: str) -> None:

@@ -28,6 +28,7 @@ from aws_cdk import App, Stack
 from aws_cdk.aws_apigateway import AuthorizationType
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_lambda import FunctionUrlAuthType
+from aws_cdk.aws_stepfunctions_tasks import LambdaInvoke
 from constructs import Construct
 import cdk_lambda_patterns
 from cdk_lambda_patterns import HardenedFunction
@@ -47,6 +48,7 @@ from cdk_lambda_patterns.web.alb_function import AlbFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
 from cdk_lambda_patterns.web.function_url import FunctionUrl
 from cdk_lambda_patterns.web.http_api import HttpApi, RestApi
+from cdk_lambda_patterns.workflow.sync_express import SyncExpressWorkflow
 
 out = Path(sys.argv[1])
 app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
@@ -58,6 +60,8 @@ quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "envi
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
 both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
+reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
+steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -77,6 +81,7 @@ made = [
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
+    SyncExpressWorkflow(stack, "Workflow", definition=steps),
 ]
 app.synth()
 

@@ -291,3 +291,42 @@ def test_a_function_is_connected_to_the_gateway_endpoints_of_its_subnets() -> No
         "Far": resource("EC2::VPCEndpoint", RouteTableIds=[{"Ref": "PublicTable"}]),
     }
     assert edges(resources) == ['Function ==>|"route"| Near']
+
+
+def versions(function: str) -> dict[str, Any]:
+    return {"Fn::Join": ["", [attribute(function, "Arn"), ":*"]]}
+
+
+def test_a_state_machine_is_started_by_apis_and_uses_what_its_role_lets_it() -> None:
+    machine, route = {"Ref": "Machine"}, ["arn:", {"Ref": "AWS::Partition"}, ":execute-api:"]
+    statements = [
+        {"Action": "lambda:InvokeFunction", "Resource": [attribute("Reserve", "Arn"), versions("Reserve")]},
+        {
+            "Action": "execute-api:Invoke",
+            "Resource": {"Fn::Join": ["", [*route, {"Ref": "Http"}, "/prod/GET/prices"]]},
+        },
+    ]
+    template = {"Fn::Join": ["", ['"stateMachineArn":"', machine, '"']]}
+    resources = {
+        "Rest": resource("ApiGateway::RestApi"),
+        "Http": resource("ApiGatewayV2::Api"),
+        "Reserve": function(),
+        "Machine": resource("StepFunctions::StateMachine", RoleArn=attribute("Steps", "Arn")),
+        "Method": resource(
+            "ApiGateway::Method",
+            RestApiId={"Ref": "Rest"},
+            Integration={"RequestTemplates": {"application/json": template}},
+        ),
+        "Integration": resource(
+            "ApiGatewayV2::Integration",
+            ApiId={"Ref": "Http"},
+            RequestParameters={"StateMachineArn": machine},
+        ),
+        "Policy": resource("IAM::Policy", Roles=[{"Ref": "Steps"}], PolicyDocument={"Statement": statements}),
+    }
+    assert edges(resources) == [
+        "Rest ==> Machine",
+        "Http ==> Machine",
+        'Machine -->|"InvokeFunction"| Reserve',
+        'Machine -->|"Invoke"| Http',
+    ]

@@ -92,7 +92,7 @@ class SnsConsumer(Construct):
         check_standard("topic", topic)
         check_standard("undelivered_queue", undelivered_queue)
         reason = "SNS requires the dead-letter queue of a subscription in the Region of its topic"
-        check_region(scope, reason, topic=topic, undelivered_queue=undelivered_queue)
+        check_region(scope, reason, {"topic": topic, "undelivered_queue": undelivered_queue})
         _check_filter(filter_policy, filter_policy_with_message_body)
         super().__init__(scope, id)
         if topic is not None and differ(topic.env.account, Stack.of(self).account):

@@ -1,1 +1,2 @@
+from cdk_lambda_patterns.workflow.sync_express import TRANSIENT_LAMBDA_ERRORS as TRANSIENT_LAMBDA_ERRORS
 from cdk_lambda_patterns.workflow.sync_express import SyncExpressWorkflow as SyncExpressWorkflow

@@ -108,7 +108,8 @@ def fronts_template(*, allowed: bool = True) -> tuple[dict[str, Any], dict[str, 
         "RoleArn": arn("MachineRole"),
         "Definition": STATES,
     }
-    grants = [("states:StartSyncExecution", ref("Machine"))] if allowed else []
+    actions = ("states:StartSyncExecution", "states:StartExecution") if allowed else ()
+    grants = [(action, ref("Machine")) for action in actions]
     request = REQUEST.split("MACHINE")
     method = {
         "RestApiId": ref("Rest"),
@@ -142,6 +143,8 @@ def fronts_template(*, allowed: bool = True) -> tuple[dict[str, Any], dict[str, 
         **integration,
         "RequestParameters": {"StateMachineArn": ref("Machine"), "Input": "$request.body.inner"},
     }
+    started = {**integration, "IntegrationSubtype": "StepFunctions-StartExecution"}
+    started_target = {"Fn::Join": ["/", ["integrations", ref("Started")]]}
     target = {"Fn::Join": ["/", ["integrations", ref("Integration")]]}
     nested_target = {"Fn::Join": ["/", ["integrations", ref("Nested")]]}
     resources = {
@@ -166,6 +169,11 @@ def fronts_template(*, allowed: bool = True) -> tuple[dict[str, Any], dict[str, 
         "Http": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Name": "http", "ProtocolType": "HTTP"}},
         "Integration": {"Type": "AWS::ApiGatewayV2::Integration", "Properties": integration},
         "Nested": {"Type": "AWS::ApiGatewayV2::Integration", "Properties": nested},
+        "Started": {"Type": "AWS::ApiGatewayV2::Integration", "Properties": started},
+        "StartedRoute": {
+            "Type": "AWS::ApiGatewayV2::Route",
+            "Properties": {"ApiId": ref("Http"), "RouteKey": "POST /started", "Target": started_target},
+        },
         "Route": {
             "Type": "AWS::ApiGatewayV2::Route",
             "Properties": {"ApiId": ref("Http"), "RouteKey": "POST /orders", "Target": target},
@@ -203,8 +211,15 @@ def test_an_http_api_answers_what_step_functions_answers(fronts: Fronts) -> None
     assert json.loads(answer.json()["output"]) == {"do": "it"}
     failed = fronts.post("Http", {"do": "fail"})
     assert (failed.status, failed.json()["status"], failed.json()["error"]) == (200, "FAILED", "OutOfStock")
+    assert isinstance(failed.json()["startDate"], float)
     inner = fronts.post("Http", {"inner": {"do": "x"}}, "/nested")
     assert json.loads(inner.json()["output"]) == {"do": "x"}
+
+
+@pytest.mark.local
+def test_an_api_starts_an_execution_without_waiting_for_it(fronts: Fronts) -> None:
+    answer = fronts.post("Http", {"do": "wait", "seconds": 100}, "/started")
+    assert (answer.status, set(answer.json())) == (200, {"executionArn", "startDate"})
 
 
 @pytest.mark.local

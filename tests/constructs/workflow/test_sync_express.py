@@ -243,3 +243,49 @@ def test_settings_of_a_new_workflow_cannot_be_combined_with_an_existing_one() ->
             log_level=sfn.LogLevel.ERROR,
             tracing_enabled=False,
         )
+
+
+# --- Why the integration of the CDK is not used as it is
+
+
+@stack_with
+def of_cdk(stack: Stack) -> None:
+    body = sfn.DefinitionBody.from_chainable(sfn.Pass(stack, "State"))
+    kind = sfn.StateMachineType.EXPRESS
+    machine = sfn.StateMachine(stack, "Machine", definition_body=body, state_machine_type=kind)
+    apigateway.StepFunctionsRestApi(stack, "Rest", state_machine=machine, headers=True)
+
+
+def input_of_cdk(of_cdk: Resources, header: str) -> str:
+    """The input that the template of the CDK makes of a request."""
+    template = of_cdk.only("AWS::ApiGateway::Method")["Integration"]["RequestTemplates"]["application/json"]
+    text = "".join(part if isinstance(part, str) else "ARN" for part in template["Fn::Join"][1])
+    params = {"path": {"id": "7"}, "querystring": {"q": "x"}, "header": {"Agent": header}}
+    sent, _ = render(text, body='{"a": "it\'s"}', params=params, context={})
+    return str(json.loads(sent)["input"])
+
+
+def test_the_template_of_the_cdk_passes_the_parameters_too(of_cdk: Resources) -> None:
+    assert json.loads(input_of_cdk(of_cdk, "curl")) == {
+        "body": {"a": "it's"},
+        "header": {"Agent": "curl"},
+        "path": {"id": "7"},
+        "querystring": {"q": "x"},
+    }
+
+
+def test_an_apostrophe_in_a_header_breaks_the_input_of_the_cdk(of_cdk: Resources) -> None:
+    with pytest.raises(ValueError, match="escape"):
+        json.loads(input_of_cdk(of_cdk, "it's"))
+
+
+def test_the_responses_of_the_cdk_hide_timeouts_and_break_on_quotes(of_cdk: Resources) -> None:
+    responses = of_cdk.only("AWS::ApiGateway::Method")["Integration"]["IntegrationResponses"]
+    template = responses[0]["ResponseTemplates"]["application/json"]
+    timeout, failure = {"status": "TIMED_OUT"}, {"status": "FAILED", "error": "E", "cause": 'a "b"'}
+    text, status = render(template, body=json.dumps(timeout), params=NO_PARAMETERS, context={})
+    assert (text.strip(), status) == ("", None)
+    text, status = render(template, body=json.dumps(failure), params=NO_PARAMETERS, context={})
+    assert status == 500
+    with pytest.raises(ValueError, match="delimiter"):
+        json.loads(text)

@@ -1,16 +1,15 @@
-"""APIs that run Express workflows: StartSyncExecution behind REST and HTTP APIs.
+"""APIs that call Step Functions: StartSyncExecution and other actions behind REST and HTTP APIs.
 
 The emulator knows only functions, queues and HTTP behind an API.
 
-Faithful to: a REST API with the integration `states:action/StartSyncExecution` maps request and response by
-its templates, selects the integration response by the status of Step Functions, and answers 504 after the
-integration timeout, at most 29 seconds unless set, while the execution goes on. An HTTP API with the subtype
-`StepFunctions-StartSyncExecution` maps its request parameters, and answers what StartSyncExecution answers:
-status 200 also for an execution that failed, and 503 after at most 30 seconds. Response parameters of that
-integration overwrite the status and headers. The role of the integration must trust
-`apigateway.amazonaws.com` and allow `states:StartSyncExecution`; otherwise Step Functions refuses, with
-status 400.
-Not to: other actions of Step Functions. JSONPath in parameters beyond names and indexes.
+Faithful to: a REST API with the integration `states:action/…` maps request and response by its templates,
+and selects the integration response by the status of Step Functions. An HTTP API with the subtype
+`StepFunctions-StartSyncExecution`, `-StartExecution` or `-StopExecution` maps its request parameters, and
+answers what Step Functions answers: status 200 also for an execution that failed. Response parameters of that
+integration overwrite the status and headers. A synchronous execution that takes longer than the integration
+timeout, 29 seconds (REST, 504) or 30 (HTTP, 503), goes on. The role of the integration must trust
+`apigateway.amazonaws.com` and allow the action; otherwise Step Functions refuses, with status 400.
+Not to: JSONPath in parameters beyond names and indexes.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-integration-settings-integration-response.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-aws-services-reference.html
@@ -27,7 +26,7 @@ from typing import Any
 
 from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import error_response_json
-from ministack.services import apigateway, apigateway_v1
+from ministack.services import apigateway, apigateway_v1, stepfunctions
 
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.apigateway import exchanges
@@ -39,38 +38,43 @@ from localaws.services.stepfunctions.express import start_sync_execution
 Response = tuple[int, dict[str, Any], bytes]
 Integration = dict[str, Any]
 
-_SUBTYPE = "StepFunctions-StartSyncExecution"
-_PARAMETERS = {
-    "StateMachineArn": "stateMachineArn",
-    "Name": "name",
-    "Input": "input",
-    "TraceHeader": "traceHeader",
-}
+_URI = re.compile(r"arn:[a-z-]+:apigateway:[a-z0-9-]+:states:action/(\w+)")
+_SUBTYPE = re.compile(r"StepFunctions-(StartSyncExecution|StartExecution|StopExecution)")
 _JSON = {"Content-Type": "application/json"}
 _PAUSE = 0.02  # seconds between two looks at the clock
+_going_on: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks weakly
 
 
-async def _run(data: dict[str, Any], role: str | None, seconds: float) -> tuple[int, str] | None:
-    """Run the workflow as a role: status and body of Step Functions, None after that time."""
-    machine = str(data.get("stateMachineArn", ""))
+async def _call(
+    action: str, data: dict[str, Any], role: str | None, seconds: float
+) -> tuple[int, str] | None:
+    """Call Step Functions as a role: status and body of its answer, None after that time."""
+    target = str(data.get("stateMachineArn") or data.get("executionArn") or "*")
     trusted = role is not None and role_trusts(role, "apigateway.amazonaws.com")
-    if role is None or not trusted or not role_allows(role, "states:StartSyncExecution", machine):
+    if role is None or not trusted or not role_allows(role, f"states:{action}", target):
         assumed = str(role).replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")
-        user = f"{assumed}/BackplaneAssumeRoleSession"
         message = (
-            f"User: {user} is not authorized to perform: states:StartSyncExecution on resource: {machine} "
-            "because no identity-based policy allows the states:StartSyncExecution action"
+            f"User: {assumed}/BackplaneAssumeRoleSession is not authorized to perform: states:{action} on "
+            f"resource: {target} because no identity-based policy allows the states:{action} action"
         )
-        status, _, body = error_response_json("AccessDeniedException", message, 400)
-        return int(status), body.decode()
+        return _status_and_body(error_response_json("AccessDeniedException", message, 400))
+    if action != "StartSyncExecution":
+        headers = {"x-amz-target": f"AWSStepFunctions.{action}"}
+        body = json.dumps(data).encode()
+        return _status_and_body(await stepfunctions.handle_request("POST", "/", headers, body, {}))
     watch = Clock()
     running = asyncio.create_task(run_reentrant(start_sync_execution, data, watch))
+    _going_on.add(running)
+    running.add_done_callback(_going_on.discard)
     while watch.elapsed < seconds:
         done, _ = await asyncio.wait({running}, timeout=min(_PAUSE, max(seconds - watch.elapsed, 0)))
         if done and watch.elapsed < seconds:
-            status, _, body = running.result()
-            return int(status), body.decode()
+            return _status_and_body(stepfunctions._finalize_response(running.result()))
     return None
+
+
+def _status_and_body(response: Response) -> tuple[int, str]:
+    return int(response[0]), response[2].decode()
 
 
 # -- REST APIs
@@ -89,7 +93,8 @@ async def _invoke_of_rest(
     *rest: Any,
     **more: Any,
 ) -> Any:
-    if not re.search(r":states:action/StartSyncExecution$", integration.get("uri", "")):
+    action = _URI.fullmatch(str(integration.get("uri") or ""))
+    if action is None:
         given = integration, api_id, stage_name, stage, resource, request_path, method
         return await stock(*given, *rest, **more)
     headers, body, query, path = rest
@@ -100,7 +105,7 @@ async def _invoke_of_rest(
     try:
         sent = _request(integration, exchange.client.header("content-type"), text, params, context)
         seconds = float(integration.get("timeoutInMillis") or 29_000) / 1000
-        answer = await _run(sent, integration.get("credentials"), seconds)
+        answer = await _call(action[1], sent, integration.get("credentials"), seconds)
         if answer is None:
             return apigateway_v1._gw_error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
         exchange.integration.service_status = answer[0]
@@ -176,7 +181,8 @@ async def _invoke_of_http(
     path_params: Any = None,
     **more: Any,
 ) -> Response:
-    if integration.get("integrationSubtype") != _SUBTYPE:
+    action = _SUBTYPE.fullmatch(str(integration.get("integrationSubtype") or ""))
+    if action is None:
         given = integration, api_id, stage, path, method, headers, body, query_params, route_key, path_params
         return await stock(*given, **more)
     exchange = exchanges.served()
@@ -189,12 +195,12 @@ async def _invoke_of_http(
         "context_vars": exchanges.variables(exchange),
     }
     data = {
-        _PARAMETERS[name]: value
+        name[0].lower() + name[1:]: value
         for name, source in (integration.get("requestParameters") or {}).items()
-        if name in _PARAMETERS and (value := _value(source, text, sources)) is not None
+        if name != "Region" and (value := _value(source, text, sources)) is not None
     }
     seconds = min(float(integration.get("timeoutInMillis") or 30_000), 30_000) / 1000
-    answer = await _run(data, integration.get("credentialsArn"), seconds)
+    answer = await _call(action[1], data, integration.get("credentialsArn"), seconds)
     if answer is None:
         raise exchanges.Refusal(503, "Service Unavailable")
     exchange.integration.service_status = answer[0]

@@ -6,7 +6,6 @@ the caller waits (start a Standard workflow, and return its id), or where a repe
 the work twice: an Express workflow has no idempotency of its own.
 """
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -25,6 +24,11 @@ from cdk_lambda_patterns.core.event_sources import refuse_settings
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import LogOptions
 from cdk_lambda_patterns.core.permissions import acknowledge, acknowledge_wildcard
+from cdk_lambda_patterns.workflow.sync_express.templates import (
+    check_statuses,
+    integration_responses,
+    request_template,
+)
 
 #: Errors of Lambda itself that a retry may cure. A missing permission is ``Lambda.AWSLambdaException``, too.
 #: https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html
@@ -42,22 +46,10 @@ _EXPRESS = Limit("an Express workflow", 1, 300, "seconds")
 _REST = Limit("a REST API", 0.05, 300, "seconds", whole=False)
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 _HTTP_SECONDS = 30
-_STATUS = Limit("a response for an error", 400, 599)
-_ERROR_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 
 _DEFAULT_TIMEOUT = Duration.seconds(25)
 _REST_TIMEOUT = Duration.seconds(29)
 _NO_STATUSES: Mapping[str, int] = MappingProxyType({})
-
-_MESSAGE = """$util.escapeJavaScript($cause).replaceAll("\\\\'", "'")"""
-_INTERNAL = '{"error": "InternalServerError", "message": "Internal server error"}'
-# What Step Functions refuses, and whose fault that is.
-# https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartSyncExecution.html
-_REFUSALS = (
-    ("InvalidExecutionInput", 400, '{"error": "InvalidInput", "message": "The body must be JSON."}'),
-    ("ValidationException", 413, '{"error": "InputTooLarge", "message": "The body is larger than 256 KiB."}'),
-    ("ThrottlingException", 503, '{"error": "Busy", "message": "Too many requests; try again."}'),
-)
 
 
 @check_types
@@ -165,18 +157,14 @@ class SyncExpressWorkflow(Construct):
         Raises:
             ValueError: The workflow may run longer than the API waits, or an error or status is not allowed.
         """
-        _check_statuses(statuses)
+        check_statuses(statuses)
         _REST.check("integration_timeout", integration_timeout)
         advice = "or a longer integration_timeout, which needs a higher quota"
         self._check_timeout("the REST API answers 504", integration_timeout, advice)
         integration = apigateway.StepFunctionsIntegration.start_execution(
             self.state_machine,
-            request_templates={"application/json": _request_template(self.state_machine.state_machine_arn)},
-            integration_responses=[
-                _integration_response(200, _response_template(statuses)),
-                _integration_response(400, _refusal_template(), pattern="4\\d{2}"),
-                _integration_response(500, _INTERNAL, pattern="5\\d{2}"),
-            ],
+            request_templates={"application/json": request_template(self.state_machine.state_machine_arn)},
+            integration_responses=integration_responses(statuses),
             timeout=integration_timeout,
         )
         if isinstance(authorization, apigateway.AuthorizationType):
@@ -294,66 +282,3 @@ def _check_type(machine: sfn.IStateMachine) -> None:
             f"state_machine={machine.node.path}: a workflow of the type Standard cannot be run "
             "synchronously; give one with state_machine_type=StateMachineType.EXPRESS."
         )
-
-
-def _check_statuses(statuses: Mapping[str, int]) -> None:
-    for name, status in statuses.items():
-        _STATUS.check(f"statuses[{name!r}]", status)
-        if not _ERROR_NAME.fullmatch(name):
-            raise ValueError(
-                f"statuses[{name!r}]: give the name of an error of the workflow, which has only letters, "
-                "digits, '.', '_' and '-'."
-            )
-
-
-def _request_template(state_machine_arn: str) -> str:
-    return f"""{{
-  "stateMachineArn": "{state_machine_arn}",
-  "name": "$context.requestId",
-  "input": "{_MESSAGE.replace("$cause", "$input.body")}"
-}}"""
-
-
-def _response_template(statuses: Mapping[str, int]) -> str:
-    """Make a response of the result: the output, or an error with its status."""
-    known = "".join(f"#elseif($error == '{name}')\n#set($code = {code})\n" for name, code in statuses.items())
-    return f"""#set($outcome = $input.path('$.status').toString())
-#if($outcome == 'SUCCEEDED')
-$input.path('$.output')
-#else
-#set($error = $input.path('$.error').toString())
-#set($cause = $input.path('$.cause').toString())
-#set($code = 500)
-#if($outcome == 'TIMED_OUT')
-#set($code = 504)
-{known}#end
-#set($context.responseOverride.status = $code)
-#if($outcome == 'TIMED_OUT')
-{{"error": "Timeout", "message": "The workflow took too long"}}
-#elseif($code == 500)
-{_INTERNAL}
-#elseif($cause.startsWith("{{"))
-{{"error": "$error", "message": ""}}
-#else
-{{"error": "$error", "message": "{_MESSAGE}"}}
-#end
-#end"""
-
-
-def _refusal_template() -> str:
-    """Make a response of a request that Step Functions has refused."""
-    template = "#set($type = $input.path('$.__type').toString())\n"
-    for number, (name, status, body) in enumerate(_REFUSALS):
-        template += f"#{'else' if number else ''}if($type.contains('{name}'))\n"
-        template += f"#set($context.responseOverride.status = {status})\n{body}\n"
-    return f"{template}#else\n#set($context.responseOverride.status = 500)\n{_INTERNAL}\n#end"
-
-
-def _integration_response(
-    status: int, template: str, pattern: str | None = None
-) -> apigateway.IntegrationResponse:
-    return apigateway.IntegrationResponse(
-        status_code=str(status),
-        selection_pattern=pattern,
-        response_templates={"application/json": template},
-    )
