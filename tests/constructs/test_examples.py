@@ -94,6 +94,7 @@ def test_the_example_of_a_public_class_builds_twice_in_one_stack(
     names: dict[str, Any] = {
         **vars(importlib.import_module(documented.__module__)),
         "Duration": Duration,
+        "FunctionOptions": cdk_lambda_patterns.FunctionOptions,
         "HardenedFunction": cdk_lambda_patterns.HardenedFunction,
         "RemovalPolicy": RemovalPolicy,
         "Size": Size,

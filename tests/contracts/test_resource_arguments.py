@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Duration, Environment, Stack
+from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
@@ -28,6 +29,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from constructs import Construct
 
 from cdk_lambda_patterns import PrivateNetwork
@@ -138,6 +140,9 @@ KINDS: dict[Any, Kind] = {
 #: Values for arguments that a construct requires, by the name of the argument.
 REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "aliases": lambda scope: {"prod": 1},
+    "auth_type": lambda scope: lambda_.FunctionUrlAuthType.AWS_IAM,
+    "authorization": lambda scope: HttpIamAuthorizer(),
+    "RestApi.authorization": lambda scope: apigateway.AuthorizationType.IAM,
     "code": lambda scope: CODE,
     "definition": lambda scope: sfn.Pass(scope, "Definition"),
     "function": lambda scope: function(Construct(scope, "Function")),
@@ -226,7 +231,7 @@ def required(construct: Any, scope: Construct, given: str) -> dict[str, Any]:
     """Values for what a construct, or options, require besides one argument."""
     parameters = inspect.signature(construct.__init__).parameters
     return {
-        one.name: REQUIRED[one.name](scope)
+        one.name: (REQUIRED.get(f"{construct.__name__}.{one.name}") or REQUIRED[one.name])(scope)
         for one in parameters.values()
         if (one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name != given)
         # A construct that takes an existing function requires either that or the code of a new one.

@@ -38,6 +38,8 @@ from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, Sm
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.identity.cognito_triggers import CognitoTriggers, Trigger
+from cdk_lambda_patterns.messaging.async_function import AsyncFunction
+from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
@@ -76,6 +78,8 @@ made = [
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
+    AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
+    SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
