@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import jsii
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Environment, Stack
 from aws_cdk import aws_apigateway as apigateway
@@ -287,12 +288,12 @@ def test_requests_are_validated_where_a_method_says_what_it_needs() -> None:
     assert template.only("AWS::ApiGateway::Model")["Schema"]["required"] == ["text"]
 
 
-def cached(authorization: Callable[[Stack], Any], **more: Any) -> dict[str, Any]:
+def cached(
+    authorization: Callable[[Stack], Any], path: str = "/notes/{name}/{rest+}", **more: Any
+) -> dict[str, Any]:
     """The method GET of a REST API that caches it."""
     stack = Stack(App(), "S")
-    method = RestApiMethod(
-        path="/notes/{name}/{rest+}", http_methods=("GET",), cache_ttl=Duration.seconds(60), **more
-    )
+    method = RestApiMethod(path=path, http_methods=("GET",), cache_ttl=Duration.seconds(60), **more)
     plan = apigateway.UsagePlanProps() if more.get("api_key_required") else None
     RestApi(
         stack,
@@ -306,7 +307,7 @@ def cached(authorization: Callable[[Stack], Any], **more: Any) -> dict[str, Any]
     stage = template.only("AWS::ApiGateway::Stage")
     assert (stage["CacheClusterEnabled"], stage["CacheClusterSize"]) == (True, "0.5")
     (setting,) = [one for one in stage["MethodSettings"] if one["ResourcePath"] != "/*"]
-    assert setting["ResourcePath"] == "/~1notes~1{name}~1{rest+}"
+    assert setting["ResourcePath"] == "/" + path.replace("/", "~1")
     assert (setting["CachingEnabled"], setting["CacheTtlInSeconds"]) == (True, 60)
     assert setting["CacheDataEncrypted"] is True
     return template.only("AWS::ApiGateway::Method")
@@ -362,12 +363,56 @@ def test_a_cache_that_cannot_tell_callers_apart_is_refused() -> None:
     with pytest.raises(ValueError, match="leave cache_ttl out, or give an authorizer"):
         cached(lambda _: IAM)
 
-    def by_address(stack: Stack) -> apigateway.RequestAuthorizer:
-        sources = [apigateway.IdentitySource.context("identity.sourceIp")]
-        return apigateway.RequestAuthorizer(stack, "A", handler=function(stack), identity_sources=sources)
 
-    with pytest.raises(ValueError, match="identifies callers by"):
-        cached(by_address)
+@pytest.mark.parametrize("variable", ["order-id", "order.id", "order_id", "_", "1", "a-b.c_d"])
+def test_the_key_of_the_cache_holds_variables_of_any_name(variable: str) -> None:
+    """Otherwise a request gets the response for another resource."""
+    for path in (f"/c/{{{variable}}}", f"/c/{{{variable}+}}", f"/{{{variable}}}/c"):
+        keys = cached(lambda _: NONE, path)["Integration"]["CacheKeyParameters"]
+        assert keys == [f"method.request.path.{variable}"]
+
+
+HEADER, CONTEXT = apigateway.IdentitySource.header("X"), apigateway.IdentitySource.context
+
+
+@jsii.implements(apigateway.IAuthorizer)
+class Custom:
+    """An authorizer that does not say what it identifies callers by."""
+
+    authorizer_id = "a1b2c3"
+    authorization_type = apigateway.AuthorizationType.CUSTOM
+
+
+@pytest.mark.parametrize(
+    ("sources", "known"),
+    [
+        ([], "does not say how"),
+        ([CONTEXT("identity.sourceIp")], "identifies callers by ['context.identity.sourceIp']"),
+        (
+            [HEADER, CONTEXT("identity.sourceIp")],
+            "identifies callers by ['method.request.header.X', 'context.",
+        ),
+        ([CONTEXT("resourcePath")], "identifies callers by ['context.resourcePath']"),
+        (None, "does not say how"),
+    ],
+)
+def test_a_cache_without_all_that_an_authorizer_looks_at_is_refused(
+    sources: list[str] | None, known: str
+) -> None:
+    """Otherwise a caller gets the response that another caller was authorized for."""
+
+    def make(stack: Stack) -> Any:
+        if sources is None:
+            return Custom()
+        never = Duration.seconds(0)
+        return apigateway.RequestAuthorizer(
+            stack, "A", handler=function(stack), identity_sources=sources, results_cache_ttl=never
+        )
+
+    with pytest.raises(
+        ValueError, match=re.escape(f"cache_ttl of /notes/{{name}}/{{rest+}}: its authorizer {known}")
+    ):
+        cached(make)
 
 
 def test_keys_belong_to_a_usage_plan_of_the_stage() -> None:
@@ -435,7 +480,8 @@ def test_the_role_for_logs_is_made_only_on_request() -> None:
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "route without slash": (
         lambda: HttpApiRoute(path="notes"),
-        "path='notes': a path begins with a slash and does not end with one; give '/notes'.",
+        "path='notes': a path begins with a slash and does not end with one, and no part is empty; give "
+        "'/notes'.",
     ),
     "route with slash": (
         lambda: HttpApiRoute(path="/notes/"),
@@ -526,6 +572,36 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
         "authorization=AuthorizationType.COGNITO: give the authorizer itself",
     ),
 }
+
+
+PATHS = {
+    "/trail/": "give '/trail'.",
+    "trail": "give '/trail'.",
+    "": "give '/'.",
+    "/a//b": "give '/a/b'.",
+    "//": "give '/'.",
+    "/{id": "'{id' is no variable",
+    "/id}": "'id}' is no variable",
+    "/a{id}": "'a{id}' is no variable",
+    "/{id}.json": "'{id}.json' is no variable",
+    "/{}": "'{}' is no variable",
+    "/{+}": "'{+}' is no variable",
+    "/{a:b}": "'{a:b}' is no variable",
+    "/{a b}": "'{a b}' is no variable",
+    "/{proxy+}/a": "put it at the end",
+    "/{x}/a/{x}": "'x' is there 2 times",
+    "/{x}/{x+}": "'x' is there 2 times",
+    "/a?b=c": "'a?b=c' is not allowed",
+    "/a b": "'a b' is not allowed",
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", [HttpApiRoute, RestApiMethod])
+def test_a_path_that_no_request_has_is_refused(kind: Callable[..., object], path: str) -> None:
+    with pytest.raises(ValueError, match=r"^path=") as refused:
+        kind(path=path)
+    assert PATHS[path] in str(refused.value)
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -6,6 +6,7 @@ or private APIs (use ``RestApi``), for a function that takes longer than 30 seco
 (use a function URL).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -35,6 +36,8 @@ from cdk_lambda_patterns.web.http_api.parts import (
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 _TIMEOUT = Limit("an HTTP API", 1, 30, "seconds")
+
+_PART = re.compile(r"[^\s?#{}]+")
 
 _ANY: Final = apigatewayv2.HttpMethod.ANY
 _ALL_BUT_OPTIONS: Final = (
@@ -74,7 +77,7 @@ class HttpApiRoute:
     throttle: apigatewayv2.ThrottleSettings | None = None
 
     def __post_init__(self) -> None:
-        check_path(self.path)
+        check_path(self.path, _PART, "no space, question mark or number sign")
         if not self.methods:
             raise ValueError("methods=(): the route would match no request; leave methods out for any.")
         if self.throttle is not None:

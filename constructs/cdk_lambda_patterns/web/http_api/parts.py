@@ -1,6 +1,7 @@
 """What both kinds of API have in common: the function, the limits, and the access log."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -17,6 +18,8 @@ from cdk_lambda_patterns.core.options import FunctionOptions, LogOptions, Networ
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html: quotas of an account are higher.
 _RATE = Limit("API Gateway", 0, 1_000_000, "requests per second", whole=False)
 _BURST = Limit("API Gateway", 0, 1_000_000, "requests")
+
+_VARIABLE = re.compile(r"\{[A-Za-z0-9._-]+\+?\}")
 
 # The fields of both kinds of API.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
@@ -42,19 +45,50 @@ _FIELDS = {
 }
 
 
-def check_path(path: str) -> None:
+def check_path(path: str, literal: re.Pattern[str], allowed: str) -> None:
     """Check the path of a route or method.
 
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
+
+    Args:
+        path: What was given. A token passes.
+        literal: What a part that is no variable must match.
+        allowed: What that is, in words.
+
     Raises:
-        ValueError: It does not begin with a slash, or ends with one.
+        ValueError: A slash is missing or too many, or a part is malformed or not in its place.
     """
     if Token.is_unresolved(path) or path == "/":
         return
-    right = f"/{path.strip('/')}"
+    parts = [part for part in path.split("/") if part]
+    right = f"/{'/'.join(parts)}"
     if path != right:
         raise ValueError(
-            f"path={path!r}: a path begins with a slash and does not end with one; give {right!r}."
+            f"path={path!r}: a path begins with a slash and does not end with one, and no part is empty; "
+            f"give {right!r}."
         )
+    for part in parts:
+        if "{" in part or "}" in part:
+            if not _VARIABLE.fullmatch(part):
+                raise ValueError(
+                    f"path={path!r}: {part!r} is no variable; give one that is a whole part of the path, of "
+                    "letters, digits, '.', '_' and '-', such as '{name}' or '{proxy+}'."
+                )
+        elif not literal.fullmatch(part):
+            raise ValueError(f"path={path!r}: {part!r} is not allowed; give {allowed}, or a variable.")
+    if any(part.endswith("+}") for part in parts[:-1]):
+        raise ValueError(
+            f"path={path!r}: a greedy variable stands for all that follows; put it at the end, or leave "
+            "its + out."
+        )
+    for name, count in Counter(variables_of(path)).items():
+        if count > 1:
+            raise ValueError(f"path={path!r}: {name!r} is there {count} times; name each variable once.")
+
+
+def variables_of(path: str) -> list[str]:
+    """Return the names of the variables of a path."""
+    return re.findall(r"{([^{}+]+)\+?}", path)
 
 
 def check_once(keys: Iterable[str]) -> None:

@@ -20,6 +20,8 @@ _CACHE_TTL = Limit("API Gateway", 1, 3600, "seconds")
 # https://docs.aws.amazon.com/apigateway/latest/api/API_CreateStage.html
 _STAGE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _HTTP_METHODS = ("ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+# https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_apigateway.Resource.html
+_PART = re.compile(r"[A-Za-z0-9._:$-]+")
 _PARAMETER = re.compile(r"method\.request\.(header|querystring|path)\.\S+")
 _CACHE_SIZES = ("0.5", "1.6", "6.1", "13.5", "28.4", "58.2", "118", "237")
 
@@ -65,7 +67,12 @@ class RestApiMethod:
     cache_ttl: Duration | None = None
 
     def __post_init__(self) -> None:
-        check_path(self.path)
+        if Token.is_unresolved(self.path):
+            raise ValueError(
+                "path: a REST API has a resource for each part of a path, so that it must be known before "
+                "the deployment; give a plain string."
+            )
+        check_path(self.path, _PART, "letters, digits, '.', '_', '-', ':' and '$'")
         for method in self.http_methods:
             check_choice("http_methods", method, _HTTP_METHODS)
         for name in self.request_parameters or {}:
