@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aws_cdk import Annotations, Duration, RemovalPolicy, Token
 from aws_cdk import aws_lambda as lambda_
@@ -14,12 +14,17 @@ from cdk_lambda_patterns.core.event_sources import Code, check_function, timeout
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, LogOptions, NetworkOptions
+from cdk_lambda_patterns.core.regions import check_region
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html: quotas of an account are higher.
 _RATE = Limit("API Gateway", 0, 1_000_000, "requests per second", whole=False)
 _BURST = Limit("API Gateway", 0, 1_000_000, "requests")
 
 _VARIABLE = re.compile(r"\{[A-Za-z0-9._-]+\+?\}")
+
+# The owner of a function elsewhere has to add it, with the id of the API:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-cross-account-lambda-integrations.html
+_PERMISSION = "A stack can let API Gateway invoke a function of its own account and Region only"
 
 # The fields of both kinds of API.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
@@ -115,6 +120,19 @@ def check_throttle(name: str, rate_limit: float | None, burst_limit: float | Non
     _BURST.check(f"{name}.burst_limit", burst_limit)
 
 
+def check_scopes(path: str, scopes: Sequence[str] | None, kind: str) -> None:
+    """Check that a route or method with scopes has an authorizer that looks at them.
+
+    Raises:
+        ValueError: Its type of authorization is another one.
+    """
+    if scopes and kind not in ("JWT", "COGNITO", "COGNITO_USER_POOLS"):
+        raise ValueError(
+            f"authorization_scopes of {path} with the authorization type {kind}: only tokens of a user pool "
+            "or of another issuer have scopes; leave them out, or give an authorizer for such tokens."
+        )
+
+
 def make_function(
     scope: Construct,
     limit: Limit,
@@ -127,11 +145,12 @@ def make_function(
 ) -> lambda_.IFunction:
     """Return the function of an API: a new one, or one that exists."""
     if function is not None:
+        check_region(scope, _PERMISSION, {"function": function}, in_account=True)
         if timeout_of(function) is None:
             Annotations.of(scope).add_warning_v2(
                 "cdk-lambda-patterns:apiTimeout",
-                f"{function.node.path} is imported, so its timeout is unknown here. {limit.service} answers "
-                f"after {limit.high:g} seconds without waiting longer; make sure that the function's timeout "
+                f"{function.node.path} is imported, so its timeout is unknown here; {limit.service} answers "
+                f"after {limit.high:g} seconds without waiting longer. Make sure that the function's timeout "
                 "is not longer.",
             )
         return function

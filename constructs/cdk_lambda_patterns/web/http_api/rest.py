@@ -9,12 +9,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from aws_cdk import RemovalPolicy
+import jsii
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from constructs import Construct, IConstruct
+from constructs import Construct, IConstruct, IValidation
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code
@@ -175,6 +176,9 @@ class RestApi(Construct):
                 "AwsSolutions-APIG6": "The access log has the errors; a log of executions is never deleted.",
             },
         )
+        endpoint = options.endpoint_configuration
+        if endpoint is not None and apigateway.EndpointType.PRIVATE in endpoint.types:
+            api.node.add_validation(_HasResourcePolicy(api))
         if options.cloud_watch_role:
             _write_out_role(api.node.find_child("CloudWatchRole"))
         return api
@@ -244,6 +248,27 @@ class RestApi(Construct):
                 response_headers=response.response_headers,
                 templates=response.templates,
             )
+
+
+@jsii.implements(IValidation)
+class _HasResourcePolicy:
+    """Says when the app is synthesised that a private API has no resource policy, which may be added late.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-private-apis.html
+    """
+
+    def __init__(self, api: apigateway.RestApi) -> None:
+        self._api = api
+
+    def validate(self) -> list[str]:
+        """Return the error, if there is one. The CDK calls this."""
+        resource = self._api.node.default_child
+        if not isinstance(resource, apigateway.CfnRestApi) or Stack.of(resource).resolve(resource.policy):
+            return []
+        return [
+            "endpoint_configuration with EndpointType.PRIVATE: API Gateway deploys no private API without a "
+            "resource policy; say who may call with api.add_to_resource_policy(...)."
+        ]
 
 
 def _write_out_role(role: IConstruct) -> None:
