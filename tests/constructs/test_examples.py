@@ -12,7 +12,7 @@ from typing import Any
 
 import aws_cdk
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Size, Stack
+from aws_cdk import App, Duration, RemovalPolicy, Size, Stack, TimeZone
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -98,6 +98,7 @@ def test_the_example_of_a_public_class_builds_twice_in_one_stack(
         "HardenedFunction": cdk_lambda_patterns.HardenedFunction,
         "RemovalPolicy": RemovalPolicy,
         "Size": Size,
+        "TimeZone": TimeZone,
         "ec2": ec2,
         "AsyncOptions": cdk_lambda_patterns.AsyncOptions,
         "PrivateNetwork": PrivateNetwork,

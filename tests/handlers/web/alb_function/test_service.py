@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from notes.note import Note
-from tests.handlers.events import alb_event
 from tests.handlers.importing import import_handler
 from tests.handlers.notes.memory import NotesInMemory
+from tests.handlers.records import alb_event
 from tests.handlers.web.alb_function.client import BINARY, TEXT, Answer, Client
 from tests.handlers.web.alb_function.conftest import ENVIRONMENT, HANDLER, Log
 
