@@ -134,6 +134,9 @@ class Nights:
         for at in self._times:
             self._delete("ReportsTableName", {"scheduled_time": {"S": at}})
             self._delete("RunsTableName", {"id": {"S": f"{self.function}#{at}"}})
+        lease = self.lease()  # left if the run could not give it back
+        if lease is not None and lease["scheduled_time"]["S"] in self._times:
+            self._delete("RunsTableName", {"id": lease["id"]})
         self.failed.close()
         self.undelivered.close()
 
