@@ -237,15 +237,20 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
 
 
 def _notifications(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
-    """A bucket and the functions that it notifies; each event is named once, whatever its filters are."""
+    """A bucket, and the functions and topics that it notifies; each event is named once for all filters."""
     events: dict[str, dict[str, None]] = {}
-    for configuration in properties["NotificationConfiguration"].get("LambdaFunctionConfigurations", []):
-        names = events.setdefault(_referred(configuration["LambdaFunctionArn"]), {})
+    given = properties["NotificationConfiguration"]
+    for configuration in (
+        *given.get("LambdaFunctionConfigurations", []),
+        *given.get("TopicConfigurations", []),
+    ):
+        arn = configuration.get("LambdaFunctionArn") or configuration["TopicArn"]
+        names = events.setdefault(_referred(arn), {})
         names.update(
             (event.removeprefix("s3:").removesuffix(":*"), None) for event in configuration["Events"]
         )
-    for function, names in events.items():
-        yield Edge(_referred(properties["BucketName"]), "-->", function, ", ".join(names))
+    for notified, names in events.items():
+        yield Edge(_referred(properties["BucketName"]), "-->", notified, ", ".join(names))
 
 
 def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iterator[Edge]:

@@ -15,6 +15,7 @@ import pytest
 from aws_cdk import App, Duration, RemovalPolicy, Size, Stack, TimeZone
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -99,6 +100,8 @@ def test_the_example_of_a_public_class_builds_twice_in_one_stack(
         "RemovalPolicy": RemovalPolicy,
         "Size": Size,
         "TimeZone": TimeZone,
+        "bucket": s3.Bucket(stack, "Bucket"),
+        "bus": events.EventBus(stack, "Bus"),
         "ec2": ec2,
         "AsyncOptions": cdk_lambda_patterns.AsyncOptions,
         "PrivateNetwork": PrivateNetwork,

@@ -63,6 +63,7 @@ smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200}
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
 both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
+signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_url"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
@@ -74,7 +75,7 @@ made = [
     MetadataSync(stack, "Metadata"),
     AlbFunction(stack, "Front", function=notes),
     DirectInvoke(stack, "Direct", function=charges, alias_name="live"),
-    FunctionUrl(stack, "Url", function=notes, auth_type=FunctionUrlAuthType.AWS_IAM),
+    FunctionUrl(stack, "Url", function=signed, auth_type=FunctionUrlAuthType.AWS_IAM),
     HttpApi(stack, "Http", authorization=HttpIamAuthorizer(), function=notes),
     RestApi(stack, "Rest", authorization=AuthorizationType.IAM, **both_apis),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),

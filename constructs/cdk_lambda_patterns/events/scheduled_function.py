@@ -4,14 +4,11 @@ Use it for work at fixed times, in a time zone. Do not use it for a step that wa
 Functions), or for work that takes longer than Lambda's 15 minutes.
 """
 
-import re
-import zoneinfo
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import jsii
-from aws_cdk import Annotations, Duration, RemovalPolicy, Stack, Token
+from aws_cdk import Annotations, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
@@ -26,6 +23,7 @@ from cdk_lambda_patterns.core.limits import Limit, number_in
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import grant_send
 from cdk_lambda_patterns.core.regions import check_region
+from cdk_lambda_patterns.core.schedule_expressions import check_expression
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
 
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_FlexibleTimeWindow.html
@@ -115,7 +113,7 @@ class ScheduledFunction(Construct):
         network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        _check_expression(schedule)
+        check_expression(schedule)
         if flexible_window is not None and not flexible_window.is_unresolved():
             _WINDOW.check("flexible_window", number_in("minutes", "flexible_window", flexible_window))
         _RETRIES.check("retry_attempts", retry_attempts)
@@ -226,79 +224,3 @@ class _Target:
     def bind(self, _schedule: scheduler.ISchedule) -> scheduler.ScheduleTargetConfig:
         """Return the target. The CDK calls this."""
         return self._config
-
-
-# https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
-_AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
-_RATE = re.compile(r"rate\([1-9]\d* (minute|hour|day)s?\)")
-_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
-_DAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
-# The fields of a cron expression: lowest and highest number, their names, and what else a part may be.
-# https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#cron-based
-_FIELDS: dict[str, tuple[int, int, list[str], str]] = {
-    "minutes": (0, 59, [], ""),
-    "hours": (0, 23, [], ""),
-    "day of month": (1, 31, [], r"L|LW|L-\d+|(?P<nearest>\d+)W"),
-    "month": (1, 12, _MONTHS, ""),
-    "day of week": (1, 7, _DAYS, r"L|(?P<last>\w+)L|(?P<nth>\w+)#[1-5]"),
-    "year": (1970, 2199, [], ""),
-}
-_PART = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<second>\w+))?)(?:/[1-9]\d*)?")
-
-
-def _check_expression(schedule: scheduler.ScheduleExpression) -> None:
-    """Check what Scheduler would refuse when the stack is deployed; tokens pass."""
-    expression = schedule.expression_string
-    zone = schedule.time_zone.timezone_name if schedule.time_zone else "UTC"
-    known = zoneinfo.available_timezones()  # empty where Python finds no database
-    if known and zone not in known and not Token.is_unresolved(zone):
-        raise ValueError(
-            f"time_zone={zone!r}: it is not in the IANA database; give a name such as 'Europe/Berlin'."
-        )
-    if Token.is_unresolved(expression) or _RATE.fullmatch(expression):
-        return
-    if expression.startswith("cron(") and expression.endswith(")"):
-        _check_cron(expression)
-        return
-    if not (at := _AT.fullmatch(expression)):
-        raise ValueError(
-            f"schedule={expression!r}: Scheduler allows rate(5 minutes), with a whole number from 1 and "
-            "minutes, hours or days; cron(minutes hours day-of-month month day-of-week year); and "
-            "at(2030-12-31T23:59:59). Give one of these."
-        )
-    try:
-        time = datetime.fromisoformat(at[1])
-    except ValueError as error:
-        raise ValueError(f"schedule={expression!r}: {error}; give a time that exists.") from None
-    if known and zone in known and time.replace(tzinfo=zoneinfo.ZoneInfo(zone)) < datetime.now(UTC):
-        raise ValueError(
-            f"schedule={expression!r} in {zone}: that time has passed, so it would not run when it should; "
-            "give a later time, or remove the schedule."
-        )
-
-
-def _check_cron(expression: str) -> None:
-    fields = expression[len("cron(") : -1].split()
-    if len(fields) != len(_FIELDS):
-        raise ValueError(
-            f"schedule={expression!r}: {len(fields)} fields; give six: {', '.join(_FIELDS)} (unlike Unix, "
-            "with a year)."
-        )
-    if [fields[2], fields[4]].count("?") != 1:
-        raise ValueError(
-            f"schedule={expression!r}: day of month is {fields[2]} and day of week is {fields[4]}; Scheduler "
-            "requires ? in exactly one of them."
-        )
-    for field, (name, (low, high, names, more)) in zip(fields, _FIELDS.items(), strict=True):
-        if field == "?" and more:
-            continue
-        for part in field.upper().split(","):
-            found = (re.fullmatch(more, part) if more else None) or _PART.fullmatch(part)
-            values = [one for one in found.groupdict().values() if one] if found else [part]
-            if not all(one in names or (one.isdecimal() and low <= int(one) <= high) for one in values):
-                spelled = f" or {names[0]} to {names[-1]}" if names else ""
-                raise ValueError(
-                    f"schedule={expression!r}: {name} is {field}; Scheduler allows {low} to {high}{spelled}, "
-                    "lists (1,2), ranges (1-5), steps (0/15) and *"
-                    + (", and ? for days; L, W and # as documented." if more else ".")
-                )

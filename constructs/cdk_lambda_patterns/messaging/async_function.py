@@ -83,8 +83,8 @@ class AsyncFunction(Construct):
 
     Example::
 
-        orders = AsyncFunction(self, "Orders", code="orders", on_success=bus, on_failure=bucket)
-        orders.function.grant_invoke(shop)
+        orders = AsyncFunction(self, "Orders", code="worker", on_success=bus, on_failure=bucket)
+        orders.function.grant_invoke(website)
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     https://docs.aws.amazon.com/powertools/python/latest/utilities/idempotency/

@@ -66,7 +66,7 @@ class SnsConsumer(Construct):
 
     Example::
 
-        news = SnsConsumer(self, "News", code="news")
+        news = SnsConsumer(self, "News", code="worker")
         news.grant_publish(website)
         bucket.add_event_notification(s3.EventType.OBJECT_CREATED, news.bucket_destination())
 

@@ -39,7 +39,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     run = Run.parse(event)
     logger.append_keys(scheduled_time=run.scheduled_time, execution_id=run.execution_id)
     lease = context.get_remaining_time_in_millis() / 1000 + _CLOCKS_DIFFER
-    outcome = runs.start(run.scheduled_time, holder=run.execution_id, seconds=lease)
+    outcome: str = runs.start(run.scheduled_time, seconds=lease)
     if outcome == "started":
         try:
             if reports.write(run):

@@ -36,14 +36,13 @@ class Runs:
         self._job = job
         self._token = ""
 
-    def start(self, scheduled_time: str, *, holder: str, seconds: float) -> Outcome:
+    def start(self, scheduled_time: str, *, seconds: float) -> Outcome:
         """Take the lease for a scheduled time that has not run yet.
 
         A run that meets another one at work ends as ``overlapping``, and is not repeated.
 
         Args:
             scheduled_time: The run.
-            holder: Who takes the lease, for a person who reads the table.
             seconds: How long the lease is held at most.
 
         Raises:
@@ -53,7 +52,6 @@ class Runs:
         lease = {
             **self._key("lease"),
             "token": {"S": self._token},
-            "holder": {"S": holder},
             "scheduled_time": {"S": scheduled_time},
             "held_until": {"N": f"{now + seconds:.3f}"},
             "expires_at": {"N": str(int(now + _REMEMBERED))},

@@ -286,6 +286,26 @@ def test_a_permission_on_a_function_that_does_not_exist_fails_the_deployment(loc
         deploy(local_aws, {"Permission": permission("no-such-function")})
 
 
+def test_the_statement_of_a_permission_has_an_id_that_lambda_accepts(
+    local_aws: LocalAws, witness: Witness
+) -> None:
+    name, lambda_ = "Permission" * 20, local_aws.client("lambda")
+    stack = deploy(local_aws, {name: permission(witness.name)})
+
+    def only_id() -> str:
+        policy = json.loads(lambda_.get_policy(FunctionName=witness.name)["Policy"])
+        (statement,) = policy["Statement"]
+        return str(statement["Sid"])
+
+    first = only_id()
+    assert len(first) <= 100
+    changed = permission(witness.name)
+    changed["Properties"]["SourceAccount"] = local_aws.account
+    stack.update({name: changed})
+    assert only_id() != first
+    lambda_.remove_permission(FunctionName=witness.name, StatementId=only_id())
+
+
 # --- Still needed
 
 

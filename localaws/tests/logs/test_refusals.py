@@ -13,7 +13,7 @@ from localaws import LocalAws
 pytestmark = pytest.mark.local
 
 INVALID = "InvalidParameterException"
-NOW, DAY = int(time.time() * 1000), 86_400_000
+NOW, HOUR, DAY = int(time.time() * 1000), 3_600_000, 86_400_000
 
 
 def events(*times: int, message: str = "x") -> dict[str, Any]:
@@ -61,9 +61,9 @@ def test_a_request_is_refused(aws: LocalAws, row: Row) -> None:
 
 def test_events_that_are_too_old_or_too_new_are_left_out(aws: LocalAws) -> None:
     logs = client(aws, "logs")
-    old = logs.put_log_events(**events(NOW - 14 * DAY - 60_000, NOW - 14 * DAY + 60_000))
+    old = logs.put_log_events(**events(NOW - 14 * DAY - HOUR, NOW - 14 * DAY + HOUR))
     assert old["rejectedLogEventsInfo"] == {"tooOldLogEventEndIndex": 1}
-    new = logs.put_log_events(**events(NOW, NOW + 7_260_000))
+    new = logs.put_log_events(**events(NOW, NOW + 3 * HOUR))
     assert new["rejectedLogEventsInfo"] == {"tooNewLogEventStartIndex": 1}
     stored = logs.get_log_events(logGroupName="held", logStreamName="held", startFromHead=True)["events"]
-    assert [event["timestamp"] for event in stored] == [NOW - 14 * DAY + 60_000, NOW]
+    assert [event["timestamp"] for event in stored] == [NOW - 14 * DAY + HOUR, NOW]

@@ -117,7 +117,6 @@ def test_cloudformation_refuses_a_subscription_that_cannot_be(local_aws: LocalAw
         ({"a": list("abcdefghij"), "b": list("abcdefghijklmnop")}, "MessageAttributes", "too complex"),
         ({"a": {"b": ["c"]}}, "MessageBody", ""),
         ({"a": {"b": ["c"]}}, "MessageAttributes", "does not support nested"),
-        ({"a": {f"k{number}": ["c"] for number in range(6)}}, "MessageBody", "more than 5 keys"),
     ],
 )
 def test_a_filter_policy_has_limits(local_aws: LocalAws, policy: object, scope: str, text: str) -> None:

@@ -442,7 +442,7 @@ def test_a_queue_is_created_again_only_with_its_attributes(local_aws: LocalAws) 
     sqs, named = local_aws.client("sqs"), name()
     url = sqs.create_queue(QueueName=named, Attributes={"DelaySeconds": "1"})["QueueUrl"]
     assert sqs.create_queue(QueueName=named, Attributes={"SqsManagedSseEnabled": "true"})["QueueUrl"] == url
-    for attributes in ({"DelaySeconds": "2"}, {"Policy": "{}"}, {"SqsManagedSseEnabled": "false"}):
+    for attributes in ({"DelaySeconds": "2"}, {"VisibilityTimeout": "31"}, {"SqsManagedSseEnabled": "false"}):
         text = f"with the same name and a different value for attribute {next(iter(attributes))}"
         refused("QueueAlreadyExists", text, sqs.create_queue, QueueName=named, Attributes=attributes)
     queue = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": named}}

@@ -33,6 +33,9 @@ from ministack.services.cloudformation import provisioners
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.iam.roles import iam_is_enforced
 
+# https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
+_LONGEST_STATEMENT_ID = 100
+
 logger = logging.getLogger("localaws.iam")
 
 
@@ -200,12 +203,16 @@ def rule_may_reach(rule: str, target: str) -> bool:
 # --- Permissions
 
 
+@around(provisioners, "_lambda_permission_create")  # by which an update replaces the permission
 @resource("AWS::Lambda::Permission").create
-def _create_permission(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
-    reference = properties.get("FunctionName", "")
+def _create_permission(stock: Handler, logical_id: str, props: Properties, stack_name: str) -> Created:
+    reference = props.get("FunctionName", "")
     if provisioners._lambda_function_for_cfn_ref(reference)[0] is None:
         raise ValueError(f"AWS::Lambda::Permission: Function not found: {json.dumps(reference)}")
-    return stock(logical_id, properties, stack)
+    # The id of the statement is made of both names.
+    room = _LONGEST_STATEMENT_ID - len("--123456789012")
+    kept = logical_id[: room - min(len(stack_name), room // 2)]
+    return stock(kept, props, stack_name[: room - len(kept)])
 
 
 def _log_refusal(source: str, target: str) -> None:

@@ -141,10 +141,11 @@ def _bucket_policy(properties: Parameters) -> Refusal | None:
 
 @refuses("sns", "SetTopicAttributes", "CreateTopic")
 def _topic_attribute(request: Parameters) -> Refusal | None:
-    given: Mapping[str, Any] = request.get("Attributes") or {}
     if request.get("AttributeName") == "Policy":
-        given = {"Policy": request.get("AttributeValue")}
-    return _problem("sns", given["Policy"]) if given.get("Policy") else None
+        return _problem("sns", request.get("AttributeValue"))
+    policy = (request.get("Attributes") or {}).get("Policy")  # of a new topic
+    found = _problem("sns", policy) if policy else None
+    return found and Refusal(found.code, found.text.replace(": ", ": Attributes Reason: ", 1))
 
 
 @refuses("cloudformation", "AWS::SNS::TopicPolicy")
