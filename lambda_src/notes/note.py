@@ -82,7 +82,7 @@ def check_name(name: str) -> str:
         HttpError: 422, it is empty, too long, has control characters, or cannot be part of a path.
     """
     if not _NAME.fullmatch(name):
-        detail = f"a name has 1 to 200 characters, and no control characters; this one has {len(name):,}"
+        detail = f"a name has 1 to 200 characters, without control characters; this one has {len(name):,}"
         raise _not_allowed(detail)
     if name in (".", ".."):
         # https://url.spec.whatwg.org/#double-dot-path-segment: percent-encoded dots are removed, too.
