@@ -32,7 +32,7 @@ def check_expression(schedule: scheduler.ScheduleExpression) -> None:
         schedule: What was given as ``schedule``.
 
     Raises:
-        ValueError: It is malformed, out of range, or a time that has passed.
+        ValueError: It is malformed or out of range.
     """
     expression = schedule.expression_string
     zone = schedule.time_zone.timezone_name if schedule.time_zone else "UTC"
@@ -53,14 +53,18 @@ def check_expression(schedule: scheduler.ScheduleExpression) -> None:
             "at(2030-12-31T23:59:59). Give one of these."
         )
     try:
-        time = datetime.fromisoformat(at[1])
+        datetime.fromisoformat(at[1])
     except ValueError as error:
         raise ValueError(f"schedule={expression!r}: {error}; give a time that exists.") from None
-    if known and zone in known and time.replace(tzinfo=zoneinfo.ZoneInfo(zone)) < datetime.now(UTC):
-        raise ValueError(
-            f"schedule={expression!r} in {zone}: that time has passed, so it would not run when it should; "
-            "give a later time, or remove the schedule."
-        )
+
+
+def has_passed(schedule: scheduler.ScheduleExpression) -> bool:
+    """Whether an expression that `check_expression` accepts is a single time that has passed in its zone."""
+    at = _AT.fullmatch(schedule.expression_string)
+    zone = schedule.time_zone.timezone_name if schedule.time_zone else "UTC"
+    if at is None or zone not in zoneinfo.available_timezones():
+        return False
+    return datetime.fromisoformat(at[1]).replace(tzinfo=zoneinfo.ZoneInfo(zone)) < datetime.now(UTC)
 
 
 def _check_cron(expression: str) -> None:

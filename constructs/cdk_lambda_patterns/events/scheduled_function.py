@@ -23,7 +23,7 @@ from cdk_lambda_patterns.core.limits import Limit, number_in
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import grant_send
 from cdk_lambda_patterns.core.regions import check_region
-from cdk_lambda_patterns.core.schedule_expressions import check_expression
+from cdk_lambda_patterns.core.schedule_expressions import check_expression, has_passed
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
 
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_FlexibleTimeWindow.html
@@ -71,8 +71,8 @@ class ScheduledFunction(Construct):
             retained.
 
     Raises:
-        ValueError: Scheduler would refuse the expression, its time zone or a number, or the time has passed;
-            the queue is FIFO or in another Region, or the table has other keys.
+        ValueError: Scheduler would refuse the expression, its time zone or a number, the queue is FIFO or in
+            another Region, or the table has other keys.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -127,6 +127,13 @@ class ScheduledFunction(Construct):
         )
         super().__init__(scope, id)
         self._warn_of_long_timeout(options.timeout)
+        if has_passed(schedule):
+            # No error: a schedule that ran is still part of the app, and unchanged for CloudFormation.
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:timePassed",
+                f"{schedule.expression_string} has passed: the schedule will not run again. Remove it, or give "
+                "a later time.",
+            )
 
         self.runs_table: dynamodb.ITable = runs_table or make_table(
             self,
