@@ -131,8 +131,8 @@ class ScheduledFunction(Construct):
             # No error: a schedule that ran is still part of the app, and unchanged for CloudFormation.
             Annotations.of(self).add_warning_v2(
                 "cdk-lambda-patterns:timePassed",
-                f"{schedule.expression_string} has passed: the schedule will not run again. Remove it, or give "
-                "a later time.",
+                f"{schedule.expression_string} has passed: the schedule will not run again. Remove it, or "
+                "give a later time.",
             )
 
         self.runs_table: dynamodb.ITable = runs_table or make_table(
