@@ -268,7 +268,7 @@ def _by_name(stack: Stack) -> sfn.IStateMachine:
     return sfn.StateMachine.from_state_machine_name(stack, "Theirs", "theirs")
 
 
-def _of_another_stack(stack: Stack) -> sfn.IStateMachine:
+def _from_another_stack(stack: Stack) -> sfn.IStateMachine:
     other = Stack(stack.node.root, "Other")  # type: ignore[arg-type]
     return express(other, sfn.Pass(other, "P"))
 
@@ -279,7 +279,7 @@ def express(stack: Stack, definition: sfn.IChainable) -> sfn.StateMachine:
     return sfn.StateMachine(stack, "Express", definition_body=body, state_machine_type=kind)
 
 
-@pytest.mark.parametrize("existing", [_by_arn, _by_name, _of_another_stack])
+@pytest.mark.parametrize("existing", [_by_arn, _by_name, _from_another_stack])
 @pytest.mark.parametrize("front", [rest, http])
 def test_an_existing_workflow_runs_behind_both_apis(front: Any, existing: Any) -> None:
     stack = a_stack()
