@@ -15,7 +15,14 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns.core.aliases import check_alias_name, claim_alias, is_alias, is_version, publish
+from cdk_lambda_patterns.core.aliases import (
+    check_alias_name,
+    check_no_latest,
+    claim_alias,
+    is_alias,
+    is_version,
+    publish,
+)
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.callers import check_account, check_organization, only_from
 from cdk_lambda_patterns.core.limits import Limit
@@ -93,6 +100,7 @@ class FunctionUrl(Construct):
     ) -> None:
         super().__init__(scope, id)
         _check_not_a_version(function)
+        check_no_latest(function)
         check_region(self, _PLACE, {"function": function}, in_account=True)
         if source_cidrs is not None:
             _check_can_limit_addresses(source_cidrs, auth_type, alias_name)
@@ -281,11 +289,6 @@ def _check_not_a_version(function: lambda_.IFunction) -> None:
         raise ValueError(
             f"function={function.node.path}: Lambda gives a URL to $LATEST and to aliases only, because the "
             "address must outlive a version; give an alias that points to it."
-        )
-    if qualifier == "$LATEST":
-        raise ValueError(
-            f"function={function.node.path}: its ARN ends with ':$LATEST', which Lambda refuses for a URL; "
-            "import the function without it, which means the same."
         )
 
 

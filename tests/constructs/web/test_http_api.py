@@ -522,7 +522,7 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
                 default_cors_preflight_options=apigateway.CorsOptions(allow_origins=[PAGE])
             ),
         ),
-        "OPTIONS /a is there 2 times",
+        "http_methods of /a with 'OPTIONS' and default_cors_preflight_options: API Gateway answers",
     ),
     "credentials for all origins": (
         lambda: RestApiOptions(
@@ -732,6 +732,14 @@ def test_a_function_that_the_stack_cannot_open_for_its_api_is_refused(
     theirs = lambda_.Function.from_function_arn(stack, "Theirs", arn)
     with pytest.raises(ValueError, match=r"^function=S/Theirs: it is in .* of its own account and Region"):
         api(stack, "Api", authorization=OPEN if api is HttpApi else NONE, function=theirs)
+
+
+@pytest.mark.parametrize("api", [HttpApi, RestApi])
+def test_an_arn_that_lambda_gives_no_permission_for_is_refused(api: Callable[..., object]) -> None:
+    stack = Stack(App(), "S", env=Environment(account="123456789012", region="eu-west-1"))
+    latest = lambda_.Function.from_function_arn(stack, "Latest", f"{ARN}:$LATEST")
+    with pytest.raises(ValueError, match=r"^function=S/Latest: its ARN ends with ':\$LATEST'"):
+        api(stack, "Api", authorization=OPEN if api is HttpApi else NONE, function=latest)
 
 
 def test_a_private_api_needs_a_resource_policy_before_the_app_is_synthesised() -> None:

@@ -10,6 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.aliases import check_no_latest
 from cdk_lambda_patterns.core.event_sources import Code, check_function, timeout_of
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
@@ -145,6 +146,7 @@ def make_function(
 ) -> lambda_.IFunction:
     """Return the function of an API: a new one, or one that exists."""
     if function is not None:
+        check_no_latest(function)
         check_region(scope, _PERMISSION, {"function": function}, in_account=True)
         if timeout_of(function) is None:
             Annotations.of(scope).add_warning_v2(

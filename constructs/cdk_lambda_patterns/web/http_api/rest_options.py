@@ -219,10 +219,12 @@ def check_methods(
             who = given or authorization
             kind = who if isinstance(who, apigateway.AuthorizationType) else who.authorization_type
             check_scopes(method.path, method.authorization_scopes, kind.name if kind else "COGNITO")
-    used = [f"{one} {method.path}" for method in methods for one in method.http_methods]
-    if options.default_cors_preflight_options is not None:
-        used += [f"OPTIONS {path}" for path in {method.path for method in methods}]
-    check_once(used)
+        if method is not None and "OPTIONS" in method.http_methods and options.default_cors_preflight_options:
+            raise ValueError(
+                f"http_methods of {method.path} with 'OPTIONS' and default_cors_preflight_options: API "
+                "Gateway answers these requests itself; leave one of the two out."
+            )
+    check_once(f"{one} {method.path}" for method in methods for one in method.http_methods)
     with_key = [method.path for method in methods if method.api_key_required]
     if with_key and options.usage_plan is None:
         raise ValueError(
