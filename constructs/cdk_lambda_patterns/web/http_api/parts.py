@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"\{[A-Za-z0-9._-]+\+?\}")
 
 # The owner of a function elsewhere has to add it, with the id of the API:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-cross-account-lambda-integrations.html
-_PERMISSION = "A stack can let API Gateway invoke a function of its own account and Region only"
+_REGION = "An API invokes functions of its own Region"
 
 # The fields of both kinds of API.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
@@ -147,7 +147,7 @@ def make_function(
     """Return the function of an API: a new one, or one that exists."""
     if function is not None:
         check_no_latest(function)
-        check_region(scope, _PERMISSION, {"function": function}, in_account=True)
+        check_region(scope, _REGION, {"function": function})  # the CDK warns of another account
         if timeout_of(function) is None:
             Annotations.of(scope).add_warning_v2(
                 "cdk-lambda-patterns:apiTimeout",
