@@ -103,6 +103,7 @@ def guarded(app: Application, start: Start, port: int, *, bridges: bool) -> Appl
             return
         try:
             receive = await gate.admit(scope, receive)
+            scope = gate.routed(scope)
         except _Answer as answer:
             await _send(scope, send, answer)
             return
@@ -146,6 +147,16 @@ class _Gate:
             self._verify(self._claim(request), request, b"")
             return receive
         return await self._at_api(request, path, receive)
+
+    def routed(self, scope: Message) -> Message:
+        """The request with its host in lower case, which the emulator asks for; balancers pass on theirs."""
+        host = _only_host(scope)
+        if self._balancer(host):
+            return scope
+        headers = [
+            (name, host.encode() if name.lower() == b"host" else value) for name, value in scope["headers"]
+        ]
+        return {**scope, "headers": headers}
 
     # --- where a request goes
 

@@ -93,6 +93,9 @@ async def _serve(
     token = exchanges.current.set(exchange)
     try:
         response = await _answer(exchange)
+    except Exception:  # the last line of defence: clients never see what went wrong inside
+        logger.exception("500 from %s", exchange.arn(stage))
+        response = refuse(exchange, 500, "Internal Server Error")
     finally:
         exchanges.current.reset(token)
     response[1].setdefault("apigw-requestid", exchange.extended_id)

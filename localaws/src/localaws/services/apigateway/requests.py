@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
@@ -30,6 +31,8 @@ from ministack.core.sigv4 import decode_header_value
 from ministack.services import apigateway, apigateway_v1
 
 from localaws.patching import around
+
+logger = logging.getLogger("localaws.apigateway")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -154,8 +157,8 @@ async def _data_plane(
     if request is None:
         return await stock(method, path, headers, body, query_params, request_id, *args, **more)
     emulator: Any = importlib.import_module("ministack.app")
-    response: Response = await emulator._handle_execute_api_request(
-        headers.get("host", ""),
+    response: Response | None = await emulator._handle_execute_api_request(
+        headers.get("host", "").lower(),
         path,
         method,
         headers,
@@ -164,11 +167,23 @@ async def _data_plane(
         raw_path=request.path,
         raw_query_string=request.query,
     )
+    if response is None:
+        response = message(404, "Not Found")
     if not {"apigw-requestid", "x-amzn-requestid"} & {name.lower() for name in response[1]}:
         response[1]["x-amzn-requestid"] = request_id
     if method == "HEAD" and isinstance(response[2], bytes):
         return response[0], {**response[1], "Content-Length": str(len(response[2]))}, b""
     return response
+
+
+@around([apigateway, apigateway_v1], "handle_execute")
+async def _handle_execute(stock: Callable[..., Awaitable[Response]], *args: Any, **more: Any) -> Response:
+    """The last line of defence: the emulator answers with the text of what went wrong inside."""
+    try:
+        return await stock(*args, **more)
+    except Exception:
+        logger.exception("500 from an API")
+        return message(500, "Internal Server Error")
 
 
 @around("ministack.app", "_enforce_execute_api")

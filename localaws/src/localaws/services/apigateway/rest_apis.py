@@ -27,6 +27,7 @@ from urllib.parse import quote, unquote
 
 from ministack.services import apigateway_v1
 
+from localaws import strict_json
 from localaws.patching import replaces
 from localaws.services.apigateway import (
     access_logs,
@@ -97,7 +98,11 @@ async def _serve(
     }
     token = exchanges.current.set(exchange)
     try:
-        response = await _answer(exchange, request)
+        try:
+            response = await _answer(exchange, request)
+        except Exception:  # the last line of defence: clients never see what went wrong inside
+            logger.exception("500 from %s", exchange.arn(stage_name))
+            response = error("DEFAULT_5XX", "Internal server error")
         if isinstance(response, apigateway_v1._GatewayError):
             response = _gateway_response(exchange, request, response)
     finally:
@@ -308,7 +313,7 @@ async def _of_custom_function(integration: dict[str, Any], *args: Any, **more: A
     if text is None:
         return error("UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type")
     try:
-        event = json.loads(text) if text else {}
+        event = strict_json.read(text) if text else {}
     except ValueError:
         return error("API_CONFIGURATION_ERROR", "Internal server error")
     failed = ""

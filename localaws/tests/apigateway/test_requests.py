@@ -1,0 +1,51 @@
+"""How requests reach APIs, whatever their host, method and signature are."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from helpers.apis import HANDLER, Api, HttpApi, RestApi
+from helpers.http import Endpoint
+from helpers.lambda_functions import Functions
+from localaws import LocalAws
+from localaws.services.apigateway import requests
+
+
+@pytest.fixture(scope="module", params=["http", "rest"])
+def api(request: pytest.FixtureRequest, local_aws: LocalAws) -> Api:
+    functions = Functions(local_aws)
+    function = functions.make(HANDLER)
+    if request.param == "http":
+        api = HttpApi(functions)
+        integration = api.integrate(function)
+        api.route("ANY /a", integration)
+        api.route("GET /iam", integration, AuthorizationType="AWS_IAM")
+        return api
+    rest = RestApi(functions)
+    rest.method("ANY", "/a", function)
+    rest.method("GET", "/iam", function, authorizationType="AWS_IAM")
+    rest.deploy()
+    return rest
+
+
+def endpoint(api: Api) -> Endpoint:
+    address = api.aws.address_of_api(api.id)
+    return Endpoint.of(address, address.host)
+
+
+@pytest.mark.local
+def test_the_case_of_the_host_does_not_matter(api: Api) -> None:
+    lower = endpoint(api)
+    for name in (lower.name.upper(), lower.name.title()):
+        assert replace(lower, name=name).request("GET", f"{api.prefix}/a").status == 200
+
+
+def test_clients_never_see_what_fails_inside() -> None:
+    async def failing() -> requests.Response:
+        raise KeyError("internal")
+
+    status, _, body = asyncio.run(requests._handle_execute(failing))
+    assert (status, body) == (500, b'{"message":"Internal Server Error"}')
