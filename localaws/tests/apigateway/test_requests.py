@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.apis import HANDLER, Api, HttpApi, RestApi
+from helpers.apis import HANDLER, Api, HttpApi, RestApi, signed
 from helpers.http import Endpoint
 from helpers.lambda_functions import Functions
 from localaws import LocalAws
@@ -41,6 +41,22 @@ def test_the_case_of_the_host_does_not_matter(api: Api) -> None:
     lower = endpoint(api)
     for name in (lower.name.upper(), lower.name.title()):
         assert replace(lower, name=name).request("GET", f"{api.prefix}/a").status == 200
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("scope", "message"),
+    [
+        ({"service": "lambda"}, "Credential should be scoped to correct service: 'execute-api'."),
+        ({"region": "eu-west-1"}, "Credential should be scoped to a valid region."),
+    ],
+)
+def test_a_signature_is_for_one_service_and_region(api: Api, scope: dict[str, str], message: str) -> None:
+    allowed = ("execute-api:Invoke", "*")
+    assert api.get("/iam", headers=signed(api, "/iam", allowed)).status == 200
+    refused = api.get("/iam", headers=signed(api, "/iam", allowed, **scope))
+    assert refused.status == 403
+    assert refused.json() == {"message": "Forbidden" if isinstance(api, HttpApi) else message}
 
 
 def test_clients_never_see_what_fails_inside() -> None:

@@ -4,7 +4,8 @@ The emulator asks its own port for the keys of the pool, without TLS, which it d
 refuses every token.
 
 Faithful to: tokens of a Cognito user pool are verified with the keys of that pool, and only with RS256;
-what is no token at all is refused like a forged one; the body of a refusal. The addresses in the discovery document of a pool are those of this server.
+what is no token at all is refused like a forged one; the body of a refusal. The addresses in the discovery
+document of a pool are those of this server.
 Not to: keys of other issuers, which are fetched from their address.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html

@@ -26,11 +26,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from ministack.core.iam_evaluator import AuthError
 from ministack.core.responses import set_request_account_id
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import apigateway, apigateway_v1
 
 from localaws.patching import around
+from localaws.server.signatures import Request, wrong_scope
 
 logger = logging.getLogger("localaws.apigateway")
 
@@ -202,5 +204,21 @@ def _enforce(
     request = current.get()
     if request is None or iam_action != "execute-api:Invoke":
         return denied
-    request.denied = denied
+    request.denied = _out_of_scope(request, api_id, stage, method, headers, query_params) or denied
     return None
+
+
+def _out_of_scope(
+    request: ClientRequest, api: str, stage: str, method: str, headers: Any, query_params: Any
+) -> Response | None:
+    """What a caller gets who signed for another service or Region."""
+    owner = owner_of(api)
+    sent = Request(method, request.path, request.query, dict(request.headers))
+    wrong = wrong_scope(sent, "execute-api", owner[1]) if owner else None
+    if wrong is None:
+        return None
+    error = AuthError(wrong.code, wrong.message)
+    answer: Response | None = apigateway_v1.authentication_error_response(
+        api, stage, error, headers, query_params
+    )
+    return answer or message(403, "Forbidden")
