@@ -217,7 +217,7 @@ def test_a_deployment_needs_a_method_with_an_integration(functions: Functions) -
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"stageName": "a-b"}, "Stage name only allows a-zA-Z0-9_"),
+        ({"stageName": "a.b"}, "Stage name only allows a-zA-Z0-9_-"),
         ({"stageName": "live"}, "Stage already exists"),
         ({"deploymentId": "none"}, "Deployment id does not exist"),
         ({"cacheClusterSize": "0.7"}, "cache cluster size"),
@@ -276,6 +276,17 @@ def test_models(rest: RestApi, model: dict[str, str]) -> None:
 
 # --- Templates
 
+ROOT = {"Fn::GetAtt": ["Rest", "RootResourceId"]}
+METHOD = (
+    "::Method",
+    {
+        "ResourceId": ROOT,
+        "HttpMethod": "POST",
+        "AuthorizationType": "NONE",
+        "Integration": {"Type": "MOCK"},
+    },
+)
+
 
 @pytest.mark.parametrize(
     ("resources", "text"),
@@ -309,6 +320,22 @@ def test_models(rest: RestApi, model: dict[str, str]) -> None:
             "AuthorizerPayloadFormatVersion",
         ),
         ({"Deployment": ("::Deployment", {})}, "contain any methods"),
+        (
+            {name: ("::Resource", {"ParentId": ROOT, "PathPart": f"{{{name}}}"}) for name in ("X", "Y")},
+            r"sibling \(\{X\}\) of this resource already has a variable path part -- only one is allowed",
+        ),
+        (
+            {
+                "Method": METHOD,
+                "Deployment": ("::Deployment", {}),
+                "Stage": ("::Stage", {"StageName": "a b", "DeploymentId": ref("Deployment")}),
+            },
+            "Stage name only allows a-zA-Z0-9_-",
+        ),
+        (
+            {"Method": (METHOD[0], {**METHOD[1], "AuthorizationType": "COGNITO_USER_POOLS"})},
+            "Invalid authorizer ID specified",
+        ),
     ],
 )
 def test_a_template_with_it_fails(local_aws: LocalAws, resources: dict[str, Any], text: str) -> None:
@@ -316,9 +343,12 @@ def test_a_template_with_it_fails(local_aws: LocalAws, resources: dict[str, Any]
         "Http": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Name": "a", "ProtocolType": "HTTP"}},
         "Rest": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": "a"}},
     }
+    before: list[str] = []
     for name, (kind, properties) in resources.items():
         api = {"ApiId": ref("Http")} if kind.startswith("V2") else {"RestApiId": ref("Rest")}
-        made[name] = {"Type": f"AWS::ApiGateway{kind}", "Properties": {**api, **properties}}
+        own = {"Type": f"AWS::ApiGateway{kind}", "Properties": {**api, **properties}}
+        made[name] = {**own, "DependsOn": before.copy()}
+        before.append(name)
     with pytest.raises(DeploymentFailedError, match=text):
         deploy(local_aws, made)
 

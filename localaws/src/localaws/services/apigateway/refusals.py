@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ from localaws.services.apigateway import http_rules, rest_rules
 from localaws.services.apigateway.http_rules import Problem, Rule
 
 Response = tuple[int, dict[str, Any], bytes]
+
+#: Whether a handler of a template makes the current call.
+of_template: ContextVar[bool] = ContextVar("localaws_api_of_template", default=False)
 
 
 @dataclass(frozen=True)
@@ -130,9 +134,16 @@ def _guard_calls(kind: Kind, name: str) -> None:
 
 
 def _error(kind: Kind, problem: Problem) -> Response:
+    """The response to a call; inside a template's handler, which would not read it, an exception."""
+    if of_template.get():
+        raise _failure(kind, problem)
     make = apigateway._apigw_error if kind.module is HTTP else apigateway_v1._v1_error
     response: Response = make(*problem)
     return response
+
+
+def _failure(kind: Kind, problem: Problem) -> ValueError:
+    return ValueError(f"{kind.type}: {problem[1]} ({problem[0]})")
 
 
 def _guard_templates(kind: Kind) -> None:
@@ -142,13 +153,20 @@ def _guard_templates(kind: Kind) -> None:
         given = [name[:1].lower() + name[1:] for name in properties]
         if found := kind.problem(api, before, given):
             kind.restore(api, before)
-            raise ValueError(f"{kind.type}: {found[1]} ({found[0]})")
+            raise _failure(kind, found)
+
+    def run(handler: Handler, *given: Any) -> Created:
+        token = of_template.set(True)
+        try:
+            return handler(*given)
+        finally:
+            of_template.reset(token)
 
     @handlers.create
     def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
         api = properties.get("ApiId") or properties.get("RestApiId") or ""
         before = copy.deepcopy(kind.records(api))
-        made = stock(logical_id, properties, stack)
+        made = run(stock, logical_id, properties, stack)
         refuse(api, before, properties)
         return made
 
@@ -158,7 +176,7 @@ def _guard_templates(kind: Kind) -> None:
     ) -> Created:
         api = new.get("ApiId") or new.get("RestApiId") or physical_id
         before = copy.deepcopy(kind.records(api))
-        made = stock(physical_id, old, new, stack, logical_id)
+        made = run(stock, physical_id, old, new, stack, logical_id)
         refuse(api, before, new)
         return made
 

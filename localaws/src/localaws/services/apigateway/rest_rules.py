@@ -84,8 +84,8 @@ def _of_methods(api: str, record: Record) -> Iterator[Problem]:
 
 def stage(api: str, record: Record, others: list[Record], given: set[str]) -> Problem | None:
     """A stage: its name, deployment, methods' settings, cache and access log."""
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,128}", str(record.get("stageName"))):
-        return bad("Stage name only allows a-zA-Z0-9_")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", str(record.get("stageName"))):
+        return bad("Stage name only allows a-zA-Z0-9_-")
     if record.get("deploymentId") not in apigateway_v1._deployments_v1.get(api, {}):
         return bad("Deployment id does not exist")
     size = record.get("cacheClusterSize")
