@@ -59,6 +59,31 @@ def test_a_signature_is_for_one_service_and_region(api: Api, scope: dict[str, st
     assert refused.json() == {"message": "Forbidden" if isinstance(api, HttpApi) else message}
 
 
+@pytest.mark.local
+@pytest.mark.parametrize("method", ["FOO", "TRACE", "CONNECT", "PROPFIND"])
+def test_any_stands_for_seven_methods(api: Api, method: str) -> None:
+    refused = api.request(method, "/a")
+    unknown = (404, "Not Found") if isinstance(api, HttpApi) else (403, "Missing Authentication Token")
+    assert (refused.status, refused.json()["message"]) == unknown
+    for known in ("DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"):
+        assert api.request(known, "/a").status == 200
+
+
+@pytest.mark.local
+def test_a_name_has_the_region_of_the_api(api: Api) -> None:
+    here = endpoint(api)
+    for region, status in {api.aws.region: 200, "eu-west-1": 404}.items():
+        name = f"{api.id}.execute-api.{region}.amazonaws.com"
+        assert replace(here, name=name).request("GET", f"{api.prefix}/a").status == status
+
+
+@pytest.mark.local
+def test_no_change_to_http2_is_offered_over_tls(api: Api) -> None:
+    settings = ("HTTP2-Settings", "AAMAAABkAAQAAP__")
+    asked = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), settings]
+    assert api.get("/a", headers=asked).status == 200
+
+
 def test_clients_never_see_what_fails_inside() -> None:
     async def failing() -> requests.Response:
         raise KeyError("internal")

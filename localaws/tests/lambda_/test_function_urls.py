@@ -11,7 +11,7 @@ import sys
 import threading
 import uuid
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -144,6 +144,12 @@ def signed_url(local_aws: LocalAws) -> Url:
     client.publish_version(FunctionName=name)
     client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     return Url.of(functions, name, "AWS_IAM", Qualifier="live")
+
+
+def test_a_url_has_its_region_in_its_name(url: Url) -> None:
+    assert url.send().status == 201
+    elsewhere = replace(url, host=url.host.replace(url.aws.region, "eu-west-1"))
+    assert (elsewhere.send().status, elsewhere.send().body) == (403, FORBIDDEN)
 
 
 def test_everybody_needs_both_permissions(functions: Functions) -> None:

@@ -51,16 +51,16 @@ class Kind:
     type: str
 
     def records(self, api: str) -> dict[str, Any]:
-        """The records of an API; of the APIs themselves it is the one with this id."""
+        """The records of an API; of APIs and usage plans it is the one with this id."""
         store = getattr(self.module, self.store)
-        if self.store == "_apis":
+        if self.store in _OF_NO_API:
             return {key: value for key, value in store.items() if not api or key == api}
         return dict(store.get(api, {}))
 
     def restore(self, api: str, records: Mapping[str, Any]) -> None:
         """Put the records back."""
         store = getattr(self.module, self.store)
-        if self.store != "_apis":
+        if self.store not in _OF_NO_API:
             store[api] = dict(records)
             return
         for key in self.records(api).keys() - records.keys():
@@ -78,6 +78,7 @@ class Kind:
         return None
 
 
+_OF_NO_API = ("_apis", "_usage_plans")
 HTTP, REST = apigateway, apigateway_v1
 _KINDS = [
     Kind(HTTP, "_apis", http_rules.api, ("_create_api", "_update_api"), "AWS::ApiGatewayV2::Api"),
@@ -109,6 +110,10 @@ _KINDS = [
     Kind(
         *(REST, "_deployments_v1", rest_rules.deployment, ("_create_deployment",)),
         "AWS::ApiGateway::Deployment",
+    ),
+    Kind(
+        *(REST, "_usage_plans", rest_rules.usage_plan, ("_create_usage_plan", "_update_usage_plan")),
+        "AWS::ApiGateway::UsagePlan",
     ),
 ]
 

@@ -7,10 +7,12 @@ APIs of the account of the caller.
 
 Faithful to: a request whose Host header is the name of an API, `ID.execute-api.REGION.amazonaws.com`, goes to
 that API with its header lines and its query string as they are, in whichever account it is. Over 10,240 bytes
-of request line and headers it is status 431, and over 10 MB of body 413.
+of request line and headers it is status 431, and over 10 MB of body 413. No route and no method serves an
+HTTP method that `ANY` does not stand for.
 Not to: the status of too many headers, and its body, which AWS does not document; the case of header names,
 which the server does not see: they are in lower case, as over HTTP/2.
 
+https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-method-settings-method-request.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 """
@@ -20,6 +22,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
@@ -42,6 +45,9 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 Response = tuple[int, dict[str, Any], Any]
 
+_NAME = re.compile(r"(?P<api>[a-z0-9]+)\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
+#: What `ANY` stands for.
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 MAX_HEADER_BYTES = 10_240
 MAX_BODY_BYTES = 10_485_760
 
@@ -159,6 +165,8 @@ async def _data_plane(
     if request is None:
         return await stock(method, path, headers, body, query_params, request_id, *args, **more)
     emulator: Any = importlib.import_module("ministack.app")
+    if _is_elsewhere(request.host):
+        return message(404, "Not Found")
     response: Response | None = await emulator._handle_execute_api_request(
         headers.get("host", "").lower(),
         path,
@@ -176,6 +184,13 @@ async def _data_plane(
     if method == "HEAD" and isinstance(response[2], bytes):
         return response[0], {**response[1], "Content-Length": str(len(response[2]))}, b""
     return response
+
+
+def _is_elsewhere(host: str) -> bool:
+    """Whether the API that a name of AWS names is in another Region."""
+    named = _NAME.fullmatch(host)
+    owner = owner_of(named["api"]) if named else None
+    return named is not None and owner is not None and owner[1] != named["region"]
 
 
 @around([apigateway, apigateway_v1], "handle_execute")

@@ -41,7 +41,7 @@ from localaws.services.apigateway import (
     validation,
 )
 from localaws.services.apigateway.exchanges import Exchange
-from localaws.services.apigateway.requests import MAX_BODY_BYTES, MAX_HEADER_BYTES, Response, message
+from localaws.services.apigateway.requests import MAX_BODY_BYTES, MAX_HEADER_BYTES, METHODS, Response, message
 
 logger = logging.getLogger("localaws.apigateway")
 
@@ -164,7 +164,7 @@ def _method(exchange: Exchange, request: Request) -> Method | None:
 def _of_resource(resource: dict[str, Any] | None, method: str) -> Method | None:
     methods = (resource or {}).get("resourceMethods", {})
     found: Method | None = methods.get(method) or methods.get("ANY")
-    return found
+    return found if method in METHODS else None
 
 
 async def _authorize(exchange: Exchange, request: Request, method: Method) -> Any:

@@ -150,7 +150,7 @@ async def respond(request: UrlRequest) -> Response:
     """Answer a request to a function URL."""
     started, invoked = time.monotonic(), invocation.Invocation()
     found = lambda_svc.resolve_function_url(request.host.partition(".")[0])
-    if found is None:
+    if found is None or found[1] != request.host.split(".")[2]:  # the Region in the name must be its own
         return _error(403, "AccessDeniedException", _FORBIDDEN)
     account, region, name, qualifier, config = found
     arn = f"arn:aws:lambda:{region}:{account}:function:{name}" + (f":{qualifier}" if qualifier else "")
