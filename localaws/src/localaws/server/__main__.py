@@ -17,13 +17,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from localaws.server import credentials, keeper, orphans
 from localaws.server.protocol import Options, Ready
-
-if TYPE_CHECKING:
-    import h11
 
 _OPEN_FILES = 10_240
 # What is changed even without bridges: with the emulator's own credentials, the server would not be closed.
@@ -157,7 +154,7 @@ def _ignore_h2c() -> None:
 
     stock = H11Protocol._check_protocol
 
-    async def check(self: H11Protocol, event: h11.Request) -> None:
+    async def check(self: H11Protocol, event: Any) -> None:
         if event.method == b"PRI":
             await stock(self, event)
 

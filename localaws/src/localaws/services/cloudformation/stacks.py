@@ -39,7 +39,7 @@ def _evaluate_conditions(stock: Callable[..., Any], template: dict[str, Any], pa
 @around(stacks, "_provision_keeping_seed")
 @around(stacks, "_update_keeping_seed")
 def _handled(stock: Callable[..., Any], *args: Any) -> Any:
-    """Name the type of an error whose text alone says nothing, as that of a missing key."""
+    """Name the type of an error whose text does not say what is wrong, such as a missing key."""
     try:
         return stock(*args)
     except Exception as error:
