@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure_adapters(rounds: int) -> None:
     sys.path[:0] = [str(ROOT / "lambda_src"), str(ROOT)]
     events = importlib.import_module("tests.handlers.notes.payload_events")
-    alb_event = importlib.import_module("tests.handlers.events").alb_event
+    alb_event = importlib.import_module("tests.handlers.records").alb_event
     note = importlib.import_module("notes.note").Note.make(
         "a b", b"content", "text/plain", ["tag"], now="2026-01-01T00:00:00.000000Z"
     )

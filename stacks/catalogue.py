@@ -124,6 +124,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="SyncExpressStack",
         shows="an order is priced and reserved within one request; errors of the workflow become statuses",
     ),
+    Architecture(
+        id="scheduled-function",
+        family="events",
+        title="EventBridge Scheduler, in a time zone → Lambda → a report for each scheduled time in DynamoDB",
+        stack="ScheduledFunctionStack",
+        shows="each time has one report despite duplicates and crashes; no two runs overlap",
+    ),
 )
 
 

@@ -337,8 +337,11 @@ def _rule(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edg
 
 
 def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> Iterator[Edge]:
-    """A schedule and its target."""
-    yield Edge(schedule, "-->", _referred(properties["Target"]["Arn"]), properties["ScheduleExpression"])
+    """A schedule, its target, and its dead-letter queue."""
+    target = properties["Target"]
+    yield Edge(schedule, "-->", _referred(target["Arn"]), properties["ScheduleExpression"])
+    if dead_letters := target.get("DeadLetterConfig"):
+        yield Edge(schedule, "-.->", _referred(dead_letters["Arn"]), "undelivered")
 
 
 def _state_machine(facts: TemplateFacts, machine: str, properties: dict[str, Any]) -> Iterator[Edge]:

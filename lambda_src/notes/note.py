@@ -82,7 +82,8 @@ def check_name(name: str) -> str:
         HttpError: 422, it is empty, too long, has control characters, or cannot be part of a path.
     """
     if not _NAME.fullmatch(name):
-        raise _not_allowed(f"a name of {len(name):,} characters: give 1 to 200, without control characters")
+        detail = f"a name has 1 to 200 characters, without control characters; this one has {len(name):,}"
+        raise _not_allowed(detail)
     if name in (".", ".."):
         # https://url.spec.whatwg.org/#double-dot-path-segment: percent-encoded dots are removed, too.
         raise _not_allowed(f"the name {name!r}: clients remove this segment from a path; give another name")

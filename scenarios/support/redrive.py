@@ -1,7 +1,7 @@
 """Resends the events in a failure queue once the cause of the failures is fixed.
 
 SQS's own redrive moves messages back to a source *queue*, and neither an asynchronous invocation nor a stream
-has one. Six kinds of messages are supported:
+has one. Seven kinds of messages are supported:
 
 - Lambda's record of a failed asynchronous invocation (the on-failure destination):
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
@@ -10,6 +10,8 @@ has one. Six kinds of messages are supported:
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-add-dlq.html
 - the raw event from the dead-letter queue of an EventBridge rule, with the target in its attributes:
   https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+- the same from the dead-letter queue of a schedule of EventBridge Scheduler:
+  https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
 - the notification from the dead-letter queue of an SNS subscription, which SNS could not deliver to the
   function: https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html
 - a record of a stream that a function refused, with its data in ``payload``. Lambda's own messages about
@@ -131,7 +133,7 @@ def redrive(
 
 
 def parse(message: dict[str, Any]) -> FailedEvent:
-    """Read a message from a failure queue, of any of the six kinds.
+    """Read a message from a failure queue, of any of the seven kinds.
 
     Raises:
         NotUnderstood: It is none of them.
@@ -143,7 +145,7 @@ def parse(message: dict[str, Any]) -> FailedEvent:
     attributes = message.get("MessageAttributes") or {}
     if "RequestID" in attributes and "ErrorCode" in attributes:
         return _from_dead_letter(body, attributes)
-    if "RULE_ARN" in attributes and "TARGET_ARN" in attributes:
+    if "TARGET_ARN" in attributes and ("RULE_ARN" in attributes or "SCHEDULE_ARN" in attributes):
         return _from_rule(body, attributes)
     if isinstance(body, dict) and body.get("Type") == "Notification" and "TopicArn" in body:
         return _from_topic(body, attributes)

@@ -130,7 +130,7 @@ def _errors(shop: Shop, story: Story) -> None:
     for error, status, answer in (
         ("InvalidInput", 400, read("Rest", shop.post("Rest", b"not JSON"))),
         ("InvalidOrder", 400, shop.order("Rest", shop.lamp, "many")),
-        ("InvalidOrder", 400, shop.order("Rest", shop.lamp, 1.5)),  # raised by the function
+        ("InvalidOrder", 400, fraction := shop.order("Rest", shop.lamp, 1.5)),  # raised by the function
         ("UnknownProduct", 404, shop.order("Rest", f"spoon/{shop.run_id}")),
         ("OutOfStock", 409, shop.order("Rest", shop.lamp, 5)),
         ("Busy", 503, shop.order("Rest", shop.lamp, busy=9)),
@@ -138,6 +138,7 @@ def _errors(shop: Shop, story: Story) -> None:
     ):
         expect(answer, status, error=error)
         shown.append(f"{error} {status}")
+    require("whole quantity" in str(fraction.body["message"]), f"no reason: {fraction}")
     story.say(f"The REST API answers errors of the workflow with their status: {', '.join(shown)}.")
     expect(shop.order("Http", shop.lamp, 5), 200, error="OutOfStock")
     story.say(

@@ -89,7 +89,7 @@ class SyncExpressStack(PatternStack):
             self,
             "InvalidOrder",
             error="InvalidOrder",
-            cause="Give order_id, product, and a quantity of at least 1.",
+            cause="Give order_id and product, 1 to 256 characters each, and a whole quantity of 1 to 1,000.",
         )
         unknown = sfn.Fail(self, "UnknownProduct", error="UnknownProduct", cause="There is no such product.")
         sold_out = sfn.Fail(
@@ -129,6 +129,7 @@ class SyncExpressStack(PatternStack):
             retry_on_service_exceptions=False,  # these retries take up to 126 seconds
         )
         _retry(reservation, *_STOCK_BUSY)
+        reservation.add_catch(invalid, errors=["InvalidOrder"])
         reservation.add_catch(sold_out, errors=["OutOfStock"])
         reservation.add_catch(busy, errors=list(_STOCK_BUSY))
         # For demonstrations: an order may say how long it waits.

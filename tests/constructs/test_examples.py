@@ -12,7 +12,7 @@ from typing import Any
 
 import aws_cdk
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Size, Stack
+from aws_cdk import App, Duration, RemovalPolicy, Size, Stack, TimeZone
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
@@ -99,6 +99,7 @@ def test_the_example_of_a_public_class_builds_twice_in_one_stack(
         "HardenedFunction": cdk_lambda_patterns.HardenedFunction,
         "RemovalPolicy": RemovalPolicy,
         "Size": Size,
+        "TimeZone": TimeZone,
         "bucket": s3.Bucket(stack, "Bucket"),
         "bus": events.EventBus(stack, "Bus"),
         "ec2": ec2,

@@ -26,6 +26,7 @@ from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
@@ -147,6 +148,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "definition": lambda scope: sfn.Pass(scope, "Definition"),
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
+    "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),
     "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
     "vpc": lambda scope: ec2.Vpc(scope, "Vpc", max_azs=2, nat_gateways=1),
 }

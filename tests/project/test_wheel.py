@@ -24,10 +24,11 @@ APP = """\
 import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
-from aws_cdk import App, Stack
+from aws_cdk import App, Duration, Stack
 from aws_cdk.aws_apigateway import AuthorizationType
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_lambda import FunctionUrlAuthType
+from aws_cdk.aws_scheduler import ScheduleExpression
 from aws_cdk.aws_stepfunctions_tasks import LambdaInvoke
 from constructs import Construct
 import cdk_lambda_patterns
@@ -37,6 +38,7 @@ from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.events.scheduled_function import ScheduledFunction
 from cdk_lambda_patterns.identity.cognito_triggers import CognitoTriggers, Trigger
 from cdk_lambda_patterns.messaging.async_function import AsyncFunction
 from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer
@@ -79,6 +81,12 @@ made = [
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
+    ScheduledFunction(
+        stack,
+        "Nightly",
+        code=pattern_source("events", "scheduled_function"),
+        schedule=ScheduleExpression.rate(Duration.hours(1)),
+    ),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
     SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),

@@ -15,7 +15,7 @@ from moto import mock_aws
 
 from messaging.sns_fifo_fanout.failures import failure_message
 from scenarios.support.redrive import redrive
-from tests.handlers.events import kinesis_record
+from tests.handlers.records import kinesis_record
 
 _FUNCTION = "resize"
 _EVENT = {"Records": [{"s3": {"object": {"key": "cat.jpg"}}}]}
@@ -115,11 +115,14 @@ def test_a_raw_event_from_a_dead_letter_queue_is_resent_and_its_error_reported(s
     assert report.reasons == {"boom": 1}
 
 
-def test_an_event_that_a_rule_could_not_deliver_is_resent_to_its_target(session: Session) -> None:
+@pytest.mark.parametrize("source", ["RULE_ARN", "SCHEDULE_ARN"])
+def test_an_event_that_a_rule_or_schedule_could_not_deliver_is_resent_to_its_target(
+    session: Session, source: str
+) -> None:
     for function in (_FUNCTION, "another"):
         target = f"arn:aws:lambda:eu-west-1:123456789012:function:{function}"
         refused = {"ERROR_CODE": "NO_PERMISSIONS", "ERROR_MESSAGE": "no"}
-        session.send(_EVENT, RULE_ARN="arn:aws:events:rule", TARGET_ARN=target, **refused)
+        session.send(_EVENT, **{source: "arn:aws:source"}, TARGET_ARN=target, **refused)
     report = session.redrive()
     assert session.lambda_.invoked == [(_FUNCTION, "Event", _EVENT)]
     assert report.reasons == {"NO_PERMISSIONS: no": 1}

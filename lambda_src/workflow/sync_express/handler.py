@@ -25,7 +25,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Reserve the products of an order."""
     order = Order.parse(event["order"])
     # For demonstrations: an order may say how many attempts find the stock busy.
-    if event["attempt"] < event["order"].get("busy", 0):
+    busy = event["order"].get("busy")
+    if isinstance(busy, int) and event["attempt"] < busy:
         raise StockBusy(f"attempt {event['attempt']}")
     stock.reserve(order)
     logger.info("reserved", extra={"order_id": order.order_id, "attempt": event["attempt"]})

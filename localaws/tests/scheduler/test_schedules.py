@@ -315,6 +315,31 @@ def test_what_cannot_be_delivered_is_retried_and_then_a_dead_letter(functions: F
     }
 
 
+def test_a_schedule_that_is_deleted_after_completion_first_retries_its_last_invocation(
+    functions: Functions,
+) -> None:
+    dead_letters, client = functions.queue(), functions.aws.client("scheduler")
+    missing = functions.arn("lambda", "function:missing")
+    role = functions.role(
+        ("lambda:InvokeFunction", missing), ("sqs:SendMessage", dead_letters.arn), service=SCHEDULER
+    )
+    client.create_schedule(
+        Name="once",
+        ScheduleExpression=f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        ActionAfterCompletion="DELETE",
+        Target={
+            "Arn": missing,
+            "RoleArn": role,
+            "DeadLetterConfig": {"Arn": dead_letters.arn},
+            "RetryPolicy": {"MaximumRetryAttempts": 1},
+        },
+    )
+    attributes = dead_letters.wait()["MessageAttributes"]
+    assert attributes["RETRY_ATTEMPTS"]["StringValue"] == "1"
+    eventually(lambda: not client.list_schedules(NamePrefix="once")["Schedules"])
+
+
 def test_other_targets_need_the_permission_of_the_role_and_no_policy(functions: Functions) -> None:
     queue, subscribed = functions.queue(), functions.queue(writable_by="sns.amazonaws.com")
     topic = functions.topic(subscribed)

@@ -191,7 +191,7 @@ def smoke(stack: DeployedStack, kind: str) -> None:
     with closing(Orders(stack)) as orders:
         sent = orders.send(kind, order := orders.order())
         orders.wait_until_shipped(order)
-        if kind != "Bucket":  # the result is kept after the order is shipped, and reported after that
+        if kind != "Bucket":  # the result is stored after the order is shipped, and reported after that
             orders.record(kind, sent)
         failed = orders.record(kind, orders.send(kind, orders.order(quantity=0)))
         failed = failed.get("detail", failed)["responsePayload"]

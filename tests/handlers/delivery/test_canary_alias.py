@@ -15,8 +15,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from delivery.canary_alias.smoke import difference
-from tests.handlers.events import hook_event
 from tests.handlers.importing import import_handler
+from tests.handlers.records import hook_event
 
 CASES = [
     {"name": "one", "payload": {"article": 1}, "expected": {"price": 3}, "timeout": 5},

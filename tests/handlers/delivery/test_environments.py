@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.environments.quotes import InvalidParcelError, load_tariff
-from tests.handlers.events import function_url_event
 from tests.handlers.importing import import_handler
+from tests.handlers.records import function_url_event
 
 FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:quotes"
 

@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from messaging.sns_fifo_fanout.messages import deduplication_id, group_id
 from messaging.sns_fifo_fanout.orders import NotAnEvent, OrderEvent
-from tests.handlers import events as aws
+from tests.handlers import records as aws
 from tests.handlers.importing import import_handler
 
 CONTEXT = SimpleNamespace(

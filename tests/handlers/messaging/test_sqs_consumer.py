@@ -14,8 +14,8 @@ from moto import mock_aws
 
 from messaging.sqs_consumer.entries import Entry, NotAnEntry
 from shared.clients import LONGEST_CALL
-from tests.handlers.events import message_id, sqs_record
 from tests.handlers.importing import import_handler
+from tests.handlers.records import message_id, sqs_record
 
 CONTEXT = SimpleNamespace(
     function_name="f",

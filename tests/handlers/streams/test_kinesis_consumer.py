@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from streams.kinesis_consumer.readings import NotAReading, Reading, Summary
-from tests.handlers.events import aggregated, kinesis_record, sequence_number
 from tests.handlers.importing import import_handler
+from tests.handlers.records import aggregated, kinesis_record, sequence_number
 
 CONTEXT = SimpleNamespace(function_name="f", get_remaining_time_in_millis=lambda: 30_000)
 ENVIRONMENT = {

@@ -14,7 +14,7 @@ from flask import Flask
 from flask import Response as FlaskResponse
 from flask import request as flask_request
 
-from tests.handlers.events import alb_event
+from tests.handlers.records import alb_event
 from tests.handlers.web.alb_function.client import BINARY, CONTEXT
 from tests.handlers.web.alb_function.events import DOCUMENTED, DOCUMENTED_HEALTH_CHECK
 

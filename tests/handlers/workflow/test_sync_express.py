@@ -77,6 +77,7 @@ def test_attempts_find_the_stock_busy_as_often_as_the_order_says(reserve: Module
         with pytest.raises(StockBusy):
             reserve.handler(event(attempt, busy=2), None)
     assert reserve.handler(event(2, busy=2), None)["attempts"] == 3
+    assert reserve.handler(event(busy="often"), None)["attempts"] == 1
 
 
 @pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "RequestLimitExceeded"])

@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
 """
 
-import re
 from collections.abc import Mapping
 
 from aws_cdk import aws_apigateway as apigateway
@@ -11,9 +10,10 @@ from aws_cdk import aws_apigateway as apigateway
 from cdk_lambda_patterns.core.limits import Limit
 
 _STATUS = Limit("a response for an error", 400, 599)
-_ERROR_NAME = re.compile(r"[A-Za-z0-9_.-]{1,256}")
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartSyncExecution.html
+_NAME_LENGTH = 256
 
-_MESSAGE = """$util.escapeJavaScript($cause).replaceAll("\\\\'", "'")"""
+_TEXT = """$util.escapeJavaScript($cause).replaceAll("\\\\'", "'")"""
 _INTERNAL = '{"error": "InternalServerError", "message": "Internal server error"}'
 # What Step Functions refuses, and whose fault that is.
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartSyncExecution.html
@@ -32,10 +32,15 @@ def check_statuses(statuses: Mapping[str, int]) -> None:
     """
     for name, status in statuses.items():
         _STATUS.check(f"statuses[{name!r}]", status)
-        if not _ERROR_NAME.fullmatch(name):
+        if name == "States.ALL":
             raise ValueError(
-                f"statuses[{name!r}]: give the name of an error of the workflow, which has only letters, "
-                "digits, '.', '_' and '-'."
+                "statuses['States.ALL']: it is a wildcard of Catch and Retry, and never the error of an "
+                "execution; name the errors that clients should know: any other is answered with 500."
+            )
+        if not (0 < len(name) <= _NAME_LENGTH and name.isprintable()) or "'" in name:
+            raise ValueError(
+                f"statuses[{name!r}]: give the name of an error of the workflow, 1 to {_NAME_LENGTH} "
+                "printable characters without an apostrophe, which ends a text in the template of the API."
             )
 
 
@@ -44,7 +49,7 @@ def request_template(state_machine_arn: str) -> str:
     return f"""{{
   "stateMachineArn": "{state_machine_arn}",
   "name": "$context.requestId",
-  "input": "{_MESSAGE.replace("$cause", "$input.body")}"
+  "input": "{_TEXT.replace("$cause", "$input.body")}"
 }}"""
 
 
@@ -60,6 +65,7 @@ def integration_responses(statuses: Mapping[str, int]) -> list[apigateway.Integr
 def _response_template(statuses: Mapping[str, int]) -> str:
     """Make a response of the result: the output, or an error with its status."""
     known = "".join(f"#elseif($error == '{name}')\n#set($code = {code})\n" for name, code in statuses.items())
+    name = _TEXT.replace("$cause", "$error")
     return f"""#set($outcome = $input.path('$.status').toString())
 #if($outcome == 'SUCCEEDED')
 $input.path('$.output')
@@ -76,9 +82,9 @@ $input.path('$.output')
 #elseif($code == 500)
 {_INTERNAL}
 #elseif($cause.startsWith("{{"))
-{{"error": "$error", "message": ""}}
+{{"error": "{name}", "message": "The workflow ended with this error"}}
 #else
-{{"error": "$error", "message": "{_MESSAGE}"}}
+{{"error": "{name}", "message": "{_TEXT}"}}
 #end
 #end"""
 

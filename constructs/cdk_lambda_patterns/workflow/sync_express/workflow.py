@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from aws_cdk import Annotations, Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, RemovalPolicy, Stack, Token
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
-from aws_cdk.aws_apigatewayv2_integrations import HttpStepFunctionsIntegration
 from aws_cdk.aws_logs import LogGroup
 from constructs import Construct
 
@@ -24,6 +24,8 @@ from cdk_lambda_patterns.core.event_sources import refuse_settings
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import LogOptions
 from cdk_lambda_patterns.core.permissions import acknowledge, acknowledge_wildcard
+from cdk_lambda_patterns.core.regions import check_region
+from cdk_lambda_patterns.workflow.sync_express.definition import check_express
 from cdk_lambda_patterns.workflow.sync_express.templates import (
     check_statuses,
     integration_responses,
@@ -49,6 +51,8 @@ _HTTP_SECONDS = 30
 
 _DEFAULT_TIMEOUT = Duration.seconds(25)
 _REST_TIMEOUT = Duration.seconds(29)
+_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+_SAME_PLACE = "An API starts workflows of its own account and Region only"
 _NO_STATUSES: Mapping[str, int] = MappingProxyType({})
 
 
@@ -75,8 +79,9 @@ class SyncExpressWorkflow(Construct):
         removal_policy: What happens to the logs when the stack is deleted. Default: they are retained.
 
     Raises:
-        ValueError: The workflow may run longer than allowed, is of the type Standard, or both or none of
-            ``definition`` and ``state_machine`` are given.
+        ValueError: The workflow may run longer than allowed, is of the type Standard, or in another account
+            or Region; a state waits for a job, a callback or an activity, or is a Distributed Map; or both
+            or none of ``definition`` and ``state_machine`` are given.
 
     Attributes:
         state_machine (IStateMachine): The state machine.
@@ -118,8 +123,10 @@ class SyncExpressWorkflow(Construct):
                 "log_level": log_level != sfn.LogLevel.ALL,
                 "include_execution_data": include_execution_data,
                 "tracing_enabled": not tracing_enabled,
+                "removal_policy": removal_policy != RemovalPolicy.RETAIN,
             }
             refuse_settings("state_machine", settings)
+            check_region(self, _SAME_PLACE, {"state_machine": state_machine}, in_account=True)
             _check_type(state_machine)
             self._timeout = timeout
             self.state_machine = state_machine
@@ -127,7 +134,9 @@ class SyncExpressWorkflow(Construct):
             assert definition is not None
             self._timeout = timeout or _DEFAULT_TIMEOUT
             self.log_group = _make_log_group(self, logs or LogOptions(), removal_policy)
-            self.state_machine = self._make(definition, log_level, include_execution_data, tracing_enabled)
+            machine = self._make(definition, log_level, include_execution_data, tracing_enabled)
+            check_express("definition", machine)
+            self.state_machine = machine
 
     def add_rest_method(
         self,
@@ -147,7 +156,7 @@ class SyncExpressWorkflow(Construct):
 
         Args:
             resource: The resource, owned or imported.
-            http_method: The method, which has a body.
+            http_method: The method, which has a body: POST, PUT, PATCH or DELETE.
             authorization: Who may call it: an authorizer, or ``AuthorizationType.NONE`` for everybody on the
                 internet. Default: who has ``execute-api:Invoke`` (IAM).
             statuses: The status for each error that a client should know, by the name of the error.
@@ -155,10 +164,15 @@ class SyncExpressWorkflow(Construct):
                 Regional or private API.
 
         Raises:
-            ValueError: The workflow may run longer than the API waits, or an error or status is not allowed.
+            ValueError: The workflow may run longer than the API waits, or is in another account or Region
+                than the API, or an argument is not allowed.
         """
+        _check_method("http_method", http_method)
+        _check_authorization(authorization)
         check_statuses(statuses)
+        check_region(resource, _SAME_PLACE, {"the workflow": self.state_machine}, in_account=True)
         _REST.check("integration_timeout", integration_timeout)
+        _check_endpoint(resource.api, integration_timeout)
         advice = "or a longer integration_timeout, which needs a higher quota"
         self._check_timeout("the REST API answers 504", integration_timeout, advice)
         integration = apigateway.StepFunctionsIntegration.start_execution(
@@ -193,30 +207,28 @@ class SyncExpressWorkflow(Construct):
         Args:
             api: The API, owned or imported.
             path: The path, such as ``/orders``.
-            method: The method, which has a body.
+            method: The method, which has a body: POST, PUT, PATCH or DELETE.
             authorization: Who may call it: an authorizer, or ``HttpNoneAuthorizer()`` for everybody on the
                 internet. Default: who has ``execute-api:Invoke`` (IAM).
 
         Raises:
-            ValueError: The workflow may run longer than the 30 seconds that the API waits.
+            ValueError: The workflow may run longer than the 30 seconds that the API waits, or is in another
+                account or Region than the API, or an argument is not allowed.
         """
+        _check_method("method", method.value)
+        _check_path(path)
+        places = {"api": api, "the workflow": self.state_machine}
+        check_region(self, _SAME_PLACE, places, in_account=True)
         self._check_timeout("the HTTP API answers 503", Duration.seconds(_HTTP_SECONDS))
-        mapping = apigatewayv2.ParameterMapping()
-        # Without a mapping of its own, the integration of the CDK passes no input.
-        mapping.custom("StateMachineArn", self.state_machine.state_machine_arn)
-        mapping.custom("Input", "$request.body")
+        # The API is part of the id: other APIs may have the same route.
+        place = api.node.path.removeprefix(f"{Stack.of(self).node.path}/")
         route = apigatewayv2.HttpRoute(
             self,
-            f"{method.value} {path}",
+            f"{place} {method.value} {path}",
             http_api=api,
             route_key=apigatewayv2.HttpRouteKey.with_(path, method),
             authorizer=authorization or HttpIamAuthorizer(),
-            integration=HttpStepFunctionsIntegration(
-                f"{self.node.id}Integration",
-                state_machine=self.state_machine,
-                subtype=apigatewayv2.HttpIntegrationSubtype.STEPFUNCTIONS_START_SYNC_EXECUTION,
-                parameter_mapping=mapping,
-            ),
+            integration=_HttpIntegration(f"{self.node.id}Integration", self.state_machine.state_machine_arn),
         )
         if isinstance(authorization, apigatewayv2.HttpNoneAuthorizer):
             reason = "The app opens this route with HttpNoneAuthorizer."
@@ -265,6 +277,41 @@ class SyncExpressWorkflow(Construct):
             )
 
 
+class _HttpIntegration(apigatewayv2.HttpRouteIntegration):
+    """Runs a workflow with the body as its input.
+
+    That of the CDK takes no imported state machine, and without a mapping of its own passes no input.
+    """
+
+    def __init__(self, id: str, state_machine_arn: str) -> None:
+        super().__init__(id)
+        self._arn = state_machine_arn
+
+    def bind(
+        self, *, route: apigatewayv2.IHttpRoute, scope: Construct
+    ) -> apigatewayv2.HttpRouteIntegrationConfig:
+        """Make the role, and the settings of the integration."""
+        role = iam.Role(scope, "InvokeRole", assumed_by=iam.ServicePrincipal("apigateway.amazonaws.com"))
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="AllowStepFunctionsExecution",
+                actions=["states:StartSyncExecution"],
+                resources=[self._arn],
+            )
+        )
+        mapping = apigatewayv2.ParameterMapping()
+        mapping.custom("StateMachineArn", self._arn)
+        mapping.custom("Input", "$request.body")
+        return apigatewayv2.HttpRouteIntegrationConfig(
+            type=apigatewayv2.HttpIntegrationType.AWS_PROXY,
+            subtype=apigatewayv2.HttpIntegrationSubtype.STEPFUNCTIONS_START_SYNC_EXECUTION,
+            payload_format_version=apigatewayv2.PayloadFormatVersion.VERSION_1_0,
+            connection_type=apigatewayv2.HttpConnectionType.INTERNET,
+            credentials=apigatewayv2.IntegrationCredentials.from_role(role),
+            parameter_mapping=mapping,
+        )
+
+
 def _make_log_group(scope: Construct, options: LogOptions, removal_policy: RemovalPolicy) -> LogGroup:
     return LogGroup(
         scope,
@@ -276,9 +323,55 @@ def _make_log_group(scope: Construct, options: LogOptions, removal_policy: Remov
 
 
 def _check_type(machine: sfn.IStateMachine) -> None:
-    express = sfn.StateMachineType.EXPRESS
-    if isinstance(machine, sfn.StateMachine) and machine.state_machine_type != express:
+    if not isinstance(machine, sfn.StateMachine):
+        return  # imported: what it is like is not known here
+    if machine.state_machine_type != sfn.StateMachineType.EXPRESS:
         raise ValueError(
             f"state_machine={machine.node.path}: a workflow of the type Standard cannot be run "
             "synchronously; give one with state_machine_type=StateMachineType.EXPRESS."
+        )
+    check_express("state_machine", machine)
+
+
+def _check_method(name: str, method: str) -> None:
+    if method.upper() not in _METHODS and not Token.is_unresolved(method):
+        raise ValueError(
+            f"{name}={method!r}: the body of the request is the input of the workflow; choose one of "
+            f"{', '.join(_METHODS)}."
+        )
+
+
+def _check_path(path: str) -> None:
+    valid = path == "/" or (path.startswith("/") and not path.endswith("/"))
+    if not valid and not Token.is_unresolved(path):
+        raise ValueError(
+            f"path={path!r}: the path of a route starts with a slash and does not end with one; give "
+            f"{'/' + path.strip('/')!r}."
+        )
+
+
+def _check_authorization(given: apigateway.IAuthorizer | apigateway.AuthorizationType) -> None:
+    allowed = (apigateway.AuthorizationType.IAM, apigateway.AuthorizationType.NONE)
+    if isinstance(given, apigateway.AuthorizationType) and given not in allowed:
+        raise ValueError(
+            f"authorization=AuthorizationType.{given.name}: API Gateway needs to know which authorizer; give "
+            "the authorizer itself, AuthorizationType.IAM or AuthorizationType.NONE."
+        )
+
+
+def _check_endpoint(api: apigateway.IRestApi, timeout: Duration) -> None:
+    """Check that an edge-optimized API, which is the default of the CDK, waits 29 seconds at most.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+    """
+    resource = api.node.default_child
+    if timeout.is_unresolved() or not isinstance(resource, apigateway.CfnRestApi):
+        return
+    most, waits = (one.to_seconds(integral=False) for one in (_REST_TIMEOUT, timeout))
+    endpoint = Stack.of(api).resolve(resource.endpoint_configuration) or {}
+    if waits > most and "EDGE" in (endpoint.get("types") or ["EDGE"]):
+        raise ValueError(
+            f"integration_timeout={waits:g}: the edge-optimized API {api.node.path} waits {most:g} seconds "
+            "at most; make the API with endpoint_types=[EndpointType.REGIONAL], or give at most "
+            f"{most:g} seconds."
         )

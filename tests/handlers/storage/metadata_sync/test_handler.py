@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.s3_events import order_key
 from storage.metadata_sync.bucket import _decoded, _restore
 from storage.metadata_sync.settings import Settings
-from tests.handlers.events import sequencer
+from tests.handlers.records import sequencer
 from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, World, bridge_event, record
 
 FIRST, SECOND, THIRD = sequencer(10), sequencer(11), sequencer(12)

@@ -24,8 +24,8 @@ from storage.metadata_sync.objects import Cause, StoredObject, Table, Unstorable
 from storage.metadata_sync.postgres import PostgresTable
 from storage.metadata_sync.settings import Settings
 from storage.metadata_sync.sync import Synchroniser
-from tests.handlers.events import sequencer as sequencer_of
 from tests.handlers.importing import import_handler
+from tests.handlers.records import sequencer as sequencer_of
 from tests.handlers.storage.metadata_sync.conftest import LocalDriver
 from tests.handlers.storage.metadata_sync.disorder import drawn
 from tests.handlers.storage.metadata_sync.doubles import NOW, Rows

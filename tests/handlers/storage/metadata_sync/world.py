@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from tests.handlers import events
+from tests.handlers import records as events
 from tests.handlers.storage.surroundings import (
     AWS,
     QUEUE_URL,

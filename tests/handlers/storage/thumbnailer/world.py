@@ -10,7 +10,7 @@ from unittest import mock
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
-from tests.handlers import events
+from tests.handlers import records as events
 from tests.handlers.storage.surroundings import (
     AWS,
     QUEUE_URL,

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from tests.handlers.events import Event, alb_event
+from tests.handlers.records import Event, alb_event
 
 CONTEXT = SimpleNamespace(
     aws_request_id="request-1",

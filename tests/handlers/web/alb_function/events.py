@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.handlers.events import TARGET_GROUP, Event
+from tests.handlers.records import TARGET_GROUP, Event
 
 # https://docs.aws.amazon.com/lambda/latest/dg/services-alb.html
 DOCUMENTED_FOR_LAMBDA: Event = {

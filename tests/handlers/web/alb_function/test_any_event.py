@@ -10,7 +10,7 @@ from urllib.parse import quote
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.handlers.events import TARGET_GROUP, Event
+from tests.handlers.records import TARGET_GROUP, Event
 from tests.handlers.web.alb_function.client import Client
 from tests.handlers.web.alb_function.conftest import emptied
 

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from notes.bodies import write_body
-from tests.handlers.events import alb_event
+from tests.handlers.records import alb_event
 from tests.handlers.web.alb_function.client import BINARY, CONTEXT, JSON, TEXT, Client, read
 from tests.handlers.web.alb_function.events import (
     DOCUMENTED,

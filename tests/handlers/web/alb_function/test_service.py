@@ -9,9 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from notes.note import Note
-from tests.handlers.events import alb_event
 from tests.handlers.importing import import_handler
 from tests.handlers.notes.memory import NotesInMemory
+from tests.handlers.records import alb_event
 from tests.handlers.web.alb_function.client import BINARY, TEXT, Answer, Client
 from tests.handlers.web.alb_function.conftest import ENVIRONMENT, HANDLER, Log
 
@@ -66,7 +66,7 @@ def problem(answer: Answer, status: int) -> str:
         (422, "PUT", "/notes/..", [TEXT], "the name '..': clients remove this segment from a path"),
         (422, "PUT", "/notes/%2E%2e", [TEXT], "the name '..': clients remove"),
         (422, "PUT", "/notes/%2e", [TEXT], "the name '.': clients remove"),
-        (422, "GET", f"/notes/{'a' * 201}", [], "a name of 201 characters: give 1 to 200"),
+        (422, "GET", f"/notes/{'a' * 201}", [], "this one has 201"),
         (422, "GET", "/notes?tag=a%20b", [], "the tag 'a b': give 1 to 50"),
         (422, "PUT", "/notes/a", [TEXT, ("Note-Tag", ",".join("abcdefghijk"))], "11 tags: a note has"),
     ],

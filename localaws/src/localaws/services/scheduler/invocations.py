@@ -7,7 +7,8 @@ Faithful to: targets are called through the API with a session of the schedule's
 (asynchronously), queues, topics, event buses, state machines, streams, delivery streams, and every
 operation that a universal target names. Context attributes in the input, the default event without one. A
 call that fails is repeated as the retry policy says, and then sent to the dead-letter queue, with the
-documented attributes and the role's permission.
+documented attributes and the role's permission. A schedule is deleted after completion when its last
+invocation was delivered or given up.
 Not to: the time between retries, which doubles from a quarter of a minute and is shortened like every
 minute (see `pace`); the other templated targets, which fail; metrics. AWS invokes up to a minute late;
 here it is a fraction of a second.
@@ -26,6 +27,7 @@ import logging
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,10 +48,14 @@ from localaws.services.scheduler.schedules import SERVICE, group_arn
 logger = logging.getLogger("localaws.scheduler")
 
 Schedule = dict[str, Any]
+Key = tuple[str, str, str]
 _UNIVERSAL = "arn:aws:scheduler:::aws-sdk:"
 _FIRST_RETRY, _LAST_RETRY = 15.0, 3600.0
 # Of each schedule, when it was created and changed, and when it is due.
-_due: dict[Any, tuple[tuple[float, float], float | None]] = {}
+_due: dict[Key, tuple[tuple[float, float], float | None]] = {}
+# How many invocations of each are under way, and which have had their last one.
+_delivering: Counter[Key] = Counter()
+_ended: set[Key] = set()
 
 
 @changes(scheduler, "_SCHEDULE_TICK_INTERVAL")
@@ -60,6 +66,8 @@ def _tick_interval(_stock: float) -> float:
 @on_reset
 def _forget() -> None:
     _due.clear()
+    _delivering.clear()
+    _ended.clear()
 
 
 @replaces(scheduler, "_tick_schedules")
@@ -67,6 +75,7 @@ def _tick_schedules() -> None:
     schedules = dict(scheduler._schedules._data)
     for key in _due.keys() - schedules.keys():
         del _due[key]
+        _ended.discard(key)
     for key, schedule in schedules.items():
         try:
             _tick(key, schedule)
@@ -74,24 +83,37 @@ def _tick_schedules() -> None:
             logger.exception("%s cannot be invoked", schedule.get("Arn"))
 
 
-def _tick(key: tuple[str, str, str], schedule: Schedule) -> None:
+def _tick(key: Key, schedule: Schedule) -> None:
     """Invoke the schedule if it is due."""
     now, dates = time.time(), (schedule["CreationDate"], schedule["LastModificationDate"])
     known, due = _due.get(key, (None, None))
     if known != dates:
         due = expressions.first_time(schedule)
+        _ended.discard(key)
     fires = due is not None and due <= now and schedule["State"] == "ENABLED"
     if fires:
         assert due is not None
         invocation = Invocation(copy.deepcopy(schedule), due, key[0], key[1])
-        threading.Thread(target=invocation.deliver, daemon=True, name="localaws-schedule").start()
-    following = expressions.next_time(schedule, max(now, (due or 0) + 1)) if fires else due
-    _due[key] = (dates, following)
+        _delivering[key] += 1
+        arguments = (key, invocation)
+        threading.Thread(target=_deliver, args=arguments, daemon=True, name="localaws-schedule").start()
+        due = expressions.next_time(schedule, max(now, due + 1))
+        if due is None:
+            _ended.add(key)
+    _due[key] = (dates, due)
     end = scheduler._to_epoch(schedule.get("EndDate"))
-    is_complete = following is None and (fires or (end is not None and end < now))
-    if is_complete and schedule.get("ActionAfterCompletion") == "DELETE":
+    is_complete = due is None and (key in _ended or (end is not None and end < now))
+    # A deleted schedule retries nothing, so it is deleted once its last invocation is delivered or given up.
+    if is_complete and not _delivering[key] and schedule.get("ActionAfterCompletion") == "DELETE":
         with request_scope(key[0], key[1]):
             scheduler._delete_schedule(schedule["Name"], {"groupName": schedule["GroupName"]})
+
+
+def _deliver(key: Key, invocation: Invocation) -> None:
+    try:
+        invocation.deliver()
+    finally:
+        _delivering[key] -= 1
 
 
 @dataclass

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.handlers import events
+from tests.handlers import records as events
 
-# The examples are those of the pages that `events` names.
+# The examples are those of the pages that `records` names.
 SHAPES = {
     "sequence number": (events.sequence_number(7), r"\d{56}"),
     "FIFO sequence number": (events.fifo_sequence_number(7), r"\d{20}"),

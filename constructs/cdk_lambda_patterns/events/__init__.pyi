@@ -1,0 +1,1 @@
+from cdk_lambda_patterns.events.scheduled_function import ScheduledFunction as ScheduledFunction
