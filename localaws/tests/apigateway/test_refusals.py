@@ -312,8 +312,9 @@ def test_usage_plans(rest: RestApi, settings: dict[str, Any], text: str) -> None
     assert text in refusal(rest.client.create_usage_plan, name="plan", **settings)
     assert len(rest.client.get_usage_plans()["items"]) == before
     kept = rest.client.create_usage_plan(name="plan", throttle={"rateLimit": 1, "burstLimit": 1})["id"]
-    change = {"op": "replace", "path": "/throttle/rateLimit", "value": "-1"}
-    assert "negative" in refusal(rest.client.update_usage_plan, usagePlanId=kept, patchOperations=[change])
+    for value, problem in {"-1": "negative", "nan": "negative", "abc": "number", "": "number"}.items():
+        change = {"op": "replace", "path": "/throttle/rateLimit", "value": value}
+        assert problem in refusal(rest.client.update_usage_plan, usagePlanId=kept, patchOperations=[change])
 
 
 # --- Templates

@@ -146,8 +146,10 @@ def signed_url(local_aws: LocalAws) -> Url:
     return Url.of(functions, name, "AWS_IAM", Qualifier="live")
 
 
-def test_a_url_has_its_region_in_its_name(url: Url) -> None:
-    assert url.send().status == 201
+def test_a_url_has_its_region_in_its_name_in_any_case(url: Url) -> None:
+    address = url.aws.address_of_function_url(f"https://{url.host}/")
+    for name in (url.host, url.host.upper()):
+        assert Endpoint.of(address, name).request("GET", "/").status == 201
     elsewhere = replace(url, host=url.host.replace(url.aws.region, "eu-west-1"))
     assert (elsewhere.send().status, elsewhere.send().body) == (403, FORBIDDEN)
 

@@ -73,7 +73,13 @@ class Kind:
         now = self.records(api)
         for key, record in now.items():
             others = [one for other, one in now.items() if other != key]
-            if record != before.get(key) and (found := self.rule(api, record, others, set(given))):
+            if record == before.get(key):
+                continue
+            try:
+                found = self.rule(api, record, others, set(given))
+            except (TypeError, ValueError):  # a rule compares numbers, and patches are texts
+                found = http_rules.bad("Invalid value specified: it must be a number")
+            if found:
                 return found
         return None
 

@@ -113,7 +113,7 @@ def usage_plan(api: str, record: Record, others: list[Record], given: set[str]) 
     """A usage plan: its throttles and its quota."""
     throttles = [record.get("throttle") or {}]
     for one in record.get("apiStages") or []:
-        throttles += (one.get("throttle") or {}).values()
+        throttles += (one.get("throttle") or {}).values() if isinstance(one, dict) else []
     for throttle in throttles:
         if problem := limits(throttle.get("rateLimit"), throttle.get("burstLimit")):
             return problem
