@@ -26,6 +26,21 @@ def is_version(function: lambda_.IFunction) -> TypeGuard[lambda_.IVersion]:
     return hasattr(function, "version") and not is_alias(function)
 
 
+def check_no_latest(function: lambda_.IFunction) -> None:
+    """Check that an ARN does not name $LATEST, for what Lambda refuses it for: permissions and URLs.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunctionUrlConfig.html
+
+    Raises:
+        ValueError: It ends with ``:$LATEST``.
+    """
+    if not Token.is_unresolved(function.function_arn) and function.function_arn.endswith(":$LATEST"):
+        raise ValueError(
+            f"function={function.node.path}: its ARN ends with ':$LATEST', which Lambda refuses here; import "
+            "the function without it, which means the same."
+        )
+
+
 def check_alias_name(argument: str, name: str) -> None:
     """Check that Lambda allows a name for an alias.
 

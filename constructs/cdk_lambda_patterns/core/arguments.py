@@ -125,6 +125,8 @@ def _is_a(value: Any, hint: Any) -> bool:
         return isinstance(value, str) and not _SURROGATE.search(value)
     if not getattr(hint, "_is_protocol", False):
         return isinstance(value, hint)
+    if isinstance(value, type):  # a class has the members of its objects
+        return False
     # isinstance does not work with the CDK's interfaces: what implements one has all of its members. jsii
     # wraps an object of a class that is not public in proxies of the interfaces that the object has.
     classes: list[type] = [type(value), *map(type, getattr(value, "_delegates", ()))]
@@ -145,6 +147,8 @@ def _class(value: Any) -> str:
         return str(value)
     if isinstance(value, str) and _SURROGATE.search(value):
         return "a lone surrogate, which is no character"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     return "None" if value is None else type(value).__name__
 
 
@@ -163,6 +167,8 @@ def _remedy(value: Any, hint: Any) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     kind: type = type(value)
     match value:
+        case type():
+            return f"give an object of it, {value.__name__}(...)"
         case _ if is_number and hint in (Duration, Size):
             return f"give {'Duration.seconds' if hint is Duration else 'Size.mebibytes'}({value})"
         case str() if hint in (int, float) and value.isdecimal():
@@ -176,7 +182,11 @@ def _remedy(value: Any, hint: Any) -> str:
         case str() if typing.get_origin(hint) is Sequence:
             if typing.get_args(hint)[0] in (int, float):
                 return f"give a sequence of numbers, such as ({value if value.isdecimal() else 1},)"
-            return f"give a sequence of strings, such as ({value!r},)"
+            if typing.get_args(hint)[0] is str:
+                return f"give a sequence of strings, such as ({value!r},)"
+            if member := _choice(value, typing.get_args(hint)[0]):
+                return f"give a sequence of members of the class, such as ({member},)"
+            return f"give a sequence of {_name(typing.get_args(hint)[0])}"
         case Mapping() if is_dataclass(hint):
             return f"give {_name(hint)}(...)"
         case _ if getattr(hint, "_is_protocol", False):
@@ -186,12 +196,19 @@ def _remedy(value: Any, hint: Any) -> str:
             way = next((name for name in imports if name.endswith("_name")), next(iter(imports), ""))
             name = hint.__name__[1:]
             return f"give {name}(...), or import an existing one with {name}.{way}(...)" if way else ""
-        case str() if isinstance(hint, type):
-            # The choices of the CDK are members of an enum, or constants of a class.
-            choices = [name for name in dir(hint) if name.isupper()]
-            same = [name for name in choices if _letters(name) == _letters(value)] or choices[:1]
-            return f"give a member of the class, such as {hint.__name__}.{same[0]}" if same else ""
+        case str() if member := _choice(value, hint):
+            return f"give a member of the class, such as {member}"
     return ""
+
+
+def _choice(value: str, hint: Any) -> str:
+    """Return what the caller may have meant, if the type is one of choices.
+
+    Those of the CDK are members of an enum, or constants of a class.
+    """
+    choices = [name for name in dir(hint) if name.isupper()] if isinstance(hint, type) else []
+    same = [name for name in choices if _letters(name) == _letters(value)] or choices[:1]
+    return f"{hint.__name__}.{same[0]}" if same else ""
 
 
 def _letters(name: str) -> str:

@@ -10,6 +10,7 @@ from aws_cdk import Token
 _ACCOUNT = re.compile(r"[0-9]{12}")
 # https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
+_CIDR = re.compile(r"[0-9a-fA-F.:]+(/[0-9]{1,3})?")
 _PRIVATE = [
     ipaddress.ip_network(private)
     for private in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
@@ -58,6 +59,8 @@ def only_from(source_cidrs: Sequence[str]) -> dict[str, Any]:
         if Token.is_unresolved(cidr):
             continue
         try:
+            if not _CIDR.fullmatch(cidr):  # ipaddress also takes netmasks and names of interfaces
+                raise ValueError(f"{cidr!r} is no CIDR block")
             network = ipaddress.ip_network(cidr)
         except ValueError as error:
             raise ValueError(f"source_cidrs: {error}; give a CIDR block such as '203.0.113.0/24'.") from None

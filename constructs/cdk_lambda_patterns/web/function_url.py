@@ -7,7 +7,6 @@ CloudFront. For those, for JWT and for throttling by route, use an API of API Ga
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,11 +15,20 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_lambda_patterns.core.aliases import check_alias_name, claim_alias, is_alias, is_version, publish
+from cdk_lambda_patterns.core.aliases import (
+    check_alias_name,
+    check_no_latest,
+    claim_alias,
+    is_alias,
+    is_version,
+    publish,
+)
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.callers import check_account, check_organization, only_from
 from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.core.sharing import claim, identity
+from cdk_lambda_patterns.web.cors import check_headers, check_origins
 
 _NONE, _AWS_IAM = lambda_.FunctionUrlAuthType.NONE, lambda_.FunctionUrlAuthType.AWS_IAM
 # Each action with its condition. Both are needed: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
@@ -28,7 +36,9 @@ _URL, _FUNCTION = "lambda:InvokeFunctionUrl", "lambda:InvokeFunction"
 _VIA_URL: Final = {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}
 # https://docs.aws.amazon.com/lambda/latest/api/API_Cors.html
 _ITEMS, _MAX_AGE = Limit("Lambda", 0, 100, "items"), Limit("Lambda", 0, 86_400, "seconds")
-_ORIGIN = re.compile(r"\*|https?://[^/\s]+")
+_METHODS = Limit("Lambda", 0, 6, "items")
+# https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunctionUrlConfig.html
+_PLACE = "Lambda makes a URL in the account and Region of its function"
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
 _STREAMING = ("nodejs", "provided")
 
@@ -90,6 +100,8 @@ class FunctionUrl(Construct):
     ) -> None:
         super().__init__(scope, id)
         _check_not_a_version(function)
+        check_no_latest(function)
+        check_region(self, _PLACE, {"function": function}, in_account=True)
         if source_cidrs is not None:
             _check_can_limit_addresses(source_cidrs, auth_type, alias_name)
         if cors is not None:
@@ -98,6 +110,12 @@ class FunctionUrl(Construct):
         if alias_name is not None:
             check_alias_name(f"alias_name={alias_name!r}", alias_name)
             self.target = self._publish(function, alias_name)
+        other = self.target.node.try_find_child("FunctionUrl")  # the CDK's add_function_url() has made it
+        if isinstance(other, lambda_.FunctionUrl):
+            raise ValueError(
+                f"function={self.target.node.path}: it has a URL from add_function_url() already, and Lambda "
+                "allows one for $LATEST and for each alias; leave that out, or give alias_name another alias."
+            )
         claim(
             self,
             "function URL",
@@ -265,8 +283,9 @@ class FunctionUrl(Construct):
 
 
 def _check_not_a_version(function: lambda_.IFunction) -> None:
-    qualifier = "" if Token.is_unresolved(function.function_arn) else function.function_arn.split(":")[7:]
-    if is_version(function) or "".join(qualifier).isdigit():
+    arn = function.function_arn
+    qualifier = "" if Token.is_unresolved(arn) else "".join(arn.split(":")[7:])
+    if is_version(function) or qualifier.isdigit():
         raise ValueError(
             f"function={function.node.path}: Lambda gives a URL to $LATEST and to aliases only, because the "
             "address must outlive a version; give an alias that points to it."
@@ -290,9 +309,8 @@ def _check_can_limit_addresses(
 
 
 def _check_cors(cors: lambda_.FunctionUrlCorsOptions) -> None:
-    origins, methods = cors.allowed_origins or [], cors.allowed_methods or []
-    if not origins:
-        raise ValueError("cors: without allowed_origins no web page may call; give them, or leave cors out.")
+    check_origins("cors.allowed_origins", cors.allowed_origins, cors.allow_credentials)
+    methods = cors.allowed_methods or []
     for name, longest in (("allowed_origins", 253), ("allowed_headers", 1024), ("exposed_headers", 1024)):
         items = getattr(cors, name) or []
         _ITEMS.check(f"len(cors.{name})", len(items))
@@ -301,20 +319,12 @@ def _check_cors(cors: lambda_.FunctionUrlCorsOptions) -> None:
                 raise ValueError(
                     f"cors.{name}: {item[:40]}… has {len(item)} characters; Lambda allows {longest}."
                 )
-    for origin in origins:
-        if not _ORIGIN.fullmatch(origin) and not Token.is_unresolved(origin):
-            raise ValueError(
-                f"cors.allowed_origins: {origin!r} never equals the origin of a page; give scheme and host "
-                "without a path, such as 'https://example.com'."
-            )
-    if cors.allow_credentials and "*" in origins:
-        raise ValueError(
-            "cors.allow_credentials=True with allowed_origins=['*']: browsers refuse it, since every web "
-            "page could act for the user; name the origins."
-        )
+    check_headers("cors.allowed_headers", cors.allowed_headers)
+    check_headers("cors.exposed_headers", cors.exposed_headers)
     if lambda_.HttpMethod.OPTIONS in methods:
         raise ValueError(
             "cors.allowed_methods: Lambda refuses OPTIONS, whose requests it answers itself; leave it out."
         )
+    _METHODS.check("len(cors.allowed_methods)", len(methods))
     if isinstance(cors.max_age, Duration):
         _MAX_AGE.check("cors.max_age", cors.max_age)

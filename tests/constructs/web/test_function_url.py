@@ -18,6 +18,7 @@ CODE = lambda_.Code.from_inline("def handler(event, context): return event")
 NONE, AWS_IAM = lambda_.FunctionUrlAuthType.NONE, lambda_.FunctionUrlAuthType.AWS_IAM
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:notes"
 OTHER, ORGANIZATION = "111122223333", "o-a1b2c3d4e5"
+SEVEN = [one for one in lambda_.HttpMethod if one is not lambda_.HttpMethod.OPTIONS]
 URL, FUNCTION = "lambda:InvokeFunctionUrl", "lambda:InvokeFunction"
 OFFICE = {"IpAddress": {"aws:SourceIp": ["203.0.113.0/24", "2001:db8::/32"]}}
 SIGNED = {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}
@@ -174,6 +175,12 @@ def refusal(stack: Stack, build: Callable[[Stack], object]) -> str:
         (lambda stack: make(stack, auth_type=NONE, alias_name="h", source_cidrs=["10.1.0.0/16"]), "private"),
         (lambda stack: make(stack, auth_type=NONE, alias_name="i", source_cidrs=["203.0.113.1/24"]), "CIDR"),
         (
+            lambda stack: make(
+                stack, auth_type=NONE, alias_name="n", source_cidrs=["203.0.113.0/255.255.255.0"]
+            ),
+            "'203.0.113.0/255.255.255.0' is no CIDR block; give a CIDR block such as",
+        ),
+        (
             lambda stack: make(stack, auth_type=NONE, alias_name="b").grant_invoke_url_to_account(OTHER),
             "auth_type=NONE",
         ),
@@ -218,16 +225,52 @@ def test_a_version_has_no_url(stack: Stack, version: Callable[[Stack], lambda_.I
     assert "outlive a version" in said
 
 
-def test_a_public_url_needs_a_function_whose_policy_can_be_changed(stack: Stack) -> None:
-    foreign = lambda_.Function.from_function_arn(stack, "Foreign", ARN.replace("123456789012", OTHER))
+def test_a_public_url_needs_a_function_whose_policy_can_be_changed() -> None:
+    stack = Stack()  # in the account and Region of the deployment, whichever these are
+    foreign = lambda_.Function.from_function_arn(stack, "Foreign", ARN)
     said = refusal(stack, lambda stack: FunctionUrl(stack, "Of", function=foreign, auth_type=NONE))
     assert "same_environment=True" in said
+
+
+@pytest.mark.parametrize(
+    ("arn", "said"),
+    [
+        (ARN.replace("eu-west-1", "us-east-1"), "it is in us-east-1, and this stack in eu-west-1"),
+        (ARN.replace("123456789012", OTHER), f"it is in {OTHER}, and this stack in 123456789012"),
+        (f"{ARN}:$LATEST", "its ARN ends with ':$LATEST'"),
+    ],
+)
+def test_a_function_that_gets_no_url_here(stack: Stack, arn: str, said: str) -> None:
+    new = f"F{len(stack.node.children)}"
+    function = lambda_.Function.from_function_arn(stack, new, arn)
+    assert said in refusal(
+        stack, lambda stack: FunctionUrl(stack, f"{new}Url", function=function, auth_type=AWS_IAM)
+    )
+
+
+def test_a_function_with_a_url_of_the_cdk_gets_no_other() -> None:
+    stack = Stack()
+    function = HardenedFunction(stack, "Function", code=CODE)
+    function.add_function_url(auth_type=AWS_IAM)
+    said = refusal(stack, lambda stack: FunctionUrl(stack, "A", function=function, auth_type=AWS_IAM))
+    assert "from add_function_url() already" in said
+    FunctionUrl(stack, "B", function=function, auth_type=AWS_IAM, alias_name="live")
 
 
 @pytest.mark.parametrize(
     ("cors", "said"),
     [
         ({}, "allowed_origins"),
+        *(
+            ({"allowed_origins": [origin]}, f"{origin!r} never equals the origin of a page")
+            for origin in ("https://*.a.com", "https://*", "https://a.com?x", "https://u:p@a.com", "https://")
+        ),
+        (
+            {"allowed_origins": ["*"], "allowed_methods": SEVEN},
+            "len(cors.allowed_methods)=7: Lambda allows 0 to 6",
+        ),
+        ({"allowed_origins": ["*"], "allowed_headers": [""]}, "cors.allowed_headers: '' is no name"),
+        ({"allowed_origins": ["*"], "exposed_headers": ["X Y"]}, "cors.exposed_headers: 'X Y' is no name"),
         ({"allowed_origins": ["*"], "allow_credentials": True}, "allow_credentials=True"),
         ({"allowed_origins": ["https://example.com/"]}, "without a path"),
         ({"allowed_origins": ["example.com"]}, "without a path"),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
+import jsii
 import pytest
-from aws_cdk import App, CfnParameter, Duration, Environment, Stack
+from aws_cdk import App, CfnParameter, Duration, Environment, Fn, Size, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_cognito as cognito
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
 from constructs import Construct
@@ -174,7 +177,6 @@ def test_only_the_routes_of_this_api_may_invoke_the_function() -> None:
 def test_all_requests_reach_the_function_unless_routes_are_given() -> None:
     keys = {route["RouteKey"] for route in http().all("AWS::ApiGatewayV2::Route").values()}
     assert keys == {"ANY /", "ANY /{proxy+}"}
-    assert http(routes=[]).all("AWS::ApiGatewayV2::Route") == {}
 
 
 def test_preflight_requests_reach_no_route_that_asks_for_authorization() -> None:
@@ -287,12 +289,12 @@ def test_requests_are_validated_where_a_method_says_what_it_needs() -> None:
     assert template.only("AWS::ApiGateway::Model")["Schema"]["required"] == ["text"]
 
 
-def cached(authorization: Callable[[Stack], Any], **more: Any) -> dict[str, Any]:
+def cached(
+    authorization: Callable[[Stack], Any], path: str = "/notes/{name}/{rest+}", **more: Any
+) -> dict[str, Any]:
     """The method GET of a REST API that caches it."""
     stack = Stack(App(), "S")
-    method = RestApiMethod(
-        path="/notes/{name}/{rest+}", http_methods=("GET",), cache_ttl=Duration.seconds(60), **more
-    )
+    method = RestApiMethod(path=path, http_methods=("GET",), cache_ttl=Duration.seconds(60), **more)
     plan = apigateway.UsagePlanProps() if more.get("api_key_required") else None
     RestApi(
         stack,
@@ -306,7 +308,7 @@ def cached(authorization: Callable[[Stack], Any], **more: Any) -> dict[str, Any]
     stage = template.only("AWS::ApiGateway::Stage")
     assert (stage["CacheClusterEnabled"], stage["CacheClusterSize"]) == (True, "0.5")
     (setting,) = [one for one in stage["MethodSettings"] if one["ResourcePath"] != "/*"]
-    assert setting["ResourcePath"] == "/~1notes~1{name}~1{rest+}"
+    assert setting["ResourcePath"] == "/" + path.replace("/", "~1")
     assert (setting["CachingEnabled"], setting["CacheTtlInSeconds"]) == (True, 60)
     assert setting["CacheDataEncrypted"] is True
     return template.only("AWS::ApiGateway::Method")
@@ -362,12 +364,56 @@ def test_a_cache_that_cannot_tell_callers_apart_is_refused() -> None:
     with pytest.raises(ValueError, match="leave cache_ttl out, or give an authorizer"):
         cached(lambda _: IAM)
 
-    def by_address(stack: Stack) -> apigateway.RequestAuthorizer:
-        sources = [apigateway.IdentitySource.context("identity.sourceIp")]
-        return apigateway.RequestAuthorizer(stack, "A", handler=function(stack), identity_sources=sources)
 
-    with pytest.raises(ValueError, match="identifies callers by"):
-        cached(by_address)
+@pytest.mark.parametrize("variable", ["order-id", "order.id", "order_id", "_", "1", "a-b.c_d"])
+def test_the_key_of_the_cache_holds_variables_of_any_name(variable: str) -> None:
+    """Otherwise a request gets the response for another resource."""
+    for path in (f"/c/{{{variable}}}", f"/c/{{{variable}+}}", f"/{{{variable}}}/c"):
+        keys = cached(lambda _: NONE, path)["Integration"]["CacheKeyParameters"]
+        assert keys == [f"method.request.path.{variable}"]
+
+
+HEADER, CONTEXT = apigateway.IdentitySource.header("X"), apigateway.IdentitySource.context
+
+
+@jsii.implements(apigateway.IAuthorizer)
+class Custom:
+    """An authorizer that does not say what it identifies callers by."""
+
+    authorizer_id = "a1b2c3"
+    authorization_type = apigateway.AuthorizationType.CUSTOM
+
+
+@pytest.mark.parametrize(
+    ("sources", "known"),
+    [
+        ([], "does not say how"),
+        ([CONTEXT("identity.sourceIp")], "identifies callers by ['context.identity.sourceIp']"),
+        (
+            [HEADER, CONTEXT("identity.sourceIp")],
+            "identifies callers by ['method.request.header.X', 'context.",
+        ),
+        ([CONTEXT("resourcePath")], "identifies callers by ['context.resourcePath']"),
+        (None, "does not say how"),
+    ],
+)
+def test_a_cache_without_all_that_an_authorizer_looks_at_is_refused(
+    sources: list[str] | None, known: str
+) -> None:
+    """Otherwise a caller gets the response that another caller was authorized for."""
+
+    def make(stack: Stack) -> Any:
+        if sources is None:
+            return Custom()
+        never = Duration.seconds(0)
+        return apigateway.RequestAuthorizer(
+            stack, "A", handler=function(stack), identity_sources=sources, results_cache_ttl=never
+        )
+
+    with pytest.raises(
+        ValueError, match=re.escape(f"cache_ttl of /notes/{{name}}/{{rest+}}: its authorizer {known}")
+    ):
+        cached(make)
 
 
 def test_keys_belong_to_a_usage_plan_of_the_stage() -> None:
@@ -435,7 +481,8 @@ def test_the_role_for_logs_is_made_only_on_request() -> None:
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "route without slash": (
         lambda: HttpApiRoute(path="notes"),
-        "path='notes': a path begins with a slash and does not end with one; give '/notes'.",
+        "path='notes': a path begins with a slash and does not end with one, and no part is empty; give "
+        "'/notes'.",
     ),
     "route with slash": (
         lambda: HttpApiRoute(path="/notes/"),
@@ -475,13 +522,13 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
                 default_cors_preflight_options=apigateway.CorsOptions(allow_origins=[PAGE])
             ),
         ),
-        "OPTIONS /a is there 2 times",
+        "http_methods of /a with 'OPTIONS' and default_cors_preflight_options: API Gateway answers",
     ),
     "credentials for all origins": (
         lambda: RestApiOptions(
             default_cors_preflight_options=apigateway.CorsOptions(allow_origins=["*"], allow_credentials=True)
         ),
-        "default_cors_preflight_options with allow_credentials for all origins",
+        "default_cors_preflight_options.allow_origins=['*'] with allow_credentials=True: browsers refuse it",
     ),
     "name of a parameter": (
         lambda: RestApiMethod(path="/", request_parameters={"tag": True}),
@@ -521,11 +568,193 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
         lambda: rest(authorization=apigateway.AuthorizationType.CUSTOM),
         "authorization=AuthorizationType.CUSTOM: give the authorizer itself",
     ),
+    "size from which to compress": (
+        lambda: RestApiOptions(min_compression_size=Size.mebibytes(11)),
+        "min_compression_size=11: API Gateway allows 0 to 10 MiB",
+    ),
+    "no route": (lambda: http(routes=[]), "routes=(): no request would reach the function"),
+    "no method": (lambda: rest(methods=[]), "methods=(): no request would reach the function"),
+    "two names of one variable": (
+        lambda: rest(methods=[RestApiMethod(path="/a/{x}"), RestApiMethod(path="/a/{y}/b")]),
+        "path='/a/{y}/b': {y} is in the place of {x} in '/a/{x}', and a REST API has one variable in a place",
+    ),
+    "greedy variable next to another": (
+        lambda: rest(methods=[RestApiMethod(path="/{proxy+}"), RestApiMethod(path="/{id}")]),
+        "path='/{id}': {id} is in the place of {proxy+} in '/{proxy+}'",
+    ),
+    "two names of one variable of a route": (
+        lambda: http(routes=[HttpApiRoute(path="/a/{x}"), HttpApiRoute(path="/a/{y}")]),
+        "ANY /a/{y} and ANY /a/{x}: a request that matches one matches the other",
+    ),
+    "class of an authorizer": (
+        lambda: http(authorization=authorizers.HttpIamAuthorizer),
+        "authorization=<class 'aws_cdk.aws_apigatewayv2_authorizers.HttpIamAuthorizer'>: give an authorizer",
+    ),
+    "class of an authorizer of a route": (
+        lambda: HttpApiRoute(path="/", authorization=authorizers.HttpIamAuthorizer),  # type: ignore[arg-type]
+        "authorization=<the class HttpIamAuthorizer>: aws_apigatewayv2.IHttpRouteAuthorizer is needed, not "
+        "the class HttpIamAuthorizer; give an object of it, HttpIamAuthorizer(...).",
+    ),
+    "class of an authorizer of a REST API": (
+        lambda: rest(authorization=apigateway.TokenAuthorizer),
+        "authorization=<the class TokenAuthorizer>: aws_apigateway.IAuthorizer or",
+    ),
+    "methods of a route as a string": (
+        lambda: HttpApiRoute(path="/", methods="GET"),  # type: ignore[arg-type]
+        "methods='GET': give a sequence of members of the class, such as (HttpMethod.GET,).",
+    ),
+    "routes as a string": (
+        lambda: http(routes="/a"),
+        "routes='/a': give a sequence of HttpApiRoute.",
+    ),
+    "path that is known later": (
+        lambda: RestApiMethod(path=f"/{Fn.import_value('Path')}"),
+        "path: a REST API has a resource for each part",
+    ),
     "custom authorization of a method": (
         lambda: rest(methods=[RestApiMethod(path="/", authorization=apigateway.AuthorizationType.COGNITO)]),
         "authorization=AuthorizationType.COGNITO: give the authorizer itself",
     ),
 }
+
+
+PATHS = {
+    "/trail/": "give '/trail'.",
+    "trail": "give '/trail'.",
+    "": "give '/'.",
+    "/a//b": "give '/a/b'.",
+    "//": "give '/'.",
+    "/{id": "'{id' is no variable",
+    "/id}": "'id}' is no variable",
+    "/a{id}": "'a{id}' is no variable",
+    "/{id}.json": "'{id}.json' is no variable",
+    "/{}": "'{}' is no variable",
+    "/{+}": "'{+}' is no variable",
+    "/{a:b}": "'{a:b}' is no variable",
+    "/{a b}": "'{a b}' is no variable",
+    "/{proxy+}/a": "put it at the end",
+    "/{x}/a/{x}": "'x' is there 2 times",
+    "/{x}/{x+}": "'x' is there 2 times",
+    "/a?b=c": "'a?b=c' is not allowed",
+    "/a b": "'a b' is not allowed",
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", [HttpApiRoute, RestApiMethod])
+def test_a_path_that_no_request_has_is_refused(kind: Callable[..., object], path: str) -> None:
+    with pytest.raises(ValueError, match=r"^path=") as refused:
+        kind(path=path)
+    assert PATHS[path] in str(refused.value)
+
+
+PLANS: dict[str, tuple[dict[str, Any], str]] = {
+    "negative rate": ({"throttle": {"rate_limit": -1, "burst_limit": 1}}, "throttle.rate_limit=-1"),
+    "no number": ({"throttle": {"rate_limit": math.nan, "burst_limit": 1}}, "throttle.rate_limit=nan"),
+    "burst": ({"throttle": {"rate_limit": 1, "burst_limit": 2_000_000}}, "throttle.burst_limit=2,000,000"),
+    "rate only": ({"throttle": {"rate_limit": 1}}, "throttle without burst_limit"),
+    "limit": ({"quota": {"limit": 0, "period": apigateway.Period.DAY}}, "quota.limit=0"),
+    "part": ({"quota": {"limit": 1.5, "period": apigateway.Period.DAY}}, "quota.limit=1.5"),
+    "infinite": ({"quota": {"limit": math.inf, "period": apigateway.Period.DAY}}, "quota.limit=inf"),
+    "no period": ({"quota": {"limit": 1}}, "quota without period"),
+    "no limit": ({"quota": {"period": apigateway.Period.DAY}}, "quota without limit"),
+    "day": ({"quota": {"limit": 1, "offset": 1, "period": apigateway.Period.DAY}}, "quota.offset=1"),
+    "week": ({"quota": {"limit": 1, "offset": 7, "period": apigateway.Period.WEEK}}, "quota.offset=7"),
+    "month": ({"quota": {"limit": 1, "offset": 28, "period": apigateway.Period.MONTH}}, "quota.offset=28"),
+    "stages": ({"api_stages": [apigateway.UsagePlanPerApiStage()]}, "api_stages: the plan is for the stage"),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_usage_plan_that_api_gateway_refuses_is_refused(plan: str) -> None:
+    given, message = PLANS[plan]
+    with pytest.raises(ValueError, match=f"^usage_plan.{re.escape(message)}"):
+        RestApiOptions(usage_plan=apigateway.UsagePlanProps(**given))
+
+
+CORS: dict[str, tuple[dict[str, Any], str]] = {
+    "without scheme": ({"allow_origins": ["a.com"]}, "allow_origins: 'a.com' never equals the origin"),
+    "path": ({"allow_origins": ["https://a.com/"]}, "allow_origins: 'https://a.com/' never equals"),
+    "wildcard": ({"allow_origins": ["https://*.a.com"]}, "allow_origins: 'https://*.a.com' never"),
+    "user": ({"allow_origins": ["https://u:p@a.com"]}, "allow_origins: 'https://u:p@a.com' never"),
+    "credentials": ({"allow_origins": ["*"], "allow_credentials": True}, "allow_origins=['*'] with"),
+    "no origin": ({"allow_origins": []}, "allow_origins: without origins no web page may call"),
+    "header": ({"allow_origins": ["*"], "allow_headers": [""]}, "allow_headers: '' is no name"),
+    "exposed": ({"allow_origins": ["*"], "expose_headers": ["a b"]}, "expose_headers: 'a b' is no name"),
+}
+
+
+@pytest.mark.parametrize("cors", CORS)
+def test_cors_for_no_page_is_refused(cors: str) -> None:
+    given, message = CORS[cors]
+    with pytest.raises(ValueError, match=f"^cors_preflight.{re.escape(message)}"):
+        HttpApiOptions(cors_preflight=apigatewayv2.CorsPreflightOptions(**given))
+    with pytest.raises(ValueError, match=f"^default_cors_preflight_options.{re.escape(message)}"):
+        RestApiOptions(default_cors_preflight_options=apigateway.CorsOptions(**given))
+
+
+def test_what_only_one_kind_of_api_allows_in_cors() -> None:
+    scheme = ["https://*", "http://localhost:3000", "http://[::1]:80", "capacitor://localhost"]
+    HttpApiOptions(cors_preflight=apigatewayv2.CorsPreflightOptions(allow_origins=scheme))
+    for origins in (["https://*"], ["*", PAGE]):
+        with pytest.raises(ValueError, match=r"^default_cors_preflight_options\.allow_origins"):
+            RestApiOptions(default_cors_preflight_options=apigateway.CorsOptions(allow_origins=origins))
+
+
+@pytest.mark.parametrize("kind", ["NONE", "IAM", "Lambda"])
+def test_scopes_are_refused_where_nothing_has_scopes(kind: str) -> None:
+    """Otherwise API Gateway refuses the deployment, or does not look at them."""
+    stack, scopes = Stack(App(), "S"), ["notes/read"]
+    of_http = {
+        "NONE": OPEN,
+        "IAM": authorizers.HttpIamAuthorizer(),
+        "Lambda": authorizers.HttpLambdaAuthorizer("A", function(stack)),
+    }
+    of_rest: dict[str, Any] = {
+        "NONE": NONE,
+        "IAM": IAM,
+        "Lambda": apigateway.TokenAuthorizer(stack, "A", handler=function(stack, id="B")),
+    }
+    with pytest.raises(ValueError, match=r"^authorization_scopes of / with the authorization type"):
+        http(authorization=of_http[kind], routes=[HttpApiRoute(path="/", authorization_scopes=scopes)])
+    with pytest.raises(ValueError, match=r"^authorization_scopes of / with the authorization type"):
+        rest(methods=[RestApiMethod(path="/", authorization=of_rest[kind], authorization_scopes=scopes)])
+
+
+@pytest.mark.parametrize("api", [HttpApi, RestApi])
+@pytest.mark.parametrize(
+    "arn", [ARN.replace("eu-west-1", "us-east-1"), ARN.replace("123456789012", "111122223333")]
+)
+def test_a_function_that_the_stack_cannot_open_for_its_api_is_refused(
+    api: Callable[..., object], arn: str
+) -> None:
+    stack = Stack(App(), "S", env=Environment(account="123456789012", region="eu-west-1"))
+    theirs = lambda_.Function.from_function_arn(stack, "Theirs", arn)
+    with pytest.raises(ValueError, match=r"^function=S/Theirs: it is in .* of its own account and Region"):
+        api(stack, "Api", authorization=OPEN if api is HttpApi else NONE, function=theirs)
+
+
+@pytest.mark.parametrize("api", [HttpApi, RestApi])
+def test_an_arn_that_lambda_gives_no_permission_for_is_refused(api: Callable[..., object]) -> None:
+    stack = Stack(App(), "S", env=Environment(account="123456789012", region="eu-west-1"))
+    latest = lambda_.Function.from_function_arn(stack, "Latest", f"{ARN}:$LATEST")
+    with pytest.raises(ValueError, match=r"^function=S/Latest: its ARN ends with ':\$LATEST'"):
+        api(stack, "Api", authorization=OPEN if api is HttpApi else NONE, function=latest)
+
+
+def test_a_private_api_needs_a_resource_policy_before_the_app_is_synthesised() -> None:
+    stack = Stack(App(), "S")
+    private = apigateway.EndpointConfiguration(types=[apigateway.EndpointType.PRIVATE])
+    front = RestApi(
+        stack, "Api", authorization=IAM, options=RestApiOptions(endpoint_configuration=private), **NEW
+    )
+    with pytest.raises(RuntimeError, match=r"api\.add_to_resource_policy"):
+        Template.from_stack(stack)
+    everybody = iam.PolicyStatement(
+        actions=["execute-api:Invoke"], principals=[iam.AnyPrincipal()], resources=["execute-api:/*"]
+    )
+    front.api.add_to_resource_policy(everybody)
+    assert resources_of(stack).only("AWS::ApiGateway::RestApi")["Policy"]
 
 
 @pytest.mark.parametrize("wrong", WRONG)

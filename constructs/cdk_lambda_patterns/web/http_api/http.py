@@ -6,6 +6,7 @@ or private APIs (use ``RestApi``), for a function that takes longer than 30 seco
 (use a function URL).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -23,10 +24,12 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, LogOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import acknowledge
+from cdk_lambda_patterns.web.cors import check_headers, check_origins
 from cdk_lambda_patterns.web.http_api.parts import (
     access_log_format,
     check_once,
     check_path,
+    check_scopes,
     check_throttle,
     check_timeout,
     make_access_log,
@@ -35,6 +38,11 @@ from cdk_lambda_patterns.web.http_api.parts import (
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 _TIMEOUT = Limit("an HTTP API", 1, 30, "seconds")
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
+_ORIGINS = ("*", "https://*", "http://*")
+_MAX_AGE = Limit("API Gateway", 0, 86_400, "seconds")
+_PART = re.compile(r"[^\s?#{}]+")
 
 _ANY: Final = apigatewayv2.HttpMethod.ANY
 _ALL_BUT_OPTIONS: Final = (
@@ -74,7 +82,7 @@ class HttpApiRoute:
     throttle: apigatewayv2.ThrottleSettings | None = None
 
     def __post_init__(self) -> None:
-        check_path(self.path)
+        check_path(self.path, _PART, "no space, question mark or number sign")
         if not self.methods:
             raise ValueError("methods=(): the route would match no request; leave methods out for any.")
         if self.throttle is not None:
@@ -115,6 +123,12 @@ class HttpApiOptions:
     def __post_init__(self) -> None:
         if self.throttle is not None:
             check_throttle("throttle", self.throttle.rate_limit, self.throttle.burst_limit)
+        if (cors := self.cors_preflight) is not None:
+            origins, credentials = cors.allow_origins, cors.allow_credentials
+            check_origins("cors_preflight.allow_origins", origins, credentials, patterns=_ORIGINS)
+            check_headers("cors_preflight.allow_headers", cors.allow_headers)
+            check_headers("cors_preflight.expose_headers", cors.expose_headers)
+            _MAX_AGE.check("cors_preflight.max_age", cors.max_age)
 
 
 @check_types
@@ -173,7 +187,7 @@ class HttpApi(Construct):
         options: HttpApiOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        if not hasattr(authorization, "bind"):
+        if not hasattr(authorization, "bind") or isinstance(authorization, type):
             raise ValueError(
                 f"authorization={authorization!r}: give an authorizer, such as HttpUserPoolAuthorizer(...), "
                 "or HttpNoneAuthorizer() for an API that everybody on the internet may call."
@@ -183,7 +197,7 @@ class HttpApi(Construct):
         everything = (HttpApiRoute(path="/"), HttpApiRoute(path="/{proxy+}"))
         routes = everything if routes is None else routes
         named = [f"{method.value} {route.path}" for route in routes for method in route.methods]
-        check_once(named)
+        _check_routes(authorization, routes, named)
         super().__init__(scope, id)
         self.function = make_function(
             self, _TIMEOUT, code, handler, function, function_options, network, removal_policy
@@ -264,3 +278,27 @@ class HttpApi(Construct):
         )
         if throttles:
             resource.route_settings = throttles
+
+
+def _check_routes(
+    authorization: apigatewayv2.IHttpRouteAuthorizer, routes: Sequence[HttpApiRoute], named: Sequence[str]
+) -> None:
+    """Check what the routes of an API say together with it.
+
+    Raises:
+        ValueError: There is none, or they contradict each other.
+    """
+    if not routes:
+        raise ValueError("routes=(): no request would reach the function; leave routes out for all.")
+    check_once(named)
+    known: dict[str, str] = {}
+    for name in named:
+        other = known.setdefault(re.sub(r"{[^{}+]+(\+?)}", r"{\1}", name), name)
+        if other != name:
+            raise ValueError(
+                f"{name} and {other}: a request that matches one matches the other; leave one of them out."
+            )
+    for route in routes:
+        authorizer = route.authorization or authorization
+        kind = getattr(authorizer, "authorization_type", "JWT")  # of one that the app implements, unknown
+        check_scopes(route.path, route.authorization_scopes, getattr(kind, "value", kind))

@@ -1,22 +1,31 @@
 """What both kinds of API have in common: the function, the limits, and the access log."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from aws_cdk import Annotations, Duration, RemovalPolicy, Token
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.aliases import check_no_latest
 from cdk_lambda_patterns.core.event_sources import Code, check_function, timeout_of
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, LogOptions, NetworkOptions
+from cdk_lambda_patterns.core.regions import check_region
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html: quotas of an account are higher.
 _RATE = Limit("API Gateway", 0, 1_000_000, "requests per second", whole=False)
 _BURST = Limit("API Gateway", 0, 1_000_000, "requests")
+
+_VARIABLE = re.compile(r"\{[A-Za-z0-9._-]+\+?\}")
+
+# The owner of a function elsewhere has to add it, with the id of the API:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-cross-account-lambda-integrations.html
+_PERMISSION = "A stack can let API Gateway invoke a function of its own account and Region only"
 
 # The fields of both kinds of API.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
@@ -42,19 +51,50 @@ _FIELDS = {
 }
 
 
-def check_path(path: str) -> None:
+def check_path(path: str, literal: re.Pattern[str], allowed: str) -> None:
     """Check the path of a route or method.
 
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
+
+    Args:
+        path: What was given. A token passes.
+        literal: What a part that is no variable must match.
+        allowed: What that is, in words.
+
     Raises:
-        ValueError: It does not begin with a slash, or ends with one.
+        ValueError: A slash is missing or too many, or a part is malformed or not in its place.
     """
     if Token.is_unresolved(path) or path == "/":
         return
-    right = f"/{path.strip('/')}"
+    parts = [part for part in path.split("/") if part]
+    right = f"/{'/'.join(parts)}"
     if path != right:
         raise ValueError(
-            f"path={path!r}: a path begins with a slash and does not end with one; give {right!r}."
+            f"path={path!r}: a path begins with a slash and does not end with one, and no part is empty; "
+            f"give {right!r}."
         )
+    for part in parts:
+        if "{" in part or "}" in part:
+            if not _VARIABLE.fullmatch(part):
+                raise ValueError(
+                    f"path={path!r}: {part!r} is no variable; give one that is a whole part of the path, of "
+                    "letters, digits, '.', '_' and '-', such as '{name}' or '{proxy+}'."
+                )
+        elif not literal.fullmatch(part):
+            raise ValueError(f"path={path!r}: {part!r} is not allowed; give {allowed}, or a variable.")
+    if any(part.endswith("+}") for part in parts[:-1]):
+        raise ValueError(
+            f"path={path!r}: a greedy variable stands for all that follows; put it at the end, or leave "
+            "its + out."
+        )
+    for name, count in Counter(variables_of(path)).items():
+        if count > 1:
+            raise ValueError(f"path={path!r}: {name!r} is there {count} times; name each variable once.")
+
+
+def variables_of(path: str) -> list[str]:
+    """Return the names of the variables of a path."""
+    return re.findall(r"{([^{}+]+)\+?}", path)
 
 
 def check_once(keys: Iterable[str]) -> None:
@@ -81,6 +121,19 @@ def check_throttle(name: str, rate_limit: float | None, burst_limit: float | Non
     _BURST.check(f"{name}.burst_limit", burst_limit)
 
 
+def check_scopes(path: str, scopes: Sequence[str] | None, kind: str) -> None:
+    """Check that a route or method with scopes has an authorizer that looks at them.
+
+    Raises:
+        ValueError: Its type of authorization is another one.
+    """
+    if scopes and kind not in ("JWT", "COGNITO", "COGNITO_USER_POOLS"):
+        raise ValueError(
+            f"authorization_scopes of {path} with the authorization type {kind}: only tokens of a user pool "
+            "or of another issuer have scopes; leave them out, or give an authorizer for such tokens."
+        )
+
+
 def make_function(
     scope: Construct,
     limit: Limit,
@@ -93,11 +146,13 @@ def make_function(
 ) -> lambda_.IFunction:
     """Return the function of an API: a new one, or one that exists."""
     if function is not None:
+        check_no_latest(function)
+        check_region(scope, _PERMISSION, {"function": function}, in_account=True)
         if timeout_of(function) is None:
             Annotations.of(scope).add_warning_v2(
                 "cdk-lambda-patterns:apiTimeout",
-                f"{function.node.path} is imported, so its timeout is unknown here. {limit.service} answers "
-                f"after {limit.high:g} seconds without waiting longer; make sure that the function's timeout "
+                f"{function.node.path} is imported, so its timeout is unknown here; {limit.service} answers "
+                f"after {limit.high:g} seconds without waiting longer. Make sure that the function's timeout "
                 "is not longer.",
             )
         return function

@@ -9,12 +9,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from aws_cdk import RemovalPolicy
+import jsii
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from constructs import Construct, IConstruct
+from constructs import Construct, IConstruct, IValidation
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code
@@ -27,6 +28,7 @@ from cdk_lambda_patterns.web.http_api.parts import (
     check_timeout,
     make_access_log,
     make_function,
+    variables_of,
 )
 from cdk_lambda_patterns.web.http_api.rest_options import (
     Authorization,
@@ -38,8 +40,10 @@ from cdk_lambda_patterns.web.http_api.rest_options import (
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 _TIMEOUT = Limit("a REST API", 1, 29, "seconds")
 
-# What an authorizer identifies callers by, unless it says otherwise.
-_AUTHORIZATION = "method.request.header.Authorization"
+_IN_KEY = re.compile(r"method\.request\.(header|querystring|path)\.")
+# What an authorizer may look at too, since it is the same for all requests that the cache compares.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
+_SAME_FOR_ALL = re.compile(r"context\.(apiId|httpMethod|resourcePath|stage)|stageVariables\..+")
 # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonAPIGatewayPushToCloudWatchLogs.html
 _LOG_ACTIONS = (
     "logs:CreateLogGroup",
@@ -172,6 +176,9 @@ class RestApi(Construct):
                 "AwsSolutions-APIG6": "The access log has the errors; a log of executions is never deleted.",
             },
         )
+        endpoint = options.endpoint_configuration
+        if endpoint is not None and apigateway.EndpointType.PRIVATE in endpoint.types:
+            api.node.add_validation(_HasResourcePolicy(api))
         if options.cloud_watch_role:
             _write_out_role(api.node.find_child("CloudWatchRole"))
         return api
@@ -179,7 +186,8 @@ class RestApi(Construct):
     def _add(self, method: RestApiMethod, authorization: Authorization) -> None:
         parameters, keys = dict(method.request_parameters or {}), None
         if method.cache_ttl is not None:
-            for key in (*_path_parameters(method.path), *_callers(method, authorization)):
+            path = [f"method.request.path.{name}" for name in variables_of(method.path)]
+            for key in (*path, *_callers(method, authorization)):
                 parameters.setdefault(key, key.startswith("method.request.path."))
             keys = list(parameters)
         integration = apigateway.LambdaIntegration(
@@ -242,6 +250,27 @@ class RestApi(Construct):
             )
 
 
+@jsii.implements(IValidation)
+class _HasResourcePolicy:
+    """Says when the app is synthesised that a private API has no resource policy, which may be added late.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-private-apis.html
+    """
+
+    def __init__(self, api: apigateway.RestApi) -> None:
+        self._api = api
+
+    def validate(self) -> list[str]:
+        """Return the error, if there is one. The CDK calls this."""
+        resource = self._api.node.default_child
+        if not isinstance(resource, apigateway.CfnRestApi) or Stack.of(resource).resolve(resource.policy):
+            return []
+        return [
+            "endpoint_configuration with EndpointType.PRIVATE: API Gateway deploys no private API without a "
+            "resource policy; say who may call with api.add_to_resource_policy(...)."
+        ]
+
+
 def _write_out_role(role: IConstruct) -> None:
     """Replace the AWS-managed policy of API Gateway's role by the same statement.
 
@@ -272,10 +301,6 @@ def _settings(
     )
 
 
-def _path_parameters(path: str) -> list[str]:
-    return [f"method.request.path.{name}" for name in re.findall(r"{(\w+)\+?}", path)]
-
-
 def _callers(method: RestApiMethod, authorization: Authorization) -> list[str]:
     """Return the parameters that tell one caller from another, for the key of the cache.
 
@@ -289,12 +314,13 @@ def _callers(method: RestApiMethod, authorization: Authorization) -> list[str]:
         return keys
     child = authorization.node.default_child if isinstance(authorization, apigateway.Authorizer) else None
     given = child.identity_source if isinstance(child, apigateway.CfnAuthorizer) else None
-    sources = [source.strip() for source in (given or _AUTHORIZATION).split(",")]
-    found = [source for source in sources if source.startswith("method.request.")]
-    if not found:
+    sources = [source.strip() for source in (given or "").split(",") if source]
+    found = [source for source in sources if _IN_KEY.match(source)]
+    if not found or not all(_IN_KEY.match(one) or _SAME_FOR_ALL.fullmatch(one) for one in sources):
+        known = f"identifies callers by {sources}" if sources else "does not say how it identifies callers"
         raise ValueError(
-            f"cache_ttl of {method.path}: its authorizer identifies callers by {sources}, and the key of the "
-            "cache holds only headers, query strings and paths; leave cache_ttl out, or give the authorizer "
-            "IdentitySource.header(...)."
+            f"cache_ttl of {method.path}: its authorizer {known}, and the key of the cache holds only "
+            "headers, query strings and paths; leave cache_ttl out, or give the authorizer "
+            "IdentitySource.header(...) or IdentitySource.query_string(...) and nothing else."
         )
     return [*keys, *found]

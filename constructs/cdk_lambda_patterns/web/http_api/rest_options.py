@@ -11,7 +11,8 @@ from aws_cdk import aws_apigateway as apigateway
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit, check_choice
 from cdk_lambda_patterns.core.options import LogOptions
-from cdk_lambda_patterns.web.http_api.parts import check_once, check_path, check_throttle
+from cdk_lambda_patterns.web.cors import check_headers, check_origins
+from cdk_lambda_patterns.web.http_api.parts import check_once, check_path, check_scopes, check_throttle
 
 Authorization: TypeAlias = apigateway.IAuthorizer | apigateway.AuthorizationType
 
@@ -19,7 +20,18 @@ Authorization: TypeAlias = apigateway.IAuthorizer | apigateway.AuthorizationType
 _CACHE_TTL = Limit("API Gateway", 1, 3600, "seconds")
 # https://docs.aws.amazon.com/apigateway/latest/api/API_CreateStage.html
 _STAGE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-openapi-minimum-compression-size.html
+_COMPRESSION = Limit("API Gateway", 0, 10, "MiB", whole=False)
+# https://docs.aws.amazon.com/apigateway/latest/api/API_QuotaSettings.html: 32-bit integers. The offsets are
+# as in internal/service/apigateway/validate.go of https://github.com/hashicorp/terraform-provider-aws.
+_QUOTA = Limit("API Gateway", 1, 2**31 - 1, "requests")
+_OFFSETS = {
+    period: Limit(f"API Gateway with the period {period}", 0, high)
+    for period, high in (("DAY", 0), ("WEEK", 6), ("MONTH", 27))
+}
 _HTTP_METHODS = ("ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+# https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_apigateway.Resource.html
+_PART = re.compile(r"[A-Za-z0-9._:$-]+")
 _PARAMETER = re.compile(r"method\.request\.(header|querystring|path)\.\S+")
 _CACHE_SIZES = ("0.5", "1.6", "6.1", "13.5", "28.4", "58.2", "118", "237")
 
@@ -65,7 +77,12 @@ class RestApiMethod:
     cache_ttl: Duration | None = None
 
     def __post_init__(self) -> None:
-        check_path(self.path)
+        if Token.is_unresolved(self.path):
+            raise ValueError(
+                "path: a REST API has a resource for each part of a path, so that it must be known before "
+                "the deployment; give a plain string."
+            )
+        check_path(self.path, _PART, "letters, digits, '.', '_', '-', ':' and '$'")
         for method in self.http_methods:
             check_choice("http_methods", method, _HTTP_METHODS)
         for name in self.request_parameters or {}:
@@ -103,7 +120,8 @@ class RestApiOptions:
         gateway_responses: What API Gateway answers by itself, by the type of the error.
         binary_media_types: Media types of bodies that are not text.
         min_compression_size: From which size on responses are compressed for clients that accept it.
-        endpoint_configuration: Regional, private, or optimized for edges. Default: as in the CDK.
+        endpoint_configuration: Regional, private, or optimized for edges. A private API needs a resource
+            policy: ``api.add_to_resource_policy``. Default: as in the CDK.
         cloud_watch_role: Whether the stack gives API Gateway the role with which it writes logs. An account
             needs one in each Region, for all of its REST APIs; without it the deployment fails.
         logs: Settings of the access log.
@@ -137,13 +155,39 @@ class RestApiOptions:
                 "underscores; choose such a name."
             )
         cors = self.default_cors_preflight_options
-        if cors is not None and cors.allow_credentials and "*" in cors.allow_origins:
-            raise ValueError(
-                "default_cors_preflight_options with allow_credentials for all origins: browsers refuse "
-                "that; name the origins."
-            )
+        if cors is not None:
+            name = "default_cors_preflight_options"
+            check_origins(f"{name}.allow_origins", cors.allow_origins, cors.allow_credentials)
+            check_headers(f"{name}.allow_headers", cors.allow_headers)
+            check_headers(f"{name}.expose_headers", cors.expose_headers)
+            if "*" in cors.allow_origins and len(cors.allow_origins) > 1:
+                raise ValueError(
+                    f"{name}.allow_origins={list(cors.allow_origins)}: '*' admits every page; leave the "
+                    "others out, or leave '*' out."
+                )
+        if self.usage_plan is not None:
+            _check_usage_plan(self.usage_plan)
+        _COMPRESSION.check("min_compression_size", self.min_compression_size)
         if self.cache_cluster_size is not None:
             check_choice("cache_cluster_size", self.cache_cluster_size, _CACHE_SIZES)
+
+
+def _check_usage_plan(plan: apigateway.UsagePlanProps) -> None:
+    if plan.throttle is not None:
+        check_throttle("usage_plan.throttle", plan.throttle.rate_limit, plan.throttle.burst_limit)
+    if plan.api_stages:
+        raise ValueError(
+            "usage_plan.api_stages: the plan is for the stage of this API; leave api_stages out, and add "
+            "others with usage_plan.add_api_stage(...) of the construct."
+        )
+    quota = plan.quota
+    if quota is None:
+        return
+    if quota.limit is None or quota.period is None:
+        missing = "limit" if quota.limit is None else "period"
+        raise ValueError(f"usage_plan.quota without {missing}: a quota has a number and a period; give both.")
+    _QUOTA.check("usage_plan.quota.limit", quota.limit)
+    _OFFSETS[quota.period.name].check("usage_plan.quota.offset", quota.offset)
 
 
 def check_methods(
@@ -154,6 +198,9 @@ def check_methods(
     Raises:
         ValueError: They contradict each other.
     """
+    if not methods:
+        raise ValueError("methods=(): no request would reach the function; leave methods out for all.")
+    _check_siblings([method.path for method in methods])
     for method in (None, *methods):
         given = authorization if method is None else method.authorization
         if given in (apigateway.AuthorizationType.CUSTOM, apigateway.AuthorizationType.COGNITO):
@@ -168,10 +215,16 @@ def check_methods(
                 "the caller, whose signature differs each time, so that a caller would get the response of "
                 "another one; leave cache_ttl out, or give an authorizer."
             )
-    used = [f"{one} {method.path}" for method in methods for one in method.http_methods]
-    if options.default_cors_preflight_options is not None:
-        used += [f"OPTIONS {path}" for path in {method.path for method in methods}]
-    check_once(used)
+        if method is not None:
+            who = given or authorization
+            kind = who if isinstance(who, apigateway.AuthorizationType) else who.authorization_type
+            check_scopes(method.path, method.authorization_scopes, kind.name if kind else "COGNITO")
+        if method is not None and "OPTIONS" in method.http_methods and options.default_cors_preflight_options:
+            raise ValueError(
+                f"http_methods of {method.path} with 'OPTIONS' and default_cors_preflight_options: API "
+                "Gateway answers these requests itself; leave one of the two out."
+            )
+    check_once(f"{one} {method.path}" for method in methods for one in method.http_methods)
     with_key = [method.path for method in methods if method.api_key_required]
     if with_key and options.usage_plan is None:
         raise ValueError(
@@ -188,3 +241,22 @@ def check_methods(
             f"cache_cluster_size={options.cache_cluster_size!r} without a method that has cache_ttl: the "
             "cache would cost by the hour and hold nothing; give RestApiMethod(cache_ttl=...)."
         )
+
+
+def _check_siblings(paths: Sequence[str]) -> None:
+    """Check that only one variable is in each place.
+
+    https://docs.aws.amazon.com/apigateway/latest/api/API_CreateResource.html
+    """
+    known: dict[str, tuple[str, str]] = {}
+    for path in paths:
+        before = ""
+        for part in path.split("/")[1:]:
+            if part.startswith("{"):
+                other, where = known.setdefault(before, (part, path))
+                if other != part:
+                    raise ValueError(
+                        f"path={path!r}: {part} is in the place of {other} in {where!r}, and a REST API has "
+                        "one variable in a place; give both the same name, or use HttpApi."
+                    )
+            before += f"/{part}"
