@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import time
 import uuid
@@ -126,6 +127,16 @@ def changed(token: str, **claims: object) -> str:
     return f"{header}.{base64.urlsafe_b64encode(json.dumps(found).encode()).decode().rstrip('=')}.{signature}"
 
 
+PARTS = (b"[1]", b"null", b"{", b"", b"\xff", b"[" * 2000 + b"]" * 2000, b"9" * 5000, b'{"kid":[],"iss":[]}')
+
+
+def malformed(token: str, place: int, part: bytes) -> str:
+    """The token with something else in place of its header or its claims."""
+    parts = token.split(".")
+    parts[place] = base64.urlsafe_b64encode(part).decode().rstrip("=")
+    return ".".join(parts)
+
+
 def unsigned(token: str) -> str:
     """The token with the algorithm `none`."""
     header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
@@ -153,6 +164,9 @@ def test_tokens_of_others_and_forged_tokens_are_refused(api: Api, kind: str) -> 
         "other client": api.other_client[kind],
         "other pool": api.other_pool[kind],
         "text": "hello",
+        **{f"header {part[:9]!r}": malformed(token, 0, part) for part in PARTS},
+        **{f"claims {part[:9]!r}": malformed(token, 1, part) for part in PARTS},
+        "no base64": "é.%%.=",
     }
     answers = {name: api.get(each) for name, each in forged.items()}
     assert {name: response.status for name, response in answers.items()} == dict.fromkeys(forged, 401)
@@ -221,6 +235,8 @@ def test_a_rest_api_verifies_them_too(api: Api, functions: Functions) -> None:
     assert status(api.tokens["IdToken"]) == 200
     assert status(changed(api.tokens["IdToken"], sub="another user")) == 401
     assert status(api.other_pool["IdToken"]) == 401
+    for part, place in itertools.product(PARTS, (0, 1)):
+        assert status(malformed(api.tokens["IdToken"], place, part)) == 401
 
 
 def test_the_discovery_document_names_addresses_of_this_server(api: Api, functions: Functions) -> None:

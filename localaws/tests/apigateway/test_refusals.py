@@ -217,7 +217,7 @@ def test_a_deployment_needs_a_method_with_an_integration(functions: Functions) -
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"stageName": "a-b"}, "Stage name only allows a-zA-Z0-9_"),
+        ({"stageName": "a.b"}, "Stage name only allows a-zA-Z0-9_-"),
         ({"stageName": "live"}, "Stage already exists"),
         ({"deploymentId": "none"}, "Deployment id does not exist"),
         ({"cacheClusterSize": "0.7"}, "cache cluster size"),
@@ -274,7 +274,61 @@ def test_models(rest: RestApi, model: dict[str, str]) -> None:
     assert found.startswith("BadRequestException")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["q", "method.request.body.q", "integration.request.header.q", "method.request.querystring.", "a b"],
+)
+def test_parameters_of_methods_have_a_place_and_a_name(rest: RestApi, name: str) -> None:
+    method: dict[str, Any] = {"restApiId": rest.id, "resourceId": rest.resource("/b"), "httpMethod": "GET"}
+    found = refusal(
+        rest.client.put_method, **method, authorizationType="NONE", requestParameters={name: True}
+    )
+    assert "Invalid mapping expression specified" in found
+
+
+def test_an_integration_maps_only_parameters_that_its_method_declares(rest: RestApi) -> None:
+    path, header = "method.request.path.id", "integration.request.path.id"
+    method = rest.method("GET", "/c", requestParameters={path: True})
+    put, mock = rest.client.put_integration, {**method, "type": "MOCK"}
+    put(**mock, requestParameters={header: path})
+    found = refusal(put, **mock, requestParameters={header: f"{path}2"})
+    assert f"Invalid mapping expression parameter specified: {path}2" in found
+    assert "Invalid mapping expression specified: id" in refusal(put, **mock, requestParameters={"id": path})
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"throttle": {"rateLimit": -1, "burstLimit": 1}}, "must not be negative"),
+        ({"throttle": {"rateLimit": 1, "burstLimit": -1}}, "must not be negative"),
+        ({"quota": {"limit": 1, "offset": 1, "period": "DAY"}}, "offset 1 must be 0 in the DAY period"),
+        ({"quota": {"limit": 1, "offset": 7, "period": "WEEK"}}, "offset 7 must be between 0 and 6"),
+        ({"quota": {"limit": 1, "offset": 28, "period": "MONTH"}}, "offset 28 must be between 0 and 27"),
+        ({"quota": {"limit": 1, "offset": -1, "period": "MONTH"}}, "offset -1 must be between 0 and 27"),
+    ],
+)
+def test_usage_plans(rest: RestApi, settings: dict[str, Any], text: str) -> None:
+    before = len(rest.client.get_usage_plans()["items"])
+    assert text in refusal(rest.client.create_usage_plan, name="plan", **settings)
+    assert len(rest.client.get_usage_plans()["items"]) == before
+    kept = rest.client.create_usage_plan(name="plan", throttle={"rateLimit": 1, "burstLimit": 1})["id"]
+    for value, problem in {"-1": "negative", "nan": "negative", "abc": "number", "": "number"}.items():
+        change = {"op": "replace", "path": "/throttle/rateLimit", "value": value}
+        assert problem in refusal(rest.client.update_usage_plan, usagePlanId=kept, patchOperations=[change])
+
+
 # --- Templates
+
+ROOT = {"Fn::GetAtt": ["Rest", "RootResourceId"]}
+METHOD = (
+    "::Method",
+    {
+        "ResourceId": ROOT,
+        "HttpMethod": "POST",
+        "AuthorizationType": "NONE",
+        "Integration": {"Type": "MOCK"},
+    },
+)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +363,30 @@ def test_models(rest: RestApi, model: dict[str, str]) -> None:
             "AuthorizerPayloadFormatVersion",
         ),
         ({"Deployment": ("::Deployment", {})}, "contain any methods"),
+        (
+            {name: ("::Resource", {"ParentId": ROOT, "PathPart": f"{{{name}}}"}) for name in ("X", "Y")},
+            r"sibling \(\{X\}\) of this resource already has a variable path part -- only one is allowed",
+        ),
+        (
+            {
+                "Method": METHOD,
+                "Deployment": ("::Deployment", {}),
+                "Stage": ("::Stage", {"StageName": "a b", "DeploymentId": ref("Deployment")}),
+            },
+            "Stage name only allows a-zA-Z0-9_-",
+        ),
+        (
+            {"Method": (METHOD[0], {**METHOD[1], "AuthorizationType": "COGNITO_USER_POOLS"})},
+            "Invalid authorizer ID specified",
+        ),
+        (
+            {"Method": (METHOD[0], {**METHOD[1], "RequestParameters": {"q": True}})},
+            "Invalid mapping expression specified: q",
+        ),
+        (
+            {"Plan": ("::UsagePlan", {"Quota": {"Limit": 1, "Offset": 3, "Period": "DAY"}})},
+            "offset 3 must be 0 in the DAY period",
+        ),
     ],
 )
 def test_a_template_with_it_fails(local_aws: LocalAws, resources: dict[str, Any], text: str) -> None:
@@ -316,9 +394,13 @@ def test_a_template_with_it_fails(local_aws: LocalAws, resources: dict[str, Any]
         "Http": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Name": "a", "ProtocolType": "HTTP"}},
         "Rest": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": "a"}},
     }
+    before: list[str] = []
     for name, (kind, properties) in resources.items():
         api = {"ApiId": ref("Http")} if kind.startswith("V2") else {"RestApiId": ref("Rest")}
-        made[name] = {"Type": f"AWS::ApiGateway{kind}", "Properties": {**api, **properties}}
+        api = {} if kind == "::UsagePlan" else api
+        own = {"Type": f"AWS::ApiGateway{kind}", "Properties": {**api, **properties}}
+        made[name] = {**own, "DependsOn": before.copy()}
+        before.append(name)
     with pytest.raises(DeploymentFailedError, match=text):
         deploy(local_aws, made)
 

@@ -244,8 +244,10 @@ def test_an_execution_that_times_out_before_the_api_is_mapped(fronts: Fronts) ->
 @pytest.mark.local
 @pytest.mark.parametrize("front", ["Rest", "Http"])
 def test_step_functions_refuses_input_that_is_not_json(fronts: Fronts, front: str) -> None:
-    answer = fronts.post(front, b"not JSON")
-    assert (answer.status, answer.json()["__type"]) == (400, "InvalidExecutionInput")
+    for body in (b"not JSON", b"[" * 100_000 + b"]" * 100_000, b"9" * 5000, b"[NaN]"):
+        answer = fronts.post(front, body)
+        assert (answer.status, answer.json()["__type"]) == (400, "InvalidExecutionInput")
+        assert not any(word in answer.json()["message"] for word in ("recursion", "set_int_max_str_digits"))
 
 
 @pytest.mark.local

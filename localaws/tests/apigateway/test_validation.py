@@ -101,6 +101,12 @@ def test_required_parameters_come_first(api: RestApi) -> None:
         ({**VALID, "owner": {}}, 'object has missing required properties (["name"])'),
         (b"{", "request body is not valid JSON"),
         (b"", "request body is not valid JSON"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "request body is not valid JSON"),
+        (b'{"number":' + b"9" * 5000 + b"}", "request body is not valid JSON"),
+        (b'{"title":"a","tags":[],"number":NaN}', "request body is not valid JSON"),
+        (b'{"title":"a","tags":[],"number":-Infinity}', "request body is not valid JSON"),
+        (b'\xef\xbb\xbf{"title":"a","tags":["a"]}', "request body is not valid JSON"),
+        (json.dumps(VALID).encode("utf-16"), "request body is not valid JSON"),
     ],
 )
 def test_a_body_that_the_model_forbids_is_refused_with_what_is_wrong(

@@ -11,6 +11,7 @@ import pytest
 
 from helpers.stacks import Resources, arn, function, role, template
 from localaws import LocalAws
+from localaws.services.cloudformation import stacks
 
 pytestmark = pytest.mark.local
 
@@ -97,3 +98,12 @@ def test_a_condition_can_ask_whether_a_list_is_empty(local_aws: LocalAws) -> Non
 
 def test_still_needed_the_emulator_takes_any_joined_list_for_a_full_one(stock_aws: LocalAws) -> None:
     assert conditional(stock_aws, "") == {"Names": "some"}
+
+
+@pytest.mark.parametrize("error", [KeyError("Name"), IndexError("Name"), AssertionError()])
+def test_an_error_that_says_nothing_is_named(error: Exception) -> None:
+    def failing(*args: object) -> None:
+        raise error
+
+    with pytest.raises(RuntimeError, match=type(error).__name__):
+        stacks._handled(failing, "AWS::SQS::Queue", "Queue", {}, "stack")

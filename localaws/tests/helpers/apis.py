@@ -152,7 +152,9 @@ class RestApi(Api):
         self.client.update_stage(restApiId=self.id, stageName="live", patchOperations=operations)
 
 
-def signed(api: Api, path: str, *statements: tuple[str, str]) -> list[tuple[str, str]]:
+def signed(
+    api: Api, path: str, *statements: tuple[str, str], service: str = "execute-api", region: str = ""
+) -> list[tuple[str, str]]:
     """The headers of a GET that a user signs who may do each action on its resource."""
     iam, name = api.aws.client("iam"), f"user-{uuid.uuid4().hex[:8]}"
     iam.create_user(UserName=name)
@@ -165,5 +167,5 @@ def signed(api: Api, path: str, *statements: tuple[str, str]) -> list[tuple[str,
     request = AWSRequest("GET", f"https://{host}{api.prefix}{path}", headers={"Host": host})
     credentials = session.get_credentials()
     assert credentials is not None
-    SigV4Auth(credentials, "execute-api", api.aws.region).add_auth(request)
+    SigV4Auth(credentials, service, region or api.aws.region).add_auth(request)
     return [(name, value) for name, value in request.headers.items() if name != "Host"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -134,3 +135,21 @@ def test_snap_start_excludes_provisioned_concurrency(functions: Functions) -> No
     for more in both:
         with pytest.raises(DeploymentFailedError, match=text):
             deploy(functions.aws, resources | more)
+
+
+def test_a_policy_has_at_most_20_kb(functions: Functions) -> None:
+    name, client = functions.make("def handler(event, context): ..."), functions.aws.client("lambda")
+    given = {"FunctionName": name, "Action": "lambda:InvokeFunction", "Principal": "sns.amazonaws.com"}
+
+    def add(number: int, **more: Any) -> None:
+        arn = functions.arn("sns", "t" * 900)
+        client.add_permission(**given, StatementId=f"s{number}", SourceArn=arn, **more)
+
+    for number in range(17):
+        add(number)
+    with pytest.raises(ClientError, match=r"The final policy size \(2\d{4}\) is bigger") as error:
+        add(17)
+    assert error.value.response["Error"]["Code"] == "PolicyLengthExceededException"
+    assert len(json.loads(client.get_policy(FunctionName=name)["Policy"])["Statement"]) == 17
+    client.publish_version(FunctionName=name)
+    add(99, Qualifier="1")  # each version and alias has a policy of its own

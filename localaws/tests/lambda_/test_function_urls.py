@@ -11,7 +11,7 @@ import sys
 import threading
 import uuid
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -144,6 +144,14 @@ def signed_url(local_aws: LocalAws) -> Url:
     client.publish_version(FunctionName=name)
     client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     return Url.of(functions, name, "AWS_IAM", Qualifier="live")
+
+
+def test_a_url_has_its_region_in_its_name_in_any_case(url: Url) -> None:
+    address = url.aws.address_of_function_url(f"https://{url.host}/")
+    for name in (url.host, url.host.upper()):
+        assert Endpoint.of(address, name).request("GET", "/").status == 201
+    elsewhere = replace(url, host=url.host.replace(url.aws.region, "eu-west-1"))
+    assert (elsewhere.send().status, elsewhere.send().body) == (403, FORBIDDEN)
 
 
 def test_everybody_needs_both_permissions(functions: Functions) -> None:

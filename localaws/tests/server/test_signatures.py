@@ -167,6 +167,20 @@ def test_a_url_for_s3_is_none_for_another_service(local_aws: LocalAws) -> None:
 
 
 @pytest.mark.parametrize(
+    ("service", "target"),
+    [("sqs", "AmazonSQS"), ("dynamodb", "DynamoDB_20120810"), ("states", "AWSStepFunctions")],
+)
+def test_a_call_is_signed_for_its_service(local_aws: LocalAws, service: str, target: str) -> None:
+    operation = {"sqs": "ListQueues", "dynamodb": "ListTables", "states": "ListStateMachines"}[service]
+    headers = {"X-Amz-Target": f"{target}.{operation}", "Content-Type": "application/x-amz-json-1.0"}
+    given: Any = {"method": "POST", "target": "/", "headers": headers, "body": b"{}"}
+    assert signed(local_aws, service, **given).send().status == 200
+    refused = signed(local_aws, "lambda", **given).send()
+    assert refused.status in (400, 403)
+    assert f"Credential should be scoped to correct service: '{service}'." in refused.body.decode()
+
+
+@pytest.mark.parametrize(
     ("minutes", "service", "status"), [(14, "sts", 200), (16, "sts", 403), (-16, "sts", 403)]
 )
 def test_a_signature_is_too_old_after_fifteen_minutes(

@@ -89,7 +89,8 @@ def test_what_starts_no_execution_is_refused(local_aws: LocalAws) -> None:
     run, standard = client.start_sync_execution, make(local_aws, HELLO, kind="STANDARD")
     assert code(run, stateMachineArn=standard) == "StateMachineTypeNotSupported"
     assert code(run, stateMachineArn=f"{express}x") == "StateMachineDoesNotExist"
-    assert code(run, stateMachineArn=express, input="not JSON") == "InvalidExecutionInput"
+    for text in ("not JSON", "[" * 100_000 + "]" * 100_000, "9" * 5000, "NaN"):
+        assert code(run, stateMachineArn=express, input=text) == "InvalidExecutionInput"
     assert code(run, stateMachineArn=express, input=json.dumps("x" * 262_144)) == "ValidationException"
 
 

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from localaws.server import credentials, keeper, orphans
 from localaws.server.protocol import Options, Ready
@@ -133,6 +134,7 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
     credentials.begin(start)
     patching.apply(None if options.bridges else ALWAYS)
     patching.wrap_handlers(recorder.recorded)
+    _ignore_h2c()
     config = Config()
     # The socket is already bound, so that no other process can take the port.
     config.bind = [f"fd://{listener.detach()}"]
@@ -144,6 +146,19 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
     application = announcing(with_control(ministack.app.app), say_ready)
     application = guarded(application, start, int(os.environ["GATEWAY_PORT"]), bridges=options.bridges)
     await serve(application, config, shutdown_trigger=forever.wait)  # type: ignore[arg-type]
+
+
+def _ignore_h2c() -> None:
+    """Serve a request to change to HTTP/2 as any other: over TLS it is ALPN that decides (RFC 9113, 3.2)."""
+    from hypercorn.protocol.h11 import H11Protocol
+
+    stock = H11Protocol._check_protocol
+
+    async def check(self: H11Protocol, event: Any) -> None:
+        if event.method == b"PRI":
+            await stock(self, event)
+
+    H11Protocol._check_protocol = check  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -70,6 +70,13 @@ _JSON_TARGETS = {
     "AWSCognitoIdentityProviderService": "cognito-idp",
     "AWSCognitoIdentityService": "cognito-identity",
 }
+# Services whose calls name them in a header; their names in the emulator and in signatures are the same.
+_TARGETED = frozenset(
+    (
+        *("cognito-identity", "cognito-idp", "dynamodb", "events", "firehose", "kinesis", "kms", "logs"),
+        *("secretsmanager", "sqs", "ssm", "states"),
+    )
+)
 _WEB_IDENTITY = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML")
 _LINKS = ("ConfirmSubscription", "Unsubscribe")
 _MOST_UNSIGNED = 1024 * 1024
@@ -103,6 +110,7 @@ def guarded(app: Application, start: Start, port: int, *, bridges: bool) -> Appl
             return
         try:
             receive = await gate.admit(scope, receive)
+            scope = gate.routed(scope)
         except _Answer as answer:
             await _send(scope, send, answer)
             return
@@ -146,6 +154,16 @@ class _Gate:
             self._verify(self._claim(request), request, b"")
             return receive
         return await self._at_api(request, path, receive)
+
+    def routed(self, scope: Message) -> Message:
+        """The request with its host in lower case, which the emulator asks for; balancers pass on theirs."""
+        host = _only_host(scope)
+        if self._balancer(host):
+            return scope
+        headers = [
+            (name, host.encode() if name.lower() == b"host" else value) for name, value in scope["headers"]
+        ]
+        return {**scope, "headers": headers}
 
     # --- where a request goes
 
@@ -283,6 +301,11 @@ class _Gate:
                 service = self._service(request, body)
                 if not service.startswith(("s3", "glue")):
                     message = f"Credential should be scoped to correct service: '{service}'."
+                    raise Refused("SignatureDoesNotMatch", message)
+            elif "x-amz-target" in request.headers:  # it names the service, and the scope must be the same
+                named = self._service(request, body)
+                if named in _TARGETED and claim.service != named:
+                    message = f"Credential should be scoped to correct service: '{named}'."
                     raise Refused("SignatureDoesNotMatch", message)
         except Refused as refused:
             raise self._refusal(refused, request, self._service(request, body)) from None

@@ -50,6 +50,7 @@ _S3 = frozenset({"s3", "s3-object-lambda", "s3-outposts", "s3express"})
 _UNSIGNED_BODIES = frozenset({"ebs", "lex", "mediastore", "omics"})
 _LONGEST_EXPIRATION = 7 * 24 * 3600
 _TIMESTAMP = re.compile(r"\d{8}T\d{6}Z")
+_SCOPE = re.compile(r"/\d{8}/(?:(?P<region>[^/,\s]+)/)?(?P<service>[^/,\s]+)/aws4_request")  # 4A: no Region
 
 
 class Refused(Exception):
@@ -92,6 +93,18 @@ class Request:
             name.lower() in ("x-amz-credential", "x-amz-signature", "x-amz-algorithm", "awsaccesskeyid")
             for name in self.parameters
         )
+
+
+def wrong_scope(request: Request, service: str, region: str) -> Refused | None:
+    """The error for a signature that is for another service or Region."""
+    given = request.headers.get("authorization") or request.parameters.get("X-Amz-Credential", "")
+    scope = _SCOPE.search(given)
+    if scope is None:
+        return None
+    text = "" if scope["region"] in (None, region) else "Credential should be scoped to a valid region. "
+    if scope["service"] != service:
+        text += f"Credential should be scoped to correct service: '{service}'. "
+    return Refused("SignatureDoesNotMatch", text.strip()) if text else None
 
 
 @dataclass(frozen=True)

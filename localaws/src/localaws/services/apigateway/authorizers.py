@@ -3,11 +3,11 @@
 The emulator invokes the function of an authorizer without permission, with less than the documented event,
 and caches its answer as long as AWS.
 
-Faithful to: IAM: an unsigned request, a wrong signature and a caller without permission are refused, by an
-HTTP API with 403 `Forbidden`. A Lambda authorizer needs the permission of its function for the ARN
-`.../authorizers/ID`, or a role. Without an identity source of the request it is 401 without a call; an answer
-that is no valid one is 500; its context is passed on. HTTP APIs wait ten seconds. Answers are cached by the
-identity sources.
+Faithful to: IAM: an unsigned request, a wrong signature, one for another service or Region, and a caller
+without permission are refused, by an HTTP API with 403 `Forbidden`. A Lambda authorizer needs the permission
+of its function for the ARN `.../authorizers/ID`, or a role. Without an identity source of the request it is
+401 without a call; an answer that is no valid one is 500; its context is passed on. HTTP APIs wait ten
+seconds. Answers are cached by the identity sources.
 Not to: the time for which they are cached, which is shortened.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html

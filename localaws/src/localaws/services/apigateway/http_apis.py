@@ -42,7 +42,7 @@ from localaws.services.apigateway import (
     throttling,
 )
 from localaws.services.apigateway.exchanges import Exchange, Refusal
-from localaws.services.apigateway.requests import MAX_BODY_BYTES, MAX_HEADER_BYTES, Response, message
+from localaws.services.apigateway.requests import MAX_BODY_BYTES, MAX_HEADER_BYTES, METHODS, Response, message
 
 logger = logging.getLogger("localaws.apigateway")
 
@@ -93,6 +93,9 @@ async def _serve(
     token = exchanges.current.set(exchange)
     try:
         response = await _answer(exchange)
+    except Exception:  # the last line of defence: clients never see what went wrong inside
+        logger.exception("500 from %s", exchange.arn(stage))
+        response = refuse(exchange, 500, "Internal Server Error")
     finally:
         exchanges.current.reset(token)
     response[1].setdefault("apigw-requestid", exchange.extended_id)
@@ -143,7 +146,7 @@ def _cors_headers(cors: dict[str, Any], origin: str, *, preflight: bool) -> dict
 async def _of_route(exchange: Exchange) -> Response:
     path = "/" + exchange.path.lstrip("/")
     route = apigateway._match_route(exchange.api_id, exchange.method, path)
-    if route is None:
+    if route is None or exchange.method not in METHODS:
         raise Refusal(404, "Not Found")
     exchange.route = route["routeKey"]
     template = exchange.route.partition(" ")[2]

@@ -155,7 +155,7 @@ def stage(api_id: str, record: Record, others: list[Record], given: set[str]) ->
 
 def limits(rate: Any, burst: Any) -> Problem | None:
     """The limits of a throttle."""
-    if (rate is not None and float(rate) < 0) or (burst is not None and int(burst) < 0):
+    if (rate is not None and not float(rate) >= 0) or (burst is not None and int(burst) < 0):
         return bad(f"Throttling rate limit {rate} and burst limit {burst} must not be negative")
     return None
 

@@ -4,7 +4,8 @@ The emulator asks its own port for the keys of the pool, without TLS, which it d
 refuses every token.
 
 Faithful to: tokens of a Cognito user pool are verified with the keys of that pool, and only with RS256;
-the body of a refusal. The addresses in the discovery document of a pool are those of this server.
+what is no token at all is refused like a forged one; the body of a refusal. The addresses in the discovery
+document of a pool are those of this server.
 Not to: keys of other issuers, which are fetched from their address.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
@@ -13,6 +14,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-author
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,6 +22,8 @@ from typing import Any
 from ministack.services import apigateway, apigateway_v1, cognito
 
 from localaws.patching import around, replaces
+
+logger = logging.getLogger("localaws.apigateway")
 
 Answer = tuple[int, dict[str, str], bytes]
 _POOL = re.compile(r"https://cognito-idp\.[a-z0-9-]+\.amazonaws\.com/([A-Za-z0-9_-]+)")
@@ -38,6 +42,37 @@ def _jwt_forbidden(message: str = "Forbidden") -> Answer:
 def _refusal(status: int, message: str) -> Answer:
     body = json.dumps({"message": message}, separators=(",", ":"))
     return status, {"Content-Type": "application/json"}, body.encode()
+
+
+# What the emulator fails with over a token whose parts are not what they must be.
+_MALFORMED = (ValueError, TypeError, AttributeError, LookupError, RecursionError, OverflowError)
+
+
+@around(apigateway, "_validate_jwt_authorizer")
+async def _of_http_api(
+    stock: Callable[..., Awaitable[Any]], route: Any, authorizer: Any, headers: Any, query_params: Any
+) -> Any:
+    try:
+        return await stock(route, authorizer, headers, query_params)
+    except _MALFORMED as error:
+        logger.warning("a token was refused: %s: %s", type(error).__name__, error)
+        return None, None, _refusal(401, "Unauthorized")
+
+
+@around(apigateway_v1, "_validate_cognito_authorizer")
+async def _of_rest_api(
+    stock: Callable[..., Awaitable[Any]],
+    authorizer: Any,
+    method_obj: Any,
+    headers: Any,
+    query_params: Any,
+    stage: Any,
+) -> Any:
+    try:
+        return await stock(authorizer, method_obj, headers, query_params, stage)
+    except _MALFORMED as error:
+        logger.warning("a token was refused: %s: %s", type(error).__name__, error)
+        return None, apigateway_v1._gw_error("UNAUTHORIZED", "Unauthorized")
 
 
 @around([apigateway, apigateway_v1], "_resolve_jwks_url")

@@ -21,6 +21,8 @@ from urllib.parse import quote_plus, unquote_plus
 import airspeed
 from airspeed import operators
 
+from localaws import strict_json
+
 # Methods of Java that the engine lacks.
 operators.__additional_methods__[str].update(
     equals=lambda self, other: self == other,
@@ -77,7 +79,7 @@ class _Input:
     def path(self, path: str) -> Any:
         """What a JSONPath expression finds; empty if that is nothing."""
         try:
-            found: Any = json.loads(self.body)
+            found: Any = strict_json.read(self.body)
         except ValueError:
             return ""
         for name, quoted, index in _PART.findall(path.strip().removeprefix("$")):
@@ -109,7 +111,7 @@ class _Util:
 
     def parseJson(self, text: str) -> Any:  # noqa: N802 (named by AWS)
         """Parse JSON."""
-        return _java(json.loads(text))
+        return _java(strict_json.read(text))
 
     def urlEncode(self, text: Any) -> str:  # noqa: N802 (named by AWS)
         """Encode a string for a URL."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ from localaws.services.apigateway import http_rules, rest_rules
 from localaws.services.apigateway.http_rules import Problem, Rule
 
 Response = tuple[int, dict[str, Any], bytes]
+
+#: Whether a handler of a template makes the current call.
+of_template: ContextVar[bool] = ContextVar("localaws_api_of_template", default=False)
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,16 @@ class Kind:
     type: str
 
     def records(self, api: str) -> dict[str, Any]:
-        """The records of an API; of the APIs themselves it is the one with this id."""
+        """The records of an API; of APIs and usage plans it is the one with this id."""
         store = getattr(self.module, self.store)
-        if self.store == "_apis":
+        if self.store in _OF_NO_API:
             return {key: value for key, value in store.items() if not api or key == api}
         return dict(store.get(api, {}))
 
     def restore(self, api: str, records: Mapping[str, Any]) -> None:
         """Put the records back."""
         store = getattr(self.module, self.store)
-        if self.store != "_apis":
+        if self.store not in _OF_NO_API:
             store[api] = dict(records)
             return
         for key in self.records(api).keys() - records.keys():
@@ -69,11 +73,18 @@ class Kind:
         now = self.records(api)
         for key, record in now.items():
             others = [one for other, one in now.items() if other != key]
-            if record != before.get(key) and (found := self.rule(api, record, others, set(given))):
+            if record == before.get(key):
+                continue
+            try:
+                found = self.rule(api, record, others, set(given))
+            except (TypeError, ValueError):  # a rule compares numbers, and patches are texts
+                found = http_rules.bad("Invalid value specified: it must be a number")
+            if found:
                 return found
         return None
 
 
+_OF_NO_API = ("_apis", "_usage_plans")
 HTTP, REST = apigateway, apigateway_v1
 _KINDS = [
     Kind(HTTP, "_apis", http_rules.api, ("_create_api", "_update_api"), "AWS::ApiGatewayV2::Api"),
@@ -106,6 +117,10 @@ _KINDS = [
         *(REST, "_deployments_v1", rest_rules.deployment, ("_create_deployment",)),
         "AWS::ApiGateway::Deployment",
     ),
+    Kind(
+        *(REST, "_usage_plans", rest_rules.usage_plan, ("_create_usage_plan", "_update_usage_plan")),
+        "AWS::ApiGateway::UsagePlan",
+    ),
 ]
 
 
@@ -130,9 +145,16 @@ def _guard_calls(kind: Kind, name: str) -> None:
 
 
 def _error(kind: Kind, problem: Problem) -> Response:
+    """The response to a call; inside a template's handler, which would not read it, an exception."""
+    if of_template.get():
+        raise _failure(kind, problem)
     make = apigateway._apigw_error if kind.module is HTTP else apigateway_v1._v1_error
     response: Response = make(*problem)
     return response
+
+
+def _failure(kind: Kind, problem: Problem) -> ValueError:
+    return ValueError(f"{kind.type}: {problem[1]} ({problem[0]})")
 
 
 def _guard_templates(kind: Kind) -> None:
@@ -142,13 +164,20 @@ def _guard_templates(kind: Kind) -> None:
         given = [name[:1].lower() + name[1:] for name in properties]
         if found := kind.problem(api, before, given):
             kind.restore(api, before)
-            raise ValueError(f"{kind.type}: {found[1]} ({found[0]})")
+            raise _failure(kind, found)
+
+    def run(handler: Handler, *given: Any) -> Created:
+        token = of_template.set(True)
+        try:
+            return handler(*given)
+        finally:
+            of_template.reset(token)
 
     @handlers.create
     def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
         api = properties.get("ApiId") or properties.get("RestApiId") or ""
         before = copy.deepcopy(kind.records(api))
-        made = stock(logical_id, properties, stack)
+        made = run(stock, logical_id, properties, stack)
         refuse(api, before, properties)
         return made
 
@@ -158,7 +187,7 @@ def _guard_templates(kind: Kind) -> None:
     ) -> Created:
         api = new.get("ApiId") or new.get("RestApiId") or physical_id
         before = copy.deepcopy(kind.records(api))
-        made = stock(physical_id, old, new, stack, logical_id)
+        made = run(stock, physical_id, old, new, stack, logical_id)
         refuse(api, before, new)
         return made
 

@@ -7,10 +7,12 @@ APIs of the account of the caller.
 
 Faithful to: a request whose Host header is the name of an API, `ID.execute-api.REGION.amazonaws.com`, goes to
 that API with its header lines and its query string as they are, in whichever account it is. Over 10,240 bytes
-of request line and headers it is status 431, and over 10 MB of body 413.
+of request line and headers it is status 431, and over 10 MB of body 413. No route and no method serves an
+HTTP method that `ANY` does not stand for.
 Not to: the status of too many headers, and its body, which AWS does not document; the case of header names,
 which the server does not see: they are in lower case, as over HTTP/2.
 
+https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-method-settings-method-request.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 """
@@ -19,17 +21,23 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from ministack.core.iam_evaluator import AuthError
 from ministack.core.responses import set_request_account_id
 from ministack.core.sigv4 import decode_header_value
 from ministack.services import apigateway, apigateway_v1
 
 from localaws.patching import around
+from localaws.server.signatures import Request, wrong_scope
+
+logger = logging.getLogger("localaws.apigateway")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -37,6 +45,9 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 Response = tuple[int, dict[str, Any], Any]
 
+_NAME = re.compile(r"(?P<api>[a-z0-9]+)\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
+#: What `ANY` stands for.
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 MAX_HEADER_BYTES = 10_240
 MAX_BODY_BYTES = 10_485_760
 
@@ -154,8 +165,10 @@ async def _data_plane(
     if request is None:
         return await stock(method, path, headers, body, query_params, request_id, *args, **more)
     emulator: Any = importlib.import_module("ministack.app")
-    response: Response = await emulator._handle_execute_api_request(
-        headers.get("host", ""),
+    if _is_elsewhere(request.host):
+        return message(404, "Not Found")
+    response: Response | None = await emulator._handle_execute_api_request(
+        headers.get("host", "").lower(),
         path,
         method,
         headers,
@@ -164,11 +177,30 @@ async def _data_plane(
         raw_path=request.path,
         raw_query_string=request.query,
     )
+    if response is None:
+        response = message(404, "Not Found")
     if not {"apigw-requestid", "x-amzn-requestid"} & {name.lower() for name in response[1]}:
         response[1]["x-amzn-requestid"] = request_id
     if method == "HEAD" and isinstance(response[2], bytes):
         return response[0], {**response[1], "Content-Length": str(len(response[2]))}, b""
     return response
+
+
+def _is_elsewhere(host: str) -> bool:
+    """Whether the API that a name of AWS names is in another Region."""
+    named = _NAME.fullmatch(host)
+    owner = owner_of(named["api"]) if named else None
+    return named is not None and owner is not None and owner[1] != named["region"]
+
+
+@around([apigateway, apigateway_v1], "handle_execute")
+async def _handle_execute(stock: Callable[..., Awaitable[Response]], *args: Any, **more: Any) -> Response:
+    """The last line of defence: the emulator answers with the text of what went wrong inside."""
+    try:
+        return await stock(*args, **more)
+    except Exception:
+        logger.exception("500 from an API")
+        return message(500, "Internal Server Error")
 
 
 @around("ministack.app", "_enforce_execute_api")
@@ -187,5 +219,21 @@ def _enforce(
     request = current.get()
     if request is None or iam_action != "execute-api:Invoke":
         return denied
-    request.denied = denied
+    request.denied = _out_of_scope(request, api_id, stage, method, headers, query_params) or denied
     return None
+
+
+def _out_of_scope(
+    request: ClientRequest, api: str, stage: str, method: str, headers: Any, query_params: Any
+) -> Response | None:
+    """What a caller gets who signed for another service or Region."""
+    owner = owner_of(api)
+    sent = Request(method, request.path, request.query, dict(request.headers))
+    wrong = wrong_scope(sent, "execute-api", owner[1]) if owner else None
+    if wrong is None:
+        return None
+    error = AuthError(wrong.code, wrong.message)
+    answer: Response | None = apigateway_v1.authentication_error_response(
+        api, stage, error, headers, query_params
+    )
+    return answer or message(403, "Forbidden")

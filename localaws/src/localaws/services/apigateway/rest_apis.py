@@ -27,6 +27,7 @@ from urllib.parse import quote, unquote
 
 from ministack.services import apigateway_v1
 
+from localaws import strict_json
 from localaws.patching import replaces
 from localaws.services.apigateway import (
     access_logs,
@@ -40,7 +41,7 @@ from localaws.services.apigateway import (
     validation,
 )
 from localaws.services.apigateway.exchanges import Exchange
-from localaws.services.apigateway.requests import MAX_BODY_BYTES, MAX_HEADER_BYTES, Response, message
+from localaws.services.apigateway.requests import MAX_BODY_BYTES, MAX_HEADER_BYTES, METHODS, Response, message
 
 logger = logging.getLogger("localaws.apigateway")
 
@@ -97,7 +98,11 @@ async def _serve(
     }
     token = exchanges.current.set(exchange)
     try:
-        response = await _answer(exchange, request)
+        try:
+            response = await _answer(exchange, request)
+        except Exception:  # the last line of defence: clients never see what went wrong inside
+            logger.exception("500 from %s", exchange.arn(stage_name))
+            response = error("DEFAULT_5XX", "Internal server error")
         if isinstance(response, apigateway_v1._GatewayError):
             response = _gateway_response(exchange, request, response)
     finally:
@@ -159,7 +164,7 @@ def _method(exchange: Exchange, request: Request) -> Method | None:
 def _of_resource(resource: dict[str, Any] | None, method: str) -> Method | None:
     methods = (resource or {}).get("resourceMethods", {})
     found: Method | None = methods.get(method) or methods.get("ANY")
-    return found
+    return found if method in METHODS else None
 
 
 async def _authorize(exchange: Exchange, request: Request, method: Method) -> Any:
@@ -308,7 +313,7 @@ async def _of_custom_function(integration: dict[str, Any], *args: Any, **more: A
     if text is None:
         return error("UNSUPPORTED_MEDIA_TYPE", "Unsupported Media Type")
     try:
-        event = json.loads(text) if text else {}
+        event = strict_json.read(text) if text else {}
     except ValueError:
         return error("API_CONFIGURATION_ERROR", "Internal server error")
     failed = ""

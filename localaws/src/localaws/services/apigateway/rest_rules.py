@@ -1,12 +1,14 @@
 """What a REST API may be.
 
-Faithful to: path parts of resources and their siblings; authorizers of methods and their settings; timeouts
-of integrations; models; names, caches and access logs of stages, for which the account needs a role;
-deployments, which need a method with an integration.
+Faithful to: path parts of resources and their siblings; authorizers of methods and their settings; names of
+parameters; timeouts of integrations; models; throttles and quotas of usage plans; names, caches and access
+logs of stages, for which the account needs a role; deployments, which need a method with an integration.
 Not to: the wording where AWS's is not known.
 
 https://docs.aws.amazon.com/apigateway/latest/api/API_CreateResource.html
 https://docs.aws.amazon.com/apigateway/latest/api/API_CreateAuthorizer.html
+https://docs.aws.amazon.com/apigateway/latest/api/API_PutMethod.html
+https://docs.aws.amazon.com/apigateway/latest/api/API_QuotaSettings.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 """
@@ -28,6 +30,8 @@ ROLE = (
     "Gateway and add the required role policy."
 )
 _PART = re.compile(r"[A-Za-z0-9._:$-]+|\{[A-Za-z0-9._-]+\+?\}")
+_PARAMETER = re.compile(r"method\.request\.(querystring|header|path)\.[A-Za-z0-9._$-]+")
+_MAPPED = re.compile(r"integration\.request\.(querystring|header|path)\.\S+")
 _SIZES = {"0.5", "1.6", "6.1", "13.5", "28.4", "58.2", "118", "237"}
 _TYPES = {"TOKEN", "REQUEST", "COGNITO_USER_POOLS"}
 _METHODS = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "ANY"}
@@ -74,6 +78,7 @@ def _of_methods(api: str, record: Record) -> Iterator[Problem]:
                 "Invalid authorizer ID specified. Setting the authorization type to CUSTOM or "
                 "COGNITO_USER_POOLS requires a valid authorizer."
             )
+        yield from _parameters(method)
         validator = method.get("requestValidatorId")
         if validator and validator not in apigateway_v1._request_validators.get(api, {}):
             yield bad("Invalid Request Validator identifier specified")
@@ -82,10 +87,52 @@ def _of_methods(api: str, record: Record) -> Iterator[Problem]:
             yield bad("Timeout should be between 50 ms and 29000 ms")
 
 
+def _mapping(text: str) -> Problem:
+    return bad(f"Invalid mapping expression specified: Validation Result: warnings : [], errors : [{text}]")
+
+
+def _parameters(method: Record) -> Iterator[Problem]:
+    """The parameters that a method declares, and those that its integration maps."""
+    declared = method.get("requestParameters") or {}
+    for name in declared:
+        if not _PARAMETER.fullmatch(f"{name}"):
+            yield _mapping(f"Invalid mapping expression specified: {name}")
+    integration = method.get("methodIntegration") or {}
+    for name, source in (integration.get("requestParameters") or {}).items():
+        if not _MAPPED.fullmatch(f"{name}"):
+            yield _mapping(f"Invalid mapping expression specified: {name}")
+        place = re.sub(r"^(method\.request\.)multivalue", r"\1", f"{source}")
+        if _PARAMETER.fullmatch(place) and place not in declared:
+            yield _mapping(f"Invalid mapping expression parameter specified: {source}")
+
+
+_OFFSETS = {"DAY": 0, "WEEK": 6, "MONTH": 27}
+
+
+def usage_plan(api: str, record: Record, others: list[Record], given: set[str]) -> Problem | None:
+    """A usage plan: its throttles and its quota."""
+    throttles = [record.get("throttle") or {}]
+    for one in record.get("apiStages") or []:
+        throttles += (one.get("throttle") or {}).values() if isinstance(one, dict) else []
+    for throttle in throttles:
+        if problem := limits(throttle.get("rateLimit"), throttle.get("burstLimit")):
+            return problem
+    quota = record.get("quota") or {}
+    if not quota:
+        return None
+    period, offset, limit = quota.get("period"), int(quota.get("offset") or 0), int(quota.get("limit") or 0)
+    if period not in _OFFSETS:
+        return bad(f"Usage Plan quota period {period} must be one of {', '.join(_OFFSETS)}")
+    if not 0 <= offset <= _OFFSETS[period]:
+        allowed = f"between 0 and {_OFFSETS[period]}" if _OFFSETS[period] else "0"
+        return bad(f"Usage Plan quota offset {offset} must be {allowed} in the {period} period")
+    return bad(f"Usage Plan quota limit {limit} must not be negative") if limit < 0 else None
+
+
 def stage(api: str, record: Record, others: list[Record], given: set[str]) -> Problem | None:
     """A stage: its name, deployment, methods' settings, cache and access log."""
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,128}", str(record.get("stageName"))):
-        return bad("Stage name only allows a-zA-Z0-9_")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", str(record.get("stageName"))):
+        return bad("Stage name only allows a-zA-Z0-9_-")
     if record.get("deploymentId") not in apigateway_v1._deployments_v1.get(api, {}):
         return bad("Deployment id does not exist")
     size = record.get("cacheClusterSize")

@@ -28,6 +28,7 @@ from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import error_response_json
 from ministack.services import apigateway, apigateway_v1, stepfunctions
 
+from localaws import strict_json
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.apigateway import exchanges
 from localaws.services.apigateway.mapping_templates import TemplateFailed, render
@@ -121,7 +122,7 @@ def _request(
     kind = content_type.partition(";")[0].strip().lower() or "application/json"
     template = (integration.get("requestTemplates") or {}).get(kind)
     text = body if template is None else render(template, body=body, params=params, context=context)[0]
-    found = json.loads(text, strict=False)
+    found = strict_json.read(text, strict=False)
     if not isinstance(found, dict):
         raise ValueError("the request for Step Functions is no JSON object")
     return found

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 from ministack.services import apigateway_v1
 
+from localaws import strict_json
 from localaws.services.apigateway.exchanges import Exchange
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def check(exchange: Exchange, request: dict[str, Any], method: dict[str, Any]) -
 def errors_of(body: bytes, api: str, model: str) -> list[str]:
     """What is wrong with a body, by the model."""
     try:
-        document = json.loads(body)
+        document = strict_json.read(body)
     except ValueError:
         return ["request body is not valid JSON"]
     schema = apigateway_v1._model_schema(api, model)

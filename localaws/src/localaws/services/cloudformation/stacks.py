@@ -36,6 +36,18 @@ def _evaluate_conditions(stock: Callable[..., Any], template: dict[str, Any], pa
     return stock({**template, "Conditions": conditions}, params)
 
 
+@around(stacks, "_provision_keeping_seed")
+@around(stacks, "_update_keeping_seed")
+def _handled(stock: Callable[..., Any], *args: Any) -> Any:
+    """Name the type of an error whose text does not say what is wrong, such as a missing key."""
+    try:
+        return stock(*args)
+    except Exception as error:
+        if isinstance(error, LookupError) or not str(error):
+            raise RuntimeError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+        raise
+
+
 @around(cloudformation, "handle_request", after=["iam.deployments"])
 async def _handle_request(stock: Callable[..., Awaitable[Any]], *request: Any, **more: Any) -> Any:
     answer = await stock(*request, **more)

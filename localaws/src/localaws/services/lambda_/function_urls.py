@@ -50,6 +50,7 @@ from ministack.services import lambda_svc
 
 from localaws.patching import around
 from localaws.server.gate import unproven
+from localaws.server.signatures import Request, wrong_scope
 from localaws.services.iam.roles import iam_is_enforced
 from localaws.services.lambda_ import invocation, metrics, payloads
 from localaws.services.lambda_.function_url_events import (
@@ -69,7 +70,6 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _NAME = re.compile(r"[a-z0-9]{32}\.lambda-url\.[a-z0-9-]+\.on\.aws")
-_SCOPE = re.compile(r"[^/=]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see: "
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
@@ -150,7 +150,7 @@ async def respond(request: UrlRequest) -> Response:
     """Answer a request to a function URL."""
     started, invoked = time.monotonic(), invocation.Invocation()
     found = lambda_svc.resolve_function_url(request.host.partition(".")[0])
-    if found is None:
+    if found is None or found[1] != request.host.split(".")[2]:  # the Region in the name must be its own
         return _error(403, "AccessDeniedException", _FORBIDDEN)
     account, region, name, qualifier, config = found
     arn = f"arn:aws:lambda:{region}:{account}:function:{name}" + (f":{qualifier}" if qualifier else "")
@@ -263,14 +263,10 @@ def _signer(request: UrlRequest, key: str, region: str) -> Any:
             emulator._credential_failure("lambda", "lambda:InvokeFunctionUrl", request_id, error, headers)
         )
 
-    wrong = unproven.get()
+    sent = Request(request.method, request.path, request.query, headers)
+    wrong = wrong_scope(sent, "lambda", region) or unproven.get()
     if wrong:
         raise refuse(iam_evaluator.AuthError(wrong.code, wrong.message))
-    credential = headers.get("authorization", "") or parse_qs(request.query).get("X-Amz-Credential", [""])[0]
-    scope = _SCOPE.search(credential)
-    if scope and (scope["service"], scope["region"]) != ("lambda", region):
-        message = f"Credential should be scoped to the service 'lambda' and the region '{region}'."
-        raise refuse(iam_evaluator.AuthError("SignatureDoesNotMatch", message))
     set_request_account_id(emulator._request_account_scope(key))
     signer = iam_evaluator.resolve_principal(key, get_account_id())
     if isinstance(signer, iam_evaluator.AuthError):

@@ -3,11 +3,13 @@
 The emulator knows only `AddPermission`, whose statements cannot have `aws:SourceIp`.
 
 Faithful to: the document replaces the policy of the function, version or alias that the ARN names, also what
-`AddPermission` wrote, and has any principal, action and condition. A document that is no JSON, has no
-statement, or has another resource is refused, and so is a revision that is not the present one.
+`AddPermission` wrote, and has any principal, action and condition. A policy over 20 KB is refused. A document
+that is no JSON, has no statement, or has another resource is refused, and so is a revision that is not the
+present one.
 Not to: layers; the text of refusals; the check that the document does not admit everybody.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_PutResourcePolicy.html
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-resourcepolicy.html
 """
 
@@ -28,6 +30,7 @@ from localaws.services.lambda_.references import FunctionReference
 
 Response = tuple[int, dict[str, Any], bytes]
 
+_LONGEST = 20_480  # bytes
 _PATH = "/2026-07-09/resource-policy/"
 
 
@@ -58,6 +61,34 @@ async def _handle_request(
     return (204, {}, b"") if method == "DELETE" and answer[0] == 200 else answer
 
 
+@around(lambda_svc, "_add_permission")
+def _add_permission(
+    stock: Callable[..., Response],
+    func_name: str,
+    data: Properties,
+    query_params: Any = None,
+    path_qualifier: str | None = None,
+) -> Response:
+    response = stock(func_name, data, query_params, path_qualifier)
+    if response[0] >= 400:
+        return response
+    statements: list[Properties] = lambda_svc._functions[func_name]["policy"]["Statement"]
+    try:
+        _check_size([one for one in statements if _resource(one) == _resource(statements[-1])])
+    except _RefusedError as refused:
+        statements.pop()
+        return error_response_json(*refused.args)  # type: ignore[no-any-return]
+    return response
+
+
+def _check_size(statements: list[Properties]) -> None:
+    document = {"Version": "2012-10-17", "Id": "default", "Statement": statements}
+    size = len(json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode())
+    if size > _LONGEST:
+        message = f"The final policy size ({size}) is bigger than the limit ({_LONGEST})."
+        raise _RefusedError("PolicyLengthExceededException", message, 400)
+
+
 def _changed(method: str, arn: str, request: Properties, query_params: Any) -> Properties:
     statements = _policy(arn)["Statement"]
     own = [one for one in statements if _resource(one) == arn]
@@ -66,6 +97,7 @@ def _changed(method: str, arn: str, request: Properties, query_params: Any) -> P
         raise _RefusedError("PreconditionFailedException", "The Revision Id provided does not match.", 412)
     if method == "PUT":
         new = _parsed(request.get("Policy"), arn)
+        _check_size(new)
     elif own:
         new = own if method == "GET" else []
     else:

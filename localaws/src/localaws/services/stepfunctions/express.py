@@ -13,7 +13,6 @@ https://docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from uuid import uuid4
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, now_iso
 from ministack.services import stepfunctions
 
+from localaws import strict_json
 from localaws.patching import Created, Handler, Properties, around, replaces, resource
 from localaws.services.stepfunctions.clocks import Clock, clock
 
@@ -94,7 +94,7 @@ def _problem(data: dict[str, Any], machine: str | None) -> Response | None:
         )
         return _refused("ValidationException", message)
     try:
-        json.loads(given)
+        strict_json.read(given)
     except ValueError as error:
         return _refused("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'")
     if not 1 <= len(data.get("name", "x")) <= 80:
@@ -196,7 +196,7 @@ def _create(stock: Handler, logical_id: str, properties: Properties, stack: str)
 def _unsupported(definition: str) -> str | None:
     """Why an Express workflow cannot have a definition."""
     try:
-        found = json.loads(definition)
+        found = strict_json.read(definition)
     except ValueError:
         return None
     for path, task in _tasks(found, "/States"):
