@@ -21,8 +21,8 @@ from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit, number_in
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import grant_send
-from cdk_lambda_patterns.core.regions import check_region
+from cdk_lambda_patterns.core.permissions import grant_send, grant_use_of_key
+from cdk_lambda_patterns.core.regions import TABLE_PLACE, check_region
 from cdk_lambda_patterns.core.schedule_expressions import check_expression, has_passed
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
 
@@ -122,6 +122,7 @@ class ScheduledFunction(Construct):
         reason = "The dead-letter queue is used in the Region of its schedule"
         check_region(scope, reason, {"undelivered_queue": undelivered_queue})
         check_keys(runs_table, "id")
+        check_region(scope, TABLE_PLACE, {"runs_table": runs_table}, in_account=True)
         options = (function_options or FunctionOptions()).with_defaults(
             memory_size=256, timeout=Duration.seconds(30)
         )
@@ -155,6 +156,9 @@ class ScheduledFunction(Construct):
         )
         actions = ("dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem")
         self.runs_table.grant(self.function, *actions)
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+        key = self.runs_table.encryption_key
+        grant_use_of_key(self.function.execution_role, key, "kms:Decrypt", "kms:DescribeKey")
         assert self.function.failure_queue is not None
         self.failure_queue: sqs.IQueue = self.function.failure_queue
         self.undelivered_queue: sqs.IQueue = undelivered_queue or make_failure_queue(

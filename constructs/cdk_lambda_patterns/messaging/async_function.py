@@ -32,6 +32,7 @@ from cdk_lambda_patterns.core.permissions import (
     grant_send,
     grant_use_of_key,
 )
+from cdk_lambda_patterns.core.regions import TABLE_PLACE, check_region
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
 
 _DAY = 24 * 60 * 60
@@ -115,6 +116,7 @@ class AsyncFunction(Construct):
         expires_after = expires_after or Duration.days(1)
         _check_expiry(expires_after, asynchronous.max_event_age)
         check_keys(idempotency_table, "id")
+        check_region(scope, TABLE_PLACE, {"idempotency_table": idempotency_table}, in_account=True)
         options = (function_options or FunctionOptions()).with_defaults(
             memory_size=256, timeout=Duration.seconds(30)
         )
@@ -147,6 +149,9 @@ class AsyncFunction(Construct):
         # Powertools reads an existing record from the answer to a refused PutItem, so it needs no GetItem.
         actions = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
         self.idempotency_table.grant(self.function, *actions)
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+        key = self.idempotency_table.encryption_key
+        grant_use_of_key(self.function.execution_role, key, "kms:Decrypt", "kms:DescribeKey")
 
     def _warn_of_long_timeout(self, timeout: Duration | None) -> None:
         if timeout is not None and not timeout.is_unresolved() and timeout.to_seconds() >= _FIRST_RETRY:

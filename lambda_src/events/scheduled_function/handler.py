@@ -1,4 +1,4 @@
-"""A scheduled time → its report, once; while one run works, others leave.
+"""A scheduled time → its report, once; while one run works, others fail, and Lambda tries them again.
 
 Scheduler and Lambda deliver at least once, and Lambda again after an error, a crash or a timeout. The
 scheduled time, not the clock, says which run it is: a duplicate finds that the run is done. A lease keeps two
@@ -35,7 +35,7 @@ runs = Runs(_dynamodb, os.environ["RUNS_TABLE_NAME"], os.environ.get("AWS_LAMBDA
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Write the report of a scheduled time, unless it is written or another run works."""
+    """Write the report of a scheduled time, unless its run is done."""
     run = Run.parse(event)
     logger.append_keys(scheduled_time=run.scheduled_time, execution_id=run.execution_id)
     lease = context.get_remaining_time_in_millis() / 1000 + _CLOCKS_DIFFER

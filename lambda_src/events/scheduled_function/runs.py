@@ -10,11 +10,11 @@ from shared.transactions import CONDITION, transact
 _REMEMBERED = 14 * 24 * 60 * 60
 _PATIENCE = 1.0
 
-Outcome = Literal["started", "duplicate", "overlapping"]
+Outcome = Literal["started", "duplicate"]
 
 
 class StillRunning(Exception):
-    """Another invocation works on the same scheduled time, or has crashed; Lambda tries again later."""
+    """Another run works, or has crashed and left its lease; Lambda tries again later."""
 
 
 class LeaseLost(Exception):
@@ -39,14 +39,12 @@ class Runs:
     def start(self, scheduled_time: str, *, seconds: float) -> Outcome:
         """Take the lease for a scheduled time that has not run yet.
 
-        A run that meets another one at work ends as ``overlapping``, and is not repeated.
-
         Args:
             scheduled_time: The run.
             seconds: How long the lease is held at most.
 
         Raises:
-            StillRunning: The lease is held for the same scheduled time.
+            StillRunning: The lease is held.
         """
         self._token, now = uuid4().hex, time.time()
         lease = {
@@ -83,10 +81,9 @@ class Runs:
             return "started"
         if reasons[1].get("Code") == CONDITION:
             return "duplicate"
-        if (held := reasons[0]["Item"])["scheduled_time"]["S"] == scheduled_time:
-            raise StillRunning(f"{scheduled_time}: the lease is held until {held['held_until']['N']}")
-        self._client.put_item(TableName=self._table, Item=self._row(scheduled_time, "overlapping"))
-        return "overlapping"
+        held = reasons[0]["Item"]
+        at, until = held["scheduled_time"]["S"], held["held_until"]["N"]
+        raise StillRunning(f"the run of {at} holds the lease until {until}")
 
     def finish(self, scheduled_time: str) -> None:
         """Note that the run is done, and give the lease back, both or neither.

@@ -140,13 +140,20 @@ class Nights:
         self.failed.close()
         self.undelivered.close()
 
+    def met(self, at: str) -> int:
+        """How many attempts of other runs met the run of a time at work."""
+        return sum(f"the run of {at} holds the lease" in message for message in self._messages())
+
     def _log(self) -> Iterator[dict[str, Any]]:
+        for message in self._messages():
+            if message.startswith("{") and '"outcome"' in message:
+                yield json.loads(message)
+
+    def _messages(self) -> Iterator[str]:
         settings = self.stack.client("lambda").get_function_configuration(FunctionName=self.function)
         pages = self.stack.client("logs").get_paginator("filter_log_events")
         for page in pages.paginate(logGroupName=settings["LoggingConfig"]["LogGroup"]):
-            for event in page["events"]:
-                if event["message"].startswith("{") and '"outcome"' in event["message"]:
-                    yield json.loads(event["message"])
+            yield from (event["message"] for event in page["events"])
 
     def _get(self, table: str, key: dict[str, Any]) -> dict[str, Any] | None:
         found = self._dynamodb.get_item(TableName=self.stack.output(table), Key=key, ConsistentRead=True)

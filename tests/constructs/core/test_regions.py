@@ -17,9 +17,11 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Template
 
 from cdk_lambda_patterns import AsyncOptions, FunctionOptions, HardenedFunction, LogOptions, NetworkOptions
 from cdk_lambda_patterns.core.network import PrivateNetwork
@@ -27,8 +29,10 @@ from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.data.rds_proxy import ExistingCluster, ExistingProxy
 from cdk_lambda_patterns.data.rds_proxy.pooled_database import check_pooled_database
 from cdk_lambda_patterns.delivery import CanaryAlias, Environments, ReleaseAlarms
+from cdk_lambda_patterns.events import ScheduledFunction
 from cdk_lambda_patterns.identity import CognitoTriggers, Trigger
 from cdk_lambda_patterns.messaging import (
+    AsyncFunction,
     SnsFifoFanout,
     SnsFifoFanoutOptions,
     SqsConsumer,
@@ -329,3 +333,27 @@ def test_the_same_and_unknown_places_pass(region: str | None) -> None:
     unknown = Fn.import_value("arn")
     certificate = acm.Certificate.from_certificate_arn(stack, "Certificate", unknown)
     check_region(stack, REASON, {"certificate": certificate, "arn": unknown, "none": None}, in_account=True)
+
+
+@pytest.mark.parametrize("name", ["idempotency_table", "runs_table"])
+def test_a_table_of_another_place_is_refused_and_the_key_of_an_own_one_is_granted(name: str) -> None:
+    stack = Stack(App(), "S", env=Environment(account="123456789012", region="eu-west-1"))
+
+    def make(id: str, table: dynamodb.ITable) -> object:
+        if name == "runs_table":
+            every_day = scheduler.ScheduleExpression.rate(Duration.days(1))
+            return ScheduledFunction(
+                stack, id, code=CODE, handler="index.handler", schedule=every_day, runs_table=table
+            )
+        return AsyncFunction(stack, id, code=CODE, handler="index.handler", idempotency_table=table)
+
+    for number, place in enumerate(("us-east-1:123456789012", "eu-west-1:111122223333")):
+        theirs = dynamodb.Table.from_table_arn(stack, f"T{number}", f"arn:aws:dynamodb:{place}:table/t")
+        with pytest.raises(ValueError, match=f"^{name}=S/T{number}: it is in"):
+            make(f"Refused{number}", theirs)
+    key = kms.Key(stack, "Key")
+    partition_key = dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING)
+    make("Made", dynamodb.Table(stack, "Own", partition_key=partition_key, encryption_key=key))
+    policies = str(Template.from_stack(stack).find_resources("AWS::IAM::Policy"))
+    roles = str(Template.from_stack(stack).find_resources("AWS::IAM::Role"))
+    assert "kms:DescribeKey" in policies + roles

@@ -89,15 +89,15 @@ def test_a_scheduled_time_has_one_report_however_often_it_is_delivered(function:
     assert list(rows("runs")) == [f"report#{ONE}"]  # and no lease
 
 
-def test_a_run_that_meets_another_one_leaves_and_its_duplicates_do_not_run_either(
-    function: ModuleType,
-) -> None:
-    seen: list[str] = []
-    assert during_a_run(function, lambda: seen.append(nested(function, TWO))) == "done"
-    assert seen == ["overlapping"]
-    assert rows("runs")[f"report#{TWO}"]["outcome"] == "overlapping"
-    assert invoke(function, TWO) == "duplicate"
+def test_a_run_that_meets_another_one_is_tried_again_and_none_is_lost(function: ModuleType) -> None:
+    def other_time() -> None:
+        with pytest.raises(StillRunning, match=f"the run of {ONE} holds the lease"):
+            nested(function, TWO)
+
+    assert during_a_run(function, other_time) == "done"
     assert list(rows("reports")) == [ONE]
+    assert invoke(function, TWO) == "done"
+    assert sorted(rows("reports")) == sorted([ONE, TWO])
 
 
 def nested(function: ModuleType, at: str) -> str:
