@@ -4,6 +4,7 @@ Use it for work at fixed times, in a time zone. Do not use it for a step that wa
 Functions), or for work that takes longer than Lambda's 15 minutes.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -121,6 +122,10 @@ class ScheduledFunction(Construct):
         check_standard("undelivered_queue", undelivered_queue)
         reason = "The dead-letter queue is used in the Region of its schedule"
         check_region(scope, reason, {"undelivered_queue": undelivered_queue})
+        group_arn = schedule_group and schedule_group.schedule_group_arn
+        reason = "A schedule is in the account and Region of its group"
+        check_region(scope, reason, {"schedule_group": group_arn}, in_account=True)
+        _check_payload(payload or {})
         check_keys(runs_table, "id")
         check_region(scope, TABLE_PLACE, {"runs_table": runs_table}, in_account=True)
         options = (function_options or FunctionOptions()).with_defaults(
@@ -235,3 +240,10 @@ class _Target:
     def bind(self, _schedule: scheduler.ISchedule) -> scheduler.ScheduleTargetConfig:
         """Return the target. The CDK calls this."""
         return self._config
+
+
+def _check_payload(payload: Mapping[str, Any]) -> None:
+    try:
+        json.dumps(payload, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"payload: {error}; give what JSON can hold.") from None

@@ -91,8 +91,15 @@ class SnsConsumer(Construct):
     ) -> None:
         check_standard("topic", topic)
         check_standard("undelivered_queue", undelivered_queue)
-        reason = "SNS requires the dead-letter queue of a subscription in the Region of its topic"
-        check_region(scope, reason, {"topic": topic, "undelivered_queue": undelivered_queue})
+        check_region(scope, "Topic, subscription and dead-letter queue are in one Region", {"topic": topic})
+        reason = "SNS requires the dead-letter queue in the account and Region of the subscription"
+        check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=True)
+        if undelivered_queue and undelivered_queue.encryption_type == sqs.QueueEncryption.KMS_MANAGED:
+            raise ValueError(
+                f"undelivered_queue={undelivered_queue.node.path}: it is encrypted with alias/aws/sqs, which "
+                "SNS may not use, so that undelivered messages would be lost; give a queue with a customer "
+                "managed key, or with QueueEncryption.SQS_MANAGED."
+            )
         _check_filter(filter_policy, filter_policy_with_message_body)
         super().__init__(scope, id)
         if topic is not None and differ(topic.env.account, Stack.of(self).account):

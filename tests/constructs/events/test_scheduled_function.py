@@ -177,6 +177,16 @@ def test_a_time_that_has_passed_in_its_zone_is_warned_of(zone: str, warned: bool
         (lambda s: {"retry_attempts": 186}, "retry_attempts=186: EventBridge Scheduler allows 0 to 185"),
         (lambda s: {"max_event_age": Duration.seconds(59)}, "max_event_age=59: .* 60 to 86,400 seconds"),
         (lambda s: {"max_event_age": Duration.days(2)}, "max_event_age=172,800"),
+        (lambda _: {"payload": {"a": float("nan")}}, "payload: Out of range float values"),
+        (lambda _: {"payload": {"a": b"x"}}, "payload: Object of type bytes is not JSON serializable"),
+        (
+            lambda s: {
+                "schedule_group": scheduler.ScheduleGroup.from_schedule_group_arn(
+                    s, "G", "arn:aws:scheduler:eu-west-1:111122223333:schedule-group/g"
+                )
+            },
+            "schedule_group=.*: it is in 111122223333",
+        ),
         (lambda s: {"undelivered_queue": sqs.Queue(s, "Q", fifo=True)}, "undelivered_queue=Stack/Q: it is a"),
         (
             lambda s: {

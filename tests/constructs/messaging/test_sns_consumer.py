@@ -153,6 +153,18 @@ def test_an_imported_dead_letter_queue_must_be_opened_by_its_owner() -> None:
             "undelivered_queue=Stack/Q: it is",
         ),
         (
+            lambda s: {"undelivered_queue": sqs.Queue(s, "Q", encryption=sqs.QueueEncryption.KMS_MANAGED)},
+            "undelivered_queue=Stack/Q: it is encrypted with alias/aws/sqs",
+        ),
+        (
+            lambda s: {
+                "undelivered_queue": sqs.Queue.from_queue_arn(
+                    s, "Q", "arn:aws:sqs:eu-west-1:111122223333:dead"
+                )
+            },
+            "undelivered_queue=Stack/Q: it is in 111122223333",
+        ),
+        (
             lambda s: {"topic": sns.Topic.from_topic_arn(s, "T", "arn:aws:sns:eu-west-3:123456789012:news")},
             "eu-west-3",
         ),
