@@ -192,7 +192,9 @@ def smoke(stack: DeployedStack, kind: str) -> None:
         sent = orders.send(kind, order := orders.order())
         orders.wait_until_shipped(order)
         if kind != "Bucket":  # the result is stored after the order is shipped, and reported after that
-            orders.record(kind, sent)
+            reported = orders.record(kind, sent)
+            condition = reported.get("detail", reported)["requestContext"]["condition"]
+            require(condition == "Success", f"the order is shipped, and its record says {reported}")
         failed = orders.record(kind, orders.send(kind, orders.order(quantity=0)))
         failed = failed.get("detail", failed)["responsePayload"]
         require(failed["errorType"] == "InvalidOrder", f"the order was refused with {failed}")
