@@ -1,6 +1,6 @@
 """Notes in a DynamoDB table: partition key ``name``, and an index by time that omits the contents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 
-from shared.clients import Client
+from shared import environment
+from shared.clients import Client, make_quick_client
 
 from .messages import HttpError
 from .note import Note
@@ -36,6 +37,20 @@ class NotesTable:
     client: Client
     table: str
     index: str
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str]) -> "NotesTable":
+        """The table that the variables ``TABLE_NAME`` and ``INDEX_NAME`` name.
+
+        Raises:
+            ValueError: One is missing or not a name.
+        """
+        # A client waits: better a quick error than a slow response.
+        return cls(
+            make_quick_client("dynamodb"),
+            environment.read(variables, "TABLE_NAME", environment.name),
+            environment.read(variables, "INDEX_NAME", environment.name),
+        )
 
     def get(self, name: str) -> Note | None:
         """Return a note, or ``None`` if there is none of this name."""

@@ -6,7 +6,6 @@ One function behind both: an HTTP API sends the payload format 2.0, a REST API 1
 import os
 from typing import TYPE_CHECKING, Any
 
-from shared import environment
 from shared.startup import no_garbage_collection
 
 with no_garbage_collection():
@@ -16,7 +15,6 @@ with no_garbage_collection():
     from notes.front import Front
     from notes.service import NotesService
     from notes.table import NotesTable
-    from shared.clients import make_quick_client
 
     logger = Logger()
     rest_api = Front(
@@ -33,14 +31,7 @@ with no_garbage_collection():
         max_response_bytes=payload_v2.MAX_RESPONSE_BYTES,
         logger=logger,
     )
-    # A client waits: better a quick error than a slow response.
-    service = NotesService(
-        NotesTable(
-            make_quick_client("dynamodb"),
-            environment.read(os.environ, "TABLE_NAME", environment.name),
-            environment.read(os.environ, "INDEX_NAME", environment.name),
-        )
-    )
+    service = NotesService(NotesTable.from_environment(os.environ))
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
