@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import jsii
 from aws_cdk import Acknowledgment, Annotations, IResource, Resource, Stack, Token, Validations
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
@@ -66,6 +67,15 @@ def grant_use_of_key(role: Grantee, key: kms.IKey | None, *actions: str) -> None
     """Allow a role to use the customer managed key that encrypts a resource, if there is one."""
     if key is not None:
         key.grant(role, *actions)
+
+
+def grant_on_table(role: Grantee, table: dynamodb.ITable, *actions: str) -> None:
+    """Allow a role actions on a table, and the use of the customer managed key that encrypts it, if any.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+    """
+    table.grant(role, *actions)
+    grant_use_of_key(role, table.encryption_key, "kms:Decrypt", "kms:DescribeKey")
 
 
 def warn_if_not_granted(

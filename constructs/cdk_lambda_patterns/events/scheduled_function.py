@@ -22,7 +22,7 @@ from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit, number_in
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import grant_send, grant_use_of_key
+from cdk_lambda_patterns.core.permissions import grant_on_table, grant_send
 from cdk_lambda_patterns.core.regions import TABLE_PLACE, check_region
 from cdk_lambda_patterns.core.schedule_expressions import check_expression, has_passed
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
@@ -160,10 +160,7 @@ class ScheduledFunction(Construct):
             removal_policy=removal_policy,
         )
         actions = ("dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem")
-        self.runs_table.grant(self.function, *actions)
-        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-        key = self.runs_table.encryption_key
-        grant_use_of_key(self.function.execution_role, key, "kms:Decrypt", "kms:DescribeKey")
+        grant_on_table(self.function.execution_role, self.runs_table, *actions)
         assert self.function.failure_queue is not None
         self.failure_queue: sqs.IQueue = self.function.failure_queue
         self.undelivered_queue: sqs.IQueue = undelivered_queue or make_failure_queue(

@@ -28,6 +28,7 @@ from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, Netw
 from cdk_lambda_patterns.core.permissions import (
     grant_on_bucket,
     grant_on_objects,
+    grant_on_table,
     grant_publish,
     grant_send,
     grant_use_of_key,
@@ -148,10 +149,7 @@ class AsyncFunction(Construct):
         self.failure_queue = self.function.failure_queue
         # Powertools reads an existing record from the answer to a refused PutItem, so it needs no GetItem.
         actions = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
-        self.idempotency_table.grant(self.function, *actions)
-        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-        key = self.idempotency_table.encryption_key
-        grant_use_of_key(self.function.execution_role, key, "kms:Decrypt", "kms:DescribeKey")
+        grant_on_table(self.function.execution_role, self.idempotency_table, *actions)
 
     def _warn_of_long_timeout(self, timeout: Duration | None) -> None:
         if timeout is not None and not timeout.is_unresolved() and timeout.to_seconds() >= _FIRST_RETRY:

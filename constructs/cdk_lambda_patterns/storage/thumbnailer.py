@@ -30,6 +30,7 @@ from cdk_lambda_patterns.core.permissions import (
     QueueDestination,
     grant_on_bucket,
     grant_on_objects,
+    grant_on_table,
     grant_send,
     grant_use_of_key,
 )
@@ -317,12 +318,10 @@ class Thumbnailer(Construct):
             prefix=self._options.output_prefix,
             reason="The keys of the thumbnails follow those of the pictures.",
         )
-        table.grant(role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem")
+        grant_on_table(role, table, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem")
         grant_send(role, self.failure_queue)
         grant_use_of_key(role, source.encryption_key, "kms:Decrypt")
         grant_use_of_key(role, destination.encryption_key, "kms:GenerateDataKey")
-        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-        grant_use_of_key(role, table.encryption_key, "kms:Decrypt", "kms:DescribeKey")
 
 
 def _checked_sizes(sizes: Sequence[int]) -> str:
