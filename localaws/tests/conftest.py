@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.lambda_functions import Functions
+from helpers.lambda_functions import Functions, Hold
 from localaws import LocalAws
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ def empty_aws(local_aws: LocalAws) -> LocalAws:
 def functions(local_aws: LocalAws) -> Functions:
     """Functions on the embedded AWS."""
     return Functions(local_aws)
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Hold]:
+    """Keeps invocations running until the test releases them, or ends."""
+    (folder := tmp_path / "hold").mkdir()
+    made = Hold(folder)
+    yield made
+    made.release()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from localaws import LocalAws
@@ -26,13 +27,48 @@ def zipped(files: Mapping[str, str]) -> bytes:
     return archive.getvalue()
 
 
-def eventually(ask: Callable[[], T], seconds: float = 15) -> T:
-    """Call until the result is true, and return it."""
+def eventually(ask: Callable[[], T], seconds: float = 60) -> T:
+    """Call until the result is true, and return it.
+
+    Args:
+        ask: Called again and again.
+        seconds: After which it fails: long, because only a test that fails waits for it.
+    """
     deadline = time.monotonic() + seconds
     while not (answer := ask()):
         assert time.monotonic() < deadline, f"nothing within {seconds} s"
         time.sleep(0.02)
     return answer
+
+
+class Hold:
+    """Keeps invocations running until the test releases them, so that it need not guess how long they run.
+
+    Args:
+        folder: An empty folder, in which the functions, which run on this machine, leave marks.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def source(self) -> str:
+        """Python for the beginning of a function's code: it defines `hold()`."""
+        return f"""
+import pathlib, time, uuid
+def hold(folder=pathlib.Path({str(self._folder)!r})):
+    (folder / uuid.uuid4().hex).touch()
+    while not (folder / "released").exists():
+        time.sleep(0.01)
+"""
+
+    def wait(self, count: int = 1) -> None:
+        """Wait until that many invocations have called `hold()`, which now are running."""
+        eventually(lambda: len(list(self._folder.iterdir())) >= count)
+
+    def release(self) -> None:
+        """Let all invocations go on, and later ones too."""
+        (self._folder / "released").touch()
 
 
 @dataclass(frozen=True)
@@ -76,7 +112,7 @@ class Functions:
             FunctionName=name,
             Role=role or self.role(),
             Code={"ZipFile": zipped(files)},
-            **{"Runtime": "python3.13", "Handler": "index.handler", "Timeout": 10} | settings,
+            **{"Runtime": "python3.13", "Handler": "index.handler", "Timeout": 30} | settings,
         )
         return name
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from botocore.config import Config
 
-from helpers.lambda_functions import Functions
+from helpers.lambda_functions import Functions, Hold
 
 pytestmark = pytest.mark.local
 
-SLEEPING = "import time\n\ndef handler(event, context): time.sleep(event)"
+QUICK = "def handler(event, context): pass"
 
 
-def published(functions: Functions, limit: int) -> str:
+def published(functions: Functions, limit: int, source: str = QUICK) -> str:
     """A function with reserved concurrency and a version 1."""
     client = functions.aws.client("lambda")
-    name = functions.make(SLEEPING)
+    name = functions.make(source)
     client.publish_version(FunctionName=name)
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=limit)
     return name
@@ -42,15 +41,16 @@ def test_a_reserved_concurrency_of_zero_refuses_every_call(functions: Functions,
     assert answer["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
 
 
-def test_a_version_and_the_function_share_one_limit(functions: Functions) -> None:
-    name = published(functions, 1)
+def test_a_version_and_the_function_share_one_limit(functions: Functions, hold: Hold) -> None:
+    name = published(functions, 1, f"{hold.source}\ndef handler(event, context): hold()")
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(functions.invoke, name, 0.5)
-        time.sleep(0.2)
+        running = pool.submit(functions.invoke, name)
+        hold.wait()
         refusal(functions, name, "1")
-        slow.result()
-    assert functions.invoke(name, 0, qualifier="1").error is None
+        hold.release()
+        assert running.result().error is None
+    assert functions.invoke(name, qualifier="1").error is None
 
 
 def test_still_needed_the_stock_emulator_does_not_limit_versions(stock_functions: Functions) -> None:
-    assert stock_functions.invoke(published(stock_functions, 0), 0, qualifier="1").error is None
+    assert stock_functions.invoke(published(stock_functions, 0), qualifier="1").error is None

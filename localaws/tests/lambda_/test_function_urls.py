@@ -8,8 +8,8 @@ import json
 import re
 import ssl
 import sys
-import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +22,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from helpers.http import Endpoint, HttpResponse
-from helpers.lambda_functions import Functions, eventually, zipped
+from helpers.lambda_functions import Functions, Hold, eventually, zipped
 from helpers.stacks import deploy, ref
 from localaws import LocalAws
 
@@ -250,7 +250,7 @@ def test_headers_and_cookies_are_passed_on(url: Url) -> None:
     assert (head.status, head.body) == (201, b"")
 
 
-@pytest.mark.parametrize("target", ["/crash", "/exit", "/slow?4", "/large"])
+@pytest.mark.parametrize("target", ["/crash", "/exit", "/slow?600", "/large"])
 def test_a_failure_shows_nothing_of_the_inside(url: Url, target: str) -> None:
     answer = url.send(target)
     assert (answer.status, answer.body) == (502, b"Internal Server Error")
@@ -266,16 +266,16 @@ def test_an_event_over_6_mb_is_refused(url: Url) -> None:
     assert url.send("/", "POST", body=b"x" * 5 * 1024 * 1024).status == 413  # base64
 
 
-def test_reserved_concurrency_throttles(functions: Functions) -> None:
-    made, client = Url.make(functions, "NONE").open(), functions.aws.client("lambda")
+def test_reserved_concurrency_throttles(functions: Functions, hold: Hold) -> None:
+    name = functions.make(f"{hold.source}\ndef handler(event, context): hold()")
+    made, client = Url.of(functions, name, "NONE").open(), functions.aws.client("lambda")
     client.put_function_concurrency(FunctionName=made.function, ReservedConcurrentExecutions=1)
-    seen: list[int] = []
-    threads = [threading.Thread(target=lambda: seen.append(made.send("/slow?1").status)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(seen) == [201, 429, 429]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(made.send)
+        hold.wait()
+        assert [made.send().status for _ in range(2)] == [429, 429]
+        hold.release()
+        assert running.result().status == 200
     client.put_function_concurrency(FunctionName=made.function, ReservedConcurrentExecutions=0)
     throttled = made.send()
     assert (throttled.status, throttled.json()) == (429, {"Message": "Rate Exceeded."})

@@ -30,7 +30,7 @@ def run(environment: ExecutionEnvironment, script: str) -> subprocess.Popen[byte
 
 def invoke(environment: ExecutionEnvironment) -> Answer:
     request: dict[str, Any] = {"event": {"text": "x" * 100}, "request_id": "1"}
-    return environment.invoke(request, seconds=5)
+    return environment.invoke(request, seconds=60)
 
 
 def test_killed_before_it_reads_the_event(
