@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import datetime
 
 from scenarios.events.scheduled_function.nights import ZONE, Nights
 from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
@@ -15,6 +16,9 @@ from scenarios.support.redrive import redrive
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
 
 _INVOKE = "lambda:InvokeFunction"
+# On the embedded AWS, Lambda's last attempt starts at least a second and a half after the first.
+_BEFORE_THE_LAST_ATTEMPT = 1.4
+_NIGHTS = 10
 
 
 def run(stack: DeployedStack) -> Outcome:
@@ -54,26 +58,31 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     """
     story = Story("Overlap, crash, throttle, no permission", stack.tell)
     with closing(Nights(stack)) as nights:
-        first = nights.schedule(pause=1)
-        nights.wait_for_report(first)
-        second = nights.schedule()
-        story.fact("second of two runs", nights.wait_for_end(second))
-        require(nights.wait_for_end(first) == "done", "the first of two runs is not done")
-        met = nights.met(first)
-        require(met > 0, "the second of two runs did not meet the first")
-        story.say("A run that meets another one at work fails, and Lambda runs it when that one is done.")
+        _overlap(nights, story)
         _crash(nights, story)
         _throttle(nights, story)
         _refuse(nights, faults, story)
     return story.outcome()
 
 
+def _overlap(nights: Nights, story: Story) -> None:
+    """The lease ends between the first attempt and the last; on a busy machine, even before the first."""
+    for _ in range(_NIGHTS):
+        first, second = nights.next_time(), nights.next_time()
+        nights.take_lease(first, until=datetime.fromisoformat(second).timestamp() + _BEFORE_THE_LAST_ATTEMPT)
+        nights.schedule(second)
+        ended = nights.wait_for_end(second)
+        if met := nights.met(first):
+            break
+    require(met > 0, f"in {_NIGHTS} nights no run met another one")
+    story.fact("second of two runs", ended)
+    story.say("A run that meets the lease of another one fails, and Lambda runs it when the lease is free.")
+
+
 def _crash(nights: Nights, story: Story) -> None:
     crashed = nights.schedule(pause=30)  # longer than the function may run
-    nights.wait_for_report(crashed)
-    lease = nights.lease()
-    require(lease is not None and lease["scheduled_time"]["S"] == crashed, f"the lease is {lease}")
     require(nights.wait_for_end(crashed) == "done", "the crashed run was not repeated")
+    require(nights.timed_out(), "the run did not crash")
     require(nights.report(crashed) is not None and nights.lease() is None, "the lease is still held")
     after = nights.schedule()
     story.fact("run after a crash", nights.wait_for_end(after))

@@ -46,13 +46,10 @@ class Nights:
         """Make a one-time copy of the schedule, for the next second that is free; return its time in UTC.
 
         Args:
-            at: The same time as an earlier copy, for a duplicate.
+            at: Another time: that of an earlier copy, for a duplicate.
             **payload: More for the function.
         """
-        if not at:
-            self._last = max(int(time.time()) + 1, self._last + 1)
-            at = f"{datetime.fromtimestamp(self._last, UTC):%Y-%m-%dT%H:%M:%SZ}"
-            self._times.append(at)
+        at = at or self.next_time()
         local = datetime.fromisoformat(at.replace("Z", "+00:00")).astimezone(ZoneInfo(ZONE))
         target = dict(self.deployed["Target"])
         event = {**json.loads(target["Input"]), "payload": {"run": self.run_id, **payload}}
@@ -65,6 +62,12 @@ class Nights:
             Target={**target, "Input": json.dumps(event)},
         )
         return at
+
+    def next_time(self) -> str:
+        """The next second that is free."""
+        self._last = max(int(time.time()) + 1, self._last + 1)
+        self._times.append(f"{datetime.fromtimestamp(self._last, UTC):%Y-%m-%dT%H:%M:%SZ}")
+        return self._times[-1]
 
     def report(self, at: str) -> dict[str, Any] | None:
         """The report of a scheduled time.
@@ -119,6 +122,16 @@ class Nights:
         """The lease, if a run holds it."""
         return self._get("RunsTableName", {"id": {"S": f"{self.function}#lease"}})
 
+    def take_lease(self, at: str, *, until: float) -> None:
+        """Take the lease as the run of a time does, until another time."""
+        item = {
+            "id": {"S": f"{self.function}#lease"},
+            "token": {"S": self.run_id},
+            "scheduled_time": {"S": at},
+            "held_until": {"N": f"{until:.3f}"},
+        }
+        self._dynamodb.put_item(TableName=self.stack.output("RunsTableName"), Item=item)
+
     @contextmanager
     def concurrency(self, reserved: int) -> Iterator[None]:
         """Reserve concurrency for the function while the body runs."""
@@ -143,6 +156,10 @@ class Nights:
     def met(self, at: str) -> int:
         """How many attempts of other runs met the run of a time at work."""
         return sum(f"the run of {at} holds the lease" in message for message in self._messages())
+
+    def timed_out(self) -> bool:
+        """Whether Lambda has ended a run of the function that took too long."""
+        return any("Task timed out" in message for message in self._messages())
 
     def _log(self) -> Iterator[dict[str, Any]]:
         for message in self._messages():
