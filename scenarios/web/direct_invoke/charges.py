@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -63,6 +64,29 @@ class Charges:
                 raise NotYet("it is not booked")
 
         self._stack.wait_until(check, f"charge {key}")
+
+    def throttles(self) -> float:
+        """How often the function was throttled in the last hour."""
+        now = datetime.now(UTC)
+        points = self._stack.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName="Throttles",
+            Dimensions=[{"Name": "FunctionName", "Value": self._stack.output("FunctionName")}],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(minutes=1),
+            Period=3600 * 2,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return sum(float(point["Sum"]) for point in points)
+
+    def wait_for_throttle(self, before: float) -> None:
+        """Wait until the function is throttled once more."""
+
+        def check() -> None:
+            if self.throttles() <= before:
+                raise NotYet(f"{before:g} so far")
+
+        self._stack.wait_until(check, "a throttle")
 
     def close(self) -> None:
         """Delete the charges and failed events of this run."""

@@ -25,5 +25,5 @@ def test_without_permission_or_capacity_the_function_is_not_called(drilled: Outc
         "another account, the account": 201,
         "another account, the organization": 201,
         "malformed responses": 9,
-        "throttled": 2,
+        "throttled": "429",
     }
