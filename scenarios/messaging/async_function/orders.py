@@ -140,6 +140,19 @@ class Orders:
         finally:
             self._lambda.update_function_event_invoke_config(**where, MaximumEventAgeInSeconds=before)
 
+    @contextmanager
+    def timeout(self, kind: str, seconds: int) -> Iterator[None]:
+        """Change the timeout of a function while the body runs; what is running keeps the one that it had."""
+        function = self.functions[kind]
+        before = self._lambda.get_function_configuration(FunctionName=function)["Timeout"]
+        self._lambda.update_function_configuration(FunctionName=function, Timeout=seconds)
+        try:
+            self._lambda.get_waiter("function_updated_v2").wait(FunctionName=function)
+            yield
+        finally:
+            self._lambda.update_function_configuration(FunctionName=function, Timeout=before)
+            self._lambda.get_waiter("function_updated_v2").wait(FunctionName=function)
+
     def close(self) -> None:
         """Delete what this run has left: rows, results, records, dead letters."""
         for order_id in self._ids:
