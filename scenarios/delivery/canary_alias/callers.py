@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -98,6 +98,7 @@ class Callers:
         self._stopping = threading.Event()
         self.calls: list[Call] = []
         self._phases: list[Phase] = []
+        self._looks = 0
 
     def call(self) -> tuple[Call, Any]:
         """Request the price of the next article; returns the call and the response."""
@@ -129,18 +130,24 @@ class Callers:
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """Call and watch the alias while the body runs, and for a second before and after it."""
+        """Call and watch the alias while the body runs, and for a second or more before and after it."""
         with ThreadPoolExecutor(_CALLERS + 1) as pool:
             background = [pool.submit(self._keep_calling) for _ in range(_CALLERS)]
             background.append(pool.submit(self._keep_watching))
             try:
-                time.sleep(1)
+                self._see_the_present_state(background)
                 yield
-                time.sleep(1)
+                self._see_the_present_state(background)
             finally:
                 self._stopping.set()
         for one in background:
             one.result()  # raises what ended it early
+
+    def _see_the_present_state(self, background: list[Future[None]]) -> None:
+        looks = self._looks + 3
+        time.sleep(1)  # for some calls in this state; on a busy machine, it takes longer until it is seen
+        while self._looks < looks and not any(one.done() for one in background):
+            time.sleep(1 / _LOOKS_PER_SECOND)
 
     def _keep_calling(self) -> None:
         while not self._stopping.is_set():
@@ -158,4 +165,5 @@ class Callers:
                 self._phases[-1].last_seen = asked
             else:
                 self._phases.append(Phase(shares, answered, answered))
+            self._looks += 1
             self._stopping.wait(1 / _LOOKS_PER_SECOND)
