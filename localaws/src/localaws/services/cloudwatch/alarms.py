@@ -41,6 +41,7 @@ logger = logging.getLogger("localaws.cloudwatch")
 Alarm = dict[str, Any]
 
 _HIGH_RESOLUTION, _MINUTE = 10, 60
+_MADE_UP_FOR = 60  # evaluations, as many as in ten minutes
 _DAY, _WEEK, _HOUR = 86_400, 604_800, 3_600
 _OF_ONE_METRIC = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Period", "Unit")
 # Also when an alarm is updated without a change of its state, this stays.
@@ -199,12 +200,22 @@ def _start() -> None:
             _evaluator.start()
 
 
+def next_tick(last: int, now: float) -> int:
+    """The next evaluation; what a busy machine has missed is made up for, or data might never be seen.
+
+    Args:
+        last: The number of the last one.
+        now: The time, in ticks.
+    """
+    return max(last + 1, math.floor(now) - _MADE_UP_FOR)
+
+
 def _evaluate_on_time() -> None:
     global _evaluator
     tick = shortened(_HIGH_RESOLUTION)
     number = math.floor(time.time() / tick)
     while True:
-        number = max(number + 1, math.floor(time.time() / tick))
+        number = next_tick(number, time.time() / tick)
         time.sleep(max(0.0, number * tick - time.time()))
         with _lock:
             if not cloudwatch._alarms.has_any():
