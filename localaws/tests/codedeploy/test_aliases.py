@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from helpers.lambda_functions import Functions, eventually, zipped
-from helpers.releases import ALL_EVENTS, ROLE_ALLOWS, Release, hook_source, make_alarm, ring
+from helpers.releases import ALL_EVENTS, LONG, ROLE_ALLOWS, Release, canary, hook_source, make_alarm, ring
 from helpers.stacks import (
     DeploymentFailedError,
     Resources,
@@ -102,7 +102,6 @@ def stack_of(
     return resources
 
 
-SHORT_CANARY = "CodeDeployDefault.LambdaCanary10Percent15Minutes"
 OUTPUTS = {"Function": ref("Function"), "Application": ref("Application"), "Group": ref("Group")}
 
 
@@ -147,8 +146,8 @@ def status(stack: Stack) -> str:
 
 
 def test_a_new_version_is_deployed_by_codedeploy_and_waited_for(quick_aws: LocalAws) -> None:
-    stack = release(quick_aws, config=SHORT_CANARY)
-    updating = threading.Thread(target=update, args=(stack,), kwargs={"config": SHORT_CANARY})
+    stack = release(quick_aws, config=CANARY)
+    updating = threading.Thread(target=update, args=(stack,), kwargs={"config": CANARY})
     updating.start()
     eventually(lambda: alias(stack) == ("1", {"2": 0.1}))
     (running,) = deployments(stack)
@@ -205,7 +204,8 @@ def test_a_failed_hook_fails_the_update_and_the_stack_rolls_back(quick_aws: Loca
 
 @pytest.mark.parametrize("events", [ALL_EVENTS, []])
 def test_an_alarm_fails_the_update_and_leaves_the_old_version(quick_aws: LocalAws, events: list[str]) -> None:
-    settings: dict[str, Any] = {"config": CANARY, "alarm": make_alarm(quick_aws), "events": events}
+    settings: dict[str, Any] = {"config": canary(quick_aws, LONG), "events": events}
+    settings["alarm"] = make_alarm(quick_aws)
     stack = release(quick_aws, **settings)
 
     def ring_at_the_canary() -> None:
@@ -276,7 +276,7 @@ def test_an_update_during_another_deployment_fails(quick_aws: LocalAws) -> None:
     code = zipped({"index.py": SOURCE.format(version=2)})
     client.update_function_code(FunctionName=function_name, ZipFile=code, Publish=True)
     other = Release(quick_aws, function_name, stack.outputs["Application"], stack.outputs["Group"])
-    id_ = other.deploy(minutes=30)
+    id_ = other.deploy(minutes=LONG)
     other.wait_for_canary()
     with pytest.raises(DeploymentFailedError, match=f"already has an active Deployment '{id_}'"):
         update(stack, 3)
@@ -348,7 +348,7 @@ def test_a_stack_rolls_back_with_the_update_policy_of_the_previous_template(quic
 
 def test_cancelling_the_update_stops_the_deployment_and_rolls_back(quick_aws: LocalAws) -> None:
     def described(number: int) -> Resources:
-        resources = stack_of(number, config=SHORT_CANARY, events=[])
+        resources = stack_of(number, config=CANARY, events=[])
         second = json.loads(json.dumps(resources["Alias"]))
         second["Properties"]["Name"] = "second"
         return resources | {"Second": second | {"DependsOn": "Alias"}}
@@ -376,8 +376,9 @@ def test_cancelling_the_update_stops_the_deployment_and_rolls_back(quick_aws: Lo
 
 
 def test_a_reset_abandons_a_stack_that_waits_for_a_deployment(quick_aws: LocalAws) -> None:
-    stack = release(quick_aws, config=CANARY)
-    described = stack_of(2, config=CANARY)
+    config = canary(quick_aws, LONG)
+    stack = release(quick_aws, config=config)
+    described = stack_of(2, config=config)
     quick_aws.client("cloudformation").update_stack(
         StackName=stack.name,
         TemplateBody=json.dumps(template(described, OUTPUTS)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ ROLE_ALLOWS = (
     ("lambda:InvokeFunction", "*"),
     ("cloudwatch:DescribeAlarms", "*"),
 )
+ALL_AT_ONCE = "CodeDeployDefault.LambdaAllAtOnce"
 ALL_EVENTS = ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"]
 LAMBDA_STYLE = {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"}
+#: Minutes of a shift that no test waits for: 200 seconds on the quick one.
+LONG = 2000
 SOURCE = "def handler(event, context): return {version}"
 
 #: A hook: writes what it was asked to a queue, then answers.
@@ -95,8 +99,7 @@ class Release:
         """
         spec = json.dumps(self.app_spec(target, current, **(hooks or {})))
         revision = {"revisionType": "AppSpecContent", "appSpecContent": {"content": spec}}
-        config = f"Canary10Percent{minutes}Minutes" if minutes else "AllAtOnce"
-        named = {"deploymentConfigName": f"CodeDeployDefault.Lambda{config}"}
+        named = {"deploymentConfigName": canary(self.aws, minutes) if minutes else ALL_AT_ONCE}
         answer = self.codedeploy.create_deployment(
             applicationName=self.application,
             deploymentGroupName=self.group or self.application,
@@ -199,6 +202,21 @@ def make_versions(aws: LocalAws, name: str) -> None:
             client.update_function_code(FunctionName=name, ZipFile=code)
         client.publish_version(FunctionName=name)
     client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+
+
+def canary(aws: LocalAws, minutes: int) -> str:
+    """The name of a deployment configuration that first shifts a tenth of the traffic."""
+    if minutes in (5, 10, 15, 30):
+        return f"CodeDeployDefault.LambdaCanary10Percent{minutes}Minutes"
+    name, codedeploy = f"Canary{minutes}", aws.client("codedeploy")
+    shift = {"canaryPercentage": 10, "canaryInterval": minutes}
+    with contextlib.suppress(codedeploy.exceptions.DeploymentConfigAlreadyExistsException):
+        codedeploy.create_deployment_config(
+            deploymentConfigName=name,
+            computePlatform="Lambda",
+            trafficRoutingConfig={"type": "TimeBasedCanary", "timeBasedCanary": shift},
+        )
+    return name
 
 
 def make_alarm(aws: LocalAws) -> str:
