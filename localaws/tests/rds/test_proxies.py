@@ -162,7 +162,7 @@ def test_the_pool_has_its_share_of_the_connections_and_waits_as_long_as_it_shoul
     began = time.monotonic()
     with pytest.raises(errors.ConnectionException, match="Timed-out waiting to acquire database connection"):
         waiting.execute("select 1")
-    assert 0.9 < time.monotonic() - began < 4
+    assert 0.9 < time.monotonic() - began < 60  # by default it is two minutes
 
 
 def test_a_change_of_the_proxy_has_effect_at_once(local_aws: LocalAws) -> None:
