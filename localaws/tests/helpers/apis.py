@@ -23,7 +23,7 @@ def handler(event, context):
     if do == "fail":
         raise ValueError("the secret is 42")
     if do == "sleep":
-        time.sleep(1)
+        time.sleep(10)
     if do == "big":
         return "x" * (6 * 1024 * 1024 + 200)
     if do == "give":
