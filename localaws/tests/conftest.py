@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from helpers.rds_proxies import Proxied
 
 _running: list[LocalAws] = []
+
+
+def pytest_configure() -> None:
+    """Hear ctrl-C also where a shell runs the tests in the background, and so do the programs they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _serving(aws: LocalAws) -> Iterator[LocalAws]:

@@ -8,12 +8,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from helpers.lambda_functions import eventually
 from localaws import LocalAws
 from localaws.server import processes
 
@@ -117,12 +117,12 @@ def running_program(body: str) -> Iterator[tuple[subprocess.Popen[bytes], dict[s
         program.stdout.close()
 
 
-def assert_nothing_is_left(pids: list[int], folder: Path, *, seconds: float = 5) -> None:
-    """Require that all processes and the folder are gone soon."""
-    deadline = time.monotonic() + seconds
-    alive = pids
-    while (alive or folder.exists()) and time.monotonic() < deadline:
-        alive = [pid for pid in pids if processes.is_alive(pid)]
-        time.sleep(0.02)
-    assert not alive
+def assert_nothing_is_left(pids: list[int], folder: Path) -> None:
+    """Require that all processes and the folder are gone."""
+    assert [pid for pid in pids if processes.is_alive(pid)] == []
     assert not folder.exists()
+
+
+def wait_until_nothing_is_left(pids: list[int], folder: Path) -> None:
+    """Wait until all processes and the folder are gone."""
+    eventually(lambda: not folder.exists() and not any(map(processes.is_alive, pids)))

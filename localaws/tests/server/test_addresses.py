@@ -16,7 +16,7 @@ pytestmark = pytest.mark.local
 def _get(address: Address, path: str) -> tuple[int, str]:
     request = urllib.request.Request(address.url + path, headers={"Host": address.host})  # noqa: S310 (https)
     context = ssl.create_default_context(cafile=str(address.ca_file))
-    with urllib.request.urlopen(request, context=context, timeout=10) as response:  # noqa: S310
+    with urllib.request.urlopen(request, context=context, timeout=60) as response:  # noqa: S310
         return response.status, response.read().decode()
 
 

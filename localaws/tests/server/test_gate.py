@@ -134,7 +134,7 @@ def test_a_page_cannot_use_the_relay_of_functions(local_aws: LocalAws) -> None:
             {**own, "Authorization": "Bearer guessed"},
             {**own, "Host": f"evil.example:{port}"},
         ):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             connection.request("POST", "/", call, headers)
             assert connection.getresponse().status == 403
             connection.close()

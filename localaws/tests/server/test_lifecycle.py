@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from helpers.processes_of import (
     make_database,
     make_function,
     running_program,
+    wait_until_nothing_is_left,
 )
 from localaws import LocalAws, LocalAwsError
 from localaws.server import orphans, processes
@@ -34,14 +34,14 @@ def test_stop_leaves_no_process_and_no_file() -> None:
         pids, folder = leave_processes_behind(aws), aws.log_file.parent
         assert len(pids) == 5
         assert folder.is_dir()
-    assert_nothing_is_left(pids, folder, seconds=0.1)  # stop() waits for it
+    assert_nothing_is_left(pids, folder)  # stop() waits for it
 
 
 def test_an_exception_in_the_block_ends_it_too() -> None:
     with contextlib.suppress(ZeroDivisionError), LocalAws() as aws:
         pids, folder = leave_processes_behind(aws), aws.log_file.parent
         raise ZeroDivisionError
-    assert_nothing_is_left(pids, folder, seconds=0.1)
+    assert_nothing_is_left(pids, folder)
 
 
 @pytest.mark.parametrize(
@@ -56,48 +56,50 @@ def test_an_exception_in_the_block_ends_it_too() -> None:
 def test_a_signal_that_ends_the_user_s_program_ends_it_too(number: signal.Signals) -> None:
     with running_program("time.sleep(600)") as (program, started):
         os.killpg(program.pid, number)  # as a terminal does
-        program.wait(10)
-        assert_nothing_is_left(started["pids"], Path(started["folder"]))
+        program.wait(60)
+        wait_until_nothing_is_left(started["pids"], Path(started["folder"]))
 
 
 @pytest.mark.full
 def test_a_program_that_crashes_ends_it_too() -> None:
     with running_program("os._exit(3)") as (program, started):
-        assert program.wait(10) == 3
-        assert_nothing_is_left(started["pids"], Path(started["folder"]))
+        assert program.wait(60) == 3
+        wait_until_nothing_is_left(started["pids"], Path(started["folder"]))
 
 
 def test_a_program_that_never_calls_stop_ends_it_too() -> None:
     body = "LocalAws.__exit__ = lambda *_: None"
     with running_program(body) as (program, started):
-        assert program.wait(10) == 0
-        assert_nothing_is_left(started["pids"], Path(started["folder"]))
+        assert program.wait(60) == 0
+        wait_until_nothing_is_left(started["pids"], Path(started["folder"]))
 
 
 def test_a_forked_copy_of_the_program_neither_ends_it_nor_keeps_it_running() -> None:
-    # The copy leaves the block first; a second one holds every pipe open until after the end.
+    # The copy leaves the block first; a second one holds every pipe open until the test ends it.
     body = """
     if os.fork() == 0:
         sys.exit(0)
     os.wait()
     assert aws.client("sts").get_caller_identity()["Account"] == aws.account
     if os.fork() == 0:
-        time.sleep(3)
+        time.sleep(600)
         os._exit(0)
     os.kill(os.getpid(), 9)"""
     with running_program(body.strip()) as (program, started):
-        assert program.wait(10) == -signal.SIGKILL
-        assert_nothing_is_left(started["pids"], Path(started["folder"]), seconds=2.5)
+        assert program.wait(60) == -signal.SIGKILL
+        wait_until_nothing_is_left(started["pids"], Path(started["folder"]))
+        os.killpg(program.pid, signal.SIGKILL)  # the copy is still there
 
 
 def test_stop_does_not_wait_for_a_forked_copy_that_holds_the_pipes() -> None:
     body = """
     if os.fork() == 0:
-        time.sleep(8)
+        time.sleep(600)
         os._exit(0)"""
     with running_program(body.strip()) as (program, started):
-        assert program.wait(6) == 0
-        assert_nothing_is_left(started["pids"], Path(started["folder"]), seconds=0.1)
+        assert program.wait(60) == 0
+        assert_nothing_is_left(started["pids"], Path(started["folder"]))
+        os.killpg(program.pid, signal.SIGKILL)  # the copy is still there
 
 
 def test_when_the_keeper_is_killed_the_server_ends_itself() -> None:
@@ -107,7 +109,7 @@ def test_when_the_keeper_is_killed_the_server_ends_itself() -> None:
         os.kill(pids[0], signal.SIGKILL)
         with pytest.raises(LocalAwsError):
             aws.wait()
-        assert_nothing_is_left(pids, folder)
+        wait_until_nothing_is_left(pids, folder)
     os.kill(adopted, signal.SIGKILL)
 
 
@@ -117,7 +119,7 @@ def test_when_the_server_is_killed_the_keeper_cleans_up() -> None:
         os.kill(pids[1], signal.SIGKILL)
         with pytest.raises(LocalAwsError):
             aws.wait()
-        assert_nothing_is_left(pids, folder)
+        wait_until_nothing_is_left(pids, folder)
 
 
 def test_the_next_start_clears_what_a_keeper_and_a_server_killed_together_left() -> None:
@@ -131,14 +133,14 @@ def test_the_next_start_clears_what_a_keeper_and_a_server_killed_together_left()
             os.kill(pid, signal.SIGSTOP)
         for pid in (keeper, server):
             os.kill(pid, signal.SIGKILL)
-        time.sleep(0.3)
-        assert folder.is_dir()
-        # A worker ends with its input; its children and the database do not.
         assert database
+        # A worker ends with its input; its children and the database do not, nor does the folder.
+        eventually(lambda: not processes.is_alive(left[0]))
+        assert folder.is_dir()
         assert all(processes.is_alive(pid) for pid in [*left[1:], *database])
         running = LocalAws().start()  # another one clears, and leaves alone what is running
         try:
-            assert_nothing_is_left([*left, *database], folder, seconds=0.1)
+            assert_nothing_is_left([*left, *database], folder)
             with LocalAws():
                 assert running.client("sts").get_caller_identity()["Account"] == running.account
         finally:
@@ -201,9 +203,8 @@ def test_a_custom_resource_that_hangs_does_not_hold_it() -> None:
         events = cloudformation.describe_stack_events
         eventually(lambda: len(events(StackName="hangs")["StackEvents"]) > 1)
         eventually(lambda: len(processes.descendants(aws._ready.pid)) > 0)
-        folder, began = aws.log_file.parent, time.monotonic()
-    assert time.monotonic() - began < 5
-    assert not folder.exists()
+        folder = aws.log_file.parent
+    assert not folder.exists()  # at the end of the block, while the function would run for minutes
 
 
 def test_two_can_run_at_the_same_time() -> None:
