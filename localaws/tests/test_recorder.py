@@ -219,7 +219,7 @@ def _deploy(aws: LocalAws, resources: dict[str, Any], *, update: bool = False) -
     cloudformation = aws.client("cloudformation")
     call = cloudformation.update_stack if update else cloudformation.create_stack
     call(StackName="s", TemplateBody=json.dumps({"Resources": resources}), Capabilities=["CAPABILITY_IAM"])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (status := cloudformation.describe_stacks(StackName="s")["Stacks"][0]["StackStatus"]).endswith(
         "_IN_PROGRESS"
     ) and time.monotonic() < deadline:

@@ -222,7 +222,7 @@ def test_a_load_balancer_does_not_wait_longer_than_its_idle_timeout(local_aws: L
     attribute = {"Key": "idle_timeout.timeout_seconds", "Value": "2"}
     made["Balancer"]["Properties"]["LoadBalancerAttributes"] = [attribute]
     balancer = Balanced(local_aws, deploy(local_aws, made, OUTPUTS))
-    late = balancer.send("GET", "/4")
+    late = balancer.send("GET", "/15")
     assert (late.status, late.header("content-type")) == (504, "text/html")
     attribute["Value"] = "60"
     balancer.stack.update(made, OUTPUTS)

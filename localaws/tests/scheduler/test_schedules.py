@@ -26,7 +26,9 @@ pytestmark = pytest.mark.local
 
 SCHEDULER = "scheduler.amazonaws.com"
 HANDLER = "def handler(event, context): return event"
-LONG_ENOUGH = 0.8  # seconds: schedules are checked four times a second
+# Seconds in which nothing must come: schedules are checked four times a second. What comes late on a busy
+# machine is not seen, but fails no test.
+LONG_ENOUGH = 0.8
 
 
 def answering_function(functions: Functions) -> tuple[str, Queue]:
@@ -75,8 +77,8 @@ def test_a_rate_starts_immediately_and_needs_only_the_permission_of_its_role(fun
     event = answers.wait_for_body()["responsePayload"]
     assert event["source"] == "aws.scheduler"
     assert event["resources"] == [began]
-    time.sleep(LONG_ENOUGH)
-    assert answers.receive() == []  # the next time is in an hour
+    time.sleep(LONG_ENOUGH)  # the next time is in an hour
+    assert answers.receive() == []
     name = began.rpartition("/")[2]
     functions.aws.client("scheduler").delete_schedule(Name=name)
     schedule(functions, function, role, name=name)
@@ -122,7 +124,7 @@ def test_the_function_gets_the_input_of_the_schedule(functions: Functions) -> No
 def test_a_role_that_may_not_invoke_invokes_nothing(functions: Functions) -> None:
     function, answers = answering_function(functions)
     schedule(functions, function, functions.role(service=SCHEDULER))
-    time.sleep(LONG_ENOUGH)
+    time.sleep(LONG_ENOUGH)  # nothing must come
     assert answers.receive() == []
     role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
     schedule(functions, function, role)
@@ -256,7 +258,7 @@ def test_a_time_is_that_of_the_time_zone_and_the_schedule_may_end_with_it(functi
     """One in UTC and one in Berlin, which the emulator takes for a time one or two hours from now."""
     function, answers = answering_function(functions)
     role = functions.role(("lambda:InvokeFunction", function), service=SCHEDULER)
-    client, soon = functions.aws.client("scheduler"), datetime.now(UTC) + timedelta(seconds=2)
+    client, soon = functions.aws.client("scheduler"), datetime.now(UTC) + timedelta(seconds=3)
     for zone in ("UTC", "Europe/Berlin"):
         client.create_schedule(
             Name=zone.replace("/", "-"),
@@ -272,6 +274,7 @@ def test_a_time_is_that_of_the_time_zone_and_the_schedule_may_end_with_it(functi
     assert got["UTC"]["arn"] == functions.arn("scheduler", "schedule/default/UTC")
     assert got["UTC"]["attempt"] == "1"
     assert str(uuid.UUID(got["UTC"]["execution"])) == got["UTC"]["execution"]
+    eventually(lambda: not client.list_schedules(NamePrefix="UTC")["Schedules"])
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.get_schedule(Name="UTC")
 
@@ -464,5 +467,5 @@ def test_still_needed_the_stock_emulator_asks_no_role_and_begins_late(stock_func
         found: list[dict[str, Any]] = logs.filter_log_events(logGroupName=group)["events"]
         return found
 
-    eventually(lambda: "late" in printed(), seconds=20)
+    eventually(lambda: "late" in printed(), seconds=60)
     assert "by rate" not in printed()

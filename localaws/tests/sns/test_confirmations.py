@@ -61,14 +61,14 @@ def test_a_subscription_is_confirmed_by_its_link(
     topic = sns.create_topic(Name="confirmed")["TopicArn"]
     pending = sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=url)["SubscriptionArn"]
     assert pending == "pending confirmation"
-    confirmation = messages.get(timeout=10)
+    confirmation = messages.get(timeout=60)
     assert confirmation["Type"] == "SubscriptionConfirmation"
     assert re.fullmatch(r"2336412f37[0-9a-f]{214}", confirmation["Token"])
     for name, pattern in SIGNED.items():
         assert re.fullmatch(pattern, confirmation[name])
     assert b"ConfirmSubscriptionResult" in visit(local_aws, confirmation["SubscribeURL"])
     sns.publish(TopicArn=topic, Message="hello")
-    sent = messages.get(timeout=10)
+    sent = messages.get(timeout=60)
     assert (sent["Type"], sent["Message"]) == ("Notification", "hello")
     for name, pattern in SIGNED.items():
         assert re.fullmatch(pattern, sent[name])

@@ -169,7 +169,7 @@ def test_a_queue_that_does_not_allow_the_topic_gets_no_dead_letters_either(local
 def test_an_archive_is_replayed_from_a_moment_on(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, fanout(ArchivePolicy={"MessageRetentionPeriod": 1}), OUTPUTS)
     publish(stack, "before")
-    time.sleep(0.01)
+    time.sleep(0.01)  # the message is older than the moment
     moment = datetime.now(UTC).isoformat()
     numbers = [publish(stack, "after"), publish(stack, "last")]
     assert len(receive(stack)) == 3

@@ -459,7 +459,7 @@ def test_a_minute_passes_before_a_queue_is_created_or_purged_again(local_aws: Lo
     sqs.delete_queue(QueueUrl=url)
     text = "You must wait 60 seconds after deleting a queue before you can create another with the same name."
     refused(f"{OURS}QueueDeletedRecently", text, sqs.create_queue, QueueName=named)
-    time.sleep(2)
+    time.sleep(2)  # at least as long as a minute is here
     assert eventually(lambda: sqs.create_queue(QueueName=named))["QueueUrl"] == url
 
 

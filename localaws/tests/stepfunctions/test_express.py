@@ -111,12 +111,13 @@ def test_an_execution_ends_after_its_timeout_or_five_minutes(
     answer = start(local_aws, make(local_aws, {"Type": "Wait", "Seconds": wait}, HELLO, timeout=timeout))
     assert answer["status"] == status
     billed = answer["billingDetails"]["billedDurationInMilliseconds"] / 1000
-    assert billed == pytest.approx(min(wait, timeout or 300), abs=2)
+    expected = min(wait, timeout or 300)
+    assert expected - 0.5 < billed < expected + 9.5  # a busy machine takes some seconds more
 
 
 def test_no_state_follows_a_task_that_is_not_over_in_time(functions: Functions) -> None:
     aws = functions.aws
-    slow = functions.make("import time\ndef handler(event, context): time.sleep(2)")
+    slow = functions.make("import time\ndef handler(event, context): time.sleep(20)")
     function = functions.arn("lambda", f"function:{slow}")
     allowed = functions.role(("lambda:InvokeFunction", function), service="states.amazonaws.com")
     catch = [{"ErrorEquals": ["States.ALL"], "Next": "S1"}]
