@@ -217,12 +217,12 @@ def test_of_two_set_ups_at_once_one_waits_and_has_nothing_left_to_do(checkout: C
 
     def slow(name: str) -> None:
         started.set()
-        time.sleep(0.05)
+        time.sleep(0.05)  # in which the other one would begin; it begins later on a busy machine, or never
 
     checkout.before = slow
     first_thread = threading.Thread(target=checkout.prepare)
     first_thread.start()
-    started.wait(5)
+    assert started.wait(60)
     second.prepare()
     first_thread.join()
     assert (checkout.commands, second.commands) == (ALL, [])

@@ -18,12 +18,19 @@ ROOT = Path(__file__).resolve().parents[2]
 # A task that starts a server in the background, writes down both process ids, and waits.
 TASK_WITH_SERVER = """
 import os, pathlib, subprocess, sys, time
-server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+server = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()} {server.pid}")
 if sys.argv[2] == "waits":
-    time.sleep(60)
+    time.sleep(600)
 """
-DEAF_TASK = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + TASK_WITH_SERVER
+# It and its server ignore ctrl-C, but it notes that it has heard it.
+DEAF_TASK = f"""
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+def hear(*_):
+    pathlib.Path(sys.argv[1] + ".heard").touch()
+{TASK_WITH_SERVER.replace("pathlib.Path", "signal.signal(signal.SIGINT, hear); pathlib.Path")}
+"""
 
 
 def python(code: str, *arguments: str) -> list[str]:
@@ -39,7 +46,7 @@ def is_running(process_id: int) -> bool:
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -80,6 +87,7 @@ class Runner:
 
     def __init__(self, folder: Path, task: str, *, grace: float, log: bool = False) -> None:
         self.pids = folder / "pids"
+        self.heard = folder / "pids.heard"
         code = (
             "import os, sys, tasks.process\n"
             "from pathlib import Path\n"
@@ -96,17 +104,18 @@ class Runner:
         self.process = subprocess.Popen(python(code), cwd=ROOT, stderr=subprocess.DEVNULL)
         self.started = pids_in(self.pids)
 
-    def end(self, *signals: signal.Signals, pause: float = 0.3) -> int:
-        """Send the signals and return the exit code, or fail if it takes ten seconds."""
-        for number in signals:
+    def end(self, *signals: signal.Signals) -> int:
+        """Send the signals, each after the task has heard the one before, and return the exit code."""
+        for number in signals[:-1]:
             self.process.send_signal(number)
-            time.sleep(pause)
-        return self.process.wait(timeout=10)
+            wait_until(self.heard.exists)
+        self.process.send_signal(signals[-1])
+        return self.process.wait(timeout=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_run_py_only_ends_the_task_and_its_server(number: signal.Signals, tmp_path: Path) -> None:
-    runner = Runner(tmp_path, TASK_WITH_SERVER, grace=20)
+    runner = Runner(tmp_path, TASK_WITH_SERVER, grace=600)
     assert runner.end(number) == 128 + number
     assert not any(is_running(process_id) for process_id in runner.started)
 
@@ -118,13 +127,13 @@ def test_a_task_that_ignores_the_signal_is_killed_after_the_grace_period(tmp_pat
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_grace_period(tmp_path: Path) -> None:
-    runner = Runner(tmp_path, DEAF_TASK, grace=60)
+    runner = Runner(tmp_path, DEAF_TASK, grace=600)
     assert runner.end(signal.SIGINT, signal.SIGINT) == 128 + signal.SIGKILL
     assert not any(is_running(process_id) for process_id in runner.started)
 
 
 def test_a_step_of_the_set_up_that_was_stopped_is_not_reported_as_a_failure(tmp_path: Path) -> None:
-    runner = Runner(tmp_path, TASK_WITH_SERVER, grace=20, log=True)
+    runner = Runner(tmp_path, TASK_WITH_SERVER, grace=600, log=True)
     assert runner.end(signal.SIGINT) == 77
     assert not any(is_running(process_id) for process_id in runner.started)
 

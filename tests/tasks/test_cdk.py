@@ -66,18 +66,18 @@ assert os.environ["CDK_VALIDATION"] == "false"
 def test_a_cli_that_still_runs_at_the_end_of_the_block_is_ended_with_its_children(tmp_path: Path) -> None:
     starts_another = """
 import subprocess, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(child.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
     log = tmp_path / "synth-thumbnailer.log"
     with cdk_that(starts_another, tmp_path).synthesizing("thumbnailer"):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not log.read_text().endswith("\n"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
     grandchild = int(log.read_text())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while is_running(grandchild):
         assert time.monotonic() < deadline, "the CLI's child is still running"
         time.sleep(0.02)

@@ -92,7 +92,7 @@ def test_after_a_crash_the_order_is_in_progress_until_the_timeout_and_then_shipp
 ) -> None:
     crash_after_shipping(function, milliseconds=50)
     assert [row["status"] for row in rows("idempotency")] == ["INPROGRESS"]
-    time.sleep(0.06)
+    time.sleep(0.06)  # until after the timeout
     assert invoke(function, ORDER, "1")["parcel"] == "1"
     assert [row["times"] for row in rows("shipments")] == [1]
     assert [row["status"] for row in rows("idempotency")] == ["COMPLETED"]

@@ -67,7 +67,7 @@ def socket() -> Iterator[str]:
         with (Path(folder) / "log").open("wb") as log:
             server = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while not Path(path).exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             yield path

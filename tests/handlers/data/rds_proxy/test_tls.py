@@ -46,7 +46,7 @@ class Server:
 
     def _serve(self) -> None:
         client, _ = self._listener.accept()
-        client.settimeout(5)
+        client.settimeout(60)
         try:
             talking = self._greet(client)
             self.received = talking.recv(65_536)
@@ -56,7 +56,7 @@ class Server:
             client.close()
 
     def close(self) -> None:
-        self._thread.join(10)
+        self._thread.join(60)
         self._listener.close()
 
 
