@@ -61,6 +61,6 @@ def soak(
     require(killed > 0, "no environment was killed: the soak proves nothing")
     with faults.without_permission(faults.role_of(traffic.function), traffic.action):
         traffic.send(events // 10)
-        time.sleep(3)
+        time.sleep(3)  # some events use up their attempts; how many does not matter
     wait_until(traffic.recover, what="everything after the outage", timeout=patience)
     return {"killed": killed, "seconds": round(time.monotonic() - began)}

@@ -93,7 +93,7 @@ def _break_database(stack: DeployedStack, done: Sequence[object]) -> None:
     rds.reboot_db_instance(DBInstanceIdentifier=name)
     _wait_for(done, _DURING_THE_FAILOVER // 2)
     rds.stop_db_instance(DBInstanceIdentifier=name)
-    time.sleep(2)
+    time.sleep(2)  # the length of the outage; callers try again until it is over
     rds.start_db_instance(DBInstanceIdentifier=name)
 
 

@@ -27,7 +27,7 @@ def connect(stack: DeployedStack, user: str, *, tls: bool = True, expired: bool 
     host, port = stack.output("ProxyEndpoint"), 5432
     token = _token(stack, host, port, user, seconds=1 if expired else 900)
     if expired:
-        time.sleep(2)
+        time.sleep(2)  # until after its end
     try:
         psycopg.connect(
             host=host,

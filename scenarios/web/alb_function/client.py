@@ -69,7 +69,7 @@ class NotesClient:
         for _ in range(20):
             if answer.status != 503:
                 break
-            time.sleep(float(answer.header("retry-after") or 1))
+            time.sleep(float(answer.header("retry-after") or 1))  # as the service asks for
             answer = self.send(method, target, headers, body)
         return answer
 

@@ -133,10 +133,10 @@ def test_a_soak_of_ten_thousand_events_loses_and_repeats_nothing(
             with faults.without_permission(*outage) if outage else nothing():
                 orders.put_data(records)
                 if outage:
-                    time.sleep(3)
+                    time.sleep(3)  # some events use up their attempts; how many does not matter
             rebuild_in_background(stack)
             for _ in range(KILLS_IN_A_ROW):
-                time.sleep(0.5)
+                time.sleep(0.5)  # any number of environments may be at work then
                 killed += kill_environments(local_aws)
 
         assert killed
