@@ -109,7 +109,7 @@ def _throttle(callers: Callers, story: Story) -> None:
         if send().status != 204:
             raise NotYet("429")
 
-    wait_until(admitted, what="the next request per second", timeout=10)
+    wait_until(admitted, what="the next request per second", timeout=60)
     callers.expect(200, "http", "GET", "/notes", user)
     story.fact("throttled", "429")
     story.say(

@@ -76,14 +76,14 @@ def test_a_failed_invocation_by_the_schedule_is_in_the_queue_if_the_role_may_sen
             return str(message["Body"])
         raise NotYet("nothing")
 
-    def fail() -> str:
+    def fail(seconds: int) -> str:
         stack.client("lambda").invoke(FunctionName=bucket.reconciler, InvocationType="Event", Payload="{}")
-        return wait_until(received, what="a failed invocation in the queue", timeout=10)
+        return wait_until(received, what="a failed invocation in the queue", timeout=seconds)
 
     with faults.environment(bucket.reconciler, TARGET="nothing"):
         with (
             faults.without_permission(role.rpartition("/")[2], "sqs:SendMessage"),
             pytest.raises(ScenarioFailed, match="not within 10 s; last seen: nothing"),
         ):
-            fail()
-        assert "give 'dynamodb' or 'postgres'" in fail()
+            fail(10)
+        assert "give 'dynamodb' or 'postgres'" in fail(60)
