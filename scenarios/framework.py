@@ -186,7 +186,8 @@ class Covered:
             uses the permission only when it starts.
         only_for_failures: Actions that the scenario does not use, because only a failure does; a test of the
             architecture covers them.
-        patience: Seconds that the scenario waits for an effect.
+        patience: Seconds that the scenario waits for an effect that does not come and whose denial no log
+            shows.
         takes_long: Whether the check belongs to the longer proofs (`run.py test --full`).
     """
 
@@ -195,7 +196,7 @@ class Covered:
     function: str | None = None
     new_instances: bool = False
     only_for_failures: frozenset[str] = frozenset()
-    patience: float = 10
+    patience: float = 40
     takes_long: bool = False
 
 

@@ -100,7 +100,7 @@ def superfluous_grants(stack: DeployedStack, covered: Covered) -> set[str]:
     function = stack.output(covered.function or covered.role_of)
     role = _physical_role(stack, covered.role_of)
     with _without_retries(stack, function), _planted(stack, role):
-        covered.scenario(hasty)
+        covered.scenario(stack)
         return {
             grant.action
             for grant in faults.grants(role)

@@ -137,7 +137,7 @@ def smoke(stack: DeployedStack) -> None:
         ScenarioFailed: The caller got no answer.
     """
     with closing(Charges(stack)) as charges:
-        answer = charges.call(charges.key(), charges.request(), limits={"deadline": 5.0, "attempt": 4.0})
+        answer = charges.call(charges.key(), charges.request(), limits={"attempt": 20.0})
         require("error" not in answer, f"the caller got {answer}")
 
 
