@@ -61,7 +61,10 @@ def break_the_function(stack: DeployedStack, story: Story) -> None:
             require(answer.body == b"Internal Server Error", f"GET {path}: {answer.body[:200]!r}")
         story.fact("malformed responses", len(BROKEN))
         story.say(f"A broken function is 502, without the reason: {', '.join(BROKEN.values())}.")
-        stack.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+        functions = stack.client("lambda")
+        functions.update_function_configuration(FunctionName=name, Timeout=30)  # no request must time out
+        functions.get_waiter("function_updated_v2").wait(FunctionName=name)
+        functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
         statuses = _send_at_once(stack, client)
         require(set(statuses) <= {200, 429}, f"with reserved concurrency 1: {dict(statuses)}")
         story.fact("throttled", "429")
