@@ -93,7 +93,7 @@ def compiled(phrase: Phrase) -> re.Pattern[str]:
 
 @cache
 def words(phrase: Phrase) -> set[str]:
-    """The long words of a pattern. A text without any has no match; looking for them takes a tenth as long."""
+    """The long words of a pattern. A text without any has no match, and this is much faster to find out."""
     return set(re.findall("[a-z_]{4,}", phrase.pattern.replace(r"\b", " ")))
 
 
