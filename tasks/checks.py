@@ -269,14 +269,20 @@ def suite(
 
 
 def tests_of_deployed(rows: Iterable[Architecture], marked: str) -> Iterator[Check]:
-    """The tests that deploy some architectures, a check for each family; the largest family comes first."""
+    """The tests that deploy some architectures, a check for each family; the largest family comes first.
+
+    Families of one row share a check: each starts pytest and a server, which takes 3 s of processor time.
+    """
     families: dict[str, list[str]] = {}
     for row in rows:
         families.setdefault(row.family, []).append(row.id)
-    for family, ids in sorted(families.items(), key=lambda item: -len(item[1])):
-        own = f"tests/local/{family}"
-        places = [DEPLOYED, own] if holds_python(ROOT / own) else [DEPLOYED]
-        yield suite(f"deployed stacks: {family}", marked, *places, "--rows", ",".join(ids))
+    single = [family for family, ids in families.items() if len(ids) == 1]
+    checks = [[family] for family in sorted(families, key=lambda family: -len(families[family]))]
+    for together in [one for one in checks if one[0] not in single] + ([single] if single else []):
+        own = [place for family in together if holds_python(ROOT / (place := f"tests/local/{family}"))]
+        ids = [id for family in together for id in families[family]]
+        name = f"deployed stacks: {', '.join(together)}"
+        yield suite(name, marked, DEPLOYED, *own, "--rows", ",".join(ids))
 
 
 def linters() -> Iterator[Check]:
