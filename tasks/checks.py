@@ -20,6 +20,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +61,8 @@ SHARED_ASSEMBLY = "CDK_LAMBDA_PATTERNS_SHARED_ASSEMBLY"
 # Rooms in which no test needs the embedded AWS, apart from `DEPLOYED`; importing them takes seconds.
 WITHOUT_AWS = ("tests/handlers", "tests/constructs", "tests/stacks", "tests/contracts")
 SHOWN_SLOWEST = 10
+# Bytes of free memory with which temporary files may be in memory.
+_ROOM = 8 * 2**30
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
 _NO_TESTS = 5  # pytest's exit code when it found nothing to run
 
@@ -189,13 +192,44 @@ def main(arguments: Sequence[str]) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     reports = [check.report for check in queue if check.report]
     what = "checks of what changed" if changed else "all checks"
-    with TemporaryDirectory() as assembly, step(what, stream=sys.stdout) as line:
-        os.environ[SHARED_ASSEMBLY] = assembly
+    with temporary_files(), step(what, stream=sys.stdout) as line:
         counts = run_checks(queue, line)
     print(f"\nLogs: {LOGS.relative_to(ROOT)}")
     print("\n".join(slowest(reports)))
     print(counts, flush=True)
     return 1 if counts.failed else 0
+
+
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """Give the checks a folder for their shared synthesis and, if it is in memory, all temporary files."""
+    place = memory()
+    with TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)  # as root, PostgreSQL is run by another user
+        assembly = Path(folder, "assembly")
+        assembly.mkdir()
+        before = dict(os.environ)
+        os.environ.update({SHARED_ASSEMBLY: str(assembly)} | ({"TMPDIR": folder} if place else {}))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def memory() -> str | None:
+    """Return Linux's folder in memory for the temporary files of the tests, if it has room for them.
+
+    The tests make some hundred thousand small files, a thousand for each PostgreSQL, and a file system on a
+    disk can take ten times as long to make one.
+    """
+    folder = "/dev/shm"  # noqa: S108
+    if not sys.platform.startswith("linux") or "TMPDIR" in os.environ or not os.access(folder, os.W_OK):
+        return None
+    there = os.statvfs(folder)
+    kilobytes = re.search(r"MemAvailable: *(\d+)", Path("/proc/meminfo").read_text())
+    free = min(there.f_bavail * there.f_frsize, int(kilobytes[1]) * 1024 if kilobytes else 0)
+    return None if there.f_flag & os.ST_NOEXEC or free < _ROOM else folder
 
 
 def all_checks(*, full: bool) -> list[Check]:
@@ -269,14 +303,20 @@ def suite(
 
 
 def tests_of_deployed(rows: Iterable[Architecture], marked: str) -> Iterator[Check]:
-    """The tests that deploy some architectures, a check for each family; the largest family comes first."""
+    """The tests that deploy some architectures, a check for each family; the largest family comes first.
+
+    Families of one row share a check: each starts pytest and a server, which takes 3 s of processor time.
+    """
     families: dict[str, list[str]] = {}
     for row in rows:
         families.setdefault(row.family, []).append(row.id)
-    for family, ids in sorted(families.items(), key=lambda item: -len(item[1])):
-        own = f"tests/local/{family}"
-        places = [DEPLOYED, own] if holds_python(ROOT / own) else [DEPLOYED]
-        yield suite(f"deployed stacks: {family}", marked, *places, "--rows", ",".join(ids))
+    single = [family for family, ids in families.items() if len(ids) == 1]
+    checks = [[family] for family in sorted(families, key=lambda family: -len(families[family]))]
+    for together in [one for one in checks if one[0] not in single] + ([single] if single else []):
+        own = [place for family in together if holds_python(ROOT / (place := f"tests/local/{family}"))]
+        ids = [row for family in together for row in families[family]]
+        name = f"deployed stacks: {', '.join(together)}"
+        yield suite(name, marked, DEPLOYED, *own, "--rows", ",".join(ids))
 
 
 def linters() -> Iterator[Check]:

@@ -1,12 +1,14 @@
 """What tests share: apps that are synthesised once a process, and rows deployed on the embedded AWS."""
 
+from __future__ import annotations
+
 import signal
+import sys
+from typing import TYPE_CHECKING
 
 import pytest
-from aws_cdk import App
 
 from stacks.catalogue import ARCHITECTURES
-from tasks.synthesis import app_context
 from tests.deployed import (
     deployments,
     drilled,
@@ -18,7 +20,10 @@ from tests.deployed import (
     row_of,
     stack,
 )
-from tests.templates import Assembly, Resources, build_variants
+
+# The CDK is imported where it is needed: it starts Node, and tests of deployed stacks do without.
+if TYPE_CHECKING:
+    from tests.templates import Assembly, Resources
 
 # Fixtures.
 __all__ = ["deployments", "drilled", "empty_aws", "faults", "local_aws", "outcome", "stack"]
@@ -48,9 +53,20 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Spare the plugin of Hypothesis its summary, for which it imports Hypothesis, if no test uses it."""
+    if "hypothesis" not in sys.modules:
+        session.config.pluginmanager.unregister(name="hypothesispytest")
+
+
 @pytest.fixture(scope="session")
 def variants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Resources]:
     """The resources of each stack that a test module declared with ``stack_with``, from one synthesis."""
+    from aws_cdk import App
+
+    from tasks.synthesis import app_context
+    from tests.templates import Assembly, build_variants
+
     app = App(
         context=app_context(),
         outdir=str(tmp_path_factory.mktemp("variants")),
@@ -64,6 +80,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Resources]:
 @pytest.fixture(scope="session")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     """Every stack of the catalogue with the findings of the CDK's own validation and of cdk-nag."""
+    from tasks.synthesis import app_context
     from tests.stacks.synthesis import synthesise_catalogue
 
     return synthesise_catalogue(app_context(), tmp_path_factory.mktemp("catalogue"))

@@ -7,10 +7,10 @@ which that is so are listed here with the reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
 
 from scenarios.framework import Covered, DeployedStack, ScenarioFailed, giving_up_when
 from scenarios.support.faults import Faults, Grant
@@ -112,11 +112,11 @@ def superfluous_grants(stack: DeployedStack, covered: Covered) -> set[str]:
 def _fails_without(
     grant: Grant, faults: Faults, stack: DeployedStack, function: str, covered: Covered
 ) -> bool:
-    seen = len(_log(stack, function))
+    log = _log(stack, function)
 
     def denial() -> str | None:
         # A denial names the action, so one that is left from an earlier round is not taken for this one.
-        lines = (*_log(stack, function)[seen:], *_pollers(stack, function))
+        lines = (*log(), *_pollers(stack, function))
         return next((line for line in lines if _denied(grant.action, line)), None)
 
     with ExitStack() as fault:
@@ -186,9 +186,9 @@ def _pollers(stack: DeployedStack, function: str) -> list[str]:
     return [mapping["LastProcessingResult"] for mapping in mappings["EventSourceMappings"]]
 
 
-def _log(stack: DeployedStack, function: str) -> list[str]:
-    """Return a function's log so far."""
-    client = stack.client("lambda")
-    group = client.get_function_configuration(FunctionName=function)["LoggingConfig"]["LogGroup"]
-    pages: Any = stack.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
-    return [event["message"] for page in pages for event in page["events"]]
+def _log(stack: DeployedStack, function: str) -> Callable[[], list[str]]:
+    """Return what reads a function's log from now on: a whole log would take long again and again."""
+    found = stack.client("lambda").get_function_configuration(FunctionName=function)
+    pages = stack.client("logs").get_paginator("filter_log_events")
+    where = {"logGroupName": found["LoggingConfig"]["LogGroup"], "startTime": int(time.time() * 1000)}
+    return lambda: [event["message"] for page in pages.paginate(**where) for event in page["events"]]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stacks.catalogue import ARCHITECTURES
+from tests.project.requirements import not_deployed
 
 ROOT = Path(__file__).resolve().parents[2]
 IDS = [architecture.id for architecture in ARCHITECTURES]
@@ -26,7 +27,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("stacks", "constructs", "lambda_src"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     with (folder / "constructs" / "cdk_lambda_patterns" / "__init__.py").open("a") as file:
-        file.write("import sys\nprint('made from', __file__, file=sys.stderr)\n")
+        file.write("import atexit, sys\nprint('made from', __file__, file=sys.stderr)\n")
+        file.write("atexit.register(lambda: print('imported', *sys.modules, file=sys.stderr))\n")
     return folder
 
 
@@ -52,11 +54,13 @@ def cdk(folder: Path, variables: dict[str, str], *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_cdk_list_shows_the_ids_of_the_catalogue_and_bundles_no_handler(
+def test_cdk_list_shows_the_ids_bundles_no_handler_and_imports_nothing_but_what_deploys(
     checkout: Path, variables: dict[str, str], tmp_path: Path
 ) -> None:
     cache = tmp_path / "wheels"  # nothing is built yet: bundling would install the wheels of lock files there
     shown = cdk(checkout, {**variables, "CDK_LAMBDA_PATTERNS_CACHE": str(cache)}, "list")
+    (imported,) = [line for line in shown.splitlines() if line.startswith("imported ")]
+    assert not_deployed(imported.split()[1:]) == [], "`cdk deploy` has what is in requirements.txt only"
     assert shown.split()[: len(IDS)] == IDS
     assert not cache.exists()
     assert not list((checkout / "cdk.out").glob("asset.*/shared")), (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -255,6 +256,24 @@ def test_without_git_changes_cannot_be_found(
     monkeypatch.setattr(checks, "changed_files", no_git)
     assert checks.main(["--changed"]) == 1
     assert capsys.readouterr().err == "run.py test: not a git checkout\n"
+
+
+def test_temporary_files_are_in_memory_if_it_has_room_and_the_user_has_no_other_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    before = dict(os.environ)
+    monkeypatch.setattr(checks, "_ROOM", 0)
+    place = checks.memory()
+    with checks.temporary_files():
+        assert place is None or os.environ["TMPDIR"].startswith(place)
+        assert Path(os.environ[checks.SHARED_ASSEMBLY]).is_dir()
+    assert dict(os.environ) == before
+    monkeypatch.setattr(checks, "_ROOM", 2**60)
+    assert checks.memory() is None
+    monkeypatch.setattr(checks, "_ROOM", 0)
+    monkeypatch.setenv("TMPDIR", "/of/the/user")
+    assert checks.memory() is None
 
 
 def test_arguments_are_passed_to_pytest(monkeypatch: pytest.MonkeyPatch) -> None:

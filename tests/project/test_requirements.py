@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import re
-import subprocess
-import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[2]
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-GROUPS = PYPROJECT["dependency-groups"]
-DEPLOY = [Requirement(line) for line in GROUPS["deploy"]]
+from tests.project.requirements import DEPLOY, GROUPS, PYPROJECT, ROOT, reachable
+
 DEV = [*DEPLOY, *(Requirement(line) for line in GROUPS["dev"] if isinstance(line, str))]
 SLIM = (ROOT / "requirements.txt").read_text("utf-8")
 REQUIREMENTS = (ROOT / "requirements-dev.txt").read_text("utf-8")
@@ -56,33 +50,6 @@ def unmet(wanted: list[Requirement], text: str) -> list[str]:
     return found
 
 
-def reachable(wanted: list[Requirement]) -> set[str]:
-    """The names of all packages that these requirements need, as far as they are installed here."""
-    reached: set[tuple[str, str]] = set()
-    open_ones = [(canonicalize_name(one.name), extra) for one in wanted for extra in ("", *one.extras)]
-    while open_ones:
-        package, extra = open_ones.pop()
-        if (package, extra) in reached:
-            continue
-        reached.add((package, extra))
-        for line in _requires(package):
-            requirement = Requirement(line)
-            # Of a marker only the extra is asked: the file is for every platform and Python.
-            if "extra ==" in str(requirement.marker or "") and not (
-                extra and f'"{extra}"' in str(requirement.marker)
-            ):
-                continue
-            open_ones += [(canonicalize_name(requirement.name), more) for more in ("", *requirement.extras)]
-    return {package for package, _ in reached}
-
-
-def _requires(package: str) -> list[str]:
-    try:
-        return importlib.metadata.requires(package) or []
-    except importlib.metadata.PackageNotFoundError:
-        return []  # of another platform; what it would bring is not known here
-
-
 def test_every_requirement_of_pyproject_is_pinned_as_it_asks() -> None:
     assert unmet([*DEV, *WHEEL, *EMBEDDED_AWS], REQUIREMENTS) == []
     assert unmet([*DEPLOY, *WHEEL], SLIM) == []
@@ -97,32 +64,6 @@ def test_every_pin_is_required_by_something(wanted: list[Requirement], text: str
 def test_what_deploys_is_pinned_as_the_checks_have_it() -> None:
     tested = versions(REQUIREMENTS)
     assert {name: tested.get(name) for name in versions(SLIM)} == versions(SLIM)
-
-
-def test_the_app_imports_nothing_but_what_deploys(tmp_path: Path) -> None:
-    """So `cdk deploy` works in an environment with requirements.txt only."""
-    report = "import runpy, sys; runpy.run_path('app.py'); print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", report],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "CDK_OUTDIR": str(tmp_path),
-            "CDK_CONTEXT_JSON": '{"aws:cdk:bundling-stacks": []}',
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    imported = {name.partition(".")[0] for name in done.stdout.split()}
-    distributions = importlib.metadata.packages_distributions()
-    deployed = reachable(DEPLOY)
-    assert [
-        name
-        for name in sorted(imported & distributions.keys())
-        if not deployed & {canonicalize_name(one) for one in distributions[name]}
-        and name not in ("cdk_lambda_patterns", "_virtualenv", "_distutils_hack")
-    ] == []
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -15,6 +16,10 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.project.requirements import reachable
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "cdk_lambda_patterns"
@@ -254,16 +259,26 @@ def test_stray_files_in_a_checkout_are_not_shipped(wheel: Path, tmp_path: Path) 
         assert not [name for name in archive.getnames() if name.endswith((".pyc", "test_x.py"))]
 
 
-def environment_with(folder: Path, wheel: Path, *options: str) -> Path:
-    """Make a virtual environment with the wheel and what it requires; return its Python."""
+def environment_with(folder: Path, *what: str) -> Path:
+    """Make a virtual environment with what `uv pip install` is to install; return its Python."""
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", str(folder)], check=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    required = metadata_of(wheel).get_all("Requires-Dist", [])
-    install = [*uv, "pip", "install", "--quiet", "--python", str(python), *options, str(wheel), *required]
+    install = [*uv, "pip", "install", "--quiet", "--python", str(python), *what]
     done = subprocess.run(install, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return python
+
+
+def link_requirements(wheel: Path, python: Path) -> None:
+    """Link what the wheel requires from the packages of these tests, whose modules are compiled."""
+    (packages,) = python.parents[1].glob("lib/python*/site-packages")
+    names = reachable([Requirement(line) for line in metadata_of(wheel).get_all("Requires-Dist", [])])
+    for installed in importlib.metadata.distributions():
+        if canonicalize_name(installed.metadata["Name"]) in names:
+            for top in {file.parts[0] for file in installed.files or ()} - {".."}:
+                if not (packages / top).exists():
+                    (packages / top).symlink_to(Path(str(installed.locate_file(top))))
 
 
 def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
@@ -299,11 +314,13 @@ def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
 
 
 def test_an_app_in_another_folder_gets_every_construct_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
-    python = environment_with(tmp_path / "env", wheel, "--constraints", str(ROOT / "requirements-dev.txt"))
+    python = environment_with(tmp_path / "env", "--no-deps", str(wheel))
+    link_requirements(wheel, python)
     synthesise_elsewhere(python, tmp_path)
 
 
 @pytest.mark.full
 def test_the_lowest_versions_that_the_wheel_allows_are_enough(wheel: Path, tmp_path: Path) -> None:
-    python = environment_with(tmp_path / "env", wheel, "--resolution", "lowest-direct")
+    required = metadata_of(wheel).get_all("Requires-Dist", [])
+    python = environment_with(tmp_path / "env", "--resolution", "lowest-direct", str(wheel), *required)
     synthesise_elsewhere(python, tmp_path, JSII_RUNTIME_PACKAGE_CACHE_ROOT=str(tmp_path / "jsii"))

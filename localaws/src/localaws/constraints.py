@@ -28,9 +28,15 @@ _PROPERTY = re.compile(r"\\p\{(?:Is)?(L|M|N|P|S|Z)[a-z]?\}")
 
 
 @functools.cache
+def _session() -> botocore.session.Session:
+    """One for all models: each reads the list of services and registers some hundred handlers."""
+    return botocore.session.get_session()
+
+
+@functools.cache
 def model_of(service: str) -> ServiceModel:
     """The model of a service, by botocore's name for it."""
-    return botocore.session.get_session().get_service_model(service)
+    return _session().get_service_model(service)
 
 
 @functools.cache

@@ -278,6 +278,14 @@ def test_the_child_is_no_program_for_people() -> None:
     assert "LocalAws starts it" in done.stderr
 
 
+def test_the_state_folder_is_where_the_user_s_temporary_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # as TMPDIR does, which the server does not see
+    with LocalAws() as aws:
+        assert aws.log_file.parent.parent == tmp_path
+
+
 def test_a_state_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="state_dir="):
         LocalAws(state_dir=tmp_path / "missing")

@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import ssl
+import tempfile
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,7 @@ class LocalAws:
             secret=secrets.token_hex(32),
             bridges=bridges,
             iam=iam,
-            state_dir=str(state_dir) if state_dir else None,
+            state_dir=str(state_dir or tempfile.gettempdir()),  # the server does not see our TMPDIR
             log_file=str(log_file.absolute()) if log_file else None,
         )
         self._child: Child | None = None
