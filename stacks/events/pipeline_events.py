@@ -38,13 +38,15 @@ class PipelineEventsStack(PatternStack):
             "Events",
             code=pattern_source("events", "pipeline_events"),
             handler="pipeline_events.handler.handler",
-            state_changes=StateChanges(
-                pipelines=[pipeline],
-                pipeline_states=["SUCCEEDED", "FAILED"],
-                stage_states=["FAILED"],
-                action_states=["FAILED"],
-            ),
-            reference_changes=ReferenceChanges(repositories=[repository]),
+            changes=[
+                StateChanges(
+                    pipelines=[pipeline],
+                    pipeline_states=["SUCCEEDED", "FAILED"],
+                    stage_states=["FAILED"],
+                    action_states=["FAILED"],
+                ),
+                ReferenceChanges(repositories=[repository]),
+            ],
             function_options=FunctionOptions(
                 timeout=Duration.seconds(10), environment={"POWERTOOLS_SERVICE_NAME": "pipeline-events"}
             ),

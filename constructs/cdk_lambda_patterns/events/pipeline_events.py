@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from aws_cdk import Duration, RemovalPolicy, Resource, Stack
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_codecommit as codecommit
 from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_dynamodb as dynamodb
@@ -22,6 +22,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
 from cdk_lambda_patterns.core.destinations import Destination
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
@@ -29,7 +30,7 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import check_choice, check_strings
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import acknowledge_wildcard, grant_publish, warn_if_not_granted
+from cdk_lambda_patterns.core.permissions import acknowledge_wildcard, grant_publish
 from cdk_lambda_patterns.core.regions import SAME_REGION, check_region
 from cdk_lambda_patterns.messaging.async_function import AsyncFunction
 
@@ -88,6 +89,25 @@ class StateChanges:
         if self.pipelines is not None and not self.pipelines:
             raise ValueError("pipelines is empty: give pipelines, or leave it out to get events of all.")
 
+    def patterns(self) -> Iterator[tuple[str, events.EventPattern]]:
+        """Return a pattern for each level, with the name of the level."""
+        arns = [pipeline.pipeline_arn for pipeline in self.pipelines or ()]
+        for level, states in (
+            ("Pipeline", self.pipeline_states),
+            ("Stage", self.stage_states),
+            ("Action", self.action_states),
+        ):
+            if states:
+                yield (
+                    level,
+                    events.EventPattern(
+                        source=["aws.codepipeline"],
+                        detail_type=[f"CodePipeline {level} Execution State Change"],
+                        resources=arns or None,
+                        detail={"state": list(states)},
+                    ),
+                )
+
 
 @check_types
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +119,7 @@ class ReferenceChanges:
 
     Args:
         repositories: Owned, from another stack, or imported.
-        events: Created, updated (a push or a merge) and deleted. Default: all three.
+        reference_events: Created, updated (a push or a merge) and deleted. Default: all three.
         reference_types: Branches and tags. Default: both.
         reference_names: The names of branches or tags. Default: all.
 
@@ -108,29 +128,43 @@ class ReferenceChanges:
 
     Example::
 
-        ReferenceChanges(repositories=[repository], events=["referenceUpdated"], reference_names=["main"])
+        ReferenceChanges(repositories=[repository], reference_names=["main"])
     """
 
     repositories: Sequence[codecommit.IRepository]
-    events: Sequence[ReferenceEvent] = get_args(ReferenceEvent)
+    reference_events: Sequence[ReferenceEvent] = get_args(ReferenceEvent)
     reference_types: Sequence[ReferenceType] = get_args(ReferenceType)
     reference_names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        _check_choices("events", self.events, get_args(ReferenceEvent))
+        _check_choices("reference_events", self.reference_events, get_args(ReferenceEvent))
         _check_choices("reference_types", self.reference_types, get_args(ReferenceType))
         check_strings("reference_names", self.reference_names or ())
-        for name in ("repositories", "events", "reference_types", "reference_names"):
+        for name in ("repositories", "reference_events", "reference_types", "reference_names"):
             given = getattr(self, name)
             if given is not None and not given:
                 raise ValueError(f"{name} is empty: no event would match; give at least one.")
+
+    def patterns(self) -> Iterator[tuple[str, events.EventPattern]]:
+        """Return the pattern, with a name."""
+        names = {"referenceName": list(self.reference_names)} if self.reference_names else {}
+        chosen = {"event": list(self.reference_events), "referenceType": list(self.reference_types), **names}
+        yield (
+            "Reference",
+            events.EventPattern(
+                source=["aws.codecommit"],
+                detail_type=["CodeCommit Repository State Change"],
+                resources=[repository.repository_arn for repository in self.repositories],
+                detail=chosen,
+            ),
+        )
 
 
 @check_types
 class PipelineEvents(Construct):
     """A function that reports what happens in pipelines and repositories to a topic.
 
-    It builds a rule for each level of state changes and one for branches and tags, the function with the
+    It builds a rule for each level of state changes and for branches and tags, the function with the
     permission to publish, the topic (unless you give one), and two queues. What EventBridge cannot deliver,
     because the function or the permission is gone, goes to the dead-letter queue of the *rules*. What the
     function failed to report in three attempts goes to the failure queue of the *function*.
@@ -141,9 +175,8 @@ class PipelineEvents(Construct):
 
     Args:
         code: The folder of the handler, or any ``lambda_.Code``.
+        changes: Which state changes of pipelines, and which changes of branches and tags.
         handler: ``module.function`` in that folder.
-        state_changes: Which state changes of pipelines. Default: none.
-        reference_changes: Which changes of branches and tags. Default: none.
         topic: Owned, from another stack, or imported. Default: a new one.
         undelivered_queue: The dead-letter queue of the rules. Default: a new one.
         idempotency_table: As for ``AsyncFunction``. Default: a new table.
@@ -167,7 +200,7 @@ class PipelineEvents(Construct):
     Example::
 
         failures = StateChanges(pipeline_states=["FAILED"])
-        releases = PipelineEvents(self, "Releases", code="worker", state_changes=failures)
+        releases = PipelineEvents(self, "Releases", code="worker", changes=[failures])
         releases.topic.add_subscription(subscriptions.EmailSubscription("team@example.com"))
 
     https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-codepipeline.html
@@ -180,9 +213,8 @@ class PipelineEvents(Construct):
         id: str,
         *,
         code: Code,
+        changes: Sequence[StateChanges | ReferenceChanges],
         handler: str = DEFAULT_HANDLER,
-        state_changes: StateChanges | None = None,
-        reference_changes: ReferenceChanges | None = None,
         topic: sns.ITopic | None = None,
         undelivered_queue: sqs.IQueue | None = None,
         idempotency_table: dynamodb.ITable | None = None,
@@ -191,20 +223,16 @@ class PipelineEvents(Construct):
         network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        if state_changes is None and reference_changes is None:
-            raise ValueError("state_changes and reference_changes: give at least one of them.")
-        sources = {
-            f"state_changes.pipelines[{number}]": one
-            for number, one in enumerate((state_changes and state_changes.pipelines) or ())
-        }
-        sources |= {
-            f"reference_changes.repositories[{number}]": one
-            for number, one in enumerate(reference_changes.repositories if reference_changes else ())
-        }
-        check_region(scope, _OWN_BUS, sources, in_account=True)
+        if not changes:
+            raise ValueError("changes is empty: give StateChanges, ReferenceChanges, or both.")
+        for number, one in enumerate(changes):
+            name = "pipelines" if isinstance(one, StateChanges) else "repositories"
+            sources = enumerate(getattr(one, name) or ())
+            given = {f"changes[{number}].{name}[{place}]": source for place, source in sources}
+            check_region(scope, _OWN_BUS, given, in_account=True)
         check_standard("topic", topic)
         check_region(scope, SAME_REGION, {"topic": topic})
-        check_standard("undelivered_queue", undelivered_queue)
+        check_dead_letters("undelivered_queue", undelivered_queue, "EventBridge")
         reason = "The dead-letter queue is used in the Region of its rule"
         check_region(scope, reason, {"undelivered_queue": undelivered_queue})
         super().__init__(scope, id)
@@ -229,32 +257,13 @@ class PipelineEvents(Construct):
         self.undelivered_queue: sqs.IQueue = undelivered_queue or make_failure_queue(
             self, "UndeliveredQueue", removal_policy=removal_policy
         )
-        dead_letters = self._allow_dead_letters(self.undelivered_queue)
-        patterns = (*_state_patterns(state_changes), *_reference_patterns(reference_changes))
+        dead_letters = allow_dead_letters(self, self.undelivered_queue, "events.amazonaws.com")
+        target = targets.LambdaFunction(self.function, dead_letter_queue=dead_letters)
         self.rules: tuple[events.Rule, ...] = tuple(
-            events.Rule(
-                self,
-                f"{name}Rule",
-                event_pattern=pattern,
-                targets=[targets.LambdaFunction(self.function, dead_letter_queue=dead_letters)],
-            )
-            for name, pattern in patterns
+            events.Rule(self, f"{name}Rule{number or ''}", event_pattern=pattern, targets=[target])
+            for number, one in enumerate(changes)
+            for name, pattern in one.patterns()
         )
-
-    def _allow_dead_letters(self, queue: sqs.IQueue) -> sqs.IQueue:
-        """Let EventBridge use the key of a queue; return what to give to the CDK's targets.
-
-        https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
-        """
-        condition = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
-        caller = iam.ServicePrincipal("events.amazonaws.com", conditions=condition)
-        if queue.encryption_master_key is not None:
-            queue.encryption_master_key.grant(caller, "kms:GenerateDataKey", "kms:Decrypt")
-        if Stack.of(queue) is Stack.of(self) and Resource.is_owned_resource(queue):
-            return queue
-        # The CDK would name the rules in the policy: of two stacks, none could be deployed first.
-        warn_if_not_granted(self, queue.grant(caller, "sqs:SendMessage"), caller, queue)
-        return sqs.Queue.from_queue_arn(self, "UndeliveredQueueByArn", queue.queue_arn)
 
 
 @check_types
@@ -342,39 +351,3 @@ def _check_choices(name: str, values: Sequence[str], allowed: Sequence[str]) -> 
     check_strings(name, values)
     for number, value in enumerate(values):
         check_choice(f"{name}[{number}]", value, allowed)
-
-
-def _state_patterns(changes: StateChanges | None) -> Iterator[tuple[str, events.EventPattern]]:
-    if changes is None:
-        return
-    arns = [pipeline.pipeline_arn for pipeline in changes.pipelines or ()]
-    for level, states in (
-        ("Pipeline", changes.pipeline_states),
-        ("Stage", changes.stage_states),
-        ("Action", changes.action_states),
-    ):
-        if states:
-            yield (
-                level,
-                events.EventPattern(
-                    source=["aws.codepipeline"],
-                    detail_type=[f"CodePipeline {level} Execution State Change"],
-                    resources=arns or None,
-                    detail={"state": list(states)},
-                ),
-            )
-
-
-def _reference_patterns(changes: ReferenceChanges | None) -> Iterator[tuple[str, events.EventPattern]]:
-    if changes is None:
-        return
-    names = {"referenceName": list(changes.reference_names)} if changes.reference_names else {}
-    yield (
-        "Reference",
-        events.EventPattern(
-            source=["aws.codecommit"],
-            detail_type=["CodeCommit Repository State Change"],
-            resources=[repository.repository_arn for repository in changes.repositories],
-            detail={"event": list(changes.events), "referenceType": list(changes.reference_types), **names},
-        ),
-    )
