@@ -127,7 +127,7 @@ def _answer_unknown_job(releases: Releases, story: Story) -> None:
     (failed,) = releases.unreported.wait_for(1)
     require("JobNotFoundException" in failed.reason, f"the queue has {failed}")
     story.fact("a job that does not exist", "JobNotFoundException")
-    story.say("A job that CodePipeline does not know: its answer is refused, and the event is kept.")
+    story.say("A job that CodePipeline does not know: its answer is refused, and the event is in a queue.")
 
 
 def drill(stack: DeployedStack, faults: Faults) -> Outcome:
