@@ -228,11 +228,10 @@ def smoke_reporter(stack: DeployedStack) -> None:
         _answer_of(releases, killed, stack.output("ReporterFunctionName"), _FAILURE)
 
 
+# Queues and destinations for failures: `run` and `drill` read from them what they got.
 ROLES = (
-    Covered("FunctionName", smoke_reports),
-    # Its failure destination is used only after a failure; `drill` has three.
+    Covered("FunctionName", smoke_reports, only_for_failures=frozenset({"sqs:SendMessage"})),
     Covered("CheckFunctionName", smoke_check, only_for_failures=frozenset({"lambda:InvokeFunction"})),
-    # Its failure queue is used for jobs that do not exist; `run` has one.
     Covered("ReporterFunctionName", smoke_reporter, only_for_failures=frozenset({"sqs:SendMessage"})),
 )
 
