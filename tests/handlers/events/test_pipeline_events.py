@@ -76,12 +76,10 @@ def reports() -> Iterator[ModuleType]:
 
 
 @pytest.fixture
-def published(reports: ModuleType) -> Iterator[list[dict[str, Any]]]:
+def published(reports: ModuleType) -> Iterator[list[Any]]:
     """What the function publishes."""
-    calls: list[dict[str, Any]] = []
-    answer = {"MessageId": "m"}
-    with mock.patch.object(reports._sns, "publish", lambda **call: calls.append(call) or answer):
-        yield calls
+    with mock.patch.object(reports._sns, "publish", return_value={"MessageId": "m"}) as publish:
+        yield publish.call_args_list
 
 
 @pytest.mark.parametrize(
@@ -102,12 +100,12 @@ def test_an_event_becomes_a_sentence(reports: ModuleType, given: dict[str, Any],
     assert reports.sentence_about(given) == text
 
 
-def test_a_duplicate_is_published_once(reports: ModuleType, published: list[dict[str, Any]]) -> None:
+def test_a_duplicate_is_published_once(reports: ModuleType, published: list[Any]) -> None:
     for _ in range(2):
         reports.handler(reference("branch", "Deleted"), context())
     (call,) = published
-    assert call["Subject"] == "Repository shop: branch ? deleted"
-    assert json.loads(call["Message"])["text"] == "Repository shop: branch ä deleted"
+    assert call.kwargs["Subject"] == "Repository shop: branch ? deleted"
+    assert json.loads(call.kwargs["Message"])["text"] == "Repository shop: branch ä deleted"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +120,7 @@ def test_a_duplicate_is_published_once(reports: ModuleType, published: list[dict
     ],
 )
 def test_an_event_that_is_none_fails_and_is_not_published(
-    reports: ModuleType, published: list[dict[str, Any]], broken: dict[str, Any]
+    reports: ModuleType, published: list[Any], broken: dict[str, Any]
 ) -> None:
     for _ in range(2):  # a retry fails, too
         with pytest.raises(Exception, match=r"incomplete|detail-type|idempotency_key"):
@@ -130,9 +128,7 @@ def test_an_event_that_is_none_fails_and_is_not_published(
     assert published == []
 
 
-def test_an_event_whose_report_failed_is_reported_later(
-    reports: ModuleType, published: list[dict[str, Any]]
-) -> None:
+def test_an_event_whose_report_failed_is_reported_later(reports: ModuleType, published: list[Any]) -> None:
     lost = event() | {"id": "event-3"}
     with (
         mock.patch.object(reports._sns, "publish", side_effect=PermissionError("no")),
@@ -266,14 +262,17 @@ def test_a_job_whose_time_is_over_fails_once_although_the_check_succeeds_later(
     action: ModuleType, pipeline: CodePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(_release: str) -> dict[str, str]:
-        assert told.wait(30)
+        assert reported.wait(30)
         return {}
 
-    told = threading.Event()
-    answered = pipeline.put_job_failure_result
-    monkeypatch.setattr(
-        pipeline, "put_job_failure_result", lambda **call: (answered(**call), told.set()), raising=False
-    )
+    reported = threading.Event()
+    put = pipeline.put_job_failure_result
+
+    def put_and_note(**call: Any) -> None:
+        put(**call)
+        reported.set()
+
+    monkeypatch.setattr(pipeline, "put_job_failure_result", put_and_note)
     checking(action, monkeypatch, slow)
     action.handler(job(), context(milliseconds=7_000))  # all of it is reserved for the answer
     assert pipeline.message == "the time of the function is over"
