@@ -258,11 +258,14 @@ class PipelineEvents(Construct):
             self, "UndeliveredQueue", removal_policy=removal_policy
         )
         dead_letters = allow_dead_letters(self, self.undelivered_queue, "events.amazonaws.com")
+        patterns = [named for one in changes for named in one.patterns()]
+        names = [name for name, _ in patterns]
         target = targets.LambdaFunction(self.function, dead_letter_queue=dead_letters)
         self.rules: tuple[events.Rule, ...] = tuple(
-            events.Rule(self, f"{name}Rule{number or ''}", event_pattern=pattern, targets=[target])
-            for number, one in enumerate(changes)
-            for name, pattern in one.patterns()
+            events.Rule(
+                self, f"{name}Rule{names[:number].count(name) or ''}", event_pattern=pattern, targets=[target]
+            )
+            for number, (name, pattern) in enumerate(patterns)
         )
 
 
