@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from helpers.lambda_functions import Functions
@@ -21,16 +22,19 @@ PRINCIPAL = "codepipeline.amazonaws.com"
 FAILED = {"type": "JobFailed", "message": "the page is empty"}
 
 
-@pytest.fixture
-def job(functions: Functions) -> str:
-    """The id of a job that was delivered to a function."""
+def deliver(functions: Functions, job: str) -> str:
+    """Deliver a job to a new function, and return its id."""
     arn = functions.arn("lambda", f"function:{functions.make('def handler(event, context): pass')}")
     role = functions.role(("lambda:InvokeFunction", arn), service=PRINCIPAL)
-    job = str(uuid.uuid4())
     event = {"CodePipeline.job": {"id": job, "accountId": functions.aws.account, "data": {}}}
-    for _ in range(2):  # a duplicate is no new job
-        functions.aws.deliver_as(PRINCIPAL, functions.arn("codepipeline", "app"), arn, event, role=role)
+    functions.aws.deliver_as(PRINCIPAL, functions.arn("codepipeline", "app"), arn, event, role=role)
     return job
+
+
+@pytest.fixture
+def job(functions: Functions) -> str:
+    """The id of a job that was delivered."""
+    return deliver(functions, str(uuid.uuid4()))
 
 
 def refused(call: Callable[[], Any]) -> str:
@@ -58,6 +62,13 @@ def test_a_job_takes_one_answer_and_cloudtrail_has_each_call(functions: Function
     assert (first["eventName"], "errorCode" in first) == ("PutJobSuccessResult", False)
     assert (second["eventName"], second["errorCode"]) == ("PutJobFailureResult", "InvalidJobStateException")
     assert second["requestParameters"]["failureDetails"] == FAILED
+
+
+def test_a_job_that_is_delivered_again_is_no_new_job(functions: Functions, job: str) -> None:
+    client = functions.aws.client("codepipeline")
+    client.put_job_success_result(jobId=job)
+    deliver(functions, job)
+    assert refused(lambda: client.put_job_success_result(jobId=job)) == "InvalidJobStateException"
 
 
 def test_a_job_that_continues_has_its_answer(functions: Functions, job: str) -> None:
@@ -103,5 +114,7 @@ def test_each_answer_needs_its_permission_which_is_for_no_resource(functions: Fu
 
 
 def test_bridge_is_still_needed(stock_aws: LocalAws) -> None:
+    once = Config(retries={"total_max_attempts": 1})
+    client = stock_aws.session.client("codepipeline", config=once)
     with pytest.raises(ClientError):
-        stock_aws.client("codepipeline").put_job_success_result(jobId=str(uuid.uuid4()))
+        client.put_job_success_result(jobId=str(uuid.uuid4()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -147,11 +148,12 @@ class InvalidJobStateException(Exception):
 
 
 class CodePipeline:
-    """Answers as CodePipeline does, and remembers the calls that it has accepted."""
+    """Answers as CodePipeline does, and remembers how often it was called and what it has accepted."""
 
     exceptions = SimpleNamespace(InvalidJobStateException=InvalidJobStateException)
 
     def __init__(self) -> None:
+        self.calls = 0
         self.accepted: list[dict[str, Any]] = []
         self.refuse_success: Exception | None = None
         self.refuse_failure: Exception | None = None
@@ -163,6 +165,8 @@ class CodePipeline:
         self._take(call, self.refuse_failure)
 
     def _take(self, call: dict[str, Any], refused: Exception | None) -> None:
+        self.calls += 1
+        time.sleep(0.01)  # so that threads which do not wait for each other meet here
         if refused:
             raise refused
         if self.accepted:
@@ -276,18 +280,24 @@ def test_a_job_whose_time_is_over_fails_once_although_the_check_succeeds_later(
     checking(action, monkeypatch, slow)
     action.handler(job(), context(milliseconds=7_000))  # all of it is reserved for the answer
     assert pipeline.message == "the time of the function is over"
+    assert pipeline.calls == 1
 
 
-def test_a_check_in_time_leaves_no_timer_behind(
+def test_seven_seconds_are_left_for_the_answer(
     action: ModuleType, pipeline: CodePipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    timers = mock.Mock(wraps=threading.Timer)
+    monkeypatch.setattr("events.pipeline_events.jobs.threading.Timer", timers)
     checking(action, monkeypatch, lambda _release: {})
-    before = threading.active_count()
-    action.handler(job(), context())
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join(30)
-    assert threading.active_count() <= before
+    action.handler(job(), context(milliseconds=60_000))
+    assert timers.call_args.args[0] == 53
+
+
+def test_a_job_in_time_leaves_no_timer_behind() -> None:
+    with Job(CodePipeline(), {"id": JOB}).failing_after(3_600, "too late", "r"):
+        (timer,) = (one for one in threading.enumerate() if isinstance(one, threading.Timer))
+    timer.join(30)
+    assert not timer.is_alive()
 
 
 def test_a_success_that_codepipeline_refuses_becomes_a_failure(
@@ -358,7 +368,7 @@ def test_two_threads_answer_once() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(client.accepted) == 1
+    assert (client.calls, len(client.accepted)) == (1, 1)
 
 
 def test_an_empty_message_is_replaced_because_codepipeline_takes_none() -> None:
