@@ -49,7 +49,7 @@ ReferenceType: TypeAlias = Literal["branch", "tag"]
 _OWN_BUS = "It sends its events to the default event bus of its own account and Region"
 # If a function does not answer, the action fails after 20 minutes.
 # https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
-_CODEPIPELINE_WAITS = Duration.minutes(20)
+_MINUTES_TO_ANSWER = 20
 # No permission of CodePipeline's jobs is for a resource. The order is that of the CDK's LambdaInvokeAction:
 # the CDK writes an equal statement once.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodepipeline.html
@@ -98,15 +98,13 @@ class StateChanges:
             ("Action", self.action_states),
         ):
             if states:
-                yield (
-                    level,
-                    events.EventPattern(
-                        source=["aws.codepipeline"],
-                        detail_type=[f"CodePipeline {level} Execution State Change"],
-                        resources=arns or None,
-                        detail={"state": list(states)},
-                    ),
+                pattern = events.EventPattern(
+                    source=["aws.codepipeline"],
+                    detail_type=[f"CodePipeline {level} Execution State Change"],
+                    resources=arns or None,
+                    detail={"state": list(states)},
                 )
+                yield level, pattern
 
 
 @check_types
@@ -115,7 +113,7 @@ class ReferenceChanges:
     """Which changes of branches and tags of which CodeCommit repositories a function gets.
 
     They come by EventBridge and not by a trigger of the repository (``repository.notify``): a rule also works
-    for imported repositories, and EventBridge retries what it cannot deliver and has a dead-letter queue.
+    for imported repositories, EventBridge retries for 24 hours, and has a dead-letter queue.
 
     Args:
         repositories: Owned, from another stack, or imported.
@@ -149,15 +147,13 @@ class ReferenceChanges:
         """Return the pattern, with a name."""
         names = {"referenceName": list(self.reference_names)} if self.reference_names else {}
         chosen = {"event": list(self.reference_events), "referenceType": list(self.reference_types), **names}
-        yield (
-            "Reference",
-            events.EventPattern(
-                source=["aws.codecommit"],
-                detail_type=["CodeCommit Repository State Change"],
-                resources=[repository.repository_arn for repository in self.repositories],
-                detail=chosen,
-            ),
+        pattern = events.EventPattern(
+            source=["aws.codecommit"],
+            detail_type=["CodeCommit Repository State Change"],
+            resources=[repository.repository_arn for repository in self.repositories],
+            detail=chosen,
         )
+        yield "Reference", pattern
 
 
 @check_types
@@ -335,7 +331,8 @@ class PipelineAction(Construct):
             "Function",
             code=code,
             handler=handler,
-            asynchronous=asynchronous or AsyncOptions(retry_attempts=0, max_event_age=_CODEPIPELINE_WAITS),
+            asynchronous=asynchronous
+            or AsyncOptions(retry_attempts=0, max_event_age=Duration.minutes(_MINUTES_TO_ANSWER)),
             on_failure=Destination("on_failure", self.failure_reporter),
             options=function_options,
             network=network,
