@@ -201,9 +201,11 @@ def smoke_reports(stack: DeployedStack) -> None:
         good, poison = (releases.state_change("Pipeline", "FAILED") for _ in range(2))
         del poison["detail"]["pipeline"]
         releases.deliver(poison)
-        releases.failed.wait_for(1)
+        (failed,) = releases.failed.wait_for(1)
+        require("incomplete" in failed.reason, f"the failure queue has {failed}")
         releases.deliver(good)
         releases.wait_for_reports(good)
+        releases.wait_for_result(good)
 
 
 def smoke_check(stack: DeployedStack) -> None:

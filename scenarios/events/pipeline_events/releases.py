@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -87,6 +88,23 @@ class Releases:
             return [json.loads(body)["text"] for body in bodies]
 
         return wait_until(check, what="notifications", timeout=self.stack.patience + _RETRIES_TAKE)
+
+    def wait_for_result(self, event: Event) -> None:
+        """Wait until it is stored that an event is reported, which prevents a second report."""
+        key = _hash(event["id"])
+
+        def check() -> None:
+            found = [item["status"]["S"] for item in self._results() if item["id"]["S"].endswith(key)]
+            if found != ["COMPLETED"]:
+                raise NotYet(f"results: {found}")
+
+        self.stack.wait_until(check, "result of an event")
+
+    def _results(self) -> Iterator[dict[str, Any]]:
+        """What Powertools has stored about events."""
+        pages = self.stack.client("dynamodb").get_paginator("scan")
+        for page in pages.paginate(TableName=self.stack.output("IdempotencyTableName"), ConsistentRead=True):
+            yield from page["Items"]
 
     def release(self, state: str, *, pause: float = 0, killed: bool = False) -> dict[str, str]:
         """Write the state of a new release as its deployment does; return the parameters of the action."""
@@ -198,11 +216,10 @@ class Releases:
             key = {"release": {"S": name}}
             dynamodb.delete_item(TableName=self.stack.output("ReleasesTableName"), Key=key)
         reported = {_hash(json.loads(message["Body"])["event"]["id"]) for message in self.inbox.poll()}
-        table = self.stack.output("IdempotencyTableName")
-        for page in dynamodb.get_paginator("scan").paginate(TableName=table):
-            for item in page["Items"]:
-                if item["id"]["S"].rpartition("#")[2] in reported:
-                    dynamodb.delete_item(TableName=table, Key={"id": item["id"]})
+        for item in self._results():
+            if item["id"]["S"].rpartition("#")[2] in reported:
+                key = {"id": item["id"]}
+                dynamodb.delete_item(TableName=self.stack.output("IdempotencyTableName"), Key=key)
         for queue in (self.inbox, self.undelivered, self.failed, self.unreported):
             queue.close()
 
