@@ -93,7 +93,9 @@ def _answer(releases: Releases, slow: str, story: Story) -> None:
         details = _answer_of(releases, job, releases.check, _FAILURE)["failureDetails"]
         require(expected in details["message"], f"the function said {details}")
         story.say(f"    {details['message']}".replace(releases.run_id, "…"))
-    story.fact("jobs with one answer", 4)
+    calls = [one for job in (healthy, broken, malformed, slow) for one in releases.calls(job)]
+    require(len(calls) == 4, f"the function has called back {len(calls)} times about four jobs")
+    story.fact("calls about four jobs", len(calls))
     story.say("A healthy release: success, with its version. Broken, malformed and slow: these messages.")
 
 

@@ -16,7 +16,7 @@ def test_each_change_is_reported_once_and_each_job_has_one_answer(outcome: Outco
     facts = outcome.facts
     assert (facts["reported"], facts["notifications about an event that came twice"]) == (7, 1)
     assert facts["attempts of a poison event"] == 3
-    assert (facts["jobs with one answer"], facts["jobs of a long check"]) == (4, 3)
+    assert (facts["calls about four jobs"], facts["jobs of a long check"]) == (4, 3)
     assert facts["a job that does not exist"] == "JobNotFoundException"
 
 
