@@ -131,6 +131,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="ScheduledFunctionStack",
         shows="each time has one report despite duplicates and crashes; no two runs overlap",
     ),
+    Architecture(
+        id="pipeline-events",
+        family="events",
+        title="CodePipeline, CodeCommit → EventBridge → Lambda → SNS; CodePipeline → Lambda as an action",
+        stack="PipelineEventsStack",
+        shows="changes are reported once; each job has one answer, also after errors, timeouts and crashes",
+        proof="sent",
+    ),
 )
 
 

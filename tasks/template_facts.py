@@ -20,6 +20,7 @@ _SHAPES = {
     "AWS::Cognito::UserPool": ("([", "])"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Events::EventBus": ("{{", "}}"),
+    "AWS::Events::Rule": (">", "]"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
     "AWS::Lambda::Url": ("([", "])"),
@@ -41,6 +42,7 @@ _KINDS = {
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Events::EventBus": "EventBridge",
+    "AWS::Events::Rule": "EventBridge",
     "AWS::Lambda::Alias": "Lambda alias",
     "AWS::Lambda::Url": "function URL",
     "AWS::RDS::DBProxy": "RDS Proxy",
@@ -159,8 +161,17 @@ class TemplateFacts:
         return [
             logical_id
             for logical_id, resource in self._resources.items()
-            if resource["Type"] in _SHAPES and not self.is_of_cdk(self.path(logical_id))
+            if resource["Type"] in _SHAPES
+            and not self.is_of_cdk(self.path(logical_id))
+            and not (resource["Type"] == "AWS::Events::Rule" and self.sources_of_rule(resource["Properties"]))
         ]
+
+    def sources_of_rule(self, rule: dict[str, Any]) -> list[tuple[str, str, str]]:
+        """The bus or buckets whose events a rule is for, with arrow and words; none on the default bus."""
+        bus = _referred(rule.get("EventBusName"))
+        buckets = rule.get("EventPattern", {}).get("detail", {}).get("bucket", {}).get("name", [])
+        named = [(_referred(bucket), "-->", "EventBridge") for bucket in buckets]
+        return [(bus, "==>", "")] if bus else named
 
     def _edges(self) -> Iterator["Edge"]:
         drawn = set(self._drawn())
@@ -327,13 +338,19 @@ def _poll(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edg
     yield Edge(function, "-.->", _referred(failures), "on failure")
 
 
-def _rule(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
-    """The bus of a rule, or the buckets whose events it is for, and its targets."""
-    buckets = properties.get("EventPattern", {}).get("detail", {}).get("bucket", {}).get("name", [])
+def _rule(facts: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """Where the events of a rule come from, its targets, and the queues for what it cannot deliver."""
+    sources = facts.sources_of_rule(properties)
     for target in properties["Targets"]:
-        yield Edge(_referred(properties.get("EventBusName")), "==>", _referred(target["Arn"]))
-        for bucket in buckets:
-            yield Edge(_referred(bucket), "-->", _referred(target["Arn"]), "EventBridge")
+        for source, arrow, words in sources or [(rule, "-->", ", ".join(_detail_types(properties)))]:
+            yield Edge(source, arrow, _referred(target["Arn"]), words)
+            if dead_letters := target.get("DeadLetterConfig"):
+                yield Edge(source, "-.->", _referred(dead_letters["Arn"]), "undelivered")
+
+
+def _detail_types(rule: dict[str, Any]) -> list[str]:
+    types: list[str] = rule.get("EventPattern", {}).get("detail-type", [])
+    return types
 
 
 def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> Iterator[Edge]:

@@ -35,6 +35,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns import PrivateNetwork
 from cdk_lambda_patterns.core.table import text
+from cdk_lambda_patterns.events.pipeline_events import StateChanges
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
 from stacks.architecture import Architecture
@@ -144,6 +145,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "auth_type": lambda scope: lambda_.FunctionUrlAuthType.AWS_IAM,
     "authorization": lambda scope: HttpIamAuthorizer(),
     "RestApi.authorization": lambda scope: apigateway.AuthorizationType.IAM,
+    "changes": lambda scope: [StateChanges(pipeline_states=["FAILED"])],
     "code": lambda scope: CODE,
     "definition": lambda scope: sfn.Pass(scope, "Definition"),
     "function": lambda scope: function(Construct(scope, "Function")),

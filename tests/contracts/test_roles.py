@@ -40,6 +40,8 @@ _POLLED = {
 
 #: Further actions on "*": the service has no resource-level permission for them.
 WITHOUT_RESOURCE = {
+    "codepipeline:PutJobFailureResult": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodepipeline.html",
+    "codepipeline:PutJobSuccessResult": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodepipeline.html",
     "cloudwatch:GetMetricData": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html",
 }
 

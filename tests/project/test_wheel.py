@@ -43,6 +43,7 @@ from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.events.pipeline_events import PipelineAction, PipelineEvents, StateChanges
 from cdk_lambda_patterns.events.scheduled_function import ScheduledFunction
 from cdk_lambda_patterns.identity.cognito_triggers import CognitoTriggers, Trigger
 from cdk_lambda_patterns.messaging.async_function import AsyncFunction
@@ -72,6 +73,8 @@ signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
+changes = [StateChanges(pipeline_states=["FAILED"])]
+pipeline_code = pattern_source("events", "pipeline_events")
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -86,6 +89,8 @@ made = [
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
+    PipelineEvents(stack, "Changes", code=pipeline_code, changes=changes),
+    PipelineAction(stack, "Step", code=pipeline_code, handler="pipeline_events.action.handler"),
     ScheduledFunction(
         stack,
         "Nightly",

@@ -173,6 +173,14 @@ CONNECTIONS: dict[str, tuple[dict[str, Any], str]] = {
         ),
         'Bucket -->|"EventBridge"| Function',
     ),
+    "rule of the default bus": (
+        resource(
+            "Events::Rule",
+            EventPattern={"detail-type": ["A Change"]},
+            Targets=[{"Arn": attribute("Function", "Arn")}],
+        ),
+        'Added -->|"A Change"| Function',
+    ),
     "schedule": (
         resource(
             "Scheduler::Schedule",
@@ -275,6 +283,13 @@ def test_a_topic_is_connected_to_the_queue_of_what_it_cannot_deliver() -> None:
     )
     parts = {"Topic": TOPIC, "Queue": QUEUE, "Undelivered": QUEUE, "Subscription": subscription}
     assert edges(parts) == ["Topic ==> Queue", 'Topic -.->|"undelivered"| Undelivered']
+
+
+def test_a_rule_is_connected_to_the_queue_of_what_it_cannot_deliver() -> None:
+    undelivered = {"DeadLetterConfig": {"Arn": attribute("Queue", "Arn")}}
+    rule = resource("Events::Rule", Targets=[{"Arn": attribute("Topic", "Arn")} | undelivered])
+    parts = {"Topic": TOPIC, "Queue": QUEUE, "Rule": rule}
+    assert edges(parts) == ["Rule --> Topic", 'Rule -.->|"undelivered"| Queue']
 
 
 def test_a_function_is_connected_to_the_gateway_endpoints_of_its_subnets() -> None:

@@ -1,1 +1,5 @@
+from cdk_lambda_patterns.events.pipeline_events import PipelineAction as PipelineAction
+from cdk_lambda_patterns.events.pipeline_events import PipelineEvents as PipelineEvents
+from cdk_lambda_patterns.events.pipeline_events import ReferenceChanges as ReferenceChanges
+from cdk_lambda_patterns.events.pipeline_events import StateChanges as StateChanges
 from cdk_lambda_patterns.events.scheduled_function import ScheduledFunction as ScheduledFunction

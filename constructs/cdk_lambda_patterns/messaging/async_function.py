@@ -6,13 +6,10 @@ than your concurrency (put a queue in front: ``SqsConsumer``).
 """
 
 from dataclasses import replace
-from typing import TypeAlias, cast
 
-import jsii
 from aws_cdk import Annotations, Duration, RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -20,19 +17,12 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.destinations import Destination
 from cdk_lambda_patterns.core.event_sources import Code
-from cdk_lambda_patterns.core.failure_queue import check_standard
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit, number_in, text_of
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import (
-    grant_on_bucket,
-    grant_on_objects,
-    grant_on_table,
-    grant_publish,
-    grant_send,
-    grant_use_of_key,
-)
+from cdk_lambda_patterns.core.permissions import grant_on_table
 from cdk_lambda_patterns.core.regions import TABLE_PLACE, check_region
 from cdk_lambda_patterns.core.table import check_keys, make_table, text
 
@@ -112,8 +102,8 @@ class AsyncFunction(Construct):
         if on_success is not None and asynchronous.on_success is not None:
             raise ValueError("on_success and asynchronous.on_success: give one of them.")
         if on_success is not None:
-            asynchronous = replace(asynchronous, on_success=_Destination("on_success", on_success))
-        failures = _Destination("on_failure", on_failure) if on_failure is not None else None
+            asynchronous = replace(asynchronous, on_success=Destination("on_success", on_success))
+        failures = Destination("on_failure", on_failure) if on_failure is not None else None
         expires_after = expires_after or Duration.days(1)
         _check_expiry(expires_after, asynchronous.max_event_age)
         check_keys(idempotency_table, "id")
@@ -159,49 +149,6 @@ class AsyncFunction(Construct):
                 "progress until this time is over, and Lambda retries after one minute. So the first retry "
                 "does no work and fails. Make the timeout shorter than a minute.",
             )
-
-
-Resource: TypeAlias = sqs.IQueue | sns.ITopic | lambda_.IFunction | events.IEventBus | s3.IBucket
-
-
-@jsii.implements(lambda_.IDestination)
-class _Destination:
-    """A destination, with the permissions that AWS documents for it and no others.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-    """
-
-    def __init__(self, argument: str, resource: Resource) -> None:
-        if hasattr(resource, "queue_arn") or hasattr(resource, "topic_arn"):
-            check_standard(argument, cast(sqs.IQueue | sns.ITopic, resource))
-        self._resource = resource
-
-    def bind(
-        self, _scope: Construct, fn: lambda_.IFunction, *, type: lambda_.DestinationType
-    ) -> lambda_.DestinationConfig:
-        """Grant the function's role the permissions and return the ARN. The CDK calls this."""
-        resource, role = self._resource, fn.role
-        assert role is not None
-        # isinstance does not work with the interfaces of the CDK; each has an ARN with a name of its own.
-        if hasattr(resource, "queue_arn"):
-            grant_send(role, cast(sqs.IQueue, resource))
-            arn = resource.queue_arn
-        elif hasattr(resource, "topic_arn"):
-            grant_publish(role, cast(sns.ITopic, resource))
-            arn = resource.topic_arn
-        elif hasattr(resource, "bucket_arn"):
-            bucket = cast(s3.IBucket, resource)
-            grant_on_bucket(role, bucket, "s3:ListBucket")
-            reason = "Lambda names the objects after the time and the event."
-            grant_on_objects(role, bucket, "s3:PutObject", reason=reason)
-            grant_use_of_key(role, bucket.encryption_key, "kms:GenerateDataKey", "kms:Decrypt")
-            arn = bucket.bucket_arn
-        else:
-            is_function = hasattr(resource, "function_arn")
-            arn = resource.function_arn if is_function else resource.event_bus_arn
-            action = "lambda:InvokeFunction" if is_function else "events:PutEvents"
-            iam.Grant.add_to_principal(grantee=role, actions=[action], resource_arns=[arn])
-        return lambda_.DestinationConfig(destination=arn)
 
 
 def _check_expiry(expires_after: Duration, max_event_age: Duration | None) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 import jsii
-from aws_cdk import Annotations, RemovalPolicy, Resource, Stack
+from aws_cdk import Annotations, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -18,6 +18,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
@@ -90,16 +91,10 @@ class SnsConsumer(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         check_standard("topic", topic)
-        check_standard("undelivered_queue", undelivered_queue)
+        check_dead_letters("undelivered_queue", undelivered_queue, "SNS")
         check_region(scope, "Topic, subscription and dead-letter queue are in one Region", {"topic": topic})
         reason = "SNS requires the dead-letter queue in the account and Region of the subscription"
         check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=True)
-        if undelivered_queue and undelivered_queue.encryption_type == sqs.QueueEncryption.KMS_MANAGED:
-            raise ValueError(
-                f"undelivered_queue={undelivered_queue.node.path}: it is encrypted with alias/aws/sqs, which "
-                "SNS may not use, so that undelivered messages would be lost; give a queue with a customer "
-                "managed key, or with QueueEncryption.SQS_MANAGED."
-            )
         _check_filter(filter_policy, filter_policy_with_message_body)
         super().__init__(scope, id)
         if topic is not None and differ(topic.env.account, Stack.of(self).account):
@@ -131,21 +126,9 @@ class SnsConsumer(Construct):
                 self.function,
                 filter_policy=dict(filter_policy) if filter_policy else None,
                 filter_policy_with_message_body=dict(body) if body else None,
-                dead_letter_queue=self._allow_dead_letters(self.undelivered_queue),
+                dead_letter_queue=allow_dead_letters(self, self.undelivered_queue, "sns.amazonaws.com"),
             )
         )
-
-    def _allow_dead_letters(self, queue: sqs.IQueue) -> sqs.IQueue:
-        """Let SNS use the key of a queue; return what to subscribe with, which gets the rest by the CDK."""
-        condition = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
-        caller = iam.ServicePrincipal("sns.amazonaws.com", conditions=condition)
-        if queue.encryption_master_key is not None:
-            queue.encryption_master_key.grant(caller, "kms:GenerateDataKey", "kms:Decrypt")
-        if Stack.of(queue) is Stack.of(self) and Resource.is_owned_resource(queue):
-            return queue
-        # The CDK would name the topic in the policy: of two stacks, none could be deployed first.
-        warn_if_not_granted(self, queue.grant(caller, "sqs:SendMessage"), caller, queue)
-        return sqs.Queue.from_queue_arn(self, "UndeliveredQueueByArn", queue.queue_arn)
 
     def grant_publish(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a principal to publish to the topic, and to use its customer managed key, if any."""

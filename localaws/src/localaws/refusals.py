@@ -35,6 +35,7 @@ _rules: dict[tuple[str, str], list[Rule]] = {}
 # Services whose requests are compared with their model, by botocore's names, and the code of the error.
 _MODELLED = {
     "cloudwatch": "ValidationError",
+    "codepipeline": "ValidationException",
     "cognito-idp": "InvalidParameterException",
     "events": "ValidationException",
     "iam": "ValidationError",

@@ -208,6 +208,18 @@ def test_a_topic_and_a_queue_take_messages_of_the_service_that_their_policy_allo
     assert code_of(refused) == "AccessDenied"
 
 
+def test_services_use_tls(functions: Functions) -> None:
+    queue, database = functions.queue(), functions.arn("rds", "db:orders")
+    policy = json.loads(allow("events.rds.amazonaws.com", "sqs:SendMessage", queue.arn, database))
+    insecure = {"Bool": {"aws:SecureTransport": "false"}}
+    everybody = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": queue.arn}
+    policy["Statement"].append(everybody | {"Condition": insecure})
+    attributes = {"Policy": json.dumps(policy)}
+    functions.aws.client("sqs").set_queue_attributes(QueueUrl=queue.url, Attributes=attributes)
+    functions.aws.deliver_as("events.rds.amazonaws.com", database, queue.arn, "a plain text")
+    assert queue.wait()["Body"] == "a plain text"
+
+
 def rule_to(queue: Queue, bus: str) -> None:
     client = queue.aws.client("events")
     rule = f"rule-{uuid.uuid4().hex[:8]}"

@@ -27,6 +27,7 @@ from uuid import uuid4
 
 from ministack.services import eventbridge, lambda_svc, sns, sqs
 
+from localaws.services.codepipeline.jobs import open_job
 from localaws.services.iam.invocations import in_account_of, service_may_deliver
 from localaws.services.iam.roles import role_allows, role_trusts
 from localaws.services.lambda_.invocation import call
@@ -34,6 +35,7 @@ from localaws.services.lambda_.invocation import call
 Answer = dict[str, Any]
 
 _INVOKE = "lambda:InvokeFunction"
+_CODEPIPELINE = "codepipeline.amazonaws.com"
 # Of each service: the action, and the codes of a refusal and of a target that does not exist.
 _CODES = {
     "lambda": (_INVOKE, "AccessDeniedException", "ResourceNotFoundException"),
@@ -72,6 +74,8 @@ async def deliver(request: dict[str, Any]) -> Answer:
             _check_permission(request)
             match target.split(":")[2]:
                 case "lambda":
+                    if request["principal"] == _CODEPIPELINE:
+                        open_job(json.loads(event))
                     return await _invoke(target, event, request["invocation_type"])
                 case "sqs":
                     return _send(target, _text(event))

@@ -7,7 +7,8 @@ Faithful to: S3, SNS and EventBridge invoke a function only if its policy (`AWS:
 that service, with the SourceArn and SourceAccount of the call, for the version or alias that is called. S3
 refuses a notification configuration with a function that does not allow it, unless the request skips the
 validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue or topic only
-if its policy allows it. A permission for a function that does not exist fails the deployment.
+if its policy allows it. A permission for a function that does not exist fails the deployment. Services call
+with TLS: a statement that denies `aws:SecureTransport` `false` does not stop them.
 Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
 on the target or subscription. Nor to invocations by CloudWatch Logs. For load balancers see
 `elbv2.functions`, for APIs `apigateway.functions`, for Cognito `cognito.triggers`.
@@ -23,6 +24,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from ministack.core import iam_evaluator
@@ -30,7 +32,7 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
-from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.patching import Created, Handler, Properties, around, changes, resource
 from localaws.services.iam.roles import iam_is_enforced
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
@@ -83,6 +85,13 @@ def service_may_deliver(target: str, service: str, source_arn: str, source_accou
             return _allows(policy, "sns:Publish", target, *caller)
         policy = eventbridge._event_bus_policies.get(target.rpartition("/")[2])
         return _allows(policy, "events:PutEvents", target, *caller)
+
+
+@changes(iam_evaluator, "_request_origin")
+def _services_use_tls(stock: ContextVar[tuple[str, bool]]) -> ContextVar[tuple[str, bool]]:
+    """The origin of what comes without a request: an event, a schedule, a delivery."""
+    address, _ = stock.get()
+    return ContextVar(stock.name, default=(address, True))
 
 
 @contextmanager
