@@ -131,6 +131,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="ScheduledFunctionStack",
         shows="each time has one report despite duplicates and crashes; no two runs overlap",
     ),
+    Architecture(
+        id="event-bus",
+        family="events",
+        title="Publisher → EventBridge bus, with an archive → rules → a Lambda each → effects in DynamoDB",
+        stack="EventBusStack",
+        shows="a replay to one rule makes up for a lost event; no duplicate or replay has a second effect",
+    ),
 )
 
 
