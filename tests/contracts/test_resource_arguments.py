@@ -146,6 +146,8 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "RestApi.authorization": lambda scope: apigateway.AuthorizationType.IAM,
     "code": lambda scope: CODE,
     "definition": lambda scope: sfn.Pass(scope, "Definition"),
+    "event_bus": lambda scope: events.EventBus(scope, "Bus"),
+    "event_pattern": lambda scope: events.EventPattern(source=["shop"]),
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),

@@ -139,7 +139,7 @@ class EventBus(Construct):
 
         Raises:
             ValueError: A value is outside what EventBridge allows, the pattern is empty or too long, or a
-                resource is in another Region.
+                resource is in another account or Region.
         """
         return BusRule(
             self,
@@ -254,9 +254,9 @@ class BusRule(Construct):
         _RETRIES.check("retry_attempts", retry_attempts)
         _AGE.check("max_event_age", max_event_age)
         check_standard("undelivered_queue", undelivered_queue)
-        reason = "Rule, target and dead-letter queue are in one Region"
-        check_region(scope, reason, {"function": function})
-        check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=True)
+        reason = "A rule, its function and its dead-letter queue are in one account and Region"
+        places = {"function": function, "undelivered_queue": undelivered_queue}
+        check_region(scope, reason, places, in_account=True)
         _check_key(undelivered_queue)
         super().__init__(scope, id)
         self.rule = events.Rule(self, "Rule", event_bus=event_bus, event_pattern=event_pattern)

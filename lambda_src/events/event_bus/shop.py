@@ -20,6 +20,8 @@ with no_garbage_collection():
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+BUS = os.environ["EVENT_BUS_NAME"]
+
 
 class Refusing:
     """For demonstrations: a client whose first request fails for the first of its entries.
@@ -45,7 +47,7 @@ class Refusing:
 def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, int]:
     """Publish ``{"orders": […]}``."""
     client = Refusing(_events, int(event["refuse"])) if "refuse" in event else _events
-    publisher = Publisher(client, os.environ["EVENT_BUS_NAME"], SOURCE, SCHEMAS)
+    publisher = Publisher(client, BUS, SOURCE, SCHEMAS)
     published = publisher.publish([Event(PLACED, order) for order in event["orders"]])
     logger.info("published", count=len(published))
     return {"published": len(published)}
