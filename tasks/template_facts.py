@@ -19,6 +19,7 @@ _SHAPES = {
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
+    "AWS::Events::Archive": ("[(", ")]"),
     "AWS::Events::EventBus": ("{{", "}}"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
@@ -40,6 +41,7 @@ _KINDS = {
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
+    "AWS::Events::Archive": "EventBridge",
     "AWS::Events::EventBus": "EventBridge",
     "AWS::Lambda::Alias": "Lambda alias",
     "AWS::Lambda::Url": "function URL",
@@ -328,12 +330,21 @@ def _poll(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edg
 
 
 def _rule(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
-    """The bus of a rule, or the buckets whose events it is for, and its targets."""
+    """The bus of a rule, or the buckets whose events it is for, its targets and their dead-letter queues."""
     buckets = properties.get("EventPattern", {}).get("detail", {}).get("bucket", {}).get("name", [])
     for target in properties["Targets"]:
-        yield Edge(_referred(properties.get("EventBusName")), "==>", _referred(target["Arn"]))
+        bus = _referred(properties.get("EventBusName"))
+        yield Edge(bus, "==>", _referred(target["Arn"]))
+        if dead_letters := target.get("DeadLetterConfig"):
+            yield Edge(bus, "-.->", _referred(dead_letters["Arn"]), "undelivered")
         for bucket in buckets:
             yield Edge(_referred(bucket), "-->", _referred(target["Arn"]), "EventBridge")
+
+
+def _archive(_: TemplateFacts, archive: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A bus and its archive, which sends to the bus again."""
+    yield Edge(_referred(properties["SourceArn"]), "-->", archive)
+    yield Edge(archive, "-.->", _referred(properties["SourceArn"]), "replay")
 
 
 def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -407,6 +418,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
     "AWS::Lambda::EventSourceMapping": _poll,
     "AWS::Lambda::Url": _url,
+    "AWS::Events::Archive": _archive,
     "AWS::Events::Rule": _rule,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::StepFunctions::StateMachine": _state_machine,

@@ -41,7 +41,7 @@ class EventBusStack(PatternStack):
         self._shop.grant_put_events(publisher)
         order = {"order": events.EventField.from_path("$.detail")}
         self._consumer("Invoices", {}, input=events.RuleTargetInput.from_object(order))
-        self._consumer("Mails", {"REPLAYS": "skip"})  # nobody wants the mails of last week again
+        self._consumer("Mails", {"REPLAYS": "skip"})  # a mail about an old order would only confuse
         if account := self.node.try_get_context("caller-account"):
             self._shop.grant_put_events_to_account(str(account))
         if organization := self.node.try_get_context("organization"):

@@ -184,7 +184,7 @@ def test_eventbridge_may_use_the_key_of_a_queue() -> None:
     assert allowed == [["kms:Decrypt", "kms:GenerateDataKey"]]
 
 
-def test_a_queue_of_another_stack_allows_the_rules_of_the_account() -> None:
+def test_a_queue_from_another_stack_allows_the_rules_of_the_account() -> None:
     app = App(builtin_cloud_formation_validation=False)
     other, stack = Stack(app, "Other", env=EU), Stack(app, "Stack", env=EU)
     add(stack, undelivered_queue=sqs.Queue(other, "Q"))
