@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema import Draft202012Validator, exceptions
 
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 _MOST_ENTRIES, _LARGEST_REQUEST = 10, 1024 * 1024
@@ -102,7 +101,7 @@ class Publisher:
         if event.kind not in self._validators:
             known = ", ".join(self._validators)
             raise InvalidEvent(f"event {position}: the kind {event.kind!r} has no schema; known: {known}")
-        if error := best_match(self._validators[event.kind].iter_errors(event.detail)):
+        if error := exceptions.best_match(self._validators[event.kind].iter_errors(event.detail)):
             raise InvalidEvent(f"event {position}, {error.json_path}: {error.message[:200]}")
         try:
             detail = json.dumps(event.detail, allow_nan=False, ensure_ascii=False, separators=(",", ":"))

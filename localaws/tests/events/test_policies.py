@@ -225,14 +225,10 @@ def test_a_policy_in_a_template_is_refused(local_aws: LocalAws, changed: dict[st
 # --- Rules that send to a bus of another account
 
 
-def forward(
-    bus: Bus, account: str, role: str, dead_letters: Queue | None = None, own: str = "default"
-) -> None:
-    """A rule of an account that sends everything of its bus to this one."""
-    events = bus.aws.session_of(account).client("events")
-    if own != "default":
-        events.create_event_bus(Name=own)
-    name = f"to-{bus.name}"
+def forward(bus: Bus, account: str, role: str, dead_letters: Queue | None = None) -> str:
+    """A bus of an account with a rule that sends everything to this one."""
+    events, own, name = bus.aws.session_of(account).client("events"), f"own-{bus.name}", f"to-{bus.name}"
+    events.create_event_bus(Name=own)
     pattern = json.dumps({"source": ["shop"]})
     events.put_rule(Name=name, EventBusName=own, EventPattern=pattern)
     target: dict[str, Any] = {"Id": "1", "Arn": bus.arn, "RoleArn": role}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
+from typing import Any
 
 from scenarios.events.event_bus.orders import CONSUMERS, Orders
 from scenarios.events.event_bus.other_account import publish_from_another_account
@@ -101,8 +102,8 @@ def _replay(
     stack: DeployedStack,
     orders: Orders,
     at: int,
-    lost: dict[str, str],
-    before: dict[str, str],
+    lost: dict[str, Any],
+    before: dict[str, Any],
     story: Story,
 ) -> None:
     """Replay twice to one rule, and then to all: one effect, and no old mail."""
@@ -124,8 +125,8 @@ def _replay(
     story.say("Replayed it to all rules: the mails skipped it, by its replay-name. They saw no other replay.")
 
 
-def _check(letter: dict[str, str], code: str, target: str, story: Story) -> None:
-    found = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}  # type: ignore[attr-defined]
+def _check(letter: dict[str, Any], code: str, target: str, story: Story) -> None:
+    found = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
     expected = {"RULE_ARN", "TARGET_ARN", "ERROR_CODE", "ERROR_MESSAGE", "RETRY_ATTEMPTS"}
     require(found.keys() == expected, f"the dead letter has the attributes {sorted(found)}")
     require(found["TARGET_ARN"].endswith(f":{target}"), f"the target is {found['TARGET_ARN']}")

@@ -64,8 +64,8 @@ class Orders:
     def put(self, order: dict[str, Any], *, at: int | None = None, client: Any = None, bus: str = "") -> None:
         """Publish an order past the shop, which checks it."""
         entry = {"Source": "shop", "DetailType": "OrderPlaced", "Detail": json.dumps(order)}
-        entry |= {"EventBusName": bus or self.bus} | ({"Time": at} if at else {})  # type: ignore[dict-item]
-        answer = (client or self.events).put_events(Entries=[entry])
+        more = {"EventBusName": bus or self.bus} | ({"Time": at} if at else {})
+        answer = (client or self.events).put_events(Entries=[{**entry, **more}])
         require(answer["FailedEntryCount"] == 0, f"the event was refused: {answer['Entries']}")
 
     def has(self, consumer: str, order: dict[str, Any]) -> bool:

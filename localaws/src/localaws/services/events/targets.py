@@ -186,7 +186,7 @@ def _failure(delivery: Delivery) -> tuple[str, str] | None:
     service = (target.split(":") + [""] * 3)[2]
     kind, _, name = target.rpartition(":")[2].partition("/")
     sender = rule.split(":")[4]
-    exists = {
+    exists: Callable[[], Any] | None = {
         "lambda": lambda: lambda_svc._get_func_record_for_ref(target)[0],
         "sqs": lambda: sqs._queue_by_arn(target),
         "sns": lambda: sns._topic_by_arn_any_scope(target),
