@@ -254,8 +254,9 @@ class BusRule(Construct):
         _RETRIES.check("retry_attempts", retry_attempts)
         _AGE.check("max_event_age", max_event_age)
         check_standard("undelivered_queue", undelivered_queue)
-        reason = "A rule, its function and its dead-letter queue are in one account and Region"
-        places = {"function": function, "undelivered_queue": undelivered_queue}
+        reason = "A rule is in the account and Region of its bus, its function and its dead-letter queue"
+        bus = event_bus.event_bus_arn
+        places = {"event_bus": bus, "function": function, "undelivered_queue": undelivered_queue}
         check_region(scope, reason, places, in_account=True)
         _check_key(undelivered_queue)
         super().__init__(scope, id)

@@ -268,12 +268,14 @@ def test_a_grant_is_refused(grant: Callable[[EventBus], object], error: str) -> 
         grant(EventBus(stack_in_eu(), "Shop"))
 
 
-def test_the_policy_of_a_bus_of_another_account_cannot_be_changed_nor_archived_here() -> None:
+def test_a_bus_of_another_account_has_policy_rules_and_archive_there() -> None:
     stack = stack_in_eu()
     theirs = events.EventBus.from_event_bus_arn(
         stack, "B", ARN.format("events", EU.region, "1" * 12, "event-bus/b")
     )
     with pytest.raises(ValueError, match=r"^event_bus=arn.*: it is in 111111111111"):
         EventBus(stack, "Shop", event_bus=theirs).grant_put_events_to_account("111122223333")
+    with pytest.raises(ValueError, match=r"^event_bus=arn.*: it is in 111111111111"):
+        EventBus(stack, "Ruled", event_bus=theirs).add_function("Rule", function(stack), event_pattern=ORDERS)
     with pytest.raises(ValueError, match=r"^event_bus=arn.*: it is in 111111111111"):
         EventBus(stack, "Archived", event_bus=theirs, archive_retention=Duration.days(1))
