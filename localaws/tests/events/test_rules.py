@@ -230,15 +230,15 @@ def test_an_endpoint_that_is_unavailable_is_called_again(
 @pytest.mark.parametrize(
     ("statuses", "policy", "calls", "expected"),
     [
-        ((429, 429, 429), {"MaximumRetryAttempts": 1}, 2, ("THROTTLING", "1", "MaximumRetryAttempts")),
-        ((500,), {"MaximumRetryAttempts": 0}, 1, ("SDK_CLIENT_ERROR", "0", "MaximumRetryAttempts")),
+        ((429, 429, 429), {"MaximumRetryAttempts": 1}, 2, ("THROTTLING", "MaximumRetryAttempts")),
+        ((500,), {"MaximumRetryAttempts": 0}, 1, ("SDK_CLIENT_ERROR", "MaximumRetryAttempts")),
         (
             (503,) * 9,
             {"MaximumEventAgeInSeconds": 60},
-            3,
-            ("SDK_CLIENT_ERROR", "2", "MaximumEventAgeInSeconds"),
+            None,  # as many as there is time for
+            ("SDK_CLIENT_ERROR", "MaximumEventAgeInSeconds"),
         ),
-        ((400,), {}, 1, ("SDK_CLIENT_ERROR", "0", None)),
+        ((400,), {}, 1, ("SDK_CLIENT_ERROR", None)),
     ],
 )
 def test_after_the_last_retry_the_event_goes_to_the_dead_letter_queue(
@@ -246,14 +246,15 @@ def test_after_the_last_retry_the_event_goes_to_the_dead_letter_queue(
     endpoint: Callable[..., Endpoint],
     statuses: tuple[int, ...],
     policy: dict[str, int],
-    calls: int,
-    expected: tuple[str, str, str | None],
+    calls: int | None,
+    expected: tuple[str, str | None],
 ) -> None:
     api, dead_letters = endpoint(*statuses), functions.queue(writable_by=EVENTS)
     sent(functions, api.destination(functions), dead_letters, **policy)
     found = attributes(dead_letters.wait())
-    assert (found["ERROR_CODE"], found["RETRY_ATTEMPTS"], found.get("EXHAUSTED_RETRY_CONDITION")) == expected
-    assert len(api.bodies) == calls
+    assert (found["ERROR_CODE"], found.get("EXHAUSTED_RETRY_CONDITION")) == expected
+    assert len(api.bodies) == int(found["RETRY_ATTEMPTS"]) + 1
+    assert calls in (None, len(api.bodies))
 
 
 # --- Why the bridges are needed

@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from moto import mock_aws
@@ -107,6 +107,7 @@ def test_what_cannot_be_published_is_reported_with_its_position(code: str, attem
         {"order_id": st.text(max_size=300), "quantity": st.integers() | st.floats() | st.booleans()}
     )
 )
+@example({"order_id": "o-1", "quantity": 3.0})
 def test_a_consumer_takes_what_the_publisher_accepts(detail: dict[str, Any]) -> None:
     if Draft202012Validator(SCHEMAS[PLACED]).is_valid(detail):
         assert Order.parse(json.loads(json.dumps(detail))).order_id == detail["order_id"]
