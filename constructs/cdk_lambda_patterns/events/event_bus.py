@@ -33,9 +33,6 @@ _RETENTION = Limit("EventBridge", 1, 2**31 - 1, "days")
 _PATTERN = Limit("EventBridge", 1, 4_096, "characters")
 _ACTION = "events:PutEvents"
 _SERVICE = "events.amazonaws.com"
-# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-archive.html
-_LIVE = [{"exists": False}]
-_NAME_OF_REPLAY = "EventPattern.replay-name"
 
 
 @check_types
@@ -47,11 +44,10 @@ class EventBus(Construct):
 
     Args:
         event_bus: Owned, from another stack, or imported; also the account's default one. Default: a new one.
-        archive_retention: How long events can be replayed, in whole days. Default: there is no archive. The
-            archive leaves out replayed events; otherwise the next replay would have them twice.
+        archive_retention: How long events can be replayed, in whole days. Default: there is no archive.
         archive_pattern: Which events it stores. Default: all.
         removal_policy: What happens to archive and bus when the stack is deleted: EventBridge deletes no bus
-            with an archive. Default: they are retained.
+            with rules, and an archive has one. Default: they are retained.
 
     Raises:
         ValueError: The retention is outside what EventBridge allows, or a pattern is given without one.
@@ -100,9 +96,6 @@ class EventBus(Construct):
                 event_pattern=archive_pattern or events.EventPattern(),
                 retention=archive_retention,
             )
-            resource = self.archive.node.default_child
-            assert isinstance(resource, events.CfnArchive)
-            resource.add_property_override(_NAME_OF_REPLAY, _LIVE)
             self.archive.apply_removal_policy(removal_policy)
 
     def _make_bus(self) -> events.EventBus:
@@ -265,7 +258,8 @@ class BusRule(Construct):
         assert isinstance(resource, events.CfnRule)
         _check_pattern(Stack.of(self).resolve(resource.event_pattern))
         if ignore_replays:
-            resource.add_property_override(_NAME_OF_REPLAY, _LIVE)
+            # The CDK's EventPattern does not know this field.
+            resource.add_property_override("EventPattern.replay-name", [{"exists": False}])
         self.undelivered_queue: sqs.IQueue = undelivered_queue or make_failure_queue(
             self, "UndeliveredQueue", removal_policy=removal_policy
         )

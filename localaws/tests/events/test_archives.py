@@ -78,11 +78,10 @@ def test_an_archive_of_another_bus_replaces_the_old_one(local_aws: LocalAws) -> 
 class Archived:
     """A bus with an archive, and two rules for all of its events, each to a queue."""
 
-    def __init__(self, functions: Functions, pattern: dict[str, Any] | None = None) -> None:
+    def __init__(self, functions: Functions) -> None:
         self.events, self.name = functions.aws.client("events"), f"bus-{uuid.uuid4().hex[:8]}"
         self.arn = self.events.create_event_bus(Name=self.name)["EventBusArn"]
-        given = {"EventPattern": json.dumps(pattern)} if pattern else {}
-        created = self.events.create_archive(ArchiveName=self.name, EventSourceArn=self.arn, **given)
+        created = self.events.create_archive(ArchiveName=self.name, EventSourceArn=self.arn)
         self.archive = created["ArchiveArn"]
         self.queues = [functions.queue(writable_by="events.amazonaws.com") for _ in range(2)]
         self.rules = [self._rule(queue) for queue in self.queues]
@@ -131,7 +130,7 @@ def test_a_replay_reaches_the_chosen_rules_only(functions: Functions) -> None:
     assert (replayed["replay-name"], replayed["detail"]) == (name, {"time": 1000})
     assert bodies(archived.queues[1]) == []
     archived.start()
-    assert [len(bodies(queue)) for queue in archived.queues] == [2, 2]  # the first replay was archived, too
+    assert [len(bodies(queue)) for queue in archived.queues] == [1, 1]
 
 
 def test_a_replay_has_the_events_of_its_time_in_order(functions: Functions) -> None:
@@ -143,16 +142,28 @@ def test_a_replay_has_the_events_of_its_time_in_order(functions: Functions) -> N
     assert last.timestamp() == 3000
 
 
-def test_an_archive_may_exclude_replayed_events_and_a_rule_as_well(functions: Functions) -> None:
-    live = {"replay-name": [{"exists": False}]}
-    archived = Archived(functions, live)
-    archived.events.put_rule(
-        Name=archived.queues[1].name, EventBusName=archived.name, EventPattern=json.dumps(live)
+def test_a_rule_may_exclude_replayed_events(functions: Functions) -> None:
+    archived = Archived(functions)
+    live = json.dumps({"replay-name": [{"exists": False}]})
+    archived.events.put_rule(Name=archived.queues[1].name, EventBusName=archived.name, EventPattern=live)
+    archived.put(1000)
+    archived.start()
+    assert [len(bodies(queue)) for queue in archived.queues] == [1, 0]
+
+
+def test_no_archive_has_a_replayed_event_also_not_that_of_the_next_bus(functions: Functions) -> None:
+    archived, other = Archived(functions), Archived(functions)
+    archived.events.put_targets(
+        Rule=archived.queues[0].name,
+        EventBusName=archived.name,
+        Targets=[{"Id": "bus", "Arn": other.arn}],
     )
     archived.put(1000)
-    for _ in range(2):
-        archived.start()
-    assert [len(bodies(queue)) for queue in archived.queues] == [2, 0]
+    other.queues[0].wait()
+    archived.start()
+    assert other.queues[0].wait_for_body()["replay-name"]
+    for one in (archived, other):
+        assert one.events.describe_archive(ArchiveName=one.name)["EventCount"] == 1
 
 
 def test_a_finished_replay_is_not_cancelled_and_its_name_not_used_again(functions: Functions) -> None:
@@ -163,6 +174,36 @@ def test_a_finished_replay_is_not_cancelled_and_its_name_not_used_again(function
     assert raised.value.response["Error"]["Code"] == "IllegalStatusException"
     with pytest.raises(archived.events.exceptions.ResourceAlreadyExistsException):
         archived.start(name=name)
+
+
+def test_a_bus_with_an_archive_or_a_rule_is_not_deleted(functions: Functions) -> None:
+    archived = Archived(functions)
+    for remove in (
+        lambda: archived.events.delete_archive(ArchiveName=archived.name),
+        lambda: [
+            (
+                archived.events.remove_targets(Rule=queue.name, EventBusName=archived.name, Ids=["1"]),
+                archived.events.delete_rule(Name=queue.name, EventBusName=archived.name),
+            )
+            for queue in archived.queues
+        ],
+    ):
+        with pytest.raises(ClientError, match="can't be deleted since it has rules"):
+            archived.events.delete_event_bus(Name=archived.name)
+        remove()
+    archived.events.delete_event_bus(Name=archived.name)
+
+
+def test_a_stack_with_a_bus_of_another_archive_is_not_deleted(local_aws: LocalAws) -> None:
+    events = local_aws.client("events")
+    resources = {"Bus": archive()["Bus"]}
+    stack = deploy(local_aws, resources, {"Arn": arn("Bus")})
+    name = f"archive-{uuid.uuid4().hex[:8]}"
+    events.create_archive(ArchiveName=name, EventSourceArn=stack.outputs["Arn"])
+    with pytest.raises(DeploymentFailedError, match="can't be deleted since it has rules"):
+        stack.delete()
+    events.delete_archive(ArchiveName=name)
+    stack.delete()
 
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/"

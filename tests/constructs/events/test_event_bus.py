@@ -84,11 +84,12 @@ def test_only_the_rule_may_invoke_the_function_and_send_to_the_queue(everything:
     assert {str(one["Condition"]["ArnEquals"]["aws:SourceArn"]) for one in statements} == rules
 
 
-def test_replays_are_archived_never_and_seen_by_the_rules_that_do_not_ignore_them(
-    everything: Resources,
-) -> None:
+def test_the_archive_stores_all_events(everything: Resources) -> None:
     archive = everything.only("AWS::Events::Archive")
-    assert (archive["EventPattern"], archive["RetentionDays"]) == ({"replay-name": LIVE}, 30)
+    assert (archive.get("EventPattern"), archive["RetentionDays"]) == (None, 30)
+
+
+def test_a_rule_may_ignore_replays(everything: Resources) -> None:
     assert "replay-name" not in rule(everything, "Invoices")["EventPattern"]
     assert rule(everything, "Mails")["EventPattern"] == {
         "source": ["shop"],
@@ -108,9 +109,7 @@ def test_the_bus_is_retained_with_its_archive() -> None:
     template = Template.from_stack(stack)
     for kind in ("AWS::Events::EventBus", "AWS::Events::Archive"):
         template.has_resource(kind, {"DeletionPolicy": "Retain"})
-    template.has_resource_properties(
-        "AWS::Events::Archive", {"EventPattern": {"source": ["shop"], "replay-name": LIVE}}
-    )
+    template.has_resource_properties("AWS::Events::Archive", {"EventPattern": {"source": ["shop"]}})
     assert bus.archive is not None
 
 

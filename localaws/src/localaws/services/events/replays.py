@@ -3,9 +3,9 @@
 The emulator replays to every rule, and completes a replay that was cancelled.
 
 Faithful to: `Destination.FilterArns`: only these rules get the events; without it every rule of the bus does.
-Events are replayed in the order of their time, with `replay-name`. A replayed event is archived again, unless
-the pattern of the archive excludes it. A cancelled replay stops. An archive is made for a bus that exists; a
-replay goes to the bus of its archive, from a time to a later one; its name is never used again.
+Events are replayed in the order of their time, with `replay-name`, and never archived again, also not by the
+archive of a bus that they are forwarded to. A cancelled replay stops. An archive is made for a bus that
+exists; a replay goes to the bus of its archive, from a time to a later one; its name is never used again.
 Not to: the speed, and the number of replays at the same time (10); the managed rule that an archive has.
 
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_StartReplay.html
@@ -114,7 +114,6 @@ def _run(replay: Replay, events: list[dict[str, Any]], account: str, region: str
                 return
             replayed = {**event, "EventBusName": bus, "ReplayName": replay["ReplayName"]}
             eventbridge._dispatch_event(replayed)
-            eventbridge._archive_event(replayed)
             replay["EventLastReplayedTime"] = event["Time"]
         if replay["State"] == "RUNNING":
             replay["State"], replay["ReplayEndTime"] = "COMPLETED", time.time()
@@ -127,6 +126,12 @@ def is_excluded(event: dict[str, Any], rule: Properties) -> bool:
     replay = eventbridge._replays.get(event["ReplayName"]) or {"Destination": {}}
     chosen = replay["Destination"].get("FilterArns")
     return bool(chosen) and rule["Arn"] not in chosen
+
+
+@around(eventbridge, "_archive_event")
+def _archive_event(stock: Callable[..., None], event: dict[str, Any], view: Any = None) -> None:
+    if not event.get("ReplayName"):
+        stock(event, view)
 
 
 @around(eventbridge, "_cancel_replay")
