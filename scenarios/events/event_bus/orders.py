@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -31,9 +32,10 @@ class Orders:
         self._lambda, self._dynamodb = stack.client("lambda"), stack.client("dynamodb")
         self._patience = stack.patience + _RETRIES_TAKE
         self._ids: set[str] = set()
+        patient = replace(stack, patience=self._patience)
         self.failed = {
             name: FailureQueue(
-                stack,
+                patient,
                 stack.output(f"{name}FailureQueueUrl"),
                 lambda one: self.run_id in json.dumps(one.event),
             )
