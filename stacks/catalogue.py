@@ -132,6 +132,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="each time has one report despite duplicates and crashes; no two runs overlap",
     ),
     Architecture(
+        id="event-bus",
+        family="events",
+        title="Publisher → EventBridge bus, with an archive → rules → a Lambda each → effects in DynamoDB",
+        stack="EventBusStack",
+        shows="a replay to one rule makes up for a lost event; no duplicate or replay has a second effect",
+    ),
+    Architecture(
         id="pipeline-events",
         family="events",
         title="CodePipeline, CodeCommit → EventBridge → Lambda → SNS; CodePipeline → Lambda as an action",

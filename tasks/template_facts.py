@@ -19,6 +19,7 @@ _SHAPES = {
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
+    "AWS::Events::Archive": ("[(", ")]"),
     "AWS::Events::EventBus": ("{{", "}}"),
     "AWS::Events::Rule": (">", "]"),
     "AWS::Lambda::Alias": (">", "]"),
@@ -41,6 +42,7 @@ _KINDS = {
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
+    "AWS::Events::Archive": "EventBridge",
     "AWS::Events::EventBus": "EventBridge",
     "AWS::Events::Rule": "EventBridge",
     "AWS::Lambda::Alias": "Lambda alias",
@@ -353,6 +355,12 @@ def _detail_types(rule: dict[str, Any]) -> list[str]:
     return types
 
 
+def _archive(_: TemplateFacts, archive: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A bus and its archive, which sends to the bus again."""
+    yield Edge(_referred(properties["SourceArn"]), "-->", archive)
+    yield Edge(archive, "-.->", _referred(properties["SourceArn"]), "replay")
+
+
 def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A schedule, its target, and its dead-letter queue."""
     target = properties["Target"]
@@ -424,6 +432,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
     "AWS::Lambda::EventSourceMapping": _poll,
     "AWS::Lambda::Url": _url,
+    "AWS::Events::Archive": _archive,
     "AWS::Events::Rule": _rule,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::StepFunctions::StateMachine": _state_machine,

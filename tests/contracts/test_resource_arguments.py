@@ -148,6 +148,8 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "changes": lambda scope: [StateChanges(pipeline_states=["FAILED"])],
     "code": lambda scope: CODE,
     "definition": lambda scope: sfn.Pass(scope, "Definition"),
+    "event_bus": lambda scope: events.EventBus(scope, "Bus"),
+    "event_pattern": lambda scope: events.EventPattern(source=["shop"]),
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),

@@ -32,6 +32,7 @@ from pathlib import Path
 from aws_cdk import App, Duration, Stack
 from aws_cdk.aws_apigateway import AuthorizationType
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
 from aws_cdk.aws_scheduler import ScheduleExpression
 from aws_cdk.aws_stepfunctions_tasks import LambdaInvoke
@@ -43,6 +44,7 @@ from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.events.event_bus import EventBus
 from cdk_lambda_patterns.events.pipeline_events import PipelineAction, PipelineEvents, StateChanges
 from cdk_lambda_patterns.events.scheduled_function import ScheduledFunction
 from cdk_lambda_patterns.identity.cognito_triggers import CognitoTriggers, Trigger
@@ -72,6 +74,8 @@ both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handl
 signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_url"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
+bus = EventBus(stack, "Bus")
+paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
@@ -86,6 +90,8 @@ made = [
     FunctionUrl(stack, "Url", function=signed, auth_type=FunctionUrlAuthType.AWS_IAM),
     HttpApi(stack, "Http", authorization=HttpIamAuthorizer(), function=notes),
     RestApi(stack, "Rest", authorization=AuthorizationType.IAM, **both_apis),
+    bus,
+    bus.add_function("Rule", paid, event_pattern=EventPattern(source=["shop"])),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),

@@ -34,6 +34,7 @@ STATEFUL = {
     "AWS::DynamoDB::GlobalTable",
     "AWS::DynamoDB::Table",
     "AWS::EFS::FileSystem",
+    "AWS::Events::Archive",
     "AWS::KMS::Key",
     "AWS::Kinesis::Stream",
     "AWS::Logs::LogGroup",

@@ -1,3 +1,5 @@
+from cdk_lambda_patterns.events.event_bus import BusRule as BusRule
+from cdk_lambda_patterns.events.event_bus import EventBus as EventBus
 from cdk_lambda_patterns.events.pipeline_events import PipelineAction as PipelineAction
 from cdk_lambda_patterns.events.pipeline_events import PipelineEvents as PipelineEvents
 from cdk_lambda_patterns.events.pipeline_events import ReferenceChanges as ReferenceChanges

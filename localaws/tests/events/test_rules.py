@@ -1,18 +1,20 @@
-"""EventBridge: dead-letter queues of targets, and archives."""
+"""Rules: the events of their targets, dead-letter queues and retries."""
 
 from __future__ import annotations
 
 import json
 import re
+import threading
 import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from helpers.lambda_functions import Functions, Queue
-from helpers.stacks import DeploymentFailedError, arn, deploy, ref
-from localaws import LocalAws
+from helpers.lambda_functions import Functions, Queue, eventually
+from helpers.stacks import DeploymentFailedError, deploy
 
 pytestmark = pytest.mark.local
 
@@ -93,12 +95,14 @@ def test_an_event_for_a_target_that_does_not_allow_the_rule_goes_to_the_dead_let
         ("sqs", "missing"),
         ("sns", "missing"),
         ("states", "stateMachine:missing"),
+        ("events", "event-bus/missing"),
+        ("events", "api-destination/missing/1234"),
     ],
 )
 def test_an_event_for_a_target_that_does_not_exist_goes_to_the_dead_letter_queue(
     functions: Functions, service: str, name: str
 ) -> None:
-    with_role = {"RoleArn": functions.role()} if service == "states" else {}
+    with_role = {"RoleArn": functions.role()} if service in ("states", "events") else {}
     dead_letters = functions.queue(writable_by=EVENTS)
     message = buried(functions, functions.arn(service, name), dead_letters, **with_role)
     assert attributes(message)["ERROR_CODE"] == "NO_RESOURCE"
@@ -156,59 +160,101 @@ def test_the_rule_of_a_template_has_a_dead_letter_queue(functions: Functions) ->
     assert json.loads(dead_letters.wait()["Body"])["source"] == source
 
 
-# --- Archives
+# --- Retries
 
 
-def archive(**properties: Any) -> dict[str, Any]:
-    """An archive in a template, on a bus of the template."""
-    return {
-        "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": f"bus-{uuid.uuid4().hex[:8]}"}},
-        "Archive": {
-            "Type": "AWS::Events::Archive",
-            "Properties": {"SourceArn": arn("Bus"), "EventPattern": {"source": ["shop"]}} | properties,
-        },
-    }
+class Endpoint:
+    """An HTTP server that answers with these statuses in turn, and then with 200."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.statuses, self.bodies = list(statuses), list[Any]()
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(endpoint.statuses.pop(0) if endpoint.statuses else 200)
+                self.end_headers()
+                endpoint.bodies.append(json.loads(body))
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def destination(self, functions: Functions) -> str:
+        """The ARN of an API destination for it."""
+        events, name = functions.aws.client("events"), f"api-{uuid.uuid4().hex[:8]}"
+        key = {"ApiKeyAuthParameters": {"ApiKeyName": "x-key", "ApiKeyValue": "secret"}}
+        connection = events.create_connection(Name=name, AuthorizationType="API_KEY", AuthParameters=key)
+        arn: str = events.create_api_destination(
+            Name=name,
+            ConnectionArn=connection["ConnectionArn"],
+            InvocationEndpoint=f"http://127.0.0.1:{self.server.server_port}/",
+            HttpMethod="POST",
+        )["ApiDestinationArn"]
+        return arn
 
 
-def test_an_archive_in_a_template_stores_events_and_is_updated_and_deleted(local_aws: LocalAws) -> None:
-    events, resources = local_aws.client("events"), archive(RetentionDays=3)
-    stack = deploy(local_aws, resources, {"Name": ref("Archive"), "Arn": arn("Archive")})
-    name = stack.outputs["Name"]
-    assert stack.outputs["Arn"].endswith(f":archive/{name}")
-    for source in ("shop", "other"):
-        bus = resources["Bus"]["Properties"]["Name"]
-        entry = {"Source": source, "DetailType": "order", "Detail": "{}", "EventBusName": bus}
-        events.put_events(Entries=[entry])
-    described = events.describe_archive(ArchiveName=name)
-    assert (described["EventCount"], described["RetentionDays"]) == (1, 3)
-    resources["Archive"]["Properties"] |= {"RetentionDays": 5, "Description": "orders"}
-    stack.update(resources)
-    described = events.describe_archive(ArchiveName=name)
-    assert (described["EventCount"], described["RetentionDays"], described["Description"]) == (1, 5, "orders")
-    stack.delete()
-    assert name not in {each["ArchiveName"] for each in events.list_archives()["Archives"]}
+@pytest.fixture
+def endpoint() -> Iterator[Callable[..., Endpoint]]:
+    made: list[Endpoint] = []
+
+    def make(*statuses: int) -> Endpoint:
+        made.append(Endpoint(*statuses))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.shutdown()
+        one.server.server_close()
 
 
-def test_an_archive_with_a_new_name_replaces_the_old_one(local_aws: LocalAws) -> None:
-    events, resources = local_aws.client("events"), archive(ArchiveName="orders-1")
-    stack = deploy(local_aws, resources)
-    resources["Archive"]["Properties"] |= {"ArchiveName": "orders-2"}
-    stack.update(resources)
-    names = {each["ArchiveName"] for each in events.list_archives(NamePrefix="orders-")["Archives"]}
-    assert names == {"orders-2"}
+def sent(functions: Functions, target: str, dead_letters: Queue, **policy: int) -> None:
+    """Send an event to an API destination."""
+    role = functions.role(service=EVENTS)
+    settings = {"DeadLetterConfig": {"Arn": dead_letters.arn}, "RoleArn": role, "RetryPolicy": policy}
+    put_event(functions, rule_to(functions, target, **settings))
 
 
-def test_an_archive_of_another_bus_replaces_the_old_one(local_aws: LocalAws) -> None:
-    events, resources = local_aws.client("events"), archive()
-    stack = deploy(local_aws, resources, {"Name": ref("Archive")})
-    first = stack.outputs["Name"]
-    resources["Other"] = archive()["Bus"]
-    resources["Archive"]["Properties"]["SourceArn"] = arn("Other")
-    stack.update(resources, {"Name": ref("Archive"), "Bus": arn("Other")})
-    described = events.describe_archive(ArchiveName=stack.outputs["Name"])
-    assert described["EventSourceArn"] == stack.outputs["Bus"]
-    with pytest.raises(events.exceptions.ResourceNotFoundException):
-        events.describe_archive(ArchiveName=first)
+def test_an_endpoint_that_is_unavailable_is_called_again(
+    functions: Functions, endpoint: Callable[..., Endpoint]
+) -> None:
+    api, dead_letters = endpoint(503, 429), functions.queue(writable_by=EVENTS)
+    sent(functions, api.destination(functions), dead_letters, MaximumRetryAttempts=2)
+    assert [one["detail"] for one in eventually(lambda: api.bodies[2:])] == [{"number": 7}]
+    assert dead_letters.receive() == []
+
+
+@pytest.mark.parametrize(
+    ("statuses", "policy", "calls", "expected"),
+    [
+        ((429, 429, 429), {"MaximumRetryAttempts": 1}, 2, ("THROTTLING", "MaximumRetryAttempts")),
+        ((500,), {"MaximumRetryAttempts": 0}, 1, ("SDK_CLIENT_ERROR", "MaximumRetryAttempts")),
+        (
+            (503,) * 9,
+            {"MaximumEventAgeInSeconds": 60},
+            None,  # as many as there is time for
+            ("SDK_CLIENT_ERROR", "MaximumEventAgeInSeconds"),
+        ),
+        ((400,), {}, 1, ("SDK_CLIENT_ERROR", None)),
+    ],
+)
+def test_after_the_last_retry_the_event_goes_to_the_dead_letter_queue(
+    functions: Functions,
+    endpoint: Callable[..., Endpoint],
+    statuses: tuple[int, ...],
+    policy: dict[str, int],
+    calls: int | None,
+    expected: tuple[str, str | None],
+) -> None:
+    api, dead_letters = endpoint(*statuses), functions.queue(writable_by=EVENTS)
+    sent(functions, api.destination(functions), dead_letters, **policy)
+    found = attributes(dead_letters.wait())
+    assert (found["ERROR_CODE"], found.get("EXHAUSTED_RETRY_CONDITION")) == expected
+    assert len(api.bodies) == int(found["RETRY_ATTEMPTS"]) + 1
+    assert calls in (None, len(api.bodies))
 
 
 # --- Why the bridges are needed
@@ -222,8 +268,3 @@ def test_still_needed_the_emulator_loses_undeliverable_events(stock_functions: F
     put_event(stock_functions, rule_to(stock_functions, taken.arn))
     taken.wait()
     assert dead_letters.receive() == []
-
-
-def test_still_needed_the_stock_emulator_knows_no_archive_of_a_template(stock_aws: LocalAws) -> None:
-    with pytest.raises((DeploymentFailedError, ClientError), match="AWS::Events::Archive"):
-        deploy(stock_aws, archive())

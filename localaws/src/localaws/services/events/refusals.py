@@ -6,14 +6,16 @@ Faithful to: a rate is a positive number, with the unit in the singular for 1 on
 of Input, InputPath and InputTransformer; an input is JSON, a path begins with `$`, and a template uses the
 names that it defines and is JSON; a FIFO queue needs a message group, and another queue has none; Kinesis and
 other targets without a policy need a role; a target of another Region is an event bus, and one of another
-account a service that takes events from there, with a role; a rule with targets is not deleted; an event has
-at most 1 MB.
-Not to: the words about inputs, accounts and Regions, which AWS does not document; syntax of JSONPath.
+account a service that takes events from there, with a role; a rule with targets is not deleted, nor a bus
+with rules, of which an archive has one; an event has at most 1 MB.
+Not to: the words about inputs, accounts, Regions and the rules of a bus, which AWS does not document; syntax
+of JSONPath.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_Target.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateEventBus.html
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeleteEventBus.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
 https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb/
 """
@@ -22,11 +24,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import eventbridge
 
+from localaws.patching import Properties, resource
 from localaws.refusals import Parameters, Refusal, refuses
 
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)(s?)\)")
@@ -137,6 +141,24 @@ def _of_target(target: Parameters) -> str | None:
 def _rule_with_targets(request: Parameters) -> Refusal | None:
     key = eventbridge._rule_key(request.get("Name"), request.get("EventBusName", "default"))
     return _invalid("Rule can't be deleted since it has targets.") if eventbridge._targets.get(key) else None
+
+
+@refuses("events", "DeleteEventBus")
+def _bus_with_rules(request: Parameters) -> Refusal | None:
+    name = str(request.get("Name"))
+    archived = any(
+        archive["EventSourceArn"].endswith(f":event-bus/{name}") for archive in eventbridge._archives.values()
+    )
+    if archived or any(rule["EventBusName"] == name for rule in eventbridge._rules.values()):
+        return _invalid(f"Event bus {name} can't be deleted since it has rules.")
+    return None
+
+
+@resource("AWS::Events::EventBus").delete
+def _delete_bus(stock: Callable[..., None], physical_id: str, properties: Properties) -> None:
+    if found := _bus_with_rules({"Name": physical_id}):
+        raise ValueError(f"AWS::Events::EventBus: {found.text}")
+    stock(physical_id, properties)
 
 
 @refuses("events", "CreateEventBus")

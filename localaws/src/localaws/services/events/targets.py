@@ -1,6 +1,6 @@
-"""Dead-letter queues of EventBridge targets, and what EventBridge refuses of rules, targets and events.
+"""Targets of rules: permissions, other accounts, dead-letter queues, and what EventBridge refuses.
 
-The emulator logs an event that cannot be delivered, and the event is lost.
+The emulator logs an event that cannot be delivered, and the event is lost. It delivers to no other account.
 
 Faithful to:
 - An event for a target that does not exist, or whose policy does not allow the rule, is not retried. It goes
@@ -8,17 +8,18 @@ Faithful to:
   TARGET_ARN, ERROR_CODE, ERROR_MESSAGE and RETRY_ATTEMPTS as message attributes.
 - The queue must be a standard queue in the same account and Region, and its policy must allow the rule;
   otherwise the event is lost.
+- A target in another account is reached with the role of the target, which must trust EventBridge; the role
+  AND the policy of the target must allow it. An event from another account goes to no third one.
 - A rule has an event pattern or a schedule, the latter only on the default bus, and at most five targets.
-- An event needs a source, a detail type and a detail that is a JSON object; a bad one costs that event only.
 - An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
-Not to: retries. No delivery fails here in a way that EventBridge retries, except to API destinations, which
-are called once: RetryPolicy is only recorded. Nor to metrics of rules.
+Not to: retries, except of API destinations (see `events.api_destinations`): no delivery to another target
+fails here in a way that EventBridge retries. Nor to metrics of rules.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
-https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
-https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_RetryPolicy.html
 """
 
 from __future__ import annotations
@@ -26,18 +27,30 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
-from ministack.core.responses import error_response_json, json_response
+from ministack.core.responses import error_response_json
 from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
 
 from localaws.patching import Created, Handler, Properties, around, resource
-from localaws.services.iam.invocations import rule_may_reach
+from localaws.services.events.replays import is_excluded
+from localaws.services.iam.invocations import in_account_of, rule_may_reach
+from localaws.services.iam.roles import role_allows, role_trusts
 
 logger = logging.getLogger("localaws.events")
 
 Target = dict[str, Any]
 _MOST_TARGETS = 5
+_SERVICE = "events.amazonaws.com"
+# What a role needs for a target in another account, or for an event bus.
+_ACTIONS = {
+    "lambda": "lambda:InvokeFunction",
+    "sqs": "sqs:SendMessage",
+    "sns": "sns:Publish",
+    "event-bus": "events:PutEvents",
+}
 _TOO_MANY = "The requested resource exceeds the maximum number allowed."
 
 
@@ -65,41 +78,6 @@ def _of_rule(rule: Properties) -> str | None:
     bus = str(rule.get("EventBusName") or "default").rpartition("/")[2]
     if rule.get("ScheduleExpression") and bus != "default":
         return "ScheduleExpression is supported only on the default event bus."
-    return None
-
-
-@around(eventbridge, "_put_events")
-def _put_events(
-    stock: Callable[..., Any],
-    data: Properties,
-    allow_aws_source: bool = False,
-) -> Any:
-    entries = data.get("Entries") or []
-    refused = {position: found for position, entry in enumerate(entries) if (found := _of_event(entry))}
-    if not refused or len(entries) > 10:  # the emulator refuses those
-        return stock(data, allow_aws_source)
-    good = [entry for position, entry in enumerate(entries) if position not in refused]
-    status, headers, body = stock({**data, "Entries": good}, allow_aws_source)
-    if status >= 400:
-        return status, headers, body
-    answer = json.loads(body)
-    others = iter(answer["Entries"])
-    results = [refused.get(position) or next(others) for position in range(len(entries))]
-    return json_response({"FailedEntryCount": answer["FailedEntryCount"] + len(refused), "Entries": results})
-
-
-def _of_event(entry: Mapping[str, Any]) -> dict[str, str] | None:
-    for name in ("Source", "DetailType", "Detail"):
-        if not entry.get(name):
-            text = f"Parameter {name} is not valid. Reason: {name} is a required argument."
-            return {"ErrorCode": "InvalidArgument", "ErrorMessage": text}
-    try:
-        detail = json.loads(entry["Detail"])
-        json.dumps(detail, allow_nan=False)
-    except (ValueError, TypeError):
-        detail = None
-    if not isinstance(detail, dict):
-        return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
     return None
 
 
@@ -137,49 +115,102 @@ def _problem(target: Mapping[str, Any]) -> str | None:
     return None
 
 
-@around(eventbridge, "_invoke_target", after=["iam.invocations"])
+@dataclass(frozen=True)
+class Delivery:
+    """An event on its way to a target."""
+
+    event: Properties
+    rule: Properties
+    target: Target
+
+    @property
+    def rule_arn(self) -> str:
+        """The rule, which names the account that the event is sent from."""
+        return str(self.rule["Arn"])
+
+    @property
+    def arn(self) -> str:
+        """The target."""
+        return str(self.target.get("Arn", ""))
+
+    def give_up(self, code: str, message: str, retries: int = 0, exhausted: str = "") -> None:
+        """Send the event to the dead-letter queue of the target; without one it is lost."""
+        logger.warning("%s: %s", code, message)
+        queue = (self.target.get("DeadLetterConfig") or {}).get("Arn")
+        if not queue:
+            return
+        account = self.rule_arn.split(":")[4]
+        if not sqs.queue_policy_allows(queue, _SERVICE, self.rule_arn, account):
+            logger.warning("%s does not allow %s, or does not exist: the event is lost", queue, self.rule_arn)
+            return
+        values = {
+            "RULE_ARN": self.rule_arn,
+            "TARGET_ARN": self.arn,
+            "ERROR_CODE": code,
+            "ERROR_MESSAGE": message,
+            "RETRY_ATTEMPTS": str(retries),
+        }
+        if exhausted:
+            values["EXHAUSTED_RETRY_CONDITION"] = exhausted
+        attributes = {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
+        body = json.dumps(eventbridge._pattern_event_view(self.event).event_with_detail())
+        url = sqs._queue_url(queue.split(":")[-1])
+        sqs._act_send_message({"QueueUrl": url, "MessageBody": body, "MessageAttributes": attributes}, url)
+
+
+#: The delivery that is under way.
+under_way: ContextVar[Delivery] = ContextVar("localaws_events_delivery")
+
+
+@around(eventbridge, "_invoke_target")
 def _invoke_target(
     stock: Callable[..., None], target: Target, event: Any, rule: Properties, view: Any = None
 ) -> None:
-    failure = _failure(rule["Arn"], target.get("Arn", ""))
-    if failure is None:
-        stock(target, event, rule, view)
+    if is_excluded(event, rule):
         return
-    logger.warning("%s: %s", *failure)
-    queue = (target.get("DeadLetterConfig") or {}).get("Arn")
-    if queue:
-        view = view or eventbridge._pattern_event_view(event)
-        _send_dead_letter(queue, rule["Arn"], target["Arn"], json.dumps(view.event_with_detail()), failure)
+    delivery = Delivery(event, rule, target)
+    if failure := _failure(delivery):
+        delivery.give_up(*failure)
+        return
+    token = under_way.set(delivery)
+    try:
+        with in_account_of(delivery.arn):
+            stock(target, event, rule, view)
+    finally:
+        under_way.reset(token)
 
 
-def _failure(rule: str, target: str) -> tuple[str, str] | None:
+def _failure(delivery: Delivery) -> tuple[str, str] | None:
     """Error code and message if the event cannot be delivered to the target, whenever it is tried."""
+    rule, target = delivery.rule_arn, delivery.arn
     service = (target.split(":") + [""] * 3)[2]
-    exists = {
+    kind, _, name = target.rpartition(":")[2].partition("/")
+    sender = rule.split(":")[4]
+    exists: Callable[[], Any] | None = {
         "lambda": lambda: lambda_svc._get_func_record_for_ref(target)[0],
         "sqs": lambda: sqs._queue_by_arn(target),
         "sns": lambda: sns._topic_by_arn_any_scope(target),
         "states": lambda: stepfunctions._resolve_state_machine_arn(target),
-    }.get(service)
-    if exists and exists() is None:
+        "event-bus": lambda: name == "default" or eventbridge._event_buses.get(name),
+        "api-destination": lambda: eventbridge._api_destinations.get(name.partition("/")[0]),
+    }.get(kind if service == "events" else service)
+    is_ours = target.split(":")[4:5] == [sender]
+    if kind == "event-bus" and not is_ours and delivery.event.get("Account", sender) != sender:
+        return "THIRD_ACCOUNT_HOP_DETECTED", f"{target}: the event was received from another account"
+    with in_account_of(target):
+        found = exists() if exists else True
+    if is_ours and not found:
         return "NO_RESOURCE", f"{rule} cannot call {target}: it does not exist"
-    if not rule_may_reach(rule, target):
+    role, action = delivery.target.get("RoleArn"), _ACTIONS.get(kind if kind == "event-bus" else service)
+    if role and action and (kind == "event-bus" or not is_ours):
+        if not role_trusts(role, _SERVICE, rule):
+            return "FAILED_TO_ASSUME_ROLE", f"the role {role} does not trust {_SERVICE} for {rule}"
+        with in_account_of(target):
+            allowed = role_allows(role, action, target)
+        if not allowed:
+            return "NO_PERMISSIONS", f"{role} may not call {target}: {action} is not allowed"
+    elif not rule_may_reach(rule, target):
         return "NO_PERMISSIONS", f"{rule} may not call {target}: no statement of its policy allows it"
+    if not found:  # of another account, whose policy allows it
+        return "NO_RESOURCE", f"{rule} cannot call {target}: it does not exist"
     return None
-
-
-def _send_dead_letter(queue: str, rule: str, target: str, event: str, failure: tuple[str, str]) -> None:
-    account = rule.split(":")[4]
-    if not sqs.queue_policy_allows(queue, "events.amazonaws.com", rule, account):
-        logger.warning("%s does not allow %s, or does not exist: the event is lost", queue, rule)
-        return
-    values = {
-        "RULE_ARN": rule,
-        "TARGET_ARN": target,
-        "ERROR_CODE": failure[0],
-        "ERROR_MESSAGE": failure[1],
-        "RETRY_ATTEMPTS": "0",
-    }
-    attributes = {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
-    url = sqs._queue_url(queue.split(":")[-1])
-    sqs._act_send_message({"QueueUrl": url, "MessageBody": event, "MessageAttributes": attributes}, url)

@@ -10,7 +10,7 @@ validation. S3 and SNS also invoke functions of other accounts. EventBridge deli
 if its policy allows it. A permission for a function that does not exist fails the deployment. Services call
 with TLS: a statement that denies `aws:SecureTransport` `false` does not stop them.
 Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
-on the target or subscription. Nor to invocations by CloudWatch Logs. For load balancers see
+on the subscription. Nor to invocations by CloudWatch Logs. For rules see `events.targets`, for load balancers
 `elbv2.functions`, for APIs `apigateway.functions`, for Cognito `cognito.triggers`.
 
 https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
@@ -186,17 +186,6 @@ def _deliver_to_lambda(
 
 
 # --- EventBridge
-
-
-@around(eventbridge, "_invoke_target")
-def _invoke_target(
-    stock: Callable[..., None], target: Properties, event: Any, rule: Properties, view: Any = None
-) -> None:
-    arn = target.get("Arn", "")
-    if rule_may_reach(rule["Arn"], arn):
-        stock(target, event, rule, view)
-    else:
-        _log_refusal(rule["Arn"], arn)
 
 
 def rule_may_reach(rule: str, target: str) -> bool:
