@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any
 
-from aws_cdk import Annotations, Aws, Duration, RemovalPolicy, Resource, Stack
+from aws_cdk import Annotations, Aws, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -19,9 +19,9 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.callers import check_account, check_organization
-from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
+from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
+from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.limits import Limit, number_in
-from cdk_lambda_patterns.core.permissions import warn_if_not_granted
 from cdk_lambda_patterns.core.regions import check_region
 
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_RetryPolicy.html
@@ -246,12 +246,11 @@ class BusRule(Construct):
     ) -> None:
         _RETRIES.check("retry_attempts", retry_attempts)
         _AGE.check("max_event_age", max_event_age)
-        check_standard("undelivered_queue", undelivered_queue)
+        check_dead_letters("undelivered_queue", undelivered_queue, "EventBridge")
         reason = "A rule is in the account and Region of its bus, its function and its dead-letter queue"
         bus = event_bus.event_bus_arn
         places = {"event_bus": bus, "function": function, "undelivered_queue": undelivered_queue}
         check_region(scope, reason, places, in_account=True)
-        _check_key(undelivered_queue)
         super().__init__(scope, id)
         self.rule = events.Rule(self, "Rule", event_bus=event_bus, event_pattern=event_pattern)
         resource = self.rule.node.default_child
@@ -269,22 +268,10 @@ class BusRule(Construct):
                 event=input,
                 retry_attempts=retry_attempts,
                 max_event_age=max_event_age or Duration.days(1),
-                dead_letter_queue=self._allow_dead_letters(self.undelivered_queue),
+                dead_letter_queue=allow_dead_letters(self, self.undelivered_queue, _SERVICE),
             )
         )
         self._warn_if_not_invoked(function)
-
-    def _allow_dead_letters(self, queue: sqs.IQueue) -> sqs.IQueue:
-        """Let EventBridge use the key of a queue; return what to add, which gets the rest by the CDK."""
-        condition = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
-        caller = iam.ServicePrincipal(_SERVICE, conditions=condition)
-        if queue.encryption_master_key is not None:
-            queue.encryption_master_key.grant(caller, "kms:GenerateDataKey", "kms:Decrypt")
-        if Stack.of(queue) is Stack.of(self) and Resource.is_owned_resource(queue):
-            return queue
-        # The CDK would name the rule in the policy: of two stacks, none could be deployed first.
-        warn_if_not_granted(self, queue.grant(caller, "sqs:SendMessage"), caller, queue)
-        return sqs.Queue.from_queue_arn(self, "UndeliveredQueueByArn", queue.queue_arn)
 
     def _warn_if_not_invoked(self, function: lambda_.IFunction) -> None:
         """The CDK adds no permission to a function that may be in another account, and says nothing."""
@@ -301,12 +288,3 @@ def _check_pattern(pattern: Any) -> None:
     if not pattern:
         raise ValueError("event_pattern: it is empty; give at least a source, such as source=['shop'].")
     _PATTERN.check("length of event_pattern", len(json.dumps(pattern, separators=(",", ":"))))
-
-
-def _check_key(queue: sqs.IQueue | None) -> None:
-    if queue is not None and queue.encryption_type == sqs.QueueEncryption.KMS_MANAGED:
-        raise ValueError(
-            f"undelivered_queue={queue.node.path}: it is encrypted with alias/aws/sqs, which EventBridge may "
-            "not use, so that undelivered events would be lost; give a queue with a customer managed key, or "
-            "with QueueEncryption.SQS_MANAGED."
-        )
