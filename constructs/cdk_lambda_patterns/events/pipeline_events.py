@@ -47,9 +47,9 @@ ReferenceEvent: TypeAlias = Literal["referenceCreated", "referenceUpdated", "ref
 ReferenceType: TypeAlias = Literal["branch", "tag"]
 
 _OWN_BUS = "It sends its events to the default event bus of its own account and Region"
-# If a function does not answer, the action fails after 20 minutes.
+# An action without an answer fails after 20 minutes. What could not start by then is reported before that.
 # https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
-_MINUTES_TO_ANSWER = 20
+_MINUTES_TO_START = 15
 # No permission of CodePipeline's jobs is for a resource. The order is that of the CDK's LambdaInvokeAction:
 # the CDK writes an equal statement once.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodepipeline.html
@@ -275,13 +275,14 @@ class PipelineAction(Construct):
     reports the failure of the job unless it has an answer. Otherwise, the action would hang for 20 minutes.
 
     It builds both functions with the permissions to call back. Give ``function`` to the CDK's
-    ``LambdaInvokeAction``, which adds the permission to invoke it to the role of the action.
+    ``LambdaInvokeAction``, which adds the permission to invoke it to the role of the action. Give no alias of
+    it: aliases and versions have failure destinations of their own.
 
     Args:
         code: The folder of the handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
         asynchronous: Retries and maximum age of the events. Default: no retry, so that a failure is reported
-            at once, and 20 minutes, for which CodePipeline waits. With retries, the failure is reported
+            at once, and 15 minutes, because CodePipeline waits for 20. With retries, the failure is reported
             after the last one.
         function_options: Settings of the function. Default: 256 MB, 30 seconds.
         network: The VPC that the function runs in. Default: none of yours.
@@ -332,7 +333,7 @@ class PipelineAction(Construct):
             code=code,
             handler=handler,
             asynchronous=asynchronous
-            or AsyncOptions(retry_attempts=0, max_event_age=Duration.minutes(_MINUTES_TO_ANSWER)),
+            or AsyncOptions(retry_attempts=0, max_event_age=Duration.minutes(_MINUTES_TO_START)),
             on_failure=Destination("on_failure", self.failure_reporter),
             options=function_options,
             network=network,

@@ -125,7 +125,7 @@ def test_a_failure_is_reported_at_once_by_a_function_that_may_only_do_that(every
         for one in everything.all("AWS::Lambda::EventInvokeConfig").values()
         if "FailureReporter" in str(one["DestinationConfig"]) and "Queue" not in str(one["DestinationConfig"])
     )
-    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 1200)
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 900)
     (reporter,) = (name for name in everything.all("AWS::IAM::Role") if "FailureReporterServiceRole" in name)
     ours = {action for action in everything.actions(reporter) if action.startswith("codepipeline:")}
     assert ours == {"codepipeline:PutJobFailureResult"}
