@@ -113,6 +113,7 @@ async def _answer(exchange: Exchange) -> Response:
         response = await _of_route(exchange)
     except Refusal as refusal:
         response = refuse(exchange, refusal.status, refusal.text)
+        response[1].update(refusal.headers)
     if cors:
         status, headers, body = response
         own = {name: value for name, value in headers.items() if not _is_cors(name)}
