@@ -144,10 +144,9 @@ def test_valid_tokens_reach_the_function(api: HttpApi, issuer: Issuer) -> None:
 
 
 def test_tokens_that_are_not_valid_are_refused_with_the_reason(api: HttpApi, issuer: Issuer) -> None:
-    now, public = int(time.time()), issuer.key.as_pem(private=False)
-    signed = issuer.unsigned(
-        "none", lambda text: issuer.key.private_key.sign(text.encode(), PKCS1v15(), SHA256())
-    )
+    now, public, private = int(time.time()), issuer.key.as_pem(private=False), issuer.key.private_key
+    assert private is not None
+    signed = issuer.unsigned("none", lambda text: private.sign(text.encode(), PKCS1v15(), SHA256()))
     confused = issuer.unsigned("HS256", lambda text: hmac.digest(public, text.encode(), hashlib.sha256))
     no_key, malformed = "the token is not signed by a key of the issuer", "the token is malformed"
     audience, issuer_, expired, early = (
