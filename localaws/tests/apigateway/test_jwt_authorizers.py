@@ -18,6 +18,7 @@ from ministack.services import apigateway, cognito
 from helpers.http import Endpoint, HttpResponse
 from helpers.lambda_functions import Functions
 from localaws.services.apigateway import jwt_authorizers
+from localaws.services.cognito import token_claims
 
 pytestmark = pytest.mark.local
 
@@ -250,3 +251,8 @@ def test_the_discovery_document_names_addresses_of_this_server(api: Api, functio
     assert found["jwks_uri"] == f"{functions.aws.endpoint_url}/{api.pool}/.well-known/jwks.json"
     keys = endpoint.request("GET", urlsplit(found["jwks_uri"]).path).json()["keys"]
     assert {key["alg"] for key in keys} == {"RS256"}
+
+
+@pytest.mark.parametrize(("documented", "here"), [(300, 10), (301, 301), (86_400, 86_400)])
+def test_only_the_shortest_validity_is_shortened(documented: int, here: int) -> None:
+    assert token_claims._token_validity(lambda *_args: documented, "pool", "client", "id") == here

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -208,6 +211,44 @@ def test_a_disabled_default_endpoint(api: HttpApi, rest: RestApi) -> None:
     change["value"] = "False"
     rest.client.update_rest_api(restApiId=rest.id, patchOperations=[change])
     assert api.get("/two").status == rest.get("/two").status == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip", "gzip"),
+        ("deflate, gzip;q=0.5", "deflate"),
+        ("identity;q=0.5, gzip;q=0.8", "gzip"),
+        ("br, gzip", ""),
+        ("*", ""),
+        ("gzip;q=0", ""),
+        ("", ""),
+    ],
+)
+def test_a_rest_api_compresses_for_clients_that_prefer_it(
+    compressing: RestApi, accepted: str, coding: str
+) -> None:
+    headers = [("Accept-Encoding", accepted)] if accepted else []
+    answer = compressing.give("/any", {"statusCode": 200, "body": "x" * 100}, headers=headers)
+    read: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
+    body = read[coding](answer.body) if coding else answer.body
+    assert (answer.header("content-encoding"), body) == (coding, b"x" * 100)
+
+
+def test_a_rest_api_compresses_neither_small_nor_encoded_responses(compressing: RestApi) -> None:
+    accepted = [("Accept-Encoding", "gzip")]
+    encoded = {"statusCode": 200, "body": "x" * 100, "headers": {"content-encoding": "br"}}
+    assert compressing.give("/any", encoded, headers=accepted).header("content-encoding") == "br"
+    small = compressing.give("/any", {"statusCode": 200, "body": "x" * 99}, headers=accepted)
+    assert (small.lines("content-encoding"), small.body) == ([], b"x" * 99)
+
+
+@pytest.fixture(scope="module")
+def compressing(local_aws: LocalAws, function: str) -> RestApi:
+    api = RestApi(Functions(local_aws), minimumCompressionSize=100)
+    api.method("GET", "/any", function)
+    api.deploy()
+    return api
 
 
 def test_an_integration_maps_its_responses(api: HttpApi, function: str) -> None:

@@ -54,12 +54,40 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     """
     story = Story("Throttles, missing permissions and a broken function", stack.tell)
     with Callers(stack) as callers:
+        brief = _sign_in_briefly(callers)
         _without_permission(stack, faults, callers, story)
         _without_the_authorizers_permission(stack, faults, callers, story)
         _throttle(callers, story)
         _exhaust_quota(stack, callers, story)
         _break_function(stack, callers, story)
+        _expire(callers, brief, story)
     return story.outcome()
+
+
+def _sign_in_briefly(callers: Callers) -> str:
+    """Sign in at an app client whose tokens expire as soon as Cognito allows, which is shortened here."""
+
+    def admitted() -> str:
+        user = callers.user("BriefClientId")
+        if callers.send("http", "GET", "/notes", user).status != 200:
+            raise NotYet("401: it has expired already")
+        return user
+
+    return wait_until(admitted, what="a request with a token that lasts five minutes", timeout=60)
+
+
+def _expire(callers: Callers, brief: str, story: Story) -> None:
+    def refused() -> None:
+        answer = callers.send("http", "GET", "/notes", brief)
+        if answer.status == 200:
+            raise NotYet("200")
+        require(answer.status == 401, f"an expired token: {answer.status}")
+        challenge = answer.header("www-authenticate")
+        require("the token has expired" in challenge, f"www-authenticate: {challenge}")
+
+    wait_until(refused, what="401 for an expired token", timeout=60)
+    story.fact("expired token", 401)
+    story.say("A token of five minutes, which are ten seconds here, is admitted, and 401 after that.")
 
 
 def _without_permission(stack: DeployedStack, faults: Faults, callers: Callers, story: Story) -> None:
