@@ -164,7 +164,7 @@ def test_tokens_that_are_not_valid_are_refused_with_the_reason(api: HttpApi, iss
         "the id of another key": (issuer.token(issuer.next_key, header={"kid": "first"}), no_key),
         "no text at all": (".", malformed),
         "audience": (issuer.token(aud="other"), audience),
-        "client_id beside another audience": (issuer.token(aud="other", client_id="notes"), audience),
+        "client_id with another audience": (issuer.token(aud="other", client_id="notes"), audience),
         "no audience": (issuer.token(aud=None), audience),
         "issuer": (issuer.token(iss=issuer.url.rstrip("/")), issuer_),
         "expired": (issuer.token(exp=now - 1), expired),
