@@ -12,7 +12,6 @@ import boto3
 import pytest
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyAlreadyInProgressError,
-    IdempotencyKeyError,
     IdempotencyValidationError,
 )
 from hypothesis import given, settings
@@ -120,9 +119,17 @@ def test_the_same_order_with_another_quantity_is_refused(function: ModuleType) -
         invoke(function, {**ORDER, "quantity": 4})
 
 
-@pytest.mark.parametrize("event", [{}, {"order_id": None}, [], "text", 7, None])
-def test_an_event_without_a_key_is_refused(function: ModuleType, event: object) -> None:
-    with pytest.raises((IdempotencyKeyError, InvalidOrder)):
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        *((event, "order_id") for event in ({}, {"order_id": None}, {"order_id": ""}, {"order_id": 7})),
+        *((event, "an order is a JSON object with") for event in ([], "text", 7, None)),
+    ],
+)
+def test_an_event_without_an_order_id_is_refused_in_words_of_orders(
+    function: ModuleType, event: object, words: str
+) -> None:
+    with pytest.raises(InvalidOrder, match=words):
         invoke(function, event)
     assert rows("shipments") == []
 
