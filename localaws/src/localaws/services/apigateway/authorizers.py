@@ -122,6 +122,12 @@ async def _invoke_for_http_api(
 ) -> Any:
     exchange = exchanges.current.get()
     if exchange is None:  # a WebSocket API
+        record = {"account": account_id, "region": region, "api": event["requestContext"]["apiId"]}
+        uri, role = str(authorizer.get("authorizerUri") or ""), authorizer.get("authorizerCredentialsArn")
+        if functions.refused_by_websocket_api(
+            record, uri, role, "authorizers", str(authorizer.get("authorizerId"))
+        ):
+            return None
         return await stock(authorizer, event, account_id, region)
     version = str(authorizer.get("authorizerPayloadFormatVersion") or "2.0")
     sources = apigateway._request_authorizer_identity_sources(
