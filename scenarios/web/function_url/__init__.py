@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support import leftovers as left
+from scenarios.support.broken_functions import PREFIX
 from scenarios.support.faults import Faults
 from scenarios.support.other_account import assume
 from scenarios.web.function_url.broken_function import break_the_function
@@ -160,4 +161,4 @@ def leftovers(stack: DeployedStack) -> list[str]:
     """Return the notes, and the functions that the drill has made."""
     functions = stack.client("lambda").get_paginator("list_functions").paginate()
     names = [one["FunctionName"] for page in functions for one in page["Functions"]]
-    return [*left.in_tables(stack), *(name for name in names if name.startswith("broken-"))]
+    return [*left.in_tables(stack), *(name for name in names if name.startswith(PREFIX))]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require, wait_until
+from scenarios.support.broken_functions import archive
 from scenarios.support.endpoints import HttpResponse
 from scenarios.support.faults import Faults
 from scenarios.support.stack_updates import StackUpdates
@@ -197,9 +196,6 @@ def _broken(stack: DeployedStack) -> Iterator[None]:
     """Replace the code of the function by a broken one, with a timeout of a second."""
     client, function = stack.client("lambda"), {"FunctionName": stack.output("FunctionName")}
     configuration = client.get_function_configuration(**function)
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as files:
-        files.writestr("broken.py", _BROKEN)
 
     def change(code: dict[str, Any], handler: str, timeout: int) -> None:
         client.update_function_code(**function, **code)
@@ -209,7 +205,7 @@ def _broken(stack: DeployedStack) -> Iterator[None]:
 
     whole = StackUpdates(stack).code_of(function["FunctionName"])
     try:
-        change({"ZipFile": archive.getvalue()}, "broken.handler", 1)
+        change({"ZipFile": archive(_BROKEN)}, "index.handler", 1)
         yield
     finally:
         change(whole, configuration["Handler"], configuration["Timeout"])
