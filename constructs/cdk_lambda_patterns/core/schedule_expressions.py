@@ -71,7 +71,7 @@ def has_passed(schedule: scheduler.ScheduleExpression) -> bool:
     if not expression.startswith("cron("):
         return False
     parts = expression[:-1].split()[-1].split(",")
-    return all(max(_numbers(part, *_FIELDS["year"]) or {0}) < now.year for part in parts)
+    return all(max(_numbers(part, *_FIELDS["year"]) or {now.year}) < now.year for part in parts)
 
 
 def _check_cron(expression: str) -> None:

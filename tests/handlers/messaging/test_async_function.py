@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "none",
 }
 ORDER = {"order_id": "o-1", "quantity": 3}
+NO_OBJECTS: list[object] = [[], "text", 7, None]
 
 
 class Crash(BaseException):
@@ -122,8 +123,9 @@ def test_the_same_order_with_another_quantity_is_refused(function: ModuleType) -
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        *((event, "order_id") for event in ({}, {"order_id": None}, {"order_id": ""}, {"order_id": 7})),
-        *((event, "an order is a JSON object with") for event in ([], "text", 7, None)),
+        ({}, "order_id"),
+        *(({"order_id": given}, "order_id") for given in (None, "", 7)),
+        *((other, "an order is a JSON object with") for other in NO_OBJECTS),
     ],
 )
 def test_an_event_without_an_order_id_is_refused_in_words_of_orders(
