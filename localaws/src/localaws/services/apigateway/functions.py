@@ -47,6 +47,9 @@ FORBIDDEN = (
 )
 
 
+_CONNECTION = ("$connect", "$disconnect")
+
+
 class CallError(Exception):
     """A call that API Gateway made failed."""
 
@@ -190,6 +193,16 @@ def refused_by_websocket_api(record: Mapping[str, Any], uri: str, role: str | No
     if not allowed:
         logger.warning("%s: %s", source, FORBIDDEN)
     return not allowed
+
+
+@around(apigateway, "_match_ws_route")
+def _match_ws_route(stock: Callable[..., Any], api_id: str, route_key: str) -> Any:
+    """`$default` is for messages only, not for connections without a route.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
+    """
+    found = stock(api_id, route_key)
+    return None if found and route_key in _CONNECTION and found.get("routeKey") != route_key else found
 
 
 @around(apigateway, "_invoke_ws_lambda")
