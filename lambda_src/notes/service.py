@@ -104,6 +104,7 @@ class NotesService:
 
     def _write(self, request: Request, name: str) -> Response:
         """``PUT /notes/NAME``: store the body, of any media type; ``Note-Tag`` headers hold its tags."""
+        _check_unconditional(request)
         coding = request.header("content-encoding").lower()
         if coding not in ("", "identity"):
             detail = f"the body is encoded with {coding}: send it without encoding"
@@ -117,8 +118,9 @@ class NotesService:
             return Response(status=HTTPStatus.CREATED, headers={"Location": note.path})
         return Response(status=HTTPStatus.NO_CONTENT)
 
-    def _delete(self, _: Request, name: str) -> Response:
+    def _delete(self, request: Request, name: str) -> Response:
         """``DELETE /notes/NAME``."""
+        _check_unconditional(request)
         if not self.notes.delete(name):
             raise _missing(name)
         return Response(status=HTTPStatus.NO_CONTENT)
@@ -133,6 +135,20 @@ class NotesService:
             if request.parameters(name)
         ]
         return Response(status=HTTPStatus.NO_CONTENT, headers={"Set-Cookie": cookies} if cookies else {})
+
+
+def _check_unconditional(request: Request) -> None:
+    """Notes have no ETag, so no condition on one can hold; without an error the client would lose an update.
+
+    https://www.rfc-editor.org/rfc/rfc9110.html#section-13.1.1
+
+    Raises:
+        HttpError: There is a condition.
+    """
+    for name in ("If-Match", "If-None-Match", "If-Unmodified-Since"):
+        if request.header(name.lower()):
+            detail = f"{name}: notes have no versions to compare with; send the request without it"
+            raise HttpError(HTTPStatus.PRECONDITION_FAILED, detail)
 
 
 def _preference(request: Request, name: str) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+
 from scenarios.framework import DeployedStack
 
 Headers = Iterable[tuple[str, str]]
@@ -104,6 +106,21 @@ class Endpoint:
             answer = connection.getresponse()
             lines = tuple((name.lower(), value) for name, value in answer.getheaders())
             return HttpResponse(answer.status, lines, answer.read())
+
+    def client(self, **settings: Any) -> httpx.Client:
+        """Return a client that follows the conventions of HTTP, as those of users do; its URLs are paths.
+
+        Args:
+            **settings: Arguments of ``httpx.Client``.
+        """
+        return httpx.Client(
+            base_url=f"{self.scheme}://{self.address[0]}:{self.address[1]}",
+            headers={"Host": self.host, **settings.pop("headers", {})},
+            verify=ssl.create_default_context(cafile=self.ca_file),
+            timeout=TIMEOUT,
+            trust_env=False,
+            **settings,
+        )
 
     def _connect(self) -> http.client.HTTPConnection:
         if self.scheme == "http":

@@ -70,11 +70,12 @@ class HttpApiStack(PatternStack):
         )
         pool = self._make_pool()
         client = self._client(pool, "Client")
+        brief = self._client(pool, "BriefClient", validity=Duration.minutes(5))
         partners = make_table(
             self, "Partners", partition_key=text("token_hash"), removal_policy=RemovalPolicy.DESTROY
         )
         authorizer = self._make_authorizer(partners)
-        users = HttpUserPoolAuthorizer("UserPool", pool, user_pool_clients=[client])
+        users = HttpUserPoolAuthorizer("UserPool", pool, user_pool_clients=[client, brief])
         http = self._make_http_api(notes, users, authorizer)
         rest = self._make_rest_api(notes, authorizer)
         self.output("HttpUrl", http.url)
@@ -87,6 +88,7 @@ class HttpApiStack(PatternStack):
         self.output("PartnersTableName", partners.table_name)
         self.output("UserPoolId", pool.user_pool_id)
         self.output("ClientId", client.user_pool_client_id)
+        self.output("BriefClientId", brief.user_pool_client_id)
         self.output("OtherClientId", self._client(pool, "OtherClient").user_pool_client_id)
 
     def _make_pool(self) -> cognito.UserPool:
@@ -113,9 +115,13 @@ class HttpApiStack(PatternStack):
         )
         return pool
 
-    def _client(self, pool: cognito.UserPool, id: str) -> cognito.UserPoolClient:
+    def _client(
+        self, pool: cognito.UserPool, id: str, *, validity: Duration | None = None
+    ) -> cognito.UserPoolClient:
         return pool.add_client(
             id,
+            access_token_validity=validity,
+            id_token_validity=validity,
             auth_flows=cognito.AuthFlow(admin_user_password=True),
             disable_o_auth=True,  # otherwise the CDK allows the implicit grant
         )

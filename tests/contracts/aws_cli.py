@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 _CLI = "awscli==1.46.3"
 ONLY_VERSION_2 = ("--cli-binary-format", "raw-in-base64-out")
 # In an environment that uv makes once and keeps in its cache.
-_RUN = (sys.executable, "-m", "uv", "tool", "run", "--quiet", "--from", _CLI)
+RUN = (sys.executable, "-m", "uv", "tool", "run", "--quiet", "--from", _CLI)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def lines_of(row: Architecture) -> list[Line]:
 
 def install() -> None:
     """Let uv make the environment, which needs the index of packages."""
-    subprocess.run([*_RUN, "aws", "--version"], check=True, capture_output=True)
+    subprocess.run([*RUN, "aws", "--version"], check=True, capture_output=True)
 
 
 def invoke(
@@ -68,7 +68,7 @@ def invoke(
         variables: The environment.
         folder: Where the payload is written.
     """
-    command = [*_RUN, "--offline", "aws", "--endpoint-url", endpoint_url, *line.replaced(function)]
+    command = [*RUN, "--offline", "aws", "--endpoint-url", endpoint_url, *line.replaced(function)]
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), json.loads((folder / "out.json").read_text("utf-8"))

@@ -14,7 +14,7 @@ from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.demo import check_dropped
 from tasks.verify import scenario_of
-from tests.contracts import aws_cli
+from tests.contracts import aws_cli, curl
 from tests.contracts.least_privilege import PLANTED, superfluous_grants
 from tests.contracts.least_privilege_at_deployment import superfluous_at_deployment
 
@@ -104,3 +104,16 @@ def test_the_aws_cli_invokes_the_function_by_the_command_on_the_page(
         function = stack.output(line.option("--function-name"))
         answer, payload = aws_cli.invoke(line, function, local_aws.endpoint_url, variables, tmp_path)
         assert (answer["StatusCode"], "FunctionError" in answer) == (200, False), payload
+
+
+@pytest.mark.breaks
+@pytest.mark.full
+@pytest.mark.parametrize("row", [row for row in ARCHITECTURES if curl.blocks_of(row)], ids=lambda row: row.id)
+def test_curl_gets_an_answer_by_the_commands_on_the_page(
+    row: Architecture, stack: DeployedStack, local_aws: LocalAws, tmp_path: Path
+) -> None:
+    if not curl.is_new_enough():
+        pytest.skip("there is no curl that can sign on this machine")
+    aws_cli.install()
+    for block in curl.blocks_of(row):
+        assert curl.run(block, stack.outputs, local_aws, tmp_path)

@@ -29,15 +29,18 @@ def check_dead_letters(argument: str, queue: sqs.IQueue | None, service: str) ->
         )
 
 
-def allow_dead_letters(scope: Construct, queue: sqs.IQueue, principal: str) -> sqs.IQueue:
+def allow_dead_letters(
+    scope: Construct, queue: sqs.IQueue, principal: str, *, account: str | None = None
+) -> sqs.IQueue:
     """Let a service use the key of a queue; return what to give to the CDK, which adds to its policy.
 
     Args:
         scope: The construct whose undelivered messages the queue gets.
         queue: The queue, owned or imported.
         principal: The service: ``"sns.amazonaws.com"``.
+        account: The account of the topic or rule. Default: that of the stack.
     """
-    condition = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+    condition = {"StringEquals": {"aws:SourceAccount": account or Stack.of(scope).account}}
     caller = iam.ServicePrincipal(principal, conditions=condition)
     if queue.encryption_master_key is not None:
         queue.encryption_master_key.grant(caller, "kms:GenerateDataKey", "kms:Decrypt")

@@ -40,7 +40,7 @@ from cdk_lambda_patterns.core.permissions import (
     acknowledge_wildcard,
     grant_use_of_key,
 )
-from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region
+from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region, differ
 from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 
 NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
@@ -79,7 +79,7 @@ class HardenedFunction(lambda_.Function):
             the function's Python and architecture; or any ``lambda_.Code``, used as it is.
         handler: ``module.function`` in that folder; ``index.function`` for inline code.
         description: What the function does, at most 256 characters.
-        environment: Environment variables; those in ``options`` are added and win.
+        environment: Environment variables; those in ``options`` are added.
         asynchronous: Give it if S3, SNS, EventBridge or a caller with ``InvocationType=Event`` invokes the
             function; ``AsyncOptions()`` for the defaults. Default: it is invoked in another way, where the
             caller or the event source mapping decides about failures.
@@ -147,6 +147,11 @@ class HardenedFunction(lambda_.Function):
                     )
         options = options or FunctionOptions()
         _check_parts(scope, options)
+        for name in sorted({*(environment or {})} & {*(options.environment or {})}):
+            raise ValueError(
+                f"environment variable {name}: the construct sets it itself, or it is given twice; leave it "
+                "out of the options, or choose another name."
+            )
         variables = {**(environment or {}), **(options.environment or {})}
         check_environment(variables)
 
@@ -245,11 +250,21 @@ class HardenedFunction(lambda_.Function):
                 arn = getattr(given, "destination", None)
                 check_standard(argument, arn)
                 check_region(self, _SENDS, {argument: arn})
+                self._warn_of_other_account(argument, arn)
                 if argument == "asynchronous.on_success" and _is_bucket(arn):
                     raise ValueError(
                         f"{argument}: Lambda sends records of failures only to a bucket; give a queue, a "
                         "topic, a function or an event bus."
                     )
+
+    def _warn_of_other_account(self, argument: str, arn: str | None) -> None:
+        parts, own = (arn or "").split(":"), self.stack.account
+        if len(parts) > 5 and parts[4] and differ(parts[4], own):
+            Annotations.of(self).add_warning_v2(
+                f"cdk-lambda-patterns:destinationOfAnotherAccount-{argument}",
+                f"{argument}: {arn} is in account {parts[4]}. Its owner must allow the role of "
+                f"{self.node.path} in account {own} to send to it; until then records are lost.",
+            )
 
     def _grant_keys_of_dead_letters(self, asynchronous: AsyncOptions) -> None:
         """Grant the use of the key that encrypts dead letters: the CDK grants only to send them."""

@@ -43,15 +43,16 @@ def text(name: str) -> dynamodb.Attribute:
     return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)
 
 
-def check_keys(table: dynamodb.ITable | None, *names: str) -> None:
+def check_keys(table: dynamodb.ITable | None, *names: str, time_to_live_attribute: str | None = None) -> None:
     """Check that a table has the keys that a handler uses. Nothing is known of an imported table.
 
     Args:
         table: The table, if one was given.
         *names: Partition key, and sort key if there is one; both strings.
+        time_to_live_attribute: The attribute with the time at which an item expires, if the handler sets one.
 
     Raises:
-        ValueError: It has other keys.
+        ValueError: It has other keys, or lets items expire by another attribute or never.
     """
     resource = table.node.default_child if table else None
     if table is None or not isinstance(resource, dynamodb.CfnTable | dynamodb.CfnGlobalTable):
@@ -67,3 +68,12 @@ def check_keys(table: dynamodb.ITable | None, *names: str) -> None:
             + " and the sort key ".join(names)
             + ", of type string (S)."
         )
+    if time_to_live_attribute is not None:
+        setting = stack.resolve(resource.time_to_live_specification) or {}
+        attribute = setting.get("attributeName") if setting.get("enabled") else None
+        if attribute != time_to_live_attribute:
+            raise ValueError(
+                f"table={table.node.path}: its time to live attribute is {attribute}; the function sets "
+                f"{time_to_live_attribute}, so that no item would expire when it should. Give the table "
+                f"time_to_live_attribute={time_to_live_attribute!r}."
+            )

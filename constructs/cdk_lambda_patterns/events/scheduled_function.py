@@ -32,6 +32,8 @@ _WINDOW = Limit("EventBridge Scheduler", 1, 1440, "minutes")
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_RetryPolicy.html
 _RETRIES = Limit("EventBridge Scheduler", 0, 185)
 _AGE = Limit("EventBridge Scheduler", 60, 86_400, "seconds")
+# The CDK is JavaScript.
+_LARGEST_INTEGER = 2**53 - 1
 # Lambda retries after one minute and after two more.
 _LAST_RETRY = 180
 
@@ -126,7 +128,7 @@ class ScheduledFunction(Construct):
         reason = "A schedule is in the account and Region of its group"
         check_region(scope, reason, {"schedule_group": group_arn}, in_account=True)
         _check_payload(payload or {})
-        check_keys(runs_table, "id")
+        check_keys(runs_table, "id", time_to_live_attribute="expires_at")
         check_region(scope, TABLE_PLACE, {"runs_table": runs_table}, in_account=True)
         options = (function_options or FunctionOptions()).with_defaults(
             memory_size=256, timeout=Duration.seconds(30)
@@ -244,3 +246,20 @@ def _check_payload(payload: Mapping[str, Any]) -> None:
         json.dumps(payload, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"payload: {error}; give what JSON can hold.") from None
+    _check_survives("payload", payload)
+
+
+def _check_survives(place: str, value: Any) -> None:
+    """Check a value against what the CDK, which writes the JSON, drops or rounds."""
+    if value is None:
+        raise ValueError(f"{place}: the CDK drops None; leave it out, or give another value for it.")
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        raise ValueError(
+            f"{place}={value}: the CDK rounds whole numbers beyond {_LARGEST_INTEGER:,}; give it as text."
+        )
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            _check_survives(f"{place}[{name!r}]", one)
+    elif isinstance(value, list | tuple):
+        for index, one in enumerate(value):
+            _check_survives(f"{place}[{index}]", one)

@@ -106,7 +106,7 @@ class AsyncFunction(Construct):
         failures = Destination("on_failure", on_failure) if on_failure is not None else None
         expires_after = expires_after or Duration.days(1)
         _check_expiry(expires_after, asynchronous.max_event_age)
-        check_keys(idempotency_table, "id")
+        check_keys(idempotency_table, "id", time_to_live_attribute="expiration")
         check_region(scope, TABLE_PLACE, {"idempotency_table": idempotency_table}, in_account=True)
         options = (function_options or FunctionOptions()).with_defaults(
             memory_size=256, timeout=Duration.seconds(30)

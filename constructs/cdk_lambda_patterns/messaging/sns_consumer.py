@@ -6,10 +6,11 @@ order matters (``SnsFifoFanout``), or when bursts must be buffered (put a queue 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jsii
-from aws_cdk import Annotations, RemovalPolicy, Stack
+from aws_cdk import Annotations, RemovalPolicy, Resource, Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -30,6 +31,9 @@ from cdk_lambda_patterns.core.regions import check_region, differ
 # https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
 _KEYS = Limit("SNS", 1, 5, "keys")
 _COMBINATIONS = Limit("SNS", 1, 150, "combinations of values")
+_LARGEST, _DIGITS = 10**9, 5  # of numbers
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/grant-destinations-permissions-to-s3.html
+_AWS_KEY = "alias/aws/sns"
 
 
 @check_types
@@ -126,7 +130,9 @@ class SnsConsumer(Construct):
                 self.function,
                 filter_policy=dict(filter_policy) if filter_policy else None,
                 filter_policy_with_message_body=dict(body) if body else None,
-                dead_letter_queue=allow_dead_letters(self, self.undelivered_queue, "sns.amazonaws.com"),
+                dead_letter_queue=allow_dead_letters(
+                    self, self.undelivered_queue, "sns.amazonaws.com", account=self.topic.env.account
+                ),
             )
         )
 
@@ -154,6 +160,7 @@ class _BucketDestination:
 
     def bind(self, scope: Construct, bucket: s3.IBucket) -> s3.BucketNotificationDestinationConfig:
         """Add to the policies and return the topic's ARN. The CDK calls this."""
+        self._check(bucket)
         conditions = {
             "ArnLike": {"aws:SourceArn": bucket.bucket_arn},
             "StringEquals": {"aws:SourceAccount": Stack.of(scope).account},
@@ -179,6 +186,23 @@ class _BucketDestination:
             dependencies=[added.policy_dependable] if added.policy_dependable else None,
         )
 
+    def _check(self, bucket: s3.IBucket) -> None:
+        topic = self._topic
+        own = getattr(topic.node.default_child, "kms_master_key_id", None)
+        if _AWS_KEY in (own, getattr(topic.master_key, "alias_name", None)):
+            raise ValueError(
+                f"{topic.node.path} is encrypted with {_AWS_KEY}, which S3 may not use; give a topic with a "
+                "customer managed key, or without a key."
+            )
+        owned = Resource.is_owned_resource(topic) and Resource.is_owned_resource(bucket)
+        if owned and Stack.of(bucket) is not Stack.of(topic):
+            raise ValueError(
+                f"{bucket.node.path} and {topic.node.path} are in different stacks: the bucket's stack would "
+                "need the policy of the topic, which names the bucket. Make the topic in the bucket's stack, "
+                "and give it to SnsConsumer(topic=...); or add the notification to "
+                "Bucket.from_bucket_name(...) in the topic's stack."
+            )
+
 
 def _check_filter(
     attributes: Mapping[str, sns.SubscriptionFilter] | None, body: Mapping[str, sns.FilterOrPolicy] | None
@@ -190,16 +214,34 @@ def _check_filter(
         )
     for name, policy in (("filter_policy", attributes), ("filter_policy_with_message_body", body)):
         if policy is not None:
-            counts = list(_values_of_keys(policy))
-            _KEYS.check(f"{name}: number of keys", len(counts))
-            _COMBINATIONS.check(f"{name}: product of the numbers of values", math.prod(counts))
+            conditions = list(_conditions_of_keys(policy))
+            _KEYS.check(f"{name}: number of keys", len(conditions))
+            _COMBINATIONS.check(f"{name}: product of the numbers of values", math.prod(map(len, conditions)))
+            for number in _numbers(conditions):
+                if abs(number) > _LARGEST or round(number, _DIGITS) != number:
+                    raise ValueError(
+                        f"{name}: {number}: SNS compares numbers from -10^9 to 10^9, with five digits after "
+                        "the decimal point; give such a number, or compare as text."
+                    )
 
 
-def _values_of_keys(policy: Mapping[str, sns.SubscriptionFilter | sns.FilterOrPolicy]) -> Iterator[int]:
+def _conditions_of_keys(
+    policy: Mapping[str, sns.SubscriptionFilter | sns.FilterOrPolicy],
+) -> Iterator[Sequence[Any]]:
     for value in policy.values():
         if isinstance(value, sns.Policy):
-            yield from _values_of_keys(value.policy_doc)
+            yield from _conditions_of_keys(value.policy_doc)
         elif isinstance(value, sns.Filter):
-            yield len(value.filter_doc.conditions)
+            yield value.filter_doc.conditions
         elif isinstance(value, sns.SubscriptionFilter):
-            yield len(value.conditions)
+            yield value.conditions
+
+
+def _numbers(condition: Any) -> Iterator[float]:
+    """The numbers in conditions: ``{"numeric": [">", 1]}``."""
+    if isinstance(condition, int | float) and not isinstance(condition, bool):
+        if not Token.is_unresolved(condition):
+            yield condition
+    elif isinstance(condition, Mapping | list):
+        for part in condition.values() if isinstance(condition, Mapping) else condition:
+            yield from _numbers(part)

@@ -18,6 +18,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.aliases import (
     ALIAS_PLACE,
     check_alias_name,
+    check_no_latest,
     claim_alias,
     copy_async_configuration,
     is_alias,
@@ -69,6 +70,7 @@ class DirectInvoke(Construct):
     def __init__(
         self, scope: Construct, id: str, *, function: lambda_.IFunction, alias_name: str | None = None
     ) -> None:
+        check_no_latest(function)
         super().__init__(scope, id)
         self.target: lambda_.IFunction = function
         if alias_name is not None:

@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
+import jsii
 from aws_cdk import Annotations, Duration, Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from constructs import Construct
+from constructs import Construct, IValidation
 
 from cdk_lambda_patterns.core.aliases import (
     check_alias_name,
@@ -122,6 +123,7 @@ class FunctionUrl(Construct):
             [identity(self.target, "function_arn")],
             f"function={self.target.node.path}: Lambda allows one URL for $LATEST and for each alias, and",
         )
+        self.node.add_validation(_HasOneUrl(self.target))
         if invoke_mode is lambda_.InvokeMode.RESPONSE_STREAM:
             self._warn_if_not_streaming(function)
         self.function_url = lambda_.FunctionUrl(
@@ -280,6 +282,23 @@ class FunctionUrl(Construct):
             "and without both permissions every request gets 403. If the function is in the account and "
             "Region of the stack, import it with from_function_attributes(..., same_environment=True)."
         )
+
+
+@jsii.implements(IValidation)
+class _HasOneUrl:
+    """The app may call ``add_function_url`` of the CDK later."""
+
+    def __init__(self, target: lambda_.IFunction) -> None:
+        self._target = target
+
+    def validate(self) -> list[str]:
+        """Return an error if it did. The CDK calls this."""
+        if not isinstance(self._target.node.try_find_child("FunctionUrl"), lambda_.FunctionUrl):
+            return []
+        return [
+            f"{self._target.node.path} has a second URL, from add_function_url(), and Lambda allows one for "
+            "$LATEST and for each alias; leave that out, or give alias_name another alias."
+        ]
 
 
 def _check_not_a_version(function: lambda_.IFunction) -> None:

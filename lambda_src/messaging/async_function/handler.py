@@ -53,9 +53,10 @@ def ship(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
+def handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
     """Ship an order and return its parcel. All attempts of an event log the same request id."""
     try:
+        Order.parse(event)  # before Powertools, which would say in its own words that there is no order id
         result: dict[str, Any] = ship(event, context)
     except Exception as reason:
         logger.warning("not shipped", error_type=type(reason).__name__)

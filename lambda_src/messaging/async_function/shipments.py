@@ -28,12 +28,14 @@ class Order:
     pause: float = 0
 
     @classmethod
-    def parse(cls, event: dict[str, Any]) -> "Order":
+    def parse(cls, event: object) -> "Order":
         """Read an event.
 
         Raises:
             InvalidOrder: It is not an order.
         """
+        if not isinstance(event, dict):
+            raise InvalidOrder("an order is a JSON object with order_id and quantity")
         try:
             order_id = check_text("order_id", event.get("order_id"), max_characters=256, max_bytes=2_048)
         except NotStorable as reason:

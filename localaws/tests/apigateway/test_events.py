@@ -117,11 +117,13 @@ def test_an_integration_maps_parameters(api: HttpApi, function: str) -> None:
         "overwrite:querystring.stage": "$context.stage",
         "remove:querystring.q": "",
         "overwrite:path": "/to/${request.path.id}",
+        "append:header.x-body": "${request.body.ids[0]} of $request.body",
     }
-    api.route("GET /mapped/{id}", api.integrate(function, RequestParameters=mapping))
-    event = api.get("/mapped/7?q=a%20b", headers=[("X-From", "x")]).json()
+    api.route("PUT /mapped/{id}", api.integrate(function, RequestParameters=mapping))
+    body = b'{"ids": [7]}'
+    event = api.request("PUT", "/mapped/7?q=a%20b", headers=[("X-From", "x")], body=body).json()
     assert (event["headers"]["x-from"], event["rawQueryString"]) == ("x,a b", "stage=beta")
-    assert event["rawPath"] == "/beta/to/7"
+    assert (event["rawPath"], event["headers"]["x-body"]) == ("/beta/to/7", "7 of $request.body")
     assert event["headers"]["x-forwarded-for"] == "127.0.0.1"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from helpers.http import Endpoint, HttpResponse
 from helpers.lambda_functions import Functions
+from localaws import LocalAws
 
 pytestmark = pytest.mark.local
 
@@ -124,3 +125,49 @@ def test_a_rest_api_needs_permission_and_a_valid_answer(functions: Functions) ->
     for path in ("fail", "text", "odd", "number"):
         failed = front.get(path)
         assert (failed.status, failed.json()) == (502, {"message": "Internal server error"}), path
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_a_websocket_api_needs_permission(local_aws: LocalAws, guarded: bool) -> None:
+    functions, gateway = Functions(local_aws), local_aws.client("apigatewayv2")
+    allow = '{"Version": "2012-10-17", "Statement": [{"Action": "*", "Effect": "Allow", "Resource": "*"}]}'
+    answer = f'{{"principalId": "ann", "policyDocument": {allow}}}' if guarded else '{"statusCode": 200}'
+    function = functions.make(f"import json\ndef handler(event, context): return json.loads('{answer}')")
+    arn = functions.arn("lambda", f"function:{function}")
+    api = gateway.create_api(
+        Name="chat", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action"
+    )["ApiId"]
+    more: dict[str, Any] = {}
+    source = f"{functions.arn('execute-api', api)}/live/$connect"
+    if guarded:
+        uri = f"arn:aws:apigateway:{local_aws.region}:lambda:path/2015-03-31/functions/{arn}/invocations"
+        authorizer = gateway.create_authorizer(
+            ApiId=api,
+            Name="token",
+            AuthorizerType="REQUEST",
+            AuthorizerUri=uri,
+            IdentitySource=["route.request.header.Upgrade"],
+        )["AuthorizerId"]
+        more = {"AuthorizationType": "CUSTOM", "AuthorizerId": authorizer}
+        source = f"{functions.arn('execute-api', api)}/authorizers/{authorizer}"
+        integration = gateway.create_integration(ApiId=api, IntegrationType="MOCK")["IntegrationId"]
+    else:
+        integration = gateway.create_integration(
+            ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=arn, IntegrationMethod="POST"
+        )["IntegrationId"]
+    gateway.create_route(ApiId=api, RouteKey="$connect", Target=f"integrations/{integration}", **more)
+    gateway.create_stage(ApiId=api, StageName="live", AutoDeploy=True)
+    address = local_aws.address_of_api(api)
+    endpoint = Endpoint.of(address, address.host)
+    upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]
+    assert endpoint.request("GET", "/live", headers=upgrade).status >= 400
+    front = Front(functions, function, endpoint)
+    front.permit(SourceArn=source.replace("/live/", "/other/").replace("authorizers/", "other/"))
+    assert endpoint.request("GET", "/live", headers=upgrade).status >= 400
+    front.permit(SourceArn=source)
+    assert endpoint.request("GET", "/live", headers=upgrade).status == 101

@@ -17,6 +17,8 @@ from ministack.services import apigateway, cognito
 
 from helpers.http import Endpoint, HttpResponse
 from helpers.lambda_functions import Functions
+from localaws.services.apigateway import jwt_authorizers
+from localaws.services.cognito import token_claims
 
 pytestmark = pytest.mark.local
 
@@ -186,12 +188,15 @@ def test_an_expired_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(apigateway, "_resolve_jwks_url", keys)
     monkeypatch.setattr(apigateway, "_fetch_jwks", keys)
-    for seconds, status in ((60, None), (-60, 401)):
-        monkeypatch.setattr(cognito, "_token_validity", lambda *_args, lasts=seconds: lasts)
+
+    def subject(seconds: int) -> Any:
+        monkeypatch.setattr(cognito, "_token_validity", lambda *_args: seconds)
         headers = {"authorization": f"Bearer {cognito._fake_token('ann', pool, 'web')}"}
-        check = apigateway._validate_jwt_authorizer({}, authorizer, headers, {})
-        refused = asyncio.run(check)[2]
-        assert (refused[0] if refused else None) == status
+        return asyncio.run(jwt_authorizers.verify({}, authorizer, headers, {}))[0]["sub"]
+
+    assert subject(60) == "ann"
+    with pytest.raises(jwt_authorizers.DeniedError, match="the token has expired"):
+        subject(-60)
 
 
 def test_an_integration_maps_claims(api: Api, functions: Functions) -> None:
@@ -246,3 +251,8 @@ def test_the_discovery_document_names_addresses_of_this_server(api: Api, functio
     assert found["jwks_uri"] == f"{functions.aws.endpoint_url}/{api.pool}/.well-known/jwks.json"
     keys = endpoint.request("GET", urlsplit(found["jwks_uri"]).path).json()["keys"]
     assert {key["alg"] for key in keys} == {"RS256"}
+
+
+@pytest.mark.parametrize(("documented", "here"), [(300, 10), (301, 301), (86_400, 86_400)])
+def test_only_the_shortest_validity_is_shortened(documented: int, here: int) -> None:
+    assert token_claims._token_validity(lambda *_args: documented, "pool", "client", "id") == here

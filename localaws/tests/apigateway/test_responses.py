@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +12,9 @@ import pytest
 from helpers.apis import HANDLER, Api, HttpApi, RestApi
 from helpers.lambda_functions import Functions
 from localaws import LocalAws
+from localaws.services.apigateway import parameter_mappings
+from localaws.services.apigateway.exchanges import Exchange
+from localaws.services.apigateway.requests import ClientRequest
 
 pytestmark = pytest.mark.local
 
@@ -205,3 +211,120 @@ def test_a_disabled_default_endpoint(api: HttpApi, rest: RestApi) -> None:
     change["value"] = "False"
     rest.client.update_rest_api(restApiId=rest.id, patchOperations=[change])
     assert api.get("/two").status == rest.get("/two").status == 200
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip", "gzip"),
+        ("deflate, gzip;q=0.5", "deflate"),
+        ("identity;q=0.5, gzip;q=0.8", "gzip"),
+        ("br, gzip", ""),
+        ("*", ""),
+        ("gzip;q=0", ""),
+        ("", ""),
+    ],
+)
+def test_a_rest_api_compresses_for_clients_that_prefer_it(
+    compressing: RestApi, accepted: str, coding: str
+) -> None:
+    headers = [("Accept-Encoding", accepted)] if accepted else []
+    answer = compressing.give("/any", {"statusCode": 200, "body": "x" * 100}, headers=headers)
+    read: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
+    body = read[coding](answer.body) if coding else answer.body
+    assert (answer.header("content-encoding"), body) == (coding, b"x" * 100)
+
+
+def test_a_rest_api_compresses_neither_small_nor_encoded_responses(compressing: RestApi) -> None:
+    accepted = [("Accept-Encoding", "gzip")]
+    encoded = {"statusCode": 200, "body": "x" * 100, "headers": {"content-encoding": "br"}}
+    assert compressing.give("/any", encoded, headers=accepted).header("content-encoding") == "br"
+    small = compressing.give("/any", {"statusCode": 200, "body": "x" * 99}, headers=accepted)
+    assert (small.lines("content-encoding"), small.body) == ([], b"x" * 99)
+
+
+@pytest.fixture(scope="module")
+def compressing(local_aws: LocalAws, function: str) -> RestApi:
+    api = RestApi(Functions(local_aws), minimumCompressionSize=100)
+    api.method("GET", "/any", function)
+    api.deploy()
+    return api
+
+
+def test_an_integration_maps_its_responses(api: HttpApi, function: str) -> None:
+    mapping = {
+        "200": {
+            "overwrite:statuscode": "202",
+            "overwrite:header.content-type": "text/${context.stage}",
+            "append:header.X-Many": "$response.header.x-more",
+            "append:header.x-new": "$response.body.order.ids[1]",
+            "append:header.x-missing": "$response.body.nothing",
+            "append:header.x-lines": "$response.body.lines",
+            "remove:header.x-more": "",
+        },
+        "404": {"append:header.x-error": "$context.requestId"},
+    }
+    api.route("GET /mapped", api.integrate(function, ResponseParameters=mapping))
+    body = '{"order": {"ids": [1, 2]}, "lines": "a\\r\\nb"}'
+    headers = {"Content-Type": "application/json", "x-many": "1", "x-more": "2"}
+    answer = api.give("/mapped", {"statusCode": 200, "body": body, "headers": headers})
+    assert (answer.status, answer.body) == (202, body.encode())
+    assert answer.header("content-type") == "text/$default"
+    assert {name: answer.lines(name) for name in ("x-many", "x-new", "x-more", "x-missing", "x-lines")} == {
+        "x-many": ["1,2"],
+        "x-new": ["2"],
+        "x-more": [],
+        "x-missing": [],
+        "x-lines": [],
+    }
+    missing = api.give("/mapped", {"statusCode": 404})
+    assert missing.header("x-error") == missing.header("apigw-requestid") != ""
+    failed = api.get("/mapped", do="fail")
+    assert (failed.status, failed.lines("x-error")) == (500, [])
+
+
+def test_templates_list_the_mappings_of_responses() -> None:
+    listed = [{"Destination": "overwrite.statuscode", "Source": "403"}]
+    integration = {"responseParameters": {"500": {"ResponseParameters": listed}}}
+    assert parameter_mappings.response(exchange(), integration, (500, {}, b"no"))[0] == 403
+    assert parameter_mappings.response(exchange(), integration, (502, {}, b"no"))[0] == 502
+
+
+def exchange() -> Exchange:
+    """Any request."""
+    return Exchange(
+        kind="http",
+        account="1",
+        region="us-east-1",
+        api_id="a",
+        api={},
+        stage_name="$default",
+        stage={},
+        method="GET",
+        path="/",
+        body=b"",
+        client=ClientRequest((), "/", "", ""),
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"RequestParameters": {"append:header.Authorization": "x"}}, "header authorization are restricted"),
+        ({"RequestParameters": {"append:body.x": "x"}}, "Invalid parameter mapping append:body.x"),
+        (
+            {"ResponseParameters": {"200": {"append:header.X-Amzn-Id": "x"}}},
+            "header x-amzn-id are restricted",
+        ),
+        (
+            {"ResponseParameters": {"200": {"overwrite:path": "x"}}},
+            "Invalid parameter mapping overwrite:path",
+        ),
+        ({"ResponseParameters": {"99": {"append:header.x": "x"}}}, "Invalid selection key 99"),
+    ],
+)
+def test_a_mapping_that_does_not_exist_is_refused(
+    api: HttpApi, function: str, parameters: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(api.client.exceptions.BadRequestException, match=words):
+        api.integrate(function, **parameters)

@@ -414,3 +414,57 @@ def test_the_emulator_still_shows_no_policy_of_an_endpoint(stock_aws: LocalAws) 
     stack = deploy(stock_aws, {"Vpc": VPC, "Endpoint": endpoint("s3")}, {"Id": ref("Endpoint")})
     found = stock_aws.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[stack.outputs["Id"]])
     assert "PolicyDocument" not in found["VpcEndpoints"][0]
+
+
+def test_an_instance_is_the_way_out_of_a_network(local_aws: LocalAws) -> None:
+    ec2, ssm = local_aws.client("ec2"), local_aws.client("ssm")
+    name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-6.1-arm64"
+    image = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    instance = {
+        "ImageId": image,
+        "InstanceType": "t4g.nano",
+        "SubnetId": ref("Subnet"),
+        "SecurityGroupIds": [attribute("Group", "GroupId")],
+        "SourceDestCheck": False,
+        "Tags": [{"Key": "Name", "Value": "nat"}],
+    }
+    made = with_nat()
+    for gone in ("Address", "Gateway"):
+        del made[gone]
+    made |= {"Group": group(), "Instance": {"Type": "AWS::EC2::Instance", "Properties": instance}}
+    del made["Route"]["Properties"]["NatGatewayId"]
+    made["Route"]["Properties"]["InstanceId"] = ref("Instance")
+    outputs = {
+        "Id": ref("Instance"),
+        "Address": attribute("Instance", "PrivateIp"),
+        "Table": ref("Table"),
+        "Group": ref("Group"),
+    }
+    stack = deploy(local_aws, made, outputs)
+    found = ec2.describe_instances(InstanceIds=[stack.outputs["Id"]])["Reservations"][0]["Instances"][0]
+    assert (found["SourceDestCheck"], found["PrivateIpAddress"]) == (False, stack.outputs["Address"])
+    assert [one["GroupId"] for one in found["SecurityGroups"]] == [stack.outputs["Group"]]
+    assert {"Key": "Name", "Value": "nat"} in found["Tags"]
+    routes = ec2.describe_route_tables(RouteTableIds=[stack.outputs["Table"]])["RouteTables"][0]["Routes"]
+    (out,) = (route for route in routes if route["DestinationCidrBlock"] == "0.0.0.0/0")
+    assert out["InstanceId"] == stack.outputs["Id"]
+    stack.delete()
+    gone = ec2.describe_instances(InstanceIds=[stack.outputs["Id"]])["Reservations"][0]["Instances"][0]
+    assert gone["State"]["Name"] == "terminated"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"SubnetId": "subnet-0"}, "The subnet ID 'subnet-0' does not exist"),
+        ({"SecurityGroupIds": ["sg-0"]}, "The security group 'sg-0' does not exist"),
+    ],
+)
+def test_an_instance_of_a_network_that_does_not_exist_is_refused(
+    local_aws: LocalAws, wrong: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(DeploymentFailedError, match=reason):
+        deploy(
+            local_aws,
+            {"Instance": {"Type": "AWS::EC2::Instance", "Properties": {"ImageId": "ami-1"} | wrong}},
+        )

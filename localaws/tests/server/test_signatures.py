@@ -91,6 +91,23 @@ def test_it_is_the_same_without_iam_and_without_bridges(bridges: bool, iam: bool
         assert invoke(aws)["Account"] == aws.account
 
 
+@pytest.mark.parametrize(("region", "status"), [("us-east-1", 200), ("eu-west-1", 403)])
+def test_a_signature_is_for_the_region_that_the_name_of_the_service_has(
+    local_aws: LocalAws, region: str, status: int
+) -> None:
+    calls = {
+        "iam": ({"Content-Type": FORM}, b"Action=ListUsers&Version=2010-05-08"),
+        "sqs": ({"Content-Type": JSON, "X-Amz-Target": "AmazonSQS.ListQueues"}, b"{}"),
+    }
+    for service, (headers, body) in calls.items():
+        host = f"{service}.{region}.amazonaws.com"
+        call = signed(local_aws, service, "POST", "/", headers={**headers, "Host": host}, body=body)
+        del call.headers["Host"]
+        answer = call.send(host)
+        assert answer.status == status, answer.body
+        assert (b"Credential should be scoped to a valid region" in answer.body) is (status == 403)
+
+
 def test_a_request_without_a_signature_is_refused(local_aws: LocalAws, bucket: str) -> None:
     target = {"Content-Type": JSON, "X-Amz-Target": "DynamoDB_20120810.ListTables"}
     answer = Signed(local_aws, "POST", "/", target, b"{}").send()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
-import uuid
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from scenarios.framework import DeployedStack
+from scenarios.support.broken_functions import made_like
 
 _PRINCIPAL = "elasticloadbalancing.amazonaws.com"
 
@@ -57,6 +55,7 @@ class BrokenTarget:
     """
 
     def __init__(self, stack: DeployedStack) -> None:
+        self._stack = stack
         self._lambda = stack.client("lambda")
         self._elb = stack.client("elbv2")
         self._group = stack.output("TargetGroupArn")
@@ -67,41 +66,20 @@ class BrokenTarget:
         """Replace the function in the target group by a broken one."""
         health = self._elb.describe_target_health(TargetGroupArn=self._group)["TargetHealthDescriptions"]
         target = health[0]["Target"]["Id"]
-        broken = self._make_function()
-        try:
+        with made_like(self._stack, self._function, _SOURCE) as made:
+            broken = made["FunctionArn"]
+            self._lambda.add_permission(
+                FunctionName=broken,
+                StatementId="load-balancer",
+                Action="lambda:InvokeFunction",
+                Principal=_PRINCIPAL,
+                SourceArn=self._group,
+            )
             self._replace(target, broken)
             try:
                 yield
             finally:
                 self._replace(broken, target)
-        finally:
-            self._lambda.delete_function(FunctionName=broken)
-
-    def _make_function(self) -> str:
-        like = self._lambda.get_function_configuration(FunctionName=self._function)
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as opened:
-            opened.writestr("index.py", _SOURCE)
-        name = f"broken-{uuid.uuid4().hex[:8]}"
-        made = self._lambda.create_function(
-            FunctionName=name,
-            Role=like["Role"],
-            Runtime=like["Runtime"],
-            Handler="index.handler",
-            Code={"ZipFile": archive.getvalue()},
-            Timeout=1,
-            LoggingConfig={"LogGroup": like["LoggingConfig"]["LogGroup"]},
-        )
-        self._lambda.get_waiter("function_active_v2").wait(FunctionName=name)
-        self._lambda.add_permission(
-            FunctionName=name,
-            StatementId="load-balancer",
-            Action="lambda:InvokeFunction",
-            Principal=_PRINCIPAL,
-            SourceArn=self._group,
-        )
-        arn: str = made["FunctionArn"]
-        return arn
 
     def _replace(self, old: str, new: str) -> None:
         self._elb.deregister_targets(TargetGroupArn=self._group, Targets=[{"Id": old}])

@@ -9,10 +9,11 @@ from botocore.exceptions import ClientError
 
 from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support import leftovers as left
+from scenarios.support.broken_functions import PREFIX
 from scenarios.support.faults import Faults
 from scenarios.support.other_account import assume
 from scenarios.web.function_url.broken_function import break_the_function
-from scenarios.web.function_url.client import BINARY, TEXT, Client, Notes, curl_signs
+from scenarios.web.function_url.client import BINARY, TEXT, Client, Notes
 from scenarios.web.function_url.permissions import take_permissions_away
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
@@ -66,10 +67,6 @@ def _write_and_read(notes: Notes, story: Story) -> None:
     sent_back = "; ".join(cookie.partition(";")[0] for cookie in cookies)
     notes.public.expect(200, "GET", f"/notes?tag={notes.run_id}&tag=a", {"Cookie": sent_back})
     story.say(f"The editor stored {_NAME!r} with a signed request; everybody reads text, bytes and tags.")
-    if curl_signs():
-        status = notes.editor.curl("/health")
-        require(status == 200, f"curl got {status}")
-        story.say("curl --aws-sigv4 signs as the editor, too: 200.")
 
 
 def _refuse(stack: DeployedStack, notes: Notes, story: Story) -> None:
@@ -164,4 +161,4 @@ def leftovers(stack: DeployedStack) -> list[str]:
     """Return the notes, and the functions that the drill has made."""
     functions = stack.client("lambda").get_paginator("list_functions").paginate()
     names = [one["FunctionName"] for page in functions for one in page["Functions"]]
-    return [*left.in_tables(stack), *(name for name in names if name.startswith("broken-"))]
+    return [*left.in_tables(stack), *(name for name in names if name.startswith(PREFIX))]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import uuid
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
 from scenarios.framework import DeployedStack, NotYet, Story, require
+from scenarios.support.broken_functions import made_like
 from scenarios.web.function_url.client import Client
 
 _SOURCE = """
@@ -88,29 +85,13 @@ def _send_at_once(stack: DeployedStack, client: Client) -> Counter[int]:
 @contextmanager
 def _made(stack: DeployedStack) -> Iterator[tuple[str, str]]:
     client = stack.client("lambda")
-    like: dict[str, Any] = client.get_function_configuration(FunctionName=stack.output("FunctionName"))
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as opened:
-        opened.writestr("index.py", _SOURCE)
-    name = f"broken-{uuid.uuid4().hex[:8]}"
-    client.create_function(
-        FunctionName=name,
-        Role=like["Role"],
-        Runtime=like["Runtime"],
-        Handler="index.handler",
-        Code={"ZipFile": archive.getvalue()},
-        Timeout=1,
-        LoggingConfig={"LogGroup": like["LoggingConfig"]["LogGroup"]},
-    )
-    try:
-        client.get_waiter("function_active_v2").wait(FunctionName=name)
-        everybody = {"FunctionName": name, "Principal": "*"}
+    with made_like(stack, stack.output("FunctionName"), _SOURCE) as made:
+        everybody = {"FunctionName": made["FunctionName"], "Principal": "*"}
         client.add_permission(
             **everybody, StatementId="url", Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE"
         )
         client.add_permission(
             **everybody, StatementId="function", Action="lambda:InvokeFunction", InvokedViaFunctionUrl=True
         )
-        yield name, client.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
-    finally:
-        client.delete_function(FunctionName=name)
+        url = client.create_function_url_config(FunctionName=made["FunctionName"], AuthType="NONE")
+        yield made["FunctionName"], url["FunctionUrl"]

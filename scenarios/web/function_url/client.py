@@ -1,13 +1,11 @@
-"""Clients of the two URLs: unsigned, signed by botocore, and curl with its own signatures."""
+"""Clients of the two URLs: unsigned, and signed by botocore."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import uuid
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -64,36 +62,6 @@ class Client:
         """Send a request that Lambda must refuse, without a word about the function."""
         answer = self.expect(403, method, target)
         require(answer.json().get("Message", "").startswith("Forbidden"), f"403 with {answer.body!r}")
-
-    def curl(self, target: str) -> int:
-        """Let curl send a signed GET request; returns the status."""
-        parts, (host, port) = urlsplit(f"https://{self._endpoint.host}"), self._endpoint.address
-        key, secret, token = (self._credentials or {}).values()
-        settings = {
-            "url": f"https://{parts.hostname}{target}",
-            "connect-to": f"::{host}:{port}",
-            "aws-sigv4": f"aws:amz:{self._region}:lambda",
-            "user": f"{key}:{secret}",
-            "header": f"x-amz-security-token: {token}",
-            "write-out": "%{http_code}",
-            "output": "/dev/null",
-        }
-        if self._endpoint.ca_file:
-            settings["cacert"] = self._endpoint.ca_file
-        # On the standard input, as other users of the machine see the command line.
-        lines = "".join(f'{name} = "{value}"\n' for name, value in settings.items())
-        command = ["curl", "--disable", "--silent", "--show-error", "--config", "-"]
-        done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=60, check=False)
-        require(done.returncode == 0, f"curl: {done.stderr}")
-        return int(done.stdout)
-
-
-def curl_signs() -> bool:
-    """Whether there is a curl that can sign requests with the token of a role (7.84 or later)."""
-    if shutil.which("curl") is None:
-        return False
-    version = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=False).stdout
-    return tuple(map(int, version.split()[1].split(".")[:2])) >= (7, 84)
 
 
 class Notes:

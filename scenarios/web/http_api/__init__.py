@@ -67,9 +67,14 @@ def leftovers(stack: DeployedStack) -> list[str]:
 
 
 def _check_users(callers: Callers, story: Story) -> None:
-    user, path = callers.user(), callers.note("user")
-    callers.put("http", 201, path, user, "Grüße")
-    require(callers.expect(200, "http", "GET", path, user).body == "Grüße".encode(), "other text came back")
+    user, path, text = callers.user(), callers.note("user"), "Grüße, " * 200
+    with callers.client("http", user) as http, callers.client("rest", callers.partner("read")) as rest:
+        made = http.put(path, content=text, headers=dict([TEXT]))
+        require(made.status_code == 201, f"httpx got {made.status_code} for a new note: {made.text[:300]}")
+        require(http.get(path).text == text, "other text came back over the HTTP API")
+        seen = rest.get(path)
+        require(seen.text == text, f"other text came back over the REST API: {seen.text[:300]}")
+        require(seen.headers.get("content-encoding") == "gzip", f"it is not compressed: {seen.headers}")
     header, claims, signature = user.split(".")
     changed = {**json.loads(base64.urlsafe_b64decode(claims + "==")), "sub": "another-user"}
     forged = base64.urlsafe_b64encode(json.dumps(changed).encode()).decode().rstrip("=")
@@ -84,7 +89,8 @@ def _check_users(callers: Callers, story: Story) -> None:
         answer = callers.expect(401, "http", "GET", path, token)
         require(answer.json() == {"message": "Unauthorized"}, f"the body of the 401 is {answer.body!r}")
     story.fact("refused tokens", len(refused))
-    story.say(f"A user writes and reads a note over the HTTP API. 401 for {', '.join(refused)}.")
+    story.say("httpx writes a user's note over the HTTP API, and reads it compressed over the REST API.")
+    story.say(f"401 for {', '.join(refused)}.")
 
 
 def _check_browser(callers: Callers, story: Story) -> None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
@@ -86,6 +87,12 @@ class Callers:
         """The path of a note of this run."""
         self._notes.add(f"{self.run_id}-{name}")
         return f"/notes/{self.run_id}-{name}"
+
+    def client(self, api: str, caller: str) -> httpx.Client:
+        """An httpx client of the HTTP API or the REST API that sends a caller's Authorization header."""
+        client = self._endpoints[api].client(headers={"Authorization": caller})
+        client.base_url = client.base_url.join(self._urls[api].path)
+        return client
 
     def send(
         self, api: str, method: str, path: str, caller: str = "", headers: Headers = (), body: bytes = b""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from scenarios.framework import DeployedStack, NotYet, Outcome, Story, require, wait_until
+from scenarios.support.broken_functions import archive
 from scenarios.support.endpoints import HttpResponse
 from scenarios.support.faults import Faults
 from scenarios.support.stack_updates import StackUpdates
@@ -54,12 +53,40 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     """
     story = Story("Throttles, missing permissions and a broken function", stack.tell)
     with Callers(stack) as callers:
+        brief = _sign_in_briefly(callers)
         _without_permission(stack, faults, callers, story)
         _without_the_authorizers_permission(stack, faults, callers, story)
         _throttle(callers, story)
         _exhaust_quota(stack, callers, story)
         _break_function(stack, callers, story)
+        _expire(callers, brief, story)
     return story.outcome()
+
+
+def _sign_in_briefly(callers: Callers) -> str:
+    """Sign in at an app client whose tokens expire as soon as Cognito allows, which is shortened here."""
+
+    def admitted() -> str:
+        user = callers.user("BriefClientId")
+        if callers.send("http", "GET", "/notes", user).status != 200:
+            raise NotYet("401: it has expired already")
+        return user
+
+    return wait_until(admitted, what="a request with a token that lasts five minutes", timeout=60)
+
+
+def _expire(callers: Callers, brief: str, story: Story) -> None:
+    def refused() -> None:
+        answer = callers.send("http", "GET", "/notes", brief)
+        if answer.status == 200:
+            raise NotYet("200")
+        require(answer.status == 401, f"an expired token: {answer.status}")
+        challenge = answer.header("www-authenticate")
+        require("the token has expired" in challenge, f"www-authenticate: {challenge}")
+
+    wait_until(refused, what="401 for an expired token", timeout=60)
+    story.fact("expired token", 401)
+    story.say("A token of five minutes, which are ten seconds here, is admitted, and 401 after that.")
 
 
 def _without_permission(stack: DeployedStack, faults: Faults, callers: Callers, story: Story) -> None:
@@ -169,9 +196,6 @@ def _broken(stack: DeployedStack) -> Iterator[None]:
     """Replace the code of the function by a broken one, with a timeout of a second."""
     client, function = stack.client("lambda"), {"FunctionName": stack.output("FunctionName")}
     configuration = client.get_function_configuration(**function)
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as files:
-        files.writestr("broken.py", _BROKEN)
 
     def change(code: dict[str, Any], handler: str, timeout: int) -> None:
         client.update_function_code(**function, **code)
@@ -181,7 +205,7 @@ def _broken(stack: DeployedStack) -> Iterator[None]:
 
     whole = StackUpdates(stack).code_of(function["FunctionName"])
     try:
-        change({"ZipFile": archive.getvalue()}, "broken.handler", 1)
+        change({"ZipFile": archive(_BROKEN)}, "index.handler", 1)
         yield
     finally:
         change(whole, configuration["Handler"], configuration["Timeout"])

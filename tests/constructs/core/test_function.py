@@ -134,7 +134,7 @@ def with_everything(stack: Stack) -> None:
         stack,
         "Everything",
         code=CODE,
-        environment={"STAGE": "test", "COLOUR": "red"},
+        environment={"STAGE": "test"},
         options=FunctionOptions(
             memory_size=3008,
             timeout=Duration.minutes(15),
@@ -469,3 +469,9 @@ def test_options_that_were_given_win_over_the_defaults_of_a_pattern() -> None:
     assert (options.memory_size, options.reserved_concurrent_executions) == (512, 1)
     with pytest.raises(TypeError, match="unknown"):
         options.with_defaults(unknown=1)
+
+
+def test_a_variable_that_the_construct_sets_cannot_be_overridden() -> None:
+    options = FunctionOptions(environment={"COLOUR": "blue", "MINE": "x"})
+    with pytest.raises(ValueError, match="environment variable COLOUR: the construct sets it itself"):
+        HardenedFunction(Stack(), "F", code=CODE, environment={"COLOUR": "red"}, options=options)

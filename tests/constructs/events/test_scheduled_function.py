@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Environment, Stack, TimeZone
+from aws_cdk import App, Aws, Duration, Environment, Stack, TimeZone
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
@@ -120,6 +120,9 @@ def test_imported_resources_are_used_as_they_are(imported: Resources) -> None:
         "cron(15 10 ? * FRIL *)",
         "cron(0 9 ? * 2#1 *)",
         "cron(*/5 * * * ? 2199)",
+        "cron(0 3 29 2 ? *)",
+        "cron(0 3 L-28,31 2 ? *)",
+        "cron(0 3 L-30 2,3 ? *)",
     ],
 )
 def test_an_expression_that_scheduler_accepts_is_accepted(text: str) -> None:
@@ -133,6 +136,18 @@ def test_an_expression_that_scheduler_accepts_is_accepted(text: str) -> None:
         ("cron(0 24 * * ? *)", "hours is 24; Scheduler allows 0 to 23"),
         ("cron(0 3 32 * ? *)", "day of month is 32"),
         ("cron(0 3 0W * ? *)", "day of month is 0W"),
+        ("cron(0 3 L-31 * ? *)", "day of month is L-31"),
+        ("cron(0 3 31 2 ? *)", "no month that it names has the day 31"),
+        ("cron(0 3 31 4,JUN ? *)", "no month that it names has the day 31"),
+        ("cron(0 3 L-30 4 ? *)", "no month that it names has the day L-30"),
+        ("cron(0 3 31W 2 ? *)", "no month that it names has the day 31W"),
+        ("cron(0 3 29 FEB ? 2027)", "no month that it names has the day 29"),
+        ("cron(\u0665 3 * * ? *)", "minutes is \u0665"),
+        ("cron(0 \u0663/2 * * ? *)", "hours is \u0663/2"),
+        ("cron(0 3 \u0661W * ? *)", "day of month is \u0661W"),
+        ("rate(\u0665 minutes)", "Scheduler allows rate"),
+        ("rate(1\u0665 minutes)", "Scheduler allows rate"),
+        ("at(\u0662030-01-01T00:00:00)", "Scheduler allows rate"),
         ("cron(0 3 * 13 ? *)", "month is 13; Scheduler allows 1 to 12 or JAN to DEC"),
         ("cron(0 3 * MON ? *)", "month is MON"),
         ("cron(0 3 ? * 0 *)", "day of week is 0; Scheduler allows 1 to 7 or SUN to SAT"),
@@ -169,6 +184,17 @@ def test_a_time_that_has_passed_in_its_zone_is_warned_of(zone: str, warned: bool
 
 
 @pytest.mark.parametrize(
+    ("years", "warned"),
+    [("2020,2021-2025", True), ("2020,2199", False), ("*", False), (Aws.ACCOUNT_ID, False)],
+)
+def test_a_schedule_of_years_that_have_passed_is_warned_of(years: str, warned: bool) -> None:
+    stack = Stack(App(), "Stack", env=EU)
+    make(stack, schedule=expression(f"cron(0 3 * * ? {years})"))
+    found: list[Any] = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("has passed"))
+    assert bool(found) is warned
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (lambda s: {"schedule": expression("rate(1 day)", "Europe/Bonn")}, "time_zone='Europe/Bonn': it is"),
@@ -178,6 +204,13 @@ def test_a_time_that_has_passed_in_its_zone_is_warned_of(zone: str, warned: bool
         (lambda s: {"max_event_age": Duration.seconds(59)}, "max_event_age=59: .* 60 to 86,400 seconds"),
         (lambda s: {"max_event_age": Duration.days(2)}, "max_event_age=172,800"),
         (lambda _: {"payload": {"a": float("nan")}}, "payload: Out of range float values"),
+        (lambda _: {"payload": {"a": [1, {"b": None}]}}, r"payload\['a'\]\[1\]\['b'\]: the CDK drops None"),
+        (lambda _: {"payload": {"a": 2**53}}, r"payload\['a'\]=9007199254740992: the CDK rounds whole"),
+        (lambda _: {"payload": {"a": -(10**25)}}, "the CDK rounds whole numbers"),
+        (
+            lambda _: {"function_options": FunctionOptions(environment={"RUNS_TABLE_NAME": "mine"})},
+            "environment variable RUNS_TABLE_NAME: the construct sets it itself",
+        ),
         (lambda _: {"payload": {"a": b"x"}}, "payload: Object of type bytes is not JSON serializable"),
         (
             lambda s: {
@@ -205,6 +238,16 @@ def test_a_time_that_has_passed_in_its_zone_is_warned_of(zone: str, warned: bool
                 )
             },
             "its keys are pk",
+        ),
+        (
+            lambda s: {
+                "runs_table": dynamodb.TableV2(
+                    s,
+                    "T",
+                    partition_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
+                )
+            },
+            "its time to live attribute is None; the function sets expires_at",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Stack
+from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
@@ -170,6 +170,20 @@ def fifo_topic(stack: Stack) -> sns.ITopic:
             ValueError,
             r"its keys are key \(S\); the function needs the partition key id",
         ),
+        (
+            lambda s: {
+                "idempotency_table": dynamodb.Table(
+                    s, "R", partition_key=text("id"), time_to_live_attribute="ttl"
+                )
+            },
+            ValueError,
+            "its time to live attribute is ttl; the function sets expiration",
+        ),
+        (
+            lambda _: {"function_options": FunctionOptions(environment={"IDEMPOTENCY_TABLE_NAME": "mine"})},
+            ValueError,
+            "environment variable IDEMPOTENCY_TABLE_NAME: the construct sets it itself",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(
@@ -192,5 +206,20 @@ def test_a_timeout_longer_than_the_wait_for_the_first_retry_is_warned_of(seconds
     make(stack, function_options=FunctionOptions(timeout=Duration.seconds(seconds)))
     found: list[Any] = Annotations.from_stack(stack).find_warning(
         "*", Match.string_like_regexp("shorter than a minute")
+    )
+    assert len(found) == warnings
+
+
+@pytest.mark.parametrize("argument", ["on_success", "on_failure"])
+@pytest.mark.parametrize(("account", "warnings"), [("123456789012", 0), ("210987654321", 1)])
+def test_the_owner_of_a_destination_of_another_account_must_allow_it(
+    argument: str, account: str, warnings: int
+) -> None:
+    env = Environment(account="123456789012", region="eu-west-1")
+    stack = Stack(App(builtin_cloud_formation_validation=False), "Stack", env=env)
+    queue = sqs.Queue.from_queue_arn(stack, "Q", f"arn:aws:sqs:eu-west-1:{account}:records")
+    make(stack, **{argument: queue})
+    found: list[Any] = Annotations.from_stack(stack).find_warning(
+        "*", Match.string_like_regexp("is in account 210987654321. Its owner must allow the role of Stack/")
     )
     assert len(found) == warnings

@@ -12,7 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.assertions import Annotations, Match
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer
 from tests.templates import Resources, stack_with
@@ -147,6 +147,34 @@ def test_an_imported_dead_letter_queue_must_be_opened_by_its_owner() -> None:
             lambda s: {"filter_policy": {"a": strings("a")}, "filter_policy_with_message_body": fields(a=1)},
             "filter_policy cannot be combined",
         ),
+        *(
+            (
+                lambda _, numbers=numbers: {
+                    "filter_policy": {"a": sns.SubscriptionFilter.numeric_filter(**numbers)}
+                },
+                "SNS compares numbers from",
+            )
+            for numbers in (
+                {"greater_than": 10**9 + 1},
+                {"less_than": -1e300},
+                {"allowlist": [1, 0.000001]},
+                {"between": sns.BetweenCondition(start=0, stop=1.123456)},
+            )
+        ),
+        (
+            lambda _: {
+                "filter_policy_with_message_body": {
+                    "deep": sns.FilterOrPolicy.policy(
+                        {
+                            "a": sns.FilterOrPolicy.filter(
+                                sns.SubscriptionFilter.numeric_filter(greater_than=2e9)
+                            )
+                        }
+                    )
+                }
+            },
+            "SNS compares numbers from",
+        ),
         (lambda s: {"topic": sns.Topic(s, "T", fifo=True)}, "topic=Stack/T: it is a FIFO queue or topic"),
         (
             lambda s: {"undelivered_queue": sqs.Queue(s, "Q", fifo=True)},
@@ -174,3 +202,40 @@ def test_what_sns_refuses_is_refused(arguments: Callable[[Stack], dict[str, Any]
     stack = Stack(App(), "Stack", env=EU)
     with pytest.raises(ValueError, match=message):
         make(stack, **arguments(stack))
+
+
+@pytest.mark.parametrize("number", [10**9, -(10**9), 0.12345, 999_999_999.99999])
+def test_the_largest_numbers_are_accepted(number: float) -> None:
+    make(Stack(), filter_policy={"a": sns.SubscriptionFilter.numeric_filter(greater_than=number)})
+
+
+def test_s3_cannot_use_the_key_of_aws() -> None:
+    stack = Stack()
+    key = kms.Alias.from_alias_name(stack, "Key", "alias/aws/sns")
+    news = make(stack, topic=sns.Topic(stack, "Topic", master_key=key))
+    bucket = s3.Bucket(stack, "Bucket")
+    with pytest.raises(RuntimeError, match="is encrypted with alias/aws/sns, which S3 may not use"):
+        bucket.add_event_notification(s3.EventType.OBJECT_CREATED, news.bucket_destination())
+
+
+def test_bucket_and_topic_of_two_stacks_are_refused_with_the_ways_out() -> None:
+    app = App()
+    ours, theirs = Stack(app, "Ours"), Stack(app, "Theirs")
+    news, bucket = make(ours), s3.Bucket(theirs, "Bucket")
+    with pytest.raises(RuntimeError, match="Theirs/Bucket and Ours/News/Topic are in different stacks"):
+        bucket.add_event_notification(s3.EventType.OBJECT_CREATED, news.bucket_destination())
+    imported = s3.Bucket.from_bucket_name(ours, "Bucket", bucket.bucket_name)
+    imported.add_event_notification(s3.EventType.OBJECT_CREATED, news.bucket_destination())
+    make(ours, "Second", topic=sns.Topic(theirs, "Topic"))
+    app.synth()
+
+
+def test_the_account_of_the_topic_may_use_the_key_of_the_queue() -> None:
+    stack = Stack(App(), "Stack", env=EU)
+    queue = sqs.Queue(stack, "Queue", encryption_master_key=kms.Key(stack, "Key"))
+    make(
+        stack, topic=sns.Topic.from_topic_arn(stack, "T", ARN.format("210987654321")), undelivered_queue=queue
+    )
+    (key,) = Resources(dict(Template.from_stack(stack).to_json())).all("AWS::KMS::Key").values()
+    (allowed,) = (one for one in key["KeyPolicy"]["Statement"] if "Service" in one["Principal"])
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": "210987654321"}}

@@ -495,6 +495,15 @@ def test_an_imported_bucket_for_access_logs_adds_a_warning() -> None:
     assert "it must let Elastic Load Balancing write" in warning
 
 
+def test_an_arn_of_the_unpublished_version_is_refused() -> None:
+    stack = stack_in(None)
+    latest = lambda_.Function.from_function_arn(
+        stack, "Latest", "arn:aws:lambda:eu-west-1:123456789012:function:f:$LATEST"
+    )
+    with pytest.raises(ValueError, match="import the function without it"):
+        AlbFunction(stack, "Notes", function=latest)
+
+
 def test_access_logs_without_a_region_are_an_error_with_the_remedy() -> None:
     stack = stack_in(None)
     options = AlbOptions(access_logs_bucket=s3.Bucket(stack, "Logs"))

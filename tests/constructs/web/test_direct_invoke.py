@@ -206,6 +206,13 @@ def test_an_imported_function_has_no_alias_here() -> None:
         DirectInvoke(stack, "Charges", function=imported, alias_name="live")
 
 
+def test_an_arn_of_the_unpublished_version_is_refused() -> None:
+    stack = Stack(App(), "S")
+    latest = lambda_.Function.from_function_arn(stack, "Theirs", f"{ARN}:$LATEST")
+    with pytest.raises(ValueError, match="import the function without it"):
+        DirectInvoke(stack, "Charges", function=latest)
+
+
 def test_an_alias_that_another_construct_makes_is_refused() -> None:
     stack = Stack(App(), "Stack")
     function = HardenedFunction(stack, "Function", code=CODE)

@@ -257,6 +257,18 @@ def test_a_function_with_a_url_of_the_cdk_gets_no_other() -> None:
     FunctionUrl(stack, "B", function=function, auth_type=AWS_IAM, alias_name="live")
 
 
+def test_a_function_with_a_url_gets_no_other_from_the_cdk() -> None:
+    app = App()
+    stack = Stack(app, "Stack")
+    function = HardenedFunction(stack, "Function", code=CODE)
+    FunctionUrl(stack, "A", function=function, auth_type=AWS_IAM)
+    FunctionUrl(stack, "B", function=function, auth_type=AWS_IAM, alias_name="live")
+    function.add_function_url(auth_type=AWS_IAM)
+    with pytest.raises(RuntimeError, match="has a second URL") as raised:
+        app.synth()
+    assert str(raised.value).count("has a second URL") == 1
+
+
 @pytest.mark.parametrize(
     ("cors", "said"),
     [

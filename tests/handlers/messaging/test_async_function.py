@@ -12,7 +12,6 @@ import boto3
 import pytest
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyAlreadyInProgressError,
-    IdempotencyKeyError,
     IdempotencyValidationError,
 )
 from hypothesis import given, settings
@@ -31,6 +30,7 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "none",
 }
 ORDER = {"order_id": "o-1", "quantity": 3}
+NO_OBJECTS: list[object] = [[], "text", 7, None]
 
 
 class Crash(BaseException):
@@ -120,9 +120,18 @@ def test_the_same_order_with_another_quantity_is_refused(function: ModuleType) -
         invoke(function, {**ORDER, "quantity": 4})
 
 
-@pytest.mark.parametrize("event", [{}, {"order_id": None}, [], "text", 7, None])
-def test_an_event_without_a_key_is_refused(function: ModuleType, event: object) -> None:
-    with pytest.raises((IdempotencyKeyError, InvalidOrder)):
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ({}, "order_id"),
+        *(({"order_id": given}, "order_id") for given in (None, "", 7)),
+        *((other, "an order is a JSON object with") for other in NO_OBJECTS),
+    ],
+)
+def test_an_event_without_an_order_id_is_refused_in_words_of_orders(
+    function: ModuleType, event: object, words: str
+) -> None:
+    with pytest.raises(InvalidOrder, match=words):
         invoke(function, event)
     assert rows("shipments") == []
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from typing import Any
 
+import pytest
+from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk.assertions import Template
+
+from cdk_lambda_patterns import PrivateNetwork
+from cdk_lambda_patterns.data.private_function import PrivateFunction
+from cdk_lambda_patterns.web.alb_function import AlbFunction, AlbOptions
+from localaws import LocalAws
 from scenarios.data import private_function
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
+from scenarios.support.endpoints import Endpoint
 
 pytestmark = pytest.mark.local
 
@@ -65,3 +77,64 @@ def test_an_endpoint_that_allows_an_address_fails_the_scenario(stack: DeployedSt
             private_function.run(stack)
     finally:
         ec2.revoke_security_group_ingress(GroupId=groups[0], IpPermissions=[rule])
+
+
+def variants(stack: Stack) -> None:
+    """A network with a NAT instance and IPv6, and an internal load balancer for one of its functions."""
+    nat = ec2.NatProvider.instance_v2(
+        instance_type=ec2.InstanceType("t4g.nano"),
+        default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
+    )
+    network = PrivateNetwork(
+        stack, "Network", nat_gateways=1, nat_gateway_provider=nat, ipv6_allowed_for_dual_stack=True
+    )
+    answer = {"isBase64Encoded": False, "statusCode": 200, "multiValueHeaders": {}, "body": "inside"}
+    code = lambda_.Code.from_inline(f"def handler(event, context): return {answer}")
+    inside: dict[str, Any] = {"code": code, "handler": "index.handler", "network": network}
+    caller = PrivateFunction(stack, "Caller", **inside)
+    front = AlbFunction(
+        stack,
+        "Front",
+        function=PrivateFunction(stack, "Answering", **inside),
+        vpc=network.vpc,
+        options=AlbOptions(internet_facing=False, allow_from=[caller.connections.security_groups[0]]),
+    )
+    values = {
+        "Vpc": network.vpc.vpc_id,
+        "Url": front.url,
+        "CallerGroup": caller.connections.security_groups[0].security_group_id,
+    }
+    for name, value in values.items():
+        CfnOutput(stack, name, value=value)
+
+
+def test_nat_instances_ipv6_and_an_internal_load_balancer_can_be_deployed(local_aws: LocalAws) -> None:
+    made = Stack(
+        App(builtin_cloud_formation_validation=False),
+        "Variants",
+        synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
+    )
+    variants(made)
+    template = json.dumps(Template.from_stack(made).to_json())
+    formation, elastic = local_aws.client("cloudformation"), local_aws.client("ec2")
+    formation.create_stack(StackName="variants", TemplateBody=template, Capabilities=["CAPABILITY_NAMED_IAM"])
+    formation.get_waiter("stack_create_complete").wait(StackName="variants", WaiterConfig={"Delay": 1})
+    try:
+        deployed = DeployedStack.find("variants", local_aws.session)
+        in_vpc = [{"Name": "vpc-id", "Values": [deployed.output("Vpc")]}]
+        (nat,) = elastic.describe_instances(Filters=in_vpc)["Reservations"][0]["Instances"]
+        assert nat["SourceDestCheck"] is False
+        tables = elastic.describe_route_tables(Filters=in_vpc)["RouteTables"]
+        routes = [route for table in tables for route in table["Routes"]]
+        assert [route.get("InstanceId") for route in routes].count(nat["InstanceId"]) == 2
+        assert [route for route in routes if "EgressOnlyInternetGatewayId" in route]
+        (balancer,) = local_aws.client("elbv2").describe_load_balancers()["LoadBalancers"]
+        assert balancer["Scheme"] == "internal"
+        groups = elastic.describe_security_groups(GroupIds=balancer["SecurityGroups"])["SecurityGroups"]
+        (rule,) = groups[0]["IpPermissions"]
+        assert [pair["GroupId"] for pair in rule["UserIdGroupPairs"]] == [deployed.output("CallerGroup")]
+        answer = Endpoint.of(deployed, deployed.output("Url")).request("GET", "/")
+        assert (answer.status, answer.body) == (200, b"inside"), deployed.outputs
+    finally:
+        formation.delete_stack(StackName="variants")
+        formation.get_waiter("stack_delete_complete").wait(StackName="variants", WaiterConfig={"Delay": 1})

@@ -30,6 +30,7 @@ def test_failures_are_clean_and_admit_no_caller(drilled: Outcome) -> None:
         "throttled": "429",
         "requests within the quota": 3,
         "ways to break the function": 5,
+        "expired token": 401,
     }
 
 

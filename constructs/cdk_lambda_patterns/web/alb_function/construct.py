@@ -14,6 +14,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from cdk_lambda_patterns.core.aliases import check_no_latest
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.core.sharing import claim, identity
@@ -93,6 +94,7 @@ class AlbFunction(Construct):
         options: AlbOptions | None = None,
     ) -> None:
         options = options or AlbOptions()
+        check_no_latest(function)
         _check_front(vpc, certificate, load_balancer, rule, options)
         _check_places(scope, function, vpc, certificate, load_balancer, rule, options)
         check_access_logs(scope, options)

@@ -48,6 +48,7 @@ def host_names(region: str) -> list[str]:
         "localhost",
         *(f"*.{name}.localhost" for name in local),
         *(f"*.{name}.{region}.amazonaws.com" for name in public),
+        f"*.{region}.elb.amazonaws.com",
         f"*.lambda-url.{region}.on.aws",
         "*.cloudfront.net",
         f"cognito-idp.{region}.amazonaws.com",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from localaws.server import endpoint_rules
 
-# The variables of the user that the server sees, and so its Lambda functions.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+# The variables of the user that the server sees, and so its Lambda functions. It adds its own authority to
+# those that SSL_CERT_FILE names.
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE")
 _NO_PROXY = "127.0.0.1,localhost,.localhost"
 
 

@@ -34,7 +34,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from localaws.server.credentials import CONTROL, REGISTRY, SECRET_HEADER, Start
-from localaws.server.signatures import Claim, Refused, Request
+from localaws.server.signatures import Claim, Refused, Request, wrong_scope
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -50,6 +50,8 @@ _SERVED = (".localhost", ".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".api
 _CONTROL_PREFIXES = ("/_localaws", "/_ministack", "/_localstack", "/latest/", "/v2/credentials")
 # Where CloudFormation's custom resources and wait conditions answer: the paths have unguessable tokens.
 _CALLBACKS = ("/_ministack/cfn-response/", "/_ministack/cfn-signal/")
+# The Region in the name of a service; a name of this machine has none, and serves them all.
+_REGIONAL = re.compile(r"[a-z0-9.-]+\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)")
 _LOAD_BALANCER = re.compile(r"[^.]+\.[a-z0-9-]+\.elb\.amazonaws\.com")
 _FUNCTION_URL = re.compile(r"[a-z0-9]{32}\.lambda-url\.[a-z0-9-]+\.on\.aws")
 # Paths that the emulator serves as an API before it looks at the host.
@@ -307,6 +309,11 @@ class _Gate:
                 if named in _TARGETED and claim.service != named:
                     message = f"Credential should be scoped to correct service: '{named}'."
                     raise Refused("SignatureDoesNotMatch", message)
+            named_region = _REGIONAL.fullmatch(request.headers["host"].lower())
+            if named_region and claim.service != "s3":
+                wrong = wrong_scope(request, claim.service, named_region[1])
+                if wrong is not None:
+                    raise wrong
         except Refused as refused:
             raise self._refusal(refused, request, self._service(request, body)) from None
 

@@ -18,14 +18,14 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-access-con
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ministack.services import apigateway, apigateway_v1
 
 from localaws import pace
 from localaws.patching import around
-from localaws.services.apigateway import events, exchanges, functions
+from localaws.services.apigateway import events, exchanges, functions, jwt_authorizers
 from localaws.services.apigateway.exchanges import Exchange, Refusal
 
 Authorizer = dict[str, Any]
@@ -65,12 +65,14 @@ async def _by_token(exchange: Exchange, route: dict[str, Any]) -> None:
     authorizer = apigateway._authorizers.get(exchange.api_id, {}).get(route.get("authorizerId"))
     if authorizer is None:
         raise _refusal(exchange, 401, "there is no such authorizer")
-    claims, scopes, error = await apigateway._validate_jwt_authorizer(
-        route, authorizer, exchange.headers, exchange.parameters
-    )
-    if error:
-        raise _refusal(exchange, error[0], "the token is missing, not valid, or lacks a scope")
-    text = {name: apigateway._jwt_claim_to_string(value) for name, value in (claims or {}).items()}
+    try:
+        claims, scopes = await jwt_authorizers.verify(
+            route, authorizer, exchange.headers, exchange.parameters
+        )
+    except jwt_authorizers.DeniedError as error:
+        challenge = {"www-authenticate": error.challenge}
+        raise _refusal(exchange, error.status, str(error), challenge) from None
+    text = {name: apigateway._jwt_claim_to_string(value) for name, value in claims.items()}
     exchange.authorizer = {
         "jwt": {"claims": text, "scopes": scopes if route.get("authorizationScopes") else None}
     }
@@ -100,9 +102,11 @@ async def _by_function(exchange: Exchange, route: dict[str, Any]) -> None:
 _MESSAGES = {401: "Unauthorized", 403: "Forbidden"}
 
 
-def _refusal(exchange: Exchange, status: int, reason: str) -> Refusal:
+def _refusal(
+    exchange: Exchange, status: int, reason: str, headers: Mapping[str, str] | None = None
+) -> Refusal:
     exchange.authorization.error, exchange.authorization.status = reason, status
-    return Refusal(status, _MESSAGES.get(status, "Internal Server Error"))
+    return Refusal(status, _MESSAGES.get(status, "Internal Server Error"), headers)
 
 
 # --- Lambda authorizers of both kinds of API
@@ -118,6 +122,12 @@ async def _invoke_for_http_api(
 ) -> Any:
     exchange = exchanges.current.get()
     if exchange is None:  # a WebSocket API
+        record = {"account": account_id, "region": region, "api": event["requestContext"]["apiId"]}
+        uri, role = str(authorizer.get("authorizerUri") or ""), authorizer.get("authorizerCredentialsArn")
+        if functions.refused_by_websocket_api(
+            record, uri, role, "authorizers", str(authorizer.get("authorizerId"))
+        ):
+            return None
         return await stock(authorizer, event, account_id, region)
     version = str(authorizer.get("authorizerPayloadFormatVersion") or "2.0")
     sources = apigateway._request_authorizer_identity_sources(

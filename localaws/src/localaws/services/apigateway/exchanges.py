@@ -139,12 +139,13 @@ class Exchange:
 
 
 class Refusal(Exception):
-    """API Gateway itself answers: the status, and the message for the client."""
+    """API Gateway itself answers: the status, the message for the client, and headers."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, text)
         self.status = status
         self.text = text
+        self.headers = headers or {}
 
 
 #: The exchange that is being served.

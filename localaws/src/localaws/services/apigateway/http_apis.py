@@ -11,8 +11,7 @@ otherwise; CORS headers of the integration are then ignored. The most specific r
 a greedy one, then `$default`. Bodies of errors: 404 `Not Found`, 401 `Unauthorized`, 403 `Forbidden`, 429
 `Too Many Requests`, 413 `Request Entity Too Large`, 500 `Internal Server Error`; 503 `Service Unavailable`
 after the timeout of the integration, by default 30 seconds.
-Not to: snapshots of deployments: a changed route is served at once; mapping of responses, and private
-integrations.
+Not to: snapshots of deployments: a changed route is served at once; private integrations.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html
@@ -21,12 +20,10 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-in
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
 from collections.abc import Awaitable
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from ministack.services import apigateway
 
@@ -38,6 +35,7 @@ from localaws.services.apigateway import (
     exchanges,
     functions,
     metrics,
+    parameter_mappings,
     responses,
     throttling,
 )
@@ -115,6 +113,7 @@ async def _answer(exchange: Exchange) -> Response:
         response = await _of_route(exchange)
     except Refusal as refusal:
         response = refuse(exchange, refusal.status, refusal.text)
+        response[1].update(refusal.headers)
     if cors:
         status, headers, body = response
         own = {name: value for name, value in headers.items() if not _is_cors(name)}
@@ -197,37 +196,13 @@ async def _timed(exchange: Exchange, answer: Awaitable[Response]) -> Response:
     return response
 
 
-def _mapped(exchange: Exchange, integration: dict[str, Any]) -> Exchange:
-    """The request with the parameters that the integration maps."""
-    if not integration.get("requestParameters"):
-        return exchange
-    said = exchange.authorizer or {}
-    context = exchanges.variables(exchange) | {
-        "request.path": exchange.path,
-        "authorizer.jwt.claims": said.get("jwt", {}).get("claims"),
-        "authorizer.lambda": said.get("lambda"),
-    }
-    headers, query, path = apigateway._apply_request_parameter_mappings(
-        integration,
-        request_headers={name: exchange.client.header(name) for name, _ in exchange.client.headers},
-        request_query=exchange.parameters,
-        request_path=exchange.path,
-        path_params=exchange.path_parameters,
-        context_vars=context,
-        stage_vars=exchange.variables,
-    )
-    text = urlencode(query, doseq=True, quote_via=quote)
-    client = dataclasses.replace(exchange.client, headers=tuple(headers.items()), query=text)
-    return dataclasses.replace(exchange, client=client, path=path)
-
-
 @replaces(apigateway, "_invoke_lambda_proxy")
 async def _of_function(integration: dict[str, Any], *args: Any, **more: Any) -> Response:
     exchange = exchanges.served()
     version = str(integration.get("payloadFormatVersion") or "1.0")
     template = exchange.route.partition(" ")[2]
     where = f"{exchange.method}{template}" if template else exchange.route
-    mapped = _mapped(exchange, integration)
+    mapped = parameter_mappings.request(exchange, integration)
     try:
         result = await functions.invoke(
             exchange,
@@ -238,7 +213,8 @@ async def _of_function(integration: dict[str, Any], *args: Any, **more: Any) -> 
             event=events.format_1_0(mapped) if version == "1.0" else events.format_2_0(mapped),
             seconds=int(integration.get("timeoutInMillis") or TIMEOUT) / 1000,
         )
-        return responses.read(exchange, result, version)
+        response = responses.read(exchange, result, version)
+        return parameter_mappings.response(exchange, integration, response)
     except functions.TimedOutError:
         raise Refusal(503, "Service Unavailable") from None
     except functions.TooLargeError:
@@ -252,11 +228,11 @@ async def _of_function(integration: dict[str, Any], *args: Any, **more: Any) -> 
 
 
 async def _of_http_proxy(exchange: Exchange, integration: dict[str, Any]) -> Response:
-    mapped = _mapped(exchange, integration)
+    mapped = parameter_mappings.request(exchange, integration)
     response: Response = await apigateway._invoke_http_proxy(
         integration, mapped.path, exchange.method, mapped.headers, exchange.body, mapped.parameters
     )
-    return response
+    return parameter_mappings.response(exchange, integration, response)
 
 
 _TYPES = {

@@ -18,6 +18,8 @@ from typing import Any
 
 from ministack.services import apigateway
 
+from localaws.services.apigateway import parameter_mappings
+
 Problem = tuple[str, str, int]  # code, message and status
 Record = dict[str, Any]
 #: The id of the API, the record, the others, and the names that were given, if it is new.
@@ -118,7 +120,7 @@ def _shape(key: str) -> str:
 
 
 def integration(api_id: str, record: Record, others: list[Record], given: set[str]) -> Problem | None:
-    """An integration: its type, timeout and payload format."""
+    """An integration: its type, timeout, parameter mappings and payload format."""
     if not _is_http(api_id):
         return None
     kind, timeout = record.get("integrationType"), record.get("timeoutInMillis")
@@ -126,6 +128,8 @@ def integration(api_id: str, record: Record, others: list[Record], given: set[st
         return bad(f"Invalid integration type {kind}: HTTP APIs support AWS_PROXY and HTTP_PROXY")
     if timeout is not None and not 50 <= int(timeout) <= 30_000:
         return bad("Timeout should be between 50 ms and 30000 ms")
+    if text := parameter_mappings.problem(record):
+        return bad(text)
     version = str(record.get("payloadFormatVersion"))
     if not given or kind != "AWS_PROXY":
         return None

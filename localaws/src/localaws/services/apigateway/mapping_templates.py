@@ -69,6 +69,20 @@ def render(
     return text, None if status is None else int(status)
 
 
+def at_path(text: str, path: str, missing: Any = None) -> Any:
+    """What a JSONPath expression finds in a text of JSON; `missing` if that is nothing."""
+    try:
+        found: Any = strict_json.read(text)
+    except ValueError:
+        return missing
+    for name, quoted, index in _PART.findall(path.strip().removeprefix("$")):
+        try:
+            found = found[int(index)] if index else found[name or quoted]
+        except (KeyError, IndexError, TypeError):
+            return missing
+    return found
+
+
 class _Input:
     """`$input`: the message."""
 
@@ -78,16 +92,7 @@ class _Input:
 
     def path(self, path: str) -> Any:
         """What a JSONPath expression finds; empty if that is nothing."""
-        try:
-            found: Any = strict_json.read(self.body)
-        except ValueError:
-            return ""
-        for name, quoted, index in _PART.findall(path.strip().removeprefix("$")):
-            try:
-                found = found[int(index)] if index else found[name or quoted]
-            except (KeyError, IndexError, TypeError):
-                return ""
-        return _java(found)
+        return _java(at_path(self.body, path, ""))
 
     def json(self, path: str) -> str:
         """The same as JSON."""

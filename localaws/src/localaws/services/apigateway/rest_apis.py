@@ -32,6 +32,7 @@ from localaws.patching import replaces
 from localaws.services.apigateway import (
     access_logs,
     caching,
+    compression,
     events,
     exchanges,
     functions,
@@ -105,6 +106,8 @@ async def _serve(
             response = error("DEFAULT_5XX", "Internal server error")
         if isinstance(response, apigateway_v1._GatewayError):
             response = _gateway_response(exchange, request, response)
+        else:
+            response = compression.applied(exchange, response)
     finally:
         exchanges.current.reset(token)
     own = {"x-amzn-RequestId": exchange.request_id, "x-amz-apigw-id": exchange.extended_id}

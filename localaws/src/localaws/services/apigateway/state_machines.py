@@ -30,7 +30,7 @@ from ministack.services import apigateway, apigateway_v1, stepfunctions
 
 from localaws import strict_json
 from localaws.patching import Created, Handler, Properties, around, resource
-from localaws.services.apigateway import exchanges
+from localaws.services.apigateway import exchanges, parameter_mappings
 from localaws.services.apigateway.mapping_templates import TemplateFailed, render
 from localaws.services.iam.roles import role_allows, role_trusts
 from localaws.services.stepfunctions.clocks import Clock
@@ -187,62 +187,19 @@ async def _invoke_of_http(
         given = integration, api_id, stage, path, method, headers, body, query_params, route_key, path_params
         return await stock(*given, **more)
     exchange = exchanges.served()
-    text = body.decode("utf-8", "replace")
-    sources = {
-        "request_headers": {name.lower(): value for name, value in headers.items()},
-        "request_query": query_params or {},
-        "path_params": path_params or {},
-        "stage_vars": exchange.variables,
-        "context_vars": exchanges.variables(exchange),
-    }
+    sources = parameter_mappings.sources(exchange)
     data = {
         name[0].lower() + name[1:]: value
         for name, source in (integration.get("requestParameters") or {}).items()
-        if name != "Region" and (value := _value(source, text, sources)) is not None
+        if name != "Region" and (value := apigateway._resolve_mapping_value(source, **sources)) is not None
     }
     seconds = min(float(integration.get("timeoutInMillis") or 30_000), 30_000) / 1000
     answer = await _call(action[1], data, integration.get("credentialsArn"), seconds)
     if answer is None:
         raise exchanges.Refusal(503, "Service Unavailable")
     exchange.integration.service_status = answer[0]
-    return _overwritten(integration, *answer, sources)
-
-
-def _value(source: Any, body: str, sources: Any) -> str | None:
-    """What a parameter is mapped from."""
-    source = str(source)
-    if source == "$request.body":
-        return body or None
-    if source.startswith("$request.body."):
-        return _in_body(body, source.removeprefix("$request.body"))
-    found: str | None = apigateway._resolve_mapping_value(source, **sources)
-    return found
-
-
-def _in_body(body: str, path: str) -> str | None:
-    found = apigateway_v1._vtl_json_path(body, f"${path}")
-    return None if found == "" else found if isinstance(found, str) else json.dumps(found)
-
-
-def _overwritten(integration: Integration, status: int, body: str, sources: Any) -> Response:
-    code, headers = status, dict(_JSON)
-    for target, source in _response_parameters(integration, status).items():
-        value = (
-            _in_body(body, str(source).removeprefix("$response.body"))
-            if str(source).startswith("$response.body.")
-            else apigateway._resolve_mapping_value(source, **sources)
-        )
-        if target == "overwrite:statuscode" and value is not None and value.isdigit():
-            code = int(value)
-        elif target.startswith(("append:header.", "overwrite:header.")) and value is not None:
-            headers[target.partition(".")[2]] = value
-    return code, headers, body.encode()
-
-
-def _response_parameters(integration: Integration, status: int) -> dict[str, Any]:
-    found = (integration.get("responseParameters") or {}).get(str(status)) or {}
-    listed = found.get("ResponseParameters")  # a template has a list
-    return {one["Destination"]: one["Source"] for one in listed} if listed else found
+    status, text = answer
+    return parameter_mappings.response(exchange, integration, (status, dict(_JSON), text.encode()))
 
 
 _integrations = resource("AWS::ApiGatewayV2::Integration")

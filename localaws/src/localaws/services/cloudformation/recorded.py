@@ -25,7 +25,7 @@ def _reads_a_table(mapping: Properties) -> bool:
     return ":dynamodb:" in str(mapping.get("EventSourceArn"))
 
 
-recorded_only("AWS::ApiGatewayV2::Integration", "RequestTemplates", "ResponseParameters")
+recorded_only("AWS::ApiGatewayV2::Integration", "RequestTemplates")
 recorded_only(
     "AWS::ApiGatewayV2::Integration",
     "ConnectionType",

@@ -8,6 +8,8 @@ Faithful to: one event for all tokens of a sign-in or refresh. V1_0 changes the 
 both tokens; V2_0 and V3_0 change both tokens and the scopes; only V3_0 is invoked for client credentials. The
 claims that identify user, client, pool and token cannot be changed. A claim that is both added and suppressed
 is suppressed. `email_verified` in the ID token is true only if the address of the user is verified.
+A validity of five minutes, the shortest that Cognito allows, is shortened here, so that a test can wait for
+its end; longer ones last as long as in AWS.
 Not to: the types of claims, of which V1_0 allows only strings; the IAM roles in a response.
 
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-lambda-pre-token-generation.html
@@ -21,6 +23,7 @@ from typing import Any
 
 from ministack.services import cognito
 
+from localaws import pace
 from localaws.patching import Properties, around, replaces
 from localaws.services.cognito import triggers
 
@@ -29,6 +32,8 @@ _FIXED = (
     {"acr", "amr", "at_hash", "aud", "auth_time", "azp", "client_id", "cognito:username", "exp", "iat"}
     | {"identities", "iss", "jti", "nbf", "nonce", "origin_jti", "sub", "token_use", "username"}
 )  # fmt: skip
+
+_SHORTEST = 300  # seconds
 
 # The response of the trigger for the tokens that are being made now.
 _response: ContextVar[dict[str, Properties] | None] = ContextVar("localaws_token_response", default=None)
@@ -42,6 +47,12 @@ def _once(stock: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return stock(*args, **kwargs)
     finally:
         _response.reset(token)
+
+
+@around(cognito, "_token_validity")
+def _token_validity(stock: Callable[..., int], pool_id: str, client_id: str, token_type: str) -> int:
+    seconds = stock(pool_id, client_id, token_type)
+    return max(1, int(pace.shortened(seconds))) if seconds <= _SHORTEST else seconds
 
 
 @around(cognito, "_fake_token")

@@ -34,7 +34,7 @@ _IPV6_BLOCKS = "_Ipv6CidrBlocks"
 _OPEN = "_OpenByDefault"
 
 
-def _declare_tagged(
+def declare_tagged(
     handlers: Resource,
     create: Callable[[Properties], str],
     delete: Callable[[str], None],
@@ -146,7 +146,7 @@ def _delete_nat_gateway(gateway: str) -> None:
         ec2._addresses[record["AllocationId"]]["AssociationId"] = None
 
 
-_declare_tagged(
+declare_tagged(
     new_resource(
         "AWS::EC2::EIP",
         replaced_by=("Address", "Domain", "IpamPoolId", "NetworkBorderGroup", "TransferAddress"),
@@ -157,7 +157,7 @@ _declare_tagged(
     _address_attributes,
     tagged="AllocationId",
 )
-_declare_tagged(
+declare_tagged(
     new_resource(
         "AWS::EC2::NatGateway",
         replaced_by=("AllocationId", "ConnectivityType", "PrivateIpAddress", "SubnetId", "VpcId"),
@@ -177,7 +177,7 @@ def _delete_egress_only_gateway(gateway: str) -> None:
     call(ec2._delete_egress_only_igw, {"EgressOnlyInternetGatewayId": gateway})
 
 
-_declare_tagged(
+declare_tagged(
     new_resource("AWS::EC2::EgressOnlyInternetGateway", replaced_by=("VpcId",)),
     lambda properties: call(
         ec2._create_egress_only_igw, {"VpcId": properties.get("VpcId")}, "egressOnlyInternetGatewayId"
@@ -265,7 +265,7 @@ def _delete_flow_log(flow_log: str) -> None:
     call(ec2._delete_flow_logs, {"FlowLogId.1": flow_log})
 
 
-_declare_tagged(
+declare_tagged(
     new_resource(
         "AWS::EC2::FlowLog",
         replaced_by=(

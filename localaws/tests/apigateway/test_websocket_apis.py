@@ -1,0 +1,94 @@
+"""Messages to functions behind WebSocket APIs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Event, Request, TextMessage
+
+from helpers.lambda_functions import Functions
+from localaws import Address, LocalAws
+
+pytestmark = pytest.mark.local
+
+HANDLER = """
+def handler(event, context):
+    if event["body"] == "fail":
+        raise ValueError("the secret is 42")
+    return {"statusCode": 200, "body": f"got {event['body']}"}
+"""
+
+
+class Client:
+    """A client with an open connection.
+
+    Args:
+        connection: The TLS connection.
+        address: The API.
+    """
+
+    def __init__(self, connection: ssl.SSLSocket, address: Address) -> None:
+        self._connection = connection
+        self._socket = WSConnection(ConnectionType.CLIENT)
+        self._connection.sendall(self._socket.send(Request(host=address.host, target="/live")))
+        assert isinstance(self._next(), AcceptConnection)
+
+    def ask(self, text: str) -> str:
+        """Send a message, and return the answer."""
+        self._connection.sendall(self._socket.send(TextMessage(data=text)))
+        answer = self._next()
+        assert isinstance(answer, TextMessage)
+        return answer.data
+
+    def _next(self) -> Event:
+        while (event := next(self._socket.events(), None)) is None:
+            self._socket.receive_data(self._connection.recv(65_536))
+        return event
+
+
+@contextmanager
+def connected(address: Address) -> Iterator[Client]:
+    """A client of an API."""
+    place = urlsplit(address.url)
+    context = ssl.create_default_context(cafile=str(address.ca_file))
+    with (
+        socket.create_connection((place.hostname, place.port), timeout=60) as plain,
+        context.wrap_socket(plain, server_hostname=place.hostname) as secured,
+    ):
+        yield Client(secured, address)
+
+
+def test_a_function_answers_messages_with_permission_and_its_errors_stay_inside(local_aws: LocalAws) -> None:
+    functions, gateway = Functions(local_aws), local_aws.client("apigatewayv2")
+    function = functions.make(HANDLER)
+    api = gateway.create_api(
+        Name="chat", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action"
+    )["ApiId"]
+    integration = gateway.create_integration(
+        ApiId=api,
+        IntegrationType="AWS_PROXY",
+        IntegrationUri=functions.arn("lambda", f"function:{function}"),
+        IntegrationMethod="POST",
+    )["IntegrationId"]
+    gateway.create_route(ApiId=api, RouteKey="$default", Target=f"integrations/{integration}")
+    gateway.create_stage(ApiId=api, StageName="live", AutoDeploy=True)
+    with connected(local_aws.address_of_api(api)) as client:
+        assert json.loads(client.ask("hello"))["message"] == "Internal server error"
+        local_aws.client("lambda").add_permission(
+            FunctionName=function,
+            StatementId="chat",
+            Action="lambda:InvokeFunction",
+            Principal="apigateway.amazonaws.com",
+            SourceArn=f"{functions.arn('execute-api', api)}/live/$default",
+        )
+        assert client.ask("hello") == "got hello"
+        failed = json.loads(client.ask("fail"))
+        assert failed.keys() == {"message", "connectionId", "requestId"}
+        assert failed["message"] == "Internal server error"
