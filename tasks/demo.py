@@ -134,7 +134,7 @@ def demonstrate(architecture: Architecture, log_file: Path) -> None:
         outcome = scenario.run(stack)
         if hasattr(scenario, "drill"):
             _title("Failure drill")
-            scenario.drill(stack, Faults(aws.session))
+            scenario.drill(stack, Faults(aws.session, aws.deliver_as))
     show(outcome)
     _tell_dropped(dropped, scenario)
 

@@ -124,7 +124,7 @@ def empty_aws(local_aws: LocalAws, deployments: Deployments) -> LocalAws:
 @pytest.fixture
 def faults(local_aws: LocalAws) -> Faults:
     """Breaks the deployed stack."""
-    return Faults(local_aws.session)
+    return Faults(local_aws.session, local_aws.deliver_as)
 
 
 def row_of(item: pytest.Item) -> Architecture | None:

@@ -8,9 +8,10 @@ exist (of instances, clusters, their snapshots, parameter groups and proxies), a
 not exist, and one whose policy does not allow `events.rds.amazonaws.com`. The first message is no JSON: it
 says that RDS will attempt to send notifications. The status becomes `no-permission` or `topic-not-exist` when
 that is found at an event, and `active` again. `Ref` is the name. Another topic replaces the resource.
-Not to: `aws:SourceArn` when the subscription is made: AWS does not document it, so any ARN of
-this account that the policy names passes, and it is asked at each event (see `rds.events`). The key of an encrypted topic is not asked.
-The statuses `creating`, `modifying` and `deleting` are over at once. The messages of errors are our own.
+Not to: `aws:SourceArn` when the subscription is made: AWS does not document it, so any ARN of this
+account that the policy names passes, and each event asks for its own (see `rds.events`). The key policy of an
+encrypted topic is not evaluated. The statuses `creating`, `modifying` and `deleting` are over at once. The
+messages of errors are our own.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateEventSubscription.html
 https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_EventSubscription.html
@@ -133,13 +134,9 @@ def _arn(kind: str, name: str) -> str:
 
 def publish(topic: str, message: str, attributes: Properties | None = None) -> None:
     """Publish as RDS does."""
-    request: Properties = {"TopicArn": [topic], "Message": [message], "Subject": [SUBJECT]}
-    for number, (name, value) in enumerate((attributes or {}).items(), 1):
-        entry = f"MessageAttributes.entry.{number}"
-        request |= {f"{entry}.Name": [name], f"{entry}.Value.DataType": ["String"]}
-        request[f"{entry}.Value.StringValue"] = [value]
+    typed = {name: {"DataType": "String", "StringValue": value} for name, value in (attributes or {}).items()}
     with in_account_of(topic):
-        sns._publish(request)
+        sns.publish_internal(topic, message, SUBJECT, message_attributes=typed)
 
 
 # --- The API
