@@ -203,7 +203,8 @@ class RdsEventSource:
                     f"categories: {str(category)!r} does not exist for {self.source_type}; {remedy}."
                 )
         named = (RdsSourceType.DB_INSTANCE, RdsSourceType.DB_CLUSTER, RdsSourceType.DB_PROXY)
-        for source in self.source_ids if self.source_type in named else ():
+        checked = self.source_type in named and not Token.is_unresolved(list(self.source_ids))
+        for source in self.source_ids if checked else ():
             if not Token.is_unresolved(source) and not _IDENTIFIER.fullmatch(source):
                 raise ValueError(
                     f"source_ids: {source!r} is no identifier of a {self.source_type}; give letters, digits "
