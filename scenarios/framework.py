@@ -48,6 +48,8 @@ class DeployedStack:
         tell: Called with each line of the story as it happens.
         patience: Seconds to wait for the effect of an event. The default leaves room for S3, whose events
             mostly arrive within seconds but may take a minute.
+        deliver_as: `LocalAws.deliver_as`, for services that the embedded AWS does not have. ``None`` in a
+            real account, where only the service itself can send its events.
     """
 
     name: str
@@ -56,6 +58,7 @@ class DeployedStack:
     out: Path = Path("out")
     tell: Callable[[str], None] = _say_nothing
     patience: float = 90
+    deliver_as: Callable[..., Any] | None = None
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod

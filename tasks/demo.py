@@ -129,12 +129,19 @@ def demonstrate(architecture: Architecture, log_file: Path) -> None:
         print("\nDeployed with the CDK, IAM enforced:")
         for name, value in outputs.items():
             print(f"  {name:24} {value}")
-        stack = DeployedStack(architecture.id, outputs, aws.session, out=ROOT / "out", tell=_tell)
+        stack = DeployedStack(
+            architecture.id,
+            outputs,
+            aws.session,
+            out=ROOT / "out",
+            tell=_tell,
+            deliver_as=aws.deliver_as,
+        )
         _title("Scenario")
         outcome = scenario.run(stack)
         if hasattr(scenario, "drill"):
             _title("Failure drill")
-            scenario.drill(stack, Faults(aws.session, aws.deliver_as))
+            scenario.drill(stack, Faults(aws.session))
     show(outcome)
     _tell_dropped(dropped, scenario)
 

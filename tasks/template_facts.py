@@ -336,6 +336,12 @@ def _rule(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edg
             yield Edge(_referred(bucket), "-->", _referred(target["Arn"]), "EventBridge")
 
 
+def _event_subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """The databases whose events RDS publishes, and the topic."""
+    for source in properties.get("SourceIds", []):
+        yield Edge(_referred(source), "-->", _referred(properties["SnsTopicArn"]), "events")
+
+
 def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A schedule, its target, and its dead-letter queue."""
     target = properties["Target"]
@@ -408,6 +414,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Lambda::EventSourceMapping": _poll,
     "AWS::Lambda::Url": _url,
     "AWS::Events::Rule": _rule,
+    "AWS::RDS::EventSubscription": _event_subscription,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::StepFunctions::StateMachine": _state_machine,
     "AWS::SNS::Subscription": _subscription,

@@ -49,7 +49,14 @@ class Deployments:
             self.clear()
             outputs = self._deploy(id)
             out = self._folder / id / "out"
-            self._current = DeployedStack(id, outputs, self._aws.session, out=out, patience=_PATIENCE)
+            self._current = DeployedStack(
+                id,
+                outputs,
+                self._aws.session,
+                out=out,
+                patience=_PATIENCE,
+                deliver_as=self._aws.deliver_as,
+            )
         return self._current
 
     def _deploy(self, id: str) -> dict[str, str]:
@@ -124,7 +131,7 @@ def empty_aws(local_aws: LocalAws, deployments: Deployments) -> LocalAws:
 @pytest.fixture
 def faults(local_aws: LocalAws) -> Faults:
     """Breaks the deployed stack."""
-    return Faults(local_aws.session, local_aws.deliver_as)
+    return Faults(local_aws.session)
 
 
 def row_of(item: pytest.Item) -> Architecture | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 
-from scenarios.framework import NotYet, ScenarioFailed, require, wait_until
+from scenarios.framework import NotYet, require, wait_until
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,11 @@ class Faults:
 
     Never used in a real account: there it takes a while until a removed permission has an effect, and a
     scenario that is interrupted would not restore it.
-
-    Args:
-        session: Reaches the account.
-        deliver_as: `LocalAws.deliver_as`, for drills in which a service sends what nothing here causes.
     """
 
-    def __init__(self, session: boto3.Session, deliver_as: Callable[..., Any] | None = None) -> None:
-        self._deliver_as = deliver_as
+    def __init__(self, session: boto3.Session) -> None:
         self._iam: Any = session.client("iam")
         self._lambda: Any = session.client("lambda")
-
-    def deliver_as(self, principal: str, source_arn: str, target: str, event: object) -> None:
-        """Deliver an event as a service does, through the policy of its target.
-
-        Raises:
-            ScenarioFailed: The drill was started without the embedded AWS.
-        """
-        if self._deliver_as is None:
-            raise ScenarioFailed("only the embedded AWS delivers events as another service does")
-        self._deliver_as(principal, source_arn, target, event)
 
     def role_of(self, function: str) -> str:
         """Return the name of a function's execution role."""

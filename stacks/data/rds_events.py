@@ -32,7 +32,8 @@ class RdsEventsStack(PatternStack):
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
         super().__init__(scope, architecture)
         size = ec2.InstanceType.of(ec2.InstanceClass.T4G, ec2.InstanceSize.MICRO)
-        options = DatabaseOptions(engine="mysql", instance_type=size, multi_az=True)
+        # The validation of templates knows no major version of MySQL by itself.
+        options = DatabaseOptions(engine="mysql", engine_version="8.4.11", instance_type=size, multi_az=True)
         network = PrivateNetwork(self, "Network")
         database = make_database(self, options, network, RemovalPolicy.DESTROY)
         assert isinstance(database, rds.DatabaseInstance)

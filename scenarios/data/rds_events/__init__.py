@@ -75,8 +75,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     """
     story = Story("Low storage, and lost permissions", stack.tell)
     with closing(Reports(stack)) as reports:
-        now = datetime.now(UTC)
-        reports.report_both_ways(faults, NEARLY_FULL, reports.database, now)
+        reports.report_both_ways(NEARLY_FULL, datetime.now(UTC))
         reports.wait_for_deliveries(reports.database, NEARLY_FULL.id, 2, since=reports.began)
         row, alerts = reports.journal(reports.database)[NEARLY_FULL.id], reports.alerts(reports.database)
         require(list(alerts.values()) == [1], f"the alerts are {alerts}")
@@ -112,7 +111,7 @@ def _close_function(reports: Reports, faults: Faults, story: Story) -> None:
         faults.not_admitting(function, "sns.amazonaws.com"),
         faults.not_admitting(function, "events.amazonaws.com"),
     ):
-        reports.report_both_ways(faults, FULL, source, datetime.now(UTC))
+        reports.report_both_ways(FULL, datetime.now(UTC))
         reports.undelivered.wait_for(2)
     require(FULL.id not in reports.journal(source), "the function was invoked without a permission")
     story.say("The function allows nobody: both ways left the event in the undelivered queue.")

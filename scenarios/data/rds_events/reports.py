@@ -11,9 +11,8 @@ from functools import partial
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from scenarios.framework import DeployedStack, NotYet, wait_until
+from scenarios.framework import DeployedStack, NotYet, require, wait_until
 from scenarios.support.failure_queue import FailureQueue, Messages
-from scenarios.support.faults import Faults
 from scenarios.support.redrive import redrive
 
 RDS = "events.rds.amazonaws.com"
@@ -105,8 +104,11 @@ class Reports:
         """Make another event subscription with the topic."""
         self._rds.create_event_subscription(SubscriptionName=self.run_id, SnsTopicArn=self.topic)
 
-    def report_both_ways(self, faults: Faults, event: Event, source: str, time: datetime) -> None:
-        """Deliver an event of a database as RDS does: to the topic, and to EventBridge."""
+    def report_both_ways(self, event: Event, time: datetime) -> None:
+        """Deliver an event of the database as RDS does: to the topic, and to EventBridge."""
+        deliver, source = self.stack.deliver_as, self.database
+        require(deliver is not None, "only the embedded AWS delivers events as another service does")
+        assert deliver is not None
         arn, written = self.arn("rds:db:", source), _written(time)
         detail = {
             "EventCategories": [event.category],
@@ -123,8 +125,8 @@ class Reports:
             "resources": [arn],
             "detail": detail,
         }
-        faults.deliver_as(RDS, arn, self.topic, self._notification(event, source, written))
-        faults.deliver_as(RDS, arn, self.arn("events:event-bus/", "default"), {**entry, "detail": detail})
+        deliver(RDS, arn, self.topic, self._notification(event, source, written))
+        deliver(RDS, arn, self.arn("events:event-bus/", "default"), {**entry, "detail": detail})
 
     def publish(self, event: Event, time: datetime) -> None:
         """Publish an event of a database that does not exist, with the permissions of the caller."""
