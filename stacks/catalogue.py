@@ -94,7 +94,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="data",
         title="RDS event → SNS topic (event subscription) and EventBridge rule → Lambda → alerts in SQS",
         stack="RdsEventsStack",
-        shows="a failover is one alarm although it is reported twice; what nobody expects is kept",
+        shows="a failover is one alarm although RDS reports it twice; unknown events are recorded",
     ),
     Architecture(
         id="private-function",

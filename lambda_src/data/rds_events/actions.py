@@ -11,7 +11,7 @@ from .events import RdsEvent
 
 Action: TypeAlias = Literal["alarm", "notify", "ignore", "unknown"]
 
-#: What is done about each kind of event: ``alarm`` somebody at once, ``notify`` at leisure, or ``ignore`` it.
+#: What is done about each kind of event: ``alarm`` needs a person at once, ``notify`` does not.
 #: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
 DECISIONS: Mapping[str, Action] = {
     # A restart: connections have ended, and come back.
@@ -39,7 +39,7 @@ DECISIONS: Mapping[str, Action] = {
 
 
 def decide(event: RdsEvent) -> Action:
-    """Look up what to do; AWS adds kinds of events, so one that is not in the table is kept, not refused."""
+    """Look up what to do. AWS adds kinds of events: one that is not in the table is recorded, not refused."""
     return DECISIONS.get(event.event_id, "unknown")
 
 

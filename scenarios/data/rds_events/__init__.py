@@ -21,7 +21,7 @@ ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
 
 
 def run(stack: DeployedStack) -> Outcome:
-    """A failover by both ways, a kind of event that nobody knows, a duplicate, and what is no event.
+    """A failover by both ways, an unknown kind of event, a duplicate, and what is no event.
 
     Raises:
         ScenarioFailed: The outcome is not the expected one.
@@ -56,7 +56,7 @@ def _strange(reports: Reports, story: Story) -> None:
     require(rows.keys() == {NEW.id, FULL.id}, f"the journal has {rows}")
     require([(event_id, n) for (event_id, _), n in alerts.items()] == [(FULL.id, 1)], f"alerts: {alerts}")
     story.fact("unknown event", rows[NEW.id]["action"])
-    story.say("A kind of event that is not in the table is in the journal, and alerts nobody.")
+    story.say("A kind of event that is not in the table is in the journal, without an alert.")
     story.fact("alerts of a duplicate", alerts.total())
     story.say("The same notification twice is one alert.")
     reports.publish_text(f"not about a database: {reports.run_id}")
@@ -68,7 +68,7 @@ def _strange(reports: Reports, story: Story) -> None:
 
 
 def drill(stack: DeployedStack, faults: Faults) -> Outcome:
-    """Low storage, a topic that does not allow RDS, and a function that allows nobody, or may not write.
+    """Low storage, and lost permissions: of RDS, of SNS and EventBridge, of the function.
 
     Raises:
         ScenarioFailed: The outcome is not the expected one.
@@ -114,7 +114,7 @@ def _close_function(reports: Reports, faults: Faults, story: Story) -> None:
         reports.report_both_ways(FULL, datetime.now(UTC))
         reports.undelivered.wait_for(2)
     require(FULL.id not in reports.journal(source), "the function was invoked without a permission")
-    story.say("The function allows nobody: both ways left the event in the undelivered queue.")
+    story.say("The function allows neither service: both ways left the event in the undelivered queue.")
     with faults.without_permission(faults.role_of(function), "dynamodb:PutItem"):
         reports.publish(FULL, datetime.now(UTC))
         reports.failed.wait_for(1)

@@ -133,7 +133,7 @@ def test_the_same_kind_of_event_a_millisecond_later_is_another_one(function: Mod
     assert len(alerts()) == 3
 
 
-def test_an_unknown_event_is_kept_and_alerts_nobody(function: ModuleType) -> None:
+def test_an_unknown_event_is_recorded_without_an_alert(function: ModuleType) -> None:
     function.handler(by_eventbridge("RDS-EVENT-99999"), CONTEXT)
     assert [row["action"] for row in journal()] == ["unknown"]
     assert alerts() == []

@@ -4,7 +4,7 @@ Faithful to: CreateDBInstance, CreateDBCluster and their Delete start and end a 
 StopDBCluster and their Start stop and start it. RebootDBInstance restarts it: connections end with
 PostgreSQL's message, and parameters take effect. With ForceFailover, which needs MultiAZ, the server crashes
 and recovers. FailoverDBCluster crashes the writer and makes a reader the writer. ModifyDBInstance and
-ModifyDBCluster change the password of the master user.
+ModifyDBCluster change the password of the master user. The events are in `rds.events`.
 Not to: the time. A reboot or failover takes a tenth of a second, not a minute; for a longer outage, stop the
 database and start it later. A reader that is rebooted keeps its connections, because it shares the writer's
 server.
