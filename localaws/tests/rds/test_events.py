@@ -153,6 +153,24 @@ def test_eventbridge_gets_every_event(functions: Functions, instance: str) -> No
     }
 
 
+def test_the_failover_of_a_cluster_is_reported(local_aws: LocalAws) -> None:
+    client, name = local_aws.client("rds"), new_name("cluster")
+    client.create_db_cluster(DBClusterIdentifier=name, Engine="aurora-mysql", **MASTER)
+    for member in ("one", "two"):
+        client.create_db_instance(
+            DBInstanceIdentifier=f"{name}-{member}",
+            DBClusterIdentifier=name,
+            Engine="aurora-mysql",
+            DBInstanceClass="db.t4g.medium",
+        )
+    client.failover_db_cluster(DBClusterIdentifier=name, TargetDBInstanceIdentifier=f"{name}-two")
+    events = client.describe_events(SourceType="db-cluster", SourceIdentifier=name)["Events"]
+    assert [(one["Message"], one["EventCategories"]) for one in events] == [
+        (f"Started cross AZ failover to DB instance: {name}-two.", ["failover"]),
+        (f"Completed failover to DB instance: {name}-two.", ["failover"]),
+    ]
+
+
 def test_only_what_is_subscribed_to_is_published(
     functions: Functions, instance: str, subscription: dict[str, Any]
 ) -> None:

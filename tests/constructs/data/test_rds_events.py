@@ -208,6 +208,18 @@ def test_a_source_that_rds_refuses_is_refused(arguments: dict[str, Any], message
         RdsEventSource(**arguments)
 
 
+def test_duplicates_and_capitals_are_no_obstacle() -> None:
+    twice = RdsEventSource(
+        source_type=RdsSourceType.DB_INSTANCE,
+        categories=[DbInstanceCategory.BACKUP, DbInstanceCategory.BACKUP],
+        source_ids=["Orders", "Orders"],
+    )
+    assert (twice.subscription()["event_categories"], twice.subscription()["source_ids"]) == (
+        ["backup"],
+        ["orders"],
+    )
+
+
 def test_a_category_may_be_in_the_enums_of_several_source_types() -> None:
     source = RdsEventSource(source_type=RdsSourceType.DB_CLUSTER, categories=[DbProxyCategory.FAILURE])
     assert source.subscription()["event_categories"] == ["failure"]

@@ -160,6 +160,10 @@ CATEGORIES: Mapping[RdsSourceType, type[RdsEventCategory]] = {
 }
 
 
+# What has an identifier that the user chose.
+_NAMED = (RdsSourceType.DB_INSTANCE, RdsSourceType.DB_CLUSTER, RdsSourceType.DB_PROXY)
+
+
 @check_types
 @dataclass(frozen=True, kw_only=True)
 class RdsEventSource:
@@ -202,8 +206,7 @@ class RdsEventSource:
                 raise ValueError(
                     f"categories: {str(category)!r} does not exist for {self.source_type}; {remedy}."
                 )
-        named = (RdsSourceType.DB_INSTANCE, RdsSourceType.DB_CLUSTER, RdsSourceType.DB_PROXY)
-        checked = self.source_type in named and not Token.is_unresolved(list(self.source_ids))
+        checked = self.source_type in _NAMED and not Token.is_unresolved(list(self.source_ids))
         for source in self.source_ids if checked else ():
             if not Token.is_unresolved(source) and not _IDENTIFIER.fullmatch(source):
                 raise ValueError(
@@ -215,8 +218,8 @@ class RdsEventSource:
         """Return the properties of an event subscription."""
         return {
             "source_type": self.source_type and str(self.source_type),
-            "event_categories": [str(one) for one in self.categories] or None,
-            "source_ids": list(self.source_ids) or None,
+            "event_categories": self._categories() or None,
+            "source_ids": self._ids() or None,
         }
 
     def pattern(self) -> events.EventPattern:
@@ -229,16 +232,26 @@ class RdsEventSource:
         """
         detail: dict[str, Any] = {}
         if self.categories:
-            detail["EventCategories"] = [str(one) for one in self.categories]
-        if self.source_ids:
-            known = not Token.is_unresolved(list(self.source_ids))
-            prefixes = ("", "rds:") if known else ("",)  # nothing can be added to the items of a list token
-            detail["SourceIdentifier"] = [prefix + one for one in self.source_ids for prefix in prefixes]
+            detail["EventCategories"] = self._categories()
+        if ids := self._ids():
+            # Nothing can be added to the items of a list token.
+            prefixes = ("",) if Token.is_unresolved(ids) else ("", "rds:")
+            detail["SourceIdentifier"] = [prefix + one for one in ids for prefix in prefixes]
         return events.EventPattern(
             source=["aws.rds"],
             detail_type=[self._detail_type()] if self.source_type else events.Match.prefix("RDS "),
             detail=detail or None,
         )
+
+    def _categories(self) -> list[str]:
+        return list(dict.fromkeys(map(str, self.categories)))
+
+    def _ids(self) -> list[str]:
+        """RDS stores the identifiers of databases in lower case, and a rule distinguishes the cases."""
+        given = list(dict.fromkeys(self.source_ids))
+        if self.source_type not in _NAMED or Token.is_unresolved(given):
+            return given
+        return [one if Token.is_unresolved(one) else one.lower() for one in given]
 
     def _detail_type(self) -> str:
         words = str(self.source_type).split("-")
