@@ -12,7 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from data.rds_events.actions import DECISIONS, decide
+from data.rds_events.actions import DECISIONS, Actions, decide
 from data.rds_events.events import NotAnEvent, RdsEvent, events_of
 from tests.handlers.importing import import_handler
 
@@ -114,6 +114,23 @@ def test_an_event_that_comes_twice_by_each_way_is_one_alert_and_one_row(function
     (row,), (alert,) = journal(), alerts()
     assert row == {**alert, "event": "2021-11-07T17:43:51.876Z/RDS-EVENT-0013"}
     assert (alert["action"], alert["source"]) == ("alarm", "db-instance/orders")
+
+
+class Sent:
+    """An SQS that remembers no deduplication id, as after five minutes."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, str]] = []
+
+    def send_message(self, **message: str) -> None:
+        self.messages.append(message)
+
+
+def test_a_duplicate_after_five_minutes_is_known_from_the_journal(function: ModuleType) -> None:
+    sent, (event,) = Sent(), events_of(by_sns())
+    actions = Actions(sent, "alerts", boto3.client("dynamodb"), "journal")
+    assert [actions.take(event, "alarm") for _ in range(2)] == [True, False]
+    assert len(sent.messages) == 1
 
 
 def test_two_at_the_same_moment_are_one_alert(function: ModuleType) -> None:
