@@ -220,7 +220,9 @@ class Reports:
         """How many alerts about a database there were, by event id and time; takes them out of the queue."""
         url = self.stack.output("AlertsQueueUrl")
         # A FIFO queue shows no more of a group whose messages are held, so they are deleted at once.
-        while messages := self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+        # Long polling asks all servers of SQS.
+        receive = partial(self._sqs.receive_message, QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        while messages := receive().get("Messages", []):
             for message in messages:
                 self._alerts.append(json.loads(message["Body"]))
                 self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
