@@ -33,7 +33,7 @@ GREETING = (
 MANUAL = "http://docs.amazonwebservices.com/AmazonRDS/latest/UserGuide/USER_Events.html"
 
 
-def by_sns(event_id: str = "RDS-EVENT-0013", **changed: Any) -> dict[str, Any]:
+def by_sns(event_id: str = "RDS-EVENT-0013", /, **changed: Any) -> dict[str, Any]:
     """https://docs.aws.amazon.com/lambda/latest/dg/services-rds.html, which has no ARN."""
     message = {
         "Event Source": "db-instance",
@@ -189,10 +189,10 @@ def test_the_table_decides(event_id: str, action: str) -> None:
         ({"Records": [{"Sns": {"Message": "[" * 1000}}]}, "nested"),
         (by_sns("RDS-EVENT-X"), "event id"),
         (by_sns(**{"Event Time": "yesterday"}), "its time"),
-        (by_sns(**{"Event Time": None}), "its time"),
+        (by_sns("RDS-EVENT-0013", **{"Event Time": None}), "its time"),
         (by_sns(**{"Source ID": ""}), "the source must be"),
         (by_sns(**{"Source ID": "\ud800"}), "surrogate"),
-        (by_sns(**{"Event Message": 7}), "the message must be"),
+        (by_sns("RDS-EVENT-0013", **{"Event Message": 7}), "the message must be"),
         (by_eventbridge() | {"source": "aws.ec2"}, "another source"),
         (by_eventbridge() | {"detail-type": "AWS API Call via CloudTrail"}, "another source"),
         (by_eventbridge() | {"detail": 7}, "other fields"),
