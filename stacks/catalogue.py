@@ -90,6 +90,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="120 callers share 20 connections; a failover loses and duplicates no booking",
     ),
     Architecture(
+        id="rds-events",
+        family="data",
+        title="RDS event → SNS topic (event subscription) and EventBridge rule → Lambda → alerts in SQS",
+        stack="RdsEventsStack",
+        shows="a failover is one alarm although RDS reports it twice; unknown events are recorded",
+    ),
+    Architecture(
         id="private-function",
         family="data",
         title="Lambda in isolated subnets → VPC endpoints → DynamoDB, SQS and another Lambda",

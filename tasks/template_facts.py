@@ -361,6 +361,12 @@ def _archive(_: TemplateFacts, archive: str, properties: dict[str, Any]) -> Iter
     yield Edge(archive, "-.->", _referred(properties["SourceArn"]), "replay")
 
 
+def _event_subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """The databases whose events RDS publishes, and the topic."""
+    for source in properties.get("SourceIds", []):
+        yield Edge(_referred(source), "-->", _referred(properties["SnsTopicArn"]), "events")
+
+
 def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A schedule, its target, and its dead-letter queue."""
     target = properties["Target"]
@@ -434,6 +440,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Lambda::Url": _url,
     "AWS::Events::Archive": _archive,
     "AWS::Events::Rule": _rule,
+    "AWS::RDS::EventSubscription": _event_subscription,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::StepFunctions::StateMachine": _state_machine,
     "AWS::SNS::Subscription": _subscription,

@@ -35,6 +35,7 @@ from constructs import Construct
 
 from cdk_lambda_patterns import PrivateNetwork
 from cdk_lambda_patterns.core.table import text
+from cdk_lambda_patterns.data.rds_events import RdsEventSource
 from cdk_lambda_patterns.events.pipeline_events import StateChanges
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
@@ -153,6 +154,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),
+    "sources": lambda scope: [RdsEventSource()],
     "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
     "vpc": lambda scope: ec2.Vpc(scope, "Vpc", max_azs=2, nat_gateways=1),
 }

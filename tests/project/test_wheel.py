@@ -40,6 +40,7 @@ from constructs import Construct
 import cdk_lambda_patterns
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.data.private_function import PrivateFunction
+from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
@@ -106,6 +107,7 @@ made = [
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
     SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
+    RdsEvents(stack, "Databases", code=pattern_source("data", "rds_events"), sources=[RdsEventSource()]),
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),

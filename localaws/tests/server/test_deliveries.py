@@ -181,7 +181,9 @@ def test_a_poller_uses_the_role_of_the_function_for_what_it_reads(functions: Fun
 def allow(principal: str, action: str, arn: str, source: str) -> str:
     condition = {"ArnLike": {"aws:SourceArn": source}}
     statement = {"Effect": "Allow", "Principal": {"Service": principal}, "Action": action, "Resource": arn}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement | {"Condition": condition}]})
+    without_tls = {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    denied = statement | {"Effect": "Deny", "Principal": "*"} | without_tls
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement | {"Condition": condition}, denied]})
 
 
 def test_a_topic_and_a_queue_take_messages_of_the_service_that_their_policy_allows(

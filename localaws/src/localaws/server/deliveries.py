@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+from ministack.core import iam_evaluator
 from ministack.services import eventbridge, lambda_svc, sns, sqs
 
 from localaws.services.codepipeline.jobs import open_job
@@ -71,6 +72,7 @@ async def deliver(request: dict[str, Any]) -> Answer:
     target, event = request["target"], request["event"]
     try:
         with in_account_of(target):
+            iam_evaluator.pin_request_origin("127.0.0.1", True)  # services use TLS: `aws:SecureTransport`
             _check_permission(request)
             match target.split(":")[2]:
                 case "lambda":

@@ -4,7 +4,7 @@ Faithful to: CreateDBInstance, CreateDBCluster and their Delete start and end a 
 StopDBCluster and their Start stop and start it. RebootDBInstance restarts it: connections end with
 PostgreSQL's message, and parameters take effect. With ForceFailover, which needs MultiAZ, the server crashes
 and recovers. FailoverDBCluster crashes the writer and makes a reader the writer. ModifyDBInstance and
-ModifyDBCluster change the password of the master user.
+ModifyDBCluster change the password of the master user. The events are in `rds.events`.
 Not to: the time. A reboot or failover takes a tenth of a second, not a minute; for a longer outage, stop the
 database and start it later. A reader that is rebooted keeps its connections, because it shares the writer's
 server.
@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ministack.services import rds
 
 from localaws.engines.postgres.server import PostgresError
 from localaws.patching import action, around, replaces
+from localaws.services.rds import events
 from localaws.services.rds.databases import Database
 from localaws.services.rds.instances import Record, attach, database_of, detach
 
@@ -67,6 +68,7 @@ def _stop(stock: Action, p: dict[str, Any]) -> Response:
     response = stock(p)
     if database := _database(p, response):
         database.stop()
+    _report(p, response, events.STOPPED)
     return response
 
 
@@ -76,7 +78,14 @@ def _start(stock: Action, p: dict[str, Any]) -> Response:
     response = stock(p)
     if database := _database(p, response):
         database.start()
+    _report(p, response, events.STARTED)
     return response
+
+
+def _report(parameters: dict[str, Any], response: Response, event: Mapping[str, events.Event]) -> None:
+    record = _record(parameters) if response[0] < 400 else None
+    if record is not None:
+        events.report(record, event[events.kind_of(record)])
 
 
 def _database(parameters: dict[str, Any], response: Response) -> Database | None:
@@ -104,6 +113,7 @@ def _refused(reason: str) -> Response:
 def _finish_reboot(stock: Callable[..., None], instance: Record, cluster: Record | None) -> None:
     """The part of a reboot after the response."""
     database, crash = database_of(instance), bool(instance.pop("_ForceFailover", False))
+    events.report(instance, events.FAILOVER_STARTED if crash else events.SHUT_DOWN)
     if database and _is_writer(instance, cluster):
         try:
             database.restart(crash=crash)
@@ -111,6 +121,8 @@ def _finish_reboot(stock: Callable[..., None], instance: Record, cluster: Record
             _log.exception("%s did not restart after its reboot", instance["DBInstanceIdentifier"])
             instance["DBInstanceStatus"] = "failed"
     stock(instance, cluster)
+    if crash and instance["DBInstanceStatus"] == "available":
+        events.report(instance, events.FAILOVER_COMPLETED)
 
 
 def _is_writer(instance: Record, cluster: Record | None) -> bool:
@@ -125,17 +137,24 @@ def _is_writer(instance: Record, cluster: Record | None) -> bool:
 def _failover(stock: Action, p: dict[str, Any]) -> Response:
     response = stock(p)
     cluster = _record(p) if response[0] < 400 else None
-    database = database_of(cluster) if cluster is not None else None
-    if cluster is not None and database:
+    if cluster is None:
+        return response
+    members = cluster["DBClusterMembers"]
+    writer = next(one["DBInstanceIdentifier"] for one in members if one["IsClusterWriter"])
+    events.report(cluster, events.CLUSTER_FAILOVER, writer)
+    if database := database_of(cluster):
         cluster["Status"] = "failing-over"
-        threading.Thread(target=_fail_over, args=(cluster, database), daemon=True).start()
+        threading.Thread(target=_fail_over, args=(cluster, database, writer), daemon=True).start()
+    else:
+        events.report(cluster, events.CLUSTER_FAILOVER_COMPLETED, writer)
     return response
 
 
-def _fail_over(cluster: Record, database: Database) -> None:
+def _fail_over(cluster: Record, database: Database, writer: str) -> None:
     try:
         database.restart(crash=True)
         cluster["Status"] = "available"
+        events.report(cluster, events.CLUSTER_FAILOVER_COMPLETED, writer)
     except PostgresError:
         _log.exception("%s did not restart after its failover", cluster["DBClusterIdentifier"])
         cluster["Status"] = "failed"

@@ -1,0 +1,230 @@
+"""The function, and both ways in which RDS reports to it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from aws_cdk import Annotations, RemovalPolicy, Resource, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct, IDependable
+
+from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.event_sources import Code
+from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
+from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
+from cdk_lambda_patterns.core.limits import check_choice
+from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
+from cdk_lambda_patterns.core.permissions import warn_if_not_granted
+from cdk_lambda_patterns.core.regions import check_region, differ
+from cdk_lambda_patterns.data.rds_events.sources import RdsEventSource, RdsSourceType
+
+Delivery = Literal["subscription", "rule", "both"]
+_KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
+
+
+@check_types
+class RdsEvents(Construct):
+    """A function that RDS reports to: by event subscription, by EventBridge rule, or both.
+
+    With an event subscription, RDS publishes to a topic, whose policy and key let RDS do so for this account
+    only, and SNS invokes the function with a notification. With a rule, EventBridge invokes it with the
+    event. Both ways are asynchronous. What they cannot deliver, because the function or the permission is
+    gone, goes to the undelivered queue. What the function failed to process in three attempts goes to its
+    failure queue, as a record with the reason.
+
+    RDS reports on databases, not on their data: on a best-effort basis, in no order. Notifications of SNS may
+    be five minutes late. With both ways, each event comes twice; neither has an id that is in both, so
+    compare source, event id (``RDS-EVENT-0006``) and time. The first message of a subscription is no event,
+    but a text which says that RDS will attempt to send some.
+
+    Args:
+        code: The folder of the handler, or any ``lambda_.Code``.
+        sources: What to report. ``[RdsEventSource()]``: every event of this account and Region.
+        delivery: ``"subscription"``, ``"rule"`` or ``"both"``.
+        handler: ``module.function`` in that folder.
+        topic: A standard topic that RDS publishes to. Default: a new one.
+        undelivered_queue: For what SNS and EventBridge cannot deliver. Default: a new one.
+        asynchronous: Retries and maximum age of the events that Lambda has accepted.
+        function_options: Settings of the function. Default: 256 MB, 30 seconds.
+        network: The VPC that the function runs in. Default: none of yours.
+        removal_policy: What happens to queues and logs when the stack is deleted. Default: they are retained.
+
+    Raises:
+        ValueError: There is no source, or an event subscription cannot have it; topic or queue is FIFO, in
+            another Region, or encrypted with a key that the services may not use.
+
+    Attributes:
+        function (HardenedFunction): The function.
+        topic (ITopic | None): What RDS publishes to; none without subscription.
+        event_subscriptions (tuple[CfnEventSubscription, ...]): One for each source.
+        rules (tuple[Rule, ...]): One for each source.
+        undelivered_queue (IQueue): What SNS and EventBridge could not deliver.
+        failure_queue (IQueue): What the function failed to process.
+
+    Example::
+
+        failovers = RdsEventSource(
+            source_type=RdsSourceType.DB_CLUSTER, categories=[DbClusterCategory.FAILOVER]
+        )
+        RdsEvents(self, "Failovers", code="worker", sources=[failovers], delivery="rule")
+
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.overview.html
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.GrantingPermissions.html
+    https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-cloud-watch-events.html
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        code: Code,
+        sources: Sequence[RdsEventSource],
+        delivery: Delivery = "subscription",
+        handler: str = DEFAULT_HANDLER,
+        topic: sns.ITopic | None = None,
+        undelivered_queue: sqs.IQueue | None = None,
+        asynchronous: AsyncOptions | None = None,
+        function_options: FunctionOptions | None = None,
+        network: NetworkOptions | None = None,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
+    ) -> None:
+        check_choice("delivery", delivery, get_args(Delivery))
+        _check_sources(sources, delivery)
+        check_standard("topic", topic)
+        check_region(scope, "RDS publishes to topics of its own Region", {"topic": topic})
+        _check_key(topic, delivery)
+        check_standard("undelivered_queue", undelivered_queue)
+        reason = "SNS and EventBridge use dead-letter queues of their own account and Region"
+        check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=True)
+        if undelivered_queue and undelivered_queue.encryption_type == sqs.QueueEncryption.KMS_MANAGED:
+            raise ValueError(
+                f"undelivered_queue={undelivered_queue.node.path}: it is encrypted with alias/aws/sqs, which "
+                "SNS and EventBridge may not use; give a queue with a customer managed key, or with "
+                "QueueEncryption.SQS_MANAGED."
+            )
+        super().__init__(scope, id)
+
+        self.function = HardenedFunction(
+            self,
+            "Function",
+            code=code,
+            handler=handler,
+            asynchronous=asynchronous or AsyncOptions(),
+            options=function_options,
+            network=network,
+            removal_policy=removal_policy,
+        )
+        assert self.function.failure_queue is not None
+        self.failure_queue: sqs.IQueue = self.function.failure_queue
+        self.undelivered_queue: sqs.IQueue = undelivered_queue or make_failure_queue(
+            self, "UndeliveredQueue", removal_policy=removal_policy
+        )
+        services = {"subscription": ["sns"], "rule": ["events"], "both": ["sns", "events"]}[delivery]
+        dead_letters = self._allow_dead_letters(self.undelivered_queue, services)
+        ids = _ids(sources)
+
+        self.topic: sns.ITopic | None = None
+        self.event_subscriptions: tuple[rds.CfnEventSubscription, ...] = ()
+        if "sns" in services:
+            self.topic = topic or sns.Topic(self, "Topic", enforce_ssl=True)
+            allowed = self._allow_rds(self.topic)
+            self.topic.add_subscription(
+                subscriptions.LambdaSubscription(self.function, dead_letter_queue=dead_letters)
+            )
+            self.event_subscriptions = tuple(
+                rds.CfnEventSubscription(
+                    self, f"{name}Subscription", sns_topic_arn=self.topic.topic_arn, **source.subscription()
+                )
+                for name, source in zip(ids, sources, strict=True)
+            )
+            if allowed is not None:
+                for subscription in self.event_subscriptions:
+                    # RDS tries the permission when the subscription is made.
+                    subscription.node.add_dependency(allowed)
+
+        self.rules: tuple[events.Rule, ...] = ()
+        if "events" in services:
+            target = targets.LambdaFunction(self.function, dead_letter_queue=dead_letters)
+            self.rules = tuple(
+                events.Rule(self, f"{name}Rule", event_pattern=source.pattern(), targets=[target])
+                for name, source in zip(ids, sources, strict=True)
+            )
+
+    def _allow_rds(self, topic: sns.ITopic) -> IDependable | None:
+        """Let RDS publish for the resources of this account and Region; return the policy, if it is ours."""
+        stack = Stack.of(self)
+        conditions = {
+            "ArnLike": {"aws:SourceArn": f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:*"},
+            "StringEquals": {"aws:SourceAccount": stack.account},
+        }
+        caller = iam.ServicePrincipal("events.rds.amazonaws.com", conditions=conditions)
+        statement = iam.PolicyStatement(
+            actions=["sns:Publish"], principals=[caller], resources=[topic.topic_arn]
+        )
+        added = topic.add_to_resource_policy(statement)
+        if not added.statement_added:
+            subscribe = f", and {stack.account} sns:Subscribe"
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:notGranted",
+                f"{topic.node.path} is imported, so its policy cannot be changed here. Its owner must allow "
+                "events.rds.amazonaws.com sns:Publish for the account of the databases"
+                f"{subscribe if differ(topic.env.account, stack.account) else ''}.",
+            )
+        if topic.master_key is not None:
+            # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+            topic.master_key.grant(iam.ServicePrincipal("events.rds.amazonaws.com"), *_KEY_ACTIONS)
+        return added.policy_dependable
+
+    def _allow_dead_letters(self, queue: sqs.IQueue, services: Sequence[str]) -> sqs.IQueue:
+        """Let the services use the key of a queue; return what to wire, which gets the rest by the CDK."""
+        condition = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
+        callers = [iam.ServicePrincipal(f"{one}.amazonaws.com", conditions=condition) for one in services]
+        for caller in callers:
+            if queue.encryption_master_key is not None:
+                queue.encryption_master_key.grant(caller, *_KEY_ACTIONS)
+        if Stack.of(queue) is Stack.of(self) and Resource.is_owned_resource(queue):
+            return queue
+        # The CDK would name topic and rule in the policy: of two stacks, none could be deployed first.
+        for caller in callers:
+            warn_if_not_granted(self, queue.grant(caller, "sqs:SendMessage"), caller, queue)
+        return sqs.Queue.from_queue_arn(self, "UndeliveredQueueByArn", queue.queue_arn)
+
+
+def _check_sources(sources: Sequence[RdsEventSource], delivery: Delivery) -> None:
+    if not sources:
+        raise ValueError("sources=(): give at least one; RdsEventSource() is every event in this Region.")
+    if delivery != "rule" and any(one.source_type == RdsSourceType.DB_SHARD_GROUP for one in sources):
+        raise ValueError(
+            f"delivery={delivery!r}: event subscriptions have no source type db-shard-group; use "
+            "delivery='rule' for it."
+        )
+
+
+def _check_key(topic: sns.ITopic | None, delivery: Delivery) -> None:
+    if topic is None:
+        return
+    if delivery == "rule":
+        raise ValueError("topic: a rule uses no topic; leave it out, or choose delivery='both'.")
+    if topic.master_key is not None and topic.master_key.key_arn.endswith("alias/aws/sns"):
+        raise ValueError(
+            f"topic={topic.node.path}: it is encrypted with alias/aws/sns, which RDS may not use; give a "
+            "topic with a customer managed key, or without one."
+        )
+
+
+def _ids(sources: Sequence[RdsEventSource]) -> list[str]:
+    """Return an id for each source: its type, with a number from the second of a type on."""
+    seen: Counter[str] = Counter()
+    ids = []
+    for source in sources:
+        name = "".join(word.capitalize() for word in (source.source_type or "all").split("-"))
+        seen[name] += 1
+        ids.append(name if seen[name] == 1 else f"{name}{seen[name]}")
+    return ids
