@@ -94,6 +94,8 @@ def test_the_example_of_a_public_class_builds_twice_in_one_stack(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {
         **vars(importlib.import_module(documented.__module__)),
+        # What a user imports: a construct that is a folder has its public names there.
+        **vars(importlib.import_module(".".join(documented.__module__.split(".")[:3]))),
         "Duration": Duration,
         "FunctionOptions": cdk_lambda_patterns.FunctionOptions,
         "HardenedFunction": cdk_lambda_patterns.HardenedFunction,

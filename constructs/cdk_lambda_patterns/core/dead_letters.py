@@ -30,22 +30,24 @@ def check_dead_letters(argument: str, queue: sqs.IQueue | None, service: str) ->
 
 
 def allow_dead_letters(
-    scope: Construct, queue: sqs.IQueue, principal: str, *, account: str | None = None
+    scope: Construct, queue: sqs.IQueue, *principals: str, account: str | None = None
 ) -> sqs.IQueue:
-    """Let a service use the key of a queue; return what to give to the CDK, which adds to its policy.
+    """Let services use the key of a queue; return what to give to the CDK, which adds to its policy.
 
     Args:
         scope: The construct whose undelivered messages the queue gets.
         queue: The queue, owned or imported.
-        principal: The service: ``"sns.amazonaws.com"``.
+        *principals: The services: ``"sns.amazonaws.com"``.
         account: The account of the topic or rule. Default: that of the stack.
     """
     condition = {"StringEquals": {"aws:SourceAccount": account or Stack.of(scope).account}}
-    caller = iam.ServicePrincipal(principal, conditions=condition)
+    callers = [iam.ServicePrincipal(principal, conditions=condition) for principal in principals]
     if queue.encryption_master_key is not None:
-        queue.encryption_master_key.grant(caller, "kms:GenerateDataKey", "kms:Decrypt")
+        for caller in callers:
+            queue.encryption_master_key.grant(caller, "kms:GenerateDataKey", "kms:Decrypt")
     if Stack.of(queue) is Stack.of(scope) and Resource.is_owned_resource(queue):
         return queue
     # The CDK would name the source in the policy: of two stacks, none could be deployed first.
-    warn_if_not_granted(scope, queue.grant(caller, "sqs:SendMessage"), caller, queue)
+    for caller in callers:
+        warn_if_not_granted(scope, queue.grant(caller, "sqs:SendMessage"), caller, queue)
     return sqs.Queue.from_queue_arn(scope, "UndeliveredQueueByArn", queue.queue_arn)

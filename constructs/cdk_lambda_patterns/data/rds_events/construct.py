@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from aws_cdk import Annotations, RemovalPolicy, Resource, Stack
+from aws_cdk import Annotations, RemovalPolicy, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -15,12 +15,12 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IDependable
 
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import check_choice
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import warn_if_not_granted
 from cdk_lambda_patterns.core.regions import check_region, differ
 from cdk_lambda_patterns.data.rds_events.sources import RdsEventSource, RdsSourceType
 
@@ -100,15 +100,9 @@ class RdsEvents(Construct):
         check_standard("topic", topic)
         check_region(scope, "RDS publishes to topics of its own Region", {"topic": topic})
         _check_key(topic, delivery)
-        check_standard("undelivered_queue", undelivered_queue)
+        check_dead_letters("undelivered_queue", undelivered_queue, "SNS or EventBridge")
         reason = "SNS and EventBridge use dead-letter queues of their own account and Region"
         check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=True)
-        if undelivered_queue and undelivered_queue.encryption_type == sqs.QueueEncryption.KMS_MANAGED:
-            raise ValueError(
-                f"undelivered_queue={undelivered_queue.node.path}: it is encrypted with alias/aws/sqs, which "
-                "SNS and EventBridge may not use; give a queue with a customer managed key, or with "
-                "QueueEncryption.SQS_MANAGED."
-            )
         super().__init__(scope, id)
 
         self.function = HardenedFunction(
@@ -127,7 +121,8 @@ class RdsEvents(Construct):
             self, "UndeliveredQueue", removal_policy=removal_policy
         )
         services = {"subscription": ["sns"], "rule": ["events"], "both": ["sns", "events"]}[delivery]
-        dead_letters = self._allow_dead_letters(self.undelivered_queue, services)
+        principals = [f"{service}.amazonaws.com" for service in services]
+        dead_letters = allow_dead_letters(self, self.undelivered_queue, *principals)
         ids = _ids(sources)
 
         self.topic: sns.ITopic | None = None
@@ -181,20 +176,6 @@ class RdsEvents(Construct):
             # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
             topic.master_key.grant(iam.ServicePrincipal("events.rds.amazonaws.com"), *_KEY_ACTIONS)
         return added.policy_dependable
-
-    def _allow_dead_letters(self, queue: sqs.IQueue, services: Sequence[str]) -> sqs.IQueue:
-        """Let the services use the key of a queue; return what to wire, which gets the rest by the CDK."""
-        condition = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
-        callers = [iam.ServicePrincipal(f"{one}.amazonaws.com", conditions=condition) for one in services]
-        for caller in callers:
-            if queue.encryption_master_key is not None:
-                queue.encryption_master_key.grant(caller, *_KEY_ACTIONS)
-        if Stack.of(queue) is Stack.of(self) and Resource.is_owned_resource(queue):
-            return queue
-        # The CDK would name topic and rule in the policy: of two stacks, none could be deployed first.
-        for caller in callers:
-            warn_if_not_granted(self, queue.grant(caller, "sqs:SendMessage"), caller, queue)
-        return sqs.Queue.from_queue_arn(self, "UndeliveredQueueByArn", queue.queue_arn)
 
 
 def _check_sources(sources: Sequence[RdsEventSource], delivery: Delivery) -> None:
