@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 import re
 import secrets
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
+from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
+from localaws.cdk.deployment import Deployment
 from localaws.recorder import Dropped
 from localaws.server import addresses, bootstrap
 from localaws.server.addresses import Address
@@ -150,7 +155,7 @@ class LocalAws:
     @functools.cached_property
     def session(self) -> boto3.Session:
         """A boto3 session with administrator credentials; its clients need no other arguments."""
-        return self._session(self._options.access_key_id, self.account)
+        return self._session_in(self.account)
 
     def session_of(self, account: str) -> boto3.Session:
         """Return a boto3 session with administrator credentials in another account of the same AWS.
@@ -159,13 +164,15 @@ class LocalAws:
             account: The account's id, 12 digits. Every account exists and is empty at first.
         """
         _check_account(account)
-        return self._session(account, account)
+        return self._session_in(account)
 
-    def _session(self, access_key_id: str, account: str) -> boto3.Session:
+    def _session_in(self, account: str | None, region: str | None = None) -> boto3.Session:
         from localaws.server.clients import make_session
 
+        account = account or self.account
+        key = self._options.access_key_id if account == self.account else account
         secret = root_secret(self._options.secret, account)
-        return make_session(self.endpoint_url, str(self.ca_file), access_key_id, secret, self.region)
+        return make_session(self.endpoint_url, str(self.ca_file), key, secret, region or self.region)
 
     @functools.cached_property
     def _clients(self) -> dict[str, Any]:
@@ -269,9 +276,82 @@ class LocalAws:
             cdk: The CDK CLI whose bootstrap template is deployed; by default the one on the PATH.
 
         Raises:
-            BootstrapError: There is no CDK CLI, or its template could not be deployed.
+            CdkError: There is no CDK CLI.
+        BootstrapError: Its template could not be deployed.
         """
-        bootstrap.bootstrap(self.session, bootstrap.template_of(cdk or bootstrap.find_cli()))
+        bootstrap.bootstrap(self.session, bootstrap.template_of(cdk or find_cli()))
+
+    def deploy(
+        self,
+        app: App,
+        stack: str | Sequence[str] | None = None,
+        *,
+        folder: Path | str | None = None,
+        context: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        cdk: Path | None = None,
+    ) -> Deployment:
+        """Deploy a CDK app by the CDK CLI, and bootstrap the accounts and regions of its stacks before.
+
+        Args:
+            app: A command such as `"python app.py"`, the folder of an app with its `cdk.json`, the folder of
+                a cloud assembly, an `aws_cdk.App`, or a function that takes an App and makes its stacks.
+            stack: The stack to deploy, with those that it depends on, as `cdk deploy` takes it: its id,
+                `"Prod/Orders"` in a stage, or a pattern. Or several. By default all of them.
+            folder: The folder in which the command runs. By default the current folder.
+            context: Context values, as with `cdk -c`.
+            parameters: Values for parameters of the templates, by `"NAME"` or `"STACK:NAME"`.
+            environment: Variables for the CLI and the app, in addition to yours.
+            cdk: The CDK CLI. By default that of the app's `node_modules`, or that on the PATH.
+
+        Raises:
+            CdkError: There is no CDK CLI, or the app or its deployment failed.
+        """
+        work = Path(self._ready.folder, "deployments", secrets.token_hex(4))
+        work.mkdir(parents=True)
+        where = Path(folder or "").resolve()
+        project = where / app if isinstance(app, (str, os.PathLike)) and (where / app).is_dir() else where
+        variables = with_python(
+            {"CDK_VALIDATION": "false", **os.environ, **self.environment, **(environment or {})}
+        )
+        program = cdk or find_cli(project)
+        command = CommandLine(program, work, variables)
+        with _in_account(self.account, self.region):
+            assembly = synthesise(
+                app,
+                work / "cdk.out",
+                folder=where,
+                context=context or {},
+                command=command,
+            )
+        places = targets(assembly)
+        self._bootstrap_for(places.values(), bootstrap.template_of(program))
+        names = ["**"] if stack is None else [stack] if isinstance(stack, str) else list(stack)
+        outputs = work / "outputs.json"
+        words = [*names, "--require-approval", "never", "--progress", "events", "--method", "direct"]
+        words += ["--app", str(assembly), "--outputs-file", str(outputs)]
+        for name, value in (parameters or {}).items():
+            words += ["--parameters", f"{name}={value}"]
+        command.run("deploy", *words)
+        stacks = json.loads(outputs.read_text("utf-8")) if outputs.exists() else {}
+        if not stacks:
+            raise CdkError(
+                f"stack={stack!r}: no stack was deployed; the app has {', '.join(sorted(places)) or 'none'}"
+            )
+        sessions = {name: self._session_in(place.account, place.region) for name, place in places.items()}
+        words = [*names, "--force", "--app", str(assembly)]
+        return Deployment(stacks, sessions=sessions, destroy=lambda: command.run("destroy", *words))
+
+    def _bootstrap_for(self, places: Iterable[Target], template: str) -> None:
+        for place in sorted(set(places), key=repr):
+            account = place.account or self.account
+            bootstrap.bootstrap(
+                self._session_in(account, place.region),
+                template,
+                qualifier=None if place.qualifier == DEFAULT_QUALIFIER else place.qualifier,
+                trusted_account=None if account == self.account else self.account,
+            )
 
     def dropped_properties(self) -> list[Dropped]:
         """Return the properties that were deployed since the last reset and have no effect.
@@ -279,7 +359,7 @@ class LocalAws:
         Those of the CDK's bootstrap stack are omitted.
         """
         found = [Dropped(**entry) for entry in self._call("GET", "/_localaws/dropped")]
-        return [dropped for dropped in found if dropped.stack != bootstrap.TOOLKIT_STACK]
+        return [dropped for dropped in found if not bootstrap.is_toolkit(dropped.stack)]
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))
@@ -306,3 +386,19 @@ def _check_region(region: str) -> None:
 def _check_account(account: str) -> None:
     if not (account.isascii() and account.isdecimal() and len(account) == 12):
         raise ValueError(f"account={account!r}: an account id has 12 digits, such as '123456789012'")
+
+
+@contextlib.contextmanager
+def _in_account(account: str, region: str) -> Iterator[None]:
+    """Set what the CLI sets for an app, for an app that is made in this process."""
+    variables = {"CDK_DEFAULT_ACCOUNT": account, "CDK_DEFAULT_REGION": region}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
