@@ -7,6 +7,7 @@ adds what it lacks.
 
 from localaws.cdk.cli import CdkError
 from localaws.cdk.deployment import Deployment, FunctionFailed, wait_until
+from localaws.denials import Denied
 from localaws.recorder import Dropped
 from localaws.server.addresses import Address
 from localaws.server.aws import LocalAws
@@ -19,6 +20,7 @@ __all__ = [
     "BootstrapError",
     "CdkError",
     "Delivered",
+    "Denied",
     "Deployment",
     "Dropped",
     "FunctionFailed",

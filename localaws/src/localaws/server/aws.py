@@ -15,9 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from localaws import pace
 from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
+from localaws.denials import Denied
 from localaws.recorder import Dropped
 from localaws.server import addresses, bootstrap
 from localaws.server.addresses import Address
@@ -360,6 +362,25 @@ class LocalAws:
         """
         found = [Dropped(**entry) for entry in self._call("GET", "/_localaws/dropped")]
         return [dropped for dropped in found if not bootstrap.is_toolkit(dropped.stack)]
+
+    def denied(self) -> list[Denied]:
+        """Return what IAM has denied since the last reset, and why; the latest comes last."""
+        return [Denied(**entry) for entry in self._call("GET", "/_localaws/denied")]
+
+    @contextlib.contextmanager
+    def paced(self, seconds_per_minute: float) -> Iterator[None]:
+        """Change how long a documented minute takes here while the body runs.
+
+        Args:
+            seconds_per_minute: Seconds, from 0.001 to 60, which is real time. Without this it is what
+                `LOCALAWS_SECONDS_PER_MINUTE` says, by default 2.
+        """
+        pace.check(seconds_per_minute)
+        before = self._call("POST", "/_localaws/pace", seconds_per_minute)
+        try:
+            yield
+        finally:
+            self._call("POST", "/_localaws/pace", before)
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))

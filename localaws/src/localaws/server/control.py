@@ -1,7 +1,9 @@
-"""The routes that are added to the emulator's: the report of the recorder, a reset, and deliveries.
+"""The routes that are added to the emulator's: reports, a reset, the pace, and deliveries.
 
 GET  /_localaws/dropped
+GET  /_localaws/denied
 POST /_localaws/reset
+POST /_localaws/pace
 POST /_localaws/deliver
 
 `gate` lets only requests with the secret of the start pass.
@@ -16,7 +18,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict
 from typing import Any
 
-from localaws import patching, recorder
+from localaws import denials, pace, patching, recorder
 from localaws.server import processes
 
 Message = MutableMapping[str, Any]
@@ -32,6 +34,10 @@ def with_control(app: Application) -> Application:
         route = (scope.get("method"), scope.get("path")) if scope["type"] == "http" else None
         if route == ("GET", "/_localaws/dropped"):
             await _answer(send, [asdict(dropped) for dropped in recorder.report.dropped()])
+        elif route == ("GET", "/_localaws/denied"):
+            await _answer(send, [asdict(denied) for denied in denials.log.all()])
+        elif route == ("POST", "/_localaws/pace"):
+            await _answer(send, pace.change(json.loads(await _body(receive))))
         elif route == ("POST", "/_localaws/reset"):
             await _reset(app, scope, receive)
             await _answer(send, {})
@@ -83,6 +89,7 @@ async def _reset(app: Application, scope: Message, receive: Receive) -> None:
     patching.reset()
     await asyncio.to_thread(_kill_leftovers)
     recorder.report.clear()
+    denials.log.clear()
 
 
 def _kill_leftovers() -> None:
