@@ -11,6 +11,7 @@ import secrets
 import ssl
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,12 +22,13 @@ from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
 from localaws.denials import Denied
 from localaws.recorder import Dropped
-from localaws.server import addresses, bootstrap
+from localaws.server import addresses, bootstrap, outliving
 from localaws.server.addresses import Address
 from localaws.server.child import Child, LocalAwsError
 from localaws.server.credentials import CONTROL, SECRET_HEADER, derived, root_secret
 from localaws.server.delivery import Delivered, InvocationType, outcome_of, request_to_deliver
 from localaws.server.environment import client_environment
+from localaws.server.outliving import Running
 from localaws.server.protocol import Options, Ready
 
 if TYPE_CHECKING:
@@ -85,10 +87,31 @@ class LocalAws:
             state_dir=str(state_dir) if state_dir else None,
             log_file=str(log_file.absolute()) if log_file else None,
         )
-        self._child: Child | None = None
+        self._child: Child | Running | None = None
+
+    @classmethod
+    def attach(cls, name: str = "default") -> Self:
+        """Return the embedded AWS that `localaws start` has started. `stop()` leaves it running.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            LocalAwsError: It does not run.
+        """
+        found = outliving.find(name)
+        if found is None:
+            raise LocalAwsError(f"The embedded AWS {name!r} does not run: start it with `localaws start`")
+        aws = cls(account=found.options.account, region=found.options.region)
+        aws._options, aws._child = found.options, found
+        return aws
+
+    def as_running(self) -> dict[str, Any]:
+        """What another process needs to `attach`, with the secret."""
+        return {"options": asdict(self._options), "ready": asdict(self._ready)}
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self if isinstance(self._child, Running) else self.start()
 
     def __exit__(
         self,
@@ -130,7 +153,7 @@ class LocalAws:
             child.stop()
 
     @property
-    def _running(self) -> Child:
+    def _running(self) -> Child | Running:
         if not self._child:
             raise LocalAwsError("The embedded AWS is not running: use `with LocalAws() as aws:` or start()")
         return self._child
