@@ -20,7 +20,7 @@ from localaws import pace
 from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
-from localaws.denials import Denied
+from localaws.journal import Call, Denied
 from localaws.recorder import Dropped
 from localaws.server import addresses, bootstrap, outliving
 from localaws.server.addresses import Address
@@ -389,6 +389,14 @@ class LocalAws:
     def denied(self) -> list[Denied]:
         """Return what IAM has denied since the last reset, and why; the latest comes last."""
         return [Denied(**entry) for entry in self._call("GET", "/_localaws/denied")]
+
+    def calls(self, after: int = 0) -> list[Call]:
+        """Return the latest API calls since the last reset, oldest first, as far as IAM was asked for them.
+
+        Args:
+            after: Only those after the call with this number.
+        """
+        return [Call(**entry) for entry in self._call("GET", f"/_localaws/calls?after={after}")]
 
     @contextlib.contextmanager
     def paced(self, seconds_per_minute: float) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 GET  /_localaws/dropped
 GET  /_localaws/denied
+GET  /_localaws/calls?after=NUMBER
 POST /_localaws/reset
 POST /_localaws/pace
 POST /_localaws/deliver
@@ -17,8 +18,9 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import parse_qs
 
-from localaws import denials, pace, patching, recorder
+from localaws import journal, pace, patching, recorder
 from localaws.server import processes
 
 Message = MutableMapping[str, Any]
@@ -35,7 +37,10 @@ def with_control(app: Application) -> Application:
         if route == ("GET", "/_localaws/dropped"):
             await _answer(send, [asdict(dropped) for dropped in recorder.report.dropped()])
         elif route == ("GET", "/_localaws/denied"):
-            await _answer(send, [asdict(denied) for denied in denials.log.all()])
+            await _answer(send, [asdict(denied) for denied in journal.denials.all()])
+        elif route == ("GET", "/_localaws/calls"):
+            after = int(parse_qs(scope["query_string"].decode())["after"][0])
+            await _answer(send, [asdict(call) for call in journal.calls.after(after)])
         elif route == ("POST", "/_localaws/pace"):
             await _answer(send, pace.change(json.loads(await _body(receive))))
         elif route == ("POST", "/_localaws/reset"):
@@ -89,7 +94,8 @@ async def _reset(app: Application, scope: Message, receive: Receive) -> None:
     patching.reset()
     await asyncio.to_thread(_kill_leftovers)
     recorder.report.clear()
-    denials.log.clear()
+    journal.denials.clear()
+    journal.calls.clear()
 
 
 def _kill_leftovers() -> None:
