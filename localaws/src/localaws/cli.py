@@ -7,6 +7,7 @@ JSON with `--json`; everything else goes to standard error, and nothing of it wi
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shlex
@@ -17,10 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localaws.cdk.cli import CdkError
-from localaws.server import outliving
+from localaws.cdk.cli import VERSION, CdkError, find_cli, install
+from localaws.patching import EMULATOR
+from localaws.server import installation, outliving
 from localaws.server.bootstrap import BootstrapError
 from localaws.server.child import LocalAwsError
+from localaws.server.installation import InstallationError
 
 if TYPE_CHECKING:
     from localaws import Deployment, LocalAws
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         problem, code = f"no embedded AWS {options.name!r} runs; `localaws start` starts one", _NOT_RUNNING
     except ValueError as error:
         problem, code = error, 2
-    except (LocalAwsError, BootstrapError, CdkError, LookupError) as error:
+    except (LocalAwsError, BootstrapError, CdkError, InstallationError, LookupError) as error:
         problem, code = (error.args or ("",))[0], 1
     except KeyboardInterrupt:
         return 130
@@ -95,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     for one in (logs, events):
         one.add_argument("-f", "--follow", action="store_true", help="wait for more, until ctrl-C")
+    command(
+        "install", _install, "download the server into the user's cache, and the CDK CLI if there is none"
+    )
     command("why", _why, "print what IAM has denied, and which permission is missing")
     command("ignored", _ignored, "print the properties of the deployed templates that have no effect here")
     return parser
@@ -109,6 +115,20 @@ def _attached(options: argparse.Namespace) -> LocalAws:
 
 
 # --- Commands
+
+
+def _install(options: argparse.Namespace) -> None:
+    if importlib.util.find_spec(EMULATOR):
+        server = sys.prefix
+    else:
+        _tell(options, f"The server, with its own Python packages, into {installation.environment()} ...")
+        server = str(installation.install())
+    try:
+        program = find_cli()
+    except CdkError:
+        _tell(options, f"The CDK CLI, aws-cdk@{VERSION}, into {installation.cache()} ...")
+        program = install()
+    _result(options, {"server": server, "cdk": str(program)}, f"server: {server}\nCDK CLI: {program}")
 
 
 def _start(options: argparse.Namespace) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from localaws import pace
 from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
 
 # As in botocore's list of partitions.
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d+")
+
+# What the CLI prints of each stack that it has deployed, or that had no changes.
+_DEPLOYED = re.compile(r"Stack ARN:\s+arn:[^:]+:cloudformation:[^:]+:\d+:stack/([^/]+)/")
 
 
 class LocalAws:
@@ -358,15 +360,19 @@ class LocalAws:
         words += ["--app", str(assembly), "--outputs-file", str(outputs)]
         for name, value in (parameters or {}).items():
             words += ["--parameters", f"{name}={value}"]
-        command.run("deploy", *words)
-        stacks = json.loads(outputs.read_text("utf-8")) if outputs.exists() else {}
+        said = command.run("deploy", *words)
+        written = json.loads(outputs.read_text("utf-8")) if outputs.exists() else {}
+        # The file has only the stacks with outputs.
+        stacks = {name: written.get(name, {}) for name in _DEPLOYED.findall(said)}
         if not stacks:
             raise CdkError(
                 f"stack={stack!r}: no stack was deployed; the app has {', '.join(sorted(places)) or 'none'}"
             )
         sessions = {name: self._session_in(place.account, place.region) for name, place in places.items()}
         words = [*names, "--force", "--app", str(assembly)]
-        return Deployment(stacks, sessions=sessions, destroy=lambda: command.run("destroy", *words))
+        return Deployment(
+            stacks, sessions=sessions, destroy=functools.partial(command.run, "destroy", *words)
+        )
 
     def _bootstrap_for(self, places: Iterable[Target], template: str) -> None:
         for place in sorted(set(places), key=repr):
@@ -406,6 +412,8 @@ class LocalAws:
             seconds_per_minute: Seconds, from 0.001 to 60, which is real time. Without this it is what
                 `LOCALAWS_SECONDS_PER_MINUTE` says, by default 2.
         """
+        from localaws import pace  # late: it reads a setting, whose errors the server reports
+
         pace.check(seconds_per_minute)
         before = self._call("POST", "/_localaws/pace", seconds_per_minute)
         try:
