@@ -125,7 +125,7 @@ def test_without_the_server_a_start_says_how_to_get_it(
         LocalAws().start()
 
 
-def test_the_server_of_another_environment_finds_this_package_and_nothing_beside_it(
+def test_the_server_of_another_environment_finds_this_package_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

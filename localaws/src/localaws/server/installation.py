@@ -105,7 +105,7 @@ def install() -> Path:
 
 
 def _linked(folder: Path) -> Path:
-    """A folder with this package only: what is beside it belongs to the environment of the tests."""
+    """A folder with this package only: the folder of the package itself has what the tests use, too."""
     made = folder / f"package-{hashlib.sha256(str(_PACKAGE).encode()).hexdigest()[:12]}"
     made.mkdir(exist_ok=True)
     with contextlib.suppress(FileExistsError):

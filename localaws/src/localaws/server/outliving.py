@@ -90,7 +90,7 @@ def find(name: str) -> Running | None:
                 fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 text = opened.read()
-            else:  # nobody holds it: its process was killed
+            else:  # its process was killed
                 file.unlink(missing_ok=True)
                 return None
     except FileNotFoundError:
