@@ -28,11 +28,11 @@ class CdkError(RuntimeError):
     """The CDK CLI is not there, or failed; the message has the last lines of its output."""
 
 
-def find_cli(folder: Path | None = None) -> Path:
+def find_cli(*folders: Path) -> Path:
     """Return the CDK CLI: `LOCALAWS_CDK`, that of the project, that on the PATH, or an installed one.
 
     Args:
-        folder: The folder of the app; its parents are searched for `node_modules`, too. By default the
+        *folders: Folders of the project; their parents are searched for `node_modules`, too. By default the
             current folder.
 
     Raises:
@@ -42,8 +42,8 @@ def find_cli(folder: Path | None = None) -> Path:
         if not os.access(given, os.X_OK):
             raise CdkError(f"LOCALAWS_CDK={given!r}: there is no such program; give the path of the CDK CLI")
         return Path(given)
-    start = (folder or Path()).resolve()
-    for parent in (start, *start.parents):
+    starts = [folder.resolve() for folder in folders or (Path(),)]
+    for parent in [parent for start in starts for parent in (start, *start.parents)]:
         program = parent / "node_modules" / ".bin" / "cdk"
         if os.access(program, os.X_OK):
             return program
@@ -52,8 +52,8 @@ def find_cli(folder: Path | None = None) -> Path:
     if os.access(_installed(), os.X_OK):
         return _installed()
     raise CdkError(
-        f"There is no CDK CLI: no node_modules/.bin/cdk in {start} or above it, and no `cdk` on the PATH. "
-        "Install it with `npm install aws-cdk` or `localaws install`, or name it in LOCALAWS_CDK."
+        f"There is no CDK CLI: no node_modules/.bin/cdk in {starts[-1]} or above it, and no `cdk` on the "
+        "PATH. Install it with `npm install aws-cdk` or `localaws install`, or name it in LOCALAWS_CDK."
     )
 
 

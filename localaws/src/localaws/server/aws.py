@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
+from localaws.faults import Faults
 from localaws.journal import Call, Denied
 from localaws.recorder import Dropped
 from localaws.server import addresses, bootstrap, outliving
@@ -342,7 +343,7 @@ class LocalAws:
         variables = with_python(
             {"CDK_VALIDATION": "false", **os.environ, **self.environment, **(environment or {})}
         )
-        program = cdk or find_cli(project)
+        program = cdk or find_cli(project, where, Path())
         command = CommandLine(program, work, variables)
         with _in_account(self.account, self.region):
             assembly = synthesise(
@@ -395,6 +396,18 @@ class LocalAws:
     def denied(self) -> list[Denied]:
         """Return what IAM has denied since the last reset, and why; the latest comes last."""
         return [Denied(**entry) for entry in self._call("GET", "/_localaws/denied")]
+
+    @property
+    def faults(self) -> Faults:
+        """Faults to ask for: API calls that fail, functions that die, queues that deliver twice.
+
+        Example:
+            ```python
+            with aws.faults.api("dynamodb", "PutItem", error="ThrottlingException", times=2):
+                deployed.invoke("Handler", order)
+            ```
+        """
+        return Faults(self._call, self.client)
 
     def calls(self, after: int = 0) -> list[Call]:
         """Return the latest API calls since the last reset, oldest first, as far as IAM was asked for them.

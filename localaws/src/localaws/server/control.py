@@ -6,6 +6,7 @@ GET  /_localaws/calls?after=NUMBER
 POST /_localaws/reset
 POST /_localaws/pace
 POST /_localaws/deliver
+GET, POST, DELETE /_localaws/faults
 
 `gate` lets only requests with the secret of the start pass.
 """
@@ -21,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from localaws import journal, pace, patching, recorder
+from localaws.faults.rules import Rule, rules
 from localaws.server import processes
 
 Message = MutableMapping[str, Any]
@@ -39,8 +41,15 @@ def with_control(app: Application) -> Application:
         elif route == ("GET", "/_localaws/denied"):
             await _answer(send, [asdict(denied) for denied in journal.denials.all()])
         elif route == ("GET", "/_localaws/calls"):
-            after = int(parse_qs(scope["query_string"].decode())["after"][0])
+            after = _number(scope, "after") or 0
             await _answer(send, [asdict(call) for call in journal.calls.after(after)])
+        elif route == ("POST", "/_localaws/faults"):
+            await _answer(send, rules.add(Rule(**json.loads(await _body(receive)))))
+        elif route == ("GET", "/_localaws/faults"):
+            await _answer(send, rules.applied(_number(scope, "number") or 0))
+        elif route == ("DELETE", "/_localaws/faults"):
+            rules.remove(_number(scope, "number"))
+            await _answer(send, {})
         elif route == ("POST", "/_localaws/pace"):
             await _answer(send, pace.change(json.loads(await _body(receive))))
         elif route == ("POST", "/_localaws/reset"):
@@ -55,6 +64,11 @@ def with_control(app: Application) -> Application:
             await app(scope, receive, send)
 
     return serve
+
+
+def _number(scope: Message, name: str) -> int | None:
+    found = parse_qs(scope["query_string"].decode()).get(name)
+    return int(found[0]) if found else None
 
 
 async def _body(receive: Receive) -> bytes:
@@ -94,6 +108,7 @@ async def _reset(app: Application, scope: Message, receive: Receive) -> None:
     patching.reset()
     await asyncio.to_thread(_kill_leftovers)
     recorder.report.clear()
+    rules.remove()
     journal.denials.clear()
     journal.calls.clear()
 
