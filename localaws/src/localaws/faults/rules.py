@@ -17,7 +17,7 @@ class Rule:
     Attributes:
         kind: `api`, `function` or `queue`.
         target: The services, by any of their names; or a pattern for the name of a function or queue.
-        operation: Only this operation of the service, by its name or that of its permission.
+        operation: Only this operation of the service.
         role: Only calls with the credentials of this role.
         error: The code of the error, or the type of the exception.
         message: Its message.
