@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from helpers.assemblies import write_assembly
+from helpers.lambda_functions import eventually
 from localaws import cli
 from localaws.cdk.cli import find_cli
 from localaws.server import outliving
@@ -171,6 +174,18 @@ def test_colours_only_where_they_are_wanted(
     assert cli._painted("denied", cli._RED) == "denied"  # no terminal
     monkeypatch.setattr(sys, "stdout", Terminal())
     assert ("\x1b" in cli._painted("denied", cli._RED)) is coloured
+
+
+def test_a_server_whose_owner_was_killed_ends_and_does_not_count(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = run(capsys, "start", "--name", "killed", "--json")
+    found = json.loads(out)
+    os.kill(found["pid"], signal.SIGKILL)
+    eventually(lambda: run(capsys, "status", "--name", "killed")[0] == 3)
+    assert run(capsys, "env", "--name", "killed")[0] == 3
+    eventually(lambda: not Path(found["log_file"]).exists())  # its keeper has removed the folder
+    assert not (state / "killed.json").exists()
 
 
 def test_stop_ends_it(running: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

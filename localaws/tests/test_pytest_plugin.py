@@ -200,3 +200,10 @@ def test_tests_that_do_not_use_it_start_nothing(pytester: pytest.Pytester) -> No
     result.assert_outcomes(failed=1)
     result.stdout.no_fnmatch_line("*embedded AWS*")
     assert outliving.names() == ["shared"]
+
+
+def test_an_account_that_is_not_of_the_plugin_is_not_kept(project: pytest.Pytester) -> None:
+    project.makepyfile("def test_it(local_aws): assert False")
+    result = project.runpytest_inprocess("--localaws-keep")
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*still running*")

@@ -23,6 +23,7 @@ _MOST_LINES = 40
 
 _served = pytest.StashKey[list["LocalAws"]]()
 _began = pytest.StashKey[float]()
+_kept_name = pytest.StashKey[str]()
 _failed = pytest.StashKey[bool]()
 
 
@@ -74,6 +75,7 @@ def _kept(config: pytest.Config, factory: type[LocalAws]) -> Iterator[LocalAws]:
     outliving.start(name, {})
     try:
         aws = factory.attach(name)
+        config.stash[_kept_name] = name
         _serve(config, aws)
         yield aws
     finally:
@@ -202,10 +204,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.sections += _sections(item, aws)
     except Exception as error:  # a report must not fail, whatever state the server is in
         report.sections.append(("embedded AWS", f"It does not answer: {error}"))
-    if item.config.getoption("localaws_keep"):
+    if name := item.config.stash.get(_kept_name, None):
         item.config.stash[_failed] = True
         item.session.shouldstop = "--localaws-keep: a test that uses the embedded AWS has failed"
-        report.sections.append(("embedded AWS: still running", how_to_look_inside()))
+        report.sections.append(("embedded AWS: still running", how_to_look_inside(name)))
     return report
 
 
@@ -226,9 +228,8 @@ def _sections(item: pytest.Item, aws: LocalAws) -> Iterator[tuple[str, str]]:
         yield "properties without effect on the embedded AWS", "\n".join(ignored)
 
 
-def how_to_look_inside() -> str:
+def how_to_look_inside(name: str) -> str:
     """The commands for an embedded AWS that was left running."""
-    name = f"pytest-{os.getpid()}"
     return (
         f'eval "$(localaws env --name {name})"   # for cdk, aws and boto3\n'
         f"localaws why --name {name}             # what IAM has denied\n"
