@@ -242,10 +242,8 @@ def test_every_account_region_and_qualifier_is_bootstrapped(empty_aws: LocalAws,
     nested = {"type": "cdk:cloud-assembly", "properties": {"directoryName": "assembly-Prod"}}
     manifest["artifacts"]["assembly-Prod"] = nested
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    assert targets(tmp_path) == {
-        "Near": Target(None, None),
-        "Prod-Far": Target("210987654321", "eu-west-1", "abc"),
-    }
+    far_away = Target("210987654321", "eu-west-1", "abc")
+    assert targets(tmp_path) == [("Near", Target(None, None)), ("Prod-Far", far_away)]
 
     deployed = empty_aws.deploy(tmp_path)
     assert set(deployed.stacks) == {"Near", "Prod-Far"}
@@ -255,6 +253,8 @@ def test_every_account_region_and_qualifier_is_bootstrapped(empty_aws: LocalAws,
     assert "storing {'only_print': 1}" in deployed.logs(handler.physical_id)
     with pytest.raises(CdkError, match="No stack"):
         empty_aws.deploy(tmp_path, "Nowhere")
+    with pytest.raises(CdkError, match="folder='nowhere': there is no folder"):
+        empty_aws.deploy("python app.py", folder="nowhere")
     deployed.destroy()
     assert stacks(empty_aws) == []
 

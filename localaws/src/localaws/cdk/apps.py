@@ -164,20 +164,19 @@ def _unchanged(file: Path) -> Iterator[None]:
             file.write_bytes(before)
 
 
-def targets(assembly: Path) -> dict[str, Target]:
-    """Return where the stacks of an assembly go, by name, those in stages included."""
-    found: dict[str, Target] = {}
+def targets(assembly: Path) -> list[tuple[str, Target]]:
+    """Return the names of the stacks of an assembly, those in stages included, and where each goes."""
+    found: list[tuple[str, Target]] = []
     manifest = json.loads((assembly / MANIFEST).read_text("utf-8"))
     for key, artifact in manifest.get("artifacts", {}).items():
         properties = artifact.get("properties", {})
         if artifact["type"] == "cdk:cloud-assembly":
-            found |= targets(assembly / properties["directoryName"])
+            found += targets(assembly / properties["directoryName"])
         elif artifact["type"] == "aws:cloudformation:stack":
             place = _ENVIRONMENT.fullmatch(artifact.get("environment", ""))
             parts = place.groupdict() if place else {"account": "unknown-account", "region": "unknown-region"}
             known = {name: None if text.startswith("unknown-") else text for name, text in parts.items()}
             version = _QUALIFIER.fullmatch(properties.get("bootstrapStackVersionSsmParameter", ""))
-            found[properties.get("stackName", key)] = Target(
-                **known, qualifier=version["qualifier"] if version else DEFAULT_QUALIFIER
-            )
+            qualifier = version["qualifier"] if version else DEFAULT_QUALIFIER
+            found.append((properties.get("stackName", key), Target(**known, qualifier=qualifier)))
     return found

@@ -337,12 +337,14 @@ class LocalAws:
             CdkError: There is no CDK CLI, or the app or its deployment failed.
         """
         work = Path(self._ready.folder, "deployments", secrets.token_hex(4))
-        work.mkdir(parents=True)
         where = Path(folder or "").resolve()
+        if not where.is_dir():
+            raise CdkError(f"folder={str(folder)!r}: there is no folder {where}")
         project = where / app if isinstance(app, (str, os.PathLike)) and (where / app).is_dir() else where
         variables = with_python(
             {"CDK_VALIDATION": "false", **os.environ, **self.environment, **(environment or {})}
         )
+        work.mkdir(parents=True)
         program = cdk or find_cli(project, where, Path())
         command = CommandLine(program, work, variables)
         with _in_account(self.account, self.region):
@@ -354,7 +356,7 @@ class LocalAws:
                 command=command,
             )
         places = targets(assembly)
-        self._bootstrap_for(places.values(), bootstrap.template_of(program))
+        self._bootstrap_for({place for _, place in places}, bootstrap.template_of(program))
         names = ["**"] if stack is None else [stack] if isinstance(stack, str) else list(stack)
         outputs = work / "outputs.json"
         words = [*names, "--require-approval", "never", "--progress", "events", "--method", "direct"]
@@ -367,16 +369,16 @@ class LocalAws:
         stacks = {name: written.get(name, {}) for name in _DEPLOYED.findall(said)}
         if not stacks:
             raise CdkError(
-                f"stack={stack!r}: no stack was deployed; the app has {', '.join(sorted(places)) or 'none'}"
+                f"stack={stack!r}: no stack was deployed; the app has {', '.join(dict(places)) or 'none'}"
             )
-        sessions = {name: self._session_in(place.account, place.region) for name, place in places.items()}
+        sessions = {name: self._session_in(place.account, place.region) for name, place in places}
         words = [*names, "--force", "--app", str(assembly)]
         return Deployment(
             stacks, sessions=sessions, destroy=functools.partial(command.run, "destroy", *words)
         )
 
     def _bootstrap_for(self, places: Iterable[Target], template: str) -> None:
-        for place in sorted(set(places), key=repr):
+        for place in sorted(places, key=repr):
             account = place.account or self.account
             bootstrap.bootstrap(
                 self._session_in(account, place.region),
