@@ -33,7 +33,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         }
     }
     monkeypatch.setitem(sys.modules, "emulator", module)
-    monkeypatch.setattr(patching, "_PROVISIONERS", "emulator")
+    monkeypatch.setattr(patching, "PROVISIONERS", "emulator")
     return module
 
 

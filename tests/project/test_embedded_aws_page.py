@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.bridges import SERVICES, bridges, bridges_table
+from tasks.bridges import SERVICES, bridges, bridges_table, types_table
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "embedded-aws.md").read_text("utf-8")
@@ -39,6 +39,17 @@ def test_the_table_of_bridges_is_the_generated_one() -> None:
     table = bridges_table()
     assert table.count("\n") > 40
     assert f"<!-- generated: bridges -->\n{table}\n<!-- end -->" in PAGE
+
+
+def test_the_table_of_types_is_the_generated_one() -> None:
+    table = types_table()
+    (function,) = [
+        row for row in table.splitlines() if row.startswith("| `AWS::Lambda::Function` | emulator |")
+    ]
+    assert "`lambda_.properties`" in function
+    assert "| `AWS::EC2::EgressOnlyInternetGateway` |  | `ec2." in table  # only of a bridge
+    page = (ROOT / "docs" / "embedded-aws-types.md").read_text("utf-8")
+    assert f"<!-- generated: types -->\n{table}\n<!-- end -->" in page
 
 
 def test_each_test_that_the_page_names_exists() -> None:

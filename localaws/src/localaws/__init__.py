@@ -5,6 +5,9 @@ and the addresses of load balancers and APIs. The emulator is ministack, in a pr
 adds what it lacks.
 """
 
+from localaws.cdk.cli import CdkError
+from localaws.cdk.deployment import Deployment, FunctionFailed, wait_until
+from localaws.journal import Call, Denied
 from localaws.recorder import Dropped
 from localaws.server.addresses import Address
 from localaws.server.aws import LocalAws
@@ -12,4 +15,17 @@ from localaws.server.bootstrap import BootstrapError
 from localaws.server.child import LocalAwsError
 from localaws.server.delivery import Delivered
 
-__all__ = ["Address", "BootstrapError", "Delivered", "Dropped", "LocalAws", "LocalAwsError"]
+__all__ = [
+    "Address",
+    "BootstrapError",
+    "Call",
+    "CdkError",
+    "Delivered",
+    "Denied",
+    "Deployment",
+    "Dropped",
+    "FunctionFailed",
+    "LocalAws",
+    "LocalAwsError",
+    "wait_until",
+]

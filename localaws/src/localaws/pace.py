@@ -10,7 +10,31 @@ from __future__ import annotations
 from localaws.settings import numbers
 
 _ALLOWED = "0.001 to 60 seconds, which is real time"
-(SECONDS_PER_MINUTE,) = numbers("LOCALAWS_SECONDS_PER_MINUTE", "2", _ALLOWED, low=0.001, high=60)
+_LOW, _HIGH = 0.001, 60
+(SECONDS_PER_MINUTE,) = numbers("LOCALAWS_SECONDS_PER_MINUTE", "2", _ALLOWED, low=_LOW, high=_HIGH)
+
+_now = [SECONDS_PER_MINUTE]
+
+
+def check(seconds_per_minute: float) -> None:
+    """Refuse a pace that is not allowed.
+
+    Raises:
+        ValueError: It is not.
+    """
+    number = isinstance(seconds_per_minute, (int, float)) and not isinstance(seconds_per_minute, bool)
+    if not number or not _LOW <= seconds_per_minute <= _HIGH:
+        raise ValueError(f"pace={seconds_per_minute!r}: give the seconds of a documented minute, {_ALLOWED}")
+
+
+def change(seconds_per_minute: float | None) -> float:
+    """Set how many seconds a minute takes from now on, and return how many it took.
+
+    Args:
+        seconds_per_minute: The seconds; None for those of the setting.
+    """
+    before, _now[0] = _now[0], SECONDS_PER_MINUTE if seconds_per_minute is None else seconds_per_minute
+    return before
 
 
 def shortened(seconds: float) -> float:
@@ -19,4 +43,4 @@ def shortened(seconds: float) -> float:
     Args:
         seconds: The time in AWS.
     """
-    return seconds * SECONDS_PER_MINUTE / 60
+    return seconds * _now[0] / 60

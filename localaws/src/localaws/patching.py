@@ -45,8 +45,8 @@ from typing import Any, TypeVar
 #: The release of the emulator that the bridges were written for.
 EMULATOR, VERSION = "ministack", "1.5.33"
 
-_PROVISIONERS = "ministack.services.cloudformation.provisioners"
-_HANDLERS = "_RESOURCE_HANDLERS"
+#: Where the emulator has its handlers of CloudFormation types.
+PROVISIONERS, HANDLERS = "ministack.services.cloudformation.provisioners", "_RESOURCE_HANDLERS"
 _ROUTER, _APP, _IAM_ACTIONS = "ministack.core.router", "ministack.app", "ministack.core.iam_actions"
 # What the services of the emulator call the table of their actions.
 _ACTION_TABLES = ("_ACTION_MAP", "_HANDLERS", "_IAM_HANDLERS")
@@ -274,7 +274,7 @@ class Resource:
 
     def _declare(self, verb: str, function: F) -> F:
         for type_ in self._types:
-            target = Target(_PROVISIONERS, _HANDLERS, type_, verb)
+            target = Target(PROVISIONERS, HANDLERS, type_, verb)
             _registry.declare(self._kind, target, function, after=self._after)
         return function
 
@@ -294,16 +294,16 @@ def new_resource(type_: str, *, replaced_by: Sequence[str] = (), stack_tags: boo
     """
     where = sys._getframe(1).f_globals["__name__"]
     if replaced_by:
-        _registry.entry(Target(_PROVISIONERS, "_REPLACING_PROPERTIES", type_), tuple(replaced_by), where)
+        _registry.entry(Target(PROVISIONERS, "_REPLACING_PROPERTIES", type_), tuple(replaced_by), where)
     if stack_tags:
-        _registry.entry(Target(_PROVISIONERS, "_STACK_TAG_PROPERTY", type_), ("Tags", "list"), where)
+        _registry.entry(Target(PROVISIONERS, "_STACK_TAG_PROPERTY", type_), ("Tags", "list"), where)
     return Resource((type_,), new=True, after=())
 
 
 def tagged_by_stack(type_: str) -> None:
     """Declare that resources of a type get the tags of their stack, in the property `Tags`."""
     where = sys._getframe(1).f_globals["__name__"]
-    _registry.entry(Target(_PROVISIONERS, "_STACK_TAG_PROPERTY", type_), ("Tags", "list"), where)
+    _registry.entry(Target(PROVISIONERS, "_STACK_TAG_PROPERTY", type_), ("Tags", "list"), where)
 
 
 def recorded_only(type_: str, *paths: str, when: Applies = lambda properties: True) -> None:
@@ -320,6 +320,15 @@ def recorded_only(type_: str, *paths: str, when: Applies = lambda properties: Tr
 def declared_as_recorded(type_: str) -> list[tuple[str, Applies]]:
     """What `recorded_only` declares of a type."""
     return _registry.recorded.get(type_, [])
+
+
+def bridges_of_types() -> dict[str, set[str]]:
+    """The modules that add or change the handlers of each CloudFormation type, once they are imported."""
+    found: dict[str, set[str]] = {}
+    for one in _registry.declarations:
+        if one.target.name == HANDLERS and one.target.key:
+            found.setdefault(one.target.key, set()).add(one.where)
+    return found
 
 
 def on_start(function: F) -> F:
@@ -393,7 +402,7 @@ def wrap_handlers(wrap: Callable[[str, Handlers], Handlers]) -> None:
     Args:
         wrap: Called with each type and its handler; returns the handler to use.
     """
-    handlers: dict[str, Handlers] = getattr(importlib.import_module(_PROVISIONERS), _HANDLERS)
+    handlers: dict[str, Handlers] = getattr(importlib.import_module(PROVISIONERS), HANDLERS)
     for type_, handler in list(handlers.items()):
         handlers[type_] = wrap(type_, handler)
 

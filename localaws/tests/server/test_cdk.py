@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from helpers.processes_of import invoke
-from localaws import BootstrapError, LocalAws
-from localaws.server.bootstrap import find_cli, template_of
+from localaws import BootstrapError, CdkError, LocalAws
+from localaws.cdk.cli import find_cli
+from localaws.server.bootstrap import template_of
 
 pytestmark = pytest.mark.local
 
@@ -148,7 +149,8 @@ def test_without_a_cli_bootstrap_explains_what_to_do(
     local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BootstrapError, match="no `cdk` on the PATH; pass cdk="):
+    monkeypatch.chdir(tmp_path)  # no node_modules above it
+    with pytest.raises(CdkError, match=r"no `cdk` on the PATH\. Install it with `npm install aws-cdk`"):
         local_aws.bootstrap()
 
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 import re
 import secrets
 import ssl
 import tempfile
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
+from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
+from localaws.cdk.deployment import Deployment
+from localaws.faults import Faults
+from localaws.journal import Call, Denied
 from localaws.recorder import Dropped
-from localaws.server import addresses, bootstrap
+from localaws.server import addresses, bootstrap, outliving
 from localaws.server.addresses import Address
 from localaws.server.child import Child, LocalAwsError
 from localaws.server.credentials import CONTROL, SECRET_HEADER, derived, root_secret
 from localaws.server.delivery import Delivered, InvocationType, outcome_of, request_to_deliver
 from localaws.server.environment import client_environment
+from localaws.server.outliving import Running
 from localaws.server.protocol import Options, Ready
 
 if TYPE_CHECKING:
@@ -28,6 +37,9 @@ if TYPE_CHECKING:
 
 # As in botocore's list of partitions.
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d+")
+
+# What the CLI prints of each stack that it has deployed, or that had no changes.
+_DEPLOYED = re.compile(r"Stack ARN:\s+arn:[^:]+:cloudformation:[^:]+:\d+:stack/([^/]+)/")
 
 
 class LocalAws:
@@ -79,10 +91,31 @@ class LocalAws:
             state_dir=str(state_dir or tempfile.gettempdir()),  # the server does not see our TMPDIR
             log_file=str(log_file.absolute()) if log_file else None,
         )
-        self._child: Child | None = None
+        self._child: Child | Running | None = None
+
+    @classmethod
+    def attach(cls, name: str = "default") -> Self:
+        """Return the embedded AWS that `localaws start` has started. `stop()` leaves it running.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            LocalAwsError: It does not run.
+        """
+        found = outliving.find(name)
+        if found is None:
+            raise LocalAwsError(f"The embedded AWS {name!r} does not run: start it with `localaws start`")
+        aws = cls(account=found.options.account, region=found.options.region)
+        aws._options, aws._child = found.options, found
+        return aws
+
+    def as_running(self) -> dict[str, Any]:
+        """What another process needs to `attach`, with the secret."""
+        return {"options": asdict(self._options), "ready": asdict(self._ready)}
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self if isinstance(self._child, Running) else self.start()
 
     def __exit__(
         self,
@@ -124,7 +157,7 @@ class LocalAws:
             child.stop()
 
     @property
-    def _running(self) -> Child:
+    def _running(self) -> Child | Running:
         if not self._child:
             raise LocalAwsError("The embedded AWS is not running: use `with LocalAws() as aws:` or start()")
         return self._child
@@ -151,7 +184,7 @@ class LocalAws:
     @functools.cached_property
     def session(self) -> boto3.Session:
         """A boto3 session with administrator credentials; its clients need no other arguments."""
-        return self._session(self._options.access_key_id, self.account)
+        return self._session_in(self.account)
 
     def session_of(self, account: str) -> boto3.Session:
         """Return a boto3 session with administrator credentials in another account of the same AWS.
@@ -160,13 +193,15 @@ class LocalAws:
             account: The account's id, 12 digits. Every account exists and is empty at first.
         """
         _check_account(account)
-        return self._session(account, account)
+        return self._session_in(account)
 
-    def _session(self, access_key_id: str, account: str) -> boto3.Session:
+    def _session_in(self, account: str | None, region: str | None = None) -> boto3.Session:
         from localaws.server.clients import make_session
 
+        account = account or self.account
+        key = self._options.access_key_id if account == self.account else account
         secret = root_secret(self._options.secret, account)
-        return make_session(self.endpoint_url, str(self.ca_file), access_key_id, secret, self.region)
+        return make_session(self.endpoint_url, str(self.ca_file), key, secret, region or self.region)
 
     @functools.cached_property
     def _clients(self) -> dict[str, Any]:
@@ -270,9 +305,88 @@ class LocalAws:
             cdk: The CDK CLI whose bootstrap template is deployed; by default the one on the PATH.
 
         Raises:
-            BootstrapError: There is no CDK CLI, or its template could not be deployed.
+            CdkError: There is no CDK CLI.
+        BootstrapError: Its template could not be deployed.
         """
-        bootstrap.bootstrap(self.session, bootstrap.template_of(cdk or bootstrap.find_cli()))
+        bootstrap.bootstrap(self.session, bootstrap.template_of(cdk or find_cli()))
+
+    def deploy(
+        self,
+        app: App,
+        stack: str | Sequence[str] | None = None,
+        *,
+        folder: Path | str | None = None,
+        context: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        cdk: Path | None = None,
+    ) -> Deployment:
+        """Deploy a CDK app by the CDK CLI, and bootstrap the accounts and regions of its stacks before.
+
+        Args:
+            app: A command such as `"python app.py"`, the folder of an app with its `cdk.json`, the folder of
+                a cloud assembly, an `aws_cdk.App`, or a function that takes an App and makes its stacks.
+            stack: The stack to deploy, with those that it depends on, as `cdk deploy` takes it: its id,
+                `"Prod/Orders"` in a stage, or a pattern. Or several. By default all of them.
+            folder: The folder in which the command runs. By default the current folder.
+            context: Context values, as with `cdk -c`.
+            parameters: Values for parameters of the templates, by `"NAME"` or `"STACK:NAME"`.
+            environment: Variables for the CLI and the app, in addition to yours.
+            cdk: The CDK CLI. By default that of the app's `node_modules`, or that on the PATH.
+
+        Raises:
+            CdkError: There is no CDK CLI, or the app or its deployment failed.
+        """
+        work = Path(self._ready.folder, "deployments", secrets.token_hex(4))
+        where = Path(folder or "").resolve()
+        if not where.is_dir():
+            raise CdkError(f"folder={str(folder)!r}: there is no folder {where}")
+        project = where / app if isinstance(app, (str, os.PathLike)) and (where / app).is_dir() else where
+        variables = with_python(
+            {"CDK_VALIDATION": "false", **os.environ, **self.environment, **(environment or {})}
+        )
+        work.mkdir(parents=True)
+        program = cdk or find_cli(project, where, Path())
+        command = CommandLine(program, work, variables)
+        with _in_account(self.account, self.region):
+            assembly = synthesise(
+                app,
+                work / "cdk.out",
+                folder=where,
+                context=context or {},
+                command=command,
+            )
+        places = targets(assembly)
+        self._bootstrap_for({place for _, place in places}, bootstrap.template_of(program))
+        names = ["**"] if stack is None else [stack] if isinstance(stack, str) else list(stack)
+        outputs = work / "outputs.json"
+        words = [*names, "--require-approval", "never", "--progress", "events", "--method", "direct"]
+        words += ["--app", str(assembly), "--outputs-file", str(outputs)]
+        for name, value in (parameters or {}).items():
+            words += ["--parameters", f"{name}={value}"]
+        said = command.run("deploy", *words)
+        written = json.loads(outputs.read_text("utf-8")) if outputs.exists() else {}
+        # The file has only the stacks with outputs.
+        stacks = {name: written.get(name, {}) for name in _DEPLOYED.findall(said)}
+        if not stacks:
+            raise CdkError(
+                f"stack={stack!r}: no stack was deployed; the app has {', '.join(dict(places)) or 'none'}"
+            )
+        sessions = {name: self._session_in(place.account, place.region) for name, place in places}
+        words = [*names, "--force", "--app", str(assembly)]
+        return Deployment(
+            stacks, sessions=sessions, destroy=functools.partial(command.run, "destroy", *words)
+        )
+
+    def _bootstrap_for(self, places: Iterable[Target], template: str) -> None:
+        for place in sorted(places, key=repr):
+            account = place.account or self.account
+            bootstrap.bootstrap(
+                self._session_in(account, place.region),
+                template,
+                qualifier=None if place.qualifier == DEFAULT_QUALIFIER else place.qualifier,
+                trusted_account=None if account == self.account else self.account,
+            )
 
     def dropped_properties(self) -> list[Dropped]:
         """Return the properties that were deployed since the last reset and have no effect.
@@ -280,7 +394,48 @@ class LocalAws:
         Those of the CDK's bootstrap stack are omitted.
         """
         found = [Dropped(**entry) for entry in self._call("GET", "/_localaws/dropped")]
-        return [dropped for dropped in found if dropped.stack != bootstrap.TOOLKIT_STACK]
+        return [dropped for dropped in found if not bootstrap.is_toolkit(dropped.stack)]
+
+    def denied(self) -> list[Denied]:
+        """Return what IAM has denied since the last reset, and why; the latest comes last."""
+        return [Denied(**entry) for entry in self._call("GET", "/_localaws/denied")]
+
+    @property
+    def faults(self) -> Faults:
+        """Faults to ask for: API calls that fail, functions that die, queues that deliver twice.
+
+        Example:
+            ```python
+            with aws.faults.api("dynamodb", "PutItem", error="ThrottlingException", times=2):
+                deployed.invoke("Handler", order)
+            ```
+        """
+        return Faults(self._call, self.client)
+
+    def calls(self, after: int = 0) -> list[Call]:
+        """Return the latest API calls since the last reset, oldest first, as far as IAM was asked for them.
+
+        Args:
+            after: Only those after the call with this number.
+        """
+        return [Call(**entry) for entry in self._call("GET", f"/_localaws/calls?after={after}")]
+
+    @contextlib.contextmanager
+    def paced(self, seconds_per_minute: float) -> Iterator[None]:
+        """Change how long a documented minute takes here while the body runs.
+
+        Args:
+            seconds_per_minute: Seconds, from 0.001 to 60, which is real time. Without this it is what
+                `LOCALAWS_SECONDS_PER_MINUTE` says, by default 2.
+        """
+        from localaws import pace  # late: it reads a setting, whose errors the server reports
+
+        pace.check(seconds_per_minute)
+        before = self._call("POST", "/_localaws/pace", seconds_per_minute)
+        try:
+            yield
+        finally:
+            self._call("POST", "/_localaws/pace", before)
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))
@@ -307,3 +462,19 @@ def _check_region(region: str) -> None:
 def _check_account(account: str) -> None:
     if not (account.isascii() and account.isdecimal() and len(account) == 12):
         raise ValueError(f"account={account!r}: an account id has 12 digits, such as '123456789012'")
+
+
+@contextlib.contextmanager
+def _in_account(account: str, region: str) -> Iterator[None]:
+    """Set what the CLI sets for an app, for an app that is made in this process."""
+    variables = {"CDK_DEFAULT_ACCOUNT": account, "CDK_DEFAULT_REGION": region}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

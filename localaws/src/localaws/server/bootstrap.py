@@ -6,7 +6,6 @@ CloudFormation deploys the template of the installed CLI.
 from __future__ import annotations
 
 import functools
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -21,22 +20,11 @@ _SECONDS = 60
 
 # The parameters of `cdk bootstrap` without options.
 _PARAMETERS = {"FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY"}
+_ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 
 class BootstrapError(RuntimeError):
     """The account could not be bootstrapped."""
-
-
-def find_cli() -> Path:
-    """Return the CDK CLI on the PATH.
-
-    Raises:
-        BootstrapError: There is none.
-    """
-    found = shutil.which("cdk")
-    if not found:
-        raise BootstrapError("bootstrap(): there is no `cdk` on the PATH; pass cdk=, the path of the CDK CLI")
-    return Path(found)
 
 
 @functools.cache
@@ -65,34 +53,50 @@ def template_of(cdk: Path) -> str:
     return shown.stdout
 
 
-def bootstrap(session: boto3.Session, template: str) -> None:
+def bootstrap(
+    session: boto3.Session, template: str, *, qualifier: str | None = None, trusted_account: str | None = None
+) -> None:
     """Deploy the bootstrap template, unless it is deployed.
 
     Args:
         session: A session with administrator credentials.
         template: The text of the template.
+        qualifier: The value of `--qualifier`; each has a stack of its own here.
+        trusted_account: The value of `--trust`, with administrators' rights for what it deploys.
 
     Raises:
         BootstrapError: The stack could not be created.
     """
+    name, parameters = TOOLKIT_STACK, dict(_PARAMETERS)
+    if qualifier:
+        name = f"{TOOLKIT_STACK}-{qualifier}"
+        parameters["Qualifier"] = qualifier
+    if trusted_account:
+        parameters["TrustedAccounts"] = trusted_account
+        parameters["CloudFormationExecutionPolicies"] = _ADMINISTRATOR
     cloudformation = session.client("cloudformation")
-    if _status(cloudformation) == "CREATE_COMPLETE":
+    if _status(cloudformation, name) == "CREATE_COMPLETE":
         return
     cloudformation.create_stack(
-        StackName=TOOLKIT_STACK,
+        StackName=name,
         TemplateBody=template,
         Capabilities=["CAPABILITY_NAMED_IAM"],
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in _PARAMETERS.items()],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     )
     deadline = time.monotonic() + _SECONDS
-    while (status := _status(cloudformation)).endswith("_IN_PROGRESS") and time.monotonic() < deadline:
+    while (status := _status(cloudformation, name)).endswith("_IN_PROGRESS") and time.monotonic() < deadline:
         time.sleep(0.02)
     if status != "CREATE_COMPLETE":
-        raise BootstrapError(f"The stack {TOOLKIT_STACK} is {status}, not CREATE_COMPLETE")
+        raise BootstrapError(f"The stack {name} is {status}, not CREATE_COMPLETE")
 
 
-def _status(cloudformation: Any) -> str:
+def is_toolkit(stack: str) -> bool:
+    """Whether a stack is one that `bootstrap` deploys."""
+    return stack == TOOLKIT_STACK or stack.startswith(f"{TOOLKIT_STACK}-")
+
+
+def _status(cloudformation: Any, name: str) -> str:
     try:
-        return str(cloudformation.describe_stacks(StackName=TOOLKIT_STACK)["Stacks"][0]["StackStatus"])
+        return str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
     except cloudformation.exceptions.ClientError:
         return "absent"

@@ -32,6 +32,7 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
+from localaws import journal
 from localaws.patching import Created, Handler, Properties, around, changes, resource
 from localaws.services.iam.roles import iam_is_enforced
 
@@ -78,7 +79,8 @@ def service_may_deliver(target: str, service: str, source_arn: str, source_accou
         if kind == "lambda":
             return service_may_invoke(target, *caller)
         if kind == "sqs":
-            return bool(sqs.queue_policy_allows(target, *caller))
+            allowed = bool(sqs.queue_policy_allows(target, *caller))
+            return allowed or _denied("sqs:SendMessage", target, *caller)
         if kind == "sns":
             topic = sns._topic_by_arn_any_scope(target)
             policy = topic["attributes"].get("Policy") if topic else None
@@ -120,7 +122,15 @@ def _allows(
         secure_transport=True,
         service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": source_account},
     )
-    return bool(iam_evaluator.evaluate_resource_policy(policy, request, service=service).decision == "Allow")
+    allowed = iam_evaluator.evaluate_resource_policy(policy, request, service=service).decision == "Allow"
+    return allowed or _denied(action, resource, service, source_arn, source_account)
+
+
+def _denied(action: str, resource: str, service: str, source_arn: str, source_account: str) -> bool:
+    """Record that a service was denied, and return that it is not allowed."""
+    why = f"no statement of the policy of {resource} allows it for {source_arn} of account {source_account}"
+    journal.denials.add(service, action, resource, why)
+    return False
 
 
 # --- S3

@@ -20,6 +20,9 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_region
 from ministack.services import iam
 
+from localaws import journal
+from localaws.services.iam.denials import record
+
 
 def iam_is_enforced() -> bool:
     """Whether this emulator was started with IAM enforced."""
@@ -47,7 +50,8 @@ def role_allows(role_arn: str, action: str, resource: str, context: dict[str, st
         f"aws:principaltag/{tag['Key'].lower()}": tag["Value"] for tag in role.get("Tags") or []
     }
     limits = iam_evaluator._permissions_boundary(iam._roles, name, account)
-    result = iam_evaluator.evaluate(request, iam_evaluator._gather_role_policies(name, account), *limits)
+    policies = iam_evaluator._gather_role_policies(name, account)
+    result = iam_evaluator.evaluate(request, policies, *limits)
     service = action.partition(":")[0]
     policy = iam_evaluator._resource_policy(service, resource)
     if policy is not None:
@@ -55,6 +59,8 @@ def role_allows(role_arn: str, action: str, resource: str, context: dict[str, st
         result = iam_evaluator.combine_resource_policy(
             result, request, *policy, required=required, limits=limits
         )
+    if result.decision != "Allow":
+        record(request, result, policies, limits)
     return bool(result.decision == "Allow")
 
 
@@ -80,9 +86,12 @@ def role_trusts(role_arn: str, service: str, source_arn: str = "", source_accoun
     request.principal_arn = "*"
     request.principal_type = "Service"
     document = role.get("AssumeRolePolicyDocument")
-    return bool(
-        iam_evaluator.evaluate_resource_policy(document, request, service=service).decision == "Allow"
-    )
+    trusts = iam_evaluator.evaluate_resource_policy(document, request, service=service).decision == "Allow"
+    if not trusts:
+        journal.denials.add(
+            service, "sts:AssumeRole", role_arn, "the trust policy of the role does not allow it"
+        )
+    return bool(trusts)
 
 
 def _account_and_name(role_arn: str) -> tuple[str, str]:

@@ -124,14 +124,21 @@ def resolved(text: str, request: iam_evaluator.EvalContext, *, pattern: bool = T
     return answer if pattern else answer.translate(_PLAIN)
 
 
-def _applies(statement: iam_evaluator.ParsedStatement, request: iam_evaluator.EvalContext) -> bool:
+def applies_to_resource(statement: iam_evaluator.ParsedStatement, request: iam_evaluator.EvalContext) -> bool:
+    """Whether a statement is about the resource of a request."""
     return bool(
-        iam_evaluator._action_matches(request.action, statement.actions, statement.not_actions)
-        and iam_evaluator._resource_matches(
+        iam_evaluator._resource_matches(
             request.resource_arn,
             [resolved(one, request) for one in statement.resources],
             [resolved(one, request) for one in statement.not_resources],
         )
+    )
+
+
+def _applies(statement: iam_evaluator.ParsedStatement, request: iam_evaluator.EvalContext) -> bool:
+    return bool(
+        iam_evaluator._action_matches(request.action, statement.actions, statement.not_actions)
+        and applies_to_resource(statement, request)
         and iam_evaluator._conditions_met(statement.conditions, request)
     )
 
