@@ -13,6 +13,7 @@ from typing import Any
 import aws_cdk
 import pytest
 from aws_cdk import App, Duration, RemovalPolicy, Size, Stack, TimeZone
+from aws_cdk import aws_codepipeline_actions as codepipeline_actions
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
@@ -104,6 +105,7 @@ def test_the_example_of_a_public_class_builds_twice_in_one_stack(
         "TimeZone": TimeZone,
         "bucket": s3.Bucket(stack, "Bucket"),
         "bus": events.EventBus(stack, "Bus"),
+        "codepipeline_actions": codepipeline_actions,
         "ec2": ec2,
         "AsyncOptions": cdk_lambda_patterns.AsyncOptions,
         "PrivateNetwork": PrivateNetwork,

@@ -220,11 +220,33 @@ class EventBus(Construct):
 
 @check_types
 class BusRule(Construct):
-    """A rule of a bus and its function, made by ``EventBus.add_function``, which describes the arguments.
+    """A rule of a bus and its function. ``EventBus.add_function`` makes one.
+
+    Use it yourself for a bus that another stack has made.
+
+    Args:
+        event_bus: The bus of the rule, owned or imported, in this account and Region.
+        function: As for ``EventBus.add_function``, like all that follow.
+        event_pattern: Which events.
+        input: What the function gets instead of the whole event.
+        ignore_replays: Whether the rule never matches replayed events.
+        retry_attempts: How often EventBridge repeats a call that failed, 0 to 185.
+        max_event_age: For how long it does, 60 seconds to 24 hours. Default: 24 hours.
+        undelivered_queue: The dead-letter queue. Default: a new one.
+        removal_policy: What happens to a new queue when the stack is deleted. Default: it is retained.
+
+    Raises:
+        ValueError: As for ``EventBus.add_function``.
 
     Attributes:
         rule (Rule): The rule; ``rule_arn`` is what a replay is given in ``FilterArns``.
         undelivered_queue (IQueue): What EventBridge could not deliver to the function.
+
+    Example::
+
+        paid = events.EventPattern(source=["shop"], detail_type=["OrderPaid"])
+        function = HardenedFunction(self, "Receipts", code="worker", asynchronous=AsyncOptions())
+        BusRule(self, "Paid", event_bus=bus, function=function, event_pattern=paid)
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     """

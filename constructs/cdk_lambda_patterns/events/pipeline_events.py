@@ -288,6 +288,9 @@ class PipelineAction(Construct):
         network: The VPC that the function runs in. Default: none of yours.
         removal_policy: What happens to queue and logs when the stack is deleted. Default: they are retained.
 
+    Raises:
+        ValueError: A setting of the function is outside what Lambda allows.
+
     Attributes:
         function (HardenedFunction): The function.
         failure_reporter (HardenedFunction): Reports the failure of jobs that the function did not answer.
