@@ -337,6 +337,8 @@ class LocalAws:
             words += ["--parameters", f"{name}={value}"]
         command.run("deploy", *words)
         stacks = json.loads(outputs.read_text("utf-8")) if outputs.exists() else {}
+        if stack is None:  # the CLI leaves out those without outputs
+            stacks = {name: {} for name in places} | stacks
         if not stacks:
             raise CdkError(
                 f"stack={stack!r}: no stack was deployed; the app has {', '.join(sorted(places)) or 'none'}"
