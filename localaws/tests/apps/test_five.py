@@ -1,4 +1,4 @@
-"""Five of the apps, for every run: they are synthesised together, and deployed and destroyed by one CDK CLI each."""
+"""Five of the apps, for every run: synthesised together, and deployed and destroyed by one CDK CLI."""
 
 from __future__ import annotations
 

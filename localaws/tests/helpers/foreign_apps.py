@@ -1,4 +1,4 @@
-"""CDK apps that are not ours, in `tests/apps`: how one is deployed, driven and destroyed, and what is left then."""
+"""CDK apps that are not ours, in `tests/apps`: how one is deployed and driven, and what is left then."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def received(sqs: Any, url: str) -> list[str]:
 
 
 def inventory(aws: LocalAws) -> set[str]:
-    """Return what the account has, whatever made it; log groups of functions excepted, which AWS keeps, too."""
+    """Return what the account has, whatever made it; but not log groups of functions, which AWS retains."""
     return {f"{kind}: {name}" for kind, names in _listed(aws) for name in names}
 
 
@@ -110,7 +110,14 @@ def _listed(aws: LocalAws) -> Iterable[tuple[str, list[str]]]:
     yield "NAT gateway", [each["NatGatewayId"] for each in gateways if each["State"] != "deleted"]
     keys = aws.client("kms")
     states = [keys.describe_key(KeyId=each["KeyId"])["KeyMetadata"] for each in keys.list_keys()["Keys"]]
-    yield "key", [each["Arn"] for each in states if each["KeyState"] == "Enabled" and each["KeyManager"] == "CUSTOMER"]
+    yield (
+        "key",
+        [
+            each["Arn"]
+            for each in states
+            if each["KeyState"] == "Enabled" and each["KeyManager"] == "CUSTOMER"
+        ],
+    )
 
 
 # What services make themselves when something first happens, and no stack owns.
@@ -140,7 +147,13 @@ _LISTS: list[tuple[str, str, str, str, Callable[[Any], str]]] = [
     ("function", "lambda", "list_functions", "Functions", _of("FunctionName")),
     ("layer", "lambda", "list_layers", "Layers", _of("LayerName")),
     ("load balancer", "elbv2", "describe_load_balancers", "LoadBalancers", _of("LoadBalancerArn")),
-    ("network interface", "ec2", "describe_network_interfaces", "NetworkInterfaces", _of("NetworkInterfaceId")),
+    (
+        "network interface",
+        "ec2",
+        "describe_network_interfaces",
+        "NetworkInterfaces",
+        _of("NetworkInterfaceId"),
+    ),
     ("parameter", "ssm", "describe_parameters", "Parameters", _of("Name")),
     ("queue", "sqs", "list_queues", "QueueUrls", _itself),
     ("role", "iam", "list_roles", "Roles", _of("RoleName")),

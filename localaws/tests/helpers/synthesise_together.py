@@ -1,7 +1,7 @@
 """Synthesises several apps in one process, into one cloud assembly: `python synthesise_together.py APP.py …`.
 
-A process of its own costs each app seconds, for Node.js and for importing the CDK. The CDK takes the folder of
-the assembly from `CDK_OUTDIR`, and each app overwrites the manifest there, so that the last step is to join them.
+A process for each app costs seconds, for Node.js and for importing the CDK. The CDK takes the folder of the
+assembly from `CDK_OUTDIR`, and each app overwrites the manifest there: the last step joins them.
 """
 
 from __future__ import annotations

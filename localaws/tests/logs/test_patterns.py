@@ -7,8 +7,9 @@ import pytest
 from localaws.services.logs.patterns import PatternError, compiled
 
 EVENT = (
-    '{"eventType": "UpdateTrail", "sourceIPAddress": "111.111.111.111", "arrayKey": ["value", "another value"], '
-    '"objectList": [{"name": "a", "id": 1}], "SomeObject": null, "cluster.name": "c", "latency": 50, "ok": true}'
+    '{"eventType": "UpdateTrail", "sourceIPAddress": "111.111.111.111", "arrayKey": ["value", "another"], '
+    '"objectList": [{"name": "a", "id": 1}], "SomeObject": null, "cluster.name": "c", "latency": 50, '
+    '"ok": true}'
 )
 
 
@@ -53,7 +54,9 @@ def test_an_event_matches(pattern: str, message: str, matches: bool) -> None:
     assert compiled(pattern)(message) is matches
 
 
-@pytest.mark.parametrize("pattern", ["{ level = 1 }", "{ $.a ~ 1 }", "{ ($.a = 1 }", "{ $.a = }", "{ $.a > x }", "{}"])
+@pytest.mark.parametrize(
+    "pattern", ["{ level = 1 }", "{ $.a ~ 1 }", "{ ($.a = 1 }", "{ $.a = }", "{ $.a > x }", "{}"]
+)
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError, match="Invalid filter pattern"):
         compiled(pattern)

@@ -47,7 +47,9 @@ class ApiEventBridgeStack(cdk.Stack):
             "Consumer",
             runtime=lambda_.Runtime.PYTHON_3_13,
             handler="index.handler",
-            code=lambda_.Code.from_inline("def handler(event, context):\n    print(event['detail-type'], event['detail'])\n"),
+            code=lambda_.Code.from_inline(
+                "def handler(event, context):\n    print(event['detail-type'], event['detail'])\n"
+            ),
         )
         rule = events.Rule(self, "Rule", event_pattern=events.EventPattern(source=["shop"]))
         rule.add_target(targets.LambdaFunction(function))

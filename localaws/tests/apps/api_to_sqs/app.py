@@ -48,7 +48,7 @@ class WebhookStack(cdk.Stack):
             runtime=lambda_.Runtime.PYTHON_3_13,
             handler="index.handler",
             code=lambda_.InlineCode(
-                "def handler(event, context):\n  for each in event['Records']:\n    print('got', each['body'])"
+                "def handler(event, context):\n  for each in event['Records']:\n   print('got', each['body'])"
             ),
         )
         reader.add_event_source(sources.SqsEventSource(queue))

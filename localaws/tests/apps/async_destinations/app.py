@@ -1,4 +1,4 @@
-"""A function that is invoked by a topic: successes go to an event bus, failures to a queue; another has a DLQ.
+"""A function that is invoked by a topic: successes go to a bus, failures to a queue; another has a DLQ.
 
 https://github.com/cdk-patterns/serverless/tree/main/the-destined-lambda
 """

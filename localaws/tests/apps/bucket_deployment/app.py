@@ -28,7 +28,9 @@ class WebsiteStack(cdk.Stack):
             "Deployment",
             sources=[
                 deployment.Source.asset("website"),
-                deployment.Source.json_data("config.json", {"region": self.region, "bucket": bucket.bucket_name}),
+                deployment.Source.json_data(
+                    "config.json", {"region": self.region, "bucket": bucket.bucket_name}
+                ),
             ],
             destination_bucket=bucket,
             cache_control=[deployment.CacheControl.max_age(cdk.Duration.minutes(5))],

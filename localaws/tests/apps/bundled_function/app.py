@@ -41,7 +41,11 @@ class BundledStack(cdk.Stack):
                 "lambda",
                 bundling=cdk.BundlingOptions(
                     image=runtime.bundling_image,
-                    command=["bash", "-c", "pip install -r requirements.txt -t /asset-output && cp *.py /asset-output"],
+                    command=[
+                        "bash",
+                        "-c",
+                        "pip install -r requirements.txt -t /asset-output && cp *.py /asset-output",
+                    ],
                     local=Pip("lambda"),
                 ),
             ),

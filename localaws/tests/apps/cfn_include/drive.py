@@ -8,4 +8,7 @@ def drive(app):
     app.invoke("SenderName", {"text": "from the CDK"})
     assert app.wait_until(lambda: received(sqs, url)) == ["from the CDK"]
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    assert (attributes["MessageRetentionPeriod"], attributes["ReceiveMessageWaitTimeSeconds"]) == ("3600", "5")
+    assert (attributes["MessageRetentionPeriod"], attributes["ReceiveMessageWaitTimeSeconds"]) == (
+        "3600",
+        "5",
+    )

@@ -8,7 +8,11 @@ def drive(app):
     token = started["AuthenticationResult"]["IdToken"]
     rest = next(value for key, value in app.outputs.items() if key.startswith("RestEndpoint"))
     assert app.request("GET", f"{rest}me").status == 401
-    assert app.request("GET", f"{rest}me", headers={"Authorization": token}).json() == {"email": "ada@example.com"}
+    assert app.request("GET", f"{rest}me", headers={"Authorization": token}).json() == {
+        "email": "ada@example.com"
+    }
     bearer = {"Authorization": f"Bearer {token}"}
     assert app.request("GET", f"{app.outputs['HttpUrl']}me").status == 401
-    assert app.request("GET", f"{app.outputs['HttpUrl']}me", headers=bearer).json() == {"email": "ada@example.com"}
+    assert app.request("GET", f"{app.outputs['HttpUrl']}me", headers=bearer).json() == {
+        "email": "ada@example.com"
+    }

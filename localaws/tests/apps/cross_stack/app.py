@@ -14,7 +14,8 @@ CODE = """
 import boto3, os
 def handler(event, context):
     for record in event["Records"]:
-        boto3.client("s3").put_object(Bucket=os.environ["BUCKET"], Key=record["messageId"], Body=record["body"])
+        key, body = record["messageId"], record["body"]
+        boto3.client("s3").put_object(Bucket=os.environ["BUCKET"], Key=key, Body=body)
 """
 
 

@@ -16,7 +16,7 @@ def handler(event, context):
     table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
     for record in event["Records"]:
         image = record["dynamodb"]["NewImage"]
-        table.put_item(Item={"id": image["id"]["S"], "event": record["eventName"], "total": image["total"]["N"]})
+        table.put_item(Item={"id": image["id"]["S"], "total": image["total"]["N"]})
 """
 
 

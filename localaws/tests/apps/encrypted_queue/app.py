@@ -18,7 +18,8 @@ CODE = """
 import boto3, os
 def handler(event, context):
     for record in event["Records"]:
-        boto3.client("s3").put_object(Bucket=os.environ["BUCKET"], Key=record["messageId"], Body=record["body"])
+        key, body = record["messageId"], record["body"]
+        boto3.client("s3").put_object(Bucket=os.environ["BUCKET"], Key=key, Body=body)
 """
 
 
@@ -28,7 +29,9 @@ class EncryptedStack(cdk.Stack):
         key = kms.Key(
             self, "Key", enable_key_rotation=True, alias="orders", removal_policy=cdk.RemovalPolicy.DESTROY
         )
-        topic = sns.Topic(self, "Topic", master_key=kms.Key(self, "TopicKey", removal_policy=cdk.RemovalPolicy.DESTROY))
+        topic = sns.Topic(
+            self, "Topic", master_key=kms.Key(self, "TopicKey", removal_policy=cdk.RemovalPolicy.DESTROY)
+        )
         queue = sqs.Queue(
             self, "Queue", encryption=sqs.QueueEncryption.KMS, encryption_master_key=key, enforce_ssl=True
         )

@@ -43,7 +43,9 @@ class AtmStack(cdk.Stack):
         )
         rule.add_target(
             targets.LambdaFunction(
-                approved, dead_letter_queue=sqs.Queue(self, "DeadLetters"), max_event_age=cdk.Duration.hours(2)
+                approved,
+                dead_letter_queue=sqs.Queue(self, "DeadLetters"),
+                max_event_age=cdk.Duration.hours(2),
             )
         )
         large = sqs.Queue(self, "Large")

@@ -13,7 +13,12 @@ def drive(app):
         {"result": "denied", "location": "NY-1", "amount": 2000},
     ]
     entries = [
-        {"EventBusName": "atm", "Source": "custom.atm", "DetailType": "transaction", "Detail": json.dumps(each)}
+        {
+            "EventBusName": "atm",
+            "Source": "custom.atm",
+            "DetailType": "transaction",
+            "Detail": json.dumps(each),
+        }
         for each in details
     ]
     started = datetime.now(UTC) - timedelta(minutes=5)
@@ -35,6 +40,10 @@ def drive(app):
     arn = events.describe_archive(ArchiveName=archive["ArchiveName"])["ArchiveArn"]
     ended = datetime.now(UTC) + timedelta(minutes=5)
     events.start_replay(
-        ReplayName="again", EventSourceArn=arn, EventStartTime=started, EventEndTime=ended, Destination={"Arn": bus}
+        ReplayName="again",
+        EventSourceArn=arn,
+        EventStartTime=started,
+        EventEndTime=ended,
+        Destination={"Arn": bus},
     )
     app.wait_until(lambda: app.logs("ApprovedName").count("approved 10") == 2)

@@ -11,5 +11,5 @@ def drive(app):
     exports = {each["Name"] for each in cloudformation.list_exports()["Exports"]}
     assert {"shared-queue-arn", "shared-queue-url", "shared-topic"} <= exports
     assert cloudformation.list_imports(ExportName="shared-queue-arn")["Imports"] == ["ConsumerStack"]
-    with pytest.raises(cloudformation.exceptions.ClientError, match="shared-topic|ListImports|not imported"):
+    with pytest.raises(cloudformation.exceptions.ClientError, match="not imported"):
         cloudformation.list_imports(ExportName="shared-topic")

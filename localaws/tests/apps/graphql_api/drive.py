@@ -1,5 +1,3 @@
-
-
 def drive(app):
     """Customers are added and listed."""
 

@@ -13,7 +13,11 @@ def prepare(client):
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    allowed = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
     trust = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
     client("iam").create_role(RoleName="existing-role", AssumeRolePolicyDocument=trust)
 

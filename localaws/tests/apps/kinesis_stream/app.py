@@ -16,9 +16,7 @@ from constructs import Construct
 class ReadingsStack(cdk.Stack):
     def __init__(self, scope: Construct, construct_id: str, **kwargs) -> None:
         super().__init__(scope, construct_id, **kwargs)
-        stream = kinesis.Stream(
-            self, "Readings", shard_count=2, removal_policy=cdk.RemovalPolicy.DESTROY
-        )
+        stream = kinesis.Stream(self, "Readings", shard_count=2, removal_policy=cdk.RemovalPolicy.DESTROY)
         totals = dynamodb.TableV2(
             self,
             "Totals",

@@ -15,7 +15,11 @@ def drive(app):
 
     def summed():
         items = app.client("dynamodb").scan(TableName=app.outputs["TotalsName"])["Items"]
-        assert {item["sensor"]["S"]: int(item["sum_of_values"]["N"]) for item in items} == {"s0": 18, "s1": 22, "s2": 26}
+        assert {item["sensor"]["S"]: int(item["sum_of_values"]["N"]) for item in items} == {
+            "s0": 18,
+            "s1": 22,
+            "s2": 26,
+        }
         return True
 
     app.wait_until(summed)

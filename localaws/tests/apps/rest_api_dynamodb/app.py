@@ -23,7 +23,7 @@ table = dynamodb.Table(
 
 
 def function(name: str) -> lambda_.Function:
-    made = lambda_.Function(
+    return lambda_.Function(
         stack,
         name.title(),
         runtime=lambda_.Runtime.PYTHON_3_13,
@@ -31,7 +31,6 @@ def function(name: str) -> lambda_.Function:
         code=lambda_.Code.from_asset(os.path.join(os.path.dirname(__file__), "lambda")),
         environment={"TABLE_NAME": table.table_name},
     )
-    return made
 
 
 read, write = function("read"), function("write")

@@ -40,7 +40,10 @@ class S3NotificationsStack(cdk.Stack):
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
                 detail_type=["Object Created"],
-                detail={"bucket": {"name": [bucket.bucket_name]}, "object": {"size": [{"numeric": [">", 3]}]}},
+                detail={
+                    "bucket": {"name": [bucket.bucket_name]},
+                    "object": {"size": [{"numeric": [">", 3]}]},
+                },
             ),
             targets=[targets.SqsQueue(tagged)],
         )

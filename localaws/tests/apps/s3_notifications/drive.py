@@ -14,7 +14,11 @@ def drive(app):
 
     def records(name):
         bodies = app.wait_until(lambda: received(sqs, app.outputs[name]))
-        return [(each["eventName"], each["s3"]["object"]["key"]) for body in bodies for each in json.loads(body)["Records"]]
+        return [
+            (each["eventName"], each["s3"]["object"]["key"])
+            for body in bodies
+            for each in json.loads(body)["Records"]
+        ]
 
     assert records("UploadsUrl") == [("ObjectCreated:Put", "uploads/a.csv")]
     assert records("RemovalsUrl") == [("ObjectRemoved:DeleteMarkerCreated", "uploads/b.txt")]

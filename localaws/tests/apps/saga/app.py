@@ -46,9 +46,13 @@ class SagaStack(cdk.Stack):
         machine = sfn.StateMachine(
             self,
             "Saga",
-            definition_body=sfn.DefinitionBody.from_chainable(sfn.Chain.start(steps[0]).next(steps[1]).next(paid)),
+            definition_body=sfn.DefinitionBody.from_chainable(
+                sfn.Chain.start(steps[0]).next(steps[1]).next(paid)
+            ),
         )
-        role = cdk.aws_iam.Role(self, "ApiRole", assumed_by=cdk.aws_iam.ServicePrincipal("apigateway.amazonaws.com"))
+        role = cdk.aws_iam.Role(
+            self, "ApiRole", assumed_by=cdk.aws_iam.ServicePrincipal("apigateway.amazonaws.com")
+        )
         machine.grant_start_execution(role)
         body = self.to_json_string({"stateMachineArn": machine.state_machine_arn, "input": "INPUT"})
         start = apigateway.AwsIntegration(

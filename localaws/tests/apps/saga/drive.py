@@ -10,7 +10,9 @@ def drive(app):
         app.wait_until(lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING")
         ended = states.describe_execution(executionArn=arn)
         items = dynamodb.scan(TableName=app.outputs["TableName"])["Items"]
-        return ended["status"], sorted(item["kind"]["S"] for item in items if item["trip"]["S"] == trip["trip"])
+        return ended["status"], sorted(
+            item["kind"]["S"] for item in items if item["trip"]["S"] == trip["trip"]
+        )
 
     assert end_of({"trip": "rome"}) == ("SUCCEEDED", ["flight", "hotel"])
     assert end_of({"trip": "oslo", "fail": "flight"}) == ("FAILED", [])

@@ -3,7 +3,7 @@ def drive(app):
     secrets, arn = app.client("secretsmanager"), app.outputs["SecretArn"]
     described = secrets.describe_secret(SecretId=arn)
     assert described["RotationEnabled"]
-    assert described["RotationRules"]["AutomaticallyAfterDays"] == 7 or "ScheduleExpression" in described["RotationRules"]
+    assert described["RotationRules"]["ScheduleExpression"] == "rate(7 days)"
     before = app.invoke("ReaderName")
     assert before["username"] == "app"
     secrets.rotate_secret(SecretId=arn)

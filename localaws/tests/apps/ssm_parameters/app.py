@@ -1,4 +1,4 @@
-"""Parameters: made by the stack, read by a function while it runs, and read by a second stack when it is deployed.
+"""Parameters: read by a function while it runs, and by a second stack when it is deployed.
 
 https://docs.aws.amazon.com/cdk/v2/guide/get-ssm-value.html
 """

@@ -35,7 +35,11 @@ class PizzaStack(cdk.Stack):
         order.add_retry(errors=["OvenError"], max_attempts=2, interval=cdk.Duration.seconds(1))
         order.add_catch(broken, errors=["States.ALL"], result_path="$.error")
         tell = tasks.SnsPublish(
-            self, "Tell", topic=served, message=sfn.TaskInput.from_json_path_at("$.flavour"), result_path="$.sns"
+            self,
+            "Tell",
+            topic=served,
+            message=sfn.TaskInput.from_json_path_at("$.flavour"),
+            result_path="$.sns",
         )
         bake = sfn.Map(self, "Toppings", items_path="$.check.toppings", result_path="$.baked")
         bake.item_processor(sfn.Pass(self, "Put", parameters={"on.$": "$"}))
@@ -43,7 +47,9 @@ class PizzaStack(cdk.Stack):
             sfn.Choice(self, "With pineapple?")
             .when(sfn.Condition.boolean_equals("$.check.pineapple", True), pineapple)
             .otherwise(
-                bake.next(sfn.Wait(self, "Bake", time=sfn.WaitTime.duration(cdk.Duration.seconds(1)))).next(tell)
+                bake.next(sfn.Wait(self, "Bake", time=sfn.WaitTime.duration(cdk.Duration.seconds(1)))).next(
+                    tell
+                )
             )
         )
         machine = sfn.StateMachine(

@@ -6,7 +6,9 @@ def drive(app):
     machine, states = app.outputs["MachineArn"], app.client("stepfunctions")
 
     def run(flavour):
-        arn = states.start_execution(stateMachineArn=machine, input=json.dumps({"flavour": flavour}))["executionArn"]
+        arn = states.start_execution(stateMachineArn=machine, input=json.dumps({"flavour": flavour}))[
+            "executionArn"
+        ]
         app.wait_until(lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING")
         return states.describe_execution(executionArn=arn)
 

@@ -1,4 +1,4 @@
-"""Stacks that are deployed with the caller's own credentials, without bootstrap, and by a CDK bootstrap as usual.
+"""Stacks that are deployed without bootstrap, with the caller's credentials, and with a prefix for assets.
 
 https://docs.aws.amazon.com/cdk/v2/guide/configure-synth.html
 https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-customizing.html

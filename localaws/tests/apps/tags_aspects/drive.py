@@ -14,5 +14,5 @@ def drive(app):
     topic = app.client("sns").list_tags_for_resource(ResourceArn=out["TopicArn"])["Tags"]
     table = app.client("dynamodb").list_tags_of_resource(ResourceArn=out["TableArn"])["Tags"]
     function = app.client("lambda").list_tags(Resource=out["FunctionArn"])["Tags"]
-    assert plain(topic) == plain(table) | {} 
+    assert plain(topic) == plain(table) == {"stage": "test", "team": "web"}
     assert plain([{"Key": k, "Value": v} for k, v in function.items()]) == everywhere

@@ -39,7 +39,7 @@ class ChatStack(cdk.Stack):
             "Api",
             connect_route_options=route("Connect"),
             disconnect_route_options=route("Disconnect"),
-            default_route_options=route("Default"),
+            default_route_options=route("Message"),
         )
         api.add_route("say", integration=WebSocketLambdaIntegration("Say", function))
         stage = apigwv2.WebSocketStage(self, "Stage", web_socket_api=api, stage_name="prod", auto_deploy=True)

@@ -9,12 +9,12 @@ from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessa
 
 class Client:
     def __init__(self, aws, url):
-        parts, server = urlsplit(url), urlsplit(aws.endpoint_url)
+        address, server = aws.address_of_api(url), urlsplit(aws.endpoint_url)
         plain = socket.create_connection((server.hostname, server.port), timeout=20)
         context = ssl.create_default_context(cafile=str(aws.ca_file))
         self._socket = context.wrap_socket(plain, server_hostname=server.hostname)
         self._protocol = WSConnection(ConnectionType.CLIENT)
-        self._socket.sendall(self._protocol.send(Request(host=parts.hostname, target=parts.path)))
+        self._socket.sendall(self._protocol.send(Request(host=address.host, target=urlsplit(url).path)))
         assert isinstance(self._next(), AcceptConnection)
 
     def _next(self):

@@ -188,7 +188,7 @@ def lead_programs_to(layers: str) -> None:
         if program.startswith("/opt/"):
             program = layers + program.removeprefix("/opt")
             programs = (os.fsencode(program),)
-            with contextlib.suppress(OSError), open(program, "rb") as file:
+            with contextlib.suppress(OSError), open(program, "rb") as file:  # noqa: PTH123 (imports little)
                 if file.readline().startswith(b"#!/var/lang/bin/python"):
                     arguments = [os.fsencode(sys.executable), b"-S", b"-s", programs[0], *arguments[1:]]
                     programs = (arguments[0],)
@@ -228,5 +228,5 @@ def main() -> None:
 if __name__ == "__main__":
     # Python has put the folder of this program first on the path. The function's code belongs there.
     sys.path[0:1] = sys.argv[2:]
-    lead_programs_to(os.path.dirname(sys.argv[4]))
+    lead_programs_to(sys.argv[4].removesuffix("/python"))
     main()

@@ -57,4 +57,3 @@ recorded_only(
     when=_reads_a_table,
 )
 recorded_only("AWS::Lambda::Url", "InvokeMode", when=_given("InvokeMode", "RESPONSE_STREAM"))
-recorded_only("AWS::Logs::MetricFilter", "MetricTransformations")

@@ -5,9 +5,9 @@ one second. Its bootstrap template joins a list parameter to find out whether it
 takes the expression itself for a text that is not empty.
 
 Faithful to: everything but the time of the response. DescribeStacks of one stack in a state that ends in
-`_IN_PROGRESS` returns when the state changes, or after three seconds with the state as it is. A nested stack has
-its ParentId and RootId. `Fn::Join` in a
-condition joins texts and references to parameters; a list parameter is joined item by item.
+`_IN_PROGRESS` returns when the state changes, or after three seconds with the state as it is. A nested
+stack has its ParentId and RootId. `Fn::Join` in a condition joins texts and references to parameters; a
+list parameter is joined item by item.
 Not to: CloudFormation's immediate response. Other functions inside `Fn::Join` in a condition.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html

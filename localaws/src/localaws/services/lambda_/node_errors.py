@@ -3,8 +3,8 @@
 The emulator gives every error the type `Runtime.HandlerError`, so that neither a caller nor a `Catch` of Step
 Functions can tell one from another, and no stack trace.
 
-Faithful to: the type, which is the name of the error; what is thrown and is no error has its JavaScript type and no
-trace; the trace line by line, with the paths of AWS, in the result and in the log.
+Faithful to: the type, which is the name of the error; what is thrown and is no error has its JavaScript type
+and no trace; the trace line by line, with the paths of AWS, in the result and in the log.
 Not to: the form of the line in the log; errors while the module is loaded, which have the emulator's type.
 
 https://docs.aws.amazon.com/lambda/latest/dg/nodejs-exceptions.html

@@ -1,14 +1,15 @@
 """Metric filters: log events that match a pattern become values of a metric. Filter patterns everywhere.
 
-The emulator stores metric filters, and they publish nothing: an alarm on them never fires. Its patterns ignore case,
-know no optional terms, and one on JSON matches every event.
+The emulator stores metric filters, and they publish nothing: an alarm on them never fires. Its patterns
+ignore case, know no optional terms, and one on JSON matches every event.
 
-Faithful to: patterns of terms (needed, `?` optional, `-` excluded, quoted, `%regex%`), which distinguish case; patterns
-on JSON with selectors, comparisons, `*`, `IS`, `EXISTS`, `&&` and `||`. They decide for metric filters, subscription
-filters and FilterLogEvents. A metric filter publishes its value, or what its selector finds, with dimensions and unit,
-and its default value when none of the events that arrive together matches.
-Not to: patterns of fields between spaces (`[ip, user, status]`), which match nothing here; where a word ends; a pattern
-that AWS refuses is refused when the filter is made, in words of this bridge.
+Faithful to: patterns of terms (needed, `?` optional, `-` excluded, quoted, `%regex%`), which distinguish
+case; patterns on JSON with selectors, comparisons, `*`, `IS`, `EXISTS`, `&&` and `||`. They decide for
+metric filters, subscription filters and FilterLogEvents. A metric filter publishes its value, or what its
+selector finds, with dimensions and unit, and its default value when none of the events that arrive together
+matches.
+Not to: patterns of fields between spaces (`[ip, user, status]`), which match nothing here; where a word
+ends; the words in which a filter with an invalid pattern is refused.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/MonitoringLogData.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
@@ -56,9 +57,7 @@ def _put_filter(stock: Callable[[Event], Any], data: Event) -> Any:
 
 
 @around(cloudwatch_logs, "_fanout_to_subscription_filters")
-def _publish(
-    stock: Callable[..., None], group_name: str, stream_name: str, events: Sequence[Event]
-) -> None:
+def _publish(stock: Callable[..., None], group_name: str, stream_name: str, events: Sequence[Event]) -> None:
     stock(group_name, stream_name, events)
     messages = [str(event.get("message", "")) for event in events or ()]
     for key, filter_ in list(cloudwatch_logs._metric_filters.items()):

@@ -16,7 +16,10 @@ def rotate(event, context):
         value = json.loads(secrets.get_secret_value(SecretId=arn, VersionStage="AWSCURRENT")["SecretString"])
         value["password"] = secrets.get_random_password(ExcludePunctuation=True)["RandomPassword"]
         secrets.put_secret_value(
-            SecretId=arn, ClientRequestToken=token, SecretString=json.dumps(value), VersionStages=["AWSPENDING"]
+            SecretId=arn,
+            ClientRequestToken=token,
+            SecretString=json.dumps(value),
+            VersionStages=["AWSPENDING"],
         )
     if event["Step"] == "finishSecret":
         versions = secrets.describe_secret(SecretId=arn)["VersionIdsToStages"]
