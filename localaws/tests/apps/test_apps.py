@@ -21,9 +21,10 @@ pytestmark = pytest.mark.local
 MISSING = {
     "api_to_eventbridge": "an HTTP API calls no service but Step Functions without a function between",
     "efs_function": "file systems have no folder",
-    "event_bus_archive": "a rule delivers to no log group",
+    "event_log": "a rule delivers to no log group",
     "graphql_api": "mapping templates of GraphQL APIs are not evaluated",
     "layer_files": "a literal path below /opt is that of the host",
+    "websocket_api": "functions behind WebSocket APIs do not run",
 }
 _RECORD = APPS / "record.json"
 

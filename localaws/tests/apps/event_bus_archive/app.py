@@ -8,7 +8,6 @@ import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -59,14 +58,8 @@ class AtmStack(cdk.Stack):
                 ),
             )
         )
-        log = logs.LogGroup(self, "Log", removal_policy=cdk.RemovalPolicy.DESTROY)
-        everything = events.EventPattern(account=[self.account])
-        events.Rule(self, "All", event_bus=bus, event_pattern=everything).add_target(
-            targets.CloudWatchLogGroup(log)
-        )
         cdk.CfnOutput(self, "ApprovedName", value=approved.function_name)
         cdk.CfnOutput(self, "LargeUrl", value=large.queue_url)
-        cdk.CfnOutput(self, "LogName", value=log.log_group_name)
 
 
 app = cdk.App()

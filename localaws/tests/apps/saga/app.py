@@ -50,26 +50,16 @@ class SagaStack(cdk.Stack):
                 sfn.Chain.start(steps[0]).next(steps[1]).next(paid)
             ),
         )
-        role = cdk.aws_iam.Role(
-            self, "ApiRole", assumed_by=cdk.aws_iam.ServicePrincipal("apigateway.amazonaws.com")
+        start = lambda_.Function(
+            self,
+            "Start",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            handler="bookings.start",
+            code=lambda_.Code.from_asset("lambda"),
+            environment={"MACHINE": machine.state_machine_arn},
         )
-        machine.grant_start_execution(role)
-        body = self.to_json_string({"stateMachineArn": machine.state_machine_arn, "input": "INPUT"})
-        start = apigateway.AwsIntegration(
-            service="states",
-            action="StartExecution",
-            options=apigateway.IntegrationOptions(
-                credentials_role=role,
-                request_templates={
-                    "application/json": cdk.Fn.join(
-                        "$util.escapeJavaScript($input.json('$'))", cdk.Fn.split("INPUT", body)
-                    )
-                },
-                integration_responses=[apigateway.IntegrationResponse(status_code="200")],
-            ),
-        )
-        api = apigateway.RestApi(self, "Api")
-        api.root.add_method("POST", start, method_responses=[apigateway.MethodResponse(status_code="200")])
+        machine.grant_start_execution(start)
+        apigateway.LambdaRestApi(self, "Api", handler=start)
         cdk.CfnOutput(self, "TableName", value=table.table_name)
 
 

@@ -1,9 +1,10 @@
+import json
 import os
 
 import boto3
 
-table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
-kind = os.environ["KIND"]
+table = boto3.resource("dynamodb").Table(os.environ.get("TABLE", "unused"))
+kind = os.environ.get("KIND")
 
 
 def book(event, context):
@@ -15,3 +16,9 @@ def book(event, context):
 
 def cancel(event, context):
     table.delete_item(Key={"trip": event["trip"], "kind": kind})
+
+
+def start(event, context):
+    states = boto3.client("stepfunctions")
+    started = states.start_execution(stateMachineArn=os.environ["MACHINE"], input=event["body"])
+    return {"statusCode": 200, "body": json.dumps({"executionArn": started["executionArn"]})}
