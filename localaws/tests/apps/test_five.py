@@ -13,6 +13,7 @@ import pytest
 from helpers import synthesise_together
 from helpers.foreign_apps import APPS, App, driver_of, inventory
 from localaws import Deployment, LocalAws
+from localaws.cdk.cli import find_cli
 
 pytestmark = pytest.mark.local
 
@@ -34,9 +35,9 @@ def deployment(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) ->
     environment = {**os.environ, "CDK_OUTDIR": str(assembly), "CDK_CONTEXT_JSON": json.dumps(context)}
     command = [sys.executable, synthesise_together.__file__, *(str(APPS / name / "app.py") for name in FIVE)]
     subprocess.run(command, env={**environment, "CDK_VALIDATION": "false"}, check=True)
-    local_aws.bootstrap()
+    local_aws.bootstrap(find_cli(APPS))
     before = inventory(local_aws)
-    deployed = local_aws.deploy(assembly)
+    deployed = local_aws.deploy(assembly, cdk=find_cli(APPS))
     yield deployed
     deployed.destroy()
     assert inventory(local_aws) == before

@@ -23,7 +23,7 @@ NAMES = sorted(path.parent.name for path in APPS.glob("*/app.py"))
 
 def driver_of(name: str) -> ModuleType:
     """Return the module that drives an app: `drive(app)`, and what has to be there before."""
-    pytest.register_assert_rewrite("apps")
+    pytest.register_assert_rewrite(f"apps.{name}")
     return importlib.import_module(f"apps.{name}.drive")
 
 

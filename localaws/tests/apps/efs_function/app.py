@@ -1,4 +1,4 @@
-"""A function with a file system, which keeps what it is told from one invocation to the next.
+"""A function with a file system, which has what it was sent by every invocation.
 
 https://github.com/cdk-patterns/serverless/tree/main/the-efs-lambda
 """

@@ -4,7 +4,7 @@ BUCKET = "existing-bucket-of-123456789012"
 
 
 def prepare(client):
-    """Make what the app imports, as somebody else did before."""
+    """Make what the app imports, as another team did before."""
     client("s3").create_bucket(Bucket=BUCKET)
     client("sqs").create_queue(QueueName="existing-queue")
     client("dynamodb").create_table(

@@ -194,7 +194,7 @@ def lead_programs_to(layers: str) -> None:
                     programs = (arguments[0],)
         return int(start(arguments, programs, *rest))
 
-    _posixsubprocess.fork_exec = fork_exec
+    _posixsubprocess.fork_exec = fork_exec  # type: ignore[assignment]
 
 
 def main() -> None:

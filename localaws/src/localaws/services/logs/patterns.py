@@ -48,7 +48,7 @@ def compiled(pattern: str) -> Matches:
     optional = [matches for sign, matches in terms if sign == "?"]
 
     def found(message: str) -> bool:
-        # Optional terms have no effect beside terms that are needed.
+        # Optional terms have no effect in addition to terms that are needed.
         any_of = needed or excluded or not optional or any(matches(message) for matches in optional)
         return bool(any_of) and all(m(message) for m in needed) and not any(m(message) for m in excluded)
 
