@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks import console
-from tasks.errors import TaskError, end_of_log, unknown
+from tasks.errors import TaskError, unknown
+
+if TYPE_CHECKING:
+    from localaws.cdk.cli import Running
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,12 +28,6 @@ FOR_THIS_MACHINE = {"CDK_LAMBDA_PATTERNS_BUNDLING": "host"}
 
 # What `Cdk.synthesizing` takes instead of the id of one architecture.
 EVERY = "every-architecture"
-
-# Seconds for a CLI to stop; a deployment continues in CloudFormation in any case.
-_GRACE = 5.0
-
-# Notices come from the network, and the version report adds a resource that only counts constructs.
-_QUIET = ("--no-notices", "--no-version-reporting", "--no-color", "--ci")
 
 
 class CdkError(TaskError):
@@ -92,69 +88,16 @@ class Cdk:
             running.finish()
 
     @contextlib.contextmanager
-    def _running(self, name: str, command: str, *words: str) -> Iterator[Running]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        log = self._folder / f"{name}.log"
-        line = [str(cli()), command, *words, *_QUIET]
-        running = Running(f"cdk {command}", line, self._environment, log)
+    def _running(self, name: str, *words: str) -> Iterator[Running]:
+        # Late: `run.py deploy` works on Windows, too, and the embedded AWS does not.
+        from localaws.cdk import cli as local
+
+        command = local.CommandLine(cli(), self._folder, self._environment)
         try:
-            yield running
-        finally:
-            running.end()
-
-
-class Running:
-    """A CLI that runs in a process group of its own.
-
-    Args:
-        name: What it is called in a message.
-        command: Its command line.
-        environment: All of its variables.
-        log: The file for its output.
-    """
-
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-        self._name = name
-        self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def finish(self) -> None:
-        """Wait for its end.
-
-        Raises:
-            CdkError: It failed.
-        """
-        code = self._process.wait()
-        if code:
-            text = self._log.read_text("utf-8", errors="replace")
-            raise CdkError(f"`{self._name}` failed with exit code {code}:\n{end_of_log(self._log, text)}")
-
-    def end(self) -> None:
-        """End it with its child processes, if it is still running."""
-        if self._process.poll() is not None:
-            return
-        self._signal(signal.SIGTERM)
-        try:
-            self._process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if sys.platform == "win32":
-            self._process.terminate()
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            with command.running(*words, folder=ROOT, name=name) as running:
+                yield running
+        except local.CdkError as error:
+            raise CdkError(str(error)) from None
 
 
 def cli() -> Path:

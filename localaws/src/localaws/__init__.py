@@ -7,7 +7,7 @@ adds what it lacks.
 
 from localaws.cdk.cli import CdkError
 from localaws.cdk.deployment import Deployment, FunctionFailed, wait_until
-from localaws.denials import Denied
+from localaws.journal import Call, Denied
 from localaws.recorder import Dropped
 from localaws.server.addresses import Address
 from localaws.server.aws import LocalAws
@@ -18,6 +18,7 @@ from localaws.server.delivery import Delivered
 __all__ = [
     "Address",
     "BootstrapError",
+    "Call",
     "CdkError",
     "Delivered",
     "Denied",

@@ -1,17 +1,56 @@
-"""The fixtures of `pytest-localaws`: `local_aws`, `deploy` and `empty_aws`."""
+"""What pytest finds once `pytest-localaws` is installed: the fixtures, the mark `localaws`, and its options.
+
+`local_aws` is the embedded AWS of the session, `deploy` deploys a CDK app to it. When a test fails that uses
+them, its report has the logs of the functions, what IAM has denied, and the ignored properties.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from localaws import Deployment, LocalAws
 
+_RESETS = ("module", "never")
+_KEYWORDS = ("pace", "ignored")
+_MOST_LINES = 40
+
 _served = pytest.StashKey[list["LocalAws"]]()
+_began = pytest.StashKey[float]()
+_kept_name = pytest.StashKey[str]()
+_failed = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    when = "when the account is emptied: 'module' (before each module, the default) or 'never'"
+    parser.addini("localaws_reset", when, default="module")
+    parser.getgroup("localaws").addoption(
+        "--localaws-keep",
+        action="store_true",
+        help="stop at the first failure of a test that uses the embedded AWS, and leave it running",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark, and check the options."""
+    config.addinivalue_line(
+        "markers",
+        "localaws(pace=SECONDS, ignored={NAMES}): how long a documented minute takes on the embedded AWS, "
+        "and the template properties that may have no effect there",
+    )
+    given = config.getini("localaws_reset")
+    if given not in _RESETS:
+        raise pytest.UsageError(f"localaws_reset={given!r}: it must be one of {', '.join(_RESETS)}")
+
+
+# --- Fixtures
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +58,29 @@ def local_aws(request: pytest.FixtureRequest) -> Iterator[LocalAws]:
     """An embedded AWS that all tests of the session share. It starts when the first test asks for it."""
     from localaws import LocalAws  # imported only by sessions that use it
 
+    config = request.config
+    if config.getoption("localaws_keep"):
+        yield from _kept(config, LocalAws)
+        return
     with LocalAws() as aws:
-        _serve(request.config, aws)
+        _serve(config, aws)
         yield aws
+
+
+def _kept(config: pytest.Config, factory: type[LocalAws]) -> Iterator[LocalAws]:
+    """An embedded AWS that outlives this process, if a test that uses it fails."""
+    from localaws.server import outliving
+
+    name = f"pytest-{os.getpid()}"
+    outliving.start(name, {})
+    try:
+        aws = factory.attach(name)
+        config.stash[_kept_name] = name
+        _serve(config, aws)
+        yield aws
+    finally:
+        if not config.stash.get(_failed, default=False):
+            outliving.stop(name)
 
 
 @pytest.fixture
@@ -38,9 +97,9 @@ def deploy(local_aws: LocalAws, request: pytest.FixtureRequest) -> Callable[...,
     return functools.partial(_deploy, local_aws, request.config)
 
 
-def _deploy(aws: LocalAws, config: pytest.Config, *args: object, **options: object) -> Deployment:
+def _deploy(aws: LocalAws, config: pytest.Config, app: Any, *stack: Any, **options: Any) -> Deployment:
     folder = options.pop("folder", None) or ""
-    return aws.deploy(*args, folder=config.rootpath / str(folder), **options)  # type: ignore[arg-type]
+    return aws.deploy(app, *stack, folder=config.rootpath / folder, **options)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,6 +110,17 @@ def _localaws_reset(request: pytest.FixtureRequest) -> None:
             aws.reset()
 
 
+@pytest.fixture(autouse=True)
+def _localaws_pace(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Set the pace that the mark of the test names."""
+    seconds = _mark(request.node, "pace")
+    if seconds is None:
+        yield
+        return
+    with request.getfixturevalue("local_aws").paced(seconds):
+        yield
+
+
 def _serve(config: pytest.Config, aws: LocalAws) -> None:
     """Look after an embedded AWS, also one of a fixture `local_aws` that a project has in place of ours."""
     served = config.stash.setdefault(_served, [])
@@ -58,7 +128,111 @@ def _serve(config: pytest.Config, aws: LocalAws) -> None:
         served.append(aws)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options."""
-    when = "when the account is emptied: 'module' (before each module, the default) or 'never'"
-    parser.addini("localaws_reset", when, default="module")
+def _aws_of(item: pytest.Item) -> LocalAws | None:
+    """The embedded AWS that a test uses, if it has been started."""
+    if not {"local_aws", "deploy"} & set(getattr(item, "fixturenames", ())):
+        return None
+    if (served := item.config.stash.get(_served, None)) is not None:
+        return served[0]
+    from localaws import LocalAws
+
+    own = getattr(item, "funcargs", {}).get("local_aws")  # a project's own fixture of this name
+    return own if isinstance(own, LocalAws) else None
+
+
+# --- The mark
+
+
+def _mark(item: pytest.Item, keyword: str) -> Any:
+    """The value of a keyword in the closest mark that has it; None if no mark has it."""
+    values = [mark.kwargs[keyword] for mark in item.iter_markers("localaws") if keyword in mark.kwargs]
+    return values[0] if values else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse marks that would have no effect."""
+    for item in items:
+        for mark in item.iter_markers("localaws"):
+            unknown = sorted(set(mark.kwargs) - set(_KEYWORDS))
+            if mark.args or unknown or not mark.kwargs:
+                given = ", ".join([*map(repr, mark.args), *unknown]) or "nothing"
+                raise pytest.UsageError(
+                    f"{item.nodeid}: @pytest.mark.localaws takes {' and '.join(_KEYWORDS)}, not {given}"
+                )
+            ignored = mark.kwargs.get("ignored")
+            if ignored is not None and (isinstance(ignored, str) or not isinstance(ignored, Collection)):
+                raise pytest.UsageError(
+                    f"{item.nodeid}: ignored={ignored!r}: give a set of names such as "
+                    "'AWS::SNS::Topic.TracingConfig', or set()"
+                )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test with the mark `ignored=` when a property had no effect that the mark does not name."""
+    yield
+    ignored, aws = _mark(item, "ignored"), _aws_of(item)
+    if ignored is None or aws is None:
+        return
+    unknown = [one for one in aws.dropped_properties() if str(one) not in ignored]
+    if unknown:
+        listed = "\n".join(f"  {one} of {one.logical_id} in {one.stack}" for one in unknown)
+        pytest.fail(
+            f"These properties have no effect on the embedded AWS:\n{listed}\n"
+            "Name those that do not matter to this test in @pytest.mark.localaws(ignored={...}).",
+            pytrace=False,
+        )
+
+
+# --- The report of a failure
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Remember when the test began."""
+    item.stash[_began] = time.time()
+    yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Add to the report of a failure what is known of it on the embedded AWS."""
+    report: Any = yield
+    if not report.failed or (aws := _aws_of(item)) is None:
+        return report
+    try:
+        report.sections += _sections(item, aws)
+    except Exception as error:  # a report must not fail, whatever state the server is in
+        report.sections.append(("embedded AWS", f"It does not answer: {error}"))
+    if name := item.config.stash.get(_kept_name, None):
+        item.config.stash[_failed] = True
+        item.session.shouldstop = "--localaws-keep: a test that uses the embedded AWS has failed"
+        report.sections.append(("embedded AWS: still running", how_to_look_inside(name)))
+    return report
+
+
+def _sections(item: pytest.Item, aws: LocalAws) -> Iterator[tuple[str, str]]:
+    from localaws.cdk.deployment import log_lines
+
+    since = item.stash.get(_began, 0.0)
+    functions = aws.client("lambda").get_paginator("list_functions").paginate()
+    for name in [one["FunctionName"] for page in functions for one in page["Functions"]]:
+        lines = log_lines(aws.client("lambda"), aws.client("logs"), name, since=int(since * 1000))
+        if lines:
+            yield f"log of {name}", "\n".join(lines[-_MOST_LINES:])
+    denied = [one for one in aws.denied() if one.last >= since]
+    if denied:
+        yield "denied by IAM", "\n".join(map(str, denied[-_MOST_LINES:]))
+    ignored = sorted({f"{one} of {one.logical_id}" for one in aws.dropped_properties()})
+    if ignored:
+        yield "properties without effect on the embedded AWS", "\n".join(ignored)
+
+
+def how_to_look_inside(name: str) -> str:
+    """The commands for an embedded AWS that was left running."""
+    return (
+        f'eval "$(localaws env --name {name})"   # for cdk, aws and boto3\n'
+        f"localaws why --name {name}             # what IAM has denied\n"
+        f"localaws logs FUNCTION --name {name}\n"
+        f"localaws stop --name {name}"
+    )

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from helpers.stacks import DeploymentFailedError, Resources, deploy, ref
 from localaws import LocalAws
-from localaws.server.bootstrap import find_cli
+from localaws.cdk.cli import find_cli
 
 pytestmark = pytest.mark.local
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from localaws import LocalAws
 from localaws.server import processes
+from localaws.server.child import Child
 
 _TESTS = Path(__file__).parents[1]
 
@@ -96,7 +97,9 @@ def leave_processes_behind(aws: LocalAws) -> list[int]:
     """Run a function, and return the process ids of the server, its worker and the worker's children."""
     make_function(aws, _HANDLER)
     pids: list[int] = invoke(aws)["pids"]
-    return [aws._running.keeper_pid, aws._running.ready.pid, *pids]
+    child = aws._running
+    assert isinstance(child, Child)
+    return [child.keeper_pid, child.ready.pid, *pids]
 
 
 @contextlib.contextmanager

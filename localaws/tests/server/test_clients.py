@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError, SSLError
 
 from helpers.processes_of import invoke, make_function
 from localaws import LocalAws
-from localaws.server.bootstrap import find_cli
+from localaws.cdk.cli import find_cli
 from localaws.server.credentials import root_secret
 from localaws.server.endpoint_rules import SERVICES, Loader
 

@@ -82,7 +82,7 @@ def synthesise(
         elif isinstance(app, str):
             words = ["--app", app]
         else:
-            raise CdkError(f"{path}: there is no such folder")
+            raise CdkError(f"{path}: there is no such folder; a command is text: 'python app.py'")
         for name, value in context.items():
             words += ["-c", f"{name}={_text(value)}"]
         with _unchanged(folder / "cdk.context.json"):

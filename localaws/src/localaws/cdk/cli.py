@@ -11,8 +11,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from localaws.server.installation import cache
+
 #: Notices come from the network, and the version report adds a resource that only counts constructs.
 QUIET = ("--no-notices", "--no-version-reporting", "--no-color", "--ci")
+
+#: The release that `install` installs: npm's tag `latest` may be older than an app's aws-cdk-lib allows.
+VERSION = "2.1148.1"
 
 # Seconds for a CLI to stop; a deployment continues in CloudFormation in any case.
 _GRACE = 5.0
@@ -23,11 +28,11 @@ class CdkError(RuntimeError):
     """The CDK CLI is not there, or failed; the message has the last lines of its output."""
 
 
-def find_cli(folder: Path | None = None) -> Path:
-    """Return the CDK CLI: `LOCALAWS_CDK`, that of the project's `node_modules`, or that on the PATH.
+def find_cli(*folders: Path) -> Path:
+    """Return the CDK CLI: `LOCALAWS_CDK`, that of the project, that on the PATH, or an installed one.
 
     Args:
-        folder: The folder of the app; its parents are searched for `node_modules`, too. By default the
+        *folders: Folders of the project; their parents are searched for `node_modules`, too. By default the
             current folder.
 
     Raises:
@@ -37,17 +42,47 @@ def find_cli(folder: Path | None = None) -> Path:
         if not os.access(given, os.X_OK):
             raise CdkError(f"LOCALAWS_CDK={given!r}: there is no such program; give the path of the CDK CLI")
         return Path(given)
-    start = (folder or Path()).resolve()
-    for parent in (start, *start.parents):
+    starts = [folder.resolve() for folder in folders or (Path(),)]
+    for parent in [parent for start in starts for parent in (start, *start.parents)]:
         program = parent / "node_modules" / ".bin" / "cdk"
         if os.access(program, os.X_OK):
             return program
     if found := shutil.which("cdk"):
         return Path(found)
+    if os.access(_installed(), os.X_OK):
+        return _installed()
     raise CdkError(
-        f"There is no CDK CLI: no node_modules/.bin/cdk in {start} or above it, and no `cdk` on the PATH. "
-        "Install it with `npm install aws-cdk`, or name it in LOCALAWS_CDK."
+        f"There is no CDK CLI: no node_modules/.bin/cdk in {starts[-1]} or above it, and no `cdk` on the "
+        "PATH. Install it with `npm install aws-cdk` or `localaws install`, or name it in LOCALAWS_CDK."
     )
+
+
+def install() -> Path:
+    """Install the CDK CLI by npm into the cache, unless it is there, and return it.
+
+    Raises:
+        CdkError: There is no npm, or it failed; the message has its output.
+    """
+    program = _installed()
+    if os.access(program, os.X_OK):
+        return program
+    environment = with_python(os.environ)
+    npm = shutil.which("npm", path=environment.get("PATH"))
+    if not npm:
+        raise CdkError(
+            "There is no npm, which installs the CDK CLI: install Node.js, or `pytest-localaws[node]`"
+        )
+    folder = program.parents[2]
+    folder.mkdir(parents=True, exist_ok=True)
+    words = ["install", "--prefix", str(folder), "--no-audit", "--no-fund", f"aws-cdk@{VERSION}"]
+    ran = subprocess.run([npm, *words], env=environment, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise CdkError(f"`npm install aws-cdk@{VERSION}` failed:\n{ran.stderr.rstrip()}")
+    return program
+
+
+def _installed() -> Path:
+    return cache() / f"cdk-{VERSION}" / "node_modules" / ".bin" / "cdk"
 
 
 def with_python(environment: Mapping[str, str]) -> dict[str, str]:
@@ -73,8 +108,8 @@ class CommandLine:
     def __init__(self, program: Path, logs: Path, environment: Mapping[str, str]) -> None:
         self._program, self._logs, self._environment = program, logs, dict(environment)
 
-    def run(self, *words: str, folder: Path | None = None) -> None:
-        """Run a command to its end.
+    def run(self, *words: str, folder: Path | None = None) -> str:
+        """Run a command to its end, and return its output.
 
         Args:
             *words: The command and its arguments.
@@ -84,7 +119,7 @@ class CommandLine:
             CdkError: It failed.
         """
         with self.running(*words, folder=folder) as started:
-            started.finish()
+            return started.finish()
 
     @contextlib.contextmanager
     def running(self, *words: str, folder: Path | None = None, name: str = "") -> Iterator[Running]:
@@ -137,17 +172,19 @@ class Running:
                 start_new_session=True,
             )
 
-    def finish(self) -> None:
-        """Wait for its end.
+    def finish(self) -> str:
+        """Wait for its end, and return its output.
 
         Raises:
             CdkError: It failed.
         """
         code = self._process.wait()
+        output = self._log.read_text("utf-8", errors="replace")
         if code:
-            lines = self._log.read_text("utf-8", errors="replace").rstrip().splitlines()[-_LAST_LINES:]
+            lines = output.rstrip().splitlines()[-_LAST_LINES:]
             said = "\n".join(f"  {line}" for line in lines) or "  (it printed nothing)"
             raise CdkError(f"`{self._name}` failed with exit code {code}; the end of {self._log}:\n{said}")
+        return output
 
     def end(self) -> None:
         """End it with its child processes, if it is still running."""

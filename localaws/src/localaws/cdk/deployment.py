@@ -67,7 +67,7 @@ class Deployment:
         stacks: Mapping[str, Mapping[str, str]],
         *,
         sessions: Mapping[str, boto3.Session],
-        destroy: Callable[[], None],
+        destroy: Callable[[], object],
     ) -> None:
         self.stacks = stacks
         self._sessions = sessions

@@ -11,22 +11,24 @@ import secrets
 import ssl
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from localaws import pace
 from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
-from localaws.denials import Denied
+from localaws.faults import Faults
+from localaws.journal import Call, Denied
 from localaws.recorder import Dropped
-from localaws.server import addresses, bootstrap
+from localaws.server import addresses, bootstrap, outliving
 from localaws.server.addresses import Address
 from localaws.server.child import Child, LocalAwsError
 from localaws.server.credentials import CONTROL, SECRET_HEADER, derived, root_secret
 from localaws.server.delivery import Delivered, InvocationType, outcome_of, request_to_deliver
 from localaws.server.environment import client_environment
+from localaws.server.outliving import Running
 from localaws.server.protocol import Options, Ready
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 # As in botocore's list of partitions.
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d+")
+
+# What the CLI prints of each stack that it has deployed, or that had no changes.
+_DEPLOYED = re.compile(r"Stack ARN:\s+arn:[^:]+:cloudformation:[^:]+:\d+:stack/([^/]+)/")
 
 
 class LocalAws:
@@ -85,10 +90,31 @@ class LocalAws:
             state_dir=str(state_dir) if state_dir else None,
             log_file=str(log_file.absolute()) if log_file else None,
         )
-        self._child: Child | None = None
+        self._child: Child | Running | None = None
+
+    @classmethod
+    def attach(cls, name: str = "default") -> Self:
+        """Return the embedded AWS that `localaws start` has started. `stop()` leaves it running.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            LocalAwsError: It does not run.
+        """
+        found = outliving.find(name)
+        if found is None:
+            raise LocalAwsError(f"The embedded AWS {name!r} does not run: start it with `localaws start`")
+        aws = cls(account=found.options.account, region=found.options.region)
+        aws._options, aws._child = found.options, found
+        return aws
+
+    def as_running(self) -> dict[str, Any]:
+        """What another process needs to `attach`, with the secret."""
+        return {"options": asdict(self._options), "ready": asdict(self._ready)}
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self if isinstance(self._child, Running) else self.start()
 
     def __exit__(
         self,
@@ -130,7 +156,7 @@ class LocalAws:
             child.stop()
 
     @property
-    def _running(self) -> Child:
+    def _running(self) -> Child | Running:
         if not self._child:
             raise LocalAwsError("The embedded AWS is not running: use `with LocalAws() as aws:` or start()")
         return self._child
@@ -317,7 +343,7 @@ class LocalAws:
         variables = with_python(
             {"CDK_VALIDATION": "false", **os.environ, **self.environment, **(environment or {})}
         )
-        program = cdk or find_cli(project)
+        program = cdk or find_cli(project, where, Path())
         command = CommandLine(program, work, variables)
         with _in_account(self.account, self.region):
             assembly = synthesise(
@@ -335,17 +361,19 @@ class LocalAws:
         words += ["--app", str(assembly), "--outputs-file", str(outputs)]
         for name, value in (parameters or {}).items():
             words += ["--parameters", f"{name}={value}"]
-        command.run("deploy", *words)
-        stacks = json.loads(outputs.read_text("utf-8")) if outputs.exists() else {}
-        if stack is None:  # the CLI leaves out those without outputs
-            stacks = {name: {} for name in places} | stacks
+        said = command.run("deploy", *words)
+        written = json.loads(outputs.read_text("utf-8")) if outputs.exists() else {}
+        # The file has only the stacks with outputs.
+        stacks = {name: written.get(name, {}) for name in _DEPLOYED.findall(said)}
         if not stacks:
             raise CdkError(
                 f"stack={stack!r}: no stack was deployed; the app has {', '.join(sorted(places)) or 'none'}"
             )
         sessions = {name: self._session_in(place.account, place.region) for name, place in places.items()}
         words = [*names, "--force", "--app", str(assembly)]
-        return Deployment(stacks, sessions=sessions, destroy=lambda: command.run("destroy", *words))
+        return Deployment(
+            stacks, sessions=sessions, destroy=functools.partial(command.run, "destroy", *words)
+        )
 
     def _bootstrap_for(self, places: Iterable[Target], template: str) -> None:
         for place in sorted(set(places), key=repr):
@@ -369,6 +397,26 @@ class LocalAws:
         """Return what IAM has denied since the last reset, and why; the latest comes last."""
         return [Denied(**entry) for entry in self._call("GET", "/_localaws/denied")]
 
+    @property
+    def faults(self) -> Faults:
+        """Faults to ask for: API calls that fail, functions that die, queues that deliver twice.
+
+        Example:
+            ```python
+            with aws.faults.api("dynamodb", "PutItem", error="ThrottlingException", times=2):
+                deployed.invoke("Handler", order)
+            ```
+        """
+        return Faults(self._call, self.client)
+
+    def calls(self, after: int = 0) -> list[Call]:
+        """Return the latest API calls since the last reset, oldest first, as far as IAM was asked for them.
+
+        Args:
+            after: Only those after the call with this number.
+        """
+        return [Call(**entry) for entry in self._call("GET", f"/_localaws/calls?after={after}")]
+
     @contextlib.contextmanager
     def paced(self, seconds_per_minute: float) -> Iterator[None]:
         """Change how long a documented minute takes here while the body runs.
@@ -377,6 +425,8 @@ class LocalAws:
             seconds_per_minute: Seconds, from 0.001 to 60, which is real time. Without this it is what
                 `LOCALAWS_SECONDS_PER_MINUTE` says, by default 2.
         """
+        from localaws import pace  # late: it reads a setting, whose errors the server reports
+
         pace.check(seconds_per_minute)
         before = self._call("POST", "/_localaws/pace", seconds_per_minute)
         try:

@@ -9,12 +9,11 @@ import os
 import select
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
-from localaws.server import processes
+from localaws.server import installation, processes
 from localaws.server.environment import server_environment
 from localaws.server.protocol import Options, Ready
 
@@ -36,18 +35,22 @@ class Child:
         ready: How to reach it.
 
     Raises:
-        LocalAwsError: It did not start; the message has the end of its log.
+        LocalAwsError: The server is not installed, or did not start; the message has the end of its log.
     """
 
     ready: Ready
 
     def __init__(self, options: Options) -> None:
         self._owner = os.getpid()
+        try:
+            python, package = installation.python()
+        except installation.InstallationError as error:
+            raise LocalAwsError(str(error)) from None
         self._keeper = subprocess.Popen(
-            [sys.executable, "-P", "-m", "localaws.server"],
+            [python, "-P", "-m", "localaws.server"],
             stdin=subprocess.PIPE,  # the lifeline: it closes when this process ends, however it ends
             stdout=subprocess.PIPE,
-            env=server_environment(),
+            env=server_environment(package),
             start_new_session=True,  # ctrl-C reaches only this process, which then stops the server
         )
         atexit.register(self.stop)

@@ -2,9 +2,11 @@
 
 GET  /_localaws/dropped
 GET  /_localaws/denied
+GET  /_localaws/calls?after=NUMBER
 POST /_localaws/reset
 POST /_localaws/pace
 POST /_localaws/deliver
+GET, POST, DELETE /_localaws/faults
 
 `gate` lets only requests with the secret of the start pass.
 """
@@ -17,8 +19,10 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import parse_qs
 
-from localaws import denials, pace, patching, recorder
+from localaws import journal, pace, patching, recorder
+from localaws.faults.rules import Rule, rules
 from localaws.server import processes
 
 Message = MutableMapping[str, Any]
@@ -35,7 +39,17 @@ def with_control(app: Application) -> Application:
         if route == ("GET", "/_localaws/dropped"):
             await _answer(send, [asdict(dropped) for dropped in recorder.report.dropped()])
         elif route == ("GET", "/_localaws/denied"):
-            await _answer(send, [asdict(denied) for denied in denials.log.all()])
+            await _answer(send, [asdict(denied) for denied in journal.denials.all()])
+        elif route == ("GET", "/_localaws/calls"):
+            after = _number(scope, "after") or 0
+            await _answer(send, [asdict(call) for call in journal.calls.after(after)])
+        elif route == ("POST", "/_localaws/faults"):
+            await _answer(send, rules.add(Rule(**json.loads(await _body(receive)))))
+        elif route == ("GET", "/_localaws/faults"):
+            await _answer(send, rules.applied(_number(scope, "number") or 0))
+        elif route == ("DELETE", "/_localaws/faults"):
+            rules.remove(_number(scope, "number"))
+            await _answer(send, {})
         elif route == ("POST", "/_localaws/pace"):
             await _answer(send, pace.change(json.loads(await _body(receive))))
         elif route == ("POST", "/_localaws/reset"):
@@ -50,6 +64,11 @@ def with_control(app: Application) -> Application:
             await app(scope, receive, send)
 
     return serve
+
+
+def _number(scope: Message, name: str) -> int | None:
+    found = parse_qs(scope["query_string"].decode()).get(name)
+    return int(found[0]) if found else None
 
 
 async def _body(receive: Receive) -> bytes:
@@ -89,7 +108,9 @@ async def _reset(app: Application, scope: Message, receive: Receive) -> None:
     patching.reset()
     await asyncio.to_thread(_kill_leftovers)
     recorder.report.clear()
-    denials.log.clear()
+    rules.remove()
+    journal.denials.clear()
+    journal.calls.clear()
 
 
 def _kill_leftovers() -> None:

@@ -14,8 +14,12 @@ _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIB
 _NO_PROXY = "127.0.0.1,localhost,.localhost"
 
 
-def server_environment() -> dict[str, str]:
-    """Return the environment of the server, without the user's AWS configuration."""
+def server_environment(package: str) -> dict[str, str]:
+    """Return the environment of the server, without the user's AWS configuration.
+
+    Args:
+        package: The folder in which its Python finds this package.
+    """
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -25,9 +29,9 @@ def server_environment() -> dict[str, str]:
     environment["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
-    root = str(Path(__file__).parents[2])
     inherited = os.environ.get("PYTHONPATH")
-    environment["PYTHONPATH"] = os.pathsep.join([root, inherited] if inherited else [root])
+    shared = package == str(Path(__file__).parents[2])  # with an environment of its own, it needs no other
+    environment["PYTHONPATH"] = os.pathsep.join([package, inherited] if inherited and shared else [package])
     return environment
 
 

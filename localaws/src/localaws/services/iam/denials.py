@@ -14,16 +14,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.core.responses import get_account_id
 
-from localaws import denials
+from localaws import journal
 from localaws.patching import around
 from localaws.services.iam.statements import applies_to_resource
 
 _Layer = Sequence[Sequence[iam_evaluator.ParsedStatement]]
+
+
+_caller: ContextVar[Any] = ContextVar("localaws_caller", default=None)
+
+
+@around(iam_evaluator, "resolve_principal")
+def _resolve_principal(stock: Callable[..., Any], access_key_id: str, *args: Any, **more: Any) -> Any:
+    """Remember the caller, which `enforce` looks up."""
+    principal = stock(access_key_id, *args, **more)
+    _caller.set(principal)
+    return principal
 
 
 @around(iam_evaluator, "enforce", after=["iam.evaluation", "iam.statements"])
@@ -36,22 +47,25 @@ def _enforce(
     resource_arn: str = "*",
     service_context: dict[str, Any] | None = None,
 ) -> Any:
-    """Record the requests that are denied."""
+    """Record the call, and why it was denied."""
+    _caller.set(None)
     denied = stock(access_key_id, iam_action, service, region, resource_arn, service_context)
+    caller = _caller.get()
+    if not isinstance(caller, iam_evaluator.PrincipalInfo):  # anonymous, or no principal at all
+        return denied
+    journal.calls.add(caller.arn, iam_action, resource_arn, allowed=denied is None)
     if isinstance(denied, iam_evaluator.EvalResult):
-        caller = iam_evaluator.resolve_principal(access_key_id or "", get_account_id())
-        if isinstance(caller, iam_evaluator.PrincipalInfo):
-            request = iam_evaluator.EvalContext(
-                principal_arn=caller.arn,
-                principal_type=caller.type,
-                principal_account=caller.account,
-                action=iam_action,
-                resource_arn=resource_arn,
-                region=region,
-                service_context={key.lower(): value for key, value in (service_context or {}).items()},
-                principal_keys=caller.keys,
-            )
-            record(request, denied, caller.policies or [], caller.limits)
+        request = iam_evaluator.EvalContext(
+            principal_arn=caller.arn,
+            principal_type=caller.type,
+            principal_account=caller.account,
+            action=iam_action,
+            resource_arn=resource_arn,
+            region=region,
+            service_context={key.lower(): value for key, value in (service_context or {}).items()},
+            principal_keys=caller.keys,
+        )
+        record(request, denied, caller.policies or [], caller.limits)
     return denied
 
 
@@ -70,7 +84,7 @@ def record(
         limits: Its permissions boundary, and session policies.
     """
     why = _why(request, denied, policies, limits)
-    denials.log.add(request.principal_arn, request.action, request.resource_arn, why)
+    journal.denials.add(request.principal_arn, request.action, request.resource_arn, why)
 
 
 def _why(

@@ -30,7 +30,7 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
-from localaws import denials
+from localaws import journal
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.iam.roles import iam_is_enforced
 
@@ -120,7 +120,7 @@ def _allows(
 def _denied(action: str, resource: str, service: str, source_arn: str, source_account: str) -> bool:
     """Record that a service was denied, and return that it is not allowed."""
     why = f"no statement of the policy of {resource} allows it for {source_arn} of account {source_account}"
-    denials.log.add(service, action, resource, why)
+    journal.denials.add(service, action, resource, why)
     return False
 
 

@@ -20,7 +20,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_region
 from ministack.services import iam
 
-from localaws import denials
+from localaws import journal
 from localaws.services.iam.denials import record
 
 
@@ -88,8 +88,10 @@ def role_trusts(role_arn: str, service: str, source_arn: str = "", source_accoun
     document = role.get("AssumeRolePolicyDocument")
     trusts = iam_evaluator.evaluate_resource_policy(document, request, service=service).decision == "Allow"
     if not trusts:
-        denials.log.add(service, "sts:AssumeRole", role_arn, "the trust policy of the role does not allow it")
-    return trusts
+        journal.denials.add(
+            service, "sts:AssumeRole", role_arn, "the trust policy of the role does not allow it"
+        )
+    return bool(trusts)
 
 
 def _account_and_name(role_arn: str) -> tuple[str, str]:

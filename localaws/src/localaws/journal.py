@@ -1,16 +1,60 @@
-"""What was denied since the last reset, and why: for a person who looks for the missing permission.
+"""What was called and what was denied since the last reset, for a person who looks for a cause.
 
-`services.iam` reports each denial. A service that tries again and again, as a poller does, is one entry.
+`services.iam` reports each call and each denial. A service that is denied again and again, as a poller is,
+has one entry with a count.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 
-# So that a test that is denied millions of times ends.
-_MOST = 1000
+# The memory of a server that runs for long is limited.
+_MOST_DENIALS, _MOST_CALLS = 1000, 10_000
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that was authorised, or was not.
+
+    Attributes:
+        number: Its place in the order of all calls.
+        at: When, in seconds since 1970.
+        principal: The ARN of the caller.
+        action: The action, such as `s3:PutObject`.
+        resource: The ARN of the resource, or `*`.
+        allowed: Whether IAM allowed it.
+    """
+
+    number: int
+    at: float
+    principal: str
+    action: str
+    resource: str
+    allowed: bool
+
+
+class Calls:
+    """The latest calls, oldest first. Several threads write to it."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._calls: deque[Call] = deque(maxlen=_MOST_CALLS)
+
+    def add(self, principal: str, action: str, resource: str, *, allowed: bool) -> None:
+        """Add a call."""
+        self._calls.append(Call(next(self._numbers), time.time(), principal, action, resource, allowed))
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._calls.clear()
+
+    def after(self, number: int) -> list[Call]:
+        """Return the calls after the one with this number."""
+        return [one for one in self._calls.copy() if one.number > number]
 
 
 @dataclass(frozen=True)
@@ -39,7 +83,7 @@ class Denied:
         return f"{self.principal} may not {self.action} on {self.resource}{often}: {self.why}"
 
 
-class Log:
+class Denials:
     """The denials, oldest first. Several threads write to it."""
 
     def __init__(self) -> None:
@@ -52,7 +96,7 @@ class Log:
         with self._lock:
             before = self._denied.pop(key, Denied(*key, times=0))
             self._denied[key] = replace(before, times=before.times + 1, last=now)
-            if len(self._denied) > _MOST:
+            if len(self._denied) > _MOST_DENIALS:
                 del self._denied[next(iter(self._denied))]
 
     def clear(self) -> None:
@@ -66,4 +110,5 @@ class Log:
             return list(self._denied.values())
 
 
-log = Log()
+calls = Calls()
+denials = Denials()

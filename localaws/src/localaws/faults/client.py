@@ -1,0 +1,234 @@
+"""`aws.faults`: how a test asks for faults, and what it may not ask for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection
+from types import TracebackType
+from typing import Any, Self
+
+_PATH = "/_localaws/faults"
+_LONGEST = 900  # seconds, as long as the longest function
+
+
+class Fault:
+    """A fault that is active until its `with` block ends, `remove` is called, or the account is reset.
+
+    Args:
+        call: Sends a request to the server.
+        number: The number of its rule.
+    """
+
+    def __init__(self, call: Callable[..., Any], number: int) -> None:
+        self._call, self._number = call, number
+
+    @property
+    def applied(self) -> int:
+        """How often it was applied so far."""
+        return int(self._call("GET", f"{_PATH}?number={self._number}"))
+
+    def remove(self) -> None:
+        """End it. Does nothing the second time."""
+        self._call("DELETE", f"{_PATH}?number={self._number}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+
+class Faults:
+    """Breaks things on purpose.
+
+    All methods take `times` (how often the fault applies; by default always), `probability` (of each time it
+    could apply, 1 by default) and `seed` (of the random numbers: the same seed, the same faults).
+
+    Args:
+        call: Sends a request to the server.
+        client: Returns a boto3 client of a service.
+    """
+
+    def __init__(self, call: Callable[..., Any], client: Callable[[str], Any]) -> None:
+        self._call, self._client = call, client
+
+    def api(
+        self,
+        service: str,
+        operation: str | None = None,
+        *,
+        error: str | None = None,
+        message: str = "A fault that the test asked for.",
+        status: int | None = None,
+        latency: float = 0,
+        role: str | None = None,
+        times: int | None = None,
+        probability: float = 1,
+        seed: int = 0,
+    ) -> Fault:
+        """Let calls of an AWS API fail, or take longer.
+
+        Args:
+            service: The service, by boto3's name.
+            operation: Only this operation: `"PutItem"`. By default all of them.
+            error: The code of the error: `"ThrottlingException"`.
+            message: Its message.
+            status: The status code of the response. By default that of the error in the service's model.
+            latency: Seconds before the call is answered.
+            role: Only for calls of this role, by its name: that of one function, for example. By default
+                also for those of the test.
+            times: How often it applies.
+            probability: How probable it is for each call.
+            seed: The seed of the random numbers.
+
+        Raises:
+            ValueError: An argument is not allowed; the message says what is.
+        """
+        model = self._model(service)
+        if operation is not None and operation not in model.operation_names:
+            raise ValueError(_unknown("operation", operation, model.operation_names))
+        if not error and not latency:
+            raise ValueError("api(): give error= or latency=, or both")
+        return self._add(
+            kind="api",
+            target=sorted({service, model.signing_name, model.endpoint_prefix}),
+            operation=operation,
+            role=role,
+            error=error,
+            message=message,
+            status=status or _status(model, error),
+            latency=latency,
+            times=times,
+            probability=probability,
+            seed=seed,
+        )
+
+    def function(
+        self,
+        name: str,
+        *,
+        error: str | None = None,
+        message: str = "A fault that the test asked for.",
+        killed: bool = False,
+        latency: float = 0,
+        after_running: bool = False,
+        times: int | None = None,
+        probability: float = 1,
+        seed: int = 0,
+    ) -> Fault:
+        """Let a function fail, die or run slowly.
+
+        Args:
+            name: Its name, or a pattern: `"Orders-*"`.
+            error: The type of the exception that it raises.
+            message: Its message.
+            killed: Whether its execution environment is killed, as when it runs out of memory.
+            latency: Seconds that it takes longer. It times out as usual.
+            after_running: Whether the function first does its work, and then fails: the case for which
+                functions must be idempotent.
+            times: How often it applies.
+            probability: How probable it is for each invocation.
+            seed: The seed of the random numbers.
+
+        Raises:
+            ValueError: An argument is not allowed; the message says what is.
+        """
+        if bool(error) + killed > 1:
+            raise ValueError("function(): error= cannot be combined with killed=True")
+        if not error and not killed and not latency:
+            raise ValueError("function(): give error=, killed=True or latency=")
+        if after_running and not error and not killed:
+            raise ValueError("function(): after_running=True needs error= or killed=True")
+        return self._add(
+            kind="function",
+            target=[_pattern(name)],
+            error=error,
+            message=message,
+            killed=killed,
+            latency=latency,
+            after_running=after_running,
+            times=times,
+            probability=probability,
+            seed=seed,
+        )
+
+    def queue(
+        self,
+        name: str,
+        *,
+        duplicates: bool = False,
+        disordered: bool = False,
+        times: int | None = None,
+        probability: float = 1,
+        seed: int = 0,
+    ) -> Fault:
+        """Let a standard queue deliver messages twice, or out of order, as SQS may do.
+
+        Args:
+            name: Its name, or a pattern.
+            duplicates: Whether a message is delivered a second time.
+            disordered: Whether messages come in random order.
+            times: How many messages are delivered twice.
+            probability: How probable that is for each message.
+            seed: The seed of the random numbers.
+
+        Raises:
+            ValueError: An argument is not allowed; the message says what is.
+        """
+        if name.endswith(".fifo"):
+            raise ValueError(f"queue({name!r}): a FIFO queue delivers each message once and in order")
+        if not duplicates and not disordered:
+            raise ValueError("queue(): give duplicates=True or disordered=True, or both")
+        return self._add(
+            kind="queue",
+            target=[_pattern(name)],
+            duplicates=duplicates,
+            disordered=disordered,
+            times=times,
+            probability=probability,
+            seed=seed,
+        )
+
+    def clear(self) -> None:
+        """End all faults."""
+        self._call("DELETE", _PATH)
+
+    def _add(self, **rule: Any) -> Fault:
+        times, probability, latency = rule["times"], rule["probability"], rule.get("latency", 0)
+        if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
+            raise ValueError(f"times={times!r}: give a number from 1, or None for always")
+        if not 0 < probability <= 1:
+            raise ValueError(f"probability={probability!r}: give a number above 0 and up to 1")
+        if not 0 <= latency <= _LONGEST:
+            raise ValueError(f"latency={latency!r}: give seconds from 0 to {_LONGEST}")
+        return Fault(self._call, self._call("POST", _PATH, rule))
+
+    def _model(self, service: str) -> Any:
+        try:
+            return self._client(service).meta.service_model
+        except Exception as error:
+            if type(error).__name__ != "UnknownServiceError":
+                raise
+            raise ValueError(f"service={service!r}: boto3 has no such service") from None
+
+
+def _pattern(name: str) -> str:
+    if not name or ":" in name:
+        raise ValueError(f"name={name!r}: give the name or a pattern, not an ARN")
+    return name
+
+
+def _unknown(kind: str, given: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"{kind}={given!r}: the service has no such {kind}{hint}"
+
+
+def _status(model: Any, error: str | None) -> int:
+    """The status code of an error: that of the service's model, or 400."""
+    for shape in model.error_shapes:
+        if error in (shape.name, shape.error_code):
+            return int(shape.metadata.get("error", {}).get("httpStatusCode", 400))
+    return 503 if error in ("SlowDown", "ServiceUnavailable") else 500 if error == "InternalError" else 400
