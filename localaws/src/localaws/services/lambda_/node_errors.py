@@ -56,7 +56,7 @@ def reporting(script: str) -> str:
     return _REPORT + script
 
 
-@around(lambda_svc, "_execute_function_warm", after=["lambda_.execution"])
+@around(lambda_svc, "_execute_function_warm", after=["lambda_.execution", "lambda_.faults"])
 def _execute_function_warm(
     stock: Callable[..., dict[str, Any]], func: dict[str, Any], event: object, request_id: str
 ) -> dict[str, Any]:
