@@ -23,13 +23,15 @@ def record() -> dict[str, dict[str, Any]]:
 def apps_table() -> str:
     """How many apps could be deployed, driven and destroyed, and a row for each."""
     seen = record()
+    deployed = [name for name, one in seen.items() if one.get("deployed")]
     proven = [name for name, one in seen.items() if _is_proven(one)]
     quiet = [name for name in proven if not seen[name]["ignored"]]
     rows = [f"| {_link(name)} | {_result(one)} |" for name, one in sorted(seen.items())]
     return "\n".join(
         [
-            f"**{len(proven)} of {len(seen)}** are deployed, driven and destroyed, and leave nothing behind; "
-            f"**{len(quiet)} of {len(seen)}** with nothing ignored.",
+            f"**{len(deployed)} of {len(seen)}** are deployed. **{len(proven)} of {len(seen)}** also do what they "
+            f"should when they are driven, and leave nothing behind; **{len(quiet)} of {len(seen)}** with nothing "
+            "ignored.",
             "",
             "| app | result |",
             "|---|---|",
