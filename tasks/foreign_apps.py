@@ -29,9 +29,9 @@ def apps_table() -> str:
     rows = [f"| {_link(name)} | {_result(one)} |" for name, one in sorted(seen.items())]
     return "\n".join(
         [
-            f"**{len(deployed)} of {len(seen)}** are deployed. **{len(proven)} of {len(seen)}** also do what they "
-            f"should when they are driven, and leave nothing behind; **{len(quiet)} of {len(seen)}** with nothing "
-            "ignored.",
+            f"**{len(deployed)} of {len(seen)}** are deployed. **{len(proven)} of {len(seen)}** also do what "
+            "they should when they are driven, and leave nothing behind; "
+            f"**{len(quiet)} of {len(seen)}** with nothing ignored.",
             "",
             "| app | result |",
             "|---|---|",
