@@ -16,6 +16,7 @@ from stacks.catalogue import ARCHITECTURES, Architecture, Proof
 from tasks import console
 from tasks.bridges import bridges_table, types_table
 from tasks.commands import parse
+from tasks.foreign_apps import apps_table
 from tasks.synthesis import ROOT, templates
 from tasks.template_facts import Permission, TemplateFacts
 
@@ -53,6 +54,7 @@ def generate() -> dict[Path, str]:
         f"docs/{_COMMON}": {"permissions": lambda: common_table(facts.values(), _reasons())},
         "docs/embedded-aws.md": {"bridges": bridges_table},
         "docs/embedded-aws-types.md": {"types": types_table},
+        "localaws/README.md": {"apps": apps_table},
     }
     pages = {ROOT / name: fill((ROOT / name).read_text(), parts) for name, parts in of_all.items()}
     for architecture in ARCHITECTURES:

@@ -10,7 +10,7 @@ from helpers.stacks import arn, deploy, function, ref, role
 pytestmark = pytest.mark.local
 
 
-def test_settings_of_streams_of_tables_are_reported(functions: Functions) -> None:
+def test_what_has_no_effect_is_reported(functions: Functions) -> None:
     aws, settings = functions.aws, {"MaximumRetryAttempts": 2, "BisectBatchOnFunctionError": True}
     table = {
         "Type": "AWS::DynamoDB::Table",
@@ -35,12 +35,12 @@ def test_settings_of_streams_of_tables_are_reported(functions: Functions) -> Non
         }
         for name, source in sources.items()
     }
-    role_ = role(("dynamodb:*", "*"), ("kinesis:*", "*"))
-    fixed = {"Role": role_, "Function": function("Role"), "Table": table, "Stream": stream}
-    stack = deploy(aws, fixed | readers)
-    dropped = {
-        (one.logical_id, one.property)
-        for one in aws.dropped_properties()
-        if one.stack == stack.name and "Mapping" in one.type
+    pool = {
+        "Type": "AWS::Cognito::UserPool",
+        "Properties": {"LambdaConfig": {"UserMigration": arn("Function")}},
     }
-    assert dropped == {("ReaderTable", name) for name in settings}
+    role_ = role(("dynamodb:*", "*"), ("kinesis:*", "*"))
+    fixed = {"Role": role_, "Function": function("Role"), "Table": table, "Stream": stream, "Pool": pool}
+    stack = deploy(aws, fixed | readers)
+    dropped = {(one.logical_id, one.property) for one in aws.dropped_properties() if one.stack == stack.name}
+    assert dropped == {("Pool", "LambdaConfig.UserMigration")}

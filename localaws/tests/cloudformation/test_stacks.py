@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from helpers.lambda_functions import Hold
-from helpers.stacks import Resources, arn, function, role, template
+from helpers.stacks import Resources, arn, deploy, function, role, template
 from localaws import LocalAws
 from localaws.services.cloudformation import stacks
 
@@ -119,3 +119,22 @@ def test_an_error_that_says_nothing_is_named(error: Exception) -> None:
 
     with pytest.raises(RuntimeError, match=type(error).__name__):
         stacks._handled(failing, "AWS::SQS::Queue", "Queue", {}, "stack")
+
+
+def test_a_nested_stack_names_its_parent_and_its_root(local_aws: LocalAws) -> None:
+    s3, bucket = local_aws.client("s3"), f"templates-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+
+    def nesting(resources: Resources) -> Resources:
+        key = f"{uuid.uuid4().hex}.json"
+        s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(template(resources)).encode())
+        url = f"https://s3.us-east-1.amazonaws.com/{bucket}/{key}"
+        return {"Child": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}}
+
+    top = deploy(local_aws, nesting(nesting({"Topic": {"Type": "AWS::SNS::Topic"}})))
+    described = local_aws.client("cloudformation").describe_stacks()["Stacks"]
+    root = next(one for one in described if one["StackName"] == top.name)
+    child = next(one for one in described if one.get("ParentId") == root["StackId"])
+    grandchild = next(one for one in described if one.get("ParentId") == child["StackId"])
+    assert "ParentId" not in root
+    assert child["RootId"] == grandchild["RootId"] == root["StackId"]

@@ -135,6 +135,15 @@ def test_one_parameter_without_a_permission_refuses_all(local_aws: LocalAws, all
         ssm.get_parameters(Names=names)
 
 
+def test_parameters_below_a_path_are_read_with_a_permission_on_the_path(local_aws: LocalAws) -> None:
+    names, prefix = parameters(local_aws)
+    path = names[0].rpartition("/")[0]
+    ssm = session_of(local_aws, ("ssm:GetParametersByPath", prefix + path)).client("ssm")
+    assert {each["Name"] for each in ssm.get_parameters_by_path(Path=path)["Parameters"]} == {names[0]}
+    with pytest.raises(ClientError, match=f"AccessDenied.*on resource: {prefix}/another"):
+        ssm.get_parameters_by_path(Path="/another")
+
+
 def log_group(aws: LocalAws) -> tuple[str, str]:
     """A log group's name, and its ARN without anything after the name."""
     name = f"/group/{uuid.uuid4().hex[:8]}"

@@ -127,3 +127,29 @@ def test_a_custom_runtime_sees_only_documented_variables(local_aws: LocalAws) ->
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_emulator_still_shows_custom_runtimes_its_own_environment(stock_aws: LocalAws) -> None:
     assert "MINISTACK_SSL_KEY" in custom(stock_aws)
+
+
+STARTS = """
+import subprocess
+def handler(event, context):
+    return subprocess.run(["/opt/tools/show", "a", "b"], capture_output=True, text=True, check=True).stdout
+"""
+PROGRAM = """#!/var/lang/bin/python
+import os, sys, helper
+print(helper.said, sys.argv[1:], os.path.exists(os.environ["AWS_CA_BUNDLE"]))
+"""
+
+
+def test_a_program_of_a_layer_is_started_by_its_path_in_opt(functions: Functions) -> None:
+    client = functions.aws.client("lambda")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        program = zipfile.ZipInfo("tools/show")
+        program.external_attr = 0o755 << 16
+        opened.writestr(program, PROGRAM)
+        opened.writestr("tools/helper.py", "said = 'from the layer'")
+    layer = client.publish_layer_version(LayerName="tools", Content={"ZipFile": archive.getvalue()})
+    # The path of the certificates of Amazon Linux, as the CDK's BucketDeployment has it.
+    certificates = {"Variables": {"AWS_CA_BUNDLE": "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"}}
+    name = functions.make(STARTS, Layers=[layer["LayerVersionArn"]], Environment=certificates)
+    assert functions.invoke(name).payload == "from the layer ['a', 'b'] True\n"

@@ -19,6 +19,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
@@ -173,6 +174,29 @@ def handle(function: Handler, message: dict[str, Any]) -> str:
             os.environ.pop(name, None)
 
 
+def lead_programs_to(layers: str) -> None:
+    """Start programs of layers, which handlers name by their path in `/opt`, from the folder of the layers.
+
+    The runtime's interpreter, `/var/lang/bin/python`, in the first line of such a script is this Python.
+    """
+    import _posixsubprocess  # a part of the interpreter; `subprocess` has not been imported yet
+
+    start = _posixsubprocess.fork_exec
+
+    def fork_exec(arguments: list[bytes], programs: tuple[bytes, ...], *rest: Any) -> int:
+        program = os.fsdecode(programs[0])
+        if program.startswith("/opt/"):
+            program = layers + program.removeprefix("/opt")
+            programs = (os.fsencode(program),)
+            with contextlib.suppress(OSError), open(program, "rb") as file:  # noqa: PTH123 (imports little)
+                if file.readline().startswith(b"#!/var/lang/bin/python"):
+                    arguments = [os.fsencode(sys.executable), b"-S", b"-s", programs[0], *arguments[1:]]
+                    programs = (arguments[0],)
+        return int(start(arguments, programs, *rest))
+
+    _posixsubprocess.fork_exec = fork_exec  # type: ignore[assignment]
+
+
 def main() -> None:
     """Import the handler, report it, and serve until standard input ends."""
     requests = os.fdopen(os.dup(0), "rb")
@@ -204,4 +228,5 @@ def main() -> None:
 if __name__ == "__main__":
     # Python has put the folder of this program first on the path. The function's code belongs there.
     sys.path[0:1] = sys.argv[2:]
+    lead_programs_to(sys.argv[4].removesuffix("/python"))
     main()

@@ -7,7 +7,8 @@ order, a later one over an earlier one; besides code and layers, only what Lambd
 and its dependencies), so that a missing dependency fails here as in AWS; an empty folder for temporary files
 in each environment.
 Not to: the paths `/var/task`, `/opt` and `/tmp`. They are other folders, which `LAMBDA_TASK_ROOT`, `PATH`,
-`sys.path` and `tempfile` lead to; a literal `/tmp` is the host's. Code is not read-only. Disk limits are not
+`sys.path` and `tempfile` lead to; a literal `/tmp` is the host's. Only a program of a layer is found by its
+literal path, `/opt/…`, when a handler starts it with `subprocess`. Code is not read-only. Disk limits are not
 enforced, and the Python version is that of the host.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
@@ -41,6 +42,9 @@ RUNTIME_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "
 
 #: The variables with the certificates to trust, for the server and for functions.
 TRUST = ("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+
+# Where the operating system of Lambda's runtimes has its certificates. The CDK's BucketDeployment names them.
+_PKI = "/etc/pki/"
 
 
 def import_path(task_root: Path, layers: Path) -> list[Path]:
@@ -86,6 +90,8 @@ def variables(config: dict[str, Any], task_root: Path, layers: Path, scratch: Pa
         "AWS_DATA_PATH": _data_path(),
         **gateway(),
     }
+    # The certificates of Amazon Linux are those of this machine, with the emulator's.
+    own = {name: value for name, value in own.items() if name not in TRUST or not value.startswith(_PKI)}
     return defaults | own | given
 
 

@@ -21,10 +21,6 @@ def _given(name: str, value: str) -> Callable[[Properties], bool]:
     return lambda properties: str(properties.get(name)) == value
 
 
-def _reads_a_table(mapping: Properties) -> bool:
-    return ":dynamodb:" in str(mapping.get("EventSourceArn"))
-
-
 recorded_only("AWS::ApiGatewayV2::Integration", "RequestTemplates")
 recorded_only(
     "AWS::ApiGatewayV2::Integration",
@@ -46,15 +42,4 @@ recorded_only(
     "LambdaConfig.CustomSMSSender",
     "LambdaConfig.UserMigration",
 )
-recorded_only(
-    "AWS::Lambda::EventSourceMapping",
-    "BisectBatchOnFunctionError",
-    "DestinationConfig",
-    "FunctionResponseTypes",
-    "MaximumRecordAgeInSeconds",
-    "MaximumRetryAttempts",
-    "TumblingWindowInSeconds",
-    when=_reads_a_table,
-)
 recorded_only("AWS::Lambda::Url", "InvokeMode", when=_given("InvokeMode", "RESPONSE_STREAM"))
-recorded_only("AWS::Logs::MetricFilter", "MetricTransformations")

@@ -1,12 +1,13 @@
-"""DescribeStacks waits for the end of a change, and conditions may use Fn::Join.
+"""DescribeStacks waits for the end of a change and names parents, and conditions may use Fn::Join.
 
 The CDK CLI describes a changing stack once, and again five seconds later; a deployment here takes less than
 one second. Its bootstrap template joins a list parameter to find out whether it is empty, and the emulator
 takes the expression itself for a text that is not empty.
 
 Faithful to: everything but the time of the response. DescribeStacks of one stack in a state that ends in
-`_IN_PROGRESS` returns when the state changes, or after three seconds with the state as it is. `Fn::Join` in a
-condition joins texts and references to parameters; a list parameter is joined item by item.
+`_IN_PROGRESS` returns when the state changes, or after three seconds with the state as it is. A nested
+stack has its ParentId and RootId. `Fn::Join` in a condition joins texts and references to parameters; a
+list parameter is joined item by item.
 Not to: CloudFormation's immediate response. Other functions inside `Fn::Join` in a condition.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
@@ -16,6 +17,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-functio
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -27,6 +29,7 @@ from localaws.patching import around
 
 _LONGEST = 3.0  # seconds; clients wait a minute or more for a response
 _INTERVAL = 0.02
+_STACK_ID = re.compile(r"<StackId>(.+?)</StackId>")
 _IN_PROGRESS = b"_IN_PROGRESS</StackStatus>"
 
 
@@ -55,7 +58,24 @@ async def _handle_request(stock: Callable[..., Awaitable[Any]], *request: Any, *
     while _is_changing(answer) and time.monotonic() < deadline:
         await asyncio.sleep(_INTERVAL)
         answer = await stock(*request, **more)
-    return answer
+    return _with_parents(answer)
+
+
+def _with_parents(answer: Any) -> Any:
+    """The description of stacks, with the parent and the root of each nested one."""
+    body = answer[2] if isinstance(answer, tuple) else b""
+    text = body.decode() if isinstance(body, bytes) else body
+    if "<DescribeStacksResponse" not in text:
+        return answer
+    parents = {one["StackId"]: one.get("ParentId") for one in cloudformation._stacks.values()}
+
+    def described(match: re.Match[str]) -> str:
+        parent = root = parents.get(match[1])
+        while root and parents.get(root):
+            root = parents[root]
+        return f"{match[0]}<ParentId>{parent}</ParentId><RootId>{root}</RootId>" if parent else match[0]
+
+    return answer[0], answer[1], _STACK_ID.sub(described, text).encode()
 
 
 def _is_changing(answer: Any) -> bool:

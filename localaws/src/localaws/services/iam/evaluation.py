@@ -4,7 +4,8 @@ Faithful to:
 - A role's PermissionsBoundary in a template limits the role, and is changed and removed with the template.
 - A topic that CloudFormation creates has the default policy of SNS with its condition. A role of the account
   may publish only if one of its own policies allows it.
-- A request for several SSM parameters needs the permission on each of them.
+- A request for several SSM parameters needs the permission on each of them, and one for those below a path
+  that on the path.
 - The resource of a request to CloudWatch Logs is `log-group:NAME:log-stream:STREAM`, with an empty stream
   where the request names none: `NAME:*` matches it and `NAME` does not. Requests about tags are the
   exception.
@@ -101,6 +102,8 @@ def _extract_resource_arn(
         # The request is authorised for one resource: the first that is refused, if any is.
         refused = (arn for arn in arns if iam_evaluator.enforce(key, f"ssm:{operation}", "ssm", region, arn))
         return next(refused, arns[0]) if arns else found
+    if service == "ssm" and operation == "GetParametersByPath":
+        return _parameter_arn(_member(body, "Path") or "/", region, account_id)
     if service == "lambda" and ":function:" in found:
         named = FunctionReference.parse(found.partition(":function:")[2])
         if named and named.account:  # a partial ARN, which the emulator takes for a name

@@ -19,9 +19,10 @@ from ministack.core import lambda_runtime
 
 from localaws.engines.node_sdk.relay import preload
 from localaws.patching import changes
+from localaws.services.lambda_.node_errors import reporting
 from localaws.services.lambda_.response_streaming import PRELOAD
 
 
 @changes(lambda_runtime, "_NODEJS_WORKER_SCRIPT")
 def _worker_script(stock: str) -> str:
-    return preload() + PRELOAD + stock
+    return preload() + PRELOAD + reporting(stock)

@@ -11,7 +11,7 @@ filters; tumbling windows and their state; starting positions; on-failure record
 metric IteratorAge.
 Not to: the time until a batch is retried, see `lambda_.event_source_mappings`; the attempt that a split batch
 counts from; state of more than 1 MB (AWS ends the window early); finishing a parent shard before its
-children. A mapping with a tumbling window has one lane. DynamoDB streams are polled by the emulator.
+children. A mapping with a tumbling window has one lane.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
@@ -21,7 +21,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +29,7 @@ from ministack.core.responses import request_scope
 from ministack.services import kinesis, lambda_svc
 
 from localaws.patching import Created, Handler, Properties, on_reset, replaces, resource
-from localaws.services.lambda_.stream_lanes import Batch, Lane
+from localaws.services.lambda_.stream_lanes import Lane, lane_of, run_lane
 
 
 @dataclass
@@ -89,19 +88,9 @@ def _poll(mapping: dict[str, Any], stream_arn: str) -> bool:
         for record in _new_records(mapping, reader, stream_arn, shard_id, shard):
             _lane(mapping, reader, shard_id, record).add(record)
         for lane in reader.lanes.values():
-            batch = lane.next()
-            if batch is not None:
-                found = lane.busy = True
-                lambda_svc._dispatch_esm_batch(mapping["UUID"], _run, lane, batch)
+            found = run_lane(lane) or found
     _started.add(mapping["UUID"])
     return found
-
-
-def _run(lane: Lane, batch: Batch) -> None:
-    try:
-        lane.run(batch)
-    finally:
-        lane.busy = False
 
 
 def _reader(mapping: dict[str, Any], shard_id: str, shard: dict[str, Any]) -> _Reader:
@@ -138,9 +127,7 @@ def _new_records(
 
 
 def _lane(mapping: dict[str, Any], reader: _Reader, shard_id: str, record: dict[str, Any]) -> Lane:
-    lanes = 1 if mapping.get("TumblingWindowInSeconds") else int(mapping.get("ParallelizationFactor") or 1)
-    key = hashlib.md5(record["kinesis"]["partitionKey"].encode(), usedforsecurity=False).digest()
-    number = int.from_bytes(key) % lanes
+    number = lane_of(mapping, record["kinesis"]["partitionKey"])
     if number not in reader.lanes:
         reader.lanes[number] = Lane(mapping, shard_id)
     return reader.lanes[number]

@@ -1,13 +1,15 @@
 """A lane of a shard: invokes the function with its records in order, until each succeeds or is discarded.
 
-Used by `lambda_.stream_event_source`. Records of discarded batches are sent through the emulator's API with
-the credentials of the function's role: if it may not send, the record is lost, as in AWS.
+Used by `lambda_.stream_event_source` and `lambda_.dynamodb_event_source`. Records of discarded batches are
+sent through the emulator's API with the credentials of the function's role: if it may not send, the record is
+lost, as in AWS.
 
 https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -35,6 +37,24 @@ Record = dict[str, Any]
 
 #: Only the first of these conditions is in the documentation.
 RETRIES_EXHAUSTED, TOO_OLD = "RetryAttemptsExhausted", "RecordAgeExceeded"
+
+
+def sequence_of(record: Record) -> str:
+    """The sequence number of a record of Kinesis or DynamoDB."""
+    return str(
+        record["kinesis"]["sequenceNumber"] if "kinesis" in record else record["dynamodb"]["SequenceNumber"]
+    )
+
+
+def arrival_of(record: Record) -> float:
+    """When a record arrived, in seconds."""
+    if "kinesis" in record:
+        return float(record["kinesis"]["approximateArrivalTimestamp"])
+    return float(record["dynamodb"]["ApproximateCreationDateTime"])
+
+
+def _size_of(record: Record) -> int:
+    return len(record["kinesis"]["data"]) if "kinesis" in record else int(record["dynamodb"]["SizeBytes"])
 
 
 @dataclass
@@ -86,7 +106,7 @@ class Lane:
             return
         result = run_function(self.mapping, self._event(batch))
         self._measure(batch)
-        numbers = [record["kinesis"]["sequenceNumber"] for record in batch.records]
+        numbers = [sequence_of(record) for record in batch.records]
         failed = failed_items(self.mapping, result, numbers)
         self.mapping["LastProcessingResult"] = "PROBLEM: Function call failed" if failed else "OK"
         if result.get("error") and not batch.records:  # the final invocation of a window
@@ -110,9 +130,7 @@ class Lane:
         bisects = str(self.mapping.get("BisectBatchOnFunctionError")).lower() == "true"
         records = batch.records
         # Everything from the first failed record is retried.
-        first = next(
-            (i for i, record in enumerate(records) if record["kinesis"]["sequenceNumber"] in failed), 0
-        )
+        first = next((i for i, record in enumerate(records) if sequence_of(record) in failed), 0)
         attempts = batch.attempts + (0 if throttled else 1)
         if first and bisects:  # split at the first failed record
             self._again(Batch(records[first:], batch.attempts))
@@ -145,7 +163,7 @@ class Lane:
         if age < 0:
             return batch.records
         oldest = time.time() - age
-        expired = [one for one in batch.records if one["kinesis"]["approximateArrivalTimestamp"] < oldest]
+        expired = [one for one in batch.records if arrival_of(one) < oldest]
         if expired:
             self._discard(expired, TOO_OLD, batch.attempts)
         return batch.records[len(expired) :]
@@ -157,7 +175,7 @@ class Lane:
         size = 0
         while self.fresh and len(records) < int(self.mapping["BatchSize"]):
             record = self.fresh[0]
-            size += len(record["kinesis"]["data"])
+            size += _size_of(record)
             if records and (size > MAX_PAYLOAD_BYTES or self._starts_window(record)):
                 break
             if self._starts_window(record):
@@ -185,8 +203,7 @@ class Lane:
         return event
 
     def _window_of(self, record: Record) -> float:
-        arrival: float = record["kinesis"]["approximateArrivalTimestamp"]
-        return math.floor(arrival / self._window) * self._window
+        return math.floor(arrival_of(record) / self._window) * self._window
 
     def _starts_window(self, record: Record) -> bool:
         return bool(self._window) and self.window_start != self._window_of(record)
@@ -211,10 +228,34 @@ class Lane:
 
     def _measure(self, batch: Batch) -> None:
         if batch.records:
-            arrival = batch.records[-1]["kinesis"]["approximateArrivalTimestamp"]
+            arrival = arrival_of(batch.records[-1])
             put_metric(
                 self.mapping["FunctionArn"], "IteratorAge", (time.time() - arrival) * 1000, "Milliseconds"
             )
+
+
+def lane_of(mapping: dict[str, Any], partition_key: str) -> int:
+    """The number of the lane for records with a partition key."""
+    lanes = 1 if mapping.get("TumblingWindowInSeconds") else int(mapping.get("ParallelizationFactor") or 1)
+    digest = hashlib.md5(partition_key.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest) % lanes
+
+
+def run_lane(lane: Lane) -> bool:
+    """Start the invocation with the next batch of a lane; returns whether there is one."""
+    batch = lane.next()
+    if batch is None:
+        return False
+    lane.busy = True
+    lambda_svc._dispatch_esm_batch(lane.mapping["UUID"], _run, lane, batch)
+    return True
+
+
+def _run(lane: Lane, batch: Batch) -> None:
+    try:
+        lane.run(batch)
+    finally:
+        lane.busy = False
 
 
 def _stamp(seconds: float) -> str:
@@ -259,12 +300,12 @@ def send_failure(
         },
         "version": "1.0",
         "timestamp": _iso(time.time()),
-        "KinesisBatchInfo": {
+        "KinesisBatchInfo" if "kinesis" in records[0] else "DDBStreamBatchInfo": {
             "shardId": shard,
-            "startSequenceNumber": records[0]["kinesis"]["sequenceNumber"],
-            "endSequenceNumber": records[-1]["kinesis"]["sequenceNumber"],
-            "approximateArrivalOfFirstRecord": _iso(records[0]["kinesis"]["approximateArrivalTimestamp"]),
-            "approximateArrivalOfLastRecord": _iso(records[-1]["kinesis"]["approximateArrivalTimestamp"]),
+            "startSequenceNumber": sequence_of(records[0]),
+            "endSequenceNumber": sequence_of(records[-1]),
+            "approximateArrivalOfFirstRecord": _iso(arrival_of(records[0])),
+            "approximateArrivalOfLastRecord": _iso(arrival_of(records[-1])),
             "batchSize": len(records),
             "streamArn": records[0]["eventSourceARN"],
         },

@@ -6,7 +6,7 @@ than its limit loses the rest, and a prefix of log streams is ignored.
 Faithful to: ids of 56 digits, which begin with the time of the event; `nextToken` of FilterLogEvents;
 selection by the names or the prefix of log streams; the form of the tokens of GetLogEvents and
 PutLogEvents.
-Not to: the grammar of filter patterns: words only, and a JSON pattern matches everything.
+Not to: what `logs.metric_filters` lists of filter patterns.
 
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilteredLogEvent.html

@@ -1,0 +1,5 @@
+import inflection
+
+
+def handler(event, context):
+    return {"title": inflection.titleize(event["text"]), "from": inflection.__file__}

@@ -1,0 +1,2 @@
+def main(event, context):
+    print("ran", event.get("job", "nightly"))

@@ -1,0 +1,101 @@
+"""Event source mappings of DynamoDB streams."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from helpers.lambda_functions import Functions, eventually
+from localaws import LocalAws
+
+pytestmark = pytest.mark.local
+
+# Reports the ids of each batch, and does what an id says.
+SOURCE = """
+import json, os
+import boto3
+sqs = boto3.client("sqs")
+def handler(event, context):
+    ids = [record["dynamodb"]["Keys"]["id"]["S"] for record in event["Records"]]
+    sqs.send_message(QueueUrl=os.environ["SEEN"], MessageBody=json.dumps(ids))
+    if "raise" in ids:
+        raise RuntimeError("as requested")
+    for record, id in zip(event["Records"], ids):
+        if id == "fail":
+            return {"batchItemFailures": [{"itemIdentifier": record["dynamodb"]["SequenceNumber"]}]}
+"""
+READING = ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+
+
+class Source:
+    """A table with items, and a function that reads its stream from the oldest record."""
+
+    def __init__(self, functions: Functions, *ids: str, **mapping: Any) -> None:
+        dynamodb = functions.aws.client("dynamodb")
+        name = f"table-{uuid.uuid4().hex[:8]}"
+        stream = dynamodb.create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+        )["TableDescription"]["LatestStreamArn"]
+        for each in ids:
+            dynamodb.put_item(TableName=name, Item={"id": {"S": each}})
+        self.seen, self.failures = functions.queue(), functions.queue()
+        allowed = [*(f"dynamodb:{action}" for action in READING), "sqs:SendMessage"]
+        function = functions.make(
+            SOURCE,
+            role=functions.role(*((action, "*") for action in allowed)),
+            Environment={"Variables": {"SEEN": self.seen.url}},
+        )
+        functions.aws.client("lambda").create_event_source_mapping(
+            FunctionName=function,
+            EventSourceArn=stream,
+            StartingPosition="TRIM_HORIZON",
+            DestinationConfig={"OnFailure": {"Destination": self.failures.arn}},
+            **mapping,
+        )
+
+    def batches(self) -> list[list[str]]:
+        """The batches that have arrived since the last call."""
+        return [json.loads(message["Body"]) for message in self.seen.receive()]
+
+
+def test_a_poison_record_is_isolated_and_discarded(functions: Functions) -> None:
+    source = Source(
+        functions, "a", "raise", "b", "c", BisectBatchOnFunctionError=True, MaximumRetryAttempts=0
+    )
+    record = source.failures.wait_for_body()
+    assert record["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert record["DDBStreamBatchInfo"]["batchSize"] == 1
+    assert "/stream/" in record["DDBStreamBatchInfo"]["streamArn"]
+    batches: list[list[str]] = []
+
+    def processed() -> bool:
+        batches.extend(source.batches())
+        return {"a", "b", "c"} <= {one for batch in batches if "raise" not in batch for one in batch}
+
+    eventually(processed)
+
+
+def test_only_what_failed_is_retried(functions: Functions) -> None:
+    settings = {"FunctionResponseTypes": ["ReportBatchItemFailures"], "MaximumRetryAttempts": 1}
+    source = Source(functions, "a", "fail", "b", **settings)
+    record = source.failures.wait_for_body()
+    assert record["DDBStreamBatchInfo"]["batchSize"] == 2  # from the first failure on
+    assert sorted(source.batches(), key=len) == [["fail", "b"], ["a", "fail", "b"]]
+
+
+def test_the_emulator_still_retries_for_ever(stock_aws: LocalAws) -> None:
+    source = Source(Functions(stock_aws), "raise", MaximumRetryAttempts=0)
+    seen: list[list[str]] = []
+
+    def again() -> bool:
+        seen.extend(source.batches())
+        return len(seen) > 1
+
+    eventually(again)
