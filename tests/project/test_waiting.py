@@ -24,9 +24,10 @@ def problems(source: str) -> Iterator[str]:
     lines, tree = source.splitlines(), ast.parse(source)
     polling = {id(node) for loop in ast.walk(tree) if isinstance(loop, ast.While) for node in ast.walk(loop)}
     for node in ast.walk(tree):
-        if _is_call(node, {"sleep"}) and id(node) not in polling and "#" not in lines[node.lineno - 1]:
-            yield f"line {node.lineno}: wait for something, or say next to the sleep why any length is right"
-        if isinstance(node, ast.Compare):
+        if isinstance(node, ast.Call) and _is_call(node, {"sleep"}) and id(node) not in polling:
+            if "#" not in lines[node.lineno - 1]:
+                yield f"line {node.lineno}: wait for something, or say next to it why any length is right"
+        elif isinstance(node, ast.Compare):
             terms = [node.left, *node.comparators]
             for left, sign, right in zip(terms, node.ops, terms[1:], strict=False):
                 if _is_duration(left) and isinstance(sign, ast.Lt | ast.LtE) and _is_short(right):

@@ -133,7 +133,7 @@ def throttles(functions: Functions, name: str) -> float:
         Period=60,
         Statistics=["Sum"],
     )["Datapoints"]
-    return sum(point["Sum"] for point in points)
+    return sum(float(point["Sum"]) for point in points)
 
 
 def test_with_a_reserved_concurrency_of_zero_events_fail_at_once(functions: Functions) -> None:
