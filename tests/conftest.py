@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -20,6 +21,10 @@ from tests.deployed import (
     row_of,
     stack,
 )
+
+# Collecting the tests makes very many objects that stay, and looking among them for garbage took
+# half of the time. See `pytest_collection_finish`.
+gc.disable()
 
 # The CDK is imported where it is needed: it starts Node, and tests of deployed stacks do without.
 if TYPE_CHECKING:
@@ -45,6 +50,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if (row := row_of(item)) and row.id in ids]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, but not among the modules and tests, and not as often as Python does."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    gc.enable()
 
 
 def pytest_configure() -> None:

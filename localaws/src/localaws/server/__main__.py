@@ -8,6 +8,7 @@ message.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -121,6 +122,8 @@ def _emulator_environment(options: Options, folder: Path, port: int) -> dict[str
 
 
 async def _emulate(options: Options, listener: socket.socket, say_ready: Callable[[], None]) -> None:
+    # Thousands of functions and classes that stay: no garbage is looked for until they are there.
+    gc.disable()
     # Imported late: these modules read the environment while they are imported.
     import ministack.app
     from hypercorn.asyncio import serve
@@ -141,6 +144,8 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
     config.certfile = os.environ["MINISTACK_SSL_CERT"]
     config.keyfile = os.environ["MINISTACK_SSL_KEY"]
     config.keep_alive_timeout = 75
+    gc.freeze()
+    gc.enable()
     forever = asyncio.Event()
     # Read late, because a bridge may have replaced it.
     application = announcing(with_control(ministack.app.app), say_ready)
