@@ -12,6 +12,7 @@ import pytest
 from helpers.processes_of import make_function
 from helpers.signing import FORM, Signed, in_chunks, presigned, signed
 from localaws import LocalAws
+from localaws.server.child import Child
 from localaws.server.processes import descendants
 
 pytestmark = pytest.mark.local
@@ -144,7 +145,9 @@ def test_a_page_cannot_use_the_relay_of_functions(local_aws: LocalAws) -> None:
 
 def test_the_secret_is_in_no_command_line_and_no_file(local_aws: LocalAws) -> None:
     secret = local_aws._options.secret
-    for pid in [local_aws._running.keeper_pid, local_aws._ready.pid, *descendants(local_aws._ready.pid)]:
+    child = local_aws._running
+    assert isinstance(child, Child)
+    for pid in [child.keeper_pid, local_aws._ready.pid, *descendants(local_aws._ready.pid)]:
         for name in ("cmdline", "environ"):
             file = Path(f"/proc/{pid}/{name}")
             if file.exists():
