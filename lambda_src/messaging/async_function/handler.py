@@ -23,7 +23,7 @@ with no_garbage_collection():
 
     from shared.clients import make_clients
 
-    from .shipments import Order, Shipments
+    from .shipments import Order, Shipments, order_id_of
 
     logger = Logger()
     (_dynamodb,) = make_clients("dynamodb")
@@ -56,7 +56,7 @@ def ship(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 def handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
     """Ship an order and return its parcel. All attempts of an event log the same request id."""
     try:
-        Order.parse(event)  # before Powertools, which would say in its own words that there is no order id
+        order_id_of(event)  # without one, Powertools would say in its own words that its key is missing
         result: dict[str, Any] = ship(event, context)
     except Exception as reason:
         logger.warning("not shipped", error_type=type(reason).__name__)

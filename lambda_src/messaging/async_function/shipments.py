@@ -13,6 +13,20 @@ class InvalidOrder(ValueError):
     """The order can never be shipped; the message says what to change."""
 
 
+def order_id_of(event: object) -> str:
+    """Return the id of the order in an event, whatever else the event has.
+
+    Raises:
+        InvalidOrder: It has none.
+    """
+    if not isinstance(event, dict):
+        raise InvalidOrder("an order is a JSON object with order_id and quantity")
+    try:
+        return check_text("order_id", event.get("order_id"), max_characters=256, max_bytes=2_048)
+    except NotStorable as reason:
+        raise InvalidOrder(str(reason)) from None
+
+
 @dataclass(frozen=True)
 class Order:
     """An order.
@@ -28,18 +42,13 @@ class Order:
     pause: float = 0
 
     @classmethod
-    def parse(cls, event: object) -> "Order":
+    def parse(cls, event: dict[str, Any]) -> "Order":
         """Read an event.
 
         Raises:
             InvalidOrder: It is not an order.
         """
-        if not isinstance(event, dict):
-            raise InvalidOrder("an order is a JSON object with order_id and quantity")
-        try:
-            order_id = check_text("order_id", event.get("order_id"), max_characters=256, max_bytes=2_048)
-        except NotStorable as reason:
-            raise InvalidOrder(str(reason)) from None
+        order_id = order_id_of(event)
         quantity, pause = event.get("quantity"), event.get("pause", 0)
         if isinstance(quantity, bool) or not isinstance(quantity, int) or not 0 < quantity <= _MAX_QUANTITY:
             raise InvalidOrder(f"quantity must be a whole number from 1 to {_MAX_QUANTITY:,}")
