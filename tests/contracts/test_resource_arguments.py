@@ -162,6 +162,15 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
 #: What an existing resource can take the place of, by the name of its argument.
 INSTEAD_OF = {"function": "code", "state_machine": "definition"}
 
+
+def table_with_expiry(attribute: str) -> Kind:
+    """Tables with the time to live attribute that a construct needs."""
+    return Kind(
+        lambda scope: dynamodb.Table(scope, "R", partition_key=text("id"), time_to_live_attribute=attribute),
+        imported_table,
+    )
+
+
 #: Arguments that take a special kind of their type, by construct and name.
 SPECIAL: dict[str, Kind] = {
     "Thumbnailer-table-ITable": Kind(
@@ -171,6 +180,9 @@ SPECIAL: dict[str, Kind] = {
         lambda scope: dynamodb.Table(scope, "R", partition_key=text("bucket"), sort_key=text("key")),
         imported_table,
     ),
+    "AsyncFunction-idempotency_table-ITable": table_with_expiry("expiration"),
+    "PipelineEvents-idempotency_table-ITable": table_with_expiry("expiration"),
+    "ScheduledFunction-runs_table-ITable": table_with_expiry("expires_at"),
     "SnsFifoFanout-topic-ITopic": Kind(
         lambda scope: sns.Topic(scope, "R", fifo=True),
         lambda scope: sns.Topic.from_topic_arn(scope, "R", ARN.format("sns", "theirs.fifo")),
