@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from scenarios.framework import DeployedStack, NotYet
+from scenarios.support.queues import make_visible
 from scenarios.support.redrive import FailedEvent, NotUnderstood, parse
 
 Failure = TypeVar("Failure")
@@ -61,10 +62,7 @@ class _FailureQueue(ABC, Generic[Failure]):
 
     def release(self) -> None:
         """Make all held messages visible to other readers again."""
-        for message in self._held.values():
-            self._sqs.change_message_visibility(
-                QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-            )
+        make_visible(self._sqs, self._url, self._held.values())
         self._held.clear()
 
     def close(self) -> None:

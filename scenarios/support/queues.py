@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from scenarios.framework import DeployedStack, NotYet, wait_until
@@ -113,10 +114,7 @@ class SourceQueue:
 
     def release(self) -> None:
         """Make all held dead letters visible to other readers again."""
-        for message in self._held.values():
-            self._sqs.change_message_visibility(
-                QueueUrl=self.dead_letters_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-            )
+        make_visible(self._sqs, self.dead_letters_url, self._held.values())
         self._held.clear()
 
     def close(self) -> None:
@@ -141,3 +139,12 @@ def batches(items: Sequence[T], size: int = _BATCH) -> Iterator[Sequence[T]]:
     """Yield consecutive parts of a list, each of at most this size."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def make_visible(sqs: Any, url: str, messages: Iterable[Mapping[str, Any]]) -> None:
+    """Make messages visible to other readers; those that were held for too long are already."""
+    for message in messages:
+        with suppress(sqs.exceptions.MessageNotInflight, sqs.exceptions.ReceiptHandleIsInvalid):
+            sqs.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )

@@ -30,6 +30,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from scenarios.support.queues import make_visible
+
 # Long enough to collect and resend a thousand messages while they are invisible to other readers.
 _HOLD_SECONDS = 300
 
@@ -125,10 +127,7 @@ def redrive(
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
                 del held[message_id]
     finally:
-        for message in held.values():
-            sqs.change_message_visibility(
-                QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-            )
+        make_visible(sqs, queue_url, held.values())
     return report
 
 
