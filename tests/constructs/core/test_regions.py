@@ -353,7 +353,14 @@ def test_a_table_of_another_place_is_refused_and_the_key_of_an_own_one_is_grante
             make(f"Refused{number}", theirs)
     key = kms.Key(stack, "Key")
     partition_key = dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING)
-    make("Made", dynamodb.Table(stack, "Own", partition_key=partition_key, encryption_key=key))
+    own = dynamodb.Table(
+        stack,
+        "Own",
+        partition_key=partition_key,
+        encryption_key=key,
+        time_to_live_attribute="expires_at" if name == "runs_table" else "expiration",
+    )
+    make("Made", own)
     policies = str(Template.from_stack(stack).find_resources("AWS::IAM::Policy"))
     roles = str(Template.from_stack(stack).find_resources("AWS::IAM::Role"))
     assert "kms:DescribeKey" in policies + roles
