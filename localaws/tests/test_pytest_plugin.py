@@ -72,6 +72,21 @@ def test_a_failure_shows_logs_denials_and_ignored_properties(project: pytest.Pyt
     )
 
 
+def test_a_failure_shows_the_log_of_a_function_that_is_gone(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        def test_order(deploy):
+            deployed = deploy("cdk.out")
+            deployed.invoke("Handler", {"only_print": "this"})
+            deployed.destroy()
+            assert False
+        """
+    )
+    result = project.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*- log of Orders-Handler*", "storing {'only_print': 'this'}"])
+
+
 def test_ignored_properties_fail_a_test_that_does_not_name_them(project: pytest.Pytester) -> None:
     project.makepyfile(
         """

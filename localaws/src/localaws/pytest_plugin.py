@@ -252,14 +252,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _sections(item: pytest.Item, aws: LocalAws) -> Iterator[tuple[str, str]]:
-    from localaws.cdk.deployment import log_lines
-
-    since = item.stash.get(_began, 0.0)
-    functions = aws.client("lambda").get_paginator("list_functions").paginate()
-    for name in [one["FunctionName"] for page in functions for one in page["Functions"]]:
-        lines = log_lines(aws.client("lambda"), aws.client("logs"), name, since=int(since * 1000))
+    since, logs = item.stash.get(_began, 0.0), aws.client("logs")
+    groups = logs.get_paginator("describe_log_groups").paginate()
+    # Groups, not functions: a deployment that fails deletes its functions and leaves their logs.
+    for name in [one["logGroupName"] for page in groups for one in page["logGroups"]]:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=name, startTime=int(since * 1000)
+        )
+        lines = [event["message"].rstrip("\n") for page in pages for event in page["events"]]
         if lines:
-            yield f"log of {name}", "\n".join(lines[-_MOST_LINES:])
+            yield f"log of {name.removeprefix('/aws/lambda/')}", "\n".join(lines[-_MOST_LINES:])
     denied = [one for one in aws.denied() if one.last >= since]
     if denied:
         yield "denied by IAM", "\n".join(map(str, denied[-_MOST_LINES:]))
