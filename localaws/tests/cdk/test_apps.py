@@ -111,7 +111,7 @@ def test_an_app_and_a_function_that_makes_one_are_synthesised_here(
         (lambda folder: Path("nowhere"), "there is no such folder"),
         (lambda folder: ".", "neither an app nor a cloud assembly: it has no cdk.json"),
         (lambda folder: App, "is a class: give an App that was made of it"),
-        (lambda folder: lambda scope, name: None, "cannot be called with an App alone"),
+        (lambda folder: lambda scope, name: None, "cannot be called with an App only"),
         (lambda folder: 7, "app=7: give an aws_cdk.App, a function"),
         (lambda folder: lambda: None, "returned None: let it return the App"),
         (lambda folder: App(folder, ["vpc:x"]), "looks up vpc:x, which needs the CDK CLI"),

@@ -127,12 +127,12 @@ def _called(factory: Callable[..., Any], out: Path, folder: Path, context: Mappi
 
 
 def _require_callable(factory: Callable[..., Any]) -> None:
-    """Refuse a function that cannot be called with an App alone, such as the class of a stack."""
+    """Refuse a function that cannot be called with an App only, such as the class of a stack."""
     try:
         inspect.signature(factory).bind(None)
     except TypeError:
         raise CdkError(
-            f"app={factory!r} cannot be called with an App alone: give a function that takes an App, "
+            f"app={factory!r} cannot be called with an App only: give a function that takes an App, "
             "and makes the stacks in it"
         ) from None
 
