@@ -150,7 +150,7 @@ def _reset_for(item: pytest.Item) -> None:
 
     A module-scoped fixture would come too late: pytest sets up those of the session and the package before.
     """
-    stash, file = item.config.stash, item.getparent(pytest.File)
+    stash, file = item.config.stash, item.getparent(pytest.File)  # type: ignore[type-abstract]
     before, stash[_file] = stash.get(_file, None), file
     if file is before or item.config.getini("localaws_reset") != "module" or stash.get(_holders, []):
         return

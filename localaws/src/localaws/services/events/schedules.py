@@ -55,7 +55,8 @@ class Clock:
         """Return the time for which the rule was to run by now, the latest if there are several."""
         self.now += (real - self.real) * _MINUTE / shortened(_MINUTE)
         self.real = real
-        latest, expression = self.due, self.schedule[1]
+        latest = self.due
+        expression = self.schedule[1]
         if latest is None or latest > self.now:
             return None
         interval = eventbridge._parse_rate_seconds(expression)
@@ -67,13 +68,15 @@ class Clock:
 
 def next_time(expression: str, after: float) -> float | None:
     """The first time after a time at which an expression is due."""
-    if interval := eventbridge._parse_rate_seconds(expression):
+    interval: int | None = eventbridge._parse_rate_seconds(expression)
+    if interval:
         return after + interval
     fields = eventbridge._parse_cron_fields(expression)
     if fields is None:
         return None
     found = eventbridge._cron_next_fire(fields, datetime.fromtimestamp(after, UTC))
-    return None if found is None else found.timestamp()
+    due: float | None = found and found.timestamp()
+    return due
 
 
 _clocks: dict[Key, Clock] = {}
