@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from helpers.lambda_functions import Functions
+from helpers.stacks import deploy
 from localaws import pace
 from localaws.services.events.schedules import Clock, next_time
 
@@ -68,3 +69,15 @@ def test_the_targets_of_a_rule_get_the_documented_event(
     assert event["time"][-3:-1] == (second or event["time"][-3:-1])
     assert (event["source"], event["detail-type"], event["detail"]) == ("aws.events", "Scheduled Event", {})
     assert event["resources"] == [rule]
+
+
+@pytest.mark.local
+def test_the_rule_of_a_template_runs_too(functions: Functions) -> None:
+    queue = functions.queue(writable_by=EVENTS)
+    target = {"Id": "1", "Arn": queue.arn, "Input": '{"job": "often"}'}
+    rule = {"ScheduleExpression": "rate(1 minute)", "Targets": [target]}
+    with functions.aws.paced(0.5):
+        stack = deploy(functions.aws, {"Rule": {"Type": "AWS::Events::Rule", "Properties": rule}})
+        assert queue.wait_for_body() == {"job": "often"}
+        assert queue.wait_for_body() == {"job": "often"}
+    stack.delete()

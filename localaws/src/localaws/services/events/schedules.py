@@ -40,13 +40,13 @@ class Clock:
     """The clock of a rule, in seconds since 1970.
 
     Attributes:
-        schedule: When the rule was created, and its expression.
+        schedule: When the rule was created, if that is known, and its expression.
         real: When the clock was looked at.
         now: What it showed then.
         due: When the rule runs next.
     """
 
-    schedule: tuple[float, str]
+    schedule: tuple[float | None, str]
     real: float
     now: float
     due: float | None
@@ -106,10 +106,10 @@ def _tick_scheduled_rules() -> None:
 
 
 def _tick(key: Key, rule: Rule, real: float) -> None:
-    schedule = rule["CreationTime"], rule["ScheduleExpression"]
+    schedule = rule.get("CreationTime"), rule["ScheduleExpression"]  # a rule of a template has no time
     clock = _clocks.get(key)
     if clock is None or clock.schedule != schedule:
-        start = schedule[0] if clock is None else real
+        start = (schedule[0] if clock is None else None) or real
         clock = _clocks[key] = Clock(schedule, start, start, next_time(schedule[1], start))
     due = clock.advance(real)
     if due is not None and rule.get("State") == "ENABLED":
