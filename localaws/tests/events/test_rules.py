@@ -7,6 +7,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -94,6 +95,7 @@ def test_an_event_for_a_target_that_does_not_allow_the_rule_goes_to_the_dead_let
         ("lambda", "function:missing"),
         ("sqs", "missing"),
         ("sns", "missing"),
+        ("logs", "log-group:missing"),
         ("states", "stateMachine:missing"),
         ("events", "event-bus/missing"),
         ("events", "api-destination/missing/1234"),
@@ -268,3 +270,60 @@ def test_still_needed_the_emulator_loses_undeliverable_events(stock_functions: F
     put_event(stock_functions, rule_to(stock_functions, taken.arn))
     taken.wait()
     assert dead_letters.receive() == []
+
+
+# --- Log groups
+
+
+LOGS = ("logs:CreateLogStream", "logs:PutLogEvents")
+
+
+def log_group(functions: Functions, actions: tuple[str, ...], **statement: Any) -> str:
+    """The ARN of a log group to which EventBridge may do this."""
+    logs, name = functions.aws.client("logs"), f"/aws/events/{uuid.uuid4().hex[:8]}"
+    logs.create_log_group(logGroupName=name)
+    arn = functions.arn("logs", f"log-group:{name}")
+    allow = {"Effect": "Allow", "Principal": {"Service": EVENTS}, "Resource": f"{arn}:*", **statement}
+    if actions:
+        document = json.dumps({"Version": "2012-10-17", "Statement": [{**allow, "Action": list(actions)}]})
+        logs.put_resource_policy(policyName=name, policyDocument=document)
+    return arn
+
+
+@pytest.mark.parametrize("suffix", ["", ":*"])
+def test_a_log_group_gets_the_whole_event(functions: Functions, suffix: str) -> None:
+    group = log_group(functions, LOGS)
+    rule = rule_to(functions, group + suffix)
+    put_event(functions, rule)
+    (line,) = eventually(lambda: lines(functions, group))
+    event = json.loads(line["message"])
+    assert (event["detail"], event["source"]) == ({"number": 7}, rule.rpartition("/")[2])
+    told = datetime.fromisoformat(event["time"].replace("Z", "+00:00"))
+    assert line["timestamp"] == told.timestamp() * 1000
+
+
+def test_a_log_group_gets_the_message_and_the_time_of_the_input(functions: Functions) -> None:
+    group = log_group(functions, LOGS)
+    transformer = {
+        "InputPathsMap": {"t": "$.time", "n": "$.detail.number"},
+        "InputTemplate": '{"timestamp": <t>, "message": "order <n>"}',
+    }
+    put_event(functions, rule_to(functions, group, InputTransformer=transformer))
+    (line,) = eventually(lambda: lines(functions, group))
+    assert line["message"] == "order 7"
+    assert line["timestamp"] % 1000 == 0
+
+
+@pytest.mark.parametrize("actions", [(), LOGS[:1], LOGS[1:]])
+def test_a_log_group_must_allow_both_actions(functions: Functions, actions: tuple[str, ...]) -> None:
+    group = log_group(functions, actions)
+    message = buried(functions, group, functions.queue(writable_by=EVENTS))
+    assert attributes(message)["ERROR_CODE"] == "NO_PERMISSIONS"
+    assert lines(functions, group) == []
+
+
+def lines(functions: Functions, group: str) -> list[dict[str, Any]]:
+    """What is in the log group."""
+    name = group.split(":")[6]
+    found: list[dict[str, Any]] = functions.aws.client("logs").filter_log_events(logGroupName=name)["events"]
+    return found

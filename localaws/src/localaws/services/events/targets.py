@@ -11,6 +11,9 @@ Faithful to:
 - A target in another account is reached with the role of the target, which must trust EventBridge; the role
   AND the policy of the target must allow it. An event from another account goes to no third one.
 - A rule has an event pattern or a schedule, the latter only on the default bus, and at most five targets.
+- A log group gets the event, or `message` and `timestamp` of the input that replaces it, if a resource policy of
+  CloudWatch Logs allows `events.amazonaws.com` to create log streams and put log events. Its name begins with
+  `/aws/events/` only where the console makes it.
 - An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
 Not to: retries, except of API destinations (see `events.api_destinations`): no delivery to another target
 fails here in a way that EventBridge retries. Nor to metrics of rules.
@@ -32,7 +35,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ministack.core.responses import error_response_json
-from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
+from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, sns, sqs, stepfunctions
 
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.events.replays import is_excluded
@@ -175,7 +178,10 @@ def _invoke_target(
     token = under_way.set(delivery)
     try:
         with in_account_of(delivery.arn):
-            stock(target, event, rule, view)
+            if delivery.arn.split(":")[2:3] == ["logs"]:
+                _write(delivery)
+            else:
+                stock(target, event, rule, view)
     finally:
         under_way.reset(token)
 
@@ -190,6 +196,7 @@ def _failure(delivery: Delivery) -> tuple[str, str] | None:
         "lambda": lambda: lambda_svc._get_func_record_for_ref(target)[0],
         "sqs": lambda: sqs._queue_by_arn(target),
         "sns": lambda: sns._topic_by_arn_any_scope(target),
+        "logs": lambda: _log_group(target) in cloudwatch_logs._log_groups,
         "states": lambda: stepfunctions._resolve_state_machine_arn(target),
         "event-bus": lambda: name == "default" or eventbridge._event_buses.get(name),
         "api-destination": lambda: eventbridge._api_destinations.get(name.partition("/")[0]),
@@ -214,3 +221,34 @@ def _failure(delivery: Delivery) -> tuple[str, str] | None:
     if not found:  # of another account, whose policy allows it
         return "NO_RESOURCE", f"{rule} cannot call {target}: it does not exist"
     return None
+
+
+def _log_group(arn: str) -> str:
+    return (arn.split(":") + [""] * 7)[6]
+
+
+def _write(delivery: Delivery) -> None:
+    """Put the event, or the input that replaces it, into the log group."""
+    view, target = eventbridge._pattern_event_view(delivery.event), delivery.target
+    event = view.event_with_detail()
+    line = {"timestamp": int(float(delivery.event["Time"]) * 1000), "message": json.dumps(event)}
+    if target.get("InputTransformer") or target.get("Input"):
+        text = target.get("Input") or eventbridge._apply_input_transformer(
+            target["InputTransformer"], delivery.rule, view
+        )
+        try:
+            given = json.loads(text)
+            line |= {"message": str(given["message"]), "timestamp": _milliseconds(given["timestamp"])}
+        except (ValueError, TypeError, KeyError):
+            logger.warning("%s: the input needs a timestamp and a message, and is lost: %s", target, text)
+            return
+    place = {"logGroupName": _log_group(delivery.arn), "logStreamName": str(delivery.event["EventId"])}
+    cloudwatch_logs._create_log_stream(place)
+    cloudwatch_logs._put_log_events({**place, "logEvents": [line]})
+
+
+def _milliseconds(moment: Any) -> int:
+    """A time in milliseconds, or as EventBridge writes it in events."""
+    if isinstance(moment, str) and not moment.isdigit():
+        return int(eventbridge._coerce_timestamp(moment) * 1000)
+    return int(moment)

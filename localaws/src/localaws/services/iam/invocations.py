@@ -6,8 +6,8 @@ and EventBridge.
 Faithful to: S3, SNS and EventBridge invoke a function only if its policy (`AWS::Lambda::Permission`) allows
 that service, with the SourceArn and SourceAccount of the call, for the version or alias that is called. S3
 refuses a notification configuration with a function that does not allow it, unless the request skips the
-validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue or topic only
-if its policy allows it. A permission for a function that does not exist fails the deployment. Services call
+validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue, topic or
+log group only if a policy of it allows that, for a log group also one of the account. A permission for a function that does not exist fails the deployment. Services call
 with TLS: a statement that denies `aws:SecureTransport` `false` does not stop them.
 Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
 on the subscription. Nor to invocations by CloudWatch Logs. For rules see `events.targets`, for load balancers
@@ -29,7 +29,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region, request_scope
-from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
+from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
 from localaws import journal
@@ -64,7 +64,7 @@ def service_may_invoke(function: str, service: str, source_arn: str, source_acco
 
 
 def service_may_deliver(target: str, service: str, source_arn: str, source_account: str) -> bool:
-    """Whether the policy of a function, queue, topic or event bus allows a service to deliver to it.
+    """Whether the policy of a function, queue, topic, log group or bus allows a service to deliver to it.
 
     Args:
         target: Its ARN.
@@ -85,8 +85,25 @@ def service_may_deliver(target: str, service: str, source_arn: str, source_accou
             topic = sns._topic_by_arn_any_scope(target)
             policy = topic["attributes"].get("Policy") if topic else None
             return _allows(policy, "sns:Publish", target, *caller)
+        if kind == "logs":
+            return _may_log(target, *caller)
         policy = eventbridge._event_bus_policies.get(target.rpartition("/")[2])
         return _allows(policy, "events:PutEvents", target, *caller)
+
+
+def _may_log(group: str, service: str, source_arn: str, source_account: str) -> bool:
+    """Whether the account's policies of log groups, and that of the group, allow a service to write to it."""
+    name = group.split(":")[6]
+    found = [*cloudwatch_logs._resource_policies.values(), cloudwatch_logs._log_group_policies.get(name)]
+    policies = [json.loads(policy["policyDocument"]) for policy in found if policy]
+    every = [policy.get("Statement") or [] for policy in policies]
+    merged = [one for each in every for one in (each if isinstance(each, list) else [each])]
+    stream = f"{group.removesuffix(':*')}:log-stream:{name}"
+    # The documented policy allows to create a stream for any rule, and to put events for this one.
+    return all(
+        _allows({"Statement": merged}, action, stream, service, source, source_account)
+        for action, source in (("logs:CreateLogStream", ""), ("logs:PutLogEvents", source_arn))
+    )
 
 
 @changes(iam_evaluator, "_request_origin")
@@ -203,7 +220,7 @@ def rule_may_reach(rule: str, target: str) -> bool:
     if not iam_is_enforced():
         return True
     account = (rule.split(":") + [""] * 5)[4]
-    if (target.split(":") + [""] * 3)[2] not in ("lambda", "sqs", "sns"):
+    if (target.split(":") + [""] * 3)[2] not in ("lambda", "sqs", "sns", "logs"):
         return True
     return service_may_deliver(target, "events.amazonaws.com", rule, account)
 
