@@ -39,8 +39,12 @@ def test_a_metric_is_that_with_exactly_the_dimensions_and_the_unit(
     cloudwatch.put_metric_data(Namespace=name, MetricData=data)
     hour = timedelta(hours=1)
     points = cloudwatch.get_metric_statistics(
-        **{"Namespace": name, "MetricName": "sold", "Period": 60, **query},
-        **{"StartTime": now - hour, "EndTime": now + hour},
+        Namespace=name,
+        MetricName="sold",
+        Period=60,
+        StartTime=now - hour,
+        EndTime=now + hour,
+        **query,
         Statistics=["Sum", "SampleCount"],
         ExtendedStatistics=["p50"],
     )["Datapoints"]

@@ -1,6 +1,6 @@
 """HTTP APIs that call EventBridge, SQS and Kinesis without a function.
 
-    request -> parameters of the action, by `RequestParameters` -> the service, with the role of the integration
+    request -> parameters of the action, by `RequestParameters` -> the service, as the integration's role
 
 The emulator knows only functions and HTTP behind an HTTP API.
 

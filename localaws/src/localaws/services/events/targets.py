@@ -11,9 +11,8 @@ Faithful to:
 - A target in another account is reached with the role of the target, which must trust EventBridge; the role
   AND the policy of the target must allow it. An event from another account goes to no third one.
 - A rule has an event pattern or a schedule, the latter only on the default bus, and at most five targets.
-- A log group gets the event, or `message` and `timestamp` of the input that replaces it, if a resource policy of
-  CloudWatch Logs allows `events.amazonaws.com` to create log streams and put log events. Its name begins with
-  `/aws/events/` only where the console makes it.
+- A log group gets the event, or `message` and `timestamp` of the input that replaces it, if a resource policy
+  of CloudWatch Logs allows `events.amazonaws.com` to create log streams and to put log events.
 - An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
 Not to: retries, except of API destinations (see `events.api_destinations`): no delivery to another target
 fails here in a way that EventBridge retries. Nor to metrics of rules.

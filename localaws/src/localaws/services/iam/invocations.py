@@ -6,9 +6,10 @@ and EventBridge.
 Faithful to: S3, SNS and EventBridge invoke a function only if its policy (`AWS::Lambda::Permission`) allows
 that service, with the SourceArn and SourceAccount of the call, for the version or alias that is called. S3
 refuses a notification configuration with a function that does not allow it, unless the request skips the
-validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue, topic or
-log group only if a policy of it allows that, for a log group also one of the account. A permission for a function that does not exist fails the deployment. Services call
-with TLS: a statement that denies `aws:SecureTransport` `false` does not stop them.
+validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue, a topic or a
+log group only if its policy, of log groups also one of the account, allows it. A permission for a function
+that does not exist fails the deployment. Services call with TLS: a statement that denies
+`aws:SecureTransport` `false` does not stop them.
 Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
 on the subscription. Nor to invocations by CloudWatch Logs. For rules see `events.targets`, for load balancers
 `elbv2.functions`, for APIs `apigateway.functions`, for Cognito `cognito.triggers`.
