@@ -141,8 +141,13 @@ ROLE = "arn:aws:iam::000000000000:role/gateway"
 @pytest.mark.parametrize(
     ("subtype", "role", "parameters", "problem"),
     [
-        ("SNS-Publish", ROLE, {}, "Invalid integration subtype SNS-Publish"),
-        ("AppConfig-GetConfiguration", ROLE, {}, "Invalid integration subtype AppConfig-GetConfiguration"),
+        ("SNS-Publish", ROLE, {}, "Unsupported integration subtype SNS-Publish"),
+        (
+            "AppConfig-GetConfiguration",
+            ROLE,
+            {},
+            "Unsupported integration subtype AppConfig-GetConfiguration",
+        ),
         (
             "EventBridge-PutEvents",
             ROLE,

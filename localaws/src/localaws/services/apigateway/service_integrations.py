@@ -98,7 +98,7 @@ def problem(integration: Mapping[str, Any]) -> str | None:
     name, given = str(integration["integrationSubtype"]), integration.get("requestParameters") or {}
     found = SUBTYPES.get(name)
     if found is None:
-        return f"Invalid integration subtype {name}: supported are {', '.join(SUBTYPES)}"
+        return f"Unsupported integration subtype {name}: supported are {', '.join(SUBTYPES)}"
     if missing := [one for one in found.required if one not in given]:
         return f"Integration subtype {name} requires the parameters {', '.join(missing)}"
     allowed = {*found.required, *found.optional, "Region"}
