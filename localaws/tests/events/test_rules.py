@@ -298,8 +298,8 @@ def test_a_log_group_gets_the_whole_event(functions: Functions, suffix: str) -> 
     (line,) = eventually(lambda: lines(functions, group))
     event = json.loads(line["message"])
     assert (event["detail"], event["source"]) == ({"number": 7}, rule.rpartition("/")[2])
-    told = datetime.fromisoformat(event["time"].replace("Z", "+00:00"))
-    assert line["timestamp"] == told.timestamp() * 1000
+    moment = datetime.fromisoformat(event["time"].replace("Z", "+00:00"))
+    assert line["timestamp"] == moment.timestamp() * 1000
 
 
 def test_a_log_group_gets_the_message_and_the_time_of_the_input(functions: Functions) -> None:
