@@ -278,21 +278,22 @@ def test_still_needed_the_emulator_loses_undeliverable_events(stock_functions: F
 LOGS = ("logs:CreateLogStream", "logs:PutLogEvents")
 
 
-def log_group(functions: Functions, actions: tuple[str, ...], **statement: Any) -> str:
-    """The ARN of a log group to which EventBridge may do this."""
+def log_group(functions: Functions, actions: tuple[str, ...], *, by_account: bool = False) -> str:
+    """The ARN of a log group to which EventBridge may do this, by its own policy or one of the account."""
     logs, name = functions.aws.client("logs"), f"/aws/events/{uuid.uuid4().hex[:8]}"
     logs.create_log_group(logGroupName=name)
     arn = functions.arn("logs", f"log-group:{name}")
-    allow = {"Effect": "Allow", "Principal": {"Service": EVENTS}, "Resource": f"{arn}:*", **statement}
+    allow = {"Effect": "Allow", "Principal": {"Service": EVENTS}, "Resource": f"{arn}:*"}
     if actions:
         document = json.dumps({"Version": "2012-10-17", "Statement": [{**allow, "Action": list(actions)}]})
-        logs.put_resource_policy(policyName=name, policyDocument=document)
+        place = {"policyName": name.replace("/", "-")} if by_account else {"resourceArn": arn}
+        logs.put_resource_policy(policyDocument=document, **place)
     return arn
 
 
 @pytest.mark.parametrize("suffix", ["", ":*"])
 def test_a_log_group_gets_the_whole_event(functions: Functions, suffix: str) -> None:
-    group = log_group(functions, LOGS)
+    group = log_group(functions, LOGS, by_account=bool(suffix))
     rule = rule_to(functions, group + suffix)
     put_event(functions, rule)
     (line,) = eventually(lambda: lines(functions, group))
@@ -312,6 +313,26 @@ def test_a_log_group_gets_the_message_and_the_time_of_the_input(functions: Funct
     (line,) = eventually(lambda: lines(functions, group))
     assert line["message"] == "order 7"
     assert line["timestamp"] % 1000 == 0
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        {"Input": '{"message": "no time"}'},
+        {"Input": '"text"'},
+        {"Input": '{"timestamp": "soon", "message": "x"}'},
+        {"InputPath": "$.detail"},
+        {"InputTransformer": {"InputPathsMap": {"n": "$.detail.number"}, "InputTemplate": '"order <n>"'}},
+    ],
+)
+def test_an_input_without_message_and_timestamp_goes_to_the_dead_letter_queue(
+    functions: Functions, replaced: dict[str, Any]
+) -> None:
+    group = log_group(functions, LOGS)
+    message = buried(functions, group, functions.queue(writable_by=EVENTS), **replaced)
+    assert attributes(message)["ERROR_CODE"] == "INVALID_PARAMETER"
+    assert json.loads(message["Body"])["detail"] == {"number": 7}
+    assert lines(functions, group) == []
 
 
 @pytest.mark.parametrize("actions", [(), LOGS[:1], LOGS[1:]])

@@ -12,7 +12,8 @@ Faithful to:
   AND the policy of the target must allow it. An event from another account goes to no third one.
 - A rule has an event pattern or a schedule, the latter only on the default bus, and at most five targets.
 - A log group gets the event, or `message` and `timestamp` of the input that replaces it, if a resource policy
-  of CloudWatch Logs allows `events.amazonaws.com` to create log streams and to put log events.
+  of CloudWatch Logs allows `events.amazonaws.com` to create log streams and to put log events. An input
+  without them is not delivered.
 - An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
 Not to: retries, except of API destinations (see `events.api_destinations`): no delivery to another target
 fails here in a way that EventBridge retries. Nor to metrics of rules.
@@ -37,6 +38,7 @@ from ministack.core.responses import error_response_json
 from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, sns, sqs, stepfunctions
 
 from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.apigateway.mapping_templates import at_path
 from localaws.services.events.replays import is_excluded
 from localaws.services.iam.invocations import in_account_of, rule_may_reach
 from localaws.services.iam.roles import role_allows, role_trusts
@@ -231,15 +233,16 @@ def _write(delivery: Delivery) -> None:
     view, target = eventbridge._pattern_event_view(delivery.event), delivery.target
     event = view.event_with_detail()
     line = {"timestamp": int(float(delivery.event["Time"]) * 1000), "message": json.dumps(event)}
-    if target.get("InputTransformer") or target.get("Input"):
-        text = target.get("Input") or eventbridge._apply_input_transformer(
-            target["InputTransformer"], delivery.rule, view
-        )
+    if any(target.get(name) for name in ("InputTransformer", "Input", "InputPath")):
+        text = target.get("Input") or ""
+        if target.get("InputTransformer"):
+            text = eventbridge._apply_input_transformer(target["InputTransformer"], delivery.rule, view)
         try:
-            given = json.loads(text)
+            given = at_path(json.dumps(event), target["InputPath"]) if not text else json.loads(text)
             line |= {"message": str(given["message"]), "timestamp": _milliseconds(given["timestamp"])}
         except (ValueError, TypeError, KeyError):
-            logger.warning("%s: the input needs a timestamp and a message, and is lost: %s", target, text)
+            message = f"{delivery.arn}: the input needs a timestamp and a message"
+            delivery.give_up("INVALID_PARAMETER", message)
             return
     place = {"logGroupName": _log_group(delivery.arn), "logStreamName": str(delivery.event["EventId"])}
     cloudwatch_logs._create_log_stream(place)
