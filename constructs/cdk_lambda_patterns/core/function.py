@@ -257,8 +257,8 @@ class HardenedFunction(lambda_.Function):
                     )
 
     def _warn_of_other_account(self, argument: str, arn: str | None) -> None:
-        parts, own = (arn or "").split(":"), self.stack.account
-        if len(parts) > 5 and parts[4] and differ(parts[4], own):
+        parts = (arn or "").split(":")
+        if len(parts) > 5 and is_known(parts[4]) and differ(parts[4], own := self.stack.account):
             Annotations.of(self).add_warning_v2(
                 f"cdk-lambda-patterns:destinationOfAnotherAccount-{argument}",
                 f"{argument}: {arn} is in account {parts[4]}. Its owner must allow the role of "
