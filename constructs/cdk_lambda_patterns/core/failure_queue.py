@@ -9,7 +9,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.permissions import acknowledge
-from cdk_lambda_patterns.core.regions import differ
+from cdk_lambda_patterns.core.regions import differ, is_known
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 _DEFAULT_RETENTION = 345_600
@@ -146,12 +146,13 @@ def check_standard(argument: str, destination: sqs.IQueue | sns.ITopic | str | N
     if destination is None:
         return
     if isinstance(destination, str):
-        name, arn, fifo = destination, destination, False
+        arn, fifo = destination, False
     else:
-        name, fifo = destination.node.path, bool(destination.fifo)
+        fifo = bool(destination.fifo)
         arn = destination.queue_arn if hasattr(destination, "queue_arn") else destination.topic_arn
     if fifo or arn.endswith(".fifo") or _is_of_fifo_resource(arn):
-        if Token.is_unresolved(name):
+        name = destination if isinstance(destination, str) else destination.node.path
+        if not is_known(name):
             name = "the destination"
         raise ValueError(
             f"{argument}={name}: it is a FIFO queue or topic, and Lambda sends to standard ones only; give a "
@@ -161,7 +162,7 @@ def check_standard(argument: str, destination: sqs.IQueue | sns.ITopic | str | N
 
 def _is_of_fifo_resource(arn: str) -> bool:
     """Whether an ARN is a reference to a FIFO queue or topic of this app."""
-    if not Token.is_unresolved(arn):
+    if is_known(arn):
         return False
     for token in Tokenization.reverse_string(arn).tokens:
         if Reference.is_reference(token):
