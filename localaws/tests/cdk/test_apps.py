@@ -75,6 +75,8 @@ def test_a_cloud_assembly_is_taken_as_it_is(command: CommandLine, tmp_path: Path
     write_assembly(made)
     assert assembly_of("cdk.out", command, tmp_path) == made
     assert assembly_of(made, command, Path("/")) == made
+    (tmp_path / "cdk.json").write_text('{"app": "cdk.out"}')
+    assert assembly_of(".", command, tmp_path) == made
     with pytest.raises(CdkError, match=r"has no effect here: .* is a synthesised cloud assembly"):
         assembly_of(made, command, tmp_path, size=3)
 

@@ -71,6 +71,7 @@ def synthesise(
     if isinstance(app, (str, os.PathLike)):
         path, words = folder / app, list[str]()
         if path.is_dir():
+            path /= _named_assembly(path)
             if (path / MANIFEST).is_file():
                 _refuse_context(context, f"{path} is a synthesised cloud assembly")
                 return path.resolve()
@@ -120,13 +121,25 @@ def _called(factory: Callable[..., Any], out: Path, folder: Path, context: Mappi
 
 def _context_of_project(folder: Path) -> dict[str, Any]:
     """The context in cdk.json, which the CLI gives to an app: feature flags, above all."""
+    found: dict[str, Any] = _settings(folder).get("context", {})
+    return found
+
+
+def _named_assembly(folder: Path) -> str:
+    """The folder that cdk.json gives as the app, if it is a cloud assembly: the CLI copies nothing then."""
+    app = _settings(folder).get("app", "")
+    return app if isinstance(app, str) and (folder / app / MANIFEST).is_file() else ""
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """What is in cdk.json."""
+    file = folder / "cdk.json"
     try:
-        settings = json.loads((folder / "cdk.json").read_text("utf-8"))
+        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise CdkError(f"{folder / 'cdk.json'} is no JSON: {error}") from None
-    found: dict[str, Any] = settings.get("context", {})
+        raise CdkError(f"{file} is no JSON: {error}") from None
     return found
 
 
