@@ -1,4 +1,4 @@
-"""The code in README.md is run as it stands there, on one server that its own commands start and stop."""
+"""Every block of README.md is run, unchanged, on one server that its own commands start and stop."""
 
 from __future__ import annotations
 
