@@ -27,13 +27,12 @@ from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import warn_if_not_granted
 from cdk_lambda_patterns.core.regions import check_region, differ
+from cdk_lambda_patterns.core.topics import allow_service_to_publish, check_topic_key
 
 # https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
 _KEYS = Limit("SNS", 1, 5, "keys")
 _COMBINATIONS = Limit("SNS", 1, 150, "combinations of values")
 _LARGEST, _DIGITS = 10**9, 5  # of numbers
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/grant-destinations-permissions-to-s3.html
-_AWS_KEY = "alias/aws/sns"
 
 
 @check_types
@@ -165,35 +164,22 @@ class _BucketDestination:
             "ArnLike": {"aws:SourceArn": bucket.bucket_arn},
             "StringEquals": {"aws:SourceAccount": Stack.of(scope).account},
         }
-        caller = iam.ServicePrincipal("s3.amazonaws.com", conditions=conditions)
-        statement = iam.PolicyStatement(
-            actions=["sns:Publish"], principals=[caller], resources=[self._topic.topic_arn]
+        policy = allow_service_to_publish(
+            scope,
+            self._topic,
+            "s3.amazonaws.com",
+            conditions,
+            owner_must_allow="s3.amazonaws.com sns:Publish for the bucket",
         )
-        added = self._topic.add_to_resource_policy(statement)
-        if not added.statement_added:
-            Annotations.of(scope).add_warning_v2(
-                "cdk-lambda-patterns:notGranted",
-                f"{self._topic.node.path} is imported, so its policy cannot be changed here. Its owner must "
-                "allow s3.amazonaws.com sns:Publish for the bucket.",
-            )
-        if self._topic.master_key is not None:
-            self._topic.master_key.grant(
-                iam.ServicePrincipal("s3.amazonaws.com"), "kms:GenerateDataKey", "kms:Decrypt"
-            )
         return s3.BucketNotificationDestinationConfig(
             arn=self._topic.topic_arn,
             type=s3.BucketNotificationDestinationType.TOPIC,
-            dependencies=[added.policy_dependable] if added.policy_dependable else None,
+            dependencies=None if policy is None else [policy],
         )
 
     def _check(self, bucket: s3.IBucket) -> None:
         topic = self._topic
-        own = getattr(topic.node.default_child, "kms_master_key_id", None)
-        if _AWS_KEY in (own, getattr(topic.master_key, "alias_name", None)):
-            raise ValueError(
-                f"{topic.node.path} is encrypted with {_AWS_KEY}, which S3 may not use; give a topic with a "
-                "customer managed key, or without a key."
-            )
+        check_topic_key(topic.node.path, topic, "S3")
         owned = Resource.is_owned_resource(topic) and Resource.is_owned_resource(bucket)
         if owned and Stack.of(bucket) is not Stack.of(topic):
             raise ValueError(

@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from aws_cdk import Annotations, RemovalPolicy, Stack
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -22,6 +21,7 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import check_choice
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.regions import check_region, differ
+from cdk_lambda_patterns.core.topics import allow_service_to_publish, check_topic_key
 from cdk_lambda_patterns.data.rds_events.sources import RdsEventSource, RdsSourceType
 
 Delivery = Literal["subscription", "rule", "both"]
@@ -99,7 +99,10 @@ class RdsEvents(Construct):
         _check_sources(sources, delivery)
         check_standard("topic", topic)
         check_region(scope, "RDS publishes to topics of its own Region", {"topic": topic})
-        _check_key(topic, delivery)
+        if topic is not None:
+            if delivery == "rule":
+                raise ValueError("topic: a rule uses no topic; leave it out, or choose delivery='both'.")
+            check_topic_key(f"topic={topic.node.path}: it", topic, "RDS")
         check_dead_letters("undelivered_queue", undelivered_queue, "SNS or EventBridge")
         reason = "SNS and EventBridge use dead-letter queues of their own account and Region"
         check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=True)
@@ -159,23 +162,15 @@ class RdsEvents(Construct):
             "ArnLike": {"aws:SourceArn": f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:*"},
             "StringEquals": {"aws:SourceAccount": stack.account},
         }
-        caller = iam.ServicePrincipal("events.rds.amazonaws.com", conditions=conditions)
-        statement = iam.PolicyStatement(
-            actions=["sns:Publish"], principals=[caller], resources=[topic.topic_arn]
+        subscribe = f", and {stack.account} sns:Subscribe"
+        return allow_service_to_publish(
+            self,
+            topic,
+            "events.rds.amazonaws.com",
+            conditions,
+            owner_must_allow="events.rds.amazonaws.com sns:Publish for the account of the databases"
+            f"{subscribe if differ(topic.env.account, stack.account) else ''}",
         )
-        added = topic.add_to_resource_policy(statement)
-        if not added.statement_added:
-            subscribe = f", and {stack.account} sns:Subscribe"
-            Annotations.of(self).add_warning_v2(
-                "cdk-lambda-patterns:notGranted",
-                f"{topic.node.path} is imported, so its policy cannot be changed here. Its owner must allow "
-                "events.rds.amazonaws.com sns:Publish for the account of the databases"
-                f"{subscribe if differ(topic.env.account, stack.account) else ''}.",
-            )
-        if topic.master_key is not None:
-            # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
-            topic.master_key.grant(iam.ServicePrincipal("events.rds.amazonaws.com"), *_KEY_ACTIONS)
-        return added.policy_dependable
 
 
 def _check_sources(sources: Sequence[RdsEventSource], delivery: Delivery) -> None:
@@ -185,18 +180,6 @@ def _check_sources(sources: Sequence[RdsEventSource], delivery: Delivery) -> Non
         raise ValueError(
             f"delivery={delivery!r}: event subscriptions have no source type db-shard-group; use "
             "delivery='rule' for it."
-        )
-
-
-def _check_key(topic: sns.ITopic | None, delivery: Delivery) -> None:
-    if topic is None:
-        return
-    if delivery == "rule":
-        raise ValueError("topic: a rule uses no topic; leave it out, or choose delivery='both'.")
-    if topic.master_key is not None and topic.master_key.key_arn.endswith("alias/aws/sns"):
-        raise ValueError(
-            f"topic={topic.node.path}: it is encrypted with alias/aws/sns, which RDS may not use; give a "
-            "topic with a customer managed key, or without one."
         )
 
 

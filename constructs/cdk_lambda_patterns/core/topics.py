@@ -1,0 +1,69 @@
+"""Topics to which an AWS service publishes: their policy and their key."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_cdk import Annotations
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
+from constructs import Construct, IDependable
+
+# The key that AWS manages. Its policy cannot be changed, and lets no service use it.
+_AWS_KEY = "alias/aws/sns"
+
+
+def check_topic_key(name: str, topic: sns.ITopic | None, service: str) -> None:
+    """Check that a service can use the key of a topic.
+
+    Args:
+        name: What the message calls the topic.
+        topic: The topic; ``None`` (not given) passes.
+        service: The name of the service: ``"S3"``.
+
+    Raises:
+        ValueError: The topic is encrypted with the key that AWS manages.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+    """
+    if topic is None:
+        return
+    key, own = topic.master_key, getattr(topic.node.default_child, "kms_master_key_id", None)
+    if own == _AWS_KEY or (key is not None and key.key_arn.endswith(_AWS_KEY)):
+        raise ValueError(
+            f"{name} is encrypted with {_AWS_KEY}, which {service} may not use; give a topic with a customer "
+            "managed key, or without a key."
+        )
+
+
+def allow_service_to_publish(
+    scope: Construct,
+    topic: sns.ITopic,
+    principal: str,
+    conditions: Mapping[str, Any],
+    *,
+    owner_must_allow: str,
+) -> IDependable | None:
+    """Let a service publish to a topic, and use its key.
+
+    Args:
+        scope: Where a warning is shown, if the topic is imported.
+        topic: The topic.
+        principal: The service: ``"s3.amazonaws.com"``.
+        conditions: Those of the statement, above all for whom the service may do it.
+        owner_must_allow: What the warning asks of the owner of an imported topic.
+
+    Returns:
+        The policy of the topic; None if the topic is imported.
+    """
+    caller = iam.ServicePrincipal(principal, conditions=dict(conditions))
+    statement = iam.PolicyStatement(actions=["sns:Publish"], principals=[caller], resources=[topic.topic_arn])
+    added = topic.add_to_resource_policy(statement)
+    if not added.statement_added:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:notGranted",
+            f"{topic.node.path} is imported, so its policy cannot be changed here. Its owner must allow "
+            f"{owner_must_allow}.",
+        )
+    if topic.master_key is not None:
+        topic.master_key.grant(iam.ServicePrincipal(principal), "kms:GenerateDataKey", "kms:Decrypt")
+    return added.policy_dependable
