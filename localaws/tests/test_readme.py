@@ -1,4 +1,4 @@
-"""Every block of README.md is run, unchanged, on one server that its own commands start and stop."""
+"""Every block of README.md is run, on one server that its own commands start and stop."""
 
 from __future__ import annotations
 
