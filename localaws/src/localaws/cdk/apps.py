@@ -21,6 +21,7 @@ from localaws.cdk.cli import CdkError, CommandLine
 MANIFEST = "manifest.json"
 _ENVIRONMENT = re.compile(r"aws://(?P<account>[^/]+)/(?P<region>.+)")
 _QUALIFIER = re.compile(r"/cdk-bootstrap/(?P<qualifier>[^/]+)/version")
+_VALIDATION = "builtin_cloud_formation_validation"
 DEFAULT_QUALIFIER = "hnb659fds"
 
 
@@ -112,8 +113,13 @@ def _called(factory: Callable[..., Any], out: Path, folder: Path, context: Mappi
         if not callable(getattr(app, "synth", None)):
             raise CdkError(f"{factory!r} returned {app!r}: let it return the App, or take an App and fill it")
         return app
+    # It takes seconds, and the embedded AWS refuses what AWS refuses. A command gets CDK_VALIDATION=false.
+    known = inspect.signature(aws_cdk.App.__init__).parameters  # older releases do not validate
+    more: dict[str, Any] = (
+        {_VALIDATION: False} if _VALIDATION in known and "CDK_VALIDATION" not in os.environ else {}
+    )
     app = aws_cdk.App(
-        outdir=str(out), analytics_reporting=False, context={**_context_of_project(folder), **context}
+        outdir=str(out), analytics_reporting=False, context={**_context_of_project(folder), **context}, **more
     )
     factory(app)
     return app
