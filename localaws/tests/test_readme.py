@@ -83,7 +83,8 @@ def test_the_test_with_its_fault(
     pytester.mkdir("handler").joinpath("index.py").write_text(BLOCKS[HANDLER])
     test = BLOCKS[TEST].replace("_is_stored(deploy)", "_is_stored(deploy, local_aws)")
     pytester.makepyfile(test_orders=test + textwrap.indent(BLOCKS[FAULT], "    "))
-    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    # In a process of its own: jsii looks for `handler` where it was started.
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
     LocalAws.attach().reset()
 
 
