@@ -38,7 +38,7 @@ class Unhealthy(Exception):
 def check(release: str) -> dict[str, str] | None:
     """Return the variables of a healthy release, or `None` if it is still being deployed.
 
-    The deployment writes its state into the table. ``pause`` and ``killed`` are for demonstrations.
+    The deployment writes its state into the table. ``pause`` is for demonstrations.
 
     Raises:
         Unhealthy: The deployment has failed.
@@ -47,8 +47,6 @@ def check(release: str) -> dict[str, str] | None:
         TableName=os.environ["TABLE_NAME"], Key={"release": {"S": release}}, ConsistentRead=True
     )["Item"]
     time.sleep(float(item["pause"]["N"]))
-    if item["killed"]["BOOL"]:
-        os._exit(1)
     match item["state"]["S"]:
         case "HEALTHY":
             return {"RELEASE": release, "VERSION": item["version"]["S"]}

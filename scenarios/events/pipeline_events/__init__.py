@@ -171,9 +171,10 @@ def _lose_permissions(releases: Releases, faults: Faults, story: Story) -> None:
 
 def _cannot_answer(releases: Releases, faults: Faults, story: Story) -> None:
     """The function is killed, is not invoked, or may not call CodePipeline: the reporter answers."""
-    killed = releases.start(releases.release("HEALTHY", killed=True))
     reporter, role = releases.stack.output("ReporterFunctionName"), faults.role_of(releases.check)
-    reasons = {"a killed process": _answer_of(releases, killed, reporter, _FAILURE)}
+    with releases.stack.faults.function(releases.check, killed=True):
+        killed = releases.start(releases.release("HEALTHY"))
+        reasons = {"a killed process": _answer_of(releases, killed, reporter, _FAILURE)}
     actions = [one for one in faults.grants(role) if one.action.startswith("codepipeline:")]
     with faults.without(*actions):
         mute = releases.start(releases.release("HEALTHY"))
@@ -227,8 +228,8 @@ def smoke_reporter(stack: DeployedStack) -> None:
     Raises:
         ScenarioFailed: A job has no answer.
     """
-    with closing(Releases(stack)) as releases:
-        killed = releases.start(releases.release("HEALTHY", killed=True))
+    with closing(Releases(stack)) as releases, stack.faults.function(releases.check, killed=True):
+        killed = releases.start(releases.release("HEALTHY"))
         _answer_of(releases, killed, stack.output("ReporterFunctionName"), _FAILURE)
 
 

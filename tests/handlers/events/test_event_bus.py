@@ -174,14 +174,14 @@ def test_an_event_that_is_no_order_fails(consumer: Callable[..., ModuleType], ev
         handled(function, event)
 
 
-def test_the_shop_publishes_and_can_be_made_to_fail_for_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shop_sends_again_what_eventbridge_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     module = import_handler("events.event_bus.shop", {**KEYS, "EVENT_BUS_NAME": "shop"})
-    bus = Bus()
+    bus = Bus(["ThrottlingException"] * 2)
     monkeypatch.setattr(module, "_events", bus)
     context = SimpleNamespace(
         function_name="f", memory_limit_in_mb=256, invoked_function_arn="arn", aws_request_id="1"
     )
     orders = [order(name) for name in "abc"]
-    assert module.handler({"orders": orders, "refuse": 2}, context) == {"published": 3}
-    assert bus.requests == [["c"], ["a", "b"]]
+    assert module.handler({"orders": orders}, context) == {"published": 3}
+    assert bus.requests == [["a", "b", "c"], ["a", "b"]]
