@@ -133,13 +133,15 @@ def encrypted(stack: Stack) -> None:
 
 def test_the_services_may_use_the_keys_of_topic_and_queue(encrypted: Resources) -> None:
     allowed = {
-        service: set(statement["Action"])
+        service: (set(statement["Action"]), statement.get("Condition"))
         for key in encrypted.all("AWS::KMS::Key").values()
         for statement in key["KeyPolicy"]["Statement"]
         for service in as_list(statement["Principal"].get("Service", []))
     }
+    for_account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     for service in ("events.rds", "sns", "events"):
-        assert allowed[f"{service}.amazonaws.com"] == {"kms:GenerateDataKey", "kms:Decrypt"}
+        use = {"kms:GenerateDataKey", "kms:Decrypt"}, for_account
+        assert allowed[f"{service}.amazonaws.com"] == use
 
 
 @pytest.mark.parametrize(("account", "also"), [("123456789012", ""), ("210987654321", "sns:Subscribe")])

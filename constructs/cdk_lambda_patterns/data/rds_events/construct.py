@@ -25,7 +25,6 @@ from cdk_lambda_patterns.core.topics import allow_service_to_publish, check_topi
 from cdk_lambda_patterns.data.rds_events.sources import RdsEventSource, RdsSourceType
 
 Delivery = Literal["subscription", "rule", "both"]
-_KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 
 
 @check_types
@@ -158,16 +157,12 @@ class RdsEvents(Construct):
     def _allow_rds(self, topic: sns.ITopic) -> IDependable | None:
         """Let RDS publish for the resources of this account and Region; return the policy, if it is ours."""
         stack = Stack.of(self)
-        conditions = {
-            "ArnLike": {"aws:SourceArn": f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:*"},
-            "StringEquals": {"aws:SourceAccount": stack.account},
-        }
         subscribe = f", and {stack.account} sns:Subscribe"
         return allow_service_to_publish(
             self,
             topic,
             "events.rds.amazonaws.com",
-            conditions,
+            f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:*",
             owner_must_allow="events.rds.amazonaws.com sns:Publish for the account of the databases"
             f"{subscribe if differ(topic.env.account, stack.account) else ''}",
         )
