@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import Annotations, RemovalPolicy, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_rds as rds
@@ -25,6 +25,8 @@ from cdk_lambda_patterns.core.topics import allow_service_to_publish, check_topi
 from cdk_lambda_patterns.data.rds_events.sources import RdsEventSource, RdsSourceType
 
 Delivery = Literal["subscription", "rule", "both"]
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
+_QUOTA = 20
 
 
 @check_types
@@ -44,7 +46,8 @@ class RdsEvents(Construct):
 
     Args:
         code: The folder of the handler, or any ``lambda_.Code``.
-        sources: What to report. ``[RdsEventSource()]``: every event of this account and Region.
+        sources: What to report. ``[RdsEventSource()]``: every event of this account and Region. What is in
+            several sources comes once for each.
         delivery: ``"subscription"``, ``"rule"`` or ``"both"``.
         handler: ``module.function`` in that folder.
         topic: A standard topic that RDS publishes to. Default: a new one.
@@ -55,8 +58,8 @@ class RdsEvents(Construct):
         removal_policy: What happens to queues and logs when the stack is deleted. Default: they are retained.
 
     Raises:
-        ValueError: There is no source, or an event subscription cannot have it; topic or queue is FIFO, in
-            another Region, or encrypted with a key that the services may not use.
+        ValueError: There is no source, one is there twice, or an event subscription cannot have it; topic or
+            queue is FIFO, in another Region, or encrypted with a key that the services may not use.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -135,6 +138,7 @@ class RdsEvents(Construct):
             self.topic.add_subscription(
                 subscriptions.LambdaSubscription(self.function, dead_letter_queue=dead_letters)
             )
+            _warn_if_many(self, sources)
             self.event_subscriptions = tuple(
                 rds.CfnEventSubscription(
                     self, f"{name}Subscription", sns_topic_arn=self.topic.topic_arn, **source.subscription()
@@ -175,6 +179,21 @@ def _check_sources(sources: Sequence[RdsEventSource], delivery: Delivery) -> Non
         raise ValueError(
             f"delivery={delivery!r}: event subscriptions have no source type db-shard-group; use "
             "delivery='rule' for it."
+        )
+    for number, source in enumerate(sources):
+        if any(source.is_same_as(other) for other in sources[:number]):
+            raise ValueError(
+                f"sources[{number}] is the same as one before it: each event would come twice; leave it out."
+            )
+
+
+def _warn_if_many(scope: Construct, sources: Sequence[RdsEventSource]) -> None:
+    if len(sources) > _QUOTA:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:manySubscriptions",
+            f"sources has {len(sources)} items, each with an event subscription. An account has {_QUOTA} of "
+            "them in a Region unless AWS raises the quota; give several source_ids to one source, or choose "
+            "delivery='rule'.",
         )
 
 
