@@ -89,6 +89,7 @@ def report_failure(record: dict[str, Any], context: "LambdaContext") -> None:
     """Fail the job of a failed invocation, unless it has an answer. The record is that of a destination."""
     job = Job(_codepipeline, record["requestPayload"]["CodePipeline.job"])
     failed = record["requestContext"]
-    error = (record.get("responsePayload") or {}).get("errorMessage", "no error message")
+    response = record.get("responsePayload")  # of a function that was not invoked, it has none
+    error = (response.get("errorMessage") if isinstance(response, dict) else response) or "no error message"
     job.fail(f"the function ended without an answer ({failed['condition']}): {error}", failed["requestId"])
     logger.info("answered", job_id=job.id)

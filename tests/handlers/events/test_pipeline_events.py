@@ -337,7 +337,13 @@ def failure(payload: object = None) -> dict[str, Any]:
     ("payload", "message"),
     [
         ({"errorMessage": "Task timed out after 3.00 seconds"}, "(RetriesExhausted): Task timed out"),
-        (None, "no error message"),
+        *(
+            (one, "): no error message")
+            for one in (None, {}, {"errorMessage": None}, {"errorMessage": ""}, "", [])
+        ),
+        ("a text", "): a text"),
+        ({"errorMessage": ["a", 1]}, "): ['a', 1]"),
+        (7, "): 7"),
         ({"errorMessage": "x" * 6_000}, "xxx"),
     ],
 )
