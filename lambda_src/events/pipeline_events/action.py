@@ -79,7 +79,12 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> None:
     """Work on a job. CodePipeline invokes the function with one at a time, and waits for the answer."""
     job = Job(_codepipeline, event["CodePipeline.job"])
     seconds = context.get_remaining_time_in_millis() / 1000 - _RESERVE
-    with job.failing_after(seconds, "the time of the function is over", context.aws_request_id):
+    reason = (
+        "the time of the function is over"
+        if seconds > 0
+        else f"the timeout of the function leaves no time for the work: {_RESERVE} seconds are for the answer"
+    )
+    with job.failing_after(seconds, reason, context.aws_request_id):
         work(job, event["CodePipeline.job"]["data"], context.aws_request_id)
     logger.info("answered", job_id=job.id)
 

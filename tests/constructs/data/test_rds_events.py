@@ -367,6 +367,19 @@ def test_what_cannot_work_is_refused(arguments: Callable[[Stack], dict[str, Any]
         make(stack, **arguments(stack))
 
 
+def test_only_a_rule_takes_a_queue_of_another_account() -> None:
+    def made_with(delivery: str) -> Stack:
+        stack = new_stack()
+        queue = sqs.Queue.from_queue_arn(stack, "Q", "arn:aws:sqs:eu-west-1:210987654321:dead")
+        make(stack, undelivered_queue=queue, delivery=delivery)
+        return stack
+
+    Annotations.from_stack(made_with("rule")).has_warning("*", Match.string_like_regexp("sqs:SendMessage"))
+    for delivery in ("subscription", "both"):
+        with pytest.raises(ValueError, match="undelivered_queue=Stack/Q: it is in 210987654321"):
+            made_with(delivery)
+
+
 def test_the_queue_may_be_from_another_stack_or_imported() -> None:
     app = App(builtin_cloud_formation_validation=False)
     theirs, ours = Stack(app, "Theirs", env=EU), Stack(app, "Ours", env=EU)

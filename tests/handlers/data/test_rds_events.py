@@ -177,6 +177,9 @@ def test_the_table_decides(event_id: str, action: str) -> None:
     assert all(len(one) == len("RDS-EVENT-0000") for one in DECISIONS)
 
 
+NO_TEXTS: list[object] = [7, None, {}, ["x"]]
+
+
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
@@ -186,7 +189,7 @@ def test_the_table_decides(event_id: str, action: str) -> None:
         ({"Records": 7}, "other fields"),
         ({"Records": []}, "no record"),
         ({"Records": {}}, "no record"),
-        *(({"Records": [{"Sns": {"Message": one}}]}, "not a JSON object") for one in (7, None, {}, ["x"])),
+        *(({"Records": [{"Sns": {"Message": one}}]}, "not a JSON object") for one in NO_TEXTS),
         ({"Records": [{"Sns": {"Message": "no JSON"}}]}, "not JSON"),
         ({"Records": [{"Sns": {"Message": "[]"}}]}, "not a JSON object"),
         ({"Records": [{"Sns": {"Message": "[" * 1000}}]}, "nested"),

@@ -106,8 +106,12 @@ class RdsEvents(Construct):
                 raise ValueError("topic: a rule uses no topic; leave it out, or choose delivery='both'.")
             check_topic_key(f"topic={topic.node.path}: it", topic, "RDS")
         check_dead_letters("undelivered_queue", undelivered_queue, "SNS or EventBridge")
-        reason = "SNS and EventBridge use dead-letter queues of their own account and Region"
-        check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=True)
+        # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html (EventBridge: Region only)
+        reason = (
+            "SNS uses a dead-letter queue of its own account and Region, EventBridge one of its own Region"
+        )
+        in_account = delivery != "rule"
+        check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=in_account)
         super().__init__(scope, id)
 
         self.function = HardenedFunction(
