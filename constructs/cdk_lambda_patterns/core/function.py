@@ -212,7 +212,7 @@ class HardenedFunction(lambda_.Function):
                 self.failure_queue = make_failure_queue(self, "FailureQueue", removal_policy=removal_policy)
                 on_failure = QueueDestination(self.failure_queue)
             self.configure_async_invoke(
-                retry_attempts=asynchronous.retry_attempts,
+                retry_attempts=2 if asynchronous.retry_attempts is None else asynchronous.retry_attempts,
                 max_event_age=asynchronous.max_event_age or Duration.hours(6),
                 on_success=asynchronous.on_success,
                 on_failure=on_failure,

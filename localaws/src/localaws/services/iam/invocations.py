@@ -64,7 +64,9 @@ def service_may_invoke(function: str, service: str, source_arn: str, source_acco
     return _allows(policy, "lambda:InvokeFunction", function, service, source_arn, source_account)
 
 
-def service_may_deliver(target: str, service: str, source_arn: str, source_account: str) -> bool:
+def service_may_deliver(
+    target: str, service: str, source_arn: str, source_account: str, *, owner: str = ""
+) -> bool:
     """Whether the policy of a function, queue, topic, log group or bus allows a service to deliver to it.
 
     Args:
@@ -72,6 +74,7 @@ def service_may_deliver(target: str, service: str, source_arn: str, source_accou
         service: The service's principal.
         source_arn: The resource that the service delivers for.
         source_account: The account that owns that resource.
+        owner: That account, if the service sends it as `aws:SourceOwner`, which SNS's default policy needs.
     """
     if not iam_is_enforced():
         return True
@@ -85,7 +88,7 @@ def service_may_deliver(target: str, service: str, source_arn: str, source_accou
         if kind == "sns":
             topic = sns._topic_by_arn_any_scope(target)
             policy = topic["attributes"].get("Policy") if topic else None
-            return _allows(policy, "sns:Publish", target, *caller)
+            return _allows(policy, "sns:Publish", target, *caller, owner)
         if kind == "logs":
             return _may_log(target, *caller)
         policy = eventbridge._event_bus_policies.get(target.rpartition("/")[2])
@@ -129,7 +132,9 @@ def _allows(
     service: str,
     source_arn: str,
     source_account: str,
+    source_owner: str = "",
 ) -> bool:
+    context = {"aws:sourcearn": source_arn, "aws:sourceaccount": source_account}
     request = iam_evaluator.EvalContext(
         principal_arn="*",
         principal_type="Service",
@@ -138,7 +143,7 @@ def _allows(
         resource_arn=resource,
         region=get_region(),
         secure_transport=True,
-        service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": source_account},
+        service_context=context | ({"aws:sourceowner": source_owner} if source_owner else {}),
     )
     allowed = iam_evaluator.evaluate_resource_policy(policy, request, service=service).decision == "Allow"
     return allowed or _denied(action, resource, service, source_arn, source_account)
