@@ -7,7 +7,6 @@ the publisher needs an answer (``DirectInvoke``).
 
 import hashlib
 import json
-from typing import Any
 
 from aws_cdk import Annotations, Aws, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_events as events
@@ -15,11 +14,12 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct
+from constructs import Construct, Dependable
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.callers import check_account, check_organization
 from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
+from cdk_lambda_patterns.core.event_patterns import check_event_pattern
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.limits import Limit, number_in
 from cdk_lambda_patterns.core.regions import check_region
@@ -29,8 +29,6 @@ _RETRIES = Limit("EventBridge", 0, 185)
 _AGE = Limit("EventBridge", 60, 86_400, "seconds")
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateArchive.html
 _RETENTION = Limit("EventBridge", 1, 2**31 - 1, "days")
-# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
-_PATTERN = Limit("EventBridge", 1, 4_096, "characters")
 _ACTION = "events:PutEvents"
 _SERVICE = "events.amazonaws.com"
 
@@ -50,7 +48,8 @@ class EventBus(Construct):
             with rules, and an archive has one. Default: they are retained.
 
     Raises:
-        ValueError: The retention is outside what EventBridge allows, or a pattern is given without one.
+        ValueError: The retention is outside what EventBridge allows, or the pattern is given without one,
+            too long, or malformed.
 
     Attributes:
         event_bus (IEventBus): The bus.
@@ -96,6 +95,7 @@ class EventBus(Construct):
                 event_pattern=archive_pattern or events.EventPattern(),
                 retention=archive_retention,
             )
+            check_event_pattern("archive_pattern", self.archive)
             self.archive.apply_removal_policy(removal_policy)
 
     def _make_bus(self) -> events.EventBus:
@@ -131,8 +131,8 @@ class EventBus(Construct):
             undelivered_queue: The dead-letter queue of the target. Default: a new one.
 
         Raises:
-            ValueError: A value is outside what EventBridge allows, the pattern is empty or too long, or a
-                resource is in another account or Region.
+            ValueError: A value is outside what EventBridge allows, the pattern is empty, too long or
+                malformed, or a resource is in another account or Region.
         """
         return BusRule(
             self,
@@ -151,7 +151,8 @@ class EventBus(Construct):
     def grant_put_events(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a role, a user or a function of this account to publish.
 
-        If the bus is in another account, its owner must allow that as well.
+        If the bus is in another account, its owner must allow that as well. A role that is imported from
+        another account, or as immutable, gets no policy here: a warning says so.
 
         Raises:
             ValueError: The grantee has no identity policy here: an account, a service, an ARN.
@@ -163,6 +164,14 @@ class EventBus(Construct):
             raise ValueError(
                 f"grantee={principal}: it has no identity policy here; use grant_put_events_to_account or "
                 "grant_put_events_to_organization, and give it an identity policy where it is made."
+            )
+        role = grantee.grant_principal
+        if not isinstance(role, iam.Role) and not Dependable.of(grant).dependency_roots:
+            # The CDK counts this as a success.
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:notGranted",
+                f"{getattr(role, 'role_arn', role)} is of another account or immutable, so it gets no policy "
+                f"here. Its owner must allow it {_ACTION} on {arn}.",
             )
         return grant
 
@@ -277,10 +286,11 @@ class BusRule(Construct):
         self.rule = events.Rule(self, "Rule", event_bus=event_bus, event_pattern=event_pattern)
         resource = self.rule.node.default_child
         assert isinstance(resource, events.CfnRule)
-        _check_pattern(Stack.of(self).resolve(resource.event_pattern))
-        if ignore_replays:
-            # The CDK's EventPattern does not know this field.
-            resource.add_property_override("EventPattern.replay-name", [{"exists": False}])
+        # The CDK's EventPattern does not know this field.
+        live = {"replay-name": [{"exists": False}]} if ignore_replays else {}
+        check_event_pattern("event_pattern", self.rule, live)
+        for field, value in live.items():
+            resource.add_property_override(f"EventPattern.{field}", value)
         self.undelivered_queue: sqs.IQueue = undelivered_queue or make_failure_queue(
             self, "UndeliveredQueue", removal_policy=removal_policy
         )
@@ -304,9 +314,3 @@ class BusRule(Construct):
                 f"allow {_SERVICE} lambda:InvokeFunction for the rule. If it is in the account of the "
                 "stack, import it with from_function_attributes(..., same_environment=True).",
             )
-
-
-def _check_pattern(pattern: Any) -> None:
-    if not pattern:
-        raise ValueError("event_pattern: it is empty; give at least a source, such as source=['shop'].")
-    _PATTERN.check("length of event_pattern", len(json.dumps(pattern, separators=(",", ":"))))

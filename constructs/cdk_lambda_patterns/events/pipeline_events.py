@@ -24,6 +24,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
 from cdk_lambda_patterns.core.destinations import Destination
+from cdk_lambda_patterns.core.event_patterns import check_event_pattern
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
@@ -263,6 +264,8 @@ class PipelineEvents(Construct):
             )
             for number, (name, pattern) in enumerate(patterns)
         )
+        for rule in self.rules:
+            check_event_pattern("event pattern of changes", rule)
 
 
 @check_types

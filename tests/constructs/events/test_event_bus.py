@@ -119,6 +119,10 @@ def test_the_bus_is_retained_with_its_archive() -> None:
         ({"archive_retention": Duration.hours(36)}, "archive_retention=1.5: EventBridge allows 1 to"),
         ({"archive_retention": Duration.days(0)}, "archive_retention=0: EventBridge allows 1 to"),
         ({"archive_pattern": ORDERS}, "archive_pattern: there is no archive; give archive_retention"),
+        (
+            {"archive_retention": Duration.days(1), "archive_pattern": events.EventPattern(source=[])},
+            "archive_pattern: source is empty",
+        ),
     ],
 )
 def test_an_archive_is_refused(arguments: dict[str, Any], error: str) -> None:
@@ -137,6 +141,11 @@ def test_an_archive_is_refused(arguments: dict[str, Any], error: str) -> None:
             {"event_pattern": events.EventPattern(source=["x" * 250 for _ in range(20)])},
             "length of event_pattern=5,0.*: EventBridge allows 1 to 4,096 characters",
         ),
+        (
+            {"event_pattern": events.EventPattern(source=["x" * 4_081]), "ignore_replays": True},
+            "length of event_pattern=4,129: EventBridge allows 1 to 4,096 characters",
+        ),
+        ({"event_pattern": events.EventPattern(source=[])}, "event_pattern: source is empty"),
     ],
 )
 def test_a_rule_is_refused(arguments: dict[str, Any], error: str) -> None:
@@ -265,6 +274,21 @@ def test_a_role_gets_an_identity_policy_and_others_a_statement_in_the_policy_of_
 def test_a_grant_is_refused(grant: Callable[[EventBus], object], error: str) -> None:
     with pytest.raises(ValueError, match=error):
         grant(EventBus(stack_in_eu(), "Shop"))
+
+
+@pytest.mark.parametrize("mutable", [True, False])
+@pytest.mark.parametrize("account", ["123456789012", "222222222222"])
+def test_a_role_whose_policy_cannot_be_changed_here_is_a_warning(account: str, *, mutable: bool) -> None:
+    stack = stack_in_eu()
+    role = iam.Role.from_role_arn(stack, "Theirs", f"arn:aws:iam::{account}:role/r", mutable=mutable)
+    EventBus(stack, "Shop").grant_put_events(role)
+    given = Template.from_stack(stack).find_resources("AWS::IAM::Policy")
+    text = Match.string_like_regexp(f"{account}:role/r is of another account or immutable.*events:PutEvents")
+    if given:
+        Annotations.from_stack(stack).has_no_warning("*", text)
+    else:
+        Annotations.from_stack(stack).has_warning("*", text)
+    assert bool(given) == (mutable and account == EU.account)
 
 
 def test_a_bus_of_another_account_has_policy_rules_and_archive_there() -> None:
