@@ -12,8 +12,11 @@ Faithful to:
   AND the policy of the target must allow it. An event from another account goes to no third one.
 - A rule has an event pattern or a schedule, the latter only on the default bus, and at most five targets.
 - An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
+- Lambda takes an event of at most 1 MiB. A larger one goes to the dead-letter queue; if SQS does not take it
+  either, it is lost.
 Not to: retries, except of API destinations (see `events.api_destinations`): no delivery to another target
-fails here in a way that EventBridge retries. Nor to metrics of rules.
+fails here in a way that EventBridge retries. Nor to the error code for an event that is too large, which AWS
+does not document, and metrics of rules.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html
@@ -38,6 +41,7 @@ from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.events.replays import is_excluded
 from localaws.services.iam.invocations import in_account_of, rule_may_reach
 from localaws.services.iam.roles import role_allows, role_trusts
+from localaws.services.lambda_.payloads import ASYNCHRONOUS
 
 logger = logging.getLogger("localaws.events")
 
@@ -153,9 +157,13 @@ class Delivery:
         if exhausted:
             values["EXHAUSTED_RETRY_CONDITION"] = exhausted
         attributes = {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
-        body = json.dumps(eventbridge._pattern_event_view(self.event).event_with_detail())
+        event = eventbridge._pattern_event_view(self.event).event_with_detail()
         url = sqs._queue_url(queue.split(":")[-1])
-        sqs._act_send_message({"QueueUrl": url, "MessageBody": body, "MessageAttributes": attributes}, url)
+        letter = {"QueueUrl": url, "MessageBody": _compact(event), "MessageAttributes": attributes}
+        try:
+            sqs._act_send_message(letter, url)
+        except Exception as error:  # SQS refuses it, above all because it is too large
+            logger.warning("%s does not take the event of %s, which is lost: %s", queue, self.rule_arn, error)
 
 
 #: The delivery that is under way.
@@ -178,6 +186,23 @@ def _invoke_target(
             stock(target, event, rule, view)
     finally:
         under_way.reset(token)
+
+
+def _compact(event: Any) -> str:
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+
+@around(eventbridge, "_dispatch_to_lambda", after=["lambda_.asynchronous_sources"])
+def _dispatch_to_lambda(stock: Callable[[str, str], None], arn: str, payload: str) -> None:
+    try:
+        size = len(_compact(json.loads(payload)).encode())
+    except ValueError:  # the input of a rule may be any text
+        size = len(payload.encode())
+    if size <= ASYNCHRONOUS:
+        stock(arn, payload)
+    else:
+        text = f"{size} byte payload is too large for the Event invocation type (limit {ASYNCHRONOUS} bytes)"
+        under_way.get().give_up("SDK_CLIENT_ERROR", text)
 
 
 def _failure(delivery: Delivery) -> tuple[str, str] | None:
