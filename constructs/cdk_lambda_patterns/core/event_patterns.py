@@ -53,7 +53,7 @@ def check_event_pattern(
         raise ValueError(f"{name}: it is empty; give at least a source, such as source=['shop'].")
     pattern = {**pattern, **(more or {})}
     _check_field(name, "it", pattern)
-    length = len(json.dumps(_shortest(pattern), separators=(",", ":"), ensure_ascii=False))
+    length = least_length(pattern)
     _LENGTH.check(f"length of {name}", length)
     if length > _DEFAULT_QUOTA:
         Annotations.of(construct).add_warning_v2(
@@ -119,13 +119,18 @@ def _is_intrinsic(value: Any) -> bool:
     return key.startswith("Fn::") or (key == "Ref" and isinstance(argument, str))
 
 
-def _shortest(value: Any) -> Any:
-    """The pattern with what is known only at deployment left out: it will be this long at least."""
+def least_length(value: Any) -> int:
+    """How many characters resolved JSON will have at least, whatever is known only at deployment."""
+    return len(json.dumps(shortest(value), separators=(",", ":"), ensure_ascii=False))
+
+
+def shortest(value: Any) -> Any:
+    """JSON with what is known only at deployment left out."""
     if _is_intrinsic(value):
         match value:
             case {"Fn::Join": [str() as separator, list() as parts]}:
-                return separator.join(map(str, map(_shortest, parts)))
+                return separator.join(map(str, map(shortest, parts)))
         return ""
     if isinstance(value, Mapping):
-        return {key: _shortest(below) for key, below in value.items()}
-    return [_shortest(item) for item in value] if isinstance(value, list) else value
+        return {key: shortest(below) for key, below in value.items()}
+    return [shortest(item) for item in value] if isinstance(value, list) else value

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from aws_cdk import IResource, Reference, Stack, Token, Tokenization
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 SAME_REGION = "The function calls it in its own Region only"
 TABLE_PLACE = "The function finds it by name, in its own account and Region"
@@ -45,12 +45,19 @@ def check_region(
         region, account = _place_in(given) if isinstance(given, str) else _place_of(given)
         for kind, theirs, ours in (("Region", region, stack.region), ("account", account, stack.account)):
             if theirs and differ(theirs, ours) and (in_account or kind == "Region"):
-                shown = given if isinstance(given, str) else given.node.path
                 raise ValueError(
-                    f"{name}={'the resource' if Token.is_unresolved(shown) else shown}: it is in {theirs}, "
-                    f"and this stack in {ours}. {why}; give one of the same {kind}, or deploy this stack "
-                    "there."
+                    f"{name}={shown(given)}: it is in {theirs}, and this stack in {ours}. {why}; give one of "
+                    f"the same {kind}, or deploy this stack there."
                 )
+
+
+def shown(given: IResource | str) -> str:
+    """What a message calls a resource: its path, also if an ARN refers to it, or the ARN."""
+    if not isinstance(given, str):
+        return given.node.path
+    if target := _target_of(given):
+        return target.node.path.removesuffix("/Resource")
+    return "the resource" if Token.is_unresolved(given) else given
 
 
 def _place_of(resource: IResource) -> tuple[str, str]:
@@ -65,11 +72,18 @@ def _place_in(arn: str) -> tuple[str, str]:
     parts = arn.split(":")  # a token has no colon
     if len(parts) >= 6:
         return parts[3], parts[4]
+    if target := _target_of(arn):
+        stack = Stack.of(target)
+        return stack.region, stack.account
+    return "", ""
+
+
+def _target_of(arn: str) -> IConstruct | None:
+    """What an ARN refers to, if it is a reference to a resource of this app."""
     for token in Tokenization.reverse_string(arn).tokens if Token.is_unresolved(arn) else ():
         if Reference.is_reference(token):
-            stack = Stack.of(cast(Reference, token).target)
-            return stack.region, stack.account
-    return "", ""
+            return cast(Reference, token).target
+    return None
 
 
 def differ(one: str, other: str) -> bool:

@@ -227,7 +227,7 @@ class PipelineEvents(Construct):
             sources = enumerate(getattr(one, name) or ())
             given = {f"changes[{number}].{name}[{place}]": source for place, source in sources}
             check_region(scope, _OWN_BUS, given, in_account=True)
-        check_standard("topic", topic)
+        check_standard("topic", topic, "the function publishes to standard ones only")
         check_region(scope, SAME_REGION, {"topic": topic})
         check_dead_letters("undelivered_queue", undelivered_queue, "EventBridge")
         reason = "The dead-letter queue is used in the Region of its rule"

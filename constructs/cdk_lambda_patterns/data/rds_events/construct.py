@@ -98,7 +98,7 @@ class RdsEvents(Construct):
     ) -> None:
         check_choice("delivery", delivery, get_args(Delivery))
         _check_sources(sources, delivery)
-        check_standard("topic", topic)
+        check_standard("topic", topic, "RDS publishes to standard ones only")
         check_region(scope, "RDS publishes to topics of its own Region", {"topic": topic})
         if topic is not None:
             if delivery == "rule":
