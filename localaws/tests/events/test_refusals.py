@@ -143,6 +143,12 @@ REFUSED: list[Row] = [
         "Only one of Input, InputPath, or InputTransformer",
     ),
     ("put_targets", target(Arn=FUNCTION.replace("123456789012", "1" * 12)), INVALID, "RoleArn is required"),
+    (
+        "put_targets",
+        target(DeadLetterConfig={"Arn": QUEUE.replace("us-east-1", "eu-west-1")}),
+        INVALID,
+        "in the Region of the rule",
+    ),
     ("put_targets", target(Input="text"), INVALID, "JSON syntax error in input for target x"),
     ("put_targets", target(Input='"' + "x" * 8192 + '"'), INVALID, "less than or equal to 8192"),
     ("put_targets", target(InputPath="detail"), INVALID, "It must begin with $"),

@@ -34,7 +34,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from ministack.core.responses import error_response_json
+from ministack.core.responses import error_response_json, get_region
 from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
 
 from localaws.patching import Created, Handler, Properties, around, resource
@@ -116,6 +116,8 @@ def _problem(target: Mapping[str, Any]) -> str | None:
     queue = (target.get("DeadLetterConfig") or {}).get("Arn")
     if queue and (not queue.startswith("arn:") or queue.split(":")[2] != "sqs" or queue.endswith(".fifo")):
         return f"The dead-letter queue {queue} must be a standard queue of Amazon SQS"
+    if queue and queue.split(":")[3] != get_region():
+        return f"The dead-letter queue {queue} must be in the Region of the rule"
     return None
 
 
