@@ -174,12 +174,12 @@ class EventBus(Construct):
                 "grant_put_events_to_organization, and give it an identity policy where it is made."
             )
         role = grantee.grant_principal
-        if not isinstance(role, iam.Role) and not Dependable.of(grant).dependency_roots:
-            # The CDK counts this as a success.
+        unchanged = not isinstance(role, iam.Role) and not Dependable.of(grant).dependency_roots
+        if unchanged and hasattr(role, "node"):  # the CDK counts this as a success
             Annotations.of(self).add_warning_v2(
                 "cdk-lambda-patterns:notGranted",
-                f"{getattr(role, 'role_arn', role)} is of another account or immutable, so it gets no policy "
-                f"here. Its owner must allow it {_ACTION} on {arn}.",
+                f"{role.node.path} is of another account or immutable, so it gets no policy here. Its owner "
+                f"must allow it {_ACTION} on {self.event_bus.node.path}.",
             )
         return grant
 

@@ -196,7 +196,7 @@ def test_an_event_that_is_no_order_fails(consumer: Callable[..., ModuleType], ev
 
 
 @pytest.mark.parametrize("event", [None, {}, {"orders": None}, {"orders": {}}, [order()]])
-def test_the_shop_is_told_what_to_send(event: object) -> None:
+def test_an_event_without_orders_is_refused(event: object) -> None:
     module = import_handler("events.event_bus.shop", {**KEYS, "EVENT_BUS_NAME": "shop"})
     context = SimpleNamespace(
         function_name="f", memory_limit_in_mb=256, invoked_function_arn="arn", aws_request_id="1"
