@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from aws_cdk import IResource, Reference, Stack, Tokenization
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 SAME_REGION = "The function calls it in its own Region only"
 TABLE_PLACE = "The function finds it by name, in its own account and Region"
@@ -45,12 +45,19 @@ def check_region(
         for kind, theirs in (("Region", region), ("account", account if in_account else "")):
             # Each question to jsii costs: the stack is asked only about what is known of the resource.
             if is_known(theirs) and differ(theirs, ours := getattr(Stack.of(scope), kind.lower())):
-                shown = given if isinstance(given, str) else given.node.path
                 raise ValueError(
-                    f"{name}={shown if is_known(shown) else 'the resource'}: it is in {theirs}, "
-                    f"and this stack in {ours}. {why}; give one of the same {kind}, or deploy this stack "
-                    "there."
+                    f"{name}={shown(given)}: it is in {theirs}, and this stack in {ours}. {why}; give one of "
+                    f"the same {kind}, or deploy this stack there."
                 )
+
+
+def shown(given: IResource | str) -> str:
+    """What a message calls a resource: its path, also if an ARN refers to it, or the ARN."""
+    if not isinstance(given, str):
+        return given.node.path
+    if target := _target_of(given):
+        return target.node.path.removesuffix("/Resource")
+    return given if is_known(given) else "the resource"
 
 
 def _place_of(resource: IResource) -> tuple[str, str]:
@@ -66,11 +73,18 @@ def _place_in(arn: str) -> tuple[str, str]:
     parts = arn.split(":")  # a token has no colon
     if len(parts) >= 6:
         return parts[3], parts[4]
+    if target := _target_of(arn):
+        stack = Stack.of(target)
+        return stack.region, stack.account
+    return "", ""
+
+
+def _target_of(arn: str) -> IConstruct | None:
+    """What an ARN refers to, if it is a reference to a resource of this app."""
     for token in Tokenization.reverse_string(arn).tokens if arn and not is_known(arn) else ():
         if Reference.is_reference(token):
-            stack = Stack.of(cast(Reference, token).target)
-            return stack.region, stack.account
-    return "", ""
+            return cast(Reference, token).target
+    return None
 
 
 def differ(one: str, other: str) -> bool:

@@ -25,6 +25,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
 from cdk_lambda_patterns.core.destinations import Destination
+from cdk_lambda_patterns.core.event_patterns import check_event_pattern
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
@@ -237,7 +238,7 @@ class PipelineEvents(Construct):
             sources = enumerate(getattr(one, name) or ())
             given = {f"changes[{number}].{name}[{place}]": source for place, source in sources}
             check_region(scope, _OWN_BUS, given, in_account=True)
-        check_standard("topic", topic)
+        check_standard("topic", topic, "the function publishes to standard ones only")
         check_region(scope, SAME_REGION, {"topic": topic})
         check_dead_letters("undelivered_queue", undelivered_queue, "EventBridge")
         reason = "The dead-letter queue is used in the Region of its rule"
@@ -274,6 +275,8 @@ class PipelineEvents(Construct):
             )
             for number, (name, pattern) in enumerate(patterns)
         )
+        for rule in self.rules:
+            check_event_pattern("event pattern of changes", rule)
 
 
 @check_types

@@ -93,7 +93,7 @@ class SnsConsumer(Construct):
         network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        check_standard("topic", topic)
+        check_standard("topic", topic, "SNS invokes functions for standard ones only")
         check_dead_letters("undelivered_queue", undelivered_queue, "SNS")
         check_region(scope, "Topic, subscription and dead-letter queue are in one Region", {"topic": topic})
         reason = "SNS requires the dead-letter queue in the account and Region of the subscription"

@@ -11,7 +11,7 @@ with no_garbage_collection():
     from shared.clients import make_clients
 
     from .orders import PLACED, SCHEMAS, SOURCE
-    from .publisher import Event, Publisher
+    from .publisher import Event, InvalidEvent, Publisher
 
     logger = Logger()
     (_events,) = make_clients("events")
@@ -25,6 +25,8 @@ BUS = os.environ["EVENT_BUS_NAME"]
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, int]:
     """Publish ``{"orders": […]}``."""
+    if not isinstance(event, dict) or not isinstance(event.get("orders"), list):
+        raise InvalidEvent('give a list of orders: {"orders": [{"order_id": "o-1", "quantity": 1}]}')
     publisher = Publisher(_events, BUS, SOURCE, SCHEMAS)
     published = publisher.publish([Event(PLACED, order) for order in event["orders"]])
     logger.info("published", count=len(published))

@@ -30,9 +30,9 @@ def rule_to(functions: Functions, target: str, **settings: Any) -> str:
     return rule
 
 
-def put_event(functions: Functions, rule: str) -> None:
+def put_event(functions: Functions, rule: str, detail: str = '{"number": 7}') -> None:
     """Send an event that the rule matches."""
-    entry = {"Source": rule.rpartition("/")[2], "DetailType": "order", "Detail": '{"number": 7}'}
+    entry = {"Source": rule.rpartition("/")[2], "DetailType": "order", "Detail": detail}
     functions.aws.client("events").put_events(Entries=[entry])
 
 
@@ -75,6 +75,31 @@ def test_a_function_gets_the_whole_documented_event(functions: Functions) -> Non
         "resources": [],
         "detail": {"number": 7},
     }
+
+
+def test_an_event_that_is_too_large_for_lambda_goes_to_a_dead_letter_queue_that_takes_it(
+    functions: Functions,
+) -> None:
+    name, dead_letters = (
+        functions.make("def handler(event, context): pass"),
+        functions.queue(writable_by=EVENTS),
+    )
+    functions.aws.client("lambda").add_permission(
+        FunctionName=name, StatementId="1", Action="lambda:InvokeFunction", Principal=EVENTS
+    )
+    target, queue = functions.arn("lambda", f"function:{name}"), {"Arn": dead_letters.arn}
+    twice = {"InputPathsMap": {"it": "$.detail"}, "InputTemplate": '{"first": <it>, "second": <it>}'}
+    whole = rule_to(functions, target, DeadLetterConfig=queue)
+    doubled = rule_to(functions, target, DeadLetterConfig=queue, InputTransformer=twice)
+    put_event(functions, whole, json.dumps({"a": "x" * 1_048_400}))  # too large for the queue as well
+    put_event(functions, whole, json.dumps({"a": "\u00e9" * 400_000}, ensure_ascii=False))  # not too large
+    put_event(functions, doubled, json.dumps({"a": "x" * 600_000}))
+    message = dead_letters.wait()
+    assert attributes(message)["RULE_ARN"] == doubled
+    assert attributes(message)["ERROR_CODE"] == "SDK_CLIENT_ERROR"
+    assert "too large for the Event invocation type" in attributes(message)["ERROR_MESSAGE"]
+    assert len(json.loads(message["Body"])["detail"]["a"]) == 600_000
+    assert dead_letters.receive() == []
 
 
 def test_an_event_for_a_target_that_does_not_allow_the_rule_goes_to_the_dead_letter_queue_unchanged(

@@ -106,7 +106,10 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         queue = stack.output("InvoicesNotDeliveredQueueUrl")
         story.fact("redriven", redrive(stack.session, queue_url=queue, function_name=function).resent)
         orders.wait_for(refused)
-        story.say("Without the permission of EventBridge: the same. Restored it and redrove the event.")
+        story.say(
+            "Without its permission to invoke the function, EventBridge sent the next event to that queue as "
+            "well. Restored the permission and redrove the event."
+        )
         publish_from_another_account(stack, orders, story)
     return story.outcome()
 

@@ -337,7 +337,10 @@ def test_a_category_may_be_in_the_enums_of_several_source_types() -> None:
             },
             "delivery='both': .*db-shard-group",
         ),
-        (lambda s: {"topic": sns.Topic(s, "T", fifo=True)}, "topic=Stack/T: it is a FIFO"),
+        (
+            lambda s: {"topic": sns.Topic(s, "T", fifo=True)},
+            "topic=Stack/T: it is a FIFO .*, and RDS publishes",
+        ),
         (lambda s: {"topic": sns.Topic(s, "T"), "delivery": "rule"}, "topic: a rule uses no topic"),
         (
             lambda s: {

@@ -278,7 +278,10 @@ def repository(stack: Stack) -> codecommit.IRepository:
     ("arguments", "message"),
     [
         (lambda s: {"changes": []}, "changes is empty"),
-        (lambda s: {"topic": sns.Topic(s, "T", fifo=True)}, "topic=Stack/T: it is a FIFO queue or topic"),
+        (
+            lambda s: {"topic": sns.Topic(s, "T", fifo=True)},
+            "topic=Stack/T: it is a FIFO .*, and the function publishes",
+        ),
         (
             lambda s: {"topic": sns.Topic.from_topic_arn(s, "T", "arn:aws:sns:eu-west-3:123456789012:t")},
             "eu-west-3",

@@ -177,7 +177,10 @@ def test_an_imported_dead_letter_queue_must_be_opened_by_its_owner() -> None:
             },
             "SNS compares numbers from",
         ),
-        (lambda s: {"topic": sns.Topic(s, "T", fifo=True)}, "topic=Stack/T: it is a FIFO queue or topic"),
+        (
+            lambda s: {"topic": sns.Topic(s, "T", fifo=True)},
+            "topic=Stack/T: it is a FIFO .*, and SNS invokes functions",
+        ),
         (
             lambda s: {"undelivered_queue": sqs.Queue(s, "Q", fifo=True)},
             "undelivered_queue=Stack/Q: it is",

@@ -15,6 +15,7 @@ from constructs import Construct, IDependable
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
+from cdk_lambda_patterns.core.event_patterns import check_event_pattern
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
@@ -99,7 +100,7 @@ class RdsEvents(Construct):
     ) -> None:
         check_choice("delivery", delivery, get_args(Delivery))
         _check_sources(sources, delivery)
-        check_standard("topic", topic)
+        check_standard("topic", topic, "RDS publishes to standard ones only")
         check_region(scope, "RDS publishes to topics of its own Region", {"topic": topic})
         if topic is not None:
             if delivery == "rule":
@@ -161,6 +162,8 @@ class RdsEvents(Construct):
                 events.Rule(self, f"{name}Rule", event_pattern=source.pattern(), targets=[target])
                 for name, source in zip(ids, sources, strict=True)
             )
+            for rule in self.rules:
+                check_event_pattern("event pattern of sources", rule)
 
     def _allow_rds(self, topic: sns.ITopic) -> IDependable | None:
         """Let RDS publish for the resources of this account and Region; return the policy, if it is ours."""

@@ -15,8 +15,11 @@ Faithful to:
   of CloudWatch Logs allows `events.amazonaws.com` to create log streams and to put log events. An input
   without them is not delivered.
 - An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
+- Lambda takes an event of at most 1 MiB. A larger one goes to the dead-letter queue; if SQS does not take it
+  either, it is lost.
 Not to: retries, except of API destinations (see `events.api_destinations`): no delivery to another target
-fails here in a way that EventBridge retries. Nor to metrics of rules.
+fails here in a way that EventBridge retries. Nor to the error code for an event that is too large, which AWS
+does not document, and metrics of rules.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html
@@ -34,7 +37,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from ministack.core.responses import error_response_json
+from ministack.core.responses import error_response_json, get_region
 from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, sns, sqs, stepfunctions
 
 from localaws.patching import Created, Handler, Properties, around, resource
@@ -42,6 +45,7 @@ from localaws.services.apigateway.mapping_templates import at_path
 from localaws.services.events.replays import is_excluded
 from localaws.services.iam.invocations import in_account_of, rule_may_reach
 from localaws.services.iam.roles import role_allows, role_trusts
+from localaws.services.lambda_.payloads import ASYNCHRONOUS
 
 logger = logging.getLogger("localaws.events")
 
@@ -116,6 +120,8 @@ def _problem(target: Mapping[str, Any]) -> str | None:
     queue = (target.get("DeadLetterConfig") or {}).get("Arn")
     if queue and (not queue.startswith("arn:") or queue.split(":")[2] != "sqs" or queue.endswith(".fifo")):
         return f"The dead-letter queue {queue} must be a standard queue of Amazon SQS"
+    if queue and queue.split(":")[3] != get_region():
+        return f"The dead-letter queue {queue} must be in the Region of the rule"
     return None
 
 
@@ -157,9 +163,13 @@ class Delivery:
         if exhausted:
             values["EXHAUSTED_RETRY_CONDITION"] = exhausted
         attributes = {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
-        body = json.dumps(eventbridge._pattern_event_view(self.event).event_with_detail())
+        event = eventbridge._pattern_event_view(self.event).event_with_detail()
         url = sqs._queue_url(queue.split(":")[-1])
-        sqs._act_send_message({"QueueUrl": url, "MessageBody": body, "MessageAttributes": attributes}, url)
+        letter = {"QueueUrl": url, "MessageBody": _compact(event), "MessageAttributes": attributes}
+        try:
+            sqs._act_send_message(letter, url)
+        except Exception as error:  # SQS refuses it, above all because it is too large
+            logger.warning("%s does not take the event of %s, which is lost: %s", queue, self.rule_arn, error)
 
 
 #: The delivery that is under way.
@@ -185,6 +195,23 @@ def _invoke_target(
                 stock(target, event, rule, view)
     finally:
         under_way.reset(token)
+
+
+def _compact(event: Any) -> str:
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+
+
+@around(eventbridge, "_dispatch_to_lambda", after=["lambda_.asynchronous_sources"])
+def _dispatch_to_lambda(stock: Callable[[str, str], None], arn: str, payload: str) -> None:
+    try:
+        size = len(_compact(json.loads(payload)).encode())
+    except ValueError:  # the input of a rule may be any text
+        size = len(payload.encode())
+    if size <= ASYNCHRONOUS:
+        stock(arn, payload)
+    else:
+        text = f"{size} byte payload is too large for the Event invocation type (limit {ASYNCHRONOUS} bytes)"
+        under_way.get().give_up("SDK_CLIENT_ERROR", text)
 
 
 def _failure(delivery: Delivery) -> tuple[str, str] | None:
