@@ -109,9 +109,13 @@ def test_a_duplicate_is_published_once(reports: ModuleType, published: list[Any]
     assert json.loads(call.kwargs["Message"])["text"] == "Repository shop: branch ä deleted"
 
 
+NO_OBJECTS: list[object] = [[], [{"id": "x"}], "text", 7]
+
+
 @pytest.mark.parametrize(
     "broken",
     [
+        *NO_OBJECTS,
         {},
         {"id": "x"},
         {"id": "x", "detail-type": "EC2 Instance State-change Notification", "detail": {}},
@@ -121,10 +125,10 @@ def test_a_duplicate_is_published_once(reports: ModuleType, published: list[Any]
     ],
 )
 def test_an_event_that_is_none_fails_and_is_not_published(
-    reports: ModuleType, published: list[Any], broken: dict[str, Any]
+    reports: ModuleType, published: list[Any], broken: Any
 ) -> None:
     for _ in range(2):  # a retry fails, too
-        with pytest.raises(Exception, match=r"incomplete|detail-type|idempotency_key"):
+        with pytest.raises(Exception, match=r"incomplete|detail-type|idempotency_key|not an object"):
             reports.handler(broken, context())
     assert published == []
 
