@@ -195,16 +195,6 @@ def test_an_event_that_is_no_order_fails(consumer: Callable[..., ModuleType], ev
         handled(function, event)
 
 
-@pytest.mark.parametrize("event", [None, {}, {"orders": None}, {"orders": {}}, [order()]])
-def test_an_event_without_orders_is_refused(event: object) -> None:
-    module = import_handler("events.event_bus.shop", {**KEYS, "EVENT_BUS_NAME": "shop"})
-    context = SimpleNamespace(
-        function_name="f", memory_limit_in_mb=256, invoked_function_arn="arn", aws_request_id="1"
-    )
-    with pytest.raises(module.InvalidEvent, match="give a list of orders"):
-        module.handler(event, context)
-
-
 def test_the_shop_publishes_and_can_be_made_to_fail_for_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     module = import_handler("events.event_bus.shop", {**KEYS, "EVENT_BUS_NAME": "shop"})
@@ -216,3 +206,13 @@ def test_the_shop_publishes_and_can_be_made_to_fail_for_some(monkeypatch: pytest
     orders = [order(name) for name in "abc"]
     assert module.handler({"orders": orders, "refuse": 2}, context) == {"published": 3}
     assert bus.requests == [["c"], ["a", "b"]]
+
+
+@pytest.mark.parametrize("event", [None, {}, {"orders": None}, {"orders": {}}, [order()]])
+def test_an_event_without_orders_is_refused(event: object) -> None:
+    module = import_handler("events.event_bus.shop", {**KEYS, "EVENT_BUS_NAME": "shop"})
+    context = SimpleNamespace(
+        function_name="f", memory_limit_in_mb=256, invoked_function_arn="arn", aws_request_id="1"
+    )
+    with pytest.raises(module.InvalidEvent, match="give a list of orders"):
+        module.handler(event, context)
