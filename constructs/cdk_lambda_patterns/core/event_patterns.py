@@ -1,4 +1,4 @@
-"""Event patterns of rules and archives: what EventBridge would refuse, found when the app is synthesised.
+"""Event patterns of rules and archives, and inputs of targets: what EventBridge would refuse of them.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from aws_cdk import Annotations, Stack
+from aws_cdk import Annotations, Stack, Token
 from aws_cdk import aws_events as events
 
 from cdk_lambda_patterns.core.limits import Limit
@@ -17,6 +17,11 @@ from cdk_lambda_patterns.core.limits import Limit
 _LENGTH = Limit("EventBridge", 1, 4_096, "characters")
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 _DEFAULT_QUOTA = 2_048
+# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_Target.html
+# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html
+_INPUT = Limit("EventBridge", 1, 8_192, "characters")
+_PATH = Limit("EventBridge", 1, 256, "characters")
+_FIELDS = Limit("EventBridge", 0, 100, "event fields")
 _NUMBER = (int, float)
 _OPERATORS: dict[str, tuple[type, ...]] = {
     "anything-but": (str, *_NUMBER, list, dict),
@@ -119,18 +124,45 @@ def _is_intrinsic(value: Any) -> bool:
     return key.startswith("Fn::") or (key == "Ref" and isinstance(argument, str))
 
 
+def check_input(name: str, given: events.RuleTargetInput | None, rule: events.Rule) -> None:
+    """Check what a target gets instead of the event.
+
+    Args:
+        name: The argument, as the caller wrote it.
+        given: What was given; ``None`` (not given) passes.
+        rule: The rule of the target.
+
+    Raises:
+        ValueError: It has too many fields, is too long, or has a path that does not begin with ``$``.
+    """
+    if given is None:
+        return
+    bound = given.bind(rule)
+    paths = dict(bound.input_paths_map or {})
+    _FIELDS.check(f"number of fields in {name}", len(paths))
+    for path in [*paths.values(), bound.input_path]:
+        if path is None or Token.is_unresolved(path):
+            continue
+        if not path.startswith("$"):
+            raise ValueError(f"{name}: the path {path!r} does not begin with $; write '$.{path}'.")
+        _PATH.check(f"length of the path {path[:20]!r} in {name}", len(path))
+    for text in (bound.input, bound.input_template):
+        if text is not None:
+            _INPUT.check(f"length of {name}", len(_shortest(Stack.of(rule).resolve(text))))
+
+
 def least_length(value: Any) -> int:
     """How many characters resolved JSON will have at least, whatever is known only at deployment."""
-    return len(json.dumps(shortest(value), separators=(",", ":"), ensure_ascii=False))
+    return len(json.dumps(_shortest(value), separators=(",", ":"), ensure_ascii=False))
 
 
-def shortest(value: Any) -> Any:
+def _shortest(value: Any) -> Any:
     """JSON with what is known only at deployment left out."""
     if _is_intrinsic(value):
         match value:
             case {"Fn::Join": [str() as separator, list() as parts]}:
-                return separator.join(map(str, map(shortest, parts)))
+                return separator.join(map(str, map(_shortest, parts)))
         return ""
     if isinstance(value, Mapping):
-        return {key: shortest(below) for key, below in value.items()}
-    return [shortest(item) for item in value] if isinstance(value, list) else value
+        return {key: _shortest(below) for key, below in value.items()}
+    return [_shortest(item) for item in value] if isinstance(value, list) else value

@@ -19,7 +19,7 @@ from constructs import Construct, Dependable
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.callers import check_account, check_organization
 from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
-from cdk_lambda_patterns.core.event_patterns import check_event_pattern, least_length, shortest
+from cdk_lambda_patterns.core.event_patterns import check_event_pattern, check_input, least_length
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.limits import Limit, number_in
 from cdk_lambda_patterns.core.regions import check_region
@@ -31,11 +31,6 @@ _AGE = Limit("EventBridge", 60, 86_400, "seconds")
 _RETENTION = Limit("EventBridge", 1, 2**31 - 1, "days")
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 _POLICY = Limit("EventBridge", 1, 10_240, "characters")
-# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_Target.html
-# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_InputTransformer.html
-_INPUT = Limit("EventBridge", 1, 8_192, "characters")
-_INPUT_PATH = Limit("EventBridge", 1, 256, "characters")
-_FIELDS = Limit("EventBridge", 0, 100, "event fields")
 _ACTION = "events:PutEvents"
 _SERVICE = "events.amazonaws.com"
 
@@ -315,8 +310,7 @@ class BusRule(Construct):
         check_event_pattern("event_pattern", self.rule, live)
         for field, value in live.items():
             resource.add_property_override(f"EventPattern.{field}", value)
-        if input is not None:
-            _check_input(input.bind(self.rule), Stack.of(self))
+        check_input("input", input, self.rule)
         self.undelivered_queue: sqs.IQueue = undelivered_queue or make_failure_queue(
             self, "UndeliveredQueue", removal_policy=removal_policy
         )
@@ -340,17 +334,3 @@ class BusRule(Construct):
                 f"allow {_SERVICE} lambda:InvokeFunction for the rule. If it is in the account of the "
                 "stack, import it with from_function_attributes(..., same_environment=True).",
             )
-
-
-def _check_input(given: events.RuleTargetInputProperties, stack: Stack) -> None:
-    paths = dict(given.input_paths_map or {})
-    _FIELDS.check("number of fields in input", len(paths))
-    for path in [*paths.values(), given.input_path]:
-        if path is None or Token.is_unresolved(path):
-            continue
-        if not path.startswith("$"):
-            raise ValueError(f"input: the path {path!r} does not begin with $; write '$.{path}'.")
-        _INPUT_PATH.check(f"length of the path {path[:20]!r} in input", len(path))
-    for text in (given.input, given.input_template):
-        if text is not None:
-            _INPUT.check("length of input", len(shortest(stack.resolve(text))))

@@ -77,6 +77,15 @@ def test_a_function_gets_the_whole_documented_event(functions: Functions) -> Non
     }
 
 
+def test_an_event_with_half_a_surrogate_pair_is_not_lost(functions: Functions) -> None:
+    dead_letters = functions.queue(writable_by=EVENTS)
+    rule = rule_to(
+        functions, functions.arn("lambda", "function:none"), DeadLetterConfig={"Arn": dead_letters.arn}
+    )
+    put_event(functions, rule, '{"text": "\\ud800\u00e9"}')
+    assert dead_letters.wait_for_body()["detail"] == {"text": "\ud800\u00e9"}
+
+
 def test_an_event_that_is_too_large_for_lambda_goes_to_a_dead_letter_queue_that_takes_it(
     functions: Functions,
 ) -> None:

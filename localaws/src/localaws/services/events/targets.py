@@ -198,7 +198,12 @@ def _invoke_target(
 
 
 def _compact(event: Any) -> str:
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair has no other form than its escape
+        return json.dumps(event, separators=(",", ":"))
+    return text
 
 
 @around(eventbridge, "_dispatch_to_lambda", after=["lambda_.asynchronous_sources"])
