@@ -82,6 +82,15 @@ def test_a_cloud_assembly_is_taken_as_it_is(command: CommandLine, tmp_path: Path
         assembly_of(made, command, tmp_path, size=3)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "is no JSON"), ("[1]", r"must be a JSON object, not \[1\]")]
+)
+def test_a_malformed_cdk_json_is_refused(command: CommandLine, project: Path, text: str, said: str) -> None:
+    (project / "cdk.json").write_text(text)
+    with pytest.raises(CdkError, match=said):
+        assembly_of("infra", command, project.parent)
+
+
 class App:
     """What is known of an `aws_cdk.App`."""
 

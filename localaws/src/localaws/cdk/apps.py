@@ -141,11 +141,13 @@ def _settings(folder: Path) -> dict[str, Any]:
     """What is in cdk.json."""
     file = folder / "cdk.json"
     try:
-        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        found = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise CdkError(f"{file} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise CdkError(f"{file} must be a JSON object, not {found!r}")
     return found
 
 
