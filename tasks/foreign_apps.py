@@ -55,4 +55,4 @@ def _link(name: str) -> str:
     """What the app is, by the first sentence of its docstring."""
     docstring = ast.get_docstring(ast.parse((APPS / name / "app.py").read_text("utf-8"))) or ""
     title = re.sub(r"\s+", " ", docstring.partition("\n\n")[0]).rstrip(".")
-    return f"[{name}](tests/apps/{name}/app.py): {title[0].lower()}{title[1:]}"
+    return f"`{name}`: {title[0].lower()}{title[1:]}"

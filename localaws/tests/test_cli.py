@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_it_outlives_the_command_that_started_it(
     running: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, _ = run(capsys, "status", "--json")
-    assert (code, json.loads(out)) == (0, [running])
+    assert (code, json.loads(out)) == (0, running)
     assert "secret" not in out
     assert run(capsys, "status")[1].split() == [
         "default",
@@ -86,6 +87,47 @@ def test_a_folder_that_others_may_enter_is_refused(
     (tmp_path / "localaws").mkdir(mode=0o755)
     code, _, err = run(capsys, "status")
     assert (code, "must be a folder of yours with the mode 700" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["status", "--json"], 3, "No embedded AWS runs."),
+        (["stop"], 3, "was not running"),
+        (["start"], 1, "{0}/localaws cannot be used (Not a directory): name another one in XDG_STATE_HOME"),
+        (
+            ["install", "--quiet"],
+            1,
+            "{0}/localaws cannot be written (Not a directory): name another one in XDG_CACHE_HOME",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    said: str,
+) -> None:
+    (home := tmp_path / "home").touch()
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(home))
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None
+    )  # the server is not in this environment
+    found, out, err = run(capsys, *words)
+    assert (found, out, err.count("\n")) == (code, "", 1), err
+    assert said.format(home) in err
+
+
+def test_asking_makes_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert run(capsys, "status", "--json")[:2] == (3, "")
+    assert run(capsys, "logs", "f")[0] == run(capsys, "stop")[0] == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_start_is_refused(running: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,8 +185,10 @@ def test_a_deployment_that_fails_says_why(
     [
         (["logs", "f"], 3, "no embedded AWS 'other' runs; `localaws start` starts one"),
         (["status"], 3, ""),
-        (["stop"], 0, "was not running"),
-        (["start", "--region", "moon"], 1, "region='moon': it must be the code of an AWS region"),
+        (["stop"], 3, "was not running"),
+        (["start", "--account", "12"], 2, "account='12': an account id has 12 digits"),
+        (["start", "--region", "mars-1"], 2, "region='mars-1': it must be the code of an AWS region"),
+        (["start", "--region", "moon"], 2, "region='moon': it must be the code of an AWS region"),
         (["env", "--name", "../x"], 2, "name='../x': use letters"),
     ],
 )
@@ -154,6 +198,12 @@ def test_exit_codes(
     name = [] if "--name" in words else ["--name", "other"]
     found, _, err = run(capsys, *words, *name)
     assert (found, said in err) == (code, True), err
+
+
+def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"localaws {version('pytest-localaws')}\n")
 
 
 def test_wrong_arguments_end_with_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,5 +239,11 @@ def test_a_server_whose_owner_was_killed_ends_and_does_not_count(
 
 
 def test_stop_ends_it(running: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "stop", "--quiet") == (0, "", "")
+    words = [sys.executable, "-m", "localaws", "events", "--follow", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout
+        json.loads(follower.stdout.readline())
+        assert run(capsys, "stop", "--quiet") == (0, "", "")
+        _, said = follower.communicate()
+    assert (follower.returncode, said) == (3, "localaws events: The embedded AWS 'default' has ended.\n")
     assert run(capsys, "status", "--quiet")[0] == 3

@@ -57,6 +57,13 @@ def test_the_wheel_contains_the_package_and_nothing_else(built: tuple[Path, Path
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
+def test_its_page_on_pypi_has_no_links_to_files_of_the_repository(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[0]) as archive:
+        (name,) = [one for one in archive.namelist() if one.endswith(".dist-info/METADATA")]
+        page = archive.read(name).decode()
+    assert re.findall(r"\]\((?!https?://|#)[^)]+\)", page) == []
+
+
 def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Path) -> None:
     wheel, source = built
     with tarfile.open(source) as archive:

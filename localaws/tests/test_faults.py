@@ -37,10 +37,20 @@ def not_called(*args: object) -> None:
 ASKED: list[tuple[Callable[[Faults], object], str]] = [
     (lambda faults: faults.api("dynamo", error="X"), "boto3 has no such service"),
     (lambda faults: faults.api("dynamodb", "PutItm", error="X"), "did you mean PutItem"),
+    (lambda faults: faults.api("dynamodb", error="ThrotlingException"), "did you mean ThrottlingException"),
+    (lambda faults: faults.api("sqs", error="Nonsense"), "give status= as well"),
+    (lambda faults: faults.api("sqs", latency="x"), "latency='x': give seconds from 0 to 900"),  # type: ignore[arg-type]
+    (lambda faults: faults.function("f", killed=True, probability="x"), "probability='x': give"),  # type: ignore[arg-type]
     (lambda faults: faults.api("dynamodb", "PutItem"), "give error= or latency="),
-    (lambda faults: faults.api("sqs", error="X", times=0), "times=0: give a number from 1"),
-    (lambda faults: faults.api("sqs", error="X", times=True), "times=True: give a number from 1"),
-    (lambda faults: faults.api("sqs", error="X", probability=0), "probability=0: give a number above 0"),
+    (lambda faults: faults.api("sqs", error="ThrottlingException", times=0), "times=0: give a number from 1"),
+    (
+        lambda faults: faults.api("sqs", error="ThrottlingException", times=True),
+        "times=True: give a number from 1",
+    ),
+    (
+        lambda faults: faults.api("sqs", error="ThrottlingException", probability=0),
+        "probability=0: give a number above 0",
+    ),
     (lambda faults: faults.api("sqs", latency=901), "latency=901: give seconds from 0 to 900"),
     (
         lambda faults: faults.api("events", "PutEvents", error="X", entries=0),
@@ -74,6 +84,16 @@ def test_the_same_seed_makes_the_same_faults() -> None:
 
     assert pattern(1) == pattern(1) != pattern(2)
     assert 10 < sum(pattern(1)) < 40
+
+
+@pytest.mark.parametrize("all_rules", [False, True])
+def test_how_often_a_rule_was_applied_is_known_after_its_end(*, all_rules: bool) -> None:
+    rules = Rules()
+    number = rules.add(Rule("api", ("s3",), error="X"))
+    rules.applying("api", lambda rule: True)
+    rules.remove(None if all_rules else number)
+    rules.remove(number)
+    assert (rules.applied(number), rules.applied(number + 1)) == (1, 0)
 
 
 def test_a_rule_that_is_used_up_makes_room_for_the_next() -> None:
@@ -137,7 +157,9 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
 def test_an_api_call_fails_with_the_error_of_its_protocol(
     local_aws: LocalAws, service: str, operation: str, arguments: dict[str, Any]
 ) -> None:
-    with local_aws.faults.api(service, operation, error="OddException", message="as asked", times=1) as fault:
+    with local_aws.faults.api(
+        service, operation, error="OddException", status=400, message="as asked", times=1
+    ) as fault:
         with pytest.raises(ClientError) as failed:
             local_aws.client(service)._make_api_call(operation, arguments)
         assert failed.value.response["Error"]["Code"] == "OddException"
@@ -163,10 +185,10 @@ def test_sdks_retry_a_throttled_call(local_aws: LocalAws) -> None:
 
 @local
 def test_a_fault_concerns_only_its_operation_and_ends_with_its_block(local_aws: LocalAws) -> None:
-    with local_aws.faults.api("sqs", "SendMessage", error="OddException") as fault:
+    with local_aws.faults.api("sqs", "SendMessage", error="OddException", status=400) as fault:
         local_aws.client("sqs").list_queues()
         assert fault.applied == 0
-    local_aws.faults.api("sqs", error="OddException")
+    local_aws.faults.api("sqs", error="OddException", status=400)
     with pytest.raises(ClientError):
         local_aws.client("sqs").list_queues()
     local_aws.reset()
@@ -218,7 +240,7 @@ def handler(event, context):
 def test_a_fault_may_concern_one_role(local_aws: LocalAws, functions: Functions) -> None:
     function = functions.make(CALLER, role=functions.role(("sqs:ListQueues", "*")))
     role = local_aws.client("lambda").get_function_configuration(FunctionName=function)["Role"]
-    with local_aws.faults.api("sqs", error="OddException", role=role.rpartition("/")[2]):
+    with local_aws.faults.api("sqs", error="OddException", status=400, role=role.rpartition("/")[2]):
         local_aws.client("sqs").list_queues()
         assert "OddException" in invoke(local_aws, function)["errorMessage"]
     assert invoke(local_aws, function) >= 0

@@ -72,6 +72,21 @@ def test_a_failure_shows_logs_denials_and_ignored_properties(project: pytest.Pyt
     )
 
 
+def test_a_failure_shows_the_log_of_a_function_that_is_gone(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        def test_order(deploy):
+            deployed = deploy("cdk.out")
+            deployed.invoke("Handler", {"only_print": "this"})
+            deployed.destroy()
+            assert False
+        """
+    )
+    result = project.runpytest_inprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*- log of Orders-Handler*", "storing {'only_print': 'this'}"])
+
+
 def test_ignored_properties_fail_a_test_that_does_not_name_them(project: pytest.Pytester) -> None:
     project.makepyfile(
         """
@@ -125,6 +140,62 @@ def test_each_module_starts_with_an_empty_account(project: pytest.Pytester) -> N
     project.runpytest_inprocess().assert_outcomes(passed=3)
     project.makepyfile(test_a=module, test_b=other.format(there=True))
     project.runpytest_inprocess("-o", "localaws_reset=never").assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(("scope", "there"), [("session", True), ("package", True), ("module", False)])
+def test_what_a_fixture_has_made_stays_as_long_as_the_fixture(
+    project: pytest.Pytester, scope: str, *, there: bool
+) -> None:
+    project.mkpydir("shop")
+    (project.path / "shop" / "conftest.py").write_text(
+        f"""
+import pytest
+
+@pytest.fixture(scope={scope!r})
+def queue(local_aws, deploy):
+    return local_aws.client("sqs").create_queue(QueueName="orders")["QueueUrl"]
+
+@pytest.fixture(scope="session")
+def sqs(local_aws):  # makes nothing
+    return local_aws.client("sqs")
+"""
+    )
+    # The first module has no use for the fixture, so it is set up at the change of module.
+    (project.path / "shop" / "test_a.py").write_text(
+        """
+def test_first(deploy, sqs):
+    sqs.create_queue(QueueName="left-over")
+"""
+    )
+    (project.path / "shop" / "test_b.py").write_text(
+        """
+def test_second(queue, sqs):
+    assert sqs.list_queues()["QueueUrls"] == [queue]
+
+def test_third(queue, sqs):
+    sqs.create_queue(QueueName="left-over")
+
+def test_explicit_reset(queue, empty_aws):
+    pass
+"""
+    )
+    (project.path / "shop" / "test_c.py").write_text(
+        f"""
+def test_fourth(queue, sqs):
+    sqs.get_queue_attributes(QueueUrl=queue)
+    assert (len(sqs.list_queues()["QueueUrls"]) == 2) is {there}
+"""
+    )
+    (project.path / "test_d.py").write_text(
+        f"""
+def test_fifth(local_aws):
+    assert bool(local_aws.client("sqs").list_queues().get("QueueUrls")) is {scope == "session"}
+"""
+    )
+    result = project.runpytest_inprocess("shop", "test_d.py")
+    result.assert_outcomes(passed=5 if there else 6, errors=int(there))
+    if there:
+        result.stdout.fnmatch_lines(["*empty_aws would delete what the fixture 'queue' has made*"])
 
 
 def test_the_mark_sets_the_pace_for_one_test(project: pytest.Pytester) -> None:

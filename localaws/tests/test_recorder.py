@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from helpers.processes_of import LAMBDA_MAY_ASSUME
+from helpers.stacks import deploy
 from localaws import Dropped, LocalAws, patching
 from localaws.recorder import RecordingDict, recorded, report
 
@@ -81,6 +82,35 @@ def _dropped() -> list[str]:
 )
 def test_these_accesses_count_as_reading(handler: Callable[[Any], object], dropped: list[str]) -> None:
     assert _dropped_by(handler) == dropped
+
+
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_a_resource_that_was_refused_has_ignored_nothing(operation: str) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("refused")
+
+    handlers = recorded("T", {"create": refuse, "update": refuse})
+    arguments = ("L", _PROPERTIES, "s") if operation == "create" else ("id", {}, _PROPERTIES, "s", "L")
+    with pytest.raises(ValueError, match="refused"):
+        handlers[operation](*arguments)
+    assert _dropped() == []
+
+
+@pytest.mark.local
+def test_a_misspelt_property_is_reported(local_aws: LocalAws) -> None:
+    topic = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayNme": "Orders"}}
+    subscribed = {
+        "TopicArn": {"Ref": "Topic"},
+        "Protocol": "sqs",
+        "Endpoint": {"Fn::GetAtt": ["Queue", "Arn"]},
+    }
+    subscription = {
+        "Type": "AWS::SNS::Subscription",
+        "Properties": {**subscribed, "FilterPolcy": {"a": ["b"]}},
+    }
+    deploy(local_aws, {"Topic": topic, "Queue": {"Type": "AWS::SQS::Queue"}, "Subscription": subscription})
+    found = {str(one) for one in local_aws.dropped_properties()}
+    assert found >= {"AWS::SNS::Topic.DisplayNme", "AWS::SNS::Subscription.FilterPolcy"}
 
 
 def test_a_handler_sees_ordinary_dicts() -> None:

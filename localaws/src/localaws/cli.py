@@ -1,12 +1,14 @@
 """The command `localaws`: an embedded AWS for a terminal, which runs until `localaws stop`.
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 no embedded AWS runs. Results go to standard output, as
-JSON with `--json`; everything else goes to standard error, and nothing of it with `--quiet`.
+JSON Lines with `--json`: an object a line, and no line if there is nothing. Everything else goes to standard
+error, and nothing of it with `--quiet`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 _NOT_RUNNING = 3
 _POLL_SECONDS = 0.5
+_END_SECONDS = 5.0
+_FAILURES = (LocalAwsError, BootstrapError, CdkError, InstallationError, LookupError)
 _RED, _DIM, _PLAIN = "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
 
@@ -48,27 +52,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except _NotRunning:
         problem, code = f"no embedded AWS {options.name!r} runs; `localaws start` starts one", _NOT_RUNNING
-    except ValueError as error:
-        problem, code = error, 2
-    except (LocalAwsError, BootstrapError, CdkError, InstallationError, LookupError) as error:
-        problem, code = (error.args or ("",))[0], 1
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:  # what this prints is not read any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if _has_ended(options):
+            problem, code = f"The embedded AWS {options.name!r} has ended.", _NOT_RUNNING
+        elif isinstance(error, _FAILURES):
+            problem, code = (error.args or ("",))[0], 1
+        elif isinstance(error, ValueError):
+            problem, code = error, 2
+        else:
+            raise
     print(f"localaws {options.command}: {problem}", file=sys.stderr)
     return code
+
+
+def _has_ended(options: argparse.Namespace) -> bool:
+    """Whether the server that a command has used has ended; a moment before, it answers no more."""
+    if not getattr(options, "attached", False):
+        return False
+    deadline = time.monotonic() + (_END_SECONDS if getattr(options, "follow", False) else 0)
+    while outliving.find(options.name):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--name", default="default", help="the name of the embedded AWS (default: default)")
-    common.add_argument("--json", action="store_true", help="print the result as JSON")
+    common.add_argument(
+        "--json", action="store_true", help="print JSON Lines: an object a line, none if there is nothing"
+    )
     common.add_argument("-q", "--quiet", action="store_true", help="print nothing but the result")
     parser = argparse.ArgumentParser(
         prog="localaws", description="An AWS account on this machine, with IAM enforced.", allow_abbrev=False
     )
+    version = f"%(prog)s {importlib.metadata.version('pytest-localaws')}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int | None], help: str) -> Any:
@@ -111,6 +136,7 @@ def _attached(options: argparse.Namespace) -> LocalAws:
 
     if outliving.find(options.name) is None:
         raise _NotRunning
+    options.attached = True
     return LocalAws.attach(options.name)
 
 
@@ -132,10 +158,13 @@ def _install(options: argparse.Namespace) -> None:
 
 
 def _start(options: argparse.Namespace) -> None:
+    from localaws import LocalAws
+
     settings: dict[str, Any] = {"iam": not options.no_iam}
     settings |= {name: getattr(options, name) for name in ("region", "account") if getattr(options, name)}
     if options.log_file:
         settings["log_file"] = str(options.log_file.absolute())
+    LocalAws(**settings)  # which refuses wrong arguments
     found = outliving.start(options.name, settings)
     named = "" if options.name == "default" else f" --name {options.name}"
     _result(options, _described(found), f"https://127.0.0.1:{found.ready.port}")
@@ -144,11 +173,10 @@ def _start(options: argparse.Namespace) -> None:
 
 def _status(options: argparse.Namespace) -> int:
     running = [found for name in outliving.names() if (found := outliving.find(name))]
-    table = "\n".join(
-        f"{one.name}  https://127.0.0.1:{one.ready.port}  {one.options.account}  {one.options.region}"
-        for one in running
-    )
-    _result(options, [_described(one) for one in running], table)
+    for one in running:
+        address = f"https://127.0.0.1:{one.ready.port}"
+        text = f"{one.name}  {address}  {one.options.account}  {one.options.region}"
+        _result(options, _described(one), text)
     if not running:
         _tell(options, "No embedded AWS runs.")
     return 0 if any(one.name == options.name for one in running) else _NOT_RUNNING
@@ -173,9 +201,10 @@ def _env(options: argparse.Namespace) -> None:
     _result(options, environment, "\n".join(lines))
 
 
-def _stop(options: argparse.Namespace) -> None:
+def _stop(options: argparse.Namespace) -> int:
     stopped = outliving.stop(options.name)
     _tell(options, f"The embedded AWS {options.name!r} " + ("has ended." if stopped else "was not running."))
+    return 0 if stopped else _NOT_RUNNING
 
 
 def _reset(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The length of documented minutes here, for deployments and alarms, which wait for minutes in AWS.
+"""The length of documented minutes here, for deployments, alarms and rules, which wait for minutes in AWS.
 
 `LOCALAWS_SECONDS_PER_MINUTE` (default 2): a canary of five minutes takes ten seconds, and a period of a
 minute of an alarm is two seconds. All use the same setting, so that an alarm covers the right part of a

@@ -25,6 +25,9 @@ _served = pytest.StashKey[list["LocalAws"]]()
 _began = pytest.StashKey[float]()
 _kept_name = pytest.StashKey[str]()
 _failed = pytest.StashKey[bool]()
+_file = pytest.StashKey[pytest.Item | pytest.Collector | None]()
+_deployments = pytest.StashKey[int]()
+_holders = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,8 +87,14 @@ def _kept(config: pytest.Config, factory: type[LocalAws]) -> Iterator[LocalAws]:
 
 
 @pytest.fixture
-def empty_aws(local_aws: LocalAws) -> LocalAws:
+def empty_aws(local_aws: LocalAws, request: pytest.FixtureRequest) -> LocalAws:
     """The shared embedded AWS, reset to an empty account before this test."""
+    if holders := request.config.stash.get(_holders, []):
+        pytest.fail(
+            f"empty_aws would delete what the fixture {holders[-1]!r} has made, which other tests still use: "
+            "give that fixture the scope 'module', or start a LocalAws() of its own for this test",
+            pytrace=False,
+        )
     local_aws.reset()
     return local_aws
 
@@ -99,15 +108,8 @@ def deploy(local_aws: LocalAws, request: pytest.FixtureRequest) -> Callable[...,
 
 def _deploy(aws: LocalAws, config: pytest.Config, app: Any, *stack: Any, **options: Any) -> Deployment:
     folder = options.pop("folder", None) or ""
+    config.stash[_deployments] = config.stash.get(_deployments, 0) + 1
     return aws.deploy(app, *stack, folder=config.rootpath / folder, **options)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _localaws_reset(request: pytest.FixtureRequest) -> None:
-    """Each module starts with an empty account, unless the option `localaws_reset` says otherwise."""
-    if request.config.getini("localaws_reset") == "module":
-        for aws in request.config.stash.get(_served, []):
-            aws.reset()
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +140,43 @@ def _aws_of(item: pytest.Item) -> LocalAws | None:
 
     own = getattr(item, "funcargs", {}).get("local_aws")  # a project's own fixture of this name
     return own if isinstance(own, LocalAws) else None
+
+
+# --- The reset
+
+
+def _reset_for(item: pytest.Item) -> None:
+    """Empty the account before anything of a module is set up, unless a fixture that lives on has filled it.
+
+    A module-scoped fixture would come too late: pytest sets up those of the session and the package before.
+    """
+    stash, file = item.config.stash, item.getparent(pytest.File)  # type: ignore[type-abstract]
+    before, stash[_file] = stash.get(_file, None), file
+    if file is before or item.config.getini("localaws_reset") != "module" or stash.get(_holders, []):
+        return
+    for aws in stash.get(_served, []):
+        aws.reset()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Remember the fixtures that outlive a module and have made something in the account."""
+    if fixturedef.scope not in ("session", "package"):
+        return (yield)
+    config, before = request.config, _uses(request.config)
+    try:
+        return (yield)
+    finally:  # also if it failed: then it is set up again for the next test
+        if _uses(config) != before:
+            holders = config.stash.setdefault(_holders, [])
+            holders.append(fixturedef.argname)
+            fixturedef.addfinalizer(functools.partial(holders.remove, fixturedef.argname))
+
+
+def _uses(config: pytest.Config) -> tuple[int, int]:
+    """What grows with each deployment and each API call."""
+    calls = [call.number for aws in config.stash.get(_served, []) for call in aws.calls()[-1:]]
+    return config.stash.get(_deployments, 0), sum(calls)
 
 
 # --- The mark
@@ -189,8 +228,9 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    """Remember when the test began."""
+    """Remember when the test began, and start each module with an empty account."""
     item.stash[_began] = time.time()
+    _reset_for(item)
     yield
 
 
@@ -212,14 +252,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _sections(item: pytest.Item, aws: LocalAws) -> Iterator[tuple[str, str]]:
-    from localaws.cdk.deployment import log_lines
-
-    since = item.stash.get(_began, 0.0)
-    functions = aws.client("lambda").get_paginator("list_functions").paginate()
-    for name in [one["FunctionName"] for page in functions for one in page["Functions"]]:
-        lines = log_lines(aws.client("lambda"), aws.client("logs"), name, since=int(since * 1000))
+    since, logs = item.stash.get(_began, 0.0), aws.client("logs")
+    groups = logs.get_paginator("describe_log_groups").paginate()
+    # Groups, not functions: a deployment that fails deletes its functions and leaves their logs.
+    for name in [one["logGroupName"] for page in groups for one in page["logGroups"]]:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=name, startTime=int(since * 1000)
+        )
+        lines = [event["message"].rstrip("\n") for page in pages for event in page["events"]]
         if lines:
-            yield f"log of {name}", "\n".join(lines[-_MOST_LINES:])
+            yield f"log of {name.removeprefix('/aws/lambda/')}", "\n".join(lines[-_MOST_LINES:])
     denied = [one for one in aws.denied() if one.last >= since]
     if denied:
         yield "denied by IAM", "\n".join(map(str, denied[-_MOST_LINES:]))

@@ -268,12 +268,11 @@ def recorded(type_: str, handler: Handlers) -> Handlers:
 def _recorded_create(type_: str, create: Callable[..., Any]) -> Callable[..., Any]:
     def create_and_record(logical_id: str, props: dict[str, Any], stack: str) -> Any:
         watched = RecordingDict(props)
-        try:
-            return create(logical_id, watched, stack)
-        finally:
-            unread = [*watched.unread(), *_declared(type_, watched)]
-            del watched  # so that only what the handler has stored is left
-            report.created(stack, logical_id, type_, unread)
+        made = create(logical_id, watched, stack)  # a resource that was refused has ignored nothing
+        unread = [*watched.unread(), *_declared(type_, watched)]
+        del watched  # so that only what the handler has stored is left
+        report.created(stack, logical_id, type_, unread)
+        return made
 
     return create_and_record
 
@@ -286,11 +285,10 @@ def _recorded_update(
     ) -> Any:
         watched = RecordingDict(new)
         changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-        try:
-            return update(physical_id, old, watched, stack, *([logical_id] if passes_logical_id else []))
-        finally:
-            unread = [*watched.unread(), *_declared(type_, watched)]
-            del watched
-            report.updated(stack, logical_id, type_, unread, changed)
+        made = update(physical_id, old, watched, stack, *([logical_id] if passes_logical_id else []))
+        unread = [*watched.unread(), *_declared(type_, watched)]
+        del watched
+        report.updated(stack, logical_id, type_, unread, changed)
+        return made
 
     return update_and_record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -162,6 +163,8 @@ def test_the_slow_validation_of_the_cdk_is_off_unless_it_is_asked_for(
     [
         (lambda folder: Path("nowhere"), "there is no such folder"),
         (lambda folder: ".", "neither an app nor a cloud assembly: it has no cdk.json"),
+        (lambda folder: App, "is a class: give an App that was made of it"),
+        (lambda folder: lambda scope, name: None, "cannot be called with an App only"),
         (lambda folder: 7, "app=7: give an aws_cdk.App, a function"),
         (lambda folder: lambda: None, "returned None: let it return the App"),
         (lambda folder: App(folder, ["vpc:x"]), "looks up vpc:x, which needs the CDK CLI"),
@@ -179,6 +182,15 @@ def test_a_cli_that_fails_shows_the_end_of_its_output(tmp_path: Path, command: C
     with pytest.raises(CdkError, match="`cdk synth` failed with exit code 1") as failed:
         assembly_of("python app.py", command, tmp_path)
     assert "no such stack" in str(failed.value)
+
+
+@pytest.mark.parametrize("app", ["nowhere", "nope/cdk.out"])
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path, command: CommandLine, app: str) -> None:
+    command._environment["CODE"] = "not found"
+    with pytest.raises(
+        CdkError, match=f"there is no folder '{app}', and as a command it failed: `cdk synth`"
+    ):
+        assembly_of(app, command, tmp_path)
 
 
 def test_without_node_it_says_what_to_install(tmp_path: Path, command: CommandLine) -> None:
@@ -227,6 +239,8 @@ def test_a_resource_is_found_by_any_of_its_ids(id: str) -> None:
 def test_a_resource_that_is_not_there_lists_those_that_are() -> None:
     with pytest.raises(LookupError, match=r"no resource has the id 'Tabel'(.|\n)*TableRole12AB34CD"):
         resources(TABLE, TABLE_ROLE).resource("Tabel")
+    with pytest.raises(LookupError, match=r"no resource has the id 'Nope' in Orders; there are: none$"):
+        resources(TABLE).function("Nope")
     with pytest.raises(LookupError, match="several resources have the id 'Table'"):
         resources(TABLE, Resource("Other", "Table00000000", "AWS::SQS::Queue", "q")).resource("Table")
 
@@ -237,6 +251,21 @@ def test_a_resource_that_is_not_there_lists_those_that_are() -> None:
 )
 def test_a_function_is_found_by_name_id_or_arn(name: str) -> None:
     assert resources(TABLE, HANDLER).function(name) == HANDLER
+
+
+@pytest.mark.parametrize(
+    ("payload", "sent"),
+    [((), {}), ((None,), {"Payload": b"null"}), (({"id": 1},), {"Payload": b'{"id": 1}'})],
+)
+def test_without_an_event_none_is_sent(payload: tuple[object, ...], sent: dict[str, bytes]) -> None:
+    class Client:
+        def invoke(self, **request: Any) -> dict[str, Any]:
+            assert request == {"FunctionName": "orders-handler", "InvocationType": "RequestResponse", **sent}
+            return {"Payload": io.BytesIO(b'"done"')}
+
+    deployment = resources(HANDLER)
+    deployment.client = lambda service, stack=None: Client()  # type: ignore[method-assign]
+    assert deployment.invoke("Handler", *payload) == "done"
 
 
 def test_an_output_of_two_stacks_is_taken_from_one() -> None:
@@ -308,6 +337,14 @@ def test_every_account_region_and_qualifier_is_bootstrapped(empty_aws: LocalAws,
         empty_aws.deploy(tmp_path, "Nowhere")
     with pytest.raises(CdkError, match="folder='nowhere': there is no folder"):
         empty_aws.deploy("python app.py", folder="nowhere")
+    for stack in (5, [], ["Prod", 5]):
+        with pytest.raises(CdkError, match="give the name of a stack or a pattern"):
+            empty_aws.deploy(tmp_path, stack)  # type: ignore[arg-type]
+    with pytest.raises(CdkError, match="the value of a variable must be a str"):
+        empty_aws.deploy(tmp_path, environment={"SIZE": 3})  # type: ignore[dict-item]
+    with pytest.raises(LookupError, match="no stack 'Nope' was deployed; there are: "):
+        deployed.client("s3", "Nope")
+
     deployed.destroy()
     assert stacks(empty_aws) == []
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -291,8 +292,14 @@ def test_a_state_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         LocalAws(state_dir=tmp_path / "missing")
 
 
-@pytest.mark.parametrize("account", ["", "12345678901", "AKIA12345678"])
-def test_an_account_that_is_no_account_id_is_refused(account: str) -> None:
+@pytest.mark.parametrize("name", ["iam", "bridges"])
+def test_a_switch_is_true_or_false(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}='no': give True or False"):
+        LocalAws(**{name: "no"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("account", ["", "12345678901", "AKIA12345678", 123456789012])
+def test_an_account_that_is_no_account_id_is_refused(account: Any) -> None:
     with pytest.raises(ValueError, match="an account id has 12 digits"):
         LocalAws(account=account)
 

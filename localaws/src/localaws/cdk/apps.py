@@ -87,9 +87,16 @@ def synthesise(
             raise CdkError(f"{path}: there is no such folder; a command is text: 'python app.py'")
         for name, value in context.items():
             words += ["-c", f"{name}={_text(value)}"]
-        with _unchanged(folder / "cdk.context.json"):
-            command.run("synth", *words, "--output", str(out), "--quiet", folder=folder)
+        try:
+            with _unchanged(folder / "cdk.context.json"):
+                command.run("synth", *words, "--output", str(out), "--quiet", folder=folder)
+        except CdkError as error:
+            if path.exists() or len(str(app).split()) != 1:
+                raise
+            raise CdkError(f"there is no folder {str(app)!r}, and as a command it failed: {error}") from None
         return out
+    if isinstance(app, type) and callable(getattr(app, "synth", None)):
+        raise CdkError(f"app={app!r} is a class: give an App that was made of it, {app.__name__}()")
     if callable(getattr(app, "synth", None)):
         _refuse_context(context, "the App is made already; give it to App(context=...)")
         made: Any = app
@@ -113,6 +120,7 @@ def _called(factory: Callable[..., Any], out: Path, folder: Path, context: Mappi
         if not callable(getattr(app, "synth", None)):
             raise CdkError(f"{factory!r} returned {app!r}: let it return the App, or take an App and fill it")
         return app
+    _require_callable(factory)
     # It takes seconds, and the embedded AWS refuses what AWS refuses. A command gets CDK_VALIDATION=false.
     known = inspect.signature(aws_cdk.App.__init__).parameters  # older releases do not validate
     more: dict[str, Any] = (
@@ -123,6 +131,17 @@ def _called(factory: Callable[..., Any], out: Path, folder: Path, context: Mappi
     )
     factory(app)
     return app
+
+
+def _require_callable(factory: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called with an App only, such as the class of a stack."""
+    try:
+        inspect.signature(factory).bind(None)
+    except TypeError:
+        raise CdkError(
+            f"app={factory!r} cannot be called with an App only: give a function that takes an App, "
+            "and makes the stacks in it"
+        ) from None
 
 
 def _context_of_project(folder: Path) -> dict[str, Any]:

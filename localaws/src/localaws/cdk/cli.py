@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from localaws.server.installation import cache
+from localaws.server.installation import cache, writing
 
 #: Notices come from the network, and the version report adds a resource that only counts constructs.
 QUIET = ("--no-notices", "--no-version-reporting", "--no-color", "--ci")
@@ -73,7 +73,8 @@ def install() -> Path:
             "There is no npm, which installs the CDK CLI: install Node.js, or `pytest-localaws[node]`"
         )
     folder = program.parents[2]
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing():
+        folder.mkdir(parents=True, exist_ok=True)
     words = ["install", "--prefix", str(folder), "--no-audit", "--no-fund", f"aws-cdk@{VERSION}"]
     ran = subprocess.run([npm, *words], env=environment, capture_output=True, text=True, check=False)
     if ran.returncode:

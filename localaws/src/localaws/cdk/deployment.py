@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NOTHING: Any = object()
 _FUNCTION = "AWS::Lambda::Function"
 _COLONS_WITH_QUALIFIER = 7
 
@@ -85,7 +86,12 @@ class Deployment:
         Args:
             service: The service, by boto3's name.
             stack: A stack, for a client in its account and region. By default those of the first stack.
+
+        Raises:
+            LookupError: There is no such stack; the message lists those that there are.
         """
+        if stack is not None and stack not in self._sessions:
+            raise LookupError(f"no stack {stack!r} was deployed; there are: {', '.join(self._sessions)}")
         session = self._sessions[stack or next(iter(self.stacks))]
         if (session, service) not in self._clients:
             self._clients[session, service] = session.client(service)
@@ -127,7 +133,9 @@ class Deployment:
             return found[0]
         listed = "".join(f"\n  {one.logical_id}: {one.type}, {one.physical_id}" for one in found or there)
         problem = "several resources have" if found else "no resource has"
-        raise LookupError(f"{problem} the id {id!r} in {', '.join(self.stacks)}; there are:{listed}")
+        raise LookupError(
+            f"{problem} the id {id!r} in {', '.join(self.stacks)}; there are:{listed or ' none'}"
+        )
 
     def function(self, function: str) -> Resource:
         """Return a function; its name is the `physical_id`.
@@ -142,12 +150,14 @@ class Deployment:
         given = self.outputs.get(function, function)
         return self.resource(given.split(":")[6] if given.startswith("arn:") else given, _FUNCTION)
 
-    def invoke(self, function: str, payload: Any = None, *, invocation_type: str = "RequestResponse") -> Any:
+    def invoke(
+        self, function: str, payload: Any = _NOTHING, *, invocation_type: str = "RequestResponse"
+    ) -> Any:
         """Invoke a function, and return what it returned.
 
         Args:
             function: As in `function`. With an ARN that has a qualifier, that version or alias is invoked.
-            payload: The event.
+            payload: The event. By default none is sent; the function gets `{}`, as from AWS.
             invocation_type: `Event` invokes it asynchronously; the answer is None.
 
         Raises:
@@ -158,7 +168,7 @@ class Deployment:
         response = self.client("lambda", found.stack).invoke(
             FunctionName=given if qualified else found.physical_id,
             InvocationType=invocation_type,
-            Payload=json.dumps(payload).encode(),
+            **({} if payload is _NOTHING else {"Payload": json.dumps(payload).encode()}),
         )
         text = response["Payload"].read()
         answer = json.loads(text) if text else None
@@ -216,18 +226,17 @@ class Outputs(Mapping[str, str]):
         return repr({stack: dict(outputs) for stack, outputs in self._stacks.items()})
 
 
-def log_lines(functions: Any, logs: Any, name: str, *, since: int = 0) -> list[str]:
+def log_lines(functions: Any, logs: Any, name: str) -> list[str]:
     """Return the lines in the log of a function, oldest first.
 
     Args:
         functions: A client for Lambda.
         logs: A client for CloudWatch Logs.
         name: The name of the function.
-        since: Only what was logged since, in milliseconds.
     """
     configuration = functions.get_function_configuration(FunctionName=name)
     group = configuration.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{name}")
-    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since)
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
     try:
         return [event["message"].rstrip("\n") for page in pages for event in page["events"]]
     except logs.exceptions.ResourceNotFoundException:  # it has not been invoked yet

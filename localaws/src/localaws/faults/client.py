@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +12,25 @@ from localaws.faults.rules import BATCHES
 
 _PATH = "/_localaws/faults"
 _LONGEST = 900  # seconds, as long as the longest function
+# https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html, and what SDKs retry:
+# https://docs.aws.amazon.com/boto3/latest/guide/retries.html
+_COMMON = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        AccessDenied AccessDeniedException AuthFailure BandwidthLimitExceeded EC2ThrottledException
+        ExpiredToken ExpiredTokenException IncompleteSignature InternalError InternalFailure
+        InternalServerError InternalServiceError InvalidClientTokenId InvalidSignatureException
+        LimitExceededException MalformedHttpRequestException MissingAuthenticationToken NotAuthorized
+        OptInRequired PriorRequestNotComplete ProvisionedThroughputExceededException RequestAbortedException
+        RequestEntityTooLargeException RequestExpired RequestLimitExceeded RequestThrottled
+        RequestThrottledException RequestTimeout RequestTimeoutException ServiceException ServiceUnavailable
+        ServiceUnavailableException SignatureDoesNotMatch SlowDown ThrottledException Throttling
+        ThrottlingException TooManyRequestsException TransactionInProgressException
+        UnknownOperationException UnrecognizedClientException ValidationError ValidationException
+        """,
+    )
+)
 
 
 class Fault:
@@ -26,7 +46,7 @@ class Fault:
 
     @property
     def applied(self) -> int:
-        """How often it was applied so far."""
+        """How often it was applied so far, or until it ended."""
         return int(self._call("GET", f"{_PATH}?number={self._number}"))
 
     def remove(self) -> None:
@@ -76,7 +96,8 @@ class Faults:
         Args:
             service: The service, by boto3's name.
             operation: Only this operation: `"PutItem"`. By default all of them.
-            error: The code of the error: `"ThrottlingException"`.
+            error: The code of the error: `"ThrottlingException"`. One of the service's model, or one that all
+                services have in common; any other needs its `status`.
             message: Its message.
             status: The status code of the response. By default that of the error in the service's model.
             entries: Refuse only this many entries of a batch, the first ones, with `error`, and accept the
@@ -98,6 +119,12 @@ class Faults:
             raise ValueError("api(): give error= or latency=, or both")
         if entries is not None:
             _check_entries(entries, operation, error, status)
+        elif error and status is None and not _is_known(model, error):
+            hint = _near(error, [*(shape.name for shape in model.error_shapes), *_COMMON])
+            raise ValueError(
+                f"error={error!r}: boto3 knows no such error of {service}{hint}; "
+                "for one that it does not know, give status= as well"
+            )
         return self._add(
             kind="api",
             target=sorted({service, model.signing_name, model.endpoint_prefix}),
@@ -207,9 +234,9 @@ class Faults:
         times, probability, latency = rule["times"], rule["probability"], rule.get("latency", 0)
         if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
             raise ValueError(f"times={times!r}: give a number from 1, or None for always")
-        if not 0 < probability <= 1:
+        if not _is_number(probability) or not 0 < probability <= 1:
             raise ValueError(f"probability={probability!r}: give a number above 0 and up to 1")
-        if not 0 <= latency <= _LONGEST:
+        if not _is_number(latency) or not 0 <= latency <= _LONGEST:
             raise ValueError(f"latency={latency!r}: give seconds from 0 to {_LONGEST}")
         return Fault(self._call, self._call("POST", _PATH, rule))
 
@@ -238,9 +265,22 @@ def _pattern(name: str) -> str:
 
 
 def _unknown(kind: str, given: str, known: Collection[str]) -> str:
+    return f"{kind}={given!r}: the service has no such {kind}{_near(given, known)}"
+
+
+def _near(given: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(given, known, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"{kind}={given!r}: the service has no such {kind}{hint}"
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_known(model: Any, error: str) -> bool:
+    """Whether the code is of the service. Models of Amazon S3 and of services like EC2 do not list theirs."""
+    listed = {code for shape in model.error_shapes for code in (shape.name, shape.error_code)}
+    return error in listed or error in _COMMON or not listed or model.service_name == "s3"
 
 
 def _status(model: Any, error: str | None) -> int:

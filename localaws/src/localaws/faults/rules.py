@@ -73,6 +73,7 @@ class Rules:
         self._lock = threading.Lock()
         self._number = 0
         self._active: dict[int, _Active] = {}
+        self._ended: dict[int, int] = {}
 
     def add(self, rule: Rule) -> int:
         """Add a rule, and return its number."""
@@ -84,16 +85,14 @@ class Rules:
     def remove(self, number: int | None = None) -> None:
         """Remove a rule, if it is there, or all of them."""
         with self._lock:
-            if number is None:
-                self._active.clear()
-            else:
-                self._active.pop(number, None)
+            for one in list(self._active) if number is None else {number} & self._active.keys():
+                self._ended[one] = self._active.pop(one).applied
 
     def applied(self, number: int) -> int:
-        """How often a rule has been applied; 0 for one that is gone."""
+        """How often a rule has been applied, also if it has ended."""
         with self._lock:
             found = self._active.get(number)
-            return found.applied if found else 0
+            return found.applied if found else self._ended.get(number, 0)
 
     def has(self, kind: str) -> bool:
         """Whether there are rules of a kind. Without any, nothing else is computed."""

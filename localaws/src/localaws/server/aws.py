@@ -77,7 +77,10 @@ class LocalAws:
     ) -> None:
         _check_account(account)
         _check_region(region)
-        if state_dir and not state_dir.is_dir():
+        for name, value in {"bridges": bridges, "iam": iam}.items():
+            if not isinstance(value, bool):
+                raise ValueError(f"{name}={value!r}: give True or False")
+        if state_dir and not Path(state_dir).is_dir():
             raise ValueError(f"state_dir={str(state_dir)!r}: the folder does not exist; create it first")
         self.account = account
         self.region = region
@@ -89,7 +92,7 @@ class LocalAws:
             bridges=bridges,
             iam=iam,
             state_dir=str(state_dir or tempfile.gettempdir()),  # the server does not see our TMPDIR
-            log_file=str(log_file.absolute()) if log_file else None,
+            log_file=str(Path(log_file).absolute()) if log_file else None,
         )
         self._child: Child | Running | None = None
 
@@ -337,6 +340,10 @@ class LocalAws:
         Raises:
             CdkError: There is no CDK CLI, or the app or its deployment failed.
         """
+        names = _names(stack)
+        for name, value in (environment or {}).items():
+            if not isinstance(value, str):
+                raise CdkError(f"environment={{{name!r}: {value!r}}}: the value of a variable must be a str")
         work = Path(self._ready.folder, "deployments", secrets.token_hex(4))
         where = Path(folder or "").resolve()
         if not where.is_dir():
@@ -358,7 +365,6 @@ class LocalAws:
             )
         places = targets(assembly)
         self._bootstrap_for({place for _, place in places}, bootstrap.template_of(program))
-        names = ["**"] if stack is None else [stack] if isinstance(stack, str) else list(stack)
         outputs = work / "outputs.json"
         words = [*names, "--require-approval", "never", "--progress", "events", "--method", "direct"]
         words += ["--app", str(assembly), "--outputs-file", str(outputs)]
@@ -454,13 +460,25 @@ class LocalAws:
             return json.load(response)
 
 
+def _names(stack: str | Sequence[str] | None) -> list[str]:
+    """What the CLI is given for the stacks to deploy."""
+    if stack is None:
+        return ["**"]
+    names = [stack] if isinstance(stack, str) else list(stack) if isinstance(stack, Iterable) else []
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise CdkError(
+            f"stack={stack!r}: give the name of a stack or a pattern, or several of them in a list"
+        )
+    return names
+
+
 def _check_region(region: str) -> None:
-    if not _REGION.fullmatch(region):
+    if not isinstance(region, str) or not _REGION.fullmatch(region):
         raise ValueError(f"region={region!r}: it must be the code of an AWS region, such as 'us-east-1'")
 
 
 def _check_account(account: str) -> None:
-    if not (account.isascii() and account.isdecimal() and len(account) == 12):
+    if not (isinstance(account, str) and account.isascii() and account.isdecimal() and len(account) == 12):
         raise ValueError(f"account={account!r}: an account id has 12 digits, such as '123456789012'")
 
 

@@ -88,7 +88,6 @@ def install() -> Path:
         InstallationError: It could not be made; the message has the output of the installer.
     """
     folder = environment()
-    cache().mkdir(parents=True, exist_ok=True)
     with _one_at_a_time():
         if (folder / _COMPLETE).exists():
             return folder
@@ -107,15 +106,30 @@ def install() -> Path:
 def _linked(folder: Path) -> Path:
     """A folder with this package only: the folder of the package itself has what the tests use, too."""
     made = folder / f"package-{hashlib.sha256(str(_PACKAGE).encode()).hexdigest()[:12]}"
-    made.mkdir(exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        (made / _PACKAGE.name).symlink_to(_PACKAGE)
+    with writing():
+        made.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (made / _PACKAGE.name).symlink_to(_PACKAGE)
     return made
 
 
 @contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Say what to do if the cache cannot be written while the body runs."""
+    try:
+        yield
+    except OSError as error:
+        raise InstallationError(
+            f"The folder {cache()} cannot be written ({error.strerror}): name another one in XDG_CACHE_HOME"
+        ) from None
+
+
+@contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    with (cache() / "lock").open("w") as held:
+    with writing():
+        cache().mkdir(parents=True, exist_ok=True)
+        opened = (cache() / "lock").open("w")
+    with opened as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
 

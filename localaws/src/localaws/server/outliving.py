@@ -29,19 +29,34 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _STOP_SECONDS = 20.0
 
 
-def state_folder() -> Path:
+def state_folder(*, made: bool = True) -> Path:
     """The folder with the files: `$XDG_STATE_HOME/localaws`, by default `~/.local/state/localaws`.
 
+    Args:
+        made: Whether to make it, if it is not there.
+
     Raises:
-        LocalAwsError: Others may enter it.
+        LocalAwsError: Others may enter it, or it cannot be made.
     """
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     path = Path(base, "localaws")
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = path.lstat()
+    try:
+        if made:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = path.lstat()
+    except OSError as error:
+        if not made and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return path
+        raise _unusable(path, error) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise LocalAwsError(f"{path} must be a folder of yours with the mode 700: it has secrets; remove it")
     return path
+
+
+def _unusable(path: Path, error: OSError) -> LocalAwsError:
+    return LocalAwsError(
+        f"The folder {path} cannot be used ({error.strerror}): name another one in XDG_STATE_HOME"
+    )
 
 
 def check_name(name: str) -> None:
@@ -83,7 +98,7 @@ class Running:
 def find(name: str) -> Running | None:
     """Return the server with this name; None if it does not run."""
     check_name(name)
-    file = state_folder() / f"{name}.json"
+    file = state_folder(made=False) / f"{name}.json"
     try:
         with file.open() as opened:
             try:
@@ -93,7 +108,7 @@ def find(name: str) -> Running | None:
             else:  # its process was killed
                 file.unlink(missing_ok=True)
                 return None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if not text:  # it is starting
         return None
@@ -103,7 +118,7 @@ def find(name: str) -> Running | None:
 
 def names() -> list[str]:
     """The names of all servers that run."""
-    return [file.stem for file in sorted(state_folder().glob("*.json")) if find(file.stem)]
+    return [file.stem for file in sorted(state_folder(made=False).glob("*.json")) if find(file.stem)]
 
 
 def start(name: str, settings: Mapping[str, Any]) -> Running:
@@ -118,7 +133,10 @@ def start(name: str, settings: Mapping[str, Any]) -> Running:
     """
     check_name(name)
     log = state_folder() / f"{name}.log"
-    log.touch(mode=0o600)
+    try:
+        log.touch(mode=0o600)
+    except OSError as error:
+        raise _unusable(log.parent, error) from None
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "localaws.server.owner", name],

@@ -33,7 +33,7 @@ def main() -> None:
                 aws.wait()
         except KeyboardInterrupt:
             pass
-        except (LocalAwsError, ValueError) as error:
+        except (LocalAwsError, ValueError, OSError) as error:
             print(error, flush=True)
             sys.exit(1)
 

@@ -241,7 +241,7 @@ def _of_properties(properties: Properties, *, created: bool) -> str | None:
         return "Topic does not exist"
     if sns._enforce_topic_policy(found, "sns:Subscribe"):  # of another account
         return f"User is not authorized to perform: SNS:Subscribe on resource: {topic}"
-    settings = {name: value for name, value in properties.items() if name in _SETTINGS and value is not None}
+    settings = {name: value for name in _SETTINGS if (value := properties.get(name)) is not None}
     return _refusal(topic, protocol, endpoint, settings, created=created)
 
 

@@ -139,8 +139,8 @@ def _check(properties: Properties) -> None:
     fifo = _text(properties.get("FifoTopic", "")) == "true"
     reasons = [
         _of_attribute(name, value, fifo)
-        for name, value in properties.items()
-        if value is not None and (name in _CHOICES or name in _OTHERS)
+        for name in [*_CHOICES, *sorted(_OTHERS)]  # `items()` would count as reading what is misspelt, too
+        if (value := properties.get(name)) is not None
     ]
     if name := properties.get("TopicName"):
         reasons.insert(0, _of_name(str(name), fifo))
