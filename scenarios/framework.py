@@ -50,6 +50,7 @@ class DeployedStack:
             mostly arrive within seconds but may take a minute.
         deliver_as: `LocalAws.deliver_as`, for services that the embedded AWS does not have. ``None`` in a
             real account, where only the service itself can send its events.
+        faults: `LocalAws.faults`: calls and functions that fail when asked to. ``None`` in a real account.
     """
 
     name: str
@@ -59,6 +60,7 @@ class DeployedStack:
     tell: Callable[[str], None] = _say_nothing
     patience: float = 90
     deliver_as: Callable[..., Any] | None = None
+    faults: Any = None
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod

@@ -78,6 +78,8 @@ class Check:
         folder: Where it runs.
         may_be_empty: Whether pytest passes when it finds no test.
         computes: Whether it only computes, and so may run at a lower priority.
+        validates: Whether each synthesis in it checks the template against CloudFormation's rules. That takes
+            half of the time of the constructs' tests; the check of the catalogue does it for all of them.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Check:
     folder: Path = ROOT
     may_be_empty: bool = False
     computes: bool = False
+    validates: bool = False
 
     @property
     def log(self) -> Path:
@@ -102,6 +105,11 @@ class Check:
         """The command line."""
         report = [f"--junitxml={self.report}"] if self.report else []
         return [sys.executable, "-m", self.module, *self.arguments, *report]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its process."""
+        return {**os.environ, **({} if self.validates else {"CDK_VALIDATION": "false"})}
 
     @property
     def again(self) -> str:
@@ -165,6 +173,7 @@ class Lane:
             self._process = subprocess.Popen(
                 check.command,
                 cwd=check.folder,
+                env=check.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -245,7 +254,7 @@ def all_checks(*, full: bool) -> list[Check]:
         suite("the embedded AWS", local, "localaws/tests", but=services),
         suite("the project", other, project),
         suite("handlers", other, handlers, computes=True),
-        suite("templates", other, *templates, computes=True),
+        suite("templates", other, *templates, computes=True, validates=True),
         suite("everything else", other, but=apart, computes=True),
         *rest,
         *(
@@ -270,7 +279,7 @@ def checks_for(changed: Sequence[str], *, full: bool) -> list[Check]:
     ]
     return [
         *linters(),
-        *([suite("what changed", other, *targets, may_be_empty=True)] if targets else []),
+        *([suite("what changed", other, *targets, may_be_empty=True, validates=True)] if targets else []),
         *([suite("the embedded AWS", local, *services)] if services else []),
         *tests_of_deployed(deployed, local),
         *([suite("run.py on the embedded AWS", local, *elsewhere, may_be_empty=True)] if elsewhere else []),
@@ -290,6 +299,7 @@ def suite(
     but: Iterable[str] = (),
     may_be_empty: bool = False,
     computes: bool = False,
+    validates: bool = False,
 ) -> Check:
     """A check by pytest: the tests with some marks in some places, but not in others."""
     ignored = [f"--ignore={place}" for place in but]
@@ -299,6 +309,7 @@ def suite(
         ("-m", marked, *arguments, *ignored),
         may_be_empty=may_be_empty,
         computes=computes,
+        validates=validates,
     )
 
 

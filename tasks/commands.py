@@ -225,6 +225,12 @@ TASKS = (
         passes_on="the benchmark (`bench NAME --help` lists them)",
         takes_name=True,
     ),
+    Task(
+        "compat",
+        "",
+        "try the newest emulator, and the oldest and newest aws-cdk-lib, in fresh environments",
+        "tasks.compat",
+    ),
     Task("snapshots", "", "accept the current templates", "pytest", ("tests/stacks", "--snapshot-update")),
     Task(
         "lock",

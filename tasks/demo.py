@@ -136,6 +136,7 @@ def demonstrate(architecture: Architecture, log_file: Path) -> None:
             out=ROOT / "out",
             tell=_tell,
             deliver_as=aws.deliver_as,
+            faults=aws.faults,
         )
         _title("Scenario")
         outcome = scenario.run(stack)

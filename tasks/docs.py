@@ -17,7 +17,7 @@ from tasks import console
 from tasks.bridges import bridges_table, types_table
 from tasks.commands import parse
 from tasks.foreign_apps import apps_table
-from tasks.synthesis import ROOT, templates
+from tasks.synthesis import ROOT, read_templates, templates
 from tasks.template_facts import Permission, TemplateFacts
 
 _GENERATED = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -39,16 +39,18 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def generate() -> dict[Path, str]:
+def generate(assembly: Path | None = None) -> dict[Path, str]:
     """Return the text that each page should have.
+
+    Args:
+        assembly: A cloud assembly of all stacks by the CLI. Default: they are synthesised here.
 
     Raises:
         LookupError: A page has a part that nothing generates, or an action has no reason.
     """
     with tempfile.TemporaryDirectory() as folder:
-        facts = {
-            name: TemplateFacts(template) for name, template in templates(ARCHITECTURES, Path(folder)).items()
-        }
+        made = read_templates(assembly) if assembly else templates(ARCHITECTURES, Path(folder))
+    facts = {row.id: TemplateFacts(made[row.id]) for row in ARCHITECTURES}
     of_all: dict[str, dict[str, Callable[[], str]]] = {
         "README.md": {"catalogue": catalogue_table},
         f"docs/{_COMMON}": {"permissions": lambda: common_table(facts.values(), _reasons())},

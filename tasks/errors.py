@@ -81,6 +81,6 @@ def end_of_log(log: Path, text: str) -> str:
 def unknown(kind: str, given: str, allowed: Iterable[str], *, see: str) -> str:
     """The message for a name that does not exist: the name, the nearest one, and where all are listed."""
     names = list(allowed)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(given, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"There is no {kind} '{given}': {hint}{see} shows all {len(names)}."

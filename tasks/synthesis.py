@@ -31,9 +31,15 @@ def templates(architectures: Iterable[Architecture], folder: Path) -> dict[str, 
         analytics_reporting=False,
         builtin_cloud_formation_validation=False,
     )
-    stacks = [architecture.make_stack(app) for architecture in architectures]
+    for architecture in architectures:
+        architecture.make_stack(app)
     app.synth()
+    return read_templates(folder)
+
+
+def read_templates(assembly: Path) -> dict[str, dict[str, Any]]:
+    """Return the template of each stack of a cloud assembly by the stack's id."""
     return {
-        stack.node.id: json.loads((folder / f"{stack.artifact_id}.template.json").read_text())
-        for stack in stacks
+        path.name.removesuffix(".template.json"): json.loads(path.read_text())
+        for path in assembly.glob("*.template.json")
     }

@@ -56,6 +56,7 @@ class Deployments:
                 out=out,
                 patience=_PATIENCE,
                 deliver_as=self._aws.deliver_as,
+                faults=self._aws.faults,
             )
         return self._current
 

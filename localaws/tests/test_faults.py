@@ -52,6 +52,14 @@ ASKED: list[tuple[Callable[[Faults], object], str]] = [
         "probability=0: give a number above 0",
     ),
     (lambda faults: faults.api("sqs", latency=901), "latency=901: give seconds from 0 to 900"),
+    (
+        lambda faults: faults.api("events", "PutEvents", error="X", entries=0),
+        "entries=0: give a number from 1",
+    ),
+    (lambda faults: faults.api("events", error="X", entries=1), "one of PutEvents, PutRecords"),
+    (lambda faults: faults.api("sqs", "SendMessageBatch", error="X", entries=1), "not 'SendMessageBatch'"),
+    (lambda faults: faults.api("events", "PutEvents", latency=1, entries=1), "give error= for the entries"),
+    (lambda faults: faults.api("events", "PutEvents", error="X", status=500, entries=1), "no status="),
     (lambda faults: faults.function("f"), "give error=, killed=True or latency="),
     (lambda faults: faults.function("f", error="X", killed=True), "cannot be combined with killed"),
     (lambda faults: faults.function("f", latency=1, after_running=True), "needs error= or killed"),
@@ -193,6 +201,32 @@ def test_a_slow_call_takes_longer(local_aws: LocalAws) -> None:
     with local_aws.faults.api("sqs", "ListQueues", latency=0.4, times=1):
         local_aws.client("sqs").list_queues()
     assert time.monotonic() - began >= 0.4
+
+
+def entry(detail: str) -> dict[str, str]:
+    return {"Source": "shop", "DetailType": "Order", "Detail": detail}
+
+
+@local
+def test_the_first_entries_of_a_batch_are_refused(local_aws: LocalAws) -> None:
+    events, kinesis = local_aws.client("events"), local_aws.client("kinesis")
+    kinesis.create_stream(StreamName="orders", ShardCount=1)
+    with local_aws.faults.api("events", "PutEvents", error="ThrottlingException", message="no", entries=2):
+        all_refused = events.put_events(Entries=[entry("{}")])
+        answer = events.put_events(Entries=[entry("{}"), entry("{}"), entry("{}"), entry("no JSON")])
+    refused = {"ErrorCode": "ThrottlingException", "ErrorMessage": "no"}
+    assert (all_refused["FailedEntryCount"], all_refused["Entries"]) == (1, [refused])
+    assert (answer["FailedEntryCount"], answer["Entries"][:2]) == (3, [refused, refused])
+    assert ["EventId" in one for one in answer["Entries"][2:]] == [True, False]
+    with local_aws.faults.api("kinesis", "PutRecords", error="InternalFailure", entries=1, times=1):
+        records = [{"Data": data, "PartitionKey": "p"} for data in (b"a", b"b")]
+        put = kinesis.put_records(StreamName="orders", Records=records)
+    assert (put["FailedRecordCount"], put["Records"][0]["ErrorCode"]) == (1, "InternalFailure")
+    shard = kinesis.list_shards(StreamName="orders")["Shards"][0]["ShardId"]
+    start = kinesis.get_shard_iterator(StreamName="orders", ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+    assert [one["Data"] for one in kinesis.get_records(ShardIterator=start["ShardIterator"])["Records"]] == [
+        b"b"
+    ]
 
 
 CALLER = """

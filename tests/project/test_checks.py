@@ -203,6 +203,16 @@ def test_every_test_file_is_in_one_check_of_each_kind(
     assert sorted(rows) == sorted(row.id for row in ARCHITECTURES)
 
 
+def test_only_the_check_of_the_catalogue_validates_what_it_synthesises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CDK_VALIDATION", raising=False)
+    validating = [check for check in all_checks(full=False) if "CDK_VALIDATION" not in check.environment]
+    assert [check.name for check in validating] == ["tests of templates"]
+    assert "tests/stacks" in validating[0].arguments
+    assert {check.environment.get("CDK_VALIDATION") for check in all_checks(full=True)} == {None, "false"}
+
+
 def test_no_test_in_the_rooms_without_the_embedded_aws_needs_it() -> None:
     for file in set[str]().union(*map(files, checks.WITHOUT_AWS)) - {checks.DEPLOYED}:
         assert "mark.local" not in (ROOT / file).read_text("utf-8"), file

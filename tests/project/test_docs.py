@@ -1,5 +1,6 @@
 """The generated parts of the pages agree with the templates, and a page that is out of date is found."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,24 @@ import pytest
 
 from stacks.catalogue import ARCHITECTURES, Proof
 from tasks import docs
-from tasks.synthesis import ROOT, templates
+from tasks.checks import SHARED_ASSEMBLY
+from tasks.synthesis import ROOT, read_templates, templates
 from tasks.template_facts import Permission, TemplateFacts
+from tests.deployed import synthesise_once
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def shared() -> Path | None:
+    """The assembly of all stacks that `run.py test` makes for its deployments, if that is what runs."""
+    folder = os.environ.get(SHARED_ASSEMBLY)
+    return synthesise_once(Path(folder)) if folder else None
+
+
+@pytest.fixture(scope="module")
+def template(shared: Path | None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("docs")
-    return templates([ARCHITECTURES[0]], folder)[ARCHITECTURES[0].id]
+    made = read_templates(shared) if shared else templates([ARCHITECTURES[0]], folder)
+    return made[ARCHITECTURES[0].id]
 
 
 @pytest.fixture
@@ -24,8 +35,8 @@ def facts(template: dict[str, Any]) -> TemplateFacts:
     return TemplateFacts(template)
 
 
-def test_every_page_is_up_to_date() -> None:
-    stale = [path.name for path, text in docs.generate().items() if path.read_text() != text]
+def test_every_page_is_up_to_date(shared: Path | None) -> None:
+    stale = [path.name for path, text in docs.generate(shared).items() if path.read_text() != text]
     assert not stale, "run `python3 run.py docs` and commit what it writes"
 
 

@@ -63,6 +63,7 @@ def test_every_task_has_its_module() -> None:
         ("xyzzy", "There is no task 'xyzzy': `python3 run.py` shows all "),
         ("--version", "There is no task '--version'"),
         ("demo thumbnailr", "There is no architecture 'thumbnailr': did you mean 'thumbnailer'? `python3 "),
+        ("demo nonsense", "There is no architecture 'nonsense': `python3 run.py list` shows"),
         ("deploy nothing-like-it", "There is no architecture 'nothing-like-it': `python3 run.py list` shows"),
         ("demo --al", "unrecognized arguments: --al"),
         ("demo thumbnailer --all", "--all: not allowed with argument ID"),

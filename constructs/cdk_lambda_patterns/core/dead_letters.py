@@ -20,7 +20,7 @@ def check_dead_letters(argument: str, queue: sqs.IQueue | None, service: str) ->
     Raises:
         ValueError: It is a FIFO queue, or encrypted with a key that services may not use.
     """
-    check_standard(argument, queue)
+    check_standard(argument, queue, f"{service} sends to standard ones only")
     if queue is not None and queue.encryption_type == sqs.QueueEncryption.KMS_MANAGED:
         raise ValueError(
             f"{argument}={queue.node.path}: it is encrypted with alias/aws/sqs, which {service} may not use, "

@@ -9,7 +9,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.permissions import acknowledge
-from cdk_lambda_patterns.core.regions import differ
+from cdk_lambda_patterns.core.regions import differ, is_known, shown
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 _DEFAULT_RETENTION = 345_600
@@ -128,40 +128,43 @@ def encrypt_by_default(queue: sqs.Queue) -> None:
         resource.sqs_managed_sse_enabled = True
 
 
-def check_standard(argument: str, destination: sqs.IQueue | sns.ITopic | str | None) -> None:
-    """Check that Lambda can send to a destination: it loses what it should send to a FIFO queue or topic.
+def check_standard(
+    argument: str,
+    destination: sqs.IQueue | sns.ITopic | str | None,
+    why: str = "Lambda sends to standard ones only",
+) -> None:
+    """Check that a destination is no FIFO queue or topic: what a service should send to one would be lost.
 
     Args:
         argument: The argument that names it, as the caller wrote it.
         destination: A queue, a topic, the ARN of anything, or ``None`` (not given).
+        why: Which service takes standard ones only.
 
     Raises:
         ValueError: It is a FIFO queue or topic, owned or imported.
 
-    AWS documents this for asynchronous invocations only. No page says what event source mappings do with a
-    FIFO queue, so it is refused there as well: no failure may depend on it.
+    Of Lambda, AWS documents this for asynchronous invocations only. No page says what event source mappings
+    do with a FIFO queue, so it is refused there as well: no failure may depend on it.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
     if destination is None:
         return
     if isinstance(destination, str):
-        name, arn, fifo = destination, destination, False
+        arn, fifo = destination, False
     else:
-        name, fifo = destination.node.path, bool(destination.fifo)
+        fifo = bool(destination.fifo)
         arn = destination.queue_arn if hasattr(destination, "queue_arn") else destination.topic_arn
     if fifo or arn.endswith(".fifo") or _is_of_fifo_resource(arn):
-        if Token.is_unresolved(name):
-            name = "the destination"
         raise ValueError(
-            f"{argument}={name}: it is a FIFO queue or topic, and Lambda sends to standard ones only; give a "
-            "standard queue or topic."
+            f"{argument}={shown(destination)}: it is a FIFO queue or topic, and {why}; give a standard queue "
+            "or topic."
         )
 
 
 def _is_of_fifo_resource(arn: str) -> bool:
     """Whether an ARN is a reference to a FIFO queue or topic of this app."""
-    if not Token.is_unresolved(arn):
+    if is_known(arn):
         return False
     for token in Tokenization.reverse_string(arn).tokens:
         if Reference.is_reference(token):

@@ -15,7 +15,6 @@ from aws_cdk import (
     IResource,
     Reference,
     RemovalPolicy,
-    Token,
     Tokenization,
 )
 from aws_cdk import aws_iam as iam
@@ -40,7 +39,7 @@ from cdk_lambda_patterns.core.permissions import (
     acknowledge_wildcard,
     grant_use_of_key,
 )
-from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region, differ
+from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region, differ, is_known
 from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 
 NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
@@ -213,7 +212,7 @@ class HardenedFunction(lambda_.Function):
                 self.failure_queue = make_failure_queue(self, "FailureQueue", removal_policy=removal_policy)
                 on_failure = QueueDestination(self.failure_queue)
             self.configure_async_invoke(
-                retry_attempts=asynchronous.retry_attempts,
+                retry_attempts=2 if asynchronous.retry_attempts is None else asynchronous.retry_attempts,
                 max_event_age=asynchronous.max_event_age or Duration.hours(6),
                 on_success=asynchronous.on_success,
                 on_failure=on_failure,
@@ -258,8 +257,8 @@ class HardenedFunction(lambda_.Function):
                     )
 
     def _warn_of_other_account(self, argument: str, arn: str | None) -> None:
-        parts, own = (arn or "").split(":"), self.stack.account
-        if len(parts) > 5 and parts[4] and differ(parts[4], own):
+        parts = (arn or "").split(":")
+        if len(parts) > 5 and is_known(parts[4]) and differ(parts[4], own := self.stack.account):
             Annotations.of(self).add_warning_v2(
                 f"cdk-lambda-patterns:destinationOfAnotherAccount-{argument}",
                 f"{argument}: {arn} is in account {parts[4]}. Its owner must allow the role of "
@@ -304,7 +303,7 @@ def _is_bucket(arn: str | None) -> bool:
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
-    tokens = Tokenization.reverse_string(arn).tokens if arn and Token.is_unresolved(arn) else ()
+    tokens = Tokenization.reverse_string(arn).tokens if arn and not is_known(arn) else ()
     targets = [cast(Reference, token).target for token in tokens if Reference.is_reference(token)]
     types = [target.cfn_resource_type for target in targets if isinstance(target, CfnResource)]
     return "AWS::S3::Bucket" in types or (arn or "").split(":")[2:3] == ["s3"]

@@ -14,6 +14,7 @@ own is deployed as it is: its modules are at the root of the code (``handler.han
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
 """
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -125,7 +126,7 @@ def handler_code(
         bundling=BundlingOptions(
             # Never pulled: the local bundling either succeeds or raises. The command is part of the
             # asset's hash, so that a change of Python, architecture or shared modules makes a new asset.
-            image=DockerImage.from_registry("scratch"),
+            image=_no_image(),
             command=[str(_BUILD_FORMAT), target.python, target.machine, _digest(shared)],
             local=_FolderBundling(source, package, shared, target, "" if has_layers else handler),
         ),
@@ -158,6 +159,11 @@ def _digest(packages: list[Path]) -> str:
     return digest.hexdigest()
 
 
+@functools.cache
+def _no_image() -> DockerImage:
+    return DockerImage.from_registry("scratch")
+
+
 @dataclass(frozen=True)
 class _Target:
     """What wheels are for: a Python (``3.14``), a machine (``aarch64``), whether that is this machine."""
@@ -175,6 +181,11 @@ def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> _Ta
         # The embedded AWS runs every handler on this machine's Python.
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return _Target(version, f"{sys.platform}-{platform.machine()}", is_host=True)
+    return _target_on_lambda(runtime, architecture)
+
+
+@functools.cache  # so that jsii is asked once for the names
+def _target_on_lambda(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> _Target:
     name = runtime.name
     if not name.startswith("python"):
         raise ValueError(f"runtime={name}: a handler with requirements.txt needs a Python runtime.")

@@ -108,7 +108,9 @@ class AsyncOptions:
 
     Args:
         retry_attempts: How often a failed invocation is retried, 0 to 2 (after one minute, then two).
-        max_event_age: How long an event waits at most, 60 seconds to 6 hours. Default: 6 hours.
+            Default: 2, unless the architecture says otherwise.
+        max_event_age: How long an event waits at most, 60 seconds to 6 hours. Default: 6 hours, unless the
+            architecture says otherwise.
         on_success: Where the record of a successful invocation goes. Default: nowhere.
         dead_letter_queue: A queue for the bare events of failed invocations, for consumers that expect these.
             The failure destination gets the event as well, with the reason.
@@ -124,7 +126,7 @@ class AsyncOptions:
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
     """
 
-    retry_attempts: int = 2
+    retry_attempts: int | None = None
     max_event_age: Duration | None = None
     on_success: lambda_.IDestination | None = None
     dead_letter_queue: sqs.IQueue | None = None

@@ -20,6 +20,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct, IValidation
 
+from cdk_lambda_patterns.core.regions import is_known
+
 # What gets a permission: a role, or a policy for the role of an existing function.
 Grantee: TypeAlias = iam.IRole | iam.Policy
 
@@ -128,7 +130,7 @@ def acknowledge_wildcard(
 
 def acknowledge_wildcard_in(policy: IConstruct, resource: str, reason: str) -> None:
     """Acknowledge cdk-nag's finding about a wildcard in a resource of a policy."""
-    arn = _flatten(Stack.of(policy).resolve(resource))
+    arn = _flatten(resource if is_known(resource) else Stack.of(policy).resolve(resource))
     acknowledge(policy, {f"AwsSolutions-IAM5[Resource::{arn}]": reason})
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import cast
 
-from aws_cdk import IResource, Reference, Stack, Token, Tokenization
-from constructs import Construct
+from aws_cdk import IResource, Reference, Stack, Tokenization
+from constructs import Construct, IConstruct
 
 SAME_REGION = "The function calls it in its own Region only"
 TABLE_PLACE = "The function finds it by name, in its own account and Region"
@@ -38,26 +38,34 @@ def check_region(
     Raises:
         ValueError: One is in another Region or account.
     """
-    stack = Stack.of(scope)
     for name, given in resources.items():
         if given is None:
             continue
         region, account = _place_in(given) if isinstance(given, str) else _place_of(given)
-        for kind, theirs, ours in (("Region", region, stack.region), ("account", account, stack.account)):
-            if theirs and differ(theirs, ours) and (in_account or kind == "Region"):
-                shown = given if isinstance(given, str) else given.node.path
+        for kind, theirs in (("Region", region), ("account", account if in_account else "")):
+            # Each question to jsii costs: the stack is asked only about what is known of the resource.
+            if is_known(theirs) and differ(theirs, ours := getattr(Stack.of(scope), kind.lower())):
                 raise ValueError(
-                    f"{name}={'the resource' if Token.is_unresolved(shown) else shown}: it is in {theirs}, "
-                    f"and this stack in {ours}. {why}; give one of the same {kind}, or deploy this stack "
-                    "there."
+                    f"{name}={shown(given)}: it is in {theirs}, and this stack in {ours}. {why}; give one of "
+                    f"the same {kind}, or deploy this stack there."
                 )
+
+
+def shown(given: IResource | str) -> str:
+    """What a message calls a resource: its path, also if an ARN refers to it, or the ARN."""
+    if not isinstance(given, str):
+        return given.node.path
+    if target := _target_of(given):
+        return target.node.path.removesuffix("/Resource")
+    return given if is_known(given) else "the resource"
 
 
 def _place_of(resource: IResource) -> tuple[str, str]:
     for name in _ARNS:
         if any(place := _place_in(getattr(resource, name, ""))):
             return place
-    return resource.env.region, resource.env.account
+    env = resource.env
+    return env.region, env.account
 
 
 def _place_in(arn: str) -> tuple[str, str]:
@@ -65,13 +73,25 @@ def _place_in(arn: str) -> tuple[str, str]:
     parts = arn.split(":")  # a token has no colon
     if len(parts) >= 6:
         return parts[3], parts[4]
-    for token in Tokenization.reverse_string(arn).tokens if Token.is_unresolved(arn) else ():
-        if Reference.is_reference(token):
-            stack = Stack.of(cast(Reference, token).target)
-            return stack.region, stack.account
+    if target := _target_of(arn):
+        stack = Stack.of(target)
+        return stack.region, stack.account
     return "", ""
+
+
+def _target_of(arn: str) -> IConstruct | None:
+    """What an ARN refers to, if it is a reference to a resource of this app."""
+    for token in Tokenization.reverse_string(arn).tokens if arn and not is_known(arn) else ():
+        if Reference.is_reference(token):
+            return cast(Reference, token).target
+    return None
 
 
 def differ(one: str, other: str) -> bool:
     """Whether two Regions or accounts differ; false if one is known only at deployment."""
-    return one != other and not Token.is_unresolved(one) and not Token.is_unresolved(other)
+    return one != other and is_known(one) and is_known(other)
+
+
+def is_known(text: str) -> bool:
+    """Whether a text is there and no token is in it: ``Token.is_unresolved``, without asking jsii."""
+    return bool(text) and "${Token[" not in text

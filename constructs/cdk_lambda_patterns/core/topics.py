@@ -1,9 +1,6 @@
 """Topics to which an AWS service publishes: their policy and their key."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from aws_cdk import Annotations
+from aws_cdk import Annotations, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct, IDependable
@@ -39,23 +36,28 @@ def allow_service_to_publish(
     scope: Construct,
     topic: sns.ITopic,
     principal: str,
-    conditions: Mapping[str, Any],
+    source_arn: str,
     *,
     owner_must_allow: str,
 ) -> IDependable | None:
-    """Let a service publish to a topic, and use its key.
+    """Let a service publish to a topic for a resource, and use the topic's key for this account.
 
     Args:
-        scope: Where a warning is shown, if the topic is imported.
+        scope: Where a warning is shown, if the topic is imported. Its stack is in the resource's account.
         topic: The topic.
         principal: The service: ``"s3.amazonaws.com"``.
-        conditions: Those of the statement, above all for whom the service may do it.
+        source_arn: The ARN of the resource that the service publishes for; ``*`` may be in it.
         owner_must_allow: What the warning asks of the owner of an imported topic.
 
     Returns:
         The policy of the topic; None if the topic is imported.
+
+    https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
     """
-    caller = iam.ServicePrincipal(principal, conditions=dict(conditions))
+    for_account = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+    caller = iam.ServicePrincipal(
+        principal, conditions={"ArnLike": {"aws:SourceArn": source_arn}, **for_account}
+    )
     statement = iam.PolicyStatement(actions=["sns:Publish"], principals=[caller], resources=[topic.topic_arn])
     added = topic.add_to_resource_policy(statement)
     if not added.statement_added:
@@ -65,5 +67,7 @@ def allow_service_to_publish(
             f"{owner_must_allow}.",
         )
     if topic.master_key is not None:
-        topic.master_key.grant(iam.ServicePrincipal(principal), "kms:GenerateDataKey", "kms:Decrypt")
+        # Without the ARN: a bucket may be encrypted with the same key, and neither could be made first.
+        user = iam.ServicePrincipal(principal, conditions=for_account)
+        topic.master_key.grant(user, "kms:GenerateDataKey", "kms:Decrypt")
     return added.policy_dependable

@@ -7,19 +7,19 @@ the publisher needs an answer (``DirectInvoke``).
 
 import hashlib
 import json
-from typing import Any
 
-from aws_cdk import Annotations, Aws, Duration, RemovalPolicy, Stack
+from aws_cdk import Annotations, Aws, Duration, RemovalPolicy, Stack, Token
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct
+from constructs import Construct, Dependable
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.callers import check_account, check_organization
 from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
+from cdk_lambda_patterns.core.event_patterns import check_event_pattern, check_input, least_length
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.limits import Limit, number_in
 from cdk_lambda_patterns.core.regions import check_region
@@ -29,8 +29,8 @@ _RETRIES = Limit("EventBridge", 0, 185)
 _AGE = Limit("EventBridge", 60, 86_400, "seconds")
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateArchive.html
 _RETENTION = Limit("EventBridge", 1, 2**31 - 1, "days")
-# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
-_PATTERN = Limit("EventBridge", 1, 4_096, "characters")
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+_POLICY = Limit("EventBridge", 1, 10_240, "characters")
 _ACTION = "events:PutEvents"
 _SERVICE = "events.amazonaws.com"
 
@@ -50,7 +50,8 @@ class EventBus(Construct):
             with rules, and an archive has one. Default: they are retained.
 
     Raises:
-        ValueError: The retention is outside what EventBridge allows, or a pattern is given without one.
+        ValueError: The retention is outside what EventBridge allows, or the pattern is given without one,
+            too long, or malformed.
 
     Attributes:
         event_bus (IEventBus): The bus.
@@ -84,6 +85,7 @@ class EventBus(Construct):
             _RETENTION.check("archive_retention", number_in("days", "archive_retention", archive_retention))
         super().__init__(scope, id)
         self._removal_policy = removal_policy
+        self._statements: list[dict[str, object]] = []
         self.event_bus: events.IEventBus = event_bus or self._make_bus()
         self.archive: events.Archive | None = None
         if archive_retention is not None:
@@ -96,6 +98,7 @@ class EventBus(Construct):
                 event_pattern=archive_pattern or events.EventPattern(),
                 retention=archive_retention,
             )
+            check_event_pattern("archive_pattern", self.archive)
             self.archive.apply_removal_policy(removal_policy)
 
     def _make_bus(self) -> events.EventBus:
@@ -131,8 +134,8 @@ class EventBus(Construct):
             undelivered_queue: The dead-letter queue of the target. Default: a new one.
 
         Raises:
-            ValueError: A value is outside what EventBridge allows, the pattern is empty or too long, or a
-                resource is in another account or Region.
+            ValueError: A value is outside what EventBridge allows, the pattern is empty, too long or
+                malformed, or a resource is in another account or Region.
         """
         return BusRule(
             self,
@@ -151,7 +154,8 @@ class EventBus(Construct):
     def grant_put_events(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a role, a user or a function of this account to publish.
 
-        If the bus is in another account, its owner must allow that as well.
+        If the bus is in another account, its owner must allow that as well. A role that is imported from
+        another account, or as immutable, gets no policy here: a warning says so.
 
         Raises:
             ValueError: The grantee has no identity policy here: an account, a service, an ARN.
@@ -163,6 +167,14 @@ class EventBus(Construct):
             raise ValueError(
                 f"grantee={principal}: it has no identity policy here; use grant_put_events_to_account or "
                 "grant_put_events_to_organization, and give it an identity policy where it is made."
+            )
+        role = grantee.grant_principal
+        unchanged = not isinstance(role, iam.Role) and not Dependable.of(grant).dependency_roots
+        if unchanged and hasattr(role, "node"):  # the CDK counts this as a success
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:notGranted",
+                f"{role.node.path} is of another account or immutable, so it gets no policy here. Its owner "
+                f"must allow it {_ACTION} on {self.event_bus.node.path}.",
             )
         return grant
 
@@ -209,13 +221,24 @@ class EventBus(Construct):
         }
         if organization_id is not None:
             statement["Condition"] = {"StringEquals": {"aws:PrincipalOrgID": organization_id}}
+        sid = f"{name}-{self.node.addr[-8:]}"
+        self._check_policy(sid, statement)
         events.CfnEventBusPolicy(
             self,
             name,
             event_bus_name=bus.event_bus_name,
-            statement_id=f"{name}-{self.node.addr[-8:]}",
+            statement_id=sid,
             statement=statement,
         )
+
+    def _check_policy(self, sid: str, statement: dict[str, object]) -> None:
+        """Check that the statements of this construct fit into a policy; there may be others."""
+        # At least as long as the ARN will be, which a token does not show.
+        known = not Token.is_unresolved(self.event_bus.event_bus_arn)
+        arn = self.event_bus.event_bus_arn if known else f"arn:aws:events:us-east-1:{'0' * 12}:event-bus/b"
+        self._statements.append(Stack.of(self).resolve({"Sid": sid, **statement, "Resource": arn}))
+        policy = {"Version": "2012-10-17", "Statement": self._statements}
+        _POLICY.check("length of the policy of the bus", least_length(policy))
 
 
 @check_types
@@ -269,18 +292,25 @@ class BusRule(Construct):
         _RETRIES.check("retry_attempts", retry_attempts)
         _AGE.check("max_event_age", max_event_age)
         check_dead_letters("undelivered_queue", undelivered_queue, "EventBridge")
-        reason = "A rule is in the account and Region of its bus, its function and its dead-letter queue"
-        bus = event_bus.event_bus_arn
-        places = {"event_bus": bus, "function": function, "undelivered_queue": undelivered_queue}
+        reason = "A rule is in the account and Region of its bus and its dead-letter queue"
+        places = {"event_bus": event_bus.event_bus_arn, "undelivered_queue": undelivered_queue}
         check_region(scope, reason, places, in_account=True)
+        # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
+        reason = (
+            "EventBridge delivers to no other Region, and to functions of other accounts with a role, which "
+            "this construct does not make"
+        )
+        check_region(scope, reason, {"function": function}, in_account=True)
         super().__init__(scope, id)
         self.rule = events.Rule(self, "Rule", event_bus=event_bus, event_pattern=event_pattern)
         resource = self.rule.node.default_child
         assert isinstance(resource, events.CfnRule)
-        _check_pattern(Stack.of(self).resolve(resource.event_pattern))
-        if ignore_replays:
-            # The CDK's EventPattern does not know this field.
-            resource.add_property_override("EventPattern.replay-name", [{"exists": False}])
+        # The CDK's EventPattern does not know this field.
+        live = {"replay-name": [{"exists": False}]} if ignore_replays else {}
+        check_event_pattern("event_pattern", self.rule, live)
+        for field, value in live.items():
+            resource.add_property_override(f"EventPattern.{field}", value)
+        check_input("input", input, self.rule)
         self.undelivered_queue: sqs.IQueue = undelivered_queue or make_failure_queue(
             self, "UndeliveredQueue", removal_policy=removal_policy
         )
@@ -304,9 +334,3 @@ class BusRule(Construct):
                 f"allow {_SERVICE} lambda:InvokeFunction for the rule. If it is in the account of the "
                 "stack, import it with from_function_attributes(..., same_environment=True).",
             )
-
-
-def _check_pattern(pattern: Any) -> None:
-    if not pattern:
-        raise ValueError("event_pattern: it is empty; give at least a source, such as source=['shop'].")
-    _PATTERN.check("length of event_pattern", len(json.dumps(pattern, separators=(",", ":"))))

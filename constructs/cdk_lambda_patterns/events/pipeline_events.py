@@ -6,11 +6,12 @@ Use ``PipelineAction`` for a step of a pipeline that is a few lines of code. Do 
 have their own action (CodeBuild).
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, RemovalPolicy, Token
 from aws_cdk import aws_codecommit as codecommit
 from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_dynamodb as dynamodb
@@ -24,11 +25,12 @@ from constructs import Construct
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
 from cdk_lambda_patterns.core.destinations import Destination
+from cdk_lambda_patterns.core.event_patterns import check_event_pattern
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
-from cdk_lambda_patterns.core.limits import check_choice, check_strings
+from cdk_lambda_patterns.core.limits import Limit, check_choice, check_strings
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import acknowledge_wildcard, grant_publish
 from cdk_lambda_patterns.core.regions import SAME_REGION, check_region
@@ -46,10 +48,16 @@ ActionState: TypeAlias = Literal["STARTED", "SUCCEEDED", "FAILED", "CANCELED", "
 ReferenceEvent: TypeAlias = Literal["referenceCreated", "referenceUpdated", "referenceDeleted"]
 ReferenceType: TypeAlias = Literal["branch", "tag"]
 
-_OWN_BUS = "It sends its events to the default event bus of its own account and Region"
+# https://git-scm.com/docs/git-check-ref-format
+_NOT_IN_NAMES = re.compile(r"[\s\x00-\x1f\x7f~^:?*\[\\]|\.\.|@\{|^/|/$|//|\.lock$")
+_LONGEST_NAME = 256  # https://docs.aws.amazon.com/codecommit/latest/APIReference/API_BranchInfo.html
+
+_OWN_BUS = "A pipeline or repository sends its events to the default event bus of its own account and Region"
 # An action without an answer fails after 20 minutes. What could not start by then is reported before that.
 # https://docs.aws.amazon.com/codepipeline/latest/userguide/limits.html
 _MINUTES_TO_START = 15
+_EVENT_AGE = Limit("CodePipeline", 60, 1_200, "seconds")
+_RESERVE = 7  # seconds; what the handler of this library leaves for the answer
 # No permission of CodePipeline's jobs is for a resource. The order is that of the CDK's LambdaInvokeAction:
 # the CDK writes an equal statement once.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodepipeline.html
@@ -119,10 +127,10 @@ class ReferenceChanges:
         repositories: Owned, from another stack, or imported.
         reference_events: Created, updated (a push or a merge) and deleted. Default: all three.
         reference_types: Branches and tags. Default: both.
-        reference_names: The names of branches or tags. Default: all.
+        reference_names: The names of branches or tags, such as ``main``, as a whole. Default: all.
 
     Raises:
-        ValueError: A choice does not exist, or nothing is chosen.
+        ValueError: A choice does not exist, no branch or tag can have a name, or nothing is chosen.
 
     Example::
 
@@ -142,6 +150,10 @@ class ReferenceChanges:
             given = getattr(self, name)
             if given is not None and not given:
                 raise ValueError(f"{name} is empty: no event would match; give at least one.")
+        names = list(self.reference_names or ())
+        for number, name in enumerate(() if Token.is_unresolved(names) else names):
+            if not Token.is_unresolved(name):
+                _check_reference_name(f"reference_names[{number}]", name)
 
     def patterns(self) -> Iterator[tuple[str, events.EventPattern]]:
         """Return the pattern, with a name."""
@@ -226,7 +238,7 @@ class PipelineEvents(Construct):
             sources = enumerate(getattr(one, name) or ())
             given = {f"changes[{number}].{name}[{place}]": source for place, source in sources}
             check_region(scope, _OWN_BUS, given, in_account=True)
-        check_standard("topic", topic)
+        check_standard("topic", topic, "the function publishes to standard ones only")
         check_region(scope, SAME_REGION, {"topic": topic})
         check_dead_letters("undelivered_queue", undelivered_queue, "EventBridge")
         reason = "The dead-letter queue is used in the Region of its rule"
@@ -263,6 +275,8 @@ class PipelineEvents(Construct):
             )
             for number, (name, pattern) in enumerate(patterns)
         )
+        for rule in self.rules:
+            check_event_pattern("event pattern of changes", rule)
 
 
 @check_types
@@ -283,18 +297,20 @@ class PipelineAction(Construct):
         handler: ``module.function`` in that folder.
         asynchronous: Retries and maximum age of the events. Default: no retry, so that a failure is reported
             at once, and 15 minutes, because CodePipeline waits for 20. With retries, the failure is reported
-            after the last one.
+            after the last one. ``dead_letter_queue`` gets the whole job, with its credentials.
         function_options: Settings of the function. Default: 256 MB, 30 seconds.
         network: The VPC that the function runs in. Default: none of yours.
         removal_policy: What happens to queue and logs when the stack is deleted. Default: they are retained.
 
     Raises:
-        ValueError: A setting of the function is outside what Lambda allows.
+        ValueError: A setting of the function is outside what Lambda allows, or events may wait longer than
+            CodePipeline does.
 
     Attributes:
         function (HardenedFunction): The function.
         failure_reporter (HardenedFunction): Reports the failure of jobs that the function did not answer.
-        failure_queue (IQueue): What the reporter failed to report.
+        failure_queue (IQueue): What the reporter failed to report: whole jobs, with their temporary
+            credentials for artifacts. Let few read it.
 
     Example::
 
@@ -316,7 +332,15 @@ class PipelineAction(Construct):
         network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
+        given = asynchronous or AsyncOptions()
+        _EVENT_AGE.check("asynchronous.max_event_age", given.max_event_age)
+        in_time = replace(
+            given,
+            retry_attempts=given.retry_attempts or 0,
+            max_event_age=given.max_event_age or Duration.minutes(_MINUTES_TO_START),
+        )
         super().__init__(scope, id)
+        _warn_if_short(self, function_options)
         self.failure_reporter = HardenedFunction(
             self,
             "FailureReporter",
@@ -335,8 +359,7 @@ class PipelineAction(Construct):
             "Function",
             code=code,
             handler=handler,
-            asynchronous=asynchronous
-            or AsyncOptions(retry_attempts=0, max_event_age=Duration.minutes(_MINUTES_TO_START)),
+            asynchronous=in_time,
             on_failure=Destination("on_failure", self.failure_reporter),
             options=function_options,
             network=network,
@@ -349,6 +372,31 @@ def _allow(function: HardenedFunction, *actions: str) -> None:
     role = function.execution_role
     role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=["*"]))
     acknowledge_wildcard(role, "*", "Jobs of CodePipeline and X-Ray have no resource-level permissions.")
+
+
+def _warn_if_short(scope: Construct, options: FunctionOptions | None) -> None:
+    timeout = None if options is None else options.timeout
+    if timeout is None or timeout.is_unresolved() or timeout.to_seconds(integral=False) > _RESERVE:
+        return
+    Annotations.of(scope).add_warning_v2(
+        "cdk-lambda-patterns:noTimeForWork",
+        f"function_options.timeout={timeout.to_seconds(integral=False):.0f} seconds: action.py of this "
+        f"library leaves {_RESERVE} seconds for the answer, so every job would fail at once. Give more, or "
+        "change that in your copy.",
+    )
+
+
+def _check_reference_name(argument: str, name: str) -> None:
+    short = re.sub("^refs/(heads|tags)/", "", name)
+    if short and short != name:
+        raise ValueError(
+            f"{argument}={name!r}: events have the name without refs/heads/ or refs/tags/; give {short!r}."
+        )
+    if not 0 < len(name) <= _LONGEST_NAME or _NOT_IN_NAMES.search(name):
+        raise ValueError(
+            f"{argument}={name!r}: no branch or tag can have this name, so no event would match; give a "
+            f"whole name of 1 to {_LONGEST_NAME} characters. There are no wildcards."
+        )
 
 
 def _check_choices(name: str, values: Sequence[str], allowed: Sequence[str]) -> None:

@@ -121,7 +121,9 @@ class ScheduledFunction(Construct):
             _WINDOW.check("flexible_window", number_in("minutes", "flexible_window", flexible_window))
         _RETRIES.check("retry_attempts", retry_attempts)
         _AGE.check("max_event_age", max_event_age)
-        check_standard("undelivered_queue", undelivered_queue)
+        check_standard(
+            "undelivered_queue", undelivered_queue, "EventBridge Scheduler sends to standard ones only"
+        )
         reason = "The dead-letter queue is used in the Region of its schedule"
         check_region(scope, reason, {"undelivered_queue": undelivered_queue})
         group_arn = schedule_group and schedule_group.schedule_group_arn

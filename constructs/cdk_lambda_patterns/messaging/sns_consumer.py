@@ -93,7 +93,7 @@ class SnsConsumer(Construct):
         network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        check_standard("topic", topic)
+        check_standard("topic", topic, "SNS invokes functions for standard ones only")
         check_dead_letters("undelivered_queue", undelivered_queue, "SNS")
         check_region(scope, "Topic, subscription and dead-letter queue are in one Region", {"topic": topic})
         reason = "SNS requires the dead-letter queue in the account and Region of the subscription"
@@ -160,15 +160,11 @@ class _BucketDestination:
     def bind(self, scope: Construct, bucket: s3.IBucket) -> s3.BucketNotificationDestinationConfig:
         """Add to the policies and return the topic's ARN. The CDK calls this."""
         self._check(bucket)
-        conditions = {
-            "ArnLike": {"aws:SourceArn": bucket.bucket_arn},
-            "StringEquals": {"aws:SourceAccount": Stack.of(scope).account},
-        }
         policy = allow_service_to_publish(
             scope,
             self._topic,
             "s3.amazonaws.com",
-            conditions,
+            bucket.bucket_arn,
             owner_must_allow="s3.amazonaws.com sns:Publish for the bucket",
         )
         return s3.BucketNotificationDestinationConfig(

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.storable import NotStorable, check_text, load_json
 
-_EVENT_ID = re.compile(r"RDS-EVENT-\d{4,}")
+_EVENT_ID = re.compile(r"RDS-EVENT-[0-9]{4,6}\Z")  # SNS has it at the end of a link
 # Of the first message of a subscription, which is no event.
 _GREETING = "This is a message to notify that RDS will attempt to send you event notifications"
 _TYPE = re.compile("RDS (.+) Event")
@@ -63,6 +63,8 @@ def events_of(payload: Any) -> list[RdsEvent]:
     try:
         if "Records" in payload:
             messages = [record["Sns"]["Message"] for record in payload["Records"]]
+            if not messages:
+                raise NotAnEvent("it has no record")
             return [_from_sns(one) for one in messages if not str(one).startswith(_GREETING)]
         return [_from_eventbridge(payload)]
     except NotStorable as reason:
@@ -71,8 +73,8 @@ def events_of(payload: Any) -> list[RdsEvent]:
         raise NotAnEvent(f"it has other fields than an event of RDS: {missing}") from None
 
 
-def _from_sns(text: str) -> RdsEvent:
-    message = load_json(text)
+def _from_sns(text: Any) -> RdsEvent:
+    message = load_json(text) if isinstance(text, str) else None
     if not isinstance(message, dict):
         raise NotAnEvent("the message is not a JSON object")
     names = ("Event Source", "Source ID", "Event ID", "Event Time", "Event Message")
@@ -90,7 +92,7 @@ def _from_eventbridge(event: Mapping[str, Any]) -> RdsEvent:
 
 
 def _event(source_type: Any, source_id: Any, event_id: Any, time: Any, message: Any) -> RdsEvent:
-    found = _EVENT_ID.search(str(event_id))  # SNS has it at the end of a link
+    found = _EVENT_ID.search(event_id) if isinstance(event_id, str) else None
     if found is None:
         raise NotAnEvent("its event id is not like RDS-EVENT-0006")
     check_text("the source type", source_type, max_characters=_LONGEST, max_bytes=_LONGEST)
@@ -104,8 +106,8 @@ def _event(source_type: Any, source_id: Any, event_id: Any, time: Any, message: 
 def _utc(given: Any) -> str:
     """SNS writes ``2021-11-07 17:43:51.876``, EventBridge ``2021-11-07T17:43:51.876Z``."""
     try:
-        time = datetime.fromisoformat(str(given))
-    except ValueError:
+        time = datetime.fromisoformat(given)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):  # the first and the last day have no other time zone
         raise NotAnEvent("its time is not like 2021-11-07T17:43:51.876Z") from None
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,10 +6,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from botocore.exceptions import BotoCoreError, ClientError
 from jsonschema import Draft202012Validator, exceptions
 
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 _MOST_ENTRIES, _LARGEST_REQUEST = 10, 1024 * 1024
+# An event is larger than its entry, and the record of a failed event is larger still. Lambda and SQS take
+# 1 MiB at most, so without this room a failed event could be lost.
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+_LARGEST_ENTRY = _LARGEST_REQUEST - 64 * 1024
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
 _RETRYABLE = {"InternalFailure", "ThrottlingException"}
 _ATTEMPTS, _FIRST_PAUSE = 4, 0.1
@@ -20,15 +26,16 @@ class InvalidEvent(ValueError):
 
 
 class NotPublished(Exception):
-    """EventBridge refused some of the events.
+    """EventBridge refused some of the events, or a request failed.
 
     Args:
         errors: The last error of each, by its position among the events.
+        published: The ids of the others, by position.
     """
 
-    def __init__(self, errors: Mapping[int, str]) -> None:
+    def __init__(self, errors: Mapping[int, str], published: Mapping[int, str]) -> None:
         super().__init__("; ".join(f"event {position}: {error}" for position, error in errors.items()))
-        self.errors = errors
+        self.errors, self.published = errors, published
 
 
 class Event(NamedTuple):
@@ -72,7 +79,8 @@ class Publisher:
 
         Raises:
             InvalidEvent: At least one is malformed. None was published.
-            NotPublished: Some were refused, also in the last attempt. The others were published.
+            NotPublished: Some were refused, also in the last attempt, or a request with them failed (boto3
+                has repeated it). The others were published.
         """
         entries = [self._entry(position, event) for position, event in enumerate(events)]
         ids: dict[int, str] = {}
@@ -81,7 +89,11 @@ class Publisher:
         for attempt in range(_ATTEMPTS):
             again = []
             for batch in _batches(waiting, entries):
-                answer = self._client.put_events(Entries=[entries[position] for position in batch])
+                try:
+                    answer = self._client.put_events(Entries=[entries[position] for position in batch])
+                except (BotoCoreError, ClientError) as error:
+                    errors |= dict.fromkeys(batch, f"{type(error).__name__}: {error}")
+                    continue
                 for position, result in zip(batch, answer["Entries"], strict=True):
                     if "EventId" in result:
                         ids[position] = result["EventId"]
@@ -94,7 +106,7 @@ class Publisher:
             if attempt < _ATTEMPTS - 1:
                 self._sleep(_FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - no secret
         if refused := {position: error for position, error in errors.items() if position not in ids}:
-            raise NotPublished(refused)
+            raise NotPublished(refused, ids)
         return [ids[position] for position in range(len(entries))]
 
     def _entry(self, position: int, event: Event) -> dict[str, str]:
@@ -107,10 +119,10 @@ class Publisher:
             detail = json.dumps(event.detail, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
             entry = {**self._common, "DetailType": event.kind, "Detail": detail}
             size = _size(entry)
-        except ValueError as error:  # NaN, or a text that cannot be written in UTF-8
+        except (ValueError, RecursionError) as error:  # NaN, text that UTF-8 cannot encode, or too deep
             raise InvalidEvent(f"event {position}: {error}") from None
-        if size > _LARGEST_REQUEST:
-            raise InvalidEvent(f"event {position} has {size:,} bytes; {_LARGEST_REQUEST:,} are allowed")
+        if size > _LARGEST_ENTRY:
+            raise InvalidEvent(f"event {position} has {size:,} bytes; {_LARGEST_ENTRY:,} are allowed")
         return entry
 
 
@@ -120,7 +132,7 @@ def _batches(positions: Sequence[int], entries: Sequence[Mapping[str, str]]) -> 
     size = 0
     for position in positions:
         own = _size(entries[position])
-        if batch and (len(batch) == _MOST_ENTRIES or size + own > _LARGEST_REQUEST):
+        if batch and (len(batch) == _MOST_ENTRIES or size + own >= _LARGEST_REQUEST):
             yield batch
             batch, size = [], 0
         batch.append(position)

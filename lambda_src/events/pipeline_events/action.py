@@ -38,7 +38,7 @@ class Unhealthy(Exception):
 def check(release: str) -> dict[str, str] | None:
     """Return the variables of a healthy release, or `None` if it is still being deployed.
 
-    The deployment writes its state into the table. ``pause`` and ``killed`` are for demonstrations.
+    The deployment writes its state into the table. ``pause`` is for demonstrations.
 
     Raises:
         Unhealthy: The deployment has failed.
@@ -47,8 +47,6 @@ def check(release: str) -> dict[str, str] | None:
         TableName=os.environ["TABLE_NAME"], Key={"release": {"S": release}}, ConsistentRead=True
     )["Item"]
     time.sleep(float(item["pause"]["N"]))
-    if item["killed"]["BOOL"]:
-        os._exit(1)
     match item["state"]["S"]:
         case "HEALTHY":
             return {"RELEASE": release, "VERSION": item["version"]["S"]}
@@ -79,7 +77,12 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> None:
     """Work on a job. CodePipeline invokes the function with one at a time, and waits for the answer."""
     job = Job(_codepipeline, event["CodePipeline.job"])
     seconds = context.get_remaining_time_in_millis() / 1000 - _RESERVE
-    with job.failing_after(seconds, "the time of the function is over", context.aws_request_id):
+    reason = (
+        "the time of the function is over"
+        if seconds > 0
+        else f"the timeout of the function leaves no time for the work: {_RESERVE} seconds are for the answer"
+    )
+    with job.failing_after(seconds, reason, context.aws_request_id):
         work(job, event["CodePipeline.job"]["data"], context.aws_request_id)
     logger.info("answered", job_id=job.id)
 
@@ -89,6 +92,7 @@ def report_failure(record: dict[str, Any], context: "LambdaContext") -> None:
     """Fail the job of a failed invocation, unless it has an answer. The record is that of a destination."""
     job = Job(_codepipeline, record["requestPayload"]["CodePipeline.job"])
     failed = record["requestContext"]
-    error = (record.get("responsePayload") or {}).get("errorMessage", "no error message")
+    response = record.get("responsePayload")  # of a function that was not invoked, it has none
+    error = (response.get("errorMessage") if isinstance(response, dict) else response) or "no error message"
     job.fail(f"the function ended without an answer ({failed['condition']}): {error}", failed["requestId"])
     logger.info("answered", job_id=job.id)

@@ -96,6 +96,8 @@ def _subject(sentence: str) -> str:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: "LambdaContext") -> str:
     """Report an event of EventBridge."""
+    if not isinstance(event, dict):
+        raise NotUnderstood("the event is not an object")
     try:
         message: str = report(event, context)
     except Exception as reason:

@@ -12,7 +12,7 @@ from shared.startup import no_garbage_collection
 with no_garbage_collection():
     from shared.clients import make_clients
 
-    from .stock import Order, Stock, StockBusy
+    from .stock import Order, Stock
 
     (_dynamodb,) = make_clients("dynamodb")
 
@@ -24,10 +24,6 @@ stock = Stock(_dynamodb, os.environ["TABLE_NAME"])
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Reserve the products of an order."""
     order = Order.parse(event["order"])
-    # For demonstrations: an order may say how many attempts find the stock busy.
-    busy = event["order"].get("busy")
-    if isinstance(busy, int) and event["attempt"] < busy:
-        raise StockBusy(f"attempt {event['attempt']}")
     stock.reserve(order)
     logger.info("reserved", extra={"order_id": order.order_id, "attempt": event["attempt"]})
     return {

@@ -26,6 +26,24 @@ def handler(event, context):
 """
 
 
+POSTER = """
+import boto3
+from botocore.config import Config
+def handler(event, context):
+    request = event["requestContext"]
+    host = request["domainName"] if event["body"] == "event" else event["body"]
+    client = boto3.client(
+        "apigatewaymanagementapi",
+        endpoint_url=f"https://{host}/{request['stage']}",
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=5),
+    )
+    try:
+        client.post_to_connection(ConnectionId=request["connectionId"], Data=b"posted")
+    except client.exceptions.ClientError as error:
+        return {"statusCode": 200, "body": error.response["Error"]["Code"]}
+"""
+
+
 class Client:
     """A client with an open connection.
 
@@ -65,10 +83,10 @@ def connected(address: Address) -> Iterator[Client]:
         yield Client(secured, address)
 
 
-def test_a_function_answers_messages_with_permission_and_its_errors_stay_inside(local_aws: LocalAws) -> None:
-    functions, gateway = Functions(local_aws), local_aws.client("apigatewayv2")
-    function = functions.make(HANDLER)
-    api = gateway.create_api(
+def chat(functions: Functions, function: str) -> str:
+    """A WebSocket API whose messages go to a function; returns its id."""
+    gateway = functions.aws.client("apigatewayv2")
+    api: str = gateway.create_api(
         Name="chat", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action"
     )["ApiId"]
     integration = gateway.create_integration(
@@ -79,6 +97,13 @@ def test_a_function_answers_messages_with_permission_and_its_errors_stay_inside(
     )["IntegrationId"]
     gateway.create_route(ApiId=api, RouteKey="$default", Target=f"integrations/{integration}")
     gateway.create_stage(ApiId=api, StageName="live", AutoDeploy=True)
+    return api
+
+
+def test_a_function_answers_messages_with_permission_and_its_errors_stay_inside(local_aws: LocalAws) -> None:
+    functions = Functions(local_aws)
+    function = functions.make(HANDLER)
+    api = chat(functions, function)
     with connected(local_aws.address_of_api(api)) as client:
         assert json.loads(client.ask("hello"))["message"] == "Internal server error"
         local_aws.client("lambda").add_permission(
@@ -92,3 +117,29 @@ def test_a_function_answers_messages_with_permission_and_its_errors_stay_inside(
         failed = json.loads(client.ask("fail"))
         assert failed.keys() == {"message", "connectionId", "requestId"}
         assert failed["message"] == "Internal server error"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "heard"),
+    [
+        ("live/POST/@connections/*", "posted"),
+        ("live/GET/@connections/*", "AccessDeniedException"),
+        ("*/$default", "AccessDeniedException"),
+    ],
+)
+def test_a_function_posts_to_connections_that_its_role_may_manage(
+    local_aws: LocalAws, suffix: str, heard: str
+) -> None:
+    functions = Functions(local_aws)
+    apis = functions.arn("execute-api", f"*/{suffix}")
+    function = functions.make(POSTER, role=functions.role(("execute-api:ManageConnections", apis)))
+    api = chat(functions, function)
+    local_aws.client("lambda").add_permission(
+        FunctionName=function,
+        StatementId="chat",
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+    )
+    with connected(local_aws.address_of_api(api)) as client:
+        for host in ("event", f"{api}.execute-api.{local_aws.region}.amazonaws.com"):
+            assert client.ask(host) == heard

@@ -23,7 +23,7 @@ FIVE = {
     "sqs_worker": ["WorkerStack"],
     "sns_fanout": ["the-big-fan"],
     "express_api": ["ExpressApiStack"],
-    "cross_stack": ["InfrastructureStack", "ApplicationStack"],
+    "api_to_eventbridge": ["ApiEventBridgeStack"],
 }
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,8 +77,19 @@ def test_a_cloud_assembly_is_taken_as_it_is(command: CommandLine, tmp_path: Path
     write_assembly(made)
     assert assembly_of("cdk.out", command, tmp_path) == made
     assert assembly_of(made, command, Path("/")) == made
+    (tmp_path / "cdk.json").write_text('{"app": "cdk.out"}')
+    assert assembly_of(".", command, tmp_path) == made
     with pytest.raises(CdkError, match=r"has no effect here: .* is a synthesised cloud assembly"):
         assembly_of(made, command, tmp_path, size=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "is no JSON"), ("[1]", r"must be a JSON object, not \[1\]")]
+)
+def test_a_malformed_cdk_json_is_refused(command: CommandLine, project: Path, text: str, said: str) -> None:
+    (project / "cdk.json").write_text(text)
+    with pytest.raises(CdkError, match=said):
+        assembly_of("infra", command, project.parent)
 
 
 class App:
@@ -103,6 +115,47 @@ def test_an_app_and_a_function_that_makes_one_are_synthesised_here(
     for given in (app, lambda: app):
         with pytest.raises(CdkError, match=r"context=\{'size': 3\} has no effect here"):
             assembly_of(given, command, tmp_path, size=3)
+
+
+class OlderApp:
+    """An `aws_cdk.App` that knows no validation."""
+
+    def __init__(self, *, outdir: str, analytics_reporting: bool, context: dict[str, Any]) -> None:
+        self.directory, self.validated = outdir, False
+        write_assembly(Path(outdir))
+
+    def synth(self) -> OlderApp:
+        return self
+
+
+class NewerApp(OlderApp):
+    """One that does."""
+
+    def __init__(self, *, builtin_cloud_formation_validation: bool = True, **known: Any) -> None:
+        super().__init__(**known)
+        self.validated = builtin_cloud_formation_validation
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "validated"),
+    [(OlderApp, None, False), (NewerApp, None, False), (NewerApp, "true", True)],
+)
+def test_the_slow_validation_of_the_cdk_is_off_unless_it_is_asked_for(
+    command: CommandLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[OlderApp],
+    asked: str | None,
+    validated: bool,
+) -> None:
+    monkeypatch.delenv("CDK_VALIDATION", raising=False)
+    if asked:
+        monkeypatch.setenv("CDK_VALIDATION", asked)
+    monkeypatch.setitem(sys.modules, "aws_cdk", SimpleNamespace(App=kind))
+    (tmp_path / "out").mkdir()
+    made: list[OlderApp] = []
+    assembly_of(made.append, command, tmp_path)
+    assert [app.validated for app in made] == [validated]
 
 
 @pytest.mark.parametrize(

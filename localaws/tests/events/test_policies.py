@@ -150,6 +150,17 @@ REFUSED: list[Row] = [
         "put_permission",
         {
             "Action": PUT,
+            "Principal": "*",
+            "StatementId": "s",
+            "Condition": {"Type": "StringEquals", "Key": "aws:PrincipalOrgID", "Value": "nonsense"},
+        },
+        INVALID,
+        "nonsense is not the ID of an organization",
+    ),
+    (
+        "put_permission",
+        {
+            "Action": PUT,
             "Principal": OTHER,
             "StatementId": "s",
             "Condition": {"Type": "StringEquals", "Key": "aws:PrincipalOrgID", "Value": "o-1"},

@@ -55,6 +55,10 @@ def test_a_rule_has_at_most_five_targets(local_aws: LocalAws) -> None:
         ({"Detail": "no json"}, "MalformedDetail"),
         ({"Detail": '{"a": NaN}'}, "MalformedDetail"),
         ({"Detail": "[1]"}, "MalformedDetail"),
+        ({"Detail": f'{{"a": {2**63}}}'}, "MalformedDetail"),
+        ({"Detail": f'{{"a": [{-(2**63) - 1}]}}'}, "MalformedDetail"),
+        ({"Detail": '{"a":' * 1_101 + "1" + "}" * 1_101}, "MalformedDetail"),
+        ({"Detail": '{"a":' + "[" * 1_200 + "]" * 1_200 + "}"}, "MalformedDetail"),
         ({"Detail": ""}, "InvalidArgument"),
         ({"Source": ""}, "InvalidArgument"),
         ({"DetailType": ""}, "InvalidArgument"),
@@ -62,7 +66,8 @@ def test_a_rule_has_at_most_five_targets(local_aws: LocalAws) -> None:
 )
 def test_only_the_wrong_event_is_refused(local_aws: LocalAws, changed: dict[str, str], code: str) -> None:
     good = {"Source": "shop", "DetailType": "order", "Detail": "{}"}
-    answer = local_aws.client("events").put_events(Entries=[good, {**good, **changed}, good])
+    nested = {**good, "Detail": f'{{"a": [{2**63 - 1}, {-(2**63)}, "[[{{", "\\"[" ]}}'}
+    answer = local_aws.client("events").put_events(Entries=[nested, {**good, **changed}, good])
     assert answer["FailedEntryCount"] == 1
     assert [entry.get("ErrorCode") for entry in answer["Entries"]] == [None, code, None]
 
@@ -138,6 +143,12 @@ REFUSED: list[Row] = [
         "Only one of Input, InputPath, or InputTransformer",
     ),
     ("put_targets", target(Arn=FUNCTION.replace("123456789012", "1" * 12)), INVALID, "RoleArn is required"),
+    (
+        "put_targets",
+        target(DeadLetterConfig={"Arn": QUEUE.replace("us-east-1", "eu-west-1")}),
+        INVALID,
+        "in the Region of the rule",
+    ),
     ("put_targets", target(Input="text"), INVALID, "JSON syntax error in input for target x"),
     ("put_targets", target(Input='"' + "x" * 8192 + '"'), INVALID, "less than or equal to 8192"),
     ("put_targets", target(InputPath="detail"), INVALID, "It must begin with $"),
@@ -169,6 +180,12 @@ REFUSED: list[Row] = [
     ("create_event_bus", {"Name": "aws.a"}, INVALID, "starting with 'aws.'"),
     ("put_events", {"Entries": []}, INVALID, "greater than or equal to 1"),
     ("put_events", {"Entries": [{"Detail": "x" * 1024**2, "Source": "a"}]}, INVALID, "over the limit"),
+    (
+        "put_events",
+        {"Entries": [{"Detail": "x" * (1024**2 - 2), "Source": "a", "DetailType": "b"}]},
+        INVALID,
+        "over the limit",
+    ),
     ("put_events", {"Entries": [{"TraceHeader": "x" * 501}]}, INVALID, "less than or equal to 500"),
 ]
 ALLOWED = [

@@ -7,6 +7,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -29,9 +30,9 @@ def rule_to(functions: Functions, target: str, **settings: Any) -> str:
     return rule
 
 
-def put_event(functions: Functions, rule: str) -> None:
+def put_event(functions: Functions, rule: str, detail: str = '{"number": 7}') -> None:
     """Send an event that the rule matches."""
-    entry = {"Source": rule.rpartition("/")[2], "DetailType": "order", "Detail": '{"number": 7}'}
+    entry = {"Source": rule.rpartition("/")[2], "DetailType": "order", "Detail": detail}
     functions.aws.client("events").put_events(Entries=[entry])
 
 
@@ -76,6 +77,40 @@ def test_a_function_gets_the_whole_documented_event(functions: Functions) -> Non
     }
 
 
+def test_an_event_with_half_a_surrogate_pair_is_not_lost(functions: Functions) -> None:
+    dead_letters = functions.queue(writable_by=EVENTS)
+    rule = rule_to(
+        functions, functions.arn("lambda", "function:none"), DeadLetterConfig={"Arn": dead_letters.arn}
+    )
+    put_event(functions, rule, '{"text": "\\ud800\u00e9"}')
+    assert dead_letters.wait_for_body()["detail"] == {"text": "\ud800\u00e9"}
+
+
+def test_an_event_that_is_too_large_for_lambda_goes_to_a_dead_letter_queue_that_takes_it(
+    functions: Functions,
+) -> None:
+    name, dead_letters = (
+        functions.make("def handler(event, context): pass"),
+        functions.queue(writable_by=EVENTS),
+    )
+    functions.aws.client("lambda").add_permission(
+        FunctionName=name, StatementId="1", Action="lambda:InvokeFunction", Principal=EVENTS
+    )
+    target, queue = functions.arn("lambda", f"function:{name}"), {"Arn": dead_letters.arn}
+    twice = {"InputPathsMap": {"it": "$.detail"}, "InputTemplate": '{"first": <it>, "second": <it>}'}
+    whole = rule_to(functions, target, DeadLetterConfig=queue)
+    doubled = rule_to(functions, target, DeadLetterConfig=queue, InputTransformer=twice)
+    put_event(functions, whole, json.dumps({"a": "x" * 1_048_400}))  # too large for the queue as well
+    put_event(functions, whole, json.dumps({"a": "\u00e9" * 400_000}, ensure_ascii=False))  # not too large
+    put_event(functions, doubled, json.dumps({"a": "x" * 600_000}))
+    message = dead_letters.wait()
+    assert attributes(message)["RULE_ARN"] == doubled
+    assert attributes(message)["ERROR_CODE"] == "SDK_CLIENT_ERROR"
+    assert "too large for the Event invocation type" in attributes(message)["ERROR_MESSAGE"]
+    assert len(json.loads(message["Body"])["detail"]["a"]) == 600_000
+    assert dead_letters.receive() == []
+
+
 def test_an_event_for_a_target_that_does_not_allow_the_rule_goes_to_the_dead_letter_queue_unchanged(
     functions: Functions,
 ) -> None:
@@ -94,6 +129,7 @@ def test_an_event_for_a_target_that_does_not_allow_the_rule_goes_to_the_dead_let
         ("lambda", "function:missing"),
         ("sqs", "missing"),
         ("sns", "missing"),
+        ("logs", "log-group:missing"),
         ("states", "stateMachine:missing"),
         ("events", "event-bus/missing"),
         ("events", "api-destination/missing/1234"),
@@ -268,3 +304,81 @@ def test_still_needed_the_emulator_loses_undeliverable_events(stock_functions: F
     put_event(stock_functions, rule_to(stock_functions, taken.arn))
     taken.wait()
     assert dead_letters.receive() == []
+
+
+# --- Log groups
+
+
+LOGS = ("logs:CreateLogStream", "logs:PutLogEvents")
+
+
+def log_group(functions: Functions, actions: tuple[str, ...], *, by_account: bool = False) -> str:
+    """The ARN of a log group to which EventBridge may do this, by its own policy or one of the account."""
+    logs, name = functions.aws.client("logs"), f"/aws/events/{uuid.uuid4().hex[:8]}"
+    logs.create_log_group(logGroupName=name)
+    arn = functions.arn("logs", f"log-group:{name}")
+    allow = {"Effect": "Allow", "Principal": {"Service": EVENTS}, "Resource": f"{arn}:*"}
+    if actions:
+        document = json.dumps({"Version": "2012-10-17", "Statement": [{**allow, "Action": list(actions)}]})
+        place = {"policyName": name.replace("/", "-")} if by_account else {"resourceArn": arn}
+        logs.put_resource_policy(policyDocument=document, **place)
+    return arn
+
+
+@pytest.mark.parametrize("suffix", ["", ":*"])
+def test_a_log_group_gets_the_whole_event(functions: Functions, suffix: str) -> None:
+    group = log_group(functions, LOGS, by_account=bool(suffix))
+    rule = rule_to(functions, group + suffix)
+    put_event(functions, rule)
+    (line,) = eventually(lambda: lines(functions, group))
+    event = json.loads(line["message"])
+    assert (event["detail"], event["source"]) == ({"number": 7}, rule.rpartition("/")[2])
+    moment = datetime.fromisoformat(event["time"].replace("Z", "+00:00"))
+    assert line["timestamp"] == moment.timestamp() * 1000
+
+
+def test_a_log_group_gets_the_message_and_the_time_of_the_input(functions: Functions) -> None:
+    group = log_group(functions, LOGS)
+    transformer = {
+        "InputPathsMap": {"t": "$.time", "n": "$.detail.number"},
+        "InputTemplate": '{"timestamp": <t>, "message": "order <n>"}',
+    }
+    put_event(functions, rule_to(functions, group, InputTransformer=transformer))
+    (line,) = eventually(lambda: lines(functions, group))
+    assert line["message"] == "order 7"
+    assert line["timestamp"] % 1000 == 0
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        {"Input": '{"message": "no time"}'},
+        {"Input": '"text"'},
+        {"Input": '{"timestamp": "soon", "message": "x"}'},
+        {"InputPath": "$.detail"},
+        {"InputTransformer": {"InputPathsMap": {"n": "$.detail.number"}, "InputTemplate": '"order <n>"'}},
+    ],
+)
+def test_an_input_without_message_and_timestamp_goes_to_the_dead_letter_queue(
+    functions: Functions, replaced: dict[str, Any]
+) -> None:
+    group = log_group(functions, LOGS)
+    message = buried(functions, group, functions.queue(writable_by=EVENTS), **replaced)
+    assert attributes(message)["ERROR_CODE"] == "INVALID_PARAMETER"
+    assert json.loads(message["Body"])["detail"] == {"number": 7}
+    assert lines(functions, group) == []
+
+
+@pytest.mark.parametrize("actions", [(), LOGS[:1], LOGS[1:]])
+def test_a_log_group_must_allow_both_actions(functions: Functions, actions: tuple[str, ...]) -> None:
+    group = log_group(functions, actions)
+    message = buried(functions, group, functions.queue(writable_by=EVENTS))
+    assert attributes(message)["ERROR_CODE"] == "NO_PERMISSIONS"
+    assert lines(functions, group) == []
+
+
+def lines(functions: Functions, group: str) -> list[dict[str, Any]]:
+    """What is in the log group."""
+    name = group.split(":")[6]
+    found: list[dict[str, Any]] = functions.aws.client("logs").filter_log_events(logGroupName=name)["events"]
+    return found

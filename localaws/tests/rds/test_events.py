@@ -230,6 +230,70 @@ def test_a_subscription_is_refused(local_aws: LocalAws, subscription: dict[str, 
     assert raised.value.response["Error"]["Code"] == code.strip()
 
 
+@pytest.mark.parametrize(
+    ("source_type", "source"),
+    [
+        ("db-security-group", "a b--"),
+        ("db-security-group", "default"),
+        ("blue-green-deployment", "bgd-nowhere"),
+        ("custom-engine-version", "19.nowhere"),
+        ("zero-etl", "nowhere"),
+        ("db-proxy", "nowhere"),
+    ],
+)
+def test_a_source_that_does_not_exist_is_refused(
+    local_aws: LocalAws, subscription: dict[str, Any], source_type: str, source: str
+) -> None:
+    with pytest.raises(ClientError, match="SourceNotFound"):
+        create(local_aws, subscription, SourceType=source_type, SourceIds=[source])
+
+
+def test_a_blank_source_is_not_every_source(
+    local_aws: LocalAws, instance: str, subscription: dict[str, Any]
+) -> None:
+    for ids in ([""], [instance, ""]):
+        with pytest.raises(ClientError, match="InvalidParameterValue"):
+            create(local_aws, subscription, SourceType="db-instance", SourceIds=ids)
+    properties = {"SnsTopicArn": subscription["SnsTopicArn"], "SourceType": "db-instance", "SourceIds": [""]}
+    resources = {"Events": {"Type": "AWS::RDS::EventSubscription", "Properties": properties}}
+    with pytest.raises(DeploymentFailedError, match="one is blank"):
+        deploy(local_aws, resources, {})
+
+
+def test_identifiers_are_stored_in_lower_case(
+    local_aws: LocalAws, instance: str, subscription: dict[str, Any]
+) -> None:
+    client, name = local_aws.client("rds"), new_name("Mixed-Case")
+    client.create_db_parameter_group(
+        DBParameterGroupName=name, DBParameterGroupFamily="mysql8.4", Description="d"
+    )
+    client.create_db_snapshot(DBSnapshotIdentifier=name, DBInstanceIdentifier=instance)
+    (found,) = client.describe_db_parameter_groups(DBParameterGroupName=name)["DBParameterGroups"]
+    assert found["DBParameterGroupName"] == name.lower()
+    for kind, given in {"db-parameter-group": name, "db-snapshot": name, "db-instance": instance}.items():
+        more = {"SubscriptionName": f"{subscription['SubscriptionName']}-{kind}"}
+        made = create(local_aws, subscription, **more, SourceType=kind, SourceIds=[given.upper()])
+        assert made["SourceIdsList"] == [given.lower()]
+    changed = client.remove_source_identifier_from_subscription(**more, SourceIdentifier=instance.upper())
+    assert changed["EventSubscription"]["SourceIdsList"] == []
+    changed = client.add_source_identifier_to_subscription(**more, SourceIdentifier=instance.upper())
+    assert changed["EventSubscription"]["SourceIdsList"] == [instance]
+    properties = {"DBParameterGroupName": f"{name}-2", "Family": "mysql8.4", "Description": "d"}
+    group = {"Group": {"Type": "AWS::RDS::DBParameterGroup", "Properties": properties}}
+    assert deploy(local_aws, group, {"Name": ref("Group")}).outputs["Name"] == f"{name}-2".lower()
+
+
+def test_the_default_policy_of_a_topic_allows_rds(
+    functions: Functions, instance: str, subscription: dict[str, Any]
+) -> None:
+    aws = functions.aws
+    topic = aws.client("sns").create_topic(Name=new_name("default"))["TopicArn"]
+    create(aws, subscription, SnsTopicArn=topic, SourceType="db-instance", SourceIds=[instance])
+    aws.client("rds").stop_db_instance(DBInstanceIdentifier=instance)
+    answer = aws.client("rds").describe_event_subscriptions(SubscriptionName=subscription["SubscriptionName"])
+    assert answer["EventSubscriptionsList"][0]["Status"] == "active"
+
+
 def test_a_topic_must_allow_rds(local_aws: LocalAws, subscription: dict[str, Any]) -> None:
     create(local_aws, subscription)
     with pytest.raises(ClientError, match="SubscriptionAlreadyExist"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from textwrap import shorten
 from typing import Any
 
 from scenarios.events.pipeline_events.releases import Releases
@@ -89,6 +90,7 @@ def _answer(releases: Releases, slow: str, story: Story) -> None:
     malformed = releases.start("no JSON")
     call = _answer_of(releases, healthy, releases.check, _SUCCESS)
     require(call["outputVariables"]["VERSION"] == "2.4.0", f"the variables are {call}")
+    story.say("A healthy release: success, with its version. A broken, a malformed and a slow job: failures.")
     for job, expected in ((broken, "is BROKEN"), (malformed, "JSONDecodeError"), (slow, "time")):
         details = _answer_of(releases, job, releases.check, _FAILURE)["failureDetails"]
         require(expected in details["message"], f"the function said {details}")
@@ -96,7 +98,6 @@ def _answer(releases: Releases, slow: str, story: Story) -> None:
     calls = [one for job in (healthy, broken, malformed, slow) for one in releases.calls(job)]
     require(len(calls) == 4, f"the function has called back {len(calls)} times about four jobs")
     story.fact("calls about four jobs", len(calls))
-    story.say("A healthy release: success, with its version. Broken, malformed and slow: these messages.")
 
 
 def _answer_of(releases: Releases, job: str, function: str, name: str) -> dict[str, Any]:
@@ -171,9 +172,10 @@ def _lose_permissions(releases: Releases, faults: Faults, story: Story) -> None:
 
 def _cannot_answer(releases: Releases, faults: Faults, story: Story) -> None:
     """The function is killed, is not invoked, or may not call CodePipeline: the reporter answers."""
-    killed = releases.start(releases.release("HEALTHY", killed=True))
     reporter, role = releases.stack.output("ReporterFunctionName"), faults.role_of(releases.check)
-    reasons = {"a killed process": _answer_of(releases, killed, reporter, _FAILURE)}
+    with releases.stack.faults.function(releases.check, killed=True):
+        killed = releases.start(releases.release("HEALTHY"))
+        reasons = {"a killed process": _answer_of(releases, killed, reporter, _FAILURE)}
     actions = [one for one in faults.grants(role) if one.action.startswith("codepipeline:")]
     with faults.without(*actions):
         mute = releases.start(releases.release("HEALTHY"))
@@ -185,12 +187,12 @@ def _cannot_answer(releases: Releases, faults: Faults, story: Story) -> None:
         reasons["a stopped function"] = _answer_of(releases, stopped, reporter, _FAILURE)
     finally:
         client.delete_function_concurrency(FunctionName=releases.check)
+    story.say("A function that could not answer: its failure destination has reported the failure.")
     for what, call in reasons.items():
         message = call["failureDetails"]["message"]
         require("ended without an answer" in message, f"{what}: {message}")
-        story.say(f"    {what}: {message[:80]}")
+        story.say(f"    {what}: {shorten(message, 90, placeholder=' …')}")
     story.fact("failures that the reporter has reported", len(reasons))
-    story.say("A function that could not answer: its failure destination has reported the failure.")
 
 
 def smoke_reports(stack: DeployedStack) -> None:
@@ -227,8 +229,8 @@ def smoke_reporter(stack: DeployedStack) -> None:
     Raises:
         ScenarioFailed: A job has no answer.
     """
-    with closing(Releases(stack)) as releases:
-        killed = releases.start(releases.release("HEALTHY", killed=True))
+    with closing(Releases(stack)) as releases, stack.faults.function(releases.check, killed=True):
+        killed = releases.start(releases.release("HEALTHY"))
         _answer_of(releases, killed, stack.output("ReporterFunctionName"), _FAILURE)
 
 

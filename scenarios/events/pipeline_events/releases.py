@@ -106,21 +106,20 @@ class Releases:
         for page in pages.paginate(TableName=self.stack.output("IdempotencyTableName"), ConsistentRead=True):
             yield from page["Items"]
 
-    def release(self, state: str, *, pause: float = 0, killed: bool = False) -> dict[str, str]:
+    def release(self, state: str, *, pause: float = 0) -> dict[str, str]:
         """Write the state of a new release as its deployment does; return the parameters of the action."""
         name = f"{self.run_id}-{uuid4().hex[:8]}"
         self._releases.add(name)
-        self.set_state(name, state, pause=pause, killed=killed)
+        self.set_state(name, state, pause=pause)
         return {"release": name}
 
-    def set_state(self, name: str, state: str, *, pause: float = 0, killed: bool = False) -> None:
+    def set_state(self, name: str, state: str, *, pause: float = 0) -> None:
         """Change the state of a release."""
         item = {
             "release": {"S": name},
             "state": {"S": state},
             "version": {"S": "2.4.0"},
             "pause": {"N": str(pause)},
-            "killed": {"BOOL": killed},
         }
         self.stack.client("dynamodb").put_item(TableName=self.stack.output("ReleasesTableName"), Item=item)
 

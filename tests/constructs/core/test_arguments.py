@@ -46,8 +46,8 @@ def stack() -> Stack:
         (FunctionOptions, "memory_size", float("inf"), "a whole number is needed, not inf."),
         (AsyncOptions, "retry_attempts", False, "a whole number is needed, not bool."),
         (
-            AsyncOptions,
-            "retry_attempts",
+            SqsConsumerOptions,
+            "batch_size",
             None,
             "a whole number is needed, not None; leave it out for the default.",
         ),

@@ -296,7 +296,7 @@ def test_a_resource_from_another_stack_in_another_region_is_refused() -> None:
         ValueError, match=r"asynchronous\.dead_letter_queue=There/Failures: it is in us-east-1"
     ):
         function(here, dead_letter_queue=failures)
-    with pytest.raises(ValueError, match="on_failure=the resource: it is in us-east-1"):
+    with pytest.raises(ValueError, match="on_failure=There/Failures: it is in us-east-1"):
         function(
             Stack(app, "Second", env=place("eu-west-1")), on_failure=destinations.SqsDestination(failures)
         )

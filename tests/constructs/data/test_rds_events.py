@@ -49,7 +49,8 @@ def new_stack() -> Stack:
 @stack_with
 def both(stack: Stack) -> None:
     proxies = RdsEventSource(source_type=RdsSourceType.DB_PROXY)
-    make(stack, sources=[FAILOVERS, proxies, *ALL, proxies], delivery="both")
+    failures = RdsEventSource(source_type=RdsSourceType.DB_PROXY, categories=[DbProxyCategory.FAILURE])
+    make(stack, sources=[FAILOVERS, proxies, *ALL, failures], delivery="both")
 
 
 def test_each_source_has_a_subscription(both: Resources) -> None:
@@ -63,7 +64,7 @@ def test_each_source_has_a_subscription(both: Resources) -> None:
         },
         {"SnsTopicArn": {"Ref": topic}, "SourceType": "db-proxy"},
         {"SnsTopicArn": {"Ref": topic}},
-        {"SnsTopicArn": {"Ref": topic}, "SourceType": "db-proxy"},
+        {"SnsTopicArn": {"Ref": topic}, "SourceType": "db-proxy", "EventCategories": ["failure"]},
     ]
 
 
@@ -81,7 +82,7 @@ def test_each_source_has_a_rule_that_leaves_out_api_calls(both: Resources) -> No
         },
         proxies,
         {"source": ["aws.rds"], "detail-type": [{"prefix": "RDS "}]},
-        proxies,
+        proxies | {"detail": {"EventCategories": ["failure"]}},
     ]
 
 
@@ -133,13 +134,15 @@ def encrypted(stack: Stack) -> None:
 
 def test_the_services_may_use_the_keys_of_topic_and_queue(encrypted: Resources) -> None:
     allowed = {
-        service: set(statement["Action"])
+        service: (set(statement["Action"]), statement.get("Condition"))
         for key in encrypted.all("AWS::KMS::Key").values()
         for statement in key["KeyPolicy"]["Statement"]
         for service in as_list(statement["Principal"].get("Service", []))
     }
+    for_account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     for service in ("events.rds", "sns", "events"):
-        assert allowed[f"{service}.amazonaws.com"] == {"kms:GenerateDataKey", "kms:Decrypt"}
+        use = {"kms:GenerateDataKey", "kms:Decrypt"}, for_account
+        assert allowed[f"{service}.amazonaws.com"] == use
 
 
 @pytest.mark.parametrize(("account", "also"), [("123456789012", ""), ("210987654321", "sns:Subscribe")])
@@ -208,16 +211,108 @@ def test_a_source_that_rds_refuses_is_refused(arguments: dict[str, Any], message
         RdsEventSource(**arguments)
 
 
-def test_duplicates_and_capitals_are_no_obstacle() -> None:
-    twice = RdsEventSource(
-        source_type=RdsSourceType.DB_INSTANCE,
-        categories=[DbInstanceCategory.BACKUP, DbInstanceCategory.BACKUP],
-        source_ids=["Orders", "Orders"],
+# How the API reference of each says that RDS stores it; if it does not say, events may have either spelling.
+@pytest.mark.parametrize(
+    ("source_type", "given", "subscribed", "matched"),
+    [
+        *(
+            (kind, ["My-One", "my-one", "MY-ONE"], ["my-one"], ["my-one", "rds:my-one"])
+            for kind in (
+                RdsSourceType.DB_INSTANCE,
+                RdsSourceType.DB_CLUSTER,
+                RdsSourceType.DB_PARAMETER_GROUP,
+                RdsSourceType.DB_SECURITY_GROUP,
+                RdsSourceType.DB_SNAPSHOT,
+                RdsSourceType.DB_CLUSTER_SNAPSHOT,
+            )
+        ),
+        (RdsSourceType.DB_SNAPSHOT, ["rds:Orders-1"], ["rds:orders-1"], ["orders-1", "rds:orders-1"]),
+        (
+            RdsSourceType.DB_CLUSTER_SNAPSHOT,
+            ["awsbackup:job-1"],
+            ["awsbackup:job-1"],
+            ["awsbackup:job-1", "rds:awsbackup:job-1"],
+        ),
+        *(
+            (kind, ["My-One", "My-One"], ["My-One"], ["My-One", "rds:My-One", "my-one", "rds:my-one"])
+            for kind in (
+                RdsSourceType.DB_PROXY,
+                RdsSourceType.DB_SHARD_GROUP,
+                RdsSourceType.ZERO_ETL,
+                RdsSourceType.BLUE_GREEN_DEPLOYMENT,
+            )
+        ),
+        (
+            RdsSourceType.CUSTOM_ENGINE_VERSION,
+            ["19.my_cev1"],
+            ["19.my_cev1"],
+            ["19.my_cev1", "rds:19.my_cev1"],
+        ),
+    ],
+)
+def test_identifiers_are_those_that_rds_stores(
+    source_type: RdsSourceType, given: list[str], subscribed: list[str], matched: list[str]
+) -> None:
+    source = RdsEventSource(source_type=source_type, source_ids=given)
+    assert source.subscription()["source_ids"] == subscribed
+    assert source.pattern().detail == {"SourceIdentifier": matched}
+
+
+def test_the_longest_identifier_of_each_source_type_is_accepted() -> None:
+    for kind, longest in zip(RdsSourceType, LONGEST, strict=True):
+        RdsEventSource(source_type=kind, source_ids=["a" * longest])
+        for bad in ("a" * (longest + 1), "", "a b", "ä", "a\n"):
+            with pytest.raises(
+                ValueError, match=f"no identifier of a {kind}; give 1 to {longest} characters"
+            ):
+                RdsEventSource(source_type=kind, source_ids=["a", bad])
+
+
+LONGEST = [63, 63, 255, 255, 255, 255, 63, 63, 255, 60, 255]
+
+
+@pytest.mark.parametrize(
+    ("source_type", "source"),
+    [
+        (RdsSourceType.DB_INSTANCE, "rds:orders"),
+        (RdsSourceType.DB_SNAPSHOT, "Mixed.Case Bad"),
+        (RdsSourceType.DB_SNAPSHOT, "rds:rds:a"),
+        (RdsSourceType.DB_SNAPSHOT, "rds:"),
+        (RdsSourceType.DB_CLUSTER_SNAPSHOT, "arn:aws:rds:eu-west-1:123456789012:cluster-snapshot:a"),
+        (RdsSourceType.DB_PARAMETER_GROUP, "default.mysql8.0"),
+        (RdsSourceType.CUSTOM_ENGINE_VERSION, "19.My_CEV"),
+    ],
+)
+def test_what_is_no_identifier_of_its_source_type_is_refused(source_type: RdsSourceType, source: str) -> None:
+    with pytest.raises(ValueError, match="is no identifier of"):
+        RdsEventSource(source_type=source_type, source_ids=[source])
+
+
+def test_categories_are_there_once() -> None:
+    backup = DbInstanceCategory.BACKUP
+    twice = RdsEventSource(source_type=RdsSourceType.DB_INSTANCE, categories=[backup, backup])
+    assert twice.subscription()["event_categories"] == ["backup"]
+
+
+def test_a_source_that_is_there_twice_is_refused() -> None:
+    backup, creation = DbInstanceCategory.BACKUP, DbInstanceCategory.CREATION
+    one, other = (
+        RdsEventSource(source_type=RdsSourceType.DB_INSTANCE, categories=categories, source_ids=[name])
+        for categories, name in (([backup, creation], "Orders"), ([creation, backup], "orders"))
     )
-    assert (twice.subscription()["event_categories"], twice.subscription()["source_ids"]) == (
-        ["backup"],
-        ["orders"],
+    with pytest.raises(ValueError, match=r"sources\[2\] is the same as one before it"):
+        make(new_stack(), sources=[one, *ALL, other], delivery="rule")
+
+
+@pytest.mark.parametrize(("count", "delivery"), [(20, "subscription"), (21, "rule"), (21, "both")])
+def test_more_subscriptions_than_the_quota_are_warned_of(count: int, delivery: str) -> None:
+    stack, kind = new_stack(), RdsSourceType.DB_INSTANCE
+    sources = [RdsEventSource(source_type=kind, source_ids=[f"a{number}"]) for number in range(count)]
+    make(stack, sources=sources, delivery=delivery)
+    found: list[Any] = Annotations.from_stack(stack).find_warning(
+        "*", Match.string_like_regexp("sources has 21 items.*20.*quota")
     )
+    assert len(found) == (count == 21 and delivery == "both")
 
 
 def test_a_category_may_be_in_the_enums_of_several_source_types() -> None:
@@ -242,7 +337,10 @@ def test_a_category_may_be_in_the_enums_of_several_source_types() -> None:
             },
             "delivery='both': .*db-shard-group",
         ),
-        (lambda s: {"topic": sns.Topic(s, "T", fifo=True)}, "topic=Stack/T: it is a FIFO"),
+        (
+            lambda s: {"topic": sns.Topic(s, "T", fifo=True)},
+            "topic=Stack/T: it is a FIFO .*, and RDS publishes",
+        ),
         (lambda s: {"topic": sns.Topic(s, "T"), "delivery": "rule"}, "topic: a rule uses no topic"),
         (
             lambda s: {
@@ -270,6 +368,19 @@ def test_what_cannot_work_is_refused(arguments: Callable[[Stack], dict[str, Any]
     stack = new_stack()
     with pytest.raises(ValueError, match=message):
         make(stack, **arguments(stack))
+
+
+def test_only_a_rule_takes_a_queue_of_another_account() -> None:
+    def made_with(delivery: str) -> Stack:
+        stack = new_stack()
+        queue = sqs.Queue.from_queue_arn(stack, "Q", "arn:aws:sqs:eu-west-1:210987654321:dead")
+        make(stack, undelivered_queue=queue, delivery=delivery)
+        return stack
+
+    Annotations.from_stack(made_with("rule")).has_warning("*", Match.string_like_regexp("sqs:SendMessage"))
+    for delivery in ("subscription", "both"):
+        with pytest.raises(ValueError, match="undelivered_queue=Stack/Q: it is in 210987654321"):
+            made_with(delivery)
 
 
 def test_the_queue_may_be_from_another_stack_or_imported() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.templates import Resources, stack_with
 EU = Environment(account="123456789012", region="eu-west-1")
 ORDERS = events.EventPattern(source=["shop"], detail_type=["OrderPlaced"])
 LIVE = [{"exists": False}]
+INPUT = events.RuleTargetInput
 ARN = "arn:aws:{}:{}:{}:{}"
 
 
@@ -54,6 +56,10 @@ def everything(stack: Stack) -> None:
         retry_attempts=3,
         max_event_age=Duration.hours(1),
     )
+
+
+def fields(number: int) -> events.RuleTargetInput:
+    return INPUT.from_object({f"k{n}": events.EventField.from_path(f"$.detail.k{n}") for n in range(number)})
 
 
 def rule(resources: Resources, name: str) -> dict[str, Any]:
@@ -119,6 +125,10 @@ def test_the_bus_is_retained_with_its_archive() -> None:
         ({"archive_retention": Duration.hours(36)}, "archive_retention=1.5: EventBridge allows 1 to"),
         ({"archive_retention": Duration.days(0)}, "archive_retention=0: EventBridge allows 1 to"),
         ({"archive_pattern": ORDERS}, "archive_pattern: there is no archive; give archive_retention"),
+        (
+            {"archive_retention": Duration.days(1), "archive_pattern": events.EventPattern(source=[])},
+            "archive_pattern: source is empty",
+        ),
     ],
 )
 def test_an_archive_is_refused(arguments: dict[str, Any], error: str) -> None:
@@ -137,6 +147,23 @@ def test_an_archive_is_refused(arguments: dict[str, Any], error: str) -> None:
             {"event_pattern": events.EventPattern(source=["x" * 250 for _ in range(20)])},
             "length of event_pattern=5,0.*: EventBridge allows 1 to 4,096 characters",
         ),
+        (
+            {"event_pattern": events.EventPattern(source=["x" * 4_081]), "ignore_replays": True},
+            "length of event_pattern=4,129: EventBridge allows 1 to 4,096 characters",
+        ),
+        ({"event_pattern": events.EventPattern(source=[])}, "event_pattern: source is empty"),
+        ({"input": fields(101)}, "number of fields in input=101: EventBridge allows 0 to 100 event fields"),
+        ({"input": INPUT.from_text("x" * 8_191)}, "length of input=8,193: EventBridge allows 1 to 8,192"),
+        (
+            {"input": INPUT.from_object({"a": "x" * 8_192, "id": events.EventField.event_id})},
+            "length of input=8,2.*: EventBridge allows 1 to 8,192 characters",
+        ),
+        (
+            {"input": INPUT.from_event_path("detail")},
+            r"input: the path 'detail' does not begin with \$; write",
+        ),
+        ({"input": INPUT.from_object(events.EventField.from_path("a"))}, r"write '\$\.a'"),
+        ({"input": INPUT.from_event_path("$." + "x" * 255)}, "length of the path .* allows 1 to 256"),
     ],
 )
 def test_a_rule_is_refused(arguments: dict[str, Any], error: str) -> None:
@@ -144,8 +171,20 @@ def test_a_rule_is_refused(arguments: dict[str, Any], error: str) -> None:
         add(stack_in_eu(), **arguments)
 
 
+def test_as_much_input_as_eventbridge_takes_is_accepted() -> None:
+    stack = stack_in_eu()
+    bus, target = EventBus(stack, "Shop"), function(stack)
+    for number, one in enumerate(
+        (fields(100), INPUT.from_text("x" * 8_190), INPUT.from_event_path("$.detail"))
+    ):
+        bus.add_function(f"Rule{number}", target, event_pattern=ORDERS, input=one)
+
+
 QUEUES: dict[str, tuple[Callable[[Stack], sqs.IQueue], str]] = {
-    "fifo": (lambda stack: sqs.Queue(stack, "Q", fifo=True), "it is a FIFO queue"),
+    "fifo": (
+        lambda stack: sqs.Queue(stack, "Q", fifo=True),
+        "it is a FIFO queue or topic, and EventBridge sends to standard ones only",
+    ),
     "other Region": (
         lambda stack: sqs.Queue.from_queue_arn(stack, "Q", ARN.format("sqs", "us-east-1", EU.account, "q")),
         "it is in us-east-1",
@@ -209,7 +248,9 @@ def test_a_queue_from_another_stack_allows_the_rules_of_the_account() -> None:
 def test_a_function_of_another_account_is_refused() -> None:
     stack = stack_in_eu()
     arn = ARN.format("lambda", EU.region, "1" * 12, "function:f")
-    with pytest.raises(ValueError, match=r"^function=Stack/F: it is in 111111111111"):
+    with pytest.raises(
+        ValueError, match=r"^function=Stack/F: it is in 111111111111.* with a role, which this"
+    ):
         add(stack, function=lambda_.Function.from_function_arn(stack, "F", arn))
 
 
@@ -265,6 +306,40 @@ def test_a_role_gets_an_identity_policy_and_others_a_statement_in_the_policy_of_
 def test_a_grant_is_refused(grant: Callable[[EventBus], object], error: str) -> None:
     with pytest.raises(ValueError, match=error):
         grant(EventBus(stack_in_eu(), "Shop"))
+
+
+def test_a_policy_that_would_be_too_long_is_refused() -> None:
+    bus = EventBus(stack_in_eu(), "Shop")
+    for number in range(50):
+        bus.grant_put_events_to_account(f"{number:012}")
+    with pytest.raises(ValueError, match=r"length of the policy of the bus=10,2.*: EventBridge allows 1 to"):
+        deque(map(bus.grant_put_events_to_account, (f"{number:012}" for number in range(50, 60))))
+
+
+def test_a_bus_of_another_region_is_named_by_its_path() -> None:
+    app = App(builtin_cloud_formation_validation=False)
+    other = Stack(app, "Other", env=Environment(account=EU.account, region="us-east-1"))
+    stack = Stack(app, "Stack", env=EU)
+    bus = events.EventBus(other, "Theirs", event_bus_name="theirs")
+    with pytest.raises(ValueError, match=r"^event_bus=Other/Theirs: it is in us-east-1"):
+        BusRule(stack, "Rule", event_bus=bus, function=function(stack), event_pattern=ORDERS)
+
+
+@pytest.mark.parametrize("mutable", [True, False])
+@pytest.mark.parametrize("account", ["123456789012", "222222222222"])
+def test_a_role_whose_policy_cannot_be_changed_here_is_a_warning(account: str, *, mutable: bool) -> None:
+    stack = stack_in_eu()
+    role = iam.Role.from_role_arn(stack, "Theirs", f"arn:aws:iam::{account}:role/r", mutable=mutable)
+    EventBus(stack, "Shop").grant_put_events(role)
+    given = Template.from_stack(stack).find_resources("AWS::IAM::Policy")
+    text = Match.string_like_regexp(
+        "Stack/Theirs is of another account or immutable.*events:PutEvents on Stack/Shop"
+    )
+    if given:
+        Annotations.from_stack(stack).has_no_warning("*", text)
+    else:
+        Annotations.from_stack(stack).has_warning("*", text)
+    assert bool(given) == (mutable and account == EU.account)
 
 
 def test_a_bus_of_another_account_has_policy_rules_and_archive_there() -> None:

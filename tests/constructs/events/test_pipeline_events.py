@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import App, Environment, Stack
+from aws_cdk import App, Duration, Environment, Fn, Stack
 from aws_cdk import aws_codecommit as codecommit
 from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_codepipeline_actions as actions
@@ -14,8 +14,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.assertions import Annotations, Match
+from aws_cdk.assertions import Annotations, Match, Template
 
+from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions
 from cdk_lambda_patterns.events.pipeline_events import (
     PipelineAction,
     PipelineEvents,
@@ -183,7 +184,7 @@ def test_pipeline_and_repository_may_be_from_another_stack() -> None:
         (lambda s: {"repositories": [repository(s)], "reference_names": "main"}, "reference_names"),
         (
             lambda s: {"pipeline_states": ["FAILED"], "pipelines": [theirs(s, "us-east-1", "123456789012")]},
-            r"changes\[0\].pipelines\[0\]=Stack/P: it is in us-east-1",
+            r"changes\[0\].pipelines\[0\]=Stack/P: it is in us-east-1, .* A pipeline or repository sends",
         ),
         (
             lambda s: {"pipeline_states": ["FAILED"], "pipelines": [theirs(s, "eu-west-1", "210987654321")]},
@@ -201,6 +202,70 @@ def test_changes_that_match_nothing_are_refused(
         make(stack, kind(**given))
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "no branch or tag can have this name"),
+        ("a" * 257, "1 to 256 characters"),
+        ("refs/heads/main", "give 'main'"),
+        ("refs/tags/v1/rc", "give 'v1/rc'"),
+        ("refs/heads/", "no branch or tag can"),
+        *(
+            (one, "no wildcards")
+            for one in ("release/*", "v?", "v[0-9]", "a b", "a\n", "a..b", "a^", "/a", "a/")
+        ),
+    ],
+)
+def test_names_that_no_branch_or_tag_has_are_refused(name: str, message: str) -> None:
+    source = repository(Stack(App(), "Stack", env=EU))
+    with pytest.raises(ValueError, match=rf"reference_names\[1\]='.*{message}"):
+        ReferenceChanges(repositories=[source], reference_names=["main", name])
+    imported = [*Fn.split(",", "a,b"), Fn.import_value("Name"), "feature/ä#1", "v1.0", "a" * 256]
+    ReferenceChanges(repositories=[source], reference_names=imported)
+
+
+@pytest.mark.parametrize(
+    ("given", "attempts", "age"),
+    [
+        (None, 0, 900),
+        (AsyncOptions(), 0, 900),
+        (AsyncOptions(retry_attempts=2), 2, 900),
+        (AsyncOptions(retry_attempts=0, max_event_age=Duration.minutes(20)), 0, 1_200),
+    ],
+)
+def test_an_action_is_answered_before_codepipeline_gives_up(
+    given: AsyncOptions | None, attempts: int, age: int
+) -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "Stack", env=EU)
+    PipelineAction(stack, "Check", code=CODE, handler="index.handler", asynchronous=given)
+    configs = Template.from_stack(stack).find_resources("AWS::Lambda::EventInvokeConfig")
+    (found,) = (one["Properties"] for name, one in configs.items() if name.startswith("CheckFunction"))
+    assert (found["MaximumRetryAttempts"], found["MaximumEventAgeInSeconds"]) == (attempts, age)
+    # The reporter has the retries and the age of every function.
+    (other,) = (one["Properties"] for name, one in configs.items() if not name.startswith("CheckFunction"))
+    assert other["MaximumRetryAttempts"] == 2
+
+
+def test_an_event_of_a_job_must_not_wait_longer_than_codepipeline() -> None:
+    stack = Stack(App(), "Stack", env=EU)
+    late = AsyncOptions(max_event_age=Duration.hours(6))
+    with pytest.raises(
+        ValueError, match=r"asynchronous.max_event_age=21,600.*CodePipeline allows 60 to 1,200"
+    ):
+        PipelineAction(stack, "Check", code=CODE, handler="index.handler", asynchronous=late)
+
+
+@pytest.mark.parametrize(("seconds", "warnings"), [(5, 1), (7, 1), (8, 0)])
+def test_a_timeout_without_time_for_the_work_is_warned_of(seconds: int, warnings: int) -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "Stack", env=EU)
+    options = FunctionOptions(timeout=Duration.seconds(seconds))
+    PipelineAction(stack, "Check", code=CODE, handler="index.handler", function_options=options)
+    found: list[Any] = Annotations.from_stack(stack).find_warning(
+        "*", Match.string_like_regexp("timeout=. seconds: .*7 seconds for the answer")
+    )
+    assert len(found) == warnings
+
+
 def theirs(stack: Stack, region: str, account: str) -> codepipeline.IPipeline:
     return codepipeline.Pipeline.from_pipeline_arn(stack, "P", ARN.format(region, account))
 
@@ -213,7 +278,10 @@ def repository(stack: Stack) -> codecommit.IRepository:
     ("arguments", "message"),
     [
         (lambda s: {"changes": []}, "changes is empty"),
-        (lambda s: {"topic": sns.Topic(s, "T", fifo=True)}, "topic=Stack/T: it is a FIFO queue or topic"),
+        (
+            lambda s: {"topic": sns.Topic(s, "T", fifo=True)},
+            "topic=Stack/T: it is a FIFO .*, and the function publishes",
+        ),
         (
             lambda s: {"topic": sns.Topic.from_topic_arn(s, "T", "arn:aws:sns:eu-west-3:123456789012:t")},
             "eu-west-3",

@@ -220,7 +220,10 @@ def test_a_schedule_of_years_that_have_passed_is_warned_of(years: str, warned: b
             },
             "schedule_group=.*: it is in 111122223333",
         ),
-        (lambda s: {"undelivered_queue": sqs.Queue(s, "Q", fifo=True)}, "undelivered_queue=Stack/Q: it is a"),
+        (
+            lambda s: {"undelivered_queue": sqs.Queue(s, "Q", fifo=True)},
+            "undelivered_queue=Stack/Q: it is a .*EventBridge",
+        ),
         (
             lambda s: {
                 "undelivered_queue": sqs.Queue.from_queue_arn(

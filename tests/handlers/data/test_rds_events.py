@@ -177,6 +177,9 @@ def test_the_table_decides(event_id: str, action: str) -> None:
     assert all(len(one) == len("RDS-EVENT-0000") for one in DECISIONS)
 
 
+NO_TEXTS: list[object] = [7, None, {}, ["x"]]
+
+
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
@@ -184,10 +187,26 @@ def test_the_table_decides(event_id: str, action: str) -> None:
         ({}, "other fields"),
         ({"Records": [{"s3": {}}]}, "other fields"),
         ({"Records": 7}, "other fields"),
+        ({"Records": []}, "no record"),
+        ({"Records": {}}, "no record"),
+        *(({"Records": [{"Sns": {"Message": one}}]}, "not a JSON object") for one in NO_TEXTS),
         ({"Records": [{"Sns": {"Message": "no JSON"}}]}, "not JSON"),
         ({"Records": [{"Sns": {"Message": "[]"}}]}, "not a JSON object"),
         ({"Records": [{"Sns": {"Message": "[" * 1000}}]}, "nested"),
         (by_sns("RDS-EVENT-X"), "event id"),
+        (by_sns("RDS-EVENT-" + "\N{ARABIC-INDIC DIGIT ONE}" * 4), "event id"),
+        (by_sns("RDS-EVENT-" + "1" * 5_000), "event id"),
+        (by_sns("RDS-EVENT-0006 and more"), "event id"),
+        (by_eventbridge("RDS-EVENT-0006\n"), "event id"),
+        *(
+            (by_eventbridge() | {"detail": by_eventbridge()["detail"] | {"EventID": one}}, "event id")
+            for one in (["RDS-EVENT-0006"], 6, None)
+        ),
+        *(
+            (by_eventbridge(Date=f"{one}:00"), "its time")
+            for one in ("0001-01-01T00:00:00+23", "9999-12-31T23:59:59-01")
+        ),
+        *((by_eventbridge(Date=one), "its time") for one in (20211107, ["2021-11-07"], "")),
         (by_sns(**{"Event Time": "yesterday"}), "its time"),
         (by_sns("RDS-EVENT-0013", **{"Event Time": None}), "its time"),
         (by_sns(**{"Source ID": ""}), "the source must be"),
@@ -207,4 +226,5 @@ def test_what_is_no_event_fails_with_the_reason(payload: Any, reason: str) -> No
 def test_times_are_in_utc_to_the_millisecond() -> None:
     given = datetime(2026, 11, 27, 10, 0, 0, 123_456, tzinfo=UTC).isoformat()
     assert events_of(by_eventbridge(Date=given))[0].time == "2026-11-27T10:00:00.123Z"
+    assert events_of(by_eventbridge(Date="0099-11-27T10:00:00Z"))[0].time == "0099-11-27T10:00:00.000Z"
     assert events_of(by_eventbridge(Date="2026-11-27T11:00+01:00"))[0].time == "2026-11-27T10:00:00.000Z"

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -63,7 +64,8 @@ def order(name: str = "o-1", **more: Any) -> dict[str, Any]:
         (order(), "OrderLost", "the kind 'OrderLost' has no schema; known: OrderPlaced"),
         (order(note=float("nan")), PLACED, "not JSON compliant"),
         (order("\ud800"), PLACED, "surrogates not allowed"),
-        (order(note="x" * 1024**2), PLACED, "bytes; 1,048,576 are allowed"),
+        (order(note="x" * 1024**2), PLACED, "bytes; 983,040 are allowed"),
+        (order(note="x" * 983_040), PLACED, "bytes; 983,040 are allowed"),
     ],
 )
 def test_a_malformed_event_is_refused_and_nothing_is_published(detail: Any, kind: str, text: str) -> None:
@@ -81,6 +83,10 @@ def test_a_request_has_ten_entries_and_one_megabyte_at_most() -> None:
     large = Bus()
     large.publish(*(order(str(number), note="x" * 400_000) for number in range(5)))
     assert [len(request) for request in large.requests] == [2, 2, 1]
+    exact = Bus()
+    overhead = len("shop") + len(PLACED) + len('{"order_id":"1","quantity":3,"note":""}')
+    exact.publish(*(order(name, note="x" * (512 * 1024 - overhead)) for name in "12"))
+    assert [len(request) for request in exact.requests] == [1, 1]  # the sum must be less than 1 MiB
 
 
 def test_entries_that_failed_are_sent_again_and_no_others() -> None:
@@ -99,6 +105,21 @@ def test_what_cannot_be_published_is_reported_with_its_position(code: str, attem
         bus.publish(order("a"), order("b"))
     assert list(raised.value.errors) == [1]
     assert len(bus.requests) == attempts
+
+
+def test_what_was_published_before_a_request_failed_is_reported() -> None:
+    class Failing(Bus):
+        def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            if len(self.requests) == 1:
+                self.requests.append([])
+                raise ClientError({"Error": {"Code": "InternalException", "Message": "no"}}, "PutEvents")
+            return super().put_events(Entries=Entries)
+
+    bus = Failing()
+    with pytest.raises(NotPublished, match=r"event 10: ClientError: .*InternalException") as raised:
+        bus.publish(*(order(str(number)) for number in range(21)))
+    assert list(raised.value.errors) == list(range(10, 20))
+    assert raised.value.published == {n: f"id of {n}" for n in (*range(10), 20)}
 
 
 @settings(max_examples=50)
@@ -174,14 +195,24 @@ def test_an_event_that_is_no_order_fails(consumer: Callable[..., ModuleType], ev
         handled(function, event)
 
 
-def test_the_shop_publishes_and_can_be_made_to_fail_for_some(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("event", [None, {}, {"orders": None}, {"orders": {}}, [order()]])
+def test_an_event_without_orders_is_refused(event: object) -> None:
+    module = import_handler("events.event_bus.shop", {**KEYS, "EVENT_BUS_NAME": "shop"})
+    context = SimpleNamespace(
+        function_name="f", memory_limit_in_mb=256, invoked_function_arn="arn", aws_request_id="1"
+    )
+    with pytest.raises(module.InvalidEvent, match="give a list of orders"):
+        module.handler(event, context)
+
+
+def test_the_shop_sends_again_what_eventbridge_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     module = import_handler("events.event_bus.shop", {**KEYS, "EVENT_BUS_NAME": "shop"})
-    bus = Bus()
+    bus = Bus(["ThrottlingException"] * 2)
     monkeypatch.setattr(module, "_events", bus)
     context = SimpleNamespace(
         function_name="f", memory_limit_in_mb=256, invoked_function_arn="arn", aws_request_id="1"
     )
     orders = [order(name) for name in "abc"]
-    assert module.handler({"orders": orders, "refuse": 2}, context) == {"published": 3}
-    assert bus.requests == [["c"], ["a", "b"]]
+    assert module.handler({"orders": orders}, context) == {"published": 3}
+    assert bus.requests == [["a", "b", "c"], ["a", "b"]]

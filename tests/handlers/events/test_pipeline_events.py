@@ -109,9 +109,13 @@ def test_a_duplicate_is_published_once(reports: ModuleType, published: list[Any]
     assert json.loads(call.kwargs["Message"])["text"] == "Repository shop: branch ä deleted"
 
 
+NO_OBJECTS: list[object] = [[], [{"id": "x"}], "text", 7]
+
+
 @pytest.mark.parametrize(
     "broken",
     [
+        *NO_OBJECTS,
         {},
         {"id": "x"},
         {"id": "x", "detail-type": "EC2 Instance State-change Notification", "detail": {}},
@@ -121,10 +125,10 @@ def test_a_duplicate_is_published_once(reports: ModuleType, published: list[Any]
     ],
 )
 def test_an_event_that_is_none_fails_and_is_not_published(
-    reports: ModuleType, published: list[Any], broken: dict[str, Any]
+    reports: ModuleType, published: list[Any], broken: Any
 ) -> None:
     for _ in range(2):  # a retry fails, too
-        with pytest.raises(Exception, match=r"incomplete|detail-type|idempotency_key"):
+        with pytest.raises(Exception, match=r"incomplete|detail-type|idempotency_key|not an object"):
             reports.handler(broken, context())
     assert published == []
 
@@ -279,7 +283,7 @@ def test_a_job_whose_time_is_over_fails_once_although_the_check_succeeds_later(
     monkeypatch.setattr(pipeline, "put_job_failure_result", put_and_note)
     checking(action, monkeypatch, slow)
     action.handler(job(), context(milliseconds=7_000))  # all of it is reserved for the answer
-    assert pipeline.message == "the time of the function is over"
+    assert pipeline.message.startswith("the timeout of the function leaves no time for the work: 7 seconds")
     assert pipeline.calls == 1
 
 
@@ -291,6 +295,7 @@ def test_seven_seconds_are_left_for_the_answer(
     checking(action, monkeypatch, lambda _release: {})
     action.handler(job(), context(milliseconds=60_000))
     assert timers.call_args.args[0] == 53
+    assert timers.call_args.args[2][0] == "the time of the function is over"
 
 
 def test_a_job_in_time_leaves_no_timer_behind() -> None:
@@ -327,6 +332,9 @@ def test_a_job_that_was_answered_elsewhere_is_no_error(
     action.report_failure(failure(), context())
 
 
+NO_MESSAGE: list[object] = [None, {}, {"errorMessage": None}, {"errorMessage": ""}, "", []]
+
+
 def failure(payload: object = None) -> dict[str, Any]:
     """Lambda's record of a failed invocation."""
     about = {"requestId": "request-7", "condition": "RetriesExhausted", "approximateInvokeCount": 1}
@@ -337,7 +345,10 @@ def failure(payload: object = None) -> dict[str, Any]:
     ("payload", "message"),
     [
         ({"errorMessage": "Task timed out after 3.00 seconds"}, "(RetriesExhausted): Task timed out"),
-        (None, "no error message"),
+        *((one, "): no error message") for one in NO_MESSAGE),
+        ("a text", "): a text"),
+        ({"errorMessage": ["a", 1]}, "): ['a', 1]"),
+        (7, "): 7"),
         ({"errorMessage": "x" * 6_000}, "xxx"),
     ],
 )

@@ -72,14 +72,6 @@ def test_what_is_not_in_stock_is_not_reserved(reserve: ModuleType, table: Any) -
     assert in_stock(table) == 3
 
 
-def test_attempts_find_the_stock_busy_as_often_as_the_order_says(reserve: ModuleType, table: Any) -> None:
-    for attempt in (0, 1):
-        with pytest.raises(StockBusy):
-            reserve.handler(event(attempt, busy=2), None)
-    assert reserve.handler(event(2, busy=2), None)["attempts"] == 3
-    assert reserve.handler(event(busy="often"), None)["attempts"] == 1
-
-
 @pytest.mark.parametrize("code", ["ProvisionedThroughputExceededException", "RequestLimitExceeded"])
 def test_a_throttled_table_is_busy(table: Any, code: str) -> None:
     client = table.meta.client

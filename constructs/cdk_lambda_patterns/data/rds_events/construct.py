@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from aws_cdk import RemovalPolicy, Stack
+from aws_cdk import Annotations, RemovalPolicy, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_rds as rds
@@ -15,6 +15,7 @@ from constructs import Construct, IDependable
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead_letters
+from cdk_lambda_patterns.core.event_patterns import check_event_pattern
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
@@ -25,7 +26,8 @@ from cdk_lambda_patterns.core.topics import allow_service_to_publish, check_topi
 from cdk_lambda_patterns.data.rds_events.sources import RdsEventSource, RdsSourceType
 
 Delivery = Literal["subscription", "rule", "both"]
-_KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
+_QUOTA = 20
 
 
 @check_types
@@ -45,7 +47,8 @@ class RdsEvents(Construct):
 
     Args:
         code: The folder of the handler, or any ``lambda_.Code``.
-        sources: What to report. ``[RdsEventSource()]``: every event of this account and Region.
+        sources: What to report. ``[RdsEventSource()]``: every event of this account and Region. What is in
+            several sources comes once for each.
         delivery: ``"subscription"``, ``"rule"`` or ``"both"``.
         handler: ``module.function`` in that folder.
         topic: A standard topic that RDS publishes to. Default: a new one.
@@ -56,8 +59,8 @@ class RdsEvents(Construct):
         removal_policy: What happens to queues and logs when the stack is deleted. Default: they are retained.
 
     Raises:
-        ValueError: There is no source, or an event subscription cannot have it; topic or queue is FIFO, in
-            another Region, or encrypted with a key that the services may not use.
+        ValueError: There is no source, one is there twice, or an event subscription cannot have it; topic or
+            queue is FIFO, in another Region, or encrypted with a key that the services may not use.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -97,15 +100,19 @@ class RdsEvents(Construct):
     ) -> None:
         check_choice("delivery", delivery, get_args(Delivery))
         _check_sources(sources, delivery)
-        check_standard("topic", topic)
+        check_standard("topic", topic, "RDS publishes to standard ones only")
         check_region(scope, "RDS publishes to topics of its own Region", {"topic": topic})
         if topic is not None:
             if delivery == "rule":
                 raise ValueError("topic: a rule uses no topic; leave it out, or choose delivery='both'.")
             check_topic_key(f"topic={topic.node.path}: it", topic, "RDS")
         check_dead_letters("undelivered_queue", undelivered_queue, "SNS or EventBridge")
-        reason = "SNS and EventBridge use dead-letter queues of their own account and Region"
-        check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=True)
+        # https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html (EventBridge: Region only)
+        reason = (
+            "SNS uses a dead-letter queue of its own account and Region, EventBridge one of its own Region"
+        )
+        in_account = delivery != "rule"
+        check_region(scope, reason, {"undelivered_queue": undelivered_queue}, in_account=in_account)
         super().__init__(scope, id)
 
         self.function = HardenedFunction(
@@ -136,6 +143,7 @@ class RdsEvents(Construct):
             self.topic.add_subscription(
                 subscriptions.LambdaSubscription(self.function, dead_letter_queue=dead_letters)
             )
+            _warn_if_many(self, sources)
             self.event_subscriptions = tuple(
                 rds.CfnEventSubscription(
                     self, f"{name}Subscription", sns_topic_arn=self.topic.topic_arn, **source.subscription()
@@ -154,20 +162,18 @@ class RdsEvents(Construct):
                 events.Rule(self, f"{name}Rule", event_pattern=source.pattern(), targets=[target])
                 for name, source in zip(ids, sources, strict=True)
             )
+            for rule in self.rules:
+                check_event_pattern("event pattern of sources", rule)
 
     def _allow_rds(self, topic: sns.ITopic) -> IDependable | None:
         """Let RDS publish for the resources of this account and Region; return the policy, if it is ours."""
         stack = Stack.of(self)
-        conditions = {
-            "ArnLike": {"aws:SourceArn": f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:*"},
-            "StringEquals": {"aws:SourceAccount": stack.account},
-        }
         subscribe = f", and {stack.account} sns:Subscribe"
         return allow_service_to_publish(
             self,
             topic,
             "events.rds.amazonaws.com",
-            conditions,
+            f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:*",
             owner_must_allow="events.rds.amazonaws.com sns:Publish for the account of the databases"
             f"{subscribe if differ(topic.env.account, stack.account) else ''}",
         )
@@ -180,6 +186,21 @@ def _check_sources(sources: Sequence[RdsEventSource], delivery: Delivery) -> Non
         raise ValueError(
             f"delivery={delivery!r}: event subscriptions have no source type db-shard-group; use "
             "delivery='rule' for it."
+        )
+    for number, source in enumerate(sources):
+        if any(source.is_same_as(other) for other in sources[:number]):
+            raise ValueError(
+                f"sources[{number}] is the same as one before it: each event would come twice; leave it out."
+            )
+
+
+def _warn_if_many(scope: Construct, sources: Sequence[RdsEventSource]) -> None:
+    if len(sources) > _QUOTA:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:manySubscriptions",
+            f"sources has {len(sources)} items, each with an event subscription. An account has {_QUOTA} of "
+            "them in a Region unless AWS raises the quota; give several source_ids to one source, or choose "
+            "delivery='rule'.",
         )
 
 

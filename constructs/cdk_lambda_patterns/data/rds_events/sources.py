@@ -15,8 +15,6 @@ from aws_cdk import aws_events as events
 
 from cdk_lambda_patterns.core.arguments import check_types
 
-# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateEventSubscription.html
-_IDENTIFIER = re.compile("[A-Za-z](-?[A-Za-z0-9])*")
 _ACRONYMS = {"db": "DB", "etl": "ETL"}
 
 
@@ -160,8 +158,54 @@ CATEGORIES: Mapping[RdsSourceType, type[RdsEventCategory]] = {
 }
 
 
-# What has an identifier that the user chose.
-_NAMED = (RdsSourceType.DB_INSTANCE, RdsSourceType.DB_CLUSTER, RdsSourceType.DB_PROXY)
+_NAME = "[A-Za-z](-?[A-Za-z0-9])*"
+_NAME_RULE = "letters, digits and single hyphens, a letter first and no hyphen last"
+
+
+@dataclass(frozen=True)
+class _Identifier:
+    """How RDS writes the identifiers of a source type.
+
+    Args:
+        longest: How many characters it has at most.
+        lower: Whether RDS stores it in lower case. If AWS does not say so, a rule matches both.
+        pattern: What it looks like.
+        rule: The same in words.
+    """
+
+    longest: int
+    lower: bool = False
+    pattern: str = _NAME
+    rule: str = _NAME_RULE
+
+
+# RDS and AWS Backup make snapshots with these prefixes.
+_SNAPSHOT = {"pattern": f"((rds|awsbackup):)?{_NAME}", "rule": f"{_NAME_RULE}; rds: or awsbackup: before it"}
+# Each from the action that creates it, such as
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBParameterGroup.html
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBSnapshots.html (lower case)
+_IDENTIFIERS: Mapping[RdsSourceType, _Identifier] = {
+    RdsSourceType.DB_INSTANCE: _Identifier(63, lower=True),
+    RdsSourceType.DB_CLUSTER: _Identifier(63, lower=True),
+    RdsSourceType.DB_PARAMETER_GROUP: _Identifier(255, lower=True),
+    RdsSourceType.DB_SECURITY_GROUP: _Identifier(255, lower=True),
+    RdsSourceType.DB_SNAPSHOT: _Identifier(255, lower=True, **_SNAPSHOT),
+    RdsSourceType.DB_CLUSTER_SNAPSHOT: _Identifier(255, lower=True, **_SNAPSHOT),
+    RdsSourceType.DB_PROXY: _Identifier(63),
+    RdsSourceType.DB_SHARD_GROUP: _Identifier(63),
+    RdsSourceType.ZERO_ETL: _Identifier(
+        255, pattern="[A-Za-z0-9_:/-]+", rule="letters, digits and the characters _ : / -"
+    ),
+    RdsSourceType.CUSTOM_ENGINE_VERSION: _Identifier(
+        60, pattern="[a-z0-9_.-]+", rule="small letters, digits and the characters _ . -"
+    ),
+    RdsSourceType.BLUE_GREEN_DEPLOYMENT: _Identifier(
+        255,
+        pattern="[A-Za-z][A-Za-z0-9:._-]*",
+        rule="letters, digits and the characters : . _ -, a letter first",
+    ),
+}
 
 
 @check_types
@@ -172,7 +216,8 @@ class RdsEventSource:
     Args:
         source_type: What the events are about. Default: everything in this account and Region.
         categories: Of that source type, such as ``DbInstanceCategory.FAILOVER``. Default: all.
-        source_ids: Identifiers of that source type, such as ``database.instance_identifier``. Default: all.
+        source_ids: Identifiers of that source type, such as ``database.instance_identifier``; capitals do
+            not matter where RDS stores them in lower case. Default: all.
 
     Raises:
         ValueError: A category does not exist for the source type, an identifier is malformed, or there is
@@ -206,12 +251,14 @@ class RdsEventSource:
                 raise ValueError(
                     f"categories: {str(category)!r} does not exist for {self.source_type}; {remedy}."
                 )
-        checked = self.source_type in _NAMED and not Token.is_unresolved(list(self.source_ids))
-        for source in self.source_ids if checked else ():
-            if not Token.is_unresolved(source) and not _IDENTIFIER.fullmatch(source):
+        known, ids = _IDENTIFIERS[self.source_type], list(self.source_ids)
+        for source in () if Token.is_unresolved(ids) else ids:
+            if Token.is_unresolved(source):
+                continue
+            if len(source) > known.longest or not re.fullmatch(known.pattern, source):
                 raise ValueError(
-                    f"source_ids: {source!r} is no identifier of a {self.source_type}; give letters, digits "
-                    "and single hyphens, a letter first and no hyphen last. An ARN is no identifier."
+                    f"source_ids: {source!r} is no identifier of a {self.source_type}; give 1 to "
+                    f"{known.longest} characters: {known.rule}. An ARN is no identifier."
                 )
 
     def subscription(self) -> dict[str, Any]:
@@ -234,25 +281,39 @@ class RdsEventSource:
         if self.categories:
             detail["EventCategories"] = self._categories()
         if ids := self._ids():
-            # Nothing can be added to the items of a list token.
-            prefixes = ("",) if Token.is_unresolved(ids) else ("", "rds:")
-            detail["SourceIdentifier"] = [prefix + one for one in ids for prefix in prefixes]
+            detail["SourceIdentifier"] = ids if Token.is_unresolved(ids) else _spellings(ids)
         return events.EventPattern(
             source=["aws.rds"],
             detail_type=[self._detail_type()] if self.source_type else events.Match.prefix("RDS "),
             detail=detail or None,
         )
 
+    def is_same_as(self, other: "RdsEventSource") -> bool:
+        """Whether both choose the same events."""
+        return self._chosen() == other._chosen()
+
+    def _chosen(self) -> tuple[RdsSourceType | None, set[str], set[str]]:
+        return self.source_type, set(self._categories()), set(self._ids())
+
     def _categories(self) -> list[str]:
         return list(dict.fromkeys(map(str, self.categories)))
 
     def _ids(self) -> list[str]:
-        """RDS stores the identifiers of databases in lower case, and a rule distinguishes the cases."""
-        given = list(dict.fromkeys(self.source_ids))
-        if self.source_type not in _NAMED or Token.is_unresolved(given):
+        """Each once, as RDS stores it: rules distinguish capitals, and CloudFormation refuses duplicates."""
+        given = list(self.source_ids)
+        if self.source_type is None or Token.is_unresolved(given):
             return given
-        return [one if Token.is_unresolved(one) else one.lower() for one in given]
+        if _IDENTIFIERS[self.source_type].lower:
+            given = [one if Token.is_unresolved(one) else one.lower() for one in given]
+        return list(dict.fromkeys(given))
 
     def _detail_type(self) -> str:
         words = str(self.source_type).split("-")
         return f"RDS {' '.join(_ACRONYMS.get(word, word.capitalize()) for word in words)} Event"
+
+
+def _spellings(ids: Sequence[str]) -> list[str]:
+    """Return identifiers as events may have them: with and without ``rds:``, as given and in lower case."""
+    plain = (one.removeprefix("rds:") for one in ids)
+    cases = (case for one in plain for case in ((one,) if Token.is_unresolved(one) else (one, one.lower())))
+    return list(dict.fromkeys(prefix + one for one in cases for prefix in ("", "rds:")))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from .errors import TooManyPixels
+from .errors import DamagedImage, TooManyPixels
 from .formats import Format, sniff
 from .heic import HeicPicture
 from .jpeg import JpegPicture
@@ -65,6 +65,8 @@ def decode(data: bytes, size: int, *, max_pixels: int, incomplete_jpeg: bool = F
     data = decodable(data, found)
     with closing(_open(data, found)) as picture:
         width, height = picture.width, picture.height
+        if width < 1 or height < 1:
+            raise DamagedImage(f"{width} x {height} pixels; its file is damaged")
         if max(width, height) > MAX_EDGE:
             raise TooManyPixels(f"{width:,} x {height:,} pixels; an edge has at most {MAX_EDGE:,} pixels")
         allowed = max_pixels // _MEMORY_PER_PIXEL.get(found, 1)

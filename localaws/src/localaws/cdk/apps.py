@@ -21,6 +21,7 @@ from localaws.cdk.cli import CdkError, CommandLine
 MANIFEST = "manifest.json"
 _ENVIRONMENT = re.compile(r"aws://(?P<account>[^/]+)/(?P<region>.+)")
 _QUALIFIER = re.compile(r"/cdk-bootstrap/(?P<qualifier>[^/]+)/version")
+_VALIDATION = "builtin_cloud_formation_validation"
 DEFAULT_QUALIFIER = "hnb659fds"
 
 
@@ -71,6 +72,7 @@ def synthesise(
     if isinstance(app, (str, os.PathLike)):
         path, words = folder / app, list[str]()
         if path.is_dir():
+            path /= _named_assembly(path)
             if (path / MANIFEST).is_file():
                 _refuse_context(context, f"{path} is a synthesised cloud assembly")
                 return path.resolve()
@@ -119,8 +121,13 @@ def _called(factory: Callable[..., Any], out: Path, folder: Path, context: Mappi
             raise CdkError(f"{factory!r} returned {app!r}: let it return the App, or take an App and fill it")
         return app
     _require_callable(factory)
+    # It takes seconds, and the embedded AWS refuses what AWS refuses. A command gets CDK_VALIDATION=false.
+    known = inspect.signature(aws_cdk.App.__init__).parameters  # older releases do not validate
+    more: dict[str, Any] = (
+        {_VALIDATION: False} if _VALIDATION in known and "CDK_VALIDATION" not in os.environ else {}
+    )
     app = aws_cdk.App(
-        outdir=str(out), analytics_reporting=False, context={**_context_of_project(folder), **context}
+        outdir=str(out), analytics_reporting=False, context={**_context_of_project(folder), **context}, **more
     )
     factory(app)
     return app
@@ -139,13 +146,27 @@ def _require_callable(factory: Callable[..., Any]) -> None:
 
 def _context_of_project(folder: Path) -> dict[str, Any]:
     """The context in cdk.json, which the CLI gives to an app: feature flags, above all."""
+    found: dict[str, Any] = _settings(folder).get("context", {})
+    return found
+
+
+def _named_assembly(folder: Path) -> str:
+    """The folder that cdk.json gives as the app, if it is a cloud assembly: the CLI copies nothing then."""
+    app = _settings(folder).get("app", "")
+    return app if isinstance(app, str) and (folder / app / MANIFEST).is_file() else ""
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """What is in cdk.json."""
+    file = folder / "cdk.json"
     try:
-        settings = json.loads((folder / "cdk.json").read_text("utf-8"))
+        found = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise CdkError(f"{folder / 'cdk.json'} is no JSON: {error}") from None
-    found: dict[str, Any] = settings.get("context", {})
+        raise CdkError(f"{file} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise CdkError(f"{file} must be a JSON object, not {found!r}")
     return found
 
 

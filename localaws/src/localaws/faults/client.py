@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Any, Self
 
+from localaws.faults.rules import BATCHES
+
 _PATH = "/_localaws/faults"
 _LONGEST = 900  # seconds, as long as the longest function
 # https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html, and what SDKs retry:
@@ -82,6 +84,7 @@ class Faults:
         error: str | None = None,
         message: str = "A fault that the test asked for.",
         status: int | None = None,
+        entries: int | None = None,
         latency: float = 0,
         role: str | None = None,
         times: int | None = None,
@@ -97,6 +100,8 @@ class Faults:
                 services have in common; any other needs its `status`.
             message: Its message.
             status: The status code of the response. By default that of the error in the service's model.
+            entries: Refuse only this many entries of a batch, the first ones, with `error`, and accept the
+                others. For PutEvents, PutRecords and PutRecordBatch.
             latency: Seconds before the call is answered.
             role: Only for calls of this role, by its name: that of one function, for example. By default
                 also for those of the test.
@@ -112,7 +117,9 @@ class Faults:
             raise ValueError(_unknown("operation", operation, model.operation_names))
         if not error and not latency:
             raise ValueError("api(): give error= or latency=, or both")
-        if error and status is None and not _is_known(model, error):
+        if entries is not None:
+            _check_entries(entries, operation, error, status)
+        elif error and status is None and not _is_known(model, error):
             hint = _near(error, [*(shape.name for shape in model.error_shapes), *_COMMON])
             raise ValueError(
                 f"error={error!r}: boto3 knows no such error of {service}{hint}; "
@@ -126,6 +133,7 @@ class Faults:
             error=error,
             message=message,
             status=status or _status(model, error),
+            entries=entries,
             latency=latency,
             times=times,
             probability=probability,
@@ -239,6 +247,15 @@ class Faults:
             if type(error).__name__ != "UnknownServiceError":
                 raise
             raise ValueError(f"service={service!r}: boto3 has no such service") from None
+
+
+def _check_entries(entries: int, operation: str | None, error: str | None, status: int | None) -> None:
+    if isinstance(entries, bool) or not isinstance(entries, int) or entries < 1:
+        raise ValueError(f"entries={entries!r}: give a number from 1, or None for the whole call")
+    if operation not in BATCHES:
+        raise ValueError(f"entries=: give operation= one of {', '.join(BATCHES)}, not {operation!r}")
+    if not error or status:
+        raise ValueError("entries=: give error= for the entries, and no status=: the call itself succeeds")
 
 
 def _pattern(name: str) -> str:

@@ -9,6 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+#: Operations that can refuse single entries of a batch: where the request has its entries, where the answer
+#: has its results, in the same order, and where it counts those that failed.
+BATCHES = {
+    "PutEvents": ("Entries", "Entries", "FailedEntryCount"),
+    "PutRecords": ("Records", "Records", "FailedRecordCount"),
+    "PutRecordBatch": ("Records", "RequestResponses", "FailedPutCount"),
+}
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -22,6 +30,7 @@ class Rule:
         error: The code of the error, or the type of the exception.
         message: Its message.
         status: The status code of the response.
+        entries: How many entries of a batch are refused; None for the whole call.
         latency: Seconds before the call, or before the function runs.
         killed: Whether the execution environment of a function is killed.
         after_running: Whether the function runs before its result is lost.
@@ -39,6 +48,7 @@ class Rule:
     error: str | None = None
     message: str = ""
     status: int = 400
+    entries: int | None = None
     latency: float = 0
     killed: bool = False
     after_running: bool = False

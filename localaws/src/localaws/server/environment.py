@@ -69,7 +69,9 @@ def client_environment(
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
-        "AWS_DATA_PATH": endpoint_rules.data_path(folder / "botocore", inherited.get("AWS_DATA_PATH")),
+        "AWS_DATA_PATH": endpoint_rules.data_path(
+            folder / "botocore", endpoint_url, inherited.get("AWS_DATA_PATH")
+        ),
         "AWS_USE_FIPS_ENDPOINT": "false",
         "AWS_USE_DUALSTACK_ENDPOINT": "false",
         "AWS_PAGER": "",

@@ -7,6 +7,7 @@ def drive(app):
 
     add = "mutation($c: CustomerInput!) { addCustomer(customer: $c) { id name } }"
     added = query(add, c={"name": "Ada"}).json()["data"]["addCustomer"]
+    assert added
     assert added["name"] == "Ada"
     assert query("{ customers { id name } }").json() == {"data": {"customers": [added]}}
     assert query("{ customers { id } }", key="da2-wrong").status == 401

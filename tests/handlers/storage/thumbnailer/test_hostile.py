@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.failures import PermanentFailure
@@ -79,6 +79,7 @@ def test_a_picture_with_a_hole_is_refused_where_the_format_can_tell(kind: str) -
 
 
 @settings(max_examples=200)
+@example(kind="HEIC", cut=0.734375, flips=[(0.734375, 1)])  # a picture of 0 x 0 pixels
 @given(
     kind=st.sampled_from(sorted(WHOLE)),
     cut=st.floats(0, 1),

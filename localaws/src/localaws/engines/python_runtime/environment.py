@@ -113,7 +113,8 @@ def _trust() -> dict[str, str]:
 
 @functools.cache
 def _data_path() -> str:
-    return endpoint_rules.data_path(Path(tempfile.mkdtemp(prefix="lambda-botocore-")))
+    folder = Path(tempfile.mkdtemp(prefix="lambda-botocore-"))
+    return endpoint_rules.data_path(folder, gateway()["AWS_ENDPOINT_URL"])
 
 
 def unpack(*archives: bytes) -> Path:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ministack.services import apigateway
 
-from localaws.services.apigateway import parameter_mappings
+from localaws.services.apigateway import parameter_mappings, service_integrations
 
 Problem = tuple[str, str, int]  # code, message and status
 Record = dict[str, Any]
@@ -129,6 +129,8 @@ def integration(api_id: str, record: Record, others: list[Record], given: set[st
     if timeout is not None and not 50 <= int(timeout) <= 30_000:
         return bad("Timeout should be between 50 ms and 30000 ms")
     if text := parameter_mappings.problem(record):
+        return bad(text)
+    if record.get("integrationSubtype") and (text := service_integrations.problem(record)):
         return bad(text)
     version = str(record.get("payloadFormatVersion"))
     if not given or kind != "AWS_PROXY":

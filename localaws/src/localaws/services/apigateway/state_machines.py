@@ -32,7 +32,7 @@ from localaws import strict_json
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.apigateway import exchanges, parameter_mappings
 from localaws.services.apigateway.mapping_templates import TemplateFailed, render
-from localaws.services.iam.roles import role_allows, role_trusts
+from localaws.services.apigateway.service_integrations import denied
 from localaws.services.stepfunctions.clocks import Clock
 from localaws.services.stepfunctions.express import start_sync_execution
 
@@ -51,13 +51,7 @@ async def _call(
 ) -> tuple[int, str] | None:
     """Call Step Functions as a role: status and body of its answer, None after that time."""
     target = str(data.get("stateMachineArn") or data.get("executionArn") or "*")
-    trusted = role is not None and role_trusts(role, "apigateway.amazonaws.com")
-    if role is None or not trusted or not role_allows(role, f"states:{action}", target):
-        assumed = str(role).replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")
-        message = (
-            f"User: {assumed}/BackplaneAssumeRoleSession is not authorized to perform: states:{action} on "
-            f"resource: {target} because no identity-based policy allows the states:{action} action"
-        )
+    if message := denied(role, f"states:{action}", target):
         return _status_and_body(error_response_json("AccessDeniedException", message, 400))
     if action != "StartSyncExecution":
         headers = {"x-amz-target": f"AWSStepFunctions.{action}"}

@@ -6,12 +6,14 @@ the oldest values first.
 Faithful to: MetricStat with exactly the given dimensions, Unit, the basic statistics and percentiles;
 Expression (see `cloudwatch.metric_math`) over the metrics and expressions of the request; ReturnData, Label,
 ScanBy; periods that start at multiples of their length. Times here are those of the clock, whatever
-LOCALAWS_SECONDS_PER_MINUTE is.
+LOCALAWS_SECONDS_PER_MINUTE is. GetMetricStatistics, too, returns only the metric with exactly the given
+dimensions, which without dimensions is the metric that has none, and only values with the given Unit.
 Not to: other statistics (trimmed means, for example), which are refused; Metrics Insights, SEARCH, paging,
-metrics of other accounts, expressions over different periods. GetMetricData in the old form-encoded protocol
-is that of the emulator, and so is GetMetricStatistics: without dimensions it mixes all of them.
+metrics of other accounts, expressions over different periods. Both actions in the old form-encoded protocol
+are those of the emulator.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html
 """
 
 from __future__ import annotations
@@ -102,12 +104,10 @@ def computed(queries: Sequence[Query], periods: Periods) -> dict[str, Value]:
 
 def statistics(metric: Query, statistic: str, unit: str | None, periods: Periods) -> Series:
     """A statistic of one metric in each of the periods that have data."""
-    dimensions = cloudwatch._dims_from_list(metric.get("Dimensions") or [])
-    key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions))
     if not periods.starts:
         return {}
     first, found = periods.starts[0], dict[int, list[Any]]()
-    for point in list(cloudwatch._metrics.get(key) or []):  # a copy, because running functions add to it
+    for point in _stored(metric):
         place = math.floor((point["Timestamp"] - first) / periods.length)
         if 0 <= place < len(periods.starts) and unit in (None, point["Unit"]):
             found.setdefault(place, []).append(point)
@@ -117,6 +117,13 @@ def statistics(metric: Query, statistic: str, unit: str | None, periods: Periods
         if value is not None:
             series[periods.starts[place]] = float(value)
     return series
+
+
+def _stored(metric: Query) -> list[Any]:
+    """The values of the metric with exactly these dimensions; a copy, because running functions add to it."""
+    dimensions = cloudwatch._dims_from_list(metric.get("Dimensions") or [])
+    key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions))
+    return list(cloudwatch._metrics.get(key) or [])
 
 
 def _check_ids(queries: Sequence[Query]) -> None:
@@ -188,3 +195,27 @@ def _result(query: Query, series: Series, *, newest_first: bool) -> dict[str, An
         "Values": [series[start] for start in starts],
         "StatusCode": "Complete",
     }
+
+
+@around(cloudwatch, "_get_metric_statistics")
+def _get_metric_statistics(
+    stock: Callable[..., Any], params: Any, cbor_data: Query, is_cbor: bool, is_json: bool = False
+) -> Any:
+    if not (is_cbor or is_json):
+        return stock(params, cbor_data, is_cbor, is_json)
+    start, end = (cloudwatch._parse_ts(cbor_data[name]) for name in ("StartTime", "EndTime"))
+    periods, points = Periods.between(start, end, int(cbor_data["Period"])), dict[float, dict[str, Any]]()
+    unit = cbor_data.get("Unit")
+    for place, names in (("", cbor_data.get("Statistics")), ("Ext", cbor_data.get("ExtendedStatistics"))):
+        for name in names or []:
+            for moment, value in statistics(cbor_data, name, unit, periods).items():
+                point = points.setdefault(moment, {"Timestamp": cloudwatch._ts_iso(moment)})
+                (point.setdefault("ExtendedStatistics", {}) if place else point)[name] = value
+    stored = _stored(cbor_data)
+    for point in points.values():
+        point["Unit"] = unit or (stored[0]["Unit"] if stored else "None")
+    found = [points[moment] for moment in sorted(points)]
+    answer = {"Datapoints": found, "Label": cbor_data["MetricName"]}
+    if is_json:
+        return cloudwatch._json_ok(answer)
+    return cloudwatch._cbor_ok({**answer, "Datapoints": [cloudwatch._cbor_datapoint(one) for one in found]})

@@ -9,6 +9,8 @@ another bus or statement id replaces the resource.
 Not to: whether the resource in a statement is this bus.
 
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutPermission.html
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_Condition.html
+https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-events-eventbuspolicy.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 """
@@ -16,6 +18,7 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +31,7 @@ from localaws.refusals import Parameters, Refusal, refusal, refuses
 _TYPE = "AWS::Events::EventBusPolicy"
 _policies = new_resource(_TYPE, replaced_by=("EventBusName", "StatementId"))
 _LARGEST = 10_240
+_ORGANIZATION = re.compile("o-[a-z0-9]{10,32}")
 _VERSION = "2012-10-17"
 
 
@@ -46,6 +50,8 @@ def _permission(request: Parameters) -> Refusal | None:
         return Refusal("ValidationException", text)
     if condition and (condition.get("Type"), condition.get("Key")) != ("StringEquals", "aws:PrincipalOrgID"):
         return Refusal("ValidationException", "Only StringEquals of aws:PrincipalOrgID is supported.")
+    if condition and not _ORGANIZATION.fullmatch(str(condition.get("Value"))):
+        return Refusal("ValidationException", f"{condition.get('Value')} is not the ID of an organization.")
     return None
 
 

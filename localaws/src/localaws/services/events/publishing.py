@@ -4,7 +4,8 @@ The emulator accepts events without a source, refuses every event bus of another
 that an entry has.
 
 Faithful to:
-- An event needs a source, a detail type and a detail that is a JSON object; a bad one costs that event only.
+- An event needs a source, a detail type and a detail that is a JSON object, with integers of 64 bits and at
+  most 1,100 levels; a bad one costs that event only.
 - An event bus of another account is named by its ARN. The identity policies of the caller AND the policy of
   the bus must allow it, also for the root user; within an account, one of them is enough. The event has the
   account of the sender.
@@ -19,7 +20,9 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-bus-perms.html
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,7 +41,7 @@ from ministack.services import eventbridge
 from localaws.patching import Properties, around
 from localaws.services.iam.roles import iam_is_enforced
 
-_MOST_ENTRIES = 10
+_MOST_ENTRIES, _MOST_LEVELS = 10, 1_100
 _ACTION = "events:PutEvents"
 
 
@@ -88,13 +91,27 @@ def _of_event(entry: Mapping[str, Any]) -> dict[str, str] | None:
             text = f"Parameter {name} is not valid. Reason: {name} is a required argument."
             return {"ErrorCode": "InvalidArgument", "ErrorMessage": text}
     try:
-        detail = json.loads(entry["Detail"])
+        detail = json.loads(entry["Detail"], parse_int=_of_64_bits)
         json.dumps(detail, allow_nan=False)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
+        detail = None
+    if _levels(entry["Detail"]) > _MOST_LEVELS:
         detail = None
     if not isinstance(detail, dict):
         return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
     return None
+
+
+def _of_64_bits(text: str) -> int:
+    if not -(2**63) <= (number := int(text)) < 2**63:
+        raise ValueError(text)
+    return number
+
+
+def _levels(text: str) -> int:
+    """How deep JSON is nested."""
+    brackets = re.sub(r'"(?:[^"\\]|\\.)*"|[^][{}"]', "", text)
+    return max(itertools.accumulate((1 if one in "[{" else -1 for one in brackets), initial=0))
 
 
 # --- Event buses of other accounts

@@ -7,7 +7,7 @@ of Input, InputPath and InputTransformer; an input is JSON, a path begins with `
 names that it defines and is JSON; a FIFO queue needs a message group, and another queue has none; Kinesis and
 other targets without a policy need a role; a target of another Region is an event bus, and one of another
 account a service that takes events from there, with a role; a rule with targets is not deleted, nor a bus
-with rules, of which an archive has one; an event has at most 1 MB.
+with rules, of which an archive has one; the events of a request have less than 1 MB.
 Not to: the words about inputs, accounts, Regions and the rules of a bus, which AWS does not document; syntax
 of JSONPath.
 
@@ -17,6 +17,7 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-inp
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_CreateEventBus.html
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_DeleteEventBus.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb/
 """
 
@@ -172,7 +173,7 @@ def _name_of_bus(request: Parameters) -> Refusal | None:
 
 @refuses("events", "PutEvents")
 def _size_of_events(request: Parameters) -> Refusal | None:
-    if sum(map(_size, request.get("Entries") or [])) <= _LARGEST_REQUEST:
+    if sum(map(_size, request.get("Entries") or [])) < _LARGEST_REQUEST:
         return None
     return _invalid("Total size of the entries in the request is over the limit.")
 

@@ -11,9 +11,15 @@ Faithful to:
 - A target in another account is reached with the role of the target, which must trust EventBridge; the role
   AND the policy of the target must allow it. An event from another account goes to no third one.
 - A rule has an event pattern or a schedule, the latter only on the default bus, and at most five targets.
+- A log group gets the event, or `message` and `timestamp` of the input that replaces it, if a resource policy
+  of CloudWatch Logs allows `events.amazonaws.com` to create log streams and to put log events. An input
+  without them is not delivered.
 - An error of a function is not a failed delivery: the function's own asynchronous invocation handles it.
+- Lambda takes an event of at most 1 MiB. A larger one goes to the dead-letter queue; if SQS does not take it
+  either, it is lost.
 Not to: retries, except of API destinations (see `events.api_destinations`): no delivery to another target
-fails here in a way that EventBridge retries. Nor to metrics of rules.
+fails here in a way that EventBridge retries. Nor to the error code for an event that is too large, which AWS
+does not document, and metrics of rules.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cross-account.html
@@ -31,13 +37,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from ministack.core.responses import error_response_json
-from ministack.services import eventbridge, lambda_svc, sns, sqs, stepfunctions
+from ministack.core.responses import error_response_json, get_region
+from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, sns, sqs, stepfunctions
 
 from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.apigateway.mapping_templates import at_path
 from localaws.services.events.replays import is_excluded
 from localaws.services.iam.invocations import in_account_of, rule_may_reach
 from localaws.services.iam.roles import role_allows, role_trusts
+from localaws.services.lambda_.payloads import ASYNCHRONOUS
 
 logger = logging.getLogger("localaws.events")
 
@@ -112,6 +120,8 @@ def _problem(target: Mapping[str, Any]) -> str | None:
     queue = (target.get("DeadLetterConfig") or {}).get("Arn")
     if queue and (not queue.startswith("arn:") or queue.split(":")[2] != "sqs" or queue.endswith(".fifo")):
         return f"The dead-letter queue {queue} must be a standard queue of Amazon SQS"
+    if queue and queue.split(":")[3] != get_region():
+        return f"The dead-letter queue {queue} must be in the Region of the rule"
     return None
 
 
@@ -153,9 +163,13 @@ class Delivery:
         if exhausted:
             values["EXHAUSTED_RETRY_CONDITION"] = exhausted
         attributes = {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
-        body = json.dumps(eventbridge._pattern_event_view(self.event).event_with_detail())
+        event = eventbridge._pattern_event_view(self.event).event_with_detail()
         url = sqs._queue_url(queue.split(":")[-1])
-        sqs._act_send_message({"QueueUrl": url, "MessageBody": body, "MessageAttributes": attributes}, url)
+        letter = {"QueueUrl": url, "MessageBody": _compact(event), "MessageAttributes": attributes}
+        try:
+            sqs._act_send_message(letter, url)
+        except Exception as error:  # SQS refuses it, above all because it is too large
+            logger.warning("%s does not take the event of %s, which is lost: %s", queue, self.rule_arn, error)
 
 
 #: The delivery that is under way.
@@ -175,9 +189,34 @@ def _invoke_target(
     token = under_way.set(delivery)
     try:
         with in_account_of(delivery.arn):
-            stock(target, event, rule, view)
+            if delivery.arn.split(":")[2:3] == ["logs"]:
+                _write(delivery)
+            else:
+                stock(target, event, rule, view)
     finally:
         under_way.reset(token)
+
+
+def _compact(event: Any) -> str:
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair has no other form than its escape
+        return json.dumps(event, separators=(",", ":"))
+    return text
+
+
+@around(eventbridge, "_dispatch_to_lambda", after=["lambda_.asynchronous_sources"])
+def _dispatch_to_lambda(stock: Callable[[str, str], None], arn: str, payload: str) -> None:
+    try:
+        size = len(_compact(json.loads(payload)).encode())
+    except ValueError:  # the input of a rule may be any text
+        size = len(payload.encode())
+    if size <= ASYNCHRONOUS:
+        stock(arn, payload)
+    else:
+        text = f"{size} byte payload is too large for the Event invocation type (limit {ASYNCHRONOUS} bytes)"
+        under_way.get().give_up("SDK_CLIENT_ERROR", text)
 
 
 def _failure(delivery: Delivery) -> tuple[str, str] | None:
@@ -190,6 +229,7 @@ def _failure(delivery: Delivery) -> tuple[str, str] | None:
         "lambda": lambda: lambda_svc._get_func_record_for_ref(target)[0],
         "sqs": lambda: sqs._queue_by_arn(target),
         "sns": lambda: sns._topic_by_arn_any_scope(target),
+        "logs": lambda: _log_group(target) in cloudwatch_logs._log_groups,
         "states": lambda: stepfunctions._resolve_state_machine_arn(target),
         "event-bus": lambda: name == "default" or eventbridge._event_buses.get(name),
         "api-destination": lambda: eventbridge._api_destinations.get(name.partition("/")[0]),
@@ -214,3 +254,35 @@ def _failure(delivery: Delivery) -> tuple[str, str] | None:
     if not found:  # of another account, whose policy allows it
         return "NO_RESOURCE", f"{rule} cannot call {target}: it does not exist"
     return None
+
+
+def _log_group(arn: str) -> str:
+    return (arn.split(":") + [""] * 7)[6]
+
+
+def _write(delivery: Delivery) -> None:
+    """Put the event, or the input that replaces it, into the log group."""
+    view, target = eventbridge._pattern_event_view(delivery.event), delivery.target
+    event = view.event_with_detail()
+    line = {"timestamp": int(float(delivery.event["Time"]) * 1000), "message": json.dumps(event)}
+    if any(target.get(name) for name in ("InputTransformer", "Input", "InputPath")):
+        text = target.get("Input") or ""
+        if target.get("InputTransformer"):
+            text = eventbridge._apply_input_transformer(target["InputTransformer"], delivery.rule, view)
+        try:
+            given = at_path(json.dumps(event), target["InputPath"]) if not text else json.loads(text)
+            line |= {"message": str(given["message"]), "timestamp": _milliseconds(given["timestamp"])}
+        except (ValueError, TypeError, KeyError):
+            message = f"{delivery.arn}: the input needs a timestamp and a message"
+            delivery.give_up("INVALID_PARAMETER", message)
+            return
+    place = {"logGroupName": _log_group(delivery.arn), "logStreamName": str(delivery.event["EventId"])}
+    cloudwatch_logs._create_log_stream(place)
+    cloudwatch_logs._put_log_events({**place, "logEvents": [line]})
+
+
+def _milliseconds(moment: Any) -> int:
+    """A time in milliseconds, or as EventBridge writes it in events."""
+    if isinstance(moment, str) and not moment.isdigit():
+        return int(eventbridge._coerce_timestamp(moment) * 1000)
+    return int(moment)

@@ -6,9 +6,10 @@ and EventBridge.
 Faithful to: S3, SNS and EventBridge invoke a function only if its policy (`AWS::Lambda::Permission`) allows
 that service, with the SourceArn and SourceAccount of the call, for the version or alias that is called. S3
 refuses a notification configuration with a function that does not allow it, unless the request skips the
-validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue or topic only
-if its policy allows it. A permission for a function that does not exist fails the deployment. Services call
-with TLS: a statement that denies `aws:SecureTransport` `false` does not stop them.
+validation. S3 and SNS also invoke functions of other accounts. EventBridge delivers to a queue, a topic or a
+log group only if its policy, of log groups also one of the account, allows it. A permission for a function
+that does not exist fails the deployment. Services call with TLS: a statement that denies
+`aws:SecureTransport` `false` does not stop them.
 Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
 on the subscription. Nor to invocations by CloudWatch Logs. For rules see `events.targets`, for load balancers
 `elbv2.functions`, for APIs `apigateway.functions`, for Cognito `cognito.triggers`.
@@ -29,7 +30,7 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region, request_scope
-from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
+from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
 from localaws import journal
@@ -63,14 +64,17 @@ def service_may_invoke(function: str, service: str, source_arn: str, source_acco
     return _allows(policy, "lambda:InvokeFunction", function, service, source_arn, source_account)
 
 
-def service_may_deliver(target: str, service: str, source_arn: str, source_account: str) -> bool:
-    """Whether the policy of a function, queue, topic or event bus allows a service to deliver to it.
+def service_may_deliver(
+    target: str, service: str, source_arn: str, source_account: str, *, owner: str = ""
+) -> bool:
+    """Whether the policy of a function, queue, topic, log group or bus allows a service to deliver to it.
 
     Args:
         target: Its ARN.
         service: The service's principal.
         source_arn: The resource that the service delivers for.
         source_account: The account that owns that resource.
+        owner: That account, if the service sends it as `aws:SourceOwner`, which SNS's default policy needs.
     """
     if not iam_is_enforced():
         return True
@@ -84,9 +88,26 @@ def service_may_deliver(target: str, service: str, source_arn: str, source_accou
         if kind == "sns":
             topic = sns._topic_by_arn_any_scope(target)
             policy = topic["attributes"].get("Policy") if topic else None
-            return _allows(policy, "sns:Publish", target, *caller)
+            return _allows(policy, "sns:Publish", target, *caller, owner)
+        if kind == "logs":
+            return _may_log(target, *caller)
         policy = eventbridge._event_bus_policies.get(target.rpartition("/")[2])
         return _allows(policy, "events:PutEvents", target, *caller)
+
+
+def _may_log(group: str, service: str, source_arn: str, source_account: str) -> bool:
+    """Whether the account's policies of log groups, and that of the group, allow a service to write to it."""
+    name = group.split(":")[6]
+    found = [*cloudwatch_logs._resource_policies.values(), cloudwatch_logs._log_group_policies.get(name)]
+    policies = [json.loads(policy["policyDocument"]) for policy in found if policy]
+    every = [policy.get("Statement") or [] for policy in policies]
+    merged = [one for each in every for one in (each if isinstance(each, list) else [each])]
+    stream = f"{group.removesuffix(':*')}:log-stream:{name}"
+    # The documented policy allows to create a stream for any rule, and to put events for this one.
+    return all(
+        _allows({"Statement": merged}, action, stream, service, source, source_account)
+        for action, source in (("logs:CreateLogStream", ""), ("logs:PutLogEvents", source_arn))
+    )
 
 
 @changes(iam_evaluator, "_request_origin")
@@ -111,7 +132,9 @@ def _allows(
     service: str,
     source_arn: str,
     source_account: str,
+    source_owner: str = "",
 ) -> bool:
+    context = {"aws:sourcearn": source_arn, "aws:sourceaccount": source_account}
     request = iam_evaluator.EvalContext(
         principal_arn="*",
         principal_type="Service",
@@ -120,7 +143,7 @@ def _allows(
         resource_arn=resource,
         region=get_region(),
         secure_transport=True,
-        service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": source_account},
+        service_context=context | ({"aws:sourceowner": source_owner} if source_owner else {}),
     )
     allowed = iam_evaluator.evaluate_resource_policy(policy, request, service=service).decision == "Allow"
     return allowed or _denied(action, resource, service, source_arn, source_account)
@@ -203,7 +226,7 @@ def rule_may_reach(rule: str, target: str) -> bool:
     if not iam_is_enforced():
         return True
     account = (rule.split(":") + [""] * 5)[4]
-    if (target.split(":") + [""] * 3)[2] not in ("lambda", "sqs", "sns"):
+    if (target.split(":") + [""] * 3)[2] not in ("lambda", "sqs", "sns", "logs"):
         return True
     return service_may_deliver(target, "events.amazonaws.com", rule, account)
 

@@ -3,11 +3,12 @@
     CreateEventSubscription, AWS::RDS::EventSubscription -> policy of the topic asked -> first message
 
 Faithful to: what AWS refuses of a subscription, with its error codes: a name that exists or is too long, more
-than 20 in a Region, an unknown source type or category, sources without a source type, a source that does not
-exist (of instances, clusters, their snapshots, parameter groups and proxies), a topic that is FIFO or does
-not exist, and one whose policy does not allow `events.rds.amazonaws.com`. The first message is no JSON: it
-says that RDS will attempt to send notifications. The status becomes `no-permission` or `topic-not-exist` when
-that is found at an event, and `active` again. `Ref` is the name. Another topic replaces the resource.
+than 20 in a Region, an unknown source type or category, sources without a source type, a source that is blank
+or does not exist (of what is not emulated, none does), a topic that is FIFO or does not exist, and one whose
+policy does not allow `events.rds.amazonaws.com`, as SNS's default policy does. Sources are stored in lower
+case. The first message is no JSON: it says that RDS will attempt to send notifications. The status becomes
+`no-permission` or `topic-not-exist` when that is found at an event, and `active` again. `Ref` is the name.
+Another topic replaces the resource.
 Not to: `aws:SourceArn` when the subscription is made: AWS does not document it, so any ARN of this
 account that the policy names passes, and each event asks for its own (see `rds.events`). The key policy of an
 encrypted topic is not evaluated. The statuses `creating`, `modifying` and `deleting` are over at once. The
@@ -33,6 +34,7 @@ from ministack.services import rds, sns
 from ministack.services.cloudformation import provisioners
 
 from localaws.patching import Created, Properties, new_action, new_resource, on_reset
+from localaws.refusals import Parameters, Refusal, refuses
 from localaws.services.iam.invocations import in_account_of, service_may_deliver
 from localaws.services.rds.event_categories import CATEGORIES, unknown_source_type
 
@@ -43,7 +45,7 @@ PRINCIPAL = "events.rds.amazonaws.com"
 SUBJECT = "RDS Notification Message"
 _TYPE = "AWS::RDS::EventSubscription"
 _MOST, _LONGEST_NAME = 20, 254
-# The stores of the sources that are emulated.
+# The stores of the sources that are emulated; of the other types, there is none.
 _SOURCES = {
     "db-instance": rds._instances,
     "db-cluster": rds._clusters,
@@ -89,15 +91,24 @@ def _checked(record: Record) -> Record:
         if category not in known and source_type != "zero-etl":
             text = f"The event category {category} does not exist for {source_type or 'any source type'}."
             raise _Refused("SubscriptionCategoryNotFound", text, 404)
-    for source in ids:
-        _check_source(source_type, source)
+    record["SourceIdsList"] = [_stored(source_type, source) for source in ids]
     return record
 
 
-def _check_source(source_type: str, source: str) -> None:
-    store = _SOURCES.get(source_type)
-    if store is not None and source not in store:
+def _stored(source_type: str, source: str) -> str:
+    """Return an identifier as it is stored: RDS asks for no more of proxies than what CreateDBProxy says."""
+    name = source if source_type == "db-proxy" else source.lower()
+    if name not in _SOURCES.get(source_type, ()):
         raise _Refused("SourceNotFound", f"The source {source} of type {source_type} was not found.", 404)
+    return name
+
+
+@refuses("rds", "CreateEventSubscription", "AddSourceIdentifierToSubscription")
+def _blank(parameters: Parameters) -> Refusal | None:
+    given = [*(parameters.get("SourceIds") or ()), parameters.get("SourceIdentifier", "given")]
+    if all(given):
+        return None
+    return Refusal("InvalidParameterValue", "A source identifier must begin with a letter; one is blank.")
 
 
 def _check_topic(topic: str) -> None:
@@ -119,7 +130,8 @@ def topic_exists(topic: str) -> bool:
 
 def may_publish(topic: str, source_arn: str) -> bool:
     """Whether the policy of a topic lets RDS publish for a resource of this account."""
-    return service_may_deliver(topic, PRINCIPAL, source_arn, get_account_id())
+    account = get_account_id()
+    return service_may_deliver(topic, PRINCIPAL, source_arn, account, owner=account)
 
 
 def _sources_in_policy(topic: str) -> list[str]:
@@ -209,7 +221,7 @@ def _delete(p: Properties) -> Response:
 
 def _add_source(p: Properties) -> Response:
     record, source = _found(p), rds._p(p, "SourceIdentifier")
-    _checked(record | {"SourceIdsList": [source]})
+    (source,) = _checked(record | {"SourceIdsList": [source]})["SourceIdsList"]
     if source not in record["SourceIdsList"]:
         record["SourceIdsList"] = [*record["SourceIdsList"], source]
     return _answer("AddSourceIdentifierToSubscription", record)
@@ -217,6 +229,7 @@ def _add_source(p: Properties) -> Response:
 
 def _remove_source(p: Properties) -> Response:
     record, source = _found(p), rds._p(p, "SourceIdentifier")
+    source = source if record["SourceType"] == "db-proxy" else source.lower()
     if source not in record["SourceIdsList"]:
         raise _Refused("SourceNotFound", f"The subscription has no source {source}.", 404)
     record["SourceIdsList"] = [one for one in record["SourceIdsList"] if one != source]
@@ -311,7 +324,7 @@ def _update_resource(physical_id: str, old: Properties, new: Properties, _stack:
         "EventCategoriesList": list(new.get("EventCategories") or []),
         "Enabled": str(new.get("Enabled", True)).lower() == "true",
     }
-    _call(lambda _p: _checked({**record, **changed}), {}, "update")
+    _call(lambda _p: changed.update(_checked({**record, **changed})), {}, "update")
     record.update(changed)
     _tag(physical_id, new, old)
     return physical_id, {}

@@ -371,9 +371,23 @@ _EXISTS = {
 }
 
 
+# RDS stores them in lower case.
+_LOWER = (
+    *("DBInstanceIdentifier", "DBClusterIdentifier", "SnapshotIdentifier"),
+    *("DBParameterGroupName", "DBClusterParameterGroupName", "DBParameterGroupIdentifier"),
+)
+
+
+@resource("AWS::RDS::DBParameterGroup").create
+@resource("AWS::RDS::DBClusterParameterGroup").create
+def _create_group(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    _lower(properties)
+    return stock(logical_id, properties, stack)
+
+
 def _lower(properties: Properties) -> None:
     """Write identifiers in lower case, as RDS and CloudFormation do."""
-    for name in ("DBInstanceIdentifier", "DBClusterIdentifier"):
+    for name in _LOWER:
         if properties.get(name):
             properties[name] = str(properties[name]).lower()
 
@@ -382,8 +396,7 @@ def _lower(properties: Properties) -> None:
 def _parameter(stock: Callable[..., str], params: dict[str, Any], key: str, default: str = "") -> str:
     """Identifiers in requests are in lower case, except that ARNs stay as they are."""
     value = stock(params, key, default)
-    identifies = key.endswith(("DBInstanceIdentifier", "DBClusterIdentifier"))
-    return value.lower() if identifies and value and not value.startswith("arn:") else value
+    return value.lower() if key.endswith(_LOWER) and value and not value.startswith("arn:") else value
 
 
 _declare("instance", "AWS::RDS::DBInstance", "CreateDBInstance", "ModifyDBInstance")

@@ -97,12 +97,13 @@ def _unflattened(shape: Shape, given: Mapping[str, str], prefix: str) -> Any:
     if isinstance(shape, (ListShape, MapShape)):
         if not any(name.startswith(f"{prefix}.") for name in given):
             return None
-        each = re.compile(rf"{re.escape(prefix)}\.(?:member|entry)\.(\d+)\.?")
+        item = "entry" if isinstance(shape, MapShape) else shape.member.serialization.get("name", "member")
+        each = re.compile(rf"{re.escape(prefix)}\.{item}\.(\d+)\.?")
         numbers = sorted({int(found[1]) for name in given if (found := each.match(name))})
         if isinstance(shape, MapShape):
             entries = [f"{prefix}.entry.{number}" for number in numbers]
             return {given.get(f"{one}.key", ""): given.get(f"{one}.value", "") for one in entries}
-        return [_unflattened(shape.member, given, f"{prefix}.member.{number}") for number in numbers]
+        return [_unflattened(shape.member, given, f"{prefix}.{item}.{number}") for number in numbers]
     return given.get(prefix)
 
 

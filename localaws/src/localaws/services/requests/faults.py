@@ -1,12 +1,14 @@
 """API calls that fail or are slow because a test asked for it: `aws.faults.api(...)`.
 
 Faithful to: the error has the form of the service's protocol, so that SDKs raise the exception of that name
-and retry it as they do on AWS. It comes before anything is done.
+and retry it as they do on AWS. It comes before anything is done. Of a batch, single entries can be refused:
+the call succeeds, and the answer has their errors.
 Not to: calls that services make themselves, without a request: the poller of a queue, for example. Such a
-fault comes before IAM is asked.
+fault comes before IAM is asked. Single entries of requests in CBOR, which Kinesis takes from some SDKs.
 
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 https://docs.aws.amazon.com/fis/latest/userguide/fis-actions-reference.html
+https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
 
-from localaws.faults.rules import Rule, rules
+from localaws.faults.rules import BATCHES, Rule, rules
 from localaws.patching import around
 
 _OBJECT = "^/.+?/.+"  # how the pattern of an object begins, in the emulator's routes
@@ -53,12 +56,40 @@ async def _dispatch_service_request(
         rule = rules.applying("api", concerns)
         if rule:
             await asyncio.sleep(rule.latency)
+            if rule.entries and rule.operation:
+
+                async def send(rest: bytes) -> Any:
+                    return await stock(method, path, headers, rest, query_params, request_id)
+
+                return await _refusing_entries(rule, BATCHES[rule.operation], body, send)
             if rule.error:
                 answer = iam_actions.access_denied_response(
                     service, "", "", request_id, error_code=rule.error, message=rule.message, headers=headers
                 )
                 return rule.status, *answer[1:]
     return await stock(method, path, headers, body, query_params, request_id)
+
+
+async def _refusing_entries(
+    rule: Rule, names: tuple[str, str, str], body: bytes, send: Callable[[bytes], Awaitable[Any]]
+) -> Any:
+    """Refuse the first entries of a batch, and send the others."""
+    asked, answered, counted = names
+    try:
+        request = json.loads(body)
+        entries = list(request[asked])
+    except (ValueError, TypeError, KeyError):  # the service says what is wrong
+        return await send(body)
+    refused = [{"ErrorCode": rule.error, "ErrorMessage": rule.message} for _ in entries[: rule.entries]]
+    status, headers, sent = 200, {"Content-Type": "application/x-amz-json-1.1"}, b"{}"
+    if rest := entries[len(refused) :]:
+        status, headers, sent = await send(json.dumps({**request, asked: rest}).encode())
+        if status != 200:
+            return status, headers, sent
+    answer = json.loads(sent)
+    answer[answered] = [*refused, *answer.get(answered, [])]
+    answer[counted] = len(refused) + answer.get(counted, 0)
+    return status, headers, json.dumps(answer).encode()
 
 
 def _operations(

@@ -50,6 +50,7 @@ _REQUESTS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
     "AWS::Logs::LogGroup": [("logs", "CreateLogGroup", {}), ("logs", "PutRetentionPolicy", {})],
     "AWS::Logs::MetricFilter": [("logs", "PutMetricFilter", {})],
     "AWS::Logs::SubscriptionFilter": [("logs", "PutSubscriptionFilter", {})],
+    "AWS::RDS::EventSubscription": [("rds", "CreateEventSubscription", {})],
     "AWS::SecretsManager::Secret": [("secretsmanager", "CreateSecret", {})],
 }
 # The requests for each entry of a property that is a list of structures.
