@@ -39,9 +39,9 @@ class HeicPicture:
 
         try:
             self._file: Any = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+            self.width, self.height = self._file.size  # fails if the file has no picture
         except Exception as error:  # of any type
             raise _damage(error, "the header of the heic cannot be read") from error
-        self.width, self.height = self._file.size
 
     def decode(self, size: tuple[int, int]) -> Image.Image:
         """Return the picture upright, in sRGB, at exactly this size, which must not exceed its own.

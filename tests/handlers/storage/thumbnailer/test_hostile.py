@@ -80,6 +80,7 @@ def test_a_picture_with_a_hole_is_refused_where_the_format_can_tell(kind: str) -
 
 @settings(max_examples=200)
 @example(kind="HEIC", cut=0.734375, flips=[(0.734375, 1)])  # a picture of 0 x 0 pixels
+@example(kind="HEIC", cut=0.859375, flips=[(0.0, 1), (0.0, 1), (0.3515625, 1)])  # a file without picture
 @given(
     kind=st.sampled_from(sorted(WHOLE)),
     cut=st.floats(0, 1),
