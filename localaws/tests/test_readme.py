@@ -28,7 +28,7 @@ BLOCKS = {
     for text in re.findall(r"^```\w*\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 }
 # By their first lines. What the first one does is in test_distribution.py.
-INSTALL = "pip install pytest-localaws"
+INSTALL = "pip install pytest-localaws aws-cdk-lib"
 TEST, HANDLER = "# test_orders.py", "# handler/index.py"
 COMMANDS = "localaws start                  # runs until `localaws stop`"
 PROGRAM, UNITTEST = "from localaws import LocalAws", "import unittest"
