@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 T = TypeVar("T")
+#: Seconds: Lambda retries after one minute and after two more.
+_RETRIES_TAKE = 200
 
 
 class ScenarioFailed(Exception):
@@ -99,6 +101,11 @@ class DeployedStack:
             there = ", ".join(sorted(self.outputs)) or "none"
             raise ScenarioFailed(f"stack {self.name} has no output {key}; its outputs: {there}")
         return self.outputs[key]
+
+    @property
+    def patient(self) -> DeployedStack:
+        """The same stack for effects of an asynchronous invocation that Lambda may have to retry."""
+        return replace(self, patience=self.patience + _RETRIES_TAKE)
 
     def wait_until(self, check: Callable[[], T], what: str) -> T:
         """`wait_until` with this stack's patience."""

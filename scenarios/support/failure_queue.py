@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from scenarios.framework import DeployedStack, NotYet
@@ -136,3 +136,21 @@ class StreamFailures(_FailureQueue[dict[str, Any]]):
         batch = body["KinesisBatchInfo"]
         first, last = int(batch["startSequenceNumber"]), int(batch["endSequenceNumber"])
         return body if any(first <= number <= last for number in self._numbers) else None
+
+
+def failed_of_run(stack: DeployedStack, run_id: str, consumers: Iterable[str]) -> dict[str, FailureQueue]:
+    """Return what the functions of a stack could not process, by the consumer that names their outputs."""
+    return {
+        name: FailureQueue(
+            stack, stack.output(f"{name}FailureQueueUrl"), lambda one: run_id in json.dumps(one.event)
+        )
+        for name in consumers
+    }
+
+
+def undelivered_of_run(stack: DeployedStack, run_id: str, consumers: Iterable[str]) -> dict[str, Messages]:
+    """Return what SNS or EventBridge could not deliver to the functions, likewise."""
+    return {
+        name: Messages(stack, stack.output(f"{name}NotDeliveredQueueUrl"), lambda body: run_id in body)
+        for name in consumers
+    }

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from scenarios.framework import DeployedStack, NotYet, require, wait_until
-from scenarios.support.failure_queue import FailureQueue, Messages
+from scenarios.framework import DeployedStack, NotYet, require
+from scenarios.support.failure_queue import failed_of_run, undelivered_of_run
 
 CONSUMERS = ("Invoices", "Mails")
-#: Lambda retries after one minute and after two more.
-_RETRIES_TAKE = 200
 
 
 class Orders:
@@ -30,23 +27,10 @@ class Orders:
         self.bus = stack.output("EventBusName")
         self.events = stack.client("events")
         self._lambda, self._dynamodb = stack.client("lambda"), stack.client("dynamodb")
-        self._patience = stack.patience + _RETRIES_TAKE
+        self._patient = stack.patient
         self._ids: set[str] = set()
-        patient = replace(stack, patience=self._patience)
-        self.failed = {
-            name: FailureQueue(
-                patient,
-                stack.output(f"{name}FailureQueueUrl"),
-                lambda one: self.run_id in json.dumps(one.event),
-            )
-            for name in CONSUMERS
-        }
-        self.undelivered = {
-            name: Messages(
-                stack, stack.output(f"{name}NotDeliveredQueueUrl"), lambda body: self.run_id in body
-            )
-            for name in CONSUMERS
-        }
+        self.failed = failed_of_run(self._patient, self.run_id, CONSUMERS)
+        self.undelivered = undelivered_of_run(stack, self.run_id, CONSUMERS)
 
     def order(self, quantity: Any = 1) -> dict[str, Any]:
         """Make an order; with a quantity of 0 it is malformed."""
@@ -90,7 +74,7 @@ class Orders:
             if missing:
                 raise NotYet(f"{len(missing)} are missing: {missing[0]}")
 
-        wait_until(check, what="invoices and mails", timeout=self._patience)
+        self._patient.wait_until(check, "invoices and mails")
 
     def outcomes(self, consumer: str, order: dict[str, Any]) -> list[tuple[str, str]]:
         """What a consumer has logged about an order: each outcome, and the name of the replay."""

@@ -9,13 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 from scenarios.events.pipeline_events.changes import Event, job, reference_change, state_change
-from scenarios.framework import DeployedStack, NotYet, ScenarioFailed, wait_until
+from scenarios.framework import DeployedStack, NotYet, ScenarioFailed
 from scenarios.support.failure_queue import FailureQueue, Messages
 from scenarios.support.redrive import redrive
 
 _CODEPIPELINE = "codepipeline.amazonaws.com"
-#: Lambda retries after one minute and after two more.
-_RETRIES_TAKE = 200
 
 
 class Releases:
@@ -87,7 +85,7 @@ class Releases:
                 raise NotYet(f"{len(missing)} of {len(events)} are missing: {missing[0]['detail']}")
             return [json.loads(body)["text"] for body in bodies]
 
-        return wait_until(check, what="notifications", timeout=self.stack.patience + _RETRIES_TAKE)
+        return self.stack.patient.wait_until(check, "notifications")
 
     def wait_for_result(self, event: Event) -> None:
         """Wait until it is stored that an event is reported, which prevents a second report."""

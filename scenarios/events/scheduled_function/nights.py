@@ -11,12 +11,10 @@ from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from scenarios.framework import DeployedStack, NotYet, require, wait_until
+from scenarios.framework import DeployedStack, NotYet, require
 from scenarios.support.failure_queue import FailureQueue, Messages
 
 ZONE = "Europe/Berlin"
-#: Lambda retries after one minute and after two more.
-_RETRIES_TAKE = 200
 
 
 class Nights:
@@ -105,7 +103,7 @@ class Nights:
                 raise NotYet("it has not ended")
             return str(item["outcome"]["S"])
 
-        return wait_until(check, what=f"run of {at}", timeout=self.stack.patience + _RETRIES_TAKE)
+        return self.stack.patient.wait_until(check, f"run of {at}")
 
     def wait_for_outcomes(self, at: str, count: int) -> list[str]:
         """Wait until the function has logged this number of ends of a run, and return them."""
@@ -116,7 +114,7 @@ class Nights:
                 raise NotYet(f"{found}")
             return sorted(found)
 
-        return wait_until(check, what=f"log of {at}", timeout=self.stack.patience + _RETRIES_TAKE)
+        return self.stack.patient.wait_until(check, f"log of {at}")
 
     def lease(self) -> dict[str, Any] | None:
         """The lease, if a run holds it."""

@@ -9,15 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from scenarios.framework import DeployedStack, NotYet, require, wait_until
+from scenarios.framework import DeployedStack, NotYet, require
 from scenarios.support.failure_queue import Messages
 
 Record = dict[str, Any]
 
 #: The kinds of destination, with the number of attempts that the function with each of them makes.
 KINDS = {"Queue": 3, "Topic": 2, "Function": 1, "Bus": 1, "Bucket": 1}
-#: Lambda retries after one minute and after two more.
-_RETRIES_TAKE = 200
 
 
 class Orders:
@@ -33,7 +31,7 @@ class Orders:
         self.functions = {kind: stack.output(f"{kind}FunctionName") for kind in KINDS}
         self._lambda = stack.client("lambda")
         self._dynamodb = stack.client("dynamodb")
-        self._patience = stack.patience + _RETRIES_TAKE
+        self._patient = stack.patient
         self._records, self.failed, self._letters = (
             Messages(stack, stack.output(f"{name}QueueUrl"), lambda body: self.run_id in body)
             for name in ("Records", "QueueFailure", "DeadLetters")
@@ -87,7 +85,7 @@ class Orders:
                     return record
             raise NotYet("there is none")
 
-        return wait_until(check, what=f"the record of an event at the {kind}", timeout=self._patience)
+        return self._patient.wait_until(check, f"the record of an event at the {kind}")
 
     def dead_letter(self, request_id: str) -> dict[str, Any]:
         """Wait for the dead letter of an event."""
@@ -98,7 +96,7 @@ class Orders:
                     return letter
             raise NotYet("there is none")
 
-        return wait_until(check, what="the dead letter of an event", timeout=self._patience)
+        return self._patient.wait_until(check, "the dead letter of an event")
 
     def log(self, kind: str) -> list[dict[str, Any]]:
         """The lines that the function of a kind has logged as JSON."""

@@ -6,13 +6,11 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from scenarios.framework import DeployedStack, NotYet, wait_until
-from scenarios.support.failure_queue import FailureQueue, Messages
+from scenarios.framework import DeployedStack, NotYet
+from scenarios.support.failure_queue import failed_of_run, undelivered_of_run
 from scenarios.support.redrive import redrive
 
 CONSUMERS = ("Urgent", "Large", "Uploads")
-#: Lambda retries after one minute and after two more.
-_RETRIES_TAKE = 200
 
 
 class Notices:
@@ -27,21 +25,9 @@ class Notices:
         self.stack = stack
         self.topic = stack.output("TopicArn")
         self._sns = stack.client("sns")
-        self._patience = stack.patience + _RETRIES_TAKE
-        self.failed = {
-            name: FailureQueue(
-                stack,
-                stack.output(f"{name}FailureQueueUrl"),
-                lambda one: self.run_id in json.dumps(one.event),
-            )
-            for name in CONSUMERS
-        }
-        self.undelivered = {
-            name: Messages(
-                stack, stack.output(f"{name}NotDeliveredQueueUrl"), lambda body: self.run_id in body
-            )
-            for name in CONSUMERS
-        }
+        self._patient = stack.patient
+        self.failed = failed_of_run(stack, self.run_id, CONSUMERS)
+        self.undelivered = undelivered_of_run(stack, self.run_id, CONSUMERS)
         self._keys: set[str] = set()
 
     def publish(self, *, severity: str = "high", cents: int = 10, text: str = "notice", **more: Any) -> str:
@@ -85,7 +71,7 @@ class Notices:
             if missing := set(message_ids) - self.stored(consumer).keys():
                 raise NotYet(f"{len(missing)} of {len(message_ids)} are missing")
 
-        wait_until(check, what=f"notices of {consumer}", timeout=self._patience)
+        self._patient.wait_until(check, f"notices of {consumer}")
 
     def wait_for_text(self, consumer: str, text: str) -> None:
         """Wait until a consumer has stored a text."""
@@ -94,7 +80,7 @@ class Notices:
             if [text] not in (seen := self.stored(consumer)).values():
                 raise NotYet(f"it has stored {seen}")
 
-        wait_until(check, what=f"notices of {consumer}", timeout=self._patience)
+        self._patient.wait_until(check, f"notices of {consumer}")
 
     def redrive(self, consumer: str) -> int:
         """Send what is in both queues of a consumer to its function again; return how many were sent."""
