@@ -19,7 +19,7 @@ from tasks.errors import TaskError
 
 _FUNCTION, _QUEUE = "FunctionName", "FailureQueueUrl"
 # Of a subscription: what SNS could not deliver to the function.
-_NOT_DELIVERED = "NotDeliveredQueueUrl"
+_UNDELIVERED = "UndeliveredQueueUrl"
 
 
 def main(arguments: list[str]) -> int:
@@ -44,7 +44,7 @@ def run(stack: DeployedStack, limit: int, dry_run: bool) -> RedriveReport:
     both = [
         (name, f"{name}{queue}")
         for name in functions
-        for queue in (_QUEUE, _NOT_DELIVERED)
+        for queue in (_QUEUE, _UNDELIVERED)
         if f"{name}{queue}" in stack.outputs
     ]
     if not both:

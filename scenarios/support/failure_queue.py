@@ -151,6 +151,6 @@ def failed_of_run(stack: DeployedStack, run_id: str, consumers: Iterable[str]) -
 def undelivered_of_run(stack: DeployedStack, run_id: str, consumers: Iterable[str]) -> dict[str, Messages]:
     """Return what SNS or EventBridge could not deliver to the functions, likewise."""
     return {
-        name: Messages(stack, stack.output(f"{name}NotDeliveredQueueUrl"), lambda body: run_id in body)
+        name: Messages(stack, stack.output(f"{name}UndeliveredQueueUrl"), lambda body: run_id in body)
         for name in consumers
     }

@@ -48,7 +48,7 @@ class FailedEvent:
         event: The event of the invocation.
         reason: Type and message of the error.
         condition: ``RetriesExhausted``, ``EventAgeExceeded``, ``PermanentFailure``, ``DeadLetter`` or
-            ``NotDelivered``.
+            ``Undelivered``.
         attempts: Number of invocations, if the message contains it.
         of_stream: Whether the event is a batch of a stream: the function returns which record failed.
     """
@@ -199,7 +199,7 @@ def _from_dead_letter(event: Any, attributes: dict[str, Any]) -> FailedEvent:
 def _from_rule(event: Any, attributes: dict[str, Any]) -> FailedEvent:
     values = _texts(attributes)
     reason = f"{values.get('ERROR_CODE', 'unknown')}: {values.get('ERROR_MESSAGE', '')}"
-    return FailedEvent(_name_in(values["TARGET_ARN"]), event, reason, "NotDelivered")
+    return FailedEvent(_name_in(values["TARGET_ARN"]), event, reason, "Undelivered")
 
 
 def _from_topic(body: dict[str, Any], attributes: dict[str, Any]) -> FailedEvent:
@@ -220,7 +220,7 @@ def _from_topic(body: dict[str, Any], attributes: dict[str, Any]) -> FailedEvent
     }
     values = _texts(attributes)
     reason = f"{values.get('ERROR_CODE', 'unknown')}: {values.get('ERROR_MESSAGE', '')}"
-    return FailedEvent(None, {"Records": [record]}, reason, "NotDelivered")
+    return FailedEvent(None, {"Records": [record]}, reason, "Undelivered")
 
 
 def _texts(attributes: dict[str, Any]) -> dict[str, str]:

@@ -81,6 +81,6 @@ class RdsEventsStack(PatternStack):
         self.output("TopicArn", reported.topic.topic_arn)
         self.output("SubscriptionName", reported.event_subscriptions[0].ref)
         self.output("FailureQueueUrl", reported.failure_queue.queue_url)
-        self.output("NotDeliveredQueueUrl", reported.undelivered_queue.queue_url)
+        self.output("UndeliveredQueueUrl", reported.undelivered_queue.queue_url)
         self.output("AlertsQueueUrl", alerts.queue_url)
         self.output("JournalTableName", journal.table_name)

@@ -63,7 +63,7 @@ class EventBusStack(PatternStack):
         placed = events.EventPattern(source=["shop"], detail_type=["OrderPlaced"])
         rule = self._shop.add_function(f"{name}Rule", function, event_pattern=placed, **more)
         self.output(f"{name}RuleArn", rule.rule.rule_arn)
-        self.output(f"{name}NotDeliveredQueueUrl", rule.undelivered_queue.queue_url)
+        self.output(f"{name}UndeliveredQueueUrl", rule.undelivered_queue.queue_url)
         if function.failure_queue is not None:
             self.output(f"{name}FailureQueueUrl", function.failure_queue.queue_url)
 

@@ -83,7 +83,7 @@ class PipelineEventsStack(PatternStack):
         self.output("InboxQueueUrl", inbox.queue_url)
         if reports.failure_queue is not None:
             self.output("FailureQueueUrl", reports.failure_queue.queue_url)
-        self.output("NotDeliveredQueueUrl", reports.undelivered_queue.queue_url)
+        self.output("UndeliveredQueueUrl", reports.undelivered_queue.queue_url)
         self.output("IdempotencyTableName", reports.idempotency_table.table_name)
         self.output("CheckFunctionName", check.function.function_name)
         self.output("ReporterFunctionName", check.failure_reporter.function_name)

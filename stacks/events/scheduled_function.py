@@ -47,6 +47,6 @@ class ScheduledFunctionStack(PatternStack):
         self.output("ScheduleName", nightly.schedule.schedule_name)
         self.output("ScheduleRoleArn", nightly.schedule_role.role_arn)
         self.output("FailureQueueUrl", nightly.failure_queue.queue_url)
-        self.output("NotDeliveredQueueUrl", nightly.undelivered_queue.queue_url)
+        self.output("UndeliveredQueueUrl", nightly.undelivered_queue.queue_url)
         self.output("ReportsTableName", reports.table_name)
         self.output("RunsTableName", nightly.runs_table.table_name)

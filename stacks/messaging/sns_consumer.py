@@ -68,5 +68,5 @@ class SnsConsumerStack(PatternStack):
         self._table.grant(consumer.function, "dynamodb:PutItem")
         self.output(f"{name}FunctionName", consumer.function.function_name)
         self.output(f"{name}FailureQueueUrl", consumer.failure_queue.queue_url)
-        self.output(f"{name}NotDeliveredQueueUrl", consumer.undelivered_queue.queue_url)
+        self.output(f"{name}UndeliveredQueueUrl", consumer.undelivered_queue.queue_url)
         return consumer

@@ -256,7 +256,8 @@ class BusRule(Construct):
         ignore_replays: Whether the rule never matches replayed events.
         retry_attempts: How often EventBridge repeats a call that failed, 0 to 185.
         max_event_age: For how long it does, 60 seconds to 24 hours. Default: 24 hours.
-        undelivered_queue: The dead-letter queue. Default: a new one.
+        undelivered_queue: The dead-letter queue, in the Region of the rule; of another account too, whose
+            owner lets EventBridge send to it. Default: a new one.
         removal_policy: What happens to a new queue when the stack is deleted. Default: it is retained.
 
     Raises:
@@ -293,9 +294,10 @@ class BusRule(Construct):
         _RETRIES.check("retry_attempts", retry_attempts)
         _AGE.check("max_event_age", max_event_age)
         check_dead_letters("undelivered_queue", undelivered_queue, "EventBridge")
-        reason = "A rule is in the account and Region of its bus and its dead-letter queue"
-        places = {"event_bus": event_bus.event_bus_arn, "undelivered_queue": undelivered_queue}
-        check_region(scope, reason, places, in_account=True)
+        reason = "A rule is in the account and Region of its bus"
+        check_region(scope, reason, {"event_bus": event_bus.event_bus_arn}, in_account=True)
+        reason = "The dead-letter queue is used in the Region of its rule"
+        check_region(scope, reason, {"undelivered_queue": undelivered_queue})
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
         reason = (
             "EventBridge delivers to no other Region, and to functions of other accounts with a role, which "

@@ -57,7 +57,7 @@ class Reports:
         )
         self.undelivered = Messages(
             stack,
-            stack.output("NotDeliveredQueueUrl"),
+            stack.output("UndeliveredQueueUrl"),
             lambda body: self.run_id in body or self.database in body,
         )
 
@@ -213,7 +213,7 @@ class Reports:
                 queue_url=self.stack.output(f"{queue}QueueUrl"),
                 function_name=self.stack.output("FunctionName"),
             ).resent
-            for queue in ("Failure", "NotDelivered")
+            for queue in ("Failure", "Undelivered")
         )
 
     def alerts(self, source: str) -> Counter[tuple[str, str]]:

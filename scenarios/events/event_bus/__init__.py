@@ -103,7 +103,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         (letter,) = (one for one in letters if refused["order_id"] in one["Body"])
         _check(letter, "NO_PERMISSIONS", function, story)
         orders.undelivered["Invoices"].release()
-        queue = stack.output("InvoicesNotDeliveredQueueUrl")
+        queue = stack.output("InvoicesUndeliveredQueueUrl")
         story.fact("redriven", redrive(stack.session, queue_url=queue, function_name=function).resent)
         orders.wait_for(refused)
         story.say(

@@ -163,7 +163,7 @@ def _lose_permissions(releases: Releases, faults: Faults, story: Story) -> None:
     require("AuthorizationError" in record.reason, f"the failure queue has {record}")
     require(not releases.inbox.poll(), "a lost event is reported")
     story.say("Without the permissions of EventBridge and of the function, each event is in its queue.")
-    redriven = releases.redrive("NotDelivered") + releases.redrive("Failure")
+    redriven = releases.redrive("Undelivered") + releases.redrive("Failure")
     texts = releases.wait_for_reports(undelivered, unpublished)
     require(len(texts) == 2, f"the notifications are {texts}")
     story.fact("redriven", redriven)

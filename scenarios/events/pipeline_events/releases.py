@@ -31,7 +31,7 @@ class Releases:
         self._bus = f"{self._arn('events')}:event-bus/default"
         self._role = ""
         self.inbox = Messages(stack, stack.output("InboxQueueUrl"), self._is_mine)
-        self.undelivered = Messages(stack, stack.output("NotDeliveredQueueUrl"), self._is_mine)
+        self.undelivered = Messages(stack, stack.output("UndeliveredQueueUrl"), self._is_mine)
         self.failed = FailureQueue(
             stack, stack.output("FailureQueueUrl"), lambda one: self.run_id in json.dumps(one.event)
         )

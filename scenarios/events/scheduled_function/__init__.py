@@ -117,7 +117,7 @@ def _refuse(nights: Nights, faults: Faults, story: Story) -> None:
     nights.undelivered.release()
     report = redrive(
         nights.stack.session,
-        queue_url=nights.stack.output("NotDeliveredQueueUrl"),
+        queue_url=nights.stack.output("UndeliveredQueueUrl"),
         function_name=nights.function,
     )
     nights.wait_for_report(lost)

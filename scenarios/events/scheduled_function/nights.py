@@ -37,7 +37,7 @@ class Nights:
             stack, stack.output("FailureQueueUrl"), lambda one: self.run_id in json.dumps(one.event)
         )
         self.undelivered = Messages(
-            stack, stack.output("NotDeliveredQueueUrl"), lambda body: self.run_id in body
+            stack, stack.output("UndeliveredQueueUrl"), lambda body: self.run_id in body
         )
 
     def schedule(self, at: str = "", **payload: Any) -> str:

@@ -92,7 +92,7 @@ class Notices:
                 queue_url=self.stack.output(f"{consumer}{queue}QueueUrl"),
                 function_name=self.stack.output(f"{consumer}FunctionName"),
             ).resent
-            for queue in ("Failure", "NotDelivered")
+            for queue in ("Failure", "Undelivered")
         )
 
     def close(self) -> None:

@@ -106,7 +106,7 @@ def _refuse_and_redrive(stack: DeployedStack, bucket: SyncedBucket, story: Story
     with faults.not_admitting(bucket.function, "events.amazonaws.com"):
         bucket.put(f"{bucket.prefix}not admitted", "a")
         [failed] = bucket.failures.wait_for(1)
-    require(failed.condition == "NotDelivered", f"{failed.condition}: {failed.reason}")
+    require(failed.condition == "Undelivered", f"{failed.condition}: {failed.reason}")
     _redrive(stack, bucket)
     error = failed.reason.partition(":")[0]
     story.say(

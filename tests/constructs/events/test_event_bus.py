@@ -189,10 +189,6 @@ QUEUES: dict[str, tuple[Callable[[Stack], sqs.IQueue], str]] = {
         lambda stack: sqs.Queue.from_queue_arn(stack, "Q", ARN.format("sqs", "us-east-1", EU.account, "q")),
         "it is in us-east-1",
     ),
-    "other account": (
-        lambda stack: sqs.Queue.from_queue_arn(stack, "Q", ARN.format("sqs", EU.region, "1" * 12, "q")),
-        "it is in 111111111111",
-    ),
     "key of AWS": (
         lambda stack: sqs.Queue(stack, "Q", encryption=sqs.QueueEncryption.KMS_MANAGED),
         "it is encrypted with alias/aws/sqs, which EventBridge may not use",
@@ -242,6 +238,19 @@ def test_a_queue_from_another_stack_allows_the_rules_of_the_account() -> None:
                 }
             }
         ),
+    )
+
+
+def test_the_owner_of_a_queue_of_another_account_has_to_allow_the_rule() -> None:
+    stack = stack_in_eu()
+    queue = sqs.Queue.from_queue_arn(stack, "Q", ARN.format("sqs", EU.region, "1" * 12, "q"))
+    add(stack, undelivered_queue=queue)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::Events::Rule",
+        {"Targets": [Match.object_like({"DeadLetterConfig": {"Arn": queue.queue_arn}})]},
+    )
+    Annotations.from_stack(stack).has_warning(
+        "*", Match.string_like_regexp("Its owner must .*sqs:SendMessage")
     )
 
 
