@@ -86,10 +86,6 @@ class Database:
         if endpoint:
             loop.at_once(endpoint.close)
 
-    def is_at(self, address: str) -> bool:
-        """Whether one of its endpoints has the address."""
-        return any(endpoint.address == address for endpoint in self._endpoints.values())
-
     def start(self) -> None:
         """Start its server, and create it the first time. Does nothing if it is running."""
         with self._lock:

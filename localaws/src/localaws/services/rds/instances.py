@@ -52,11 +52,6 @@ def database_of(record: Record) -> Database | None:
     return databases.get(_key(record))
 
 
-def database_at(address: str) -> Database | None:
-    """The database with an endpoint at an address."""
-    return next((database for database in databases.values() if database.is_at(address)), None)
-
-
 def _key(record: Record) -> str:
     if "DBClusterArn" in record:
         return str(record["DBClusterArn"])
