@@ -28,7 +28,7 @@ class BatchOperationStack(PatternStack):
         sync = MetadataSync(
             self,
             "Rows",
-            options=MetadataOptions(delivery="eventbridge", tags=True),
+            options=MetadataOptions(delivery="eventbridge", user_metadata=True, tags=True),
             removal_policy=RemovalPolicy.DESTROY,
         )
         assert sync.table is not None
@@ -47,7 +47,7 @@ class BatchOperationStack(PatternStack):
                     "BUCKET_NAME": sync.source_bucket.bucket_name,
                     "PREFIX": "",
                     "SUFFIXES": json.dumps([]),
-                    "USER_METADATA": "false",
+                    "USER_METADATA": "true",
                     "TAGS": "true",
                     "TOMBSTONE_DAYS": "15",
                     "POWERTOOLS_SERVICE_NAME": "batch-operation",
@@ -67,11 +67,15 @@ class BatchOperationStack(PatternStack):
             "s3:GetObjectTagging",
             reason="A manifest may name any object of the bucket.",
         )
-        self.output("SourceBucketName", sync.source_bucket.bucket_name)
+        # The outputs of metadata-sync, so that its scenario runs here, too.
+        self.output("BucketName", sync.source_bucket.bucket_name)
         self.output("TableName", sync.table.table_name)
-        self.output("RuleName", sync.rule.rule_name)
+        self.output("FunctionName", sync.function.function_name)
+        self.output("ReconcilerName", sync.reconciler.function_name)
+        self.output("ScheduleName", sync.schedule.schedule_name)
         self.output("FailureQueueUrl", sync.failure_queue.queue_url)
-        self.output("FunctionName", backfill.function.function_name)
-        self.output("FunctionArn", backfill.function.function_arn)
+        self.output("RuleName", sync.rule.rule_name)
+        self.output("BackfillFunctionName", backfill.function.function_name)
+        self.output("BackfillFunctionArn", backfill.function.function_arn)
         self.output("JobRoleArn", backfill.role.role_arn)
         self.output("JobBucketName", backfill.bucket.bucket_name)

@@ -34,7 +34,7 @@ with no_garbage_collection():
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# A task begins only if so much time is left: what would be cut off is better tried again.
+# Another task begins only if so much time is left: what would be cut off is better tried again.
 _FOR_A_TASK_MS = 10_000
 _LONGEST_TEXT = 500
 
@@ -50,9 +50,9 @@ def handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
     Raises:
         InvalidEvent: S3 Batch Operations sends no such event.
     """
-    results = []
+    results: list[Result] = []
     for task in tasks_of(event):
-        if context.get_remaining_time_in_millis() < _FOR_A_TASK_MS:
+        if results and context.get_remaining_time_in_millis() < _FOR_A_TASK_MS:
             results.append(Result(Code.TEMPORARY, "no time is left in this invocation"))
         else:
             results.append(work_on(task))

@@ -14,6 +14,9 @@ from urllib.parse import unquote_plus
 
 from shared.s3_events import InvalidEvent, InvalidRecord, checked_key, field
 
+# What an answer repeats.
+_COPIED = ("invocationSchemaVersion", "invocationId")
+
 
 class Code(StrEnum):
     """What S3 is to do with a task: report it, try it again, or report that it failed."""
@@ -50,12 +53,19 @@ def tasks_of(event: Any) -> list[Any]:
     Raises:
         InvalidEvent: S3 Batch Operations sends no such event.
     """
-    tasks = event.get("tasks") if isinstance(event, dict) else None
-    if not isinstance(tasks, list) or not all(isinstance(one, dict) and "taskId" in one for one in tasks):
-        raise InvalidEvent(
-            "the event has no list 'tasks' with a 'taskId' each: S3 Batch Operations invokes this function"
-        )
-    return tasks
+    given: dict[str, Any] = event if isinstance(event, dict) else {}
+    tasks = given.get("tasks")
+    is_answerable = all(name in given for name in _COPIED)
+    if (
+        is_answerable
+        and isinstance(tasks, list)
+        and all(isinstance(one, dict) and "taskId" in one for one in tasks)
+    ):
+        return tasks
+    raise InvalidEvent(
+        f"the event lacks {', '.join(_COPIED)}, or a list 'tasks' with a 'taskId' each: S3 Batch Operations "
+        "invokes this function, and nothing else"
+    )
 
 
 def read(task: object) -> Task:
@@ -80,8 +90,7 @@ def read(task: object) -> Task:
 def answer(event: Any, results: Iterable[Result]) -> dict[str, Any]:
     """Return the answer to an event: a result for each of its tasks, in their order."""
     return {
-        "invocationSchemaVersion": event["invocationSchemaVersion"],
-        "invocationId": event["invocationId"],
+        **{name: event[name] for name in _COPIED},
         "treatMissingKeysAs": Code.TEMPORARY,
         "results": [
             {"taskId": task["taskId"], "resultCode": result.code, "resultString": result.text}

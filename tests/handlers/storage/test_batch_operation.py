@@ -199,12 +199,17 @@ def test_a_row_that_others_keep_writing_is_tried_again(
 
 
 def test_tasks_for_which_no_time_is_left_are_tried_again(backfill: Backfill) -> None:
-    backfill.bucket.put("a")
-    assert backfill.run("a", milliseconds=5_000)[0][0] == "TemporaryFailure"
-    assert backfill.table.read("a") is None
+    for key in ("a", "b"):
+        backfill.bucket.put(key)
+    first, second = backfill.run("a", "b", milliseconds=5_000)
+    assert first == ("Succeeded", "written")
+    assert second[0] == "TemporaryFailure"
+    assert backfill.table.read("b") is None
 
 
-@pytest.mark.parametrize("event", [{}, None, {"tasks": "a"}, {"tasks": [{}]}, {"Records": []}])
+@pytest.mark.parametrize(
+    "event", [{}, None, {**event_of("a"), "tasks": [{}]}, {"Records": []}, {"tasks": []}]
+)
 def test_other_events_are_refused(backfill: Backfill, event: object) -> None:
     with pytest.raises(InvalidEvent, match="S3 Batch Operations"):
         backfill.module.handler(event, Context())

@@ -11,7 +11,8 @@ import pytest
 
 from localaws import LocalAws
 from scenarios.framework import DeployedStack, Outcome
-from scenarios.storage.batch_operation import OBJECTS, Backfill
+from scenarios.storage.batch_operation import OBJECTS
+from scenarios.storage.batch_operation.jobs import Backfill
 from stacks.catalogue import find
 from tests.contracts import aws_cli, curl
 

@@ -7,7 +7,9 @@ is the result string of the function, or what was wrong with its answer. `Failed
 first file. Files are encrypted with SSE-S3, and written with the job's role: `s3:PutObject`. There is a
 report also of failed and cancelled jobs, if at least one task has run.
 Not to: several files for many tasks, the names of the files. AWS's page names the columns in the order
-"ErrorCode, HTTPStatusCode", and shows lines in which the status comes first: so are the lines here.
+"ErrorCode, HTTPStatusCode", and shows lines in which the status comes first: so are the lines here. AWS says
+that the report of a failed task has an error message, and not where it comes from: here it is the result
+string.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_JobReport.html
