@@ -25,8 +25,8 @@ _PRINCIPAL = "batchoperations.s3.amazonaws.com"
 class BatchOperation(Construct):
     """A function for S3 Batch Operations, the role of its jobs, and a bucket for manifests and reports.
 
-    CloudFormation has no type for a job: you create one when there is work (``aws s3control create-job``,
-    an SDK or the console), with the function, the role and the bucket of this construct. S3 then invokes the
+    CloudFormation has no type for a job: create one when there is work (``aws s3control create-job``, an SDK
+    or the console), with the function, the role and the bucket of this construct. S3 then invokes the
     function synchronously, as that role, and writes a line for each object into the completion report.
 
     The function's answer decides about each object: ``Succeeded``, ``PermanentFailure``, or
