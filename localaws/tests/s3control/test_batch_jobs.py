@@ -352,6 +352,28 @@ def test_an_inventory_report_is_a_manifest_and_empty_version_ids_fail(place: Pla
     assert report["c.jpg"][3] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        (b"bucket,key", "no manifest.json"),
+        (b"[]", "no manifest.json"),
+        (json.dumps({"fileFormat": "ORC", "fileSchema": "Bucket, Key", "files": []}).encode(), "not CSV"),
+        (b'{"fileFormat": "CSV", "fileSchema": "Bucket, Key", "files": [{"key": "a"}]}', "no manifest.json"),
+        (
+            b'{"fileFormat": "CSV", "fileSchema": "Bucket, Key",'
+            b' "files": [{"key": "plain.csv", "MD5checksum": "2f67ddb8b9ee8b15ba7b36fb70c54a4f"}]}',
+            "GZIP",
+        ),
+    ],
+)
+def test_an_inventory_report_that_is_none_fails_the_job(place: Place, manifest: bytes, reason: str) -> None:
+    place.put("plain.csv", b"bucket,key\n")
+    spec = {"Format": "S3InventoryReport_CSV_20161130"}
+    failed = place.wait(place.create(Manifest={"Spec": spec, "Location": place.put("m.json", manifest)}))
+    assert failed["FailureReasons"][0]["FailureCode"] == "InvalidManifestContent"
+    assert reason in failed["FailureReasons"][0]["FailureReason"]
+
+
 def generator(place: Place, *, output: bool = False, **limits: Any) -> dict[str, Any]:
     bucket = f"arn:aws:s3:::{place.bucket}"
     settings: dict[str, Any] = {"SourceBucket": bucket, "EnableManifestOutput": output, "Filter": limits}
@@ -525,6 +547,15 @@ def test_a_role_that_does_not_trust_batch_operations_fails_the_job(place: Place)
     failed = place.wait(place.create("a.jpg", RoleArn=place.functions.role()))
     assert failed["Status"] == "Failed"
     assert PRINCIPAL in failed["FailureReasons"][0]["FailureReason"]
+
+
+def test_calls_about_jobs_fail_and_are_recorded_as_those_of_other_services(place: Place) -> None:
+    account = place.aws.account
+    with place.aws.faults.api("s3control", "ListJobs", error="InternalServiceException", times=9) as fault:
+        assert code_of(lambda: place.client.list_jobs(AccountId=account)) == "InternalServiceException"
+    assert fault.applied
+    place.client.list_jobs(AccountId=account)
+    assert place.aws.calls()[-1].action == "s3:ListJobs"
 
 
 def test_still_needed_the_emulator_has_no_jobs(stock_aws: LocalAws) -> None:

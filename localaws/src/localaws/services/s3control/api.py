@@ -19,6 +19,7 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -29,10 +30,19 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.core.router import extract_access_key_id
 from ministack.services import s3
 
+from localaws.faults.rules import Rule, rules
 from localaws.patching import around
 from localaws.services.iam.roles import iam_is_enforced
 from localaws.services.s3control import jobs
-from localaws.services.s3control.documents import Malformed, Values, input_of, operation, parsed, written
+from localaws.services.s3control.documents import (
+    SERVICE,
+    Malformed,
+    Values,
+    input_of,
+    operation,
+    parsed,
+    written,
+)
 from localaws.services.s3control.jobs import Job
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -70,8 +80,28 @@ async def _handle(
     name, job = _route(method, path)
     if not name:
         return await stock(path, method, body, query_params, request_id, headers)
-    answer = _answer(name, job, headers or {}, body, query_params, request_id)
+    headers = headers or {}
+    answer = await _fault(name, headers, query_params)
+    answer = answer or _answer(name, job, headers, body, query_params, request_id)
     return answer[0], {**answer[1], "x-amzn-requestid": request_id}, answer[2]
+
+
+async def _fault(name: str, headers: dict[str, str], query: dict[str, Any]) -> Answer | None:
+    """The error that a test asked for: `aws.faults.api("s3control", …)`."""
+    caller = iam_evaluator.request_caller_arn(headers, query)
+
+    def concerns(rule: Rule) -> bool:
+        return (
+            SERVICE in rule.target
+            and rule.operation in (None, name)
+            and (rule.role is None or f":assumed-role/{rule.role}/" in caller)
+        )
+
+    rule = rules.applying("api", concerns) if rules.has("api") else None
+    if rule is None:
+        return None
+    await asyncio.sleep(rule.latency)
+    return s3.s3control_error(rule.error, rule.message, rule.status) if rule.error else None
 
 
 def _route(method: str, path: str) -> tuple[str, str]:

@@ -27,6 +27,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -144,8 +145,7 @@ def _of_csv(stored: bytes, fields: list[str]) -> Iterator[Task]:
         raise _invalid("Manifest file is not properly formatted: it is not UTF-8") from None
     if text.startswith("\ufeff"):
         raise _invalid("Manifest file is not properly formatted: it starts with a byte order mark")
-    rows = list(csv.reader(io.StringIO(text, newline="")))
-    for number, row in enumerate(rows, 1):
+    for number, row in _rows(text):
         if len(row) != len(fields):
             raise _invalid(f"Line {number} has {len(row)} columns; the schema has {len(fields)}")
         named = dict(zip(fields, row, strict=True))
@@ -159,16 +159,29 @@ def _of_inventory(stored: bytes, role: str, bucket: str) -> Iterator[Task]:
         described = json.loads(stored)
         fields = [name.strip() for name in described["fileSchema"].split(",")]
         files, is_csv = described["files"], described["fileFormat"] == "CSV"
+        files = {file["key"]: file["MD5checksum"] for file in files}
     except (ValueError, TypeError, KeyError, AttributeError):
         raise _invalid("Invalid Manifest Content: it is no manifest.json of an inventory report") from None
     if not is_csv:
         raise _invalid(f"Invalid Manifest Content: fileFormat is {described['fileFormat']}, not CSV")
-    for file in files:
-        packed = read(role, bucket, file["key"])
-        if md5_hash(packed) != file["MD5checksum"]:
-            raise _invalid(f"Invalid Manifest Content: the MD5 of {file['key']} differs from the manifest's")
-        for number, row in enumerate(csv.reader(io.StringIO(gzip.decompress(packed).decode())), 1):
-            yield _task(dict(zip(fields, row, strict=False)), f"line {number} of {file['key']}")
+    for key, md5 in files.items():
+        packed = read(role, bucket, key)
+        if md5_hash(packed) != md5:
+            raise _invalid(f"Invalid Manifest Content: the MD5 of {key} differs from the manifest's")
+        try:
+            text = gzip.decompress(packed).decode("utf-8")
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError):
+            raise _invalid(f"Invalid Manifest Content: {key} is no CSV file in GZIP") from None
+        for number, row in _rows(text):
+            yield _task(dict(zip(fields, row, strict=False)), f"line {number} of {key}")
+
+
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a CSV file, with their numbers."""
+    try:
+        yield from enumerate(csv.reader(io.StringIO(text, newline="")), 1)
+    except csv.Error as error:
+        raise _invalid(f"Manifest file is not properly formatted: {error}") from None
 
 
 def _task(named: Values, where: str) -> Task:
