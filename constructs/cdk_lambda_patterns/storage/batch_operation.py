@@ -56,9 +56,9 @@ class BatchOperation(Construct):
 
     Example::
 
-        backfill = BatchOperation(self, "Backfill", code="backfill", source=photos)
-        photos.grant_read(backfill.function)
-        backfill.grant_create_job(operators)
+        backfill = BatchOperation(self, "Backfill", code="worker", source=bucket)
+        bucket.grant_read(backfill.function)
+        backfill.grant_create_job(website)
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
     """
