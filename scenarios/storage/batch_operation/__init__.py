@@ -87,7 +87,8 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     story = Story("A second job for what failed in the first", stack.tell)
     with closing(Backfill(stack)) as backfill:
         first, *others = keys = list(backfill.upload(f"{number}.jpg" for number in range(8)))
-        with stack.faults.api("s3", "HeadObject", error="SlowDown", times=2) as throttle:
+        role = faults.role_of(backfill.function)
+        with stack.faults.api("s3", "HeadObject", error="SlowDown", times=2, role=role) as throttle:
             report = backfill.ran(backfill.manifest([first]))
         require(throttle.applied == 2, f"S3 was throttled {throttle.applied} times")
         require(report[first].task_status == "succeeded", f"the report says: {report[first]}")
