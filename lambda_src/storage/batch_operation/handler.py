@@ -17,7 +17,7 @@ with no_garbage_collection():
     from shared.clients import make_quick_client
     from shared.failures import PermanentFailure
     from storage.metadata_sync.bucket import SourceBucket
-    from storage.metadata_sync.objects import Cause
+    from storage.metadata_sync.objects import Cause, StoredObject
     from storage.metadata_sync.settings import Settings
     from storage.metadata_sync.sync import RowKeepsChanging, Synchroniser
     from storage.metadata_sync.targets import make_table
@@ -27,9 +27,22 @@ with no_garbage_collection():
     settings = Settings.from_environment(os.environ)
     logger = Logger()
     s3 = make_quick_client("s3")  # S3 tries a task again, so the SDK need not do it for long
-    source = SourceBucket(s3, settings.bucket, user_metadata=settings.user_metadata, tags=settings.tags)
     table = make_table(settings)
-    synchroniser = Synchroniser(source, table)
+
+
+class Source(SourceBucket):
+    """The bucket, which remembers the last look: the report is about the object that the row describes."""
+
+    seen: StoredObject | None = None
+
+    def look(self, key: str) -> StoredObject | None:
+        """Return the current object of a key; ``None`` if there is none, or a delete marker."""
+        self.seen = super().look(key)
+        return self.seen
+
+
+source = Source(s3, settings.bucket, user_metadata=settings.user_metadata, tags=settings.tags)
+synchroniser = Synchroniser(source, table)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -91,11 +104,10 @@ def backfill(task: Task) -> str:
         raise NotBackfilled("objects with such a key have no row")
     cause = Cause("Backfilled", "")
     outcome = synchroniser.refresh(task.key, table.read(task.key), cause=cause)
-    row = table.read(task.key)
-    if row is None or row.object is None:
+    if source.seen is None:
         raise NotBackfilled("there is no object")
-    if task.version_id not in ("", row.object.version_id):
-        return f"{outcome}; the manifest is older than version {row.object.version_id}"
+    if task.version_id not in ("", source.seen.version_id):
+        return f"{outcome}; the manifest is older than version {source.seen.version_id}"
     return str(outcome)
 
 

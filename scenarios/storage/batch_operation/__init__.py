@@ -19,7 +19,7 @@ from scenarios.support.faults import Faults
 #: What the embedded AWS accepts but does not emulate, and why the scenario proves its point anyway.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
 
-OBJECTS = 100
+OBJECTS = 40
 NAMES = ("a b.jpg", "ü€😀.jpg", "a+b.jpg", "100%.jpg", "%41.jpg", "a=b&c,d;e.jpg", 'it\'s "quoted".jpg')
 _OF_THE_ROWS = ("FunctionName", "ReconcilerName", "ScheduleName")
 

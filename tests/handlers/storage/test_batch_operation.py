@@ -11,11 +11,23 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from shared.s3_events import InvalidEvent
 from storage.batch_operation.tasks import read
-from storage.metadata_sync.objects import Unstorable
+from storage.metadata_sync.objects import StoredObject, Unstorable
 from storage.metadata_sync.sync import MAX_ROUNDS, Synchroniser
 from tests.handlers.importing import import_handler
 from tests.handlers.storage.metadata_sync.doubles import BUCKET, Bucket, Rows
 from tests.handlers.storage.metadata_sync.world import ENVIRONMENT, Context
+
+
+@dataclass
+class Looked(Bucket):
+    """A bucket that remembers the last look, as that of the handler does."""
+
+    seen: StoredObject | None = None
+
+    def look(self, key: str) -> StoredObject | None:
+        """Return the current object, and remember it."""
+        self.seen = super().look(key)
+        return self.seen
 
 
 @dataclass
@@ -51,7 +63,8 @@ def module() -> ModuleType:
 
 @pytest.fixture
 def backfill(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Backfill:
-    bucket, table = Bucket(versioned=True, chance=Random(1)), Rows()
+    bucket, table = Looked(versioned=True, chance=Random(1)), Rows()
+    monkeypatch.setattr(module, "source", bucket)
     monkeypatch.setattr(module, "table", table)
     monkeypatch.setattr(module, "synchroniser", Synchroniser(bucket, table))
     return Backfill(module, bucket, table)
