@@ -15,7 +15,12 @@ from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import acknowledge_wildcard, grant_on_bucket, grant_on_objects
+from cdk_lambda_patterns.core.permissions import (
+    acknowledge_wildcard,
+    grant_on_bucket,
+    grant_on_objects,
+    grant_use_of_key,
+)
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-iam-role-policies.html
 _PRINCIPAL = "batchoperations.s3.amazonaws.com"
@@ -125,6 +130,7 @@ class BatchOperation(Construct):
             bucket: The bucket with the manifests, and with the data files of inventory reports.
             prefix: What their keys start with.
         """
+        grant_use_of_key(self.role, bucket.encryption_key, "kms:Decrypt")  # allowed for inventory reports
         return grant_on_objects(
             self.role,
             bucket,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import hashlib
 import io
@@ -518,6 +519,39 @@ def test_creating_a_job_needs_its_own_permission_and_that_to_pass_the_role(place
     assert code_of(lambda: client.describe_job(AccountId=place.aws.account, JobId=job)) == "AccessDenied"
     reader = session_of(place.aws, ("s3:DescribeJob", f"arn:aws:s3:*:*:job/{job}")).client("s3control")
     assert reader.describe_job(AccountId=place.aws.account, JobId=job)["Job"]["JobId"] == job
+
+
+@pytest.mark.parametrize(
+    ("operation", "service", "code"),
+    [
+        ("LambdaInvoke", PRINCIPAL, None),
+        ("S3PutObjectCopy", PRINCIPAL, "AccessDenied"),
+        ("LambdaInvoke", "lambda.amazonaws.com", "AccessDenied"),
+    ],
+)
+def test_permissions_may_depend_on_the_operation_and_on_the_service_that_gets_the_role(
+    place: Place, operation: str, service: str, code: str | None
+) -> None:
+    keys = {"s3:RequestJobOperation": operation, "iam:PassedToService": service}
+    allowed = [("s3:CreateJob", "*"), ("iam:PassRole", place.role)]
+    session = session_of(place.aws, *allowed, condition={"StringEqualsIfExists": keys})
+    request = place.request("a.jpg")
+    if code:
+        assert code_of(lambda: session.client("s3control").create_job(**request)) == code
+    else:
+        assert session.client("s3control").create_job(**request)["JobId"]
+
+
+def test_changing_a_priority_may_depend_on_both_priorities(place: Place) -> None:
+    job = place.create("a.jpg", ConfirmationRequired=True, Priority=5)
+    keys = {"s3:ExistingJobPriority": "5", "s3:RequestJobPriority": "9"}
+    session = session_of(
+        place.aws, ("s3:UpdateJobPriority", "*"), condition={"NumericLessThanEquals": keys}
+    ).client("s3control")
+    update = functools.partial(session.update_job_priority, AccountId=place.aws.account, JobId=job)
+    assert code_of(lambda: update(Priority=10)) == "AccessDenied"
+    assert update(Priority=9)["Priority"] == 9
+    assert code_of(lambda: update(Priority=1)) == "AccessDenied"  # it is more than 5 now
 
 
 @pytest.mark.parametrize("without", ["s3:GetObject", "s3:PutObject", "s3:PutInventoryConfiguration"])

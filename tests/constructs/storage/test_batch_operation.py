@@ -34,6 +34,8 @@ def given(stack: Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Jobs", "jobs")
     made = backfill(stack, bucket=bucket, removal_policy=RemovalPolicy.DESTROY)
     made.grant_manifests(s3.Bucket.from_bucket_name(stack, "Reports", "inventories"), "photos/")
+    encrypted = s3.Bucket(stack, "Encrypted", encryption_key=kms.Key(stack, "Key"))
+    made.grant_manifests(encrypted, "")
 
 
 def statements(resources: Resources, owner: str) -> list[dict[str, Any]]:
@@ -84,10 +86,11 @@ def test_an_operator_may_create_jobs_that_invoke_functions_and_pass_this_role_to
 
 
 def test_a_given_bucket_is_used_with_its_prefixes_and_manifests_may_be_elsewhere(given: Resources) -> None:
-    assert not given.all("AWS::S3::Bucket")
+    assert [name[:9] for name in given.all("AWS::S3::Bucket")] == ["Encrypted"]
     places = str(statements(given, "BackfillJobRole"))
     for place in (":s3:::jobs/manifests/*", ":s3:::jobs/reports/*", ":s3:::inventories/photos/*"):
         assert place in places
+    assert "kms:Decrypt" in places  # inventory reports may be encrypted
 
 
 def test_a_bucket_that_s3_reads_no_manifest_from_is_refused() -> None:
