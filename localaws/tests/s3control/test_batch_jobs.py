@@ -217,33 +217,31 @@ def test_schema_2_has_the_name_of_the_bucket_and_the_arguments_of_the_job(place:
     assert "s3BucketArn" not in event["tasks"][0]
 
 
-@pytest.mark.parametrize(
-    ("key", "code", "message"),
-    [
-        ("code=PermanentFailure", "PermanentFailure", "because"),
-        ("code=TemporaryFailure", "TemporaryFailure", "because"),
-        ("missing=PermanentFailure", "PermanentFailure", "no result"),
-        ("missing=TemporaryFailure", "TemporaryFailure", "no result"),
-        ("raise", "PermanentFailure", "Lambda returned function error"),
-        ("code=Failed", "PermanentFailure", "Invalid JSON"),
-        ("no-results", "PermanentFailure", "Invalid JSON"),
-        ("other-invocation", "PermanentFailure", "Invalid JSON"),
-        ("text", "PermanentFailure", "Invalid JSON"),
-    ],
-)
-def test_a_failed_task_is_reported_with_the_reason(
-    one_job: dict[str, list[str]], key: str, code: str, message: str
-) -> None:
-    assert one_job[key][3:6] == ["failed", "200", code]
-    assert message in one_job[key][6]
+FAILING = [
+    ("code=PermanentFailure", "PermanentFailure", "because"),
+    ("code=TemporaryFailure", "TemporaryFailure", "because"),
+    ("missing=PermanentFailure", "PermanentFailure", "no result"),
+    ("missing=TemporaryFailure", "TemporaryFailure", "no result"),
+    ("raise", "PermanentFailure", "Lambda returned function error"),
+    ("code=Failed", "PermanentFailure", "Invalid JSON"),
+    ("no-results", "PermanentFailure", "Invalid JSON"),
+    ("other-invocation", "PermanentFailure", "Invalid JSON"),
+    ("text", "PermanentFailure", "Invalid JSON"),
+]
 
 
 @pytest.fixture(scope="module")
 def one_job(place: Place) -> dict[str, list[str]]:
     """The report of one job for all keys that fail, and one that succeeds by being left out."""
-    marks = test_a_failed_task_is_reported_with_the_reason.pytestmark  # type: ignore[attr-defined]
-    keys = [case[0] for mark in marks for case in mark.args[1]]
-    return place.ran(*keys, "missing=Succeeded")
+    return place.ran(*(key for key, _code, _message in FAILING), "missing=Succeeded")
+
+
+@pytest.mark.parametrize(("key", "code", "message"), FAILING)
+def test_a_failed_task_is_reported_with_the_reason(
+    one_job: dict[str, list[str]], key: str, code: str, message: str
+) -> None:
+    assert one_job[key][3:6] == ["failed", "200", code]
+    assert message in one_job[key][6]
 
 
 def test_a_task_without_a_result_may_count_as_succeeded(one_job: dict[str, list[str]]) -> None:
