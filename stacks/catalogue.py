@@ -20,6 +20,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="rows agree with the bucket after hundreds of changes at once; lost events are made up for",
     ),
     Architecture(
+        id="batch-operation",
+        family="storage",
+        title="S3 Batch Operations → Lambda for each object of a manifest → rows in DynamoDB; report in S3",
+        stack="BatchOperationStack",
+        shows="objects that were there before get their rows; the report has a result for each of them",
+    ),
+    Architecture(
         id="alb-function",
         family="web",
         title="HTTP request → Application Load Balancer → Lambda → notes in DynamoDB",

@@ -426,6 +426,22 @@ def _ingress(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterat
             yield Edge(source, "==>", target, words)
 
 
+def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """The bucket whose manifests list the tasks of S3 Batch Operations, the function, and the reports.
+
+    A job is no resource, but its role may read the manifests and invoke the function.
+    """
+    if "batchoperations.s3.amazonaws.com" not in str(properties["AssumeRolePolicyDocument"]):
+        return
+    targets = facts.actions_of(role)
+    functions = [target for target, actions in targets.items() if "InvokeFunction" in actions]
+    for bucket, actions in targets.items():
+        if "GetObject" in actions:
+            yield from (Edge(bucket, "==>", function, "job") for function in functions)
+        if "PutObject" in actions:
+            yield from (Edge(function, "-.->", bucket, "report") for function in functions)
+
+
 # How the connections of a resource are found, by its type, in the order in which a diagram lists them.
 _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edge]]] = {
     "Custom::S3BucketNotifications": _notifications,
@@ -441,6 +457,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Events::Archive": _archive,
     "AWS::Events::Rule": _rule,
     "AWS::RDS::EventSubscription": _event_subscription,
+    "AWS::IAM::Role": _batch_job,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::StepFunctions::StateMachine": _state_machine,
     "AWS::SNS::Subscription": _subscription,

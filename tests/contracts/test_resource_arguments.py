@@ -148,6 +148,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "RestApi.authorization": lambda scope: apigateway.AuthorizationType.IAM,
     "changes": lambda scope: [StateChanges(pipeline_states=["FAILED"])],
     "code": lambda scope: CODE,
+    "BatchOperation.source": lambda scope: s3.Bucket(scope, "Source"),
     "definition": lambda scope: sfn.Pass(scope, "Definition"),
     "event_bus": lambda scope: events.EventBus(scope, "Bus"),
     "event_pattern": lambda scope: events.EventPattern(source=["shop"]),

@@ -87,7 +87,7 @@ def test_without_the_branch_or_a_repository_it_is_an_error(
         ("tests/local/delivery/test_canary_alias_roles.py", ["canary-alias"]),
         ("tests/handlers/storage/thumbnailer/pictures.py", ["thumbnailer"]),
         ("scenarios/delivery/callers.py", ["environments", "canary-alias"]),
-        ("tests/constructs/storage/conftest.py", ["thumbnailer", "metadata-sync"]),
+        ("tests/constructs/storage/conftest.py", ["thumbnailer", "metadata-sync", "batch-operation"]),
         ("lambda_src/shared/s3_events.py", []),
         ("tasks/environment.py", []),
         ("benchmarks/thumbnailer.py", []),

@@ -34,6 +34,7 @@ from aws_cdk.aws_apigateway import AuthorizationType
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
+from aws_cdk.aws_s3 import Bucket
 from aws_cdk.aws_scheduler import ScheduleExpression
 from aws_cdk.aws_stepfunctions_tasks import LambdaInvoke
 from constructs import Construct
@@ -54,6 +55,7 @@ from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.storage.batch_operation import BatchOperation
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
@@ -80,12 +82,14 @@ paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
+backfill = pattern_source("storage", "batch_operation")
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
     quotes,
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
+    BatchOperation(stack, "Backfill", code=backfill, source=Bucket(stack, "Archive")),
     AlbFunction(stack, "Front", function=notes),
     DirectInvoke(stack, "Direct", function=charges, alias_name="live"),
     FunctionUrl(stack, "Url", function=signed, auth_type=FunctionUrlAuthType.AWS_IAM),

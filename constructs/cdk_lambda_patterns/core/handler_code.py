@@ -7,9 +7,10 @@ neither Docker nor a machine like Lambda's is needed. They are cached: only the 
 and a synthesis that skips bundling (tests) never does.
 
 The handlers of this library are packages: each is deployed under its own name
-(``sqs_consumer.handler.handler``), with a copy of the packages that it shares with others, ``shared`` and
-``notes``, if it imports them. A folder of your
-own is deployed as it is: its modules are at the root of the code (``handler.handler``).
+(``sqs_consumer.handler.handler``), with a copy of the packages that it imports: those that it shares with
+others, ``shared`` and ``notes``, and those of handlers whose work it does too, such as
+``storage.metadata_sync``. A folder of your own is deployed as it is: its modules are at the root of the code
+(``handler.handler``).
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
 """
@@ -24,7 +25,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ _INSTALLER_RECORDS = ("bin", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direc
 _MANYLINUX = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 _BUILD_FORMAT = 1  # raise it when the same lock file has to be built again
 
-_IMPORT = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
+_IMPORT = re.compile(r"^\s*(?:from|import) (\w+)(?:\.(\w+))?", re.MULTILINE)
 
 BUNDLING_VARIABLE = "CDK_LAMBDA_PATTERNS_BUNDLING"
 CACHE_VARIABLE = "CDK_LAMBDA_PATTERNS_CACHE"
@@ -127,33 +128,38 @@ def handler_code(
             # Never pulled: the local bundling either succeeds or raises. The command is part of the
             # asset's hash, so that a change of Python, architecture or shared modules makes a new asset.
             image=_no_image(),
-            command=[str(_BUILD_FORMAT), target.python, target.machine, _digest(shared)],
+            command=[str(_BUILD_FORMAT), target.python, target.machine, _digest(shared.values())],
             local=_FolderBundling(source, package, shared, target, "" if has_layers else handler),
         ),
     )
 
 
-def _shared_packages(source: Path) -> list[Path]:
-    """Return the packages next to the families that a handler of this library imports, also indirectly."""
+def _shared_packages(source: Path) -> dict[str, Path]:
+    """Return the packages of this library that a handler imports, also indirectly, by their path."""
     root = source.parent.parent
     if root not in _places():
-        return []
-    packages = {folder.parent.name: folder.parent for folder in root.glob("*/__init__.py")}
+        return {}
+    packages = {
+        folder.parent.relative_to(root).as_posix(): folder.parent
+        for pattern in ("*/__init__.py", "*/*/__init__.py")
+        for folder in root.glob(pattern)
+    }
     found: dict[str, Path] = {}
     waiting = [source]
     while waiting:
         for module in waiting.pop().rglob("*.py"):
-            for name in _IMPORT.findall(module.read_text("utf-8")):
-                if name in packages and name not in found:
-                    found[name] = packages[name]
-                    waiting.append(packages[name])
-    return [found[name] for name in sorted(found)]
+            for first, second in _IMPORT.findall(module.read_text("utf-8")):
+                for name in (first, f"{first}/{second}"):
+                    if name in packages and name not in found:
+                        found[name] = packages[name]
+                        waiting.append(packages[name])
+    return dict(sorted(found.items()))
 
 
-def _digest(packages: list[Path]) -> str:
+def _digest(packages: Iterable[Path]) -> str:
     """Return a hash of the modules of packages."""
     digest = hashlib.sha256()
-    for module in (module for package in packages for module in sorted(package.glob("*.py"))):
+    for module in (module for package in packages for module in sorted(package.rglob("*.py"))):
         content = module.read_bytes()
         digest.update(f"{module.parent.name}/{module.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
@@ -200,12 +206,14 @@ class _FolderBundling:
     Args:
         source: The handler's folder.
         package: The package that its modules belong to; empty if they are at the root.
-        shared: The packages that the handler shares with others and imports.
+        shared: The packages that the handler imports, by their path.
         target: What the dependencies are installed for.
         handler: The handler, which may be in a package; empty if it may also be in a layer.
     """
 
-    def __init__(self, source: Path, package: str, shared: list[Path], target: _Target, handler: str) -> None:
+    def __init__(
+        self, source: Path, package: str, shared: Mapping[str, Path], target: _Target, handler: str
+    ) -> None:
         self._source = source
         self._package = package
         self._shared = shared
@@ -220,8 +228,8 @@ class _FolderBundling:
         if lists_packages(lock):
             shutil.copytree(_dependencies(lock, self._target), output, dirs_exist_ok=True)
         ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.in")
-        for folder in self._shared:
-            shutil.copytree(folder, output / folder.name, ignore=ignore)
+        for name, folder in self._shared.items():
+            shutil.copytree(folder, output / name, ignore=ignore)
         shutil.copytree(self._source, output / self._package, dirs_exist_ok=True, ignore=ignore)
         if self._handler and not self._package:
             check_handler(output, self._handler, complete=True)

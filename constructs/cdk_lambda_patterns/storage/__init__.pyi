@@ -1,3 +1,4 @@
+from cdk_lambda_patterns.storage.batch_operation import BatchOperation as BatchOperation
 from cdk_lambda_patterns.storage.metadata_sync import Delivery as Delivery
 from cdk_lambda_patterns.storage.metadata_sync import DynamoTarget as DynamoTarget
 from cdk_lambda_patterns.storage.metadata_sync import MetadataOptions as MetadataOptions

@@ -2,7 +2,7 @@
 
 Use it when pictures are uploaded and small versions of them are shown soon after. Do not use it when any size
 may be requested (resize behind CloudFront instead), or for pictures that are in the bucket already: those
-raise no event.
+raise no event (``BatchOperation`` invokes a function for each of them).
 """
 
 import json

@@ -271,6 +271,22 @@ def test_a_package_that_a_shared_package_imports_is_deployed_too(library: Worksh
     assert set(content(library.bundle())) >= {"notes/__init__.py", *SHARED}
 
 
+def test_a_handler_whose_modules_are_imported_is_deployed_too_with_what_it_imports(library: Workshop) -> None:
+    other = library.handler.parent / "sync"
+    (other / "parts").mkdir(parents=True)
+    for package in (other, other / "parts"):
+        (package / "__init__.py").touch()
+    (other / "work.py").write_text("from shared.words import GREETING\n\nfrom .parts.word import WORD\n")
+    (other / "parts" / "word.py").write_text("WORD = 'again'\n")
+    (library.handler / "handler.py").write_text("from storage.sync.work import GREETING, WORD\n")
+    before = library.bundle()
+    code = "from greeter import handler; print(handler.GREETING, handler.WORD)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=before, capture_output=True, check=True)
+    assert done.stdout == b"hello again\n"
+    (other / "parts" / "word.py").write_text("WORD = 'once more'\n")
+    assert library.bundle().name != before.name
+
+
 def test_a_changed_shared_module_is_another_asset_only_for_handlers_that_import_it(library: Workshop) -> None:
     module = library.handler.parents[1] / "shared" / "words.py"
 
