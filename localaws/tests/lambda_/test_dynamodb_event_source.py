@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any
 
@@ -73,6 +74,8 @@ def test_a_poison_record_is_isolated_and_discarded(functions: Functions) -> None
     assert record["requestContext"]["condition"] == "RetryAttemptsExhausted"
     assert record["DDBStreamBatchInfo"]["batchSize"] == 1
     assert "/stream/" in record["DDBStreamBatchInfo"]["streamArn"]
+    arrival = record["DDBStreamBatchInfo"]["approximateArrivalOfFirstRecord"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", arrival)
     batches: list[list[str]] = []
 
     def processed() -> bool:
