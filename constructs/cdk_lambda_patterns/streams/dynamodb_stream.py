@@ -30,7 +30,7 @@ from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.limits import check_choice
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import grant_use_of_key
+from cdk_lambda_patterns.core.permissions import Grantee, acknowledge_wildcard, grant_use_of_key
 from cdk_lambda_patterns.core.polled_streams import (
     FailureDestination,
     PolledStreamOptions,
@@ -41,12 +41,7 @@ from cdk_lambda_patterns.core.polled_streams import (
 from cdk_lambda_patterns.core.unseen_changes import properties_of
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-example-lamda-process-dynamodb-streams.html
-_READING = (
-    "dynamodb:DescribeStream",
-    "dynamodb:GetRecords",
-    "dynamodb:GetShardIterator",
-    "dynamodb:ListStreams",
-)
+_READING = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
 
 ExpiredItems = Literal["include", "exclude", "only"]
 _EXPIRED_ITEMS: tuple[ExpiredItems, ...] = ("include", "exclude", "only")
@@ -195,9 +190,7 @@ class DynamoDbStreamConsumer(Construct):
             self, "FailureQueue", removal_policy=removal_policy
         )
         claim_mapping(self, table, "table_stream_arn", self.function)
-        iam.Grant.add_to_principal(grantee=reader, actions=list(_READING), resource_arns=[stream_arn])
-        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-        grant_use_of_key(reader, table.encryption_key, "kms:Decrypt")
+        self._grant_reading(reader, stream_arn)
         self.event_source_mapping = make_stream_mapping(
             self,
             replace(
@@ -218,6 +211,18 @@ class DynamoDbStreamConsumer(Construct):
             options: Settings of the metric. Default: the maximum per minute.
         """
         return iterator_age(self.function, options)
+
+    def _grant_reading(self, reader: Grantee, stream_arn: str) -> None:
+        iam.Grant.add_to_principal(grantee=reader, actions=list(_READING), resource_arns=[stream_arn])
+        all_streams = f"{self.table.table_arn}/stream/*"
+        iam.Grant.add_to_principal(
+            grantee=reader, actions=["dynamodb:ListStreams"], resource_arns=[all_streams]
+        )
+        acknowledge_wildcard(
+            reader, all_streams, "ListStreams is about all streams of a table.", target=self.table
+        )
+        # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+        grant_use_of_key(reader, self.table.encryption_key, "kms:Decrypt")
 
 
 def _with_identity(

@@ -88,8 +88,11 @@ def test_by_default_a_failed_batch_is_bisected_retried_and_reported_to_a_queue(o
 
 def test_the_role_may_read_this_stream_and_report_failures_and_nothing_else(owned: Resources) -> None:
     assert owned.actions(ROLE) == ALWAYS | {"sqs:SendMessage"}
-    [statement] = [one for one in owned.statements(ROLE) if set(one["Action"]) & READING]
-    assert statement["Resource"] == mapping(owned)["EventSourceArn"]
+    reading, listing = (one for one in owned.statements(ROLE) if "dynamodb:" in str(one["Action"]))
+    assert reading["Resource"] == mapping(owned)["EventSourceArn"]
+    [orders] = owned.all("AWS::DynamoDB::Table")
+    streams = {"Fn::Join": ["", [{"Fn::GetAtt": [orders, "Arn"]}, "/stream/*"]]}
+    assert (listing["Action"], listing["Resource"]) == ("dynamodb:ListStreams", streams)
 
 
 @stack_with
