@@ -237,7 +237,7 @@ def run(stack: DeployedStack) -> Outcome:
 
 
 def _deletions(stack: DeployedStack, shop: Shop, story: Story) -> None:
-    """Deletions by a user and by the time to live are told apart."""
+    """Rows say whether a user or the time to live deleted an order."""
     shop.put([("deleted", shop.customer(0), "1")])
     shop.delete(["deleted"])
     shop.wait_for_removal("deleted", "deleted")

@@ -40,7 +40,7 @@ FailureDestination: TypeAlias = sqs.IQueue | sns.ITopic | s3.IBucket
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolledStreamOptions:
+class StreamPolling:
     """How Lambda reads any stream; the options of a consumer describe each field.
 
     Raises:
@@ -87,7 +87,7 @@ def check_failure_destination(scope: Construct, on_failure: FailureDestination |
 
 def make_stream_mapping(
     scope: Construct,
-    options: PolledStreamOptions,
+    options: StreamPolling,
     *,
     source_arn: str,
     function: lambda_.IFunction,

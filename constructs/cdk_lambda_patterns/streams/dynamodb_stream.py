@@ -33,7 +33,7 @@ from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee, acknowledge_wildcard, grant_use_of_key
 from cdk_lambda_patterns.core.polled_streams import (
     FailureDestination,
-    PolledStreamOptions,
+    StreamPolling,
     check_failure_destination,
     iterator_age,
     make_stream_mapping,
@@ -62,7 +62,7 @@ _IMAGES = {
 
 @check_types
 @dataclass(frozen=True, kw_only=True)
-class DynamoDbStreamConsumerOptions(PolledStreamOptions):
+class DynamoDbStreamConsumerOptions(StreamPolling):
     """How Lambda reads the stream.
 
     Args:

@@ -30,7 +30,7 @@ from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee, grant_use_of_key, warn_if_not_granted
 from cdk_lambda_patterns.core.polled_streams import (
     FailureDestination,
-    PolledStreamOptions,
+    StreamPolling,
     check_failure_destination,
     iterator_age,
     make_stream_mapping,
@@ -57,7 +57,7 @@ _CONSUMER_NAME = 128  # characters
 
 @check_types
 @dataclass(frozen=True, kw_only=True)
-class KinesisConsumerOptions(PolledStreamOptions):
+class KinesisConsumerOptions(StreamPolling):
     """How Lambda reads the stream.
 
     Args:

@@ -3,7 +3,7 @@
 The first pass scans the orders and writes their rows, the second scans the rows and removes those without an
 order. A row is read *before* its order, and written only if it still has the version that was read:
 
-- If the stream has changed the row meanwhile, its change is the newer one, and the row is left alone.
+- If the stream has changed the row meanwhile, its change is the newer one, and the row stays as it is.
 - If not, the order that was read contains every change that the row had. Changes that the stream has yet to
   deliver are later than the version that the row keeps, so they are applied, in order, to the last one.
 

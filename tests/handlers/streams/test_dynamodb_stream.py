@@ -144,7 +144,7 @@ def test_an_order_that_gets_another_customer_moves(shop: Shop) -> None:
     assert (shop.rows(), shop.removed()) == ({("bob", "1", "5")}, {("ann", "1"): "moved"})
 
 
-def test_deletions_by_users_and_by_time_to_live_are_told_apart(shop: Shop) -> None:
+def test_a_row_says_whether_a_user_or_the_time_to_live_deleted_its_order(shop: Shop) -> None:
     shop.put("1", "ann")
     shop.put("2", "ann")
     shop.delete("1")
