@@ -32,7 +32,9 @@ from cdk_lambda_patterns.core.limits import check_choice
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee, acknowledge_wildcard, grant_use_of_key
 from cdk_lambda_patterns.core.polled_streams import (
-    FailureDestination,
+    FailureDestination as FailureDestination,
+)
+from cdk_lambda_patterns.core.polled_streams import (
     StreamPolling,
     check_failure_destination,
     iterator_age,
@@ -270,10 +272,10 @@ def _stream_of(table: dynamodb.ITable, options: DynamoDbStreamConsumerOptions) -
         )
     images = _IMAGES.get(view, _IMAGES["NEW_AND_OLD_IMAGES"])
     needed = _IMAGES[options.view_type.name] if options.view_type else frozenset()
-    if missing := needed - images:
+    if lacking := needed - images:
         raise ValueError(
             f"view_type={options.view_type.name if options.view_type else None}: the stream of "
-            f"{table.node.path} is {view}, without {' and '.join(sorted(missing))}; give that table a stream "
+            f"{table.node.path} is {view}, without {' and '.join(sorted(lacking))}; give that table a stream "
             "of NEW_AND_OLD_IMAGES."
         )
     for number, one in enumerate(options.filters or ()):

@@ -29,7 +29,9 @@ from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import Grantee, grant_use_of_key, warn_if_not_granted
 from cdk_lambda_patterns.core.polled_streams import (
-    FailureDestination,
+    FailureDestination as FailureDestination,
+)
+from cdk_lambda_patterns.core.polled_streams import (
     StreamPolling,
     check_failure_destination,
     iterator_age,

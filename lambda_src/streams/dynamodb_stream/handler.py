@@ -66,8 +66,8 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     with ThreadPoolExecutor(_WRITERS) as pool:
         written = sum(pool.map(write, rows))
     logger.info("batch done", records=len(numbers), rows=len(rows), written=written, failed=len(failures))
-    for number, reason in failures.items():
-        logger.warning("failed", sequence_number=number, reason=str(reason))
+    for number, failure in failures.items():
+        logger.warning("failed", sequence_number=number, reason=str(failure))
     return partial_batch_response(numbers, failures)
 
 

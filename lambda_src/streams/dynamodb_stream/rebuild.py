@@ -57,7 +57,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
             place = {"table": place["table"], "after": after}
         else:
             place = {"table": "rows", "after": None} if of_orders else None
-    logger.info("rebuilt", next=place, **counts)
+    logger.info("rebuilt", next=place, rows=counts)
     return {**counts, "next": place}
 
 

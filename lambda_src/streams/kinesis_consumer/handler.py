@@ -56,8 +56,8 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
             logger.exception("not counted", readings=len(readings))
             failures[str(readings[0].sequence)] = error
     logger.info("batch done", records=len(records), devices=len(devices), failed=len(failures))
-    for number, reason in failures.items():
-        logger.warning("failed", sequence_number=number, reason=str(reason))
+    for number, failure in failures.items():
+        logger.warning("failed", sequence_number=number, reason=str(failure))
     return partial_batch_response([record["sequenceNumber"] for record in records], failures)
 
 
