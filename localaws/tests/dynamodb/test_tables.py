@@ -109,6 +109,16 @@ def test_a_global_table_has_the_properties_of_its_replica_in_this_region(local_a
     assert (found["class"], found["protected"], found["policy"]) == ("STANDARD", False, None)
 
 
+def test_another_view_type_is_another_stream(local_aws: LocalAws) -> None:
+    outputs = {**OUTPUTS, "Stream": {"Fn::GetAtt": ["Table", "StreamArn"]}}
+    stack = deploy(local_aws, resources(StreamSpecification={"StreamViewType": "KEYS_ONLY"}), outputs)
+    first = stack.outputs["Stream"]
+    stack = stack.update(resources(StreamSpecification={"StreamViewType": "NEW_IMAGE"}), outputs)
+    table = local_aws.client("dynamodb").describe_table(TableName=stack.outputs["Name"])["Table"]
+    assert table["StreamSpecification"]["StreamViewType"] == "NEW_IMAGE"
+    assert first != stack.outputs["Stream"] == table["LatestStreamArn"]
+
+
 def test_properties_removed_from_the_template_are_removed(local_aws: LocalAws) -> None:
     stack = deploy(local_aws, resources(**PROPERTIES), OUTPUTS).update(resources(), OUTPUTS)
     found = described(local_aws, stack)

@@ -5,7 +5,7 @@ SSESpecification, TableClass and ResourcePolicy are applied with the calls that 
 DynamoDB's Describe and Get calls return them, and removing them from the template resets them. So are those
 of the replica of an `AWS::DynamoDB::GlobalTable` in the Region of the stack, with its deletion protection and
 tags; an update keeps the items. Deleting the stack of a table with deletion protection fails. The label of a
-stream has no time zone.
+stream has no time zone. A stream whose view type changes is replaced by another.
 Not to: recovery and encryption, which are only recorded; the resource policy, which is returned and not
 enforced; replicas in other Regions.
 
@@ -46,6 +46,7 @@ def _update_global(
     _stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:
     # The emulator's handler does not know the logical id: it would make an empty table of another name.
+    _replace_stream(physical_id, old, new)
     name, attributes = provisioners._ddb_update(physical_id, old, new, stack, logical_id)
     _apply_replica(name, old if name == physical_id else {}, new)
     return name, attributes
@@ -55,6 +56,7 @@ def _update_global(
 def _update(
     stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:
+    _replace_stream(physical_id, old, new)
     name, attributes = stock(physical_id, old, new, stack, logical_id)
     _apply(name, old if name == physical_id else {}, new)
     return name, attributes
@@ -81,6 +83,13 @@ def _with_label(name: str, attributes: dict[str, Any]) -> Created:
         table["LatestStreamArn"] = f"{table['TableArn']}/stream/{table['LatestStreamLabel']}"
         attributes = attributes | {"StreamArn": table["LatestStreamArn"]}
     return name, attributes
+
+
+def _replace_stream(name: str, old: Properties, new: Properties) -> None:
+    """Disable a stream whose view type changes: what is enabled afterwards is another one."""
+    before, after = ((one.get("StreamSpecification") or {}).get("StreamViewType") for one in (old, new))
+    if before and after and before != after:
+        dynamodb._update_table({"TableName": name, "StreamSpecification": {"StreamEnabled": False}})
 
 
 def _apply_replica(name: str, old: Properties, new: Properties) -> None:
