@@ -91,7 +91,10 @@ def test_a_poison_record_is_isolated_and_discarded(functions: Functions) -> None
 
 
 def test_only_what_failed_is_retried(functions: Functions) -> None:
-    settings = {"FunctionResponseTypes": ["ReportBatchItemFailures"], "MaximumRetryAttempts": 1}
+    settings: dict[str, Any] = {
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "MaximumRetryAttempts": 1,
+    }
     source = Source(functions, "a", "fail", "b", **settings)
     record = source.failures.wait_for_body()
     assert record["DDBStreamBatchInfo"]["batchSize"] == 2  # from the first failure on
@@ -124,7 +127,8 @@ def test_a_tumbling_window_carries_its_state_to_its_end(functions: Functions) ->
     def all_counted() -> bool:
         said.extend(json.loads(message["Body"]) for message in source.seen.receive())
         last = [one for one in said if one["isFinalInvokeForWindow"]]
-        return sum(one["state"]["count"] for one in last) == 3
+        counts: list[int] = [one["state"]["count"] for one in last]
+        return sum(counts) == 3
 
     eventually(all_counted)
     assert {one["shardId"][:8] for one in said} == {"shardId-"}
