@@ -270,7 +270,7 @@ def _stream_of(table: dynamodb.ITable, options: DynamoDbStreamConsumerOptions) -
             f"table={table.node.path}: it has no stream; give the table "
             f"{setting}=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES."
         )
-    images = _IMAGES.get(view, _IMAGES["NEW_AND_OLD_IMAGES"])
+    images = _IMAGES[view if view in list(_IMAGES) else "NEW_AND_OLD_IMAGES"]  # it may be a token
     needed = _IMAGES[options.view_type.name] if options.view_type else frozenset()
     if lacking := needed - images:
         raise ValueError(
