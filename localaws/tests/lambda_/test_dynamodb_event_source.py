@@ -11,6 +11,7 @@ import pytest
 
 from helpers.lambda_functions import Functions, eventually
 from localaws import LocalAws
+from localaws.services.lambda_.stream_lanes import Lane
 
 pytestmark = pytest.mark.local
 
@@ -99,6 +100,19 @@ def test_only_what_failed_is_retried(functions: Functions) -> None:
     record = source.failures.wait_for_body()
     assert record["DDBStreamBatchInfo"]["batchSize"] == 2  # from the first failure on
     assert sorted(source.batches(), key=len) == [["fail", "b"], ["a", "fail", "b"]]
+
+
+def test_a_batch_is_at_most_six_megabytes_of_json() -> None:
+    """A number of one digit takes three bytes in the table, and ten in the event."""
+    mapping = {"BatchSize": 100, "MaximumBatchingWindowInSeconds": 0}
+    lane = Lane(mapping, "shard")
+    numbers = {"L": [{"N": "1"}] * 100_000}
+    for number in range(7):
+        written = {"NewImage": {"l": numbers}, "SequenceNumber": str(number), "SizeBytes": 300_000}
+        lane.add({"dynamodb": written})
+    batch = lane.next()
+    assert batch is not None
+    assert len(batch.records) == 6
 
 
 def test_a_stream_that_was_disabled_is_read_to_its_end(functions: Functions) -> None:
