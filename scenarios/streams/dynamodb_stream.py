@@ -62,13 +62,12 @@ class Shop:
 
     def rows(self) -> list[dict[str, str]]:
         """Return the rows of this run's customers, with plain values."""
-        condition = "customer = :customer"
         return [
             {name: next(iter(value.values())) for name, value in item.items()}
             for number in range(CUSTOMERS)
             for item in self._dynamodb.query(
                 TableName=self._rows,
-                KeyConditionExpression=condition,
+                KeyConditionExpression="customer = :customer",
                 ExpressionAttributeValues={":customer": {"S": self.customer(number)}},
                 ConsistentRead=True,
             )["Items"]
@@ -91,8 +90,8 @@ class Shop:
         """
 
         def wrong() -> object:
-            found = {row["order"]: (row["customer"], row["total"]) for row in self.there()}
-            return sorted({name for name, _ in found.items() ^ self.expected.items()})[:3]
+            found = {(row["order"], row["customer"], row["total"]) for row in self.there()}
+            return sorted(found ^ {(name, *value) for name, value in self.expected.items()})[:3]
 
         self._wait(what, wrong)
 

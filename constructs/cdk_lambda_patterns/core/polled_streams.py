@@ -17,6 +17,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import BATCH_SIZE, MAX_BATCHING_WINDOW, check_filters
 from cdk_lambda_patterns.core.failure_queue import check_standard
 from cdk_lambda_patterns.core.limits import Limit
@@ -39,6 +40,7 @@ _TUMBLING_WINDOW = Limit("Lambda", 0, 900, "seconds")
 FailureDestination: TypeAlias = sqs.IQueue | sns.ITopic | s3.IBucket
 
 
+@check_types
 @dataclass(frozen=True, kw_only=True)
 class StreamPolling:
     """How Lambda reads any stream; the options of a consumer describe each field.
