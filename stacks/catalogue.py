@@ -83,6 +83,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="every reading counts once; bisecting isolates a poison record, and its shard goes on",
     ),
     Architecture(
+        id="dynamodb-stream",
+        family="streams",
+        title="DynamoDB stream → Lambda, in order for each item → read model in DynamoDB, rebuilt on demand",
+        stack="DynamoDbStreamStack",
+        shows="every change takes effect once, also after a crash; a rebuild undoes no newer change",
+    ),
+    Architecture(
         id="sns-fifo-fanout",
         family="messaging",
         title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read model in DynamoDB",

@@ -140,6 +140,13 @@ KINDS: dict[Any, Kind] = {
     ),
 }
 
+
+def table_with_stream(scope: Construct) -> dynamodb.Table:
+    """A table with a stream."""
+    stream = dynamodb.StreamViewType.NEW_AND_OLD_IMAGES
+    return dynamodb.Table(scope, "R", partition_key=text("id"), stream=stream)
+
+
 #: Values for arguments that a construct requires, by the name of the argument.
 REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "aliases": lambda scope: {"prod": 1},
@@ -157,6 +164,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),
     "sources": lambda scope: [RdsEventSource()],
     "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
+    "table": lambda scope: table_with_stream(Construct(scope, "Table")),
     "vpc": lambda scope: ec2.Vpc(scope, "Vpc", max_azs=2, nat_gateways=1),
 }
 
@@ -184,6 +192,15 @@ SPECIAL: dict[str, Kind] = {
     "AsyncFunction-idempotency_table-ITable": table_with_expiry("expiration"),
     "PipelineEvents-idempotency_table-ITable": table_with_expiry("expiration"),
     "ScheduledFunction-runs_table-ITable": table_with_expiry("expires_at"),
+    "DynamoDbStreamConsumer-table-ITable": Kind(
+        table_with_stream,
+        lambda scope: dynamodb.Table.from_table_attributes(
+            scope,
+            "R",
+            table_arn=ARN.format("dynamodb", "table/theirs"),
+            table_stream_arn=ARN.format("dynamodb", "table/theirs/stream/2026-01-01T00:00:00.000"),
+        ),
+    ),
     "SnsFifoFanout-topic-ITopic": Kind(
         lambda scope: sns.Topic(scope, "R", fifo=True),
         lambda scope: sns.Topic.from_topic_arn(scope, "R", ARN.format("sns", "theirs.fifo")),

@@ -32,6 +32,7 @@ from pathlib import Path
 from aws_cdk import App, Duration, Stack
 from aws_cdk.aws_apigateway import AuthorizationType
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
 from aws_cdk.aws_s3 import Bucket
@@ -58,6 +59,7 @@ from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.storage.batch_operation import BatchOperation
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
+from cdk_lambda_patterns.streams.dynamodb_stream import DynamoDbStreamConsumer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.web.alb_function import AlbFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
@@ -77,6 +79,8 @@ both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handl
 signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_url"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
+key = Attribute(name="order", type=AttributeType.STRING)
+shop = Table(stack, "ShopOrders", partition_key=key, stream=StreamViewType.KEYS_ONLY)
 bus = EventBus(stack, "Bus")
 paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
@@ -98,6 +102,7 @@ made = [
     bus,
     bus.add_function("Rule", paid, event_pattern=EventPattern(source=["shop"])),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
+    DynamoDbStreamConsumer(stack, "Shop", table=shop, code=pattern_source("streams", "dynamodb_stream")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
     PipelineEvents(stack, "Changes", code=pipeline_code, changes=changes),

@@ -1,3 +1,7 @@
+from cdk_lambda_patterns.streams.dynamodb_stream import DynamoDbStreamConsumer as DynamoDbStreamConsumer
+from cdk_lambda_patterns.streams.dynamodb_stream import (
+    DynamoDbStreamConsumerOptions as DynamoDbStreamConsumerOptions,
+)
 from cdk_lambda_patterns.streams.kinesis_consumer import FailureDestination as FailureDestination
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer as KinesisConsumer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumerOptions as KinesisConsumerOptions
