@@ -139,6 +139,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
     Architecture(
+        id="encrypted-environment",
+        family="delivery",
+        title="Customer managed key → environment variables of a Lambda; Secrets Manager → its secret",
+        stack="EncryptedEnvironmentStack",
+        shows="without the key no reader sees the variables and no function starts; a secret is no variable",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",

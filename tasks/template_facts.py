@@ -27,6 +27,8 @@ _SHAPES = {
     "AWS::Lambda::LayerVersion": ("{{", "}}"),
     "AWS::Lambda::Url": ("([", "])"),
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
+    "AWS::KMS::Key": ("[/", "\\]"),
+    "AWS::SecretsManager::Secret": ("[(", ")]"),
     "AWS::SNS::Topic": ("((", "))"),
     "AWS::SQS::Queue": ("[/", "/]"),
     "AWS::EC2::VPCEndpoint": ("{{", "}}"),
@@ -36,6 +38,8 @@ _SHAPES = {
     "AWS::Scheduler::Schedule": (">", "]"),
     "AWS::StepFunctions::StateMachine": ("{{", "}}"),
 }
+# What is drawn only where something is connected to it.
+_WHEN_CONNECTED = ("AWS::KMS::Key", "AWS::SecretsManager::Secret")
 # What is called by another name than its service.
 _KINDS = {
     "AWS::ApiGateway::RestApi": "REST API",
@@ -51,6 +55,7 @@ _KINDS = {
     "AWS::Lambda::Url": "function URL",
     "AWS::RDS::DBProxy": "RDS Proxy",
     "AWS::Scheduler::Schedule": "EventBridge Scheduler",
+    "AWS::SecretsManager::Secret": "Secrets Manager",
     "AWS::StepFunctions::StateMachine": "Step Functions",
 }
 # Where a construct's id begins a new word: FailureQueue, pre_traffic, 404Errors.
@@ -124,10 +129,14 @@ class TemplateFacts:
     def diagram(self) -> str:
         """The parts and their connections as a Mermaid flow chart."""
         lines = ["flowchart LR"]
+        edges = list(self._edges())
+        connected = {end for edge in edges for end in (edge.source, edge.target)}
         for logical_id in self._drawn():
-            opening, closing = _SHAPES[self._resources[logical_id]["Type"]]
-            lines.append(f'    {logical_id}{opening}"{self.name(logical_id)}"{closing}')
-        lines += [f"    {edge}" for edge in self._edges()]
+            resource_type = self._resources[logical_id]["Type"]
+            if logical_id in connected or resource_type not in _WHEN_CONNECTED:
+                opening, closing = _SHAPES[resource_type]
+                lines.append(f'    {logical_id}{opening}"{self.name(logical_id)}"{closing}')
+        lines += [f"    {edge}" for edge in edges]
         return "\n".join(lines)
 
     def name(self, logical_id: str) -> str:
@@ -244,6 +253,7 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
         for edge in _EDGES[resource_type](facts, logical_id, of_function)
         for end in (edge.source, edge.target)
     }
+    yield Edge(_referred(properties.get("KmsKeyArn")), "-.->", function, "encrypts variables")
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
         if target not in by_lambda:
             yield Edge(function, "-->", target, ", ".join(actions))

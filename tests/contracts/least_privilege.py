@@ -61,6 +61,7 @@ _OTHER_DENIALS: Mapping[str, tuple[str, ...]] = {
         "This RDS proxy has no credentials for the role",  # of the proxy, which logs in to the database
     ),
     "secretsmanager:GetSecretValue": ("This RDS proxy has no credentials for the role",),
+    "kms:Decrypt": ("because KMS access was denied",),  # what Lambda says in place of variables
     "execute-api:Invoke": ('{"message":"Forbidden"}',),  # all that an HTTP API says
     # A REST API does not show what the service behind it has refused.
     "states:StartSyncExecution": ("'error': 'InternalServerError'",),

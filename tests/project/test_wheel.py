@@ -45,6 +45,7 @@ from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
+from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension
 from cdk_lambda_patterns.core.handler_code import pattern_source
@@ -114,6 +115,7 @@ made = [
         code=pattern_source("events", "scheduled_function"),
         schedule=ScheduleExpression.rate(Duration.hours(1)),
     ),
+    EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
     SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
