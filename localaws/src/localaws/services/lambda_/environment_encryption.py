@@ -172,7 +172,7 @@ def _refused(config: dict[str, Any]) -> tuple[str, str] | None:
     return _DENIED
 
 
-@around(lambda_svc, "_invoke", after=["lambda_.invocation"])
+@around(lambda_svc, "_invoke", after=["lambda_.invocation", "lambda_.execution"])
 async def _invoke(stock: Callable[..., Awaitable[Answer]], *arguments: Any, **named: Any) -> Answer:
     status, headers, body = await stock(*arguments, **named)
     kind = headers.get("X-Amz-Function-Error", "")
