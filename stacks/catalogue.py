@@ -76,6 +76,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="every reading counts once; bisecting isolates a poison record, and its shard goes on",
     ),
     Architecture(
+        id="log-processor",
+        family="streams",
+        title="CloudWatch Logs, several log groups → subscription filter → Lambda → DynamoDB, metric, SNS",
+        stack="LogProcessorStack",
+        shows="each error in thousands of lines counts once despite crashes and duplicates; one alert a minute",
+    ),
+    Architecture(
         id="sns-fifo-fanout",
         family="messaging",
         title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read model in DynamoDB",

@@ -7,7 +7,7 @@ number is right whatever happens, and everything else is made of it.
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.items import to_item
@@ -105,26 +105,35 @@ class Findings:
         The one that announces it publishes it, also when it is delivered again after a crash in between. A
         crash after it is published and before that is noted makes it come twice, but it is never lost.
         """
-        update = {
-            "TableName": self._table,
-            "Key": to_item(_key(group, f"minute#{minute}")),
-        }
+        announced = self._update(
+            group,
+            minute,
+            "SET alert_by = :me, alert_sent = :no",
+            "attribute_not_exists(alert_by) OR (alert_by = :me AND alert_sent = :no)",
+            {":me": first.id, ":no": False},
+        )
+        if announced:
+            text = {"log_group": group, "minute": minute, "problems": number, "first": first.summary}
+            self._sns.publish(TopicArn=self._topic, Subject="Problems in a log", Message=json.dumps(text))
+            self._update(
+                group, minute, "SET alert_sent = :yes", "alert_by = :me", {":me": first.id, ":yes": True}
+            )
+        return announced
+
+    def _update(
+        self, group: str, minute: str, change: str, condition: str, values: Mapping[str, Any]
+    ) -> bool:
+        """Change the item of a minute if the condition holds; return whether it does."""
         try:
             self._dynamodb.update_item(
-                **update,
-                UpdateExpression="SET alert_by = :me, alert_sent = :no",
-                ConditionExpression="attribute_not_exists(alert_by) OR (alert_by = :me AND alert_sent = :no)",
-                ExpressionAttributeValues=to_item({":me": first.id, ":no": False}),
+                TableName=self._table,
+                Key=to_item(_key(group, f"minute#{minute}")),
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=to_item(values),
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return False
-        text = {"log_group": group, "minute": minute, "problems": number, "first": first.summary}
-        self._sns.publish(TopicArn=self._topic, Subject="Problems in a log", Message=json.dumps(text))
-        self._dynamodb.update_item(
-            **update,
-            UpdateExpression="SET alert_sent = :yes",
-            ExpressionAttributeValues=to_item({":yes": True}),
-        )
         return True
 
 

@@ -56,7 +56,8 @@ def handler(event: Any, context: "LambdaContext") -> None:
         publish(batch.group, minute, number)
         alerted = findings.alert(batch.group, minute, number, first)
         logger.info("problems", log_group=batch.group, minute=minute, number=number, alerted=alerted)
-    logger.info("processed", log_group=batch.group, events=len(batch.events), problems=len(found))
+    counts = {"events": len(batch.events), "problems": len(found)}
+    logger.info("processed", log_group=batch.group, log_stream=batch.stream, **counts)
 
 
 def publish(group: str, minute: str, number: int) -> None:
