@@ -80,7 +80,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="streams",
         title="CloudWatch Logs, several log groups → subscription filter → Lambda → DynamoDB, metric, SNS",
         stack="LogProcessorStack",
-        shows="each error in thousands of lines counts once despite crashes and duplicates; one alert a minute",
+        shows="each error in thousands of lines counts once despite crashes and duplicates, with one alert",
     ),
     Architecture(
         id="sns-fifo-fanout",

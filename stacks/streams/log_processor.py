@@ -56,7 +56,10 @@ class LogProcessorStack(PatternStack):
         topic = sns.Topic(self, "Alerts", enforce_ssl=True)
         # The scenario reads it in place of a person.
         inbox = make_failure_queue(self, "Inbox", removal_policy=RemovalPolicy.DESTROY)
-        topic.add_subscription(subscriptions.SqsSubscription(inbox, raw_message_delivery=True))
+        undelivered = make_failure_queue(self, "UndeliveredAlerts", removal_policy=RemovalPolicy.DESTROY)
+        topic.add_subscription(
+            subscriptions.SqsSubscription(inbox, raw_message_delivery=True, dead_letter_queue=undelivered)
+        )
         processor = LogProcessor(
             self,
             "Errors",

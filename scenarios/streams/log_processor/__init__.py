@@ -72,7 +72,7 @@ def _poison(lines: Lines, story: Story) -> int:
     odd = (f'{{"run": "{lines.run_id}", "level": "ERROR"', f"{{{lines.run_id}" + "{" * 3000 + " ERROR")
     lines.write("\0", " ", "ERRORCODE 0", *odd, f"FATAL {lines.run_id} 🧨" + "x" * 200_000)
     broken = {"id": lines.run_id, "message": "ERROR"}
-    good = {"id": str(uuid4().int), "timestamp": lines.timestamp, "message": f"ERROR {lines.run_id}: alone"}
+    good = {"id": str(uuid4().int), "timestamp": lines.timestamp, "message": f"ERROR {lines.run_id}: valid"}
     lines.deliver([broken, good])
     lines.invoke(f"no batch: {lines.run_id}".encode())
     failed = {one.condition: one for one in lines.failed.wait_for(2)}
@@ -81,7 +81,7 @@ def _poison(lines: Lines, story: Story) -> int:
     require("NotABatch" in failed["RetriesExhausted"].reason, f"the failure queue has {failed}")
     story.fact("attempts of what is no batch", failed["RetriesExhausted"].attempts or 0)
     story.say(
-        "A broken event is in the failure queue, alone; what is no batch is there after three attempts."
+        "Only a broken event of a batch is in the failure queue; what is no batch is, after three attempts."
     )
     return 4
 

@@ -70,7 +70,7 @@ def test_each_permission_is_for_one_log_group_of_this_account(everything: Resour
     assert [len(one) for one in depended] == [1, 1, 1]
 
 
-def test_a_log_group_may_be_of_another_stack() -> None:
+def test_a_log_group_may_be_from_another_stack() -> None:
     app = App(builtin_cloud_formation_validation=False)
     theirs, mine = Stack(app, "Theirs", env=EU), Stack(app, "Mine", env=EU)
     make(mine, function(theirs).log_group, logs.LogGroup(theirs, "Named", log_group_name="/app/named"))

@@ -129,6 +129,7 @@ TRACE = (
         (["all is well", "INFO ERRORS: 0", "ERRORCODE"], []),
         (["[ERROR] one", "FATAL two"], [1, 1]),
         (['{"level": "ERROR", "message": "x"}', '{"level": "INFO", "message": "no ERROR"}'], [1]),
+        (['{"level": "critical"}', '{"level": "Fatal"}', '{"level": "Info", "message": "Error"}'], [1, 1]),
         (['{"log_level": "error", "message": "ERROR"}', '{"level": 5, "message": "ERROR"}'], [1]),
         (['{"level": "ERROR"', "{" * 100_000 + "ERROR"], [1, 1]),
         (["Task timed out after 3.00 seconds"], [1]),
@@ -229,9 +230,9 @@ def test_a_broken_event_costs_only_itself(function: Function) -> None:
     assert function.numbers() == {FIRST: 1}
     (failed,) = (one for one in function.sent() if "requestPayload" in one)
     assert failed["responsePayload"]["errorType"] == "NotALogEvent"
-    alone = read(failed["requestPayload"])
-    assert alone is not None
-    assert alone.events == [{"id": "x", "message": "ERROR"}]
+    found = read(failed["requestPayload"])
+    assert found is not None
+    assert found.events == [{"id": "x", "message": "ERROR"}]
 
 
 def test_control_messages_and_what_is_no_batch(function: Function) -> None:

@@ -38,7 +38,7 @@ _ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BARE = re.compile(r"[\w.*]+", re.ASCII)
 _FIELD = re.compile(r'\[([^\]]*)\](?=\s|$)|"([^"]*)"(?=\s|$)|(\S+)')
-# What stands between percent signs: letters, digits, and these.
+# What may be between percent signs: letters, digits, and these.
 _REGEX = re.compile(r"(?:[\w:#=@/;,^$?\[\]{}|*+. \-]|\\x[0-9A-Fa-f]{2}|\\[dDsSwW]|\\[^\w\s])*", re.ASCII)
 
 
@@ -116,7 +116,7 @@ class _Terms:
             at = found.end()
         needed, excluded, optional = signed[""], signed["-"], signed["?"]
         if needed or excluded:
-            optional = []  # they have no effect beside other terms
+            optional = []  # they have no effect next to other terms
 
         def matches(message: str) -> bool:
             return (
