@@ -68,13 +68,10 @@ class LogProcessor(Construct):
 
     Example::
 
-        processor = LogProcessor(
-            self,
-            "Errors",
-            code="worker",
-            log_groups=[shop.log_group, logs.LogGroup.from_log_group_name(self, "Billing", "/app/billing")],
-            filter_pattern=logs.FilterPattern.string_value("$.level", "=", "ERROR"),
-        )
+        shop = logs.LogGroup(self, "Shop")
+        till = logs.LogGroup.from_log_group_name(self, "Till", "/app/till")
+        errors = logs.FilterPattern.string_value("$.level", "=", "ERROR")
+        processor = LogProcessor(self, "Errors", code="worker", log_groups=[shop], filter_pattern=errors)
         processor.add_log_group(till, logs.FilterPattern.all_events())
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html
