@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from helpers.refusals import Row, check, ids
 from helpers.stacks import DeploymentFailedError, Stack, template
@@ -160,6 +161,20 @@ REFUSED: list[Row] = [
 @pytest.mark.parametrize("row", REFUSED, ids=ids(REFUSED))
 def test_a_filter_is_refused(local_aws: LocalAws, row: Row) -> None:
     check(local_aws, "logs", row)
+
+
+def test_only_log_groups_of_the_class_standard_have_filters(local_aws: LocalAws) -> None:
+    logs, name = local_aws.client("logs"), f"group-{uuid.uuid4().hex[:8]}"
+    logs.create_log_group(logGroupName=name, logGroupClass="INFREQUENT_ACCESS")
+    place = {"logGroupName": name, "filterName": "f", "filterPattern": ""}
+    destination = "arn:aws:lambda:us-east-1:123456789012:function:f"
+    for call in (
+        lambda: logs.put_metric_filter(**place, metricTransformations=[METRIC]),
+        lambda: logs.put_subscription_filter(**place, destinationArn=destination),
+        lambda: logs.describe_subscription_filters(logGroupName=name),
+    ):
+        with pytest.raises(ClientError, match="only supported on the Standard log class"):
+            call()
 
 
 def test_a_stack_with_what_is_no_pattern_fails(local_aws: LocalAws) -> None:

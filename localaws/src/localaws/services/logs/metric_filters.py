@@ -7,7 +7,7 @@ Faithful to: one reader of patterns (`logs.patterns`) for metric filters, subscr
 FilterLogEvents, StartLiveTail and TestMetricFilter. A pattern that is none is refused by each, and by
 CloudFormation. A metric filter publishes its value, or what its selector or field finds, with dimensions and
 unit, and its default value when none of the events that arrive together matches. A log group has at most 100
-metric filters, and 5 filters of both kinds with regular expressions.
+metric filters, 5 filters of both kinds with regular expressions, and filters only if its class is Standard.
 Not to: which of the characters of a pattern AWS names first.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/MonitoringLogData.html
@@ -33,7 +33,7 @@ from localaws.services.logs.patterns import Matches, Pattern, PatternError, comp
 Event = dict[str, Any]
 Response = tuple[int, dict[str, str], bytes]
 _MOST_FILTERS, _MOST_WITH_REGEX, _MOST_DIMENSIONS = 100, 5, 3
-INVALID = "InvalidParameterException"
+INVALID, _STANDARD = "InvalidParameterException", "STANDARD"
 
 
 @replaces(cloudwatch_logs, "_compile_filter_pattern")
@@ -84,10 +84,22 @@ def _pattern_of_metric(request: Parameters) -> Refusal | None:
 
 @around(cloudwatch_logs, "_put_metric_filter")
 def _put_metric_filter(stock: Callable[[Event], Response], data: Event) -> Response:
+    if refused := not_of_this_class(data):
+        return refused
     place = data.get("logGroupName"), data.get("filterName")
     mine = [key for key in cloudwatch_logs._metric_filters if key[0] == place[0]]
     full = len(mine) >= _MOST_FILTERS and place not in mine
     return limit_exceeded() if full or has_too_many_regexes(data) else stock(data)
+
+
+def not_of_this_class(data: Event) -> Response | None:
+    """The error for a log group of another class than Standard, which has no filters."""
+    group = cloudwatch_logs._log_groups.get(data.get("logGroupName")) or {}
+    if (group.get("logGroupClass") or _STANDARD) == _STANDARD:
+        return None
+    text = "This operation is only supported on the Standard log class."
+    answer: Response = error_response_json("ValidationException", text, 400)
+    return answer
 
 
 def has_too_many_regexes(data: Event) -> bool:

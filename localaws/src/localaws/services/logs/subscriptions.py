@@ -46,7 +46,12 @@ from localaws.services.iam.invocations import in_account_of, service_may_invoke
 from localaws.services.iam.roles import role_allows, role_trusts
 from localaws.services.lambda_.payloads import ASYNCHRONOUS
 from localaws.services.logs.events import just_stored
-from localaws.services.logs.metric_filters import INVALID, has_too_many_regexes, limit_exceeded
+from localaws.services.logs.metric_filters import (
+    INVALID,
+    has_too_many_regexes,
+    limit_exceeded,
+    not_of_this_class,
+)
 from localaws.services.logs.patterns import compiled
 
 Event = dict[str, Any]
@@ -68,6 +73,8 @@ def _put_subscription_filter(stock: Callable[[Event], Response], data: Event) ->
     group = cloudwatch_logs._log_groups.get(data.get("logGroupName"))
     if group is None:
         return stock(data)
+    if other_class := not_of_this_class(data):
+        return other_class
     text = _refused(data)
     if text is None and (data["filterName"] in group["subscriptionFilters"] or _has_room(group)):
         text = _unreachable(group, data)
@@ -86,6 +93,11 @@ def _put_subscription_filter(stock: Callable[[Event], Response], data: Event) ->
     if not stored["roleArn"]:
         del stored["roleArn"]
     return answer
+
+
+@around(cloudwatch_logs, "_describe_subscription_filters")
+def _describe_subscription_filters(stock: Callable[[Event], Response], data: Event) -> Response:
+    return not_of_this_class(data) or stock(data)
 
 
 def _has_room(group: Event) -> bool:
@@ -125,9 +137,10 @@ def _unreachable(group: Event, data: Event) -> str | None:
 @replaces(cloudwatch_logs, "_fanout_to_subscription_filters")
 def _fanout(group_name: str, stream_name: str, events: Sequence[Event]) -> None:
     """Send what was written to the destinations of all filters. Nothing keeps it from being written."""
-    group = cloudwatch_logs._log_groups.get(group_name)
-    stored = just_stored(events)
-    for filter_ in list((group or {}).get("subscriptionFilters", {}).values()):
+    group = cloudwatch_logs._log_groups.get(group_name) or {}
+    filters = list(group.get("subscriptionFilters", {}).values())
+    stored = just_stored(events) if filters else []
+    for filter_ in filters:
         try:
             _forward(group, filter_, stream_name, stored)
         except Exception:
