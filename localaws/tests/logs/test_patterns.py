@@ -139,4 +139,5 @@ def test_fields_are_extracted_by_name_and_number() -> None:
         "status_code": "404",
         "7": "1534",
     }
+    assert compiled("[word, rest]").fields("ERROR at [once] \n") == {"word": "ERROR", "rest": "at [once]"}
     assert not compiled("ERROR").fields(LINE)
