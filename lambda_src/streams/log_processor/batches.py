@@ -30,7 +30,8 @@ _PROBLEM = re.compile(
 # The lines of a stack trace after the first: indented, or one of these, or the last one of Python.
 _CONTINUED = ("Traceback (most", "Caused by: ", "During handling of the above", "The above exception was")
 _LAST = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning)\b")
-_LONGEST_ID, _MINUTE = 64, 60_000
+_ID = re.compile("[0-9]{1,64}")
+_MINUTE = 60_000
 _END_OF_TIME = 253_402_300_800_000  # the year 10000, in milliseconds
 _LONGEST_SUMMARY = 300
 
@@ -132,8 +133,7 @@ def check(event: Any) -> str | None:
     if not isinstance(event, dict):
         return "it is not an object"
     number, time = event.get("id"), event.get("timestamp")
-    digits = isinstance(number, str) and number.isdigit() and number.isascii()
-    if not digits or len(number) > _LONGEST_ID:
+    if not isinstance(number, str) or not _ID.fullmatch(number):
         return "its id is not a number as text"
     if not isinstance(event.get("message"), str):
         return "its message is not a text"

@@ -56,8 +56,13 @@ def handler(event: Any, context: "LambdaContext") -> None:
         publish(batch.group, minute, number)
         alerted = findings.alert(batch.group, minute, number, first)
         logger.info("problems", log_group=batch.group, minute=minute, number=number, alerted=alerted)
-    counts = {"events": len(batch.events), "problems": len(found)}
-    logger.info("processed", log_group=batch.group, log_stream=batch.stream, **counts)
+    logger.info(
+        "processed",
+        log_group=batch.group,
+        log_stream=batch.stream,
+        events=len(batch.events),
+        problems=len(found),
+    )
 
 
 def publish(group: str, minute: str, number: int) -> None:

@@ -168,13 +168,13 @@ def test_only_log_groups_of_the_class_standard_have_filters(local_aws: LocalAws)
     logs.create_log_group(logGroupName=name, logGroupClass="INFREQUENT_ACCESS")
     place = {"logGroupName": name, "filterName": "f", "filterPattern": ""}
     destination = "arn:aws:lambda:us-east-1:123456789012:function:f"
-    for call in (
-        lambda: logs.put_metric_filter(**place, metricTransformations=[METRIC]),
-        lambda: logs.put_subscription_filter(**place, destinationArn=destination),
-        lambda: logs.describe_subscription_filters(logGroupName=name),
+    for operation, request in (
+        ("put_metric_filter", {**place, "metricTransformations": [METRIC]}),
+        ("put_subscription_filter", {**place, "destinationArn": destination}),
+        ("describe_subscription_filters", {"logGroupName": name}),
     ):
         with pytest.raises(ClientError, match="only supported on the Standard log class"):
-            call()
+            getattr(logs, operation)(**request)
 
 
 def test_a_stack_with_what_is_no_pattern_fails(local_aws: LocalAws) -> None:
