@@ -75,19 +75,15 @@ def _put_subscription_filter(stock: Callable[[Event], Response], data: Event) ->
         return stock(data)
     if other_class := not_of_this_class(data):
         return other_class
-    text = _refused(data)
-    if text is None and (data["filterName"] in group["subscriptionFilters"] or _has_room(group)):
-        text = _unreachable(group, data)
-    elif text is None:
+    filters = group["subscriptionFilters"]
+    before, text = filters.get(data["filterName"]), _refused(data)
+    if not text and ((not before and len(filters) >= _MOST_FILTERS) or has_too_many_regexes(data)):
         return limit_exceeded()
-    if text is not None:
+    if text := text or _unreachable(group, data):
         refused: Response = error_response_json(INVALID, text, 400)
         return refused
-    if has_too_many_regexes(data):
-        return limit_exceeded()
-    before = group["subscriptionFilters"].get(data["filterName"])
     answer = stock(data)
-    stored = group["subscriptionFilters"][data["filterName"]]
+    stored = filters[data["filterName"]]
     if before:
         stored["creationTime"] = before["creationTime"]
     if not stored["roleArn"]:
@@ -100,13 +96,13 @@ def _describe_subscription_filters(stock: Callable[[Event], Response], data: Eve
     return not_of_this_class(data) or stock(data)
 
 
-def _has_room(group: Event) -> bool:
-    return len(group["subscriptionFilters"]) < _MOST_FILTERS
-
-
 def _refused(data: Event) -> str | None:
     """Why a filter cannot have its destination, whatever that allows."""
     vendor, region, account = (str(data["destinationArn"]).split(":") + [""] * 5)[2:5]
+    if vendor == "logs":
+        return (
+            "Logical destinations (PutDestination) are not emulated; give a function, a stream or Firehose."
+        )
     if vendor not in _NAMES or (region, account) != (get_region(), get_account_id()):
         return f"PutSubscriptionFilter operation cannot work with destinationArn for vendor {vendor}"
     if vendor == "lambda" and data.get("roleArn"):
@@ -199,7 +195,7 @@ def _envelope(
         "subscriptionFilters": filters,
         "logEvents": events,
     }
-    return gzip.compress(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"), 6)
+    return gzip.compress(json.dumps(document, ensure_ascii=False).encode(errors="replace"), 6)
 
 
 def _send(group_arn: str, filter_: Event, stream_name: str, data: bytes) -> None:
