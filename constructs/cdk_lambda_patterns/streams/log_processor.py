@@ -48,7 +48,8 @@ class LogProcessor(Construct):
     Args:
         code: The folder of the handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
-        log_groups: Owned, from another stack, or imported by name, of this account and Region.
+        log_groups: Owned, from another stack, or imported by name, of this account and Region. Others can be
+            added later.
         filter_pattern: Which events the function gets, with ``logs.FilterPattern``. A pattern decides about
             single events: if one stack trace is several events, take all of them. Default: all events.
         asynchronous: Retries and maximum age of the batches, and what else Lambda does with them.

@@ -212,7 +212,8 @@ def test_firehose_is_reached_with_the_role(group: Group, functions: Functions) -
     firehose, s3, name = functions.aws.client("firehose"), functions.aws.client("s3"), f"to-{group.name}"
     s3.create_bucket(Bucket=name)
     role = functions.role(("s3:*", "*"), service="firehose.amazonaws.com")
-    target = {"RoleARN": role, "BucketARN": f"arn:aws:s3:::{name}"}
+    hints = {"IntervalInSeconds": 0, "SizeInMBs": 1}
+    target = {"RoleARN": role, "BucketARN": f"arn:aws:s3:::{name}", "BufferingHints": hints}
     arn = firehose.create_delivery_stream(
         DeliveryStreamName=name,
         ExtendedS3DestinationConfiguration=target,
