@@ -90,6 +90,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="every change takes effect once, also after a crash; a rebuild undoes no newer change",
     ),
     Architecture(
+        id="log-processor",
+        family="streams",
+        title="CloudWatch Logs, several log groups → subscription filter → Lambda → DynamoDB, metric, SNS",
+        stack="LogProcessorStack",
+        shows="each error in thousands of lines counts once despite crashes and duplicates, with one alert",
+    ),
+    Architecture(
         id="sns-fifo-fanout",
         family="messaging",
         title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read model in DynamoDB",

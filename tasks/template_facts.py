@@ -29,6 +29,7 @@ _SHAPES = {
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::KMS::Key": ("[/", "\\]"),
     "AWS::SecretsManager::Secret": ("[(", ")]"),
+    "AWS::Logs::LogGroup": ("[\\", "\\]"),  # only with a subscription filter
     "AWS::SNS::Topic": ("((", "))"),
     "AWS::SQS::Queue": ("[/", "/]"),
     "AWS::EC2::VPCEndpoint": ("{{", "}}"),
@@ -53,6 +54,7 @@ _KINDS = {
     "AWS::Lambda::Alias": "Lambda alias",
     "AWS::Lambda::LayerVersion": "Lambda layer",
     "AWS::Lambda::Url": "function URL",
+    "AWS::Logs::LogGroup": "CloudWatch Logs",
     "AWS::RDS::DBProxy": "RDS Proxy",
     "AWS::Scheduler::Schedule": "EventBridge Scheduler",
     "AWS::SecretsManager::Secret": "Secrets Manager",
@@ -171,12 +173,15 @@ class TemplateFacts:
                 yield logical_id, resource.get("Properties", {})
 
     def _drawn(self) -> list[str]:
+        filters = self.of_type("AWS::Logs::SubscriptionFilter")
+        subscribed = {_referred(properties["LogGroupName"]) for _, properties in filters}
         return [
             logical_id
             for logical_id, resource in self._resources.items()
             if resource["Type"] in _SHAPES
             and not self.is_of_cdk(self.path(logical_id))
             and not (resource["Type"] == "AWS::Events::Rule" and self.sources_of_rule(resource["Properties"]))
+            and not (resource["Type"] == "AWS::Logs::LogGroup" and logical_id not in subscribed)
         ]
 
     def sources_of_rule(self, rule: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -418,6 +423,12 @@ def _subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iter
     yield Edge(topic, "-.->", _referred(undelivered), "undelivered")
 
 
+def _subscription_filter(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A log group, and what gets those of its events that match a pattern."""
+    target = _referred(properties["DestinationArn"])
+    yield Edge(_referred(properties["LogGroupName"]), "==>", target, properties["FilterPattern"])
+
+
 def _dead_letters(_: TemplateFacts, queue: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A queue and its dead-letter queue."""
     target = _referred(properties.get("RedrivePolicy", {}).get("deadLetterTargetArn"))
@@ -474,6 +485,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::IAM::Role": _batch_job,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::StepFunctions::StateMachine": _state_machine,
+    "AWS::Logs::SubscriptionFilter": _subscription_filter,
     "AWS::SNS::Subscription": _subscription,
     "AWS::SQS::Queue": _dead_letters,
     "AWS::Lambda::EventInvokeConfig": _destinations,

@@ -25,6 +25,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
@@ -159,6 +160,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "definition": lambda scope: sfn.Pass(scope, "Definition"),
     "event_bus": lambda scope: events.EventBus(scope, "Bus"),
     "event_pattern": lambda scope: events.EventPattern(source=["shop"]),
+    "log_groups": lambda scope: [logs.LogGroup(scope, "LogGroup")],
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),

@@ -63,6 +63,7 @@ from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.dynamodb_stream import DynamoDbStreamConsumer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
+from cdk_lambda_patterns.streams.log_processor import LogProcessor
 from cdk_lambda_patterns.web.alb_function import AlbFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
 from cdk_lambda_patterns.web.function_url import FunctionUrl
@@ -89,6 +90,7 @@ steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
+log_code = pattern_source("streams", "log_processor")
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -106,6 +108,7 @@ made = [
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     DynamoDbStreamConsumer(stack, "Shop", table=shop, code=pattern_source("streams", "dynamodb_stream")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
+    LogProcessor(stack, "Logs", code=log_code, log_groups=[notes.log_group]),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
     PipelineEvents(stack, "Changes", code=pipeline_code, changes=changes),
     PipelineAction(stack, "Step", code=pipeline_code, handler="pipeline_events.action.handler"),

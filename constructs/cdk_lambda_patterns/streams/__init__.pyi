@@ -5,3 +5,4 @@ from cdk_lambda_patterns.streams.dynamodb_stream import (
 from cdk_lambda_patterns.streams.kinesis_consumer import FailureDestination as FailureDestination
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer as KinesisConsumer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumerOptions as KinesisConsumerOptions
+from cdk_lambda_patterns.streams.log_processor import LogProcessor as LogProcessor
