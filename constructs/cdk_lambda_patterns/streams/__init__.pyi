@@ -1,3 +1,7 @@
+from cdk_lambda_patterns.streams.firehose_transform import FirehoseTransform as FirehoseTransform
+from cdk_lambda_patterns.streams.firehose_transform import (
+    FirehoseTransformOptions as FirehoseTransformOptions,
+)
 from cdk_lambda_patterns.streams.kinesis_consumer import FailureDestination as FailureDestination
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer as KinesisConsumer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumerOptions as KinesisConsumerOptions

@@ -25,6 +25,12 @@ _TYPE, _EXTENDED = "AWS::KinesisFirehose::DeliveryStream", "ExtendedS3Destinatio
 Answer = tuple[int, dict[str, str], bytes]
 _DEFAULTS = {"NumberOfRetries": "3", "BufferSizeInMBs": "1", "BufferIntervalInSeconds": "60"}
 _MORE = ("FileExtension", "CustomTimeZone", "CloudWatchLoggingOptions")
+# What `firehose.delivery` reads when there are records.
+_EMULATED = (
+    *("RoleARN", "BucketARN", "Prefix", "ErrorOutputPrefix", "BufferingHints", "CompressionFormat"),
+    *("EncryptionConfiguration", "ProcessingConfiguration", "S3BackupMode", "S3BackupConfiguration"),
+    *("DynamicPartitioningConfiguration", *_MORE),
+)
 
 
 def _has_processor(*kinds: str) -> Callable[[Properties], bool]:
@@ -110,11 +116,25 @@ def _put(stock: Callable[[Properties], Answer], data: Properties) -> Answer:
     return status, headers, body
 
 
+@resource(_TYPE).create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    _read(properties)
+    return stock(logical_id, properties, stack)
+
+
+def _read(properties: Properties) -> None:
+    """Read at the deployment already what is emulated: perhaps there are no records before the report."""
+    for name in (_EXTENDED, "S3DestinationConfiguration"):
+        settings = properties.get(name) or {}
+        json.dumps({one: settings.get(one) for one in _EMULATED})
+
+
 @resource(_TYPE).update
 def _update(
     stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
 ) -> Created:
     """Change the encryption too, which the emulator leaves as it was created."""
+    _read(new)
     name, attributes = stock(physical_id, old, new, stack, logical_id)
     given, stream = new.get("DeliveryStreamEncryptionConfigurationInput"), firehose._streams.get(name)
     if stream and given != old.get("DeliveryStreamEncryptionConfigurationInput"):
