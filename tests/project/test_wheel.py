@@ -56,6 +56,7 @@ from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
+from cdk_lambda_patterns.streams.firehose_transform import FirehoseTransform
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.web.alb_function import AlbFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
@@ -95,6 +96,7 @@ made = [
     bus.add_function("Rule", paid, event_pattern=EventPattern(source=["shop"])),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
+    FirehoseTransform(stack, "Lines", code=pattern_source("streams", "firehose_transform")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
     PipelineEvents(stack, "Changes", code=pipeline_code, changes=changes),
     PipelineAction(stack, "Step", code=pipeline_code, handler="pipeline_events.action.handler"),

@@ -64,7 +64,8 @@ class FirehoseTransformOptions:
             This cannot be turned on later. Default: none.
         data_prefix: What the keys of objects start with. Default: the partition keys as ``name=value/``, and
             the date. One of your own must name each partition key.
-        error_prefix: The same for records that failed. It must name ``!{firehose:error-output-type}``.
+        error_prefix: The same for records that failed. One with expressions must have
+            ``!{firehose:error-output-type}``.
         compression: Default: GZIP.
         buffering_size: How much Firehose collects for an object, 1 to 128 MiB. With ``partition_keys``, for
             each partition, at least 64 MiB. Default: 5, with ``partition_keys`` 128.
@@ -74,7 +75,8 @@ class FirehoseTransformOptions:
         batch_interval: How long it collects for an invocation, 0 to 900 seconds. Default: 60 seconds.
         retries: How often it retries an invocation that failed, at least once. Then all records of the batch
             have failed. Default: 3.
-        backup: Whether everything that was put is also stored as it came. It cannot be turned off later.
+        backup: Whether everything that was put is also stored, as it came, in a new bucket or in
+            ``backup_bucket``. It cannot be turned off later.
 
     Raises:
         ValueError: A value is outside what Firehose allows, or a prefix lacks an expression.
@@ -119,7 +121,7 @@ class FirehoseTransformOptions:
                 f"data_prefix={self.data_prefix!r}: it lacks {', '.join(missing)}, so records with different "
                 "values would share objects; add it, or leave the key out of partition_keys."
             )
-        if _ERROR_TYPE not in self.error_prefix and not Token.is_unresolved(self.error_prefix):
+        if "!{" in self.error_prefix and _ERROR_TYPE not in self.error_prefix:
             raise ValueError(
                 f"error_prefix={self.error_prefix!r}: it lacks {_ERROR_TYPE}, which Firehose requires of a "
                 "prefix with expressions; add it."
@@ -157,7 +159,8 @@ class FirehoseTransform(Construct):
         function: An existing function instead, or a version or alias of it. Its role gets a policy for
             putting records again.
         bucket: Owned, from another stack, or imported. Default: a new, private one.
-        backup_bucket: Where the originals are stored, with ``options.backup``. Default: a new one.
+        backup_bucket: Where everything that was put is also stored, as it came. Default: nowhere, or a new
+            one with ``options.backup``.
         options: How Firehose buffers, transforms and delivers.
         encryption: Of what is buffered. Default: with a key of AWS.
         function_options: Settings of a new function. Default: 256 MB, 1 minute; at most 5 minutes.
@@ -181,7 +184,8 @@ class FirehoseTransform(Construct):
         lines = FirehoseTransform(
             self, "Lines", code="worker", options=FirehoseTransformOptions(partition_keys=["site"])
         )
-        lines.delivery_stream.grant_put_records(web_server)
+        late = lines.delivery_stream.metric("DeliveryToS3.DataFreshness", statistic="Maximum")
+        late.create_alarm(self, "Late", threshold=900, evaluation_periods=3)
 
     https://docs.aws.amazon.com/firehose/latest/dev/data-transformation.html
     """
@@ -211,8 +215,6 @@ class FirehoseTransform(Construct):
         if function is not None:
             _TIMEOUT.check("timeout of function", timeout_of(function))
             check_region(scope, "Firehose invokes functions of its own Region only", {"function": function})
-        if backup_bucket is not None and not options.backup:
-            raise ValueError("backup_bucket: it is used with options.backup=True only; set that as well.")
         super().__init__(scope, id)
 
         self.function: lambda_.IFunction = function or HardenedFunction(

@@ -7,7 +7,8 @@ An answer has at most 6 MB, and lines grow. What does not fit is put into the de
 answered as Dropped: it comes back with a later batch. What cannot be put again has failed.
 """
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.startup import no_garbage_collection
@@ -47,7 +48,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     reasons: dict[str, str] = {}
     room = _ANSWER
     for record in event["records"]:
-        number, source = record["recordId"], unmarked(b64decode(record["data"]))
+        number, source = record["recordId"], unmarked(a2b_base64(record["data"]))
         try:
             site, text = convert(source.data)
         except NotALine as reason:

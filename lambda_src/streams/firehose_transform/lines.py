@@ -6,6 +6,7 @@ with gzip. One record has one place in S3, so all of its lines must be of one si
 https://httpd.apache.org/docs/2.4/mod/mod_log_config.html#formats
 """
 
+import functools
 import json
 import re
 import zlib
@@ -89,8 +90,8 @@ def _converted(line: bytes) -> tuple[str, bytes]:
 def _checked(line: bytes) -> tuple[str, bytes]:
     """A line that is JSON already stays as it is, unless it has newlines."""
     try:
-        document = load_json(line)
-    except NotStorable as reason:
+        document = load_json(line.decode())
+    except (NotStorable, UnicodeDecodeError) as reason:
         raise NotALine(str(reason)) from None
     site = document.get("site") if isinstance(document, dict) else None
     if not isinstance(site, str) or not _SITE.fullmatch(site):
@@ -103,6 +104,7 @@ def _checked(line: bytes) -> tuple[str, bytes]:
     return site, line + b"\n"
 
 
+@functools.lru_cache(maxsize=4096)  # many lines are of the same second
 def _time(text: str) -> str:
     try:
         moment = datetime.strptime(text, "%d/%b/%Y:%H:%M:%S %z")

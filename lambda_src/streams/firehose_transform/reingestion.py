@@ -1,7 +1,7 @@
 """Records that do not fit into an answer → the delivery stream again, marked with how often that happened.
 
-An invocation answers at least one record for good, and those with the highest mark first, so each record has
-its turn. The limit is for the case that this is wrong.
+An invocation answers at least one of the records, those with the highest mark first, so each record has its
+turn. The limit is for the case that this is wrong.
 
 https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
 """
@@ -28,7 +28,7 @@ class Marked(NamedTuple):
 
 def unmarked(data: bytes) -> Marked:
     """Read the mark of a record."""
-    mark = _MARK.match(data)
+    mark = _MARK.match(data) if data.startswith(b"\x00") else None
     return Marked(data[mark.end() :], int(mark[1])) if mark else Marked(data, 0)
 
 

@@ -48,7 +48,7 @@ def test_an_answer_that_breaks_the_contract_fails_every_record(
     ]
 
 
-def test_a_record_without_an_answer_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_record_without_an_answer_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     done = answered(monkeypatch, {"records": [ok("1"), ok("unknown")]})
     assert [record.data for record in done.records] == [b"done"]
     assert [(one.record.id, one.problem.code) for one in done.failed] == [("2", "Lambda.MissingRecordId")]

@@ -171,7 +171,9 @@ def test_what_has_waited_longest_is_answered_first(function: ModuleType, firehos
     assert results(function, packed(2_500_000), second, packed(2_500_000)) == ["Dropped", "Ok", "Dropped"]
 
 
-def test_a_record_that_alone_is_too_long_has_failed(function: ModuleType, firehose: Firehose) -> None:
+def test_a_record_that_is_too_long_for_any_answer_has_failed(
+    function: ModuleType, firehose: Firehose
+) -> None:
     assert results(function, packed(5_000_000), LINE) == ["ProcessingFailed", "Ok"]
     assert not firehose.calls
 

@@ -7,8 +7,8 @@ Faithful to:
 - The delivery role must allow `lambda:InvokeFunction` and `lambda:GetFunctionConfiguration`.
 - An invocation that fails is tried again `NumberOfRetries` times (default 3); then all of its records have
   failed. An answer is final, however wrong it is: one that is no list of records, with an id twice, another
-  result than Ok, Dropped and ProcessingFailed, or an Ok without valid base64, fails all of its records. A
-  record without an answer fails alone.
+  result than Ok, Dropped and ProcessingFailed, or an Ok without valid base64, fails all of its records. Of
+  records without an answer, only these fail.
 - Error codes and texts of AWS. A response of more than 6 MB is an error of the function.
 Not to: the wait between two attempts, and whether an attempt follows when the role is not allowed to invoke.
 One invocation of a delivery stream runs at a time. AWS ends an invocation after five minutes.
