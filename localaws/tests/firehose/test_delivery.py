@@ -284,6 +284,17 @@ def test_what_the_role_may_not_write_waits_until_it_may(functions: Functions, ac
     assert list(eventually(lambda: hose.objects("ok/")).values()) == [b"one"]
 
 
+def test_the_role_needs_the_key_of_the_bucket(functions: Functions) -> None:
+    hose = Hose(functions, function=False, BufferingHints={"IntervalInSeconds": 0})
+    key = hose.aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    by_key = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": by_key}]}
+    hose.s3.put_bucket_encryption(Bucket=hose.name, ServerSideEncryptionConfiguration=rules)
+    hose.put("one")
+    assert eventually(hose.logged)[0]["errorCode"] == "S3.AccessDenied"
+    assert [one for one in hose.aws.denied() if "kms:Decrypt" in str(one)]
+
+
 def test_a_function_that_the_role_may_not_invoke_is_error_output(functions: Functions) -> None:
     hose = Hose(functions, refused="lambda:InvokeFunction", retries=0)
     hose.put("one")

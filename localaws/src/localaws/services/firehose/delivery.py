@@ -12,8 +12,8 @@ Faithful to:
 - Dynamic partitioning by keys of the function and of jq (as far as the emulator parses jq), with a buffer for
   each partition, 500 partitions at a time. A record without a value for each key of the prefix has failed.
 - AppendDelimiterToRecord and RecordDeAggregation.
-- The role: it must trust Firehose and allow what AWS documents for a bucket, for a key that the destination
-  names, and for the log group. While a bucket cannot be written, delivery is tried again for 24 hours.
+- The role: it must trust Firehose and allow what AWS documents for a bucket, for its key or that of the
+  destination, and for the log group. While a bucket cannot be written, delivery is tried again for 24 hours.
 - Errors in the log stream of CloudWatchLoggingOptions, and the metrics of delivery and transformation.
 Not to: the length of the intervals, which are shortened like every minute (see `pace`), and of the waits for
 a retry; whether error output is compressed: here it is not; sampling of logs; other destinations, and
@@ -42,7 +42,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from ministack.core.responses import request_scope
-from ministack.services import cloudwatch, cloudwatch_logs, firehose
+from ministack.services import cloudwatch, cloudwatch_logs, firehose, kms, s3
 
 from localaws.pace import shortened
 from localaws.patching import on_reset, replaces
@@ -63,6 +63,7 @@ _LOOK_AGAIN, _RETRY = 0.1, 10.0
 _ON_BUCKET = ("s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads")
 _ON_OBJECTS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject")
 _ON_KEY = ("kms:Decrypt", "kms:GenerateDataKey")
+_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 
 _TEXTS = {
     "S3.AccessDenied": "Access was denied. Ensure that the trust policy for the provided IAM role allows "
@@ -370,7 +371,8 @@ class Pipeline:
     def _put(self, settings: Settings, name: str, data: bytes) -> Problem | None:
         role, bucket = str(settings["RoleARN"]), str(settings["BucketARN"])
         encryption = (settings.get("EncryptionConfiguration") or {}).get("KMSEncryptionConfig") or {}
-        key = str(encryption.get("AWSKMSKeyARN") or "")
+        given = encryption.get("AWSKMSKeyARN")
+        key = _key_of(bucket.split(":")[-1], given)
         needed = [(action, bucket) for action in _ON_BUCKET]
         needed += [(action, f"{bucket}/{name}") for action in _ON_OBJECTS]
         needed += [(action, key) for action in _ON_KEY if key]
@@ -379,8 +381,8 @@ class Pipeline:
         ):
             return _problem("S3.AccessDenied")
         contents, described = compressed(settings, data)
-        if key:
-            described |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+        if given:
+            described |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": str(given)}
         # As if it were a function with this role.
         arn = f"arn:aws:lambda:{self.region}:{self.account}:function:firehose-{self.stream['name']}"
         config = {"FunctionArn": arn, "FunctionName": self.stream["name"], "Role": role}
@@ -436,6 +438,14 @@ def _keys_of(settings: Settings) -> list[str]:
         return []
     found = EXPRESSION.findall(str(settings.get("Prefix") or ""))
     return [f"{space}:{name}" for space, name in found if space.startswith("partitionKeyFrom")]
+
+
+def _key_of(bucket: str, given: str | None) -> str:
+    """The customer managed key that encrypts an object: that of the destination, or of the bucket."""
+    stored, error = s3._resolve_sse_write_headers({}, bucket)
+    name = given or ("" if error else stored.get(_KEY))
+    key = kms._resolve_key(name) if name else None
+    return str(key["Arn"]) if key else ""
 
 
 def _problem(code: str, text: str = "") -> Problem:
