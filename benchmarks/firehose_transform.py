@@ -96,8 +96,8 @@ def main() -> None:
     """Measure and print a table."""
     logging.disable(logging.INFO)
     os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
-    sys.path[:0] = [str(LAMBDA_SRC), str(LAMBDA_SRC / "streams")]
-    from firehose_transform.handler import handler
+    sys.path.insert(0, str(LAMBDA_SRC))
+    from streams.firehose_transform.handler import handler
 
     ways: dict[str, list[tuple[str, Handler]]] = {
         "JSON": [("handler", handler), ("obvious loop", obvious), ("loop with Powertools", with_powertools)],

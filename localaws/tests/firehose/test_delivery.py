@@ -8,13 +8,14 @@ import json
 import re
 import uuid
 import zipfile
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
 import pytest
 
 from helpers.lambda_functions import Functions, eventually
-from helpers.stacks import arn, deploy, ref
+from helpers.stacks import DeploymentFailedError, arn, deploy, ref
 from localaws import LocalAws
 from localaws.services.firehose.objects import compressed
 
@@ -56,6 +57,13 @@ def handler(event, context):
             results.append(answer)
     return {"records": results}
 """
+
+
+@pytest.fixture(autouse=True)
+def _paced(local_aws: LocalAws) -> Iterator[None]:
+    """Minutes of buffers take a fraction of a second."""
+    with local_aws.paced(0.5):
+        yield
 
 
 class Hose:
@@ -344,32 +352,43 @@ def test_records_of_a_kinesis_stream_are_read_with_the_role_of_the_source(functi
     assert list(eventually(lambda: hose.objects("ok/")).values()) == [b"ONE"]
 
 
-def test_a_template_has_the_same_effect(functions: Functions) -> None:
+def test_a_template_has_the_same_effect_and_may_be_updated(functions: Functions) -> None:
     role = functions.role(*((action, "*") for action in ALLOWED), service=FIREHOSE)
-    stack = deploy(
-        functions.aws,
-        {
-            "Bucket": {"Type": "AWS::S3::Bucket"},
-            "Hose": {
-                "Type": "AWS::KinesisFirehose::DeliveryStream",
-                "Properties": {
-                    "DeliveryStreamEncryptionConfigurationInput": {"KeyType": "AWS_OWNED_CMK"},
-                    "ExtendedS3DestinationConfiguration": {
-                        "RoleARN": role,
-                        "BucketARN": arn("Bucket"),
-                        "BufferingHints": {"IntervalInSeconds": 0},
-                        "FileExtension": ".txt",
-                    },
-                },
+
+    def resources(**settings: Any) -> dict[str, Any]:
+        destination = {"RoleARN": role, "BucketARN": arn("Bucket"), **settings}
+        properties = {
+            "DeliveryStreamEncryptionConfigurationInput": {"KeyType": "AWS_OWNED_CMK"},
+            "ExtendedS3DestinationConfiguration": {
+                "BufferingHints": {"IntervalInSeconds": 0},
+                **destination,
             },
-        },
-        {"Bucket": ref("Bucket"), "Hose": ref("Hose")},
-    )
+        }
+        hose = {"Type": "AWS::KinesisFirehose::DeliveryStream", "Properties": properties}
+        return {"Bucket": {"Type": "AWS::S3::Bucket"}, "Hose": hose}
+
+    outputs = {"Bucket": ref("Bucket"), "Hose": ref("Hose")}
+    stack = deploy(functions.aws, resources(), outputs)
+    stack.update(resources(FileExtension=".txt"), outputs)
     firehose, s3 = functions.aws.client("firehose"), functions.aws.client("s3")
     answer = firehose.put_record(DeliveryStreamName=stack.outputs["Hose"], Record={"Data": b"one"})
     listed = eventually(lambda: s3.list_objects_v2(Bucket=stack.outputs["Bucket"]).get("Contents"))
     assert answer["Encrypted"]
-    assert re.fullmatch(r"20\d\d/\d\d/\d\d/\d\d/.*\.txt", listed[0]["Key"])
+    assert re.fullmatch(r"20\d\d/\d\d/\d\d/\d\d/stack-.*-2-20.*\.txt", listed[0]["Key"])
+
+    function = functions.make("def handler(event, context): pass")
+    dynamic = {
+        "DynamicPartitioningConfiguration": {"Enabled": True},
+        "BufferingHints": {"IntervalInSeconds": 60},
+        "Prefix": "!{partitionKeyFromLambda:a}/",
+        "ErrorOutputPrefix": "bad/",
+        "ProcessingConfiguration": {
+            "Enabled": True,
+            "Processors": [processor("Lambda", LambdaArn=functions.arn("lambda", f"function:{function}"))],
+        },
+    }
+    with pytest.raises(DeploymentFailedError, match="only be enabled when the Firehose stream is created"):
+        stack.update(resources(**dynamic), outputs)
 
 
 @pytest.mark.parametrize(

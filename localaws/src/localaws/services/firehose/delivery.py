@@ -241,7 +241,8 @@ class Pipeline:
         parameters = parameters_of(self.settings, "Lambda")
         megabytes = float((parameters or {}).get("BufferSizeInMBs", 1))
         seconds = float((parameters or {}).get("BufferIntervalInSeconds", 60))
-        with self._more:
+        # The emulator holds its lock during a call: the records of one batch come together.
+        with firehose._lock, self._more:
             if not self._incoming.is_due(megabytes, seconds if parameters else 0):
                 return False
             records = self._incoming.take(megabytes)
@@ -338,7 +339,7 @@ class Pipeline:
     def _deliver_backup(self) -> bool:
         settings = self.settings.get("S3BackupConfiguration") or {}
         hints = settings.get("BufferingHints") or {}
-        with self._more:
+        with firehose._lock, self._more:
             size, seconds = float(hints.get("SizeInMBs") or 5), float(hints.get("IntervalInSeconds", 300))
             if not settings or not self._backup.is_due(size, seconds):
                 return False
