@@ -151,6 +151,15 @@ class Lines:
         """What Firehose has logged since this run started."""
         return self._log(self._stack.output("DeliveryLogGroupName"))
 
+    def wait_for_problem(self, code: str) -> None:
+        """Wait until Firehose has logged this error."""
+
+        def check() -> None:
+            if code not in (found := {one["errorCode"] for one in self.problems()}):
+                raise NotYet(f"{found}")
+
+        self._stack.patient.wait_until(check, f"{code} in the log of Firehose")
+
     @property
     def _function_log(self) -> str:
         function = self._stack.output("FunctionName")
@@ -210,7 +219,7 @@ def run(stack: DeployedStack) -> Outcome:
         with story.timed("delivered"):
             lines.put(records)
             story.say(
-                f"Put {LINES} lines in {len(single) + len(packed)} records, some compressed with gzip, "
+                f"Put {LINES:,} lines in {len(single) + len(packed):,} records, some compressed with gzip, "
                 f"{HEALTH_CHECKS} health checks and {POISON} records that are no lines."
             )
             delivered = lines.wait_for(LINES, POISON)
@@ -221,7 +230,7 @@ def run(stack: DeployedStack) -> Outcome:
         story.fact("failed", POISON)
         story.fact("dropped", HEALTH_CHECKS)
         story.say(
-            f"{len(delivered)} lines are in the partition of their site. The poison is error output, with "
+            f"{len(delivered):,} lines are in the partition of their site. The poison is error output, with "
             "its data. No health check is anywhere but in the backup."
         )
 
@@ -236,8 +245,8 @@ def run(stack: DeployedStack) -> Outcome:
         story.fact("outgrown", 6)
         story.say(
             "Put six small records that grow to 2 MB each, more than an answer of 6 MB takes, and one that "
-            f"grows to 5 MB. The six were delivered: {again} times, a record was put again. The other one, "
-            "too large for any answer, is error output."
+            f"grows to 5 MB. The six were delivered, after {again} records had been put again. The other "
+            "one, too large for any answer, is error output."
         )
     return story.outcome()
 
@@ -271,16 +280,16 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         story.fact("put again", lines.put_failed_again())
         lines.wait_for(102)
         story.say(
-            f"It crashed in every attempt, and Firehose may not invoke it: error output ({codes}), put again."
+            "A line of a function that crashed in every attempt, and one of a function that Firehose was not "
+            f"allowed to invoke, were error output ({', '.join(codes)}). Put again, they were delivered."
         )
 
         with faults.without_permission(role, "s3:PutObject"):
             lines.put([lines.line()])
-            check = _logged(lines, "S3.AccessDenied")
-            stack.patient.wait_until(check, "the delivery log")
+            lines.wait_for_problem("S3.AccessDenied")
             require(len(lines.delivered()) == 102, "a line was delivered without the permission to write")
         lines.wait_for(103)
-        story.say("Without s3:PutObject, a line waits. The permission is back, and so is the line.")
+        story.say("Without s3:PutObject, a line waits in Firehose. With it, the line is delivered.")
 
         large = [lines.large(2_500_000) for _ in range(3)]
         with faults.without_permission(faults.role_of(function), _PUT):
@@ -303,14 +312,6 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
             "they are error output. With it they come back, although Firehose refused one at first."
         )
     return story.outcome()
-
-
-def _logged(lines: Lines, code: str) -> Any:
-    def check() -> None:
-        if code not in {one["errorCode"] for one in lines.problems()}:
-            raise NotYet("nothing")
-
-    return check
 
 
 def smoke_function(stack: DeployedStack) -> None:
