@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from localaws.services.firehose import transformation
+from localaws.services.firehose.delivery import Buffer
 from localaws.services.firehose.records import Record, deaggregated
 from localaws.services.firehose.transformation import Transformed, transformed
 
@@ -57,6 +58,16 @@ def test_only_the_record_without_an_answer_fails(monkeypatch: pytest.MonkeyPatch
 def test_a_dropped_record_needs_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     done = answered(monkeypatch, {"records": [ok("1"), {"recordId": "2", "result": "Dropped"}]})
     assert (len(done.records), done.failed, done.error) == (1, [], None)
+
+
+def test_a_batch_fits_into_a_request_even_if_its_records_are_tiny() -> None:
+    buffer = Buffer()
+    for _ in range(20_000):
+        buffer.add(Record(b"x"))
+    sizes = [len(buffer.take(3)) for _ in range(2)]
+    assert sum(sizes) == 20_000
+    assert sizes[0] < 6 * 1024 * 1024 / 300
+    assert (buffer.size, buffer.records) == (0, [])
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def full(stack: Stack) -> None:
         "Lines",
         function=function,
         bucket=s3.Bucket(stack, "Bucket", encryption_key=key),
+        encryption=firehose.StreamEncryption.customer_managed_key(kms.Key(stack, "BufferKey")),
         backup_bucket=s3.Bucket.from_bucket_name(stack, "Backup", "theirs"),
         options=FirehoseTransformOptions(
             partition_keys=["site", "kind"],
@@ -136,6 +137,12 @@ def test_the_originals_go_to_the_given_bucket(full: Resources) -> None:
 def test_the_role_of_firehose_may_use_the_key_of_the_bucket(full: Resources) -> None:
     role = destination(full)["RoleARN"]["Fn::GetAtt"][0]
     assert full.actions(role) == DELIVERING | {"kms:Decrypt", "kms:GenerateDataKey"}
+
+
+def test_a_key_for_what_is_buffered_needs_no_further_role(full: Resources) -> None:
+    stream = next(iter(full.all("AWS::KinesisFirehose::DeliveryStream").values()))
+    assert stream["DeliveryStreamEncryptionConfigurationInput"]["KeyType"] == "CUSTOMER_MANAGED_CMK"
+    assert sorted(name[:17] for name in full.all("AWS::IAM::Role")) == ["LinesDeliveryRole", "Role1ABCC5F0"]
 
 
 def test_a_function_that_is_imported_without_its_role_is_warned_about() -> None:
