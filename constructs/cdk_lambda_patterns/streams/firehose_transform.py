@@ -283,7 +283,7 @@ class FirehoseTransform(Construct):
         stream = firehose.DeliveryStream(
             self,
             "DeliveryStream",
-            # Without it, the CDK makes a role that Firehose does not use. Whoever creates the delivery stream
+            # Without it, the CDK makes a role that Firehose does not use. The creator of the delivery stream
             # gives Firehose a grant for the key: https://docs.aws.amazon.com/firehose/latest/dev/encryption.html
             role=role,
             encryption=encryption,
