@@ -28,80 +28,69 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 Record = dict[str, Any]
-# Lambda takes 6,291,556 bytes. What is around the data of a record is its id, its site, and punctuation.
+# Lambda takes 6,291,556 bytes. Every record takes some with its id and its result, and one that is Ok more.
 # https://docs.aws.amazon.com/firehose/latest/dev/data-transformation.html
-_ANSWER, _AROUND = 6_000_000, 150
+_ANSWER, _RESULT, _OK = 6_000_000, 50, 50
 
 
-class _Grown(NamedTuple):
-    """A record that is converted: what to answer, its size, and what to put again if it does not fit."""
+class _Waiting(NamedTuple):
+    """A record that does not fit into the answer: its id, how much it would take, and what to put again."""
 
-    answer: Record
+    number: str
     size: int
     source: Marked
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Answer each record of a batch."""
+    records = [(one["recordId"], unmarked(a2b_base64(one["data"]))) for one in event["records"]]
     answers: dict[str, Record] = {}
-    converted: list[_Grown] = []
+    waiting: list[_Waiting] = []
     reasons: dict[str, str] = {}
-    room = _ANSWER
-    for record in event["records"]:
-        number, source = record["recordId"], unmarked(a2b_base64(record["data"]))
+    room = _ANSWER - sum(len(number) + _RESULT for number, _ in records)
+    # What has waited longest comes first. Lines that do not fit are let go: all of them may outgrow the memory.
+    for number, source in sorted(records, key=lambda record: -record[1].rounds):
         try:
             site, text = convert(source.data)
         except NotALine as reason:
             reasons[number] = str(reason)
             continue
-        finally:
-            room -= len(number) + _AROUND
+        size = (len(text) + 2) // 3 * 4 + len(site) + _OK
         if not text:
-            answers[number] = {"recordId": number, "result": "Dropped"}
-            continue
-        answer = {
-            "recordId": number,
-            "result": "Ok",
-            "data": b64encode(text).decode(),
-            "metadata": {"partitionKeys": {"site": site}},
-        }
-        converted.append(_Grown(answer, len(answer["data"]) + len(site), source))
-    dropped, waiting = len(answers), []
-    # What has waited longest comes first.
-    for one in sorted(converted, key=lambda one: -one.source.rounds):
-        if one.size <= room:
-            room -= one.size
-            answers[one.answer["recordId"]] = one.answer
+            answers[number] = _dropped(number)
+        elif size <= room:
+            room -= size
+            answers[number] = {
+                "recordId": number,
+                "result": "Ok",
+                "data": b64encode(text).decode(),
+                "metadata": {"partitionKeys": {"site": site}},
+            }
         else:
-            waiting.append(one)
-    again = _wait(event, waiting, answers, reasons) if waiting else 0
+            waiting.append(_Waiting(number, size, source))
+    again = _put_again(event, waiting, reasons) if waiting else []
+    answers |= {number: _dropped(number) for number in again}
     if reasons:
         logger.warning("records failed", failures=len(reasons), first=next(iter(reasons.items())))
-    logger.info("batch done", records=len(event["records"]), dropped=dropped, put_again=again)
-    return {"records": [answers.get(one["recordId"]) or _failed(one) for one in event["records"]]}
+    logger.info("batch done", records=len(records), put_again=len(again))
+    failed = {number: {"recordId": number, "result": "ProcessingFailed"} for number in reasons}
+    return {"records": [answers.get(number) or failed[number] for number, _ in records]}
 
 
-def _wait(
-    event: dict[str, Any], waiting: list[_Grown], answers: dict[str, Record], reasons: dict[str, str]
-) -> int:
-    """Put again what does not fit, and return how many records Firehose took."""
+def _put_again(event: dict[str, Any], waiting: list[_Waiting], reasons: dict[str, str]) -> list[str]:
+    """Put records again, and return the ids of those that Firehose took; the others get a reason."""
     found: list[tuple[str, bytes]] = []
-    for one in waiting:
-        number = one.answer["recordId"]
-        data = marked(one.source) if one.size + len(number) + _AROUND <= _ANSWER else None
+    for number, size, source in waiting:
+        data = marked(source) if size + len(number) + _RESULT <= _ANSWER else None
         if data is None:
             reasons[number] = "its lines are too long for an answer, or it was put again too often"
         else:
             found.append((number, data))
     stream = event["deliveryStreamArn"].rpartition("/")[2]
     left, error = put_again(firehose, stream, [data for _, data in found])
-    for place, (number, _) in enumerate(found):
-        if place in left:
-            reasons[number] = f"it could not be put again: {error}"
-        else:
-            answers[number] = {"recordId": number, "result": "Dropped"}
-    return len(found) - len(left)
+    reasons |= {found[place][0]: f"it could not be put again: {error}" for place in left}
+    return [number for place, (number, _) in enumerate(found) if place not in left]
 
 
-def _failed(record: Record) -> Record:
-    return {"recordId": record["recordId"], "result": "ProcessingFailed"}
+def _dropped(number: str) -> Record:
+    return {"recordId": number, "result": "Dropped"}

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import tracemalloc
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -68,7 +69,8 @@ def firehose(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Firehose:
 def answers(function: ModuleType, *data: bytes) -> list[dict[str, Any]]:
     """What the handler answers."""
     records = [
-        {"recordId": str(number), "data": base64.b64encode(one).decode()} for number, one in enumerate(data)
+        {"recordId": f"{number:062}", "data": base64.b64encode(one).decode()}
+        for number, one in enumerate(data)
     ]
     answer = function.handler({"deliveryStreamArn": STREAM, "records": records}, CONTEXT)
     assert [one["recordId"] for one in answer["records"]] == [one["recordId"] for one in records]
@@ -163,6 +165,25 @@ def test_what_does_not_fit_is_put_again_and_comes_back_until_all_is_answered(
         assert {unmarked(one).rounds for one in waiting} <= {rounds}
         firehose.taken.clear()
     assert (delivered, rounds) == (5, 5)
+
+
+def test_tiny_records_fill_an_answer_with_their_ids_and_some_of_them_are_answered(
+    function: ModuleType, firehose: Firehose
+) -> None:
+    found = results(function, *[b'{"site":"a.b"}'] * 40_000)  # about as many as fit into a request
+    assert found.count("Ok") > 10_000
+    assert found.count("Dropped") == len(firehose.taken) > 0
+
+
+def test_what_does_not_fit_takes_no_memory(function: ModuleType, firehose: Firehose) -> None:
+    records = [packed(4_000_000, number) for number in range(20)]
+    tracemalloc.start()
+    try:
+        assert results(function, *records).count("Dropped") == 19
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 50_000_000  # of 100 million bytes of answers
 
 
 def test_what_has_waited_longest_is_answered_first(function: ModuleType, firehose: Firehose) -> None:
