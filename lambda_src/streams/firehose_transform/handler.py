@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     waiting: list[_Waiting] = []
     reasons: dict[str, str] = {}
     room = _ANSWER - sum(len(number) + _RESULT for number, _ in records)
-    # What has waited longest comes first. Lines that do not fit are let go: all of them may outgrow the memory.
+    # What has waited longest comes first. Lines that do not fit are let go: all may outgrow the memory.
     for number, source in sorted(records, key=lambda record: -record[1].rounds):
         try:
             site, text = convert(source.data)
