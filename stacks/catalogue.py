@@ -97,6 +97,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="each error in thousands of lines counts once despite crashes and duplicates, with one alert",
     ),
     Architecture(
+        id="firehose-transform",
+        family="streams",
+        title="Firehose → Lambda converts and partitions records → S3; what failed → error output in S3",
+        stack="FirehoseTransformStack",
+        shows="every line arrives, is dropped or is error output, also when answers outgrow 6 MB",
+    ),
+    Architecture(
         id="sns-fifo-fanout",
         family="messaging",
         title="Kinesis → Lambda → SNS FIFO → SQS FIFO queues → event store and read model in DynamoDB",

@@ -30,6 +30,7 @@ _SHAPES = {
     "AWS::KMS::Key": ("[/", "\\]"),
     "AWS::SecretsManager::Secret": ("[(", ")]"),
     "AWS::Logs::LogGroup": ("[\\", "\\]"),  # only with a subscription filter
+    "AWS::KinesisFirehose::DeliveryStream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
     "AWS::SQS::Queue": ("[/", "/]"),
     "AWS::EC2::VPCEndpoint": ("{{", "}}"),
@@ -51,6 +52,7 @@ _KINDS = {
     "AWS::Events::Archive": "EventBridge",
     "AWS::Events::EventBus": "EventBridge",
     "AWS::Events::Rule": "EventBridge",
+    "AWS::KinesisFirehose::DeliveryStream": "Firehose",
     "AWS::Lambda::Alias": "Lambda alias",
     "AWS::Lambda::LayerVersion": "Lambda layer",
     "AWS::Lambda::Url": "function URL",
@@ -380,6 +382,18 @@ def _archive(_: TemplateFacts, archive: str, properties: dict[str, Any]) -> Iter
     yield Edge(archive, "-.->", _referred(properties["SourceArn"]), "replay")
 
 
+def _delivery_stream(_: TemplateFacts, stream: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """From a delivery stream to its function, and to the buckets that get data and originals."""
+    destination = properties["ExtendedS3DestinationConfiguration"]
+    for processor in destination["ProcessingConfiguration"]["Processors"]:
+        for parameter in processor["Parameters"]:
+            if parameter["ParameterName"] == "LambdaArn":
+                yield Edge(stream, "-->", _referred(parameter["ParameterValue"]), "batches")
+    yield Edge(stream, "==>", _referred(destination["BucketARN"]), "data, errors")
+    if backup := destination.get("S3BackupConfiguration"):
+        yield Edge(stream, "-->", _referred(backup["BucketARN"]), "originals")
+
+
 def _event_subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """The databases whose events RDS publishes, and the topic."""
     for source in properties.get("SourceIds", []):
@@ -477,6 +491,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
     "AWS::Cognito::UserPool": _triggers,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
+    "AWS::KinesisFirehose::DeliveryStream": _delivery_stream,
     "AWS::Lambda::EventSourceMapping": _poll,
     "AWS::Lambda::Url": _url,
     "AWS::Events::Archive": _archive,

@@ -62,6 +62,7 @@ from cdk_lambda_patterns.storage.batch_operation import BatchOperation
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
 from cdk_lambda_patterns.streams.dynamodb_stream import DynamoDbStreamConsumer
+from cdk_lambda_patterns.streams.firehose_transform import FirehoseTransform
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
 from cdk_lambda_patterns.streams.log_processor import LogProcessor
 from cdk_lambda_patterns.web.alb_function import AlbFunction
@@ -109,6 +110,7 @@ made = [
     DynamoDbStreamConsumer(stack, "Shop", table=shop, code=pattern_source("streams", "dynamodb_stream")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     LogProcessor(stack, "Logs", code=log_code, log_groups=[notes.log_group]),
+    FirehoseTransform(stack, "Lines", code=pattern_source("streams", "firehose_transform")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
     PipelineEvents(stack, "Changes", code=pipeline_code, changes=changes),
     PipelineAction(stack, "Step", code=pipeline_code, handler="pipeline_events.action.handler"),
