@@ -1,6 +1,7 @@
 from cdk_lambda_patterns.streams.dynamodb_stream import DynamoDbStreamConsumer as DynamoDbStreamConsumer
 from cdk_lambda_patterns.streams.dynamodb_stream import (
     DynamoDbStreamConsumerOptions as DynamoDbStreamConsumerOptions,
+)
 from cdk_lambda_patterns.streams.firehose_transform import FirehoseTransform as FirehoseTransform
 from cdk_lambda_patterns.streams.firehose_transform import (
     FirehoseTransformOptions as FirehoseTransformOptions,
