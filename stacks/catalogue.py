@@ -118,6 +118,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
     Architecture(
+        id="scratch-space",
+        family="delivery",
+        title="Job → Lambda with a large file from S3 in /tmp → checkpoints and a report in S3",
+        stack="ScratchSpaceStack",
+        shows="a file is downloaded once per environment; a killed job resumes and counts nothing twice",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",
