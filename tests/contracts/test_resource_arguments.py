@@ -154,6 +154,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),
+    "source_bucket": lambda scope: s3.Bucket(scope, "Files", versioned=True),
     "sources": lambda scope: [RdsEventSource()],
     "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
     "vpc": lambda scope: ec2.Vpc(scope, "Vpc", max_azs=2, nat_gateways=1),
@@ -183,6 +184,10 @@ SPECIAL: dict[str, Kind] = {
     "AsyncFunction-idempotency_table-ITable": table_with_expiry("expiration"),
     "PipelineEvents-idempotency_table-ITable": table_with_expiry("expiration"),
     "ScheduledFunction-runs_table-ITable": table_with_expiry("expires_at"),
+    "ScratchSpaceFunction-source_bucket-IBucket": Kind(
+        lambda scope: s3.Bucket(scope, "R", versioned=True),
+        lambda scope: s3.Bucket.from_bucket_name(scope, "R", "theirs"),
+    ),
     "SnsFifoFanout-topic-ITopic": Kind(
         lambda scope: sns.Topic(scope, "R", fifo=True),
         lambda scope: sns.Topic.from_topic_arn(scope, "R", ARN.format("sns", "theirs.fifo")),

@@ -1,8 +1,8 @@
 """Job → Lambda: large file from S3 cached in /tmp, progress in checkpoints; a killed job resumes.
 
-Use it for work that needs a large file or much temporary space, and for jobs that a kill or a timeout must not
-send back to the start. Do not use it for files that many environments change (mount EFS), for files that only
-a part of is needed (read ranges from S3), or for jobs of many hours (Step Functions).
+Use it for work that needs a large file or much temporary space, and for jobs that must not begin again after
+a kill or a timeout. Do not use it for files that many environments change (mount EFS), for files of which a
+job needs only a part (read ranges from S3), or for jobs of many hours (Step Functions).
 """
 
 import json
@@ -41,9 +41,9 @@ class ScratchSpaceFunction(Construct):
     """A function whose `/tmp` is a cache of large files, and whose jobs resume from checkpoints.
 
     It builds the function with its settings for asynchronous invocations, a bucket for the checkpoints and a
-    KMS key, and grants the function the data keys of that key in one encryption context only. Events come from
-    whatever may invoke the function asynchronously: Lambda retries a job whose environment was killed, and the
-    function invokes itself for the rest of a job that needs more than one invocation.
+    KMS key, and grants the function the data keys of that key in one encryption context only. Events come
+    from whatever may invoke the function asynchronously: Lambda retries a job whose environment was killed,
+    and the function invokes itself for the rest of a job that needs more than one invocation.
 
     `/tmp` belongs to one environment and may be gone at any moment, so keep there only what saves time. The
     handler of this architecture (``lambda_src/delivery/scratch_space``) has a cache, checkpoints and their
@@ -171,7 +171,7 @@ class ScratchSpaceFunction(Construct):
         grant_use_of_key(role, bucket.encryption_key, "kms:GenerateDataKey", "kms:Decrypt")
 
     def _grant_data_keys(self) -> None:
-        """Allow data keys in this function's encryption context: those of other users of the key stay closed."""
+        """Allow data keys in this function's encryption context, not those of other users."""
         self.function.execution_role.add_to_policy(
             iam.PolicyStatement(
                 actions=["kms:Decrypt", "kms:GenerateDataKey"],
@@ -185,7 +185,7 @@ class ScratchSpaceFunction(Construct):
         )
 
     def _grant_continuing(self) -> None:
-        """Allow the function to invoke itself: a policy of its own, as the role's is made before the function."""
+        """Allow the function to invoke itself, in a policy that is made after the function."""
         arn = self.function.function_arn
         policy = iam.Policy(
             self,

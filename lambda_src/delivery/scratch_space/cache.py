@@ -1,8 +1,8 @@
 """Large file in S3 → /tmp, encrypted: downloaded once for each environment, however often it is read.
 
 `/tmp` belongs to one environment and stays while that is frozen. It also stays after a crash or a timeout,
-where Lambda starts only the program again. So a download that was cut off may lie there: a file gets its name
-when it is complete. And nothing empties `/tmp`, so the files that were not read for the longest time go first.
+when Lambda initialises the environment again. So a part of a download may be there: a file gets its name when
+it is complete. And nothing empties `/tmp`: the files that were not read for the longest time make room.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
@@ -113,8 +113,8 @@ class Cache:
         size = file.size + file.pieces * OVERHEAD
         if size > self._max_bytes:
             raise TooLarge(
-                f"{file.key}: {size:,} bytes, and the cache may hold {self._max_bytes:,}; raise cache_size, and "
-                "ephemeral_storage_size if needed (10,240 MB at most), or read the file in ranges"
+                f"{file.key}: {size:,} bytes, and the cache may hold {self._max_bytes:,}; raise cache_size "
+                "and ephemeral_storage_size (10,240 MB at most), or read the file in ranges"
             )
         while size > self._max_bytes - sum(one.stat().st_size for one in self._files()):
             self._evict()

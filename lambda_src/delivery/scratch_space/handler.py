@@ -1,8 +1,8 @@
 """Job → the file in /tmp, piece by piece → a report in S3; a killed or unfinished job resumes.
 
-What only saves time is in `/tmp`, which may be gone at any moment: the file, and the progress after each piece.
-What must last is in S3: the checkpoint after every eighth piece, and the report. A job that needs longer than
-one invocation ends it in good time, and invokes the function again for the rest.
+What only saves time is in `/tmp`, which may be gone at any moment: the file, and the progress after each
+piece. What must last is in S3: the checkpoint after every eighth piece, and the report. A job that needs more
+than one invocation stops before the timeout, and invokes the function again for the rest.
 """
 
 import json
@@ -52,13 +52,13 @@ def handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
         # The other run's event is still with Lambda, which retries it and reports its failure.
         logger.info("left to another run", job_id=job.job_id, reason=str(reason))
         status = "left to another run"
-    answer = {
+    answer: dict[str, Any] = {
         "job_id": job.job_id,
         "status": status,
         "downloads": cache.downloads - before,
         "environment": context.log_stream_name,
     }
-    logger.info("ended", **answer)
+    logger.info("ended", extra=answer)
     return answer
 
 

@@ -1,7 +1,7 @@
 """Data → AES-256-GCM with a data key of KMS: what only this function can read, and nobody can change unseen.
 
-KMS returns a data key twice: in plaintext, which stays in memory, and encrypted, which stands before the data.
-Whoever reads the data has to ask KMS to decrypt that key, in the same encryption context.
+KMS returns a data key twice: in plaintext, which stays in memory, and encrypted, which is stored before the
+data. Reading the data takes KMS's permission to decrypt that key, in the same encryption context.
 
 https://docs.aws.amazon.com/kms/latest/developerguide/data-keys.html
 """
@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 _NONCE_BYTES = 12
 #: Bytes that a sealed piece has more than its data: nonce and tag.
 OVERHEAD = _NONCE_BYTES + 16
-# A warm environment would use a key that was disabled for as long as it lives. In seconds of the clock: others
-# stop while an environment is frozen.
+# After this time, in seconds, KMS is asked again. Without it, a warm environment would use a disabled key for
+# as long as it lives. By the wall clock: a monotonic one may stop while the environment is frozen.
 _KEY_LIFETIME = 300
 
 
@@ -41,7 +41,7 @@ class DataKey:
 
     @property
     def header(self) -> bytes:
-        """What stands before data that was sealed with this key."""
+        """What is stored before data that was sealed with this key."""
         return len(self.wrapped).to_bytes(2, "big") + self.wrapped
 
     def seal(self, data: bytes, name: str) -> bytes:
@@ -93,6 +93,8 @@ class Vault:
         """
         self._forget_old_keys()
         wrapped = sealed[2 : 2 + int.from_bytes(sealed[:2], "big")]
+        if not wrapped:
+            raise Damaged("the header has no data key")
         if wrapped not in self._known:
             try:
                 opened = self._kms.decrypt(**self._named, CiphertextBlob=wrapped)

@@ -2,8 +2,8 @@
 
 The emulator knows neither condition key: a statement with one never applies.
 
-Faithful to: both keys for every call with an encryption context. Without a context in the request the keys are
-missing, so that a statement that requires one does not apply.
+Faithful to: both keys for every call with an encryption context. Without a context in the request the keys
+are missing, so that a statement that requires one does not apply.
 Not to: encryption contexts in the constraints of grants.
 
 https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
