@@ -25,6 +25,7 @@ _SHAPES = {
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
     "AWS::Lambda::Url": ("([", "])"),
+    "AWS::KMS::Key": (">", "]"),
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
     "AWS::SQS::Queue": ("[/", "/]"),
@@ -241,10 +242,11 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
         if _referred(of_function["FunctionName"]) == function
         for edge in _EDGES[resource_type](facts, logical_id, of_function)
         for end in (edge.source, edge.target)
+        if end != function  # which may invoke itself
     }
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
         if target not in by_lambda:
-            yield Edge(function, "-->", target, ", ".join(actions))
+            yield Edge(function, "-->", target, ", ".join(dict.fromkeys(actions)))
     for endpoint in facts.gateways_of(properties.get("VpcConfig", {}).get("SubnetIds", [])):
         yield Edge(function, "==>", endpoint, "route")
 

@@ -105,6 +105,16 @@ class Checkpoints:
         self.save(job_id, checkpoint)
         return checkpoint, source
 
+    def next_piece(self, job_id: str) -> int | None:
+        """Return how far the checkpoint in S3 is, if there is one."""
+        try:
+            head = self._s3.head_object(Bucket=self._bucket, Key=_name(job_id))
+        except self._s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "404":
+                raise
+            return None
+        return int(head["Metadata"]["next-piece"])
+
     def save(self, job_id: str, checkpoint: Checkpoint) -> None:
         """Write the checkpoint to S3.
 

@@ -22,7 +22,7 @@ with no_garbage_collection():
 
     from .cache import Cache, LargeFile
     from .checkpoints import Checkpoint, Checkpoints, InProgress, OtherJob, Superseded
-    from .report import Job, Totals
+    from .report import Job, Totals, check_job_id
     from .vault import Vault
 
     logger = Logger()
@@ -43,7 +43,9 @@ checkpoints = Checkpoints(s3, _BUCKET, vault, _SCRATCH / "checkpoints")
 
 @logger.inject_lambda_context
 def handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
-    """Work on a job until it is done or the time is nearly over."""
+    """Work on a job until it is done or the time is nearly over. With a `job_id` only: say how far it is."""
+    if isinstance(event, dict) and event.keys() == {"job_id"}:
+        return _state_of(check_job_id(event["job_id"]))
     job = Job.parse(event)
     before = cache.downloads
     try:
@@ -67,7 +69,7 @@ def _work(job: Job, event: Any, context: "LambdaContext") -> str:
     checkpoint, source = checkpoints.claim(
         job.job_id, asdict(job), owner=context.aws_request_id, seconds=time_left / 1000
     )
-    if report := _report_of(job):
+    if report := _report_of(job.job_id):
         checkpoints.delete(job.job_id)
         if report["job"] != asdict(job):
             raise OtherJob(job.job_id, report["job"])
@@ -111,10 +113,16 @@ def _go_on_later(job: Job, checkpoint: Checkpoint, event: Any, context: "LambdaC
     )
 
 
-def _report_of(job: Job) -> dict[str, Any] | None:
+def _state_of(job_id: str) -> dict[str, Any]:
+    report, piece = _report_of(job_id), checkpoints.next_piece(job_id)
+    status = "done" if report else "unknown" if piece is None else "in progress"
+    return {"job_id": job_id, "status": status, "next_piece": piece}
+
+
+def _report_of(job_id: str) -> dict[str, Any] | None:
     """Return the report of a job that is done."""
     try:
-        body = s3.get_object(Bucket=_BUCKET, Key=f"reports/{job.job_id}.json")["Body"]
+        body = s3.get_object(Bucket=_BUCKET, Key=f"reports/{job_id}.json")["Body"]
     except s3.exceptions.NoSuchKey:
         return None
     report: dict[str, Any] = json.loads(body.read())

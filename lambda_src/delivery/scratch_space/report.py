@@ -12,6 +12,17 @@ class InvalidJob(ValueError):
     """The event is no job; the message says what to change."""
 
 
+def check_job_id(given: object) -> str:
+    """Return the id of a job: a part of keys in S3 and of names in `/tmp`.
+
+    Raises:
+        InvalidJob: It cannot be one.
+    """
+    if not isinstance(given, str) or not _JOB_ID.fullmatch(given):
+        raise InvalidJob("job_id must be 1 to 128 letters, digits, hyphens and underscores")
+    return given
+
+
 @dataclass(frozen=True)
 class Job:
     """A report that was asked for.
@@ -37,10 +48,8 @@ class Job:
         """
         if not isinstance(event, dict):
             raise InvalidJob("a job is a JSON object with job_id, file and year")
-        job_id, file, year = (event.get(name) for name in ("job_id", "file", "year"))
-        pause = event.get("pause", 0)
-        if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
-            raise InvalidJob("job_id must be 1 to 128 letters, digits, hyphens and underscores")
+        job_id = check_job_id(event.get("job_id"))
+        file, year, pause = event.get("file"), event.get("year"), event.get("pause", 0)
         if not isinstance(file, str) or not 0 < len(file.encode()) <= 1024:
             raise InvalidJob("file must be the key of an object, 1 to 1,024 bytes")
         if isinstance(year, bool) or not isinstance(year, int) or not 1900 <= year <= 9999:

@@ -247,6 +247,18 @@ def test_a_job_id_belongs_to_one_job(aws: SimpleNamespace) -> None:
     assert keys(aws) == ["reports/j-1.json"]
 
 
+def test_the_sender_can_ask_how_far_a_job_is(aws: SimpleNamespace) -> None:
+    function, asked = environment(aws), {"job_id": "j-1"}
+    assert invoke(function, asked) == {"job_id": "j-1", "status": "unknown", "next_piece": None}
+    with pytest.raises(Killed):
+        invoke(function, dies_in=10)
+    assert invoke(function, asked)["next_piece"] == 8
+    invoke(function)
+    assert invoke(function, asked)["status"] == "done"
+    with pytest.raises(InvalidJob):
+        invoke(function, {"job_id": ""})
+
+
 def test_a_job_keeps_to_the_version_of_its_file(aws: SimpleNamespace) -> None:
     with pytest.raises(Killed):
         invoke(environment(aws), dies_in=9)
@@ -392,7 +404,7 @@ def test_a_full_tmp_first_costs_the_other_files(
     file = large.newest("bookings.csv")
     assert large.piece(file, 0) == TEXT[:PIECE]
     full = aws.tmp  # always full
-    with pytest.raises(TooLarge, match="/tmp has no room"):
+    with pytest.raises(TooLarge, match="has no room for its"):
         large.piece(large.newest("one"), 0)
 
 
