@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -22,7 +22,7 @@ from scenarios.support.redrive import redrive
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
 
 _YEAR = 2026
-_LINES = 100_000  # 24 pieces
+_LINES = 60_000  # 17 pieces
 _BRANCHES = ("Bern", "Kyoto", "Lima")
 
 
@@ -160,7 +160,7 @@ def run(stack: DeployedStack) -> Outcome:
         story.fact("downloads", sum(downloads.values()))
         story.fact("environments", len(downloads))
         story.say("Sent two jobs at once, which takes two environments: each has downloaded the file once.")
-        long = jobs.send(jobs.job(file, pause=0.25))
+        long = jobs.send(jobs.job(file, pause=0.3))
         jobs.wait_until_at(long, 8)
         _, newer = jobs.store("bookings", cents=5)
         runs = jobs.check(long, totals)
@@ -186,7 +186,7 @@ def _downloads(answers: list[dict[str, Any]]) -> Counter[str]:
 
 
 def drill(stack: DeployedStack, faults: Faults) -> Outcome:
-    """A timeout in the middle of a job, damaged checkpoints, a disabled key, a full cache.
+    """Kills and a timeout in the middle of a job, damaged checkpoints, a disabled key, a full cache.
 
     Raises:
         ScenarioFailed: The outcome is not the expected one.
@@ -194,41 +194,69 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     story = Story("Kill, timeout, damage, no key, no room", stack.tell)
     with closing(Jobs(stack)) as jobs:
         file, totals = jobs.store("bookings")
-        foreign = _time_out(jobs, faults, file, totals, story)
-        damaged, moved = jobs.job(file), jobs.job(file)
-        jobs.put_checkpoint(damaged, foreign[:-1] + bytes([foreign[-1] ^ 1]))
-        jobs.put_checkpoint(moved, foreign)
-        for job in (damaged, moved):
-            jobs.send(job)
-        failed = jobs.failures.wait_for(2)
-        require({one.reason.split(":")[0] for one in failed} == {"Damaged"}, f"the failures are {failed}")
-        for job in (damaged, moved):
-            jobs.put_checkpoint(job, None)
-        story.fact("refused checkpoints", len(failed))
-        story.fact("redriven", jobs.redrive())
-        for job in (damaged, moved):
-            jobs.check(job, totals)
-        story.say(
-            "Changed a checkpoint, and moved one to another job: both were refused, nothing was counted."
+        kill, function = stack.faults.kill, jobs.function
+        _interrupt(jobs, faults, "a timeout", story, file, totals)
+        _interrupt(jobs, faults, "a crash", story, file, totals, lambda: kill(function))
+        checkpoint = _interrupt(
+            jobs, faults, "a lost environment", story, file, totals, lambda: kill(function, lost=True)
         )
+        _refuse_checkpoints(jobs, file, totals, checkpoint, story)
         _disable_key(jobs, faults, file, totals, story)
         _fill_cache(jobs, faults, file, story)
     return story.outcome()
 
 
-def _time_out(jobs: Jobs, faults: Faults, file: str, totals: dict[str, int], story: Story) -> bytes:
-    """End an invocation by its timeout while S3 does not answer; return a checkpoint of that job."""
+def _interrupt(
+    jobs: Jobs,
+    faults: Faults,
+    name: str,
+    story: Story,
+    file: str,
+    totals: dict[str, int],
+    end: Callable[[], object] = lambda: None,
+) -> bytes:
+    """End an invocation in the middle of a job, while S3 does not answer; return a checkpoint of the job."""
     role = faults.role_of(jobs.function)
-    job = jobs.send(jobs.job(file, pause=0.3))
+    job = jobs.send(jobs.job(file, pause=0.2))
     jobs.wait_until_at(job, 8)
     with jobs.stack.faults.api("s3", "PutObject", latency=7, role=role, times=1) as late:
         checkpoint = jobs.checkpoint(job)
+
+        def check() -> None:
+            if not late.applied:
+                raise NotYet("no write hangs")
+
+        jobs.stack.wait_until(check, "a write that hangs")
+        end()
         runs = jobs.check(job, totals)
-        require(late.applied == 1, "no write was late")
+    ids = [one["request_id"] for one in runs]
+    require(len(ids) > len(set(ids)), f"no event was retried: {runs}")
     require(runs[-1]["from_piece"] >= 8, f"it began again: {runs}")
-    story.fact("resumed after a timeout", "yes")
-    story.say(f"A timeout while S3 did not answer: the retry went on from piece {runs[-1]['from_piece']}.")
+    story.fact(f"resumed after {name}", runs[-1]["from_piece"])
+    story.say(f"In the middle of a job, {name}: the retry went on from piece {runs[-1]['from_piece']}.")
     return checkpoint
+
+
+def _refuse_checkpoints(
+    jobs: Jobs, file: str, totals: dict[str, int], checkpoint: bytes, story: Story
+) -> None:
+    """Give one job a checkpoint that was changed, and another one that of a different job."""
+    damaged, moved = jobs.job(file), jobs.job(file)
+    jobs.put_checkpoint(damaged, checkpoint[:-1] + bytes([checkpoint[-1] ^ 1]))
+    jobs.put_checkpoint(moved, checkpoint)
+    for job in (damaged, moved):
+        jobs.send(job)
+    failed = jobs.failures.wait_for(2)
+    require({one.reason.split(":")[0] for one in failed} == {"Damaged"}, f"the failures are {failed}")
+    for job in (damaged, moved):
+        jobs.put_checkpoint(job, None)
+    story.fact("refused checkpoints", len(failed))
+    story.fact("redriven", jobs.redrive())
+    for job in (damaged, moved):
+        jobs.check(job, totals)
+    story.say(
+        "A changed checkpoint, and that of another job, were refused; after a redrive, both jobs are done."
+    )
 
 
 def _disable_key(jobs: Jobs, faults: Faults, file: str, totals: dict[str, int], story: Story) -> None:

@@ -227,6 +227,6 @@ def _check_versioned(bucket: s3.IBucket) -> None:
     setting = resource.stack.resolve(resource.versioning_configuration)
     if not setting or setting.get("status") != "Enabled":
         raise ValueError(
-            f"source_bucket={bucket.node.path}: it has no versioning, so a job could read two versions of its "
-            "file; give one with versioned=True."
+            f"source_bucket={bucket.node.path}: it has no versioning, so a job could read two versions of "
+            "its file; give one with versioned=True."
         )
