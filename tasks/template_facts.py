@@ -25,7 +25,6 @@ _SHAPES = {
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
     "AWS::Lambda::Url": ("([", "])"),
-    "AWS::KMS::Key": (">", "]"),
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
     "AWS::SQS::Queue": ("[/", "/]"),

@@ -284,7 +284,7 @@ def _fill_cache(jobs: Jobs, faults: Faults, file: str, story: Story) -> None:
     require(refused.get("errorType") == "TooLarge", f"a file that does not fit: {refused}")
     story.fact("evicted", 2)
     story.say(
-        "Two files did not fit into a small cache: each made room for the other. One alone did not fit."
+        "Two files did not fit into a small cache: each made room for the other. A larger one was refused."
     )
 
 

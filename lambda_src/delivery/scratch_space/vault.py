@@ -1,4 +1,4 @@
-"""Data → AES-256-GCM with a data key of KMS: what only this function can read, and nobody can change unseen.
+"""Data → AES-256-GCM with a data key of KMS: only this function reads it, and a change is noticed.
 
 KMS returns a data key twice: in plaintext, which stays in memory, and encrypted, which is stored before the
 data. Reading the data takes KMS's permission to decrypt that key, in the same encryption context.

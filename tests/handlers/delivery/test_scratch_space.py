@@ -267,7 +267,7 @@ def test_a_job_keeps_to_the_version_of_its_file(aws: SimpleNamespace) -> None:
     report(aws)
 
 
-def test_nobody_can_read_or_change_what_is_in_tmp_and_in_a_checkpoint(aws: SimpleNamespace) -> None:
+def test_what_is_in_tmp_and_in_a_checkpoint_is_encrypted_and_a_change_is_noticed(aws: SimpleNamespace) -> None:
     with pytest.raises(Killed):
         invoke(environment(aws), dies_in=10)
     stored_files = [one for one in (aws.tmp / "a").rglob("*") if one.is_file()]
