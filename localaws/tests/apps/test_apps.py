@@ -20,7 +20,6 @@ pytestmark = pytest.mark.local
 # What the embedded AWS lacks: an app that needs it cannot pass. It is deployed, and an assertion of its
 # driver fails; any other failure, such as a server that does not start, fails the test.
 MISSING = {
-    "efs_function": "file systems have no folder",
     "graphql_api": "mapping templates of GraphQL APIs are not evaluated",
 }
 _RECORD = APPS / "record.json"

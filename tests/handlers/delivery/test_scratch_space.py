@@ -29,7 +29,7 @@ from tests.handlers.importing import import_handler
 LINES = [f"{2025 + number % 2},{'AB'[number % 3 % 2]},{number}\n" for number in range(4_000)]
 TEXT = "".join(LINES).encode()
 PIECE = 4096
-JOB = {"job_id": "j-1", "file": "bookings.csv", "year": 2026}
+JOB: dict[str, Any] = {"job_id": "j-1", "file": "bookings.csv", "year": 2026}
 SECONDS = 60
 
 
@@ -267,7 +267,7 @@ def test_a_job_keeps_to_the_version_of_its_file(aws: SimpleNamespace) -> None:
     report(aws)
 
 
-def test_what_is_in_tmp_and_in_a_checkpoint_is_encrypted_and_a_change_is_noticed(aws: SimpleNamespace) -> None:
+def test_files_and_checkpoints_are_encrypted_and_a_change_is_noticed(aws: SimpleNamespace) -> None:
     with pytest.raises(Killed):
         invoke(environment(aws), dies_in=10)
     stored_files = [one for one in (aws.tmp / "a").rglob("*") if one.is_file()]

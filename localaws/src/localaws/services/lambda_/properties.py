@@ -25,9 +25,7 @@ from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.iam.roles import role_allows
 
 #: Stored and returned, without effect.
-RECORDED_ONLY = frozenset(
-    {"CodeSigningConfigArn", "FileSystemConfigs", "KmsKeyArn", "ProvisionedConcurrencyConfig", "VpcConfig"}
-)
+RECORDED_ONLY = frozenset({"CodeSigningConfigArn", "KmsKeyArn", "ProvisionedConcurrencyConfig", "VpcConfig"})
 
 #: Property → its key in the function's configuration, which is absent without a value.
 _IN_CONFIGURATION = {
