@@ -104,6 +104,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="orders leave the network through the VPC endpoints of three services; there is no other route",
     ),
     Architecture(
+        id="efs-function",
+        family="data",
+        title="Caller → Lambda in isolated subnets → EFS access point → shared journal and model",
+        stack="EfsFunctionStack",
+        shows="writers in many environments lose nothing of each other's, also when one is killed",
+    ),
+    Architecture(
         id="environments",
         family="delivery",
         title="Caller → alias dev, test or prod, with weights → numbered version of one Lambda",

@@ -14,6 +14,7 @@ import pytest
 
 from helpers.foreign_apps import APPS, NAMES, App, driver_of, inventory
 from localaws import LocalAws
+from localaws.engines import namespaces
 
 pytestmark = pytest.mark.local
 
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.local
 MISSING = {
     "graphql_api": "mapping templates of GraphQL APIs are not evaluated",
 }
+if not namespaces.available():
+    MISSING["efs_function"] = "functions have no file system of their own on this machine"
 _RECORD = APPS / "record.json"
 
 

@@ -4,11 +4,11 @@ The emulator has complete records of file systems, mount targets and access poin
 
 Faithful to: a function with a file system needs a VPC; the root directory of an access point is made with its
 permissions when it is first mounted, if the access point says how, and else must exist; the mount needs a
-mount target in the zone of each subnet of the function, security groups that let port 2049 pass on both sides,
-and, if the file system has a policy, `ClientMount` for the role, in its policies and that of the file system,
-over TLS, by mount target and access point; without `ClientWrite` files can only be read. A new environment
-that cannot mount fails the invocation with Lambda's error; an environment keeps what it has mounted. Files are
-deleted with their file system.
+mount target in the zone of each subnet of the function, security groups that let port 2049 pass on both
+sides, and, if the file system has a policy, `ClientMount` for the role, in its policies and that of the file
+system, over TLS, by mount target and access point; without `ClientWrite` files can only be read. A new
+environment that cannot mount fails the invocation with Lambda's error; an environment keeps what it has
+mounted. Files are deleted with their file system.
 Not to: NFS. A folder of this machine is bound: what one process writes, the others see at once, locks are the
 kernel's, and nothing is slow, limited or cut off. Owners and the user of an access point: files belong to the
 user of this machine. `ClientRootAccess`. Encryption, storage classes, backups and replication have no effect.
@@ -57,7 +57,7 @@ class MountRefusedError(Exception):
 
 
 def mounts_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Path, bool]]:
-    """What a new environment of a function mounts: where it is seen, the folder, and whether it can be written.
+    """What a new environment mounts: where it is seen, the folder, and whether it can be written.
 
     Raises:
         MountRefusedError: It cannot be mounted.
