@@ -18,6 +18,8 @@ _SHAPES = {
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
+    "AWS::EFS::AccessPoint": (">", "]"),
+    "AWS::EFS::FileSystem": ("[(", ")]"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Events::Archive": ("[(", ")]"),
     "AWS::Events::EventBus": ("{{", "}}"),
@@ -41,6 +43,7 @@ _KINDS = {
     "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
+    "AWS::EFS::AccessPoint": "EFS access point",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Events::Archive": "EventBridge",
     "AWS::Events::EventBus": "EventBridge",
@@ -246,6 +249,8 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
         if target not in by_lambda:
             yield Edge(function, "-->", target, ", ".join(dict.fromkeys(actions)))
+    for mount in properties.get("FileSystemConfigs", []):
+        yield Edge(function, "==>", _named_in(mount["Arn"]), f"mounts at {mount['LocalMountPath']}")
     for endpoint in facts.gateways_of(properties.get("VpcConfig", {}).get("SubnetIds", [])):
         yield Edge(function, "==>", endpoint, "route")
 
@@ -427,6 +432,11 @@ def _ingress(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterat
             yield Edge(source, "==>", target, words)
 
 
+def _access_point(_: TemplateFacts, point: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """An access point and its file system."""
+    yield Edge(point, "-->", _referred(properties["FileSystemId"]), "directory")
+
+
 # How the connections of a resource are found, by its type, in the order in which a diagram lists them.
 _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edge]]] = {
     "Custom::S3BucketNotifications": _notifications,
@@ -436,6 +446,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::ApiGatewayV2::Api": _api,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
     "AWS::Cognito::UserPool": _triggers,
+    "AWS::EFS::AccessPoint": _access_point,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
     "AWS::Lambda::EventSourceMapping": _poll,
     "AWS::Lambda::Url": _url,
@@ -475,6 +486,15 @@ def _referred_in_arn(arn: Any) -> str:
     """The logical id that an ARN refers to: it is or begins with one, or is of a route of an API."""
     match arn:
         case {"Fn::Join": ["", [_, *parts]]} if any("execute-api" in str(part) for part in parts):
+            return _named_in(arn)
+        case _:
+            return _referred(arn)
+
+
+def _named_in(arn: Any) -> str:
+    """The first logical id in an ARN, other than a pseudo parameter."""
+    match arn:
+        case {"Fn::Join": ["", [*parts]]}:
             return next((name for part in parts if (name := _referred(part)) and "::" not in name), "")
         case _:
             return _referred(arn)

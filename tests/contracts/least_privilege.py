@@ -60,6 +60,8 @@ _OTHER_DENIALS: Mapping[str, tuple[str, ...]] = {
         "The IAM authentication failed for the role",  # of the client
         "This RDS proxy has no credentials for the role",  # of the proxy, which logs in to the database
     ),
+    "elasticfilesystem:ClientMount": ("EFSMountFailureException",),
+    "elasticfilesystem:ClientWrite": ("Read-only file system",),
     "secretsmanager:GetSecretValue": ("This RDS proxy has no credentials for the role",),
     "execute-api:Invoke": ('{"message":"Forbidden"}',),  # all that an HTTP API says
     # A REST API does not show what the service behind it has refused.

@@ -24,6 +24,7 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.network import PrivateNetwork, Service
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region
+from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 from cdk_lambda_patterns.data.private_function import join, make_function_group
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_FileSystemConfig.html
@@ -120,6 +121,7 @@ class EfsFunction(Construct):
             )
         self.access_point: efs.IAccessPoint = access_point
         self.file_system: efs.IFileSystem = _file_system_of(access_point)
+        _check_vpc(self.file_system, network)
         self.security_group = make_function_group(self, "Function", network, services)
         self.function = HardenedFunction(
             self,
@@ -202,6 +204,15 @@ def _file_system_of(access_point: efs.IAccessPoint) -> efs.IFileSystem:
             f"access_point={access_point.node.path}: it is imported without its file system, whose security "
             "group must let the function in; use AccessPoint.from_access_point_attributes with file_system."
         ) from None
+
+
+def _check_vpc(file_system: efs.IFileSystem, network: PrivateNetwork) -> None:
+    for group in file_system.connections.security_groups:
+        if is_in_other_vpc(group, network.vpc):
+            raise ValueError(
+                f"access_point: the mount targets of {file_system.node.path} are in another VPC than the "
+                f"function, {network.vpc.node.path}; give one of this VPC, or make the function in that one."
+            )
 
 
 def _check_mount_path(path: str) -> None:

@@ -173,6 +173,12 @@ def test_a_new_file_system_takes_its_options(chosen: Resources) -> None:
             "lifecycle_policy, encryption_key cannot be combined",
         ),
         (
+            lambda s: {
+                "access_point": efs.FileSystem(s, "There", vpc=ec2.Vpc(s, "Vpc")).add_access_point("Point")
+            },
+            "access_point: the mount targets of Stack/There are in another VPC than the function, Stack/Netw",
+        ),
+        (
             lambda s: {"access_point": efs.AccessPoint.from_access_point_id(s, "Point", "fsap-0")},
             "access_point=Stack/Point: it is imported without its file system",
         ),
