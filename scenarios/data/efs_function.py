@@ -43,9 +43,9 @@ class Sensors:
 
     def readings(self, count: int) -> list[dict[str, Any]]:
         """Make new readings."""
-        made = [{"id": uuid4().hex, "sensor": self.sensor, "value": number + 1} for number in range(count)]
-        self.sent.update((one["id"], one["value"]) for one in made)
-        return made
+        values = {uuid4().hex: number + 1 for number in range(count)}
+        self.sent.update(values)
+        return [{"id": name, "sensor": self.sensor, "value": value} for name, value in values.items()]
 
     def call(self, event: dict[str, Any], function: str = "") -> dict[str, Any]:
         """Invoke a function, and return its answer."""

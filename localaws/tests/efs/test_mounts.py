@@ -37,6 +37,7 @@ class Network:
 
     aws: LocalAws
     functions: Functions
+    point: str = ""
 
     def __post_init__(self) -> None:
         self.ec2, self.efs = self.aws.client("ec2"), self.aws.client("efs")
