@@ -73,18 +73,21 @@ def test_without_its_summary_the_journal_is_counted_again(tmp_path: Path) -> Non
 def append_many(folder: Path, first: int) -> None:
     journal = Journal(folder)
     for number in range(first, first + 20):
-        journal.append([reading(number)])
+        journal.append([reading(number)], pause=0.005)
 
 
-def test_processes_that_write_at_once_lose_nothing_of_each_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("apart", "readings"), [(20, 80), (0, 20)], ids=["their own", "the same"])
+def test_processes_that_write_at_once_lose_and_repeat_nothing(
+    tmp_path: Path, apart: int, readings: int
+) -> None:
     started = multiprocessing.get_context("fork")
-    processes = [started.Process(target=append_many, args=(tmp_path, n * 20)) for n in range(4)]
+    processes = [started.Process(target=append_many, args=(tmp_path, n * apart)) for n in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    assert total(tmp_path) == 80
-    assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == 80
+    assert total(tmp_path) == readings
+    assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == readings
 
 
 def test_duplicates_count_once_also_within_one_batch(tmp_path: Path) -> None:
