@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +26,7 @@ from delivery.scratch_space.cache import Cache, LargeFile, NoSuchFile, TooLarge
 from delivery.scratch_space.checkpoints import Checkpoints, InProgress, OtherJob, Superseded
 from delivery.scratch_space.report import InvalidJob, Job, Totals
 from delivery.scratch_space.vault import Damaged, Vault
+from localaws.engines import namespaces
 from tests.handlers.importing import import_handler
 
 LINES = [f"{2025 + number % 2},{'AB'[number % 3 % 2]},{number}\n" for number in range(4_000)]
@@ -406,6 +409,51 @@ def test_a_full_tmp_first_costs_the_other_files(
     full = aws.tmp  # always full
     with pytest.raises(TooLarge, match="has no room for its"):
         large.piece(large.newest("one"), 0)
+
+
+IN_A_FULL_TMP = """
+import io, pathlib, sys
+from types import SimpleNamespace
+from delivery.scratch_space.cache import Cache, LargeFile, TooLarge
+
+class Key:
+    header = b""
+    def seal(self, data, name): return bytes(12) + data + bytes(16)
+    def open(self, sealed, name): return sealed[12:-16]
+
+key = Key()
+vault = SimpleNamespace(new_key=lambda: key, key_in=lambda start: key)
+s3 = SimpleNamespace(
+    get_object=lambda **asked: {"Body": io.BytesIO(bytes(10**6 if asked["Key"] == "four" else 400_000))},
+    exceptions=SimpleNamespace(ClientError=Exception),
+)
+cache = Cache(s3, "files", vault, pathlib.Path("/tmp/files"), 10**9)
+one, two, three = (LargeFile(name, "1", 400_000) for name in ("one", "two", "three"))
+cache.piece(one, 0), cache.piece(two, 0), cache.piece(three, 0)
+print(sorted(path.name for path in pathlib.Path("/tmp/files").iterdir()) ==
+      sorted(cache._path(file).name for file in (two, three)))
+with open("/tmp/other", "wb") as other:  # something else of the function
+    try:
+        while True: other.write(bytes(10_000)); other.flush()
+    except OSError: pass
+try:
+    cache.piece(LargeFile("four", "1", 1_000_000), 0)
+except TooLarge as reason:
+    print(reason)
+print(list(pathlib.Path("/tmp/files").iterdir()))
+"""
+
+
+@pytest.mark.skipif(not namespaces.available(), reason="this machine has no namespaces")
+def test_in_a_tmp_of_one_megabyte_files_make_room_and_nothing_is_left_of_a_failed_download() -> None:
+    folder = Path(__file__).parents[3]
+    system = namespaces.FileSystem(folder / "lambda_src", None, scratch=1)
+    command = system.command(sys.executable, "-c", IN_A_FULL_TMP)
+    variables = {**os.environ, "PYTHONPATH": str(folder / "lambda_src")}
+    ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert ran.stdout.splitlines() == ["True", "four: /tmp has no room for its 1,000,448 bytes", "[]"], (
+        ran.stderr
+    )
 
 
 @settings(max_examples=50)

@@ -228,7 +228,9 @@ class Faults:
         )
 
     def kill(self, name: str, *, lost: bool = False) -> int:
-        """Kill the execution environments of a function now, in the middle of what they do.
+        """Kill the execution environments of a Python function now, in the middle of what they do.
+
+        Those of a function with an extension, a wrapper script or another runtime go on.
 
         Args:
             name: Its name, or a pattern.
