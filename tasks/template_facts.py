@@ -26,6 +26,7 @@ _SHAPES = {
     "AWS::Events::Rule": (">", "]"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
+    "AWS::Lambda::LayerVersion": ("{{", "}}"),
     "AWS::Lambda::Url": ("([", "])"),
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
@@ -49,6 +50,7 @@ _KINDS = {
     "AWS::Events::EventBus": "EventBridge",
     "AWS::Events::Rule": "EventBridge",
     "AWS::Lambda::Alias": "Lambda alias",
+    "AWS::Lambda::LayerVersion": "Lambda layer",
     "AWS::Lambda::Url": "function URL",
     "AWS::RDS::DBProxy": "RDS Proxy",
     "AWS::Scheduler::Schedule": "EventBridge Scheduler",
@@ -251,6 +253,8 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
             yield Edge(function, "-->", target, ", ".join(dict.fromkeys(actions)))
     for mount in properties.get("FileSystemConfigs", []):
         yield Edge(function, "==>", _named_in(mount["Arn"]), f"mounts at {mount['LocalMountPath']}")
+    for layer in properties.get("Layers", []):
+        yield Edge(function, "-->", _referred(layer), "layer")
     for endpoint in facts.gateways_of(properties.get("VpcConfig", {}).get("SubnetIds", [])):
         yield Edge(function, "==>", endpoint, "route")
 
