@@ -17,7 +17,11 @@ from .vault import Damaged, Vault
 
 
 class InProgress(Exception):
-    """Another event for this job is being worked on."""
+    """Another event for this job is being worked on, or its invocation was killed a moment ago.
+
+    Which of the two is not known, so this event must fail and be retried: counted as done, it would be lost
+    if the other one is dead.
+    """
 
 
 class Superseded(Exception):

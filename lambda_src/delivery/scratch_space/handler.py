@@ -21,7 +21,7 @@ with no_garbage_collection():
     from shared.clients import make_clients
 
     from .cache import Cache, LargeFile
-    from .checkpoints import Checkpoint, Checkpoints, InProgress, OtherJob, Superseded
+    from .checkpoints import Checkpoint, Checkpoints, OtherJob, Superseded
     from .report import Job, Totals, check_job_id
     from .vault import Vault
 
@@ -50,8 +50,8 @@ def handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
     before = cache.downloads
     try:
         status = _work(job, event, context)
-    except (InProgress, Superseded) as reason:
-        # The other run's event is still with Lambda, which retries it and reports its failure.
+    except Superseded as reason:
+        # The event of that run is still with Lambda, which retries it and reports its failure.
         logger.info("left to another run", job_id=job.job_id, reason=str(reason))
         status = "left to another run"
     answer: dict[str, Any] = {

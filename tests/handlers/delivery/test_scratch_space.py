@@ -185,7 +185,8 @@ def test_another_event_for_a_job_waits_for_its_owner_but_not_for_a_dead_one(
 ) -> None:
     with pytest.raises(Killed):
         invoke(environment(aws), request_id="1", dies_in=3)
-    assert invoke(environment(aws, "b"), request_id="2")["status"] == "left to another run"
+    with pytest.raises(InProgress, match="request 1"):
+        invoke(environment(aws, "b"), request_id="2")
     monkeypatch.setattr("delivery.scratch_space.checkpoints.time.time", lambda: 4e9)  # its time is over
     assert invoke(environment(aws, "b"), request_id="2")["status"] == "done"
     report(aws)
@@ -232,6 +233,23 @@ def test_a_progress_in_tmp_that_another_environment_has_overtaken_is_not_used(aw
     other.next_piece = 16
     there.save("j-1", other)
     assert here.claim("j-1", JOB, owner="1", seconds=9)[0].next_piece == 16
+
+
+def test_a_run_that_was_overtaken_ends_without_an_error_and_the_other_one_reports(
+    aws: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, quick = environment(aws), environment(aws, "b")
+    work = slow.Totals.add
+
+    def overtaken(totals: Totals, *given: Any, **more: Any) -> None:
+        monkeypatch.setattr(Totals, "add", work)
+        assert invoke(quick)["status"] == "done"  # the same event, delivered twice
+        work(totals, *given, **more)
+
+    monkeypatch.setattr(Totals, "add", overtaken)
+    assert invoke(slow)["status"] == "left to another run"
+    assert len(report(aws)["runs"]) == 2
+    assert keys(aws) == ["reports/j-1.json"]
 
 
 def test_a_job_id_belongs_to_one_job(aws: SimpleNamespace) -> None:
