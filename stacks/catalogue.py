@@ -132,6 +132,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="orders leave the network through the VPC endpoints of three services; there is no other route",
     ),
     Architecture(
+        id="efs-function",
+        family="data",
+        title="Caller → Lambda in isolated subnets → EFS access point → shared journal and model",
+        stack="EfsFunctionStack",
+        shows="writers in many environments lose nothing of each other's, also when one is killed",
+    ),
+    Architecture(
         id="environments",
         family="delivery",
         title="Caller → alias dev, test or prod, with weights → numbered version of one Lambda",
@@ -158,6 +165,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         title="Customer managed key → environment variables of a Lambda; Secrets Manager → its secret",
         stack="EncryptedEnvironmentStack",
         shows="without the key no reader sees the variables and no function starts; a secret is no variable",
+    ),
+    Architecture(
+        id="scratch-space",
+        family="delivery",
+        title="Job → Lambda with a large file from S3 in /tmp → checkpoints and a report in S3",
+        stack="ScratchSpaceStack",
+        shows="a file is downloaded once per environment; a killed job resumes and counts nothing twice",
     ),
     Architecture(
         id="cognito-triggers",

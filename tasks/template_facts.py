@@ -18,6 +18,8 @@ _SHAPES = {
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
+    "AWS::EFS::AccessPoint": (">", "]"),
+    "AWS::EFS::FileSystem": ("[(", ")]"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Events::Archive": ("[(", ")]"),
     "AWS::Events::EventBus": ("{{", "}}"),
@@ -48,6 +50,7 @@ _KINDS = {
     "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
+    "AWS::EFS::AccessPoint": "EFS access point",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Events::Archive": "EventBridge",
     "AWS::Events::EventBus": "EventBridge",
@@ -259,11 +262,14 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
         if _referred(of_function["FunctionName"]) == function
         for edge in _EDGES[resource_type](facts, logical_id, of_function)
         for end in (edge.source, edge.target)
+        if end != function  # which may invoke itself
     }
     yield Edge(_referred(properties.get("KmsKeyArn")), "-.->", function, "encrypts variables")
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
         if target not in by_lambda:
-            yield Edge(function, "-->", target, ", ".join(actions))
+            yield Edge(function, "-->", target, ", ".join(dict.fromkeys(actions)))
+    for mount in properties.get("FileSystemConfigs", []):
+        yield Edge(function, "==>", _named_in(mount["Arn"]), f"mounts at {mount['LocalMountPath']}")
     for layer in properties.get("Layers", []):
         yield Edge(function, "-->", _referred(layer), "layer")
     for endpoint in facts.gateways_of(properties.get("VpcConfig", {}).get("SubnetIds", [])):
@@ -481,6 +487,11 @@ def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> I
             yield from (Edge(function, "-.->", bucket, "report") for function in functions)
 
 
+def _access_point(_: TemplateFacts, point: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """An access point and its file system."""
+    yield Edge(point, "-->", _referred(properties["FileSystemId"]), "directory")
+
+
 # How the connections of a resource are found, by its type, in the order in which a diagram lists them.
 _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edge]]] = {
     "Custom::S3BucketNotifications": _notifications,
@@ -490,6 +501,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::ApiGatewayV2::Api": _api,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
     "AWS::Cognito::UserPool": _triggers,
+    "AWS::EFS::AccessPoint": _access_point,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
     "AWS::KinesisFirehose::DeliveryStream": _delivery_stream,
     "AWS::Lambda::EventSourceMapping": _poll,
@@ -532,6 +544,15 @@ def _referred_in_arn(arn: Any) -> str:
     """The logical id that an ARN refers to: it is or begins with one, or is of a route of an API."""
     match arn:
         case {"Fn::Join": ["", [_, *parts]]} if any("execute-api" in str(part) for part in parts):
+            return _named_in(arn)
+        case _:
+            return _referred(arn)
+
+
+def _named_in(arn: Any) -> str:
+    """The first logical id in an ARN, other than a pseudo parameter."""
+    match arn:
+        case {"Fn::Join": ["", [*parts]]}:
             return next((name for part in parts if (name := _referred(part)) and "::" not in name), "")
         case _:
             return _referred(arn)

@@ -69,6 +69,8 @@ _OTHER_DENIALS: Mapping[str, tuple[str, ...]] = {
         ),
         (_FIREHOSE,),
     ),
+    "elasticfilesystem:ClientMount": ("EFSMountFailureException",),
+    "elasticfilesystem:ClientWrite": ("Read-only file system",),
     "secretsmanager:GetSecretValue": ("This RDS proxy has no credentials for the role",),
     "kms:Decrypt": ("because KMS access was denied",),  # what Lambda says in place of variables
     "execute-api:Invoke": ('{"message":"Forbidden"}',),  # all that an HTTP API says

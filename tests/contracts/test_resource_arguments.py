@@ -21,6 +21,7 @@ from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_efs as efs
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
@@ -85,6 +86,26 @@ def imported_vpc(scope: Construct) -> ec2.IVpc:
     )
 
 
+def access_point(scope: Construct) -> efs.AccessPoint:
+    """An access point whose mount targets are in a group of which the VPC is not known."""
+    vpc = ec2.Vpc(scope, "FilesVpc", max_azs=2, nat_gateways=0)
+    group = ec2.SecurityGroup.from_security_group_id(scope, "Group", "sg-0")
+    return efs.AccessPoint(
+        scope, "R", file_system=efs.FileSystem(scope, "Files", vpc=vpc, security_group=group)
+    )
+
+
+def imported_access_point(scope: Construct) -> efs.IAccessPoint:
+    """An access point with its file system, and that with its security group."""
+    group = ec2.SecurityGroup.from_security_group_id(scope, "Group", "sg-0")
+    system = efs.FileSystem.from_file_system_attributes(
+        scope, "Files", file_system_id="fs-0", security_group=group
+    )
+    return efs.AccessPoint.from_access_point_attributes(
+        scope, "R", access_point_id="fsap-0", file_system=system
+    )
+
+
 def state_machine(scope: Construct) -> sfn.StateMachine:
     """An Express workflow."""
     states = sfn.DefinitionBody.from_chainable(sfn.Pass(scope, "State"))
@@ -122,6 +143,7 @@ KINDS: dict[Any, Kind] = {
         lambda scope: kms.Key(scope, "R"),
         lambda scope: kms.Key.from_key_arn(scope, "R", ARN.format("kms", "key/theirs")),
     ),
+    efs.IAccessPoint: Kind(access_point, imported_access_point),
     ec2.IVpc: Kind(lambda scope: ec2.Vpc(scope, "R", max_azs=2, nat_gateways=1), imported_vpc),
     lambda_.IFunction: Kind(
         function,
@@ -164,6 +186,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),
+    "source_bucket": lambda scope: s3.Bucket(scope, "Files", versioned=True),
     "sources": lambda scope: [RdsEventSource()],
     "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
     "table": lambda scope: table_with_stream(Construct(scope, "Table")),
@@ -202,6 +225,10 @@ SPECIAL: dict[str, Kind] = {
             table_arn=ARN.format("dynamodb", "table/theirs"),
             table_stream_arn=ARN.format("dynamodb", "table/theirs/stream/2026-01-01T00:00:00.000"),
         ),
+    ),
+    "ScratchSpaceFunction-source_bucket-IBucket": Kind(
+        lambda scope: s3.Bucket(scope, "R", versioned=True),
+        lambda scope: s3.Bucket.from_bucket_name(scope, "R", "theirs"),
     ),
     "SnsFifoFanout-topic-ITopic": Kind(
         lambda scope: sns.Topic(scope, "R", fifo=True),

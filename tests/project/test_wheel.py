@@ -41,6 +41,7 @@ from aws_cdk.aws_stepfunctions_tasks import LambdaInvoke
 from constructs import Construct
 import cdk_lambda_patterns
 from cdk_lambda_patterns import HardenedFunction
+from cdk_lambda_patterns.data.efs_function import EfsFunction
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
@@ -48,6 +49,7 @@ from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, Sm
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension
+from cdk_lambda_patterns.delivery.scratch_space import ScratchSpaceFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.events.event_bus import EventBus
 from cdk_lambda_patterns.events.pipeline_events import PipelineAction, PipelineEvents, StateChanges
@@ -123,10 +125,17 @@ made = [
     EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
     SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
+    EfsFunction(stack, "Files", code=pattern_source("data", "efs_function"), network=network),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
     RdsEvents(stack, "Databases", code=pattern_source("data", "rds_events"), sources=[RdsEventSource()]),
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
+    ScratchSpaceFunction(
+        stack,
+        "Reports",
+        code=pattern_source("delivery", "scratch_space"),
+        source_bucket=Bucket(stack, "LargeFiles", versioned=True),
+    ),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
     LogShippingExtension(stack, "Shipping"),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),

@@ -96,7 +96,7 @@ def test_recorded_properties_without_effect_are_reported(functions: Functions) -
     stack = Stack(functions, role)
     stack.create(wanted)
     dropped = {found.property for found in functions.aws.dropped_properties() if found.stack == stack.name}
-    assert dropped == {"CodeSigningConfigArn", "FileSystemConfigs", "VpcConfig"}
+    assert dropped == {"CodeSigningConfigArn", "VpcConfig"}
 
 
 def test_an_update_changes_and_removes_properties(functions: Functions) -> None:

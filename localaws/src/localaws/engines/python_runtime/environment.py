@@ -85,12 +85,17 @@ def places(task_root: Path, layers: Path, scratch: Path | None) -> Places:
 
 def file_system(config: dict[str, Any], task_root: Path, layers: Path) -> FileSystem:
     """The file system of an environment."""
+    from localaws.services.efs.mounts import mounts_of  # which are bridges, and are applied first
+
+    mounts = list(mounts_of(config))
     runtime = {str(namespaces.RUNTIME / link.name): link.resolve() for link in packages().iterdir()}
+    read_only = {seen: folder for seen, folder, writable in mounts if not writable}
     return FileSystem(
         task_root,
         layers,
         scratch=int((config.get("EphemeralStorage") or {}).get("Size") or namespaces.SCRATCH),
-        files=runtime | {seen: Path(source) for source, seen in _files().items()},
+        mounts={seen: folder for seen, folder, writable in mounts if writable},
+        files=runtime | {seen: Path(source) for source, seen in _files().items()} | read_only,
     )
 
 

@@ -76,6 +76,7 @@ class ExecutionEnvironment:
         self._init_log = ""
         self._revision = ""
         self._retired = False
+        self._lost = False
 
     def invoke(self, message: dict[str, Any], seconds: float) -> Answer:
         """Call the handler, in a new process if there is none.
@@ -85,9 +86,10 @@ class ExecutionEnvironment:
             seconds: The function's timeout.
         """
         with self._lock:
-            if self._revision != self.config["RevisionId"]:
+            if self._revision != self.config["RevisionId"] or self._lost:
                 self._end()
                 self._discard_tmpdir()
+                self._lost = False
             if self._proc is None or self._proc.poll() is not None:
                 failure = self._start(INIT_SECONDS + seconds)
                 if failure is not None:
@@ -114,6 +116,17 @@ class ExecutionEnvironment:
                 self._discard_tmpdir()
 
         threading.Thread(target=end, daemon=True).start()
+
+    def kill(self, *, lost: bool) -> None:
+        """Kill the process, whatever it does.
+
+        Args:
+            lost: Whether `/tmp` is lost as well.
+        """
+        self._lost |= lost
+        process = self._proc
+        if process is not None:
+            process.kill()
 
     def exit_status(self) -> str:
         """How the last process ended, as Lambda reports it."""

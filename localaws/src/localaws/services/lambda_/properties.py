@@ -26,9 +26,7 @@ from localaws.services.iam.roles import role_allows
 from localaws.services.lambda_ import environment_encryption
 
 #: Stored and returned, without effect.
-RECORDED_ONLY = frozenset(
-    {"CodeSigningConfigArn", "FileSystemConfigs", "ProvisionedConcurrencyConfig", "VpcConfig"}
-)
+RECORDED_ONLY = frozenset({"CodeSigningConfigArn", "ProvisionedConcurrencyConfig", "VpcConfig"})
 
 #: Property → its key in the function's configuration, which is absent without a value.
 _IN_CONFIGURATION = {
