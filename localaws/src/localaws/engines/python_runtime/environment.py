@@ -84,7 +84,11 @@ def places(task_root: Path, layers: Path, scratch: Path | None) -> Places:
 
 
 def file_system(config: dict[str, Any], task_root: Path, layers: Path) -> FileSystem:
-    """The file system of an environment."""
+    """The file system of an environment.
+
+    Raises:
+        StartRefusedError: A file system of EFS cannot be mounted.
+    """
     from localaws.services.efs.mounts import mounts_of  # which are bridges, and are applied first
 
     mounts = list(mounts_of(config))
@@ -106,7 +110,15 @@ def _files() -> dict[str, str]:
 
 
 def variables(config: dict[str, Any], where: Places) -> dict[str, str]:
-    """The complete environment of a function's process."""
+    """The complete environment of a function's process.
+
+    Raises:
+        StartRefusedError: The function's role cannot decrypt its variables.
+    """
+    # A bridge, and bridges are applied first.
+    from localaws.services.lambda_.environment_encryption import require_key
+
+    require_key(config)
     own: dict[str, str] = (config.get("Environment") or {}).get("Variables") or {}
     logging = config.get("LoggingConfig") or {}
     region = config["FunctionArn"].split(":")[3]

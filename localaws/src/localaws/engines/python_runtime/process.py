@@ -101,11 +101,6 @@ class ExecutionEnvironment:
                 self._end(kill=bool(answer.timed_out or answer.line))
             return Answer(answer.line, init_log + answer.log, answer.timed_out)
 
-    def is_warm(self, config: dict[str, Any]) -> bool:
-        """Whether an invocation of the function, as it is configured now, finds it initialised."""
-        running = self._proc is not None and self._proc.poll() is None
-        return running and self._revision == config["RevisionId"]
-
     def retire(self) -> None:
         """End the process after its current invocation."""
         self._retired = True

@@ -26,41 +26,26 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ministack.core.responses import error_response_json
-from ministack.services import ec2, efs, lambda_svc
+from ministack.services import ec2, efs
 
 from localaws.patching import around, on_reset
 from localaws.refusals import Parameters, Refusal, refuses
 from localaws.services.iam.roles import role_allows
+from localaws.services.lambda_.start_refusals import StartRefusedError
 
 _NFS = 2049
 _CLIENT = "elasticfilesystem:Client"
-
-
-class MountRefusedError(Exception):
-    """An environment cannot mount its file system.
-
-    Args:
-        code: Lambda's error.
-        status: Its status.
-        text: Its text.
-    """
-
-    def __init__(self, code: str, status: int, text: str) -> None:
-        super().__init__(text)
-        self.code, self.status, self.text = code, status, text
 
 
 def mounts_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Path, bool]]:
     """What a new environment mounts: where it is seen, the folder, and whether it can be written.
 
     Raises:
-        MountRefusedError: It cannot be mounted.
+        StartRefusedError: It cannot be mounted.
     """
     for mount in config.get("FileSystemConfigs") or ():
         arn = mount["Arn"]
@@ -71,7 +56,7 @@ def mounts_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Path, bool]]:
         if point is None or system is None:
             raise _failure(arn)
         if not _is_reachable(system["FileSystemId"], config.get("VpcConfig") or {}):
-            raise MountRefusedError(
+            raise StartRefusedError(
                 "EFSMountConnectivityException",
                 408,
                 f"The function couldn't connect to the Amazon EFS file system with access point {arn}. Check "
@@ -82,9 +67,9 @@ def mounts_of(config: Mapping[str, Any]) -> Iterator[tuple[str, Path, bool]]:
         yield mount["LocalMountPath"], _root_of(system, point), _may(config["Role"], "Write", system, arn)
 
 
-def _failure(arn: str) -> MountRefusedError:
+def _failure(arn: str) -> StartRefusedError:
     text = f"The function could not mount the EFS file system with access point {arn}."
-    return MountRefusedError("EFSMountFailureException", 403, text)
+    return StartRefusedError("EFSMountFailureException", 403, text)
 
 
 def _may(role: str, action: str, system: Mapping[str, Any], access_point: str) -> bool:
@@ -168,45 +153,6 @@ def _matches(rule: Mapping[str, Any], groups: Any, network: str) -> bool:
         ipaddress.ip_network(network).subnet_of(ipaddress.ip_network(one["CidrIp"]))  # type: ignore[arg-type]
         for one in rule.get("IpRanges") or ()
     )
-
-
-# --- The answer to an invocation whose environment cannot mount
-
-_refused: ContextVar[list[MountRefusedError] | None] = ContextVar("localaws_mount_refused", default=None)
-
-
-@around(
-    lambda_svc, "_execute_function_warm", after=["lambda_.execution", "lambda_.faults", "lambda_.node_errors"]
-)
-def _execute(
-    stock: Callable[..., dict[str, Any]], func: dict[str, Any], event: object, request_id: str
-) -> dict[str, Any]:
-    try:
-        return stock(func, event, request_id)
-    except MountRefusedError as reason:
-        if (found := _refused.get()) is not None:
-            found.append(reason)
-        said = {"errorType": reason.code, "errorMessage": reason.text}
-        return {"body": said, "error": True, "function_error": "Unhandled", "log": f"{reason.text}\n"}
-
-
-@around(lambda_svc, "_invoke", after=["lambda_.execution", "lambda_.invocation"])
-async def _invoke(
-    stock: Callable[..., Awaitable[Any]],
-    name: str,
-    event: object,
-    headers: dict[str, str],
-    path_qualifier: str | None = None,
-    query_params: dict[str, Any] | None = None,
-) -> Any:
-    """Answer with the error of the service: the function has not run."""
-    found: list[MountRefusedError] = []
-    token = _refused.set(found)
-    try:
-        answer = await stock(name, event, headers, path_qualifier, query_params)
-    finally:
-        _refused.reset(token)
-    return error_response_json(found[0].code, found[0].text, found[0].status) if found else answer
 
 
 # --- Functions and file systems

@@ -9,8 +9,7 @@ use it neither by a grant nor by policies, `Invoke` returns 502 with the documen
 that run go on. A caller who may not decrypt gets `Environment.Error` in place of the variables. A function is
 not created or changed with a key that is not usable.
 Not to: that who deploys needs `kms:Encrypt` and `kms:CreateGrant`; the ciphertext; the texts of some errors.
-Asynchronous invocations that find no key are retried as after an error of the function. Custom runtimes do
-not need the key.
+Node.js needs no key.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
 https://docs.aws.amazon.com/lambda/latest/api/API_EnvironmentError.html
@@ -24,7 +23,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ministack.core import iam_evaluator, lambda_runtime
+from ministack.core import iam_evaluator
 from ministack.core.responses import get_region
 from ministack.core.router import extract_access_key_id
 from ministack.services import kms, lambda_svc
@@ -32,20 +31,14 @@ from ministack.services import kms, lambda_svc
 from localaws.patching import Properties, around
 from localaws.refusals import Parameters, Refusal, refuses
 from localaws.services.iam.roles import iam_is_enforced, role_allows
+from localaws.services.lambda_.start_refusals import StartRefusedError
 
 Answer = tuple[int, dict[str, str], bytes]
 
 _CONTEXT = "kms:EncryptionContext:aws:lambda:FunctionArn"
 _READ = re.compile(r"/2015-03-31/functions(/[^/]+(/configuration|/versions)?)?/?")
-_STATES = {
-    "Disabled": ("KMSDisabledException", "because the KMS key used is disabled"),
-    "PendingDeletion": ("KMSInvalidStateException", "because the state of the KMS key used is not valid"),
-    "PendingImport": ("KMSInvalidStateException", "because the state of the KMS key used is not valid"),
-    "PendingReplicaDeletion": (
-        "KMSInvalidStateException",
-        "because the state of the KMS key used is not valid",
-    ),
-}
+_DISABLED = ("KMSDisabledException", "because the KMS key used is disabled")
+_INVALID = ("KMSInvalidStateException", "because the state of the KMS key used is not valid")
 _DENIED = ("KMSAccessDeniedException", "because KMS access was denied")
 _NOT_FOUND = ("KMSNotFoundException", "because the KMS key was not found")
 
@@ -130,26 +123,16 @@ def _arn_of(config: dict[str, Any]) -> str:
 # --- Environments that start
 
 
-@around(lambda_svc, "_execute_function_warm", after=["lambda_.faults", "lambda_.node_errors"])
-def _execute(
-    stock: Callable[..., dict[str, Any]], func: dict[str, Any], event: object, request_id: str
-) -> dict[str, Any]:
-    config = func["config"]
-    if not config.get("KMSKeyArn") or _is_warm(config) or not (refused := _refused(config)):
-        return stock(func, event, request_id)
-    kind, reason = refused
-    text = f"Lambda was unable to decrypt the environment variables {reason}. Please check the function's "
-    body = {"Type": "User", "Message": f"{text}KMS key settings."}
-    return {"body": body, "error": True, "function_error": kind, "log": ""}
+def require_key(config: dict[str, Any]) -> None:
+    """Check that the role of a function can decrypt its variables, for a new environment.
 
-
-def _is_warm(config: dict[str, Any]) -> bool:
-    key = lambda_runtime._worker_key(config["FunctionName"], config, config["Version"])
-    return any(
-        not worker.in_use and worker.is_warm(config)
-        for worker in lambda_runtime._workers.get(key, [])
-        if hasattr(worker, "is_warm")
-    )
+    Raises:
+        StartRefusedError: It cannot.
+    """
+    if config.get("KMSKeyArn") and (refused := _refused(config)):
+        kind, reason = refused
+        text = f"Lambda was unable to decrypt the environment variables {reason}. Please check the "
+        raise StartRefusedError(kind, 502, f"{text}function's KMS key settings.")
 
 
 def _refused(config: dict[str, Any]) -> tuple[str, str] | None:
@@ -158,7 +141,7 @@ def _refused(config: dict[str, Any]) -> tuple[str, str] | None:
     if key is None:
         return _NOT_FOUND
     if key["KeyState"] != "Enabled":
-        return _STATES.get(key["KeyState"], _STATES["PendingImport"])
+        return _DISABLED if key["KeyState"] == "Disabled" else _INVALID
     arn = _arn_of(config)
     granted = any(
         grant["KeyId"] == key["Arn"]
@@ -170,15 +153,6 @@ def _refused(config: dict[str, Any]) -> tuple[str, str] | None:
     if granted or role_allows(config["Role"], "kms:Decrypt", key["Arn"], {_CONTEXT: arn}):
         return None
     return _DENIED
-
-
-@around(lambda_svc, "_invoke", after=["lambda_.invocation", "lambda_.execution"])
-async def _invoke(stock: Callable[..., Awaitable[Answer]], *arguments: Any, **named: Any) -> Answer:
-    status, headers, body = await stock(*arguments, **named)
-    kind = headers.get("X-Amz-Function-Error", "")
-    if not kind.startswith("KMS"):
-        return status, headers, body
-    return 502, {"Content-Type": "application/json", "x-amzn-errortype": kind}, body
 
 
 # --- Readers
@@ -215,8 +189,10 @@ async def _handle_request(
 
 def _unreadable(config: dict[str, Any], headers: dict[str, str], query: Any) -> dict[str, str] | None:
     key = kms._resolve_key(config["KMSKeyArn"])
-    if key is None or key["KeyState"] != "Enabled":
-        kind, reason = _STATES.get(key["KeyState"], _STATES["PendingImport"]) if key else _NOT_FOUND
+    if key is None:
+        kind, reason = _NOT_FOUND
+    elif key["KeyState"] != "Enabled":
+        kind, reason = _DISABLED if key["KeyState"] == "Disabled" else _INVALID
     elif iam_is_enforced() and _is_denied(key["Arn"], _arn_of(config), headers, query):
         kind, reason = "AccessDeniedException", _DENIED[1]
     else:
