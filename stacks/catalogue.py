@@ -125,6 +125,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
     Architecture(
+        id="layers",
+        family="delivery",
+        title="Packages and words in layers → Lambda in Python, and Lambda in C++ with its own runtime",
+        stack="LayersStack",
+        shows="both give the same answers; the later layer wins; errors, crashes and timeouts are reported",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",

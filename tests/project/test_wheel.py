@@ -44,6 +44,7 @@ from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
+from cdk_lambda_patterns.delivery.layers import CustomRuntimeFunction, DependenciesLayer
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.events.event_bus import EventBus
@@ -85,6 +86,7 @@ sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
     quotes,
+    HardenedFunction(stack, "Spelling", code=pattern_source("delivery", "layers")),
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
     AlbFunction(stack, "Front", function=notes),
@@ -112,6 +114,8 @@ made = [
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
+    DependenciesLayer(stack, "Layer", code=pattern_source("delivery", "layers") / "dependencies"),
+    CustomRuntimeFunction(stack, "Words", code=pattern_source("delivery", "layers") / "cpp"),
     LogShippingExtension(stack, "Shipping"),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
