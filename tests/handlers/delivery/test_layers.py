@@ -136,6 +136,7 @@ def test_events_are_read_however_the_server_sends_them(program: Path, dictionary
         [[event()]],
         [one_by_one(lower.replace(b"Content-Length: ", b"content-length:   "))],
         [one_by_one(chunked(text, 7))],
+        [[event().replace(b"\r\n\r\n", b"\r\n: x\r\nConnection\r\n\r\n")]],  # no headers
         [[b"HTTP/1.1 100 Continue\r\n\r\n" + event()]],
         [[event(Connection="close")], None],
         [None, [event()]],  # closed while it was idle

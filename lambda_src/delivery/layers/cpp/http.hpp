@@ -44,7 +44,8 @@ struct Response {
     std::string_view header(std::string_view name) const {
         for (auto at = head.find('\n'); at != head.npos; at = head.find('\n', at + 1)) {
             const auto line = std::string_view(head).substr(at + 1, head.find('\n', at + 1) - at - 1);
-            if (same(line.substr(0, line.find(':')), name)) return trimmed(line.substr(name.size() + 1));
+            if (line.find(':') == name.size() && same(line.substr(0, name.size()), name))
+                return trimmed(line.substr(name.size() + 1));
         }
         return {};
     }
