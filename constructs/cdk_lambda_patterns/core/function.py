@@ -257,6 +257,13 @@ class HardenedFunction(lambda_.Function):
         """
         resource = self.node.default_child
         assert isinstance(resource, lambda_.CfnFunction)
+        if len(self.stack.resolve(resource.layers)) > len(self._layers):
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:orderOfLayers",
+                "layers: a property injector of the app adds others, so the CDK may sort all by their path. "
+                "If files of one are to replace those of another, give all layers to the function.",
+            )
+            return
         resource.layers = [layer.layer_version_arn for layer in self._layers]
 
     def _check_destinations(self) -> None:

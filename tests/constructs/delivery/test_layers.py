@@ -9,11 +9,13 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jsii
 import pytest
-from aws_cdk import App, RemovalPolicy, Stack
+from aws_cdk import App, IPropertyInjector, PropertyInjectors, RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk.assertions import Match, Template
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns import FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.core import handler_code, unzipped_size
@@ -173,6 +175,33 @@ def test_layers_keep_their_order_although_the_cdk_would_sort_them(stack: Stack) 
         resource = function.node.default_child
         assert isinstance(resource, lambda_.CfnFunction)
         assert resources[stack.get_logical_id(resource)]["Properties"]["Layers"] == expected
+
+
+@jsii.implements(IPropertyInjector)
+class Adds:
+    """A property injector that adds a layer to each function."""
+
+    def __init__(self, layer: lambda_.ILayerVersion) -> None:
+        self._layer = layer
+
+    @property
+    def construct_unique_id(self) -> str:
+        return str(lambda_.Function.PROPERTY_INJECTION_ID)
+
+    def inject(self, original_props: Any, *, scope: Any, id: str) -> Any:
+        return {**original_props, "layers": [*original_props["layers"], self._layer]}
+
+
+def test_layers_that_the_app_adds_are_not_lost(stack: Stack) -> None:
+    arns = [f"arn:aws:lambda:eu-west-1:111122223333:layer:{name}:1" for name in "ba"]
+    given, added = (lambda_.LayerVersion.from_layer_version_arn(stack, arn[-3].upper(), arn) for arn in arns)
+    PropertyInjectors.of(stack).add(Adds(added))
+    options = FunctionOptions(layers=[given])
+    HardenedFunction(stack, "Function", code=INLINE, handler="index.handler", options=options)
+    (function,) = Template.from_stack(stack).find_resources("AWS::Lambda::Function").values()
+    assert sorted(function["Properties"]["Layers"]) == sorted(arns)
+    warnings = Annotations.from_stack(stack).find_warning("*", Match.string_like_regexp("property injector"))
+    assert len(warnings) == 1
 
 
 # --- Custom runtimes
