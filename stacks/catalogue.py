@@ -174,6 +174,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a file is downloaded once per environment; a killed job resumes and counts nothing twice",
     ),
     Architecture(
+        id="layers",
+        family="delivery",
+        title="Packages and words in layers → Lambda in Python, and Lambda in C++ with its own runtime",
+        stack="LayersStack",
+        shows="both give the same answers; the later layer wins; errors, crashes and timeouts are reported",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",

@@ -48,6 +48,7 @@ from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
+from cdk_lambda_patterns.delivery.layers import CustomRuntimeFunction, DependenciesLayer
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension
 from cdk_lambda_patterns.delivery.scratch_space import ScratchSpaceFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
@@ -98,6 +99,7 @@ sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
     quotes,
+    HardenedFunction(stack, "Spelling", code=pattern_source("delivery", "layers")),
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
     BatchOperation(stack, "Backfill", code=backfill, source=Bucket(stack, "Archive")),
@@ -137,6 +139,8 @@ made = [
         source_bucket=Bucket(stack, "LargeFiles", versioned=True),
     ),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
+    DependenciesLayer(stack, "Layer", code=pattern_source("delivery", "layers") / "dependencies"),
+    CustomRuntimeFunction(stack, "Words", code=pattern_source("delivery", "layers") / "cpp"),
     LogShippingExtension(stack, "Shipping"),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),

@@ -156,7 +156,7 @@ class FunctionOptions:
         runtime: Default: the newest Python that Lambda has.
         environment: More environment variables. All of the function's together: 4 KB at most.
         environment_encryption: Customer managed key that encrypts the environment variables.
-        layers: At most 5.
+        layers: At most 5, in the order in which they are merged: the later one wins.
         reserved_concurrent_executions: Concurrency taken out of the account's pool for this function, and
             its upper bound. 0 stops the function.
         tracing: X-Ray. Default: ``Tracing.ACTIVE``.
