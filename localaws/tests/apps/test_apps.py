@@ -22,7 +22,6 @@ pytestmark = pytest.mark.local
 MISSING = {
     "efs_function": "file systems have no folder",
     "graphql_api": "mapping templates of GraphQL APIs are not evaluated",
-    "layer_files": "a literal path below /opt is that of the host",
 }
 _RECORD = APPS / "record.json"
 

@@ -24,7 +24,7 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
-from localaws.engines.python_runtime.environment import layer_archives, unpack, variables
+from localaws.engines.python_runtime.environment import layer_archives, places, unpack, variables
 from localaws.patching import around, changes, replaces
 
 _starting: ContextVar[dict[str, Any] | None] = ContextVar("localaws_starting", default=None)
@@ -76,4 +76,4 @@ def _popen(command: list[str], **settings: Any) -> subprocess.Popen[Any]:
 
 def _variables(config: dict[str, Any], code: str) -> dict[str, str]:
     layers, scratch = unpack(*layer_archives(config)), Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
-    return variables(config, Path(code), layers, scratch) | {"LAMBDA_RUNTIME_DIR": code}
+    return variables(config, places(Path(code), layers, scratch)) | {"LAMBDA_RUNTIME_DIR": code}
