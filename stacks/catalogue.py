@@ -118,6 +118,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
     Architecture(
+        id="container-image",
+        family="delivery",
+        title="Dockerfile → container image → ECR → Lambda functions, each by the digest of its image",
+        stack="ContainerImageStack",
+        shows="functions share an image; a tag pushed again changes none; bad images fail as on AWS",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",

@@ -1,7 +1,7 @@
 """Container images as folders: the layers of an image, one over the other, as a function finds them.
 
-Faithful to: layers in their order, with their whiteouts and opaque folders; permissions, and symbolic and hard
-links; Docker's and OCI's media types, uncompressed and gzip.
+Faithful to: layers in their order, with their whiteouts and opaque folders; permissions, and symbolic and
+hard links; Docker's and OCI's media types, uncompressed and gzip.
 Not to: owners: all files belong to who runs the server. Devices and extended attributes are left out.
 
 https://github.com/opencontainers/image-spec/blob/main/layer.md
@@ -86,11 +86,7 @@ def unpack(digest: str, manifest: Mapping[str, Any], blobs: Mapping[str, bytes])
 
 def _apply(layer: bytes, root: Path) -> None:
     """Unpack a layer over those below it."""
-    try:
-        opened = tarfile.open(fileobj=io.BytesIO(layer))
-    except tarfile.TarError as error:
-        raise ValueError(f"a layer is no tar archive: {error}") from None
-    with opened as archive:
+    with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
         for member in archive:
             path = PurePosixPath(member.name)
             target = root / path.relative_to("/") if path.is_absolute() else root / path

@@ -6,10 +6,11 @@ The CDK CLI starts the program that `CDK_DOCKER` names for its image assets. `Lo
 `python -m localaws.images`, which builds the Dockerfiles of Lambda functions in Python, and sends them to the
 embedded AWS only. `dockerfile` says which instructions there are, and what each refusal means.
 
-Faithful to: the image that Docker makes of these instructions: layers, their order, whiteouts of later stages,
-configuration, `.dockerignore`, build arguments, targets, platforms. The same input gives the same digests.
-Not to: a base image is not fetched. `public.ecr.aws/lambda/python` stands for the Python that runs this, with the
-variables, the folder and the entrypoint of AWS's image; `pip` installs wheels for this Python.
+Faithful to: the image that Docker makes of these instructions: layers and their order, configuration,
+`.dockerignore`, build arguments, targets, platforms. The same input gives the same digests.
+Not to: a base image is not fetched. `public.ecr.aws/lambda/python` stands for the Python that runs this, with
+the variables, the folder and the entrypoint of AWS's image; `pip` installs wheels for this Python, whatever
+the platform of the image.
 
 https://docs.docker.com/reference/dockerfile/
 https://github.com/opencontainers/image-spec/blob/main/layer.md

@@ -13,7 +13,9 @@ from localaws.images.layers import FOLDER, Tree, text_file
 from localaws.images.packages import SITE_PACKAGES
 
 NAME = "public.ecr.aws/lambda/python"
-_KNOWN = re.compile(r"(?:public\.ecr\.aws/lambda/python|amazon/aws-lambda-python)(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?")
+_KNOWN = re.compile(
+    r"(?:public\.ecr\.aws/lambda/python|amazon/aws-lambda-python)(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?"
+)
 
 ENTRYPOINT = "/lambda-entrypoint.sh"
 # The bootstrap of AWS's image is its runtime interface client, too. LOCALAWS_PYTHON is set where it runs.
@@ -32,7 +34,7 @@ def files() -> Tree:
     """The files of the base."""
     return {
         ENTRYPOINT.lstrip("/"): text_file(_SCRIPT, 0o755),
-        **{path: FOLDER for path in ("opt", "var/lang", "var/runtime", "var/task")},
+        **dict.fromkeys(("opt", "var/lang", "var/runtime", "var/task"), FOLDER),
     }
 
 

@@ -199,7 +199,7 @@ class Build:
         stage.config["User"] = step.rest
 
     def _expose(self, stage: Stage, step: Instruction) -> None:
-        ports = {port if "/" in port else f"{port}/tcp": {} for port in step.words()}
+        ports: dict[str, Any] = {port if "/" in port else f"{port}/tcp": {} for port in step.words()}
         stage.config["ExposedPorts"] = stage.config.get("ExposedPorts", {}) | ports
 
     def _workdir(self, stage: Stage, step: Instruction) -> None:
@@ -240,14 +240,16 @@ class Build:
             found |= self._copied(step, known, path, stage, to, several=len(sources) > 1)
         mode = _octal(step) if "chmod" in step.flags else None
         owner = _owner(step) if "chown" in step.flags else None
-        stage.add({path: one.with_(mode=mode, owner=owner) for path, one in found.items()}, f"COPY {step.rest}")
+        stage.add(
+            {path: one.with_(mode=mode, owner=owner) for path, one in found.items()}, f"COPY {step.rest}"
+        )
 
     def _copied(
         self, step: Instruction, known: Tree, path: str, stage: Stage, to: str, *, several: bool
     ) -> Tree:
         """The entries that one source gives, by their paths in the image."""
         target = stage.place(to)
-        inside = to.endswith("/") or to in (".", "./") or to.endswith("/.")
+        inside = to.endswith(("/", "/.")) or to == "."
         inside = inside or (target in stage.tree and stage.tree[target].kind == tarfile.DIRTYPE) or not target
         if any(sign in path for sign in "*?["):
             fits = context.pattern(path)
@@ -295,7 +297,11 @@ def _unpacked(layer: Layer) -> Tree:
         for member in archive:
             file = archive.extractfile(member) if member.isreg() else None
             found[member.name] = Entry(
-                member.type, member.mode, file.read() if file else b"", member.linkname, (member.uid, member.gid)
+                member.type,
+                member.mode,
+                file.read() if file else b"",
+                member.linkname,
+                (member.uid, member.gid),
             )
         return found
 
@@ -316,5 +322,7 @@ def _octal(step: Instruction) -> int:
 def _owner(step: Instruction) -> tuple[int, int]:
     found = _OWNER.fullmatch(step.flags["chown"])
     if found is None:
-        raise step.error(f"--chown={step.flags['chown']}: give numbers, as in 1000:1000; no names are known here")
+        raise step.error(
+            f"--chown={step.flags['chown']}: give numbers, as in 1000:1000; no names are known here"
+        )
     return int(found[1]), int(found[2] or found[1])

@@ -148,7 +148,9 @@ def _instruction(line: int, text: str) -> Instruction:
     keyword, rest, flags = keyword.upper(), rest.strip(), {}
     while found := _FLAG.match(rest):
         if found[1] not in _FLAGS.get(keyword, ()) and keyword in ("COPY", "FROM", "RUN"):
-            raise Instruction(line, keyword, {}, rest).error(f"--{found[1]} is not supported here; leave it out")
+            raise Instruction(line, keyword, {}, rest).error(
+                f"--{found[1]} is not supported here; leave it out"
+            )
         if keyword not in _FLAGS:
             break
         flags[found[1]] = found[2] or ""

@@ -1,7 +1,7 @@
 """`RUN pip install …`: wheels of this machine's Python, in the folder of the image that `--target` names.
 
-Nothing of the image runs, and no code of a package: only wheels are installed, by uv or pip outside the image.
-Without `--target` they go where the Python of AWS's base image has its packages.
+Nothing of the image runs, and no code of a package: only wheels are installed, by uv or pip outside the
+image. Without `--target` they go where the Python of AWS's base image has its packages.
 """
 
 from __future__ import annotations
@@ -124,13 +124,13 @@ class Installation:
                 [*command, *given.packages], cwd=scratch, capture_output=True, text=True, check=False
             )
             if ran.returncode:
-                raise self._instruction.error(
-                    f"the packages cannot be installed as wheels for {PYTHON}:\n{ran.stderr.strip() or ran.stdout}"
-                )
+                said = ran.stderr.strip() or ran.stdout
+                raise self._instruction.error(f"no wheels of these can be installed for {PYTHON}:\n{said}")
             return {
                 posixpath.join(self.target, file.relative_to(into).as_posix()): _portable(entry_of(file))
                 for file in into.rglob("*")
-                if file.name not in _RECORDS and not {"__pycache__", "bin"} & set(file.relative_to(into).parts)
+                if file.name not in _RECORDS
+                and not {"__pycache__", "bin"} & set(file.relative_to(into).parts)
             }
 
 

@@ -6,7 +6,6 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import urllib3
@@ -19,13 +18,15 @@ class PushError(Exception):
     """The registry refused an image; the message has its words."""
 
 
-def push(store: Store, reference: str, manifest: str) -> None:
+def push(store: Store, reference: str, manifest: str, *, endpoint_url: str, ca_file: str | None) -> None:
     """Push an image.
 
     Args:
         store: Where the image is.
         reference: `REGISTRY/REPOSITORY:TAG`.
         manifest: The digest of its manifest.
+        endpoint_url: Where the embedded AWS is.
+        ca_file: The certificate to trust.
 
     Raises:
         PushError: There is no login, or the registry refused it.
@@ -34,10 +35,12 @@ def push(store: Store, reference: str, manifest: str) -> None:
     repository, _, tag = path.partition(":")
     login = store.login(registry)
     if login is None:
-        raise PushError(f"{registry}: not logged in; `docker login --username AWS --password-stdin {registry}`")
+        raise PushError(
+            f"{registry}: not logged in; `docker login --username AWS --password-stdin {registry}`"
+        )
     headers = {"Host": registry, **urllib3.make_headers(basic_auth=":".join(login))}
-    pool = urllib3.PoolManager(ca_certs=os.environ.get("AWS_CA_BUNDLE"), headers=headers)
-    base = f"{os.environ['AWS_ENDPOINT_URL']}/v2/{repository}"
+    pool = urllib3.PoolManager(ca_certs=ca_file, headers=headers)
+    base = f"{endpoint_url}/v2/{repository}"
 
     def call(method: str, url: str, **more: Any) -> urllib3.BaseHTTPResponse:
         given = headers | more.pop("headers", {})
@@ -52,7 +55,7 @@ def push(store: Store, reference: str, manifest: str) -> None:
         if call("HEAD", f"{base}/blobs/{digest}").status == 200:
             continue
         place = call("POST", f"{base}/blobs/uploads/").headers["Location"]
-        url = f"{os.environ['AWS_ENDPOINT_URL']}{place}?digest={digest}"
+        url = f"{endpoint_url}{place}?digest={digest}"
         call("PUT", url, body=store.blob(digest), headers={"Content-Type": "application/octet-stream"})
     call("PUT", f"{base}/manifests/{tag}", body=content, headers={"Content-Type": MANIFEST_TYPE})
 

@@ -72,7 +72,7 @@ class Store:
     def cached(self, key: bytes) -> Layer | None:
         """The layer that `remember` was given for this key."""
         found = self._read("runs").get(digest(key))
-        return Layer(*found, self.blob(found[0])) if found else None
+        return Layer(found[0], found[1], self.blob(found[0])) if found else None
 
     def remember(self, key: bytes, layer: Layer) -> None:
         """Keep the layer that a step gave, which depends only on the key."""

@@ -109,8 +109,8 @@ def _write_docker(folder: Path) -> Path:
     """Write the program that builds and pushes image assets: `localaws.images` with this Python."""
     program = folder / "docker"
     if not program.exists():
-        found_in = str(Path(__file__).parents[2])
-        code = f"import sys; sys.path.append({found_in!r}); from localaws.images.__main__ import main; sys.exit(main())"
+        code = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); "
+        code += "from localaws.images.__main__ import main; sys.exit(main())"
         draft = program.with_name(f"docker.{secrets.token_hex(4)}")
         draft.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-P", "-c", code])} "$@"\n')
         draft.chmod(0o700)

@@ -1,13 +1,13 @@
 """Images of a repository: their sizes, tags that may not move, and layers that must be there.
 
-The emulator finds images that do not exist, so that the CDK CLI never pushes an image asset. It takes the length
-of a manifest for the size of an image, and fakes the upload of layers by the API.
+The emulator finds images that do not exist, so that the CDK CLI never pushes an image asset. It takes the
+length of a manifest for the size of an image, and fakes the upload of layers by the API.
 
 Faithful to: `ImageNotFoundException`; the compressed size; a tag of an immutable repository is never pushed
-again, not even with the same image, except the tags that its filters exclude; a manifest names layers that were
-pushed; deleting the last tag of an image deletes it, and a repository that is deleted keeps no manifests;
-layers that are uploaded in parts by the API; scan on push, with the result of ECR's basic scanning for
-an image without a package manager that it knows.
+again, not even with the same image, except the tags that its filters exclude; a manifest names layers that
+were pushed; deleting the last tag of an image deletes it, and a deleted repository keeps no manifests; layers
+that are uploaded in parts by the API; scan on push, with the result of ECR's basic scanning for an image
+without a package manager that it knows.
 Not to: a scanner: there are no findings. Replication, pull-through caches, signing.
 
 https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
@@ -62,13 +62,22 @@ def _blobs(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [one for one in (manifest.get("config"), *manifest.get("layers", [])) if isinstance(one, dict)]
 
 
+def _error(code: str, text: str) -> Response:
+    answer: Response = error_response_json(code, text, 400)
+    return answer
+
+
+def _registry_error(code: str, text: str) -> Response:
+    answer: Response = ecr._registry_error(400, code, text)
+    return answer
+
+
 def _not_found(name: str, image: dict[str, str]) -> Response:
     shown = ", ".join(f"{key}:'{image.get(key, 'null')}'" for key in ("imageDigest", "imageTag"))
-    return error_response_json(
+    return _error(
         "ImageNotFoundException",
         f"The image with imageId {{{shown}}} does not exist within the repository with name '{name}' in the "
         f"registry with id '{get_account_id()}'",
-        400,
     )
 
 
@@ -92,7 +101,8 @@ def _describe_images(stock: Callable[[Request], Response], data: Request) -> Res
         if image.get("scanned"):
             detail["imageScanStatus"] = {
                 "status": "FAILED",
-                "description": "UnsupportedImageError: The operating system and/or package manager are not supported.",
+                "description": "UnsupportedImageError: The operating system and/or package manager are not "
+                "supported.",
             }
         if wanted_tags == "ANY" or ("imageTags" in detail) == (wanted_tags == "TAGGED"):
             shown.append(detail)
@@ -104,7 +114,8 @@ def _batch_delete_image(data: Request) -> Response:
     """By digest, delete the image with all tags; by tag, remove the tag, and the image with its last one."""
     name = str(data.get("repositoryName"))
     if name not in ecr._repositories:
-        return ecr._describe_images(data)  # type: ignore[no-any-return]
+        missing: Response = ecr._describe_images(data)
+        return missing
     deleted, failures = [], []
     for wanted in data.get("imageIds") or ():
         image = ecr._find_image(name, wanted)
@@ -123,7 +134,11 @@ def _batch_delete_image(data: Request) -> Response:
             (ecr._manifest_blobs.get(name) or {}).pop(image["imageDigest"], None)
         elif image["imageId"].get("imageTag") in gone:
             image["imageId"]["imageTag"] = tags[0]
-    return 200, {"Content-Type": "application/json"}, json.dumps({"imageIds": deleted, "failures": failures}).encode()
+    return (
+        200,
+        {"Content-Type": "application/json"},
+        json.dumps({"imageIds": deleted, "failures": failures}).encode(),
+    )
 
 
 @around(ecr, "_delete_repository")
@@ -144,15 +159,16 @@ def _refusal(name: str, tag: str | None, manifest: str) -> tuple[str, str] | Non
     registry = f"in the registry with id '{get_account_id()}'"
     if tag and ecr._find_image(name, {"imageTag": tag}) and _is_immutable(repository, tag):
         return "ImageTagAlreadyExistsException", (
-            f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because "
-            "the tag is immutable."
+            f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten "
+            "because the tag is immutable."
         )
     parsed = manifest_of({"imageManifest": manifest})
     held = ecr._layer_blobs.get(name) or {}
     missing = [one["digest"] for one in _blobs(parsed) if one.get("digest") not in held]
     if missing:
         return "LayersNotFoundException", (
-            f"The layer(s) {', '.join(missing)} do not exist within the repository with name '{name}' {registry}"
+            f"The layer(s) {', '.join(missing)} do not exist within the repository with name '{name}' "
+            f"{registry}"
         )
     return None
 
@@ -173,14 +189,15 @@ def _put_image(stock: Callable[[Request], Response], data: Request) -> Response:
     if name in ecr._repositories:
         found = ecr._find_image(name, {"imageDigest": ecr._image_digest(manifest)})
         if found and (not tag or tag in found.get("imageTags", ())):
-            text = f"Image with digest '{found['imageDigest']}' and tag '{tag}' already exists in the repository"
-            return error_response_json(
+            text = (
+                f"Image with digest '{found['imageDigest']}' and tag '{tag}' already exists in the repository"
+            )
+            return _error(
                 "ImageAlreadyExistsException",
                 f"{text} with name '{name}' in registry with id '{get_account_id()}'",
-                400,
             )
         if refused := _refusal(name, tag, manifest):
-            return error_response_json(*refused, 400)
+            return _error(*refused)
     answer = stock(data)
     if answer[0] < 400:
         digest = ecr._image_digest(manifest)
@@ -197,10 +214,10 @@ def _put_manifest(
         tag = None if ref.startswith("sha256:") else ref
         if refused := _refusal(name, tag, body.decode("utf-8", errors="replace")):
             code = "TAG_INVALID" if tag and "immutable" in refused[1] else "MANIFEST_BLOB_UNKNOWN"
-            return ecr._registry_error(400, code, refused[1])  # type: ignore[no-any-return]
+            return _registry_error(code, refused[1])
         if tag is None and ref != ecr._content_digest(body):
             text = "The digest of the manifest is not the one in the path"
-            return ecr._registry_error(400, "DIGEST_INVALID", text)  # type: ignore[no-any-return]
+            return _registry_error("DIGEST_INVALID", text)
     answer = stock(name, ref, headers, body)
     if answer[0] < 400:
         _pushed(name, ecr._content_digest(body))
@@ -243,9 +260,7 @@ def _complete_layer_upload(stock: Callable[[Request], Response], data: Request) 
     if upload not in (ecr._uploads.get(name) or {}):
         return _no_upload(name, upload)
     if ecr._v2_complete_blob_upload(name, upload, {"digest": digests[0]}, b"")[0] >= 400:
-        return error_response_json(
-            "InvalidLayerException", "The layer digest does not match the uploaded layer.", 400
-        )
+        return _error("InvalidLayerException", "The layer digest does not match the uploaded layer.")
     return stock(data)
 
 
@@ -261,9 +276,8 @@ def _batch_check_layer_availability(stock: Callable[[Request], Response], data: 
 
 
 def _no_upload(name: str, upload: str) -> Response:
-    return error_response_json(
+    return _error(
         "UploadNotFoundException",
-        f"The upload with id '{upload}' does not exist in the repository with name '{name}' in the registry with "
-        f"id '{get_account_id()}'",
-        400,
+        f"The upload with id '{upload}' does not exist in the repository with name '{name}' in the registry "
+        f"with id '{get_account_id()}'",
     )

@@ -1,11 +1,11 @@
 """Repositories of templates, and what ECR refuses of their policies.
 
-The emulator reads `EmptyOnDelete` only when it deletes a repository, and drops the filters of tags that are an
-exception from immutability.
+The emulator reads `EmptyOnDelete` only when it deletes a repository, and drops the filters of tags that are
+an exception from immutability.
 
-Faithful to: both properties; the texts that name the registry; a policy, of a repository or of its lifecycle, is
-JSON with the members that it must have.
-Not to: images expire never: `lifecycle` says which would. Creation templates, encryption with a key.
+Faithful to: both properties; the texts that name the registry; the policy of a repository has statements, and
+principals that exist.
+Not to: images never expire. Creation templates, encryption with a key.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ecr-repository.html
 https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_SetRepositoryPolicy.html
@@ -67,6 +67,7 @@ def _policy(request: Parameters) -> Refusal | None:
     if not found or any(any(invalid_principals(one)) for one in found):
         return Refusal(
             "InvalidParameterException",
-            "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'",
+            "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy "
+            "provided'",
         )
     return None

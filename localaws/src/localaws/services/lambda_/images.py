@@ -2,14 +2,15 @@
 
 The emulator takes any `ImageUri`, and says that it is the resolved one.
 
-Faithful to: the image exists in ECR in the function's Region when a function is created or its code updated, and
-is for one platform; `ResolvedImageUri` and `CodeSha256` have its digest, so that pushing the tag again changes no
-function; Lambda may pull it by the policy of the repository, with the ARN of the function as `aws:sourceArn`.
-Within an account Lambda adds its statement to that policy if there is none; from another account, the policy must
-allow that account, too. No layers, handler, runtime or code signing; a function stays a zip file or an image.
-Not to: the time in which Lambda optimises an image. Whether the caller may change the policy of the repository is
-asked of API calls, not of deployments. Lambda fetches an image again from time to time, and the function fails
-when it has gone or the permission has: here it runs on. Compressed and unpacked sizes have no limit.
+Faithful to: the image exists in ECR in the function's Region when a function is created or its code updated,
+and is for one platform; `ResolvedImageUri` and `CodeSha256` have its digest, so that pushing the tag again
+changes no function; Lambda may pull it by the policy of the repository, with the ARN of the function as
+`aws:sourceArn`. Within an account Lambda adds its statement to that policy if there is none; from another
+account, the policy must allow that account, too. No layers, handler, runtime or code signing; a function
+stays a zip file or an image.
+Not to: the time in which Lambda optimises an image. Whether the caller may change the policy of the
+repository is asked of API calls, not of deployments. Lambda fetches an image again from time to time, and the
+function fails when it has gone or the permission has: here it runs on. Sizes have no limit.
 
 https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-images.html
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +90,9 @@ def _pull(uri: str, function: str, access_key: str | None) -> str | Refusal:
     with request_scope(source.account, source.region):
         if source.repository not in ecr._repositories:
             return _missing(uri) if own else _denied()
-        if not _may_pull(source, function, caller) and not (own and _allow(source, function, caller, access_key)):
+        if not _may_pull(source, function, caller) and not (
+            own and _allow(source, function, caller, access_key)
+        ):
             return _denied()
         wanted = {"imageDigest": source.digest} if source.digest else {"imageTag": source.tag}
         image = ecr._find_image(source.repository, wanted)
@@ -99,10 +103,15 @@ def _pull(uri: str, function: str, access_key: str | None) -> str | Refusal:
             if is_index(image):
                 raise ValueError("an index of several images")
             container_images.unpack(image["imageDigest"], manifest_of(image), layers)
-        except (ValueError, LookupError):
+        except (ValueError, LookupError, tarfile.TarError, OSError):
             what = "The image manifest, config or layer media type for the source image"
             return _invalid(f"{what} {uri} is not supported.")
     return str(image["imageDigest"])
+
+
+def _error(refusal: Refusal) -> Response:
+    answer: Response = error_response_json(*refusal)
+    return answer
 
 
 def _missing(uri: str) -> Refusal:
@@ -139,7 +148,9 @@ def _allow(source: _Source, function: str, caller: str, access_key: str | None) 
     for action in ("ecr:GetRepositoryPolicy", "ecr:SetRepositoryPolicy"):
         if access_key and iam_evaluator.enforce(access_key, action, "ecr", source.region, source.arn):
             return False
-    policy = json.loads(ecr._repo_policies.get(source.repository) or '{"Version": "2008-10-17", "Statement": []}')
+    policy = json.loads(
+        ecr._repo_policies.get(source.repository) or '{"Version": "2008-10-17", "Statement": []}'
+    )
     if any(one.get("Sid") == _SID for one in policy["Statement"]):
         return False
     functions = f"arn:aws:lambda:{source.region}:{source.account}:function:*"
@@ -195,15 +206,21 @@ def _configuration(request: Parameters) -> Refusal | None:
     return next((_invalid(_NOT_SUPPORTED[name]) for name in _ONLY_FOR_ZIP if request.get(name)), None)
 
 
-@around(lambda_svc, "_create_function", after=["iam.functions", "lambda_.fifo_destinations", "lambda_.function_limits"])
-def _create_function(stock: Callable[..., Response], data: dict[str, Any], *args: Any, **kwargs: Any) -> Response:
+@around(
+    lambda_svc,
+    "_create_function",
+    after=["iam.functions", "lambda_.fifo_destinations", "lambda_.function_limits"],
+)
+def _create_function(
+    stock: Callable[..., Response], data: dict[str, Any], *args: Any, **kwargs: Any
+) -> Response:
     uri = (data.get("Code") or {}).get("ImageUri")
     name = str(data.get("FunctionName"))
     if not uri or name in lambda_svc._functions:
         return stock(data, *args, **kwargs)
     digest = _pull(uri, lambda_svc._func_arn(name), lambda_svc._request_access_key.get())
     if isinstance(digest, Refusal):
-        return error_response_json(*digest)  # type: ignore[no-any-return]
+        return _error(digest)
     answer = stock(data, *args, **kwargs)
     if answer[0] < 400:
         function = lambda_svc._functions[name]
@@ -220,15 +237,15 @@ def _update_code(stock: Callable[..., Response], name: str, data: dict[str, Any]
     is_image, uri = function["config"].get("PackageType") == "Image", data.get("ImageUri")
     if is_image and not uri:
         text = "Please provide ImageUri when updating a function with packageType Image."
-        return error_response_json(*_invalid(text))  # type: ignore[no-any-return]
+        return _error(_invalid(text))
     if uri and not is_image:
         text = "Please don't provide ImageUri when updating a function with packageType Zip."
-        return error_response_json(*_invalid(text))  # type: ignore[no-any-return]
+        return _error(_invalid(text))
     if not uri:
         return stock(name, data)
     digest = _pull(uri, function["config"]["FunctionArn"], lambda_svc._request_access_key.get())
     if isinstance(digest, Refusal):
-        return error_response_json(*digest)  # type: ignore[no-any-return]
+        return _error(digest)
     if data.get("DryRun"):
         return stock(name, data)
     function["config"]["CodeSha256"] = digest.removeprefix("sha256:")
@@ -239,12 +256,22 @@ def _with_sha(answer: Response, digest: str) -> Response:
     status, headers, body = answer
     if status >= 400:
         return answer
-    return status, headers, json.dumps(json.loads(body) | {"CodeSha256": digest.removeprefix("sha256:")}).encode()
+    return (
+        status,
+        headers,
+        json.dumps(json.loads(body) | {"CodeSha256": digest.removeprefix("sha256:")}).encode(),
+    )
 
 
 _FUNCTION = resource(
     "AWS::Lambda::Function",
-    after=["iam.deployments", "iam.functions", "lambda_.fifo_destinations", "lambda_.function_limits", "lambda_.properties"],
+    after=[
+        "iam.deployments",
+        "iam.functions",
+        "lambda_.fifo_destinations",
+        "lambda_.function_limits",
+        "lambda_.properties",
+    ],
 )
 
 
