@@ -3,11 +3,11 @@
 from aws_cdk import RemovalPolicy
 from constructs import Construct
 
+from cdk_lambda_patterns import ImageFunctionOptions
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.delivery.container_image import (
     ContainerImageCode,
     ContainerImageFunction,
-    ImageFunctionOptions,
     ImageRepository,
 )
 from stacks.architecture import Architecture

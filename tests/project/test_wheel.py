@@ -43,6 +43,11 @@ from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
+from cdk_lambda_patterns.delivery.container_image import (
+    ContainerImageCode,
+    ContainerImageFunction,
+    ImageRepository,
+)
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.events.event_bus import EventBus
@@ -111,6 +116,12 @@ made = [
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
+    ImageRepository(stack, "Images"),
+    ContainerImageFunction(
+        stack,
+        "Image",
+        code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
+    ),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
 ]

@@ -30,7 +30,7 @@ class Postage:
             InvalidParcel: It has no weight or zone in the table.
         """
         zone, grams = (parcel.get(name) if isinstance(parcel, dict) else None for name in ("zone", "grams"))
-        if zone not in self.zones:
+        if not isinstance(zone, str) or zone not in self.zones:
             raise InvalidParcel(f"zone must be one of {', '.join(self.zones)}, not {zone!r}")
         if not isinstance(grams, int) or isinstance(grams, bool) or grams <= 0:
             raise InvalidParcel(f"grams must be a whole number above 0, not {grams!r}")

@@ -5,7 +5,6 @@ operating system, or where all of your services are built as images. Do not use 
 runtime of a function from a zip file, but not that in your image, which you have to build again.
 """
 
-from cdk_lambda_patterns.core.options import ImageFunctionOptions as ImageFunctionOptions
 from cdk_lambda_patterns.delivery.container_image.code import ContainerImageCode as ContainerImageCode
 from cdk_lambda_patterns.delivery.container_image.construct import (
     ContainerImageFunction as ContainerImageFunction,

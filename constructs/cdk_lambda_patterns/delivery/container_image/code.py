@@ -84,9 +84,9 @@ class ContainerImageCode(ABC):
                 "tag_or_digest='latest': pushing it again would not change the function, because "
                 "CloudFormation sees the same image URI; give the digest, or the tag of a version."
             )
-        if is_known(tag_or_digest) and not (_DIGEST if ":" in tag_or_digest else _TAG).fullmatch(
-            tag_or_digest
-        ):
+        if (is_known(tag_or_digest) or not tag_or_digest) and not (
+            _DIGEST if ":" in tag_or_digest else _TAG
+        ).fullmatch(tag_or_digest):
             raise ValueError(
                 f"tag_or_digest={tag_or_digest!r}: give 'sha256:' and 64 hexadecimal digits, or a tag of "
                 "letters, digits, '_', '.' and '-', at most 128."
