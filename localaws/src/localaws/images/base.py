@@ -18,10 +18,14 @@ _KNOWN = re.compile(
 )
 
 ENTRYPOINT = "/lambda-entrypoint.sh"
-# The bootstrap of AWS's image is its runtime interface client, too. LOCALAWS_PYTHON is set where it runs.
+# As in AWS's image, except for the packages: their folder is there on the path of the interpreter.
 _SCRIPT = f"""#!/bin/sh
-export PYTHONPATH="$LAMBDA_TASK_ROOT:/opt/python:/{SITE_PACKAGES}${{PYTHONPATH:+:$PYTHONPATH}}"
-exec "$LOCALAWS_PYTHON" -m awslambdaric "$@"
+if [ $# -ne 1 ]; then
+  echo "entrypoint requires the handler name to be the first argument" 1>&2
+  exit 142
+fi
+export _HANDLER="$1" PYTHONPATH="/{SITE_PACKAGES}"
+exec /var/lang/bin/python3 -S -s -X utf8 /var/runtime/bootstrap.py
 """
 
 
