@@ -54,7 +54,8 @@ class FileSystem:
         layers: The folder of the merged layers, for `/opt`.
         scratch: The size of `/tmp` in mebibytes.
         mounts: Folders that can be written, by the path where they are seen, such as `/mnt/data`.
-        files: Files and folders that can only be read, by the path where they are seen.
+        files: Files and folders that are seen at other paths than those of this machine.
+        folder: The working directory.
     """
 
     task: Path
@@ -62,12 +63,14 @@ class FileSystem:
     scratch: int = SCRATCH
     mounts: Mapping[str, Path] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
+    folder: str = str(TASK)
 
-    def described(self, joined: Sequence[int] = ()) -> str:
+    def described(self, joined: Sequence[int] = (), told: int | None = None) -> str:
         """What `enter.enter` needs, as JSON.
 
         Args:
             joined: The descriptors of `Joined`, for another process of an environment that exists.
+            told: The descriptor to which it is written why a program could not be started.
         """
         kept = _kept()
         binds = [(str(TASK), str(self.task), False)]
@@ -85,8 +88,10 @@ class FileSystem:
         return json.dumps(
             {
                 "joined": list(joined),
+                "told": told,
                 "root": _root(),
-                "folder": str(TASK),
+                "folder": self.folder,
+                "own": [*_OWN, *kept],
                 "empty": ["/opt", "/mnt"],
                 "scratch": [("/tmp", f"size={self.scratch}m,mode=755")],  # noqa: S108
                 "binds": binds,
@@ -94,9 +99,9 @@ class FileSystem:
             }
         )
 
-    def command(self, *program: str, joined: Sequence[int] = ()) -> list[str]:
-        """The command that runs a program in the environment. `Popen` passes the joined descriptors on."""
-        return [sys.executable, "-S", "-s", "-E", str(ENTER), self.described(joined), *program]
+    def command(self, *program: str, joined: Sequence[int] = (), told: int | None = None) -> list[str]:
+        """The command that runs a program in the environment. `Popen` has to pass the descriptors on."""
+        return [sys.executable, "-S", "-s", "-E", str(ENTER), self.described(joined, told), *program]
 
 
 class Joined:

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH102, PTH103, PTH109, PTH112, PTH115, PTH120, PTH123, PTH211
+# ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH115, PTH120, PTH123, PTH211
 """Moves the calling process into the file system of an execution environment, and keeps nothing of the rest.
 
 `python -S -s -E enter.py FILE_SYSTEM PROGRAM ARGUMENT…` runs a program there; the bootstrap of Python
@@ -32,14 +32,13 @@ def enter(given: dict[str, Any]) -> None:
     Args:
         given: What `namespaces.FileSystem.described` returns.
     """
-    folder = os.getcwd()
     if given["joined"]:
         for descriptor in given["joined"]:
             _call("setns", descriptor, 0)
             os.close(descriptor)
     else:
         _build(given)
-    os.chdir(given.get("folder") or folder)
+    os.chdir(given["folder"])
 
 
 def _build(given: dict[str, Any]) -> None:
@@ -47,7 +46,7 @@ def _build(given: dict[str, Any]) -> None:
     _mount(None, "/", None, _REC | _PRIVATE)
     root = given["root"]
     _mount("root", root, "tmpfs", _NOSUID | _NODEV, "mode=755")
-    _copy("/", root, {*given["empty"], *(path for path, *_ in given["binds"] + given["scratch"])})
+    _copy("/", root, given["own"])
     for path in given["empty"]:
         os.makedirs(root + path, exist_ok=True)
     for path, options in given["scratch"]:
@@ -75,7 +74,7 @@ def _unshare() -> None:
             file.write(text)
 
 
-def _copy(folder: str, root: str, own: set[str]) -> None:
+def _copy(folder: str, root: str, own: list[str]) -> None:
     """Bind everything in a folder to its place below the root, except what the environment has itself."""
     for entry in os.scandir(folder):
         path = entry.path
@@ -96,7 +95,8 @@ def _bind(source: str, target: str, writable: bool) -> None:
         os.makedirs(target, exist_ok=True)
     else:
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        open(target, "a").close()
+        if not os.path.exists(target):
+            open(target, "a").close()
     _mount(source, target, None, _BIND)
     if not writable:
         found = os.statvfs(target).f_flag  # the kernel refuses to take one of these away
@@ -115,6 +115,20 @@ def _call(name: str, *arguments: Any) -> None:
         raise OSError(number, f"{name}{arguments}: {os.strerror(number)}")
 
 
+def main(given: dict[str, Any], *program: str) -> None:
+    """Run a program in the environment; write why it cannot be run."""
+    told: int | None = given["told"]
+    if told is not None:
+        os.set_inheritable(told, False)  # the program's start closes it
+    try:
+        enter(given)
+        os.execvp(program[0], program)  # noqa: S606 - what it is for
+    except OSError as error:
+        if told is None:
+            raise
+        os.write(told, (error.strerror or str(error)).lower().encode())
+        os._exit(127)
+
+
 if __name__ == "__main__":
-    enter(json.loads(sys.argv[1]))
-    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - what it is for
+    main(json.loads(sys.argv[1]), *sys.argv[2:])

@@ -181,8 +181,7 @@ def enter_file_system() -> None:
     Python still keeps the compiled modules of the code, as for every other module, so that only the first
     environment of a function compiles them.
     """
-    from enter import enter  # type: ignore[import-not-found]  # a program of `engines.namespaces`
-
+    enter = importlib.import_module("enter").enter  # a program of `engines.namespaces`
     given = json.loads(sys.argv[2])
     folders = {
         f"{path}/": os.open(source, os.O_RDONLY | os.O_CLOEXEC)

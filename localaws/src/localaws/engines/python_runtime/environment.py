@@ -107,7 +107,7 @@ def variables(config: dict[str, Any], where: Places) -> dict[str, str]:
     region = config["FunctionArn"].split(":")[3]
     given = {
         "AWS_DEFAULT_REGION": region,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{config.get('Runtime')}",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config["MemorySize"]),
         "AWS_LAMBDA_FUNCTION_NAME": config["FunctionName"],
         "AWS_LAMBDA_FUNCTION_VERSION": config["Version"],
@@ -117,7 +117,7 @@ def variables(config: dict[str, Any], where: Places) -> dict[str, str]:
         "AWS_REGION": region,
         "LAMBDA_RUNTIME_DIR": str(where.runtime),
         "LAMBDA_TASK_ROOT": str(where.task),
-        "_HANDLER": config["Handler"],
+        "_HANDLER": config.get("Handler") or "",
         **lambda_runtime.execution_credentials(config),
     }
     if logging.get("LogFormat") == "JSON":
