@@ -32,8 +32,8 @@ _SHARED = ("/mnt", "/var", "/var/lang", "/var/localaws", "/var/runtime")
 _MOST_FILES = 500  # all of them are arguments of one program
 
 
-class NotRunnable(Exception):
-    """Why an image cannot run; the text is that of Lambda where Lambda has one."""
+class NoEntryPoint(Exception):
+    """There is nothing to run; the text is that of Lambda where Lambda has one."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,15 @@ class Contents:
         command: The command of the runtime.
         system: The file system.
         variables: The environment variables of the image.
-        extensions: The folder with `extensions`.
+        handler: The command of the image.
+        layers: The folder that is `/opt`.
     """
 
     command: tuple[str, ...]
     system: FileSystem
     variables: dict[str, str]
-    extensions: Path
+    handler: str
+    layers: Path
 
 
 def of(config: dict[str, Any], system: FileSystem) -> Contents:
@@ -61,7 +63,7 @@ def of(config: dict[str, Any], system: FileSystem) -> Contents:
         system: The file system that its environment has without the image.
 
     Raises:
-        NotRunnable: The image is for another architecture, or has no entrypoint.
+        NoEntryPoint: The image is for another architecture, or has no entrypoint.
     """
     image = container_images.unpacked(f"sha256:{config['CodeSha256']}")
     own = (config.get("ImageConfigResponse") or {}).get("ImageConfig") or {}
@@ -72,10 +74,10 @@ def of(config: dict[str, Any], system: FileSystem) -> Contents:
     command = own.get("Command") or (() if own.get("EntryPoint") else settings.get("Cmd")) or ()
     words = (*(own.get("EntryPoint") or settings.get("Entrypoint") or ()), *command)
     if not words or not _is_there(image, words[0], folder, variables.get("PATH", os.defpath)):
-        raise NotRunnable(f"Couldn't find valid bootstrap(s): [{words[0] if words else ''}]")
+        raise NoEntryPoint(f"Couldn't find valid bootstrap(s): [{words[0] if words else ''}]")
     if image.architecture not in (config.get("Architectures") or ["x86_64"]):
-        raise NotRunnable(f"fork/exec {words[0]}: exec format error")
-    return Contents(words, _over(system, image, folder), variables, image.root / "opt")
+        raise NoEntryPoint(f"fork/exec {words[0]}: exec format error")
+    return Contents(words, _over(system, image, folder), variables, " ".join(command), image.root / "opt")
 
 
 def _is_there(image: Image, program: str, folder: str, path: str) -> bool:
@@ -95,7 +97,7 @@ def _over(system: FileSystem, image: Image, folder: str) -> FileSystem:
     """The file system with the files of an image over it."""
     found = dict(_files(image.root, ""))
     if len(found) > _MOST_FILES:
-        raise NotRunnable(
+        raise NoEntryPoint(
             f"the image has {len(found):,} files among those of this machine; here an image brings its own "
             "code, not the system"
         )
