@@ -1,12 +1,12 @@
 """What runs in an environment of a function from a container image.
 
-Faithful to: `ENTRYPOINT`, `CMD`, `WORKDIR` and `ENV` of the image, and what the function has instead of the first
-three; variables of the function over those of the image; the files of the image, read-only, over those of this
-machine; `/opt/extensions` of the image; an image for another architecture than that of the function, and an
-entrypoint that is not there, with the errors of Lambda.
-Not to: the system of an image: its files are seen among those of this machine, whose interpreter, libraries and
-programs are there. The architecture is what the image says; nothing is emulated. An image with a system of its
-own, with thousands of files, is refused. It runs as this user, whatever `USER` says.
+Faithful to: `ENTRYPOINT`, `CMD`, `WORKDIR` and `ENV` of the image, and what the function has instead of the
+first three; variables of the function over those of the image; the files of the image, read-only, over those
+of this machine; `/opt/extensions` of the image; an image for another architecture than that of the function,
+and an entrypoint that is not there, with the errors of Lambda.
+Not to: the system of an image: its files are seen among those of this machine, whose interpreter, libraries
+and programs are there. The architecture is what the image says; nothing is emulated. An image with a system
+of its own, with thousands of files, is refused. It runs as this user, whatever `USER` says.
 
 https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
 https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-images.html

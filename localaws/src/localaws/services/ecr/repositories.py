@@ -20,11 +20,14 @@ from typing import Any
 from ministack.core.responses import get_account_id
 from ministack.services import ecr
 
-from localaws.patching import Created, Handler, Properties, changes, resource
+from localaws.patching import Created, Handler, Properties, changes, recorded_only, resource
 from localaws.refusals import Parameters, Refusal, refuses
 from localaws.services.iam.policy_documents import Malformed, invalid_principals, statements
 
 _REPOSITORY = re.compile(r"(The repository with name '[^']+' (?:does not exist|already exists))$")
+
+
+recorded_only("AWS::ECR::Repository", "LifecyclePolicy", "EncryptionConfiguration.KmsKey")
 
 
 @changes(ecr, "error_response_json")
@@ -52,7 +55,10 @@ def _configured(created: Created, properties: Properties) -> Created:
     properties.get("EmptyOnDelete")  # which the deletion reads
     filters = properties.get("ImageTagMutabilityExclusionFilters") or []
     ecr._repositories[created[0]]["imageTagMutabilityExclusionFilters"] = [
-        {"filterType": "WILDCARD", "filter": one.get("ImageTagMutabilityExclusionFilterValue", "")}
+        {
+            "filterType": one.get("ImageTagMutabilityExclusionFilterType", "WILDCARD"),
+            "filter": one.get("ImageTagMutabilityExclusionFilterValue", ""),
+        }
         for one in filters
     ]
     return created
