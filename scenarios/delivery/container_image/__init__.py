@@ -115,7 +115,8 @@ def _do_not_start(functions: Functions, story: Story) -> None:
         with functions.command(**image_config):
             error = functions.invoke(functions.quote, EARTH)
         require(error.get("errorType") == expected, f"{image_config}: {error}")
-        story.say(f"{image_config}: {error['errorType']}: {error['errorMessage']}")
+        (setting, words), *_ = image_config.items()
+        story.say(f"{setting} {words[0]}: {error['errorType']}, {error['errorMessage']}")
     uri = functions.image(functions.quote)
     functions.deploy(uri, Architectures=["x86_64"])
     error = functions.invoke(functions.quote, EARTH)

@@ -36,13 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{VARIABLE} is not set: this program works for an embedded AWS only", file=sys.stderr)
         return 2
     given = _parsers()[command].parse_args(words[1:])
+    if command == "build" and not (given.tag or "").startswith(_ASSET) and shutil.which("docker"):
+        return _docker(words, "")  # for `run`, which needs Docker
     try:
         return _run(command, given, Store.here())
-    except BuildError as error:
-        if command == "build" and not (given.tag or "").startswith(_ASSET):
-            return _docker(words, str(error))
-        return _failed(str(error))
-    except (OSError, PushError) as error:
+    except (BuildError, OSError, PushError) as error:
         return _failed(str(error))
 
 
