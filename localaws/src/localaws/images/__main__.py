@@ -109,7 +109,7 @@ def _build(given: argparse.Namespace, store: Store) -> int:
         raise BuildError("--secret and --build-context are not supported here: no RUN could use them")
     if given.output not in ("type=docker", "type=image"):
         raise BuildError(
-            f"--output={given.output}: images are kept for a push; give type=docker or leave it out"
+            f"--output={given.output}: images are stored for a push; give type=docker or leave it out"
         )
     pairs = (text.partition("=") for text in given.build_arg)
     manifest = Build(

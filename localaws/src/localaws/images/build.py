@@ -72,7 +72,7 @@ class Build:
 
     Args:
         folder: The build context.
-        store: Where the image is kept.
+        store: Where the image is stored.
         dockerfile: The Dockerfile; by default that in the context.
         arguments: Values of `--build-arg`.
         target: The stage to build; by default the last one.

@@ -79,7 +79,7 @@ def _pull(uri: str, function: str, access_key: str | None) -> str | Refusal:
     Args:
         uri: The `ImageUri`.
         function: The ARN of the function.
-        access_key: That of the caller, who must be allowed to change the policy; None if nobody is asked.
+        access_key: That of the caller, who must be allowed to change the policy; None in a deployment.
     """
     found = _URI.fullmatch(uri)
     source = _Source(**found.groupdict()) if found else None
