@@ -67,17 +67,17 @@ class FileSystem:
     folder: str = str(TASK)
     own: Sequence[str] = ()
 
-    def described(self, joined: Sequence[int] = (), told: int | None = None) -> str:
+    def described(self, joined: Sequence[int] = (), reports: int | None = None) -> str:
         """What `enter.enter` needs, as JSON.
 
         Args:
             joined: The descriptors of `Joined`, for another process of an environment that exists.
-            told: The descriptor to which it is written why a program could not be started.
+            reports: The descriptor to which it is written why a program could not be started.
         """
         kept = _kept()
         binds = [(str(TASK), str(self.task), False)]
         if self.layers is not None:
-            # A folder of this machine that is kept below /opt has no place in a folder that is bound to it.
+            # A folder that the interpreter needs below /opt has no place in a folder that is bound there.
             if any(path.startswith("/opt/") for path in kept):
                 binds += [(str(LAYERS / one.name), str(one), False) for one in self.layers.iterdir()]
             else:
@@ -90,7 +90,7 @@ class FileSystem:
         return json.dumps(
             {
                 "joined": list(joined),
-                "told": told,
+                "reports": reports,
                 "root": _root(),
                 "folder": self.folder,
                 "own": [*_OWN, *kept, *self.own],
@@ -101,9 +101,9 @@ class FileSystem:
             }
         )
 
-    def command(self, *program: str, joined: Sequence[int] = (), told: int | None = None) -> list[str]:
+    def command(self, *program: str, joined: Sequence[int] = (), reports: int | None = None) -> list[str]:
         """The command that runs a program in the environment. `Popen` has to pass the descriptors on."""
-        return [sys.executable, "-S", "-s", "-E", str(ENTER), self.described(joined, told), *program]
+        return [sys.executable, "-S", "-s", "-E", str(ENTER), self.described(joined, reports), *program]
 
 
 class Joined:

@@ -120,16 +120,16 @@ def _call(name: str, *arguments: Any) -> None:
 
 def main(given: dict[str, Any], *program: str) -> None:
     """Run a program in the environment; write why it cannot be run."""
-    told: int | None = given["told"]
-    if told is not None:
-        os.set_inheritable(told, False)  # the program's start closes it
+    reports: int | None = given["reports"]
+    if reports is not None:
+        os.set_inheritable(reports, False)  # the program's start closes it
     try:
         enter(given)
         os.execvp(program[0], program)  # noqa: S606 - what it is for
     except OSError as error:
-        if told is None:
+        if reports is None:
             raise
-        os.write(told, (error.strerror or str(error)).lower().encode())
+        os.write(reports, (error.strerror or str(error)).lower().encode())
         os._exit(127)
 
 

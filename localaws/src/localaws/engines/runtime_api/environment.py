@@ -70,6 +70,8 @@ class ApiEnvironment:
         self._telemetry: Telemetry | None = None
         self._joined = namespaces.Joined()
         self._scratch: Path | None = None
+        self._stream = ""  # the name of its log stream
+        self._writing = threading.Lock()
         self._lines: Lines | None = None  # of the initialization or the invocation that runs
         self._revision = ""
         self._free = threading.Event()
@@ -97,7 +99,7 @@ class ApiEnvironment:
                 self._discard_tmpdir()
             if self._sandbox is not None and self._sandbox.fault:
                 self._end("failure")
-            earlier = self._lines = []
+            earlier = self._lines = self._lines or []  # those of an initialization in advance
             fault = None
             if self._sandbox is None:
                 fault = self._initialize("init", time.time() + INIT_SECONDS)
@@ -105,7 +107,8 @@ class ApiEnvironment:
             if fault:
                 fault = self._initialize("invoke", invocation.deadline)
             result = self._run(invocation, fault, seconds)
-            self._lines = None
+            with self._writing:
+                self._lines = None
             return {**result, "log": "".join(f"{line}\n" for line in earlier)}
 
     def _run(self, invocation: Invocation, fault: Fault | None, seconds: float) -> Result:
@@ -219,6 +222,7 @@ class ApiEnvironment:
             started = programs.of(self.config, self.code_zip, self._scratch)
         except programs.NoEntryPoint as error:
             return Fault("Runtime.InvalidEntrypoint", str(error))
+        self._stream = started.variables["AWS_LAMBDA_LOG_STREAM_NAME"]
         function = {
             "functionName": self.config["FunctionName"],
             "functionVersion": self.config["Version"],
@@ -234,7 +238,7 @@ class ApiEnvironment:
             "phase": phase,
             "functionName": function["functionName"],
             "functionVersion": function["functionVersion"],
-            "instanceId": started.variables["AWS_LAMBDA_LOG_STREAM_NAME"],
+            "instanceId": self._stream,
             "instanceMaxMemory": int(self.config["MemorySize"]) << 20,
         }
         telemetry.publish("platform.initStart", initialization)
@@ -287,14 +291,14 @@ class ApiEnvironment:
 
     def _launch(self, started: programs.Programs, name: str, command: tuple[str, ...], kind: str) -> str:
         """Start a process; returns why it could not be started."""
-        told, tells = os.pipe()
+        reports, reporting = os.pipe()
         output, writes = os.pipe()
         joined, arguments = self._joined.descriptors, list(command)
         if started.system is not None:
             system = started.system
             if started.extensions:
                 system = replace(system, files={**system.files, "/etc/hosts": self._hosts()})
-            arguments = system.command(*command, joined=joined, told=tells)
+            arguments = system.command(*command, joined=joined, reports=reporting)
         try:
             process = subprocess.Popen(
                 arguments,
@@ -303,20 +307,20 @@ class ApiEnvironment:
                 stdin=subprocess.DEVNULL,
                 stdout=writes,
                 stderr=writes,
-                pass_fds=[*joined, tells] if started.system else (),
+                pass_fds=[*joined, reporting] if started.system else (),
             )
         except OSError as error:
             os.close(output)
             return f"fork/exec {command[0]}: {(error.strerror or '').lower()}"
         finally:
-            os.close(tells)
+            os.close(reporting)
             os.close(writes)
             if started.system is None:
-                os.close(told)
+                os.close(reports)
         self._outputs.append(Output(output, lambda line: self._take(kind, line)))
         error_text = ""
         if started.system is not None:
-            with os.fdopen(told, "rb") as reading:  # which ends when the program starts
+            with os.fdopen(reports, "rb") as reading:  # which ends when the program starts
                 error_text = reading.read().decode()
             if not joined:
                 self._joined.keep(process.pid)
@@ -348,11 +352,11 @@ class ApiEnvironment:
                 with contextlib.suppress(ValueError):
                     record = json.loads(line)
             self._telemetry.publish(kind, record)
-        lines = self._lines
-        if lines is not None:
-            lines.append(line)
-        else:
-            log_lines.write(self.config, [line])
+        with self._writing:
+            if self._lines is not None:
+                self._lines.append(line)
+                return
+        log_lines.write(self.config, self._stream, [line])
 
     def _drain(self) -> None:
         for one in self._outputs:

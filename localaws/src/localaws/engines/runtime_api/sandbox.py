@@ -1,6 +1,6 @@
 """What an execution environment knows of its runtime, its extensions and the current invocation.
 
-Every request of a process and every end of a process changes something here, and whoever waits is told.
+Every request of a process and every end of a process changes something here, and wakes all threads that wait.
 
 Faithful to: who is ready when; which requests are refused, with the errors of the Runtime Interface Emulator,
 which AWS publishes; up to ten extensions, external ones by the name of their file, and internal ones, which

@@ -1,8 +1,8 @@
 """The records of an environment, and the extensions that have subscribed to them.
 
 Faithful to: records of the platform, of the function and of extensions, in batches that are limited in
-number, bytes and time; records from before a subscription; what an extension that is too slow loses, and that
-it is told (`platform.logsDropped`).
+number, bytes and time; records from before a subscription; the records that an extension loses because it is
+too slow, and their number (`platform.logsDropped`).
 Not to: TCP as a protocol; the memory that Lambda has for records, which AWS does not name: here it is four
 batches. `producedBytes`, spans and `maxMemoryUsedMB` are left out.
 
