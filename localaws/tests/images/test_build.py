@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from localaws.engines import container_images
-from localaws.images import packages
 from localaws.images.build import Build
 from localaws.images.dockerfile import BuildError
 from localaws.images.layers import digest
@@ -94,7 +93,8 @@ def test_the_same_input_has_the_same_digest(folder: Folder, tmp_path: Path) -> N
     dockerfile = f"{_BASE}COPY app.py /var/task/\nCOPY other.py /var/task/\n"
     folder.write({"app.py": "1", "other.py": "1"})
     first = folder.build(dockerfile)
-    other = Folder(tmp_path / "other") if (tmp_path / "other").mkdir() is None else folder
+    (tmp_path / "other").mkdir()
+    other = Folder(tmp_path / "other")
     other.write({"other.py": "1", "app.py": "1"})
     assert other.build(dockerfile) == first
     other.write({"other.py": "2"})
@@ -168,7 +168,7 @@ def test_packages_are_installed_once(folder: Folder, monkeypatch: pytest.MonkeyP
         into.write_text("")
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(packages.subprocess, "run", install)
+    monkeypatch.setattr(subprocess, "run", install)
     folder.write({"lock.txt": "six==1.17.0"})
     dockerfile = (
         f"{_BASE}COPY lock.txt .\nRUN python3 -m pip install --no-cache-dir --no-deps -r lock.txt{{}}\n"
@@ -186,7 +186,7 @@ def test_packages_are_installed_once(folder: Folder, monkeypatch: pytest.MonkeyP
 
 def test_an_installation_that_fails_says_why(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, "", "No matching distribution found")
-    monkeypatch.setattr(packages.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(
         BuildError, match=r"(?s)line 2: RUN .*: no wheels of these .*No matching distribution"
     ):

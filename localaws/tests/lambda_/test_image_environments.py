@@ -12,6 +12,7 @@ from helpers.images import BASE, Images
 from helpers.lambda_functions import Functions, Invoked
 from localaws import LocalAws
 from localaws.engines import namespaces
+from localaws.engines.container_images import Image
 from localaws.engines.runtime_api import images as engine
 
 pytestmark = [
@@ -237,6 +238,6 @@ def test_an_image_with_a_system_of_its_own_is_refused(
     monkeypatch.setattr(engine, "_MOST_FILES", 1)
     for name in ("a", "b"):
         (tmp_path / name).write_text("")
-    image = engine.Image(tmp_path, "x86_64", {})
+    image = Image(tmp_path, "x86_64", {})
     with pytest.raises(engine.NoEntryPoint, match="the image has 2 files among those of this machine"):
         engine._over(namespaces.FileSystem(tmp_path), image, "/")

@@ -32,13 +32,17 @@ def new_stack(env: Environment | None = None) -> Stack:
 
 
 def template_of(stack: Stack) -> Resources:
-    return Resources(Template.from_stack(stack).to_json())
+    return Resources(dict(Template.from_stack(stack).to_json()))
 
 
 def synthesised(stack: Stack) -> str:
+    return app_of(stack).synth().directory
+
+
+def app_of(stack: Stack) -> App:
     app = stack.node.root
     assert isinstance(app, App)
-    return app.synth().directory
+    return app
 
 
 @pytest.fixture
@@ -134,7 +138,7 @@ def test_it_can_be_deleted_with_its_images() -> None:
 @pytest.mark.parametrize("kind", ["owned", "from another stack", "imported"])
 def test_repositories_of_the_user(kind: str) -> None:
     stack = new_stack()
-    other = Stack(stack.node.root, "Other")
+    other = Stack(app_of(stack), "Other")
     if kind == "imported":
         repository = ecr.Repository.from_repository_name(stack, "Images", "theirs")
     else:
