@@ -38,6 +38,7 @@ FILES = {
 DOCKERFILE = f"""{BASE}
 COPY app.py broken.py ${{LAMBDA_TASK_ROOT}}/
 COPY run.sh /usr/local/bin/
+COPY link /bin/
 COPY data.txt /data/
 COPY data.txt /etc/
 COPY data.txt /opt/
@@ -54,6 +55,7 @@ class Deployed(Functions):
     def __init__(self, aws: LocalAws, folder: Path) -> None:
         super().__init__(aws)
         self.images = Images(aws, folder)
+        (folder / "link").symlink_to("/usr/local/bin/run.sh")
         self.lambda_ = aws.client("lambda")
         self.repository = self.images.repository("environments")
         self.uri = self.images.push(f"{self.repository}:1", self.images.build(FILES, DOCKERFILE))
@@ -142,7 +144,8 @@ def test_boto3_has_the_role_of_the_function(deployed: Deployed, name: str) -> No
     ("image_config", "answer"),
     [
         ({"Command": ["app.other"]}, "other"),
-        ({"EntryPoint": ["/usr/local/bin/run.sh", "other"], "Command": []}, "other"),
+        ({"EntryPoint": ["/usr/local/bin/run.sh", "other"]}, "other"),
+        ({"EntryPoint": ["/bin/link"], "Command": ["other"]}, "other"),
         ({"EntryPoint": ["run.sh"], "Command": ["other"]}, "other"),
     ],
 )
@@ -192,7 +195,7 @@ def test_an_error_of_the_handler(deployed: Deployed, name: str) -> None:
             *("Runtime.InvalidEntrypoint", "fork/exec /data/data.txt: permission denied"),
         ),
         (
-            {"ImageConfig": {"EntryPoint": ["/lambda-entrypoint.sh"]}},  # which needs the name of the handler
+            {"ImageConfig": {"Command": ["app.handler", "more"]}},  # AWS's entrypoint takes one word
             *("Runtime.ExitError", "exit status 142"),
         ),
         (

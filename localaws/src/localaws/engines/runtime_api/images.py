@@ -1,9 +1,9 @@
 """What runs in an environment of a function from a container image.
 
-Faithful to: `ENTRYPOINT`, `CMD`, `WORKDIR` and `ENV` of the image, and what the function has instead of the
-first three; variables of the function over those of the image; the files of the image, read-only, over those
-of this machine; `/opt/extensions` of the image; an image for another architecture than that of the function,
-and an entrypoint that is not there, with the errors of Lambda.
+Faithful to: `ENTRYPOINT`, `CMD`, `WORKDIR` and `ENV` of the image, and what the function has instead of each
+of the first three; variables of the function over those of the image; the files of the image, read-only, over
+those of this machine; `/opt/extensions` of the image; an image for another architecture than that of the
+function, and an entrypoint that is not there, with the errors of Lambda.
 Not to: the system of an image: its files are seen among those of this machine, whose interpreter, libraries
 and programs are there. The architecture is what the image says; nothing is emulated. An image with a system
 of its own, with thousands of files, is refused. It runs as this user, whatever `USER` says.
@@ -70,8 +70,7 @@ def of(config: dict[str, Any], system: FileSystem) -> Contents:
     settings = image.settings
     variables = dict(one.split("=", 1) for one in settings.get("Env") or ())
     folder = str(own.get("WorkingDirectory") or settings.get("WorkingDir") or "/")
-    # An entrypoint of the function has no command of the image.
-    command = own.get("Command") or (() if own.get("EntryPoint") else settings.get("Cmd")) or ()
+    command = own.get("Command") or settings.get("Cmd") or ()
     words = (*(own.get("EntryPoint") or settings.get("Entrypoint") or ()), *command)
     if not words or not _is_there(image, words[0], folder, variables.get("PATH", os.defpath)):
         raise NoEntryPoint(f"Couldn't find valid bootstrap(s): [{words[0] if words else ''}]")
@@ -95,7 +94,7 @@ def _in(image: Image, path: Path) -> bool:
 
 def _over(system: FileSystem, image: Image, folder: str) -> FileSystem:
     """The file system with the files of an image over it."""
-    found = dict(_files(image.root, ""))
+    found = dict(_files(image.root, image.root, ""))
     if len(found) > _MOST_FILES:
         raise NoEntryPoint(
             f"the image has {len(found):,} files among those of this machine; here an image brings its own "
@@ -116,7 +115,7 @@ def _over(system: FileSystem, image: Image, folder: str) -> FileSystem:
     )
 
 
-def _files(folder: Path, seen: str) -> Iterator[tuple[str, Path]]:
+def _files(root: Path, folder: Path, seen: str) -> Iterator[tuple[str, Path]]:
     """What has to be bound, so that the files of an image are over those of this machine."""
     for one in sorted(folder.iterdir()):
         path = f"{seen}/{one.name}"
@@ -124,16 +123,11 @@ def _files(folder: Path, seen: str) -> Iterator[tuple[str, Path]]:
             continue
         shared = path in _SHARED or Path(path).is_dir()
         if one.is_dir() and not one.is_symlink() and shared:
-            yield from _files(one, path if path in _SHARED else os.path.realpath(path))
-        elif one.is_symlink():
-            target = folder / one.readlink() if not one.readlink().is_absolute() else None
-            target = target or _root_of(one, path) / str(one.readlink()).lstrip("/")
+            yield from _files(root, one, path if path in _SHARED else os.path.realpath(path))
+        elif one.is_symlink():  # only what it leads to can be bound
+            link = one.readlink()
+            target = root / str(link).lstrip("/") if link.is_absolute() else folder / link
             if target.exists():
                 yield path, target
         else:
             yield path, one
-
-
-def _root_of(file: Path, path: str) -> Path:
-    """The root of the image in which a file is seen at this path."""
-    return file.parents[path.count("/") - 1]
