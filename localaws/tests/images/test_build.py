@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ class Folder:
             with tarfile.open(fileobj=io.BytesIO(self.store.blob(layer["digest"]))) as archive:
                 found.append(archive.getnames())
         return found
+
+
+@pytest.fixture(autouse=True)
+def _unpacked_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(container_images, "_unpacked", {})
 
 
 @pytest.fixture
@@ -240,9 +247,10 @@ def test_nothing_is_written_outside(name: str) -> None:
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
     with pytest.raises(tarfile.TarError):
-        _unpack(_layer({}, {"out": str(tmp_path)}), _layer({"out/file": "1"}))
-    assert list(tmp_path.iterdir()) == []
+        _unpack(_layer({}, {"out": str(tmp_path / "outside")}), _layer({"out/file": "1"}))
+    assert list((tmp_path / "outside").iterdir()) == []
 
 
 @pytest.mark.parametrize("config", [{"os": "windows"}, {"architecture": "riscv64"}])
