@@ -5,13 +5,17 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.client
 import json
-from typing import Any
-
-import urllib3
+import ssl
+from urllib.parse import urlsplit
 
 from localaws.images.build import MANIFEST_TYPE
 from localaws.images.store import Store
+
+_SECONDS = 60
 
 
 class PushError(Exception):
@@ -38,31 +42,37 @@ def push(store: Store, reference: str, manifest: str, *, endpoint_url: str, ca_f
         raise PushError(
             f"{registry}: not logged in; `docker login --username AWS --password-stdin {registry}`"
         )
-    headers = {"Host": registry, **urllib3.make_headers(basic_auth=":".join(login))}
-    pool = urllib3.PoolManager(ca_certs=ca_file, headers=headers)
-    base = f"{endpoint_url}/v2/{repository}"
+    address = urlsplit(endpoint_url)
+    assert address.hostname
+    context = ssl.create_default_context(cafile=ca_file)
+    connection = http.client.HTTPSConnection(
+        address.hostname, address.port, timeout=_SECONDS, context=context
+    )
+    token = base64.b64encode(":".join(login).encode()).decode()
 
-    def call(method: str, url: str, **more: Any) -> urllib3.BaseHTTPResponse:
-        given = headers | more.pop("headers", {})
-        answer = pool.request(method, url, headers=given, redirect=False, **more)
+    def call(method: str, path: str, body: bytes = b"", kind: str = "application/octet-stream") -> str:
+        """Send a request; returns where the answer leads to, or its status."""
+        headers = {"Host": registry, "Authorization": f"Basic {token}", "Content-Type": kind}
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        said = answer.read()
         if answer.status >= 400 and method != "HEAD":
-            raise PushError(_said(answer))
-        return answer
+            raise PushError(_said(answer.status, said))
+        return answer.headers.get("Location") or str(answer.status)
 
     content = store.blob(manifest)
-    parsed = json.loads(content)
-    for digest in [parsed["config"]["digest"], *(layer["digest"] for layer in parsed["layers"])]:
-        if call("HEAD", f"{base}/blobs/{digest}").status == 200:
-            continue
-        place = call("POST", f"{base}/blobs/uploads/").headers["Location"]
-        url = f"{endpoint_url}{place}?digest={digest}"
-        call("PUT", url, body=store.blob(digest), headers={"Content-Type": "application/octet-stream"})
-    call("PUT", f"{base}/manifests/{tag}", body=content, headers={"Content-Type": MANIFEST_TYPE})
+    parsed, base = json.loads(content), f"/v2/{repository}"
+    with contextlib.closing(connection):
+        for digest in [parsed["config"]["digest"], *(layer["digest"] for layer in parsed["layers"])]:
+            if call("HEAD", f"{base}/blobs/{digest}") != "200":
+                place = call("POST", f"{base}/blobs/uploads/")
+                call("PUT", f"{place}?digest={digest}", store.blob(digest))
+        call("PUT", f"{base}/manifests/{tag}", content, MANIFEST_TYPE)
 
 
-def _said(answer: urllib3.BaseHTTPResponse) -> str:
+def _said(status: int, body: bytes) -> str:
     try:
-        error = json.loads(answer.data)["errors"][0]
+        error = json.loads(body)["errors"][0]
     except (ValueError, LookupError):
-        return f"HTTP {answer.status}: {answer.data.decode(errors='replace')}"
+        return f"HTTP {status}: {body.decode(errors='replace')}"
     return f"{error['code'].lower().replace('_', ' ')}: {error['message']}"
