@@ -111,6 +111,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="one value promotes a version, gives it a tenth of the calls, or reverts it; ARNs never change",
     ),
     Architecture(
+        id="extension",
+        family="delivery",
+        title="Lambda → its log and telemetry, by an external extension in a layer → batches in S3",
+        stack="ExtensionStack",
+        shows="every line is shipped, also those of the last second; answers do not wait for a slow bucket",
+    ),
+    Architecture(
         id="canary-alias",
         family="delivery",
         title="Callers → alias → old and new version, shifted by CodeDeploy: smoke test, canary, rollback",

@@ -24,6 +24,7 @@ _SHAPES = {
     "AWS::Events::Rule": (">", "]"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
+    "AWS::Lambda::LayerVersion": ("{{", "}}"),
     "AWS::Lambda::Url": ("([", "])"),
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
@@ -46,6 +47,7 @@ _KINDS = {
     "AWS::Events::EventBus": "EventBridge",
     "AWS::Events::Rule": "EventBridge",
     "AWS::Lambda::Alias": "Lambda alias",
+    "AWS::Lambda::LayerVersion": "Lambda layer",
     "AWS::Lambda::Url": "function URL",
     "AWS::RDS::DBProxy": "RDS Proxy",
     "AWS::Scheduler::Schedule": "EventBridge Scheduler",
@@ -256,6 +258,8 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
         if target not in by_lambda:
             yield Edge(function, "-->", target, ", ".join(actions))
+    for layer in properties.get("Layers", []):
+        yield Edge(function, "-->", _referred(layer), "layer")
     for endpoint in facts.gateways_of(properties.get("VpcConfig", {}).get("SubnetIds", [])):
         yield Edge(function, "==>", endpoint, "route")
 

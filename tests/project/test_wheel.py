@@ -49,6 +49,7 @@ from cdk_lambda_patterns.delivery.container_image import (
     ImageRepository,
 )
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
+from cdk_lambda_patterns.delivery.extension import LogShippingExtension
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.events.event_bus import EventBus
 from cdk_lambda_patterns.events.pipeline_events import PipelineAction, PipelineEvents, StateChanges
@@ -122,6 +123,7 @@ made = [
         "Image",
         code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
     ),
+    LogShippingExtension(stack, "Shipping"),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
 ]

@@ -11,3 +11,4 @@ from cdk_lambda_patterns.delivery.environments import NEWEST as NEWEST
 from cdk_lambda_patterns.delivery.environments import Environments as Environments
 from cdk_lambda_patterns.delivery.environments import Version as Version
 from cdk_lambda_patterns.delivery.environments import Weighted as Weighted
+from cdk_lambda_patterns.delivery.extension import LogShippingExtension as LogShippingExtension

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
-from helpers.lambda_functions import eventually
+from helpers.lambda_functions import Hold, eventually
 from localaws import LocalAws
 from localaws.engines import namespaces
 
@@ -130,7 +133,25 @@ def test_the_answer_does_not_wait_for_extensions_but_the_next_invocation_does(ma
     assert len(said(made, name, "registered")) == 2
 
 
-def test_telemetry_tells_of_all_phases(made: Made) -> None:
+def test_an_environment_counts_as_concurrency_until_its_extensions_are_done(made: Made, hold: Hold) -> None:
+    name = make(made, extension(before=hold.source, invoke="hold()"), Timeout=120)
+    lambda_ = made.aws.client("lambda")
+    lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    assert made.invoke(name, {"n": 1}).payload == 1
+    hold.wait()
+    impatient = made.aws.session.client("lambda", config=Config(retries={"total_max_attempts": 1}))
+    with pytest.raises(lambda_.exceptions.TooManyRequestsException):
+        impatient.invoke(FunctionName=name)
+    hold.release()
+
+    def answer() -> Any:
+        with contextlib.suppress(ClientError):
+            return impatient.invoke(FunctionName=name, Payload=b'{"n": 2}')["Payload"].read()
+
+    assert eventually(answer) == b"2"
+
+
+def test_telemetry_has_records_of_all_phases(made: Made) -> None:
     name = make(made, extension(after=SUBSCRIBE))
     first = made.invoke(name, {"n": 1})
     made.invoke(name, {"run": "raise KeyError(1)"})

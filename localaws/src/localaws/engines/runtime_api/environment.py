@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,12 +166,15 @@ class ApiEnvironment:
             said["metrics"] = {"durationMs": round((time.time() - invocation.began) * 1000, 3)}
             self._telemetry.publish("platform.runtimeDone", said)
 
-    def release(self, invocation: Invocation, free: Callable[[], None]) -> None:
+    def release(
+        self, invocation: Invocation, free: Callable[[], None], meanwhile: AbstractContextManager[None]
+    ) -> None:
         """Let the environment have the next invocation, as soon as it can.
 
         Args:
             invocation: The last one.
             free: Called then.
+            meanwhile: Entered if that is later.
         """
         sandbox = self._sandbox
 
@@ -186,10 +190,18 @@ class ApiEnvironment:
             self._free.set()
             free()
 
-        if sandbox is not None and sandbox.extensions:
-            threading.Thread(target=finish, daemon=True).start()
-        else:
+        if sandbox is None or not sandbox.extensions:
             finish()
+            return
+        meanwhile.__enter__()
+
+        def finish_later() -> None:
+            try:
+                finish()
+            finally:
+                meanwhile.__exit__(None, None, None)
+
+        threading.Thread(target=finish_later, daemon=True).start()
 
     def _report(self, invocation: Invocation) -> None:
         if self._telemetry:

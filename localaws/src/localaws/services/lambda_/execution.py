@@ -166,7 +166,26 @@ def _execute_with_api(environment: ApiEnvironment, event: object, request_id: st
     try:
         return environment.invoke(invocation, float(config["Timeout"]))
     finally:
-        environment.release(invocation, lambda: lambda_svc.release_worker(environment))
+        environment.release(invocation, lambda: lambda_svc.release_worker(environment), _Concurrency(config))
+
+
+class _Concurrency:
+    """Counts an environment whose extensions work on, after the answer.
+
+    Args:
+        config: The configuration of the function.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._key = lambda_svc._inflight_key(config)
+
+    def __enter__(self) -> None:
+        with lambda_svc._inflight_lock:
+            lambda_svc._inflight[self._key] = lambda_svc._inflight.get(self._key, 0) + 1
+            lambda_svc._inflight_total += 1
+
+    def __exit__(self, *_: object) -> None:
+        lambda_svc._release_execution_slot(self._key)
 
 
 def _changing_variables(config: dict[str, Any]) -> dict[str, str]:
