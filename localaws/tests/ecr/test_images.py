@@ -16,6 +16,9 @@ from localaws.images.registry import PushError
 pytestmark = pytest.mark.local
 
 
+LIVE = {"imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "li*"}]}
+
+
 @pytest.fixture
 def images(local_aws: LocalAws, tmp_path: Path) -> Images:
     return Images(local_aws, tmp_path)
@@ -52,8 +55,10 @@ def test_an_image_that_is_not_there_is_an_error(images: Images) -> None:
     [
         ({"imageTagMutability": "IMMUTABLE"}, ["1", "live"], []),
         ({}, [], ["1", "live"]),
+        ({"imageTagMutability": "IMMUTABLE_WITH_EXCLUSION", **LIVE}, ["1"], ["live"]),
+        ({"imageTagMutability": "MUTABLE_WITH_EXCLUSION", **LIVE}, ["live"], ["1"]),
     ],
-    ids=["immutable", "mutable"],
+    ids=["immutable", "mutable", "immutable-but-live", "mutable-but-live"],
 )
 def test_tags_of_an_immutable_repository_stay(
     images: Images, settings: Any, frozen: list[str], free: list[str], request: pytest.FixtureRequest
@@ -68,7 +73,9 @@ def test_tags_of_an_immutable_repository_stay(
                 images.push(f"{uri}:{tag}", image)
     for tag in free:
         images.push(f"{uri}:{tag}", two)
-    assert _tags(images, name) == ({one: frozen} if frozen else {one: [], two: free})
+    assert _tags(images, name) == {one: frozen, **({two: free} if free else {})}
+    shown = images.ecr.describe_repositories(repositoryNames=[name])["repositories"][0]
+    assert {key: shown.get(key) for key in settings} == settings
 
 
 def test_the_same_by_the_api(images: Images) -> None:

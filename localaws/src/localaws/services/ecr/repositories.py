@@ -20,10 +20,11 @@ from typing import Any
 from ministack.core.responses import get_account_id
 from ministack.services import ecr
 
-from localaws.patching import Created, Handler, Properties, changes, recorded_only, resource
+from localaws.patching import Created, Handler, Properties, around, changes, recorded_only, resource
 from localaws.refusals import Parameters, Refusal, refuses
 from localaws.services.iam.policy_documents import Malformed, invalid_principals, statements
 
+_FILTERS = "imageTagMutabilityExclusionFilters"
 _REPOSITORY = re.compile(r"(The repository with name '[^']+' (?:does not exist|already exists))$")
 
 
@@ -37,6 +38,22 @@ def _error(stock: Callable[..., Any]) -> Callable[..., Any]:
         return stock(code, _REPOSITORY.sub(registry, message), status)
 
     return with_registry
+
+
+@around(ecr, "_create_repository")
+@around(ecr, "_put_image_tag_mutability")
+def _with_filters(stock: Callable[[Any], Any], data: dict[str, Any]) -> Any:
+    answer = stock(data)
+    if answer[0] < 400:
+        found = data.get("imageTagMutabilityExclusionFilters") or []
+        ecr._repositories[data["repositoryName"]][_FILTERS] = found
+    return answer
+
+
+@around(ecr, "_repo_shape")
+def _repo_shape(stock: Callable[[Any], dict[str, Any]], repo: dict[str, Any]) -> dict[str, Any]:
+    shown = {_FILTERS: repo[_FILTERS]} if repo.get(_FILTERS) else {}
+    return {**stock(repo), **shown}
 
 
 @resource("AWS::ECR::Repository").create
@@ -54,7 +71,7 @@ def _update(
 def _configured(created: Created, properties: Properties) -> Created:
     properties.get("EmptyOnDelete")  # which the deletion reads
     filters = properties.get("ImageTagMutabilityExclusionFilters") or []
-    ecr._repositories[created[0]]["imageTagMutabilityExclusionFilters"] = [
+    ecr._repositories[created[0]][_FILTERS] = [
         {
             "filterType": one.get("ImageTagMutabilityExclusionFilterType", "WILDCARD"),
             "filter": one.get("ImageTagMutabilityExclusionFilterValue", ""),
