@@ -14,6 +14,7 @@ from localaws import LocalAws
 from localaws.engines import namespaces
 from localaws.engines.container_images import Image
 from localaws.engines.runtime_api import images as engine
+from localaws.images.packages import SITE_PACKAGES
 
 pytestmark = [
     pytest.mark.local,
@@ -34,11 +35,13 @@ FILES = {
     "broken.py": "raise KeyError('no such setting')",
     "run.sh": '#!/bin/sh\nexec /lambda-entrypoint.sh "app.$1"\n',
     "data.txt": "of the image",
+    "installed.py": "",
 }
 DOCKERFILE = f"""{BASE}
 COPY app.py broken.py ${{LAMBDA_TASK_ROOT}}/
 COPY run.sh /usr/local/bin/
 COPY link /bin/
+COPY installed.py /{SITE_PACKAGES}/
 COPY data.txt /data/
 COPY data.txt /etc/
 COPY data.txt /opt/
@@ -133,6 +136,12 @@ def test_the_working_directory_and_the_genuine_client(deployed: Deployed, name: 
         *("/work", True, "/var/task/app.py")
     ]
     assert ask(deployed, name, "context.get_remaining_time_in_millis() > 0")
+
+
+def test_packages_of_pip_are_before_those_of_the_runtime(deployed: Deployed, name: str) -> None:
+    assert ask(deployed, name, "__import__('installed').__file__") == f"/{SITE_PACKAGES}/installed.py"
+    places = ("/var/task", f"/{SITE_PACKAGES}", "/var/runtime")
+    assert ask(deployed, name, f"[one for one in sys.path if one in {places}]") == list(places)
 
 
 def test_boto3_has_the_role_of_the_function(deployed: Deployed, name: str) -> None:

@@ -10,7 +10,6 @@ import re
 from typing import Any
 
 from localaws.images.layers import FOLDER, Tree, text_file
-from localaws.images.packages import SITE_PACKAGES
 
 NAME = "public.ecr.aws/lambda/python"
 _KNOWN = re.compile(
@@ -18,13 +17,13 @@ _KNOWN = re.compile(
 )
 
 ENTRYPOINT = "/lambda-entrypoint.sh"
-# As in AWS's image, except for the packages: their folder is there on the path of the interpreter.
-_SCRIPT = f"""#!/bin/sh
+# As in AWS's image, whose emulator starts where no Runtime API is.
+_SCRIPT = """#!/bin/sh
 if [ $# -ne 1 ]; then
   echo "entrypoint requires the handler name to be the first argument" 1>&2
   exit 142
 fi
-export _HANDLER="$1" PYTHONPATH="/{SITE_PACKAGES}"
+export _HANDLER="$1"
 exec /var/lang/bin/python3 -S -s -X utf8 /var/runtime/bootstrap.py
 """
 
