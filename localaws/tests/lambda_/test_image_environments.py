@@ -34,12 +34,13 @@ FILES = {
     """),
     "broken.py": "raise KeyError('no such setting')",
     "run.sh": '#!/bin/sh\nexec /lambda-entrypoint.sh "app.$1"\n',
+    "wrap.sh": '#!/bin/sh\nexport WRAPPED=yes\nexec "$@"\n',
     "data.txt": "of the image",
     "installed.py": "",
 }
 DOCKERFILE = f"""{BASE}
 COPY app.py broken.py ${{LAMBDA_TASK_ROOT}}/
-COPY run.sh /usr/local/bin/
+COPY run.sh wrap.sh /usr/local/bin/
 COPY link /bin/
 COPY installed.py /{SITE_PACKAGES}/
 COPY data.txt /data/
@@ -165,6 +166,12 @@ def test_commands_of_the_function(deployed: Deployed, image_config: Any, answer:
 def test_a_working_directory_of_the_function(deployed: Deployed) -> None:
     name = deployed.function(ImageConfig={"WorkingDirectory": "/data"})
     assert ask(deployed, name, "os.getcwd()") == "/data"
+
+
+def test_a_wrapper_script(deployed: Deployed) -> None:
+    variables = {"AWS_LAMBDA_EXEC_WRAPPER": "/usr/local/bin/wrap.sh"}
+    name = deployed.function(Environment={"Variables": variables})
+    assert ask(deployed, name, "os.environ['WRAPPED']") == "yes"
 
 
 def test_a_version_keeps_its_image(deployed: Deployed) -> None:

@@ -17,14 +17,14 @@ _KNOWN = re.compile(
 )
 
 ENTRYPOINT = "/lambda-entrypoint.sh"
-# As in AWS's image, whose emulator starts where no Runtime API is.
+# As in AWS's image, whose emulator also starts where no Runtime API is.
 _SCRIPT = """#!/bin/sh
 if [ $# -ne 1 ]; then
   echo "entrypoint requires the handler name to be the first argument" 1>&2
   exit 142
 fi
 export _HANDLER="$1"
-exec /var/lang/bin/python3 -S -s -X utf8 /var/runtime/bootstrap.py
+exec $AWS_LAMBDA_EXEC_WRAPPER /var/lang/bin/python3 -S -s -X utf8 /var/runtime/bootstrap.py
 """
 
 
