@@ -16,6 +16,9 @@ from scenarios.support.faults import Faults
 #: What the embedded AWS accepts but does not emulate, and why the scenario proves its point anyway.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
 
+#: Whether the embedded AWS has to give functions a file system of their own; not every machine lets it.
+NEEDS_NAMESPACES = True
+
 #: More than the buffer of the extension (256 KiB) holds: a line is about 250 bytes.
 _FLOOD = 3000
 

@@ -1,4 +1,4 @@
-"""An order → a line in the log for each of its items. It does not know that somebody ships them.
+"""An order → a line in the log for each of its items. The extension that ships them is not its business.
 
 Invoke the function with ``{"order_id": "o-1", "items": 3}``.
 """

@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from helpers.lambda_functions import Hold, eventually
+from helpers.lambda_functions import Hold, Invoked, eventually
 from localaws import LocalAws
 from localaws.engines import namespaces
 
@@ -99,10 +99,30 @@ def make(made: Made, source: str, **settings: Any) -> str:
     return made.make(HANDLER, Layers=[made.layer({"extensions/watch": source})], **settings)
 
 
+def make_single(made: Made, source: str, **settings: Any) -> str:
+    """A function with one environment at most, so that all invocations have the same extension."""
+    name = make(made, source, **settings)
+    made.aws.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+    return name
+
+
+def invoke(made: Made, name: str, event: dict[str, Any]) -> Invoked:
+    """Invoke a function as soon as its environment is free."""
+
+    def call() -> Invoked | None:
+        with contextlib.suppress(made.aws.client("lambda").exceptions.TooManyRequestsException):
+            return made.invoke(name, event)
+        return None
+
+    answer = eventually(call)
+    assert answer is not None
+    return answer
+
+
 def test_an_extension_registers_and_learns_of_invocations_and_of_the_end(made: Made) -> None:
-    name = make(made, extension())
-    first = made.invoke(name, {"n": 1})
-    assert (first.payload, made.invoke(name, {"n": 2}).payload) == (1, 2)
+    name = make_single(made, extension())
+    first = invoke(made, name, {"n": 1})
+    assert (first.payload, invoke(made, name, {"n": 2}).payload) == (1, 2)
     (registered,) = said(made, name, "registered")
     assert registered == {
         "functionName": name,
@@ -111,7 +131,7 @@ def test_an_extension_registers_and_learns_of_invocations_and_of_the_end(made: M
         "accountId": made.aws.client("sts").get_caller_identity()["Account"],
     }
     made.aws.client("lambda").update_function_configuration(FunctionName=name, MemorySize=256)
-    made.invoke(name, {"n": 3})
+    invoke(made, name, {"n": 3})
     eventually(lambda: len(said(made, name, "event")) == 4)
     events = said(made, name, "event")
     assert events[0]["requestId"] == first.request_id
@@ -152,9 +172,9 @@ def test_an_environment_counts_as_concurrency_until_its_extensions_are_done(made
 
 
 def test_telemetry_has_records_of_all_phases(made: Made) -> None:
-    name = make(made, extension(after=SUBSCRIBE))
-    first = made.invoke(name, {"n": 1})
-    made.invoke(name, {"run": "raise KeyError(1)"})
+    name = make_single(made, extension(after=SUBSCRIBE))
+    first = invoke(made, name, {"n": 1})
+    invoke(made, name, {"run": "raise KeyError(1)"})
     eventually(lambda: str(said(made, name, "record")).count("platform.report") == 2)
     records = said(made, name, "record")
     assert said(made, name, "subscribed") == [[200, "OK"]]
@@ -187,10 +207,10 @@ def test_telemetry_has_records_of_all_phases(made: Made) -> None:
 
 
 def test_extensions_learn_why_an_environment_ends_and_tmp_stays(made: Made) -> None:
-    name = make(made, extension(), Timeout=2)
-    made.invoke(name, {"run": "open('/tmp/kept', 'w')"})
-    assert failed(made.invoke(name, {"run": "time.sleep(60)"}))[0] == "Sandbox.Timedout"
-    assert failed(made.invoke(name, {"run": "os._exit(3)"}))[1].endswith("exit status 3")
+    name = make_single(made, extension(), Timeout=2)
+    invoke(made, name, {"run": "open('/tmp/kept', 'w')"})
+    assert failed(invoke(made, name, {"run": "time.sleep(60)"}))[0] == "Sandbox.Timedout"
+    assert failed(invoke(made, name, {"run": "os._exit(3)"}))[1].endswith("exit status 3")
     eventually(lambda: len(said(made, name, "event")) == 5)
     reasons = [one.get("shutdownReason") for one in said(made, name, "event")]
     assert [one for one in reasons if one] == ["timeout", "failure"]

@@ -97,7 +97,7 @@ def test_the_end_of_an_invocation_is_waited_for_and_may_have_come_before() -> No
     buffer.wait_for_end("2", -1)  # the deadline has passed
 
 
-def test_a_bucket_that_fails_is_left_alone_for_a_while_and_nothing_is_lost(
+def test_a_bucket_that_fails_is_tried_again_later_and_nothing_is_lost(
     shipper: tuple[agent.Shipper, Buffer, Bucket], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ships, buffer, bucket = shipper

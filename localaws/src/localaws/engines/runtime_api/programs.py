@@ -121,29 +121,30 @@ def is_python(config: dict[str, Any]) -> bool:
 
 def needed(config: dict[str, Any]) -> bool:
     """Whether a function needs the Runtime API: an image, a custom runtime, an extension or a wrapper."""
-    if is_image(config) or str(config.get("Runtime", "")).startswith("provided"):
+    if is_image(config):
         return True
-    if not is_python(config) or not _client() or not namespaces.available():
-        return False
+    if not is_python(config) or not starts_extensions(config):
+        return str(config.get("Runtime", "")).startswith("provided")
     own = (config.get("Environment") or {}).get("Variables") or {}
     if _WRAPPER in own:
         return True
-    arns = tuple(
-        str(layer.get("Arn", layer) if isinstance(layer, dict) else layer)
-        for layer in config.get("Layers") or ()
-    )
-    return bool(arns) and _has_extensions(arns, config["RevisionId"], lambda: unpack(*layer_archives(config)))
+    if not config.get("Layers"):
+        return False
+    # Layers are hashed once, and not at each invocation. Every change of a function has another id.
+    revision = config["RevisionId"]
+    if revision not in _with_extensions:
+        _with_extensions[revision] = bool(extensions_in(unpack(*layer_archives(config))))
+    return _with_extensions[revision]
 
 
-_known: dict[tuple[Any, ...], bool] = {}
+_with_extensions: dict[str, bool] = {}
 
 
-def _has_extensions(arns: tuple[str, ...], revision: str, layers: Any) -> bool:
-    # Hashing the layers at each invocation would take long.
-    key = (arns, revision)
-    if key not in _known:
-        _known[key] = bool(extensions_in(layers()))
-    return _known[key]
+def starts_extensions(config: dict[str, Any]) -> bool:
+    """Whether the extensions of a function are started on this machine, if it has some."""
+    if is_python(config):
+        return bool(_client()) and namespaces.available()
+    return str(config.get("Runtime", "")).startswith("provided")
 
 
 def extensions_in(layers: Path) -> Sequence[str]:

@@ -8,7 +8,8 @@ Faithful to: error type, message, request id and stack trace in the payload; `Fu
 timeouts, exits, import errors and results that cannot be serialised, under their documented names; what
 `engines.python_runtime` lists, and `engines.runtime_api` for functions with a custom runtime, an extension or
 a wrapper script; the client context, which these functions get.
-Not to: Node.js, whose functions run as the emulator runs them, without extensions.
+Not to: Node.js, whose functions run as the emulator runs them, without extensions. A deployment reports
+layers with an extension that is not started, and a size of `/tmp` that has no effect.
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -19,6 +20,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
@@ -27,12 +29,29 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
+from localaws.engines import namespaces
+from localaws.engines.python_runtime.environment import layer_archives, unpack
 from localaws.engines.python_runtime.process import Answer, ExecutionEnvironment
 from localaws.engines.runtime_api import programs
 from localaws.engines.runtime_api.environment import ApiEnvironment
 from localaws.engines.runtime_api.sandbox import Invocation
-from localaws.patching import around
+from localaws.patching import Properties, around, recorded_only
 from localaws.services.lambda_ import trace
+
+
+def _has_idle_extension(properties: Properties) -> bool:
+    """Whether a layer has an extension that is not started with the function."""
+    if programs.starts_extensions(properties):
+        return False
+    return bool(programs.extensions_in(unpack(*layer_archives(properties))))
+
+
+recorded_only("AWS::Lambda::Function", "Layers", when=_has_idle_extension)
+recorded_only(
+    "AWS::Lambda::Function",
+    "EphemeralStorage",
+    when=lambda properties: not (programs.starts_extensions(properties) and namespaces.available()),
+)
 
 _client_context: ContextVar[str] = ContextVar("localaws_client_context", default="")
 _resetting = False
@@ -166,26 +185,42 @@ def _execute_with_api(environment: ApiEnvironment, event: object, request_id: st
     try:
         return environment.invoke(invocation, float(config["Timeout"]))
     finally:
-        environment.release(invocation, lambda: lambda_svc.release_worker(environment), _Concurrency(config))
+        environment.release(invocation, lambda: lambda_svc.release_worker(environment), _Slot())
 
 
-class _Concurrency:
-    """Counts an environment whose extensions work on, after the answer.
+class _Slot:
+    """The concurrency of an invocation whose extensions work on, after the answer."""
 
-    Args:
-        config: The configuration of the function.
-    """
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self._key = lambda_svc._inflight_key(config)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: str | None = None
+        self._done = False
 
     def __enter__(self) -> None:
-        with lambda_svc._inflight_lock:
-            lambda_svc._inflight[self._key] = lambda_svc._inflight.get(self._key, 0) + 1
-            lambda_svc._inflight_total += 1
+        _slot.set(self)
 
     def __exit__(self, *_: object) -> None:
-        lambda_svc._release_execution_slot(self._key)
+        self.release(done=True)
+
+    def release(self, key: str | None = None, *, done: bool = False) -> None:
+        """Release the slot when both have come: the end of the invocation, with its key, and of the work."""
+        with self._lock:
+            self._key, self._done = key or self._key, done or self._done
+            if self._key and self._done:
+                lambda_svc._release_execution_slot(self._key)
+
+
+_slot: ContextVar[_Slot | None] = ContextVar("localaws_concurrency_slot", default=None)
+
+
+@around(lambda_svc, "_release_execution_slot")
+def _release_execution_slot(stock: Callable[[str], None], key: str) -> None:
+    slot = _slot.get()
+    _slot.set(None)
+    if slot is None:
+        stock(key)
+    else:
+        slot.release(key)
 
 
 def _changing_variables(config: dict[str, Any]) -> dict[str, str]:
