@@ -142,7 +142,7 @@ _with_extensions: dict[str, bool] = {}
 
 def starts_extensions(config: dict[str, Any]) -> bool:
     """Whether the extensions of a function are started on this machine, if it has some."""
-    if is_python(config):
+    if is_python(config) or is_image(config):
         return bool(_client()) and namespaces.available()
     return str(config.get("Runtime", "")).startswith("provided")
 
