@@ -8,7 +8,8 @@ again, not even with the same image, except the tags that its filters exclude; a
 were pushed; deleting the last tag of an image deletes it, and a deleted repository keeps no manifests; layers
 that are uploaded in parts by the API; scan on push, with the result of ECR's basic scanning for an image
 without a package manager that it knows.
-Not to: a scanner: there are no findings. Replication, pull-through caches, signing.
+Not to: a scanner: there are no findings. Replication, pull-through caches, signing. Every login may push and
+pull in its account, whatever its principal may do with the API.
 
 https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
 https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_PutImage.html
