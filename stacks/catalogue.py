@@ -181,6 +181,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="both give the same answers; the later layer wins; errors, crashes and timeouts are reported",
     ),
     Architecture(
+        id="container-image",
+        family="delivery",
+        title="Dockerfile → container image → ECR → Lambda functions, each by the digest of its image",
+        stack="ContainerImageStack",
+        shows="functions share an image; a tag pushed again changes none; bad images fail as on AWS",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",

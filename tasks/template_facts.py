@@ -143,8 +143,19 @@ class TemplateFacts:
             if logical_id in connected or resource_type not in _WHEN_CONNECTED:
                 opening, closing = _SHAPES[resource_type]
                 lines.append(f'    {logical_id}{opening}"{self.name(logical_id)}"{closing}')
+        for number, functions in enumerate(self._images(), 1):
+            lines.append(f'    Image{number}[("Container image {number} (ECR)")]')
+            lines += [f"    {Edge(f'Image{number}', '==>', function)}" for function in functions]
         lines += [f"    {edge}" for edge in edges]
         return "\n".join(lines)
+
+    def _images(self) -> list[list[str]]:
+        """The functions from each container image, which no resource of the template stands for."""
+        found: dict[str, list[str]] = {}
+        for function, properties in self.of_type("AWS::Lambda::Function"):
+            if uri := properties.get("Code", {}).get("ImageUri"):
+                found.setdefault(str(uri), []).append(function)
+        return list(found.values())
 
     def name(self, logical_id: str) -> str:
         """What a resource is for and which service it is, for people: `Standard dead-letter queue (SQS)`."""

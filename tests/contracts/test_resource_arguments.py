@@ -21,6 +21,7 @@ from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kinesis as kinesis
@@ -38,6 +39,7 @@ from constructs import Construct
 from cdk_lambda_patterns import PrivateNetwork
 from cdk_lambda_patterns.core.table import text
 from cdk_lambda_patterns.data.rds_events import RdsEventSource
+from cdk_lambda_patterns.delivery.container_image import ContainerImageCode
 from cdk_lambda_patterns.events.pipeline_events import StateChanges
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
@@ -179,6 +181,9 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "changes": lambda scope: [StateChanges(pipeline_states=["FAILED"])],
     "code": lambda scope: CODE,
     "BatchOperation.source": lambda scope: s3.Bucket(scope, "Source"),
+    "ContainerImageFunction.code": lambda scope: ContainerImageCode.from_ecr(
+        ecr.Repository.from_repository_name(scope, "Images", "theirs"), tag_or_digest="1.0.0"
+    ),
     "definition": lambda scope: sfn.Pass(scope, "Definition"),
     "event_bus": lambda scope: events.EventBus(scope, "Bus"),
     "event_pattern": lambda scope: events.EventPattern(source=["shop"]),

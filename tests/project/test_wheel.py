@@ -47,6 +47,11 @@ from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
+from cdk_lambda_patterns.delivery.container_image import (
+    ContainerImageCode,
+    ContainerImageFunction,
+    ImageRepository,
+)
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.delivery.layers import CustomRuntimeFunction, DependenciesLayer
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension
@@ -141,6 +146,12 @@ made = [
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
     DependenciesLayer(stack, "Layer", code=pattern_source("delivery", "layers") / "dependencies"),
     CustomRuntimeFunction(stack, "Words", code=pattern_source("delivery", "layers") / "cpp"),
+    ImageRepository(stack, "Images"),
+    ContainerImageFunction(
+        stack,
+        "Image",
+        code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
+    ),
     LogShippingExtension(stack, "Shipping"),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
@@ -154,11 +165,13 @@ public = {
     for name, member in inspect.getmembers(module, inspect.isclass)
     if issubclass(member, Construct) and member.__module__ == module.__name__ and not name.startswith("_")
 }
+manifest = json.loads((out / "Everything.assets.json").read_text())
+images = [one["source"]["directory"] for one in manifest["dockerImages"].values()]
 print(json.dumps({
     "package": cdk_lambda_patterns.__file__,
     "not made": sorted(public - {type(one).__name__ for one in made}),
     "resources": json.loads((out / "Everything.template.json").read_text())["Resources"],
-    "assets": json.loads((out / "Everything.assets.json").read_text())["files"],
+    "assets": [*images, *(one["source"]["path"] for one in manifest["files"].values())],
 }))
 """
 
@@ -349,7 +362,7 @@ def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
     types = {resource["Type"] for resource in seen["resources"].values()}
     assert {"AWS::S3::Bucket", "AWS::Lambda::Alias", "AWS::RDS::DBProxy", "AWS::SNS::Topic"} <= types
     # Without bundling, a function's asset is the handler's folder as it was installed.
-    staged = [folder / "out" / asset["source"]["path"] for asset in seen["assets"].values()]
+    staged = [folder / "out" / asset for asset in seen["assets"]]
     texts = {handler.read_bytes() for place in staged for handler in place.rglob("handler.py")}
     handlers = sorted(package.glob("_lambda_src/*/*/handler.py"))
     assert handlers

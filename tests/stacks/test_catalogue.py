@@ -33,6 +33,7 @@ STATEFUL = {
     "AWS::Cognito::UserPool",
     "AWS::DynamoDB::GlobalTable",
     "AWS::DynamoDB::Table",
+    "AWS::ECR::Repository",
     "AWS::EFS::FileSystem",
     "AWS::Events::Archive",
     "AWS::KMS::Key",

@@ -4,6 +4,9 @@ from cdk_lambda_patterns.delivery.canary_alias import ReleaseAlarms as ReleaseAl
 from cdk_lambda_patterns.delivery.canary_alias import SmokeCase as SmokeCase
 from cdk_lambda_patterns.delivery.canary_alias import SmokeTest as SmokeTest
 from cdk_lambda_patterns.delivery.canary_alias import TrafficCheck as TrafficCheck
+from cdk_lambda_patterns.delivery.container_image import ContainerImageCode as ContainerImageCode
+from cdk_lambda_patterns.delivery.container_image import ContainerImageFunction as ContainerImageFunction
+from cdk_lambda_patterns.delivery.container_image import ImageRepository as ImageRepository
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment as EncryptedEnvironment
 from cdk_lambda_patterns.delivery.environments import NEWEST as NEWEST
 from cdk_lambda_patterns.delivery.environments import Environments as Environments

@@ -56,6 +56,7 @@ class FileSystem:
         mounts: Folders that can be written, by the path where they are seen, such as `/mnt/data`.
         files: Files and folders that are seen at other paths than those of this machine.
         folder: The working directory.
+        own: Which of the files are in folders of this machine, whose other files stay.
     """
 
     task: Path
@@ -64,6 +65,7 @@ class FileSystem:
     mounts: Mapping[str, Path] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     folder: str = str(TASK)
+    own: Sequence[str] = ()
 
     def described(self, joined: Sequence[int] = (), reports: int | None = None) -> str:
         """What `enter.enter` needs, as JSON.
@@ -91,7 +93,7 @@ class FileSystem:
                 "reports": reports,
                 "root": _root(),
                 "folder": self.folder,
-                "own": [*_OWN, *kept],
+                "own": [*_OWN, *kept, *self.own],
                 "empty": ["/opt", "/mnt"],
                 "scratch": [("/tmp", f"size={self.scratch}m,mode=755")],  # noqa: S108
                 "binds": binds,

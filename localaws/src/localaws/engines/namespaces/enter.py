@@ -88,6 +88,9 @@ def _copy(folder: str, root: str, own: list[str]) -> None:
         elif entry.is_dir():
             os.mkdir(root + path)
             _mount(path, root + path, None, _BIND | _REC)
+        elif entry.is_file() and folder != "/":
+            open(root + path, "a").close()
+            _mount(path, root + path, None, _BIND)
 
 
 def _bind(source: str, target: str, writable: bool) -> None:

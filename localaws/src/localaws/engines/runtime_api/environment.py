@@ -33,6 +33,7 @@ from typing import Any
 
 from localaws.engines import namespaces
 from localaws.engines.runtime_api import programs
+from localaws.engines.runtime_api.images import NoEntryPoint
 from localaws.engines.runtime_api.output import Output
 from localaws.engines.runtime_api.sandbox import Fault, Invocation, Sandbox
 from localaws.engines.runtime_api.server import ApiServer
@@ -232,7 +233,7 @@ class ApiEnvironment:
             self._scratch = Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
         try:
             started = programs.of(self.config, self.code_zip, self._scratch)
-        except programs.NoEntryPoint as error:
+        except NoEntryPoint as error:
             return Fault("Runtime.InvalidEntrypoint", str(error))
         self._stream = started.variables["AWS_LAMBDA_LOG_STREAM_NAME"]
         function = {

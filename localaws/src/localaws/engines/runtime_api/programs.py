@@ -28,6 +28,8 @@ from localaws.engines.python_runtime.environment import (
     unpack,
     variables,
 )
+from localaws.engines.runtime_api import images
+from localaws.engines.runtime_api.images import NoEntryPoint
 
 #: The client of the Runtime API in Lambda's Python runtimes, with what it needs.
 CLIENT = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
@@ -35,10 +37,6 @@ CLIENT = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
 _BOOTSTRAP = Path(__file__).with_name("python_bootstrap.py")
 _PYTHON = ("-S", "-s", "-X", "utf8", f"{namespaces.RUNTIME}/bootstrap.py")
 _WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
-
-
-class NoEntryPoint(Exception):
-    """There is nothing to run."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,8 @@ def of(config: dict[str, Any], code: bytes, scratch: Path | None) -> Programs:
     Raises:
         NoEntryPoint: There is no runtime.
     """
+    if is_image(config):
+        return _of_image(config, scratch)
     task, layers = unpack(code), unpack(*layer_archives(config))
     where = places(task, layers, scratch)
     own = variables(config, where)
@@ -87,13 +87,42 @@ def of(config: dict[str, Any], code: bytes, scratch: Path | None) -> Programs:
     return Programs(runtime, extensions, own, system, task)
 
 
+def _of_image(config: dict[str, Any], scratch: Path | None) -> Programs:
+    if scratch is not None:
+        raise NoEntryPoint(
+            "functions from container images need Linux with user namespaces, which is not here"
+        )
+    nothing = unpack()
+    where = places(nothing, nothing, None)
+    system = file_system(config, nothing, nothing)
+    found = images.of(config, replace(system, files={**system.files, **_client()}))
+    own = (config.get("Environment") or {}).get("Variables") or {}
+    known = variables(config, where) | {"AWS_EXECUTION_ENV": "AWS_Lambda_Image", "_HANDLER": found.handler}
+    # Lambda's own variables and those of the function are over those of the image.
+    image = {
+        name: value
+        for name, value in found.variables.items()
+        if name not in own and not name.startswith(("AWS_", "_"))
+    }
+    names = extensions_in(found.layers)
+    extensions = tuple(f"{namespaces.LAYERS}/extensions/{name}" for name in names)
+    return Programs(found.command, extensions, {**known, **image}, found.system, nothing)
+
+
+def is_image(config: dict[str, Any]) -> bool:
+    """Whether a function is from a container image."""
+    return config.get("PackageType") == "Image"
+
+
 def is_python(config: dict[str, Any]) -> bool:
     """Whether a function has a managed Python runtime."""
     return str(config.get("Runtime", "")).startswith("python")
 
 
 def needed(config: dict[str, Any]) -> bool:
-    """Whether a function needs the Runtime API: it has a custom runtime, an extension or a wrapper."""
+    """Whether a function needs the Runtime API: an image, a custom runtime, an extension or a wrapper."""
+    if is_image(config):
+        return True
     if not is_python(config) or not starts_extensions(config):
         return str(config.get("Runtime", "")).startswith("provided")
     own = (config.get("Environment") or {}).get("Variables") or {}
@@ -113,7 +142,7 @@ _with_extensions: dict[str, bool] = {}
 
 def starts_extensions(config: dict[str, Any]) -> bool:
     """Whether the extensions of a function are started on this machine, if it has some."""
-    if is_python(config):
+    if is_python(config) or is_image(config):
         return bool(_client()) and namespaces.available()
     return str(config.get("Runtime", "")).startswith("provided")
 

@@ -125,6 +125,13 @@ def in_account_of(arn: str) -> Iterator[None]:
         yield
 
 
+def service_may(
+    policy: Any, action: str, resource: str, service: str, source_arn: str, source_account: str
+) -> bool:
+    """Whether the policy of a resource allows an action of a service, for a resource of an account."""
+    return _allows(policy, action, resource, service, source_arn, source_account)
+
+
 def _allows(
     policy: Any,
     action: str,

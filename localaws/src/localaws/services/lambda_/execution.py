@@ -126,14 +126,23 @@ def _execute_provided(
     return result
 
 
+@around(lambda_svc, "_execute_function_docker")
+def _execute_image(
+    stock: Callable[..., dict[str, Any]], func: dict[str, Any], event: object, request_id: str
+) -> dict[str, Any]:
+    """So do images, without Docker."""
+    result: dict[str, Any] = lambda_svc._execute_function_warm(func, event, request_id)
+    return result
+
+
 @around(lambda_svc, "_execute_function_warm")
 def _execute(
     stock: Callable[..., dict[str, Any]], func: dict[str, Any], event: object, request_id: str
 ) -> dict[str, Any]:
     """Invoke the function, and return the result in the emulator's form."""
     config: dict[str, Any] = func["config"]
-    code, runs = func.get("code_zip"), _class_for(config)
-    if not code or not runs:
+    code, runs = func.get("code_zip") or b"", _class_for(config)
+    if not runs or not (code or programs.is_image(config)):
         return stock(func, event, request_id)
     lambda_svc._ensure_reaper_thread()
     environment = _acquire(config, code, runs)
