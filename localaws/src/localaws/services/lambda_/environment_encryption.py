@@ -59,7 +59,7 @@ def _unusable(function: Parameters) -> Refusal | None:
     )
 
 
-_ORDER = ["iam.functions", "lambda_.fifo_destinations", "lambda_.function_limits"]
+_ORDER = ["iam.functions", "lambda_.fifo_destinations", "lambda_.function_limits", "lambda_.images"]
 
 
 @around(lambda_svc, "_create_function", after=_ORDER)
@@ -161,6 +161,7 @@ _OUTERMOST = [
     "lambda_.event_invoke_configs",
     "lambda_.cross_account",
     "lambda_.payloads",
+    "lambda_.layers",
     "lambda_.resource_policies",
 ]
 

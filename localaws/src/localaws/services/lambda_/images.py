@@ -266,6 +266,7 @@ def _with_sha(answer: Response, digest: str) -> Response:
 _FUNCTION = resource(
     "AWS::Lambda::Function",
     after=[
+        "lambda_.layers",
         "iam.deployments",
         "iam.functions",
         "lambda_.fifo_destinations",
