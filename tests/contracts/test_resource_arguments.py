@@ -181,6 +181,9 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "changes": lambda scope: [StateChanges(pipeline_states=["FAILED"])],
     "code": lambda scope: CODE,
     "BatchOperation.source": lambda scope: s3.Bucket(scope, "Source"),
+    "CustomRuntimeFunction.code": lambda scope: lambda_.Code.from_bucket(
+        s3.Bucket.from_bucket_name(scope, "Runtimes", "theirs"), "bootstrap.zip", "1"
+    ),
     "ContainerImageFunction.code": lambda scope: ContainerImageCode.from_ecr(
         ecr.Repository.from_repository_name(scope, "Images", "theirs"), tag_or_digest="1.0.0"
     ),

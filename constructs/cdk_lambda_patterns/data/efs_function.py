@@ -130,12 +130,29 @@ class EfsFunction(Construct):
             handler=handler,
             environment={**(environment or {}), "MOUNT_PATH": local_mount_path},
             options=function_options,
-            # It brings the permissions, the rules for port 2049, and the dependency on the mount targets.
             network=replace(
-                join(network, self.security_group),
-                filesystem=lambda_.FileSystem.from_efs_access_point(access_point, local_mount_path),
+                join(network, self.security_group), filesystem=self._mounted_at(local_mount_path)
             ),
             removal_policy=removal_policy,
+        )
+
+    def _mounted_at(self, path: str) -> lambda_.FileSystem:
+        """What `FileSystem.from_efs_access_point` returns, which grants ClientMount on all file systems."""
+        access_point, file_system = self.access_point, self.file_system
+        return lambda_.FileSystem(
+            arn=access_point.access_point_arn,
+            local_mount_path=path,
+            connections=file_system.connections,
+            dependency=[file_system.mount_targets_available],
+            policies=[
+                iam.PolicyStatement(
+                    actions=["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+                    resources=[file_system.file_system_arn],
+                    conditions={
+                        "StringEquals": {"elasticfilesystem:AccessPointArn": access_point.access_point_arn}
+                    },
+                )
+            ],
         )
 
     def _make_file_system(

@@ -78,8 +78,9 @@ class EncryptedEnvironment(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         options, secrets = function_options or FunctionOptions(), secrets or {}
-        if options.environment_encryption is not None:
-            raise ValueError("function_options.environment_encryption: give the key as key=... instead.")
+        if key is not None and options.environment_encryption is not None:
+            raise ValueError("function_options.environment_encryption: key is given as well; give one.")
+        key = key or options.environment_encryption
         _check_key(key)
         reason = "The function may read secrets of its own account and Region"
         given = {f"secrets[{name!r}]": secret for name, secret in secrets.items()}

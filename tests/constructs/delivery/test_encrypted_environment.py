@@ -128,8 +128,11 @@ WRONG: dict[str, tuple[Callable[[Stack], dict[str, Any]], str]] = {
         "it is in us-east-1",
     ),
     "key given twice": (
-        lambda stack: {"function_options": FunctionOptions(environment_encryption=kms.Key(stack, "Key"))},
-        r"^function_options.environment_encryption: give the key as key=",
+        lambda stack: {
+            "function_options": FunctionOptions(environment_encryption=kms.Key(stack, "Key")),
+            "key": kms.Key(stack, "Other"),
+        },
+        r"^function_options.environment_encryption: key is given as well; give one\.",
     ),
     "secret of another Region": (
         lambda stack: {"secrets": {"KEY": imported(stack, region="us-east-1")}},
