@@ -51,7 +51,7 @@ def _extract_resource_arn(
         refused = (
             arn for arn in arns if iam_evaluator.enforce(key_id, f"kms:{operation}", "kms", region, arn)
         )
-        return next(refused, arns[-1])
+        return str(next(refused, arns[-1]))
     key = kms._resolve_key(found) if ":alias/" in found else None
     return str(key["Arn"]) if key else found
 
