@@ -125,6 +125,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
     Architecture(
+        id="cross-account-code",
+        family="delivery",
+        title="Build → versioned bucket → CloudFormation in another account → Lambda of one object version",
+        stack="CrossAccountCodeStack",
+        shows="new content under the same key changes nothing, a new object version does; no policy, no code",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",

@@ -4,6 +4,8 @@ from cdk_lambda_patterns.delivery.canary_alias import ReleaseAlarms as ReleaseAl
 from cdk_lambda_patterns.delivery.canary_alias import SmokeCase as SmokeCase
 from cdk_lambda_patterns.delivery.canary_alias import SmokeTest as SmokeTest
 from cdk_lambda_patterns.delivery.canary_alias import TrafficCheck as TrafficCheck
+from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket as CodeBucket
+from cdk_lambda_patterns.delivery.cross_account_code import CodeFromBucket as CodeFromBucket
 from cdk_lambda_patterns.delivery.environments import NEWEST as NEWEST
 from cdk_lambda_patterns.delivery.environments import Environments as Environments
 from cdk_lambda_patterns.delivery.environments import Version as Version
