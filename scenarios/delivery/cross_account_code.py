@@ -41,15 +41,15 @@ def run(stack: DeployedStack) -> Outcome:
     story.say("Inline: the archive has index.py only, so there is nothing to import but the runtime's own.")
     with _consumer(stack) as consumer:
         second = _publish(stack, "2")
-        consumer.deploy(second)
-        require(consumer.release() == "2", f"version {second} is release {consumer.release()}")
+        consumer.deploy()
+        require(consumer.release() == "2", f"the newest version is release {consumer.release()}")
         third = _publish(stack, "3")
-        require(not consumer.deploy(second), "CloudFormation updated a stack without a change")
-        consumer.deploy(second, description="changed")
+        require(not consumer.deploy(), "CloudFormation updated a stack without a change")
+        consumer.deploy(description="changed")
         story.fact("same key, new content", consumer.release())
         story.say(
-            "Release 3 under the same key: a deployment with the same object version is no change, and one "
-            f"that changes another property leaves release {consumer.release()}."
+            "Release 3 under the key of release 2: CloudFormation finds no change, and a deployment that "
+            f"changes another property leaves release {consumer.release()}."
         )
         consumer.deploy(third)
         story.fact("new object version", consumer.release())
@@ -156,30 +156,30 @@ class _Consumer:
         self._cloudformation = stack.session.client("cloudformation", **own)
         self._lambda = stack.session.client("lambda", **own)
 
-    def deploy(self, version: str, description: str = "") -> bool:
+    def deploy(self, version: str = "", description: str = "") -> bool:
         """Create or update the stack; return whether that was an update at all."""
-        deploy = self._cloudformation.update_stack if self._status() else self._cloudformation.create_stack
-        template = json.dumps(_template(self._stack.output("BucketName"), version, description))
         try:
-            deploy(StackName=self._name, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
+            status = self._deploy(version, description)
         except ClientError as error:
             if "No updates are to be performed" in str(error):
                 return False
             raise
-        status = self._stack.wait_until(self._settled, f"stack {self._name}")
         require(status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), f"{status}: {self._reasons()}")
         return True
 
     def refusal(self, version: str) -> str:
         """Deploy what cannot be deployed; return S3's error code, or `none`."""
-        deploy = self._cloudformation.update_stack if self._status() else self._cloudformation.create_stack
-        template = json.dumps(_template(self._stack.output("BucketName"), version))
-        deploy(StackName=self._name, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
-        status = self._stack.wait_until(self._settled, f"stack {self._name}")
+        status = self._deploy(version)
         reasons = self._reasons()
         if status == "ROLLBACK_COMPLETE":
             self.delete()
         return next((part.split(".")[0] for part in reasons.split("S3 Error Code: ")[1:]), "none")
+
+    def _deploy(self, version: str, description: str = "") -> str:
+        deploy = self._cloudformation.update_stack if self._status() else self._cloudformation.create_stack
+        template = json.dumps(_template(self._stack.output("BucketName"), version, description))
+        deploy(StackName=self._name, TemplateBody=template, Capabilities=["CAPABILITY_IAM"])
+        return self._stack.wait_until(self._settled, f"stack {self._name}")
 
     def release(self) -> str:
         """Which release the function runs."""
@@ -243,6 +243,7 @@ def _named(stack: DeployedStack, account: str) -> Iterator[None]:
 
 
 def _template(bucket: str, version: str, description: str = "") -> dict[str, Any]:
+    code = {"S3Bucket": bucket, "S3Key": _KEY} | ({"S3ObjectVersion": version} if version else {})
     trust = {
         "Effect": "Allow",
         "Principal": {"Service": "lambda.amazonaws.com"},
@@ -253,7 +254,7 @@ def _template(bucket: str, version: str, description: str = "") -> dict[str, Any
         "Runtime": "python3.13",
         "Handler": "handler.handler",
         "Role": {"Fn::GetAtt": ["Role", "Arn"]},
-        "Code": {"S3Bucket": bucket, "S3Key": _KEY, "S3ObjectVersion": version},
+        "Code": code,
         "Description": description,
     }
     return {

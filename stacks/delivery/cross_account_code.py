@@ -24,18 +24,14 @@ def handler(event, context):
 class CrossAccountCodeStack(PatternStack):
     """Gross prices, by a function from the bucket of the CDK, whose keys are hashes of the content.
 
-    The bucket for releases is empty: the scenario publishes and deploys from it. The context ``deploying-account``
-    names the account that deploys; by default it is the stack's own.
+    The bucket for releases is empty: the scenario publishes and deploys from it. The context
+    ``deploying-account`` names the account that deploys; by default it is the stack's own.
 
     A demonstration: deleting the stack deletes the releases and logs (``RemovalPolicy.DESTROY``).
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
         super().__init__(scope, architecture)
-        deploys = context(self, "deploying-account", r"[0-9]{12}", "the 12 digits of an account")
-        releases = CodeBucket(
-            self, "Releases", accounts=[deploys or self.account], removal_policy=RemovalPolicy.DESTROY
-        )
         archive = assets.Asset(
             self,
             "Archive",
@@ -55,6 +51,10 @@ class CrossAccountCodeStack(PatternStack):
             code=lambda_.Code.from_inline(_INLINE),
             handler="index.handler",
             removal_policy=RemovalPolicy.DESTROY,
+        )
+        deploys = context(self, "deploying-account", r"[0-9]{12}", "the 12 digits of an account")
+        releases = CodeBucket(
+            self, "Releases", accounts=[deploys or self.account], removal_policy=RemovalPolicy.DESTROY
         )
         self.output("BucketName", releases.bucket.bucket_name)
         self.output("FunctionName", prices.function.function_name)

@@ -8,7 +8,7 @@ dependencies, such as the answer to a custom resource: only there CloudFormation
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import RemovalPolicy, Token
+from aws_cdk import Annotations, RemovalPolicy, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -26,6 +26,7 @@ from cdk_lambda_patterns.core.unseen_changes import CONTENT_HASH
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-lambda-function-code.html
 _NAME = Limit("Lambda", 1, 1_024, "characters")
+_NO_VERSION = "@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified"
 _READ = ("s3:GetObject", "s3:GetObjectVersion")
 
 
@@ -146,6 +147,10 @@ class CodeFromBucket(Construct):
             scope, "Lambda reads code from buckets of the function's Region only", {"bucket": bucket}
         )
         super().__init__(scope, id)
+        if object_version is None:
+            # The CDK warns, at the bucket, about every key without a version.
+            bucket = s3.Bucket.from_bucket_name(self, "Source", bucket.bucket_name)
+            Annotations.of(bucket).acknowledge_warning(_NO_VERSION, "The key is the hash of the content.")
         self.function = HardenedFunction(
             self,
             "Function",
