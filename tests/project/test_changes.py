@@ -86,7 +86,7 @@ def test_without_the_branch_or_a_repository_it_is_an_error(
         ("docs/delivery/canary-alias.md", ["canary-alias"]),
         ("tests/local/delivery/test_canary_alias_roles.py", ["canary-alias"]),
         ("tests/handlers/storage/thumbnailer/pictures.py", ["thumbnailer"]),
-        ("scenarios/delivery/callers.py", ["environments", "canary-alias"]),
+        ("scenarios/delivery/callers.py", ["environments", "canary-alias", "cross-account-code"]),
         ("tests/constructs/storage/conftest.py", ["thumbnailer", "metadata-sync", "batch-operation"]),
         ("lambda_src/shared/s3_events.py", []),
         ("tasks/environment.py", []),

@@ -7,7 +7,8 @@ the principal that deploys the stack, needs `s3:GetObject`, or `s3:GetObjectVers
 For a bucket of another account both its policy and the identity policy have to allow it. An object that does
 not exist is reported as such only to who may list the bucket. A bucket in another Region, a version that does
 not exist and a delete marker are refused. The function's role needs nothing.
-Not to: permissions on the KMS key of an object; ACLs of objects.
+Not to: permissions on the KMS key of an object; ACLs of objects; layers in templates, which the emulator
+reads by itself, in the account of the stack.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-lambda-function-code.html
 https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-deployment.html
@@ -49,7 +50,9 @@ _across_accounts: ContextVar[bool] = ContextVar("_across_accounts", default=Fals
 _OUTERMOST = [
     "iam.functions",
     "lambda_.cross_account",
+    "lambda_.environment_encryption",
     "lambda_.event_invoke_configs",
+    "lambda_.layers",
     "lambda_.payloads",
     "lambda_.resource_policies",
 ]
@@ -79,32 +82,32 @@ def _code_of(body: bytes) -> Mapping[str, Any]:
         return {}
 
 
-def _declare(type_: str, name: str, *enclosed: str) -> None:
-    handlers = resource(type_, after=enclosed)
-
-    @handlers.create
-    def create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
-        _require(properties.get(name), stack)
-        return stock(logical_id, properties, stack)
-
-    @handlers.update
-    def update(
-        stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
-    ) -> Created:
-        if old.get(name) != new.get(name):
-            _require(new.get(name), stack)
-        return stock(physical_id, old, new, stack, logical_id)
-
-
-_declare(
+_FUNCTION = resource(
     "AWS::Lambda::Function",
-    "Code",
-    "iam.deployments",
-    "iam.functions",
-    "lambda_.fifo_destinations",
-    "lambda_.function_limits",
-    "lambda_.properties",
+    after=[
+        "iam.deployments",
+        "iam.functions",
+        "lambda_.fifo_destinations",
+        "lambda_.function_limits",
+        "lambda_.layers",
+        "lambda_.properties",
+    ],
 )
+
+
+@_FUNCTION.create
+def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
+    _require(properties.get("Code"), stack)
+    return stock(logical_id, properties, stack)
+
+
+@_FUNCTION.update
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    if old.get("Code") != new.get("Code"):
+        _require(new.get("Code"), stack)
+    return stock(physical_id, old, new, stack, logical_id)
 
 
 def _require(code: Any, stack: str) -> None:
