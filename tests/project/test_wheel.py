@@ -35,6 +35,7 @@ from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
 from aws_cdk.aws_s3 import Bucket
+from aws_cdk.aws_s3_assets import Asset
 from aws_cdk.aws_scheduler import ScheduleExpression
 from aws_cdk.aws_stepfunctions_tasks import LambdaInvoke
 from constructs import Construct
@@ -72,6 +73,7 @@ stack = Stack(app, "Everything")
 network = PrivateNetwork(stack, "Network")
 subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
 smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200})])
+archive = Asset(stack, "Archive", path=str(pattern_source("delivery", "cross_account_code")))
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
 both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
@@ -109,8 +111,8 @@ made = [
         code=pattern_source("events", "scheduled_function"),
         schedule=ScheduleExpression.rate(Duration.hours(1)),
     ),
-    code := CodeBucket(stack, "Code"),
-    CodeFromBucket(stack, "FromBucket", bucket=code.bucket, key="a.zip", object_version="b"),
+    CodeBucket(stack, "Code"),
+    CodeFromBucket(stack, "FromBucket", bucket=archive.bucket, key=archive.s3_object_key),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
     SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
