@@ -18,6 +18,7 @@ from typing import TextIO
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws import Dropped, LocalAws, LocalAwsError
+from localaws.engines import namespaces
 from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
 from scenarios.support.faults import Faults
 from stacks.catalogue import ARCHITECTURES, Architecture, find
@@ -57,6 +58,9 @@ def try_to_demonstrate(architecture: Architecture) -> bool:
     because both write to the same logs and results.
     """
     name = architecture.id
+    if getattr(scenario_of(name), "NEEDS_NAMESPACES", False) and not namespaces.available():
+        print(f"{name}: left out, because functions have no file system of their own on this machine")
+        return True
     _LOGS.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(_LOGS / f"{name}.lock", waiting_for=f"another demo of {name}"):
         output = _LOGS / f"{name}.log"

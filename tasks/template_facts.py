@@ -18,14 +18,21 @@ _SHAPES = {
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
+    "AWS::EFS::AccessPoint": (">", "]"),
+    "AWS::EFS::FileSystem": ("[(", ")]"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Events::Archive": ("[(", ")]"),
     "AWS::Events::EventBus": ("{{", "}}"),
     "AWS::Events::Rule": (">", "]"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
+    "AWS::Lambda::LayerVersion": ("{{", "}}"),
     "AWS::Lambda::Url": ("([", "])"),
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
+    "AWS::KMS::Key": ("[/", "\\]"),
+    "AWS::SecretsManager::Secret": ("[(", ")]"),
+    "AWS::Logs::LogGroup": ("[\\", "\\]"),  # only with a subscription filter
+    "AWS::KinesisFirehose::DeliveryStream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
     "AWS::SQS::Queue": ("[/", "/]"),
     "AWS::EC2::VPCEndpoint": ("{{", "}}"),
@@ -35,20 +42,27 @@ _SHAPES = {
     "AWS::Scheduler::Schedule": (">", "]"),
     "AWS::StepFunctions::StateMachine": ("{{", "}}"),
 }
+# What is drawn only where something is connected to it.
+_WHEN_CONNECTED = ("AWS::KMS::Key", "AWS::SecretsManager::Secret")
 # What is called by another name than its service.
 _KINDS = {
     "AWS::ApiGateway::RestApi": "REST API",
     "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
+    "AWS::EFS::AccessPoint": "EFS access point",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Events::Archive": "EventBridge",
     "AWS::Events::EventBus": "EventBridge",
     "AWS::Events::Rule": "EventBridge",
+    "AWS::KinesisFirehose::DeliveryStream": "Firehose",
     "AWS::Lambda::Alias": "Lambda alias",
+    "AWS::Lambda::LayerVersion": "Lambda layer",
     "AWS::Lambda::Url": "function URL",
+    "AWS::Logs::LogGroup": "CloudWatch Logs",
     "AWS::RDS::DBProxy": "RDS Proxy",
     "AWS::Scheduler::Schedule": "EventBridge Scheduler",
+    "AWS::SecretsManager::Secret": "Secrets Manager",
     "AWS::StepFunctions::StateMachine": "Step Functions",
 }
 # Where a construct's id begins a new word: FailureQueue, pre_traffic, 404Errors.
@@ -122,11 +136,26 @@ class TemplateFacts:
     def diagram(self) -> str:
         """The parts and their connections as a Mermaid flow chart."""
         lines = ["flowchart LR"]
+        edges = list(self._edges())
+        connected = {end for edge in edges for end in (edge.source, edge.target)}
         for logical_id in self._drawn():
-            opening, closing = _SHAPES[self._resources[logical_id]["Type"]]
-            lines.append(f'    {logical_id}{opening}"{self.name(logical_id)}"{closing}')
-        lines += [f"    {edge}" for edge in self._edges()]
+            resource_type = self._resources[logical_id]["Type"]
+            if logical_id in connected or resource_type not in _WHEN_CONNECTED:
+                opening, closing = _SHAPES[resource_type]
+                lines.append(f'    {logical_id}{opening}"{self.name(logical_id)}"{closing}')
+        for number, functions in enumerate(self._images(), 1):
+            lines.append(f'    Image{number}[("Container image {number} (ECR)")]')
+            lines += [f"    {Edge(f'Image{number}', '==>', function)}" for function in functions]
+        lines += [f"    {edge}" for edge in edges]
         return "\n".join(lines)
+
+    def _images(self) -> list[list[str]]:
+        """The functions from each container image, which no resource of the template stands for."""
+        found: dict[str, list[str]] = {}
+        for function, properties in self.of_type("AWS::Lambda::Function"):
+            if uri := properties.get("Code", {}).get("ImageUri"):
+                found.setdefault(str(uri), []).append(function)
+        return list(found.values())
 
     def name(self, logical_id: str) -> str:
         """What a resource is for and which service it is, for people: `Standard dead-letter queue (SQS)`."""
@@ -160,12 +189,15 @@ class TemplateFacts:
                 yield logical_id, resource.get("Properties", {})
 
     def _drawn(self) -> list[str]:
+        filters = self.of_type("AWS::Logs::SubscriptionFilter")
+        subscribed = {_referred(properties["LogGroupName"]) for _, properties in filters}
         return [
             logical_id
             for logical_id, resource in self._resources.items()
             if resource["Type"] in _SHAPES
             and not self.is_of_cdk(self.path(logical_id))
             and not (resource["Type"] == "AWS::Events::Rule" and self.sources_of_rule(resource["Properties"]))
+            and not (resource["Type"] == "AWS::Logs::LogGroup" and logical_id not in subscribed)
         ]
 
     def sources_of_rule(self, rule: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -241,10 +273,16 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
         if _referred(of_function["FunctionName"]) == function
         for edge in _EDGES[resource_type](facts, logical_id, of_function)
         for end in (edge.source, edge.target)
+        if end != function  # which may invoke itself
     }
+    yield Edge(_referred(properties.get("KmsKeyArn")), "-.->", function, "encrypts variables")
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
         if target not in by_lambda:
-            yield Edge(function, "-->", target, ", ".join(actions))
+            yield Edge(function, "-->", target, ", ".join(dict.fromkeys(actions)))
+    for mount in properties.get("FileSystemConfigs", []):
+        yield Edge(function, "==>", _named_in(mount["Arn"]), f"mounts at {mount['LocalMountPath']}")
+    for layer in properties.get("Layers", []):
+        yield Edge(function, "-->", _referred(layer), "layer")
     for endpoint in facts.gateways_of(properties.get("VpcConfig", {}).get("SubnetIds", [])):
         yield Edge(function, "==>", endpoint, "route")
 
@@ -361,6 +399,18 @@ def _archive(_: TemplateFacts, archive: str, properties: dict[str, Any]) -> Iter
     yield Edge(archive, "-.->", _referred(properties["SourceArn"]), "replay")
 
 
+def _delivery_stream(_: TemplateFacts, stream: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """From a delivery stream to its function, and to the buckets that get data and originals."""
+    destination = properties["ExtendedS3DestinationConfiguration"]
+    for processor in destination["ProcessingConfiguration"]["Processors"]:
+        for parameter in processor["Parameters"]:
+            if parameter["ParameterName"] == "LambdaArn":
+                yield Edge(stream, "-->", _referred(parameter["ParameterValue"]), "batches")
+    yield Edge(stream, "==>", _referred(destination["BucketARN"]), "data, errors")
+    if backup := destination.get("S3BackupConfiguration"):
+        yield Edge(stream, "-->", _referred(backup["BucketARN"]), "originals")
+
+
 def _event_subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """The databases whose events RDS publishes, and the topic."""
     for source in properties.get("SourceIds", []):
@@ -404,6 +454,12 @@ def _subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iter
     yield Edge(topic, "-.->", _referred(undelivered), "undelivered")
 
 
+def _subscription_filter(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A log group, and what gets those of its events that match a pattern."""
+    target = _referred(properties["DestinationArn"])
+    yield Edge(_referred(properties["LogGroupName"]), "==>", target, properties["FilterPattern"])
+
+
 def _dead_letters(_: TemplateFacts, queue: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A queue and its dead-letter queue."""
     target = _referred(properties.get("RedrivePolicy", {}).get("deadLetterTargetArn"))
@@ -442,6 +498,11 @@ def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> I
             yield from (Edge(function, "-.->", bucket, "report") for function in functions)
 
 
+def _access_point(_: TemplateFacts, point: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """An access point and its file system."""
+    yield Edge(point, "-->", _referred(properties["FileSystemId"]), "directory")
+
+
 # How the connections of a resource are found, by its type, in the order in which a diagram lists them.
 _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edge]]] = {
     "Custom::S3BucketNotifications": _notifications,
@@ -451,7 +512,9 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::ApiGatewayV2::Api": _api,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
     "AWS::Cognito::UserPool": _triggers,
+    "AWS::EFS::AccessPoint": _access_point,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,
+    "AWS::KinesisFirehose::DeliveryStream": _delivery_stream,
     "AWS::Lambda::EventSourceMapping": _poll,
     "AWS::Lambda::Url": _url,
     "AWS::Events::Archive": _archive,
@@ -460,6 +523,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::IAM::Role": _batch_job,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::StepFunctions::StateMachine": _state_machine,
+    "AWS::Logs::SubscriptionFilter": _subscription_filter,
     "AWS::SNS::Subscription": _subscription,
     "AWS::SQS::Queue": _dead_letters,
     "AWS::Lambda::EventInvokeConfig": _destinations,
@@ -491,6 +555,15 @@ def _referred_in_arn(arn: Any) -> str:
     """The logical id that an ARN refers to: it is or begins with one, or is of a route of an API."""
     match arn:
         case {"Fn::Join": ["", [_, *parts]]} if any("execute-api" in str(part) for part in parts):
+            return _named_in(arn)
+        case _:
+            return _referred(arn)
+
+
+def _named_in(arn: Any) -> str:
+    """The first logical id in an ARN, other than a pseudo parameter."""
+    match arn:
+        case {"Fn::Join": ["", [*parts]]}:
             return next((name for part in parts if (name := _referred(part)) and "::" not in name), "")
         case _:
             return _referred(arn)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
+from localaws.engines import namespaces
 from scenarios.framework import DeployedStack, Outcome
 from scenarios.support.faults import Faults
 from stacks.architecture import Architecture
@@ -107,6 +108,8 @@ def stack(request: pytest.FixtureRequest, deployments: Deployments) -> DeployedS
     """The deployed stack of the row that the test is about."""
     row = row_of(request.node)
     assert row is not None, f"{request.node.nodeid} is not about a row of the catalogue"
+    if getattr(scenario_of(row.id), "NEEDS_NAMESPACES", False) and not namespaces.available():
+        pytest.skip("functions have no file system of their own on this machine")
     return deployments.stack(row.id)
 
 

@@ -33,7 +33,7 @@ def load_json(text: str | bytes) -> Any:
         if isinstance(text, bytes):
             text = text.decode(json.detect_encoding(text), "surrogatepass")
         _check_depth(text)
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return _DECODER.decode(text)
     except NotStorable:
         raise
     except ValueError:
@@ -97,3 +97,7 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise NotStorable(f"the number {text[:40]} is too large")
     return number
+
+
+# json.loads with these arguments would make a decoder for each text, which takes longer than most texts.
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)

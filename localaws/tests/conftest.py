@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,12 +77,13 @@ def functions(local_aws: LocalAws) -> Functions:
 
 
 @pytest.fixture
-def hold(tmp_path: Path) -> Iterator[Hold]:
+def hold() -> Iterator[Hold]:
     """Keeps invocations running until the test releases them, or ends."""
-    (folder := tmp_path / "hold").mkdir()
-    made = Hold(folder)
-    yield made
-    made.release()
+    # Not below /tmp, because functions have one of their own.
+    with tempfile.TemporaryDirectory(prefix="hold-", dir="/var/tmp") as folder:
+        made = Hold(Path(folder))
+        yield made
+        made.release()
 
 
 @pytest.fixture

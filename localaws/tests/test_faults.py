@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -12,7 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from helpers.lambda_functions import Functions
+from helpers.lambda_functions import Functions, Hold
 from localaws import LocalAws
 from localaws.faults import Faults
 from localaws.faults.rules import Rule, Rules
@@ -63,6 +64,7 @@ ASKED: list[tuple[Callable[[Faults], object], str]] = [
     (lambda faults: faults.function("f"), "give error=, killed=True or latency="),
     (lambda faults: faults.function("f", error="X", killed=True), "cannot be combined with killed"),
     (lambda faults: faults.function("f", latency=1, after_running=True), "needs error= or killed"),
+    (lambda faults: faults.kill("arn:aws:lambda:x:1:function:f"), "not an ARN"),
     (lambda faults: faults.function("arn:aws:lambda:x:1:function:f", killed=True), "not an ARN"),
     (lambda faults: faults.queue("q"), "give duplicates=True or disordered=True"),
     (lambda faults: faults.queue("q.fifo", duplicates=True), "delivers each message once and in order"),
@@ -275,6 +277,33 @@ def test_a_slow_function_times_out(local_aws: LocalAws, functions: Functions) ->
     function = functions.make(COUNTING, Timeout=1)
     with local_aws.faults.function(function, latency=30):
         assert "Task timed out after 1.00 seconds" in invoke(local_aws, function)["errorMessage"]
+
+
+KEEPING = """
+import pathlib, tempfile
+kept = pathlib.Path(tempfile.gettempdir()) / "kept"
+def handler(event, context):
+    was = kept.exists()
+    kept.touch()
+    if event:
+        hold()
+    return was
+"""
+
+
+@local
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_environment_is_killed_while_it_works_with_or_without_its_tmp(
+    local_aws: LocalAws, functions: Functions, hold: Hold, lost: bool
+) -> None:
+    function = functions.make(hold.source + KEEPING, Timeout=60)
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(functions.invoke, function, "work")
+        hold.wait()
+        assert local_aws.faults.kill(f"{function[:-1]}*", lost=lost) == 1
+        assert working.result().payload["errorType"] == "Runtime.ExitError"
+    assert functions.invoke(function).payload is not lost
+    assert local_aws.faults.kill("none") == 0
 
 
 def invoke(aws: LocalAws, function: str) -> Any:

@@ -105,12 +105,14 @@ class Faults:
             yield
         finally:
             for one in mine:
+                account = one["Condition"].get("StringEquals", {}).get("AWS:SourceAccount")
                 self._lambda.add_permission(
                     FunctionName=function,
                     StatementId=one["Sid"],
                     Action=one["Action"],
                     Principal=service,
                     SourceArn=one["Condition"]["ArnLike"]["AWS:SourceArn"],
+                    **({"SourceAccount": account} if account else {}),
                 )
 
     def _configure(self, function: str, variables: Mapping[str, str]) -> None:

@@ -150,16 +150,21 @@ def parse(message: dict[str, Any]) -> FailedEvent:
         return _from_topic(body, attributes)
     if isinstance(body, dict) and "requestContext" in body and "requestPayload" in body:
         return _from_record(body, body["requestPayload"])
-    if isinstance(body, dict) and "requestContext" in body and "KinesisBatchInfo" in body:
+    if isinstance(body, dict) and "requestContext" in body and _BATCH_INFO & body.keys():
         return _from_stream(body)
     raise NotUnderstood(
         "it is neither a record of a failed invocation nor an event with the attributes of its error"
     )
 
 
+# https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+# https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
+_BATCH_INFO = {"KinesisBatchInfo", "DDBStreamBatchInfo"}
+
+
 def _from_stream(body: dict[str, Any]) -> FailedEvent:
     if "payload" not in body:
-        batch = body["KinesisBatchInfo"]
+        batch = body[next(iter(_BATCH_INFO & body.keys()))]
         raise NotUnderstood(
             f"it has no data: until the retention period ends, {batch.get('shardId')} of "
             f"{batch.get('streamArn')} has the records {batch.get('startSequenceNumber')} to "

@@ -49,18 +49,30 @@ PLANTED = "ssm:DescribeParameters"
 _INVOKE_CONFIG = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 _DENIALS = ("is not allowed", "AccessDenied", "not authorized", "does not give you permission")
 
+# What Firehose writes into its log, which names no action.
+_FIREHOSE = "Access was denied. Ensure that"
 # How a denial reads where it is not an answer of the AWS API that names the action.
 _OTHER_DENIALS: Mapping[str, tuple[str, ...]] = {
     # The response to HEAD has no body: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
-    "s3:GetObject": ("An error occurred (403) when calling the HeadObject operation",),
-    "s3:ListBucket": ("An error occurred (403) when calling the HeadObject operation",),
-    "lambda:InvokeFunction": ("For troubleshooting Function URL authorization issues",),
+    "s3:GetObject": ("An error occurred (403) when calling the HeadObject operation", _FIREHOSE),
+    "s3:ListBucket": ("An error occurred (403) when calling the HeadObject operation", _FIREHOSE),
+    "lambda:InvokeFunction": ("For troubleshooting Function URL authorization issues", _FIREHOSE),
     "lambda:InvokeFunctionUrl": ("For troubleshooting Function URL authorization issues",),
     "rds-db:connect": (
         "The IAM authentication failed for the role",  # of the client
         "This RDS proxy has no credentials for the role",  # of the proxy, which logs in to the database
     ),
+    **dict.fromkeys(
+        (
+            *("lambda:GetFunctionConfiguration", "s3:AbortMultipartUpload", "s3:GetBucketLocation"),
+            *("s3:ListBucketMultipartUploads", "s3:PutObject"),
+        ),
+        (_FIREHOSE,),
+    ),
+    "elasticfilesystem:ClientMount": ("EFSMountFailureException",),
+    "elasticfilesystem:ClientWrite": ("Read-only file system",),
     "secretsmanager:GetSecretValue": ("This RDS proxy has no credentials for the role",),
+    "kms:Decrypt": ("because KMS access was denied",),  # what Lambda says in place of variables
     "execute-api:Invoke": ('{"message":"Forbidden"}',),  # all that an HTTP API says
     # A REST API does not show what the service behind it has refused.
     "states:StartSyncExecution": ("'error': 'InternalServerError'",),

@@ -21,10 +21,13 @@ from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_efs as efs
 from aws_cdk import aws_events as events
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
@@ -36,6 +39,7 @@ from constructs import Construct
 from cdk_lambda_patterns import PrivateNetwork
 from cdk_lambda_patterns.core.table import text
 from cdk_lambda_patterns.data.rds_events import RdsEventSource
+from cdk_lambda_patterns.delivery.container_image import ContainerImageCode
 from cdk_lambda_patterns.events.pipeline_events import StateChanges
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
@@ -84,6 +88,26 @@ def imported_vpc(scope: Construct) -> ec2.IVpc:
     )
 
 
+def access_point(scope: Construct) -> efs.AccessPoint:
+    """An access point whose mount targets are in a group of which the VPC is not known."""
+    vpc = ec2.Vpc(scope, "FilesVpc", max_azs=2, nat_gateways=0)
+    group = ec2.SecurityGroup.from_security_group_id(scope, "Group", "sg-0")
+    return efs.AccessPoint(
+        scope, "R", file_system=efs.FileSystem(scope, "Files", vpc=vpc, security_group=group)
+    )
+
+
+def imported_access_point(scope: Construct) -> efs.IAccessPoint:
+    """An access point with its file system, and that with its security group."""
+    group = ec2.SecurityGroup.from_security_group_id(scope, "Group", "sg-0")
+    system = efs.FileSystem.from_file_system_attributes(
+        scope, "Files", file_system_id="fs-0", security_group=group
+    )
+    return efs.AccessPoint.from_access_point_attributes(
+        scope, "R", access_point_id="fsap-0", file_system=system
+    )
+
+
 def state_machine(scope: Construct) -> sfn.StateMachine:
     """An Express workflow."""
     states = sfn.DefinitionBody.from_chainable(sfn.Pass(scope, "State"))
@@ -121,6 +145,7 @@ KINDS: dict[Any, Kind] = {
         lambda scope: kms.Key(scope, "R"),
         lambda scope: kms.Key.from_key_arn(scope, "R", ARN.format("kms", "key/theirs")),
     ),
+    efs.IAccessPoint: Kind(access_point, imported_access_point),
     ec2.IVpc: Kind(lambda scope: ec2.Vpc(scope, "R", max_azs=2, nat_gateways=1), imported_vpc),
     lambda_.IFunction: Kind(
         function,
@@ -140,6 +165,13 @@ KINDS: dict[Any, Kind] = {
     ),
 }
 
+
+def table_with_stream(scope: Construct) -> dynamodb.Table:
+    """A table with a stream."""
+    stream = dynamodb.StreamViewType.NEW_AND_OLD_IMAGES
+    return dynamodb.Table(scope, "R", partition_key=text("id"), stream=stream)
+
+
 #: Values for arguments that a construct requires, by the name of the argument.
 REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "aliases": lambda scope: {"prod": 1},
@@ -149,14 +181,23 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "changes": lambda scope: [StateChanges(pipeline_states=["FAILED"])],
     "code": lambda scope: CODE,
     "BatchOperation.source": lambda scope: s3.Bucket(scope, "Source"),
+    "CustomRuntimeFunction.code": lambda scope: lambda_.Code.from_bucket(
+        s3.Bucket.from_bucket_name(scope, "Runtimes", "theirs"), "bootstrap.zip", "1"
+    ),
+    "ContainerImageFunction.code": lambda scope: ContainerImageCode.from_ecr(
+        ecr.Repository.from_repository_name(scope, "Images", "theirs"), tag_or_digest="1.0.0"
+    ),
     "definition": lambda scope: sfn.Pass(scope, "Definition"),
     "event_bus": lambda scope: events.EventBus(scope, "Bus"),
     "event_pattern": lambda scope: events.EventPattern(source=["shop"]),
+    "log_groups": lambda scope: [logs.LogGroup(scope, "LogGroup")],
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),
+    "source_bucket": lambda scope: s3.Bucket(scope, "Files", versioned=True),
     "sources": lambda scope: [RdsEventSource()],
     "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
+    "table": lambda scope: table_with_stream(Construct(scope, "Table")),
     "vpc": lambda scope: ec2.Vpc(scope, "Vpc", max_azs=2, nat_gateways=1),
 }
 
@@ -184,6 +225,19 @@ SPECIAL: dict[str, Kind] = {
     "AsyncFunction-idempotency_table-ITable": table_with_expiry("expiration"),
     "PipelineEvents-idempotency_table-ITable": table_with_expiry("expiration"),
     "ScheduledFunction-runs_table-ITable": table_with_expiry("expires_at"),
+    "DynamoDbStreamConsumer-table-ITable": Kind(
+        table_with_stream,
+        lambda scope: dynamodb.Table.from_table_attributes(
+            scope,
+            "R",
+            table_arn=ARN.format("dynamodb", "table/theirs"),
+            table_stream_arn=ARN.format("dynamodb", "table/theirs/stream/2026-01-01T00:00:00.000"),
+        ),
+    ),
+    "ScratchSpaceFunction-source_bucket-IBucket": Kind(
+        lambda scope: s3.Bucket(scope, "R", versioned=True),
+        lambda scope: s3.Bucket.from_bucket_name(scope, "R", "theirs"),
+    ),
     "SnsFifoFanout-topic-ITopic": Kind(
         lambda scope: sns.Topic(scope, "R", fifo=True),
         lambda scope: sns.Topic.from_topic_arn(scope, "R", ARN.format("sns", "theirs.fifo")),

@@ -5,6 +5,7 @@ long base64. Names of tests stay readable, as a number chooses the value: `seque
 `sequence_number(1)`, whether it is compared as text or as a number.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html
+https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -39,6 +40,39 @@ def identifier(name: object) -> str:
 def sequence_number(number: int) -> str:
     """A sequence number of a Kinesis stream: 56 digits, which no DynamoDB Number can store."""
     return str(49590338271490256608559692538361571095921575989136588898 + number)
+
+
+def stream_sequence_number(number: int) -> str:
+    """A sequence number of a DynamoDB stream: 21 to 40 digits."""
+    return str(100000000003498069978 + number)
+
+
+def dynamodb_record(
+    number: int, keys: Event, old: Event | None, new: Event | None, *, expired: bool = False
+) -> Event:
+    """A record of a DynamoDB stream of new and old images, whose number chooses its place in the order.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
+    """
+    images = {"OldImage": old, "NewImage": new}
+    record = {
+        "eventID": hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest(),
+        "eventName": "REMOVE" if new is None else "INSERT" if old is None else "MODIFY",
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": REGION,
+        "dynamodb": {
+            "ApproximateCreationDateTime": MILLISECONDS // 1000,
+            "Keys": keys,
+            **{name: image for name, image in images.items() if image is not None},
+            "SequenceNumber": stream_sequence_number(number),
+            "SizeBytes": 59,
+            "StreamViewType": "NEW_AND_OLD_IMAGES",
+        },
+        "eventSourceARN": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders/stream/2026-01-01T00:00:00.000",
+    }
+    identity = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+    return record | ({"userIdentity": identity} if expired else {})
 
 
 def fifo_sequence_number(number: int) -> str:

@@ -14,6 +14,11 @@ from tasks.errors import TaskError
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def family(name: str) -> list[str]:
+    """The ids of a family."""
+    return [row.id for row in ARCHITECTURES if row.family == name]
+
+
 def git(folder: Path, *arguments: str) -> None:
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
@@ -86,8 +91,8 @@ def test_without_the_branch_or_a_repository_it_is_an_error(
         ("docs/delivery/canary-alias.md", ["canary-alias"]),
         ("tests/local/delivery/test_canary_alias_roles.py", ["canary-alias"]),
         ("tests/handlers/storage/thumbnailer/pictures.py", ["thumbnailer"]),
-        ("scenarios/delivery/callers.py", ["environments", "canary-alias", "cross-account-code"]),
-        ("tests/constructs/storage/conftest.py", ["thumbnailer", "metadata-sync", "batch-operation"]),
+        ("scenarios/delivery/callers.py", family("delivery")),
+        ("tests/constructs/storage/conftest.py", family("storage")),
         ("lambda_src/shared/s3_events.py", []),
         ("tasks/environment.py", []),
         ("benchmarks/thumbnailer.py", []),

@@ -32,6 +32,7 @@ from pathlib import Path
 from aws_cdk import App, Duration, Stack
 from aws_cdk.aws_apigateway import AuthorizationType
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
 from aws_cdk.aws_s3 import Bucket
@@ -41,12 +42,22 @@ from aws_cdk.aws_stepfunctions_tasks import LambdaInvoke
 from constructs import Construct
 import cdk_lambda_patterns
 from cdk_lambda_patterns import HardenedFunction
+from cdk_lambda_patterns.data.efs_function import EfsFunction
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
+from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
+from cdk_lambda_patterns.delivery.container_image import (
+    ContainerImageCode,
+    ContainerImageFunction,
+    ImageRepository,
+)
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
+from cdk_lambda_patterns.delivery.layers import CustomRuntimeFunction, DependenciesLayer
+from cdk_lambda_patterns.delivery.extension import LogShippingExtension
+from cdk_lambda_patterns.delivery.scratch_space import ScratchSpaceFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.events.event_bus import EventBus
 from cdk_lambda_patterns.events.pipeline_events import PipelineAction, PipelineEvents, StateChanges
@@ -60,7 +71,10 @@ from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.storage.batch_operation import BatchOperation
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
+from cdk_lambda_patterns.streams.dynamodb_stream import DynamoDbStreamConsumer
+from cdk_lambda_patterns.streams.firehose_transform import FirehoseTransform
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer
+from cdk_lambda_patterns.streams.log_processor import LogProcessor
 from cdk_lambda_patterns.web.alb_function import AlbFunction
 from cdk_lambda_patterns.web.direct_invoke import DirectInvoke
 from cdk_lambda_patterns.web.function_url import FunctionUrl
@@ -73,23 +87,27 @@ stack = Stack(app, "Everything")
 network = PrivateNetwork(stack, "Network")
 subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
 smoke_test = SmokeTest(cases=[SmokeCase(name="a parcel", payload={"grams": 1200})])
-archive = Asset(stack, "Archive", path=str(pattern_source("delivery", "cross_account_code")))
+built = Asset(stack, "Built", path=str(pattern_source("delivery", "cross_account_code")))
 quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "environments"))
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
 both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
 signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_url"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
+key = Attribute(name="order", type=AttributeType.STRING)
+shop = Table(stack, "ShopOrders", partition_key=key, stream=StreamViewType.KEYS_ONLY)
 bus = EventBus(stack, "Bus")
 paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
+log_code = pattern_source("streams", "log_processor")
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
     quotes,
+    HardenedFunction(stack, "Spelling", code=pattern_source("delivery", "layers")),
     Thumbnailer(stack, "Thumbnails"),
     MetadataSync(stack, "Metadata"),
     BatchOperation(stack, "Backfill", code=backfill, source=Bucket(stack, "Archive")),
@@ -101,7 +119,10 @@ made = [
     bus,
     bus.add_function("Rule", paid, event_pattern=EventPattern(source=["shop"])),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
+    DynamoDbStreamConsumer(stack, "Shop", table=shop, code=pattern_source("streams", "dynamodb_stream")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
+    LogProcessor(stack, "Logs", code=log_code, log_groups=[notes.log_group]),
+    FirehoseTransform(stack, "Lines", code=pattern_source("streams", "firehose_transform")),
     SnsFifoFanout(stack, "Events", subscribers={"Mails": subscriber}),
     PipelineEvents(stack, "Changes", code=pipeline_code, changes=changes),
     PipelineAction(stack, "Step", code=pipeline_code, handler="pipeline_events.action.handler"),
@@ -112,14 +133,31 @@ made = [
         schedule=ScheduleExpression.rate(Duration.hours(1)),
     ),
     CodeBucket(stack, "Code"),
-    CodeFromBucket(stack, "FromBucket", bucket=archive.bucket, key=archive.s3_object_key),
+    CodeFromBucket(stack, "FromBucket", bucket=built.bucket, key=built.s3_object_key),
+    EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
     SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
+    EfsFunction(stack, "Files", code=pattern_source("data", "efs_function"), network=network),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
     RdsEvents(stack, "Databases", code=pattern_source("data", "rds_events"), sources=[RdsEventSource()]),
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
+    ScratchSpaceFunction(
+        stack,
+        "Reports",
+        code=pattern_source("delivery", "scratch_space"),
+        source_bucket=Bucket(stack, "LargeFiles", versioned=True),
+    ),
     Environments(stack, "Environments", function=quotes, aliases={"dev": NEWEST}),
+    DependenciesLayer(stack, "Layer", code=pattern_source("delivery", "layers") / "dependencies"),
+    CustomRuntimeFunction(stack, "Words", code=pattern_source("delivery", "layers") / "cpp"),
+    ImageRepository(stack, "Images"),
+    ContainerImageFunction(
+        stack,
+        "Image",
+        code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
+    ),
+    LogShippingExtension(stack, "Shipping"),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
 ]
@@ -132,11 +170,13 @@ public = {
     for name, member in inspect.getmembers(module, inspect.isclass)
     if issubclass(member, Construct) and member.__module__ == module.__name__ and not name.startswith("_")
 }
+manifest = json.loads((out / "Everything.assets.json").read_text())
+images = [one["source"]["directory"] for one in manifest["dockerImages"].values()]
 print(json.dumps({
     "package": cdk_lambda_patterns.__file__,
     "not made": sorted(public - {type(one).__name__ for one in made}),
     "resources": json.loads((out / "Everything.template.json").read_text())["Resources"],
-    "assets": json.loads((out / "Everything.assets.json").read_text())["files"],
+    "assets": [*images, *(one["source"]["path"] for one in manifest["files"].values())],
 }))
 """
 
@@ -327,7 +367,7 @@ def synthesise_elsewhere(python: Path, folder: Path, **variables: str) -> None:
     types = {resource["Type"] for resource in seen["resources"].values()}
     assert {"AWS::S3::Bucket", "AWS::Lambda::Alias", "AWS::RDS::DBProxy", "AWS::SNS::Topic"} <= types
     # Without bundling, a function's asset is the handler's folder as it was installed.
-    staged = [folder / "out" / asset["source"]["path"] for asset in seen["assets"].values()]
+    staged = [folder / "out" / asset for asset in seen["assets"]]
     texts = {handler.read_bytes() for place in staged for handler in place.rglob("handler.py")}
     handlers = sorted(package.glob("_lambda_src/*/*/handler.py"))
     assert handlers

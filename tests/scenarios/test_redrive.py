@@ -209,13 +209,17 @@ def test_a_refused_record_that_fails_again_stays_in_the_queue(
     assert len(session.left()) == 1
 
 
-def test_a_message_about_a_stream_without_data_says_where_the_records_are(session: Session) -> None:
+@pytest.mark.parametrize("info", ["KinesisBatchInfo", "DDBStreamBatchInfo"])
+def test_a_message_about_a_stream_without_data_says_where_the_records_are(
+    session: Session, info: str
+) -> None:
     message = refused_record()
+    message[info] = message.pop("KinesisBatchInfo")
     del message["payload"]
     session.send(message)
     [reason] = session.redrive().left
-    assert message["KinesisBatchInfo"]["shardId"] in reason
-    assert message["KinesisBatchInfo"]["startSequenceNumber"] in reason
+    assert message[info]["shardId"] in reason
+    assert message[info]["startSequenceNumber"] in reason
     assert session.lambda_.invoked == []
     assert len(session.left()) == 1
 

@@ -1,7 +1,8 @@
-"""Event patterns of rules and archives, and inputs of targets: what EventBridge would refuse of them.
+"""Event patterns of rules, archives and filters of sources, and inputs of targets: what AWS would refuse.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
 """
 
 import json
@@ -57,7 +58,7 @@ def check_event_pattern(
             return
         raise ValueError(f"{name}: it is empty; give at least a source, such as source=['shop'].")
     pattern = {**pattern, **(more or {})}
-    _check_field(name, "it", pattern)
+    check_pattern(name, pattern)
     length = least_length(pattern)
     _LENGTH.check(f"length of {name}", length)
     if length > _DEFAULT_QUOTA:
@@ -66,6 +67,19 @@ def check_event_pattern(
             f"{name} has {length:,} characters. EventBridge allows {_DEFAULT_QUOTA:,}, and up to 4,096 once "
             "AWS has raised this quota of your account; ask for that in Service Quotas, or shorten it.",
         )
+
+
+def check_pattern(name: str, pattern: Mapping[str, Any]) -> None:
+    """Check the fields and operators of an event pattern.
+
+    Args:
+        name: What messages call the pattern.
+        pattern: The pattern; values that are known only at deployment pass.
+
+    Raises:
+        ValueError: It has a value that is no list, an empty one, or an unknown operator.
+    """
+    _check_field(name, "it", pattern)
 
 
 def _check_field(name: str, path: str, value: Any) -> None:
@@ -83,7 +97,7 @@ def _check_field(name: str, path: str, value: Any) -> None:
         for item in value:
             _check_value(name, path, item)
     else:
-        _refuse(name, path, f"is {value!r}, and EventBridge takes lists of values; give [{value!r}]")
+        _refuse(name, path, f"is {value!r}, and a pattern takes lists of values; give [{value!r}]")
 
 
 def _check_or(name: str, members: Any) -> None:
@@ -103,9 +117,7 @@ def _check_value(name: str, path: str, value: Any) -> None:
     ((operator, operand),) = value.items()
     if operator not in _OPERATORS:
         known = ", ".join(_OPERATORS)
-        _refuse(
-            name, path, f"has the operator {operator!r}, which EventBridge does not know; use one of {known}"
-        )
+        _refuse(name, path, f"has the operator {operator!r}, which does not exist; use one of {known}")
     wrong = type(operand) not in _OPERATORS[operator] or operand in ([], {})
     if wrong and not _is_intrinsic(operand):
         kinds = " or ".join(kind.__name__ for kind in _OPERATORS[operator])

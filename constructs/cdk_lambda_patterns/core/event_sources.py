@@ -15,6 +15,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns.core.aliases import is_alias, is_version
+from cdk_lambda_patterns.core.event_patterns import check_pattern
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
@@ -39,7 +40,7 @@ def check_filters(filters: Sequence[Mapping[str, Any]] | None) -> None:
         filters: A sequence of what ``lambda_.FilterCriteria.filter`` returns; ``None`` (not given) passes.
 
     Raises:
-        ValueError: There are too many, or one is too long or no JSON object.
+        ValueError: There are too many, or one is too long, no JSON object or no valid pattern.
     """
     if filters is None:
         return
@@ -49,15 +50,17 @@ def check_filters(filters: Sequence[Mapping[str, Any]] | None) -> None:
         if isinstance(pattern, str) and Token.is_unresolved(pattern):
             continue
         try:
-            valid = isinstance(json.loads(pattern or ""), dict)
+            parsed = json.loads(pattern or "")
         except (TypeError, ValueError):
-            valid = False
-        if not valid:
+            parsed = None
+        if not isinstance(parsed, dict):
             raise ValueError(
                 f"filters[{number}]={str(pattern)[:40]!r}: a pattern is a JSON object; give what "
                 "lambda_.FilterCriteria.filter returns."
             )
         _PATTERN.check(f"length of filters[{number}]", len(str(pattern)))
+        if parsed:  # an empty one passes every record
+            check_pattern(f"filters[{number}]", parsed)
 
 
 def check_function(

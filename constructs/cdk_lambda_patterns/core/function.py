@@ -5,7 +5,7 @@ own; an architecture's construct (``cdk_lambda_patterns.<family>.<id>``) for a w
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from aws_cdk import (
@@ -40,6 +40,7 @@ from cdk_lambda_patterns.core.permissions import (
     grant_use_of_key,
 )
 from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region, differ, is_known
+from cdk_lambda_patterns.core.unzipped_size import check_with_layers
 from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 
 NEWEST_PYTHON = lambda_.Runtime.PYTHON_3_14
@@ -90,7 +91,8 @@ class HardenedFunction(lambda_.Function):
 
     Raises:
         ValueError: An option is outside what Lambda allows, or does not apply, a destination or the
-            dead-letter queue is FIFO, or the folder has no such handler or lists its dependencies elsewhere.
+            dead-letter queue is FIFO, the folder has no such handler or lists its dependencies elsewhere, or
+            code and layers have more than 250 MB, or a layer is for another processor.
         NotADirectoryError: ``code`` names a folder that does not exist.
 
     Attributes:
@@ -179,7 +181,7 @@ class HardenedFunction(lambda_.Function):
             timeout=options.timeout,
             ephemeral_storage_size=options.ephemeral_storage_size,
             environment_encryption=options.environment_encryption,
-            layers=options.layers,
+            layers=list(options.layers or ()) or None,  # jsii takes no tuple
             reserved_concurrent_executions=options.reserved_concurrent_executions,
             log_group=_make_log_group(scope, f"{id}LogGroup", options.logs or LogOptions(), removal_policy),
             logging_format=lambda_.LoggingFormat.JSON,
@@ -187,7 +189,7 @@ class HardenedFunction(lambda_.Function):
             recursive_loop=lambda_.RecursiveLoop.TERMINATE,
             vpc=network.vpc if network else None,
             vpc_subnets=network.vpc_subnets if network else None,
-            security_groups=network.security_groups if network else None,
+            security_groups=list(network.security_groups or ()) or None if network else None,
             filesystem=network.filesystem if network else None,
             ipv6_allowed_for_dual_stack=(network.ipv6_allowed_for_dual_stack or None) if network else None,
             code_signing_config=options.code_signing_config,
@@ -196,6 +198,13 @@ class HardenedFunction(lambda_.Function):
             dead_letter_topic=asynchronous.dead_letter_topic if asynchronous else None,
         )
         self._fill_in_defaults(memory_size, options)
+        self._layers = [*(options.layers or ())]
+        if self._layers:
+            _check_architectures(self._layers, architecture)
+            check_with_layers(self, self._layers)
+            self._keep_order_of_layers()
+        # No override, because the CDK's own constructor would call it.
+        self.add_layers = self._add_layers  # type: ignore[method-assign]
         if isinstance(code, lambda_.InlineCode) and not handler.startswith(("index.", "${Token[")):
             # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-lambda-function-code.html
             Annotations.of(self).add_warning_v2(
@@ -235,6 +244,27 @@ class HardenedFunction(lambda_.Function):
             resource.memory_size = options.memory_size or _DEFAULT_MEMORY_MB
         if options.timeout is None and resource.timeout is None:
             resource.timeout = _DEFAULT_TIMEOUT_SECONDS
+
+    def _add_layers(self, *layers: lambda_.ILayerVersion) -> None:
+        super().add_layers(*layers)
+        self._layers += layers
+        self._keep_order_of_layers()
+
+    def _keep_order_of_layers(self) -> None:
+        """Undo that the CDK sorts layers by their path, because Lambda lets the later layer win.
+
+        It does so with the recommended flag ``@aws-cdk/aws-lambda:recognizeLayerVersion``.
+        """
+        resource = self.node.default_child
+        assert isinstance(resource, lambda_.CfnFunction)
+        if len(self.stack.resolve(resource.layers)) > len(self._layers):
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:orderOfLayers",
+                "layers: a property injector of the app adds others, so the CDK may sort all by their path. "
+                "If files of one are to replace those of another, give all layers to the function.",
+            )
+            return
+        resource.layers = [layer.layer_version_arn for layer in self._layers]
 
     def _check_destinations(self) -> None:
         """Check what the destinations are: an ``IDestination`` says so only once it is bound."""
@@ -319,6 +349,18 @@ def _check_parts(scope: Construct, options: FunctionOptions) -> None:
     parts |= {f"layers[{number}]": layer for number, layer in enumerate(options.layers or ())}
     # https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html
     check_region(scope, "A function uses what is in its own Region only", parts)
+
+
+def _check_architectures(layers: Sequence[lambda_.ILayerVersion], architecture: lambda_.Architecture) -> None:
+    """Check that layers of this app are for the function's processor: Lambda itself would add any."""
+    for number, layer in enumerate(layers):
+        made = layer.node.default_child
+        compatible = made.compatible_architectures if isinstance(made, lambda_.CfnLayerVersion) else None
+        if compatible and architecture.name not in compatible:
+            raise ValueError(
+                f"layers[{number}]={layer.node.path}: it is for {', '.join(compatible)}, and the function "
+                f"runs on {architecture.name}; give a layer for that, or another architecture."
+            )
 
 
 def _make_log_group(

@@ -35,13 +35,11 @@ from aws_cdk import BundlingOptions, DockerImage, ILocalBundling
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_lambda_patterns.core.handler_folder import check_dependencies, check_handler, lists_packages
-
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (function and layers, unzipped)
-_MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
+from cdk_lambda_patterns.core.unzipped_size import check_unzipped_size
 
 # Files that are never deployed. A stray .pyc would change the asset's hash; the others are the installer's
 # own records, which differ from run to run and between pip and uv.
-_EXCLUDE = ("**/__pycache__", "**/*.pyc", "requirements.in")
+EXCLUDE = ("**/__pycache__", "**/*.pyc", "requirements.in")
 _INSTALLER_RECORDS = ("bin", ".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 
 # Lambda's Python 3.12 and later run on Amazon Linux 2023 (glibc 2.34). Oldest first: pip takes several.
@@ -114,24 +112,34 @@ def handler_code(
         if not locked and not has_layers:
             check_dependencies(source)
     if not locked and not shared and not package:
-        return lambda_.Code.from_asset(str(source), exclude=list(_EXCLUDE))
-    if locked and "--hash=" not in lock.read_text():
-        raise ValueError(
-            f"{lock}: the requirements have no hashes; write the file with "
-            "'uv pip compile --universal --generate-hashes requirements.in -o requirements.txt'."
-        )
-    target = _target(runtime, architecture)
+        return lambda_.Code.from_asset(str(source), exclude=list(EXCLUDE))
+    if locked:
+        check_hashes(lock)
+    target = target_for(runtime, architecture)
     return lambda_.Code.from_asset(
         str(source),
-        exclude=list(_EXCLUDE),
+        exclude=list(EXCLUDE),
         bundling=BundlingOptions(
             # Never pulled: the local bundling either succeeds or raises. The command is part of the
             # asset's hash, so that a change of Python, architecture or shared modules makes a new asset.
-            image=_no_image(),
+            image=no_image(),
             command=[str(_BUILD_FORMAT), target.python, target.machine, _digest(shared.values())],
             local=_FolderBundling(source, package, shared, target, "" if has_layers else handler),
         ),
     )
+
+
+def check_hashes(lock: Path) -> None:
+    """Check that a lock file pins its packages with hashes.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if "--hash=" not in lock.read_text():
+        raise ValueError(
+            f"{lock}: the requirements have no hashes; write the file with "
+            "'uv pip compile --universal --generate-hashes requirements.in -o requirements.txt'."
+        )
 
 
 def _shared_packages(source: Path) -> dict[str, Path]:
@@ -166,12 +174,13 @@ def _digest(packages: Iterable[Path]) -> str:
 
 
 @functools.cache
-def _no_image() -> DockerImage:
+def no_image() -> DockerImage:
+    """Return an image for bundling options that never use Docker."""
     return DockerImage.from_registry("scratch")
 
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
     """What wheels are for: a Python (``3.14``), a machine (``aarch64``), whether that is this machine."""
 
     python: str
@@ -179,24 +188,32 @@ class _Target:
     is_host: bool = False
 
 
-def _target(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> _Target:
+def target_for(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> Target:
+    """Return what the wheels of a function are for: Lambda, or this machine if the environment says so.
+
+    Raises:
+        ValueError: The runtime is not Python, or the environment variable has another value.
+    """
     chosen = os.environ.get(BUNDLING_VARIABLE, "")
     if chosen not in ("", "host"):
         raise ValueError(f"{BUNDLING_VARIABLE}={chosen!r}: give 'host', or leave it out to build for Lambda.")
-    if chosen:
-        # The embedded AWS runs every handler on this machine's Python.
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        return _Target(version, f"{sys.platform}-{platform.machine()}", is_host=True)
-    return _target_on_lambda(runtime, architecture)
+    # The embedded AWS runs every handler on this machine's Python.
+    return this_machine() if chosen else _target_on_lambda(runtime, architecture)
+
+
+def this_machine() -> Target:
+    """Return the target of wheels for this Python on this machine."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return Target(version, f"{sys.platform}-{platform.machine()}", is_host=True)
 
 
 @functools.cache  # so that jsii is asked once for the names
-def _target_on_lambda(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> _Target:
+def _target_on_lambda(runtime: lambda_.Runtime, architecture: lambda_.Architecture) -> Target:
     name = runtime.name
     if not name.startswith("python"):
         raise ValueError(f"runtime={name}: a handler with requirements.txt needs a Python runtime.")
     machine = "aarch64" if architecture.name == "arm64" else "x86_64"
-    return _Target(name.removeprefix("python"), machine)
+    return Target(name.removeprefix("python"), machine)
 
 
 @jsii.implements(ILocalBundling)
@@ -212,7 +229,7 @@ class _FolderBundling:
     """
 
     def __init__(
-        self, source: Path, package: str, shared: Mapping[str, Path], target: _Target, handler: str
+        self, source: Path, package: str, shared: Mapping[str, Path], target: Target, handler: str
     ) -> None:
         self._source = source
         self._package = package
@@ -226,21 +243,21 @@ class _FolderBundling:
         output = Path(output_dir)
         lock = self._source / "requirements.txt"
         if lists_packages(lock):
-            shutil.copytree(_dependencies(lock, self._target), output, dirs_exist_ok=True)
+            shutil.copytree(installed(lock, self._target), output, dirs_exist_ok=True)
         ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.in")
         for name, folder in self._shared.items():
             shutil.copytree(folder, output / name, ignore=ignore)
         shutil.copytree(self._source, output / self._package, dirs_exist_ok=True, ignore=ignore)
         if self._handler and not self._package:
             check_handler(output, self._handler, complete=True)
-        _check_unzipped_size(output)
+        check_unzipped_size(output)
         return True
 
 
-def _dependencies(lock: Path, target: _Target) -> Path:
+def installed(lock: Path, target: Target) -> Path:
     """Return the folder with the installed wheels of a lock file; install them unless they are cached."""
     key = hashlib.sha256(f"{_BUILD_FORMAT}\0{target}\0".encode() + lock.read_bytes()).hexdigest()
-    cached = _cache() / key
+    cached = cache_folder() / key
     if not cached.is_dir():
         cached.parent.mkdir(parents=True, exist_ok=True)
         # Built in another folder and renamed when complete, so that an interrupted build is never used.
@@ -256,14 +273,15 @@ def _dependencies(lock: Path, target: _Target) -> Path:
     return cached
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return the folder with what was built before, by a hash of what it was built from."""
     if given := os.environ.get(CACHE_VARIABLE):
         return Path(given)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "cdk-lambda-patterns" / "handlers"
 
 
-def _install(lock: Path, target: _Target, into: Path) -> None:
+def _install(lock: Path, target: Target, into: Path) -> None:
     command = [*_installer(target), "--target", str(into), "--only-binary", ":all:"]
     command += ["--no-deps", "--require-hashes", "-r", str(lock)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -275,7 +293,7 @@ def _install(lock: Path, target: _Target, into: Path) -> None:
         )
 
 
-def _installer(target: _Target) -> list[str]:
+def _installer(target: Target) -> list[str]:
     """Return the start of the command that installs wheels: uv if there is one, otherwise pip."""
     if importlib.util.find_spec("uv") is not None:
         command = [sys.executable, "-m", "uv", "pip", "install", "--quiet"]
@@ -292,7 +310,7 @@ def _installer(target: _Target) -> list[str]:
     return [*command, "--python-version", target.python, "--no-compile-bytecode"]
 
 
-def _pip_platform(target: _Target) -> Iterator[str]:
+def _pip_platform(target: Target) -> Iterator[str]:
     if target.is_host:
         return
     # pip matches platform tags exactly, so every tag that the runtime accepts is given.
@@ -309,18 +327,3 @@ def _drop_what_is_not_code(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for path in list(folder.rglob("__pycache__")):
         shutil.rmtree(path)
-
-
-def _check_unzipped_size(folder: Path) -> None:
-    sizes = {
-        entry.name: sum(path.stat().st_size for path in [entry, *entry.rglob("*")] if path.is_file())
-        for entry in folder.iterdir()
-    }
-    total = sum(sizes.values())
-    if total > _MAX_UNZIPPED_BYTES:
-        largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:3]
-        names = ", ".join(f"{name} ({sizes[name] / 2**20:,.0f} MB)" for name in largest)
-        raise ValueError(
-            f"{total / 2**20:,.0f} MB of code: Lambda allows 250 MB unzipped, layers included. The largest "
-            f"are {names}; leave something out, move it to EFS, or use a container image."
-        )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_ec2 as ec2
@@ -144,7 +144,69 @@ class AsyncOptions:
 
 @check_types
 @dataclass(frozen=True, kw_only=True)
-class FunctionOptions:
+class ImageFunctionOptions:
+    """Settings of a function from a container image: those that do not depend on its package.
+
+    Args:
+        memory_size: Memory in MB, 128 to 10,240. CPU grows with it; 1,769 MB are one vCPU. Default of a
+            ``HardenedFunction``: 256.
+        timeout: Time limit of an invocation, 1 to 900 seconds. Default of a ``HardenedFunction``: 30 seconds.
+        ephemeral_storage_size: Size of ``/tmp``, 512 to 10,240 MB.
+        architecture: ``Architecture.ARM_64`` (default) or ``X86_64``, for AVX2 and x86-only libraries.
+        environment: More environment variables. All of the function's together: 4 KB at most.
+        environment_encryption: Customer managed key that encrypts the environment variables.
+        reserved_concurrent_executions: Concurrency taken out of the account's pool for this function, and
+            its upper bound. 0 stops the function.
+        tracing: X-Ray. Default: ``Tracing.ACTIVE``.
+        logs: Settings of the log group.
+
+    Raises:
+        ValueError: A value is outside what Lambda allows.
+
+    Example::
+
+        ImageFunctionOptions(memory_size=3008, timeout=Duration.minutes(2))
+    """
+
+    memory_size: int | None = None
+    timeout: Duration | None = None
+    ephemeral_storage_size: Size | None = None
+    architecture: lambda_.Architecture | None = None
+    environment: Mapping[str, str] | None = None
+    environment_encryption: kms.IKey | None = None
+    reserved_concurrent_executions: int | None = None
+    tracing: lambda_.Tracing | None = None
+    logs: LogOptions | None = None
+
+    # The fields that `with_defaults` filled: the app's property injectors may overrule them.
+    defaulted: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        _MEMORY.check("memory_size", self.memory_size)
+        TIMEOUT.check("timeout", self.timeout)
+        _EPHEMERAL_STORAGE.check("ephemeral_storage_size", self.ephemeral_storage_size)
+        # Lambda also keeps 100 of the account's concurrency unreserved; only the deployment can know that.
+        CONCURRENCY.check("reserved_concurrent_executions", self.reserved_concurrent_executions)
+        check_environment(self.environment or {})
+
+    def with_defaults(self, **defaults: Any) -> Self:
+        """Return a copy in which the fields that are not set take these values.
+
+        Args:
+            **defaults: Values by field name, what an architecture prefers.
+
+        Raises:
+            TypeError: A name is not a field of this class.
+        """
+        missing = {name: value for name, value in defaults.items() if getattr(self, name, None) is None}
+        filled = replace(self, **missing)
+        object.__setattr__(filled, "defaulted", frozenset(missing))
+        return filled
+
+
+@check_types
+@dataclass(frozen=True, kw_only=True)
+class FunctionOptions(ImageFunctionOptions):
     """Settings that every Lambda function has. What is not given takes the default of the architecture.
 
     Args:
@@ -156,7 +218,7 @@ class FunctionOptions:
         runtime: Default: the newest Python that Lambda has.
         environment: More environment variables. All of the function's together: 4 KB at most.
         environment_encryption: Customer managed key that encrypts the environment variables.
-        layers: At most 5.
+        layers: At most 5, in the order in which they are merged: the later one wins.
         reserved_concurrent_executions: Concurrency taken out of the account's pool for this function, and
             its upper bound. 0 stops the function.
         tracing: X-Ray. Default: ``Tracing.ACTIVE``.
@@ -172,46 +234,15 @@ class FunctionOptions:
         FunctionOptions(memory_size=3008, timeout=Duration.minutes(2))
     """
 
-    memory_size: int | None = None
-    timeout: Duration | None = None
-    ephemeral_storage_size: Size | None = None
-    architecture: lambda_.Architecture | None = None
     runtime: lambda_.Runtime | None = None
-    environment: Mapping[str, str] | None = None
-    environment_encryption: kms.IKey | None = None
     layers: Sequence[lambda_.ILayerVersion] | None = None
-    reserved_concurrent_executions: int | None = None
-    tracing: lambda_.Tracing | None = None
     code_signing_config: lambda_.ICodeSigningConfig | None = None
     snap_start: lambda_.SnapStartConf | None = None
-    logs: LogOptions | None = None
-
-    # The fields that `with_defaults` filled: the app's property injectors may overrule them.
-    defaulted: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
-        _MEMORY.check("memory_size", self.memory_size)
-        TIMEOUT.check("timeout", self.timeout)
-        _EPHEMERAL_STORAGE.check("ephemeral_storage_size", self.ephemeral_storage_size)
-        # Lambda also keeps 100 of the account's concurrency unreserved; only the deployment can know that.
-        CONCURRENCY.check("reserved_concurrent_executions", self.reserved_concurrent_executions)
+        super().__post_init__()
         _LAYERS.check("len(layers)", len(self.layers or ()))
         _check_layers(self.layers or ())
-        check_environment(self.environment or {})
-
-    def with_defaults(self, **defaults: Any) -> "FunctionOptions":
-        """Return a copy in which the fields that are not set take these values.
-
-        Args:
-            **defaults: Values by field name, what an architecture prefers.
-
-        Raises:
-            TypeError: A name is not a field of this class.
-        """
-        missing = {name: value for name, value in defaults.items() if getattr(self, name, None) is None}
-        filled = replace(self, **missing)
-        object.__setattr__(filled, "defaulted", frozenset(missing))
-        return filled
 
 
 def _check_layers(layers: Sequence[lambda_.ILayerVersion]) -> None:

@@ -55,7 +55,7 @@ def shown(given: IResource | str) -> str:
     """What a message calls a resource: its path, also if an ARN refers to it, or the ARN."""
     if not isinstance(given, str):
         return given.node.path
-    if target := _target_of(given):
+    if target := target_of(given):
         return target.node.path.removesuffix("/Resource")
     return given if is_known(given) else "the resource"
 
@@ -73,13 +73,13 @@ def _place_in(arn: str) -> tuple[str, str]:
     parts = arn.split(":")  # a token has no colon
     if len(parts) >= 6:
         return parts[3], parts[4]
-    if target := _target_of(arn):
+    if target := target_of(arn):
         stack = Stack.of(target)
         return stack.region, stack.account
     return "", ""
 
 
-def _target_of(arn: str) -> IConstruct | None:
+def target_of(arn: str) -> IConstruct | None:
     """What an ARN refers to, if it is a reference to a resource of this app."""
     for token in Tokenization.reverse_string(arn).tokens if arn and not is_known(arn) else ():
         if Reference.is_reference(token):

@@ -12,6 +12,7 @@ def make_table(
     partition_key: dynamodb.Attribute,
     sort_key: dynamodb.Attribute | None = None,
     time_to_live_attribute: str | None = None,
+    stream: dynamodb.StreamViewType | None = None,
     removal_policy: RemovalPolicy,
 ) -> dynamodb.Table:
     """Make an on-demand table with point-in-time recovery.
@@ -22,6 +23,7 @@ def make_table(
         partition_key: Its partition key: ``text("account")``.
         sort_key: Its sort key, if it has one.
         time_to_live_attribute: The attribute with the time at which an item expires, in seconds since 1970.
+        stream: The images in its stream, if it has one.
         removal_policy: What happens to it when the stack is deleted.
     """
     return dynamodb.Table(
@@ -31,6 +33,7 @@ def make_table(
         sort_key=sort_key,
         billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
         time_to_live_attribute=time_to_live_attribute,
+        stream=stream,
         point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
             point_in_time_recovery_enabled=True
         ),

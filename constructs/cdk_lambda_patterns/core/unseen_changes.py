@@ -13,6 +13,7 @@ from typing import Any
 
 import jsii
 from aws_cdk import Annotations, Aspects, CfnParameter, IAspect, Stack, TreeInspector
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import IConstruct
@@ -49,10 +50,13 @@ class _UnseenChanges:
             )
 
 
-def properties_of(resource: lambda_.CfnFunction | iam.CfnPolicy) -> dict[str, Any]:
+def properties_of(
+    resource: lambda_.CfnFunction | iam.CfnPolicy | dynamodb.CfnTable | dynamodb.CfnGlobalTable,
+) -> dict[str, Any]:
     """Return the properties of a resource as its template will have them; call it at synthesis.
 
-    Properties that the CDK fills in at synthesis can be read only in this way from Python.
+    Properties that the CDK fills in at synthesis can be read only in this way from Python, and so can the
+    stream of a TableV2 that has none.
     """
     inspector = TreeInspector()
     resource.inspect(inspector)

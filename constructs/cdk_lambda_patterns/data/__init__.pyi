@@ -1,3 +1,4 @@
+from cdk_lambda_patterns.data.efs_function import EfsFunction as EfsFunction
 from cdk_lambda_patterns.data.private_function import PrivateFunction as PrivateFunction
 from cdk_lambda_patterns.data.rds_events import BlueGreenDeploymentCategory as BlueGreenDeploymentCategory
 from cdk_lambda_patterns.data.rds_events import CustomEngineVersionCategory as CustomEngineVersionCategory

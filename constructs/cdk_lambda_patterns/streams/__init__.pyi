@@ -1,3 +1,12 @@
+from cdk_lambda_patterns.streams.dynamodb_stream import DynamoDbStreamConsumer as DynamoDbStreamConsumer
+from cdk_lambda_patterns.streams.dynamodb_stream import (
+    DynamoDbStreamConsumerOptions as DynamoDbStreamConsumerOptions,
+)
+from cdk_lambda_patterns.streams.firehose_transform import FirehoseTransform as FirehoseTransform
+from cdk_lambda_patterns.streams.firehose_transform import (
+    FirehoseTransformOptions as FirehoseTransformOptions,
+)
 from cdk_lambda_patterns.streams.kinesis_consumer import FailureDestination as FailureDestination
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumer as KinesisConsumer
 from cdk_lambda_patterns.streams.kinesis_consumer import KinesisConsumerOptions as KinesisConsumerOptions
+from cdk_lambda_patterns.streams.log_processor import LogProcessor as LogProcessor

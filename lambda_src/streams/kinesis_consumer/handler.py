@@ -19,6 +19,7 @@ with no_garbage_collection():
 
     from shared.clients import make_quick_client
     from shared.shares import Shares
+    from shared.stream_batches import partial_batch_response
 
     from .readings import NotAReading, Reading
     from .summaries import Summaries
@@ -37,13 +38,13 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         Exception: The first of several records could not be counted.
     """
     records = [record["kinesis"] for record in event["Records"]]
-    failures: dict[int, Exception] = {}
+    failures: dict[str, Exception] = {}
     devices: dict[str, list[Reading]] = {}
     for record in records:
         try:
             reading = _parse(record)
         except NotAReading as reason:
-            failures[int(record["sequenceNumber"])] = reason
+            failures[record["sequenceNumber"]] = reason
             break
         devices.setdefault(reading.device, []).append(reading)
     shares = Shares(context, 2 * len(devices))  # a call to read, and one to write
@@ -53,23 +54,13 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
             summaries.add(device, readings)
         except Exception as error:
             logger.exception("not counted", readings=len(readings))
-            failures[readings[0].sequence] = error
+            failures[str(readings[0].sequence)] = error
     logger.info("batch done", records=len(records), devices=len(devices), failed=len(failures))
-    return _response(records, failures)
+    for number, failure in failures.items():
+        logger.warning("failed", sequence_number=number, reason=str(failure))
+    return partial_batch_response([record["sequenceNumber"] for record in records], failures)
 
 
 def _parse(record: dict[str, Any]) -> Reading:
     data = base64.b64decode(record["data"])
     return Reading.parse(data, record["partitionKey"], int(record["sequenceNumber"]))
-
-
-def _response(records: list[dict[str, Any]], failures: dict[int, Exception]) -> dict[str, Any]:
-    if not failures:
-        return {"batchItemFailures": []}
-    first = min(failures)
-    logger.warning("stopped", sequence_number=str(first), reason=str(failures[first]))
-    numbers = [record["sequenceNumber"] for record in records]
-    if first == int(numbers[0]) and len(records) > 1:
-        raise failures[first]
-    [number] = [number for number in numbers if int(number) == first]
-    return {"batchItemFailures": [{"itemIdentifier": number}]}

@@ -38,6 +38,7 @@ _MODELLED = {
     "codepipeline": "ValidationException",
     "cognito-idp": "InvalidParameterException",
     "events": "ValidationException",
+    "firehose": "ValidationException",
     "iam": "ValidationError",
     "kinesis": "ValidationException",
     "kms": "ValidationException",

@@ -39,6 +39,11 @@ def many(count: int) -> list[dict[str, Any]]:
     return [index(f"index{number}") for number in range(count)]
 
 
+def stream(name: str, enabled: bool, view: str | None = None) -> dict[str, Any]:
+    specification = {"StreamEnabled": enabled, **({"StreamViewType": view} if view else {})}
+    return {"TableName": name, "StreamSpecification": specification}
+
+
 def put(**attributes: Any) -> dict[str, Any]:
     return {"TableName": "held", "Item": {**KEY, **attributes}}
 
@@ -93,6 +98,10 @@ REFUSED: list[Row] = [
         "ProjectionType is ALL, but NonKeyAttributes is specified",
     ),
     ("create_table", table(StreamSpecification={"StreamEnabled": True}), INVALID, "StreamViewType"),
+    ("update_table", stream("streamed", True, "KEYS_ONLY"), INVALID, "Table already has an enabled stream"),
+    ("update_table", stream("held", True), INVALID, "StreamViewType must be specified"),
+    ("update_table", stream("held", False), INVALID, "no stream that could be disabled"),
+    ("update_table", stream("streamed", False, "NEW_IMAGE"), INVALID, "must not be specified"),
     ("create_table", table(Tags=[{"Key": f"k{n}", "Value": ""} for n in range(51)]), INVALID, "50"),
     ("put_item", put(x={"S": "x" * 409_600}), INVALID, "Item size has exceeded the maximum allowed size"),
     ("put_item", put(pk={"S": ""}), INVALID, "empty string value"),
@@ -147,8 +156,9 @@ REFUSED: list[Row] = [
 
 @pytest.fixture(scope="module")
 def aws(local_aws: LocalAws) -> LocalAws:
-    """An account with a table."""
+    """An account with a table, and one with a stream."""
     local_aws.client("dynamodb").create_table(**table(TableName="held"))
+    local_aws.client("dynamodb").create_table(**table(**stream("streamed", True, "NEW_IMAGE")))
     return local_aws
 
 
@@ -157,7 +167,7 @@ def test_a_request_is_refused(aws: LocalAws, row: Row) -> None:
     check(aws, "dynamodb", row)
 
 
-def test_expressions_of_every_kind_are_accepted(aws: LocalAws) -> None:
+def test_what_dynamodb_allows_is_accepted(aws: LocalAws) -> None:
     dynamodb = client(aws, "dynamodb")
     dynamodb.update_item(**update("SET a = if_not_exists(a, :a), settings = :a REMOVE offset1, deleted"))
     dynamodb.update_item(**update("REMOVE a SET b = :a"))
@@ -171,6 +181,8 @@ def test_expressions_of_every_kind_are_accepted(aws: LocalAws) -> None:
             "FilterExpression": "b = :pk",
         }
     )
+    dynamodb.update_table(**stream("streamed", False))
+    dynamodb.update_table(**stream("streamed", True, "KEYS_ONLY"))
     dynamodb.create_table(
         **table(TableName="full", GlobalSecondaryIndexes=many(20), LocalSecondaryIndexes=[index("local")])
     )

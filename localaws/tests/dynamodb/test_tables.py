@@ -38,6 +38,20 @@ def resources(**properties: Any) -> Resources:
     }
 
 
+def global_table(**of_replica: Any) -> Resources:
+    """The same as a global table with one replica, as TableV2 of the CDK makes it."""
+    found = resources(StreamSpecification={"StreamViewType": "KEYS_ONLY"})
+    shared = ("TimeToLiveSpecification", "SSESpecification")
+    found["Table"]["Type"] = "AWS::DynamoDB::GlobalTable"
+    found["Table"]["Properties"] |= {name: of_replica.pop(name) for name in shared if name in of_replica}
+    if "SSESpecification" in found["Table"]["Properties"]:
+        encryption = dict(found["Table"]["Properties"]["SSESpecification"])
+        of_replica["SSESpecification"] = {"KMSMasterKeyId": encryption.pop("KMSMasterKeyId")}
+        found["Table"]["Properties"]["SSESpecification"] = encryption
+    found["Table"]["Properties"]["Replicas"] = [{"Region": ref("AWS::Region"), **of_replica}]
+    return found
+
+
 def described(aws: LocalAws, stack: Stack) -> dict[str, Any]:
     """The settings of the table that DynamoDB's calls return."""
     dynamodb, name = aws.client("dynamodb"), stack.outputs["Name"]
@@ -69,6 +83,40 @@ def test_a_table_has_the_properties_of_its_template(local_aws: LocalAws) -> None
     }
     dropped = [found for found in local_aws.dropped_properties() if found.stack == stack.name]
     assert [found for found in dropped if found.logical_id == "Table"] == []
+
+
+def test_a_global_table_has_the_properties_of_its_replica_in_this_region(local_aws: LocalAws) -> None:
+    tags = [{"Key": "owner", "Value": "shop"}]
+    stack = deploy(local_aws, global_table(**PROPERTIES, Tags=tags), OUTPUTS)
+    assert described(local_aws, stack) == {
+        "ttl": {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"},
+        "recovery": "ENABLED",
+        "encryption": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": stack.outputs["Key"]},
+        "class": "STANDARD_INFREQUENT_ACCESS",
+        "protected": True,
+        "policy": PROPERTIES["ResourcePolicy"]["PolicyDocument"],  # type: ignore[index]
+    }
+    dynamodb = local_aws.client("dynamodb")
+    assert dynamodb.list_tags_of_resource(ResourceArn=stack.outputs["Arn"])["Tags"] == tags
+    table = dynamodb.describe_table(TableName=stack.outputs["Name"])["Table"]
+    assert table["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    assert table["LatestStreamArn"] == f"{table['TableArn']}/stream/{table['LatestStreamLabel']}"
+    assert not table["LatestStreamLabel"].endswith("Z")
+    dynamodb.put_item(TableName=stack.outputs["Name"], Item={"id": {"S": "kept"}})
+    found = described(local_aws, stack.update(global_table(), OUTPUTS))
+    assert dynamodb.scan(TableName=stack.outputs["Name"])["Items"] == [{"id": {"S": "kept"}}]
+    assert (found["ttl"]["TimeToLiveStatus"], found["recovery"]) == ("DISABLED", "DISABLED")
+    assert (found["class"], found["protected"], found["policy"]) == ("STANDARD", False, None)
+
+
+def test_another_view_type_is_another_stream(local_aws: LocalAws) -> None:
+    outputs = {**OUTPUTS, "Stream": {"Fn::GetAtt": ["Table", "StreamArn"]}}
+    stack = deploy(local_aws, resources(StreamSpecification={"StreamViewType": "KEYS_ONLY"}), outputs)
+    first = stack.outputs["Stream"]
+    stack = stack.update(resources(StreamSpecification={"StreamViewType": "NEW_IMAGE"}), outputs)
+    table = local_aws.client("dynamodb").describe_table(TableName=stack.outputs["Name"])["Table"]
+    assert table["StreamSpecification"]["StreamViewType"] == "NEW_IMAGE"
+    assert first != stack.outputs["Stream"] == table["LatestStreamArn"]
 
 
 def test_properties_removed_from_the_template_are_removed(local_aws: LocalAws) -> None:

@@ -58,7 +58,7 @@ class Hold:
 import pathlib, time, uuid
 def hold(folder=pathlib.Path({str(self._folder)!r})):
     (folder / uuid.uuid4().hex).touch()
-    while not (folder / "released").exists():
+    while folder.exists() and not (folder / "released").exists():
         time.sleep(0.01)
 """
 

@@ -157,7 +157,7 @@ def test_a_mapping_of_a_stream_needs_what_lambda_lists(functions: Functions) -> 
     map_source(functions, functions.make(SOURCE, role=able), stream, StartingPosition="LATEST")
 
 
-def test_a_mapping_of_a_table_needs_to_list_streams_anywhere(functions: Functions) -> None:
+def test_a_mapping_of_a_table_needs_to_list_its_streams(functions: Functions) -> None:
     aws, name = functions.aws, f"table-{uuid.uuid4().hex[:8]}"
     table = aws.client("dynamodb").create_table(
         TableName=name,
@@ -170,11 +170,13 @@ def test_a_mapping_of_a_table_needs_to_list_streams_anywhere(functions: Function
     reading = [
         (f"dynamodb:{action}", stream) for action in ("GetRecords", "GetShardIterator", "DescribeStream")
     ]
-    partly = functions.make(SOURCE, role=functions.role(*reading))
-    with pytest.raises(ClientError, match=r"Cannot access stream.*dynamodb:ListStreams"):
-        map_source(functions, partly, stream, StartingPosition="LATEST")
-    able = functions.make(SOURCE, role=functions.role(*reading, ("dynamodb:ListStreams", "*")))
-    map_source(functions, able, stream, StartingPosition="LATEST")
+    for listing in ([], [("dynamodb:ListStreams", stream)]):
+        partly = functions.make(SOURCE, role=functions.role(*reading, *listing))
+        with pytest.raises(ClientError, match=r"Cannot access stream.*dynamodb:ListStreams"):
+            map_source(functions, partly, stream, StartingPosition="LATEST")
+    for streams in ("*", f"{table['TableArn']}/stream/*"):  # the latter is in AWS's documentation
+        able = functions.make(SOURCE, role=functions.role(*reading, ("dynamodb:ListStreams", streams)))
+        map_source(functions, able, stream, StartingPosition="LATEST")
 
 
 def test_a_mapping_whose_role_lost_a_permission_stops_reading(functions: Functions, tmp_path: Path) -> None:

@@ -182,12 +182,6 @@ def test_the_handler_sees_its_own_variables_and_nothing_of_the_host(functions: F
     assert variables["HOME"].startswith(seen["temporary"])
 
 
-def test_concurrent_environments_have_their_own_temporary_folders(functions: Functions) -> None:
-    first = functions.invoke(functions.make(ENVIRONMENT)).payload["temporary"]
-    second = functions.invoke(functions.make(ENVIRONMENT)).payload["temporary"]
-    assert first != second
-
-
 def test_code_takes_precedence_over_layers_and_later_layers_over_earlier_ones(functions: Functions) -> None:
     layers = []
     for number, files in enumerate(

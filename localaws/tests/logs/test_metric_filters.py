@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from helpers.refusals import Row, check, ids
+from helpers.stacks import DeploymentFailedError, Stack, template
 from localaws import LocalAws
 
 pytestmark = pytest.mark.local
@@ -80,10 +83,111 @@ def test_a_search_distinguishes_case_and_reads_json(local_aws: LocalAws) -> None
     assert found('{ $.level = "INFO" }') == ['{"level": "INFO"}']
 
 
-def test_what_is_no_pattern_is_refused(local_aws: LocalAws) -> None:
+def test_values_and_dimensions_are_taken_from_fields(local_aws: LocalAws) -> None:
     group = Logged(local_aws)
-    with pytest.raises(group.logs.exceptions.InvalidParameterException, match="Invalid filter pattern"):
-        group.filter("{ level }")
+    group.filter("[ip, verb, status = 4*, bytes]", "$bytes", dimensions={"Verb": "$verb"})
+    group.write("10.0.0.1 GET 404 10", "10.0.0.1 GET 200 99", "10.0.0.2 GET 403 20")
+    assert group.sums(Verb="GET") == (30, 2)
+
+
+def test_a_filter_can_be_tested(local_aws: LocalAws) -> None:
+    def found(pattern: str, *messages: str) -> list[dict[str, Any]]:
+        request = {"filterPattern": pattern, "logEventMessages": list(messages)}
+        matches: list[dict[str, Any]] = local_aws.client("logs").test_metric_filter(**request)["matches"]
+        return matches
+
+    assert found("[verb, status = 4*]", "GET 200", "GET 404") == [
+        {"eventNumber": 2, "eventMessage": "GET 404", "extractedValues": {"$verb": "GET", "$status": "404"}}
+    ]
+    (match,) = found("{ $.a > 1 }", '{"a": 2}')
+    assert match["extractedValues"] == {"$.a": "2"}
+
+
+METRIC = {"metricNamespace": "n", "metricName": "m", "metricValue": "1"}
+PLACE = {"logGroupName": "held", "filterName": "f"}
+INVALID = "InvalidParameterException"
+REFUSED: list[Row] = [
+    (
+        "filter_log_events",
+        {"logGroupName": "held", "filterPattern": "{ a }"},
+        INVALID,
+        "Invalid filter pattern",
+    ),
+    (
+        "test_metric_filter",
+        {"filterPattern": "{ a }", "logEventMessages": ["a"]},
+        INVALID,
+        "Invalid metric filter",
+    ),
+    (
+        "put_metric_filter",
+        {**PLACE, "filterPattern": "a:b", "metricTransformations": [METRIC]},
+        INVALID,
+        "Invalid character(s) in term ':'",
+    ),
+    (
+        "put_subscription_filter",
+        {
+            **PLACE,
+            "filterPattern": "{ a }",
+            "destinationArn": "arn:aws:lambda:us-east-1:123456789012:function:f",
+        },
+        INVALID,
+        "Invalid subscription filter pattern",
+    ),
+    (
+        "put_metric_filter",
+        {
+            **PLACE,
+            "filterPattern": "ERROR",
+            "metricTransformations": [{**METRIC, "dimensions": {"a": "$.a"}}],
+        },
+        INVALID,
+        "does not support dimensions",
+    ),
+    (
+        "put_metric_filter",
+        {
+            **PLACE,
+            "filterPattern": "{ $.a = * }",
+            "metricTransformations": [{**METRIC, "dimensions": {"a": "$.a"}, "defaultValue": 0}],
+        },
+        INVALID,
+        "mutually exclusive",
+    ),
+]
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=ids(REFUSED))
+def test_a_filter_is_refused(local_aws: LocalAws, row: Row) -> None:
+    check(local_aws, "logs", row)
+
+
+def test_only_log_groups_of_the_class_standard_have_filters(local_aws: LocalAws) -> None:
+    logs, name = local_aws.client("logs"), f"group-{uuid.uuid4().hex[:8]}"
+    logs.create_log_group(logGroupName=name, logGroupClass="INFREQUENT_ACCESS")
+    place = {"logGroupName": name, "filterName": "f", "filterPattern": ""}
+    destination = "arn:aws:lambda:us-east-1:123456789012:function:f"
+    for operation, request in (
+        ("put_metric_filter", {**place, "metricTransformations": [METRIC]}),
+        ("put_subscription_filter", {**place, "destinationArn": destination}),
+        ("describe_subscription_filters", {"logGroupName": name}),
+    ):
+        with pytest.raises(ClientError, match="only supported on the Standard log class"):
+            getattr(logs, operation)(**request)
+
+
+def test_a_stack_with_what_is_no_pattern_fails(local_aws: LocalAws) -> None:
+    group = Logged(local_aws)
+    transformation = {"MetricNamespace": "n", "MetricName": "m", "MetricValue": "1"}
+    properties = {
+        "LogGroupName": group.name,
+        "FilterPattern": "{ $.a EXISTS }",
+        "MetricTransformations": [transformation],
+    }
+    stack = Stack(local_aws, f"stack-{group.name}")
+    with pytest.raises(DeploymentFailedError, match="Invalid metric filter pattern"):
+        stack.deploy(template({"Filter": {"Type": "AWS::Logs::MetricFilter", "Properties": properties}}))
 
 
 def test_the_emulator_still_publishes_nothing(stock_aws: LocalAws) -> None:

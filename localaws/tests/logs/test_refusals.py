@@ -67,3 +67,19 @@ def test_events_that_are_too_old_or_too_new_are_left_out(aws: LocalAws) -> None:
     assert new["rejectedLogEventsInfo"] == {"tooNewLogEventStartIndex": 1}
     stored = logs.get_log_events(logGroupName="held", logStreamName="held", startFromHead=True)["events"]
     assert [event["timestamp"] for event in stored] == [NOW - 14 * DAY + HOUR, NOW]
+
+
+def test_what_the_group_would_have_deleted_is_left_out(aws: LocalAws) -> None:
+    logs = client(aws, "logs")
+    logs.create_log_group(logGroupName="kept")
+    logs.create_log_stream(logGroupName="kept", logStreamName="held")
+    logs.put_retention_policy(logGroupName="kept", retentionInDays=3)
+    answer = logs.put_log_events(
+        **events(NOW - 3 * DAY - HOUR, NOW - 3 * DAY + HOUR) | {"logGroupName": "kept"}
+    )
+    assert answer["rejectedLogEventsInfo"] == {"expiredLogEventEndIndex": 1}
+
+
+def test_what_is_left_out_does_not_count_for_the_span(aws: LocalAws) -> None:
+    answer = client(aws, "logs").put_log_events(**events(NOW - 14 * DAY - HOUR, NOW))
+    assert answer["rejectedLogEventsInfo"] == {"tooOldLogEventEndIndex": 1}

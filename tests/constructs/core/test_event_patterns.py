@@ -48,7 +48,7 @@ def state(*values: Any) -> dict[str, Any]:
         (state(["FAILED"]), "has a list in its list"),
         (
             state({"prefx": "x"}),
-            "has the operator 'prefx', which EventBridge does not know; use",
+            "has the operator 'prefx', which does not exist; use",
         ),
         (state({"prefix": "x", "suffix": "y"}), "has 2 operators"),
         (state({}), "has 0 operators"),

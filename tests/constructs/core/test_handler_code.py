@@ -15,7 +15,7 @@ from aws_cdk import App, Stack
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_lambda_patterns import FunctionOptions, HardenedFunction
-from cdk_lambda_patterns.core import handler_code
+from cdk_lambda_patterns.core import handler_code, unzipped_size
 from tests.templates import Resources, read_templates
 
 MACHINES = ("aarch64", "x86_64")
@@ -210,7 +210,7 @@ def test_a_lock_file_that_cannot_be_installed_is_an_error_with_the_reason(
 def test_more_than_250_mb_unzipped_are_refused_and_the_largest_packages_named(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler_code, "_MAX_UNZIPPED_BYTES", 1024 * 1024)
+    monkeypatch.setattr(unzipped_size, "_MAX_BYTES", 1024 * 1024)
     tag = "cp314-cp314-manylinux_2_28_aarch64"
     workshop.lock(make_wheel(workshop.wheels, tag, "", size=2 * 1024 * 1024))
     with pytest.raises((ValueError, RuntimeError), match=r"2 MB of code: Lambda.*native \(2 MB\)"):
@@ -338,4 +338,4 @@ def test_a_malformed_choice_of_what_handlers_are_built_for_is_an_error(
 ) -> None:
     monkeypatch.setenv(handler_code.BUNDLING_VARIABLE, "Host")
     with pytest.raises(ValueError, match="CDK_LAMBDA_PATTERNS_BUNDLING='Host': give 'host', or leave it out"):
-        handler_code._target(lambda_.Runtime.PYTHON_3_14, lambda_.Architecture.ARM_64)
+        handler_code.target_for(lambda_.Runtime.PYTHON_3_14, lambda_.Architecture.ARM_64)

@@ -311,6 +311,18 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda _: KinesisConsumerOptions(filters=[{}]),
         "filters[0]='None': a pattern",
     ),
+    "a filter without lists": (
+        lambda _: KinesisConsumerOptions(filters=[{"pattern": '{"data": {"kind": "a"}}'}]),
+        "filters[0]: data.kind is 'a', and a pattern takes lists of values; give ['a']",
+    ),
+    "a filter that nothing passes": (
+        lambda _: KinesisConsumerOptions(filters=[{"pattern": '{"data": []}'}]),
+        "filters[0]: data is empty, so that nothing would match",
+    ),
+    "a filter with an operator that does not exist": (
+        lambda _: KinesisConsumerOptions(filters=[{"pattern": '{"data": {"kind": [{"begins": "a"}]}}'}]),
+        "filters[0]: data.kind has the operator 'begins', which does not exist; use one of anything-but",
+    ),
     "a list as a filter": (
         lambda _: KinesisConsumerOptions(filters=[{"pattern": "[]"}]),
         "filters[0]='[]': a pattern",

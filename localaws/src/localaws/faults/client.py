@@ -65,8 +65,9 @@ class Fault:
 class Faults:
     """Breaks things on purpose.
 
-    All methods take `times` (how often the fault applies; by default always), `probability` (of each time it
-    could apply, 1 by default) and `seed` (of the random numbers: the same seed, the same faults).
+    `api`, `function` and `queue` take `times` (how often the fault applies; by default always), `probability`
+    (of each time it could apply, 1 by default) and `seed` (of the random numbers: the same seed, the same
+    faults).
 
     Args:
         call: Sends a request to the server.
@@ -225,6 +226,21 @@ class Faults:
             probability=probability,
             seed=seed,
         )
+
+    def kill(self, name: str, *, lost: bool = False) -> int:
+        """Kill the execution environments of a Python function now, in the middle of what they do.
+
+        Those of a function with an extension, a wrapper script or another runtime go on.
+
+        Args:
+            name: Its name, or a pattern.
+            lost: Whether the environments are lost with their `/tmp`, as when their machine fails. By default
+                Lambda initialises them again, and `/tmp` is as it was.
+
+        Returns:
+            How many there were.
+        """
+        return int(self._call("POST", f"{_PATH}/kill", {"pattern": _pattern(name), "lost": lost}))
 
     def clear(self) -> None:
         """End all faults."""

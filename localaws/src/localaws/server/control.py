@@ -7,6 +7,7 @@ POST /_localaws/reset
 POST /_localaws/pace
 POST /_localaws/deliver
 GET, POST, DELETE /_localaws/faults
+POST /_localaws/faults/kill
 
 `gate` lets only requests with the secret of the start pass.
 """
@@ -45,6 +46,10 @@ def with_control(app: Application) -> Application:
             await _answer(send, [asdict(call) for call in journal.calls.after(after)])
         elif route == ("POST", "/_localaws/faults"):
             await _answer(send, rules.add(Rule(**json.loads(await _body(receive)))))
+        elif route == ("POST", "/_localaws/faults/kill"):
+            from localaws.services.lambda_.faults import kill
+
+            await _answer(send, kill(**json.loads(await _body(receive))))
         elif route == ("GET", "/_localaws/faults"):
             await _answer(send, rules.applied(_number(scope, "number") or 0))
         elif route == ("DELETE", "/_localaws/faults"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,6 +80,9 @@ def client_environment(
         "CDK_DEFAULT_ACCOUNT": account,
         "CDK_DEFAULT_REGION": region,
         "CDK_DISABLE_CLI_TELEMETRY": "true",
+        # Docker would push to the real AWS.
+        "CDK_DOCKER": str(_write_docker(folder)),
+        "LOCALAWS_IMAGES": str(folder / "images"),
     }
     for name in ("NO_PROXY", "no_proxy"):
         own = inherited.get(name)
@@ -98,6 +103,19 @@ def _write_profile(
     credentials.write_text(
         f"[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret_access_key}\n"
     )
+
+
+def _write_docker(folder: Path) -> Path:
+    """Write the program that builds and pushes image assets: `localaws.images` with this Python."""
+    program = folder / "docker"
+    if not program.exists():
+        code = f"import sys; sys.path.append({str(Path(__file__).parents[2])!r}); "
+        code += "from localaws.images.__main__ import main; sys.exit(main())"
+        draft = program.with_name(f"docker.{secrets.token_hex(4)}")
+        draft.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-P", "-c", code])} "$@"\n')
+        draft.chmod(0o700)
+        draft.rename(program)
+    return program
 
 
 def _with_own_roots(folder: Path, authority: Path, inherited: Mapping[str, str]) -> Path:

@@ -78,7 +78,13 @@ def requirements() -> list[str]:
     except importlib.metadata.PackageNotFoundError:
         raise InstallationError(f"{_DISTRIBUTION} is not installed: pip install {_DISTRIBUTION}") from None
     normal = [one.replace("'", '"') for one in found]
-    return sorted(one.partition(";")[0].strip() for one in normal if _EXTRA in one)
+    return sorted(_without_extra(one) for one in normal if _EXTRA in one)
+
+
+def _without_extra(requirement: str) -> str:
+    name, _, marker = requirement.partition(";")
+    rest = marker.replace(_EXTRA, "").strip().removesuffix("and").strip()
+    return f"{name.strip()}; {rest}" if rest else name.strip()
 
 
 def install() -> Path:

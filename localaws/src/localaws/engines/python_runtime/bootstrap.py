@@ -1,10 +1,10 @@
 """The program of a Python execution environment: imports the handler once and calls it for each event.
 
-`process` starts it as `python -S bootstrap.py HANDLER TASK_ROOT FOLDER…`. It is not imported. It needs only
-the standard library and imports little of it, because every import is part of each cold start. Requests are
-lines of JSON on standard input, and responses lines of JSON on standard output. The handler gets neither: its
-output, and that of its child processes, goes to standard error, where a mark after each invocation shows that
-the log of that invocation is complete.
+`process` starts it as `python -S bootstrap.py HANDLER FILE_SYSTEM TASK_ROOT FOLDER…`. It is not imported.
+It needs only the standard library and imports little of it, because every import is part of each cold
+start. Requests are lines of JSON on standard input, and responses lines of JSON on standard output. The
+handler gets neither: its output, and that of its child processes, goes to standard error, where a mark
+after each invocation shows that the log of that invocation is complete.
 
 Faithful to: the order of the import path, the context object, the form of errors (type, message, request id,
 stack trace), the errors of the runtime itself, the root logger's format as text and as JSON.
@@ -26,6 +26,7 @@ import logging
 import os
 import sys
 import time
+from importlib.machinery import SourceFileLoader
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,7 @@ def stack_of(trace: TracebackType | None) -> list[str]:
     import traceback  # imported only after an error
 
     lines = traceback.format_list(traceback.extract_tb(trace)[1:])
-    return [line.replace(sys.argv[2], TASK_ROOT) for line in lines]
+    return [line.replace(sys.argv[3], TASK_ROOT) for line in lines]
 
 
 def marshal(result: object) -> str:
@@ -172,6 +173,32 @@ def handle(function: Handler, message: dict[str, Any]) -> str:
     finally:
         for name in changing:
             os.environ.pop(name, None)
+
+
+def enter_file_system() -> None:
+    """Move into the file system of the environment, where the code can only be read.
+
+    Python still keeps the compiled modules of the code, as for every other module, so that only the first
+    environment of a function compiles them.
+    """
+    enter = importlib.import_module("enter").enter  # a program of `engines.namespaces`
+    given = json.loads(sys.argv[2])
+    folders = {
+        f"{path}/": os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        for path, source, writable in given["binds"]
+        if not writable and (path + "/").startswith((TASK_ROOT + "/", "/opt/"))
+    }
+    enter(given)
+    store = SourceFileLoader.set_data
+
+    def set_data(self: SourceFileLoader, path: str, data: Any, **settings: Any) -> None:
+        for seen, folder in folders.items():
+            if path.startswith(seen):
+                path = f"/proc/self/fd/{folder}/{path.removeprefix(seen)}"
+        store(self, path, data, **settings)
+
+    SourceFileLoader.set_data = set_data  # type: ignore[method-assign]
+    sys.executable = "/var/lang/bin/python3"
 
 
 def lead_programs_to(layers: str) -> None:
@@ -227,6 +254,10 @@ def main() -> None:
 
 if __name__ == "__main__":
     # Python has put the folder of this program first on the path. The function's code belongs there.
-    sys.path[0:1] = sys.argv[2:]
-    lead_programs_to(sys.argv[4].removesuffix("/python"))
+    if sys.argv[2]:
+        sys.path[0] = sys.path[0].replace("python_runtime", "namespaces")
+        enter_file_system()
+    else:
+        lead_programs_to(sys.argv[5].removesuffix("/python"))
+    sys.path[0:1] = sys.argv[3:]
     main()

@@ -2,8 +2,9 @@
 
 `services.lambda_.execution` uses it instead of the emulator's workers.
 
-Faithful to: an environment that stays after an exception, and is replaced after a timeout, an exit or a
-change of the function, when its current invocation has ended; time for the initialization in addition to the
+Faithful to: an environment that stays after an exception, is initialised again after a timeout or an exit,
+with what it has in `/tmp`, and is replaced after a change of the function, when its current invocation has
+ended; a file system of its own (`engines.namespaces`); time for the initialization in addition to the
 function's timeout; all output of an invocation in its log, without waiting for output that may not come.
 Not to: freezing between invocations, memory limits, CPU in proportion to memory, extensions. An
 initialization of more than ten seconds is not restarted within the timeout of the function: it may take the
@@ -29,7 +30,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localaws.engines.python_runtime.environment import import_path, layer_archives, unpack, variables
+from localaws.engines import namespaces
+from localaws.engines.python_runtime.environment import (
+    file_system,
+    layer_archives,
+    places,
+    unpack,
+    variables,
+)
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 
@@ -64,9 +72,11 @@ class ExecutionEnvironment:
         self._cold = True
         self._proc: subprocess.Popen[bytes] | None = None
         self._scratch: Path | None = None
+        self._joined = namespaces.Joined()
         self._init_log = ""
         self._revision = ""
         self._retired = False
+        self._lost = False
 
     def invoke(self, message: dict[str, Any], seconds: float) -> Answer:
         """Call the handler, in a new process if there is none.
@@ -76,8 +86,10 @@ class ExecutionEnvironment:
             seconds: The function's timeout.
         """
         with self._lock:
-            if self._revision != self.config["RevisionId"]:
+            if self._revision != self.config["RevisionId"] or self._lost:
                 self._end()
+                self._discard_tmpdir()
+                self._lost = False
             if self._proc is None or self._proc.poll() is not None:
                 failure = self._start(INIT_SECONDS + seconds)
                 if failure is not None:
@@ -100,6 +112,17 @@ class ExecutionEnvironment:
 
         threading.Thread(target=end, daemon=True).start()
 
+    def kill(self, *, lost: bool) -> None:
+        """Kill the process, whatever it does.
+
+        Args:
+            lost: Whether `/tmp` is lost as well.
+        """
+        self._lost |= lost
+        process = self._proc
+        if process is not None:
+            process.kill()
+
     def exit_status(self) -> str:
         """How the last process ended, as Lambda reports it."""
         if self.exit_code == 0:
@@ -117,24 +140,31 @@ class ExecutionEnvironment:
 
     def _start(self, seconds: float) -> Answer | None:
         """Start the process and import the handler; returns an answer only after an error."""
-        self._discard_tmpdir()
         self._revision = self.config["RevisionId"]
-        self._scratch = Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
         task_root, layers = unpack(self.code_zip), unpack(*layer_archives(self.config))
-        path = import_path(task_root, layers)
+        described = ""
+        if namespaces.available():
+            described = file_system(self.config, task_root, layers).described(self._joined.descriptors)
+        elif self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
+        where = places(task_root, layers, self._scratch)
+        handler, path = self.config["Handler"], where.import_path()
         self._proc = subprocess.Popen(
             # -S -s: without the packages that are installed on the host.
-            [sys.executable, "-S", "-s", "-X", "utf8", BOOTSTRAP, self.config["Handler"], *path],
+            [sys.executable, "-S", "-s", "-X", "utf8", BOOTSTRAP, handler, described, *path],
             cwd=task_root,
-            env=variables(self.config, task_root, layers, self._scratch),
+            env=variables(self.config, where),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=self._joined.descriptors,
         )
         self._cold = False
         answer = self._exchange(b"", "init", seconds)
         if answer.line.startswith(b'{"result"'):
             self._init_log = answer.log
+            if described and not self._joined.descriptors:
+                self._joined.keep(self._proc.pid)
             return None
         self._end()
         return answer
@@ -193,5 +223,7 @@ class ExecutionEnvironment:
                     stream.close()
 
     def _discard_tmpdir(self) -> None:
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._joined.close()
+        scratch, self._scratch = self._scratch, None
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)

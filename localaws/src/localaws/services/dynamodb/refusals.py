@@ -3,13 +3,15 @@
 The emulator checks items and most of the requests itself.
 
 Faithful to: at most 20 global and 5 local secondary indexes, 100 projected attributes together and 50 tags;
-an index has capacity exactly if its table has; projections and streams are complete; a section and a path
+an index has capacity exactly if its table has; projections and streams are complete; a stream is enabled
+once, and its view type stays; a section and a path
 occur once in an update expression; a key condition compares the sort key with `=`, `<`, `<=`, `>`, `>=`,
 BETWEEN or begins_with, and is joined with AND; a filter of a query has no key; an entry of a batch or
 transaction is one operation.
 Not to: the words about streams, projected attributes and tags.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTable.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.KeyConditionExpressions.html
@@ -79,6 +81,26 @@ def _of_table(table: Parameters) -> Iterator[str]:
         yield f"{_ABOUT}StreamViewType must be specified when StreamEnabled is true"
     if len(table.get("Tags") or []) > _MOST_TAGS:
         yield f"{_ABOUT}Too many tags: a table can have at most {_MOST_TAGS}"
+
+
+@refuses("dynamodb", "UpdateTable")
+def _stream(request: Parameters) -> Refusal | None:
+    stream = request.get("StreamSpecification")
+    table = dynamodb._tables.get(str(request.get("TableName")).rpartition("/")[2])
+    if not stream or table is None:
+        return None
+    has_one = bool((table.get("StreamSpecification") or {}).get("StreamEnabled"))
+    view, name = stream.get("StreamViewType"), table["TableName"]
+    if stream.get("StreamEnabled"):
+        if has_one:
+            return _invalid(f"Table already has an enabled stream: TableName: {name}")
+        if not view:
+            return _invalid(f"{_ABOUT}StreamViewType must be specified when StreamEnabled is true")
+    elif not has_one:
+        return _invalid(f"Table has no stream that could be disabled: TableName: {name}")
+    elif view:
+        return _invalid(f"{_ABOUT}StreamViewType must not be specified when StreamEnabled is false")
+    return None
 
 
 # --- Expressions

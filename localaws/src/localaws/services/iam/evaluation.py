@@ -6,6 +6,7 @@ Faithful to:
   may publish only if one of its own policies allows it.
 - A request for several SSM parameters needs the permission on each of them, and one for those below a path
   that on the path.
+- A request to describe repositories of ECR needs the permission on each that it names.
 - The resource of a request to CloudWatch Logs is `log-group:NAME:log-stream:STREAM`, with an empty stream
   where the request names none: `NAME:*` matches it and `NAME` does not. Requests about tags are the
   exception.
@@ -104,6 +105,12 @@ def _extract_resource_arn(
         return next(refused, arns[0]) if arns else found
     if service == "ssm" and operation == "GetParametersByPath":
         return _parameter_arn(_member(body, "Path") or "/", region, account_id)
+    if service == "ecr" and found == "*":
+        names = _member(body, "repositoryNames") or []
+        arns = [f"arn:aws:ecr:{region}:{account_id}:repository/{name}" for name in names]
+        key = extract_access_key_id(headers, query_params)
+        refused = (arn for arn in arns if iam_evaluator.enforce(key, f"ecr:{operation}", "ecr", region, arn))
+        return next(refused, arns[0]) if arns else str(_member(body, "resourceArn") or found)
     if service == "lambda" and ":function:" in found:
         named = FunctionReference.parse(found.partition(":function:")[2])
         if named and named.account:  # a partial ARN, which the emulator takes for a name

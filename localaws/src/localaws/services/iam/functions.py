@@ -10,6 +10,7 @@ later keeps working.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-example-lamda-process-dynamodb-streams.html
 """
 
 from __future__ import annotations
@@ -171,8 +172,8 @@ def missing_permission(function: str, source: str) -> str | None:
     # A registered consumer of a stream subscribes, and the stream pushes.
     actions = ("SubscribeToShard",) if "/consumer/" in source else _READING.get(service, ())
     for action in actions:
-        # ListStreams has no resource-level permissions.
-        resource = "*" if action == "ListStreams" else source
+        # ListStreams is about all streams of the table, also in the policy that AWS documents.
+        resource = f"{source.rpartition('/')[0]}/*" if action == "ListStreams" else source
         if not role_allows(config["Role"], f"{service}:{action}", resource):
             return f"{service}:{action}"
     return None

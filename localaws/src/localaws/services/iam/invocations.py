@@ -11,8 +11,8 @@ log group only if its policy, of log groups also one of the account, allows it. 
 that does not exist fails the deployment. Services call with TLS: a statement that denies
 `aws:SecureTransport` `false` does not stop them.
 Not to: what happens to a refused delivery. Here it is logged and lost, as in AWS without a dead-letter queue
-on the subscription. Nor to invocations by CloudWatch Logs. For rules see `events.targets`, for load balancers
-`elbv2.functions`, for APIs `apigateway.functions`, for Cognito `cognito.triggers`.
+on the subscription. For rules see `events.targets`, for load balancers `elbv2.functions`, for APIs
+`apigateway.functions`, for Cognito `cognito.triggers`, for CloudWatch Logs `logs.subscriptions`.
 
 https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
@@ -123,6 +123,13 @@ def in_account_of(arn: str) -> Iterator[None]:
     _, _, _, region, account, *_ = [*arn.split(":"), "", "", "", "", ""]
     with request_scope(account or get_account_id(), region or get_region()):
         yield
+
+
+def service_may(
+    policy: Any, action: str, resource: str, service: str, source_arn: str, source_account: str
+) -> bool:
+    """Whether the policy of a resource allows an action of a service, for a resource of an account."""
+    return _allows(policy, action, resource, service, source_arn, source_account)
 
 
 def _allows(

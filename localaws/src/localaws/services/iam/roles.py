@@ -30,7 +30,14 @@ def iam_is_enforced() -> bool:
     return bool(importlib.import_module("ministack.app").AUTH)
 
 
-def role_allows(role_arn: str, action: str, resource: str, context: dict[str, str] | None = None) -> bool:
+def role_allows(
+    role_arn: str,
+    action: str,
+    resource: str,
+    context: dict[str, str] | None = None,
+    *,
+    policy: tuple[str, str] | None = None,
+) -> bool:
     """Whether a service that has assumed the role may perform the action on the resource.
 
     Args:
@@ -38,6 +45,7 @@ def role_allows(role_arn: str, action: str, resource: str, context: dict[str, st
         action: One action, such as `sqs:SendMessage`.
         resource: The ARN of the resource, or `*` for actions without resource-level permissions.
         context: Condition keys that the service sets, such as `{"aws:SourceArn": …}`.
+        policy: The policy of the resource and the account that owns it, if the emulator does not find it.
     """
     if not iam_is_enforced():
         return True
@@ -53,7 +61,7 @@ def role_allows(role_arn: str, action: str, resource: str, context: dict[str, st
     policies = iam_evaluator._gather_role_policies(name, account)
     result = iam_evaluator.evaluate(request, policies, *limits)
     service = action.partition(":")[0]
-    policy = iam_evaluator._resource_policy(service, resource)
+    policy = policy or iam_evaluator._resource_policy(service, resource)
     if policy is not None:
         required = service in iam_evaluator._POLICY_REQUIRED
         result = iam_evaluator.combine_resource_policy(

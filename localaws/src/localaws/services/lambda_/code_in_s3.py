@@ -89,6 +89,7 @@ _FUNCTION = resource(
         "iam.functions",
         "lambda_.fifo_destinations",
         "lambda_.function_limits",
+        "lambda_.images",
         "lambda_.layers",
         "lambda_.properties",
     ],

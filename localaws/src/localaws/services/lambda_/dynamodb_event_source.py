@@ -4,7 +4,7 @@ The emulator has no bisecting, retry limit, partial batch responses, batching wi
 destination: it retries a poison batch for ever and blocks all other mappings meanwhile.
 
 Faithful to: what `lambda_.stream_event_source` says of Kinesis, in order per partition key of the table;
-on-failure records have `DDBStreamBatchInfo`.
+on-failure records have `DDBStreamBatchInfo`; a stream that was disabled is read to its end.
 Not to: several shards. A stream has one here.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
@@ -15,7 +15,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 from ministack.core.responses import request_scope
@@ -45,12 +44,17 @@ def _poll_all() -> bool:
 
 def _poll(mapping: dict[str, Any], source: str) -> bool:
     name = source.split("/")[1]
-    table = dynamodb._tables.get(name)
-    if not table or table.get("LatestStreamArn") != source:
+    table, closed = dynamodb._tables.get(name), dynamodb.closed_stream(source)
+    if closed is not None:
+        begin, records, schema = closed["trimmed"], closed["records"], closed["KeySchema"]
+    elif table is not None and table.get("LatestStreamArn") == source:
+        begin, records = dynamodb.stream_start_position(name), dynamodb._live_stream_records(name)
+        schema = table["KeySchema"]
+    else:
         return False
     lanes = _lanes.setdefault(mapping["UUID"], {})
-    key = next(one["AttributeName"] for one in table["KeySchema"] if one["KeyType"] == "HASH")
-    for record in _new_records(mapping, name):
+    key = next(one["AttributeName"] for one in schema if one["KeyType"] == "HASH")
+    for record in _new_records(mapping, begin, records):
         number = lane_of(mapping, json.dumps(record["dynamodb"]["Keys"][key], sort_keys=True))
         lane = lanes.setdefault(number, Lane(mapping, dynamodb_streams._DEFAULT_SHARD_ID))
         lane.add(record)
@@ -58,12 +62,13 @@ def _poll(mapping: dict[str, Any], source: str) -> bool:
     return any(started)
 
 
-def _new_records(mapping: dict[str, Any], table: str) -> list[dict[str, Any]]:
+def _new_records(mapping: dict[str, Any], begin: int, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records after the position of a mapping, of which the first is at `begin`."""
     positions, place = lambda_svc._dynamodb_stream_positions, mapping["UUID"]
-    begin, end = dynamodb.stream_start_position(table), dynamodb.stream_end_position(table)
+    end = begin + len(records)
     if place not in positions:
         positions[place] = begin if mapping.get("StartingPosition") == "TRIM_HORIZON" else end
-    new = dynamodb.stream_records_since(table, positions[place], sys.maxsize)
+    new = records[max(positions[place] - begin, 0) : end - begin]
     positions[place] = end
     found: list[dict[str, Any]] = lambda_svc._apply_filter_criteria(new, mapping)
     return found

@@ -1,13 +1,15 @@
-"""Python functions run in execution environments like those of Lambda, and callers see how they failed.
+"""Functions run in execution environments like those of Lambda, and callers see how they failed.
 
 The emulator reports every exception as `Runtime.HandlerError`, ends the process that raised it, ends busy
 processes when their function changes, passes the environment of the host to the handler, and waits 50 ms for
-output that a handler may never write.
+output that a handler may never write. Its custom runtimes are found in the code only, not in a layer.
 
 Faithful to: error type, message, request id and stack trace in the payload; `FunctionError: Unhandled`;
 timeouts, exits, import errors and results that cannot be serialised, under their documented names; what
-`engines.python_runtime` lists.
-Not to: other runtimes. Node.js and custom runtimes run as the emulator runs them.
+`engines.python_runtime` lists, and `engines.runtime_api` for functions with a custom runtime, an extension or
+a wrapper script; the client context, which these functions get.
+Not to: Node.js, whose functions run as the emulator runs them, without extensions. A deployment reports
+layers with an extension that is not started, and a size of `/tmp` that has no effect.
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -15,26 +17,66 @@ https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
 from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
+from localaws.engines import namespaces
+from localaws.engines.python_runtime.environment import layer_archives, unpack
 from localaws.engines.python_runtime.process import Answer, ExecutionEnvironment
-from localaws.patching import around
+from localaws.engines.runtime_api import programs
+from localaws.engines.runtime_api.environment import ApiEnvironment
+from localaws.engines.runtime_api.sandbox import Invocation
+from localaws.patching import Properties, around, recorded_only
 from localaws.services.lambda_ import trace
 
 
-def _is_python(config: dict[str, Any]) -> bool:
-    return str(config.get("Runtime", "")).startswith("python")
+def _has_idle_extension(properties: Properties) -> bool:
+    """Whether a layer has an extension that is not started with the function."""
+    if programs.starts_extensions(properties):
+        return False
+    return bool(programs.extensions_in(unpack(*layer_archives(properties))))
+
+
+recorded_only("AWS::Lambda::Function", "Layers", when=_has_idle_extension)
+recorded_only(
+    "AWS::Lambda::Function",
+    "EphemeralStorage",
+    when=lambda properties: not (programs.starts_extensions(properties) and namespaces.available()),
+)
+
+_client_context: ContextVar[str] = ContextVar("localaws_client_context", default="")
+_resetting = False
+
+
+def _class_for(config: dict[str, Any]) -> Any:
+    """What runs the function; None if the emulator does."""
+    if programs.needed(config):
+        return ApiEnvironment
+    return ExecutionEnvironment if programs.is_python(config) else None
 
 
 @around(lambda_runtime, "_worker_class_for")
 def _worker_class_for(stock: Callable[..., Any], config: dict[str, Any]) -> Any:
-    return ExecutionEnvironment if _is_python(config) else stock(config)
+    return _class_for(config) or stock(config)
+
+
+@around(lambda_runtime, "reset")
+def _reset(stock: Callable[[], None]) -> None:
+    global _resetting
+    _resetting = True
+    try:
+        stock()
+    finally:
+        _resetting = False
 
 
 @around(lambda_runtime, "kill_workers")
@@ -42,11 +84,55 @@ def _kill_workers(stock: Callable[..., None], workers: Iterable[Any]) -> None:
     """End environments whose function has changed; busy ones finish their invocation first."""
     idle = []
     for worker in workers:
-        if isinstance(worker, ExecutionEnvironment) and worker.in_use:
+        if isinstance(worker, ApiEnvironment):
+            if _resetting:
+                worker.kill()
+            else:
+                worker.retire()
+        elif isinstance(worker, ExecutionEnvironment) and worker.in_use:
             worker.retire()
         else:
             idle.append(worker)
     stock(idle)
+
+
+@around(lambda_svc, "_invoke", after=["lambda_.invocation"])
+async def _invoke(
+    stock: Callable[..., Awaitable[Any]],
+    name: str,
+    event: object,
+    headers: dict[str, str],
+    path_qualifier: str | None = None,
+    query_params: dict[str, Any] | None = None,
+) -> Any:
+    """Keep the client context of the request for the function."""
+    try:
+        context = base64.b64decode(headers.get("x-amz-client-context", "")).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        context = ""
+    token = _client_context.set(context)
+    try:
+        return await stock(name, event, headers, path_qualifier, query_params)
+    finally:
+        _client_context.reset(token)
+
+
+@around(lambda_svc, "_execute_function_provided_warm")
+def _execute_provided(
+    stock: Callable[..., dict[str, Any]], func: dict[str, Any], event: object, request_id: str
+) -> dict[str, Any]:
+    """Custom runtimes run as all functions do."""
+    result: dict[str, Any] = lambda_svc._execute_function_warm(func, event, request_id)
+    return result
+
+
+@around(lambda_svc, "_execute_function_docker")
+def _execute_image(
+    stock: Callable[..., dict[str, Any]], func: dict[str, Any], event: object, request_id: str
+) -> dict[str, Any]:
+    """So do images, without Docker."""
+    result: dict[str, Any] = lambda_svc._execute_function_warm(func, event, request_id)
+    return result
 
 
 @around(lambda_svc, "_execute_function_warm")
@@ -55,15 +141,15 @@ def _execute(
 ) -> dict[str, Any]:
     """Invoke the function, and return the result in the emulator's form."""
     config: dict[str, Any] = func["config"]
-    code = func.get("code_zip")
-    if not code or not _is_python(config):
+    code, runs = func.get("code_zip") or b"", _class_for(config)
+    if not runs or not (code or programs.is_image(config)):
         return stock(func, event, request_id)
     lambda_svc._ensure_reaper_thread()
-    environment, _ = lambda_svc.acquire_worker(
-        config["FunctionName"], config, code, qualifier=config["Version"]
-    )
+    environment = _acquire(config, code, runs)
     # The pool reuses an environment after changes that matter, such as that of the role.
     environment.config = config
+    if isinstance(environment, ApiEnvironment):
+        return _execute_with_api(environment, event, request_id)
     message = {
         "event": event,
         "request_id": request_id,
@@ -75,6 +161,66 @@ def _execute(
         return _result(answer, request_id, float(config["Timeout"]), environment)
     finally:
         lambda_svc.release_worker(environment)
+
+
+def _acquire(config: dict[str, Any], code: bytes, runs: type) -> Any:
+    name, version = config["FunctionName"], config["Version"]
+    environment, _ = lambda_svc.acquire_worker(name, config, code, qualifier=version)
+    if isinstance(environment, runs):
+        return environment
+    # The function has had no extension when the environment was made, or has none any more.
+    lambda_svc.release_worker(environment)
+    account, region = lambda_runtime._account_region_from_function_config(config)
+    lambda_svc.invalidate_worker(name, qualifier=version, account=account, region=region)
+    environment, _ = lambda_svc.acquire_worker(name, config, code, qualifier=version)
+    return environment
+
+
+def _execute_with_api(environment: ApiEnvironment, event: object, request_id: str) -> dict[str, Any]:
+    config = environment.config
+    headers = {"Lambda-Runtime-Trace-Id": trace.header(config)}
+    if _client_context.get():
+        headers["Lambda-Runtime-Client-Context"] = _client_context.get()
+    invocation = Invocation(request_id, json.dumps(event).encode(), config["FunctionArn"], 0.0, headers)
+    try:
+        return environment.invoke(invocation, float(config["Timeout"]))
+    finally:
+        environment.release(invocation, lambda: lambda_svc.release_worker(environment), _Slot())
+
+
+class _Slot:
+    """The concurrency of an invocation whose extensions work on, after the answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: str | None = None
+        self._done = False
+
+    def __enter__(self) -> None:
+        _slot.set(self)
+
+    def __exit__(self, *_: object) -> None:
+        self.release(done=True)
+
+    def release(self, key: str | None = None, *, done: bool = False) -> None:
+        """Release the slot when both have come: the end of the invocation, with its key, and of the work."""
+        with self._lock:
+            self._key, self._done = key or self._key, done or self._done
+            if self._key and self._done:
+                lambda_svc._release_execution_slot(self._key)
+
+
+_slot: ContextVar[_Slot | None] = ContextVar("localaws_concurrency_slot", default=None)
+
+
+@around(lambda_svc, "_release_execution_slot")
+def _release_execution_slot(stock: Callable[[str], None], key: str) -> None:
+    slot = _slot.get()
+    _slot.set(None)
+    if slot is None:
+        stock(key)
+    else:
+        slot.release(key)
 
 
 def _changing_variables(config: dict[str, Any]) -> dict[str, str]:

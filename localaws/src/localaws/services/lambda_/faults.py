@@ -1,9 +1,10 @@
-"""Functions that fail, die or are slow because a test asked for it: `aws.faults.function(...)`.
+"""Functions that fail, die or are slow because a test asked for it: `aws.faults.function(...)`, `.kill(...)`.
 
 Faithful to: what Lambda reports of an exception, of a killed environment and of a timeout, to callers, to
 retries and to event sources.
-Not to: a killed environment is not replaced: the next invocation is no cold start. With `after_running`, an
-answer is lost when the function has ended, not in the middle of its work.
+Not to: an environment that `function(killed=True)` kills is not replaced: the next invocation is no cold
+start. With `after_running`, an answer is lost when the function has ended, not in the middle of its work.
+`kill` is for Python functions only.
 
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
@@ -11,12 +12,15 @@ https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
 
 from __future__ import annotations
 
+import fnmatch
 import time
 from collections.abc import Callable
 from typing import Any
 
+from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
+from localaws.engines.python_runtime.process import ExecutionEnvironment
 from localaws.faults.rules import Rule, matches, rules
 from localaws.patching import around
 
@@ -42,6 +46,19 @@ def _execute(
     said: dict[str, Any] = {"errorType": rule.error, "errorMessage": rule.message, "stackTrace": []}
     log = f"{ran.get('log', '')}[ERROR] {rule.error}: {rule.message}\n"
     return {"body": said, "error": True, "function_error": "Unhandled", "log": log}
+
+
+def kill(pattern: str, *, lost: bool) -> int:
+    """Kill the environments of functions now, also those that work; return how many there were."""
+    environments = [
+        worker
+        for workers in list(lambda_runtime._workers.values())
+        for worker in list(workers)
+        if isinstance(worker, ExecutionEnvironment) and fnmatch.fnmatchcase(worker.func_name, pattern)
+    ]
+    for environment in environments:
+        environment.kill(lost=lost)
+    return len(environments)
 
 
 def _ends(rule: Rule) -> bool:

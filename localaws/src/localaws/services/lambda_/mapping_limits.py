@@ -11,7 +11,7 @@ Faithful to: when a mapping is created or updated, through the API or in CloudFo
   well;
 - a stream has a starting position, and AT_TIMESTAMP a time that is not in the future, and not for DynamoDB;
 - a tumbling window reads a shard with one invocation at a time;
-- up to 10 filters, each a JSON object whose values are lists; no destination of successful batches;
+- up to 10 filters, each a valid event pattern; no destination of successful batches;
 - a source and a function have one mapping, and are in the same Region; the source exists.
 Not to: which settings Lambda refuses for the other kind of source; the quota of five filters, which AWS
 raises to ten on request; the words of the errors about batches of FIFO queues, about Regions, ages of
@@ -24,7 +24,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,6 +32,7 @@ from ministack.core.responses import error_response_json, get_account_id, get_re
 from ministack.services import dynamodb, kinesis, lambda_svc, sqs
 
 from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.lambda_.event_filters import is_pattern
 
 _MOST_FILTERS = 10
 _AFTER = ["iam.functions", "lambda_.event_source_mappings", "lambda_.fifo_destinations"]
@@ -58,27 +58,11 @@ def refusal(mapping: Mapping[str, Any]) -> Refusal | None:
 def _of_any(mapping: Mapping[str, Any], filters: list[Mapping[str, Any]]) -> str | None:
     if len(filters) > _MOST_FILTERS:
         return f"The number of filters, {len(filters)}, exceeds the limit of {_MOST_FILTERS}."
-    if not all(_is_pattern(one.get("Pattern", "{}")) for one in filters):
+    if not all(is_pattern(one.get("Pattern", "{}")) for one in filters):
         return "Invalid filter pattern definition."
     if (mapping.get("DestinationConfig") or {}).get("OnSuccess"):
         return "Unsupported DestinationConfig parameter for given event source mapping type."
     return None
-
-
-def _is_pattern(text: object) -> bool:
-    try:
-        pattern = json.loads(str(text))
-    except ValueError:
-        return False
-    return isinstance(pattern, dict) and all(_is_condition(name, value) for name, value in pattern.items())
-
-
-def _is_condition(name: str, value: object) -> bool:
-    if isinstance(value, dict):
-        return all(_is_condition(*item) for item in value.items())
-    if name == "$or":
-        return isinstance(value, list) and all(isinstance(one, dict) for one in value)
-    return isinstance(value, list) and bool(value)
 
 
 def _of_stream(mapping: Mapping[str, Any], source: str) -> str | None:

@@ -4,8 +4,8 @@ Faithful to: the properties of a template are set on the function, changed and r
 returned by the Get and List calls. Dead-letter queue, reserved concurrency, recursion setting and durable
 configuration then take effect (see the other modules). Inline code is a file named `index`, of Node.js or
 Python, so that a handler in another module is not found when the function is invoked.
-Not to: the properties in `RECORDED_ONLY`. They are stored and returned, without effect: no network, file
-system, encryption, signature check or environment that is initialised in advance. They are read past the
+Not to: the properties in `RECORDED_ONLY`. They are stored and returned, without effect: no network,
+signature check or environment that is initialised in advance. They are read past the
 recorder, so that a deployment still reports them as accepted but not emulated.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html
@@ -23,11 +23,10 @@ from ministack.services.cloudformation import provisioners
 
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.iam.roles import role_allows
+from localaws.services.lambda_ import environment_encryption
 
 #: Stored and returned, without effect.
-RECORDED_ONLY = frozenset(
-    {"CodeSigningConfigArn", "FileSystemConfigs", "KmsKeyArn", "ProvisionedConcurrencyConfig", "VpcConfig"}
-)
+RECORDED_ONLY = frozenset({"CodeSigningConfigArn", "ProvisionedConcurrencyConfig", "VpcConfig"})
 
 #: Property → its key in the function's configuration, which is absent without a value.
 _IN_CONFIGURATION = {
@@ -114,6 +113,7 @@ def _record(name: str, old: Properties, new: Properties) -> None:
         elif property_name in old:
             function[key] = default
     config["VpcConfig"] = lambda_svc._vpc_config_with_id(_value(new, "VpcConfig"))
+    environment_encryption.grant(name)
 
 
 def _value(properties: Properties, name: str) -> Any:

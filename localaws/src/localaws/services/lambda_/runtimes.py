@@ -1,11 +1,12 @@
-"""Node.js and custom runtimes see the variables of Lambda and of the function, and none of the server.
+"""Node.js functions see the variables of Lambda and of the function, and none of the server.
 
 The emulator passes the environment of its own process on, with the paths of its keys and of its state.
 
-Faithful to: the documented variables of a runtime, as for Python (`engines.python_runtime.environment`). A
-custom runtime (`provided.*`) has `AWS_LAMBDA_RUNTIME_API`, and neither `AWS_EXECUTION_ENV` nor
-`_X_AMZN_TRACE_ID`, which it takes from the header `Lambda-Runtime-Trace-Id`.
-Not to: the rest of these runtimes, which run as the emulator runs them: no `bootstrap` in a layer is found.
+Faithful to: the documented variables of a runtime, as for Python (`engines.python_runtime.environment`).
+Durable functions with a custom runtime, which the emulator runs itself, have `AWS_LAMBDA_RUNTIME_API`, and
+neither `AWS_EXECUTION_ENV` nor `_X_AMZN_TRACE_ID`.
+Not to: the rest of these runtimes, which run as the emulator runs them, with `/opt`, `/tmp` and `/var/task`
+of this machine.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
@@ -24,7 +25,7 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
-from localaws.engines.python_runtime.environment import layer_archives, unpack, variables
+from localaws.engines.python_runtime.environment import layer_archives, places, unpack, variables
 from localaws.patching import around, changes, replaces
 
 _starting: ContextVar[dict[str, Any] | None] = ContextVar("localaws_starting", default=None)
@@ -76,4 +77,4 @@ def _popen(command: list[str], **settings: Any) -> subprocess.Popen[Any]:
 
 def _variables(config: dict[str, Any], code: str) -> dict[str, str]:
     layers, scratch = unpack(*layer_archives(config)), Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
-    return variables(config, Path(code), layers, scratch) | {"LAMBDA_RUNTIME_DIR": code}
+    return variables(config, places(Path(code), layers, scratch)) | {"LAMBDA_RUNTIME_DIR": code}

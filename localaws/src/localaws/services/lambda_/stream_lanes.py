@@ -5,6 +5,7 @@ sent through the emulator's API with the credentials of the function's role: if 
 lost, as in AWS.
 
 https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def arrival_of(record: Record) -> float:
 
 
 def _size_of(record: Record) -> int:
-    return len(record["kinesis"]["data"]) if "kinesis" in record else int(record["dynamodb"]["SizeBytes"])
+    """What a record adds to the event, in bytes."""
+    return len(json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()) + 1
 
 
 @dataclass
@@ -304,8 +306,8 @@ def send_failure(
             "shardId": shard,
             "startSequenceNumber": sequence_of(records[0]),
             "endSequenceNumber": sequence_of(records[-1]),
-            "approximateArrivalOfFirstRecord": _iso(arrival_of(records[0])),
-            "approximateArrivalOfLastRecord": _iso(arrival_of(records[-1])),
+            "approximateArrivalOfFirstRecord": _arrival(records[0]),
+            "approximateArrivalOfLastRecord": _arrival(records[-1]),
             "batchSize": len(records),
             "streamArn": records[0]["eventSourceARN"],
         },
@@ -353,6 +355,10 @@ def _send(
         client.put_object(Bucket=name, Key=key, Body=json.dumps(document))
 
 
-def _iso(seconds: float) -> str:
-    stamp = datetime.fromtimestamp(seconds, UTC)
-    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _arrival(record: Record) -> str:
+    """Streams of DynamoDB know the second only."""
+    return _iso(arrival_of(record), "milliseconds" if "kinesis" in record else "seconds")
+
+
+def _iso(seconds: float, precision: str = "milliseconds") -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision).replace("+00:00", "Z")

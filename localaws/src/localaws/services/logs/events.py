@@ -6,7 +6,7 @@ than its limit loses the rest, and a prefix of log streams is ignored.
 Faithful to: ids of 56 digits, which begin with the time of the event; `nextToken` of FilterLogEvents;
 selection by the names or the prefix of log streams; the form of the tokens of GetLogEvents and
 PutLogEvents.
-Not to: what `logs.metric_filters` lists of filter patterns.
+Not to: what `logs.patterns` lists of filter patterns.
 
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilteredLogEvent.html
@@ -18,7 +18,8 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ministack.core.responses import error_response_json, json_response
@@ -34,6 +35,7 @@ _BITS = 144
 _HEAD = "0" * 56
 _PLACE, _places = "localaws_place", itertools.count(1)
 _INVALID = "InvalidParameterException"
+_stored = threading.local()
 
 
 @around(cloudwatch_logs, "_append_log_events")
@@ -43,6 +45,13 @@ def _append_log_events(
     for event in events:
         event[_PLACE] = next(_places)
     stock(stream, events)
+    _stored.events = events
+
+
+def just_stored(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same events as this thread has stored them last, with the ids by which they are found."""
+    stored = getattr(_stored, "events", [])
+    return [{"id": str(_id(one)), **_shown(one)} for one in stored] if len(stored) == len(events) else []
 
 
 @replaces(cloudwatch_logs, "_filter_log_events")

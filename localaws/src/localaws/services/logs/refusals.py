@@ -1,9 +1,9 @@
 """What CloudWatch Logs refuses of log events and names of log groups.
 
-Faithful to: the events of a request are in order of time, span at most 24 hours and have at most 1 MB, with
-26 bytes for each event; those of more than 14 days ago or two hours ahead are left out, and the answer says
-which; names that begin with `aws/` are reserved.
-Not to: the retention of the group as a limit of the age.
+Faithful to: the events of a request are in order of time and have at most 1 MB, with 26 bytes for each event.
+Those of more than 14 days ago or two hours ahead, or older than the retention of the log group, are left out,
+and the answer says which; the others span at most 24 hours. Names that begin with `aws/` are reserved.
+Not to: what AWS does with an event that is both too old and beyond the retention: it is listed as both here.
 
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
@@ -48,6 +48,8 @@ def _events(request: Parameters) -> Refusal | None:
     times = [int(event.get("timestamp") or 0) for event in events]
     if any(one > other for one, other in itertools.pairwise(times)):
         return _invalid("Log events in a single PutLogEvents request must be in chronological order.")
+    now = int(time.time() * 1000)
+    times = [one for one in times if now - _PAST <= one <= now + _FUTURE]
     if times and times[-1] - times[0] > _DAY:
         text = "The batch of log events in a single PutLogEvents request cannot span more than 24 hours."
         return _invalid(text)
@@ -58,13 +60,18 @@ def _events(request: Parameters) -> Refusal | None:
 def _put_log_events(stock: Callable[[Properties], Any], data: Properties) -> Any:
     """Leave out the events that are too old or too new; they are at the ends, as the events are in order."""
     now, events = int(time.time() * 1000), data.get("logEvents") or []
-    old = sum(event.get("timestamp", now) < now - _PAST for event in events)
-    new = sum(event.get("timestamp", now) > now + _FUTURE for event in events)
-    if not old and not new:
+    group = cloudwatch_logs._log_groups.get(data.get("logGroupName")) or {}
+    kept = (group.get("retentionInDays") or 0) * _DAY
+    times = [event.get("timestamp", now) for event in events]
+    old = sum(one < now - _PAST for one in times)
+    expired = sum(one < now - kept for one in times) if kept else 0
+    new = sum(one > now + _FUTURE for one in times)
+    if not (old or expired or new):
         return stock(data)
-    status, headers, body = stock({**data, "logEvents": events[old : len(events) - new]})
+    status, headers, body = stock({**data, "logEvents": events[max(old, expired) : len(events) - new]})
     if status != 200:
         return status, headers, body
     rejected = {"tooOldLogEventEndIndex": old} if old else {}
+    rejected |= {"expiredLogEventEndIndex": expired} if expired else {}
     rejected |= {"tooNewLogEventStartIndex": len(events) - new} if new else {}
     return json_response({**json.loads(body or b"{}"), "rejectedLogEventsInfo": rejected})

@@ -40,6 +40,7 @@ _REQUESTS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
     "AWS::KMS::Alias": [("kms", "CreateAlias", {})],
     "AWS::KMS::Key": [("kms", "CreateKey", {"Policy": "KeyPolicy"}), ("kms", "ScheduleKeyDeletion", {})],
     "AWS::Kinesis::Stream": [("kinesis", "CreateStream", {"StreamName": "Name"})],
+    "AWS::KinesisFirehose::DeliveryStream": [("firehose", "CreateDeliveryStream", {})],
     "AWS::Lambda::Alias": [("lambda", "CreateAlias", {})],
     "AWS::Lambda::EventInvokeConfig": [("lambda", "PutFunctionEventInvokeConfig", {})],
     "AWS::Lambda::EventSourceMapping": [("lambda", "CreateEventSourceMapping", {})],

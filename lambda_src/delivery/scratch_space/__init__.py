@@ -1,0 +1,1 @@
+"""The handler of `scratch-space`: reports on large files, cached in /tmp, resumed from checkpoints."""

@@ -1,0 +1,1 @@
+"""The handler of `firehose-transform`: lines of web servers become JSON, in a partition for each site."""

@@ -1,0 +1,1 @@
+"""Amazon Data Firehose: buffers, transformation by functions, and what is delivered to Amazon S3."""
