@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aws_cdk import App, CfnParameter, Environment, Stack
@@ -25,7 +26,7 @@ def stack_in_eu() -> Stack:
 
 def imported(stack: Stack, **attributes: str) -> s3.IBucket:
     """A bucket that is imported, of another account."""
-    given = {"account": OTHER, "region": "eu-central-1"} | attributes
+    given: dict[str, Any] = {"account": OTHER, "region": "eu-central-1"} | attributes
     return s3.Bucket.from_bucket_attributes(stack, "Bucket", bucket_name="releases", **given)
 
 
@@ -77,7 +78,7 @@ def test_the_owner_of_an_imported_bucket_writes_its_policy() -> None:
         {"key": f"orders/{SHA_256}"},
     ],
 )
-def test_a_function_takes_one_version_from_a_bucket_of_another_account(name: dict[str, str]) -> None:
+def test_a_function_takes_one_version_from_a_bucket_of_another_account(name: dict[str, Any]) -> None:
     stack = stack_in_eu()
     CodeFromBucket(stack, "Orders", bucket=imported(stack), **name)
     code = {"S3Bucket": "releases", "S3Key": name["key"]}
