@@ -3,7 +3,7 @@
 Use it where one account builds the code and others deploy it, and each deployment must say which build it
 takes. Do not use it where the app that is deployed has the source: the CDK's assets do all of this, with the
 hash of the content as key. Inline code (``lambda_.Code.from_inline``) is for a few lines without
-dependencies, such as the answer to a custom resource: only there CloudFormation adds ``cfnresponse``.
+dependencies, such as the answer to a custom resource: CloudFormation adds ``cfnresponse`` only there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -97,8 +97,8 @@ class CodeBucket(Construct):
 class CodeFromBucket(Construct):
     """A function whose code is one version of an object in a bucket, also of another account.
 
-    CloudFormation does not look into the bucket: it reads the code again when bucket, key or object version
-    change in the template, and never else. So this construct requires a name that new code cannot have.
+    CloudFormation does not look into the bucket: it reads the code again only when bucket, key or object
+    version change in the template. So this construct requires a name that new code cannot have.
 
     Args:
         bucket: The bucket, in the Region of the function: owned, or imported, for instance with
