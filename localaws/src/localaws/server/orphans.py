@@ -92,8 +92,8 @@ def _working_in(folder: Path) -> list[int]:
     """The processes that the server started, and their children: functions and databases.
 
     Functions have their code mounted from the folder or, without namespaces, their home and temporary files
-    in it, and PostgreSQL has its data there. A shell of the user who exported `LocalAws.environment`, or looks
-    around in the folder, has not.
+    in it, and PostgreSQL has its data there. A shell of the user who exported `LocalAws.environment`, or
+    looks around in the folder, has not.
     """
     signs = tuple(f"{name}={folder}/" for name in ("HOME", "TMPDIR")), f"-D {folder}/"
     if sys.platform == "linux":
