@@ -213,7 +213,7 @@ def test_a_refused_record_that_fails_again_stays_in_the_queue(
 def test_messages_about_a_stream_without_data_say_where_the_records_are_and_count_together(
     session: Session, info: str
 ) -> None:
-    told: list[str] = []
+    printed: list[str] = []
     places = []
     for number in (1, 2):
         message = refused_record()
@@ -221,10 +221,10 @@ def test_messages_about_a_stream_without_data_say_where_the_records_are_and_coun
         del message["payload"]
         session.send(message)
         places.append((message[info]["shardId"], f"first-{number}"))
-    report = session.redrive(tell=told.append)
+    report = session.redrive(tell=printed.append)
     assert report.left == {"it has no data, only where its records are until their retention ends": 2}
     for shard, first in places:
-        [line] = [line for line in told if first in line]
+        [line] = [line for line in printed if first in line]
         assert shard in line
     assert session.lambda_.invoked == []
     assert len(session.left()) == 2

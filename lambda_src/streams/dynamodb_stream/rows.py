@@ -25,8 +25,8 @@ class NotAnOrder(ValueError):
 def rows_after(record: dict[str, Any]) -> Iterator[Item]:
     """Return the rows that a record changes: one, or two if the order has another customer now.
 
-    An item that is no longer an order loses its row first, and then its change is refused: a later change need
-    not name the customer whose row it was.
+    An item that is no longer an order loses its row first, and then its change is refused: a later change
+    need not name the customer whose row it was.
 
     Raises:
         NotAnOrder: The item is not an order, or the stream lacks an image.
