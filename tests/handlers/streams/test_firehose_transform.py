@@ -212,7 +212,12 @@ def test_once_an_answer_is_full_compressed_records_are_put_again_without_convert
     function: ModuleType, firehose: Firehose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     converted: list[bytes] = []
-    monkeypatch.setattr(function, "convert", lambda data: (converted.append(data), convert(data))[1])
+
+    def noted(data: bytes) -> Converted:
+        converted.append(data)
+        return convert(data)
+
+    monkeypatch.setattr(function, "convert", noted)
     found = results(function, *[packed(2_500_000, number) for number in range(10, 30)], LINE)
     assert (found.count("Dropped"), found.count("Ok"), found[-1]) == (19, 2, "Ok")
     assert len(converted) == 3  # the line, what fits, and what does not
