@@ -7,7 +7,8 @@ handler gets neither: its output, and that of its child processes, goes to stand
 after each invocation shows that the log of that invocation is complete.
 
 Faithful to: the order of the import path, the context object, the form of errors (type, message, request id,
-stack trace), the errors of the runtime itself, the root logger's format as text and as JSON.
+stack trace), the errors of the runtime itself, the root logger's format as text and as JSON. Python 3.12 and
+later return JSON that is not escaped, so a lone surrogate in a result ends the process: `Runtime.ExitError`.
 Not to: tenant isolation, client context, Cognito identity, SnapStart hooks, wrapper scripts, response
 streaming.
 
@@ -15,6 +16,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
 https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
+https://github.com/aws/aws-lambda-python-runtime-interface-client/blob/main/awslambdaric/lambda_runtime_client.py
 """
 
 from __future__ import annotations
@@ -147,7 +149,7 @@ def stack_of(trace: TracebackType | None) -> list[str]:
 
 
 def marshal(result: object) -> str:
-    """The result of the handler as JSON; a Decimal becomes a float, as in Lambda."""
+    """The result of the handler as JSON in Unicode; a Decimal becomes a float, as in Lambda."""
 
     def otherwise(value: Any) -> float:
         if type(value).__name__ == "Decimal":
@@ -155,7 +157,7 @@ def marshal(result: object) -> str:
         raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
     try:
-        return json.dumps(result, default=otherwise)
+        return json.dumps(result, default=otherwise, ensure_ascii=False)
     except Exception as error:
         raise LambdaRuntimeError("MarshalError", f"Unable to marshal response: {error}") from error
 
@@ -169,7 +171,7 @@ def handle(function: Handler, message: dict[str, Any]) -> str:
     try:
         return f'{{"result": {marshal(function(message["event"], context))}}}'
     except Exception as error:
-        return json.dumps({"error": describe(error, context.aws_request_id)})
+        return json.dumps({"error": describe(error, context.aws_request_id)}, ensure_ascii=False)
     finally:
         for name in changing:
             os.environ.pop(name, None)
@@ -233,11 +235,12 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
     def answer(line: str, mark: str) -> None:
+        content = line.encode() + b"\n"  # a lone surrogate ends the process, as it ends that of AWS
         for stream in (sys.stdout, sys.stderr):
             if not stream.closed:  # by the handler
                 stream.flush()
         os.write(2, f"\0{mark}\n".encode())
-        answers.write(line.encode() + b"\n")
+        answers.write(content)
 
     logging.getLogger().addHandler(LogHandler())
     logging.getLogger().setLevel(os.environ.get("AWS_LAMBDA_LOG_LEVEL", "WARNING"))
