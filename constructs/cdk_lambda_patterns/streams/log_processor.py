@@ -45,9 +45,10 @@ _ONE_TOKEN = re.compile(r"\$\{Token\[[^\]]+\]\}(?::\*)?")
 class LogProcessor(Construct):
     """A function that CloudWatch Logs invokes with what is written to log groups.
 
-    It builds the function, a queue for batches that the function failed to process in three attempts, and for
-    each log group a subscription filter and the permission to invoke the function for this log group of this
-    account only. CloudWatch Logs delivers at least once, compressed, the events of one log stream together.
+    It builds the function, a queue for batches that the function failed to process in three attempts (those
+    of almost 1 MB are lost: the page says what to do), and for each log group a subscription filter and the
+    permission to invoke the function for this log group of this account only. CloudWatch Logs delivers at
+    least once, compressed, the events of one log stream together.
 
     A function that processes what it writes itself would never end. So its own log group is refused, as are
     those of functions that get its results, and a circle of several processors.
