@@ -211,7 +211,7 @@ def chunked(*parts, trailer=""):
     mode = "Lambda-Runtime-Function-Response-Mode: streaming"
     first = f"POST /2018-06-01/runtime/{path}/response HTTP/1.1"
     with socket.create_connection((host, int(port))) as connection:
-        for line in (first, "Host: a", mode, "Transfer-Encoding: chunked", ""):
+        for line in (first, f"Host: {host}:{port}", mode, "Transfer-Encoding: chunked", ""):
             connection.sendall(f"{line}\\r\\n".encode())
         for part in parts:
             connection.sendall(f"{len(part):x}\\r\\n{part}\\r\\n".encode())
