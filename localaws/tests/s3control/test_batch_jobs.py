@@ -261,8 +261,8 @@ def handler(event, context, tried=pathlib.Path({tried!r})):
 """
 
 
-def test_temporary_failures_are_redriven_after_all_others(functions: Functions, tmp_path: Path) -> None:
-    tried = tmp_path / "tried"
+def test_temporary_failures_are_redriven_after_all_others(functions: Functions, shared_folder: Path) -> None:
+    tried = shared_folder / "tried"
     place = make_place(functions, ONCE.format(tried=str(tried)))
     keys = [f"{number}.jpg" for number in range(5)]
     assert {line[3] for line in place.ran(*keys).values()} == {"succeeded"}
