@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import subprocess
-import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -464,10 +464,11 @@ print(list(pathlib.Path("/tmp/files").iterdir()))
 
 @pytest.mark.skipif(not namespaces.available(), reason="this machine has no namespaces")
 def test_in_a_tmp_of_one_megabyte_files_make_room_and_nothing_is_left_of_a_failed_download() -> None:
-    folder = Path(__file__).parents[3]
-    system = namespaces.FileSystem(folder / "lambda_src", None, scratch=1)
-    command = system.command(sys.executable, "-c", IN_A_FULL_TMP)
-    variables = {**os.environ, "PYTHONPATH": str(folder / "lambda_src")}
+    # Not by their own paths, which may be below the host's /tmp.
+    code, packages = Path(__file__).parents[3] / "lambda_src", Path(sysconfig.get_path("purelib"))
+    system = namespaces.FileSystem(code, None, scratch=1, files={str(namespaces.RUNTIME): packages})
+    command = system.command(str(namespaces.INTERPRETER), "-c", IN_A_FULL_TMP)
+    variables = {**os.environ, "PYTHONPATH": f"{namespaces.TASK}:{namespaces.RUNTIME}"}
     ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert ran.stdout.splitlines() == ["True", "four: /tmp has no room for its 1,000,448 bytes", "[]"], (
         ran.stderr
