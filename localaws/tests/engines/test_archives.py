@@ -6,22 +6,28 @@ import io
 import zipfile
 from pathlib import Path
 
+from ministack.services import lambda_svc
+
 from localaws.engines.python_runtime.archives import extract
 
 LINK = 0o120777
 
 
+def archived(entries: dict[str, tuple[str, int]]) -> zipfile.ZipFile:
+    """An archive of what is given as text and mode by path."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for path, (text, mode) in entries.items():
+            entry = zipfile.ZipInfo(path)
+            entry.external_attr = mode << 16
+            archive.writestr(entry, text)
+    return zipfile.ZipFile(written)
+
+
 def extracted(folder: Path, *archives: dict[str, tuple[str, int]]) -> None:
-    """Extract archives, given as text and mode by path, one over the other."""
+    """Extract archives, one over the other."""
     for entries in archives:
-        written = io.BytesIO()
-        with zipfile.ZipFile(written, "w") as archive:
-            for path, (text, mode) in entries.items():
-                entry = zipfile.ZipInfo(path)
-                entry.external_attr = mode << 16
-                archive.writestr(entry, text)
-        with zipfile.ZipFile(written) as archive:
-            extract(archive, folder)
+        extract(archived(entries), folder)
 
 
 def test_links_stay_links_and_files_keep_their_permissions(tmp_path: Path) -> None:
@@ -47,3 +53,8 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
 def test_a_later_archive_replaces_files_by_folders_and_folders_by_files(tmp_path: Path) -> None:
     extracted(tmp_path, {"a": ("1", 0), "b/c": ("1", 0)}, {"a/c": ("2", 0), "b": ("2", 0)})
     assert [(tmp_path / "a/c").read_text(), (tmp_path / "b").read_text()] == ["2", "2"]
+
+
+def test_still_needed_the_emulator_makes_text_files_of_links(tmp_path: Path) -> None:
+    lambda_svc._extract_zip_preserving_mode(archived({"link": ("target", LINK)}), str(tmp_path))
+    assert (tmp_path / "link").read_text() == "target"

@@ -167,8 +167,9 @@ class ExecutionEnvironment:
         answer = self._exchange(b"", "init", seconds)
         if answer.line.startswith(b'{"result"'):
             self._init_log = answer.log
+            said = json.loads(answer.line.splitlines()[0])  # a handler that forks says it twice
             for folder, seen in ((task_root, where.task), (layers, where.layers)):
-                want(folder, seen, json.loads(answer.line)["compiled"])
+                want(folder, seen, said["compiled"])
             return None
         self._end()
         return answer
