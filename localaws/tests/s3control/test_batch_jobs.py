@@ -260,8 +260,8 @@ def handler(event, context, tried=pathlib.Path({tried!r})):
 """
 
 
-def test_temporary_failures_are_redriven_after_all_others(functions: Functions, hold: Hold) -> None:
-    tried = hold.folder / "tried"
+def test_temporary_failures_are_redriven_after_all_others(functions: Functions, shared_folder: Path) -> None:
+    tried = shared_folder / "tried"
     place = make_place(functions, ONCE.format(tried=str(tried)))
     keys = [f"{number}.jpg" for number in range(5)]
     assert {line[3] for line in place.ran(*keys).values()} == {"succeeded"}

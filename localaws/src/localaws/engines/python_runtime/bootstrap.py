@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 #: The folder of the code in AWS, which replaces the actual one in stack traces.
 TASK_ROOT = "/var/task"
 
+#: The files of the modules of the code that have been compiled.
+compiled: list[str] = []
+
 
 class LambdaRuntimeError(Exception):
     """An error of the runtime, with a type that is not a Python class."""
@@ -180,24 +183,16 @@ def handle(function: Handler, message: dict[str, Any]) -> str:
 def enter_file_system() -> None:
     """Move into the file system of the environment, where the code can only be read.
 
-    Python still keeps the compiled modules of the code, as for every other module, so that only the first
-    environment of a function compiles them.
+    The modules that Python compiles cannot be kept there; `compiled` has them for the server, which does it.
     """
-    enter = importlib.import_module("enter").enter  # a program of `engines.namespaces`
-    given = json.loads(sys.argv[2])
-    folders = {
-        f"{path}/": os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        for path, source, writable in given["binds"]
-        if not writable and (path + "/").startswith((TASK_ROOT + "/", "/opt/"))
-    }
-    enter(given)
+    importlib.import_module("enter").enter(json.loads(sys.argv[2]))  # a program of `engines.namespaces`
     store = SourceFileLoader.set_data
 
     def set_data(self: SourceFileLoader, path: str, data: Any, **settings: Any) -> None:
-        for seen, folder in folders.items():
-            if path.startswith(seen):
-                path = f"/proc/self/fd/{folder}/{path.removeprefix(seen)}"
-        store(self, path, data, **settings)
+        if path.startswith((f"{TASK_ROOT}/", "/opt/")):
+            compiled.append(path)
+        else:
+            store(self, path, data, **settings)
 
     SourceFileLoader.set_data = set_data  # type: ignore[method-assign]
     sys.executable = "/var/lang/bin/python3"
@@ -242,6 +237,7 @@ def main() -> None:
         os.write(2, f"\0{mark}\n".encode())
         answers.write(content)
 
+    answers.write(b" ")  # before the function's code runs, so that the processes it starts can be found
     logging.getLogger().addHandler(LogHandler())
     logging.getLogger().setLevel(os.environ.get("AWS_LAMBDA_LOG_LEVEL", "WARNING"))
     try:
@@ -249,7 +245,7 @@ def main() -> None:
     except Exception as error:
         answer(json.dumps({"error": describe(error, "")}), "init")
         sys.exit(1)
-    answer('{"result": "ready"}', "init")
+    answer(json.dumps({"result": "ready", "compiled": compiled}), "init")
     for line in requests:
         message = json.loads(line)
         answer(handle(function, message), message["request_id"])
