@@ -18,7 +18,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct, IConstruct, IValidation
+from constructs import Construct, Dependable, IConstruct, IValidation
 
 from cdk_lambda_patterns.core.regions import is_known
 
@@ -106,6 +106,25 @@ def warn_if_not_granted(
             f"the principal {name} {', '.join(grant.resource_statement.actions)}.",
         )
     return grant
+
+
+def warn_if_unchanged(scope: Construct, grant: iam.Grant, grantee: iam.IGrantable, needed: str) -> None:
+    """Warn if a role got no policy, which the CDK counts as a success: immutable, or of another account.
+
+    Args:
+        scope: The construct whose method grants.
+        grant: What the CDK's own grant returned.
+        grantee: The role.
+        needed: What its owner must allow it: ``"s3:PutObject on Shop/Logs"``.
+    """
+    role = grantee.grant_principal
+    unchanged = not isinstance(role, iam.Role) and not Dependable.of(grant).dependency_roots
+    if unchanged and hasattr(role, "node"):
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:notGranted",
+            f"{role.node.path} is of another account or immutable, so it gets no policy here. Its owner "
+            f"must allow it {needed}.",
+        )
 
 
 def acknowledge_wildcard(

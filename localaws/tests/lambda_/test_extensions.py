@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from helpers.lambda_functions import Hold, Invoked, eventually
 from localaws import LocalAws
 from localaws.engines import namespaces
+from localaws.engines.runtime_api.environment import NOT_FOR_EXTENSIONS
 
 from .test_runtime_api import Made, failed
 
@@ -120,7 +121,7 @@ def invoke(made: Made, name: str, event: dict[str, Any]) -> Invoked:
 
 
 def test_an_extension_registers_and_learns_of_invocations_and_of_the_end(made: Made) -> None:
-    name = make_single(made, extension())
+    name = make_single(made, extension(before="say('variables', sorted(os.environ))"))
     first = invoke(made, name, {"n": 1})
     assert (first.payload, invoke(made, name, {"n": 2}).payload) == (1, 2)
     (registered,) = said(made, name, "registered")
@@ -130,6 +131,9 @@ def test_an_extension_registers_and_learns_of_invocations_and_of_the_end(made: M
         "handler": "index.handler",
         "accountId": made.aws.client("sts").get_caller_identity()["Account"],
     }
+    (variables,) = said(made, name, "variables")
+    assert not NOT_FOR_EXTENSIONS & {*variables}
+    assert {"AWS_LAMBDA_FUNCTION_NAME", "AWS_REGION", "AWS_SESSION_TOKEN"} <= {*variables}
     made.aws.client("lambda").update_function_configuration(FunctionName=name, MemorySize=256)
     invoke(made, name, {"n": 3})
     eventually(lambda: len(said(made, name, "event")) == 4)

@@ -3,9 +3,10 @@
 Faithful to: extensions register before the runtime starts; an initialization of at most ten seconds, which is
 done again within the timeout of the first invocation if it failed or took longer; the errors of a runtime
 that does not start, reports an error, ends or takes too long, and of extensions that end, with their types
-and texts; an answer that does not wait for extensions, and an environment that is free when all of them wait
-for the next event; SHUTDOWN with its reason, and two seconds for extensions to end; a reset after a failure,
-which keeps `/tmp`; what the processes write, in the log of the function, also after the answer.
+and texts; the variables that extensions do not get; an answer that does not wait for extensions, and an
+environment that is free when all of them wait for the next event; SHUTDOWN with its reason, and two seconds
+for extensions to end; a reset after a failure, which keeps `/tmp`; what the processes write, in the log of
+the function, also after the answer.
 Not to: freezing: processes go on between invocations. When an idle environment ends is up to the emulator. A
 reset and the end of the server kill environments without SHUTDOWN.
 
@@ -44,6 +45,21 @@ from localaws.services.lambda_ import log_lines
 INIT_SECONDS, SHUTDOWN_SECONDS = 10.0, 2.0
 
 _RUNTIME = "runtime"
+
+#: What only the runtime has of the variables that Lambda sets.
+NOT_FOR_EXTENSIONS = frozenset(
+    {
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_XRAY_CONTEXT_MISSING",
+        "AWS_XRAY_DAEMON_ADDRESS",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+    }
+)
 
 Result = dict[str, Any]
 Lines = list[str]
@@ -307,6 +323,7 @@ class ApiEnvironment:
         reports, reporting = os.pipe()
         output, writes = os.pipe()
         joined, arguments = self._joined.descriptors, list(command)
+        hidden = NOT_FOR_EXTENSIONS if kind == "extension" else ()
         if started.system is not None:
             system = started.system
             if started.extensions:
@@ -316,7 +333,7 @@ class ApiEnvironment:
             process = subprocess.Popen(
                 arguments,
                 cwd=started.folder,
-                env=started.variables,
+                env={name: value for name, value in started.variables.items() if name not in hidden},
                 stdin=subprocess.DEVNULL,
                 stdout=writes,
                 stderr=writes,
