@@ -317,3 +317,19 @@ def seconds_of_call(functions: Functions, name: str) -> float:
     started = time.perf_counter()
     functions.invoke(name)
     return time.perf_counter() - started
+
+
+FORKING = """
+import os
+def handler(event, context):
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    return os.getpid() == event
+"""
+
+
+def test_a_child_of_the_handler_that_returns_as_well_gives_no_second_result(functions: Functions) -> None:
+    forking = functions.make(FORKING)
+    answers = [functions.invoke(forking) for _ in range(2)]
+    assert [(one.payload, one.error) for one in answers] == [(False, None)] * 2

@@ -102,7 +102,7 @@ class ApiEnvironment:
     # -- an invocation
 
     def invoke(self, invocation: Invocation, seconds: float) -> Result:
-        """Run an invocation; returns the result in the emulator's form.
+        """Run an invocation; returns the result in the emulator's form, and the `payload` of the runtime.
 
         The environment is free afterwards, unless extensions go on, or it has to end: see `release`.
 
@@ -149,11 +149,7 @@ class ApiEnvironment:
             return self._failed(invocation, fault)
         status = "error" if invocation.failed else "success"
         self._done(invocation, status)
-        answer = invocation.answer.decode(errors="replace")
-        try:
-            found: Result = {"body": json.loads(answer)}
-        except ValueError:
-            found = {"body": answer, "raw_payload": True}
+        found = _read(invocation.answer)
         if invocation.failed:
             found |= {"error": True, "function_error": "Unhandled"}
         return found
@@ -165,14 +161,15 @@ class ApiEnvironment:
             "errorType": fault.kind,
             "errorMessage": f"RequestId: {invocation.request_id} Error: {fault.reason}",
         }
+        found: Result = {"body": said}
         if fault.payload is not None:
-            with contextlib.suppress(ValueError):
-                said = json.loads(fault.payload)
+            reported = _read(fault.payload)
+            found = found if "raw_payload" in reported else reported
         elif self._lines is not None:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z ", time.gmtime()) if timed_out else "RequestId: "
             text = fault.reason if timed_out else f"Error: {fault.reason}\n{fault.kind}"
             self._lines.append(f"{stamp}{invocation.request_id} {text}")
-        return {"body": said, "error": True, "function_error": "Unhandled"}
+        return {**found, "error": True, "function_error": "Unhandled"}
 
     def _done(self, invocation: Invocation, status: str, fault: Fault | None = None) -> None:
         if self._telemetry:
@@ -447,6 +444,15 @@ class ApiEnvironment:
         scratch, self._scratch = self._scratch, None
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _read(payload: bytes) -> Result:
+    """What a runtime has sent, in the emulator's form: parsed if it is JSON, and as it is."""
+    text = payload.decode(errors="replace")
+    try:
+        return {"body": json.loads(text), "payload": payload}
+    except (ValueError, RecursionError):
+        return {"body": text, "payload": payload, "raw_payload": True}
 
 
 def _watch(process: subprocess.Popen[bytes], name: str, sandbox: Sandbox) -> None:
