@@ -5,8 +5,8 @@ done again within the timeout of the first invocation if it failed or took longe
 that does not start, reports an error, ends or takes too long, and of extensions that end, with their types
 and texts; the variables that extensions do not get; an answer that does not wait for extensions, and an
 environment that is free when all of them wait for the next event; SHUTDOWN with its reason, and two seconds
-for extensions to end; a reset after a failure, which keeps `/tmp`; what the processes write, in the log of
-the function, also after the answer.
+for extensions to end; a reset after a failure, which keeps `/tmp`; the lines about extensions and telemetry
+in the log, and what the processes write, also after the answer.
 Not to: freezing: processes go on between invocations. When an idle environment ends is up to the emulator. A
 reset and the end of the server kill environments without SHUTDOWN.
 
@@ -196,6 +196,9 @@ class ApiEnvironment:
                 answered = invocation.answer is not None
                 if answered and sandbox.extensions:
                     answered = sandbox.wait(sandbox.ready, invocation.deadline)
+                if sandbox.fault and invocation.answer is not None:
+                    said = f"RequestId: {invocation.request_id} Error: {sandbox.fault.reason}"
+                    log_lines.write(self.config, self._stream, [f"{said}\n{sandbox.fault.kind}"])
                 self._report(invocation)
                 if sandbox.fault or not answered:
                     with self._lock:
@@ -218,9 +221,8 @@ class ApiEnvironment:
 
     def _report(self, invocation: Invocation) -> None:
         if self._telemetry:
-            spent = max(
-                0.0, (time.time() - invocation.deadline) * 1000 + float(self.config["Timeout"]) * 1000
-            )
+            most = float(self.config["Timeout"]) * 1000
+            spent = min(max(0.0, (time.time() - invocation.deadline) * 1000 + most), most)
             metrics = {
                 "durationMs": round(spent, 3),
                 "billedDurationMs": int(-(-spent // 1)),
@@ -271,6 +273,10 @@ class ApiEnvironment:
         fault = self._start(started, sandbox, deadline)
         self._drain()
         milliseconds = round((time.time() - began) * 1000, 3)
+        assert self._lines is not None
+        for name, types in telemetry.subscribed:
+            wanted = ", ".join(map(str.title, types))
+            self._lines.append(f"TELEMETRY\tName: {name}\tState: Subscribed\tTypes: [{wanted}]")
         for one in sandbox.extensions.values():
             state = {
                 "name": one.name,
@@ -278,13 +284,14 @@ class ApiEnvironment:
                 "events": list(one.events),
             }
             telemetry.publish("platform.extension", state)
+            events = ", ".join(one.events)
+            self._lines.append(f"EXTENSION\tName: {one.name}\tState: {state['state']}\tEvents: [{events}]")
         kept = {name: initialization[name] for name in ("initializationType", "phase")}
         kept["status"] = (
             "success" if fault is None else "timeout" if fault.kind == "Sandbox.Timedout" else "error"
         )
         if fault is not None:
             kept["errorType"] = fault.kind
-            assert self._lines is not None
             text = (
                 f"INIT_REPORT Init Duration: {milliseconds:.2f} ms\tPhase: {phase}\tStatus: {kept['status']}"
             )
