@@ -21,6 +21,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
+from cdk_lambda_patterns.core.keys import check_key
 from cdk_lambda_patterns.core.network import PrivateNetwork, Service
 from cdk_lambda_patterns.core.options import FunctionOptions
 from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region
@@ -56,7 +57,8 @@ class EfsFunction(Construct):
         local_mount_path: Where the function sees the files: ``/mnt/`` and a name.
         enable_automatic_backups: Whether AWS Backup keeps daily backups of a new file system for 35 days.
         lifecycle_policy: When files of a new file system that are not read become cheaper. Default: never.
-        encryption_key: Customer managed key of a new file system. Default: the AWS managed key of EFS.
+        encryption_key: Customer managed key of a new file system: symmetric, no imported alias. Default: the
+            AWS managed key of EFS.
         environment: Environment variables of the function.
         function_options: Settings of the function. Default: 256 MB, 30 seconds.
         removal_policy: What happens to file system and logs when the stack is deleted. Default: they are
@@ -113,6 +115,7 @@ class EfsFunction(Construct):
         check_region(
             scope, "Lambda mounts file systems of its own Region only", {"access_point": access_point}
         )
+        encryption_key = check_key("encryption_key", encryption_key)
         check_region(scope, OWN_KEYS, {"encryption_key": encryption_key})
         super().__init__(scope, id)
         if access_point is None:

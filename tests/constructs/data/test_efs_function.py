@@ -186,6 +186,10 @@ def test_a_new_file_system_takes_its_options(chosen: Resources) -> None:
             },
             "encryption_key=.*eu-west-2",
         ),
+        (
+            lambda s: {"encryption_key": kms.Key(s, "Key", key_spec=kms.KeySpec.RSA_2048)},
+            "encryption_key=Stack/Key: .* this one is RSA_2048",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(arguments: Callable[[Stack], dict[str, Any]], message: str) -> None:

@@ -119,7 +119,11 @@ def test_a_grantee_without_an_identity_policy_is_refused() -> None:
 WRONG: dict[str, tuple[Callable[[Stack], dict[str, Any]], str]] = {
     "asymmetric key": (
         lambda stack: {"key": kms.Key(stack, "Key", key_spec=kms.KeySpec.RSA_2048)},
-        r"^key=Stack/Key: Lambda encrypts with symmetric keys, and this one is RSA_2048; give",
+        r"^key=Stack/Key: AWS services encrypt with symmetric keys, and this one is RSA_2048; give",
+    ),
+    "imported alias": (
+        lambda stack: {"key": kms.Alias.from_alias_name(stack, "Alias", "alias/mine")},
+        r"^key=Stack/Alias: it is an alias, and permissions need the key; import that with",
     ),
     "key of another Region": (
         lambda stack: {
