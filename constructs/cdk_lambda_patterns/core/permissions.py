@@ -108,6 +108,25 @@ def warn_if_not_granted(
     return grant
 
 
+def warn_if_unchanged(scope: Construct, grant: iam.Grant, grantee: iam.IGrantable, needed: str) -> None:
+    """Warn if a role got no policy, which the CDK counts as a success: immutable, or of another account.
+
+    Args:
+        scope: The construct whose method grants.
+        grant: What the CDK's own grant returned.
+        grantee: The role.
+        needed: What its owner must allow it: ``"s3:PutObject on Shop/Logs"``.
+    """
+    role = grantee.grant_principal
+    unchanged = not isinstance(role, iam.Role) and not Dependable.of(grant).dependency_roots
+    if unchanged and hasattr(role, "node"):
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:notGranted",
+            f"{role.node.path} is of another account or immutable, so it gets no policy here. Its owner "
+            f"must allow it {needed}.",
+        )
+
+
 def grant_to_identity(
     scope: Construct,
     grantee: iam.IGrantable,
@@ -140,13 +159,7 @@ def grant_to_identity(
     principal = grantee.grant_principal
     if not grant.success:
         raise ValueError(f"grantee={_name_of(principal)}: it has no identity policy here; {otherwise}")
-    unchanged = not isinstance(principal, iam.Role) and not Dependable.of(grant).dependency_roots
-    if unchanged and hasattr(principal, "node"):
-        Annotations.of(scope).add_warning_v2(
-            "cdk-lambda-patterns:notGranted",
-            f"{principal.node.path} is of another account or immutable, so it gets no policy here. Its owner "
-            f"must allow it {action} on {on}.",
-        )
+    warn_if_unchanged(scope, grant, grantee, f"{action} on {on}")
     return grant
 
 

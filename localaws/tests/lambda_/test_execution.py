@@ -83,6 +83,12 @@ def test_a_timeout_is_named_and_replaces_the_execution_environment(functions: Fu
     assert late.payload["errorType"] == "Sandbox.Timedout"
     assert late.payload["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
     assert functions.invoke(shop).payload["calls"] == 1
+    logs = functions.aws.client("logs")
+    found = logs.filter_log_events(logGroupName=f"/aws/lambda/{shop}", filterPattern="REPORT")["events"]
+    reports = [one["message"].split("\t") for one in found]
+    assert reports[0][1:3] == ["Duration: 1000.00 ms", "Billed Duration: 1000 ms"]
+    assert [one[5:] for one in reports] == [["Status: timeout"], []]
+    assert all(int(one[4].split()[3]) <= 128 for one in reports)
 
 
 def test_an_exit_is_named_and_replaces_the_execution_environment(functions: Functions) -> None:
@@ -330,3 +336,19 @@ def seconds_of_call(functions: Functions, name: str) -> float:
     started = time.perf_counter()
     functions.invoke(name)
     return time.perf_counter() - started
+
+
+FORKING = """
+import os
+OWN = os.getpid()
+def handler(event, context):
+    if child := os.fork():
+        os.waitpid(child, 0)
+    return os.getpid() == OWN
+"""
+
+
+def test_a_child_of_the_handler_that_returns_as_well_gives_no_result(functions: Functions) -> None:
+    forking = functions.make(FORKING, Timeout=10)
+    answers = [functions.invoke(forking) for _ in range(2)]
+    assert [(one.payload, one.error) for one in answers] == [(True, None)] * 2

@@ -32,8 +32,8 @@ def ask(path, body=None, **headers):
         return answer.read(), answer.headers
 INIT
 while True:
-    event, headers = ask("invocation/next")
-    event, path = json.loads(event), "invocation/" + headers["Lambda-Runtime-Aws-Request-Id"]
+    raw, headers = ask("invocation/next")
+    event, path = json.loads(raw), "invocation/" + headers["Lambda-Runtime-Aws-Request-Id"]
     code = event.get("run", "") if isinstance(event, dict) else ""
     answer = json.dumps({{"event": event, "file": __file__, **dict(headers)}}).encode()
     error = None
@@ -130,6 +130,31 @@ def test_what_a_custom_runtime_reports_is_what_the_caller_gets(made: Made, custo
         .read()
         == b"<p>"
     )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"huge": 1e400, "long": 12345678901234567890.12345678901234567890, "twice": 1, "twice": 2',
+        b'"half": "\\ud800"',
+        b'"deep": ' + b"[" * 400 + b"]" * 400,
+    ],
+    ids=["numbers", "surrogate", "nested"],
+)
+def test_payloads_are_passed_byte_by_byte(made: Made, custom: str, more: bytes) -> None:
+    client = made.aws.client("lambda")
+    sent = b'{"run": "answer = raw", ' + more + b"}"
+    assert client.invoke(FunctionName=custom, Payload=sent)["Payload"].read() == sent
+    failing = sent.replace(b"answer = raw", b"answer = raw; error = dict(event, errorType='A')")
+    answer = client.invoke(FunctionName=custom, Payload=failing)
+    assert (answer["FunctionError"], b'"errorType": "A"' in answer["Payload"].read()) == ("Unhandled", True)
+
+
+def test_a_response_may_be_anything(made: Made, custom: str) -> None:
+    client = made.aws.client("lambda")
+    for answer in (b"\xff\xfe", b'"\\ud800"', b"[" * 5000 + b"]" * 5000):
+        event = json.dumps({"run": f"answer = {answer!r}"})
+        assert client.invoke(FunctionName=custom, Payload=event)["Payload"].read() == answer
 
 
 def test_a_runtime_that_ends_or_takes_too_long_is_started_again(made: Made) -> None:
@@ -276,3 +301,28 @@ def test_a_wrapper_starts_the_runtime_of_a_python_function(made: Made) -> None:
     assert (error.payload["errorType"], error.payload["errorMessage"]) == ("KeyError", "'no menu'")
     assert error.payload["stackTrace"][0].startswith('  File "/var/task/index.py", line 6, in handler')
     assert "logged" in error.log
+
+
+DEEP = """
+def handler(event, context):
+    return len(event)
+"""
+
+
+@pytest.mark.skipif(not namespaces.available(), reason="this machine has no namespaces for functions")
+def test_events_that_are_nested_deeply_are_the_same_with_and_without_the_api(made: Made) -> None:
+    layer = made.layer({"wrap": WRAPPER})
+    wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}}
+    names = made.make(DEEP), made.make(DEEP, Layers=[layer], Environment=wrapped)
+    sent = b"[" * 3000 + b"]" * 3000  # later releases of Python take it
+    answers = [made.aws.client("lambda").invoke(FunctionName=name, Payload=sent) for name in names]
+    plain, with_api = [json.load(one["Payload"]) for one in answers]
+    kinds = [one["errorType"] if isinstance(one, dict) else one for one in (plain, with_api)]
+    assert kinds in (["Runtime.UnmarshalError"] * 2, [1, 1])
+    assert made.invoke(names[0], [1, 2]).payload == 2
+
+
+def test_json_that_is_nested_too_deeply_for_the_service_is_refused(made: Made, custom: str) -> None:
+    client = made.aws.client("lambda")
+    with pytest.raises(client.exceptions.InvalidRequestContentException):
+        client.invoke(FunctionName=custom, Payload=b"[" * 500_000 + b"]" * 500_000)

@@ -151,6 +151,14 @@ def stack_of(trace: TracebackType | None) -> list[str]:
     return [line.replace(sys.argv[3], TASK_ROOT) for line in lines]
 
 
+def unmarshal(event: str) -> object:
+    """The event that a function gets."""
+    try:
+        return json.loads(event)
+    except Exception as error:  # it is nested too deeply
+        raise LambdaRuntimeError("UnmarshalError", f"Unable to unmarshal input: {error}") from error
+
+
 def marshal(result: object) -> str:
     """The result of the handler as JSON in Unicode; a Decimal becomes a float, as in Lambda."""
 
@@ -172,7 +180,7 @@ def handle(function: Handler, message: dict[str, Any]) -> str:
     LogHandler.request_id = context.aws_request_id
     os.environ.update(changing)
     try:
-        return f'{{"result": {marshal(function(message["event"], context))}}}'
+        return f'{{"result": {marshal(function(unmarshal(message["event"]), context))}}}'
     except Exception as error:
         return json.dumps({"error": describe(error, context.aws_request_id)}, ensure_ascii=False)
     finally:
@@ -229,7 +237,11 @@ def main() -> None:
     os.dup2(2, 1)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
+    own = os.getpid()
+
     def answer(line: str, mark: str) -> None:
+        if os.getpid() != own:  # a child of the handler has returned, too
+            os._exit(1)
         content = line.encode() + b"\n"  # a lone surrogate ends the process, as it ends that of AWS
         for stream in (sys.stdout, sys.stderr):
             if not stream.closed:  # by the handler
