@@ -197,7 +197,7 @@ class LogProcessor(Construct):
 
 @jsii.implements(IValidation)
 class _HaveRoom:
-    """The app gives no log group of a processor too many filters, whoever adds them, and when."""
+    """The app gives no log group of a processor too many filters, also not in other ways or later."""
 
     def __init__(self, scope: Construct, log_groups: Mapping[str, str]) -> None:
         self._scope, self._log_groups = scope, log_groups

@@ -266,7 +266,7 @@ def test_patterns_that_look_odd_and_are_valid(stack: Stack, pattern: str) -> Non
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_log_group_has_at_most_five_filters_whoever_adds_them(stack: Stack, before: bool) -> None:
+def test_a_log_group_has_at_most_five_filters_also_from_the_app(stack: Stack, before: bool) -> None:
     group = logs.LogGroup(stack, "Shop")
     target = logs_destinations.LambdaDestination(function(stack))
 
