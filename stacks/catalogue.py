@@ -188,6 +188,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="functions share an image; a tag pushed again changes none; bad images fail as on AWS",
     ),
     Architecture(
+        id="cross-account-code",
+        family="delivery",
+        title="Build → versioned bucket → CloudFormation in another account → Lambda of one object version",
+        stack="CrossAccountCodeStack",
+        shows="new content under the same key changes nothing, a new object version does; no policy, no code",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",

@@ -49,7 +49,8 @@ def run(stack: DeployedStack, limit: int, dry_run: bool) -> RedriveReport:
     ]
     if not both:
         raise TaskError(
-            f"The stack {stack.name} has nothing to redrive: it has no output {_FUNCTION}, {_QUEUE}."
+            f"The stack {stack.name} has no failure queue of an asynchronous function (no output {_QUEUE}). "
+            "See the failure modes on the page of the pattern: where failures are, and what to do about them."
         )
     total = RedriveReport()
     for name, queue in both:

@@ -138,13 +138,19 @@ class Lines:
         return again
 
     def put_failed_again(self) -> int:
-        """Put what is in the error output again, delete it there, and return how many records that were."""
-        lost = self.failed()
-        for bucket, key in [one for one in self._seen if one[1].startswith("errors/")]:
+        """Put what is in the error output again, and return how many records that were.
+
+        Then delete the objects that had it: not before, so that a failure in between loses nothing. Records
+        may come twice then.
+        """
+        self.failed()
+        read = [one for one in self._seen if one[1].startswith("errors/")]
+        lost = [json.loads(line) for one in read for line in self._seen[one].splitlines()]
+        self.put([_raw(one) for one in lost])
+        for bucket, key in read:
             self._s3.delete_object(Bucket=bucket, Key=key)
             self._before.add((bucket, key))
             del self._seen[bucket, key]
-        self.put([_raw(one) for one in lost])
         return len(lost)
 
     def problems(self) -> list[dict[str, Any]]:

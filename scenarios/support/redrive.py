@@ -68,7 +68,7 @@ class RedriveReport:
     Args:
         resent: Number of messages whose event Lambda accepted, or whose batch its function processed (on a
             dry run: that would be sent).
-        left: Number of messages that stayed in the queue, by reason.
+        left: Number of messages that stayed in the queue, by reason; `tell` gets the details.
         reasons: Number of resent events, by the reason why they had failed.
     """
 
@@ -78,7 +78,16 @@ class RedriveReport:
 
 
 class NotUnderstood(Exception):
-    """The message is none of the supported kinds; the text gives the reason."""
+    """The message is none of the supported kinds, or its event cannot be sent.
+
+    Args:
+        reason: What many messages may have in common.
+        details: What only this message says.
+    """
+
+    def __init__(self, reason: str, details: str = "") -> None:
+        super().__init__(f"{reason}: {details}" if details else reason)
+        self.reason = reason
 
 
 def redrive(
@@ -117,7 +126,7 @@ def redrive(
                 if not dry_run:
                     _resend(lambda_, failed, function_name)
             except NotUnderstood as problem:
-                report.left[str(problem)] += 1
+                report.left[problem.reason] += 1
                 tell(f"left in the queue: {message_id}: {problem}")
                 continue
             report.resent += 1
@@ -166,9 +175,9 @@ def _from_stream(body: dict[str, Any]) -> FailedEvent:
     if "payload" not in body:
         batch = body[next(iter(_BATCH_INFO & body.keys()))]
         raise NotUnderstood(
-            f"it has no data: until the retention period ends, {batch.get('shardId')} of "
-            f"{batch.get('streamArn')} has the records {batch.get('startSequenceNumber')} to "
-            f"{batch.get('endSequenceNumber')}"
+            "it has no data, only where its records are until their retention ends",
+            f"{batch.get('startSequenceNumber')} to {batch.get('endSequenceNumber')} in "
+            f"{batch.get('shardId')} of {batch.get('streamArn')}",
         )
     try:
         event = json.loads(body["payload"])
@@ -258,7 +267,7 @@ def _resend(lambda_: Any, failed: FailedEvent, function_name: str) -> None:
     if failed.of_stream:
         result = json.loads(answer["Payload"].read() or "null")
         if "FunctionError" in answer or (result or {}).get("batchItemFailures"):
-            raise NotUnderstood(f"its function failed again: {json.dumps(result)}")
+            raise NotUnderstood("its function failed again", json.dumps(result))
 
 
 _ABOUT_THIS_EVENT = {"InvalidRequestContentException", "RequestTooLargeException"}

@@ -181,6 +181,8 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "changes": lambda scope: [StateChanges(pipeline_states=["FAILED"])],
     "code": lambda scope: CODE,
     "BatchOperation.source": lambda scope: s3.Bucket(scope, "Source"),
+    "CodeFromBucket.bucket": lambda scope: s3.Bucket(scope, "Releases", versioned=True),
+    "CodeFromBucket.key": lambda _: f"{'0' * 64}.zip",
     "CustomRuntimeFunction.code": lambda scope: lambda_.Code.from_bucket(
         s3.Bucket.from_bucket_name(scope, "Runtimes", "theirs"), "bootstrap.zip", "1"
     ),
@@ -213,6 +215,10 @@ def table_with_expiry(attribute: str) -> Kind:
     )
 
 
+VERSIONED_BUCKET = Kind(
+    lambda scope: s3.Bucket(scope, "R", versioned=True),
+    lambda scope: s3.Bucket.from_bucket_name(scope, "R", "theirs"),
+)
 #: Arguments that take a special kind of their type, by construct and name.
 SPECIAL: dict[str, Kind] = {
     "Thumbnailer-table-ITable": Kind(
@@ -234,10 +240,8 @@ SPECIAL: dict[str, Kind] = {
             table_stream_arn=ARN.format("dynamodb", "table/theirs/stream/2026-01-01T00:00:00.000"),
         ),
     ),
-    "ScratchSpaceFunction-source_bucket-IBucket": Kind(
-        lambda scope: s3.Bucket(scope, "R", versioned=True),
-        lambda scope: s3.Bucket.from_bucket_name(scope, "R", "theirs"),
-    ),
+    "ScratchSpaceFunction-source_bucket-IBucket": VERSIONED_BUCKET,
+    "CodeBucket-bucket-IBucket": VERSIONED_BUCKET,
     "SnsFifoFanout-topic-ITopic": Kind(
         lambda scope: sns.Topic(scope, "R", fifo=True),
         lambda scope: sns.Topic.from_topic_arn(scope, "R", ARN.format("sns", "theirs.fifo")),

@@ -210,18 +210,24 @@ def test_a_refused_record_that_fails_again_stays_in_the_queue(
 
 
 @pytest.mark.parametrize("info", ["KinesisBatchInfo", "DDBStreamBatchInfo"])
-def test_a_message_about_a_stream_without_data_says_where_the_records_are(
+def test_messages_about_a_stream_without_data_say_where_the_records_are_and_count_together(
     session: Session, info: str
 ) -> None:
-    message = refused_record()
-    message[info] = message.pop("KinesisBatchInfo")
-    del message["payload"]
-    session.send(message)
-    [reason] = session.redrive().left
-    assert message[info]["shardId"] in reason
-    assert message[info]["startSequenceNumber"] in reason
+    printed: list[str] = []
+    places = []
+    for number in (1, 2):
+        message = refused_record()
+        message[info] = message.pop("KinesisBatchInfo") | {"startSequenceNumber": f"first-{number}"}
+        del message["payload"]
+        session.send(message)
+        places.append((message[info]["shardId"], f"first-{number}"))
+    report = session.redrive(tell=printed.append)
+    assert report.left == {"it has no data, only where its records are until their retention ends": 2}
+    for shard, first in places:
+        [line] = [line for line in printed if first in line]
+        assert shard in line
     assert session.lambda_.invoked == []
-    assert len(session.left()) == 1
+    assert len(session.left()) == 2
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,10 @@ def test_a_stack_that_is_not_deployed_ends_the_task_with_how_to_deploy_it(
 
 @pytest.mark.usefixtures("account")
 def test_a_stack_without_a_failure_queue_has_nothing_to_redrive(capsys: pytest.CaptureFixture[str]) -> None:
-    template = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}
+    template = {
+        "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {"FunctionName": {"Value": "lines"}},
+    }
     boto3.client("cloudformation").create_stack(StackName="bare", TemplateBody=json.dumps(template))
     assert redrive.main(["thumbnailer", "--stack", "bare"]) == 1
-    assert "has no output FunctionName, FailureQueueUrl" in capsys.readouterr().err
+    assert "no output FailureQueueUrl). See the failure modes" in capsys.readouterr().err

@@ -217,14 +217,14 @@ def test_a_resource_that_connects_others_is_an_arrow(name: str) -> None:
 
 
 def test_what_is_not_drawn_has_no_arrow() -> None:
-    """A role that may use a key, and a notification to a function in another stack."""
-    key = {**STATEMENT, "Resource": attribute("Key", "Arn")}
+    """A role that may read a parameter, and a notification to a function in another stack."""
+    parameter = {**STATEMENT, "Resource": attribute("Parameter", "Arn")}
     elsewhere = [{"LambdaFunctionArn": {"Fn::ImportValue": "other"}, "Events": ["s3:ObjectCreated:*"]}]
     resources = {
         "Function": function(),
-        "Key": resource("KMS::Key"),
+        "Parameter": resource("SSM::Parameter"),
         "Bucket": BUCKET,
-        "Policy": resource("IAM::Policy", Roles=[{"Ref": "Role"}], PolicyDocument={"Statement": [key]}),
+        "Policy": resource("IAM::Policy", Roles=[{"Ref": "Role"}], PolicyDocument={"Statement": [parameter]}),
         "Notify": {
             "Type": "Custom::S3BucketNotifications",
             "Properties": {
@@ -234,6 +234,17 @@ def test_what_is_not_drawn_has_no_arrow() -> None:
         },
     }
     assert edges(resources) == []
+
+
+def test_a_key_is_drawn_only_where_it_is_used() -> None:
+    encrypted = {
+        **function(),
+        "Properties": {**function()["Properties"], "KmsKeyArn": attribute("Used", "Arn")},
+    }
+    resources = {"Function": encrypted, "Used": resource("KMS::Key"), "Unused": resource("KMS::Key")}
+    drawn = TemplateFacts({"Resources": resources}).diagram()
+    assert 'Used -.->|"encrypts variables"| Function' in drawn
+    assert "Unused" not in drawn
 
 
 @pytest.mark.parametrize(

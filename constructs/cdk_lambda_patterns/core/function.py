@@ -26,6 +26,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.failure_queue import check_standard, make_failure_queue
 from cdk_lambda_patterns.core.handler_code import handler_code
+from cdk_lambda_patterns.core.keys import check_key
 from cdk_lambda_patterns.core.options import (
     AsyncOptions,
     FunctionOptions,
@@ -180,7 +181,7 @@ class HardenedFunction(lambda_.Function):
             memory_size=memory_size,
             timeout=options.timeout,
             ephemeral_storage_size=options.ephemeral_storage_size,
-            environment_encryption=options.environment_encryption,
+            environment_encryption=check_key("environment_encryption", options.environment_encryption),
             layers=list(options.layers or ()) or None,  # jsii takes no tuple
             reserved_concurrent_executions=options.reserved_concurrent_executions,
             log_group=_make_log_group(scope, f"{id}LogGroup", options.logs or LogOptions(), removal_policy),
@@ -370,6 +371,6 @@ def _make_log_group(
         scope,
         id,
         retention=options.retention,
-        encryption_key=options.encryption_key,
+        encryption_key=check_key("logs.encryption_key", options.encryption_key),
         removal_policy=options.removal_policy or removal_policy,
     )

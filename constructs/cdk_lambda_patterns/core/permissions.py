@@ -18,7 +18,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct, IConstruct, IValidation
+from constructs import Construct, Dependable, IConstruct, IValidation
 
 from cdk_lambda_patterns.core.regions import is_known
 
@@ -106,6 +106,67 @@ def warn_if_not_granted(
             f"the principal {name} {', '.join(grant.resource_statement.actions)}.",
         )
     return grant
+
+
+def warn_if_unchanged(scope: Construct, grant: iam.Grant, grantee: iam.IGrantable, needed: str) -> None:
+    """Warn if a role got no policy, which the CDK counts as a success: immutable, or of another account.
+
+    Args:
+        scope: The construct whose method grants.
+        grant: What the CDK's own grant returned.
+        grantee: The role.
+        needed: What its owner must allow it: ``"s3:PutObject on Shop/Logs"``.
+    """
+    role = grantee.grant_principal
+    unchanged = not isinstance(role, iam.Role) and not Dependable.of(grant).dependency_roots
+    if unchanged and hasattr(role, "node"):
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:notGranted",
+            f"{role.node.path} is of another account or immutable, so it gets no policy here. Its owner "
+            f"must allow it {needed}.",
+        )
+
+
+def grant_to_identity(
+    scope: Construct,
+    grantee: iam.IGrantable,
+    action: str,
+    resource: str,
+    *,
+    on: str,
+    conditions: Mapping[str, Mapping[str, object]] | None = None,
+    otherwise: str = "give a role, a user or a group of this account.",
+) -> iam.Grant:
+    """Allow a principal an action by a statement in its own policy; warn if that cannot be changed here.
+
+    The CDK counts a role that is immutable or of another account as a success, and changes nothing.
+
+    Args:
+        scope: The construct whose method grants.
+        grantee: The principal.
+        action: The action.
+        resource: What goes into the statement.
+        on: The resource in the words of messages.
+        conditions: The conditions of the statement.
+        otherwise: What to do with a principal that has no policy here.
+
+    Raises:
+        ValueError: The grantee has no identity policy here: an account, a service, an ARN.
+    """
+    grant = iam.Grant.add_to_principal(
+        grantee=grantee, actions=[action], resource_arns=[resource], conditions=conditions
+    )
+    principal = grantee.grant_principal
+    if not grant.success:
+        raise ValueError(f"grantee={_name_of(principal)}: it has no identity policy here; {otherwise}")
+    warn_if_unchanged(scope, grant, grantee, f"{action} on {on}")
+    return grant
+
+
+def _name_of(principal: iam.IPrincipal) -> str:
+    """Name a principal: AccountPrincipal(123456789012)."""
+    given = principal.to_string() if isinstance(principal, iam.PrincipalBase) else ""
+    return type(principal).__name__ if not given or Token.is_unresolved(given) else str(given)
 
 
 def acknowledge_wildcard(

@@ -19,7 +19,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import IConstruct
 
 WARNING = "cdk-lambda-patterns:unseenChange"
-_CONTENT_HASH = re.compile(r"[0-9a-f]{64}(\.\w+)?$")
+CONTENT_HASH = re.compile(r"[0-9a-f]{64}(\.\w+)?$")
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html
 _DYNAMIC = re.compile(r"\{\{resolve:(?:(ssm(?:-secure)?):([^:}]+)(:\d+)?|(secretsmanager):([^}]+))\}\}")
 
@@ -68,11 +68,11 @@ def properties_of(
 
 def _code_that_keeps_its_name(code: dict[str, Any]) -> Iterator[str]:
     key, image, pinned = code.get("s3Key"), code.get("imageUri"), code.get("s3ObjectVersion")
-    if pinned is None and key is not None and not (isinstance(key, str) and _CONTENT_HASH.search(key)):
+    if pinned is None and key is not None and not (isinstance(key, str) and CONTENT_HASH.search(key)):
         yield f"code from a bucket without object_version (key {key})"
     if pinned is not None and not isinstance(pinned, str):
         yield f"code whose object version is known only when the stack is deployed ({pinned})"
-    if image is not None and not _CONTENT_HASH.search(_text(image)):
+    if image is not None and not CONTENT_HASH.search(_text(image)):
         yield "code from an image without digest"
 
 

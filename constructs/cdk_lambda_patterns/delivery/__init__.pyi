@@ -7,6 +7,8 @@ from cdk_lambda_patterns.delivery.canary_alias import TrafficCheck as TrafficChe
 from cdk_lambda_patterns.delivery.container_image import ContainerImageCode as ContainerImageCode
 from cdk_lambda_patterns.delivery.container_image import ContainerImageFunction as ContainerImageFunction
 from cdk_lambda_patterns.delivery.container_image import ImageRepository as ImageRepository
+from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket as CodeBucket
+from cdk_lambda_patterns.delivery.cross_account_code import CodeFromBucket as CodeFromBucket
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment as EncryptedEnvironment
 from cdk_lambda_patterns.delivery.environments import NEWEST as NEWEST
 from cdk_lambda_patterns.delivery.environments import Environments as Environments

@@ -17,8 +17,9 @@ from constructs import Construct
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
+from cdk_lambda_patterns.core.keys import check_key
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import grant_use_of_key
+from cdk_lambda_patterns.core.permissions import grant_to_identity, grant_use_of_key
 from cdk_lambda_patterns.core.regions import check_region
 
 
@@ -37,7 +38,8 @@ class EncryptedEnvironment(Construct):
         environment: Environment variables; with the names and ARNs of the secrets, 4 KB at most.
         secrets: Secrets that the function may read, by the name of the variable that has their ARN: owned,
             from another stack, or imported by the complete ARN.
-        key: A symmetric key in the Region of the function. Default: a new one, which is rotated every year.
+        key: A symmetric key in the Region of the function, or an alias of one that is known here. Default: a
+            new one, which is rotated every year.
         function_options: Settings of the function.
         network: The VPC that the function runs in. Default: none of yours.
         removal_policy: What happens to a new key and the logs when the stack is deleted. Default: they are
@@ -45,7 +47,8 @@ class EncryptedEnvironment(Construct):
 
     Raises:
         ValueError: A value is not allowed, the variables are larger than 4 KB, a name is used twice, the key
-            cannot encrypt, or a secret is in another account or Region, or imported without its complete ARN.
+            cannot encrypt or is an imported alias, or a secret is in another account or Region, or imported
+            without its complete ARN.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -80,8 +83,9 @@ class EncryptedEnvironment(Construct):
         options, secrets = function_options or FunctionOptions(), secrets or {}
         if key is not None and options.environment_encryption is not None:
             raise ValueError("function_options.environment_encryption: key is given as well; give one.")
-        key = key or options.environment_encryption
-        _check_key(key)
+        key = check_key("key", key) or check_key(
+            "function_options.environment_encryption", options.environment_encryption
+        )
         reason = "The function may read secrets of its own account and Region"
         given = {f"secrets[{name!r}]": secret for name, secret in secrets.items()}
         check_region(scope, reason, given, in_account=True)
@@ -118,7 +122,9 @@ class EncryptedEnvironment(Construct):
         """Allow to read the function's configuration, its variables in plain text included.
 
         Without the right to use the key, a reader gets the rest of the configuration and an error in place
-        of the variables.
+        of the variables. The grant is on the function without a qualifier: ask for its configuration, not
+        for that of a version or an alias. A role that is imported from another account, or as immutable,
+        gets no policy here: a warning says so.
 
         Args:
             grantee: A role, a user or a group of this account.
@@ -126,35 +132,19 @@ class EncryptedEnvironment(Construct):
         Raises:
             ValueError: The grantee has no identity policy here: an account, a service, an ARN.
         """
-        arn = self.function.function_arn
-        actions = {
-            "lambda:GetFunctionConfiguration": (arn, None),
-            "kms:Decrypt": (
+        # A statement in the policy of the key would name the function, which needs the key first.
+        arn, read = self.function.function_arn, "lambda:GetFunctionConfiguration"
+        context = {"StringEquals": {"kms:EncryptionContext:aws:lambda:FunctionArn": arn}}
+        reading = grant_to_identity(self, grantee, read, arn, on=self.function.node.path)
+        return reading.combine(
+            grant_to_identity(
+                self,
+                grantee,
+                "kms:Decrypt",
                 self.key.key_arn,
-                {"StringEquals": {"kms:EncryptionContext:aws:lambda:FunctionArn": arn}},
-            ),
-        }
-        grants = [
-            iam.Grant.add_to_principal(
-                grantee=grantee, actions=[action], resource_arns=[resource], conditions=conditions
+                on=self.key.node.path,
+                conditions=context,
             )
-            for action, (resource, conditions) in actions.items()
-        ]
-        if not all(grant.success for grant in grants):
-            # A statement in the policy of the key would name the function, which needs the key first.
-            raise ValueError(
-                f"grantee={grantee.grant_principal}: it has no identity policy here; give a role, a user or "
-                "a group."
-            )
-        return grants[0].combine(grants[1])
-
-
-def _check_key(key: kms.IKey | None) -> None:
-    resource = key.node.default_child if key else None
-    if key and isinstance(resource, kms.CfnKey) and resource.key_spec not in (None, "SYMMETRIC_DEFAULT"):
-        raise ValueError(
-            f"key={key.node.path}: Lambda encrypts with symmetric keys, and this one is {resource.key_spec}; "
-            "give a key with KeySpec.SYMMETRIC_DEFAULT."
         )
 
 

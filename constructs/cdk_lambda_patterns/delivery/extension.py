@@ -7,36 +7,48 @@ cannot break it.
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jsii
-from aws_cdk import BundlingOptions, DockerImage, Duration, ILocalBundling, RemovalPolicy, Size
+from aws_cdk import (
+    BundlingOptions,
+    DockerImage,
+    Duration,
+    ILocalBundling,
+    RemovalPolicy,
+    Size,
+    SizeRoundingBehavior,
+    Stack,
+)
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from cdk_lambda_patterns.core.aliases import is_alias, is_version
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.handler_code import pattern_source
-from cdk_lambda_patterns.core.limits import Limit
-from cdk_lambda_patterns.core.permissions import grant_on_objects, grant_use_of_key
+from cdk_lambda_patterns.core.limits import Limit, number_in, text_of
+from cdk_lambda_patterns.core.permissions import grant_on_objects, grant_use_of_key, warn_if_unchanged
 from cdk_lambda_patterns.core.regions import check_region
 
 _NAME = "log-shipping"
 _LAUNCHER = f"""#!/var/lang/bin/python3
-import os
 import sys
 
-# The SDK of the function's runtime, and this layer.
+# This layer, and the SDK of the function's runtime: extensions do not get LAMBDA_RUNTIME_DIR.
 sys.path[0:0] = ["/opt/{_NAME}"]
-sys.path.append(os.environ["LAMBDA_RUNTIME_DIR"])
+sys.path.append("/var/runtime")
 from extension.agent import main
 
 main("{_NAME}")
 """
 _AGE = Limit("this construct", 1, 900, "seconds")
 _BUFFER = Limit("this construct", 65_536, 64 * 1024 * 1024, "bytes")
+# A key has 1,024 bytes at most, and up to 137 after the prefix.
+_PREFIX = Limit("this construct", 0, 880, "bytes")
 
 
 @check_types
@@ -54,7 +66,7 @@ class LogShippingExtension(Construct):
 
     Args:
         bucket: Where the batches go, owned or imported. Default: a new bucket.
-        prefix: What the keys begin with.
+        prefix: What the keys begin with, up to 880 bytes.
         max_age: How long a record waits for others, while the function is invoked: 1 to 900 seconds.
         buffer_size: The memory for waiting records, 64 KiB to 64 MiB. Records that come when it is full are
             dropped, and their number is shipped.
@@ -88,10 +100,13 @@ class LogShippingExtension(Construct):
         buffer_size: Size | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        seconds = int((max_age or Duration.minutes(1)).to_seconds())
-        size = int((buffer_size or Size.mebibytes(4)).to_bytes())
+        seconds = number_in("seconds", "max_age", max_age or Duration.minutes(1))
         _AGE.check("max_age", seconds)
+        if buffer_size is not None and buffer_size.is_unresolved():
+            raise ValueError("buffer_size: give a size that is known when the app is synthesised.")
+        size = (buffer_size or Size.mebibytes(4)).to_kibibytes(rounding=SizeRoundingBehavior.NONE) * 1024
         _BUFFER.check("buffer_size", size)
+        _PREFIX.check("len(prefix)", len(prefix.encode()))
         if prefix.startswith("/") or (prefix and not prefix.endswith("/")):
             raise ValueError(f"prefix={prefix!r}: give '' or a path that ends with '/' and begins with none.")
         super().__init__(scope, id)
@@ -118,31 +133,46 @@ class LogShippingExtension(Construct):
         self._variables = {
             "LOG_SHIPPING_BUCKET": self.bucket.bucket_name,
             "LOG_SHIPPING_PREFIX": prefix,
-            "LOG_SHIPPING_MAX_AGE": str(seconds),
-            "LOG_SHIPPING_BUFFER_BYTES": str(size),
+            "LOG_SHIPPING_MAX_AGE": text_of(seconds),
+            "LOG_SHIPPING_BUFFER_BYTES": text_of(size),
         }
 
-    def attach(self, function: lambda_.Function) -> None:
+    def attach(self, function: lambda_.IFunction) -> None:
         """Add the extension to a function.
+
+        A role that is imported as immutable gets no policy here: a warning says so.
 
         Args:
             function: A function of this app, with a Python runtime.
 
         Raises:
-            ValueError: It has another runtime, or is in another account or Region than the layer.
+            ValueError: It is imported, an alias or a version, has another runtime, is in another account or
+                Region than the layer, or has this or another ``LogShippingExtension`` or its variables.
         """
+        path = function.node.path
+        if not isinstance(function, lambda_.Function) or is_alias(function) or is_version(function):
+            raise ValueError(
+                f"function: {path} is imported, an alias or a version. Its layers cannot be changed here; "
+                "give a function that this app makes."
+            )
         if not function.runtime.name.startswith("python"):
             raise ValueError(
-                f"function: {function.node.path} has the runtime {function.runtime.name}; the extension "
-                "needs the interpreter and the SDK of a Python runtime. Other runtimes need a compiled one."
+                f"function: {path} has the runtime {function.runtime.name}; the extension needs the "
+                "interpreter and the SDK of a Python runtime. Other runtimes need a compiled one."
             )
-        check_region(self, "A function has layers of its own Region only", {"function": function})
+        why = "The layer is for functions of its own account and Region"
+        check_region(self, why, {"function": function}, in_account=True)
         if function.role is None:
-            raise ValueError(f"function: {function.node.path} has no role that could be given permissions.")
+            raise ValueError(f"function: {path} has no role that could be given permissions.")
+        if taken := sorted({*_variables_of(function)} & {*self._variables}):
+            raise ValueError(
+                f"function: {path} has the variable {taken[0]}. A function can have one "
+                "LogShippingExtension, once; if it has none, give your variable another name."
+            )
         function.add_layers(self.layer)
         for name, value in self._variables.items():
             function.add_environment(name, value)
-        grant_on_objects(
+        grant = grant_on_objects(
             function.role,
             self.bucket,
             "s3:PutObject",
@@ -150,6 +180,18 @@ class LogShippingExtension(Construct):
             reason="The extension writes batches whose keys have the time, below the prefix.",
         )
         grant_use_of_key(function.role, self.bucket.encryption_key, "kms:GenerateDataKey")
+        needed = f"s3:PutObject on {self.bucket.node.path}"
+        if self.bucket.encryption_key is not None:
+            needed += " and kms:GenerateDataKey on its key"
+        warn_if_unchanged(self, grant, function.role, needed)
+
+
+def _variables_of(function: lambda_.Function) -> Mapping[str, object]:
+    resource = function.node.default_child
+    assert isinstance(resource, lambda_.CfnFunction)
+    found = Stack.of(function).resolve(resource._cfn_properties).get("environment") or {}
+    variables: Mapping[str, object] = found.get("variables") or {}
+    return variables
 
 
 @jsii.implements(ILocalBundling)

@@ -17,6 +17,7 @@ from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
+from cdk_lambda_patterns.core.keys import check_key
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.permissions import (
     acknowledge_wildcard_in,
@@ -56,10 +57,11 @@ class ScratchSpaceFunction(Construct):
         handler: ``module.function`` in that folder.
         source_bucket: The bucket of the large files, with versioning: a job reads one version of its file,
             also after it resumed.
-        checkpoint_bucket: The bucket of the checkpoints, under ``checkpoints/``. Default: a new one, where
-            they expire after 30 days.
-        encryption_key: Customer managed key for the contents of `/tmp` and the checkpoints. The policy of an
-            imported key must leave permissions to IAM. Default: a new one, with rotation.
+        checkpoint_bucket: The bucket of the checkpoints, under ``checkpoints/``, for this function only. Its
+            name is the encryption context. Default: a new one, where they expire after 30 days.
+        encryption_key: Customer managed key for the contents of `/tmp` and the checkpoints: symmetric, no
+            imported alias. The policy of an imported key must leave permissions to IAM. Default: a new one,
+            with rotation.
         cache_size: How much of `/tmp` the cache may take. Default: half.
         asynchronous: Retries, the maximum age of events, and destinations. Default: two retries, six hours.
         function_options: Settings of the function; ``ephemeral_storage_size`` is the size of `/tmp`. Default:
@@ -69,7 +71,8 @@ class ScratchSpaceFunction(Construct):
             are retained.
 
     Raises:
-        ValueError: A value is not allowed, the cache is larger than `/tmp`, or the bucket has no versioning.
+        ValueError: A value is not allowed, the cache is larger than `/tmp`, the bucket has no versioning, or
+            the key is not symmetric or an imported alias.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -112,6 +115,7 @@ class ScratchSpaceFunction(Construct):
         _check_versioned(source_bucket)
         buckets = {"source_bucket": source_bucket, "checkpoint_bucket": checkpoint_bucket}
         check_region(scope, SAME_REGION, buckets)
+        encryption_key = check_key("encryption_key", encryption_key)
         check_region(scope, OWN_KEYS, {"encryption_key": encryption_key})
         super().__init__(scope, id)
 
@@ -119,8 +123,9 @@ class ScratchSpaceFunction(Construct):
         self.encryption_key: kms.IKey = encryption_key or kms.Key(
             self, "Key", enable_key_rotation=True, removal_policy=removal_policy
         )
-        # It is no secret: CloudTrail shows it with each use of the key.
-        self._context = {_CONTEXT: self.node.path}
+        # It is no secret: CloudTrail shows it with each use of the key. The name is that of one bucket in the
+        # world, and a checkpoint stays readable for as long as its bucket stays, whatever the app is called.
+        self._context = {_CONTEXT: self.checkpoint_bucket.bucket_name}
         self.function = HardenedFunction(
             self,
             "Function",
@@ -209,9 +214,9 @@ def _cache_bytes(cache_size: Size | None, storage: Size) -> int:
         return int(storage.to_bytes()) // 2
     if cache_size.is_unresolved():
         raise ValueError("cache_size: its value is known only when the stack is deployed; give a number.")
-    if cache_size.to_bytes() < 1 or (
-        not storage.is_unresolved() and cache_size.to_bytes() > storage.to_bytes()
-    ):
+    if cache_size.to_bytes() < 1:
+        raise ValueError(f"cache_size={cache_size.to_string()}: the cache must hold a file; give more.")
+    if not storage.is_unresolved() and cache_size.to_bytes() > storage.to_bytes():
         raise ValueError(
             f"cache_size={cache_size.to_string()}: the function's /tmp has {storage.to_string()}; give less, "
             "or raise ephemeral_storage_size, up to 10,240 MB."

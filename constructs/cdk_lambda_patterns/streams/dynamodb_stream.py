@@ -6,11 +6,12 @@ stream (``KinesisConsumer`` with the table's Kinesis stream), or to see changes 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from aws_cdk import Duration, RemovalPolicy, Token
+from aws_cdk import Annotations, Duration, RemovalPolicy, Stack, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -40,6 +41,7 @@ from cdk_lambda_patterns.core.polled_streams import (
     iterator_age,
     make_stream_mapping,
 )
+from cdk_lambda_patterns.core.sharing import identity, recorded
 from cdk_lambda_patterns.core.unseen_changes import properties_of
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-example-lamda-process-dynamodb-streams.html
@@ -111,6 +113,11 @@ class DynamoDbStreamConsumerOptions(StreamPolling):
                 "LATEST; give one of these."
             )
         check_filters(_with_identity(self.filters, self.expired_items))
+        if self.expired_items == "only" and self.view_type is dynamodb.StreamViewType.NEW_IMAGE:
+            raise ValueError(
+                "expired_items='only' cannot be combined with view_type=NEW_IMAGE: the record of a deletion "
+                "has no new image; give OLD_IMAGE, or leave view_type out if the keys are enough."
+            )
 
 
 @check_types
@@ -140,8 +147,9 @@ class DynamoDbStreamConsumer(Construct):
         removal_policy: What happens to queue and logs when the stack is deleted. Default: they are retained.
 
     Raises:
-        ValueError: A value is not allowed, the table has no stream or not the images that are needed, Lambda
-            does not support this kind of destination, or another construct makes the same mapping.
+        ValueError: A value is not allowed, the table has no stream or not the images that are needed, the ARN
+            of an imported table's stream is another's, Lambda does not support this kind of destination, or
+            another construct makes the same mapping.
 
     Attributes:
         table (ITable): The table.
@@ -192,6 +200,7 @@ class DynamoDbStreamConsumer(Construct):
             self, "FailureQueue", removal_policy=removal_policy
         )
         claim_mapping(self, table, "table_stream_arn", self.function)
+        self._warn_of_readers()
         self._grant_reading(reader, stream_arn)
         self.event_source_mapping = make_stream_mapping(
             self,
@@ -214,6 +223,21 @@ class DynamoDbStreamConsumer(Construct):
         """
         return iterator_age(self.function, options)
 
+    def _warn_of_readers(self) -> None:
+        """Let the CDK warn of more than two readers of a stream.
+
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html
+        """
+        stream = identity(self.table, "table_stream_arn")
+        readers = [path for [source, _], path in recorded(self, "mapping") if source == stream]
+        if len(readers) > 2:
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:streamReaders",
+                f"{self.table.node.path} has {len(readers)} consumers of its stream ({', '.join(readers)}). "
+                "DynamoDB throttles more than two readers of a shard; send the changes to a Kinesis stream "
+                "(KinesisConsumer), or let one function publish them.",
+            )
+
     def _grant_reading(self, reader: Grantee, stream_arn: str) -> None:
         iam.Grant.add_to_principal(grantee=reader, actions=list(_READING), resource_arns=[stream_arn])
         all_streams = f"{self.table.table_arn}/stream/*"
@@ -233,19 +257,84 @@ def _with_identity(
     """Add to each filter who deleted the item.
 
     Raises:
-        ValueError: A filter has a condition on that already, or is known at deployment only.
+        ValueError: A filter has a condition on that already, can match none of the expired items that are
+            asked for, or is known at deployment only.
     """
     if expired_items == "include":
         return filters
     found, condition = [], {"userIdentity": _BY_TIME_TO_LIVE[expired_items]}
     for number, one in enumerate(filters or [{"pattern": "{}"}]):
-        if Token.is_unresolved(one["pattern"]) or "userIdentity" in one["pattern"]:
+        pattern = None if Token.is_unresolved(one["pattern"]) else json.loads(one["pattern"])
+        if pattern is None or any("userIdentity" in fields for fields in _alternatives(pattern)):
             raise ValueError(
                 f"expired_items={expired_items!r} cannot be combined with filters[{number}], which has "
                 "userIdentity or is known at deployment only; write the condition into that filter."
             )
-        found.append(lambda_.FilterCriteria.filter(json.loads(one["pattern"]) | condition))
+        if expired_items == "only" and not any(_may_be_deletion(*wish) for wish in _wishes(pattern)):
+            raise ValueError(
+                f"expired_items='only': filters[{number}] matches none of them. The record of an expired "
+                "item has the eventName REMOVE and no NewImage; ask for its OldImage or Keys."
+            )
+        found.append(lambda_.FilterCriteria.filter(pattern | condition))
     return found
+
+
+def _alternatives(pattern: object) -> Iterator[dict[str, Any]]:
+    """Yield the fields of one level of a pattern, for each alternative of its ``$or``."""
+    if not isinstance(pattern, Mapping):
+        yield {}
+        return
+    fields = {name: value for name, value in pattern.items() if name != "$or"}
+    for one in pattern.get("$or", [None]):
+        yield from (fields | more for more in _alternatives(one))
+
+
+def _wishes(pattern: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], set[str]]]:
+    """Yield what each alternative of a filter asks for: its fields, and the images that must be there."""
+    for fields in _alternatives(pattern):
+        for change in _alternatives(fields.get("dynamodb")):
+            yield fields, {image for image in ("NewImage", "OldImage") if _must_exist(change.get(image))}
+
+
+def _must_exist(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(
+            all(map(_must_exist, below)) if name == "$or" else _must_exist(below)
+            for name, below in value.items()
+        )
+    return value is not None and {"exists": False} not in value
+
+
+def _may_be_deletion(fields: dict[str, Any], images: set[str]) -> bool:
+    names = fields.get("eventName", ["REMOVE"])
+    return "NewImage" not in images and any(not isinstance(one, str) or one == "REMOVE" for one in names)
+
+
+def _check_stream(table: dynamodb.ITable, stream: str) -> str:
+    """Check that an ARN can be that of the table's stream; return it.
+
+    Raises:
+        ValueError: It is another's, or without the time at which the stream was enabled.
+    """
+    if "/stream/*" in str(Stack.of(table).resolve(stream)):
+        raise ValueError(
+            f"table={table.node.path}: its table_stream_arn ends with /stream/*. Of the stream of a "
+            "replica the CDK knows no more, and Lambda needs the whole ARN: import the replica with "
+            "TableV2.from_table_attributes(table_arn=..., table_stream_arn=...); in its Region, "
+            "`aws dynamodb describe-table` shows the ARN as LatestStreamArn."
+        )
+    given, wanted = stream.split(":", 5), f"{table.table_arn}/stream/".split(":", 5)
+    if len(given) == 1 and Token.is_unresolved(stream):
+        return stream
+    pairs = zip(given, wanted, strict=False) if len(wanted) == 6 else ()
+    known = [pair for pair in pairs if not any(map(Token.is_unresolved, pair))]
+    named = Token.is_unresolved(given[-1]) or re.fullmatch("table/[^/]+/stream/.+", given[-1])
+    if len(given) < 6 or not named or not all(one.startswith(other) for one, other in known):
+        raise ValueError(
+            f"table_stream_arn={stream!r}: this is no stream of {table.node.path}; give what "
+            "`aws dynamodb describe-table` shows as LatestStreamArn."
+        )
+    return stream
 
 
 def _stream_of(table: dynamodb.ITable, options: DynamoDbStreamConsumerOptions) -> str:
@@ -261,7 +350,7 @@ def _stream_of(table: dynamodb.ITable, options: DynamoDbStreamConsumerOptions) -
                 f"table={table.node.path}: it is imported without its stream; import it with "
                 "Table.from_table_attributes(table_arn=..., table_stream_arn=...)."
             )
-        return table.table_stream_arn
+        return _check_stream(table, table.table_stream_arn)
     properties = properties_of(resource)
     view = (properties.get("streamSpecification") or {}).get("streamViewType")
     if view is None:
@@ -272,23 +361,24 @@ def _stream_of(table: dynamodb.ITable, options: DynamoDbStreamConsumerOptions) -
         )
     images = _IMAGES[view if view in list(_IMAGES) else "NEW_AND_OLD_IMAGES"]  # it may be a token
     needed = _IMAGES[options.view_type.name] if options.view_type else frozenset()
-    if lacking := needed - images:
+    if absent := needed - images:
         raise ValueError(
             f"view_type={options.view_type.name if options.view_type else None}: the stream of "
-            f"{table.node.path} is {view}, without {' and '.join(sorted(lacking))}; give that table a stream "
+            f"{table.node.path} is {view}, without {' and '.join(sorted(absent))}; give that table a stream "
             "of NEW_AND_OLD_IMAGES."
         )
     for number, one in enumerate(options.filters or ()):
         pattern = {} if Token.is_unresolved(one["pattern"]) else json.loads(one["pattern"])
-        asked = pattern.get("dynamodb")
-        if isinstance(asked, Mapping) and (missing := {"NewImage", "OldImage"} & asked.keys() - images):
+        lacking = [wanted - images for _, wanted in _wishes(pattern)]
+        if all(lacking):
+            missing = sorted(set[str]().union(*lacking))
             raise ValueError(
-                f"filters[{number}] asks for {' and '.join(sorted(missing))}, and the stream of "
-                f"{table.node.path} is {view}: nothing would match; give that table a stream of "
-                "NEW_AND_OLD_IMAGES."
+                f"filters[{number}] asks for {' and '.join(missing)}, and the stream of {table.node.path} is "
+                f"{view}: nothing would match; give that table a stream of NEW_AND_OLD_IMAGES."
             )
     expiry = properties.get("timeToLiveSpecification") or {}
-    if options.expired_items == "only" and not expiry.get("attributeName"):
+    on = expiry.get("attributeName") and expiry.get("enabled") is not False
+    if options.expired_items == "only" and not on:
         raise ValueError(
             f"expired_items='only': no item of {table.node.path} expires; give that table "
             "time_to_live_attribute='expires_at', for example."

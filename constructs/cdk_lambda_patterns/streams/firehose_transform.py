@@ -40,7 +40,10 @@ _TIMEOUT = Limit("Firehose", 1, 300, "seconds")
 _RETRIES = Limit("aws-cdk-lib", 1, 300)
 _PREFIX = Limit("Firehose", 0, 1_024, "characters")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ERROR_TYPE = "!{firehose:error-output-type}"
+# https://docs.aws.amazon.com/firehose/latest/dev/s3-prefixes.html
+_ERROR_TYPE, _RANDOM = "!{firehose:error-output-type}", "!{firehose:random-string}"
+# Of Java's DateTimeFormatter, with text in quotes.
+_TIMESTAMP = re.compile(r"!\{timestamp:(?:'[^'{}]*'|[GuyDMLdQqYwWEecFahKkHmsSAnNVzOXxZp]|[^A-Za-z'{}])+\}")
 
 # A mapping that the CDK adds to the stack, for destinations in a VPC. S3 needs no such rule.
 _CIDR_BLOCKS = "@aws-cdk--aws-kinesisfirehose.CidrBlocks"
@@ -63,7 +66,7 @@ class FirehoseTransformOptions:
             dynamic partitioning is on: each combination of values has its own prefix and its own objects.
             This cannot be turned on later. Default: none.
         data_prefix: What the keys of objects start with. Default: the partition keys as ``name=value/``, and
-            the date. One of your own must name each partition key.
+            the date. One of your own must name each partition key, and no other.
         error_prefix: The same for records that failed. One with expressions must have
             ``!{firehose:error-output-type}``.
         compression: Default: GZIP.
@@ -76,10 +79,11 @@ class FirehoseTransformOptions:
         retries: How often it retries an invocation that failed, at least once. Then all records of the batch
             have failed. Default: 3.
         backup: Whether everything that was put is also stored, as it came, in a new bucket or in
-            ``backup_bucket``. It cannot be turned off later.
+            ``backup_bucket``: also what the function has put again. It cannot be turned off later.
 
     Raises:
-        ValueError: A value is outside what Firehose allows, or a prefix lacks an expression.
+        ValueError: A value is outside what Firehose allows, or a prefix lacks an expression, or has one that
+            Firehose cannot evaluate.
 
     Example::
 
@@ -115,7 +119,10 @@ class FirehoseTransformOptions:
         for name, prefix in (("data_prefix", self.prefix), ("error_prefix", self.error_prefix)):
             if not Token.is_unresolved(prefix):
                 _PREFIX.check(f"length of {name}", len(prefix))
-        missing = [key for key in map(_expression, self.partition_keys) if key not in self.prefix]
+        keys = [_expression(key) for key in self.partition_keys]
+        _check_expressions("data_prefix", self.prefix, [_RANDOM, *keys])
+        _check_expressions("error_prefix", self.error_prefix, [_RANDOM, _ERROR_TYPE])
+        missing = [key for key in keys if key not in self.prefix]
         if missing and not Token.is_unresolved(self.prefix):
             raise ValueError(
                 f"data_prefix={self.data_prefix!r}: it lacks {', '.join(missing)}, so records with different "
@@ -138,6 +145,16 @@ class FirehoseTransformOptions:
 
 def _expression(key: str) -> str:
     return f"!{{partitionKeyFromLambda:{key}}}"
+
+
+def _check_expressions(name: str, prefix: str, allowed: Sequence[str]) -> None:
+    """Check that a prefix has only expressions with a value: without one, each record is error output."""
+    for found in () if Token.is_unresolved(prefix) else re.findall(r"!\{[^}]*\}?", prefix):
+        if found not in allowed and not _TIMESTAMP.fullmatch(found):
+            raise ValueError(
+                f"{name}={prefix!r}: {found} has no value here; give {', '.join(allowed)}, or a time with "
+                "the letters of Java's DateTimeFormatter, such as !{timestamp:yyyy/MM/dd}."
+            )
 
 
 @check_types
@@ -169,7 +186,8 @@ class FirehoseTransform(Construct):
             retained.
 
     Raises:
-        ValueError: A value is not allowed, or the function is in another Region or takes too long.
+        ValueError: A value is not allowed, or the function is in another Region or takes too long, or it may
+            be in another account.
 
     Attributes:
         delivery_stream (DeliveryStream): The delivery stream. ``grant_put_records`` lets a producer use it.
@@ -242,6 +260,8 @@ class FirehoseTransform(Construct):
         self._let_function_put_again()
 
     def _make_role(self) -> iam.Role:
+        # AWS documents the trust without a condition, such as aws:SourceAccount: Firehose may not send one.
+        # https://docs.aws.amazon.com/firehose/latest/dev/controlling-access.html
         role = iam.Role(self, "DeliveryRole", assumed_by=iam.ServicePrincipal("firehose.amazonaws.com"))
         for bucket in filter(None, (self.bucket, self.backup_bucket)):
             grant_on_bucket(role, bucket, *_ON_BUCKET)
@@ -277,6 +297,7 @@ class FirehoseTransform(Construct):
                 error_output_prefix=options.error_prefix,
                 logging_config=logging,
             )
+        self._check_permissions_of_function(role)
         blocks = Stack.of(self).node
         others = blocks.try_find_child(_CIDR_BLOCKS)
         dynamic = firehose.DynamicPartitioningProps(enabled=True) if options.partition_keys else None
@@ -313,6 +334,18 @@ class FirehoseTransform(Construct):
         # It would start without permissions otherwise.
         stream.node.add_dependency(self.delivery_role)
         return stream
+
+    def _check_permissions_of_function(self, role: iam.IRole) -> None:
+        """Grant what the processor of the CDK grants, too, for an error that names the argument."""
+        try:
+            self.function.grant_invoke(role)
+        except RuntimeError as error:
+            raise ValueError(
+                f"function={self.function.node.path}: it may be in another account, and the policy of an "
+                "imported function cannot be changed here. If it is in the account and Region of the stack, "
+                "import it with from_function_attributes(..., same_environment=True); otherwise its owner "
+                "must allow lambda:InvokeFunction to the role, and you import it with skip_permissions=True."
+            ) from error
 
     def _let_function_put_again(self) -> None:
         """Allow the function to put records again.

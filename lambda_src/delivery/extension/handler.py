@@ -18,7 +18,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     Raises:
         ValueError: The order has no number of items, or too many.
     """
-    items = event.get("items")
+    items = event.get("items") if isinstance(event, dict) else None
     if isinstance(items, bool) or not isinstance(items, int) or not 0 <= items <= _MOST:
         raise ValueError(f"items: give a whole number from 0 to {_MOST:,}.")
     for number in range(items):

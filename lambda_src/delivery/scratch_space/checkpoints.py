@@ -19,8 +19,8 @@ from .vault import Damaged, Vault
 class InProgress(Exception):
     """Another event for this job is being worked on, or its invocation was killed a moment ago.
 
-    Which of the two is not known, so this event must fail and be retried: counted as done, it would be lost
-    if the other one is dead.
+    Which of the two is not known, so this event must fail: counted as done, it would be lost if the other
+    one is dead. It is retried, and may end in the failure queue; a redrive finds the report, or does the job.
     """
 
 
@@ -92,22 +92,37 @@ class Checkpoints:
 
         Raises:
             InProgress: Another event is being worked on.
-            OtherJob: The job id is taken.
+            OtherJob: The job id is taken by a job that has begun.
             Damaged: Something else than this function has written the checkpoint.
         """
         stored, self._tag = self._read(job_id)
-        source = "s3" if stored else "start"
+        owned = stored is not None and stored.owner != "" and stored.expires > time.time()
         if stored and stored.job != job:
-            raise OtherJob(job_id, stored.job)
-        if stored and stored.owner not in ("", owner) and stored.expires > time.time():
-            raise InProgress(f"job {job_id} is worked on by request {stored.owner}")
-        checkpoint = stored or Checkpoint(job)
-        if newer := self._read_local(job_id):
+            if stored.next_piece or owned:
+                raise OtherJob(job_id, stored.job)
+            stored = None  # it failed before its first piece: a wrong name of a file does not take the id
+        if stored and owned and stored.owner != owner:
+            raise InProgress(
+                f"job {job_id} is worked on by request {stored.owner}, or was until that was killed; send it "
+                f"again after {time.strftime('%H:%M:%S', time.gmtime(stored.expires))} UTC"
+            )
+        checkpoint, source = stored or Checkpoint(job), "s3" if stored else "start"
+        newer = self._read_local(job_id)
+        if newer and newer.job == job:
             checkpoint, source = newer, "tmp"
         checkpoint.owner, checkpoint.expires = owner, time.time() + seconds
         checkpoint.run = uuid.uuid4().hex
         self.save(job_id, checkpoint)
         return checkpoint, source
+
+    def give_up(self, job_id: str, checkpoint: Checkpoint) -> None:
+        """Let any event go on with the job at once.
+
+        Raises:
+            Superseded: Another run has taken it over.
+        """
+        checkpoint.owner = ""
+        self.save(job_id, checkpoint)
 
     def next_piece(self, job_id: str) -> int | None:
         """Return how far the checkpoint in S3 is, if there is one."""

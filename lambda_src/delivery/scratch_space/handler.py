@@ -74,10 +74,6 @@ def _work(job: Job, event: Any, context: "LambdaContext") -> str:
         if report["job"] != asdict(job):
             raise OtherJob(job.job_id, report["job"])
         return "was done"
-    # A job sees one version of its file, also if that is replaced while it works.
-    known = checkpoint.work.get("file")
-    file = LargeFile(**known) if known else cache.newest(job.file)
-    totals = Totals(**checkpoint.work.get("totals", {}))
     checkpoint.runs.append(
         {
             "request_id": context.aws_request_id,
@@ -86,9 +82,26 @@ def _work(job: Job, event: Any, context: "LambdaContext") -> str:
             "resumed_from": source,
         }
     )
-    enough = min(_LONGEST_END_MS, time_left // 5)
+    try:
+        return _work_on(job, checkpoint, min(_LONGEST_END_MS, time_left // 5), event, context)
+    except Superseded:
+        raise
+    except Exception:
+        # No run works on it now, so a retry or a redrive need not wait for the end of this invocation.
+        try:
+            checkpoints.give_up(job.job_id, checkpoint)
+        except Exception as error:
+            logger.warning("not given up", job_id=job.job_id, reason=str(error))
+        raise
+
+
+def _work_on(job: Job, checkpoint: Checkpoint, end_ms: int, event: Any, context: "LambdaContext") -> str:
+    # A job sees one version of its file, also if that is replaced while it works.
+    known = checkpoint.work.get("file")
+    file = LargeFile(**known) if known else cache.newest(job.file)
+    totals = Totals(**checkpoint.work.get("totals", {}))
     for number in range(checkpoint.next_piece, file.pieces):
-        if context.get_remaining_time_in_millis() < enough:
+        if context.get_remaining_time_in_millis() < end_ms:
             _go_on_later(job, checkpoint, event, context)
             return "continued"
         totals.add(cache.piece(file, number), job.year, last=number == file.pieces - 1)
@@ -106,8 +119,7 @@ def _work(job: Job, event: Any, context: "LambdaContext") -> str:
 
 def _go_on_later(job: Job, checkpoint: Checkpoint, event: Any, context: "LambdaContext") -> None:
     """Give the job up, and ask for the rest. Lambda ends a chain of more than 16 such invocations."""
-    checkpoint.owner = ""
-    checkpoints.save(job.job_id, checkpoint)
+    checkpoints.give_up(job.job_id, checkpoint)
     lambda_.invoke(
         FunctionName=context.invoked_function_arn, InvocationType="Event", Payload=json.dumps(event)
     )

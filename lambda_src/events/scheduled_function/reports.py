@@ -38,17 +38,18 @@ class Run:
             raise InvalidRun("the event must be an object, with an object as payload")
         try:
             scheduled_time = datetime.strptime(str(event.get("scheduled_time")), "%Y-%m-%dT%H:%M:%S%z")
+            scheduled_time = scheduled_time.astimezone(UTC)
             execution_id = check_text(
                 "execution_id", event.get("execution_id"), max_characters=256, max_bytes=1_024
             )
         except NotStorable as reason:
             raise InvalidRun(str(reason)) from None
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter: in UTC it is before year 1 or after year 9999
             raise InvalidRun("scheduled_time must be a time such as 2026-03-29T01:00:00Z") from None
         pause = payload.get("pause", 0)
         if isinstance(pause, bool) or not isinstance(pause, int | float) or not 0 <= pause <= _MAX_PAUSE:
             raise InvalidRun(f"payload.pause must be a number of seconds from 0 to {_MAX_PAUSE}")
-        return cls(f"{scheduled_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", execution_id, pause)
+        return cls(f"{scheduled_time:%Y-%m-%dT%H:%M:%SZ}", execution_id, pause)
 
 
 class Reports:

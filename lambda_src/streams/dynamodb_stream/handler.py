@@ -45,13 +45,12 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     first_change: dict[Key, str] = {}  # what is delivered again if the row is not written
     for number, record in zip(numbers, event["Records"], strict=True):
         try:
-            changed = rows_after(record)
+            for row in rows_after(record):
+                rows[key_of(row)] = row
+                first_change.setdefault(key_of(row), number)
         except NotAnOrder as reason:
             failures[number] = reason
             break
-        for row in changed:
-            rows[key_of(row)] = row
-            first_change.setdefault(key_of(row), number)
     shares = Shares(context, len(rows))
 
     def write(key: Key) -> bool:

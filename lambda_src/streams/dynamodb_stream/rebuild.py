@@ -22,7 +22,7 @@ with no_garbage_collection():
 
     from shared.clients import make_clients
 
-    from .rows import Item, Key, NotAnOrder, is_order, key_of, removed, row_of
+    from .rows import Item, Key, is_order, key_of, removed, row_of
 
     logger = Logger()
     [dynamodb] = make_clients("dynamodb")
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 ORDERS, ROWS = os.environ["ORDERS_TABLE_NAME"], os.environ["PROJECTION_TABLE_NAME"]
+_KEYS = {"orders": {"order"}, "rows": {"customer", "order"}}
 _PAGE = 100  # the maximum of BatchGetItem
 _PAGE_MILLISECONDS = 30_000  # more than a page takes
 
@@ -41,9 +42,12 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     Returns:
         How many rows were written, left as they are, and changed meanwhile; and ``next``, the event with
         which the next invocation continues; None at the end.
+
+    Raises:
+        ValueError: The event is neither empty nor such a place.
     """
     counts: Counter[str] = Counter()
-    place: dict[str, Any] | None = {"table": event.get("table", "orders"), "after": event.get("after")}
+    place: dict[str, Any] | None = _place_in(event)
     while place and context.get_remaining_time_in_millis() > _PAGE_MILLISECONDS:
         of_orders = place["table"] == "orders"
         start = {"ExclusiveStartKey": place["after"]} if place["after"] else {}
@@ -61,6 +65,24 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     return {**counts, "next": place}
 
 
+def _place_in(event: object) -> dict[str, Any]:
+    place = {"table": "orders", "after": None} | event if isinstance(event, dict) else {}
+    keys, after = _KEYS.get(str(place.get("table"))), place.get("after")
+    if keys is None or place.keys() != {"table", "after"} or not (after is None or _is_key(after, keys)):
+        raise ValueError(
+            f"event={repr(event)[:200]}: give {{}} to begin, or what the last invocation returned as `next`."
+        )
+    return place
+
+
+def _is_key(value: object, names: Collection[str]) -> bool:
+    if not isinstance(value, dict) or value.keys() != names:
+        return False
+    return all(
+        isinstance(one, dict) and one.keys() == {"S"} and isinstance(one["S"], str) for one in value.values()
+    )
+
+
 def rebuild(keys: Collection[Key]) -> Counter[str]:
     """Make rows what the orders say, and return how many were written, unchanged, and changed meanwhile."""
     rows = {key_of(row): row for row in _get(ROWS, [_row_key(key) for key in keys])}
@@ -72,10 +94,7 @@ def rebuild(keys: Collection[Key]) -> Counter[str]:
 def _write(key: Key, row: Item | None, order: Item | None) -> str:
     version = (row or {}).get("version")
     text = version["S"] if version else ""
-    try:
-        wanted = row_of(order, text) if order and order.get("customer") == {"S": key[0]} else None
-    except NotAnOrder:
-        return "not an order"
+    wanted = row_of(order, text) if order and is_order(order) and key_of(order) == key else None
     if wanted == row or (wanted is None and row and "removed" in row):
         return "unchanged"
     condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(version)"}

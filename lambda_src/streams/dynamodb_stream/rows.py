@@ -4,7 +4,10 @@ Orders and rows are in the form of DynamoDB's API, and numbers stay text: nothin
 """
 
 import time
+from collections.abc import Iterator
 from typing import Any, TypeAlias
+
+from shared.storable import NotStorable, check_text
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 Key: TypeAlias = tuple[str, str]  # customer and order
@@ -19,8 +22,11 @@ class NotAnOrder(ValueError):
     """The item can never be in the projection; the text gives the reason."""
 
 
-def rows_after(record: dict[str, Any]) -> list[Item]:
+def rows_after(record: dict[str, Any]) -> Iterator[Item]:
     """Return the rows that a record changes: one, or two if the order has another customer now.
+
+    An item that is no longer an order loses its row first, and then its change is refused: a later change
+    need not name the customer whose row it was.
 
     Raises:
         NotAnOrder: The item is not an order, or the stream lacks an image.
@@ -29,11 +35,13 @@ def rows_after(record: dict[str, Any]) -> list[Item]:
     if change["StreamViewType"] != "NEW_AND_OLD_IMAGES":
         raise NotAnOrder(f"the stream is {change['StreamViewType']}; NEW_AND_OLD_IMAGES are needed")
     old, new = change.get("OldImage"), change.get("NewImage")
-    rows = [] if new is None else [row_of(new, version)]
-    if old is not None and is_order(old) and (new is None or old["customer"] != new["customer"]):
-        reason = "moved" if new is not None else "expired" if is_expiry(record) else "deleted"
-        rows.append(removed(key_of(old), version, reason))
-    return rows
+    place = key_of(new) if new is not None and is_order(new) else None
+    # The customer of the old image is enough: its row may be of an image before that.
+    if old is not None and _has_key(old) and key_of(old) != place:
+        gone = "expired" if is_expiry(record) else "deleted"
+        yield removed(key_of(old), version, gone if new is None else "moved" if place else "not an order")
+    if new is not None:
+        yield row_of(new, version)
 
 
 def is_expiry(record: dict[str, Any]) -> bool:
@@ -59,10 +67,11 @@ def row_of(order: Item, version: str) -> Item:
     """Return the row of an order.
 
     Raises:
-        NotAnOrder: It has no customer, or no number as total.
+        NotAnOrder: It has no customer, no number as total, or does not fit into the key of a row.
     """
-    if not is_order(order):
-        raise NotAnOrder("an order needs a customer (S) and a total (N)")
+    _check_key(order)
+    if "N" not in order.get("total", {}):
+        raise NotAnOrder("an order needs a total (N)")
     return {name: order[name] for name in ("customer", "order", "total")} | {"version": {"S": version}}
 
 
@@ -79,8 +88,29 @@ def removed(key: Key, version: str, reason: str) -> Item:
 
 
 def is_order(item: Item) -> bool:
-    """Whether an item of the table is an order: a table takes any."""
-    return bool(item.get("customer", {}).get("S")) and "N" in item.get("total", {})
+    """Whether an item of the table is an order that can have a row: a table takes any."""
+    return _has_key(item) and "N" in item.get("total", {})
+
+
+def _has_key(item: Item) -> bool:
+    try:
+        _check_key(item)
+    except NotAnOrder:
+        return False
+    return True
+
+
+def _check_key(item: Item) -> None:
+    """Check that a row can have the customer and the order as its key.
+
+    The order is the sort key of a row, which is shorter than the partition key that it is in its own table:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+    """
+    try:
+        for name, most in (("customer", 2_048), ("order", 1_024)):
+            check_text(name, item.get(name, {}).get("S"), max_characters=most, max_bytes=most)
+    except NotStorable as reason:
+        raise NotAnOrder(str(reason)) from None
 
 
 def key_of(item: Item) -> Key:

@@ -4,7 +4,8 @@ A bad record costs that record only: Firehose writes it to the error output, wit
 put again. An exception would cost the whole batch, so there is none for a record.
 
 An answer has at most 6 MB, and lines grow. What does not fit is put into the delivery stream again, and is
-answered as Dropped: it comes back with a later batch. What cannot be put again has failed.
+answered as Dropped: it comes back with a later batch. So is what takes too long: once an answer is full, or
+half of the time is over, compressed records are put again as they are. What cannot be put again has failed.
 """
 
 from base64 import b64encode
@@ -18,7 +19,7 @@ with no_garbage_collection():
 
     from shared.clients import make_quick_client
 
-    from .lines import NotALine, convert
+    from .lines import NotALine, convert, is_compressed
     from .reingestion import Marked, marked, put_again, unmarked
 
     logger = Logger()
@@ -34,10 +35,9 @@ _ANSWER, _RESULT, _OK = 6_000_000, 50, 50
 
 
 class _Waiting(NamedTuple):
-    """A record that does not fit into the answer: its id, how much it would take, and what to put again."""
+    """A record for a later batch: its id, and what to put again."""
 
     number: str
-    size: int
     source: Marked
 
 
@@ -48,16 +48,28 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     waiting: list[_Waiting] = []
     reasons: dict[str, str] = {}
     room = _ANSWER - sum(len(number) + _RESULT for number, _ in records)
+    half_of_the_time = context.get_remaining_time_in_millis() / 2
     # What has waited longest comes first. Lines that do not fit are let go: all may outgrow the memory.
-    for number, source in sorted(records, key=lambda record: -record[1].rounds):
+    for place, (number, source) in enumerate(sorted(records, key=_turn)):
+        late = place > 0 and context.get_remaining_time_in_millis() < half_of_the_time
+        # A few kilobytes become megabytes of lines: to convert all, only to put them again, takes minutes.
+        if is_compressed(source.data) and (late or (waiting and answers)):
+            waiting.append(_Waiting(number, source))
+            continue
         try:
             site, text = convert(source.data)
         except NotALine as reason:
             reasons[number] = str(reason)
             continue
+        except Exception as error:  # of this record only
+            logger.exception("a record cannot be converted")
+            reasons[number] = repr(error)
+            continue
         size = (len(text) + 2) // 3 * 4 + len(site) + _OK
         if not text:
             answers[number] = _dropped(number)
+        elif size + len(number) + _RESULT > _ANSWER:
+            reasons[number] = "its lines are too long for an answer"
         elif size <= room:
             room -= size
             answers[number] = {
@@ -67,7 +79,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
                 "metadata": {"partitionKeys": {"site": site}},
             }
         else:
-            waiting.append(_Waiting(number, size, source))
+            waiting.append(_Waiting(number, source))
     again = _put_again(event, waiting, reasons) if waiting else []
     answers |= {number: _dropped(number) for number in again}
     if reasons:
@@ -77,13 +89,19 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     return {"records": [answers.get(number) or failed[number] for number, _ in records]}
 
 
+def _turn(record: tuple[str, Marked]) -> tuple[int, int]:
+    """Sort what has waited longest to the front, and small records before large ones."""
+    _, source = record
+    return -source.rounds, len(source.data)
+
+
 def _put_again(event: dict[str, Any], waiting: list[_Waiting], reasons: dict[str, str]) -> list[str]:
     """Put records again, and return the ids of those that Firehose took; the others get a reason."""
     found: list[tuple[str, bytes]] = []
-    for number, size, source in waiting:
-        data = marked(source) if size + len(number) + _RESULT <= _ANSWER else None
+    for number, source in waiting:
+        data = marked(source)
         if data is None:
-            reasons[number] = "its lines are too long for an answer, or it was put again too often"
+            reasons[number] = "it was put again too often, or is too long for that"
         else:
             found.append((number, data))
     stream = event["deliveryStreamArn"].rpartition("/")[2]

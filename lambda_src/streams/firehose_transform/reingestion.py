@@ -1,7 +1,8 @@
 """Records that do not fit into an answer → the delivery stream again, marked with how often that happened.
 
-An invocation answers at least one of the records, those with the highest mark first, so each record has its
-turn. The limit is for the case that this is wrong.
+An invocation begins with those that have the highest mark, so each record has its turn. The limit is for the
+case that it has none. A backup of everything that was put has such a record again for each round, with the
+mark: a replay leaves out what begins with it, because the original is there too.
 
 https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html
 """

@@ -78,10 +78,33 @@ def test_a_consumer_that_falls_behind_loses_records_and_learns_how_many() -> Non
     assert (dropped["droppedRecords"], dropped["droppedBytes"] > 100_000) == (30 - len(taken), True)
 
 
+URI = "http://sandbox.localdomain:4243"
+
+
 @pytest.mark.parametrize(
     "changed",
-    [{"buffering": {"maxItems": 999}}, {"buffering": {"timeoutMs": 30_001}}, {"types": "platform"}],
+    [
+        {"buffering": {"maxItems": 999}},
+        {"buffering": {"timeoutMs": 30_001}},
+        {"buffering": {"timeoutMs": True}},
+        {"buffering": [1]},
+        {"types": "platform"},
+        {"types": [{}]},
+        {"types": {"platform": 1}},
+        {"destination": {"protocol": "HTTP", "URI": 5}},
+        {"destination": {"protocol": ["HTTP"], "URI": URI}},
+        {"destination": [URI]},
+        {"destination": URI},
+        {"schemaVersion": {}},
+    ],
 )
 def test_subscriptions_that_are_not_valid_are_refused(changed: dict[str, Any]) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as refused:
         Telemetry("127.0.0.1").subscribe("watch", request(4243, **changed), closed=False)
+    assert (refused.value.status, refused.value.kind) == (400, "ValidationError")
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b"7", b"{", b"[" * 100_000])
+def test_what_is_no_subscription_is_refused(body: bytes) -> None:
+    with pytest.raises(Refused, match="are required"):
+        Telemetry("127.0.0.1").subscribe("watch", body, closed=False)

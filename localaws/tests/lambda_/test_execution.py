@@ -34,6 +34,10 @@ def handler(event, context):
         sys.exit(3)
     if what == "hang":
         time.sleep(60)
+    if what == "surrogate":
+        return "\\ud800"
+    if what == "surrogate in the error":
+        raise OutOfStock("\\ud800")
     if what == "unserialisable":
         return {1, 2}
     return {"calls": calls, "request_id": context.aws_request_id, "arn": context.invoked_function_arn}
@@ -79,6 +83,12 @@ def test_a_timeout_is_named_and_replaces_the_execution_environment(functions: Fu
     assert late.payload["errorType"] == "Sandbox.Timedout"
     assert late.payload["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
     assert functions.invoke(shop).payload["calls"] == 1
+    logs = functions.aws.client("logs")
+    found = logs.filter_log_events(logGroupName=f"/aws/lambda/{shop}", filterPattern="REPORT")["events"]
+    reports = [one["message"].split("\t") for one in found]
+    assert reports[0][1:3] == ["Duration: 1000.00 ms", "Billed Duration: 1000 ms"]
+    assert [one[5:] for one in reports] == [["Status: timeout"], []]
+    assert all(int(one[4].split()[3]) <= 128 for one in reports)
 
 
 def test_an_exit_is_named_and_replaces_the_execution_environment(functions: Functions) -> None:
@@ -143,6 +153,15 @@ def test_a_state_machine_catches_an_exception_by_its_type(functions: Functions) 
 def test_a_result_that_is_no_json_is_an_error_of_the_runtime(functions: Functions) -> None:
     failed = functions.invoke(functions.make(SHOP), {"do": "unserialisable"})
     assert failed.payload["errorType"] == "Runtime.MarshalError"
+
+
+@pytest.mark.parametrize("what", ["surrogate", "surrogate in the error"])
+def test_what_cannot_be_written_in_utf_8_ends_the_environment(functions: Functions, what: str) -> None:
+    shop = functions.make(SHOP)
+    failed = functions.invoke(shop, {"do": what})
+    assert (failed.error, failed.payload["errorType"]) == ("Unhandled", "Runtime.ExitError")
+    assert "UnicodeEncodeError" in failed.log
+    assert functions.invoke(shop, {"do": "é€😀\u2028"}).payload["calls"] == 1
 
 
 def test_caller_and_handler_see_the_same_request_id(functions: Functions) -> None:
@@ -317,3 +336,19 @@ def seconds_of_call(functions: Functions, name: str) -> float:
     started = time.perf_counter()
     functions.invoke(name)
     return time.perf_counter() - started
+
+
+FORKING = """
+import os
+OWN = os.getpid()
+def handler(event, context):
+    if child := os.fork():
+        os.waitpid(child, 0)
+    return os.getpid() == OWN
+"""
+
+
+def test_a_child_of_the_handler_that_returns_as_well_gives_no_result(functions: Functions) -> None:
+    forking = functions.make(FORKING, Timeout=10)
+    answers = [functions.invoke(forking) for _ in range(2)]
+    assert [(one.payload, one.error) for one in answers] == [(True, None)] * 2

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from helpers.lambda_functions import Hold, Invoked, eventually
 from localaws import LocalAws
 from localaws.engines import namespaces
+from localaws.engines.runtime_api.environment import NOT_FOR_EXTENSIONS
 
 from .test_runtime_api import Made, failed
 
@@ -120,7 +121,7 @@ def invoke(made: Made, name: str, event: dict[str, Any]) -> Invoked:
 
 
 def test_an_extension_registers_and_learns_of_invocations_and_of_the_end(made: Made) -> None:
-    name = make_single(made, extension())
+    name = make_single(made, extension(before="say('variables', sorted(os.environ))"))
     first = invoke(made, name, {"n": 1})
     assert (first.payload, invoke(made, name, {"n": 2}).payload) == (1, 2)
     (registered,) = said(made, name, "registered")
@@ -130,6 +131,9 @@ def test_an_extension_registers_and_learns_of_invocations_and_of_the_end(made: M
         "handler": "index.handler",
         "accountId": made.aws.client("sts").get_caller_identity()["Account"],
     }
+    (variables,) = said(made, name, "variables")
+    assert not NOT_FOR_EXTENSIONS & {*variables}
+    assert {"AWS_LAMBDA_FUNCTION_NAME", "AWS_REGION", "AWS_SESSION_TOKEN"} <= {*variables}
     made.aws.client("lambda").update_function_configuration(FunctionName=name, MemorySize=256)
     invoke(made, name, {"n": 3})
     eventually(lambda: len(said(made, name, "event")) == 4)
@@ -204,6 +208,9 @@ def test_telemetry_has_records_of_all_phases(made: Made) -> None:
     assert of["platform.start"][0]["requestId"] == first.request_id
     assert [one["status"] for one in of["platform.runtimeDone"]] == ["success", "error"]
     assert of["platform.report"][0]["metrics"]["billedDurationMs"] >= 0
+    lines = made.lines(name)
+    assert "TELEMETRY\tName: watch\tState: Subscribed\tTypes: [Platform, Function]" in lines
+    assert "EXTENSION\tName: watch\tState: Ready\tEvents: [INVOKE, SHUTDOWN]" in lines
 
 
 def test_extensions_learn_why_an_environment_ends_and_tmp_stays(made: Made) -> None:
@@ -255,6 +262,9 @@ def test_an_extension_that_ends_after_the_answer_costs_the_next_caller_a_cold_st
     answered = "import threading; threading.Timer(0.2, lambda: open('/tmp/answered', 'w')).start()"
     assert made.invoke(name, {"n": 1, "run": answered}).payload == 1
     assert made.invoke(name, {"n": 2, "run": answered}).payload == 2
+    eventually(
+        lambda: any(line.endswith("Error: exit status 4\nExtension.Crash") for line in made.lines(name))
+    )
 
 
 REFUSALS = """
@@ -324,9 +334,9 @@ def handler(event, context):
 
 
 def test_an_internal_extension_gets_invocations(made: Made) -> None:
-    layer = made.layer({"wrap": '#!/bin/sh\nexec "$@"'})
-    wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}}
-    name = made.make(INTERNAL, Layers=[layer], Environment=wrapped, Timeout=20)
+    wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}}
+    files = {"index.py": INTERNAL, "wrap": '#!/bin/sh\nexec "$@"\n'}
+    name = made.custom(files, Runtime="python3.13", Handler="index.handler", Environment=wrapped, Timeout=20)
     assert made.invoke(name).payload == ["INVOKE"]
     assert set(made.invoke(name).payload) == {"INVOKE"}
 

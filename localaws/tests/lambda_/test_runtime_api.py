@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import re
 import sys
 import uuid
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +32,8 @@ def ask(path, body=None, **headers):
         return answer.read(), answer.headers
 INIT
 while True:
-    event, headers = ask("invocation/next")
-    event, path = json.loads(event), "invocation/" + headers["Lambda-Runtime-Aws-Request-Id"]
+    raw, headers = ask("invocation/next")
+    event, path = json.loads(raw), "invocation/" + headers["Lambda-Runtime-Aws-Request-Id"]
     code = event.get("run", "") if isinstance(event, dict) else ""
     answer = json.dumps({{"event": event, "file": __file__, **dict(headers)}}).encode()
     error = None
@@ -129,6 +132,31 @@ def test_what_a_custom_runtime_reports_is_what_the_caller_gets(made: Made, custo
     )
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"huge": 1e400, "long": 12345678901234567890.12345678901234567890, "twice": 1, "twice": 2',
+        b'"half": "\\ud800"',
+        b'"deep": ' + b"[" * 400 + b"]" * 400,
+    ],
+    ids=["numbers", "surrogate", "nested"],
+)
+def test_payloads_are_passed_byte_by_byte(made: Made, custom: str, more: bytes) -> None:
+    client = made.aws.client("lambda")
+    sent = b'{"run": "answer = raw", ' + more + b"}"
+    assert client.invoke(FunctionName=custom, Payload=sent)["Payload"].read() == sent
+    failing = sent.replace(b"answer = raw", b"answer = raw; error = dict(event, errorType='A')")
+    answer = client.invoke(FunctionName=custom, Payload=failing)
+    assert (answer["FunctionError"], b'"errorType": "A"' in answer["Payload"].read()) == ("Unhandled", True)
+
+
+def test_a_response_may_be_anything(made: Made, custom: str) -> None:
+    client = made.aws.client("lambda")
+    for answer in (b"\xff\xfe", b'"\\ud800"', b"[" * 5000 + b"]" * 5000):
+        event = json.dumps({"run": f"answer = {answer!r}"})
+        assert client.invoke(FunctionName=custom, Payload=event)["Payload"].read() == answer
+
+
 def test_a_runtime_that_ends_or_takes_too_long_is_started_again(made: Made) -> None:
     name = made.custom({"bootstrap": BOOTSTRAP.replace("INIT", "print('starts')")}, Timeout=1)
     assert failed(made.invoke(name, {"run": "os._exit(7)"})) == (
@@ -164,6 +192,22 @@ def test_without_a_bootstrap_that_can_run_the_entry_point_is_invalid(
         pytest.skip("the path is that of this machine")
     invoked = made.invoke(made.custom(files))
     assert failed(invoked) == ("Runtime.InvalidEntrypoint", f"RequestId: ID Error: {message}")
+
+
+@pytest.mark.skipif(not namespaces.available(), reason="this machine has no namespaces for functions")
+def test_a_timeout_ends_what_the_runtime_has_started(made: Made) -> None:
+    runtime = BOOTSTRAP.replace("INIT", "").split("\n", 1)[1]
+    shell = f"#!/bin/sh\nsleep 600 &\n{sys.executable} -uS /var/task/runtime.py\n"
+    name = made.custom({"bootstrap": shell, "runtime.py": runtime}, Timeout=1)
+    asked = "print('in', os.stat('/proc/self/ns/mnt').st_ino); time.sleep(600)"
+    invoked = made.invoke(name, {"run": asked})
+    assert failed(invoked)[0] == "Sandbox.Timedout"
+    (mounts,) = re.findall(r"in (\d+)", invoked.log)
+    alive = []
+    for path in Path("/proc").glob("[0-9]*/ns/mnt"):
+        with contextlib.suppress(OSError):
+            alive.append(str(path.stat().st_ino))
+    assert mounts not in alive
 
 
 def test_an_error_of_the_initialization_is_tried_again_and_reported(made: Made) -> None:
@@ -211,7 +255,7 @@ def chunked(*parts, trailer=""):
     mode = "Lambda-Runtime-Function-Response-Mode: streaming"
     first = f"POST /2018-06-01/runtime/{path}/response HTTP/1.1"
     with socket.create_connection((host, int(port))) as connection:
-        for line in (first, "Host: a", mode, "Transfer-Encoding: chunked", ""):
+        for line in (first, f"Host: {host}:{port}", mode, "Transfer-Encoding: chunked", ""):
             connection.sendall(f"{line}\\r\\n".encode())
         for part in parts:
             connection.sendall(f"{len(part):x}\\r\\n{part}\\r\\n".encode())
@@ -257,3 +301,28 @@ def test_a_wrapper_starts_the_runtime_of_a_python_function(made: Made) -> None:
     assert (error.payload["errorType"], error.payload["errorMessage"]) == ("KeyError", "'no menu'")
     assert error.payload["stackTrace"][0].startswith('  File "/var/task/index.py", line 6, in handler')
     assert "logged" in error.log
+
+
+DEEP = """
+def handler(event, context):
+    return len(event)
+"""
+
+
+@pytest.mark.skipif(not namespaces.available(), reason="this machine has no namespaces for functions")
+def test_events_that_are_nested_deeply_are_the_same_with_and_without_the_api(made: Made) -> None:
+    layer = made.layer({"wrap": WRAPPER})
+    wrapped = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}}
+    names = made.make(DEEP), made.make(DEEP, Layers=[layer], Environment=wrapped)
+    sent = b"[" * 3000 + b"]" * 3000  # later releases of Python take it
+    answers = [made.aws.client("lambda").invoke(FunctionName=name, Payload=sent) for name in names]
+    plain, with_api = [json.load(one["Payload"]) for one in answers]
+    kinds = [one["errorType"] if isinstance(one, dict) else one for one in (plain, with_api)]
+    assert kinds in (["Runtime.UnmarshalError"] * 2, [1, 1])
+    assert made.invoke(names[0], [1, 2]).payload == 2
+
+
+def test_json_that_is_nested_too_deeply_for_the_service_is_refused(made: Made, custom: str) -> None:
+    client = made.aws.client("lambda")
+    with pytest.raises(client.exceptions.InvalidRequestContentException):
+        client.invoke(FunctionName=custom, Payload=b"[" * 500_000 + b"]" * 500_000)

@@ -1,19 +1,27 @@
 """LogShippingExtension: a layer with an extension, its bucket, and what an attached function gets."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Size, Stack
+from aws_cdk import App, Duration, Environment, RemovalPolicy, Size, Stack, Token
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension
 from tests.templates import Resources, stack_with
 
+TOKEN = Token.as_number({"Ref": "AWS::AccountId"})
+HERE = Environment(account="111111111111", region="eu-west-1")
+THERE = Environment(account="222222222222", region="eu-west-1")
 CODE = lambda_.Code.from_inline("def handler(event, context): return event")
 
 
@@ -87,7 +95,7 @@ def test_a_bucket_of_the_user_is_used_with_its_key(imported: Resources) -> None:
     assert "kms:GenerateDataKey" in actions
 
 
-def test_the_layer_has_a_program_that_can_be_executed(tmp_path: Path) -> None:
+def test_the_layer_has_a_program_that_starts_with_the_variables_of_an_extension(tmp_path: Path) -> None:
     app = App(outdir=str(tmp_path))
     LogShippingExtension(Stack(app, "Shop"), "Shipping")
     app.synth()
@@ -96,6 +104,12 @@ def test_the_layer_has_a_program_that_can_be_executed(tmp_path: Path) -> None:
     assert launcher.read_text("utf-8").startswith("#!/var/lang/bin/python3\n")
     modules = sorted(one.name for one in launcher.parents[1].glob("log-shipping/extension/*"))
     assert modules == ["__init__.py", "agent.py", "batches.py"]
+    # Extensions do not get LAMBDA_RUNTIME_DIR and others: it comes as far as to the API, which is not here.
+    given = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "PYTHONPATH": str(launcher.parents[1] / "log-shipping")}
+    started = subprocess.run(
+        [sys.executable, launcher], env=given, capture_output=True, text=True, check=False
+    )
+    assert "Connection refused" in started.stderr
 
 
 @pytest.mark.parametrize(
@@ -106,10 +120,13 @@ def test_the_layer_has_a_program_that_can_be_executed(tmp_path: Path) -> None:
         ({"buffer_size": Size.kibibytes(1)}, "buffer_size=1,024"),
         ({"prefix": "logs"}, "prefix='logs': give '' or a path that ends with '/'"),
         ({"prefix": "/logs/"}, "prefix='/logs/'"),
+        ({"prefix": "ä" * 440 + "/"}, "len(prefix)=881: this construct allows 0 to 880 bytes"),
+        ({"buffer_size": Size.mebibytes(TOKEN)}, "buffer_size: give a size that is known"),
+        ({"max_age": Duration.minutes(TOKEN)}, "give Duration.seconds(...)"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.escape(message)):
         LogShippingExtension(Stack(App(), "Shop"), "Shipping", **settings)
 
 
@@ -125,3 +142,57 @@ def test_only_functions_with_the_interpreter_can_have_it() -> None:
     )
     with pytest.raises(ValueError, match=r"Shop/Node has the runtime nodejs22\.x"):
         shipping.attach(node)
+
+
+def test_a_function_can_have_one_extension_once_and_keeps_its_variables() -> None:
+    stack = Stack(App(), "Shop")
+    shipping, other = LogShippingExtension(stack, "Shipping"), LogShippingExtension(stack, "Other")
+    orders = function(stack)
+    shipping.attach(orders)
+    for one in (shipping, other):
+        with pytest.raises(ValueError, match="Shop/Orders has the variable LOG_SHIPPING_BUCKET"):
+            one.attach(orders)
+    invoices = function(stack, "Invoices")
+    invoices.add_environment("LOG_SHIPPING_PREFIX", "mine")
+    with pytest.raises(ValueError, match=r"LOG_SHIPPING_PREFIX.*give your variable another name"):
+        shipping.attach(invoices)
+    found = Template.from_stack(stack).find_resources("AWS::Lambda::Function").values()
+    assert [len(one["Properties"].get("Layers", [])) for one in found] == [1, 0]
+
+
+def test_functions_that_cannot_be_changed_here_are_refused() -> None:
+    app = App()
+    stack, other = Stack(app, "Shop", env=HERE), Stack(app, "Other", env=THERE)
+    shipping = LogShippingExtension(stack, "Shipping")
+    with pytest.raises(
+        ValueError, match=r"Other/Orders: it is in 222222222222, and this stack in 111111111111"
+    ):
+        shipping.attach(function(other))
+    arn = "arn:aws:lambda:eu-west-1:111111111111:function:orders"
+    for one in (
+        lambda_.Function.from_function_arn(stack, "Theirs", arn),
+        function(stack).current_version,
+        lambda_.Alias(stack, "Live", alias_name="live", version=function(stack, "Next").current_version),
+    ):
+        with pytest.raises(ValueError, match="is imported, an alias or a version"):
+            shipping.attach(one)
+
+
+@pytest.mark.parametrize("mutable", [True, False])
+def test_a_role_that_gets_no_policy_here_is_a_warning(*, mutable: bool) -> None:
+    stack = Stack(App(), "Shop", env=HERE)
+    role = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::111111111111:role/r", mutable=mutable)
+    bucket = s3.Bucket(stack, "Lake", encryption_key=kms.Key(stack, "Key"))
+    given = lambda_.Function(
+        stack, "Orders", code=CODE, handler="index.handler", runtime=lambda_.Runtime.PYTHON_3_13, role=role
+    )
+    LogShippingExtension(stack, "Shipping", bucket=bucket, max_age=Duration.seconds(TOKEN)).attach(given)
+    text = Match.string_like_regexp(
+        "Shop/Theirs is of another account or immutable.*s3:PutObject on Shop/Lake and"
+    )
+    if mutable:
+        Annotations.from_stack(stack).has_no_warning("*", text)
+    else:
+        Annotations.from_stack(stack).has_warning("*", text)
+    found = variables(Resources({**Template.from_stack(stack).to_json()}))
+    assert found["LOG_SHIPPING_MAX_AGE"] == {"Ref": "AWS::AccountId"}

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Environment, RemovalPolicy, Stack, Stage
+from aws_cdk import App, Aws, Duration, Environment, Fn, RemovalPolicy, Stack, Stage
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk.assertions import Annotations, Match
 
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.core.table import text
@@ -36,6 +37,7 @@ TABLE = "arn:aws:dynamodb:eu-west-1:123456789012:table/theirs"
 STREAM = f"{TABLE}/stream/2026-01-01T00:00:00.000"
 BOTH = dynamodb.StreamViewType.NEW_AND_OLD_IMAGES
 REMOVED = lambda_.FilterCriteria.filter({"eventName": lambda_.FilterRule.is_equal("REMOVE")})
+OLD_TOTAL = lambda_.FilterCriteria.filter({"dynamodb": {"OldImage": {"total": {"N": ["0"]}}}})
 NEW_TOTAL = lambda_.FilterCriteria.filter({"dynamodb": {"NewImage": {"total": {"N": ["0"]}}}})
 Options = DynamoDbStreamConsumerOptions
 
@@ -53,9 +55,10 @@ def consumer(stack: Stack, given: dynamodb.ITable | None = None, **settings: Any
     )
 
 
-def imported(stack: Stack, stream: str | None = STREAM) -> dynamodb.ITable:
+def imported(stack: Stack, stream: str | None = STREAM, **name: Any) -> dynamodb.ITable:
     """A table that exists already."""
-    return dynamodb.Table.from_table_attributes(stack, "Theirs", table_arn=TABLE, table_stream_arn=stream)
+    name = name or {"table_arn": TABLE}
+    return dynamodb.Table.from_table_attributes(stack, "Theirs", table_stream_arn=stream, **name)
 
 
 def mapping(resources: Resources) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def full(stack: Stack) -> None:
             bisect_batch_on_error=False,
             retry_attempts=0,
             max_record_age=Duration.hours(1),
-            filters=[REMOVED, NEW_TOTAL],
+            filters=[REMOVED, OLD_TOTAL],
             tumbling_window=Duration.seconds(30),
             report_batch_item_failures=False,
             expired_items="only",
@@ -131,7 +134,7 @@ def test_each_filter_asks_who_deleted_the_item(full: Resources) -> None:
     service = {"type": ["Service"], "principalId": ["dynamodb.amazonaws.com"]}
     assert patterns(full) == [
         {"eventName": ["REMOVE"], "userIdentity": service},
-        {"dynamodb": {"NewImage": {"total": {"N": ["0"]}}}, "userIdentity": service},
+        {"dynamodb": {"OldImage": {"total": {"N": ["0"]}}}, "userIdentity": service},
     ]
 
 
@@ -170,6 +173,90 @@ def test_a_table_from_another_stack_in_a_stage_works(kind: Any) -> None:
     orders = kind(Stack(stage, "Owner"), "Orders", partition_key=text("order"), **stream)
     consumer(Stack(stage, "Reader"), orders, options=Options(view_type=BOTH))
     stage.synth()
+
+
+def replica(_: Stack) -> object:
+    """A consumer of the replica of another Region's table, in the Region of that replica."""
+    app = App()
+    main, here = (
+        Stack(app, name, env=Environment(account="123456789012", region=region))
+        for name, region in (("M", "us-east-1"), ("S", "eu-west-1"))
+    )
+    orders = dynamodb.TableV2(
+        main,
+        "Orders",
+        partition_key=text("order"),
+        dynamo_stream=BOTH,
+        replicas=[dynamodb.ReplicaTableProps(region="eu-west-1")],
+    )
+    return consumer(here, orders.replica("eu-west-1"))
+
+
+def not_expiring(stack: Stack) -> dynamodb.Table:
+    """A table whose time to live is off."""
+    made = table(stack)
+    resource = made.node.default_child
+    assert isinstance(resource, dynamodb.CfnTable)
+    resource.time_to_live_specification = dynamodb.CfnTable.TimeToLiveSpecificationProperty(
+        enabled=False, attribute_name="expires"
+    )
+    return made
+
+
+def pattern(**fields: Any) -> dict[str, str]:
+    """A filter as a user writes it."""
+    return {"pattern": json.dumps(fields)}
+
+
+def one_of(*patterns: dict[str, Any]) -> dict[str, str]:
+    """A filter with alternatives."""
+    return pattern(**{"$or": list(patterns)})
+
+
+NEW = {"dynamodb": {"NewImage": {"total": {"N": ["0"]}}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "settings"),
+    [
+        (pattern(eventSourceARN=["userIdentity"]), {"expired_items": "exclude"}),
+        (pattern(eventName=["INSERT", "REMOVE"]), {"expired_items": "only"}),
+        (pattern(eventName=[{"prefix": "REM"}]), {"expired_items": "only"}),
+        (one_of({"eventName": ["INSERT"]}, {"eventName": ["REMOVE"]}), {"expired_items": "only"}),
+        (one_of(NEW, {"dynamodb": {"Keys": {"order": {"S": ["1"]}}}}), {"expired_items": "only"}),
+        (pattern(dynamodb={"NewImage": {"total": {"N": [{"exists": False}]}}}), {"expired_items": "only"}),
+    ],
+)
+def test_filters_that_can_match_are_taken(given: dict[str, str], settings: dict[str, Any]) -> None:
+    stack = Stack(App(), "S")
+    keys = table(stack, stream=dynamodb.StreamViewType.KEYS_ONLY, time_to_live_attribute="expires")
+    consumer(stack, keys, options=Options(filters=[given], **settings))
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        STREAM,
+        f"arn:{Aws.PARTITION}:dynamodb:eu-west-1:123456789012:table/theirs/stream/x",
+        Fn.import_value("x"),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", [{"table_arn": TABLE}, {"table_name": "theirs"}, {"table_name": Fn.ref("Name")}]
+)
+def test_an_imported_table_may_have_tokens(arn: str, name: dict[str, str]) -> None:
+    stack = Stack(App(), "S", env=Environment(account="123456789012", region="eu-west-1"))
+    consumer(stack, imported(stack, arn, **name))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_third_reader_of_a_stream_is_warned_of(number: int) -> None:
+    stack = Stack(App(), "S")
+    orders = table(stack)
+    for each in range(number):
+        DynamoDbStreamConsumer(stack, f"Changes{each}", table=orders, code=CODE, handler="index.handler")
+    text = Match.string_like_regexp("S/Orders has 3 consumers.*S/Changes0, S/Changes1")
+    assert len(Annotations.from_stack(stack).find_warning("*", text)) == number - 2
 
 
 def with_filter(stack: Stack, view: dynamodb.StreamViewType) -> object:
@@ -215,6 +302,77 @@ REFUSED: dict[str, tuple[Callable[[Stack], object], str]] = {
     "a filter for an image that old images lack": (
         lambda stack: with_filter(stack, dynamodb.StreamViewType.OLD_IMAGE),
         "filters[0] asks for NewImage, and the stream of S/Orders is OLD_IMAGE",
+    ),
+    "alternatives for images that keys only lack": (
+        lambda stack: consumer(
+            stack,
+            table(stack, stream=dynamodb.StreamViewType.KEYS_ONLY),
+            options=Options(filters=[one_of(NEW, {"dynamodb": {"OldImage": {"n": {"N": ["1"]}}}})]),
+        ),
+        "filters[0] asks for NewImage and OldImage, and the stream of S/Orders is KEYS_ONLY",
+    ),
+    "alternatives of images that keys only lack": (
+        lambda stack: consumer(
+            stack,
+            table(stack, stream=dynamodb.StreamViewType.KEYS_ONLY),
+            options=Options(filters=[pattern(dynamodb={"$or": [NEW["dynamodb"], NEW["dynamodb"]]})]),
+        ),
+        "filters[0] asks for NewImage, and the stream of S/Orders is KEYS_ONLY",
+    ),
+    "a replica, whose stream the CDK does not know": (
+        replica,
+        "table=M/Orders/ReplicaTableeu-west-1: its table_stream_arn ends with /stream/*",
+    ),
+    "the stream of another table": (
+        lambda stack: consumer(stack, imported(stack, STREAM.replace("theirs", "theirs2"))),
+        "theirs2/stream/2026-01-01T00:00:00.000': this is no stream of S/Theirs",
+    ),
+    "the stream of another Region": (
+        lambda stack: consumer(stack, imported(stack, STREAM.replace("eu-west-1", "eu-west-3"))),
+        "this is no stream of S/Theirs",
+    ),
+    "no stream at all": (
+        lambda stack: consumer(stack, imported(stack, "hello", table_name=Fn.ref("Name"))),
+        "table_stream_arn='hello': this is no stream of S/Theirs",
+    ),
+    "a table instead of its stream": (
+        lambda stack: consumer(stack, imported(stack, TABLE, table_name=Fn.ref("Name"))),
+        "this is no stream of S/Theirs",
+    ),
+    "a stream without its label": (
+        lambda stack: consumer(stack, imported(stack, f"{TABLE}/stream/")),
+        "this is no stream of S/Theirs",
+    ),
+    "only expired items of a table whose expiry is off": (
+        lambda stack: consumer(stack, not_expiring(stack), options=Options(expired_items="only")),
+        "expired_items='only': no item of S/Orders expires",
+    ),
+    "only expired items that were inserted": (
+        lambda _: Options(filters=[REMOVED, pattern(eventName=["INSERT"])], expired_items="only"),
+        "expired_items='only': filters[1] matches none of them",
+    ),
+    "only expired items with an eventName in the wrong place": (
+        lambda _: Options(filters=[pattern(eventName=["INSERT"], dynamodb=["x"])], expired_items="only"),
+        "expired_items='only': filters[0] matches none of them",
+    ),
+    "only expired items with a new image": (
+        lambda _: Options(filters=[pattern(**NEW)], expired_items="only"),
+        "expired_items='only': filters[0] matches none of them",
+    ),
+    "alternatives of which no expired item is one": (
+        lambda _: Options(filters=[one_of(NEW, {"eventName": ["MODIFY"]})], expired_items="only"),
+        "expired_items='only': filters[0] matches none of them",
+    ),
+    "new images of expired items": (
+        lambda _: Options(expired_items="only", view_type=dynamodb.StreamViewType.NEW_IMAGE),
+        "expired_items='only' cannot be combined with view_type=NEW_IMAGE",
+    ),
+    "an alternative that knows who deleted the item": (
+        lambda _: Options(
+            filters=[one_of({"userIdentity": {"type": ["Service"]}}, {"eventName": ["REMOVE"]})],
+            expired_items="exclude",
+        ),
+        "expired_items='exclude' cannot be combined with filters[0], which has userIdentity",
     ),
     "only expired items of a table without expiry": (
         lambda stack: consumer(stack, options=Options(expired_items="only")),

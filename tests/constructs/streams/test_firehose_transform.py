@@ -167,11 +167,39 @@ def test_a_function_that_is_imported_without_its_role_is_warned_about() -> None:
         ({"partition_keys": ["a"], "data_prefix": "x/"}, r"it lacks !\{partitionKeyFromLambda:a\}"),
         ({"error_prefix": "errors/!{timestamp:yyyy}/"}, r"it lacks !\{firehose:error-output-type\}"),
         ({"data_prefix": "x" * 1025}, "1,024 characters"),
+        ({"data_prefix": "!{partitionKeyFromLambda:a}/"}, r"partitionKeyFromLambda:a\} has no value"),
+        (
+            {
+                "partition_keys": ["a"],
+                "data_prefix": "!{partitionKeyFromLambda:a}/!{partitionKeyFromLambda:b}/",
+            },
+            r"partitionKeyFromLambda:b\} has no value",
+        ),
+        ({"data_prefix": "!{partitionKeyFromQuery:a}/"}, "has no value here"),
+        ({"data_prefix": "!{timestamp:bbbb}/"}, r"timestamp:bbbb\} has no value"),
+        ({"data_prefix": "!{timestamp:}/"}, "has no value here"),
+        ({"data_prefix": "!{timestamp:'year}/"}, "has no value here"),
+        ({"data_prefix": "!{timestamp:yyyy"}, "has no value here"),
+        ({"data_prefix": "!{firehose:error-output-type}/"}, "has no value here"),
+        ({"error_prefix": "!{firehose:error-output-type}/!{timestamp:J}/"}, "has no value here"),
     ],
 )
 def test_what_firehose_refuses_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FirehoseTransformOptions(**options)
+
+
+@pytest.mark.parametrize("prefix", ["plain/", "!{timestamp:'day='dd-HH}/!{firehose:random-string}/", ""])
+def test_a_prefix_of_your_own_may_have_expressions_of_firehose(prefix: str) -> None:
+    assert FirehoseTransformOptions(data_prefix=prefix).prefix == prefix
+
+
+def test_a_function_that_may_be_in_another_account_is_refused_by_its_argument() -> None:
+    stack = Stack(App(), "S")
+    arn = "arn:aws:lambda:us-east-1:111111111111:function:theirs"
+    theirs = lambda_.Function.from_function_arn(stack, "F", arn)
+    with pytest.raises(ValueError, match=r"function=S/F: .*same_environment=True"):
+        FirehoseTransform(stack, "Lines", function=theirs)
 
 
 def test_a_function_that_takes_too_long_is_refused() -> None:

@@ -138,8 +138,8 @@ def test_the_function_logs_each_item(caplog: pytest.LogCaptureFixture) -> None:
     assert [one.__dict__["item"] for one in caplog.records] == [0, 1]
 
 
-@pytest.mark.parametrize("items", [None, True, -1, 20_001, "2"])
-def test_an_order_without_a_number_of_items_is_refused(items: object) -> None:
+@pytest.mark.parametrize("event", [{}, *({"items": one} for one in (None, True, -1, 20_001, "2")), [], None])
+def test_an_order_without_a_number_of_items_is_refused(event: object) -> None:
     module = import_handler("delivery.extension.handler", {})
     with pytest.raises(ValueError, match="items: give a whole number from 0 to 20,000"):
-        module.handler({"items": items}, None)
+        module.handler(event, None)

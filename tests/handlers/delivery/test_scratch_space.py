@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import subprocess
-import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,7 @@ from moto.backends import get_backend
 from delivery.scratch_space import cache as caches
 from delivery.scratch_space.cache import Cache, LargeFile, NoSuchFile, TooLarge
 from delivery.scratch_space.checkpoints import Checkpoints, InProgress, OtherJob, Superseded
-from delivery.scratch_space.report import InvalidJob, Job, Totals
+from delivery.scratch_space.report import InvalidJob, Job, TooManyBranches, Totals
 from delivery.scratch_space.vault import Damaged, Vault
 from localaws.engines import namespaces
 from tests.handlers.importing import import_handler
@@ -189,6 +189,49 @@ def test_another_event_for_a_job_waits_for_its_owner_but_not_for_a_dead_one(
         invoke(environment(aws, "b"), request_id="2")
     monkeypatch.setattr("delivery.scratch_space.checkpoints.time.time", lambda: 4e9)  # its time is over
     assert invoke(environment(aws, "b"), request_id="2")["status"] == "done"
+    report(aws)
+
+
+def test_a_job_that_failed_is_taken_over_at_once(aws: SimpleNamespace) -> None:
+    late = {**JOB, "job_id": "late", "file": "late.csv"}
+    function = environment(aws)
+    for request_id in ("1", "1", "2"):  # the event, its retry, a redrive
+        with pytest.raises(NoSuchFile):
+            invoke(function, late, request_id=request_id)
+    aws.s3.put_object(Bucket="files", Key="late.csv", Body=TEXT)
+    assert invoke(function, late, request_id="3")["status"] == "done"
+    report(aws, "late")
+
+
+@pytest.mark.parametrize("again", ["a", "b"])
+def test_a_job_that_failed_in_the_middle_goes_on_after_its_last_piece(
+    aws: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    function, pieces = environment(aws), iter(range(1, 6))
+    with monkeypatch.context() as patch:
+        patch.setattr(Cache, "piece", lambda *_given, real=Cache.piece: next(pieces) and real(*_given))
+        with pytest.raises(StopIteration):
+            invoke(function)
+    assert invoke(environment(aws, again), request_id="2")["status"] == "done"
+    assert [run["from_piece"] for run in report(aws)["runs"]] == [0, 5]
+
+
+def test_a_job_that_cannot_be_given_up_fails_with_its_own_error(
+    aws: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_given: Any) -> None:
+        raise ConnectionError("S3 does not answer")
+
+    monkeypatch.setattr(Checkpoints, "give_up", refuse)
+    with pytest.raises(NoSuchFile):
+        invoke(environment(aws), {**JOB, "file": "late.csv"})
+
+
+def test_a_wrong_file_does_not_take_the_job_id(aws: SimpleNamespace) -> None:
+    function = environment(aws)
+    with pytest.raises(NoSuchFile):
+        invoke(function, {**JOB, "file": "bookigns.csv"})
+    assert invoke(function, request_id="2")["status"] == "done"
     report(aws)
 
 
@@ -464,10 +507,11 @@ print(list(pathlib.Path("/tmp/files").iterdir()))
 
 @pytest.mark.skipif(not namespaces.available(), reason="this machine has no namespaces")
 def test_in_a_tmp_of_one_megabyte_files_make_room_and_nothing_is_left_of_a_failed_download() -> None:
-    folder = Path(__file__).parents[3]
-    system = namespaces.FileSystem(folder / "lambda_src", None, scratch=1)
-    command = system.command(sys.executable, "-c", IN_A_FULL_TMP)
-    variables = {**os.environ, "PYTHONPATH": str(folder / "lambda_src")}
+    # Not by their own paths, which may be below the host's /tmp.
+    code, packages = Path(__file__).parents[3] / "lambda_src", Path(sysconfig.get_path("purelib"))
+    system = namespaces.FileSystem(code, None, scratch=1, files={str(namespaces.RUNTIME): packages})
+    command = system.command(str(namespaces.INTERPRETER), "-c", IN_A_FULL_TMP)
+    variables = {**os.environ, "PYTHONPATH": f"{namespaces.TASK}:{namespaces.RUNTIME}"}
     ran = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert ran.stdout.splitlines() == ["True", "four: /tmp has no room for its 1,000,448 bytes", "[]"], (
         ran.stderr
@@ -490,12 +534,41 @@ def test_totals_do_not_depend_on_where_pieces_end(parts: list[bytes], size: int)
     assert whole.lines == len(text.split(b"\n")) - (text[-1:] in (b"\n", b""))
 
 
+BAD = """\
+2026,A
+x,A,1
+2026,\u00e9,1
+2026,A,x
+2023,A,abc
+2026,A,1_000
+2_026,A,1
+2026,,1
+ 2026,A,1
+2026,A,9999999999999999
+2026,A,1,2
+"""
+LONG = f"2026,{'A' * 65},1\n2026,A,{'1' * 10_000}\n"
+
+
+def test_the_totals_are_bounded_whatever_the_file_has() -> None:
+    totals = Totals()
+    for _ in range(100):
+        totals.add(b"x" * 1000, 2026, last=False)
+        assert len(totals.rest) < 1000
+    totals.add(b"\n2026,A,1", 2026, last=True)
+    assert (totals.cents, totals.lines, totals.bad_lines) == ({"A": 1}, 2, 1)
+    many = "".join(f"2026,{number},1\n" for number in range(10_000)).encode()
+    totals = Totals()
+    totals.add(many, 2026, last=False)
+    totals.add(b"2025,other,1\n", 2026, last=False)
+    with pytest.raises(TooManyBranches, match=r"2026 has more than 10,000 branches; .* split the file"):
+        totals.add(b"2026,other,1\n", 2026, last=True)
+
+
 def test_a_bad_line_costs_that_line_only() -> None:
     totals = Totals()
-    totals.add(
-        "2026,A,5\n2026,A\nx,A,1\n2026,\u00e9,1\n2026,A,x\n2025,A,7\n2026,B,1".encode(), 2026, last=True
-    )
-    assert (totals.cents["A"], totals.cents["B"], totals.lines, totals.bad_lines) == (5, 1, 7, 3)
+    totals.add(f"2026,A,5\r\n{BAD}{LONG}2025,A,7\n2026,B 2,-1".encode(), 2026, last=True)
+    assert totals == Totals({"A": 5, "B 2": -1}, lines=16, bad_lines=13)
 
 
 @pytest.mark.parametrize(
@@ -507,6 +580,7 @@ def test_a_bad_line_costs_that_line_only() -> None:
         ({**JOB, "job_id": "x\n"}, "job_id"),
         ({**JOB, "file": ""}, "file must be the key"),
         ({**JOB, "file": "x" * 1025}, "file"),
+        ({**JOB, "file": "\ud800"}, "file must be .* UTF-8"),
         ({**JOB, "year": "2026"}, "year must be"),
         ({**JOB, "year": True}, "year"),
         ({**JOB, "pause": -1}, "pause must be"),

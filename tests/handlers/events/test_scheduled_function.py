@@ -172,6 +172,7 @@ def test_a_run_that_lost_its_lease_says_so_and_leaves_that_of_the_other(function
         (None, "must be an object"),
         ({"payload": []}, "with an object as payload"),
         ({"execution_id": "1"}, "scheduled_time must be a time"),
+        ({"scheduled_time": "0001-01-01T00:00:00+01:00", "execution_id": "1"}, "scheduled_time must be"),
         ({"scheduled_time": "<aws.scheduler.scheduled-time>", "execution_id": "1"}, "scheduled_time must be"),
         ({"scheduled_time": ONE}, "execution_id"),
         ({"scheduled_time": ONE, "execution_id": "1", "payload": {"pause": 61}}, "payload.pause must be"),

@@ -15,7 +15,7 @@ from streams.firehose_transform.lines import Converted, NotALine, convert
 from streams.firehose_transform.reingestion import MOST_ROUNDS, Marked, marked, put_again, unmarked
 from tests.handlers.importing import import_handler
 
-CONTEXT = SimpleNamespace(function_name="f")
+CONTEXT = SimpleNamespace(function_name="f", get_remaining_time_in_millis=lambda: 60_000)
 STREAM = "arn:aws:firehose:eu-west-1:123456789012:deliverystream/lines"
 LINE = b'shop.example.com:443 10.0.0.1 - - [27/Nov/2026:10:30:00 +0100] "GET /cart?a=1 HTTP/2.0" 200 512'
 AS_JSON = {
@@ -66,13 +66,13 @@ def firehose(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Firehose:
     return client
 
 
-def answers(function: ModuleType, *data: bytes) -> list[dict[str, Any]]:
+def answers(function: ModuleType, *data: bytes, context: object = CONTEXT) -> list[dict[str, Any]]:
     """What the handler answers."""
     records = [
         {"recordId": f"{number:062}", "data": base64.b64encode(one).decode()}
         for number, one in enumerate(data)
     ]
-    answer = function.handler({"deliveryStreamArn": STREAM, "records": records}, CONTEXT)
+    answer = function.handler({"deliveryStreamArn": STREAM, "records": records}, context)
     assert [one["recordId"] for one in answer["records"]] == [one["recordId"] for one in records]
     assert len(json.dumps(answer)) < 6 * 1024 * 1024
     found: list[dict[str, Any]] = answer["records"]
@@ -105,7 +105,12 @@ def test_each_record_is_answered_by_itself(function: ModuleType, firehose: Fireh
     ("data", "expected"),
     [
         (b'{"site": "a.b", "x": 1}\n', Converted("a.b", b'{"site": "a.b", "x": 1}\n')),
-        (b'{"site": "a.b",\n"x": 1}', Converted("a.b", b'{"site":"a.b","x":1}\n')),
+        (b'{"site": "a.b",\n"x": 1}', Converted("a.b", b'{"site": "a.b", "x": 1}\n')),
+        (
+            b'{"site":"a.b",\r\n"x":1.00000000000000000001}',
+            Converted("a.b", b'{"site":"a.b",  "x":1.00000000000000000001}\n'),
+        ),
+        (b'{"site": "A.b"}', Converted("a.b", b'{"site": "A.b"}\n')),
         (b'{"site": "a.b", "path": "/health"}', Converted("", b"")),
         (gzip.compress(b'{"site":"a.b"}\n\n{"site":"a.b"}'), Converted("a.b", b'{"site":"a.b"}\n' * 2)),
         (gzip.compress(b'{"site":"a.b"}\n') * 2, Converted("a.b", b'{"site":"a.b"}\n' * 2)),
@@ -115,6 +120,18 @@ def test_each_record_is_answered_by_itself(function: ModuleType, firehose: Fireh
 )
 def test_a_record_is_converted(data: bytes, expected: Converted) -> None:
     assert convert(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        (b"10/Oct/0099:13:55:36 +0000", "0099-10-10T13:55:36Z"),
+        (b"27/Nov/2026:23:30:00 -0130", "2026-11-28T01:00:00Z"),
+    ],
+)
+def test_the_time_of_a_line_becomes_utc(time: bytes, expected: str) -> None:
+    line = LINE.replace(b"27/Nov/2026:10:30:00 +0100", time).replace(b"shop", b"Shop")
+    assert json.loads(convert(line).text) == AS_JSON | {"time": expected}
 
 
 def test_the_quoted_fields_of_a_line_may_have_quotes() -> None:
@@ -137,13 +154,18 @@ def test_a_long_line_that_does_not_match_is_soon_refused() -> None:
         (b'{"site": "../../etc"}', "no host name"),
         (b'{"site": "a/b"}', "no host name"),
         (b'{"path": "/"}', "no host name"),
+        (b'{"site": "a..b"}', "no host name"),
+        (b'{"site": "' + b"a" * 64 + b'.b"}', "no host name"),
         (LINE.replace(b"Nov", b"Foo"), "time"),
+        (LINE.replace(b"27/Nov/2026:10:30:00", b"01/Jan/0001:00:00:00"), "time"),
+        (LINE.replace(b"27/Nov/2026:10:30:00 +", b"31/Dec/9999:23:59:59 -"), "time"),
+        (LINE.replace(b"512", b"9" * 5_000), "neither a JSON object nor"),
         (LINE.replace(b"shop.example.com", b"SHOP_1"), "no host name"),
         (gzip.compress(b'{"site":"a.b"}\n{"site":"b.c"}'), "several sites"),
         (gzip.compress(b'{"site":"a.b"}\nno line'), "neither"),
         (gzip.compress(LINE)[:-9], "cut off"),
         (b"\x1f\x8bno gzip file", "no gzip file"),
-        (gzip.compress(b"x" * 6_000_001), "6,000,000"),
+        (gzip.compress(b"x" * 4_500_001), "4,500,000"),
     ],
 )
 def test_a_record_that_is_no_line_says_why(data: bytes, reason: str) -> None:
@@ -184,6 +206,39 @@ def test_what_does_not_fit_takes_no_memory(function: ModuleType, firehose: Fireh
     finally:
         tracemalloc.stop()
     assert peak < 50_000_000  # of 100 million bytes of answers
+
+
+def test_once_an_answer_is_full_compressed_records_are_put_again_without_converting_them(
+    function: ModuleType, firehose: Firehose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted: list[bytes] = []
+
+    def noted(data: bytes) -> Converted:
+        converted.append(data)
+        return convert(data)
+
+    monkeypatch.setattr(function, "convert", noted)
+    found = results(function, *[packed(2_500_000, number) for number in range(10, 30)], LINE)
+    assert (found.count("Dropped"), found.count("Ok"), found[-1]) == (19, 2, "Ok")
+    assert len(converted) == 3  # the line, what fits, and what does not
+
+
+def test_once_half_of_the_time_is_over_compressed_records_are_put_again(
+    function: ModuleType, firehose: Firehose
+) -> None:
+    times = iter([60_000, 29_000, 28_000, 27_000])
+    context = SimpleNamespace(function_name="f", get_remaining_time_in_millis=lambda: next(times))
+    records = [gzip.compress(b'{"site":"a.b"}'), gzip.compress(b'{"site":"longer.b"}'), LINE, LINE]
+    found = [one["result"] for one in answers(function, *records, context=context)]
+    assert found == ["Ok", "Dropped", "Ok", "Ok"]
+    assert len(firehose.taken) == 1
+
+
+def test_a_fault_of_the_conversion_costs_one_record_only(
+    function: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function, "convert", lambda data: convert(data) if data == LINE else 1 / 0)
+    assert results(function, b"strange", LINE) == ["ProcessingFailed", "Ok"]
 
 
 def test_what_has_waited_longest_is_answered_first(function: ModuleType, firehose: Firehose) -> None:

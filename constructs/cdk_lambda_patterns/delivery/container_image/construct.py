@@ -39,6 +39,12 @@ class ContainerImageFunction(HardenedFunction):
     Raises:
         ValueError: An option is outside what Lambda allows, or does not apply to images.
 
+    Attributes:
+        execution_role (Role): The role.
+        log_group (ILogGroup): The log group.
+        failure_queue (IQueue | None): For asynchronous invocations that failed permanently; ``None`` as in
+            ``HardenedFunction``.
+
     Example::
 
         images = ImageRepository(self, "Images")

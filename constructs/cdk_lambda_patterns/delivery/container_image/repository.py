@@ -40,6 +40,9 @@ class ImageRepository(ecr.Repository):
     Raises:
         ValueError: A value is outside what ECR allows.
 
+    Attributes:
+        repository_uri (str): For ``docker push``; and what else an ``ecr.Repository`` has.
+
     Example::
 
         ImageRepository(self, "Images", keep_images=100, accounts=["111122223333"])

@@ -21,6 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+# Where Python has it (since 3.11.4), so that its own default, which refuses absolute links, is not taken.
+_FILTER: dict[str, Any] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
 #: Machines by the names that images have for them.
 MACHINES = {"amd64": "x86_64", "arm64": "arm64"}
 
@@ -98,8 +100,16 @@ def _apply(layer: bytes, root: Path) -> None:
             elif member.isreg() or member.isdir() or member.issym() or member.islnk():
                 if target.is_symlink() or (target.exists() and not (target.is_dir() and member.isdir())):
                     _remove(target)
-                # It refuses what leads out of the folder.
-                archive.extract(member, root, set_attrs=not member.issym(), filter="tar")
+                _check_inside(member, root)
+                archive.extract(member, root, set_attrs=not member.issym(), **_FILTER)
+
+
+def _check_inside(member: tarfile.TarInfo, root: Path) -> None:
+    """Refuse what leads out of the folder, as the filter does, which Python has since 3.11.4 only."""
+    for name in (member.name, member.linkname if member.islnk() else ""):
+        if not (root / name.lstrip("/")).resolve().is_relative_to(root.resolve()):
+            raise ValueError(f"{member.name} leads out of the image")
+    member.name = member.name.lstrip("/")
 
 
 def _remove(path: Path) -> None:

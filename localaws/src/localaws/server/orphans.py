@@ -5,7 +5,7 @@ the lock when both have ended, however they ended, so a file that is not locked 
 The next start, of any embedded AWS of the same user, kills the processes that work in the folder and
 removes it.
 
-Not to: a process of a function that has replaced its environment is not found.
+Not to: without namespaces, a process of a function that has replaced its environment is not found.
 """
 
 from __future__ import annotations
@@ -91,19 +91,21 @@ def _clear(entry: Path) -> None:
 def _working_in(folder: Path) -> list[int]:
     """The processes that the server started, and their children: functions and databases.
 
-    Functions have their home and their temporary files in the folder, and PostgreSQL its data. A shell of the
-    user who exported `LocalAws.environment`, or looks around in the folder, has not.
+    Functions have their code mounted from the folder or, without namespaces, their home and temporary files
+    in it, and PostgreSQL has its data there. A shell of the user who exported `LocalAws.environment`, or
+    looks around in the folder, has not.
     """
     signs = tuple(f"{name}={folder}/" for name in ("HOME", "TMPDIR")), f"-D {folder}/"
     if sys.platform == "linux":
-        return [int(entry.name) for entry in Path("/proc").iterdir() if _works(entry, *signs)]
+        mounted = f"/{folder.name}/"
+        return [int(entry.name) for entry in Path("/proc").iterdir() if _works(entry, *signs, mounted)]
     command = ["ps", "-A", "-E", "-ww", "-o", "pid=,command="]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
     variables, data = signs
     return [int(line.split()[0]) for line in listed if any(f" {sign}" in line for sign in (*variables, data))]
 
 
-def _works(process: Path, variables: tuple[str, ...], data: str) -> bool:
+def _works(process: Path, variables: tuple[str, ...], data: str, mounted: str) -> bool:
     if not process.name.isdigit():
         return False
     try:
@@ -111,6 +113,8 @@ def _works(process: Path, variables: tuple[str, ...], data: str) -> bool:
             return False
         command = (process / "cmdline").read_bytes().decode("utf-8", "replace").replace("\0", " ")
         environment = (process / "environ").read_bytes().decode("utf-8", "replace").split("\0")
+        mounts = (process / "mountinfo").read_text("utf-8", "replace")
     except OSError:
         return False  # it has ended, or is another user's
-    return f" {data}" in command or any(one.startswith(variables) for one in environment)
+    in_environment = any(one.startswith(variables) for one in environment)
+    return f" {data}" in command or in_environment or mounted in mounts

@@ -3,9 +3,10 @@
 Faithful to: extensions register before the runtime starts; an initialization of at most ten seconds, which is
 done again within the timeout of the first invocation if it failed or took longer; the errors of a runtime
 that does not start, reports an error, ends or takes too long, and of extensions that end, with their types
-and texts; an answer that does not wait for extensions, and an environment that is free when all of them wait
-for the next event; SHUTDOWN with its reason, and two seconds for extensions to end; a reset after a failure,
-which keeps `/tmp`; what the processes write, in the log of the function, also after the answer.
+and texts; the variables that extensions do not get; an answer that does not wait for extensions, and an
+environment that is free when all of them wait for the next event; SHUTDOWN with its reason, and two seconds
+for extensions to end; a reset after a failure, which keeps `/tmp`; the lines about extensions and telemetry
+in the log, and what the processes write, also after the answer.
 Not to: freezing: processes go on between invocations. When an idle environment ends is up to the emulator. A
 reset and the end of the server kill environments without SHUTDOWN.
 
@@ -44,6 +45,21 @@ from localaws.services.lambda_ import log_lines
 INIT_SECONDS, SHUTDOWN_SECONDS = 10.0, 2.0
 
 _RUNTIME = "runtime"
+
+#: What only the runtime has of the variables that Lambda sets.
+NOT_FOR_EXTENSIONS = frozenset(
+    {
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_XRAY_CONTEXT_MISSING",
+        "AWS_XRAY_DAEMON_ADDRESS",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+    }
+)
 
 Result = dict[str, Any]
 Lines = list[str]
@@ -86,7 +102,7 @@ class ApiEnvironment:
     # -- an invocation
 
     def invoke(self, invocation: Invocation, seconds: float) -> Result:
-        """Run an invocation; returns the result in the emulator's form.
+        """Run an invocation; returns the result in the emulator's form, and the `payload` of the runtime.
 
         The environment is free afterwards, unless extensions go on, or it has to end: see `release`.
 
@@ -133,11 +149,7 @@ class ApiEnvironment:
             return self._failed(invocation, fault)
         status = "error" if invocation.failed else "success"
         self._done(invocation, status)
-        answer = invocation.answer.decode(errors="replace")
-        try:
-            found: Result = {"body": json.loads(answer)}
-        except ValueError:
-            found = {"body": answer, "raw_payload": True}
+        found = _read(invocation.answer)
         if invocation.failed:
             found |= {"error": True, "function_error": "Unhandled"}
         return found
@@ -149,14 +161,15 @@ class ApiEnvironment:
             "errorType": fault.kind,
             "errorMessage": f"RequestId: {invocation.request_id} Error: {fault.reason}",
         }
+        found: Result = {"body": said}
         if fault.payload is not None:
-            with contextlib.suppress(ValueError):
-                said = json.loads(fault.payload)
+            reported = _read(fault.payload)
+            found = found if "raw_payload" in reported else reported
         elif self._lines is not None:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z ", time.gmtime()) if timed_out else "RequestId: "
             text = fault.reason if timed_out else f"Error: {fault.reason}\n{fault.kind}"
             self._lines.append(f"{stamp}{invocation.request_id} {text}")
-        return {"body": said, "error": True, "function_error": "Unhandled"}
+        return {**found, "error": True, "function_error": "Unhandled"}
 
     def _done(self, invocation: Invocation, status: str, fault: Fault | None = None) -> None:
         if self._telemetry:
@@ -183,6 +196,9 @@ class ApiEnvironment:
                 answered = invocation.answer is not None
                 if answered and sandbox.extensions:
                     answered = sandbox.wait(sandbox.ready, invocation.deadline)
+                if sandbox.fault and invocation.answer is not None:
+                    said = f"RequestId: {invocation.request_id} Error: {sandbox.fault.reason}"
+                    log_lines.write(self.config, self._stream, [f"{said}\n{sandbox.fault.kind}"])
                 self._report(invocation)
                 if sandbox.fault or not answered:
                     with self._lock:
@@ -205,9 +221,8 @@ class ApiEnvironment:
 
     def _report(self, invocation: Invocation) -> None:
         if self._telemetry:
-            spent = max(
-                0.0, (time.time() - invocation.deadline) * 1000 + float(self.config["Timeout"]) * 1000
-            )
+            most = float(self.config["Timeout"]) * 1000
+            spent = min(max(0.0, (time.time() - invocation.deadline) * 1000 + most), most)
             metrics = {
                 "durationMs": round(spent, 3),
                 "billedDurationMs": int(-(-spent // 1)),
@@ -258,6 +273,10 @@ class ApiEnvironment:
         fault = self._start(started, sandbox, deadline)
         self._drain()
         milliseconds = round((time.time() - began) * 1000, 3)
+        assert self._lines is not None
+        for name, types in telemetry.subscribed:
+            wanted = ", ".join(map(str.title, types))
+            self._lines.append(f"TELEMETRY\tName: {name}\tState: Subscribed\tTypes: [{wanted}]")
         for one in sandbox.extensions.values():
             state = {
                 "name": one.name,
@@ -265,13 +284,14 @@ class ApiEnvironment:
                 "events": list(one.events),
             }
             telemetry.publish("platform.extension", state)
+            events = ", ".join(one.events)
+            self._lines.append(f"EXTENSION\tName: {one.name}\tState: {state['state']}\tEvents: [{events}]")
         kept = {name: initialization[name] for name in ("initializationType", "phase")}
         kept["status"] = (
             "success" if fault is None else "timeout" if fault.kind == "Sandbox.Timedout" else "error"
         )
         if fault is not None:
             kept["errorType"] = fault.kind
-            assert self._lines is not None
             text = (
                 f"INIT_REPORT Init Duration: {milliseconds:.2f} ms\tPhase: {phase}\tStatus: {kept['status']}"
             )
@@ -307,6 +327,7 @@ class ApiEnvironment:
         reports, reporting = os.pipe()
         output, writes = os.pipe()
         joined, arguments = self._joined.descriptors, list(command)
+        hidden = NOT_FOR_EXTENSIONS if kind == "extension" else ()
         if started.system is not None:
             system = started.system
             if started.extensions:
@@ -316,7 +337,7 @@ class ApiEnvironment:
             process = subprocess.Popen(
                 arguments,
                 cwd=started.folder,
-                env=started.variables,
+                env={name: value for name, value in started.variables.items() if name not in hidden},
                 stdin=subprocess.DEVNULL,
                 stdout=writes,
                 stderr=writes,
@@ -412,6 +433,7 @@ class ApiEnvironment:
         for process in self._processes.values():
             process.kill()
             process.wait()
+        self._joined.kill_all()
         self._drain()
         self._close()
 
@@ -430,6 +452,15 @@ class ApiEnvironment:
         scratch, self._scratch = self._scratch, None
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _read(payload: bytes) -> Result:
+    """What a runtime has sent, in the emulator's form: parsed if it is JSON, and as it is."""
+    text = payload.decode(errors="replace")
+    try:
+        return {"body": json.loads(text), "payload": payload}
+    except (ValueError, RecursionError):
+        return {"body": text, "payload": payload, "raw_payload": True}
 
 
 def _watch(process: subprocess.Popen[bytes], name: str, sandbox: Sandbox) -> None:

@@ -3,6 +3,8 @@
 Faithful to: `bootstrap` of a custom runtime in the code, or else in a layer; a wrapper script of a managed
 runtime, which gets the command of the runtime as its arguments; the executable files in `/opt/extensions`.
 Not to: the version of AWS's runtime interface client (`awslambdaric`), which managed Python runtimes have.
+Python functions without an external extension or a wrapper script have no `AWS_LAMBDA_RUNTIME_API`, which AWS
+sets in all functions: an internal extension needs a wrapper script here, which may do nothing (`exec "$@"`).
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html

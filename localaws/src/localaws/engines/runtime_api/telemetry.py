@@ -47,6 +47,7 @@ class Telemetry:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self.subscribed: list[tuple[str, list[str]]] = []  # the names of extensions, and the types
         self._subscriptions: list[Subscription] = []
         self._earlier: list[dict[str, Any]] | None = []  # until the initialization has ended
         self._lock = threading.Lock()
@@ -76,6 +77,7 @@ class Telemetry:
             for item in self._earlier or []:
                 subscription.add(item)
             self._subscriptions.append(subscription)
+            self.subscribed.append((name, types))
         self.publish("platform.telemetrySubscription", {"name": name, "state": "Subscribed", "types": types})
 
     def initialized(self) -> None:
@@ -203,24 +205,26 @@ def _parsed(body: bytes) -> tuple[list[str], urllib.parse.SplitResult, dict[str,
     try:
         given = json.loads(body)
         types, destination = given["types"], given["destination"]
-        uri = urllib.parse.urlsplit(destination["URI"])
+        uri = urllib.parse.urlsplit(str(destination["URI"]))
         port = uri.port
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise refused(
             f"schemaVersion, types and destination with protocol and URI are required: {error}"
         ) from None
     if given.get("schemaVersion") not in _SCHEMAS:
         raise refused(f"schemaVersion must be one of {', '.join(_SCHEMAS)}")
-    if not types or set(types) - set(TYPES):
+    if not isinstance(types, list) or not types or any(one not in TYPES for one in types):
         raise refused(f"types must contain some of {', '.join(TYPES)}")
     if destination.get("protocol") != "HTTP":
         raise refused("destination.protocol must be HTTP; the embedded AWS does not have TCP")
     if uri.scheme != "http" or uri.hostname not in _HOSTS or not port:
         raise refused(f"destination.URI must be http://{_HOSTS[0]}:PORT, not {destination['URI']}")
     buffering = given.get("buffering") or {}
+    if not isinstance(buffering, dict):
+        raise refused(f"buffering must have some of {', '.join(BUFFERING)}")
     wanted = {}
     for name, (low, default, high) in BUFFERING.items():
         wanted[name] = buffering.get(name, default)
-        if not isinstance(wanted[name], int) or not low <= wanted[name] <= high:
+        if type(wanted[name]) is not int or not low <= wanted[name] <= high:
             raise refused(f"buffering.{name} must be from {low} to {high}, not {wanted[name]}")
     return types, uri, wanted

@@ -48,6 +48,20 @@ class Deployer:
     role: str | None
     access_key: str
 
+    def denied(self, action: str, resource_arn: str, context: dict[str, str] | None = None) -> str | None:
+        """The principal that may not perform an action; None if it may."""
+        if self.role:
+            return None if role_allows(self.role, action, resource_arn, context) else self.role
+        denied = iam_evaluator.enforce(
+            self.access_key,
+            action,
+            action.partition(":")[0],
+            get_region(),
+            resource_arn=resource_arn,
+            service_context=context,
+        )
+        return denied.principal_arn if isinstance(denied, iam_evaluator.EvalResult) else None
+
 
 _deployers: dict[tuple[str, str, str], Deployer] = {}
 on_reset(_deployers.clear)
@@ -105,12 +119,17 @@ def _declare(type_: str, path: tuple[str, ...], service: str) -> None:
         return stock(physical_id, old, new, stack, logical_id)
 
 
+def deployer_of(stack: str) -> Deployer | None:
+    """The principal that deploys a stack of this account and Region; None if it is not known."""
+    return _deployers.get((get_account_id(), get_region(), stack))
+
+
 def _require_pass_role(properties: Properties, path: tuple[str, ...], service: str, stack: str) -> None:
-    deployer = _deployers.get((get_account_id(), get_region(), stack))
+    deployer = deployer_of(stack)
     if deployer is None or not iam_is_enforced():
         return
     for role in _roles(properties, path):
-        who = _not_allowed(deployer, role, service)
+        who = deployer.denied("iam:PassRole", role, {"iam:PassedToService": service})
         if who:
             raise ValueError(f"User: {who} is not authorized to perform: iam:PassRole on resource: {role}")
 
@@ -125,22 +144,6 @@ def _roles(value: Any, path: tuple[str, ...]) -> Iterator[str]:
             yield value
     elif isinstance(value, dict):
         yield from _roles(dict.get(value, path[0]), path[1:])
-
-
-def _not_allowed(deployer: Deployer, role: str, service: str) -> str | None:
-    """The principal that may not pass the role to the service; None if it may."""
-    context = {"iam:PassedToService": service}
-    if deployer.role:
-        return None if role_allows(deployer.role, "iam:PassRole", role, context) else deployer.role
-    denied = iam_evaluator.enforce(
-        deployer.access_key,
-        "iam:PassRole",
-        "iam",
-        get_region(),
-        resource_arn=role,
-        service_context=context,
-    )
-    return denied.principal_arn if isinstance(denied, iam_evaluator.EvalResult) else None
 
 
 for _type, (_path, _service) in _PASSED.items():

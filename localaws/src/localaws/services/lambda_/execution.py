@@ -2,12 +2,14 @@
 
 The emulator reports every exception as `Runtime.HandlerError`, ends the process that raised it, ends busy
 processes when their function changes, passes the environment of the host to the handler, and waits 50 ms for
-output that a handler may never write. Its custom runtimes are found in the code only, not in a layer.
+output that a handler may never write. It makes text files of the links in archives. Its custom runtimes are
+found in the code only, not in a layer.
 
 Faithful to: error type, message, request id and stack trace in the payload; `FunctionError: Unhandled`;
 timeouts, exits, import errors and results that cannot be serialised, under their documented names; what
 `engines.python_runtime` lists, and `engines.runtime_api` for functions with a custom runtime, an extension or
-a wrapper script; the client context, which these functions get.
+a wrapper script; the client context, which these functions get; the payload of a request and, with the
+Runtime API, of its response, byte by byte.
 Not to: Node.js, whose functions run as the emulator runs them, without extensions. A deployment reports
 layers with an extension that is not started, and a size of `/tmp` that has no effect.
 
@@ -22,21 +24,25 @@ import binascii
 import json
 import threading
 import time
+import zipfile
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from localaws.engines import namespaces
+from localaws.engines.python_runtime.archives import extract
 from localaws.engines.python_runtime.environment import layer_archives, unpack
 from localaws.engines.python_runtime.process import Answer, ExecutionEnvironment
 from localaws.engines.runtime_api import programs
 from localaws.engines.runtime_api.environment import ApiEnvironment
 from localaws.engines.runtime_api.sandbox import Invocation
-from localaws.patching import Properties, around, recorded_only
-from localaws.services.lambda_ import trace
+from localaws.patching import Properties, around, recorded_only, replaces
+from localaws.services.lambda_ import payloads, trace
 
 
 def _has_idle_extension(properties: Properties) -> bool:
@@ -57,6 +63,32 @@ _client_context: ContextVar[str] = ContextVar("localaws_client_context", default
 _resetting = False
 
 
+@dataclass(frozen=True)
+class _Request:
+    """A request to `Invoke`.
+
+    Attributes:
+        event: Its payload.
+        payload: The same, as it was sent.
+        waits: Whether the caller gets the result.
+    """
+
+    event: object
+    payload: bytes
+    waits: bool
+
+
+_requested: ContextVar[_Request | None] = ContextVar("localaws_invoke_request", default=None)
+
+
+def _request_of(event: object) -> _Request:
+    """The request with an event, which may also be from another service, or from a destination."""
+    found = _requested.get()
+    if found is not None and found.event is event:
+        return found
+    return _Request(event, json.dumps(event).encode(), waits=False)
+
+
 def _class_for(config: dict[str, Any]) -> Any:
     """What runs the function; None if the emulator does."""
     if programs.needed(config):
@@ -67,6 +99,11 @@ def _class_for(config: dict[str, Any]) -> Any:
 @around(lambda_runtime, "_worker_class_for")
 def _worker_class_for(stock: Callable[..., Any], config: dict[str, Any]) -> Any:
     return _class_for(config) or stock(config)
+
+
+@replaces(lambda_svc, "_extract_zip_preserving_mode")
+def _extract_zip_preserving_mode(zf: zipfile.ZipFile, dest_dir: str) -> None:
+    extract(zf, Path(dest_dir))
 
 
 @around(lambda_runtime, "reset")
@@ -105,16 +142,20 @@ async def _invoke(
     path_qualifier: str | None = None,
     query_params: dict[str, Any] | None = None,
 ) -> Any:
-    """Keep the client context of the request for the function."""
+    """Keep the client context and the payload of the request for the function."""
     try:
         context = base64.b64decode(headers.get("x-amz-client-context", "")).decode()
     except (binascii.Error, UnicodeDecodeError):
         context = ""
     token = _client_context.set(context)
+    payload, waits = payloads.request.get(), headers.get("x-amz-invocation-type", "").lower() != "event"
+    payloads.request.set(b"")  # An invocation that this one causes has another.
+    given = _requested.set(_Request(event, payload, waits) if payload else None)
     try:
         return await stock(name, event, headers, path_qualifier, query_params)
     finally:
         _client_context.reset(token)
+        _requested.reset(given)
 
 
 @around(lambda_svc, "_execute_function_provided_warm")
@@ -151,7 +192,7 @@ def _execute(
     if isinstance(environment, ApiEnvironment):
         return _execute_with_api(environment, event, request_id)
     message = {
-        "event": event,
+        "event": _request_of(event).payload.decode(errors="replace"),
         "request_id": request_id,
         "function_arn": config["FunctionArn"],
         "environment": _changing_variables(config),
@@ -181,9 +222,12 @@ def _execute_with_api(environment: ApiEnvironment, event: object, request_id: st
     headers = {"Lambda-Runtime-Trace-Id": trace.header(config)}
     if _client_context.get():
         headers["Lambda-Runtime-Client-Context"] = _client_context.get()
-    invocation = Invocation(request_id, json.dumps(event).encode(), config["FunctionArn"], 0.0, headers)
+    request = _request_of(event)
+    invocation = Invocation(request_id, request.payload, config["FunctionArn"], 0.0, headers)
     try:
-        return environment.invoke(invocation, float(config["Timeout"]))
+        result = environment.invoke(invocation, float(config["Timeout"]))
+        # Other services than Lambda itself look into it.
+        return {**result, "body": result["payload"]} if request.waits and "payload" in result else result
     finally:
         environment.release(invocation, lambda: lambda_svc.release_worker(environment), _Slot())
 

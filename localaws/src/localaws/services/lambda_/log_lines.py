@@ -1,10 +1,13 @@
-"""Lines in the log of a function that no invocation waits for, such as those of extensions after the answer.
+"""Lines in the log of a function: the report of an invocation, and lines that no invocation waits for.
 
-The emulator writes the log of an invocation when the invocation has ended, and knows no other lines.
+The emulator writes the log of an invocation when the invocation has ended, and knows no other lines, such as
+those of extensions after the answer. Its report has the time until then, and the memory of any process.
 
 Faithful to: the log group of the function, the log stream of the environment, subscription and metric
-filters.
-Not to: the log streams of invocations: the emulator has one for each.
+filters; a duration in hundredths of a millisecond, which is billed in whole ones, of the timeout at most, and
+memory of the function's at most; the status of a report after a timeout.
+Not to: the log streams of invocations: the emulator has one for each. The memory is that of the largest
+process of any function, as memory is not limited. The time of the initialization is part of the duration.
 
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
 """
@@ -12,10 +15,46 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ministack.services import cloudwatch_logs, lambda_svc
+
+from localaws.patching import around
+
+
+@around(lambda_svc, "_emit_lambda_logs")
+def _emit_lambda_logs(
+    stock: Callable[..., None],
+    func: dict[str, Any],
+    request_id: str,
+    log_text: str,
+    error: bool,
+    duration_ms: int,
+    *,
+    log_source: str | None = None,
+) -> None:
+    """Write the log of an invocation, with the report of AWS."""
+    if log_source:  # it brings its own
+        stock(func, request_id, log_text, error, duration_ms, log_source=log_source)
+        return
+    config = func.get("config") or func
+    limit = int(config["Timeout"]) * 1000
+    timed_out = error and log_text.rstrip("\n").endswith(f"Task timed out after {limit / 1000:.2f} seconds")
+    spent = limit if timed_out else min(duration_ms, limit)
+    memory = int(config["MemorySize"])
+    report = (
+        f"REPORT RequestId: {request_id}\tDuration: {spent:.2f} ms\tBilled Duration: {spent} ms\t"
+        f"Memory Size: {memory} MB\tMax Memory Used: {min(lambda_svc._probe_peak_memory_mb(func), memory)} MB"
+    )
+    lines = [
+        f"START RequestId: {request_id} Version: {config['Version']}",
+        *log_text.splitlines(),
+        f"END RequestId: {request_id}",
+        report + ("\tStatus: timeout" if timed_out else ""),
+    ]
+    # This source brings the lines of the platform with it.
+    stock(func, request_id, "\n".join(lines), error, duration_ms, log_source="rie")
 
 
 def write(config: dict[str, Any], stream: str, lines: Sequence[str]) -> None:

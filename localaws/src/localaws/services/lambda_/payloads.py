@@ -29,6 +29,9 @@ RESPONSE = SYNCHRONOUS + 100
 
 Response = tuple[int, dict[str, Any], bytes]
 
+#: The payload of the current request to invoke a function, until `lambda_.execution` takes it.
+request: ContextVar[bytes] = ContextVar("localaws_payload", default=b"")
+
 
 @around(
     lambda_svc,
@@ -48,6 +51,11 @@ async def _handle_request(
         if refused:
             answer: Response = error_response_json(*refused)
             return answer
+        token = request.set(body)
+        try:
+            return await stock(method, path, headers, body, query_params)
+        finally:
+            request.reset(token)
     return await stock(method, path, headers, body, query_params)
 
 
@@ -64,7 +72,7 @@ def _refusal(body: bytes, *, asynchronous: bool) -> tuple[str, str, int] | None:
         return "RequestEntityTooLargeException", message, 413
     try:
         json.loads(body or b"{}", parse_constant=_no_number)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"Could not parse request body into json: Could not parse payload into json: {error}"
         return "InvalidRequestContentException", message, 400
     return None

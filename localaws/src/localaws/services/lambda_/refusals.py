@@ -1,9 +1,9 @@
 """What Lambda refuses of permissions, tags, and combinations of a function's settings.
 
 Faithful to: the principal of a permission is a service, an account, `*` or an existing principal; a function
-from a zip file has a handler and a runtime, and its code exists in S3; up to 10,240 MB of temporary storage;
-levels of logs only with JSON logs; at most 50 tags, none of AWS. The patterns and numbers of single
-parameters are in Lambda's model: see `requests.api`.
+from a zip file has a handler and a runtime; up to 10,240 MB of temporary storage; levels of logs only with
+JSON logs; at most 50 tags, none of AWS. The patterns and numbers of single parameters are in Lambda's model:
+see `requests.api`. Code in S3: see `code_in_s3`.
 Not to: whether an action of a permission exists; services that no principal is called after.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
@@ -15,10 +15,9 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from ministack.services import lambda_svc, s3
+from ministack.services import lambda_svc
 
 from localaws.refusals import Parameters, Refusal, refuses
 from localaws.services.iam.policy_documents import principal_exists
@@ -71,22 +70,6 @@ def _logging(function: Parameters) -> Refusal | None:
         return None
     text = "To use ApplicationLogLevel or SystemLogLevel, LogFormat must be JSON."
     return _invalid(text) if "LogFormat" in logging else None
-
-
-@refuses("lambda", "CreateFunction", "UpdateFunctionCode")
-def _code(request: Parameters) -> Refusal | None:
-    code: Mapping[str, Any] = request.get("Code") or request
-    bucket, key = code.get("S3Bucket"), code.get("S3Key")
-    if not bucket or not key:
-        return None
-    owner = s3._bucket_owner_account(str(bucket))
-    found = s3._buckets.get_scoped(owner, None, str(bucket)) if owner else None
-    about = "Error occurred while GetObject. S3 Error Code:"
-    if found is None:
-        return _invalid(f"{about} NoSuchBucket. S3 Error Message: The specified bucket does not exist")
-    if str(key) not in found["objects"] and not code.get("S3ObjectVersion"):
-        return _invalid(f"{about} NoSuchKey. S3 Error Message: The specified key does not exist.")
-    return None
 
 
 @refuses("lambda", "TagResource")
