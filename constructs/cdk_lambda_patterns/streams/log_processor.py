@@ -197,7 +197,7 @@ class LogProcessor(Construct):
 
 @jsii.implements(IValidation)
 class _HaveRoom:
-    """The app gives no log group of a processor too many filters, whoever adds them, and when."""
+    """The app gives no log group of a processor too many filters, also not in other ways or later."""
 
     def __init__(self, scope: Construct, log_groups: Mapping[str, str]) -> None:
         self._scope, self._log_groups = scope, log_groups
@@ -261,8 +261,13 @@ def _identity(group: logs.ILogGroup) -> str:
 
 def _identity_of(scope: IConstruct, name: str, arn: str = "") -> str:
     """A name that is the same whatever refers to a log group, in any stack, as far as the app knows."""
-    resource = _resource(name, arn)
-    stack = Stack.of(resource or target_of(name) or scope)
+    resource, target = _resource(name, arn), target_of(name)
+    if target and isinstance(retention := target.node.scope, logs.LogRetention):
+        function = cast(
+            IConstruct, retention.node.scope
+        ).node.default_child  # which has no log group of its own
+        name = f"/aws/lambda/{function.ref}" if isinstance(function, lambda_.CfnFunction) else name
+    stack = Stack.of(resource or target or scope)
     given = stack.resolve(resource.log_group_name) if resource else None
     found = given or stack.resolve(resource.ref if resource else name)
     return found if isinstance(found, str) else f"{stack.node.path} {json.dumps(found)}"

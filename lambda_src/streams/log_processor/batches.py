@@ -185,7 +185,7 @@ def _continues(message: str, current: Problem) -> bool:
     if message[:1].isspace():
         return not _BEGINS.match(message) and not _levels(_parsed(message))
     if message.startswith(_CONTINUED):
-        # One that follows the end of another stack trace directly belongs to the next error.
+        # One that follows a complete stack trace directly belongs to the next error.
         return not (message.startswith(_TRACEBACK) and len(current.lines) > 1 and _LAST.match(before))
     return before[:1].isspace() and _LAST.match(message) is not None
 

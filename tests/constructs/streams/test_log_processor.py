@@ -142,6 +142,14 @@ def of_results_by_default_name(stack: Stack) -> None:
     make(stack, imported(stack, f"/aws/lambda/{worker.function_name}"), asynchronous=options)
 
 
+def of_results_without_a_log_group_of_their_own(stack: Stack) -> None:
+    worker = lambda_.Function(
+        stack, "Worker", code=CODE, handler="index.handler", runtime=lambda_.Runtime.PYTHON_3_13
+    )
+    options = AsyncOptions(on_success=lambda_destinations.LambdaDestination(worker))
+    make(stack, worker.log_group, asynchronous=options)
+
+
 def of_results_with_a_named_group(stack: Stack) -> None:
     group = logs.LogGroup(stack, "Group", log_group_name="/app/results")
     worker = lambda_.Function(
@@ -179,6 +187,7 @@ def circle_of_three(stack: Stack) -> None:
         of_results,
         of_results_by_default_name_in_another_stack,
         of_results_by_default_name,
+        of_results_without_a_log_group_of_their_own,
         of_results_with_a_named_group,
         circle,
         circle_of_three,
@@ -266,7 +275,7 @@ def test_patterns_that_look_odd_and_are_valid(stack: Stack, pattern: str) -> Non
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_log_group_has_at_most_five_filters_whoever_adds_them(stack: Stack, before: bool) -> None:
+def test_a_log_group_has_at_most_five_filters_also_from_the_app(stack: Stack, before: bool) -> None:
     group = logs.LogGroup(stack, "Shop")
     target = logs_destinations.LambdaDestination(function(stack))
 
