@@ -77,13 +77,18 @@ def functions(local_aws: LocalAws) -> Functions:
 
 
 @pytest.fixture
-def hold() -> Iterator[Hold]:
+def shared_folder() -> Iterator[Path]:
+    """A folder that functions see, too. It is not below /tmp, because they have one of their own."""
+    with tempfile.TemporaryDirectory(prefix="shared-", dir="/var/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def hold(shared_folder: Path) -> Iterator[Hold]:
     """Keeps invocations running until the test releases them, or ends."""
-    # Not below /tmp, because functions have one of their own.
-    with tempfile.TemporaryDirectory(prefix="hold-", dir="/var/tmp") as folder:
-        made = Hold(Path(folder))
-        yield made
-        made.release()
+    made = Hold(shared_folder)
+    yield made
+    made.release()
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class Sensors:
 
     def check(self, function: str = "") -> dict[str, Any]:
         """Compare what the shared files say with what was sent: everything, once."""
-        answer = self.call({"readings": []}, function)
+        answer = self.call({"readings": [], "sensors": [self.sensor]}, function)
         require("totals" in answer, f"the function answered {answer}")
         found = answer["totals"].get(self.sensor, 0)
         require(found == sum(self.sent.values()), f"the total is {found}, not {sum(self.sent.values())}")

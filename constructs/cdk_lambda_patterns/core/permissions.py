@@ -127,6 +127,48 @@ def warn_if_unchanged(scope: Construct, grant: iam.Grant, grantee: iam.IGrantabl
         )
 
 
+def grant_to_identity(
+    scope: Construct,
+    grantee: iam.IGrantable,
+    action: str,
+    resource: str,
+    *,
+    on: str,
+    conditions: Mapping[str, Mapping[str, object]] | None = None,
+    otherwise: str = "give a role, a user or a group of this account.",
+) -> iam.Grant:
+    """Allow a principal an action by a statement in its own policy; warn if that cannot be changed here.
+
+    The CDK counts a role that is immutable or of another account as a success, and changes nothing.
+
+    Args:
+        scope: The construct whose method grants.
+        grantee: The principal.
+        action: The action.
+        resource: What goes into the statement.
+        on: The resource in the words of messages.
+        conditions: The conditions of the statement.
+        otherwise: What to do with a principal that has no policy here.
+
+    Raises:
+        ValueError: The grantee has no identity policy here: an account, a service, an ARN.
+    """
+    grant = iam.Grant.add_to_principal(
+        grantee=grantee, actions=[action], resource_arns=[resource], conditions=conditions
+    )
+    principal = grantee.grant_principal
+    if not grant.success:
+        raise ValueError(f"grantee={_name_of(principal)}: it has no identity policy here; {otherwise}")
+    warn_if_unchanged(scope, grant, grantee, f"{action} on {on}")
+    return grant
+
+
+def _name_of(principal: iam.IPrincipal) -> str:
+    """Name a principal: AccountPrincipal(123456789012)."""
+    given = principal.to_string() if isinstance(principal, iam.PrincipalBase) else ""
+    return type(principal).__name__ if not given or Token.is_unresolved(given) else str(given)
+
+
 def acknowledge_wildcard(
     role: Grantee, resource: str, reason: str, *, target: IConstruct | None = None
 ) -> None:

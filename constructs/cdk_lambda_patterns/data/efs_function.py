@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from aws_cdk import RemovalPolicy, Token
+from aws_cdk import RemovalPolicy, Stack, Token
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code
@@ -29,7 +29,7 @@ from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 from cdk_lambda_patterns.data.private_function import join, make_function_group
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_FileSystemConfig.html
-_MOUNT_PATH = re.compile(r"/mnt/[a-zA-Z0-9-_.]+")
+_MOUNT_PATH = re.compile(r"/mnt/(?!\.{1,2}$)[a-zA-Z0-9-_.]+")
 _LONGEST_MOUNT_PATH = 160
 # Not root, and the only user of the directory: the user of any other access point gets nothing.
 _USER, _PERMISSIONS = "1000", "750"
@@ -59,14 +59,15 @@ class EfsFunction(Construct):
         lifecycle_policy: When files of a new file system that are not read become cheaper. Default: never.
         encryption_key: Customer managed key of a new file system: symmetric, no imported alias. Default: the
             AWS managed key of EFS.
-        environment: Environment variables of the function.
+        environment: Environment variables of the function; ``MOUNT_PATH`` is set by the construct.
         function_options: Settings of the function. Default: 256 MB, 30 seconds.
         removal_policy: What happens to file system and logs when the stack is deleted. Default: they are
             retained.
 
     Raises:
-        ValueError: A value is not allowed, an imported access point has no file system, or options of a new
-            file system are given together with an access point.
+        ValueError: A value is not allowed, an imported access point has no file system, options of a new file
+            system are given together with an access point, ``environment`` has ``MOUNT_PATH``, or an owned
+            file system has no mount target in an Availability Zone of the function.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -102,6 +103,8 @@ class EfsFunction(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         _check_mount_path(local_mount_path)
+        if "MOUNT_PATH" in (environment or {}):
+            raise ValueError("environment: the construct sets MOUNT_PATH itself; give local_mount_path.")
         of_new_ones = {
             "enable_automatic_backups": not enable_automatic_backups,
             "lifecycle_policy": lifecycle_policy is not None,
@@ -125,6 +128,7 @@ class EfsFunction(Construct):
         self.access_point: efs.IAccessPoint = access_point
         self.file_system: efs.IFileSystem = _file_system_of(access_point)
         _check_vpc(self.file_system, network)
+        _check_zones(self.file_system, network)
         self.security_group = make_function_group(self, "Function", network, services)
         self.function = HardenedFunction(
             self,
@@ -202,6 +206,12 @@ class EfsFunction(Construct):
 
 def _one_in_each_zone(network: PrivateNetwork) -> ec2.SubnetSelection:
     """The subnets of the mount targets: a file system has one in each Availability Zone."""
+    # `one_per_az` has no effect on subnets that are listed.
+    by_zone = {subnet.availability_zone: subnet for subnet in reversed(_subnets_of(network))}
+    return ec2.SubnetSelection(subnets=list(reversed(by_zone.values())))
+
+
+def _subnets_of(network: PrivateNetwork) -> list[ec2.ISubnet]:
     chosen = network.subnets
     selected = network.vpc.select_subnets(
         availability_zones=chosen.availability_zones,
@@ -211,9 +221,7 @@ def _one_in_each_zone(network: PrivateNetwork) -> ec2.SubnetSelection:
         subnets=chosen.subnets,
         subnet_type=chosen.subnet_type,
     )
-    # `one_per_az` has no effect on subnets that are listed.
-    by_zone = {subnet.availability_zone: subnet for subnet in reversed(selected.subnets)}
-    return ec2.SubnetSelection(subnets=list(reversed(by_zone.values())))
+    return list(selected.subnets)
 
 
 def _file_system_of(access_point: efs.IAccessPoint) -> efs.IFileSystem:
@@ -233,6 +241,43 @@ def _check_vpc(file_system: efs.IFileSystem, network: PrivateNetwork) -> None:
                 f"access_point: the mount targets of {file_system.node.path} are in another VPC than the "
                 f"function, {network.vpc.node.path}; give one of this VPC, or make the function in that one."
             )
+
+
+def _check_zones(file_system: efs.IFileSystem, network: PrivateNetwork) -> None:
+    """Refuse a function in a zone without a mount target, where the mount targets are made in this app.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-filesystem.html
+    """
+    used = {subnet.subnet_id: subnet.availability_zone for subnet in _subnets_of(network)}
+    known = {subnet.subnet_id: subnet.availability_zone for subnet in _all_subnets(network.vpc)} | used
+    mounted = _zones_of(file_system.node.children, file_system, known)
+    if not mounted:  # it is imported
+        return
+    missing = {*used.values()} - mounted
+    if missing:  # others may have been made for it elsewhere in the stack
+        mounted = _zones_of(Stack.of(file_system).node.find_all(), file_system, known)
+        missing -= mounted
+    if missing and None not in mounted:
+        raise ValueError(
+            f"access_point: {file_system.node.path} has no mount target in {', '.join(sorted(missing))}, "
+            "where the function may run; make the file system with a subnet of each zone (vpc_subnets), or "
+            "give the network only subnets of its zones."
+        )
+
+
+def _zones_of(
+    found: Sequence[IConstruct], file_system: efs.IFileSystem, known: Mapping[str, str]
+) -> set[str | None]:
+    """The zones of the mount targets of a file system; with None if one is in a subnet unknown here."""
+    return {
+        known.get(one.subnet_id)
+        for one in found
+        if isinstance(one, efs.CfnMountTarget) and one.file_system_id == file_system.file_system_id
+    }
+
+
+def _all_subnets(vpc: ec2.IVpc) -> list[ec2.ISubnet]:
+    return [*vpc.public_subnets, *vpc.private_subnets, *vpc.isolated_subnets]
 
 
 def _check_mount_path(path: str) -> None:

@@ -19,7 +19,7 @@ from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.keys import check_key
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.permissions import grant_use_of_key
+from cdk_lambda_patterns.core.permissions import grant_to_identity, grant_use_of_key
 from cdk_lambda_patterns.core.regions import check_region
 
 
@@ -122,7 +122,9 @@ class EncryptedEnvironment(Construct):
         """Allow to read the function's configuration, its variables in plain text included.
 
         Without the right to use the key, a reader gets the rest of the configuration and an error in place
-        of the variables.
+        of the variables. The grant is on the function without a qualifier: ask for its configuration, not
+        for that of a version or an alias. A role that is imported from another account, or as immutable,
+        gets no policy here: a warning says so.
 
         Args:
             grantee: A role, a user or a group of this account.
@@ -130,27 +132,20 @@ class EncryptedEnvironment(Construct):
         Raises:
             ValueError: The grantee has no identity policy here: an account, a service, an ARN.
         """
-        arn = self.function.function_arn
-        actions = {
-            "lambda:GetFunctionConfiguration": (arn, None),
-            "kms:Decrypt": (
+        # A statement in the policy of the key would name the function, which needs the key first.
+        arn, read = self.function.function_arn, "lambda:GetFunctionConfiguration"
+        context = {"StringEquals": {"kms:EncryptionContext:aws:lambda:FunctionArn": arn}}
+        reading = grant_to_identity(self, grantee, read, arn, on=self.function.node.path)
+        return reading.combine(
+            grant_to_identity(
+                self,
+                grantee,
+                "kms:Decrypt",
                 self.key.key_arn,
-                {"StringEquals": {"kms:EncryptionContext:aws:lambda:FunctionArn": arn}},
-            ),
-        }
-        grants = [
-            iam.Grant.add_to_principal(
-                grantee=grantee, actions=[action], resource_arns=[resource], conditions=conditions
+                on=self.key.node.path,
+                conditions=context,
             )
-            for action, (resource, conditions) in actions.items()
-        ]
-        if not all(grant.success for grant in grants):
-            # A statement in the policy of the key would name the function, which needs the key first.
-            raise ValueError(
-                f"grantee={grantee.grant_principal}: it has no identity policy here; give a role, a user or "
-                "a group."
-            )
-        return grants[0].combine(grants[1])
+        )
 
 
 def _arn_of(name: str, secret: secretsmanager.ISecret) -> str:

@@ -14,7 +14,7 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct, Dependable
+from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.callers import check_account, check_organization
@@ -22,6 +22,7 @@ from cdk_lambda_patterns.core.dead_letters import allow_dead_letters, check_dead
 from cdk_lambda_patterns.core.event_patterns import check_event_pattern, check_input, least_length
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.limits import Limit, number_in
+from cdk_lambda_patterns.core.permissions import grant_to_identity
 from cdk_lambda_patterns.core.regions import check_region
 
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_RetryPolicy.html
@@ -162,22 +163,15 @@ class EventBus(Construct):
             ValueError: The grantee has no identity policy here: an account, a service, an ARN.
         """
         arn = self.event_bus.event_bus_arn
-        grant = iam.Grant.add_to_principal(grantee=grantee, actions=[_ACTION], resource_arns=[arn])
-        if not grant.success:
-            principal = grantee.grant_principal.policy_fragment.principal_json
-            raise ValueError(
-                f"grantee={principal}: it has no identity policy here; use grant_put_events_to_account or "
-                "grant_put_events_to_organization, and give it an identity policy where it is made."
-            )
-        role = grantee.grant_principal
-        unchanged = not isinstance(role, iam.Role) and not Dependable.of(grant).dependency_roots
-        if unchanged and hasattr(role, "node"):  # the CDK counts this as a success
-            Annotations.of(self).add_warning_v2(
-                "cdk-lambda-patterns:notGranted",
-                f"{role.node.path} is of another account or immutable, so it gets no policy here. Its owner "
-                f"must allow it {_ACTION} on {self.event_bus.node.path}.",
-            )
-        return grant
+        return grant_to_identity(
+            self,
+            grantee,
+            _ACTION,
+            arn,
+            on=self.event_bus.node.path,
+            otherwise="use grant_put_events_to_account or grant_put_events_to_organization, and give it an "
+            "identity policy where it is made.",
+        )
 
     def grant_put_events_to_account(self, account: str, *, organization_id: str | None = None) -> None:
         """Allow another account to publish, and to decide which of its users and roles may.

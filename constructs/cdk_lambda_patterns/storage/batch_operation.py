@@ -5,7 +5,7 @@ the function for each object, retries, and reports each result. Do not use it fo
 loop is simpler and costs no job), or for what S3 does without a function: copying, tagging, restoring.
 """
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -19,6 +19,7 @@ from cdk_lambda_patterns.core.permissions import (
     acknowledge_wildcard,
     grant_on_bucket,
     grant_on_objects,
+    grant_to_identity,
     grant_use_of_key,
 )
 
@@ -44,8 +45,9 @@ class BatchOperation(Construct):
         source: The bucket whose objects S3 may list when it generates a manifest: owned, from another stack,
             or imported. The function gets no permission on it: grant what your handler does.
         bucket: For manifests below ``MANIFEST_PREFIX``, and for reports below ``REPORT_PREFIX``. Owned or
-            imported; not encrypted with a KMS key, with which S3 reads no CSV manifest. Default: a new one,
-            with versions, so that a job can name the version of its manifest.
+            imported; not encrypted with a KMS key, of yours or of AWS, with which S3 reads no CSV manifest.
+            The encryption of an imported one is not known here. Default: a new one, with versions, so that a
+            job can name the version of its manifest.
         function_options: Settings of the function. Default: 256 MB, one minute.
         network: The VPC that the function runs in. Default: none of yours.
         removal_policy: What happens to a new bucket and the logs when the stack is deleted. Default: they
@@ -85,7 +87,7 @@ class BatchOperation(Construct):
         network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        if bucket is not None and bucket.encryption_key is not None:
+        if bucket is not None and _is_encrypted_by_kms(bucket):
             raise ValueError(
                 f"bucket={bucket.node.path}: it is encrypted with a KMS key, and S3 Batch Operations reads "
                 "no CSV manifest that is; give one that is encrypted with S3's own keys, or leave it out."
@@ -146,6 +148,9 @@ class BatchOperation(Construct):
         It may create jobs for any function that a role it may pass can invoke. To see, confirm and cancel
         jobs, it needs ``s3:DescribeJob`` and ``s3:UpdateJobStatus`` on ``job/*`` of the account as well.
 
+        A role that is imported from another account, or as immutable, gets no policy here: a warning says
+        so. A role of another account cannot pass this role at all.
+
         https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 
         Raises:
@@ -153,18 +158,22 @@ class BatchOperation(Construct):
         """
         jobs = {"StringEquals": {"s3:RequestJobOperation": "LambdaInvoke"}}
         passing = {"StringEquals": {"iam:PassedToService": _PRINCIPAL}}
-        for action, resource, conditions in (
-            ("s3:CreateJob", "*", jobs),
-            ("iam:PassRole", self.role.role_arn, passing),
+        role = self.role.role_arn
+        otherwise = "give it s3:CreateJob, and iam:PassRole on the role of the jobs, where it is made."
+        for action, resource, on, conditions in (
+            ("s3:CreateJob", "*", "*", jobs),
+            ("iam:PassRole", role, self.role.node.path, passing),
         ):
-            grant = iam.Grant.add_to_principal(
-                grantee=grantee, actions=[action], resource_arns=[resource], conditions=conditions
+            grant_to_identity(
+                self, grantee, action, resource, on=on, conditions=conditions, otherwise=otherwise
             )
-            if not grant.success:
-                raise ValueError(
-                    f"grantee={grantee.grant_principal.policy_fragment.principal_json}: it has no identity "
-                    f"policy here; give it {action} on {resource} where it is made."
-                )
-        role = grantee.grant_principal
-        if isinstance(role, iam.Role):
-            acknowledge_wildcard(role, "*", "CreateJob has no resource-level permissions.")
+        caller = grantee.grant_principal
+        if isinstance(caller, iam.Role):
+            acknowledge_wildcard(caller, "*", "CreateJob has no resource-level permissions.")
+
+
+def _is_encrypted_by_kms(bucket: s3.IBucket) -> bool:
+    """Whether a KMS key encrypts new objects, also a key of AWS (`KMS_MANAGED`), as far as the app knows."""
+    resource = bucket.node.default_child
+    of_owned = resource.bucket_encryption if isinstance(resource, s3.CfnBucket) else None
+    return bucket.encryption_key is not None or "aws:kms" in str(Stack.of(bucket).resolve(of_owned))

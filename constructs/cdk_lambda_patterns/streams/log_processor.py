@@ -7,16 +7,18 @@ a pattern. Do not use it to count lines (a metric filter does that without a fun
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+import jsii
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_logs_destinations as destinations
 from aws_cdk import aws_sqs as sqs
-from constructs import Construct
+from constructs import Construct, IConstruct, IValidation
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code
@@ -24,23 +26,29 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
 from cdk_lambda_patterns.core.regions import check_region, is_known, target_of
-from cdk_lambda_patterns.core.sharing import identity, record, recorded
+from cdk_lambda_patterns.core.sharing import record, recorded
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
 _FILTERS = Limit("CloudWatch Logs", 1, 5, "subscription filters")
 _PATTERN = Limit("CloudWatch Logs", 0, 1_024, "characters")
+_REGEXES = Limit("CloudWatch Logs", 0, 2, "regular expressions")
+# Quoted text, in which a percent sign is one, or a regular expression.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+_TERMS = re.compile(r'"(?:\\.|[^"\\])*"|(%[^%]*%)')
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 _NAME = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 _STANDARD = "STANDARD"
+_ONE_TOKEN = re.compile(r"\$\{Token\[[^\]]+\]\}(?::\*)?")
 
 
 @check_types
 class LogProcessor(Construct):
     """A function that CloudWatch Logs invokes with what is written to log groups.
 
-    It builds the function, a queue for batches that the function failed to process in three attempts, and for
-    each log group a subscription filter and the permission to invoke the function for this log group of this
-    account only. CloudWatch Logs delivers at least once, compressed, the events of one log stream together.
+    It builds the function, a queue for batches that the function failed to process in three attempts (those
+    of almost 1 MB are lost: the page says what to do), and for each log group a subscription filter and the
+    permission to invoke the function for this log group of this account only. CloudWatch Logs delivers at
+    least once, compressed, the events of one log stream together.
 
     A function that processes what it writes itself would never end. So its own log group is refused, as are
     those of functions that get its results, and a circle of several processors.
@@ -48,8 +56,8 @@ class LogProcessor(Construct):
     Args:
         code: The folder of the handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
-        log_groups: Owned, from another stack, or imported by name, of this account and Region. Others can be
-            added later.
+        log_groups: Owned, from another stack, or imported by name or ARN, of this account and Region. Others
+            can be added later.
         filter_pattern: Which events the function gets, with ``logs.FilterPattern``. A pattern decides about
             single events: if one stack trace is several events, take all of them. Default: all events.
         asynchronous: Retries and maximum age of the batches, and what else Lambda does with them.
@@ -59,9 +67,11 @@ class LogProcessor(Construct):
             retained.
 
     Raises:
-        ValueError: A log group is given twice, elsewhere, without a name of its own, of a class without
-            subscriptions or full (5 filters); the pattern is too long; or the function would process what
-            its own work writes.
+        ValueError: A log group is given twice, elsewhere, without a name of its own or of a class without
+            subscriptions; the pattern is too long, has more than two regular expressions or a bracket
+            without the other; or the function would process what its own work writes.
+
+    At synthesis, the CDK refuses a log group to which the app gives more than five subscription filters.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -111,6 +121,8 @@ class LogProcessor(Construct):
         assert self.function.failure_queue is not None
         self.failure_queue: sqs.IQueue = self.function.failure_queue
         self._pattern = filter_pattern or logs.FilterPattern.all_events()
+        self._log_groups: dict[str, str] = {}  # the path of each, by its identity
+        self.node.add_validation(_HaveRoom(self, self._log_groups))
         for group in log_groups:
             self.add_log_group(group)
 
@@ -128,7 +140,7 @@ class LogProcessor(Construct):
         """
         _check_log_group(self, "log_group", log_group)
         pattern = filter_pattern or self._pattern
-        _PATTERN.check("length of filter_pattern", len(pattern.log_pattern_string))
+        _check_pattern(pattern.log_pattern_string)
         self._check_recursion(log_group)
         own_id = f"FilterOf{log_group.node.id}"
         if self.node.try_find_child(own_id):
@@ -136,7 +148,13 @@ class LogProcessor(Construct):
         self.function.add_permission(
             f"{own_id}Permission",
             principal=iam.ServicePrincipal("logs.amazonaws.com"),
-            source_arn=log_group.log_group_arn,
+            # Its own ARN may have ":*" twice, if it is imported by one that is known only at deployment.
+            source_arn=Stack.of(self).format_arn(
+                service="logs",
+                resource="log-group",
+                resource_name=f"{log_group.log_group_name}:*",
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            ),
             source_account=Stack.of(self).account,
             scope=self,
         )
@@ -155,8 +173,8 @@ class LogProcessor(Construct):
         return subscription
 
     def _check_recursion(self, log_group: logs.ILogGroup) -> None:
-        """Check that the function would not process what its own work writes, and how full the group is."""
-        name = identity(log_group, "log_group_name")
+        """Check that the function would not process what its own work writes."""
+        name = _identity(log_group)
         written = list(_written_by(self.function))
         edges = [(source, target, path) for source, target, path in recorded(self, "log-processor")]
         if (self.node.path, name) in [(path, source) for source, _, path in edges]:
@@ -172,23 +190,47 @@ class LogProcessor(Construct):
                 f"{log_group.node.path}: {self.node.path} would process what it or its results write, and "
                 "write again, without an end; give log groups of other functions only."
             )
-        paths = {path for source, _, path in edges if source == name}
-        _FILTERS.check(f"number of processors of {log_group.node.path}", len(paths) + 1)
         for target in written:
             record(self, "log-processor", [name, target, self.node.path])
+        self._log_groups[name] = log_group.node.path
+
+
+@jsii.implements(IValidation)
+class _HaveRoom:
+    """The app gives no log group of a processor too many filters, whoever adds them, and when."""
+
+    def __init__(self, scope: Construct, log_groups: Mapping[str, str]) -> None:
+        self._scope, self._log_groups = scope, log_groups
+
+    def validate(self) -> list[str]:
+        """Return what is wrong; the CDK calls this at synthesis."""
+        processors = {(name, path) for name, _, path in recorded(self._scope, "log-processor")}
+        paths = {path for _, path in processors}
+        found, wrong = Counter(name for name, _ in processors), []
+        for one in self._scope.node.root.node.find_all():
+            if not isinstance(one, logs.CfnSubscriptionFilter):
+                continue
+            if one.node.path.rpartition("/FilterOf")[0] not in paths:
+                found[_identity_of(one, one.log_group_name)] += 1
+        for name, path in self._log_groups.items():
+            try:
+                _FILTERS.check(f"number of subscription filters of {path}", found[name])
+            except ValueError as error:
+                wrong.append(str(error))
+        return wrong
 
 
 def _check_log_group(scope: Construct, argument: str, group: logs.ILogGroup) -> None:
     why = "CloudWatch Logs invokes functions for log groups of their own account and Region"
-    check_region(scope, why, {argument: group}, in_account=True)
-    name = group.log_group_name
-    if is_known(name) and not _NAME.fullmatch(name):
+    name, resource = group.log_group_name, _resource(group.log_group_name, group.log_group_arn)
+    check_region(scope, why, {argument: resource.attr_arn if resource else group}, in_account=True)
+    if not name or (is_known(name) and not _NAME.fullmatch(name)):
         raise ValueError(
-            f"{argument}={name!r}: a subscription filter is on one log group, by its name; a wildcard would "
-            "also match the log group of the processor itself. Give each log group."
+            f"{argument}={name!r}: a subscription filter is on one log group, by its name of 1 to 512 "
+            "letters, digits and ._-/#; a wildcard would also match the log group of the processor itself. "
+            "Give each log group."
         )
-    resource = group.node.default_child
-    log_class = resource.log_group_class if isinstance(resource, logs.CfnLogGroup) else None
+    log_class = resource.log_group_class if resource else None
     if log_class is not None and is_known(log_class) and log_class != _STANDARD:
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch_Logs_Log_Classes.html
         raise ValueError(
@@ -197,9 +239,47 @@ def _check_log_group(scope: Construct, argument: str, group: logs.ILogGroup) -> 
         )
 
 
+def _check_pattern(pattern: str) -> None:
+    """Check what is sure without reading the whole pattern: CloudWatch Logs does that."""
+    if not is_known(pattern):
+        return
+    _PATTERN.check("length of filter_pattern", len(pattern))
+    regexes = [one for one in _TERMS.findall(pattern) if one]
+    _REGEXES.check("number of regular expressions in filter_pattern", len(regexes))
+    text = pattern.strip()
+    for first, last in ("{}", "[]"):
+        if text.startswith(first) and not text.endswith(last):
+            raise ValueError(
+                f"filter_pattern={pattern!r}: a filter pattern that starts with {first} ends with {last}; "
+                "close it, or put text that is to be found in quotation marks."
+            )
+
+
+def _identity(group: logs.ILogGroup) -> str:
+    return _identity_of(group, group.log_group_name, group.log_group_arn)
+
+
+def _identity_of(scope: IConstruct, name: str, arn: str = "") -> str:
+    """A name that is the same whatever refers to a log group, in any stack, as far as the app knows."""
+    resource = _resource(name, arn)
+    stack = Stack.of(resource or target_of(name) or scope)
+    given = stack.resolve(resource.log_group_name) if resource else None
+    found = given or stack.resolve(resource.ref if resource else name)
+    return found if isinstance(found, str) else f"{stack.node.path} {json.dumps(found)}"
+
+
+def _resource(*references: str) -> logs.CfnLogGroup | None:
+    """The log group of this app to which a name or an ARN refers, if it does."""
+    for one in references:
+        target = target_of(one) if _ONE_TOKEN.fullmatch(one) else None
+        if isinstance(target, logs.CfnLogGroup):
+            return target
+    return None
+
+
 def _written_by(function: HardenedFunction) -> Iterator[str]:
     """The log groups that are written when the function works: its own, and those of functions behind it."""
-    yield identity(function.log_group, "log_group_name")
+    yield _identity(function.log_group)
     configured = function.node.find_child("EventInvokeConfig").node.default_child
     assert isinstance(configured, lambda_.CfnEventInvokeConfig)
     config = configured.destination_config
@@ -207,13 +287,6 @@ def _written_by(function: HardenedFunction) -> Iterator[str]:
     for given in (config.on_success, config.on_failure):
         target = target_of(getattr(given, "destination", ""))
         if isinstance(target, lambda_.CfnFunction):
-            yield _group_of(target)
-
-
-def _group_of(function: lambda_.CfnFunction) -> str:
-    """The log group of a function, as ``identity`` has it."""
-    logging, stack = function.logging_config, Stack.of(function)
-    given = logging.log_group if isinstance(logging, lambda_.CfnFunction.LoggingConfigProperty) else None
-    named = stack.resolve(getattr(target_of(given or ""), "log_group_name", None))
-    name = named or stack.resolve(given or f"/aws/lambda/{function.ref}")
-    return name if isinstance(name, str) else f"{stack.node.path} {json.dumps(name)}"
+            logging = target.logging_config
+            own = isinstance(logging, lambda_.CfnFunction.LoggingConfigProperty) and logging.log_group
+            yield _identity_of(target, own or f"/aws/lambda/{target.ref}")

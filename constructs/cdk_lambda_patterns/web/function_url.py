@@ -27,6 +27,7 @@ from cdk_lambda_patterns.core.aliases import (
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.callers import check_account, check_organization, only_from
 from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.permissions import grant_to_identity
 from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.core.sharing import claim, identity
 from cdk_lambda_patterns.web.cors import check_headers, check_origins
@@ -179,19 +180,18 @@ class FunctionUrl(Construct):
     def _grant_in_identity_policy(self, grantee: iam.IGrantable, condition: dict[str, Any]) -> iam.Grant:
         signed = {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}
         url, function = (
-            iam.Grant.add_to_principal(
-                grantee=grantee,
-                actions=[action],
-                resource_arns=[self.target.function_arn],
+            grant_to_identity(
+                self,
+                grantee,
+                action,
+                self.target.function_arn,
+                on=self.target.node.path,
                 conditions={**own, **condition},
+                otherwise="grant it without source_cidrs, and add the condition aws:SourceIp to its own "
+                "policy.",
             )
             for action, own in ((_URL, signed), (_FUNCTION, _VIA_URL))
         )
-        if not url.success or not function.success:
-            raise ValueError(
-                f"source_cidrs: {grantee.grant_principal} has no identity policy here; grant it without "
-                "source_cidrs, and add the condition aws:SourceIp to its own policy."
-            )
         return url.combine(function)
 
     def grant_invoke_url_to_account(self, account: str, *, organization_id: str | None = None) -> None:

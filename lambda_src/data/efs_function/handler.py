@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .journal import Journal, Reading
+from .journal import MAX_BATCH, Journal, Reading, check_name
 from .model import Model
 
 _MAX_PAUSE = 60
@@ -24,16 +24,22 @@ class InvalidEvent(ValueError):
 def handler(event: object, context: Any) -> dict[str, Any]:
     """Append readings to the journal, or publish a model for the environments that start from now on.
 
-    An empty event asks how many bytes of the journal are not in the summary yet.
+    The answer has the totals of the sensors in the event only, because all of them may be more than the 6 MB
+    that Lambda returns. An empty event asks how many bytes of the journal are not in the summary yet.
     """
     if event == {}:
         return {"uncounted": journal.uncounted(), "model": model.version}
     if isinstance(event, dict) and event.keys() == {"model"}:
         published = Model.parse(event["model"])
-        published.publish(_FOLDER / "model.json")
+        with journal.locked():
+            published.publish(_FOLDER / "model.json")
         return {"published": published.version}
     if not isinstance(event, dict) or not isinstance(event.get("readings"), list):
         raise InvalidEvent('give {"readings": [...]} or {"model": {...}}')
+    sensors = event.get("sensors", [])
+    if not isinstance(sensors, list) or max(len(sensors), len(event["readings"])) > MAX_BATCH:
+        raise InvalidEvent(f"give lists of at most {MAX_BATCH} readings and sensors, in several events")
+    asked = {check_name("sensors", sensor) for sensor in sensors}
     readings, bad = [], []
     for number, given in enumerate(event["readings"]):
         try:
@@ -48,7 +54,11 @@ def handler(event: object, context: Any) -> dict[str, Any]:
         "new": new,
         "duplicates": len(readings) - new,
         "bad": bad,
-        "totals": summary.totals,
+        "totals": {
+            sensor: summary.totals[sensor]
+            for sensor in sorted(asked | {one.sensor for one in readings})
+            if sensor in summary.totals
+        },
         "model": model.version,
         "environment": context.log_stream_name,
     }

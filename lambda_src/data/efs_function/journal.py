@@ -23,8 +23,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-_MAX_TEXT = 100
+from shared.storable import check_text
+
 _REMEMBERED = 1_000
+_MAX_VALUE = 10**9
+#: How many readings one batch may have: few enough that its ids are remembered until it is sent again.
+MAX_BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,23 @@ class Reading:
         """
         if not isinstance(given, dict):
             raise ValueError("a reading is a JSON object with id, sensor and value")
-        for name in ("id", "sensor"):
-            text = given.get(name)
-            if not isinstance(text, str) or not 0 < len(text) <= _MAX_TEXT:
-                raise ValueError(f"{name} must be a text of 1 to {_MAX_TEXT} characters")
         value = given.get("value")
-        if type(value) is not int or abs(value) > 10**9:
-            raise ValueError("value must be a whole number, at most 1,000,000,000")
-        return cls(given["id"], given["sensor"], value * factors.get(given["sensor"], 1))
+        if type(value) is not int or abs(value) > _MAX_VALUE:  # `True` is an int too
+            raise ValueError(
+                f"value must be a whole number from -{_MAX_VALUE:,} to {_MAX_VALUE:,}, in digits: "
+                "not true, false, text or a fraction"
+            )
+        sensor = check_name("sensor", given.get("sensor"))
+        return cls(check_name("id", given.get("id")), sensor, value * factors.get(sensor, 1))
+
+
+def check_name(name: str, given: object) -> str:
+    """Return an id or a sensor that can be written, and returned in an answer.
+
+    Raises:
+        NotStorable: It is none.
+    """
+    return check_text(name, given, max_characters=100, max_bytes=400)
 
 
 @dataclass
@@ -103,10 +116,13 @@ class Journal:
             readings: The readings.
             pause: For demonstrations: seconds between the journal and its summary.
         """
-        with self._locked() as journal:
+        with self.locked() as journal:
             summary = self._catch_up(journal)
             known = set(summary.recent)
-            new = {one.id: one for one in readings if one.id not in known}
+            new: dict[str, Reading] = {}
+            for one in readings:
+                if one.id not in known:
+                    new.setdefault(one.id, one)  # of two with the same id the first counts, in any batch
             lines = b"".join(json.dumps(asdict(one)).encode() + b"\n" for one in new.values())
             journal.write(lines)
             journal.flush()
@@ -122,7 +138,7 @@ class Journal:
         return length - self._read_summary().counted
 
     @contextmanager
-    def _locked(self) -> Iterator[BinaryIO]:
+    def locked(self) -> Iterator[BinaryIO]:
         """The journal, for one writer at a time: in all environments."""
         with self._journal.open("ab+") as journal:
             fcntl.lockf(journal, fcntl.LOCK_EX)  # given back when the file is closed, also by a kill

@@ -11,7 +11,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities import parameters
 
-from .links import order_in, signed_link
+from .links import key_in, order_in, signed_link
 
 logger = logging.getLogger()
 logger.setLevel(logging.INFO)
@@ -25,6 +25,6 @@ _secrets = parameters.SecretsProvider()
 def handler(event: Any, _context: Any) -> dict[str, str]:
     """Return the link. Nothing is stored, so the same order may be asked for again."""
     order = order_in(event)
-    key = _secrets.get(_SIGNING_KEY, max_age=_MAX_AGE)
+    key = key_in(_secrets.get(_SIGNING_KEY, max_age=_MAX_AGE))
     logger.info("signed", extra={"order": order})
-    return {"link": signed_link(_BASE_URL, order, str(key))}
+    return {"link": signed_link(_BASE_URL, order, key)}

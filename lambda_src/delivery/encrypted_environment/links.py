@@ -10,6 +10,24 @@ class InvalidOrderError(ValueError):
     """The request names no order; the message says what to give."""
 
 
+class InvalidSecretError(ValueError):
+    """The secret is none that links can be signed with; the message says what to do."""
+
+
+def key_in(secret: object) -> str:
+    """The key in the value of a secret.
+
+    Raises:
+        InvalidSecretError: It is binary or blank; the message does not contain it.
+    """
+    if isinstance(secret, str) and secret.strip():
+        return secret
+    found = "blank" if isinstance(secret, str) else "binary"
+    raise InvalidSecretError(
+        f"the value of the secret is {found}: give it text (SecretString), the key itself."
+    )
+
+
 def order_in(request: object) -> str:
     """The order of a request.
 

@@ -87,7 +87,7 @@ def _work(job: Job, event: Any, context: "LambdaContext") -> str:
     except Superseded:
         raise
     except Exception:
-        # Nobody works on it now, so the retry or a redrive need not wait for the end of this invocation.
+        # No run works on it now, so a retry or a redrive need not wait for the end of this invocation.
         try:
             checkpoints.give_up(job.job_id, checkpoint)
         except Exception as error:

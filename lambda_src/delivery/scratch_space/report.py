@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_KEY = re.compile("[^\ud800-\udfff]+", re.DOTALL)  # JSON may hold halves of characters
+_KEY = re.compile("[^\ud800-\udfff]+")  # JSON may hold halves of characters
 _MAX_PAUSE = 60
-# Only what fits is kept: all of it is in each checkpoint.
+# Limits of what each checkpoint has to hold.
 _BOOKING = re.compile(r"([0-9]{4}),([ -+\--~]{1,64}),(-?[0-9]{1,15})\r?")
 _LONGEST_LINE = 128
 _MOST_BRANCHES = 10_000

@@ -69,7 +69,9 @@ def handler(event: Any, context: "LambdaContext") -> dict[str, Any]:
             results.append(Result(Code.TEMPORARY, "no time is left in this invocation"))
         else:
             results.append(work_on(task))
-        logger.info("handled", task=task, code=results[-1].code, result=results[-1].text)
+        # S3 ignores the text of a permanent failure, so its reason is in this log only.
+        log = logger.info if results[-1].code is Code.SUCCEEDED else logger.warning
+        log("handled", task=task, code=results[-1].code, result=results[-1].text)
     return answer(event, results)
 
 
@@ -107,7 +109,8 @@ def backfill(task: Task) -> str:
     if source.seen is None:
         raise NotBackfilled("there is no object")
     if task.version_id not in ("", source.seen.version_id):
-        return f"{outcome}; the manifest is older than version {source.seen.version_id}"
+        # It may be an older one, or one that never was: telling them apart takes another permission.
+        return f"{outcome}; the manifest names another version than {source.seen.version_id}, the current one"
     return str(outcome)
 
 

@@ -41,7 +41,7 @@ class Task(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of a task; the text goes into the completion report."""
+    """What became of a task; the text goes into the completion report, if S3 does not ignore it."""
 
     code: Code
     text: str

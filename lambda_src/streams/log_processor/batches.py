@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.htm
 """
 
 import base64
-import binascii
 import gzip
 import json
 import re
@@ -27,8 +26,15 @@ _HINTS = (*sorted(_LEVELS), "rror", "ritical", "atal", "Traceback", "Exception i
 _PROBLEM = re.compile(
     r"\b(?:ERROR|CRITICAL|FATAL)\b|Traceback \(most recent call last\)|Exception in thread|Task timed out"
 )
+# An event of its own, also if it is indented: it begins with a level, perhaps after a time. Program text that
+# a stack trace quotes may begin with a name like a level.
+_BEGINS = re.compile(
+    r"\s*[\[(]?(?:\d[\d:.,TZ+/ -]{0,40}[\])]?\s+[\[(]?)?"
+    r"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b(?![.(]|\s*=)|\s*Exception in thread"
+)
 # The lines of a stack trace after the first: indented, or one of these, or the last one of Python.
-_CONTINUED = ("Traceback (most", "Caused by: ", "During handling of the above", "The above exception was")
+_TRACEBACK = "Traceback (most"
+_CONTINUED = (_TRACEBACK, "Caused by: ", "During handling of the above", "The above exception was")
 _LAST = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning)\b")
 _ID = re.compile("[0-9]{1,64}")
 _MINUTE = 60_000
@@ -61,12 +67,11 @@ class Problem:
     @property
     def summary(self) -> str:
         """What happened, in one short line that any store takes."""
-        text = self.lines[0]
-        document = _parsed(text)
+        texts, document = self.lines[:1], _parsed(self.lines[0])
         if isinstance(document, dict):
-            text = str(document.get("message") or document.get("errorMessage") or text)
-        line = next(iter(text.split("\n")), "")[:_LONGEST_SUMMARY]
-        return line.encode(errors="replace").decode()
+            texts = [str(document.get(name) or "") for name in ("message", "errorMessage")] + texts
+        line = next(line for text in texts for line in text.splitlines() if line.strip())
+        return line.strip()[:_LONGEST_SUMMARY].encode(errors="replace").decode()
 
 
 @dataclass(frozen=True)
@@ -108,11 +113,7 @@ def read(payload: Any) -> Batch | None:
         NotABatch: It has another form, or is too large.
     """
     try:
-        data = base64.b64decode(payload["awslogs"]["data"], validate=True)
-        stream = zlib.decompressobj(wbits=31)  # gzip
-        text = stream.decompress(data, MOST_BYTES)
-        if stream.unconsumed_tail or not stream.eof:
-            raise NotABatch(f"it is cut off, or has more than {MOST_BYTES:,} bytes when decompressed")
+        text = _decompressed(payload["awslogs"]["data"])
         envelope = json.loads(text)
         kind = envelope["messageType"]
         if kind == "CONTROL_MESSAGE":
@@ -122,10 +123,27 @@ def read(payload: Any) -> Batch | None:
         if not envelope["logGroup"] or not isinstance(envelope["logGroup"], str):
             raise NotABatch("it names no log group")
         return Batch({"logStream": "", **envelope})
-    except (KeyError, TypeError, binascii.Error, zlib.error, RecursionError) as error:
+    except (KeyError, TypeError, zlib.error, RecursionError) as error:
         raise NotABatch(f"it has another form than a batch of CloudWatch Logs: {error!r:.80}") from None
     except ValueError as error:
         raise error if isinstance(error, NotABatch) else NotABatch("it is not JSON") from None
+
+
+def _decompressed(data: str) -> bytes:
+    try:
+        compressed = base64.b64decode(data, validate=True)
+    except ValueError:
+        raise NotABatch("its data is not base64") from None
+    if not compressed:
+        raise NotABatch("its data is empty")
+    stream = zlib.decompressobj(wbits=31)  # gzip
+    text = stream.decompress(compressed, MOST_BYTES)
+    if not stream.eof:
+        too_large = f"it has more than {MOST_BYTES:,} bytes when decompressed"
+        raise NotABatch("it is cut off" if len(text) < MOST_BYTES else too_large)
+    if stream.unused_data:
+        raise NotABatch("something follows the end of its compressed data")
+    return text
 
 
 def check(event: Any) -> str | None:
@@ -163,9 +181,13 @@ def problems(events: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
 
 
 def _continues(message: str, current: Problem) -> bool:
-    if message[:1].isspace() or message.startswith(_CONTINUED):
-        return True
-    return current.lines[-1][:1].isspace() and _LAST.match(message) is not None
+    before = current.lines[-1]
+    if message[:1].isspace():
+        return not _BEGINS.match(message) and not _levels(_parsed(message))
+    if message.startswith(_CONTINUED):
+        # One that follows the end of another stack trace directly belongs to the next error.
+        return not (message.startswith(_TRACEBACK) and len(current.lines) > 1 and _LAST.match(before))
+    return before[:1].isspace() and _LAST.match(message) is not None
 
 
 def _is_problem(message: str) -> bool:
@@ -175,13 +197,18 @@ def _is_problem(message: str) -> bool:
     document = _parsed(message)
     if not isinstance(document, dict):
         return _PROBLEM.search(message) is not None
-    levels = (document.get("level"), document.get("log_level"))
-    return any(isinstance(level, str) and level.upper() in _LEVELS for level in levels)
+    return any(level.upper() in _LEVELS for level in _levels(document))
+
+
+def _levels(document: Any) -> list[str]:
+    if not isinstance(document, dict):
+        return []
+    return [one for name in ("level", "log_level") if isinstance(one := document.get(name), str)]
 
 
 def _parsed(message: str) -> Any:
     try:
-        return json.loads(message) if message.startswith("{") else None
+        return json.loads(message) if message.lstrip().startswith("{") else None
     except (ValueError, RecursionError):
         return None
 

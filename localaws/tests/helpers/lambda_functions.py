@@ -49,14 +49,14 @@ class Hold:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     @property
     def source(self) -> str:
         """Python for the beginning of a function's code: it defines `hold()`."""
         return f"""
 import pathlib, time, uuid
-def hold(folder=pathlib.Path({str(self._folder)!r})):
+def hold(folder=pathlib.Path({str(self.folder)!r})):
     (folder / uuid.uuid4().hex).touch()
     while folder.exists() and not (folder / "released").exists():
         time.sleep(0.01)
@@ -64,11 +64,11 @@ def hold(folder=pathlib.Path({str(self._folder)!r})):
 
     def wait(self, count: int = 1) -> None:
         """Wait until that many invocations have called `hold()`, which now are running."""
-        eventually(lambda: len(list(self._folder.iterdir())) >= count)
+        eventually(lambda: len(list(self.folder.iterdir())) >= count)
 
     def release(self) -> None:
         """Let all invocations go on, and later ones too."""
-        (self._folder / "released").touch()
+        (self.folder / "released").touch()
 
 
 @dataclass(frozen=True)

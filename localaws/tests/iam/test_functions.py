@@ -179,8 +179,10 @@ def test_a_mapping_of_a_table_needs_to_list_its_streams(functions: Functions) ->
         map_source(functions, able, stream, StartingPosition="LATEST")
 
 
-def test_a_mapping_whose_role_lost_a_permission_stops_reading(functions: Functions, tmp_path: Path) -> None:
-    aws, queue, notes = functions.aws, functions.queue(), tmp_path / "notes"
+def test_a_mapping_whose_role_lost_a_permission_stops_reading(
+    functions: Functions, shared_folder: Path
+) -> None:
+    aws, queue, notes = functions.aws, functions.queue(), shared_folder / "notes"
     poller = functions.role(*((action, queue.arn) for action in POLL))
     source = f"def handler(event, context): open({str(notes)!r}, 'a').write(event['Records'][0]['body'])"
     map_source(functions, functions.make(source, role=poller), queue.arn)
@@ -216,8 +218,8 @@ def test_the_emulator_still_runs_functions_whose_role_trusts_others(stock_aws: L
     deploy(stock_aws, distrusted())
 
 
-def test_the_emulator_still_polls_without_permission(stock_functions: Functions, tmp_path: Path) -> None:
-    queue, notes = stock_functions.queue(), tmp_path / "notes"
+def test_the_emulator_still_polls_without_permission(stock_functions: Functions, shared_folder: Path) -> None:
+    queue, notes = stock_functions.queue(), shared_folder / "notes"
     source = f"def handler(event, context): open({str(notes)!r}, 'a').write('read')"
     map_source(stock_functions, stock_functions.make(source), queue.arn)
     stock_functions.aws.client("sqs").send_message(QueueUrl=queue.url, MessageBody="first")

@@ -65,13 +65,13 @@ class Witness:
 
 
 @pytest.fixture
-def witness(functions: Functions, tmp_path: Path) -> Witness:
-    return Witness(functions, tmp_path)
+def witness(functions: Functions, shared_folder: Path) -> Witness:
+    return Witness(functions, shared_folder)
 
 
 @pytest.fixture
-def stock_witness(stock_functions: Functions, tmp_path: Path) -> Witness:
-    return Witness(stock_functions, tmp_path)
+def stock_witness(stock_functions: Functions, shared_folder: Path) -> Witness:
+    return Witness(stock_functions, shared_folder)
 
 
 # --- S3

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from helpers.lambda_functions import Functions
+from helpers.lambda_functions import Functions, zipped
 
 pytestmark = pytest.mark.local
 
@@ -44,18 +44,22 @@ class Encrypted:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             return f"{error.response['Error']['Code']} {status}"
 
-    def seen_by(self, *statements: dict[str, Any]) -> dict[str, Any]:
-        """The `Environment` that a user with an identity policy reads."""
+    def client_of(self, *statements: dict[str, Any]) -> Any:
+        """A client of a user with an identity policy."""
         iam, name = self.functions.aws.client("iam"), f"user-{uuid4().hex[:8]}"
         iam.create_user(UserName=name)
         document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
         iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document)
         key = iam.create_access_key(UserName=name)["AccessKey"]
-        client = self.functions.aws.session.client(
+        return self.functions.aws.session.client(
             "lambda",
             aws_access_key_id=key["AccessKeyId"],
             aws_secret_access_key=key["SecretAccessKey"],
         )
+
+    def seen_by(self, *statements: dict[str, Any]) -> dict[str, Any]:
+        """The `Environment` that a user with an identity policy reads."""
+        client = self.client_of(*statements)
         single = client.get_function_configuration(FunctionName=self.name)["Environment"]
         (listed,) = (
             one["Environment"]
@@ -129,6 +133,23 @@ def test_who_may_not_decrypt_reads_an_error_in_place_of_the_variables(encrypted:
     assert "Variables" not in seen
     assert seen["Error"]["ErrorCode"] == "AccessDeniedException"
     assert "KMS access was denied" in seen["Error"]["Message"]
+
+
+def test_the_answer_to_a_change_shows_no_variables_either(encrypted: Encrypted) -> None:
+    name, code = encrypted.name, zipped({"index.py": SOURCE})
+    change = {"Effect": "Allow", "Action": ["lambda:Update*", "lambda:PublishVersion"], "Resource": "*"}
+    decrypt = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": encrypted.key}
+    for statements, shown in (((change,), False), ((change, decrypt), True)):
+        client = encrypted.client_of(*statements)
+        for answer in (
+            client.update_function_configuration(FunctionName=name, Description=str(shown)),
+            client.update_function_code(FunctionName=name, ZipFile=code),
+            client.publish_version(FunctionName=name),
+        ):
+            assert ("Variables" in answer["Environment"], "Error" in answer["Environment"]) == (
+                shown,
+                not shown,
+            )
 
 
 def test_a_key_that_cannot_encrypt_is_refused(encrypted: Encrypted) -> None:

@@ -34,6 +34,10 @@ def handler(event, context):
         sys.exit(3)
     if what == "hang":
         time.sleep(60)
+    if what == "surrogate":
+        return "\\ud800"
+    if what == "surrogate in the error":
+        raise OutOfStock("\\ud800")
     if what == "unserialisable":
         return {1, 2}
     return {"calls": calls, "request_id": context.aws_request_id, "arn": context.invoked_function_arn}
@@ -149,6 +153,15 @@ def test_a_state_machine_catches_an_exception_by_its_type(functions: Functions) 
 def test_a_result_that_is_no_json_is_an_error_of_the_runtime(functions: Functions) -> None:
     failed = functions.invoke(functions.make(SHOP), {"do": "unserialisable"})
     assert failed.payload["errorType"] == "Runtime.MarshalError"
+
+
+@pytest.mark.parametrize("what", ["surrogate", "surrogate in the error"])
+def test_what_cannot_be_written_in_utf_8_ends_the_environment(functions: Functions, what: str) -> None:
+    shop = functions.make(SHOP)
+    failed = functions.invoke(shop, {"do": what})
+    assert (failed.error, failed.payload["errorType"]) == ("Unhandled", "Runtime.ExitError")
+    assert "UnicodeEncodeError" in failed.log
+    assert functions.invoke(shop, {"do": "é€😀\u2028"}).payload["calls"] == 1
 
 
 def test_caller_and_handler_see_the_same_request_id(functions: Functions) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
 import subprocess
 import tempfile
+import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.lambda_functions import Functions
+from helpers.lambda_functions import Functions, Invoked, eventually
 from localaws.engines import namespaces
 
 pytestmark = [
@@ -100,17 +103,20 @@ except OSError as error:
     assert functions.invoke(larger, asked).payload == [1024, full]
 
 
-def test_modules_are_compiled_once_although_their_folder_can_only_be_read(functions: Functions) -> None:
+def test_modules_are_compiled_although_their_folder_can_only_be_read(functions: Functions) -> None:
     lambda_ = functions.aws.client("lambda")
-    name = functions.make(RUN)
+    name = functions.make(f"{RUN}# {uuid.uuid4()}")  # no other function has the same code
     asked = """
-folder = "/var/task/__pycache__/"
-found = [os.stat(folder + one).st_mtime_ns for one in os.listdir(folder)]
+folder = "/var/task/__pycache__"
+found = [one.stat().st_mtime_ns for one in os.scandir(folder)] if os.path.isdir(folder) else []
 """
-    first = functions.invoke(name, asked).payload
-    assert len(first) == 1
-    lambda_.update_function_configuration(FunctionName=name, MemorySize=256)
-    assert functions.invoke(name, asked).payload == first
+    found = []
+    for size in (128, 256, 512):
+        lambda_.update_function_configuration(FunctionName=name, MemorySize=size)
+        found.append(functions.invoke(name, asked).payload)
+    assert found[0] == []  # the function cannot write there: the server compiles them for the next one
+    assert len(found[1]) == 1
+    assert found[2] == found[1]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="others have no rights to lose")
@@ -147,3 +153,75 @@ def test_folders_are_mounted_and_processes_join(tmp_path: Path) -> None:
     )
     joined.close()
     assert second.stdout == b"1\nx\n"
+
+
+def test_an_environment_ends_with_all_its_processes(functions: Functions) -> None:
+    """After a timeout, an exit, a failed initialization, and the end of the function."""
+    spawn = """
+sleep = "import time, sys; open(sys.argv[1], 'w').close(); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-S", "-c", sleep, "/tmp/up"], start_new_session=True)
+while not os.path.exists("/tmp/up"): pass
+print("child", os.stat("/proc/self/ns/mnt").st_ino, flush=True)
+"""
+
+    def spawned(found: Invoked) -> int:
+        """How many processes are in the environment of an invocation that has started one."""
+        (mounts,) = re.findall(r"child (\d+)", found.log)
+        return _mounts().count(mounts)
+
+    name = functions.make(RUN, Timeout=1)
+    first = functions.invoke(name, spawn)
+    assert spawned(first) == 2
+    assert functions.invoke(name, "import time; time.sleep(9)").error
+    assert spawned(first) == 0
+    for ended in (
+        functions.invoke(name, f"os.remove('/tmp/up'){spawn}os._exit(1)"),
+        functions.invoke(functions.make(f"import os, subprocess, sys{spawn}os._exit(1)")),
+    ):
+        assert ended.error
+        assert spawned(ended) == 0
+    last = functions.invoke(name, f"os.remove('/tmp/up'){spawn}")
+    assert spawned(last) == 2
+    functions.aws.client("lambda").delete_function(FunctionName=name)
+    eventually(lambda: spawned(last) == 0)
+
+
+def _mounts() -> list[str]:
+    """The mount namespace of each process."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/ns/mnt"):
+        with contextlib.suppress(OSError):
+            found.append(str(path.stat().st_ino))
+    return found
+
+
+def test_a_function_cannot_change_what_it_sees(functions: Functions) -> None:
+    asked = """
+import ctypes
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+shown = subprocess.check_output(["cat", "/proc/self/status"], text=True)
+child = dict(line.split(":", 1) for line in shown.splitlines())
+remounted = ctypes.CDLL(None).mount(None, b"/var/task", None, ctypes.c_ulong(32 | 4096), None)
+open_files = [f"/proc/self/fd/{one}" for one in range(3, 100)]
+folders = [os.path.realpath(one) for one in open_files if os.path.isdir(one)]
+found = [
+    [int(one["CapEff"], 16) >> 5 for one in (status, child)], status["NoNewPrivs"].strip(), remounted,
+    folders, os.environ["PATH"],
+]
+"""
+    path = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+    assert functions.invoke(functions.make(RUN), asked).payload == [[0, 0], "1", -1, [], path]
+
+
+def test_links_in_layers_are_links(functions: Functions) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("lib/libx.so.1", "library")
+        link = zipfile.ZipInfo("lib/libx.so")
+        link.external_attr = 0o120777 << 16
+        opened.writestr(link, "libx.so.1")
+    layer = functions.aws.client("lambda").publish_layer_version(
+        LayerName="links", Content={"ZipFile": archive.getvalue()}
+    )["LayerVersionArn"]
+    asked = 'found = [os.readlink("/opt/lib/libx.so"), open("/opt/lib/libx.so").read()]'
+    assert functions.invoke(functions.make(RUN, Layers=[layer]), asked).payload == ["libx.so.1", "library"]

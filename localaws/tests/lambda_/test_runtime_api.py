@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import re
 import sys
 import uuid
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,6 +194,22 @@ def test_without_a_bootstrap_that_can_run_the_entry_point_is_invalid(
     assert failed(invoked) == ("Runtime.InvalidEntrypoint", f"RequestId: ID Error: {message}")
 
 
+@pytest.mark.skipif(not namespaces.available(), reason="this machine has no namespaces for functions")
+def test_a_timeout_ends_what_the_runtime_has_started(made: Made) -> None:
+    runtime = BOOTSTRAP.replace("INIT", "").split("\n", 1)[1]
+    shell = f"#!/bin/sh\nsleep 600 &\n{sys.executable} -uS /var/task/runtime.py\n"
+    name = made.custom({"bootstrap": shell, "runtime.py": runtime}, Timeout=1)
+    asked = "print('in', os.stat('/proc/self/ns/mnt').st_ino); time.sleep(600)"
+    invoked = made.invoke(name, {"run": asked})
+    assert failed(invoked)[0] == "Sandbox.Timedout"
+    (mounts,) = re.findall(r"in (\d+)", invoked.log)
+    alive = []
+    for path in Path("/proc").glob("[0-9]*/ns/mnt"):
+        with contextlib.suppress(OSError):
+            alive.append(str(path.stat().st_ino))
+    assert mounts not in alive
+
+
 def test_an_error_of_the_initialization_is_tried_again_and_reported(made: Made) -> None:
     report = """
 said = {"errorType": "Shop.NoMenu", "errorMessage": "no menu"}
@@ -236,7 +255,7 @@ def chunked(*parts, trailer=""):
     mode = "Lambda-Runtime-Function-Response-Mode: streaming"
     first = f"POST /2018-06-01/runtime/{path}/response HTTP/1.1"
     with socket.create_connection((host, int(port))) as connection:
-        for line in (first, "Host: a", mode, "Transfer-Encoding: chunked", ""):
+        for line in (first, f"Host: {host}:{port}", mode, "Transfer-Encoding: chunked", ""):
             connection.sendall(f"{line}\\r\\n".encode())
         for part in parts:
             connection.sendall(f"{len(part):x}\\r\\n{part}\\r\\n".encode())

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -218,7 +217,7 @@ def test_schema_2_has_the_name_of_the_bucket_and_the_arguments_of_the_job(place:
 
 
 FAILING = [
-    ("code=PermanentFailure", "PermanentFailure", "because"),
+    ("code=PermanentFailure", "PermanentFailure", "The function answered PermanentFailure"),
     ("code=TemporaryFailure", "TemporaryFailure", "because"),
     ("missing=PermanentFailure", "PermanentFailure", "no result"),
     ("missing=TemporaryFailure", "TemporaryFailure", "no result"),
@@ -261,8 +260,8 @@ def handler(event, context, tried=pathlib.Path({tried!r})):
 """
 
 
-def test_temporary_failures_are_redriven_after_all_others(functions: Functions, tmp_path: Path) -> None:
-    tried = tmp_path / "tried"
+def test_temporary_failures_are_redriven_after_all_others(functions: Functions, shared_folder: Path) -> None:
+    tried = shared_folder / "tried"
     place = make_place(functions, ONCE.format(tried=str(tried)))
     keys = [f"{number}.jpg" for number in range(5)]
     assert {line[3] for line in place.ran(*keys).values()} == {"succeeded"}
@@ -573,6 +572,11 @@ def test_a_task_fails_without_the_permission_to_invoke(place: Place) -> None:
     objects = f"arn:aws:s3:::{place.bucket}/*"
     role = place.functions.role(("s3:GetObject", objects), ("s3:PutObject", objects), service=PRINCIPAL)
     assert place.ran("a.jpg", RoleArn=role)["a.jpg"][3:6] == ["failed", "403", "PermanentFailure"]
+
+
+def test_a_role_of_another_account_cannot_be_passed(place: Place) -> None:
+    other = place.role.replace(place.role.split(":")[4], "222222222222")
+    assert code_of(lambda: place.create("a.jpg", RoleArn=other)) == "AccessDenied"
 
 
 def test_a_role_that_does_not_trust_batch_operations_fails_the_job(place: Place) -> None:

@@ -60,6 +60,28 @@ def several_subnets(stack: Stack) -> None:
     make(stack, network=PrivateNetwork(stack, "Network", vpc=vpc))
 
 
+def mounted(stack: Stack, network: PrivateNetwork, id: str, zones: int) -> efs.AccessPoint:
+    subnets = ec2.SubnetSelection(subnets=network.vpc.isolated_subnets[:zones])
+    return efs.FileSystem(stack, id, vpc=network.vpc, vpc_subnets=subnets).add_access_point("Point")
+
+
+def test_a_zone_of_the_function_without_a_mount_target_is_refused() -> None:
+    stack = Stack(App(), "Stack")
+    network = PrivateNetwork(stack, "Network")
+    first = ec2.SubnetSelection(subnets=network.vpc.isolated_subnets[:1])
+    narrow = PrivateNetwork(stack, "Narrow", vpc=network.vpc, vpc_subnets=first)
+    small = mounted(stack, network, "Small", zones=1)
+    with pytest.raises(ValueError, match=r"access_point: Stack/Small has no mount target in .*, where"):
+        make(stack, "A", network=network, access_point=small)
+    make(stack, "B", network=network, access_point=mounted(stack, network, "Large", zones=2))
+    make(stack, "C", network=narrow, access_point=small)
+    second = network.vpc.isolated_subnets[1].subnet_id
+    efs.CfnMountTarget(
+        stack, "Own", file_system_id=small.file_system.file_system_id, subnet_id=second, security_groups=[]
+    )
+    make(stack, "D", network=network, access_point=small)
+
+
 @stack_with
 def chosen(stack: Stack) -> None:
     make(
@@ -157,6 +179,9 @@ def test_a_new_file_system_takes_its_options(chosen: Resources) -> None:
         ),
         (lambda _: {"local_mount_path": "/mnt/a/b"}, "local_mount_path="),
         (lambda _: {"local_mount_path": "/mnt/"}, "local_mount_path="),
+        (lambda _: {"local_mount_path": "/mnt/.."}, "local_mount_path="),
+        (lambda _: {"local_mount_path": "/mnt/."}, "local_mount_path="),
+        (lambda _: {"environment": {"MOUNT_PATH": "/mnt/x"}}, "environment: the construct sets MOUNT_PATH"),
         (lambda _: {"local_mount_path": "/mnt/" + "x" * 156}, "local_mount_path="),
         (
             lambda s: {"access_point": imported_point(s), "enable_automatic_backups": False},

@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk.assertions import Match, Template
+from aws_cdk.assertions import Annotations, Match, Template
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
@@ -112,8 +112,18 @@ def test_who_may_read_decrypts_for_this_function_only() -> None:
 
 
 def test_a_grantee_without_an_identity_policy_is_refused() -> None:
-    with pytest.raises(ValueError, match="it has no identity policy here"):
+    said = r"^grantee=AccountPrincipal\(222222222222\): it has no identity policy here; give a role"
+    with pytest.raises(ValueError, match=said):
         add(stack_in_eu()).grant_read_environment(iam.AccountPrincipal("222222222222"))
+
+
+def test_a_grantee_whose_policy_cannot_be_changed_here_is_a_warning() -> None:
+    stack = stack_in_eu()
+    reader = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::222222222222:role/r")
+    add(stack).grant_read_environment(reader)
+    for given in ("lambda:GetFunctionConfiguration", "kms:Decrypt"):
+        text = f"Stack/Theirs is of another account or immutable.*{given} on Stack/"
+        Annotations.from_stack(stack).has_warning("*", Match.string_like_regexp(text))
 
 
 WRONG: dict[str, tuple[Callable[[Stack], dict[str, Any]], str]] = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aws_cdk import App, RemovalPolicy, Stack
+from aws_cdk import App, Environment, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
+from aws_cdk.assertions import Annotations, Match
 
 from cdk_lambda_patterns.storage.batch_operation import BatchOperation
 from tests.templates import Resources, stack_with
@@ -93,14 +94,37 @@ def test_a_given_bucket_is_used_with_its_prefixes_and_manifests_may_be_elsewhere
     assert "kms:Decrypt" in places  # inventory reports may be encrypted
 
 
-def test_a_bucket_that_s3_reads_no_manifest_from_is_refused() -> None:
+@pytest.mark.parametrize(
+    "encryption", [None, s3.BucketEncryption.KMS_MANAGED, s3.BucketEncryption.DSSE_MANAGED]
+)
+def test_a_bucket_that_s3_reads_no_manifest_from_is_refused(encryption: s3.BucketEncryption | None) -> None:
     stack = Stack(App(builtin_cloud_formation_validation=False), "Stack")
-    bucket = s3.Bucket(stack, "Jobs", encryption_key=kms.Key(stack, "Key"))
+    given: dict[str, Any] = {"encryption": encryption} if encryption else {}
+    bucket = s3.Bucket(stack, "Jobs", **(given or {"encryption_key": kms.Key(stack, "Key")}))
     with pytest.raises(ValueError, match="bucket=Stack/Jobs: it is encrypted with a KMS key"):
         backfill(stack, bucket=bucket)
 
 
 def test_a_principal_without_a_policy_here_cannot_be_let_in() -> None:
     made = backfill(Stack(App(builtin_cloud_formation_validation=False), "Stack"))
-    with pytest.raises(ValueError, match="s3:CreateJob"):
+    with pytest.raises(ValueError, match=r"^grantee=AccountPrincipal\(123456789012\): .*s3:CreateJob"):
         made.grant_create_job(iam.AccountPrincipal("123456789012"))
+
+
+@pytest.mark.parametrize(
+    ("account", "mutable"), [("123456789012", False), ("222222222222", True), ("123456789012", None)]
+)
+def test_a_role_whose_policy_cannot_be_changed_here_is_a_warning(account: str, mutable: bool | None) -> None:
+    env = Environment(account="123456789012", region="eu-west-1")
+    stack = Stack(App(builtin_cloud_formation_validation=False), "Stack", env=env)
+    made = backfill(stack)
+    role: iam.IRole
+    if mutable is None:
+        role = iam.Role(stack, "Theirs", assumed_by=iam.AccountRootPrincipal()).without_policy_updates()
+    else:
+        role = iam.Role.from_role_arn(stack, "Theirs", f"arn:aws:iam::{account}:role/r", mutable=mutable)
+    made.grant_create_job(role)
+    warnings = Annotations.from_stack(stack)
+    for given in (r"s3:CreateJob on \*", "iam:PassRole on Stack/Backfill/JobRole"):
+        text = f"Stack/.* is of another account or immutable.*{given}"
+        warnings.has_warning("*", Match.string_like_regexp(text))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from aws_cdk import App, Environment, Stack
+from aws_cdk import App, CfnParameter, Environment, Stack
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as lambda_destinations
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_logs_destinations as logs_destinations
+from aws_cdk import aws_ssm as ssm
 from aws_cdk.assertions import Template
 
 from cdk_lambda_patterns import AsyncOptions, HardenedFunction
@@ -70,6 +72,26 @@ def test_each_permission_is_for_one_log_group_of_this_account(everything: Resour
     assert [len(one) for one in depended] == [1, 1, 1]
 
 
+def test_a_permission_has_the_arn_of_its_log_group_also_if_that_is_a_token(stack: Stack) -> None:
+    """An ARN that is known at deployment only ends with ":*" already; with another one, nothing matches."""
+    parameter = ssm.StringParameter.value_for_string_parameter(stack, "/till/log-group")
+    groups = [
+        logs.LogGroup.from_log_group_arn(stack, "Shop", logs.LogGroup(stack, "Owned").log_group_arn),
+        logs.LogGroup.from_log_group_arn(stack, "Till", parameter),
+    ]
+    make(stack, *groups)
+    template = Template.from_stack(stack).to_json()["Resources"]
+    filters = [one["Properties"] for one in template.values() if one["Type"].endswith("SubscriptionFilter")]
+    names = [one["LogGroupName"] for one in filters]
+    start = ["arn:", {"Ref": "AWS::Partition"}, ":logs:eu-west-1:123456789012:log-group:"]
+    assert [
+        one["Properties"]["SourceArn"]
+        for one in template.values()
+        if one["Type"] == "AWS::Lambda::Permission"
+    ] == [{"Fn::Join": ["", [*start, name, ":*"]]} for name in names]
+    assert len(names) == 2
+
+
 def test_a_log_group_may_be_from_another_stack() -> None:
     app = App(builtin_cloud_formation_validation=False)
     theirs, mine = Stack(app, "Theirs", env=EU), Stack(app, "Mine", env=EU)
@@ -86,6 +108,24 @@ def own(stack: Stack) -> None:
 def own_by_name(stack: Stack) -> None:
     processor = make(stack)
     processor.add_log_group(imported(stack, processor.function.log_group.log_group_name))
+
+
+def own_by_arn(stack: Stack) -> None:
+    processor = make(stack)
+    arn = processor.function.log_group.log_group_arn
+    processor.add_log_group(logs.LogGroup.from_log_group_arn(stack, "Own", arn))
+
+
+def own_in_another_stack(stack: Stack) -> None:
+    processor, other = make(stack), Stack(cast(App, stack.node.root), "Other", env=EU)
+    processor.add_log_group(imported(other, processor.function.log_group.log_group_name))
+
+
+def of_results_by_default_name_in_another_stack(stack: Stack) -> None:
+    worker, other = function(stack), Stack(cast(App, stack.node.root), "Other", env=EU)
+    worker.node.default_child.logging_config = None  # type: ignore[union-attr]
+    options = AsyncOptions(on_success=lambda_destinations.LambdaDestination(worker))
+    make(stack, imported(other, f"/aws/lambda/{worker.function_name}"), asynchronous=options)
 
 
 def of_results(stack: Stack) -> None:
@@ -134,7 +174,10 @@ def circle_of_three(stack: Stack) -> None:
     [
         own,
         own_by_name,
+        own_by_arn,
+        own_in_another_stack,
         of_results,
+        of_results_by_default_name_in_another_stack,
         of_results_by_default_name,
         of_results_with_a_named_group,
         circle,
@@ -152,9 +195,28 @@ def test_a_processor_may_process_what_another_writes(stack: Stack) -> None:
     make(stack, one.function.log_group, id="Three")
 
 
-def six(stack: Stack) -> None:
-    for number in range(6):
-        make(stack, imported(stack, "/app/full", f"Theirs{number}"), id=f"Errors{number}")
+def infrequent(stack: Stack) -> logs.ILogGroup:
+    group = logs.LogGroup(stack, "G")
+    cast(logs.CfnLogGroup, group.node.default_child).log_group_class = "INFREQUENT_ACCESS"
+    return group
+
+
+def by_arn(stack: Stack, group: logs.ILogGroup, id: str = "Same") -> logs.ILogGroup:
+    return logs.LogGroup.from_log_group_arn(stack, id, group.log_group_arn)
+
+
+def twice(stack: Stack) -> LogProcessor:
+    group = logs.LogGroup(stack, "G", log_group_name="/app/g")
+    return make(stack, group, by_arn(stack, group))
+
+
+def in_another_region(stack: Stack) -> LogProcessor:
+    theirs = Stack(cast(App, stack.node.root), "US", env=Environment(account=EU.account, region="us-east-1"))
+    return make(stack, by_arn(stack, logs.LogGroup(theirs, "G", log_group_name="/app/g")))
+
+
+def literal(stack: Stack, pattern: str) -> LogProcessor:
+    return make(stack, imported(stack, "a"), filter_pattern=logs.FilterPattern.literal(pattern))
 
 
 def elsewhere(stack: Stack) -> logs.ILogGroup:
@@ -166,17 +228,24 @@ def elsewhere(stack: Stack) -> logs.ILogGroup:
     ("made", "message"),
     [
         (lambda s: make(s, imported(s, "/aws/lambda/*")), "a wildcard would also match the log group of the"),
+        (lambda s: make(s, imported(s, "")), "by its name of 1 to 512 letters"),
         (lambda s: make(s, elsewhere(s)), "of their own account and Region"),
+        (in_another_region, "of their own account and Region"),
         (lambda s: make(s, imported(s, "a"), imported(s, "a", "Again")), "process each of its events twice"),
+        (twice, "process each of its events twice"),
         (
             lambda s: make(s, logs.LogGroup(s, "G", log_group_class=logs.LogGroupClass.INFREQUENT_ACCESS)),
             "only log groups of the class STANDARD have subscription filters",
         ),
+        (lambda s: make(s, infrequent(s)), "its class is INFREQUENT_ACCESS"),
+        (lambda s: make(s, by_arn(s, infrequent(s))), "its class is INFREQUENT_ACCESS"),
         (
-            lambda s: make(s, imported(s, "a"), filter_pattern=logs.FilterPattern.literal("a" * 1025)),
-            "length of filter_pattern=1,025: CloudWatch Logs allows 0 to 1,024 characters",
+            lambda s: literal(s, "a" * 1025),
+            "length of filter_pattern=1,025: CloudWatch Logs allows 0 to",
         ),
-        (six, "number of processors of Stack/Theirs5=6: CloudWatch Logs allows 1 to 5 subscription filters"),
+        (lambda s: literal(s, "{ $.level = "), "a filter pattern that starts with { ends with }"),
+        (lambda s: literal(s, " [time, level"), "a filter pattern that starts with .* ends with ]"),
+        (lambda s: literal(s, "%a% %b% %c%"), "number of regular expressions in filter_pattern=3: Cloud"),
     ],
 )
 def test_what_cloudwatch_logs_would_refuse_is_refused(
@@ -184,3 +253,36 @@ def test_what_cloudwatch_logs_would_refuse_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         made(stack)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ['%a% %b% "90% %c% of it"', '{ $.a = %x{2}% && $.b = "}" }', "[time, level = %ERR%]", "", " "],
+)
+def test_patterns_that_look_odd_and_are_valid(stack: Stack, pattern: str) -> None:
+    literal(stack, pattern)
+    token = CfnParameter(stack, "Pattern").value_as_string
+    make(stack, imported(stack, "a", "A"), id="B", filter_pattern=logs.FilterPattern.literal(token))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_log_group_has_at_most_five_filters_whoever_adds_them(stack: Stack, before: bool) -> None:
+    group = logs.LogGroup(stack, "Shop")
+    target = logs_destinations.LambdaDestination(function(stack))
+
+    def add() -> None:
+        for number in range(3):
+            group.add_subscription_filter(
+                f"F{number}", destination=target, filter_pattern=logs.FilterPattern.all_events()
+            )
+
+    if before:
+        add()
+    make(stack, group, id="One")
+    make(stack, by_arn(stack, group), id="Two")
+    if not before:
+        add()
+    Template.from_stack(stack)
+    make(stack, group, id="Three")
+    with pytest.raises(RuntimeError, match="number of subscription filters of Stack/Shop=6: CloudWatch Logs"):
+        cast(App, stack.node.root).synth(force=True)

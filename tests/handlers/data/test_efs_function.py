@@ -137,11 +137,52 @@ def test_a_bad_reading_costs_that_reading_only(function: ModuleType) -> None:
         {**good, "sensor": "x" * 101},
         {**good, "value": 1.5},
         {**good, "id": ""},
+        {**good, "value": True},
+        {**good, "id": "\ud800"},
+        {**good, "sensor": "a\udfff"},
     ]
     answer = invoke(function, {"readings": [*bad, good]})
     assert (answer["new"], answer["duplicates"], answer["totals"]) == (1, 0, {"s": 7})
     assert [one["number"] for one in answer["bad"]] == list(range(len(bad)))
-    assert answer["bad"][2]["reason"] == "id must be a text of 1 to 100 characters"
+    assert answer["bad"][2]["reason"] == "id must be a string of 1 to 100 characters"
+    assert "not true, false" in answer["bad"][6]["reason"]
+    json.dumps(answer, ensure_ascii=False).encode()  # as Lambda returns it
+
+
+def test_an_answer_has_the_totals_of_the_sensors_in_the_event_only(function: ModuleType) -> None:
+    invoke(function, {"readings": [{"id": str(n), "sensor": f"s{n}", "value": n} for n in range(9)]})
+    answer = invoke(
+        function, {"readings": [{"id": "a", "sensor": "s2", "value": 1}], "sensors": ["s5", "none"]}
+    )
+    assert answer["totals"] == {"s2": 3, "s5": 5}
+
+
+def test_a_batch_is_remembered_while_nine_others_come(function: ModuleType) -> None:
+    batches = [
+        [{"id": f"{batch}-{n}", "sensor": "s", "value": 1} for n in range(journals.MAX_BATCH)]
+        for batch in range(10)
+    ]
+    for batch in batches:
+        invoke(function, {"readings": batch})
+    assert invoke(function, {"readings": batches[0]})["duplicates"] == journals.MAX_BATCH
+
+
+def test_of_two_readings_with_one_id_the_first_counts(tmp_path: Path) -> None:
+    Journal(tmp_path).append([reading(1, 5), reading(1, 7)])
+    Journal(tmp_path).append([reading(1, 9)])
+    assert total(tmp_path) == 5
+
+
+@pytest.mark.parametrize(("version", "factors"), [(1, {"s": 1}), (2, {"s": 3})])
+def test_a_model_of_an_earlier_or_the_same_version_is_refused(
+    tmp_path: Path, version: int, factors: dict[str, int]
+) -> None:
+    path = tmp_path / "model.json"
+    for _ in range(2):  # a retry of the same model is none
+        Model(2, {"s": 1}).publish(path)
+    with pytest.raises(ValueError, match=f"version 2 is published, and this is {version}"):
+        Model(version, factors).publish(path)
+    assert Model.load(path).factors == {"s": 1}
 
 
 def test_the_model_is_loaded_when_an_environment_starts(function: ModuleType, tmp_path: Path) -> None:
@@ -172,6 +213,12 @@ def test_a_model_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monk
         ({"model": {"version": "1", "factors": {}}}, "a model is a JSON object"),
         ({"model": {"version": 1, "factors": {"s": 1.5}}}, "whole numbers"),
         ({"model": None}, "a model is"),
+        ({"model": {"version": -1, "factors": {}}}, "from 1 to"),
+        ({"model": {"version": True, "factors": {}}}, "from 1 to"),
+        ({"model": {"version": 1, "factors": {"s": 10**4000}}}, "from -1,000,000"),
+        ({"readings": [], "sensors": "s"}, "lists of at most 100"),
+        ({"readings": [], "sensors": ["\ud800"]}, "lone surrogate"),
+        ({"readings": [{}] * 101}, "lists of at most 100"),
     ],
 )
 def test_what_is_no_event_is_refused_with_what_to_give(

@@ -13,7 +13,7 @@ import pytest
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from moto import mock_aws
 
-from delivery.encrypted_environment.links import InvalidOrderError
+from delivery.encrypted_environment.links import InvalidOrderError, InvalidSecretError
 from tests.handlers.importing import import_handler
 
 KEY = "first-secret"
@@ -66,6 +66,15 @@ def test_a_secret_is_read_again_after_its_age(secrets: Any) -> None:
 def test_a_request_without_an_order_is_refused(event: object) -> None:
     with pytest.raises(InvalidOrderError, match="give 1 to 64 letters, digits and hyphens"):
         function().handler(event, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [({"SecretBinary": b"key"}, "is binary"), ({"SecretString": " \n"}, "is blank")]
+)
+def test_a_secret_that_is_no_key_signs_nothing(secrets: Any, value: dict[str, Any], said: str) -> None:
+    secrets.put_secret_value(SecretId="signing", **value)
+    with pytest.raises(InvalidSecretError, match=said):
+        function().handler({"order": "A-17"}, None)
 
 
 def test_a_secret_that_cannot_be_read_is_an_error(secrets: Any) -> None:

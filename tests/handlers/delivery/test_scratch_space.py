@@ -550,7 +550,7 @@ x,A,1
 LONG = f"2026,{'A' * 65},1\n2026,A,{'1' * 10_000}\n"
 
 
-def test_what_is_kept_is_bounded_whatever_the_file_has() -> None:
+def test_the_totals_are_bounded_whatever_the_file_has() -> None:
     totals = Totals()
     for _ in range(100):
         totals.add(b"x" * 1000, 2026, last=False)

@@ -124,6 +124,13 @@ def test_garbage_costs_its_own_task_only(
     assert backfill.run("%FF", "b")[1] == ("Succeeded", "written")
 
 
+def test_the_reason_of_a_failure_is_in_the_log(backfill: Backfill, caplog: pytest.LogCaptureFixture) -> None:
+    backfill.run("gone")
+    (line,) = (vars(one) for one in caplog.records if one.message == "handled")
+    assert (line["levelname"], line["code"]) == ("WARNING", "PermanentFailure")
+    assert line["result"] == "NotBackfilled: there is no object"
+
+
 def test_an_object_that_is_gone_leaves_a_tombstone_and_is_reported(backfill: Backfill) -> None:
     backfill.bucket.put("a")
     backfill.run("a")
@@ -145,7 +152,8 @@ def test_a_manifest_that_is_older_than_the_object_does_not_bring_the_old_version
     assert old is not None
     assert new is not None
     [(code, text)] = backfill.run("a", s3VersionId=old.version_id)
-    assert (code, text) == ("Succeeded", f"written; the manifest is older than version {new.version_id}")
+    assert code == "Succeeded"
+    assert text == f"written; the manifest names another version than {new.version_id}, the current one"
     row = backfill.table.read("a")
     assert row is not None
     assert row.object == new

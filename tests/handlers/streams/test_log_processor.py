@@ -138,6 +138,13 @@ TRACE = (
         (["INFO", "Traceback (most recent call last):", "  File", "a.b.OddError", "ERROR z"], [3, 1]),
         (["java.lang.X: ERROR", "\tat a", "Caused by: b", "\t... 3 more"], [4]),
         (["  indented first", "ERROR x"], [1]),
+        (["ERROR a", "  ERROR b", ' {"level":"ERROR","message":"c"}', "  FATAL d"], [1, 1, 1, 1]),
+        (["ERROR a", "\t2026-11-27 18:05:01,123 [ERROR] b", "  [18:05:01] FATAL: c"], [1, 1, 1]),
+        (["ERROR a", "  at b", "  INFO c", "  d", ' {"level": "INFO", "message": "ERROR"}', "  e"], [2]),
+        (["ERROR a", "    ERROR = 5", "    ERROR.raise_it()", '    {"a": 1}', "    NO_ERROR"], [5]),
+        (["ERROR a", " 1" + " " * 250_000 + "x"], [2]),  # what is quadratic takes minutes
+        (["ERROR a", " ERROR b", "  at c", ' Exception in thread "main" X', "  at d"], [1, 2, 2]),
+        ([*2 * ("Traceback (most recent call last):", "  File", "KeyError: 'ERROR'")], [3, 3]),
         (list(TRACE), [3]),
     ],
 )
@@ -152,10 +159,28 @@ def test_a_summary_is_short_and_storable() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "summary"),
+    [
+        ('{"level": "ERROR", "message": "\\nreal reason"}', "real reason"),
+        ('{"level": "ERROR", "message": "\\r\\n \\n  real reason\\r\\nmore"}', "real reason"),
+        ('{"level": "ERROR", "message": " \\n", "errorMessage": "real reason"}', "real reason"),
+        ('{"level": "ERROR", "message": ""}', '{"level": "ERROR", "message": ""}'),
+        ("\n  ERROR a", "ERROR a"),
+    ],
+)
+def test_a_summary_is_the_first_line_that_says_something(message: str, summary: str) -> None:
+    (one,) = problems(events(message))
+    assert one.summary == summary
+
+
+@pytest.mark.parametrize(
     ("given", "reason"),
     [
         ({}, "another form"),
-        ({"awslogs": {"data": "!"}}, "another form"),
+        ({"awslogs": {"data": "!"}}, "its data is not base64"),
+        ({"awslogs": {"data": "\u00e9"}}, "its data is not base64"),
+        ({"awslogs": {"data": ""}}, "its data is empty"),
+        ({"awslogs": {"data": 5}}, "another form"),
         ({"awslogs": {"data": base64.b64encode(b"no gzip").decode()}}, "another form"),
         (packed(b"no JSON"), "not JSON"),
         (packed(b"[]"), "another form"),
@@ -164,7 +189,8 @@ def test_a_summary_is_short_and_storable() -> None:
         (payload([], messageType="OTHER"), "of the type 'OTHER'"),
         (payload([], logGroup=""), "no log group"),
         (packed(b" " * (MOST_BYTES + 1)), "more than 20,971,520 bytes"),
-        ({"awslogs": {"data": base64.b64encode(gzip.compress(b"{}")[:-4]).decode()}}, "cut off"),
+        ({"awslogs": {"data": base64.b64encode(gzip.compress(b"{}")[:-4]).decode()}}, "it is cut off"),
+        ({"awslogs": {"data": base64.b64encode(2 * gzip.compress(b"{}")).decode()}}, "something follows"),
     ],
 )
 def test_what_is_no_batch_says_why(given: Any, reason: str) -> None:

@@ -4,12 +4,16 @@ The processes of an environment run in a mount namespace, which costs a few mill
 nothing after. It needs no rights, but the kernel must allow user namespaces to this user, or mounts to root:
 some containers allow neither, and macOS has none. `available()` says whether it works here.
 
-Faithful to: `/var/task` with the code and `/opt` with the merged layers, which can only be read, like
-everything else but `/tmp`; a `/tmp` of the configured size, by default 512 MB, beyond which writes fail with
-ENOSPC, and which lasts as long as the environment, also when its process ends; file systems below `/mnt`; the
-runtime's interpreter in `/var/lang/bin` and its packages in `/var/runtime`.
+Faithful to: `/var/task` with the code and `/opt` with the merged layers, which can only be read; a `/tmp` of
+the configured size, by default 512 MB, beyond which writes fail with ENOSPC, and which lasts as long as the
+environment, also when its process ends; file systems below `/mnt`; the runtime's interpreter in
+`/var/lang/bin` and its packages in `/var/runtime`; the end of an environment, also by a timeout, ends every
+process in it. Processes have no capabilities and cannot get any, so they cannot change this.
 Not to: the rest of Amazon Linux: those folders are this machine's, and what this user may write there can be
-written. `/tmp` is memory of this machine, as far as it is used, not a disk. The process has this user's id.
+written, so as root all of it, also `/etc`: run nothing as root that you do not trust. Root keeps the right to
+every file (`CAP_DAC_OVERRIDE` and its like). Where there are no namespaces, processes that a function has
+started outlive its environment, up to the end of the server. `/tmp` is memory of this machine, as far as it
+is used, not a disk. The process has this user's id.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
@@ -22,9 +26,11 @@ import functools
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,11 +81,15 @@ class FileSystem:
             reports: The descriptor to which it is written why a program could not be started.
         """
         kept = _kept()
-        binds = [(str(TASK), str(self.task), False)]
+        binds, links = [(str(TASK), str(self.task), False)], []
         if self.layers is not None:
             # A folder that the interpreter needs below /opt has no place in a folder that is bound there.
             if any(path.startswith("/opt/") for path in kept):
-                binds += [(str(LAYERS / one.name), str(one), False) for one in self.layers.iterdir()]
+                for one in self.layers.iterdir():
+                    if one.is_symlink():
+                        links.append((str(LAYERS / one.name), str(one.readlink())))
+                    else:
+                        binds.append((str(LAYERS / one.name), str(one), False))
             else:
                 binds.append((str(LAYERS), str(self.layers), False))
         binds += [(path, path, False) for path in kept]
@@ -97,7 +107,7 @@ class FileSystem:
                 "empty": ["/opt", "/mnt"],
                 "scratch": [("/tmp", f"size={self.scratch}m,mode=755")],  # noqa: S108
                 "binds": binds,
-                "links": [(str(INTERPRETER.with_name(name)), base) for name in names],
+                "links": links + [(str(INTERPRETER.with_name(name)), base) for name in names],
             }
         )
 
@@ -115,17 +125,47 @@ class Joined:
     def keep(self, pid: int) -> None:
         """Remember the namespaces of a process that has entered them; nothing if it has ended since."""
         self.close()
-        with contextlib.suppress(OSError):
+        found: list[int] = []
+        try:
             for kind in _KINDS:
                 namespace = Path(f"/proc/{pid}/ns/{kind}")
                 if not namespace.samefile(f"/proc/self/ns/{kind}"):
-                    self.descriptors.append(os.open(namespace, os.O_RDONLY | os.O_CLOEXEC))
+                    found.append(os.open(namespace, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            for descriptor in found:
+                os.close(descriptor)
+        else:
+            self.descriptors = found
+
+    def kill_all(self) -> None:
+        """Kill all processes in the environment, also those that others have started there."""
+        try:
+            mounts = os.fstat(self.descriptors[-1])
+        except (IndexError, OSError):  # there is none, or not any more
+            return
+        deadline = time.monotonic() + 1.0  # a killed process may take a moment
+        while (found := _processes_in(mounts)) and time.monotonic() < deadline:
+            for pid in found:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)
 
     def close(self) -> None:
-        """Give the file system up. It goes with its last process."""
+        """Give the file system up, with all processes in it."""
+        self.kill_all()
         for descriptor in self.descriptors:
             os.close(descriptor)
         self.descriptors = []
+
+
+def _processes_in(mounts: os.stat_result) -> list[int]:
+    found = []
+    for process in os.scandir("/proc"):
+        if process.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has ended, or is another user's
+                if os.path.samestat(os.stat(f"{process.path}/ns/mnt"), mounts):  # noqa: PTH116
+                    found.append(int(process.name))
+    return found
 
 
 @functools.cache

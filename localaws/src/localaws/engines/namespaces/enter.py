@@ -6,8 +6,8 @@ functions calls `enter` itself. It imports little, because every import is part 
 
 The root is a tmpfs, read-only when it is complete, into which the folders of this machine are bound, except
 those that an environment has for itself. The process needs no rights: it gets them in a user namespace of
-its own, which has its user only. Root, if it may mount, stays in its user namespace: in a new one it would
-lose the files of others.
+its own, which has its user only, and gives them up when all is done. Root, if it may mount, stays in its user
+namespace: in a new one it would lose the files of others.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ _NEWNS, _NEWUSER = 0x20000, 0x10000000
 _RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND = 1, 2, 4, 32, 4096
 _REC, _PRIVATE, _RELATIME = 1 << 14, 1 << 18, 1 << 21
 _ST_KEPT, _ST_RELATIME, _DETACH = 2 | 4 | 8 | 1024 | 2048, 4096, 2
+
+# Capabilities: those for files are the first five. Root keeps them, to read what belongs to others.
+_FILES, _VERSION = 0b11111, 0x20080522
+_CAPBSET_DROP, _NO_NEW_PRIVS = 24, 38  # of prctl
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -39,6 +43,18 @@ def enter(given: dict[str, Any]) -> None:
     else:
         _build(given)
     os.chdir(given["folder"])
+    _give_up()
+
+
+def _give_up() -> None:
+    """Keep no capabilities with which the mounts could be changed, also for programs that are started."""
+    capability = _FILES.bit_length()
+    while _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        capability += 1
+    kept = 0 if os.geteuid() else _FILES
+    header, data = (ctypes.c_uint32 * 2)(_VERSION, 0), (ctypes.c_uint32 * 6)(kept, kept)
+    _call("capset", header, data)
+    _call("prctl", _NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _build(given: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ handler gets neither: its output, and that of its child processes, goes to stand
 after each invocation shows that the log of that invocation is complete.
 
 Faithful to: the order of the import path, the context object, the form of errors (type, message, request id,
-stack trace), the errors of the runtime itself, the root logger's format as text and as JSON.
+stack trace), the errors of the runtime itself, the root logger's format as text and as JSON. Python 3.12 and
+later return JSON that is not escaped, so a lone surrogate in a result ends the process: `Runtime.ExitError`.
 Not to: tenant isolation, client context, Cognito identity, SnapStart hooks, wrapper scripts, response
 streaming.
 
@@ -15,6 +16,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
 https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
 https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
+https://github.com/aws/aws-lambda-python-runtime-interface-client/blob/main/awslambdaric/lambda_runtime_client.py
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 #: The folder of the code in AWS, which replaces the actual one in stack traces.
 TASK_ROOT = "/var/task"
+
+#: The files of the modules of the code that have been compiled.
+compiled: list[str] = []
 
 
 class LambdaRuntimeError(Exception):
@@ -155,7 +160,7 @@ def unmarshal(event: str) -> object:
 
 
 def marshal(result: object) -> str:
-    """The result of the handler as JSON; a Decimal becomes a float, as in Lambda."""
+    """The result of the handler as JSON in Unicode; a Decimal becomes a float, as in Lambda."""
 
     def otherwise(value: Any) -> float:
         if type(value).__name__ == "Decimal":
@@ -163,7 +168,7 @@ def marshal(result: object) -> str:
         raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
     try:
-        return json.dumps(result, default=otherwise)
+        return json.dumps(result, default=otherwise, ensure_ascii=False)
     except Exception as error:
         raise LambdaRuntimeError("MarshalError", f"Unable to marshal response: {error}") from error
 
@@ -177,7 +182,7 @@ def handle(function: Handler, message: dict[str, Any]) -> str:
     try:
         return f'{{"result": {marshal(function(unmarshal(message["event"]), context))}}}'
     except Exception as error:
-        return json.dumps({"error": describe(error, context.aws_request_id)})
+        return json.dumps({"error": describe(error, context.aws_request_id)}, ensure_ascii=False)
     finally:
         for name in changing:
             os.environ.pop(name, None)
@@ -186,24 +191,16 @@ def handle(function: Handler, message: dict[str, Any]) -> str:
 def enter_file_system() -> None:
     """Move into the file system of the environment, where the code can only be read.
 
-    Python still keeps the compiled modules of the code, as for every other module, so that only the first
-    environment of a function compiles them.
+    The modules that Python compiles cannot be kept there; `compiled` has them for the server, which does it.
     """
-    enter = importlib.import_module("enter").enter  # a program of `engines.namespaces`
-    given = json.loads(sys.argv[2])
-    folders = {
-        f"{path}/": os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        for path, source, writable in given["binds"]
-        if not writable and (path + "/").startswith((TASK_ROOT + "/", "/opt/"))
-    }
-    enter(given)
+    importlib.import_module("enter").enter(json.loads(sys.argv[2]))  # a program of `engines.namespaces`
     store = SourceFileLoader.set_data
 
     def set_data(self: SourceFileLoader, path: str, data: Any, **settings: Any) -> None:
-        for seen, folder in folders.items():
-            if path.startswith(seen):
-                path = f"/proc/self/fd/{folder}/{path.removeprefix(seen)}"
-        store(self, path, data, **settings)
+        if path.startswith((f"{TASK_ROOT}/", "/opt/")):
+            compiled.append(path)
+        else:
+            store(self, path, data, **settings)
 
     SourceFileLoader.set_data = set_data  # type: ignore[method-assign]
     sys.executable = "/var/lang/bin/python3"
@@ -245,12 +242,14 @@ def main() -> None:
     def answer(line: str, mark: str) -> None:
         if os.getpid() != own:  # a child of the handler has returned, too
             os._exit(1)
+        content = line.encode() + b"\n"  # a lone surrogate ends the process, as it ends that of AWS
         for stream in (sys.stdout, sys.stderr):
             if not stream.closed:  # by the handler
                 stream.flush()
         os.write(2, f"\0{mark}\n".encode())
-        answers.write(line.encode() + b"\n")
+        answers.write(content)
 
+    answers.write(b" ")  # before the function's code runs, so that the processes it starts can be found
     logging.getLogger().addHandler(LogHandler())
     logging.getLogger().setLevel(os.environ.get("AWS_LAMBDA_LOG_LEVEL", "WARNING"))
     try:
@@ -258,7 +257,7 @@ def main() -> None:
     except Exception as error:
         answer(json.dumps({"error": describe(error, "")}), "init")
         sys.exit(1)
-    answer('{"result": "ready"}', "init")
+    answer(json.dumps({"result": "ready", "compiled": compiled}), "init")
     for line in requests:
         message = json.loads(line)
         answer(handle(function, message), message["request_id"])

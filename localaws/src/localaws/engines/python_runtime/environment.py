@@ -38,6 +38,7 @@ from ministack.services import lambda_svc
 
 from localaws.engines import namespaces
 from localaws.engines.namespaces import FileSystem
+from localaws.engines.python_runtime.archives import extract
 from localaws.server import endpoint_rules
 from localaws.services.lambda_.concurrency import initialization_type
 
@@ -143,7 +144,7 @@ def variables(config: dict[str, Any], where: Places) -> dict[str, str]:
     defaults = {
         "LANG": "en_US.UTF-8",
         "LD_LIBRARY_PATH": f"{where.task}:{where.task}/lib:{where.layers}/lib",
-        "PATH": f"{os.environ.get('PATH', os.defpath)}:{where.layers}/bin",
+        "PATH": _path(where),
         "TZ": ":UTC",
         # The rest is not Lambda's. These two keep the function away from the host's folders,
         "HOME": str(where.scratch / "home"),
@@ -158,6 +159,13 @@ def variables(config: dict[str, Any], where: Places) -> dict[str, str]:
     # The certificates of Amazon Linux are those of this machine, with the emulator's.
     own = {name: value for name, value in own.items() if name not in TRUST or not value.startswith(_PKI)}
     return defaults | own | given
+
+
+def _path(where: Places) -> str:
+    """The documented one, or the host's where a function sees the folders of the host."""
+    if where.task == namespaces.TASK:
+        return "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+    return f"{os.environ.get('PATH', os.defpath)}:{where.layers}/bin"
 
 
 def gateway() -> dict[str, str]:
@@ -194,7 +202,7 @@ def unpack(*archives: bytes) -> Path:
         draft = Path(tempfile.mkdtemp(dir=folder.parent))
         for archive in archives:
             with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-                lambda_svc._extract_zip_preserving_mode(opened, str(draft))
+                extract(opened, draft)
         try:
             draft.rename(folder)
         except OSError:  # another environment of the function was faster

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from localaws.engines import namespaces
+from localaws.engines.python_runtime.bytecode import compile_wanted, want
 from localaws.engines.python_runtime.environment import (
     file_system,
     layer_archives,
@@ -122,6 +123,7 @@ class ExecutionEnvironment:
         process = self._proc
         if process is not None:
             process.kill()
+        self._joined.kill_all()
 
     def exit_status(self) -> str:
         """How the last process ended, as Lambda reports it."""
@@ -144,6 +146,8 @@ class ExecutionEnvironment:
         task_root, layers = unpack(self.code_zip), unpack(*layer_archives(self.config))
         described = ""
         if namespaces.available():
+            compile_wanted(task_root)
+            compile_wanted(layers)
             described = file_system(self.config, task_root, layers).described(self._joined.descriptors)
         elif self._scratch is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
@@ -163,8 +167,9 @@ class ExecutionEnvironment:
         answer = self._exchange(b"", "init", seconds)
         if answer.line.startswith(b'{"result"'):
             self._init_log = answer.log
-            if described and not self._joined.descriptors:
-                self._joined.keep(self._proc.pid)
+            said = json.loads(answer.line.splitlines()[0])  # a handler that forks says it twice
+            for folder, seen in ((task_root, where.task), (layers, where.layers)):
+                want(folder, seen, said["compiled"])
             return None
         self._end()
         return answer
@@ -198,13 +203,15 @@ class ExecutionEnvironment:
                 for key, _ in ready:
                     chunk = os.read(key.fd, 1 << 16)
                     received[key.fd] += chunk
+                    if not self._joined.descriptors and self._scratch is None:
+                        self._joined.keep(process.pid)  # it has entered them before it writes
                     if not chunk:
                         selector.unregister(key.fd)
                         # The process has ended. Do not wait for a child that keeps the log open.
                         deadline = min(deadline, time.monotonic() + 0.2)
         log = bytes(received[logs]).replace(end, b"").decode(errors="replace")
         # A process that is killed may have written a part of its answer.
-        line = bytes(received[answers]) if received[answers].endswith(b"\n") else b""
+        line = bytes(received[answers]).lstrip() if received[answers].endswith(b"\n") else b""
         return Answer(line, log, timed_out)
 
     def _end(self, kill: bool = True) -> None:
@@ -217,6 +224,7 @@ class ExecutionEnvironment:
         except subprocess.TimeoutExpired:
             process.kill()
             self.exit_code = process.wait()
+        self._joined.kill_all()
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
                 with contextlib.suppress(BrokenPipeError):  # it has not read all of the event

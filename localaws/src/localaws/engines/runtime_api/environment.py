@@ -433,6 +433,7 @@ class ApiEnvironment:
         for process in self._processes.values():
             process.kill()
             process.wait()
+        self._joined.kill_all()
         self._drain()
         self._close()
 

@@ -200,6 +200,12 @@ class Sandbox:
             current.failed, current.answer = failed, body
             self._changed.notify_all()
 
+    def truncated(self, request_id: str) -> None:
+        """Fail the current invocation, because its response broke off."""
+        current = self._invocation
+        if current and current.request_id == request_id and current.answer is None:
+            self.fail(Fault("Runtime.TruncatedResponse", "Response is truncated"))
+
     def init_error(self, kind: str, body: bytes) -> None:
         """Take the error of an initialization."""
         if self.initialized:

@@ -2,7 +2,10 @@
 
 Faithful to: the requests and responses of the Runtime API, the Extensions API and the Telemetry API, with
 their headers, status codes and errors; 6 MB of a response; responses that are streamed, in chunks and with an
-error in the trailer.
+error in the trailer; a response that breaks off, which fails with `Runtime.TruncatedResponse`.
+As in AWS, requests carry no secret, so the server looks at who asks. It serves only processes of this user,
+by the owner of the socket in `/proc`, with its own address as `Host`, and no web page (`Origin`). Where there
+is no `/proc` (macOS), another user of the machine can take the events of these functions and answer them.
 Not to: a caller gets what is streamed as a whole. The Logs API, which AWS has replaced by the Telemetry API,
 answers as where it is not supported.
 
@@ -16,11 +19,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import re
+import socket
 import socketserver
+import sys
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 from localaws.engines.runtime_api.sandbox import Refused, Sandbox
@@ -31,6 +38,9 @@ RESPONSE = 6 * 1024 * 1024 + 100
 
 _INVOCATION = re.compile("/2018-06-01/runtime/invocation/([^/]+)/(response|error)")
 _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
+
+# The connections of this machine, also those of clients that use IPv6 for both.
+_CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 
 class ApiServer(socketserver.ThreadingTCPServer):
@@ -56,6 +66,10 @@ class ApiServer(socketserver.ThreadingTCPServer):
         host, port = self.server_address[:2]
         return f"{host!s}:{port}"
 
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether a connection is from a process of this user, as far as this machine can say."""
+        return not _CONNECTIONS[0].exists() or owner(client_address, request.getsockname()) == os.geteuid()
+
     def close(self) -> None:
         """Accept no more connections."""
 
@@ -67,6 +81,24 @@ class ApiServer(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: the process has ended."""
+
+
+def owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
+    """The user whose process has the client's end of a connection; None if no process has it open."""
+    ends = []
+    for host, port in (client, server):
+        number = int.from_bytes(socket.inet_aton(host), sys.byteorder)
+        ends.append(f"{number:08X}:{port:04X}")
+    for table in _CONNECTIONS:
+        with contextlib.suppress(OSError):
+            for line in table.read_text("ascii").splitlines():
+                if ends[0] not in line:
+                    continue
+                _, local, remote, _, _, _, _, user, _, inode, *_ = line.split()
+                # A socket without an inode is closed, and counts as one of root.
+                if local.endswith(ends[0]) and remote.endswith(ends[1]) and inode != "0":
+                    return int(user)
+    return None
 
 
 class Requests(BaseHTTPRequestHandler):
@@ -95,10 +127,18 @@ class Requests(BaseHTTPRequestHandler):
 
     def _answer(self, route: Any) -> None:
         try:
+            self._require_program()
             route()
         except Refused as refused:
             said = {"errorMessage": str(refused), "errorType": refused.kind}
             self._reply(refused.status, json.dumps(said).encode())
+
+    def _require_program(self) -> None:
+        """Refuse what a web page asks, also one whose name leads to this machine."""
+        page = self.headers["Origin"] or self.headers["Sec-Fetch-Site"]
+        if page or self.headers["Host"] != self.server.address:
+            self.close_connection = True
+            raise Refused(403, "Forbidden", f"Only programs that ask {self.server.address} are served")
 
     def _get(self) -> None:
         sandbox = self.server.sandbox
@@ -197,16 +237,34 @@ class Requests(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         self.trailers: dict[str, str] = {}
-        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        while line := self.rfile.readline().strip():
-            name, _, value = line.decode().partition(":")
-            self.trailers[name.strip().title()] = value.strip()
-        return b"".join(parts)
+        try:
+            if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+                return self._exactly(int(self.headers.get("Content-Length") or 0))
+            parts = []
+            while size := int(self._line().split(b";")[0], 16):
+                parts.append(self._exactly(size))
+                self._line()
+            while line := self._line().strip():
+                name, _, value = line.decode().partition(":")
+                self.trailers[name.strip().title()] = value.strip()
+            return b"".join(parts)
+        except (OSError, ValueError):  # it breaks off, or is not HTTP
+            self.close_connection = True
+            if found := _INVOCATION.fullmatch(self.path):
+                self.server.sandbox.truncated(found[1])
+            raise Refused(400, "TruncatedHTTPRequest", "HTTP request detected as truncated") from None
+
+    def _exactly(self, size: int) -> bytes:
+        found = self.rfile.read(size) if size > 0 else b""
+        if len(found) != size:
+            raise ValueError(f"{len(found)} of {size} bytes")
+        return found
+
+    def _line(self) -> bytes:
+        line = self.rfile.readline()
+        if not line.endswith(b"\n"):
+            raise ValueError("no line")
+        return line
 
     def _accepted(self) -> None:
         self._reply(202, b'{"status":"OK"}\n')

@@ -6,13 +6,14 @@ Faithful to: Lambda gives the function's role a grant on the key, for decryption
 encryption context, when key or role are set, and retires it when they change or the function is deleted.
 A new execution environment needs the key: if it is disabled, is pending deletion or is gone, or the role may
 use it neither by a grant nor by policies, `Invoke` returns 502 with the documented exception. Environments
-that run go on. A caller who may not decrypt gets `Environment.Error` in place of the variables. A function is
-not created or changed with a key that is not usable.
+that run go on. A caller who may not decrypt gets `Environment.Error` in place of the variables, also in the
+answer to a change. A function is not created or changed with a key that is not usable.
 Not to: that who deploys needs `kms:Encrypt` and `kms:CreateGrant`; the ciphertext; the texts of some errors.
 Node.js needs no key.
 
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
 https://docs.aws.amazon.com/lambda/latest/api/API_EnvironmentError.html
+https://docs.aws.amazon.com/lambda/latest/api/API_EnvironmentResponse.html
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
 
@@ -36,7 +37,7 @@ from localaws.services.lambda_.start_refusals import StartRefusedError
 Answer = tuple[int, dict[str, str], bytes]
 
 _CONTEXT = "kms:EncryptionContext:aws:lambda:FunctionArn"
-_READ = re.compile(r"/2015-03-31/functions(/[^/]+(/configuration|/versions)?)?/?")
+_SHOWN = re.compile(r"/2015-03-31/functions(/[^/]+(/configuration|/versions|/code)?)?/?")
 _DISABLED = ("KMSDisabledException", "because the KMS key used is disabled")
 _INVALID = ("KMSInvalidStateException", "because the state of the KMS key used is not valid")
 _DENIED = ("KMSAccessDeniedException", "because KMS access was denied")
@@ -176,7 +177,7 @@ async def _handle_request(
     query_params: Any,
 ) -> Answer:
     status, answered, content = await stock(method, path, headers, body, query_params)
-    if method != "GET" or status != 200 or not _READ.fullmatch(path) or b'"KMSKeyArn": "arn' not in content:
+    if status >= 300 or not _SHOWN.fullmatch(path) or b'"KMSKeyArn": "arn' not in content:
         return status, answered, content
     found = json.loads(content)
     shown = found.get("Functions") or found.get("Versions") or [found.get("Configuration") or found]

@@ -2,7 +2,8 @@
 
 The emulator reports every exception as `Runtime.HandlerError`, ends the process that raised it, ends busy
 processes when their function changes, passes the environment of the host to the handler, and waits 50 ms for
-output that a handler may never write. Its custom runtimes are found in the code only, not in a layer.
+output that a handler may never write. It makes text files of the links in archives. Its custom runtimes are
+found in the code only, not in a layer.
 
 Faithful to: error type, message, request id and stack trace in the payload; `FunctionError: Unhandled`;
 timeouts, exits, import errors and results that cannot be serialised, under their documented names; what
@@ -23,21 +24,24 @@ import binascii
 import json
 import threading
 import time
+import zipfile
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from localaws.engines import namespaces
+from localaws.engines.python_runtime.archives import extract
 from localaws.engines.python_runtime.environment import layer_archives, unpack
 from localaws.engines.python_runtime.process import Answer, ExecutionEnvironment
 from localaws.engines.runtime_api import programs
 from localaws.engines.runtime_api.environment import ApiEnvironment
 from localaws.engines.runtime_api.sandbox import Invocation
-from localaws.patching import Properties, around, recorded_only
+from localaws.patching import Properties, around, recorded_only, replaces
 from localaws.services.lambda_ import payloads, trace
 
 
@@ -95,6 +99,11 @@ def _class_for(config: dict[str, Any]) -> Any:
 @around(lambda_runtime, "_worker_class_for")
 def _worker_class_for(stock: Callable[..., Any], config: dict[str, Any]) -> Any:
     return _class_for(config) or stock(config)
+
+
+@replaces(lambda_svc, "_extract_zip_preserving_mode")
+def _extract_zip_preserving_mode(zf: zipfile.ZipFile, dest_dir: str) -> None:
+    extract(zf, Path(dest_dir))
 
 
 @around(lambda_runtime, "reset")

@@ -2,7 +2,8 @@
 
 Faithful to: CreateJob, DescribeJob, ListJobs, UpdateJobStatus, UpdateJobPriority, PutJobTagging,
 GetJobTagging and DeleteJobTagging, with the constraints of AWS's model. Each needs the permission of its
-name, on the job's ARN or, for CreateJob and ListJobs, on `*`; CreateJob also `iam:PassRole` on the role. The
+name, on the job's ARN or, for CreateJob and ListJobs, on `*`; CreateJob also `iam:PassRole` on the role,
+which is of the same account. The
 keys `s3:RequestJobOperation`, `s3:RequestJobPriority`, `s3:ExistingJobOperation` and
 `s3:ExistingJobPriority`. A request with the token of another one returns its job, if they are equal. A job
 must be confirmed unless the request says `ConfirmationRequired=false`. A suspended job can be confirmed, and
@@ -14,6 +15,7 @@ quotas; the 90 days after which jobs are forgotten.
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_CreateJob.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_UpdateJobStatus.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-iam-role-policies.html
+https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 """
 
@@ -165,7 +167,12 @@ def _denied(
 
 
 def _may_not_pass(role: str | None, headers: dict[str, str], query: Any) -> Answer | None:
-    if role is None or not iam_is_enforced():
+    if role is None:
+        return None
+    if role.split(":")[4:5] not in ([], [get_account_id()]):
+        across: Answer = s3.s3control_error("AccessDenied", "Cross-account pass role is not allowed.", 403)
+        return across
+    if not iam_is_enforced():
         return None
     denied = iam_evaluator.enforce(
         extract_access_key_id(headers, query),

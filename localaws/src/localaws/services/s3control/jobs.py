@@ -51,6 +51,7 @@ _ATTEMPTS = 3
 _LANES = 4
 _FAILURE_THRESHOLD = 1000  # tasks that have run, from which on their failure rate counts
 _NO_ANSWER = "Invalid JSON returned in Lambda payload"
+_NO_RESULT = "The answer has no result for this task"
 
 _log = logging.getLogger(__name__)
 
@@ -263,9 +264,11 @@ def _read(answer: Any, event: dict[str, Any]) -> Result:
             break
     else:
         code = answer.get("treatMissingKeysAs", "TemporaryFailure")
-        text = "The answer has no result for this task"
+        text = _NO_RESULT
     if code not in CODES or not isinstance(text, str):
         return Result("PermanentFailure", _NO_ANSWER)
+    if code == "PermanentFailure" and text != _NO_RESULT:
+        text = "The function answered PermanentFailure"  # S3 ignores the result string
     return Result(code, text)
 
 

@@ -3,15 +3,16 @@
 Faithful to: `manifest.json` under `PREFIX/job-ID/`, which names a file of results for the tasks that
 succeeded and one for those that failed, each with its MD5; files without a header, with a line for each task
 that has run: bucket, key, version id, `succeeded` or `failed`, HTTP status, error code, message. The message
-is the result string of the function, or what was wrong with its answer. `FailedTasksOnly` leaves out the
-first file. Files are encrypted with SSE-S3, and written with the job's role: `s3:PutObject`. There is a
-report also of failed and cancelled jobs, if at least one task has run.
+is the result string of the function, unless that answers `PermanentFailure`, or what was wrong with its
+answer. `FailedTasksOnly` leaves out the first file. Files are encrypted with SSE-S3, and written with the
+job's role: `s3:PutObject`. There is a report also of failed and cancelled jobs, if at least one task has run.
 Not to: several files for many tasks, the names of the files. AWS's page names the columns in the order
 "ErrorCode, HTTPStatusCode", and shows lines in which the status comes first: so are the lines here. AWS says
-that the report of a failed task has an error message, and not where it comes from: here it is the result
-string.
+that the report of a permanent failure has an error message and that its result string is ignored, and not
+what the message is.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-examples-reports.html
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_control_JobReport.html
 """
 
