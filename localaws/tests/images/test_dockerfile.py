@@ -7,6 +7,7 @@ import pytest
 from localaws.images.build import Build
 from localaws.images.context import pattern
 from localaws.images.dockerfile import BuildError, parse, substituted
+from localaws.images.packages import SITE_PACKAGES, Installation
 from localaws.images.store import Store
 
 _BASE = "FROM public.ecr.aws/lambda/python:3.14\n"
@@ -44,6 +45,8 @@ def test_variables(text: str, expected: str) -> None:
         ("RUN yum install -y gcc", "line 2: RUN yum install -y gcc: only packages can be installed here"),
         ("RUN pip install x && rm -r /x", "no shell runs here"),
         ("RUN pip install x > log", "no shell runs here"),
+        ('RUN pip install "x$(id)"', "no shell runs here"),
+        ("RUN pip install 'x' ; true", "no shell runs here"),
         ("RUN pip install --editable x", "unrecognized arguments: --editable"),
         ("RUN pip install ./x", "is no package of an index"),
         ("RUN pip install", "names no package"),
@@ -78,6 +81,12 @@ def test_refused(rest: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(f"{_BASE}{rest}\n")
     with pytest.raises(BuildError, match=said):
         Build(tmp_path, Store(tmp_path / "store")).run()
+
+
+@pytest.mark.parametrize("package", ['"idna>=3,<4"', "'idna>=3'", r"idna\>=3", "\"x; python_version<'4'\""])
+def test_versions_in_quotes_are_no_redirections(package: str) -> None:
+    (step,) = parse(f"{_BASE}RUN pip install {package}")[1:]
+    assert Installation(step, {}, "/").target == SITE_PACKAGES
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def made(stack: Stack) -> None:
         stack, "Images", mutable_tags=["live-*"], keep_images=10, accounts=["222222222222"]
     )
     code = ContainerImageCode.from_ecr(
-        images, tag_or_digest=DIGEST, cmd=["app.handler"], entrypoint=["/run"], working_directory="/app"
+        images, tag_or_digest=DIGEST, cmd=("app.handler",), entrypoint=["/run"], working_directory="/app"
     )
     ContainerImageFunction(
         stack,
@@ -215,6 +215,7 @@ def test_tags_that_are_refused(tag: str) -> None:
     ("given", "said"),
     [
         ({"cmd": []}, r"cmd=\[\]: leave it out"),
+        ({"entrypoint": ()}, r"entrypoint=\(\): leave it out"),
         ({"cmd": "app.handler"}, "cmd"),
         ({"entrypoint": ["x"] * 1501}, r"len\(entrypoint\)=1,501"),
         ({"working_directory": "x" * 1001}, r"len\(working_directory\)=1,001"),

@@ -45,8 +45,10 @@ class _Command:
         _WORDS.check("len(entrypoint)", len(self.entrypoint or ()))
         _PATH.check("len(working_directory)", len(self.working_directory or ""))
         for name in ("cmd", "entrypoint"):
-            if getattr(self, name) == []:
-                raise ValueError(f"{name}=[]: leave it out to run what the image says.")
+            if (words := getattr(self, name)) is not None:
+                if not len(words):
+                    raise ValueError(f"{name}={words!r}: leave it out to run what the image says.")
+                object.__setattr__(self, name, list(words))  # the CDK takes no other sequence
 
 
 class ContainerImageCode(ABC):

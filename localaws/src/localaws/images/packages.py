@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import posixpath
+import re
 import shlex
 import shutil
 import subprocess
@@ -28,7 +29,8 @@ SITE_PACKAGES = f"var/lang/lib/{PYTHON}/site-packages"
 
 _INSTALLERS = [["pip"], ["pip3"], ["uv", "pip"], ["python", "-m", "pip"], ["python3", "-m", "pip"]]
 _ALLOWED = "RUN pip install [-r FILE] [PACKAGE…] [--target FOLDER] [--require-hashes] [--no-deps] [--upgrade]"
-_SHELL = set("&|;<>`$()")
+# What means something to a shell: outside quotes, and within double ones.
+_SHELL = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\`$])*"|(?P<special>[&|;<>`$()"])""", re.DOTALL)
 # Files that differ from run to run.
 _RECORDS = frozenset((".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"))
 
@@ -76,7 +78,7 @@ class Installation:
         start = next((one for one in _INSTALLERS if words[: len(one)] == one), None)
         if start is None or words[len(start) : len(start) + 1] != ["install"]:
             raise instruction.error(f"only packages can be installed here: {_ALLOWED}")
-        if instruction.listed() is None and _SHELL & set(instruction.rest.replace("'", "").replace('"', "")):
+        if instruction.listed() is None and not _is_one_command(instruction.rest):
             raise instruction.error(f"no shell runs here, so write one command: {_ALLOWED}")
         try:
             self._options = _parser().parse_args(words[len(start) + 1 :])
@@ -132,6 +134,10 @@ class Installation:
                 if file.name not in _RECORDS
                 and not {"__pycache__", "bin"} & set(file.relative_to(into).parts)
             }
+
+
+def _is_one_command(text: str) -> bool:
+    return not any(found["special"] for found in _SHELL.finditer(text))
 
 
 def _portable(entry: Entry) -> Entry:
