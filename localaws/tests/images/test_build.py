@@ -142,6 +142,21 @@ def test_stages_arguments_and_targets(folder: Folder) -> None:
         folder.build(dockerfile, target="three")
 
 
+@pytest.mark.parametrize("value", ["commit abc by Jo", "it's", "x AWS_REGION=mars", '"', "$HOME", ""])
+def test_the_value_of_an_argument_is_one_word(folder: Folder, value: str) -> None:
+    folder.write({"a.txt": ""})
+    image = folder.build(
+        "ARG ONE=1 OTHER='2 3'\nFROM scratch\nARG INFO\nARG OTHER\nARG COPIED=$INFO\n"
+        "ENV A=$INFO B=\"$COPIED\"\nENV C $INFO\nENV D='$INFO' E=$OTHER\n"
+        "LABEL a=$INFO\nUSER $INFO\nWORKDIR /my $INFO\n",
+        arguments={"INFO": value},
+    )
+    settings = folder.config(image)["config"]
+    assert settings["Env"] == [f"A={value}", f"B={value}", f"C={value}", "D=$INFO", "E=2 3"]
+    assert (settings["Labels"], settings["User"]) == ({"a": value}, value)
+    assert settings["WorkingDir"] == f"/my {value}"
+
+
 def test_an_entrypoint_of_its_own_drops_the_command_of_the_base(folder: Folder) -> None:
     image = folder.build('FROM scratch AS a\nCMD ["x"]\nFROM a\nENTRYPOINT ["y"]\nCMD z\n')
     assert folder.config(image)["config"]["Cmd"] == ["/bin/sh", "-c", "z"]

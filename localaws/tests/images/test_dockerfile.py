@@ -30,6 +30,8 @@ def test_another_escape_character() -> None:
         ("${B:-2}${A:-2}", "21"),
         ("${A:+yes}${B:+yes}", "yes"),
         (r"\$A$B", "$A"),
+        ("'$A'\"$A'\\$A\\x\"", "$A1'$A\\x"),
+        ("${B:-'$A'$A}", "$A1"),
     ],
 )
 def test_variables(text: str, expected: str) -> None:
@@ -71,6 +73,8 @@ def test_variables(text: str, expected: str) -> None:
         ("COPY --chown=app a.py b", "--chown=app: give numbers"),
         ("COPY --chmod=rw a.py b", "--chmod=rw: give permissions as an octal number"),
         ("COPY a.py b.py /folder", "must be a folder and end with /"),
+        ("ENV A='x", "a quotation mark or an escape has no end"),
+        ("ENV A=${B%x}", "there are .NAME,"),
         ("ENV A", "give NAME=VALUE pairs"),
         ("CMD", "it needs an argument"),
     ],
@@ -87,6 +91,12 @@ def test_refused(rest: str, said: str, tmp_path: Path) -> None:
 def test_versions_in_quotes_are_no_redirections(package: str) -> None:
     (step,) = parse(f"{_BASE}RUN pip install {package}")[1:]
     assert Installation(step, {}, "/").target == SITE_PACKAGES
+
+
+def test_a_shell_splits_the_value_of_a_variable() -> None:
+    (step,) = parse(f"{_BASE}RUN pip install idna$V \"x$V\" '$V'")[1:]
+    assert step.replaced({"V": ">=3 y"}).words()[2:] == ["idna>=3", "y", "x>=3 y", "$V"]
+    assert Installation(step.replaced({"V": "<4"}), {}, "/").target == SITE_PACKAGES
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,9 @@ class Build:
     def _argument_before(self, step: Instruction) -> None:
         if step.keyword != "ARG":
             raise step.error("only ARG may be before the first FROM")
-        name, _, default = step.replaced(self._global | self._before).rest.partition("=")
-        self._before[name] = self._given.get(name, default.strip("\"'"))
+        for word in step.replaced(self._global | self._before).words():
+            name, _, default = word.partition("=")
+            self._before[name] = self._given.get(name, default)
 
     def _arg(self, stage: Stage, step: Instruction) -> None:
         for word in step.words():
@@ -196,14 +197,14 @@ class Build:
         stage.config["Labels"] = stage.config.get("Labels", {}) | step.pairs()
 
     def _user(self, stage: Stage, step: Instruction) -> None:
-        stage.config["User"] = step.rest
+        stage.config["User"] = step.text()
 
     def _expose(self, stage: Stage, step: Instruction) -> None:
         ports: dict[str, Any] = {port if "/" in port else f"{port}/tcp": {} for port in step.words()}
         stage.config["ExposedPorts"] = stage.config.get("ExposedPorts", {}) | ports
 
     def _workdir(self, stage: Stage, step: Instruction) -> None:
-        path = stage.place(step.words()[0])
+        path = stage.place(step.text())
         stage.config["WorkingDir"] = f"/{path}"
         if path and path not in stage.tree:
             stage.add({path: FOLDER}, f"WORKDIR /{path}")

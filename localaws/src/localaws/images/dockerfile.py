@@ -14,12 +14,16 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 _FLAG = re.compile(r"--([a-z]+)(?:=(\S+))?\s+")
-_VARIABLE = re.compile(r"\\(\$)|\$(?:(\w+)|\{(\w+)(?:(:[-+])([^}]*))?\})")
+_VARIABLE = r"\$(?:(?P<plain>\w+)|\{(?P<braced>\w+)(?:(?P<operator>:[-+])(?P<word>[^}]*))?\}|\{)"
+_IN_QUOTES = re.compile(rf"""\\(?P<escaped>["$\\])|{_VARIABLE}""")
+_PART = re.compile(
+    rf"""'(?P<single>[^']*)'|"(?P<double>(?:\\.|[^"\\])*)"|\\(?P<escaped>.)|{_VARIABLE}""", re.DOTALL
+)
+_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""", re.DOTALL)
 _DIRECTIVE = re.compile(r"#\s*(escape|syntax|check)\s*=\s*(\S+)\s*", re.IGNORECASE)
 
 # Instructions of Docker that are not built here, and what to do instead.
@@ -35,8 +39,6 @@ _INSTEAD = {
 _KNOWN = frozenset(
     ("ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "LABEL", "RUN", "USER", "WORKDIR")
 )
-# Instructions whose variables are replaced; those of commands are replaced when they run.
-_REPLACED = frozenset(("ARG", "COPY", "ENV", "EXPOSE", "FROM", "LABEL", "RUN", "USER", "WORKDIR"))
 _FLAGS = {"COPY": {"from", "chown", "chmod", "link"}, "FROM": {"platform"}}
 
 
@@ -52,26 +54,44 @@ class Instruction:
         line: Its first line.
         keyword: In capitals.
         flags: Such as `from` of `COPY --from=builder`.
-        rest: What follows the flags.
+        rest: What follows the flags, as it is written.
+        variables: What `$NAME` stands for.
     """
 
     line: int
     keyword: str
     flags: Mapping[str, str]
     rest: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def error(self, problem: str) -> BuildError:
         """What is wrong with it."""
         return BuildError(f"Dockerfile line {self.line}: {self.keyword} {self.rest}: {problem}")
 
+    def _split(self) -> list[str]:
+        """The words as they are written. Docker splits first, and replaces variables in each word."""
+        words = _WORD.findall(self.rest)
+        if _WORD.sub("", self.rest).strip():
+            raise self.error("a quotation mark or an escape has no end")
+        return words
+
+    def text(self, raw: str | None = None) -> str:
+        """The rest, or a part of it, without quotation marks and with the values of variables."""
+        try:
+            return substituted(self.rest if raw is None else raw, self.variables)
+        except ValueError as error:
+            raise self.error(str(error)) from None
+
     def words(self) -> list[str]:
         """The rest, as a JSON list or as words."""
         if (found := self.listed()) is not None:
-            return found
-        try:
-            return shlex.split(self.rest)
-        except ValueError as error:
-            raise self.error(str(error)) from None
+            return found if self.keyword == "RUN" else [self.text(one) for one in found]
+        words = list[str]()
+        for word in self._split():
+            # A shell splits the value of a variable, unless it is in quotation marks.
+            splits = self.keyword in ("EXPOSE", "RUN") and "$" in word and not {"'", '"'} & set(word)
+            words += self.text(word).split() if splits else [self.text(word)]
+        return words
 
     def listed(self) -> list[str] | None:
         """The rest as a JSON list of strings; None if it is none."""
@@ -85,34 +105,41 @@ class Instruction:
 
     def pairs(self) -> dict[str, str]:
         """The rest as `name=value` pairs, or as `name value`."""
-        words = self.words()
+        words = self._split()
         if all("=" in word for word in words):
-            return dict(word.split("=", 1) for word in words)
+            return dict(self.text(word).split("=", 1) for word in words)
         if self.keyword == "LABEL" or "=" in words[0] or len(words) == 1:
             raise self.error("give NAME=VALUE pairs")
-        return {words[0]: self.rest.split(None, 1)[1]}
+        return {words[0]: self.text(self.rest.split(None, 1)[1])}
 
     def replaced(self, variables: Mapping[str, str]) -> Instruction:
         """The instruction with the values of variables in their places."""
-        if self.keyword not in _REPLACED or "$" not in "".join((self.rest, *self.flags.values())):
-            return self
-        flags = {name: substituted(value, variables) for name, value in self.flags.items()}
-        return Instruction(self.line, self.keyword, flags, substituted(self.rest, variables))
+        known = replace(self, variables=variables)
+        return replace(known, flags={name: known.text(value) for name, value in self.flags.items()})
 
 
 def substituted(text: str, variables: Mapping[str, str]) -> str:
-    """Replace `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+value}`; an unknown name is empty."""
+    """Drop quotation marks, and replace `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+value}`.
+
+    An unknown name is empty; nothing is replaced in single quotes.
+    """
 
     def value(found: re.Match[str]) -> str:
-        escaped, plain, braced, operator, word = found.groups()
-        if escaped:
-            return escaped
-        known = variables.get(plain or braced, "")
-        if operator == ":-":
+        if (name := found["plain"] or found["braced"]) is None:
+            raise ValueError("there are $NAME, ${NAME}, ${NAME:-default} and ${NAME:+value} here")
+        known = variables.get(name, "")
+        word = substituted(found["word"] or "", variables)
+        if found["operator"] == ":-":
             return known or word
-        return word if operator == ":+" and known else "" if operator == ":+" else known
+        return word if found["operator"] == ":+" and known else "" if found["operator"] else known
 
-    return _VARIABLE.sub(value, text)
+    def part(found: re.Match[str]) -> str:
+        if (inner := found["double"]) is not None:
+            return _IN_QUOTES.sub(lambda one: one["escaped"] or value(one), inner)
+        literal = found["single"] if found["single"] is not None else found["escaped"]
+        return literal if literal is not None else value(found)
+
+    return _PART.sub(part, text)
 
 
 def parse(text: str) -> list[Instruction]:

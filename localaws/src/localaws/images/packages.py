@@ -29,8 +29,10 @@ SITE_PACKAGES = f"var/lang/lib/{PYTHON}/site-packages"
 
 _INSTALLERS = [["pip"], ["pip3"], ["uv", "pip"], ["python", "-m", "pip"], ["python3", "-m", "pip"]]
 _ALLOWED = "RUN pip install [-r FILE] [PACKAGE…] [--target FOLDER] [--require-hashes] [--no-deps] [--upgrade]"
-# What means something to a shell: outside quotes, and within double ones.
-_SHELL = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\`$])*"|(?P<special>[&|;<>`$()"])""", re.DOTALL)
+# What means something to a shell, outside quotes and within double ones, except variables.
+_SHELL = re.compile(
+    r"""\\.|'[^']*'|\$(?=[\w{])|"(?:\\.|\$(?=[\w{])|[^"\\`$])*"|(?P<special>[&|;<>`$()"])""", re.DOTALL
+)
 # Files that differ from run to run.
 _RECORDS = frozenset((".lock", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"))
 
