@@ -142,6 +142,18 @@ def test_stages_arguments_and_targets(folder: Folder) -> None:
         folder.build(dockerfile, target="three")
 
 
+@pytest.mark.parametrize("target", ["Base", "base", "0"])
+def test_a_target_by_name_in_any_case_or_by_number(folder: Folder, target: str) -> None:
+    image = folder.build("FROM scratch AS Base\nENV A=1\nFROM bAse AS last\nENV B=2\n", target=target)
+    assert folder.config(image)["config"]["Env"] == ["A=1"]
+
+
+@pytest.mark.parametrize("rules", ["./secret", "/secret/", "\ufeffsecret", "*\n!./a.txt", "x/../secret"])
+def test_files_that_are_left_out(folder: Folder, rules: str) -> None:
+    folder.write({"a.txt": "", "secret": "", ".dockerignore": f"{rules}\n.dockerignore\nDockerfile\n"})
+    assert folder.layers(folder.build("FROM scratch\nCOPY . /x\n")) == [["x", "x/a.txt"]]
+
+
 @pytest.mark.parametrize("value", ["commit abc by Jo", "it's", "x AWS_REGION=mars", '"', "$HOME", ""])
 def test_the_value_of_an_argument_is_one_word(folder: Folder, value: str) -> None:
     folder.write({"a.txt": ""})

@@ -16,7 +16,20 @@ _BASE = "FROM public.ecr.aws/lambda/python:3.14\n"
 def test_lines_are_joined_and_comments_left_out() -> None:
     text = '# syntax=docker/dockerfile:1\n\nFROM scratch AS a\nENV A=1 \\\n  # why\n  B=2\ncmd [ "x" ]\n'
     found = [(one.line, one.keyword, one.rest) for one in parse(text)]
-    assert found == [(3, "FROM", "scratch AS a"), (4, "ENV", "A=1 B=2"), (7, "CMD", '[ "x" ]')]
+    assert found == [(3, "FROM", "scratch AS a"), (4, "ENV", "A=1   B=2"), (7, "CMD", '[ "x" ]')]
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("FROM\tscratch AS a\n", "scratch AS a"),
+        ("\ufeffFROM scratch\n", "scratch"),
+        ("FROM scratch\\\n AS a\n", "scratch AS a"),
+        (" FROM  scratch \\ \n\n# x\n", "scratch"),
+    ],
+)
+def test_blanks_and_marks(text: str, rest: str) -> None:
+    assert [(one.keyword, one.rest) for one in parse(text)] == [("FROM", rest)]
 
 
 def test_another_escape_character() -> None:

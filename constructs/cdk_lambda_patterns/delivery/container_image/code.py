@@ -189,7 +189,7 @@ class _AssetImage(ContainerImageCode):
 
     def bind(self, scope: Construct, id: str, architecture: lambda_.Architecture) -> lambda_.Code:
         platform = architecture.docker_platform
-        for given in _FROM.findall((self.directory / self.file).read_text("utf-8")):
+        for given in _FROM.findall((self.directory / self.file).read_text("utf-8-sig")):
             if not platform.startswith(given.lower()):
                 raise ValueError(
                     f"{self.directory / self.file} has FROM --platform={given}, and the function is "

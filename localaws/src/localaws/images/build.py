@@ -113,7 +113,7 @@ class Build:
         """
         for instruction in parse(self._file.read_text("utf-8")):
             if instruction.keyword == "FROM":
-                if self._stages and self._target == self._stages[-1].name:
+                if self._stages and self._is_target():
                     break
                 self._stages.append(self._from(instruction.replaced(self._global | self._before)))
             elif not self._stages:
@@ -123,10 +123,14 @@ class Build:
                 step = instruction.replaced(stage.variables)
                 getattr(self, f"_{step.keyword.lower()}")(stage, step)
         stage = self._stages[-1]
-        if self._target not in (None, stage.name, str(len(self._stages) - 1)):
+        if self._target is not None and not self._is_target():
             names = ", ".join(one.name for one in self._stages)
             raise BuildError(f"--target {self._target}: there is no such stage; there are: {names}")
         return self._write(stage)
+
+    def _is_target(self) -> bool:
+        """Whether the last stage is the wanted one, by its name or its number."""
+        return (self._target or "").lower() in (self._stages[-1].name, str(len(self._stages) - 1))
 
     def _write(self, stage: Stage) -> str:
         config = {

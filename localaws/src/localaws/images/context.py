@@ -6,6 +6,7 @@ https://docs.docker.com/build/concepts/context/#dockerignore-files
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ def read(folder: Path, dockerfile: Path) -> Tree:
     """
     own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
     ignore = own if own.is_file() else folder / ".dockerignore"
-    rules = list(_rules(ignore.read_text("utf-8"))) if ignore.is_file() else []
+    rules = list(_rules(ignore.read_text("utf-8-sig"))) if ignore.is_file() else []
     found: Tree = {}
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
@@ -39,7 +40,7 @@ def _rules(text: str) -> Iterator[tuple[re.Pattern[str], bool]]:
         line = raw.strip()
         if line and not line.startswith("#"):
             excludes = not line.startswith("!")
-            yield pattern(line.lstrip("!").strip().strip("/")), excludes
+            yield pattern(posixpath.normpath(line.lstrip("!").strip()).lstrip("/")), excludes
 
 
 def _is_ignored(path: str, rules: list[tuple[re.Pattern[str], bool]]) -> bool:

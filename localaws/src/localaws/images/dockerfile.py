@@ -148,7 +148,7 @@ def parse(text: str) -> list[Instruction]:
     Raises:
         BuildError: One of them cannot be built here, or the file has none.
     """
-    lines, escape, found = text.splitlines(), "\\", list[Instruction]()
+    lines, escape, found = text.removeprefix("\ufeff").splitlines(), "\\", list[Instruction]()
     number = 0
     while number < len(lines) and (directive := _DIRECTIVE.fullmatch(lines[number].strip())):
         if directive[1].lower() == "escape":
@@ -157,13 +157,13 @@ def parse(text: str) -> list[Instruction]:
     while number < len(lines):
         first, joined, goes_on = number + 1, "", True
         while goes_on and number < len(lines):
-            line = lines[number].strip()
+            line = lines[number].rstrip()
             number += 1
-            if line.startswith("#") or (not line and joined):
+            if line.lstrip().startswith("#") or (not line and joined):
                 continue
             goes_on = line.endswith(escape)
             joined += line.removesuffix(escape) if goes_on else line
-        if joined:
+        if joined := joined.strip():
             found.append(_instruction(first, joined))
     if not any(one.keyword == "FROM" for one in found):
         raise BuildError("The Dockerfile has no FROM: start it with FROM public.ecr.aws/lambda/python:3.14")
@@ -171,8 +171,8 @@ def parse(text: str) -> list[Instruction]:
 
 
 def _instruction(line: int, text: str) -> Instruction:
-    keyword, _, rest = text.partition(" ") if " " in text else text.partition("\t")
-    keyword, rest, flags = keyword.upper(), rest.strip(), {}
+    keyword, rest = [*text.split(None, 1), ""][:2]
+    keyword, flags = keyword.upper(), dict[str, str]()
     while found := _FLAG.match(rest):
         if found[1] not in _FLAGS.get(keyword, ()) and keyword in ("COPY", "FROM", "RUN"):
             raise Instruction(line, keyword, {}, rest).error(
