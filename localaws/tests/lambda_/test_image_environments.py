@@ -251,6 +251,15 @@ while True:
     assert deployed.invoke(name, "runtime").payload == "own runtime"
 
 
+@pytest.mark.parametrize("program", ["/var/lang/bin/python3", "python"])
+def test_the_client_of_the_base_image_as_the_entrypoint(deployed: Deployed, program: str) -> None:
+    command = f'ENTRYPOINT ["{program}", "-m", "awslambdaric"]\nCMD ["app.handler"]\n'
+    dockerfile = f"{BASE}COPY app.py ./\nCOPY installed.py /{SITE_PACKAGES}/\n{command}"
+    image = deployed.images.build(FILES, dockerfile)
+    name = deployed.function(deployed.images.push(f"{deployed.repository}:{Path(program).name}", image))
+    assert ask(deployed, name, "__import__('installed').__name__") == "installed"
+
+
 def test_an_image_with_a_system_of_its_own_is_refused(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -41,6 +41,9 @@ ENTER = Path(__file__).with_name("enter.py")
 TASK, LAYERS, RUNTIME, HOST = Path("/var/task"), Path("/opt"), Path("/var/runtime"), Path("/var/localaws")
 #: The runtime's interpreter, for scripts of layers.
 INTERPRETER = Path("/var/lang/bin/python3")
+INTERPRETERS = tuple(
+    INTERPRETER.with_name(name) for name in ("python", "python3", f"python3.{sys.version_info.minor}")
+)
 #: Mebibytes of `/tmp`, if a function does not say.
 SCRATCH = 512
 
@@ -96,7 +99,6 @@ class FileSystem:
         binds += [(path, str(folder), False) for path, folder in self.files.items()]
         binds += [(path, str(folder), True) for path, folder in self.mounts.items()]
         base = os.path.realpath(sys.executable)
-        names = ("python", "python3", f"python3.{sys.version_info.minor}")
         return json.dumps(
             {
                 "joined": list(joined),
@@ -107,7 +109,7 @@ class FileSystem:
                 "empty": ["/opt", "/mnt"],
                 "scratch": [("/tmp", f"size={self.scratch}m,mode=755")],  # noqa: S108
                 "binds": binds,
-                "links": links + [(str(INTERPRETER.with_name(name)), base) for name in names],
+                "links": links + [(str(path), base) for path in INTERPRETERS],
             }
         )
 

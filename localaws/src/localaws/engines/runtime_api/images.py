@@ -29,6 +29,7 @@ from localaws.engines.namespaces import FileSystem
 _NOT_FROM_IMAGES = ("/dev", "/proc", "/sys", "/tmp")  # noqa: S108
 # Folders that an environment fills, and that an image may add to.
 _SHARED = ("/mnt", "/var", "/var/lang", "/var/localaws", "/var/runtime")
+_PACKAGES = f"/var/lang/lib/{namespaces.INTERPRETERS[-1].name}/site-packages"
 _MOST_FILES = 500  # all of them are arguments of one program
 
 
@@ -72,18 +73,21 @@ def of(config: dict[str, Any], system: FileSystem) -> Contents:
     folder = str(own.get("WorkingDirectory") or settings.get("WorkingDir") or "/")
     command = own.get("Command") or settings.get("Cmd") or ()
     words = (*(own.get("EntryPoint") or settings.get("Entrypoint") or ()), *command)
-    if not words or not _is_there(image, words[0], folder, variables.get("PATH", os.defpath)):
+    if not words or not _is_there(image, system, words[0], folder, variables.get("PATH", os.defpath)):
         raise NoEntryPoint(f"Couldn't find valid bootstrap(s): [{words[0] if words else ''}]")
+    if "awslambdaric" in words:  # which AWS's interpreter has, with what pip installs
+        variables.setdefault("PYTHONPATH", f"{_PACKAGES}:{namespaces.RUNTIME}")
     if image.architecture not in (config.get("Architectures") or ["x86_64"]):
         raise NoEntryPoint(f"fork/exec {words[0]}: exec format error")
     return Contents(words, _over(system, image, folder), variables, " ".join(command), image.root / "opt")
 
 
-def _is_there(image: Image, program: str, folder: str, path: str) -> bool:
-    """Whether a program is in the image, or on this machine."""
+def _is_there(image: Image, system: FileSystem, program: str, folder: str, path: str) -> bool:
+    """Whether a program is in the image, of its runtime, or on this machine."""
     places = [folder] if "/" in program else path.split(":")
     found = [Path(place, program) for place in places]
-    return any(_in(image, one) or one.exists() for one in found) or (
+    own = {*namespaces.INTERPRETERS, *map(Path, system.files)}
+    return any(_in(image, one) or one in own or one.exists() for one in found) or (
         "/" not in program and shutil.which(program, path=path) is not None
     )
 
