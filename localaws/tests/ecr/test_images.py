@@ -117,6 +117,21 @@ def test_layers_by_the_api(images: Images) -> None:
         images.ecr.complete_layer_upload(**where, layerDigests=[blob])
 
 
+@pytest.mark.parametrize("name", ["UPPER", "a//b", "-a", "a--b"])
+def test_names_that_are_none(images: Images, name: str) -> None:
+    with pytest.raises(
+        images.ecr.exceptions.InvalidParameterException, match="'repositoryName' failed to satisfy"
+    ):
+        images.repository(name)
+
+
+def test_manifests_that_are_none(images: Images) -> None:
+    images.repository("manifests/none")
+    for manifest in ("{}", "[]", "none", '{"schemaVersion": 2}'):
+        with pytest.raises(images.ecr.exceptions.InvalidParameterException, match="'Invalid JSON syntax'"):
+            images.ecr.put_image(repositoryName="manifests/none", imageManifest=manifest, imageTag="1")
+
+
 def test_an_image_is_deleted_with_its_last_tag(images: Images) -> None:
     uri, image = images.repository("delete"), images.build()
     for tag in ("1", "2"):

@@ -147,6 +147,22 @@ def test_a_function_stays_what_it_is(made: Made) -> None:
         made.lambda_.update_function_code(FunctionName=made.make("x = 1"), ImageUri=uri)
 
 
+def test_code_is_in_one_place(made: Made) -> None:
+    uri = made.images.push(f"{made.uri}:1", made.images.build())
+    said = "Please do not provide other FunctionCode parameters when providing a ZipFile."
+    with pytest.raises(made.lambda_.exceptions.InvalidParameterValueException, match=said):
+        made.lambda_.create_function(
+            FunctionName="two",
+            Role=made.role(),
+            PackageType="Image",
+            Code={"ImageUri": uri, "ZipFile": b"x"},
+        )
+    with pytest.raises(made.lambda_.exceptions.InvalidParameterValueException, match=said):
+        made.lambda_.update_function_code(
+            FunctionName=made.from_image(uri), ImageUri=uri, ZipFile=b"x", DryRun=True
+        )
+
+
 def test_lambda_adds_its_statement_to_the_policy(made: Made) -> None:
     made.from_image(made.images.push(f"{made.uri}:1", made.images.build()))
     text = made.images.ecr.get_repository_policy(repositoryName=made.name)["policyText"]

@@ -4,10 +4,10 @@ The emulator finds images that do not exist, so that the CDK CLI never pushes an
 length of a manifest for the size of an image, and fakes the upload of layers by the API.
 
 Faithful to: `ImageNotFoundException`; the compressed size; a tag of an immutable repository is never pushed
-again, not even with the same image, except the tags that its filters exclude; a manifest names layers that
-were pushed; deleting the last tag of an image deletes it, and a deleted repository keeps no manifests; layers
-that are uploaded in parts by the API; scan on push, with the result of ECR's basic scanning for an image
-without a package manager that it knows.
+again, not even with the same image, except the tags that its filters exclude; a manifest is one of an image or
+an index, and names layers that were pushed; deleting the last tag of an image deletes it, and a deleted
+repository keeps no manifests; layers that are uploaded in parts by the API; scan on push, with the result of
+ECR's basic scanning for an image without a package manager that it knows.
 Not to: a scanner: there are no findings. Replication, pull-through caches, signing. Every login may push and
 pull in its account, whatever its principal may do with the API.
 
@@ -41,6 +41,8 @@ _INDEXES = frozenset(
         "application/vnd.docker.distribution.manifest.list.v2+json",
     )
 )
+# One of which a manifest has: those of an image, of an index, of the first version of Docker.
+_CONTENTS = frozenset(("layers", "manifests", "fsLayers"))
 _EXCLUDING = {"IMMUTABLE_WITH_EXCLUSION": False, "MUTABLE_WITH_EXCLUSION": True}
 
 
@@ -164,6 +166,10 @@ def _refusal(name: str, tag: str | None, manifest: str) -> tuple[str, str] | Non
             "because the tag is immutable."
         )
     parsed = manifest_of({"imageManifest": manifest})
+    if not parsed.get("schemaVersion") or not _CONTENTS & parsed.keys():
+        return "InvalidParameterException", (
+            "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'"
+        )
     held = ecr._layer_blobs.get(name) or {}
     missing = [one["digest"] for one in _blobs(parsed) if one.get("digest") not in held]
     if missing:
@@ -215,6 +221,8 @@ def _put_manifest(
         tag = None if ref.startswith("sha256:") else ref
         if refused := _refusal(name, tag, body.decode("utf-8", errors="replace")):
             code = "TAG_INVALID" if tag and "immutable" in refused[1] else "MANIFEST_BLOB_UNKNOWN"
+            if refused[0] == "InvalidParameterException":
+                code = "UNSUPPORTED"
             return _registry_error(code, refused[1])
         if tag is None and ref != ecr._content_digest(body):
             text = "The digest of the manifest is not the one in the path"

@@ -3,12 +3,13 @@
 The emulator reads `EmptyOnDelete` only when it deletes a repository, and drops the filters of tags that are
 an exception from immutability.
 
-Faithful to: both properties; the texts that name the registry; the policy of a repository has statements, and
-principals that exist.
+Faithful to: both properties; the texts that name the registry; names in lower case, in requests; the policy of
+a repository has statements, and principals that exist.
 Not to: images never expire. Creation templates, encryption with a key.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ecr-repository.html
 https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_SetRepositoryPolicy.html
+https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from localaws.refusals import Parameters, Refusal, refuses
 from localaws.services.iam.policy_documents import Malformed, invalid_principals, statements
 
 _FILTERS = "imageTagMutabilityExclusionFilters"
+_NAME = "(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*"
 _REPOSITORY = re.compile(r"(The repository with name '[^']+' (?:does not exist|already exists))$")
 
 
@@ -79,6 +81,17 @@ def _configured(created: Created, properties: Properties) -> Created:
         for one in filters
     ]
     return created
+
+
+@refuses("ecr", "CreateRepository")
+def _name(request: Parameters) -> Refusal | None:
+    if re.fullmatch(_NAME, str(request.get("repositoryName"))):
+        return None
+    return Refusal(
+        "InvalidParameterException",
+        "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular "
+        f"expression '{_NAME}''",
+    )
 
 
 @refuses("ecr", "SetRepositoryPolicy")

@@ -7,7 +7,7 @@ and is for one platform; `ResolvedImageUri` and `CodeSha256` have its digest, so
 changes no function; Lambda may pull it by the policy of the repository, with the ARN of the function as
 `aws:sourceArn`. Within an account Lambda adds its statement to that policy if there is none; from another
 account, the policy must allow that account, too. No layers, handler, runtime or code signing; a function
-stays a zip file or an image.
+stays a zip file or an image, and its code is in one place.
 Not to: the time in which Lambda optimises an image. Whether the caller may change the policy of the
 repository is asked of API calls, not of deployments. Lambda fetches an image again from time to time, and the
 function fails when it has gone or the permission has: here it runs on. Sizes have no limit.
@@ -172,6 +172,14 @@ def _allow(source: _Source, function: str, caller: str, access_key: str | None) 
 
 
 # --- Requests and templates
+
+
+@refuses("lambda", "CreateFunction", "UpdateFunctionCode")
+def _one_place(request: Parameters) -> Refusal | None:
+    code = request.get("Code") or request  # an update has its members beside the others
+    if "ZipFile" in code and any(code.get(name) for name in ("ImageUri", "S3Bucket", "S3Key")):
+        return _invalid("Please do not provide other FunctionCode parameters when providing a ZipFile.")
+    return None
 
 
 @refuses("lambda", "CreateFunction")
