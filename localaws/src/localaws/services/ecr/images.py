@@ -4,8 +4,8 @@ The emulator finds images that do not exist, so that the CDK CLI never pushes an
 length of a manifest for the size of an image, and fakes the upload of layers by the API.
 
 Faithful to: `ImageNotFoundException`; the compressed size; a tag of an immutable repository is never pushed
-again, not even with the same image, except the tags that its filters exclude; a manifest is one of an image or
-an index, and names layers that were pushed; deleting the last tag of an image deletes it, and a deleted
+again, not even with the same image, except the tags that its filters exclude; a manifest is one of an image
+or an index, and names layers that were pushed; deleting the last tag of an image deletes it, and a deleted
 repository keeps no manifests; layers that are uploaded in parts by the API; scan on push, with the result of
 ECR's basic scanning for an image without a package manager that it knows.
 Not to: a scanner: there are no findings. Replication, pull-through caches, signing. Every login may push and

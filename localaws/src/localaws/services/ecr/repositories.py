@@ -3,8 +3,8 @@
 The emulator reads `EmptyOnDelete` only when it deletes a repository, and drops the filters of tags that are
 an exception from immutability.
 
-Faithful to: both properties; the texts that name the registry; names in lower case, in requests; the policy of
-a repository has statements, and principals that exist.
+Faithful to: both properties; the texts that name the registry; names in lower case, in requests; the policy
+of a repository has statements, and principals that exist.
 Not to: images never expire. Creation templates, encryption with a key.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ecr-repository.html
