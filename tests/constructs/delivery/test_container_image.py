@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -176,7 +177,8 @@ def test_a_repository_of_another_region() -> None:
 
 def test_a_folder_is_built_for_the_architecture_of_the_function(folder: Path) -> None:
     stack = new_stack()
-    code = ContainerImageCode.from_image_asset(folder, target="one", build_args={"RELEASE": "1"})
+    arguments = MappingProxyType({"RELEASE": "1"})
+    code = ContainerImageCode.from_image_asset(folder, target="one", build_args=arguments)
     ContainerImageFunction(stack, "Arm", code=code)
     options = ImageFunctionOptions(architecture=lambda_.Architecture.X86_64)
     ContainerImageFunction(stack, "X86", code=code, options=options)

@@ -200,7 +200,7 @@ class _AssetImage(ContainerImageCode):
             str(self.directory),
             file=self.file,
             target=self.target,
-            build_args=self.build_args,
+            build_args=None if self.build_args is None else dict(self.build_args),
             platform=ecr_assets.Platform.custom(platform),
             **self.command,
         )

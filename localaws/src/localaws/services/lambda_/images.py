@@ -176,7 +176,7 @@ def _allow(source: _Source, function: str, caller: str, access_key: str | None) 
 
 @refuses("lambda", "CreateFunction", "UpdateFunctionCode")
 def _one_place(request: Parameters) -> Refusal | None:
-    code = request.get("Code") or request  # an update has its members beside the others
+    code = request.get("Code") or request  # an update has its members at the top
     if "ZipFile" in code and any(code.get(name) for name in ("ImageUri", "S3Bucket", "S3Key")):
         return _invalid("Please do not provide other FunctionCode parameters when providing a ZipFile.")
     return None
