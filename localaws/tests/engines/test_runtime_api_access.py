@@ -55,7 +55,7 @@ def test_a_connection_of_another_user_is_closed(server: ApiServer, monkeypatch: 
 
 
 @needs_proc
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_cannot_ask_a_server_of_root(server: ApiServer) -> None:
     source = (
         # The codec is loaded while its file can be read.

@@ -90,6 +90,7 @@ def test_packages_are_in_python_and_may_be_shared_without_compiled_code(
     monkeypatch.setenv(handler_code.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.delenv(handler_code.BUNDLING_VARIABLE, raising=False)
     source = folder(tmp_path / "packages", own_py="WORD = 1", requirements_in="native\n")
+    folder(source / "below", requirements_py="WORD = 2")
     line = wheel(source, "native", pure)
     folder(source, requirements_txt=f"--no-index\n--find-links {source}\n{line}")
 
@@ -104,8 +105,8 @@ def test_packages_are_in_python_and_may_be_shared_without_compiled_code(
     asset = bundled(tmp_path, make)
     assert {path.name for path in asset.iterdir()} == {"python"}
     modules = {path.relative_to(asset).as_posix() for path in asset.rglob("*.py")}
-    assert modules == {"python/native/__init__.py", "python/own.py"}
-    assert not list(asset.rglob("requirements.*"))
+    assert modules == {"python/native/__init__.py", "python/own.py", "python/below/requirements.py"}
+    assert not list((asset / "python").glob("requirements.*"))
 
 
 def test_layers_that_cannot_be_made_are_refused(stack: Stack, tmp_path: Path) -> None:
@@ -279,3 +280,10 @@ def test_an_error_of_the_compiler_is_shown(tmp_path: Path) -> None:
     broken = folder(tmp_path / "broken", main_cpp="int main() { return nothing; }")
     with pytest.raises(RuntimeError, match=r"(?s)zig c\+\+ -c .*undeclared identifier 'nothing'"):
         compiler.compiled(broken, "aarch64")
+
+
+def test_a_header_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "common.hpp").write_text("#define CODE 5\n")
+    source = '#include "../common.hpp"\nint main() { return CODE; }'
+    with pytest.raises(RuntimeError, match="which is outside the folder"):
+        compiler.compiled(folder(tmp_path / "outside", main_cpp=source), "aarch64")

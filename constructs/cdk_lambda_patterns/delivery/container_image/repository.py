@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, RemovalPolicy, Stack
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -17,16 +17,15 @@ _PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 _IMAGES = Limit("ECR", 1, 100_000, "images")
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-tag-mutability.html
 _FILTERS = Limit("ECR", 0, 5, "filters")
-_UNTAGGED = Duration.days(14)
 
 
 @check_types
 class ImageRepository(ecr.Repository):
     """A repository whose tags are never pushed again, from which functions of named accounts may pull.
 
-    Images are scanned when they are pushed, and untagged ones expire after two weeks. Put all images that
-    share large layers into one repository: ECR stores and transfers each layer once per repository, and
-    Lambda caches it once.
+    Images are scanned when they are pushed, and none expires unless you say so: a function may run an image
+    that has lost its tag, and ECR counts its age from the push. Put all images that share large layers into
+    one repository: ECR stores and transfers each layer once per repository, and Lambda caches it once.
 
     Args:
         mutable_tags: Filters for tags that may be pushed again, at most 5: ``["live-*"]``. Default: none.
@@ -66,11 +65,6 @@ class ImageRepository(ecr.Repository):
         _FILTERS.check("len(mutable_tags)", len(mutable_tags or ()))
         for account in accounts or ():
             check_account("accounts", account)
-        untagged = ecr.LifecycleRule(
-            description="Images that lost their last tag",
-            tag_status=ecr.TagStatus.UNTAGGED,
-            max_image_age=_UNTAGGED,
-        )
         newest = ecr.LifecycleRule(description="The newest images stay", max_image_count=keep_images)
         immutable = ecr.TagMutability.IMMUTABLE
         super().__init__(
@@ -83,7 +77,7 @@ class ImageRepository(ecr.Repository):
             if mutable_tags
             else None,
             image_scan_on_push=True,
-            lifecycle_rules=[untagged, *([newest] if keep_images else [])],
+            lifecycle_rules=[newest] if keep_images else None,
             encryption_key=encryption_key,
             removal_policy=removal_policy,
             empty_on_delete=True if removal_policy is RemovalPolicy.DESTROY else None,

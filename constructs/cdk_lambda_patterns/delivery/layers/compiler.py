@@ -11,8 +11,10 @@ https://pypi.org/project/ziglang/
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from cdk_lambda_patterns.core.handler_code import (
     this_machine,
 )
 
-_BUILD_FORMAT = 1  # raise it when the same sources have to be compiled again
+_BUILD_FORMAT = 2  # raise it when the same sources have to be compiled again
 _LOCK = Path(__file__).with_name("ziglang.txt")
 _FLAGS = ("-std=c++23", "-O2")
 # The oldest that Lambda's Amazon Linux has, that of provided.al2; programs run with newer ones, too.
@@ -125,11 +127,26 @@ def _compile(compiler: Path, source: Path, target: str, scratch: Path) -> Path:
     objects = []
     for path in sorted(source.glob("*.cpp")):
         objects.append(str(scratch / f"{path.stem}.o"))
-        _run(compiler, "c++", "-c", "-target", target, *flags, str(path), "-o", objects[-1], scratch=scratch)
+        read = scratch / f"{path.stem}.d"
+        flags_of_file = ["-target", target, *flags, "-MD", "-MF", str(read)]
+        _run(compiler, "c++", "-c", *flags_of_file, str(path), "-o", objects[-1], scratch=scratch)
+        _check_headers(read, path, (source, compiler.parent, cache_folder(), scratch))
     program = scratch / "bootstrap"
     linker = "cc" if headers_only else "c++"
     _run(compiler, linker, "-target", target, "-s", *objects, "-o", str(program), scratch=scratch)
     return program
+
+
+def _check_headers(read: Path, file: Path, folders: Iterable[Path]) -> None:
+    """Check that a file includes nothing outside its folder, of which a change would go unnoticed."""
+    known = tuple(folder.resolve() for folder in folders)
+    for name in re.findall(r"(?:[^\s\\]|\\.)+", read.read_text("utf-8").partition(":")[2]):
+        header = Path(name.replace("\\ ", " ")).resolve()
+        if not any(header.is_relative_to(folder) for folder in known):
+            raise RuntimeError(
+                f"{file} includes {header}, which is outside the folder, so that a change of it would not be "
+                "deployed; move it into the folder."
+            )
 
 
 def _run(compiler: Path, *arguments: str, scratch: Path) -> None:

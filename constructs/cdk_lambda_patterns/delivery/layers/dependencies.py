@@ -150,8 +150,7 @@ class _LayerBundling:
         lock = self._source / "requirements.txt"
         if lists_packages(lock):
             shutil.copytree(installed(lock, self._target), python, dirs_exist_ok=True)
-        ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.*")
-        shutil.copytree(self._source, python, dirs_exist_ok=True, ignore=ignore)
+        shutil.copytree(self._source, python, dirs_exist_ok=True, ignore=self._ignored)
         if self._shared:
             for wheel in sorted(python.glob("*.dist-info/WHEEL")):
                 if _NOT_PURE.search(wheel.read_text()):
@@ -161,3 +160,8 @@ class _LayerBundling:
                     )
         check_unzipped_size(python)
         return True
+
+    def _ignored(self, folder: str, names: list[str]) -> set[str]:
+        compiled = shutil.ignore_patterns("__pycache__", "*.pyc")(folder, names)
+        own = {"requirements.txt", "requirements.in"} if Path(folder) == self._source else set()
+        return {*compiled, *own}

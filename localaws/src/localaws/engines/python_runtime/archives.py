@@ -18,7 +18,7 @@ _LONGEST_LINK = 4095
 def extract(archive: zipfile.ZipFile, folder: Path) -> None:
     """Extract an archive over what is in a folder.
 
-    Links come last, so a folder of the archive is kept where the archive also has a link with its name.
+    Links come last, so a folder of the archive stays where the archive also has a link with its name.
     """
     links = []
     for entry in archive.infolist():
