@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import json
+import os
 import re
 import sys
 import uuid
@@ -23,7 +24,9 @@ from localaws.engines import namespaces
 pytestmark = pytest.mark.local
 
 # A runtime in Python: what the event says, and what it gets.
-BOOTSTRAP = f"""#!{sys.executable} -uS
+# Not the one of a virtual environment, which may be below the host's /tmp.
+PYTHON = os.path.realpath(sys.executable)
+BOOTSTRAP = f"""#!{PYTHON} -uS
 import json, os, sys, time, urllib.error, urllib.request
 API = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/"
 def ask(path, body=None, **headers):
@@ -197,7 +200,7 @@ def test_without_a_bootstrap_that_can_run_the_entry_point_is_invalid(
 @pytest.mark.skipif(not namespaces.available(), reason="this machine has no namespaces for functions")
 def test_a_timeout_ends_what_the_runtime_has_started(made: Made) -> None:
     runtime = BOOTSTRAP.replace("INIT", "").split("\n", 1)[1]
-    shell = f"#!/bin/sh\nsleep 600 &\n{sys.executable} -uS /var/task/runtime.py\n"
+    shell = f"#!/bin/sh\nsleep 600 &\n{PYTHON} -uS /var/task/runtime.py\n"
     name = made.custom({"bootstrap": shell, "runtime.py": runtime}, Timeout=1)
     asked = "print('in', os.stat('/proc/self/ns/mnt').st_ino); time.sleep(600)"
     invoked = made.invoke(name, {"run": asked})

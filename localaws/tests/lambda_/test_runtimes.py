@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
 import uuid
@@ -96,7 +97,8 @@ def environment(aws: LocalAws, runtime: str, handler: str, files: dict[str, str]
 
 def custom(aws: LocalAws) -> dict[str, str]:
     """The environment of a function with a runtime of its own."""
-    source = CUSTOM.replace("PYTHON", sys.executable)
+    # Not the one of a virtual environment, which may be below the host's /tmp.
+    source = CUSTOM.replace("PYTHON", os.path.realpath(sys.executable))
     return environment(aws, "provided.al2023", "any", {"bootstrap": source})
 
 
