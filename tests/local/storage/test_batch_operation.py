@@ -34,6 +34,23 @@ def test_a_job_of_the_failed_lines_makes_up_for_crashes_and_a_missing_permission
 
 
 @pytest.mark.full
+def test_two_thousand_objects_have_their_rows_although_the_function_dies_in_the_middle(
+    stack: DeployedStack,
+) -> None:
+    with closing(Backfill(stack)) as backfill:
+        keys = set(backfill.upload(f"many/{number}.jpg" for number in range(2_000)))
+        gone = {f"{backfill.run_id}/gone/{number}.jpg" for number in range(100)}
+        with stack.faults.function(backfill.function, killed=True, times=50):
+            report = backfill.ran(backfill.manifest(sorted(keys | gone)))
+        assert set(report) == keys | gone
+        failed = {key for key, line in report.items() if line.task_status == "failed"}
+        assert 100 <= len(failed) <= 150
+        again = backfill.ran(backfill.manifest(sorted(failed)))
+        assert {key for key, line in again.items() if line.task_status == "failed"} == gone
+        assert backfill.check_rows() == len(keys)
+
+
+@pytest.mark.full
 def test_the_aws_cli_creates_a_job_by_the_command_on_the_page(
     stack: DeployedStack, local_aws: LocalAws, tmp_path: Path
 ) -> None:
