@@ -86,7 +86,9 @@ class PlainL2:
         if kind in self._PARTS:
             return True  # made with the queue, the bucket, the VPC or the database
         maker = getattr(self, "_" + kind.replace("AWS::", "").replace("::", "_").lower(), None)
-        if maker is None or (kind == "AWS::Lambda::Function" and "LoggingConfig" not in properties):
+        # Of the CDK itself, or from an image, which this does not build.
+        in_l1 = not {"LoggingConfig", "Handler"} <= properties.keys()
+        if maker is None or (kind == "AWS::Lambda::Function" and in_l1):
             return False
         self._made[kind] = maker(stack, id, properties)
         return True
