@@ -136,13 +136,20 @@ def require_key(config: dict[str, Any]) -> None:
         raise StartRefusedError(kind, 502, f"{text}function's KMS key settings.")
 
 
+def _unusable_state(key: dict[str, Any] | None) -> tuple[str, str] | None:
+    """Why a key cannot be used: exception and reason."""
+    if key is None:
+        return _NOT_FOUND
+    if key["KeyState"] == "Enabled":
+        return None
+    return _DISABLED if key["KeyState"] == "Disabled" else _INVALID
+
+
 def _refused(config: dict[str, Any]) -> tuple[str, str] | None:
     """Why the role of a function cannot decrypt its variables: exception and reason."""
     key = kms._resolve_key(config["KMSKeyArn"])
-    if key is None:
-        return _NOT_FOUND
-    if key["KeyState"] != "Enabled":
-        return _DISABLED if key["KeyState"] == "Disabled" else _INVALID
+    if unusable := _unusable_state(key):
+        return unusable
     arn = _arn_of(config)
     granted = any(
         grant["KeyId"] == key["Arn"]
@@ -191,10 +198,8 @@ async def _handle_request(
 
 def _unreadable(config: dict[str, Any], headers: dict[str, str], query: Any) -> dict[str, str] | None:
     key = kms._resolve_key(config["KMSKeyArn"])
-    if key is None:
-        kind, reason = _NOT_FOUND
-    elif key["KeyState"] != "Enabled":
-        kind, reason = _DISABLED if key["KeyState"] == "Disabled" else _INVALID
+    if unusable := _unusable_state(key):
+        kind, reason = unusable
     elif iam_is_enforced() and _is_denied(key["Arn"], _arn_of(config), headers, query):
         kind, reason = "AccessDeniedException", _DENIED[1]
     else:
