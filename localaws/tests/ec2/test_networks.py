@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from helpers.stacks import DeploymentFailedError, Resources, deploy, ref
 from localaws import LocalAws
 from localaws.cdk.cli import find_cli
+from localaws.services.ec2.networks import amazon_block
 
 pytestmark = pytest.mark.local
 
@@ -76,6 +77,18 @@ NAT_OUTPUTS = {
     "Gateway": ref("Gateway"),
     "Table": ref("Table"),
 }
+
+
+@pytest.mark.parametrize(
+    ("number", "block"),
+    [
+        (0x1E9000, "2600:1f14:1e90::/56"),
+        (0x00E90A, "2600:1f14:e9:a00::/56"),
+        (0xFFFFFF, "2600:1f14:ffff:ff00::/56"),
+    ],
+)
+def test_a_block_of_amazon_is_written_in_its_shortest_form(number: int, block: str) -> None:
+    assert amazon_block(number) == block
 
 
 def test_a_vpc_gets_an_ipv6_block_from_which_its_subnets_are_cut(local_aws: LocalAws) -> None:

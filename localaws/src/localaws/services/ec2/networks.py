@@ -12,6 +12,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_EC2.h
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from collections.abc import Callable
 from typing import Any
@@ -185,6 +186,14 @@ declare_tagged(
     _delete_egress_only_gateway,
     lambda gateway: {"Id": gateway},
 )
+
+
+def amazon_block(number: int) -> str:
+    """The /56 of Amazon's addresses with this number of 24 bits, written as RFC 5952 and AWS do."""
+    first = int(ipaddress.IPv6Address("2600:1f14::"))
+    return str(ipaddress.IPv6Network((first | number << 72, 56)))
+
+
 _block = new_resource(
     "AWS::EC2::VPCCidrBlock",
     replaced_by=("AmazonProvidedIpv6CidrBlock", "CidrBlock", "Ipv6CidrBlock", "VpcId"),
@@ -198,7 +207,7 @@ def _create_block(_logical_id: str, properties: Properties, _stack: str) -> Crea
         raise ValueError(f"The VPC {properties.get('VpcId')} does not exist")
     block = properties.get("Ipv6CidrBlock", "")
     if str(properties.get("AmazonProvidedIpv6CidrBlock")).lower() == "true":
-        block = f"2600:1f14:{random.getrandbits(16):x}:{random.getrandbits(8):x}00::/56"
+        block = amazon_block(random.getrandbits(24))
     if block:
         vpc.setdefault(_IPV6_BLOCKS, []).append(block)
     association = _random_id("vpc-cidr-assoc")
