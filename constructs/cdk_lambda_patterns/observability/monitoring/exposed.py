@@ -68,8 +68,8 @@ def exposed_by(scope: Construct, patterns: Sequence[Any]) -> Exposed:
             path = pattern.node.path if isinstance(pattern, Construct) else repr(pattern)
             raise ValueError(
                 f"patterns[{number}]={path}: it exposes nothing that can be monitored. Give a construct "
-                "whose public attributes hold functions, queues, tables, streams, APIs, load balancers or state "
-                "machines, or give these themselves."
+                "whose public attributes hold functions, queues, tables, streams, APIs, load balancers or "
+                "state machines, or give these themselves."
             )
         for name, one in found:
             _add(exposed, _label(stack, one), name, one)

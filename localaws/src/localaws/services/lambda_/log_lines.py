@@ -5,17 +5,21 @@ those of extensions after the answer. Its report has the time until then, and th
 
 Faithful to: the log group of the function, the log stream of the environment, subscription and metric
 filters; a duration in hundredths of a millisecond, which is billed in whole ones, of the timeout at most, and
-memory of the function's at most; the status of a report after a timeout.
+memory of the function's at most; the status of a report after a timeout. With the log format JSON, the start
+and the report of an invocation are events `platform.start` and `platform.report`, and nothing marks its end.
 Not to: the log streams of invocations: the emulator has one for each. The memory is that of the largest
 process of any function, as memory is not limited. The time of the initialization is part of the duration.
 
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from ministack.services import cloudwatch_logs, lambda_svc
@@ -43,9 +47,27 @@ def _emit_lambda_logs(
     timed_out = error and log_text.rstrip("\n").endswith(f"Task timed out after {limit / 1000:.2f} seconds")
     spent = limit if timed_out else min(duration_ms, limit)
     memory = int(config["MemorySize"])
+    megabytes = min(lambda_svc._probe_peak_memory_mb(func), memory)
+    if (config.get("LoggingConfig") or {}).get("LogFormat") == "JSON":
+        metrics = {
+            "durationMs": spent,
+            "billedDurationMs": spent,
+            "memorySizeMB": memory,
+            "maxMemoryUsedMB": megabytes,
+        }
+        status = "timeout" if timed_out else "error" if error else "success"
+        began = {"requestId": request_id, "version": config["Version"]}
+        ended = {"requestId": request_id, "metrics": metrics, "status": status}
+        lines = [
+            _platform("platform.start", began),
+            *log_text.splitlines(),
+            _platform("platform.report", ended),
+        ]
+        stock(func, request_id, "\n".join(lines), error, duration_ms, log_source="rie")
+        return
     report = (
         f"REPORT RequestId: {request_id}\tDuration: {spent:.2f} ms\tBilled Duration: {spent} ms\t"
-        f"Memory Size: {memory} MB\tMax Memory Used: {min(lambda_svc._probe_peak_memory_mb(func), memory)} MB"
+        f"Memory Size: {memory} MB\tMax Memory Used: {megabytes} MB"
     )
     lines = [
         f"START RequestId: {request_id} Version: {config['Version']}",
@@ -55,6 +77,11 @@ def _emit_lambda_logs(
     ]
     # This source brings the lines of the platform with it.
     stock(func, request_id, "\n".join(lines), error, duration_ms, log_source="rie")
+
+
+def _platform(kind: str, record: dict[str, Any]) -> str:
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+    return json.dumps({"time": f"{stamp}Z", "type": kind, "record": record})
 
 
 def write(config: dict[str, Any], stream: str, lines: Sequence[str]) -> None:
