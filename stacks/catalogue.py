@@ -230,6 +230,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="changes are reported once; each job has one answer, also after errors, timeouts and crashes",
         proof="sent",
     ),
+    Architecture(
+        id="monitoring",
+        family="observability",
+        title="Any construct → its metrics → alarms, one composite → SNS; a dashboard; saved queries",
+        stack="MonitoringStack",
+        shows="each alarm goes off with its fault, ends when it is mended, and is quiet under ordinary load",
+    ),
 )
 
 

@@ -131,10 +131,10 @@ def watched_by(alarms: Alarms, exposed: Exposed) -> Iterator[Watched]:
     for label, function in exposed.of("function").items():
         metrics = of_function(function, period)
         if alarms.error_rate is not None:
-            rate = metrics.rate(["errors"], ["runs"], least)
+            rate = metrics.rate("errors", "runs", least)
             yield Watched(label, "Errors", rate, alarms.error_rate, "too many invocations fail")
         if alarms.throttle_rate is not None:
-            rate = metrics.rate(["throttles"], ["runs", "throttles"], least)
+            rate = metrics.rate("throttles", "runs + throttles", least)
             yield Watched(label, "Throttles", rate, alarms.throttle_rate, "Lambda throttles invocations")
         timeout = timeout_of(function)
         if alarms.duration_rate is not None and timeout is not None and not timeout.is_unresolved():
@@ -142,7 +142,8 @@ def watched_by(alarms: Alarms, exposed: Exposed) -> Iterator[Watched]:
             p99 = metrics.only_if("p99", "runs", least)
             yield Watched(label, "Duration", p99, slow, "the slowest invocations are close to the timeout")
         if is_asynchronous(function) and alarms.dropped_rate is not None:
-            rate = metrics.rate(["dropped"], ["received"], least)
+            # Of the events that are done with: they were received minutes before, when retries failed.
+            rate = metrics.rate("dropped", "runs - errors + dropped", least)
             yield Watched(label, "Dropped", rate, alarms.dropped_rate, "events fail after all retries")
         if is_asynchronous(function) and alarms.event_age is not None:
             age = number_in("milliseconds", "event_age", alarms.event_age)

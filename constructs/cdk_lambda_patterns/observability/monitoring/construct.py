@@ -44,8 +44,8 @@ class Monitoring(Construct):
             queues, tables, streams, APIs, load balancers and state machines: owned, from another stack, or
             imported.
         alarms: At which values alarms go off; ``Alarms()`` for the defaults. Default: no alarms.
-        topic: Gets a message when an alarm goes off, and when it is over. Default: a new topic, if there are
-            alarms.
+        topic: Gets a message when users are hurt, when that is over, and when a failure queue gets messages.
+            Default: a new topic, if there are alarms.
         encryption_key: Customer managed key of the new topic. Default: a new one. (CloudWatch may not use the
             key that AWS manages.)
         dashboard: Whether to make the dashboard.
@@ -152,7 +152,6 @@ class Monitoring(Construct):
                 hurting.append(alarm)
             else:
                 alarm.add_alarm_action(notify)
-                alarm.add_ok_action(notify)
         _HURTING.check("number of alarms that users notice", len(hurting))
         if hurting:
             self.composite_alarm = cloudwatch.CompositeAlarm(

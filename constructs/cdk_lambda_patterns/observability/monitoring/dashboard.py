@@ -33,8 +33,8 @@ def make_dashboard(
     for label, front in fronts(exposed, period):
         _row(
             dashboard,
-            _graph(f"{label}: requests", [front[name] for name in (*front.whole, *front.failures)]),
-            _graph(f"{label}: success", [front.success(front.failures, "requests")], _PERCENT),
+            _graph(f"{label}: requests", [metric for name, metric in front.of.items() if name != "latency"]),
+            _graph(f"{label}: success", [front.success(front.failures, front.whole)], _PERCENT),
             _graph(f"{label}: latency, p99", [front["latency"]]),
         )
     for label, function in exposed.of("function").items():
@@ -42,7 +42,7 @@ def make_dashboard(
         _row(
             dashboard,
             _graph(f"{label}: invocations", [metrics["runs"], metrics["errors"]]),
-            _graph(f"{label}: success", [metrics.success(["errors"], "runs")], _PERCENT),
+            _graph(f"{label}: success", [metrics.success("errors", "runs")], _PERCENT),
             _graph(f"{label}: duration", [metrics[name] for name in ("p50", "p95", "p99")]),
             _graph(f"{label}: throttles, concurrency", [metrics["throttles"], metrics["concurrency"]]),
         )

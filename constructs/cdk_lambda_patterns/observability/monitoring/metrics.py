@@ -1,6 +1,7 @@
 """Metrics of functions, and of what takes requests: by short names, which expressions use."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,21 +27,24 @@ class Metrics:
     def __getitem__(self, name: str) -> cloudwatch.Metric:
         return self.of[name]
 
-    def rate(self, parts: Sequence[str], whole: Sequence[str], least: int) -> cloudwatch.MathExpression:
-        """Return what percentage of the whole the parts are; 0 if the whole is less than ``least``."""
-        all_of_it = _sum(whole)
-        text = f"IF({all_of_it} >= {least}, 100 * ({_sum(parts)}) / ({all_of_it}), 0)"
-        return self._expression(text, [*parts, *whole], f"{parts[0]} (%)")
+    def rate(self, part: str, whole: str, least: int) -> cloudwatch.MathExpression:
+        """Return what percentage of the whole the part is; 0 if the whole is less than ``least``.
 
-    def success(self, parts: Sequence[str], whole: str) -> cloudwatch.MathExpression:
-        """Return the percentage of the whole that is none of the parts; nothing where the whole is 0."""
-        return self._expression(f"100 - 100 * ({_sum(parts)}) / {whole}", [*parts, whole], "success (%)")
+        Args:
+            part: An expression with names: ``"errors"``.
+            whole: Another one: ``"runs + throttles"``.
+            least: The least that counts.
+        """
+        text = f"IF({whole} >= {least}, 100 * ({part}) / ({whole}), 0)"
+        return self._expression(text, f"{part} (%)")
+
+    def success(self, part: str, whole: str) -> cloudwatch.MathExpression:
+        """Return what percentage of the whole is not the part; nothing where the whole is 0."""
+        return self._expression(f"100 - 100 * ({part}) / ({whole})", "success (%)")
 
     def only_if(self, value: str, whole: str, least: int) -> cloudwatch.MathExpression:
         """Return a metric; 0 if the whole is less than ``least`` in the period."""
-        return self._expression(
-            f"IF(FILL({whole}, 0) >= {least}, FILL({value}, 0), 0)", [value, whole], value
-        )
+        return self._expression(f"IF({whole} >= {least}, {value}, 0)", value)
 
     def gigabyte_seconds(self, memory_size: float, label: str, number: int) -> cloudwatch.MathExpression:
         """Return what Lambda charges for: duration times memory in MB. In a graph, each needs its number."""
@@ -51,14 +55,12 @@ class Metrics:
             period=self.period,
         )
 
-    def _expression(self, text: str, names: Sequence[str], label: str) -> cloudwatch.MathExpression:
+    def _expression(self, text: str, label: str) -> cloudwatch.MathExpression:
+        names = [name for name in self.of if re.search(rf"\b{name}\b", text)]
+        for name in names:  # some services publish a count only if it is not zero
+            text = re.sub(rf"\b{name}\b", f"FILL({name}, 0)", text)
         used = {name: self.of[name] for name in names}
         return cloudwatch.MathExpression(expression=text, using_metrics=used, label=label, period=self.period)
-
-
-def _sum(names: Sequence[str]) -> str:
-    # Some services publish a count only if it is not zero.
-    return " + ".join(f"FILL({name}, 0)" for name in names)
 
 
 _OF_FUNCTION = {
@@ -97,12 +99,12 @@ class Front(Metrics):
     """The metrics of what takes requests.
 
     Args:
-        failures: The names of the metrics that count failed requests.
-        whole: The names of those that add up to all requests.
+        failures: How many requests failed, as an expression.
+        whole: How many requests there were, likewise.
     """
 
-    failures: tuple[str, ...]
-    whole: tuple[str, ...] = ("requests",)
+    failures: str
+    whole: str = "requests"
 
 
 def fronts(exposed: Exposed, period: Duration) -> Iterator[tuple[str, Front]]:
@@ -125,7 +127,7 @@ def fronts(exposed: Exposed, period: Duration) -> Iterator[tuple[str, Front]]:
     for label, api in exposed.of("http_api").items():
         dimensions = {"ApiId": api.http_api_id}
         found = of("AWS/ApiGateway", dimensions, requests="Count", failed="5xx", latency="Latency")
-        yield label, Front(found, period, ("failed",))
+        yield label, Front(found, period, "failed")
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html
     for label, api in exposed.of("rest_api").items():
         found = {
@@ -133,7 +135,7 @@ def fronts(exposed: Exposed, period: Duration) -> Iterator[tuple[str, Front]]:
             "failed": api.metric("5XXError", statistic="Sum", period=period, label="failed"),
             "latency": api.metric("Latency", statistic="p99", period=period, label="latency"),
         }
-        yield label, Front(found, period, ("failed",))
+        yield label, Front(found, period, "failed")
     # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
     for label, balancer in exposed.of("load_balancer").items():
         found = {
@@ -146,7 +148,7 @@ def fronts(exposed: Exposed, period: Duration) -> Iterator[tuple[str, Front]]:
             )
         }
         # RequestCount has only the requests for which there was a target.
-        yield label, Front(found, period, ("refused", "failed"), ("requests", "refused"))
+        yield label, Front(found, period, "refused + failed", "requests + refused")
     # https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
     for label, machine in exposed.of("state_machine").items():
         found = of(
@@ -158,4 +160,4 @@ def fronts(exposed: Exposed, period: Duration) -> Iterator[tuple[str, Front]]:
             aborted="ExecutionsAborted",
             latency="ExecutionTime",
         )
-        yield label, Front(found, period, ("failed", "timed_out", "aborted"))
+        yield label, Front(found, period, "failed + timed_out + aborted")

@@ -2,7 +2,7 @@
 
 The emulator publishes to any topic.
 
-Faithful to: `cloudwatch.amazonaws.com` needs `sns:Publish` in the topic's policy, for the ARN of the alarm and
+Faithful to: `cloudwatch.amazonaws.com` needs `sns:Publish` in the policy of the topic, for the alarm and
 its account, and `kms:Decrypt` and `kms:GenerateDataKey` in the policy of the key that encrypts the topic. The
 policy that a topic has by default allows alarms of its own account, the key that AWS manages allows none. A
 notification that is refused is lost, and the alarm's history tells.

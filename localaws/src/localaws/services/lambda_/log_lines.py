@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -58,12 +59,9 @@ def _emit_lambda_logs(
         status = "timeout" if timed_out else "error" if error else "success"
         began = {"requestId": request_id, "version": config["Version"]}
         ended = {"requestId": request_id, "metrics": metrics, "status": status}
-        lines = [
-            _platform("platform.start", began),
-            *log_text.splitlines(),
-            _platform("platform.report", ended),
-        ]
-        stock(func, request_id, "\n".join(lines), error, duration_ms, log_source="rie")
+        stream = f"{time.strftime('%Y/%m/%d')}/[{config['Version']}]{uuid.uuid4().hex}"
+        lines = [_platform("platform.start", began), *log_text.splitlines()]
+        write(config, stream, [*lines, _platform("platform.report", ended)])
         return
     report = (
         f"REPORT RequestId: {request_id}\tDuration: {spent:.2f} ms\tBilled Duration: {spent} ms\t"
