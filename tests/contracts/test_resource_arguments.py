@@ -43,6 +43,7 @@ from cdk_lambda_patterns.delivery.container_image import ContainerImageCode
 from cdk_lambda_patterns.events.pipeline_events import StateChanges
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
+from cdk_lambda_patterns.observability.monitoring import Alarms
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.synthesis import app_context
@@ -252,6 +253,9 @@ SPECIAL: dict[str, Kind] = {
 FURTHER: dict[str, dict[str, Any]] = {
     # The timeout of an imported function is unknown.
     "SqsConsumer-function-IFunction": {"options": SqsConsumerOptions(visibility_timeout=Duration.minutes(3))},
+    # Without alarms there is no topic.
+    "Monitoring-topic-ITopic": {"alarms": Alarms()},
+    "Monitoring-encryption_key-IKey": {"alarms": Alarms()},
 }
 
 EU = Environment(account="123456789012", region="eu-west-1")

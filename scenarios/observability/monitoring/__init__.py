@@ -95,8 +95,8 @@ def _break_everything(stack: DeployedStack, shop: Shop, watch: Watch, story: Sto
     _tell(story, expected, "The mailer failed, shipping was disabled, counting was late, the website failed")
     story.fact("messages", len({composite, failures}))
     story.say(
-        f"The topic, which is encrypted, got two messages about {len(expected)} alarms: that users are hurt, and "
-        "that failed mails wait for a person."
+        f"The topic, which is encrypted, got two messages about {len(expected)} alarms: that users are "
+        "hurt, and that failed mails wait for a person."
     )
     _mend(shop, watch, story)
 

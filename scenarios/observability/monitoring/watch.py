@@ -61,7 +61,7 @@ class Watch:
         """Wait until every alarm has been evaluated once more.
 
         An alarm says when its state changed, but not when it was evaluated. So each gets another state, which
-        holds until its next evaluation. Only the composite alarm says when it is OK again, and keeps its state.
+        holds until its next evaluation, and about which it sends no message.
         """
         for name in self.names.values():
             self._cloudwatch.set_alarm_state(

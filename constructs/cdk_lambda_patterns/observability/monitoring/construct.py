@@ -66,9 +66,8 @@ class Monitoring(Construct):
 
     Example::
 
-        from aws_cdk import aws_sns_subscriptions as subscriptions
-
-        monitoring = Monitoring(self, "Monitoring", patterns=[orders, website], alarms=Alarms(error_rate=1))
+        orders = HardenedFunction(self, "Orders", code="worker")
+        monitoring = Monitoring(self, "Monitoring", patterns=[orders, table], alarms=Alarms(error_rate=1))
         monitoring.topic.add_subscription(subscriptions.EmailSubscription("on-call@example.com"))
 
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics.html

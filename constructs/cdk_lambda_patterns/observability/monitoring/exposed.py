@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aws_cdk import Stack
+from aws_cdk import Stack, Stage
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IConstruct
 
 from cdk_lambda_patterns.core.event_sources import unqualified
 
-#: What identifies each kind of resource that has metrics here.
+#: The member by which each kind of resource that has metrics here is recognised.
 _IDENTITIES = {
     "function": "function_name",
     "queue": "queue_arn",
     "table": "table_stream_arn",
     "stream": "stream_arn",
-    "http_api": "http_api_id",
+    "http_api": "add_vpc_link",  # WebSocket APIs have an api_id, too
     "rest_api": "rest_api_id",
     "load_balancer": "load_balancer_arn",
     "state_machine": "state_machine_arn",
@@ -63,7 +63,7 @@ def exposed_by(scope: Construct, patterns: Sequence[Any]) -> Exposed:
         raise ValueError("patterns=(): there is nothing to monitor; give at least one construct.")
     exposed, stack = Exposed(), Stack.of(scope)
     for number, pattern in enumerate(patterns):
-        found = [(name, one) for name, one in _resources("", pattern)]
+        found = list(_resources("", pattern))
         if not found:
             path = pattern.node.path if isinstance(pattern, Construct) else repr(pattern)
             raise ValueError(
@@ -84,9 +84,15 @@ def exposed_by(scope: Construct, patterns: Sequence[Any]) -> Exposed:
 
 def kind_of(value: Any) -> str | None:
     """Return the kind of a resource; ``None`` if it has no metrics here."""
-    if isinstance(value, str | int | float | type) or not hasattr(value, "node"):
+    # Members are looked for in classes, because the value of one may not be known. jsii wraps an object of a
+    # class that is not public in proxies of the interfaces that the object has.
+    classes = [type(value), *map(type, getattr(value, "_delegates", ()))]
+    if isinstance(value, type) or not any(hasattr(one, "node") for one in classes):
         return None
-    return next((kind for kind, identity in _IDENTITIES.items() if hasattr(value, identity)), None)
+    for kind, identity in _IDENTITIES.items():
+        if any(hasattr(one, identity) for one in classes):
+            return kind
+    return None
 
 
 def _resources(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -117,6 +123,8 @@ def _each(held: Any) -> Iterable[Any]:
 
 
 def _is_of_the_cdk(value: Any) -> bool:
+    if isinstance(value, Stack | Stage):
+        return False
     return type(value).__module__.partition(".")[0] in ("aws_cdk", "jsii")
 
 

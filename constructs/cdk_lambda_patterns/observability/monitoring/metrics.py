@@ -125,7 +125,7 @@ def fronts(exposed: Exposed, period: Duration) -> Iterator[tuple[str, Front]]:
 
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
     for label, api in exposed.of("http_api").items():
-        dimensions = {"ApiId": api.http_api_id}
+        dimensions = {"ApiId": api.api_id}
         found = of("AWS/ApiGateway", dimensions, requests="Count", failed="5xx", latency="Latency")
         yield label, Front(found, period, "failed")
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html

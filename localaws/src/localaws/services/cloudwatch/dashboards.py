@@ -1,7 +1,7 @@
 """Dashboards: a body that is no JSON is refused, and a dashboard in a template has its tags.
 
 Faithful to: PutDashboard and CloudFormation refuse a body that is no JSON object, or whose `widgets` are no
-list; ListTagsForResource has the tags of the template.
+list; the tags of the template can be listed and changed.
 Not to: what a widget may have: nothing here draws it.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
@@ -12,11 +12,12 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from ministack.services import cloudwatch
 
-from localaws.patching import Created, Handler, Properties, resource
+from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.refusals import Parameters, Refusal, refuses
 
 _TYPE = "AWS::CloudWatch::Dashboard"
@@ -31,6 +32,14 @@ def _body(request: Parameters) -> Refusal | None:
     if isinstance(body, dict) and isinstance(body.get("widgets", []), list):
         return None
     return Refusal("InvalidParameterInput", "The field DashboardBody must be a valid JSON object.")
+
+
+@around(cloudwatch, "_validate_alarm_tag_arn")
+def _validate_tag_arn(stock: Callable[..., Any], arn: str, *args: Any, **kwargs: Any) -> Any:
+    """Tags of a dashboard can be read and changed, too, if it is there."""
+    if any(one["DashboardArn"] == arn for one in cloudwatch._dashboards.values()):
+        return None
+    return stock(arn, *args, **kwargs)
 
 
 @resource(_TYPE).create
