@@ -16,6 +16,7 @@ _SHAPES = {
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
+    "AWS::CloudWatch::CompositeAlarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
     "AWS::EFS::AccessPoint": (">", "]"),
@@ -43,12 +44,13 @@ _SHAPES = {
     "AWS::StepFunctions::StateMachine": ("{{", "}}"),
 }
 # What is drawn only where something is connected to it.
-_WHEN_CONNECTED = ("AWS::KMS::Key", "AWS::SecretsManager::Secret")
+_WHEN_CONNECTED = ("AWS::CloudWatch::Alarm", "AWS::KMS::Key", "AWS::SecretsManager::Secret")
 # What is called by another name than its service.
 _KINDS = {
     "AWS::ApiGateway::RestApi": "REST API",
     "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::CloudWatch::Alarm": "CloudWatch",
+    "AWS::CloudWatch::CompositeAlarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::EFS::AccessPoint": "EFS access point",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
@@ -340,6 +342,30 @@ def _alarms(_: TemplateFacts, group: str, properties: dict[str, Any]) -> Iterato
         yield Edge(_referred(alarm["Name"]), "-.->", group, "stops")
 
 
+def _watched(alarm: dict[str, Any]) -> Iterator[str]:
+    """The resources whose metrics an alarm watches."""
+    stats = [one["MetricStat"]["Metric"] for one in alarm.get("Metrics", []) if "MetricStat" in one]
+    for metric in stats or [alarm]:
+        yield from (_referred(dimension["Value"]) for dimension in metric.get("Dimensions", []))
+
+
+def _alarm(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """What an alarm with actions of its own watches, and the topics that it notifies."""
+    for topic in properties.get("AlarmActions", []):
+        for resource in dict.fromkeys(_watched(properties)):
+            yield Edge(resource, "-.->", _referred(topic), "alarm")
+
+
+def _composite_alarm(facts: TemplateFacts, composite: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """What the alarms of a composite alarm watch, and the topics that it notifies."""
+    rule, alarms = str(properties["AlarmRule"]), dict(facts.of_type("AWS::CloudWatch::Alarm"))
+    watched = [one for alarm in alarms if f"['{alarm}'" in rule for one in _watched(alarms[alarm])]
+    for resource in dict.fromkeys(watched):
+        yield Edge(resource, "-.->", composite, "alarms")
+    for topic in properties.get("AlarmActions", []):
+        yield Edge(composite, "==>", _referred(topic))
+
+
 def _api(facts: TemplateFacts, api: str, _: dict[str, Any]) -> Iterator[Edge]:
     """An API, the functions that it may invoke, and the user pools whose tokens it takes."""
     called: dict[str, str] = {}
@@ -510,6 +536,8 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Lambda::Alias": _alias,
     "AWS::ApiGateway::RestApi": _api,
     "AWS::ApiGatewayV2::Api": _api,
+    "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::CloudWatch::CompositeAlarm": _composite_alarm,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
     "AWS::Cognito::UserPool": _triggers,
     "AWS::EFS::AccessPoint": _access_point,

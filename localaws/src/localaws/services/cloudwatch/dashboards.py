@@ -49,7 +49,7 @@ def _create(stock: Handler, logical_id: str, properties: Properties, stack: str)
 
 @resource(_TYPE).update
 def _update(
-    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str
 ) -> Created:
     return _tagged(stock(physical_id, old, new, stack), new)
 
