@@ -111,7 +111,8 @@ class Counts(Generic[_Counted]):
     """What happens again and again: an entry each, with a count. Several threads write to it."""
 
     def __init__(self, kind: Callable[..., _Counted], most: int) -> None:
-        self._kind, self._most = kind, most
+        self._kind: Callable[..., _Counted] = kind
+        self._most = most
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, ...], _Counted] = {}
 
