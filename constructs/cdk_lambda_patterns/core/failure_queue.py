@@ -1,6 +1,5 @@
 """A queue for events that failed permanently, and the kinds of queue and topic that Lambda can send to."""
 
-
 from aws_cdk import Annotations, Duration, RemovalPolicy, Token
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
