@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import closing
 
 from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
 from scenarios.observability.monitoring.shop import Shop
@@ -73,7 +73,7 @@ def _break_everything(stack: DeployedStack, shop: Shop, watch: Watch, story: Sto
     """A mailer that fails, a consumer that is disabled, one that is slow, then a website that is both."""
     watch.wait_until_quiet()
     began, faults = watch.now(), stack.faults
-    with ExitStack() as broken, story.timed("first faults"):
+    with watch.faulty() as broken, story.timed("first faults"):
         broken.enter_context(faults.function(shop.mailer, error="MailServerUnreachable"))
         broken.enter_context(faults.function(shop.counting, latency=_LATE, times=1))
         broken.enter_context(shop.shipping_disabled())
@@ -105,7 +105,7 @@ def _throttle_and_discard(stack: DeployedStack, shop: Shop, watch: Watch, story:
     """A stream whose records fail permanently, and a website that Lambda throttles."""
     began = watch.now()
     expected = {"Counting/Function: Errors", "Counting/FailureQueue: Failures", "Website: Throttles"}
-    with ExitStack() as broken, story.timed("second faults"):
+    with watch.faulty() as broken, story.timed("second faults"):
         broken.enter_context(stack.faults.function(shop.counting, error="CountTableMissing"))
         shop.place(_ENOUGH)
         broken.enter_context(shop.website_without_concurrency())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,20 @@ class Watch:
         self.composite = stack.output("UsersAreHurtAlarmName")
         #: Name and state of each notification so far.
         self.messages: list[tuple[str, str]] = []
+        #: When faults began and ended.
+        self.faults: list[tuple[float, float]] = []
 
     def now(self) -> datetime:
         """Return the time, for `went_off_since`."""
         return datetime.now(UTC)
+
+    @contextmanager
+    def faulty(self) -> Iterator[ExitStack]:
+        """Note when faults begin, and end them with the body."""
+        began = time.time()
+        with ExitStack() as broken:
+            yield broken
+        self.faults.append((began, time.time()))
 
     def states(self) -> dict[str, str]:
         """Return the state of each alarm, and of the composite alarm, by name."""
@@ -160,7 +171,7 @@ class Watch:
         return self._stack.wait_until(check, f"the rows of the saved query {name}")
 
     def save_metrics(self, path: Path) -> Path:
-        """Save the metrics in the dashboard since this run began, and when alarms went off and ended."""
+        """Save the metrics in the dashboard since this run began, and when there were faults."""
         queries = []
         for widget in self.widgets():
             for metric in widget["properties"].get("metrics", []):
@@ -192,5 +203,6 @@ class Watch:
             points = zip((at.timestamp() for at in result["Timestamps"]), result["Values"], strict=True)
             found[f"{value} {name} {stat}"] = [*points]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"began": self._began.timestamp(), "metrics": found}))
+        saved = {"began": self._began.timestamp(), "faults": self.faults, "metrics": found}
+        path.write_text(json.dumps(saved))
         return path
