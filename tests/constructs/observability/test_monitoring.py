@@ -45,7 +45,7 @@ def new_stack(**arguments: Any) -> Stack:
 
 def resources(stack: Stack) -> Resources:
     """The resources of a stack."""
-    return Resources(Template.from_stack(stack).to_json())
+    return Resources(dict(Template.from_stack(stack).to_json()))
 
 
 def body_of(stack: Stack) -> str:

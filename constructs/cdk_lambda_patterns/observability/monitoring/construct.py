@@ -97,14 +97,12 @@ class Monitoring(Construct):
         if alarms is not None:
             self._make_topic(removal_policy)
             self._make_alarms(alarms, [*watched_by(alarms, exposed)])
-        shown = [self.composite_alarm] if self.composite_alarm else []
-        self.dashboard = (
-            make_dashboard(
-                self, exposed, [*shown, *self.alarms.values()], alarms.period if alarms else _PERIOD
-            )
-            if dashboard
-            else None
-        )
+        shown: list[cloudwatch.IAlarm] = [*self.alarms.values()]
+        if self.composite_alarm is not None:
+            shown.insert(0, self.composite_alarm)
+        self.dashboard: cloudwatch.Dashboard | None = None
+        if dashboard:
+            self.dashboard = make_dashboard(self, exposed, shown, alarms.period if alarms else _PERIOD)
         groups = list(dict.fromkeys(map(log_group_name, exposed.of("function").values())))
         self.queries = save_queries(self, groups) if saved_queries else []
 

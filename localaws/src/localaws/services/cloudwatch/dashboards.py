@@ -48,9 +48,7 @@ def _create(stock: Handler, logical_id: str, properties: Properties, stack: str)
 
 
 @resource(_TYPE).update
-def _update(
-    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str
-) -> Created:
+def _update(stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str) -> Created:
     return _tagged(stock(physical_id, old, new, stack), new)
 
 
