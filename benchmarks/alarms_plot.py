@@ -19,7 +19,7 @@ from matplotlib import pyplot as plt
 # Title, unit, and the metrics with what they are called: part of the resource's name, metric, statistic.
 PANELS = (
     (
-        "Website: invocations per second",
+        "Website: invocations in a second",
         (("Website32962D0B", "Invocations", "all"), ("Website32962D0B", "Errors", "failed")),
     ),
     ("Website: duration, p99, in seconds", (("Website32962D0B", "Duration p99", "p99"),)),
@@ -43,7 +43,10 @@ def main(source: str, target: str) -> None:
             found = points_of(saved["metrics"], resource, metric)
             scale = 0.001 if metric.startswith("Duration") else 1
             seconds, values = [at - began for at, _ in found], [value * scale for _, value in found]
-            axis.plot(seconds, values, marker=".", linestyle="-" if len(found) > 1 else "", label=label)
+            sampled = resource.endswith(
+                "Queue"
+            )  # a queue has a value each minute, a function only when it runs
+            axis.plot(seconds, values, marker="o", ms=4, linestyle="-" if sampled else "", label=label)
         for start, end in saved["faults"]:
             axis.axvspan(start - began, end - began, color="0.85")
         axis.set_title(title, loc="left", fontsize=10)
