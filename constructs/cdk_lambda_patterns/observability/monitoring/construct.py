@@ -13,7 +13,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.keys import check_key
 from cdk_lambda_patterns.core.limits import Limit
-from cdk_lambda_patterns.core.topics import allow_service_to_publish, check_topic_key
+from cdk_lambda_patterns.core.topics import allow_service_to_publish, check_topic_key, let_service_encrypt
 from cdk_lambda_patterns.observability.monitoring.alarms import Alarms, Watched, watched_by
 from cdk_lambda_patterns.observability.monitoring.dashboard import make_dashboard
 from cdk_lambda_patterns.observability.monitoring.exposed import exposed_by, log_group_name
@@ -23,6 +23,7 @@ from cdk_lambda_patterns.observability.monitoring.queries import save_queries
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
 _HURTING = Limit("the rule of a composite alarm", 0, 60)
 _PERIOD = Duration.minutes(5)
+_CLOUDWATCH = "cloudwatch.amazonaws.com"
 
 
 @check_types
@@ -46,8 +47,8 @@ class Monitoring(Construct):
         alarms: At which values alarms go off; ``Alarms()`` for the defaults. Default: no alarms.
         topic: Gets a message when users are hurt, when that is over, and when a failure queue gets messages.
             Default: a new topic, if there are alarms.
-        encryption_key: Customer managed key of the new topic. Default: a new one. (CloudWatch may not use the
-            key that AWS manages.)
+        encryption_key: Customer managed key of the new topic. Default: that of the app's property injectors,
+            or a new one. (CloudWatch may not use the key that AWS manages.)
         dashboard: Whether to make the dashboard.
         saved_queries: Whether to save queries on the functions' logs.
         removal_policy: What happens to the new key when the stack is deleted. Default: it is retained.
@@ -108,23 +109,30 @@ class Monitoring(Construct):
 
     def _make_topic(self, removal_policy: RemovalPolicy) -> None:
         if self.topic is None:
-            self.encryption_key = self.encryption_key or kms.Key(
-                self, "Key", enable_key_rotation=True, removal_policy=removal_policy
-            )
-            self.topic = sns.Topic(self, "Topic", master_key=self.encryption_key, enforce_ssl=True)
+            topic = sns.Topic(self, "Topic", master_key=self.encryption_key, enforce_ssl=True)
+            resource = topic.node.default_child
+            assert isinstance(resource, sns.CfnTopic)
+            if resource.kms_master_key_id is None:
+                # Not as an argument, because that would overrule a key from the app's property injectors.
+                self.encryption_key = kms.Key(
+                    self, "Key", enable_key_rotation=True, removal_policy=removal_policy
+                )
+                resource.kms_master_key_id = self.encryption_key.key_arn
+                let_service_encrypt(self, self.encryption_key, _CLOUDWATCH)
+            self.topic = topic
         stack = Stack.of(self)
         # https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
         allow_service_to_publish(
             self,
             self.topic,
-            "cloudwatch.amazonaws.com",
+            _CLOUDWATCH,
             stack.format_arn(
                 service="cloudwatch",
                 resource="alarm",
                 resource_name="*",
                 arn_format=ArnFormat.COLON_RESOURCE_NAME,
             ),
-            owner_must_allow="cloudwatch.amazonaws.com to publish for the alarms of this account",
+            owner_must_allow=f"{_CLOUDWATCH} to publish for the alarms of this account",
         )
 
     def _make_alarms(self, alarms: Alarms, watched: Sequence[Watched]) -> None:
