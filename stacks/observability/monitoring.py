@@ -1,6 +1,7 @@
 """Deploys a small shop with an API, a queue, a stream and asynchronous mails, and monitors all of it."""
 
 from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -11,11 +12,12 @@ from constructs import Construct
 from cdk_lambda_patterns import AsyncOptions, FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.permissions import acknowledge
 from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.observability.monitoring import Alarms, Monitoring
 from cdk_lambda_patterns.streams.dynamodb_stream import DynamoDbStreamConsumer, DynamoDbStreamConsumerOptions
-from cdk_lambda_patterns.web.http_api import HttpApi
+from cdk_lambda_patterns.web.http_api import HttpApi, HttpApiOptions
 from stacks.architecture import Architecture
 from stacks.pattern_stack import PatternStack
 
@@ -78,7 +80,12 @@ class MonitoringStack(PatternStack):
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[mailer.function_arn])
         )
         api = HttpApi(
-            self, "Api", authorization=HttpIamAuthorizer(), function=website, removal_policy=destroy
+            self,
+            "Api",
+            authorization=HttpIamAuthorizer(),
+            function=website,
+            options=HttpApiOptions(throttle=apigatewayv2.ThrottleSettings(rate_limit=100, burst_limit=100)),
+            removal_policy=destroy,
         )
         monitoring = Monitoring(
             self,
@@ -98,7 +105,9 @@ class MonitoringStack(PatternStack):
         )
         notifications = make_failure_queue(self, "Notifications", removal_policy=destroy)
         assert monitoring.topic is not None
-        monitoring.topic.add_subscription(subscriptions.SqsSubscription(notifications))
+        subscription = monitoring.topic.add_subscription(subscriptions.SqsSubscription(notifications))
+        reason = "SNS retries a queue of the same account for weeks; the demo only looks at the messages."
+        acknowledge(subscription, {"Serverless-SNSRedrivePolicy": reason})
         self._add_outputs(website, mailer, shipping, counting, api, monitoring)
         self.output("OrdersTableName", orders.table_name)
         self.output("NotificationsQueueUrl", notifications.queue_url)

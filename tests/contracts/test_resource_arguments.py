@@ -196,6 +196,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "log_groups": lambda scope: [logs.LogGroup(scope, "LogGroup")],
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
+    "patterns": lambda scope: [function(Construct(scope, "Function"))],
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),
     "source_bucket": lambda scope: s3.Bucket(scope, "Files", versioned=True),
     "sources": lambda scope: [RdsEventSource()],
