@@ -129,7 +129,9 @@ def _mend(shop: Shop, watch: Watch, story: Story) -> None:
         shop.wait_until_processed()
         watch.wait_until_quiet()
         watch.wait_for_message(watch.composite, "OK")
-    story.say("Mended, and the failure queues emptied: every alarm is OK again, and the topic was told so.")
+    story.say(
+        "Mended, and the failure queues emptied: every alarm is OK again, and the topic got that message."
+    )
 
 
 def smoke_website(stack: DeployedStack) -> None:

@@ -123,8 +123,8 @@ class Watch:
 
         def check() -> tuple[str, str]:
             for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-                told = json.loads(json.loads(message["Body"])["Message"])
-                self.messages.append((told["AlarmName"], told["NewStateValue"]))
+                sent = json.loads(json.loads(message["Body"])["Message"])
+                self.messages.append((sent["AlarmName"], sent["NewStateValue"]))
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
             if (alarm, state) not in self.messages:
                 raise NotYet(f"{self.messages}")

@@ -25,7 +25,7 @@ class Alarms:
     """The values at which alarms go off. ``None`` instead of a value means no such alarm.
 
     Rates are shares of what happened in a period, and count only from ``minimum_count`` on: a single error of
-    a function that is rarely used pages nobody. What failed permanently is in a failure queue, which has an
+    a function that is rarely used pages no one. What failed permanently is in a failure queue, which has an
     alarm of its own.
 
     Args:
@@ -108,7 +108,7 @@ class Watched:
         kind: What goes wrong: ``"Errors"``.
         metric: The metric.
         threshold: The alarm goes off at this value.
-        says: What it means, for whoever gets the notification.
+        says: What it means, in words for a person.
         hurts: Whether users notice it. If not, it waits for a person, and has a notification of its own.
     """
 

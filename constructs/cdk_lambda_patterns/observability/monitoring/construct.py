@@ -37,7 +37,7 @@ class Monitoring(Construct):
 
     With ``alarms``, the composite alarm is in ALARM while any alarm is that users notice, and only it
     notifies the topic: one notification, however much is broken. Alarms of failure queues notify it
-    themselves, because nobody else notices. Nothing is monitored that cannot go wrong: an alarm of an
+    themselves, because no user notices. Nothing is monitored that cannot go wrong: an alarm of an
     asynchronous queue, for example, is made for functions that are configured for it.
 
     Args:

@@ -76,7 +76,7 @@ def exposed_by(scope: Construct, patterns: Sequence[Any]) -> Exposed:
     functions = exposed.of("function")
     for one in {stack, *map(Stack.of, functions.values())}:
         exposed.stream_readers |= _stream_readers(one, functions)
-    # A queue is one for failures whoever exposes it so.
+    # A queue is one for failures if any construct exposes it so.
     for label in exposed.of("failure_queue"):
         exposed.kinds.get("queue", {}).pop(label, None)
     return exposed

@@ -5,7 +5,7 @@ The emulator publishes to any topic.
 Faithful to: `cloudwatch.amazonaws.com` needs `sns:Publish` in the policy of the topic, for the alarm and
 its account, and `kms:Decrypt` and `kms:GenerateDataKey` in the policy of the key that encrypts the topic. The
 policy that a topic has by default allows alarms of its own account, the key that AWS manages allows none. A
-notification that is refused is lost, and the alarm's history tells.
+notification that is refused is lost, and the alarm's history says why.
 Not to: the words of the history.
 
 https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-use-cases.html
