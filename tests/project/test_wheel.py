@@ -47,6 +47,7 @@ from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
+from cdk_lambda_patterns.delivery.code_signing import SignedFunction
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.delivery.container_image import (
@@ -133,6 +134,7 @@ made = [
         schedule=ScheduleExpression.rate(Duration.hours(1)),
     ),
     CodeBucket(stack, "Code"),
+    SignedFunction(stack, "SignedPrices", code=pattern_source("delivery", "cross_account_code")),
     CodeFromBucket(stack, "FromBucket", bucket=built.bucket, key=built.s3_object_key),
     EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),

@@ -97,15 +97,8 @@ class CodeSigning(Construct):
             platform=signer.Platform.AWS_LAMBDA_SHA384_ECDSA,
             signature_validity=signature_validity,
         )
-        self.code_signing_config: lambda_.ICodeSigningConfig = (
-            code_signing_config
-            or lambda_.CodeSigningConfig(
-                self,
-                "Config",
-                signing_profiles=[self.signing_profile],
-                untrusted_artifact_on_deployment=untrusted_artifact_on_deployment
-                or lambda_.UntrustedArtifactOnDeployment.ENFORCE,
-            )
+        self.code_signing_config: lambda_.ICodeSigningConfig = code_signing_config or self._make_config(
+            untrusted_artifact_on_deployment or lambda_.UntrustedArtifactOnDeployment.ENFORCE
         )
         self.bucket: s3.IBucket = bucket or make_bucket(
             self, "Signed", versioned=False, removal_policy=removal_policy
@@ -157,6 +150,20 @@ class CodeSigning(Construct):
         identity = f"{location.object_key} {location.object_version}"
         return lambda_.Code.from_bucket(self._signed, signed.get_att_string("Key")), identity
 
+    def _make_config(self, policy: lambda_.UntrustedArtifactOnDeployment) -> lambda_.CodeSigningConfig:
+        profile = self.signing_profile
+        config = lambda_.CodeSigningConfig(
+            self, "Config", signing_profiles=[profile], untrusted_artifact_on_deployment=policy
+        )
+        resource = config.node.default_child
+        assert isinstance(resource, lambda_.CfnCodeSigningConfig)
+        if not _is_made_here(profile):
+            arn = f"{_arn_of(profile)}/{profile.signing_profile_version}"
+            resource.allowed_publishers = lambda_.CfnCodeSigningConfig.AllowedPublishersProperty(
+                signing_profile_version_arns=[arn]
+            )
+        return config
+
     def _make_provider(self, removal_policy: RemovalPolicy) -> HardenedFunction:
         provider = HardenedFunction(
             self,
@@ -174,7 +181,7 @@ class CodeSigning(Construct):
         role = provider.execution_role
         jobs = Stack.of(self).format_arn(service="signer", resource="/signing-jobs", resource_name="*")
         for action, resource in (
-            ("signer:StartSigningJob", self.signing_profile.signing_profile_arn),
+            ("signer:StartSigningJob", _arn_of(self.signing_profile)),
             ("signer:DescribeSigningJob", jobs),
         ):
             role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[resource]))
@@ -272,6 +279,19 @@ class SignedFunction(Construct):
         )
         # The key of signed code is not known yet: without this, new code would publish no version.
         self.function.invalidate_version_based_on(identity)
+
+
+def _is_made_here(profile: signer.ISigningProfile) -> bool:
+    return isinstance(profile.node.default_child, signer.CfnSigningProfile)
+
+
+def _arn_of(profile: signer.ISigningProfile) -> str:
+    """Return the ARN of a profile: the CDK's of an imported one has a slash too many."""
+    if _is_made_here(profile):
+        return profile.signing_profile_arn
+    return Stack.of(profile).format_arn(
+        service="signer", resource="/signing-profiles", resource_name=profile.signing_profile_name
+    )
 
 
 def _check(
