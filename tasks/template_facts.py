@@ -277,7 +277,7 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
         if end != function  # which may invoke itself
     }
     yield Edge(_referred(properties.get("KmsKeyArn")), "-.->", function, "encrypts variables")
-    yield Edge(_referred(properties["Code"].get("S3Bucket")), "-->", function, "code")
+    yield Edge(_referred(properties.get("Code", {}).get("S3Bucket")), "-->", function, "code")
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
         if target not in by_lambda:
             yield Edge(function, "-->", target, ", ".join(dict.fromkeys(actions)))

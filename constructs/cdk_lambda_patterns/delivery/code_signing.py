@@ -1,8 +1,8 @@
 """Asset → signed during the deployment by AWS Signer → Lambda, which accepts signed code only.
 
-Use it where a function may only run code that your own deployment signed: a changed archive, or code that
-somebody uploads with ``UpdateFunctionCode``, is refused. Do not use it against those who may deploy with the
-signing profile, and not for container images, which Lambda does not check.
+Use it where a function may only run code that your own deployment signed: a changed archive, or code that is
+uploaded with ``UpdateFunctionCode``, is refused. It does not protect from principals that may sign with the
+profile, and container images have no signature that Lambda checks.
 """
 
 import os
@@ -69,7 +69,8 @@ class CodeSigning(Construct):
     Example::
 
         signing = CodeSigning(self, "Signing")
-        layer = lambda_.LayerVersion(self, "Layer", code=signing.sign(self, "Words", words))
+        SignedFunction(self, "Orders", code="worker", signing=signing)
+        SignedFunction(self, "Invoices", code="worker", signing=signing)
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-codesigning.html
     """
@@ -111,8 +112,8 @@ class CodeSigning(Construct):
     def sign(self, scope: Construct, id: str, code: lambda_.Code) -> lambda_.Code:
         """Return the signed form of code, for a function or a layer.
 
-        A version of a function is published when its template changes, which new code does not do here: the
-        key of signed code is known only when it is deployed. ``SignedFunction`` cares for that.
+        The CDK publishes a version of a function when its template changes, and new code does not change it
+        here: the key of signed code is known only when it is deployed. ``SignedFunction`` publishes one.
 
         Args:
             scope: The parent of what is made.

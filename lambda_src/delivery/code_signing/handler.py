@@ -26,9 +26,8 @@ logger.setLevel(logging.INFO)
 
 _ANSWERS = urllib3.PoolManager(timeout=10, retries=urllib3.Retry(3, backoff_factor=1))
 _ECHOED = ("StackId", "RequestId", "LogicalResourceId")
-_signer = Signer(
-    *make_clients("s3", "signer"), profile=os.environ["PROFILE_NAME"], bucket=os.environ["SIGNED_BUCKET"]
-)
+_s3, _client = make_clients("s3", "signer")
+_signer = Signer(_s3, _client, os.environ["PROFILE_NAME"], os.environ["SIGNED_BUCKET"])
 
 
 def handler(event: Mapping[str, Any], _context: Any) -> None:

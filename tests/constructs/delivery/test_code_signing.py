@@ -34,14 +34,14 @@ def archive(stack: Stack, key: str = "a.zip", version: str | None = None) -> lam
 
 
 def imported_profile(stack: Stack) -> signer.ISigningProfile:
-    """A profile of another stack."""
+    """A profile from another stack."""
     return signer.SigningProfile.from_signing_profile_attributes(
         stack, "Profile", signing_profile_name="theirs", signing_profile_version="0123456789"
     )
 
 
 def imported_config(stack: Stack) -> lambda_.ICodeSigningConfig:
-    """A configuration of another stack."""
+    """A configuration from another stack."""
     return lambda_.CodeSigningConfig.from_code_signing_config_arn(stack, "Config", CONFIG)
 
 

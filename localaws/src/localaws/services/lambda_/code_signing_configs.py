@@ -146,7 +146,7 @@ def _page(name: str, found: Any, query: Mapping[str, Any]) -> Answer:
     entries = list(found)
     first = int((query.get("Marker") or ["0"])[0])
     size = int((query.get("MaxItems") or [str(_PAGE)])[0])
-    page = {name: entries[first : first + size]}
+    page: dict[str, Any] = {name: entries[first : first + size]}
     if first + size < len(entries):
         page["NextMarker"] = str(first + size)
     answer: Answer = json_response(page)
@@ -178,7 +178,7 @@ def _of_tags(method: str, arn: str, body: bytes, query: Mapping[str, Any]) -> An
 def _create(request: Mapping[str, Any]) -> Config:
     name = f"csc-{identifier(LOWER_CASE, _ID_LENGTH)}"
     arn = f"arn:aws:lambda:{get_region()}:{get_account_id()}:code-signing-config:{name}"
-    config = {"CodeSigningConfigId": name, "CodeSigningConfigArn": arn, "Description": ""}
+    config: Config = {"CodeSigningConfigId": name, "CodeSigningConfigArn": arn, "Description": ""}
     config["CodeSigningPolicies"] = {"UntrustedArtifactOnDeployment": "Warn"}
     _change(config, request)
     _configs[arn] = config
