@@ -21,6 +21,14 @@ from scenarios.support.stack_updates import StackUpdates, Template, UpdateRolled
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
 
 _RELEASE, _MISMATCH = "cross_account_code/release.json", "CodeVerificationFailedException"
+_DRILLED = {
+    "signed objects": 1,
+    "expired": _MISMATCH,
+    "revoked signature": _MISMATCH,
+    "unsigned, with Warn": "deployed",
+    "revoked profile": "rolled back",
+    "new profile": "4",
+}
 
 
 def run(stack: DeployedStack) -> Outcome:
@@ -115,17 +123,15 @@ def drill(stack: DeployedStack, _faults: Faults) -> Outcome:
     _revoke_profile(stack, story, updates, assets)
     updates.update(original)
     require(_release(stack) == "1", "release 1 was not deployed again")
+    require(story.outcome().facts == _DRILLED, f"the drill ended with {story.outcome().facts}")
     return story.outcome()
 
 
 def _warn(stack: DeployedStack, story: Story) -> None:
     """Deploy unsigned code while the configuration only warns."""
     client, function = stack.client("lambda"), stack.output("FunctionName")
-    named = {
-        "CodeSigningConfigArn": client.get_function_code_signing_config(FunctionName=function)[
-            "CodeSigningConfigArn"
-        ]
-    }
+    config = client.get_function_code_signing_config(FunctionName=function)["CodeSigningConfigArn"]
+    named = {"CodeSigningConfigArn": config}
     client.update_code_signing_config(**named, CodeSigningPolicies={"UntrustedArtifactOnDeployment": "Warn"})
     try:
         story.fact("unsigned, with Warn", _refusal(stack, ZipFile=_unsigned()))
