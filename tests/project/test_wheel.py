@@ -69,6 +69,7 @@ from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.observability.monitoring import Monitoring
 from cdk_lambda_patterns.storage.batch_operation import BatchOperation
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
@@ -166,6 +167,7 @@ made = [
     LogShippingExtension(stack, "Shipping"),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
+    Monitoring(stack, "Monitoring", patterns=[quotes]),
 ]
 app.synth()
 
