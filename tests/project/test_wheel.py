@@ -106,6 +106,8 @@ changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
 log_code = pattern_source("streams", "log_processor")
+shop_code = pattern_source("observability", "monitoring")
+place = HardenedFunction(stack, "Place", code=shop_code, handler="monitoring.handler.place")
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -167,7 +169,7 @@ made = [
     LogShippingExtension(stack, "Shipping"),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
-    Monitoring(stack, "Monitoring", patterns=[quotes]),
+    Monitoring(stack, "Monitoring", patterns=[place]),
 ]
 app.synth()
 
