@@ -48,8 +48,10 @@ def _create(stock: Handler, logical_id: str, properties: Properties, stack: str)
 
 
 @resource(_TYPE).update
-def _update(stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str) -> Created:
-    return _tagged(stock(physical_id, old, new, stack), new)
+def _update(
+    stock: Handler, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str
+) -> Created:
+    return _tagged(stock(physical_id, old, new, stack, logical_id), new)
 
 
 def _tagged(made: Created, properties: Properties) -> Created:
