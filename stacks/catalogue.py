@@ -230,6 +230,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="changes are reported once; each job has one answer, also after errors, timeouts and crashes",
         proof="sent",
     ),
+    Architecture(
+        id="service-hooks",
+        family="observability",
+        title="CloudFormation, AWS Config, IoT Core, SES, Lex, Alexa → Lambda → the answer of each",
+        stack="ServiceHooksStack",
+        shows="each service gets exactly one answer, and only what it may send is taken",
+        proof="sent",
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+"""CloudFormation custom resource → answering function → your function."""

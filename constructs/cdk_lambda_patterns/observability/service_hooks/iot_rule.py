@@ -1,0 +1,1 @@
+"""IoT topic → rule → Lambda."""

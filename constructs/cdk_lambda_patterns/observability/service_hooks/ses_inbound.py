@@ -1,0 +1,1 @@
+"""Mail → SES → S3 → Lambda."""

@@ -1,0 +1,1 @@
+"""Lex and Alexa → Lambda."""

@@ -1,0 +1,1 @@
+"""Evaluates resources for an AWS Config rule."""

@@ -1,0 +1,1 @@
+"""Answers CloudFormation for a custom resource. Each of the other hooks has a module of its own."""

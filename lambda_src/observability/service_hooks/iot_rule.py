@@ -1,0 +1,1 @@
+"""Takes messages from an IoT rule."""

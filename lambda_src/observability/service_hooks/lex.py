@@ -1,0 +1,1 @@
+"""Fulfils intents of a Lex bot."""

@@ -1,0 +1,1 @@
+"""Takes mail that SES has stored."""
