@@ -1,0 +1,4 @@
+from cdk_lambda_patterns.observability.service_hooks import AlexaSkill as AlexaSkill
+from cdk_lambda_patterns.observability.service_hooks import IotRule as IotRule
+from cdk_lambda_patterns.observability.service_hooks import LexCodeHook as LexCodeHook
+from cdk_lambda_patterns.observability.service_hooks import SesInbound as SesInbound
