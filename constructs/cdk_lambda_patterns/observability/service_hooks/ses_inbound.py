@@ -47,6 +47,9 @@ class SesInbound(Construct):
     rule set only after ``aws ses set-active-receipt-rule-set``; give the active one to add a rule to it. SES
     receives mail in some Regions only, and for domains whose MX record names it.
 
+    The policy of a bucket from another stack allows SES for every rule set of this account, because that
+    stack is deployed first.
+
     Args:
         recipients: Addresses (``help@example.com``), domains (``example.com``), or all subdomains of one
             (``.example.com``).
@@ -135,7 +138,6 @@ class SesInbound(Construct):
         grant_on_objects(role, self.bucket, "s3:GetObject", prefix=key_prefix, reason=reason)
         grant_use_of_key(role, self.bucket.encryption_key, "kms:Decrypt")
 
-        self._rules = f"{self._arn_of_set()}:receipt-rule/*"  # the rule needs the policies first
         self.rule = ses.ReceiptRule(
             self,
             "Rule",
@@ -154,23 +156,31 @@ class SesInbound(Construct):
         )
         self._allow_ses(key_prefix)
 
-    def _arn_of_set(self) -> str:
-        name = self.rule_set.receipt_rule_set_name
-        return Stack.of(self).format_arn(service="ses", resource="receipt-rule-set", resource_name=name)
+    def _conditions(self, rule_set: str) -> dict[str, Any]:
+        """The conditions for the rules of a set. None can name this rule, which needs the policies first."""
+        stack = Stack.of(self)
+        arn = stack.format_arn(service="ses", resource="receipt-rule-set", resource_name=rule_set)
+        return {
+            "StringEquals": {"aws:SourceAccount": stack.account},
+            "ArnLike": {"aws:SourceArn": f"{arn}:receipt-rule/*"},
+        }
 
     def _allow_ses(self, key_prefix: str) -> None:
         """Let SES invoke the functions and write mail, before it tries that when the rule is made."""
-        account = Stack.of(self).account
-        principal = iam.ServicePrincipal(_SES)
+        name = self.rule_set.receipt_rule_set_name
+        conditions, principal = self._conditions(name), iam.ServicePrincipal(_SES)
         for function in (self.screen, self.function):
             function.add_permission(
-                "Ses", principal=principal, source_arn=self._rules, source_account=account
+                "Ses",
+                principal=principal,
+                source_arn=conditions["ArnLike"]["aws:SourceArn"],
+                source_account=Stack.of(self).account,
             )
             self.rule.node.add_dependency(function.node.find_child("Ses"))
-        conditions = {
-            "StringEquals": {"aws:SourceAccount": account},
-            "ArnLike": {"aws:SourceArn": self._rules},
-        }
+        if Stack.of(self.bucket) is not Stack.of(
+            self
+        ):  # whose stack is deployed first, without this rule set
+            conditions = self._conditions("*")
         added = self.bucket.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[principal],
