@@ -1,0 +1,2 @@
+from cdk_lambda_patterns.observability.service_hooks import ConfigFunctionRule as ConfigFunctionRule
+from cdk_lambda_patterns.observability.service_hooks import CustomResourceFunction as CustomResourceFunction

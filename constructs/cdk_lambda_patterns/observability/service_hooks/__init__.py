@@ -1,3 +1,6 @@
 """Services that invoke functions, each with an answer of its own: one small construct each."""
 
-__all__: list[str] = []
+from cdk_lambda_patterns.observability.service_hooks.config_rule import ConfigFunctionRule
+from cdk_lambda_patterns.observability.service_hooks.custom_resource import CustomResourceFunction
+
+__all__ = ["ConfigFunctionRule", "CustomResourceFunction"]
