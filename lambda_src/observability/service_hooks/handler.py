@@ -22,6 +22,8 @@ with no_garbage_collection():
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
+    from shared.clients import Client
+
     from .answers import BadResult, failure, success, was_never_created
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def _invoke(event: dict[str, Any], seconds: float) -> Any:
     config = Config(
         connect_timeout=2, read_timeout=seconds, retries={"total_max_attempts": 1}, tcp_keepalive=True
     )
-    client = botocore.session.get_session().create_client("lambda", config=config)
+    client: Client = botocore.session.get_session().create_client("lambda", config=config)
     request = {name: value for name, value in event.items() if name != "ResponseURL"}
     try:
         answer = client.invoke(FunctionName=_FUNCTION, Payload=json.dumps(request))

@@ -120,16 +120,16 @@ def run(stack: DeployedStack, story: Story) -> None:
     if stack.deliver_as is None:
         story.say("AWS Config: the function evaluates in test mode. Config itself sends the other events.")
         return
-    id = f"shop-{secrets.token_hex(4)}"
-    rule.deliver(rule.changed(rule.item(id, "python3.8", minutes=1)))
-    story.say(f"AWS Config: a function changes to python3.8: {rule.wait_for(id, 'NON_COMPLIANT')}.")
-    rule.deliver(rule.changed(rule.item(id, "python3.14", minutes=2)))
-    rule.wait_for(id, "COMPLIANT")
-    late = rule.changed(rule.item(id, "python3.8", minutes=1))  # an event that comes twice, and late
+    shop = f"shop-{secrets.token_hex(4)}"
+    rule.deliver(rule.changed(rule.item(shop, "python3.8", minutes=1)))
+    story.say(f"AWS Config: a function changes to python3.8: {rule.wait_for(shop, 'NON_COMPLIANT')}.")
+    rule.deliver(rule.changed(rule.item(shop, "python3.14", minutes=2)))
+    rule.wait_for(shop, "COMPLIANT")
+    late = rule.changed(rule.item(shop, "python3.8", minutes=1))  # an event that comes twice, and late
     require(rule.invoke(late) == {"evaluations": 1}, "a late event is not evaluated")
-    rule.wait_for(id, "COMPLIANT")
-    rule.deliver(rule.changed(rule.item(id, "python3.14", status="ResourceDeleted", minutes=3)))
-    rule.wait_for(id, "NOT_APPLICABLE")
+    rule.wait_for(shop, "COMPLIANT")
+    rule.deliver(rule.changed(rule.item(shop, "python3.14", status="ResourceDeleted", minutes=3)))
+    rule.wait_for(shop, "NOT_APPLICABLE")
     own = stack.output("RowsFunctionName")
     rule.deliver(rule.oversized(rule.item(own, "", minutes=1)))
     rule.wait_for(own, "COMPLIANT")
@@ -144,12 +144,12 @@ def run(stack: DeployedStack, story: Story) -> None:
 
 def drill(stack: DeployedStack, faults: Faults, story: Story) -> None:
     """An event without parameters, and a function that may not report, end in the failure queue."""
-    rule, id = Runtimes(stack), f"shop-{secrets.token_hex(4)}"
+    rule, shop = Runtimes(stack), f"shop-{secrets.token_hex(4)}"
     url = stack.output("RuntimesFailureQueueUrl")
-    with closing(FailureQueue(stack, url, lambda one: id in json.dumps(one.event))) as failed:
-        poison = {**rule.changed(rule.item(id, "python3.8")), "ruleParameters": "{}"}
+    with closing(FailureQueue(stack, url, lambda one: shop in json.dumps(one.event))) as failed:
+        poison = {**rule.changed(rule.item(shop, "python3.8")), "ruleParameters": "{}"}
         rule.deliver(poison)
-        unreported = rule.changed(rule.item(id, "python3.8"))
+        unreported = rule.changed(rule.item(shop, "python3.8"))
         with faults.without_permission(faults.role_of(rule.function), "config:PutEvaluations"):
             rule.deliver(unreported)
             records = failed.wait_for(2)
@@ -157,7 +157,7 @@ def drill(stack: DeployedStack, faults: Faults, story: Story) -> None:
         require(["runtimes" in one for one in reasons].count(True) == 1, f"the failure queue has {reasons}")
         require(["PutEvaluations" in one for one in reasons].count(True) == 1, f"it has {reasons}")
         rule.deliver(unreported)
-        rule.wait_for(id, "NON_COMPLIANT")
+        rule.wait_for(shop, "NON_COMPLIANT")
     story.fact("config rule: events in the failure queue", len(records))
     story.say(
         "AWS Config: an event without parameters, and one that could not be reported, are in the queue."
