@@ -252,6 +252,7 @@ class LocalAws:
         invocation_type: InvocationType | None = None,
         role: str | None = None,
         reads: Mapping[str, str] | None = None,
+        event_source_token: str | None = None,
     ) -> Delivered:
         """Deliver the event of a service that is not emulated, as that service does.
 
@@ -261,10 +262,12 @@ class LocalAws:
 
         Args:
             principal: The service: `"iot.amazonaws.com"`.
-            source_arn: The resource that the event is about or from: the value of `aws:SourceArn`.
-            target: The ARN of a function, version or alias, of a queue, a topic or an event bus.
+            source_arn: The resource that the event is about or from: the value of `aws:SourceArn`. Empty for
+                Alexa, which calls for none.
+            target: The ARN of a function, version or alias, of a queue, a topic, an event bus, or of an
+                object that the service writes (SES).
             event: The event, as the service's documentation shows it. For an event bus the whole event; a
-                text becomes the body of a message as it is.
+                text becomes the body of a message or of an object as it is.
             source_account: The value of `aws:SourceAccount`. Default: the account in `source_arn`, or that of
                 this embedded AWS if it names none, as that of a bucket.
             invocation_type: For services that invoke functions both ways, and for those that are unknown
@@ -273,6 +276,7 @@ class LocalAws:
                 (CodePipeline), or, for the principal `"lambda.amazonaws.com"`, the role of the function
                 itself, whose event source Lambda polls (Amazon MQ).
             reads: What Lambda does at the event source with that role: resources by action.
+            event_source_token: The id of the skill for which Alexa calls: `lambda:EventSourceToken`.
 
         Raises:
             ValueError: An argument is missing, or does not fit the others.
@@ -294,6 +298,7 @@ class LocalAws:
             invocation_type=invocation_type,
             role=role,
             reads=reads,
+            event_source_token=event_source_token,
         )
         return outcome_of(self._call("POST", "/_localaws/deliver", request), target)
 
