@@ -1,4 +1,6 @@
 from cdk_lambda_patterns.observability.service_hooks import AlexaSkill as AlexaSkill
+from cdk_lambda_patterns.observability.service_hooks import ConfigFunctionRule as ConfigFunctionRule
+from cdk_lambda_patterns.observability.service_hooks import CustomResourceFunction as CustomResourceFunction
 from cdk_lambda_patterns.observability.service_hooks import IotRule as IotRule
 from cdk_lambda_patterns.observability.service_hooks import LexCodeHook as LexCodeHook
 from cdk_lambda_patterns.observability.service_hooks import SesInbound as SesInbound

@@ -32,6 +32,7 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
 
 from localaws.services.codepipeline.jobs import open_job
+from localaws.services.config.evaluations import note_event
 from localaws.services.iam.invocations import in_account_of, service_may_deliver
 from localaws.services.iam.roles import role_allows, role_trusts
 from localaws.services.lambda_.invocation import call
@@ -39,7 +40,7 @@ from localaws.services.lambda_.invocation import call
 Answer = dict[str, Any]
 
 _INVOKE = "lambda:InvokeFunction"
-_CODEPIPELINE = "codepipeline.amazonaws.com"
+_CODEPIPELINE, _CONFIG = "codepipeline.amazonaws.com", "config.amazonaws.com"
 # Of each service: the action, and the codes of a refusal and of a target that does not exist.
 _CODES = {
     "lambda": (_INVOKE, "AccessDeniedException", "ResourceNotFoundException"),
@@ -82,6 +83,8 @@ async def deliver(request: dict[str, Any]) -> Answer:
                 case "lambda":
                     if request["principal"] == _CODEPIPELINE:
                         open_job(json.loads(event))
+                    elif request["principal"] == _CONFIG:
+                        note_event(json.loads(event))
                     return await _invoke(target, event, request["invocation_type"])
                 case "sqs":
                     return _send(target, _text(event))
