@@ -221,7 +221,7 @@ def drill(stack: DeployedStack, faults: Faults, story: Story) -> None:
         function = stack.output("SesFunctionName")
         refused = []
         with _closed_bucket(stack):
-            refused.append(_refusal(lambda: room.store("refused", "To: nobody\n\n")))
+            refused.append(_refusal(lambda: room.store("refused", "To: help\n\n")))
         with faults.not_admitting(function, _SES):
             refused.append(_refusal(lambda: room.invoke_again("refused")))
         require(refused == ["AccessDenied", "AccessDeniedException"], f"SES was refused with {refused}")
