@@ -75,12 +75,13 @@ def why_no_reply(mail: dict[str, Any], receipt: dict[str, Any]) -> str | None:
     """
     if mail["headersTruncated"]:
         return "too many headers"
-    headers = {one["name"].lower(): one["value"].strip().lower() for one in mail["headers"]}
+    headers = [(one["name"].lower(), one["value"].strip().lower()) for one in mail["headers"]]
     own = {address.lower() for address in receipt["recipients"]}
-    senders = {mail["source"].lower(), parseaddr(headers.get("from", ""))[1]}
-    if headers.get("auto-submitted", "no").split(";")[0].strip() != "no":
+    senders = {mail["source"].lower(), *(parseaddr(value)[1] for name, value in headers if name == "from")}
+    if any(name == "auto-submitted" and value.split(";")[0].strip() != "no" for name, value in headers):
         return "auto-submitted"
-    if headers.get("precedence") in ("bulk", "junk", "list") or "list-id" in headers:
+    lists = ("precedence", "bulk"), ("precedence", "junk"), ("precedence", "list")
+    if any(header in lists or header[0] == "list-id" for header in headers):
         return "mailing list"
     if mail["source"].strip("<>") == "" or any(one.startswith("mailer-daemon@") for one in senders):
         return "bounce"

@@ -105,7 +105,8 @@ def _rule_of(logical_id: str, properties: Properties, stack: str) -> dict[str, A
         "ScanEnabled": str(given.get("ScanEnabled", False)).lower() == "true",
         **({"Recipients": list(given["Recipients"])} if given.get("Recipients") else {}),
     }
-    if error := ses._receipt_rule_error(rule):
+    wrong_name = ses._receipt_name_error({"Name": rule["Name"]}, "Name", "rule.name", "ruleName")
+    if error := wrong_name or ses._receipt_rule_error(rule):
         _check(_RULE_TYPE, error)
     account = get_account_id()
     arn = (
