@@ -32,6 +32,7 @@ from pathlib import Path
 from aws_cdk import App, Duration, Stack
 from aws_cdk.aws_apigateway import AuthorizationType
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_config import MaximumExecutionFrequency
 from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
@@ -68,6 +69,14 @@ from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.observability.service_hooks import (
+    AlexaSkill,
+    ConfigFunctionRule,
+    CustomResourceFunction,
+    IotRule,
+    LexCodeHook,
+    SesInbound,
+)
 from cdk_lambda_patterns.storage.batch_operation import BatchOperation
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
@@ -103,6 +112,8 @@ changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
 log_code = pattern_source("streams", "log_processor")
+hooks = pattern_source("observability", "service_hooks")
+alias = "arn:aws:lex:us-east-1:123456789012:bot-alias/COFFEEBOT1/TSTALIASID"
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -158,6 +169,33 @@ made = [
         code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
     ),
     LogShippingExtension(stack, "Shipping"),
+    CustomResourceFunction(stack, "Seed", code=hooks, handler="service_hooks.custom_resource.handler"),
+    ConfigFunctionRule(
+        stack,
+        "Runtimes",
+        code=hooks,
+        handler="service_hooks.config_rule.handler",
+        frequency=MaximumExecutionFrequency.ONE_HOUR,
+    ),
+    IotRule(
+        stack, "Alarms", code=hooks, handler="service_hooks.iot_rule.handler", sql="SELECT * FROM 'sensors/+'"
+    ),
+    SesInbound(
+        stack,
+        "Tickets",
+        code=hooks,
+        screen_handler="service_hooks.ses_inbound.screen",
+        handler="service_hooks.ses_inbound.handler",
+        recipients=["help@example.com"],
+    ),
+    LexCodeHook(stack, "Bot", code=hooks, handler="service_hooks.lex.handler", bot_alias_arns=[alias]),
+    AlexaSkill(
+        stack,
+        "Skill",
+        code=hooks,
+        handler="service_hooks.alexa.handler",
+        skill_id="amzn1.ask.skill.4d2f0c8e-6c1b-4b0a-9f62-2a1b7c9d0e11",
+    ),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
 ]

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 from scenarios.framework import Covered, DeployedStack, NotYet, Story, require
@@ -140,7 +141,7 @@ def _fail(rows: Rows, others: Rows, story: Story) -> None:
     require((status, rows.row(taken)) == ("ROLLBACK_COMPLETE", "black tea"), f"{status}: {rows.row(taken)}")
     require("RowExists" in reason and others.deleted_ids()[0].startswith("not-created-"), reason)
     story.say("A row of another stack cannot be created: the rollback's Delete does nothing. CloudFormation:")
-    story.say(f"    {reason.partition(' (RequestId')[0]}")
+    story.say(f"    {_shown(reason)}")
     others.delete()
     status = others.deploy(_TOO_LONG)
     reason = others.reason()
@@ -148,7 +149,7 @@ def _fail(rows: Rows, others: Rows, story: Story) -> None:
     require((status, others.row()) == ("ROLLBACK_COMPLETE", None), f"{status}, and the row is there")
     story.fact("custom resource: failed creations without a trace", 2)
     story.say("An answer of more than 4,096 bytes is a failure with a reason, and the row is deleted again:")
-    story.say(f"    {reason.partition(' (RequestId')[0]}")
+    story.say(f"    {_shown(reason)}")
 
 
 def drill(stack: DeployedStack, faults: Faults, story: Story) -> None:
@@ -165,8 +166,13 @@ def drill(stack: DeployedStack, faults: Faults, story: Story) -> None:
         reasons["no permission to write"] = _failure(stack, "AccessDenied")
     story.say("CloudFormation, custom resource: each deployment fails within its time, with the reason:")
     for what, reason in reasons.items():
-        story.say(f"    {what}: {reason[:100]}")
+        story.say(f"    {what}: {shorten(reason, 100, placeholder=' …')}")
     story.fact("custom resource: failures with a reason", len(reasons))
+
+
+def _shown(reason: str) -> str:
+    """Return a reason without what CloudFormation puts around it."""
+    return reason.rpartition("Message returned: ")[2].partition(" (RequestId")[0]
 
 
 def _failure(stack: DeployedStack, expected: str) -> str:
@@ -175,7 +181,7 @@ def _failure(stack: DeployedStack, expected: str) -> str:
         reason = rows.reason()
         require((status, rows.row()) == ("ROLLBACK_COMPLETE", None), f"{status}: {reason}")
         require(expected in reason, f"the reason is {reason}, without {expected}")
-        return reason.removeprefix("Received response status [FAILED] from custom resource. ")
+        return _shown(reason)
 
 
 def smoke(stack: DeployedStack) -> None:
