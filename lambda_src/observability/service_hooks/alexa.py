@@ -24,7 +24,8 @@ with no_garbage_collection():
     from .records import Records
 
     logger = Logger()
-    records = Records(*make_clients("dynamodb"), os.environ["TABLE_NAME"])
+    (_dynamodb,) = make_clients("dynamodb")
+    records = Records(_dynamodb, os.environ["TABLE_NAME"])
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -96,8 +96,7 @@ def test_the_role_of_an_action_trusts_aws_iot_and_allows_the_action(
 ) -> None:
     queue = functions.queue(writable_by="sns.amazonaws.com")
     topic = functions.topic(queue)
-    settings: dict[str, Any]
-    settings, needed, resource = {
+    cases: dict[str, tuple[dict[str, Any], str, str]] = {
         "sqs": ({"queueUrl": queue.url}, "sqs:SendMessage", queue.arn),
         "sns": ({"targetArn": topic}, "sns:Publish", topic),
         "dynamoDBv2": (
@@ -106,7 +105,8 @@ def test_the_role_of_an_action_trusts_aws_iot_and_allows_the_action(
             functions.arn("dynamodb", "table/t"),
         ),
         "republish": ({"topic": "other"}, "iot:Publish", functions.arn("iot", "topic/other")),
-    }[kind]
+    }
+    settings, needed, resource = cases[kind]
     if trusts:
         role, reason = functions.role((needed, f"{resource}-of-others"), service=IOT), needed
     else:

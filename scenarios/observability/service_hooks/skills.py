@@ -34,7 +34,7 @@ class Bot:
     def turn(self, hook: str, size: str | None, *, alias: str | None = None) -> dict[str, Any]:
         """Let Lex call a code hook, and return the answer."""
         assert self._deliver_as is not None
-        value = {"originalValue": size, "interpretedValue": size, "resolvedValues": []}
+        value: dict[str, Any] = {"originalValue": size, "interpretedValue": size, "resolvedValues": []}
         slots = {"Size": None if size is None else {"shape": "Scalar", "value": value}}
         intent = {
             "name": "OrderCoffee",
