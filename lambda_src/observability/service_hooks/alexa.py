@@ -68,7 +68,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         case "IntentRequest":
             return _intent(request)
         case "SessionEndedRequest":
-            return {"version": "1.0", "response": {}}  # there is nobody left to speak to
+            return {"version": "1.0", "response": {}}  # the user has gone
         case _:
             return _say("I cannot do that.", end=True)
 

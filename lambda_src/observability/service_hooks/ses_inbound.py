@@ -69,7 +69,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> None:
 def why_no_reply(mail: dict[str, Any], receipt: dict[str, Any]) -> str | None:
     """Return why no automatic reply may be sent: it would go round in circles, or to the wrong person.
 
-    Whoever sends one sets ``Auto-Submitted: auto-replied`` itself.
+    A reply has ``Auto-Submitted: auto-replied`` itself.
 
     https://www.rfc-editor.org/rfc/rfc3834
     """

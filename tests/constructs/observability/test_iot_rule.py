@@ -1,4 +1,4 @@
-"""IotRule: the rule, the permission for it alone, and the way of what it cannot deliver."""
+"""IotRule: the rule, the permission for it only, and the way of what it cannot deliver."""
 
 from __future__ import annotations
 
