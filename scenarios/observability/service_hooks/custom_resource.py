@@ -140,7 +140,7 @@ def _fail(rows: Rows, others: Rows, story: Story) -> None:
     reason = others.reason()
     require((status, rows.row(taken)) == ("ROLLBACK_COMPLETE", "black tea"), f"{status}: {rows.row(taken)}")
     require("RowExists" in reason and others.deleted_ids()[0].startswith("not-created-"), reason)
-    story.say("A row of another stack cannot be created: the rollback's Delete does nothing. CloudFormation:")
+    story.say("A row that another stack has cannot be created, and the rollback does not delete it:")
     story.say(f"    {_shown(reason)}")
     others.delete()
     status = others.deploy(_TOO_LONG)

@@ -28,7 +28,7 @@ def changes(stack: Stack) -> None:
 
 @stack_with
 def periodic(stack: Stack) -> None:
-    runtimes(stack, frequency=DAILY)
+    runtimes(stack)
 
 
 def kinds(resources: Resources) -> list[str]:
@@ -61,6 +61,8 @@ def test_changes_of_resources_come_also_as_a_summary_and_the_function_may_get_th
 def test_a_rule_for_a_regular_time_only_reports(periodic: Resources) -> None:
     assert kinds(periodic) == ["ScheduledNotification"]
     assert actions(periodic) == ["config:PutEvaluations"]
+    (rule,) = periodic.all("AWS::Config::ConfigRule").values()
+    assert rule["MaximumExecutionFrequency"] == "TwentyFour_Hours"
 
 
 def test_the_role_has_no_managed_policy_and_config_of_this_account_may_invoke(changes: Resources) -> None:
@@ -74,7 +76,6 @@ def test_the_role_has_no_managed_policy_and_config_of_this_account_may_invoke(ch
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "nothing invokes the rule"),
         (
             {"frequency": DAILY, "parameters": {"runtimes": "x" * 1024}},
             r"len\(parameters\)=1,040: .*1,024 characters",

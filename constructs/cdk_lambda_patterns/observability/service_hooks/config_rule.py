@@ -43,7 +43,8 @@ class ConfigFunctionRule(Construct):
         code: The folder of the handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
         resource_types: The rule is for changes of resources of these types. Default: none.
-        frequency: The rule is for all resources, at this time. Default: never.
+        frequency: How often the rule is for all resources. Default: every 24 hours if there are no
+            ``resource_types``, else never.
         parameters: What the function gets as ``ruleParameters``, at most 1,024 characters of JSON.
         description: What the rule demands, at most 256 characters.
         asynchronous: Retries and maximum age of the events.
@@ -52,7 +53,7 @@ class ConfigFunctionRule(Construct):
         removal_policy: What happens to queue and logs when the stack is deleted. Default: they are retained.
 
     Raises:
-        ValueError: Nothing invokes the rule, or a setting is not allowed.
+        ValueError: A setting is not allowed.
 
     Attributes:
         function (HardenedFunction): The function. Grant it what it looks at.
@@ -88,10 +89,8 @@ class ConfigFunctionRule(Construct):
         network: NetworkOptions | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
-        if not resource_types and frequency is None:
-            raise ValueError(
-                "resource_types, frequency: nothing invokes the rule; give one of them, or both."
-            )
+        if not resource_types:
+            frequency = frequency or config.MaximumExecutionFrequency.TWENTY_FOUR_HOURS
         if description is not None and not Token.is_unresolved(description):
             Limit("AWS Config", 0, 256, "characters").check("len(description)", len(description))
         if parameters is not None and not any(map(Token.is_unresolved, parameters.values())):

@@ -42,7 +42,7 @@ class CustomResourceFunction(Construct):
       its result is not what CloudFormation takes (more than 4,096 bytes, for one);
     - ``SUCCESS`` to the deletion of a resource whose creation failed, without invoking your function.
 
-    If the answering function itself is killed, nobody can answer: the time limit of each resource is little
+    If the answering function itself is killed, there is no answer: the time limit of each resource is little
     more than its own, instead of an hour.
 
     Your function must be idempotent. Another physical id in an update means another resource: CloudFormation
