@@ -85,9 +85,9 @@ def test_each_grant_of_a_role_is_needed_and_a_planted_one_is_found(
 @pytest.mark.full
 @every_row
 def test_each_grant_of_the_roles_of_custom_resources_is_needed(
-    row: Architecture, stack: DeployedStack
+    row: Architecture, scenario: ModuleType, stack: DeployedStack
 ) -> None:
-    superfluous, _ = superfluous_at_deployment(stack)
+    superfluous, _ = superfluous_at_deployment(stack, scenario.ROLES)
     assert superfluous == []
 
 
