@@ -45,14 +45,14 @@ def check(event: dict[str, Any], skill_id: str, now: datetime) -> None:
     Raises:
         Refused: It is not.
     """
-    application = event["context"]["System"]["application"]["applicationId"]
-    if application != skill_id:
-        raise Refused(f"the request is for the skill {application!r}")
     try:
+        application = event["context"]["System"]["application"]["applicationId"]
         sent = datetime.fromisoformat(event["request"]["timestamp"])
         age = abs(now - sent)
-    except (TypeError, ValueError):
-        raise Refused("the timestamp of the request is not like 2026-11-27T12:00:00Z") from None
+    except (KeyError, TypeError, ValueError):
+        raise Refused("it has no skill, or no timestamp such as 2026-11-27T12:00:00Z") from None
+    if application != skill_id:
+        raise Refused(f"the request is for the skill {application!r}")
     if age > _TOLERANCE:
         raise Refused(f"the request was sent at {sent.isoformat()}")
 

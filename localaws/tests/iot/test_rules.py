@@ -27,11 +27,11 @@ class Rule:
         self.name = f"rule_{uuid.uuid4().hex[:8]}"
         self.arn = functions.arn("iot", f"rule/{self.name}")
         self.errors = functions.queue()
-        role = functions.role(("sqs:SendMessage", self.errors.arn), service=IOT)
+        self.role = functions.role(("sqs:SendMessage", self.errors.arn), service=IOT)
         payload = {
             "sql": "SELECT * FROM 'NAME/#'".replace("NAME", self.name),
             "actions": [action],
-            "errorAction": {"sqs": {"queueUrl": self.errors.url, "roleArn": role, "useBase64": False}},
+            "errorAction": {"sqs": {"queueUrl": self.errors.url, "roleArn": self.role, "useBase64": False}},
         }
         self.aws.client("iot").create_topic_rule(ruleName=self.name, topicRulePayload=payload)
 
@@ -87,6 +87,18 @@ def test_a_function_that_is_gone_is_a_failure(functions: Functions) -> None:
     rule = Rule(functions, {"lambda": {"functionArn": functions.arn("lambda", "function:missing")}})
     rule.publish(n=1)
     assert rule.failure()["failedAction"] == "LambdaAction"
+
+
+def test_the_error_action_needs_its_role_as_well(functions: Functions) -> None:
+    rule = Rule(functions, {"lambda": {"functionArn": functions.arn("lambda", "function:missing")}})
+    iam, role = functions.aws.client("iam"), rule.role.rpartition("/")[2]
+    (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+    iam.delete_role_policy(RoleName=role, PolicyName=policy)
+    rule.publish(n=2)
+    iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+    rule.publish(n=1)
+    rule.failure()  # the only report is about the second message
 
 
 @pytest.mark.parametrize("trusts", [True, False])

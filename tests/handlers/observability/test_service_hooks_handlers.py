@@ -363,6 +363,8 @@ def test_a_request_may_be_150_seconds_old(alexa: ModuleType, seconds: int) -> No
         request("LaunchRequest", at=NOW - timedelta(seconds=151)),
         request("LaunchRequest", at="yesterday"),
         request("LaunchRequest", at="2026-11-27T12:00:00"),
+        {},
+        {"context": None},
     ],
 )
 def test_other_requests_are_refused(alexa: ModuleType, event: dict[str, Any]) -> None:

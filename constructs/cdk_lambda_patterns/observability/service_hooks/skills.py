@@ -55,7 +55,8 @@ class LexCodeHook(Construct):
 
     Example::
 
-        LexCodeHook(self, "Orders", code="worker", bot_alias_arns=[bot_alias.attr_arn])
+        alias = self.format_arn(service="lex", resource="bot-alias", resource_name="BOT_ID/ALIAS_ID")
+        LexCodeHook(self, "Orders", code="worker", bot_alias_arns=[alias])
 
     https://docs.aws.amazon.com/lexv2/latest/dg/lambda-attach.html
     https://docs.aws.amazon.com/lambda/latest/dg/services-lex.html
