@@ -55,7 +55,8 @@ class LexCodeHook(Construct):
 
     Example::
 
-        alias = self.format_arn(service="lex", resource="bot-alias", resource_name="BOT_ID/ALIAS_ID")
+        name = "BOT_ID/ALIAS_ID"
+        alias = Stack.of(self).format_arn(service="lex", resource="bot-alias", resource_name=name)
         LexCodeHook(self, "Orders", code="worker", bot_alias_arns=[alias])
 
     https://docs.aws.amazon.com/lexv2/latest/dg/lambda-attach.html
