@@ -45,7 +45,7 @@ class Unreadable(ValueError):
 def screen(event: dict[str, Any], context: "LambdaContext") -> dict[str, str]:
     """Let a mail pass, or end the rule set for it. SES waits for the answer for 30 seconds."""
     mail, receipt = _parts(event)
-    refused = [name for name in ("virusVerdict", "spamVerdict") if _status(receipt, name) == "FAIL"]
+    refused = _refused(receipt)
     logger.info("screened", message_id=mail["messageId"], refused=refused)
     return {"disposition": "STOP_RULE_SET" if refused else "CONTINUE"}
 
@@ -56,7 +56,9 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> None:
     mail, receipt = _parts(event)
     message_id: str = mail["messageId"]
     values: dict[str, Any] = {"from": mail["source"][:320]}
-    if _status(receipt, "virusVerdict") != "PASS":  # SES could not scan it, or was not asked to
+    if refused := _refused(receipt):  # SES goes on if it got no valid answer before
+        values["action"] = f"not opened: {', '.join(refused)}"
+    elif _status(receipt, "virusVerdict") != "PASS":  # SES could not scan it, or was not asked to
         values["action"] = "not opened: it was not scanned for viruses"
     else:
         values |= summary_of(_stored(message_id))
@@ -134,6 +136,10 @@ def _stored(message_id: str) -> bytes:
 def _parts(event: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     (record,) = event["Records"]  # SES invokes the function for one mail
     return record["ses"]["mail"], record["ses"]["receipt"]
+
+
+def _refused(receipt: dict[str, Any]) -> list[str]:
+    return [name for name in ("virusVerdict", "spamVerdict") if _status(receipt, name) == "FAIL"]
 
 
 def _status(receipt: dict[str, Any], verdict: str) -> str:

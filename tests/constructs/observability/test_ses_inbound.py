@@ -85,12 +85,17 @@ def test_the_key_of_a_bucket_lets_ses_write_and_the_function_read(with_own_parts
     assert with_own_parts.only("AWS::SES::ReceiptRule")["RuleSetName"] == "active"
 
 
-def test_the_policy_of_an_imported_bucket_is_its_owners_business() -> None:
+def test_the_policies_of_an_imported_bucket_and_its_key_are_their_owners_business() -> None:
     stack = Stack(App(), "S")
-    make(stack, bucket=s3.Bucket.from_bucket_name(stack, "Bucket", "theirs"))
-    Annotations.from_stack(stack).has_warning(
-        "*", Match.string_like_regexp(r"S/Bucket is imported.*must allow ses.amazonaws.com s3:PutObject")
-    )
+    key = kms.Key.from_key_arn(stack, "Key", "arn:aws:kms:eu-west-1:123456789012:key/theirs")
+    bucket = s3.Bucket.from_bucket_attributes(stack, "Bucket", bucket_name="theirs", encryption_key=key)
+    make(stack, bucket=bucket)
+    warnings = Annotations.from_stack(stack)
+    for text in (
+        r"S/Bucket is imported.*must allow ses.amazonaws.com s3:PutObject",
+        r"S/Key is imported.*kms:GenerateDataKey",
+    ):
+        warnings.has_warning("*", Match.string_like_regexp(text))
 
 
 @pytest.mark.parametrize("recipient", ["help@example.com", "example.com", ".example.com", "a+b@x-y.example"])

@@ -207,6 +207,11 @@ def test_a_mail_that_was_not_scanned_is_not_opened(ses: ModuleType) -> None:
     assert len(rows()) == 3
 
 
+def test_what_the_screen_could_not_stop_is_not_opened_either(ses: ModuleType) -> None:
+    ses.handler(event_of(mail(spam="FAIL")), CONTEXT)
+    assert rows()["mail#m1"]["action"] == "not opened: spamVerdict"
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

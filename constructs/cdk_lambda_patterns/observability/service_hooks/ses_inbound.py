@@ -22,7 +22,11 @@ from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.limits import Limit, check_strings
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions
-from cdk_lambda_patterns.core.permissions import grant_on_objects, grant_use_of_key
+from cdk_lambda_patterns.core.permissions import (
+    grant_on_objects,
+    grant_use_of_key,
+    warn_if_not_granted,
+)
 from cdk_lambda_patterns.core.regions import check_region
 
 _SES = "ses.amazonaws.com"
@@ -177,9 +181,7 @@ class SesInbound(Construct):
                 source_account=Stack.of(self).account,
             )
             self.rule.node.add_dependency(function.node.find_child("Ses"))
-        if Stack.of(self.bucket) is not Stack.of(
-            self
-        ):  # whose stack is deployed first, without this rule set
+        if Stack.of(self.bucket) is not Stack.of(self):  # it is deployed before this rule set
             conditions = self._conditions("*")
         added = self.bucket.add_to_resource_policy(
             iam.PolicyStatement(
@@ -198,13 +200,15 @@ class SesInbound(Construct):
                 f"allow {_SES} s3:PutObject for the rules of this rule set; until then the deployment fails.",
             )
         if key := self.bucket.encryption_key:
-            iam.Grant.add_to_principal_or_resource(
-                grantee=iam.ServicePrincipal(_SES, conditions=conditions),
+            grantee = iam.ServicePrincipal(_SES, conditions=conditions)
+            grant = iam.Grant.add_to_principal_or_resource(
+                grantee=grantee,
                 actions=["kms:GenerateDataKey", "kms:Decrypt"],
                 resource_arns=[key.key_arn],
                 resource_self_arns=["*"],
                 resource=key,
             )
+            warn_if_not_granted(self, grant, grantee, key)
 
 
 @jsii.implements(ses.IReceiptRuleAction)
