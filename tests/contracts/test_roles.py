@@ -43,6 +43,9 @@ WITHOUT_RESOURCE = {
     "codepipeline:PutJobFailureResult": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodepipeline.html",
     "codepipeline:PutJobSuccessResult": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodepipeline.html",
     "cloudwatch:GetMetricData": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html",
+    "config:GetResourceConfigHistory": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_config.html",
+    "config:PutEvaluations": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_config.html",
+    "lambda:ListFunctions": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html",
 }
 
 

@@ -134,6 +134,7 @@ class AlexaSkill(Construct):
         )
 
     https://developer.amazon.com/en-US/docs/alexa/custom-skills/host-a-custom-skill-as-an-aws-lambda-function.html
+    https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
     """
 
     def __init__(
