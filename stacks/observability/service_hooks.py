@@ -49,7 +49,7 @@ def _custom_resource(stack: PatternStack, table: dynamodb.Table) -> None:
         "Rows",
         code=pattern_source("observability", "service_hooks"),
         handler="service_hooks.custom_resource.handler",
-        timeout=Duration.seconds(20),
+        timeout=Duration.minutes(1),
         function_options=FunctionOptions(environment={"TABLE_NAME": table.table_name}),
         removal_policy=RemovalPolicy.DESTROY,
     )
@@ -60,6 +60,7 @@ def _custom_resource(stack: PatternStack, table: dynamodb.Table) -> None:
     )
     stack.output("HoursLength", hours.get_att_string("Length"))
     stack.output("RowsServiceToken", rows.service_token)
+    stack.output("RowsServiceTimeout", str(int(rows.service_timeout.to_seconds())))
     stack.output("RowsFunctionName", rows.function.function_name)
     stack.output("AnswersFunctionName", rows.answering_function.function_name)
     stack.output("AnswersFailureQueueUrl", rows.failure_queue.queue_url)

@@ -33,7 +33,7 @@ class Rows:
         """Create or update the stack, and return its status."""
         properties = {
             "ServiceToken": self._stack.output("RowsServiceToken"),
-            "ServiceTimeout": 100,
+            "ServiceTimeout": self._stack.output("RowsServiceTimeout"),
             "Key": key or self.key,
             "Text": text,
         }
