@@ -479,6 +479,12 @@ def test_a_time_that_is_not_allowed_fails_the_resource(
     assert f"ServiceTimeout is {timeout}" in reason
 
 
+def test_a_resource_whose_function_does_not_exist_is_not_deleted(local_aws: LocalAws, provider: str) -> None:
+    reason, events = failed(local_aws, tea(f"{provider}-of-others"))
+    assert "not found" in reason
+    assert "DELETE_IN_PROGRESS" not in events
+
+
 def test_without_a_rollback_the_stacks_deletion_deletes_it(local_aws: LocalAws, provider: str) -> None:
     client, name = local_aws.client("cloudformation"), f"stack-{uuid.uuid4().hex[:8]}"
     body = json.dumps(template(tea(provider, Create={"Status": "FAILED"}, Delete={"Status": "FAILED"})))

@@ -52,6 +52,8 @@ _failed: dict[
     tuple[str, str], dict[str, Any]
 ] = {}  # resources whose creation failed, by stack and logical id
 _refused: set[tuple[str, str]] = set()  # updates that were never sent, by stack and logical id
+# The token of the request of this resource, once its function is invoked.
+_sent: contextvars.ContextVar[list[str]] = contextvars.ContextVar("_sent")
 
 
 # -- the request
@@ -69,12 +71,13 @@ def _invoke(stock: Callable[..., Any], *args: Any, **more: Any) -> Any:
         _refused.add(key)
         raise ValueError("Modifying service token is not allowed.")
     _timeout(properties)
-    token = _token.set([])
+    sent: list[str] = []
+    before = _sent.set(sent)
     try:
         return stock(*args, **more)
     except Exception:
-        if kind == "Create":
-            answered = [_physical_ids[one] for one in _token.get() if one in _physical_ids]
+        if kind == "Create" and sent:
+            answered = [_physical_ids[one] for one in sent if one in _physical_ids]
             _failed[key] = {
                 "PhysicalResourceId": (answered or [f"{stack_name}-{logical_id}-{identifier(BASE32, 12)}"])[
                     0
@@ -88,13 +91,10 @@ def _invoke(stock: Callable[..., Any], *args: Any, **more: Any) -> Any:
             }
         raise
     finally:
-        for one in _token.get():
+        for one in sent:
             _requests.pop(one, None)
             _physical_ids.pop(one, None)
-        _token.reset(token)
-
-
-_token: contextvars.ContextVar[list[str]] = contextvars.ContextVar("_token")
+        _sent.reset(before)
 
 
 def _timeout(properties: dict[str, Any]) -> int:
@@ -111,7 +111,7 @@ def _execute(stock: Callable[..., Any], func: dict[str, Any], event: Any) -> Any
     if not token:
         return stock(func, event)
     _requests[token] = event
-    _token.get().append(token)
+    _sent.get().append(token)
     limit, started = _timeout(event["ResourceProperties"]), time.monotonic()
 
     def execute() -> None:
