@@ -134,6 +134,16 @@ class ExecutionEnvironment:
         name = (signal.strsignal(-self.exit_code) or "unknown").lower()
         return f"Runtime exited with error: signal: {name}"
 
+    def initialize(self) -> None:
+        """Start before the first invocation, if there is no process.
+
+        Raises:
+            RuntimeError: The code outside the handler failed, or took too long.
+        """
+        with self._lock:
+            if self._proc is None or self._proc.poll() is not None:
+                self._spawn()
+
     def _spawn(self) -> None:
         """Start before the first invocation, for a SnapStart version."""
         failure = self._start(INIT_SECONDS)
