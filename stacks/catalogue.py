@@ -160,6 +160,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
     Architecture(
+        id="provisioned-concurrency",
+        family="delivery",
+        title="Callers → alias → Lambda with provisioned concurrency, scaled by schedule and utilization",
+        stack="ProvisionedConcurrencyStack",
+        shows="code runs in advance; more calls spill over; reserved concurrency stops a noisy neighbour",
+    ),
+    Architecture(
         id="encrypted-environment",
         family="delivery",
         title="Customer managed key → environment variables of a Lambda; Secrets Manager → its secret",

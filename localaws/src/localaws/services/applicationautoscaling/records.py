@@ -5,7 +5,7 @@ tracking has two alarms, as AWS makes them: three minutes above the target, fift
 of it. When a target is registered, its capacity is brought into its range. Deregistering a target deletes its
 policies, alarms and actions, and leaves the capacity.
 Not to: other services than Lambda, predictive scaling and metric math, which are refused as not emulated; a
-quota of targets; tags; the words of most errors.
+quota of targets; tags in conditions of policies; the words of most errors.
 
 https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
 https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PutScalingPolicy.html
@@ -43,11 +43,12 @@ targets = AccountRegionScopedDict()  # by resource id
 policies = AccountRegionScopedDict()  # by resource id and name
 actions = AccountRegionScopedDict()  # likewise
 activities = AccountRegionScopedDict()  # lists by resource id, newest first
+tags = AccountRegionScopedDict()  # by the ARN of the target
 
 
 @on_reset
 def _forget() -> None:
-    for one in (targets, policies, actions, activities):
+    for one in (targets, policies, actions, activities, tags):
         one.clear()
 
 
@@ -110,6 +111,8 @@ def register(request: Record) -> Record:
     check_range(changed["MinCapacity"], changed["MaxCapacity"])
     changed["SuspendedState"] = target["SuspendedState"] | (request.get("SuspendedState") or {})
     targets[resource_id] = changed
+    if request.get("Tags"):
+        tags[changed["ScalableTargetARN"]] = dict(request["Tags"])
     return changed
 
 
@@ -127,8 +130,25 @@ def deregister(request: Record) -> Record:
         delete_policy({**request, "PolicyName": key[1]})
     for key in [key for key in actions if key[0] == resource_id]:
         actions.pop(key, None)
-    targets.pop(resource_id, None)
+    target = targets.pop(resource_id, None)
+    tags.pop(target["ScalableTargetARN"], None)
     return {}
+
+
+def change_tags(request: Record) -> Record:
+    """TagResource and UntagResource."""
+    kept = tagged(request)["Tags"] | request.get("Tags", {})
+    removed = request.get("TagKeys", [])
+    tags[request["ResourceARN"]] = {name: text for name, text in kept.items() if name not in removed}
+    return {}
+
+
+def tagged(request: Record) -> Record:
+    """ListTagsForResource."""
+    arn = request["ResourceARN"]
+    if all(target["ScalableTargetARN"] != arn for target in targets.values()):
+        raise Refused(f"The scalable target {arn} does not exist.", "ResourceNotFoundException")
+    return {"Tags": tags.get(arn) or {}}
 
 
 def _checked(request: Record) -> str:

@@ -22,7 +22,7 @@ _IDENTITY = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 _TARGET_TYPE = "AWS::ApplicationAutoScaling::ScalableTarget"
 _POLICY_TYPE = "AWS::ApplicationAutoScaling::ScalingPolicy"
 
-_target = new_resource(_TARGET_TYPE, replaced_by=_IDENTITY)
+_target = new_resource(_TARGET_TYPE, replaced_by=_IDENTITY, stack_tags=True)
 _policy = new_resource(_POLICY_TYPE, replaced_by=("PolicyName", "ScalingTargetId", *_IDENTITY))
 
 
@@ -32,6 +32,7 @@ def _create_target(_logical_id: str, properties: Properties, _stack: str) -> Cre
     names = ("MinCapacity", "MaxCapacity", "SuspendedState", "RoleARN")
     given = {name: _value(properties, name) for name in names}
     scheduled = _value(properties, "ScheduledActions") or []
+    given["Tags"] = {one["Key"]: one["Value"] for one in properties.get("Tags") or []}
     try:
         service.register(identity | {name: value for name, value in given.items() if value is not None})
         for action in scheduled:

@@ -2,8 +2,8 @@
 
 Faithful to: RegisterScalableTarget, DeregisterScalableTarget, DescribeScalableTargets, PutScalingPolicy,
 DeleteScalingPolicy, DescribeScalingPolicies, PutScheduledAction, DeleteScheduledAction,
-DescribeScheduledActions and DescribeScalingActivities, with their error codes. What they store is in
-`applicationautoscaling.records`, what happens then in `applicationautoscaling.scaling`.
+DescribeScheduledActions, DescribeScalingActivities and the three actions of tags, with their error codes.
+What they store is in `applicationautoscaling.records`, what happens then in `applicationautoscaling.scaling`.
 Not to: the other actions; pages: lists are complete; the permission to create the service-linked role, and
 the role itself.
 
@@ -88,7 +88,10 @@ _ACTIONS: dict[str, Callable[[Record], Record]] = {
             records.actions.values(), request, "ScheduledActionNames", "ScheduledActionName"
         ),
     },
+    "ListTagsForResource": records.tagged,
     "PutScalingPolicy": _put_policy,
     "PutScheduledAction": _put_action,
     "RegisterScalableTarget": register,
+    "TagResource": records.change_tags,
+    "UntagResource": records.change_tags,
 }
