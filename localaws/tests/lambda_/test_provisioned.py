@@ -162,6 +162,15 @@ def maximum_and_sum(functions: Functions, metric: str, **dimensions: str) -> lis
     return [float(point["Maximum"]), float(point["Sum"])]
 
 
+def test_the_first_report_of_an_environment_has_its_initialization(functions: Functions) -> None:
+    name, logs = published(functions), functions.aws.client("logs")
+    put(functions, name, "live", 1)
+    for qualifier in ("live", "live", "$LATEST", "$LATEST"):
+        functions.invoke(name, qualifier=qualifier)
+    found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}", filterPattern="REPORT")["events"]
+    assert ["Init Duration: " in one["message"] for one in found] == [True, False, True, False]
+
+
 def test_it_fails_when_the_code_outside_the_handler_does(functions: Functions) -> None:
     name, client = functions.make("raise RuntimeError('no table')"), functions.aws.client("lambda")
     client.publish_version(FunctionName=name)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 from localaws.patching import Created, Properties, new_resource
 from localaws.services.applicationautoscaling import records, service
@@ -88,9 +89,9 @@ def _identity(physical_id: str) -> Record:
     return dict(zip(_IDENTITY, physical_id.split("|"), strict=True))
 
 
-def _value(properties: Properties, name: str) -> object:
+def _value(properties: Properties, name: str) -> Any:
     """A copy of a property's value, with numbers where the template has them as text."""
-    value: object = json.loads(json.dumps(properties.get(name)))
+    value = json.loads(json.dumps(properties.get(name)))
     if name in ("MinCapacity", "MaxCapacity") and value is not None:
         return int(str(value))
     return value

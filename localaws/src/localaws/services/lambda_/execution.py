@@ -42,7 +42,7 @@ from localaws.engines.runtime_api import programs
 from localaws.engines.runtime_api.environment import ApiEnvironment
 from localaws.engines.runtime_api.sandbox import Invocation
 from localaws.patching import Properties, around, recorded_only, replaces
-from localaws.services.lambda_ import concurrency, payloads, trace
+from localaws.services.lambda_ import concurrency, log_lines, payloads, trace
 
 
 def _has_idle_extension(properties: Properties) -> bool:
@@ -200,6 +200,7 @@ def _execute(
     }
     try:
         answer = environment.invoke(message, float(config["Timeout"]))
+        log_lines.initialization.set((answer.initialized, answer.waited))
         return _result(answer, request_id, float(config["Timeout"]), environment)
     finally:
         lambda_svc.release_worker(environment)
