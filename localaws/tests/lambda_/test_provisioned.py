@@ -210,14 +210,21 @@ def sampled(functions: Functions, metric: str, **dimensions: str) -> bool:
     return bool(found["Metrics"])
 
 
-def test_a_fault_uses_the_executions_that_no_function_has_reserved(functions: Functions) -> None:
-    name, client = published(functions), functions.aws.client("lambda")
+def test_a_fault_uses_the_executions_that_no_function_has_reserved_or_provisioned(
+    functions: Functions,
+) -> None:
+    functions.aws.reset()
+    name, reserving, client = published(functions), published(functions), functions.aws.client("lambda")
+    put(functions, name, "live", 2)
+    client.put_function_concurrency(FunctionName=reserving, ReservedConcurrentExecutions=3)
     once = functions.aws.session.client("lambda", config=Config(retries={"total_max_attempts": 1}))
-    with functions.aws.faults.concurrency(1000):
+    with functions.aws.faults.concurrency(1000 - 2 - 3 - 1):
+        assert functions.invoke(name).payload == "on-demand"
+    with functions.aws.faults.concurrency(1000 - 2 - 3):
         with pytest.raises(once.exceptions.TooManyRequestsException):
             once.invoke(FunctionName=name)
-        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
-        assert functions.invoke(name).error is None
+        assert functions.invoke(name, qualifier="live").payload == "provisioned-concurrency"
+        assert functions.invoke(reserving).payload == "on-demand"
     with pytest.raises(ValueError, match="give a number from 1"):
         functions.aws.faults.concurrency(0)
 
