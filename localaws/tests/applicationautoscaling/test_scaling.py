@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from helpers.lambda_functions import Functions, Hold, eventually
 from helpers.stacks import DeploymentFailedError, deploy, function, ref, role
+from localaws.services.applicationautoscaling.scaling import _is_due
 
 pytestmark = pytest.mark.local
 
@@ -171,6 +172,19 @@ def test_a_scheduled_action_sets_the_range_at_a_time_of_its_zone(functions: Func
             Schedule="cron(61 8 * * ? *)",
             ScalableTargetAction={"MinCapacity": 1},
         )
+
+
+def test_an_action_that_is_put_again_makes_up_for_no_time_that_has_passed() -> None:
+    month = (datetime.now(ZoneInfo("UTC")).month + 5) % 12 + 1
+    yearly = {
+        "ScheduledActionARN": "yearly",
+        "Schedule": f"cron(0 0 1 {month} ? *)",
+        "Timezone": "UTC",
+        "CreationTime": 0.0,
+    }
+    assert [_is_due(yearly), _is_due(yearly), _is_due(dict(yearly))] == [False, False, False]
+    once = yearly | {"ScheduledActionARN": "once", "Schedule": "at(2026-01-01T00:00:00)"}
+    assert [_is_due(once), _is_due(once), _is_due(dict(once))] == [True, False, False]
 
 
 @pytest.mark.localaws(pace=0.3)

@@ -39,6 +39,7 @@ logger = logging.getLogger("localaws.applicationautoscaling")
 
 Key = tuple[str, str, str]
 _LOOKS_BACK = 3  # periods
+_WHEN = ("Schedule", "Timezone", "StartTime", "EndTime")
 _TICK, _SHORTEST_TICK = 0.25, 0.02
 
 _lock = threading.Lock()
@@ -149,10 +150,10 @@ def _look_at(key: Key) -> None:
 def _is_due(action: Record) -> bool:
     """Whether an action is due; computes when it is the next time."""
     arn, now = action["ScheduledActionARN"], time.time()
-    known, due = _due.get(arn, (None, None))
-    if known is not action:  # it is new, or was changed
-        _due[arn] = action, expressions.first_time(_as_schedule(action))
-        return False
+    known, due = _due.get(arn, ({}, None))
+    if any(known.get(name) != action.get(name) for name in _WHEN):  # it is new, or was changed
+        due = expressions.first_time(_as_schedule(action) | {"LastModificationDate": now})
+    _due[arn] = action, due
     if due is None or due > now:
         return False
     _due[arn] = action, expressions.next_time(_as_schedule(action), max(now, due + 1))
