@@ -57,6 +57,7 @@ from cdk_lambda_patterns.delivery.container_image import (
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.delivery.layers import CustomRuntimeFunction, DependenciesLayer
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension
+from cdk_lambda_patterns.delivery.provisioned_concurrency import ProvisionedConcurrencyAlias
 from cdk_lambda_patterns.delivery.scratch_space import ScratchSpaceFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.events.event_bus import EventBus
@@ -98,6 +99,7 @@ key = Attribute(name="order", type=AttributeType.STRING)
 shop = Table(stack, "ShopOrders", partition_key=key, stream=StreamViewType.KEYS_ONLY)
 bus = EventBus(stack, "Bus")
 paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
+parcels = HardenedFunction(stack, "Parcels", code=pattern_source("delivery", "provisioned_concurrency"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
@@ -142,6 +144,7 @@ made = [
     RdsEvents(stack, "Databases", code=pattern_source("data", "rds_events"), sources=[RdsEventSource()]),
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
+    ProvisionedConcurrencyAlias(stack, "Quick", function=parcels, min_capacity=1, max_capacity=1),
     ScratchSpaceFunction(
         stack,
         "Reports",
