@@ -11,7 +11,7 @@ from cdk_lambda_patterns import AsyncOptions, FunctionOptions
 from cdk_lambda_patterns.core.failure_queue import make_failure_queue
 from cdk_lambda_patterns.core.function import HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
-from cdk_lambda_patterns.core.permissions import QueueDestination
+from cdk_lambda_patterns.core.permissions import QueueDestination, acknowledge
 from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.data.rds_invokes_lambda import RdsInvokesLambda
 from cdk_lambda_patterns.data.rds_proxy import DatabaseOptions, PoolOptions, RdsProxyFunction
@@ -70,7 +70,7 @@ class RdsInvokesLambdaStack(PatternStack):
         invokes = RdsInvokesLambda(
             self, "Invokes", database=database, functions=[receiver], network=orders.network
         )
-        events.Rule(
+        every_minute = events.Rule(
             self,
             "EveryMinute",
             schedule=events.Schedule.rate(Duration.minutes(1)),
@@ -79,6 +79,10 @@ class RdsInvokesLambdaStack(PatternStack):
                     orders.function, event=events.RuleTargetInput.from_object({"deliver": True})
                 )
             ],
+        )
+        acknowledge(
+            every_minute,
+            {"Serverless-EventBusDLQ": "No event is lost: messages wait in the outbox for the next minute."},
         )
         self.output("FunctionName", orders.function.function_name)
         self.output("MigrationName", orders.migration.function_name)
