@@ -25,6 +25,8 @@ from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 Database: TypeAlias = rds.IDatabaseInstance | rds.IDatabaseCluster
 
 _FEATURE = "Lambda"
+# Without it, an instance does not find the endpoint by Lambda's name.
+_DNS = "rds.custom_dns_resolution"
 # The feature of each engine: Aurora MySQL has none, but a parameter with the role. RDS for MySQL has neither.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL-Lambda.html
 # https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/AuroraMySQL.Integrating.Authorizing.IAM.AddRoleToDBCluster.html
@@ -72,7 +74,13 @@ class RdsInvokesLambda(Construct):
 
     Example::
 
-        pricing = RdsInvokesLambda(self, "Pricing", database=orders, functions=[prices.current_version])
+        network = PrivateNetwork(self, "Network")
+        engine = rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.VER_17)
+        orders = rds.DatabaseInstance(
+            self, "Db", engine=engine, vpc=network.vpc, vpc_subnets=network.subnets, parameters={"jit": "0"}
+        )
+        prices = HardenedFunction(self, "Prices", code="worker")
+        RdsInvokesLambda(self, "Pricing", database=orders, functions=[prices], network=network)
 
     https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL-Lambda.html
     https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/AuroraMySQL.Integrating.Lambda.html
@@ -90,50 +98,33 @@ class RdsInvokesLambda(Construct):
     ) -> None:
         if not functions:
             raise ValueError("functions=[]: give at least one function that the database may invoke.")
-        feature = _feature_of(database)
-        owned = _owned(database)
+        feature, owned = _feature_of(database), _owned(database)
         check_region(scope, "A role is associated in the database's own Region", {"database": database})
-        if owned is not None and Stack.of(owned) is not Stack.of(scope):
-            raise ValueError(
-                f"database={database.node.path} is in the stack {Stack.of(owned).node.path}, whose template "
-                f"names the role; make {id} in that stack. The functions may be in others."
-            )
-        if network is not None and any(
-            is_in_other_vpc(group, network.vpc) for group in database.connections.security_groups
-        ):
-            raise ValueError(f"network={network.node.path} is in another VPC than {database.node.path}.")
+        _check_place(scope, id, database, owned, network)
         roles = _associated(owned)
+        parameter = _needed_parameter(database, feature, network)
         group = parameter_group or database.node.try_find_child("ParameterGroup")
-        is_instance = not _is_cluster(database)
-        needed = feature is None or (is_instance and network is not None)
-        if owned is not None and needed and not isinstance(group, rds.ParameterGroup):
-            name = "rds.custom_dns_resolution" if is_instance else "aws_default_lambda_role"
+        if owned is not None and parameter and not isinstance(group, rds.ParameterGroup):
             raise ValueError(
-                f"database={database.node.path} needs the parameter {name}, and has no parameter group of "
-                "its own; make it with parameters, or give the group that it has as parameter_group."
+                f"database={database.node.path} needs the parameter {parameter}, and has no parameter group "
+                "of its own; make it with parameters, or give the group that it has as parameter_group."
             )
         super().__init__(scope, id)
         self.role = self._make_role(database, functions)
-        if isinstance(group, rds.ParameterGroup):
-            if feature is None:
-                group.add_parameter("aws_default_lambda_role", self.role.role_arn)
-            elif is_instance and network is not None:
-                # Without it, the instance does not find the endpoint by Lambda's name.
-                group.add_parameter("rds.custom_dns_resolution", "1")
         if network is not None:
             network.allow_endpoints(database, [ec2.InterfaceVpcEndpointAwsService.LAMBDA_])
-        if isinstance(owned, rds.CfnDBInstance):
-            instance_role = rds.CfnDBInstance.DBInstanceRoleProperty(
-                role_arn=self.role.role_arn, feature_name=_FEATURE
-            )
-            owned.associated_roles = [*roles, instance_role]
-        elif owned is not None:
-            cluster_role = rds.CfnDBCluster.DBClusterRoleProperty(
-                role_arn=self.role.role_arn, feature_name=feature
-            )
-            owned.associated_roles = [*roles, cluster_role]
-        else:
-            self._warn_to_associate(database, feature)
+        if parameter and isinstance(group, rds.ParameterGroup):
+            group.add_parameter(parameter, "1" if parameter == _DNS else self.role.role_arn)
+        arn = self.role.role_arn
+        match owned:
+            case rds.CfnDBInstance():
+                one = rds.CfnDBInstance.DBInstanceRoleProperty(role_arn=arn, feature_name=_FEATURE)
+                owned.associated_roles = [*roles, one]
+            case rds.CfnDBCluster():
+                other = rds.CfnDBCluster.DBClusterRoleProperty(role_arn=arn, feature_name=feature)
+                owned.associated_roles = [*roles, other]
+            case _:
+                self._warn_to_associate(database, feature)
 
     def _make_role(self, database: Database, functions: Sequence[lambda_.IFunction]) -> iam.Role:
         """Make the role, with the conditions against a confused deputy.
@@ -181,6 +172,33 @@ class RdsInvokesLambda(Construct):
             f"run aws rds add-role-to-db-{kind} --db-{kind}-identifier NAME {name}--role-arn ARN with the "
             f"role of {self.node.path}{also}; and remove-role-from-db-{kind} before the role is deleted.",
         )
+
+
+def _check_place(
+    scope: Construct,
+    id: str,
+    database: Database,
+    owned: rds.CfnDBInstance | rds.CfnDBCluster | None,
+    network: PrivateNetwork | None,
+) -> None:
+    if owned is not None and Stack.of(owned) is not Stack.of(scope):
+        raise ValueError(
+            f"database={database.node.path} is in the stack {Stack.of(owned).node.path}, whose template "
+            f"names the role; make {id} in that stack. The functions may be in others."
+        )
+    if network is not None and any(
+        is_in_other_vpc(group, network.vpc) for group in database.connections.security_groups
+    ):
+        raise ValueError(
+            f"network={network.node.path} is in another VPC than {database.node.path}; give the database's."
+        )
+
+
+def _needed_parameter(database: Database, feature: str | None, network: PrivateNetwork | None) -> str | None:
+    """Return the parameter of the database without which it cannot invoke functions, if there is one."""
+    if feature is None:
+        return "aws_default_lambda_role"
+    return None if network is None or _is_cluster(database) else _DNS
 
 
 def _is_cluster(database: Database) -> bool:

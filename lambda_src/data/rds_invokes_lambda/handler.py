@@ -25,8 +25,8 @@ database = Database(postgres, Login.from_environment(os.environ))
 
 NOTIFY = ("RequestResponse", "Event", "outbox")
 MAX_NAME = 64
-# Messages of one transaction: if it fails, they are delivered again.
-_BATCH = 10
+# Messages of one transaction, and the longest that it takes: if it fails, they are delivered again.
+_BATCH, _FOR_A_BATCH = 10, 40.0
 # Seconds that are left for the response.
 _FOR_THE_RESPONSE = 0.5
 
@@ -46,17 +46,20 @@ def handler(event: object, context: Context) -> dict[str, Any]:
     """Place an order, or deliver the outbox."""
     if not isinstance(event, dict):
         raise InvalidOrder(f"the event is a {type(event).__name__}; give an object")
-    seconds = context.get_remaining_time_in_millis() / 1000 - _FOR_THE_RESPONSE
     if event.get("deliver") is True:
-        return _deliver(seconds)
+        return _deliver(context)
     order = _parse(event)
     try:
         # Safe to repeat: an order is inserted once.
-        database.run(lambda connection: _insert(connection, order), seconds=seconds)
+        database.run(lambda connection: _insert(connection, order), seconds=_seconds(context))
     except (psycopg.IntegrityError, psycopg.InternalError) as error:  # no such item; the invocation failed
         said = filter(None, (error.diag.message_primary, error.diag.message_detail))
         return {**order, "accepted": False, "reason": " ".join(said) or str(error)}
     return {**order, "accepted": True}
+
+
+def _seconds(context: Context) -> float:
+    return context.get_remaining_time_in_millis() / 1000 - _FOR_THE_RESPONSE
 
 
 def _insert(connection: Connection, order: dict[str, str]) -> None:
@@ -68,13 +71,13 @@ def _insert(connection: Connection, order: dict[str, str]) -> None:
     )
 
 
-def _deliver(seconds: float) -> dict[str, int]:
-    """Deliver one batch after the other until none succeeds."""
+def _deliver(context: Context) -> dict[str, int]:
+    """Deliver one batch after the other, until none succeeds or there is no time for another."""
     delivered = failed = 0
     while True:
-        succeeded, failed = database.run(_deliver_batch, seconds=seconds)
+        succeeded, failed = database.run(_deliver_batch, seconds=_seconds(context))
         delivered += succeeded
-        if not succeeded:
+        if not succeeded or _seconds(context) < _FOR_A_BATCH:
             break
     if failed:
         logger.error("messages were not delivered", extra={"failed": failed})

@@ -47,7 +47,8 @@ END $$;
 CREATE OR REPLACE TRIGGER notify_of_order AFTER INSERT ON orders
 FOR EACH ROW EXECUTE FUNCTION notify_of_order()"""
 
-# A message that fails stays, and others go first. Two that run at once take different messages.
+# A message that fails stays, and others go first. Two that run at once take different messages. After five
+# seconds no further message is begun, so that the transaction ends before its timeout.
 _DELIVER = """
 CREATE OR REPLACE FUNCTION deliver_outbox(most integer, OUT delivered integer, OUT failed integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -67,6 +68,7 @@ BEGIN
             UPDATE outbox SET attempts = attempts + 1, error = SQLERRM WHERE id = message.id;
             failed := failed + 1;
         END;
+        EXIT WHEN clock_timestamp() > statement_timestamp() + interval '5 seconds';
     END LOOP;
 END $$;
 REVOKE EXECUTE ON FUNCTION deliver_outbox FROM PUBLIC;

@@ -84,7 +84,7 @@ def aurora_mysql(stack: Stack) -> None:
 
 
 @stack_with
-def beside_another_role(stack: Stack) -> None:
+def with_another_role(stack: Stack) -> None:
     other = iam.Role(stack, "Import", assumed_by=iam.ServicePrincipal("rds.amazonaws.com"))
     database = instance(stack, PrivateNetwork(stack, "Network"), s3_import_role=other)
     RdsInvokesLambda(stack, "Invokes", database=database, functions=[function(stack)])
@@ -145,8 +145,8 @@ def test_aurora_mysql_has_no_feature_but_a_parameter(aurora_mysql: Resources) ->
     }
 
 
-def test_the_roles_for_other_features_stay(beside_another_role: Resources) -> None:
-    roles = beside_another_role.only("AWS::RDS::DBInstance")["AssociatedRoles"]
+def test_the_roles_for_other_features_stay(with_another_role: Resources) -> None:
+    roles = with_another_role.only("AWS::RDS::DBInstance")["AssociatedRoles"]
     assert [one["FeatureName"] for one in roles] == ["s3Import", "Lambda"]
 
 
