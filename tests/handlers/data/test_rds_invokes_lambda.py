@@ -47,10 +47,12 @@ def handler() -> ModuleType:
     return import_handler("data.rds_invokes_lambda.handler", LOGIN)
 
 
-def test_an_order_is_accepted_or_refused_with_the_reason_of_the_database(handler: ModuleType) -> None:
+def test_an_order_is_accepted_or_refused_with_the_reason_of_the_database(
+    handler: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused = psycopg.errors.ForeignKeyViolation("no such item")
     failed = psycopg.InternalError("invoke API failed")
-    handler.database = Database(None, refused, failed, None)
+    monkeypatch.setattr(handler, "database", Database(None, refused, failed, None))
     answers = [handler.handler(ORDER, Context()) for _ in range(3)]
     assert answers == [
         {**ORDER, "accepted": True},
@@ -60,8 +62,10 @@ def test_an_order_is_accepted_or_refused_with_the_reason_of_the_database(handler
     assert handler.handler({"order_id": "1", "item": "book"}, Context())["notify"] == "outbox"
 
 
-def test_any_other_error_of_the_database_is_the_callers(handler: ModuleType) -> None:
-    handler.database = Database(psycopg.OperationalError("the server is gone"))
+def test_any_other_error_of_the_database_is_the_callers(
+    handler: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "database", Database(psycopg.OperationalError("the server is gone")))
     with pytest.raises(psycopg.OperationalError):
         handler.handler(ORDER, Context())
 
@@ -84,14 +88,18 @@ def test_an_event_that_is_no_order_is_refused(handler: ModuleType, event: object
         handler.handler(event, Context())
 
 
-def test_batches_of_the_outbox_are_delivered_until_none_succeeds(handler: ModuleType) -> None:
-    handler.database = Database((10, 0), (3, 2), (0, 2))
+def test_batches_of_the_outbox_are_delivered_until_none_succeeds(
+    handler: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "database", Database((10, 0), (3, 2), (0, 2)))
     assert handler.handler({"deliver": True}, Context()) == {"delivered": 13, "failed": 2}
     assert handler.database.answers == []
 
 
-def test_no_batch_begins_that_the_function_might_not_see_the_end_of(handler: ModuleType) -> None:
-    handler.database = Database((10, 0), (10, 0), (10, 0))
+def test_no_batch_begins_that_the_function_might_not_see_the_end_of(
+    handler: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "database", Database((10, 0), (10, 0), (10, 0)))
     context = Context(60_000, 50_000, 50_000, 40_000)
     assert handler.handler({"deliver": True}, context) == {"delivered": 20, "failed": 0}
 
@@ -111,11 +119,12 @@ class Table:
         self.rows[Item["order_id"]] = Item
 
 
-def test_the_receiver_records_an_order_once() -> None:
+def test_the_receiver_records_an_order_once(monkeypatch: pytest.MonkeyPatch) -> None:
     receiver = import_handler(
         "data.rds_invokes_lambda.receiver", {"TABLE_NAME": "orders", "AWS_DEFAULT_REGION": "eu-west-1"}
     )
-    receiver.table = table = Table()
+    table = Table()
+    monkeypatch.setattr(receiver, "table", table)
     assert [receiver.handler(ORDER, None)["duplicate"] for _ in range(2)] == [False, True]
     assert table.rows == {"1": ORDER}
     table.code = "AccessDeniedException"
