@@ -16,6 +16,7 @@ from helpers.databases import Database, cluster, deploy_instance, instance_resou
 from helpers.lambda_functions import Functions, Hold, zipped
 from helpers.stacks import DeploymentFailedError, deploy, session_of
 from localaws import LocalAws
+from localaws.services.rds import lambda_invocations
 
 pytestmark = pytest.mark.local
 
@@ -200,6 +201,15 @@ def test_another_user_needs_usage_of_the_schema_and_execute(invoking: Invoking) 
     assert invoking.invoke("%s, '1'::json", invoking.arn, **login)[0] == 200
     with invoking.database.connect(**login) as client, pytest.raises(errors.InsufficientPrivilege):
         client.execute("SELECT aws_lambda._invoke('{}')")
+
+
+@pytest.mark.parametrize(
+    ("given", "milliseconds"),
+    [("10", 10), ("0", 1), ("1000000", 900_000), ("soon", 3000), ("", 3000)],
+)
+def test_the_time_out_is_that_of_the_parameter_group(given: str, milliseconds: int) -> None:
+    assert lambda_invocations.timeout({"aws_lambda.request_timeout_ms": given}) == milliseconds
+    assert lambda_invocations.timeout({}) == 3000
 
 
 def test_a_time_out_ends_the_statement_and_not_the_function(local_aws: LocalAws, hold: Hold) -> None:

@@ -64,11 +64,12 @@ def answer(record: Record, parameters: Callable[[], Mapping[str, str]], request:
         target=lambda: answered.append(_answer(record, request)), daemon=True, name="aws_lambda.invoke"
     )
     thread.start()
-    thread.join(_timeout(parameters()) / 1000)
+    thread.join(timeout(parameters()) / 1000)
     return answered[0] if answered else _api_failed("Timeout was reached")
 
 
-def _timeout(parameters: Mapping[str, str]) -> int:
+def timeout(parameters: Mapping[str, str]) -> int:
+    """How many milliseconds a database waits for an answer."""
     low, high = _TIMEOUTS
     given = parameters.get("aws_lambda.request_timeout_ms", "")
     return min(max(int(given), low), high) if given.isdecimal() else _DEFAULT_TIMEOUT
