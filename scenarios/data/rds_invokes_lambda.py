@@ -122,7 +122,7 @@ def run(stack: DeployedStack) -> Outcome:
         require(not orders.received(rolled_back), "the outbox has a message of a transaction rolled back")
         story.fact("phantom orders of the outbox", 0)
         story.say(
-            "Through the outbox: the message was rolled back with its order. That of the next one arrived."
+            "Through the outbox: a message was rolled back with its order, and that of a commit arrived."
         )
     return story.outcome()
 
