@@ -154,7 +154,9 @@ made = [
         database=DatabaseCluster.from_database_cluster_attributes(
             stack, "Cluster", cluster_identifier="orders", engine=DatabaseClusterEngine.AURORA_POSTGRESQL
         ),
-        functions=[quotes],
+        functions=[
+            HardenedFunction(stack, "Receiver", code=pattern_source("data", "rds_invokes_lambda")),
+        ],
     ),
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
