@@ -513,6 +513,13 @@ def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> I
             yield from (Edge(function, "-.->", bucket, "report") for function in functions)
 
 
+def _database(facts: TemplateFacts, database: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A database, and what its role for the feature Lambda lets its SQL invoke."""
+    for role in properties.get("AssociatedRoles", []):
+        for target, actions in facts.actions_of(_referred(role["RoleArn"])).items():
+            yield Edge(database, "-->", target, ", ".join(dict.fromkeys(actions)))
+
+
 def _access_point(_: TemplateFacts, point: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """An access point and its file system."""
     yield Edge(point, "-->", _referred(properties["FileSystemId"]), "directory")
@@ -535,6 +542,8 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Lambda::Url": _url,
     "AWS::Events::Archive": _archive,
     "AWS::Events::Rule": _rule,
+    "AWS::RDS::DBCluster": _database,
+    "AWS::RDS::DBInstance": _database,
     "AWS::RDS::EventSubscription": _event_subscription,
     "AWS::IAM::Role": _batch_job,
     "AWS::Scheduler::Schedule": _schedule,
