@@ -251,6 +251,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="changes are reported once; each job has one answer, also after errors, timeouts and crashes",
         proof="sent",
     ),
+    Architecture(
+        id="profiling",
+        family="observability",
+        title="Lambda with the agent of CodeGuru Profiler → profiling group",
+        stack="ProfilingStack",
+        shows="nothing runs: AWS names only Pythons for it that Lambda has deprecated",
+        proof="synthesised",
+    ),
 )
 
 

@@ -1,0 +1,1 @@
+from cdk_lambda_patterns.observability.profiling import ProfiledFunction as ProfiledFunction
