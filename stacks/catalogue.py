@@ -259,6 +259,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="each service gets exactly one answer, and only what it may send is taken",
         proof="sent",
     ),
+    Architecture(
+        id="profiling",
+        family="observability",
+        title="Lambda with the agent of CodeGuru Profiler → profiling group",
+        stack="ProfilingStack",
+        shows="nothing runs: AWS names only Pythons for it that Lambda has deprecated",
+        proof="synthesised",
+    ),
 )
 
 

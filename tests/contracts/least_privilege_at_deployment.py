@@ -1,17 +1,20 @@
 """Least privilege of the roles that only a deployment uses: those of custom resources.
 
 No scenario needs them, so the deployment is the test: the stack's own template, without one action, is
-deployed under another name and deleted again. One of the two must fail.
+deployed under another name and deleted again. One of the two must fail, and the explanation of what IAM has
+denied meanwhile names the action that is missing.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from localaws import LocalAws
 from scenarios.framework import Covered, DeployedStack, NotYet, require, wait_until
 from tests.contracts.least_privilege import NOT_ENFORCED
 from tests.contracts.roles import role_of, roles_of_custom_resources
@@ -34,19 +37,21 @@ class TemplateGrant:
 
 
 def superfluous_at_deployment(
-    stack: DeployedStack, covered: Iterable[Covered] = ()
+    stack: DeployedStack, aws: LocalAws, covered: Iterable[Covered] = ()
 ) -> tuple[list[TemplateGrant], int]:
     """Deploy and delete the stack's template without each action of the roles of its custom resources.
 
     Args:
         stack: The deployed stack, on the embedded AWS; its resources must have no fixed names.
+        aws: The embedded AWS.
         covered: The roles that a scenario takes apart, which are left out here.
 
     Returns:
         The grants without which both succeeded, and how many were tried.
 
     Raises:
-        ScenarioFailed: The whole template cannot be deployed and deleted under another name.
+        ScenarioFailed: The whole template cannot be deployed and deleted under another name, or no
+            explanation names an action that was missing.
     """
     client = stack.client("cloudformation")
     template = client.get_template(StackName=stack.name)["TemplateBody"]
@@ -56,9 +61,15 @@ def superfluous_at_deployment(
     found, tried = [], 0
     others = {role_of(template, one.role_of) for one in covered}
     for grant, mutilated in _without_each(template, others):
-        tried += 1
+        tried, since = tried + 1, time.time()
         if _comes_and_goes(stack, f"{stack.name}-without-{tried}", mutilated):
             found.append(grant)
+            continue
+        named = [each for one in aws.explain(since) if len(one.grants) == 1 for each in one.grants]
+        require(
+            any((one.layer, one.actions) == ("identity policy", (grant.action,)) for one in named),
+            f"without {grant}, the explanations name {named}",
+        )
     return found, tried
 
 

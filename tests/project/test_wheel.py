@@ -53,6 +53,7 @@ from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, Sm
 from cdk_lambda_patterns.delivery.code_signing import CodeSigning, SignedFunction
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
+from cdk_lambda_patterns.observability.profiling import ProfiledFunction
 from cdk_lambda_patterns.delivery.container_image import (
     ContainerImageCode,
     ContainerImageFunction,
@@ -156,6 +157,7 @@ made = [
     ),
     CodeFromBucket(stack, "FromBucket", bucket=built.bucket, key=built.s3_object_key),
     EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),
+    ProfiledFunction(stack, "Profiled", code=pattern_source("observability", "profiling")),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
     SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
     EfsFunction(stack, "Files", code=pattern_source("data", "efs_function"), network=network),

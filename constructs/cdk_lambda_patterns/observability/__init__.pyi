@@ -1,3 +1,4 @@
+from cdk_lambda_patterns.observability.profiling import ProfiledFunction as ProfiledFunction
 from cdk_lambda_patterns.observability.service_hooks import AlexaSkill as AlexaSkill
 from cdk_lambda_patterns.observability.service_hooks import ConfigFunctionRule as ConfigFunctionRule
 from cdk_lambda_patterns.observability.service_hooks import CustomResourceFunction as CustomResourceFunction

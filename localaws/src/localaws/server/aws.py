@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
+from localaws.explanations import Explanation
 from localaws.faults import Faults
 from localaws.journal import Call, Denied, Used
 from localaws.recorder import Dropped
@@ -416,6 +417,23 @@ class LocalAws:
     def denied(self) -> list[Denied]:
         """Return what IAM has denied since the last reset, and why; the latest comes last."""
         return [Denied(**entry) for entry in self._call("GET", "/_localaws/denied")]
+
+    def explain(self, since: float = 0) -> list[Explanation]:
+        """Explain what IAM has denied since the last reset: `denied()` with the statements and the grant.
+
+        Args:
+            since: Only what was denied after this time, in seconds since 1970.
+
+        Example:
+            ```python
+            [why] = aws.explain()
+            assert why.grants[0].actions == ("dynamodb:PutItem",)
+            print(why)
+            ```
+        """
+        return [
+            Explanation.of(entry) for entry in self._call("GET", f"/_localaws/explanations?since={since}")
+        ]
 
     @property
     def faults(self) -> Faults:

@@ -33,8 +33,8 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
-from localaws import journal
 from localaws.patching import Created, Handler, Properties, around, changes, resource
+from localaws.services.iam.denials import record_of_service
 from localaws.services.iam.roles import iam_is_enforced
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
@@ -94,8 +94,7 @@ def service_may_deliver(
         if kind == "lambda":
             return service_may_invoke(target, *caller, event_source_token=event_source_token)
         if kind == "sqs":
-            allowed = bool(sqs.queue_policy_allows(target, *caller))
-            return allowed or _denied("sqs:SendMessage", target, *caller)
+            return bool(sqs.queue_policy_allows(target, *caller))
         if kind == "sns":
             topic = sns._topic_by_arn_any_scope(target)
             policy = topic["attributes"].get("Policy") if topic else None
@@ -169,14 +168,9 @@ def _allows(
         service_context={key: value for key, value in context.items() if value},
     )
     allowed = iam_evaluator.evaluate_resource_policy(policy, request, service=service).decision == "Allow"
-    return allowed or _denied(action, resource, service, source_arn, source_account)
-
-
-def _denied(action: str, resource: str, service: str, source_arn: str, source_account: str) -> bool:
-    """Record that a service was denied, and return that it is not allowed."""
-    why = f"no statement of the policy of {resource} allows it for {source_arn} of account {source_account}"
-    journal.denials.add(service, action, resource, why)
-    return False
+    if not allowed:
+        record_of_service(request, service, policy)
+    return bool(allowed)
 
 
 # --- S3
