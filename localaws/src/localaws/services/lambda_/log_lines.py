@@ -7,8 +7,8 @@ Faithful to: the log group of the function, the log stream of the environment, s
 filters; a duration in hundredths of a millisecond, which is billed in whole ones, of the timeout at most, and
 memory of the function's at most; the status of a report after a timeout; the duration of the initialization,
 which is billed and no part of the duration, in the report of its first invocation, also if it was in advance.
-After a failure it is done again as part of the duration. With the log format JSON, the start and the report of
-an invocation are events `platform.start` and `platform.report`, and nothing marks its end.
+After a failure it is done again as part of the duration. With the log format JSON, the start and the report
+of an invocation are events `platform.start` and `platform.report`, and nothing marks its end.
 Not to: the log streams of invocations: the emulator has one for each. The memory is that of the largest
 process of any function, as memory is not limited. With an extension, a wrapper script or another runtime than
 Python, the initialization is part of the duration. The line INIT_START.
