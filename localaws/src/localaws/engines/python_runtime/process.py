@@ -48,11 +48,16 @@ INIT_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Answer:
-    """The end of an exchange: a line, the end of the process, or a timeout."""
+    """The end of an exchange: a line, the end of the process, or a timeout.
+
+    Attributes:
+        started: When the process began and ended to start, if it did so before the exchange.
+    """
 
     line: bytes = b""
     log: str = ""
     timed_out: bool = False
+    started: tuple[float, float] | None = None
 
 
 class ExecutionEnvironment:
@@ -91,16 +96,18 @@ class ExecutionEnvironment:
                 self._end()
                 self._discard_tmpdir()
                 self._lost = False
+            started, began = None, time.time()
             if self._proc is None or self._proc.poll() is not None:
                 failure = self._start(INIT_SECONDS + seconds)
                 if failure is not None:
                     return failure
+                started = (began, time.time())
             init_log, self._init_log = self._init_log, ""
             message["deadline_ms"] = (time.time() + seconds) * 1000
             answer = self._exchange(json.dumps(message).encode() + b"\n", message["request_id"], seconds)
             if answer.timed_out or not answer.line or self._retired:
                 self._end(kill=bool(answer.timed_out or answer.line))
-            return Answer(answer.line, init_log + answer.log, answer.timed_out)
+            return Answer(answer.line, init_log + answer.log, answer.timed_out, started)
 
     def retire(self) -> None:
         """End the process after its current invocation."""
