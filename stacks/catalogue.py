@@ -230,6 +230,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="changes are reported once; each job has one answer, also after errors, timeouts and crashes",
         proof="sent",
     ),
+    Architecture(
+        id="tracing",
+        family="observability",
+        title="HTTP request → REST API → Lambda → SQS → Lambda → DynamoDB, in one X-Ray trace",
+        stack="TracingStack",
+        shows="an order is one trace, found by its number; health checks have none; retries are in it",
+    ),
 )
 
 

@@ -2,8 +2,8 @@
 
 Faithful to: PutTraceSegments, which names the documents that it does not accept; PutTelemetryRecords;
 BatchGetTraces and GetTraceSummaries, by the time of traces and with filter expressions; sampling rules and
-targets; groups. Each needs the permission of its name.
-Not to: every other operation (service graphs, insights, encryption, tags, Transaction Search and the endpoint
+targets; groups; tags. Each needs the permission of its name.
+Not to: every other operation (service graphs, insights, encryption, Transaction Search and the endpoint
 for OTLP), which is refused as not emulated; pages: answers are complete; GetTraceSummaries by events or
 services, `Sampling`, and the parts of a summary about root causes and instances; resource-level permissions
 of groups and rules.
@@ -21,7 +21,7 @@ from typing import Any
 from ministack.core.responses import error_response_json
 
 from localaws.patching import new_service
-from localaws.services.xray import groups, sampling, segments
+from localaws.services.xray import groups, sampling, segments, tags
 from localaws.services.xray.filters import InvalidExpression
 from localaws.services.xray.sampling import RefusedError
 from localaws.services.xray.segments import Trace, Unprocessed, end_of, everything
@@ -133,13 +133,33 @@ def _service(segment: Values) -> Values:
     return found | ({"Type": segment["origin"]} if "origin" in segment else {})
 
 
+def _create_group(request: Values) -> Values:
+    made = groups.create(request)
+    tags.replace(made["GroupARN"], request.get("Tags"))
+    return {"Group": made}
+
+
 def _delete_group(request: Values) -> Values:
+    arn = groups.find(request)["GroupARN"]
     groups.delete(request)
+    tags.replace(arn, None)
     return {}
 
 
-def _rule_record(make: Callable[[Values], sampling.Rule], given: Values) -> Values:
-    return {"SamplingRuleRecord": make(given).record()}
+def _create_rule(request: Values) -> Values:
+    made = sampling.create(request["SamplingRule"])
+    tags.replace(made.values["RuleARN"], request.get("Tags"))
+    return {"SamplingRuleRecord": made.record()}
+
+
+def _update_rule(request: Values) -> Values:
+    return {"SamplingRuleRecord": sampling.update(request["SamplingRuleUpdate"]).record()}
+
+
+def _delete_rule(request: Values) -> Values:
+    gone = sampling.delete(request)
+    tags.replace(gone.values["RuleARN"], None)
+    return {"SamplingRuleRecord": gone.record()}
 
 
 _ACTIONS: dict[str, Callable[[Values], Values]] = {
@@ -147,14 +167,17 @@ _ACTIONS: dict[str, Callable[[Values], Values]] = {
     "TelemetryRecords": lambda _request: {},
     "Traces": _get_traces,
     "TraceSummaries": _summaries,
-    "CreateSamplingRule": lambda given: _rule_record(sampling.create, given["SamplingRule"]),
-    "UpdateSamplingRule": lambda given: _rule_record(sampling.update, given["SamplingRuleUpdate"]),
-    "DeleteSamplingRule": lambda given: _rule_record(sampling.delete, given),
+    "CreateSamplingRule": _create_rule,
+    "UpdateSamplingRule": _update_rule,
+    "DeleteSamplingRule": _delete_rule,
     "GetSamplingRules": lambda _: {"SamplingRuleRecords": [one.record() for one in sampling.rules()]},
     "SamplingTargets": lambda given: sampling.targets(given["SamplingStatisticsDocuments"]),
-    "CreateGroup": lambda given: {"Group": groups.create(given)},
+    "CreateGroup": _create_group,
     "UpdateGroup": lambda given: {"Group": groups.update(given)},
     "GetGroup": lambda given: {"Group": groups.find(given)},
     "Groups": lambda _: {"Groups": groups.groups()},
     "DeleteGroup": _delete_group,
+    "ListTagsForResource": tags.listed,
+    "TagResource": tags.tag,
+    "UntagResource": tags.untag,
 }

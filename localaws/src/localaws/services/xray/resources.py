@@ -2,7 +2,7 @@
 
 Faithful to: `AWS::XRay::Group` and `AWS::XRay::SamplingRule`, whose `Ref` is the ARN; update, and replacement
 when the name changes.
-Not to: tags and insights, which are recorded only; `AWS::XRay::ResourcePolicy` and
+Not to: insights, which are recorded only; `AWS::XRay::ResourcePolicy` and
 `AWS::XRay::TransactionSearchConfig`.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-xray-group.html
@@ -14,12 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 from localaws.patching import Created, Properties, new_resource, recorded_only
-from localaws.services.xray import groups, sampling
+from localaws.services.xray import groups, sampling, tags
 
-_group = new_resource("AWS::XRay::Group", replaced_by=("GroupName",))
-_rule = new_resource("AWS::XRay::SamplingRule")
-recorded_only("AWS::XRay::Group", "Tags", "InsightsConfiguration")
-recorded_only("AWS::XRay::SamplingRule", "Tags")
+_group = new_resource("AWS::XRay::Group", replaced_by=("GroupName",), stack_tags=True)
+_rule = new_resource("AWS::XRay::SamplingRule", stack_tags=True)
+recorded_only("AWS::XRay::Group", "InsightsConfiguration")
 
 _NUMBERS = {"FixedRate": float, "Priority": int, "ReservoirSize": int, "Version": int}
 
@@ -27,29 +26,32 @@ _NUMBERS = {"FixedRate": float, "Priority": int, "ReservoirSize": int, "Version"
 @_group.create
 def _create_group(_logical_id: str, properties: Properties, _stack: str) -> Created:
     made = groups.create(_settings(properties))
+    tags.replace(made["GroupARN"], properties.get("Tags"))
     return made["GroupARN"], {"GroupARN": made["GroupARN"]}
 
 
 @_group.update
 def _update_group(physical_id: str, _old: Properties, new: Properties, _stack: str) -> Created:
     groups.update({"FilterExpression": "", **_settings(new), "GroupARN": physical_id, "GroupName": None})
+    tags.replace(physical_id, new.get("Tags"))
     return physical_id, {"GroupARN": physical_id}
 
 
 @_group.delete
 def _delete_group(physical_id: str, _properties: Properties) -> None:
     groups.delete({"GroupARN": physical_id})
+    tags.replace(physical_id, None)
 
 
 def _settings(properties: Properties) -> dict[str, Any]:
-    names = ("GroupName", "FilterExpression", "InsightsConfiguration", "Tags")
+    names = ("GroupName", "FilterExpression", "InsightsConfiguration")
     return {name: value for name in names if (value := properties.get(name)) is not None}
 
 
 @_rule.create
 def _create_rule(_logical_id: str, properties: Properties, _stack: str) -> Created:
-    properties.get("Tags")
     made = sampling.create({"Version": 1, **_of(properties)}).values
+    tags.replace(made["RuleARN"], properties.get("Tags"))
     return made["RuleARN"], {"RuleARN": made["RuleARN"]}
 
 
@@ -59,12 +61,14 @@ def _update_rule(physical_id: str, old: Properties, new: Properties, stack: str)
         return _create_rule("", new, stack)  # a replacement
     changed = {name: value for name, value in _of(new).items() if name not in ("RuleName", "Version")}
     sampling.update({"Attributes": {}, **changed, "RuleARN": physical_id})
+    tags.replace(physical_id, new.get("Tags"))
     return physical_id, {"RuleARN": physical_id}
 
 
 @_rule.delete
 def _delete_rule(physical_id: str, _properties: Properties) -> None:
     sampling.delete({"RuleARN": physical_id})
+    tags.replace(physical_id, None)
 
 
 def _of(properties: Properties) -> dict[str, Any]:
