@@ -1,6 +1,7 @@
 """Request of a REST API → order → message in a queue.
 
-The header of the trace goes with the message, because every call of the SDK carries it.
+The message carries the trace on: boto3 sends the header of the invocation with every call from a function,
+and SQS keeps it with the message.
 """
 
 import json

@@ -70,7 +70,8 @@ def make_tracer() -> Tracer:
     provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), resource=Resource({"service.name": service}))
     if address := os.environ.get("AWS_XRAY_DAEMON_ADDRESS"):
         provider.add_span_processor(SimpleSpanProcessor(DaemonExporter(address)))
-    BotocoreInstrumentor().instrument(tracer_provider=provider)
+    # The runtime's botocore may have no metadata, with which the instrumentation would check its version.
+    BotocoreInstrumentor().instrument(tracer_provider=provider, skip_dep_check=True)
     return provider.get_tracer(__name__)
 
 
