@@ -62,7 +62,7 @@ def _read(
 ) -> Request | None:
     """Operation and parameters of a request; None for what is no request of the service's API."""
     try:
-        if service == "lambda":
+        if model_of(service).metadata["protocol"] == "rest-json":
             return _of_rest(service, method, path, body)
         if "." in headers.get("x-amz-target", ""):
             found: Request = headers["x-amz-target"].rpartition(".")[2], json.loads(body or b"{}")

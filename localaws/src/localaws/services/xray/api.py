@@ -18,9 +18,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from ministack.core import iam_actions
 from ministack.core.responses import error_response_json
 
-from localaws.patching import new_service
+from localaws.patching import changes, new_service
 from localaws.services.xray import groups, sampling, segments, tags
 from localaws.services.xray.filters import InvalidExpression
 from localaws.services.xray.sampling import RefusedError
@@ -30,6 +31,11 @@ Values = dict[str, Any]
 
 _JSON = "application/json"
 _MOST_TRACES = 5
+
+
+@changes(iam_actions, "_SERVICE_PROTOCOL")
+def _protocols(stock: dict[str, str]) -> dict[str, str]:
+    return {**stock, "xray": "rest-json"}
 
 
 @new_service("xray", target_prefix="AWSXRay")
