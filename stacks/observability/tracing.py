@@ -82,9 +82,10 @@ class TracingStack(PatternStack):
         )
         integration = apigateway.LambdaIntegration(front, allow_test_invoke=False)
         for path, method in (("orders", "POST"), ("health", "GET")):
-            api.root.add_resource(path).add_method(
+            made = api.root.add_resource(path).add_method(
                 method, integration, authorization_type=apigateway.AuthorizationType.IAM
             )
+            acknowledge(made, {"AwsSolutions-COG4": "IAM authorises the callers."})
         traced = "The traces have each request and its time; the family web shows access logs."
         acknowledge(
             api.deployment_stage,
