@@ -30,7 +30,8 @@ import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
 from aws_cdk import App, Duration, Stack
-from aws_cdk.aws_apigateway import AuthorizationType
+from aws_cdk.aws_apigateway import AuthorizationType, StageOptions
+from aws_cdk.aws_apigateway import RestApi as Api
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
@@ -48,6 +49,7 @@ from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
+from cdk_lambda_patterns.observability.tracing import Tracing
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.delivery.container_image import (
     ContainerImageCode,
@@ -97,6 +99,8 @@ reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sy
 key = Attribute(name="order", type=AttributeType.STRING)
 shop = Table(stack, "ShopOrders", partition_key=key, stream=StreamViewType.KEYS_ONLY)
 bus = EventBus(stack, "Bus")
+traced = Api(stack, "Traced", deploy_options=StageOptions(tracing_enabled=True))
+traced.root.add_method("GET")
 paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 changes = [StateChanges(pipeline_states=["FAILED"])]
@@ -132,6 +136,7 @@ made = [
         code=pattern_source("events", "scheduled_function"),
         schedule=ScheduleExpression.rate(Duration.hours(1)),
     ),
+    Tracing(stack, "Traces", stage=traced.deployment_stage),
     CodeBucket(stack, "Code"),
     CodeFromBucket(stack, "FromBucket", bucket=built.bucket, key=built.s3_object_key),
     EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),

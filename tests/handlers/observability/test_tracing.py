@@ -74,7 +74,7 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
 
 
 class Client:
-    """A client that keeps its calls, and fails if it is told to."""
+    """A client that keeps its calls, and raises an error if it has one."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.calls: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The segments that Lambda itself sends for a function with active tracing, and what the function is told.
+"""The segments that Lambda itself sends for a function with active tracing, and the header that it gets.
 
 Faithful to: two segments for each sampled invocation, `AWS::Lambda` (the service) and
 `AWS::Lambda::Function`, with the subsegments Initialization (of a new environment), Invocation and Overhead;
@@ -37,7 +37,7 @@ class Traced:
     """The place of an invocation in its trace.
 
     Attributes:
-        context: What the function is told.
+        context: What is in the header that the function gets.
         parent: The segment that called Lambda.
         service: The id of Lambda's own segment.
         records: Whether segments are sent.

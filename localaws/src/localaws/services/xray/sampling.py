@@ -3,7 +3,7 @@
 Faithful to: create, update, delete and list, with the rule `Default`, 25 rules of your own at most; the first
 rule that matches, in the order of priorities, decides, with `*` and `?` and without regard to case; the
 reservoir of each second first, then the fixed rate; GetSamplingTargets, for services that decide themselves.
-A decision that came with the request is kept.
+A decision that came with the request stays as it is.
 Not to: how services share a reservoir: all of it is given to each; SamplingRateBoost, which is recorded only;
 the words of refusals.
 

@@ -3,7 +3,7 @@
 Faithful to: the required fields of a document and the form of its ids and times, 64 KB at most; a document
 replaces an earlier one with its id; subsegments that are sent by themselves become part of their parent.
 Not to: inferred segments for services that send none, such as a table of DynamoDB; the words of refusals;
-the 30 days after which traces are deleted: here, the 10,000 newest of an account and Region are kept.
+the 30 days after which traces are deleted: here, the 10,000 newest of an account and Region are stored.
 
 https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html
 https://docs.aws.amazon.com/xray/latest/api/API_PutTraceSegments.html
