@@ -99,8 +99,8 @@ reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sy
 key = Attribute(name="order", type=AttributeType.STRING)
 shop = Table(stack, "ShopOrders", partition_key=key, stream=StreamViewType.KEYS_ONLY)
 bus = EventBus(stack, "Bus")
-traced = Api(stack, "Traced", deploy_options=StageOptions(tracing_enabled=True))
-traced.root.add_method("GET")
+api = Api(stack, "TracedApi", deploy_options=StageOptions(tracing_enabled=True))
+api.root.add_method("GET")
 paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 changes = [StateChanges(pipeline_states=["FAILED"])]
@@ -136,7 +136,13 @@ made = [
         code=pattern_source("events", "scheduled_function"),
         schedule=ScheduleExpression.rate(Duration.hours(1)),
     ),
-    Tracing(stack, "Traces", stage=traced.deployment_stage),
+    HardenedFunction(
+        stack,
+        "Traced",
+        code=pattern_source("observability", "tracing"),
+        handler="tracing.front.handler",
+    ),
+    Tracing(stack, "Traces", stage=api.deployment_stage),
     CodeBucket(stack, "Code"),
     CodeFromBucket(stack, "FromBucket", bucket=built.bucket, key=built.s3_object_key),
     EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),

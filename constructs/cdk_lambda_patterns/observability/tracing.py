@@ -9,7 +9,7 @@ traced API in front of it: the rate of Lambda itself cannot be configured.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Annotations, ArnFormat, Names, Stack, Token
+from aws_cdk import Annotations, ArnFormat, Fn, Names, Stack, Token
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_xray as xray
@@ -24,7 +24,8 @@ _RESERVOIR_SIZE = Limit("X-Ray", 0, 2**31 - 1, whole=True)
 _URL_PATH = Limit("X-Ray", 1, 128, "characters")
 _HTTP_METHOD = Limit("X-Ray", 1, 10, "characters")
 _PRIORITY = Limit("X-Ray", 1, 9_999, whole=True)
-_NAME_LENGTH = 32
+# A name has 32 characters at most: these, a hyphen, 12 of the stack's id, and the number of a rule.
+_OWN_LENGTH = 17
 # https://docs.aws.amazon.com/general/latest/gr/xray.html
 _RULES = Limit("X-Ray", 0, 25)
 
@@ -126,7 +127,7 @@ class Tracing(Construct):
             resource_name=f"{stage.rest_api.rest_api_id}/stages/{stage.stage_name}",
             arn_format=ArnFormat.SLASH_RESOURCE_NAME,
         )
-        name = Names.unique_resource_name(self, max_length=_NAME_LENGTH - 2)
+        name = f"{Names.unique_resource_name(self, max_length=_OWN_LENGTH)}-{_part_of_stack_id(self)}"
         self.sampling_rules = [
             xray.CfnSamplingRule(
                 self,
@@ -172,3 +173,12 @@ class Tracing(Construct):
                 f"functions[{number}]={function.node.path}: it has no active tracing, so its part of a trace "
                 "is missing; give it tracing=Tracing.ACTIVE."
             )
+
+
+def _part_of_stack_id(scope: Construct) -> str:
+    """Twelve characters that differ in each deployment: the end of the UUID in the stack's id.
+
+    Rules and groups need names, which are unique in an account and Region.
+    """
+    uuid = Fn.select(2, Fn.split("/", Stack.of(scope).stack_id))
+    return Fn.select(4, Fn.split("-", uuid))

@@ -57,7 +57,10 @@ def test_each_rule_is_about_the_stage_and_they_are_tried_in_their_order() -> Non
     assert first["ResourceARN"] == second["ResourceARN"]
     assert "::/restapis/" in str(first["ResourceARN"])
     assert first["RuleName"] != second["RuleName"]
-    assert all(len(one["RuleName"]) <= 32 for one in (first, second))
+    for number, rule in enumerate((first, second)):
+        fixed, of_stack, last = rule["RuleName"]["Fn::Join"][1]
+        assert of_stack["Fn::Select"][0] == 4  # the last part of the UUID in the stack's id: 12 characters
+        assert (len(fixed) <= 18, last) == (True, str(number))
 
 
 def test_a_group_has_a_name_of_its_own_and_the_expression() -> None:
@@ -67,7 +70,7 @@ def test_a_group_has_a_name_of_its_own_and_the_expression() -> None:
         Tracing(stack, name, stage=prod, filter_expression="fault = true")
     groups = Template.from_stack(stack).find_resources("AWS::XRay::Group").values()
     assert {one["Properties"]["FilterExpression"] for one in groups} == {"fault = true"}
-    assert len({one["Properties"]["GroupName"] for one in groups}) == 2
+    assert len({str(one["Properties"]["GroupName"]) for one in groups}) == 2
 
 
 def test_an_imported_stage_is_named_by_its_arn_and_cannot_be_checked() -> None:

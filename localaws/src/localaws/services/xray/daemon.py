@@ -3,9 +3,9 @@
 Each function has an address of its own, so that its segments count as those of its role.
 
 Faithful to: the protocol, with a header line before each document; documents of X-Ray, and spans of
-OpenTelemetry (`T1S` and base64), which AWS's distribution sends to a function's daemon; there is no answer. What
-the role may not put (`xray:PutTraceSegments`), and what X-Ray does not accept, is lost, and the log says so.
-Spans of executions that are not sampled (`T1U`) are dropped: they are for Transaction Search.
+OpenTelemetry (`T1S` and base64), which AWS's distribution sends to a function's daemon; there is no answer.
+What the role may not put (`xray:PutTraceSegments`), and what X-Ray does not accept, is lost, and the log says
+so. Spans of executions that are not sampled (`T1U`) are dropped: they are for Transaction Search.
 Not to: metrics (`M1`), which are dropped; the daemon's proxy for sampling rules.
 
 https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html#xray-api-daemon
