@@ -71,7 +71,7 @@ def make_tracer() -> Tracer:
     if address := os.environ.get("AWS_XRAY_DAEMON_ADDRESS"):
         provider.add_span_processor(SimpleSpanProcessor(DaemonExporter(address)))
     # The runtime's botocore may have no metadata, with which the instrumentation would check its version.
-    BotocoreInstrumentor().instrument(tracer_provider=provider, skip_dep_check=True)
+    BotocoreInstrumentor().instrument(tracer_provider=provider, skip_dep_check=True)  # type: ignore[no-untyped-call]
     return provider.get_tracer(__name__)
 
 

@@ -210,7 +210,9 @@ def test_spans_become_segments_and_subsegments() -> None:
 
     ended: list[Any] = []
 
-    class Collecting(sdk.SpanProcessor):  # type: ignore[misc]
+    processor: Any = sdk.SpanProcessor
+
+    class Collecting(processor):  # type: ignore[misc]
         def on_end(self, span: Any) -> None:
             ended.append(span)
 

@@ -155,7 +155,8 @@ def test_a_rule_decides_for_a_stage_and_the_function_follows(functions: Function
     header = api.get("/on").body.decode()
     trace = header.split(";")[0].removeprefix("Root=")
     assert ";Sampled=1" in header
-    found = eventually(lambda: len(all_ := trace_of(aws, trace)) == 3 and all_)
+    eventually(lambda: len(trace_of(aws, trace)) == 3)
+    found = trace_of(aws, trace)
     stage = found["AWS::ApiGateway::Stage"]
     assert (stage["http"]["request"]["method"], stage["http"]["response"]["status"]) == ("GET", 200)
     assert found["AWS::Lambda"]["parent_id"] == stage["subsegments"][0]["id"]
@@ -212,7 +213,7 @@ def test_what_x_ray_refuses(local_aws: LocalAws) -> None:
     }  # fmt: skip
     xray.create_sampling_rule(SamplingRule=rule)
     xray.create_group(GroupName=name, FilterExpression="error")
-    refused = [
+    refused: list[tuple[str, dict[str, Any]]] = [
         ("create_sampling_rule", {"SamplingRule": rule}),
         ("create_sampling_rule", {"SamplingRule": {**rule, "RuleName": "x" * 33}}),
         ("update_sampling_rule", {"SamplingRuleUpdate": {"RuleName": "Default", "Priority": 1}}),

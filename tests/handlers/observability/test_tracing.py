@@ -69,7 +69,7 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     ):
         monkeypatch.setenv(name, value)
     yield found
-    BotocoreInstrumentor().uninstrument()
+    BotocoreInstrumentor().uninstrument()  # type: ignore[no-untyped-call]
     found.close()
 
 
@@ -212,4 +212,4 @@ def test_without_a_daemon_the_function_works(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(name, value)
     event = {"httpMethod": "POST", "body": '{"product": "lamp", "quantity": 2}'}
     assert front(monkeypatch, Client()).handler(event, None)["statusCode"] == 202
-    BotocoreInstrumentor().uninstrument()
+    BotocoreInstrumentor().uninstrument()  # type: ignore[no-untyped-call]

@@ -146,6 +146,7 @@ def _documents(
             for one in list(linked.values())[:_MOST_LINKS]
         ]
     began = traced.started[1] if traced.started else begin
+    parts: list[tuple[str, float, float, dict[str, Any]]]
     parts = [("Initialization", *traced.started, {})] if traced.started else []
     parts += [("Invocation", began, end, failed), ("Overhead", end, end, {})]
     subsegments = [

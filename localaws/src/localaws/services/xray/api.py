@@ -22,7 +22,7 @@ from ministack.core import iam_actions
 from ministack.core.responses import error_response_json
 
 from localaws.patching import changes, new_service
-from localaws.services.xray import groups, sampling, segments, tags
+from localaws.services.xray import filters, groups, sampling, segments, tags
 from localaws.services.xray.filters import InvalidExpression
 from localaws.services.xray.sampling import RefusedError
 from localaws.services.xray.segments import Trace, Unprocessed, end_of, everything
@@ -87,7 +87,7 @@ def _summaries(request: Values) -> Values:
         raise RefusedError("EndTime must not be before StartTime")
     if request.get("TimeRangeType", "TraceId") != "TraceId":
         raise RefusedError(f"TimeRangeType {request['TimeRangeType']} is not emulated")
-    groups.filters.compiled(request.get("FilterExpression") or "")
+    filters.compiled(request.get("FilterExpression") or "")
     within = [one for one in segments.all_traces() if request["StartTime"] <= one.start <= request["EndTime"]]
     found = [one for one in within if groups.selects(request.get("FilterExpression") or "", one)]
     return {

@@ -110,7 +110,7 @@ class Trace:
     @property
     def start(self) -> float:
         """When it began."""
-        return min(one["start_time"] for one in self.segments)
+        return min(float(one["start_time"]) for one in self.segments)
 
     @property
     def duration(self) -> float:
