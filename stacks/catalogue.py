@@ -195,6 +195,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="new content under the same key changes nothing, a new object version does; no policy, no code",
     ),
     Architecture(
+        id="code-signing",
+        family="delivery",
+        title="Asset → signed by AWS Signer during the deployment → Lambda, which accepts signed code only",
+        stack="CodeSigningStack",
+        shows="unsigned, changed, expired and revoked code is refused; a failed release is rolled back",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",

@@ -141,6 +141,7 @@ def demonstrate(architecture: Architecture, log_file: Path) -> None:
             tell=_tell,
             deliver_as=aws.deliver_as,
             faults=aws.faults,
+            paced=aws.paced,
         )
         _title("Scenario")
         outcome = scenario.run(stack)

@@ -31,6 +31,7 @@ _SHAPES = {
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::KMS::Key": ("[/", "\\]"),
     "AWS::SecretsManager::Secret": ("[(", ")]"),
+    "AWS::Signer::SigningProfile": (">", "]"),
     "AWS::Logs::LogGroup": ("[\\", "\\]"),  # only with a subscription filter
     "AWS::KinesisFirehose::DeliveryStream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
@@ -276,6 +277,7 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
         if end != function  # which may invoke itself
     }
     yield Edge(_referred(properties.get("KmsKeyArn")), "-.->", function, "encrypts variables")
+    yield Edge(_referred(properties.get("Code", {}).get("S3Bucket")), "-->", function, "code")
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
         if target not in by_lambda:
             yield Edge(function, "-->", target, ", ".join(dict.fromkeys(actions)))

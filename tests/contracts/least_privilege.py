@@ -1,17 +1,24 @@
 """Least privilege, proven both ways: with all of its grants a scenario passes, without any one it fails.
 
-A grant without which nothing fails is superfluous, unless the embedded AWS cannot enforce it; the actions for
-which that is so are listed here with the reason.
+`superfluous_grants` tries it: it takes away one grant after the other (`--full`). `unused_grants` learns it
+from one run: the embedded AWS records which permissions were used, and a grant is needed if something was
+used that no other grant of the role allows. That costs nothing, and is weaker in one respect: it does not see
+that the policy of a resource allows the same.
+
+A grant that is not needed is superfluous, unless the embedded AWS cannot enforce it; the actions for which
+that is so are listed here with the reason.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
+from localaws import Used
 from scenarios.framework import Covered, DeployedStack, ScenarioFailed, giving_up_when
 from scenarios.support.faults import Faults, Grant
 from tests.contracts.roles import role_of
@@ -92,6 +99,37 @@ _OTHER_DENIALS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def unused_grants(grants: Sequence[Grant], covered: Covered, used: Iterable[Used]) -> set[str]:
+    """Return the actions of the grants that nothing has needed.
+
+    Args:
+        grants: All grants of a role.
+        covered: The role.
+        used: The permissions that the role has used.
+    """
+    needed = set()
+    for use in used:
+        giving = [grant for grant in grants if _gives(grant, use)]
+        if len(giving) == 1:
+            needed.add(giving[0])
+    return {
+        grant.action
+        for grant in grants
+        if grant.action not in {*NOT_ENFORCED, *covered.only_for_failures} and grant not in needed
+    }
+
+
+def _gives(grant: Grant, use: Used) -> bool:
+    return fnmatchcase(use.action.lower(), grant.action.lower()) and any(
+        fnmatchcase(use.resource, resource) for resource in grant.resources
+    )
+
+
+def used_by(role: str, uses: Iterable[Used], since: float) -> list[Used]:
+    """Return the permissions that a role of the account has used since then."""
+    return [one for one in uses if one.principal.endswith(f":assumed-role/{role}") and one.last > since]
+
+
 def superfluous_grants(stack: DeployedStack, covered: Covered) -> set[str]:
     """Run a scenario once for each grant of a role, without that grant.
 
@@ -110,7 +148,7 @@ def superfluous_grants(stack: DeployedStack, covered: Covered) -> set[str]:
     faults = Faults(stack.session)
     hasty = replace(stack, patience=covered.patience)
     function = stack.output(covered.function or covered.role_of)
-    role = _physical_role(stack, covered.role_of)
+    role = physical_role(stack, covered.role_of)
     with _without_retries(stack, function), _planted(stack, role):
         covered.scenario(stack)
         return {
@@ -151,7 +189,8 @@ def _denied(action: str, line: str) -> bool:
     return action in line and any(denial in line for denial in _DENIALS)
 
 
-def _physical_role(stack: DeployedStack, output: str) -> str:
+def physical_role(stack: DeployedStack, output: str) -> str:
+    """Return the name of the role of what an output names."""
     client = stack.client("cloudformation")
     template = client.get_template(StackName=stack.name)["TemplateBody"]
     template = json.loads(template) if isinstance(template, str) else template

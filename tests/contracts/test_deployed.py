@@ -10,13 +10,21 @@ import pytest
 
 from localaws import LocalAws
 from scenarios.framework import Covered, DeployedStack, Outcome
+from scenarios.support.faults import Faults
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.demo import check_dropped
 from tasks.verify import scenario_of
 from tests.contracts import aws_cli, curl
-from tests.contracts.least_privilege import PLANTED, superfluous_grants
+from tests.contracts.least_privilege import (
+    PLANTED,
+    physical_role,
+    superfluous_grants,
+    unused_grants,
+    used_by,
+)
 from tests.contracts.least_privilege_at_deployment import superfluous_at_deployment
+from tests.deployed import Deployments
 
 pytestmark = pytest.mark.local
 
@@ -60,20 +68,38 @@ def test_the_failure_drill_passes_and_leaves_nothing_behind(
 
 
 def covered_roles() -> list[object]:
-    """Each role that a scenario covers, with its row; for `--full` only if that takes long."""
+    """Each role that a scenario covers, with its row."""
     return [
-        pytest.param(
-            row,
-            covered,
-            marks=pytest.mark.full if covered.takes_long else (),
-            id=f"{row.id}-{covered.role_of}",
-        )
+        pytest.param(row, covered, id=f"{row.id}-{covered.role_of}")
         for row in ARCHITECTURES
         for covered in scenario_of(row.id).ROLES
     ]
 
 
 @pytest.mark.breaks
+@pytest.mark.parametrize(("row", "covered"), covered_roles())
+def test_each_grant_of_a_role_is_used(
+    row: Architecture,
+    covered: Covered,
+    stack: DeployedStack,
+    outcome: Outcome,
+    local_aws: LocalAws,
+    deployments: Deployments,
+) -> None:
+    role = physical_role(stack, covered.role_of)
+    grants = Faults(stack.session).grants(role)
+
+    def unused() -> set[str]:
+        used = used_by(role, local_aws.used_permissions(), since=deployments.since)
+        return unused_grants(grants, covered, used)
+
+    if unused():  # The run of the row does not need all of them.
+        covered.scenario(stack)
+    assert unused() == set()
+
+
+@pytest.mark.breaks
+@pytest.mark.full
 @pytest.mark.parametrize(("row", "covered"), covered_roles())
 def test_each_grant_of_a_role_is_needed_and_a_planted_one_is_found(
     row: Architecture, covered: Covered, stack: DeployedStack

@@ -48,6 +48,7 @@ from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
+from cdk_lambda_patterns.delivery.code_signing import CodeSigning, SignedFunction
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
 from cdk_lambda_patterns.observability.tracing import Tracing
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
@@ -97,6 +98,7 @@ signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
 key = Attribute(name="order", type=AttributeType.STRING)
+signing = CodeSigning(stack, "Signing")
 shop = Table(stack, "ShopOrders", partition_key=key, stream=StreamViewType.KEYS_ONLY)
 bus = EventBus(stack, "Bus")
 api = Api(stack, "TracedApi", deploy_options=StageOptions(tracing_enabled=True))
@@ -144,6 +146,10 @@ made = [
     ),
     Tracing(stack, "Traces", stage=api.deployment_stage),
     CodeBucket(stack, "Code"),
+    signing,
+    SignedFunction(
+        stack, "Priced", code=pattern_source("delivery", "cross_account_code"), signing=signing
+    ),
     CodeFromBucket(stack, "FromBucket", bucket=built.bucket, key=built.s3_object_key),
     EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),

@@ -7,7 +7,7 @@ adds what it lacks.
 
 from localaws.cdk.cli import CdkError
 from localaws.cdk.deployment import Deployment, FunctionFailed, wait_until
-from localaws.journal import Call, Denied
+from localaws.journal import Call, Denied, Used
 from localaws.recorder import Dropped
 from localaws.server.addresses import Address
 from localaws.server.aws import LocalAws
@@ -27,5 +27,6 @@ __all__ = [
     "FunctionFailed",
     "LocalAws",
     "LocalAwsError",
+    "Used",
     "wait_until",
 ]

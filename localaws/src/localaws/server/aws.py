@@ -21,7 +21,7 @@ from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, target
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
 from localaws.faults import Faults
-from localaws.journal import Call, Denied
+from localaws.journal import Call, Denied, Used
 from localaws.recorder import Dropped
 from localaws.server import addresses, bootstrap, outliving
 from localaws.server.addresses import Address
@@ -425,6 +425,18 @@ class LocalAws:
             after: Only those after the call with this number.
         """
         return [Call(**entry) for entry in self._call("GET", f"/_localaws/calls?after={after}")]
+
+    def used_permissions(self) -> list[Used]:
+        """Return the permissions that roles and users have used since the last reset, the latest last.
+
+        Also what a service did with a role, such as the polling of a queue. A grant in a role's policy that
+        allows none of them was not needed.
+
+        Example:
+            >>> {used.action for used in aws.used_permissions() if ":assumed-role/Orders" in used.principal}
+            {'dynamodb:PutItem'}
+        """
+        return [Used(**entry) for entry in self._call("GET", "/_localaws/used")]
 
     @contextlib.contextmanager
     def paced(self, seconds_per_minute: float) -> Iterator[None]:

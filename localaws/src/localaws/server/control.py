@@ -41,6 +41,8 @@ def with_control(app: Application) -> Application:
             await _answer(send, [asdict(dropped) for dropped in recorder.report.dropped()])
         elif route == ("GET", "/_localaws/denied"):
             await _answer(send, [asdict(denied) for denied in journal.denials.all()])
+        elif route == ("GET", "/_localaws/used"):
+            await _answer(send, [asdict(used) for used in journal.uses.all()])
         elif route == ("GET", "/_localaws/calls"):
             after = _number(scope, "after") or 0
             await _answer(send, [asdict(call) for call in journal.calls.after(after)])
@@ -115,6 +117,7 @@ async def _reset(app: Application, scope: Message, receive: Receive) -> None:
     recorder.report.clear()
     rules.remove()
     journal.denials.clear()
+    journal.uses.clear()
     journal.calls.clear()
 
 

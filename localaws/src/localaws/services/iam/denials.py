@@ -69,6 +69,20 @@ def _enforce(
     return denied
 
 
+@around(iam_evaluator, "evaluate")
+def _evaluate(
+    stock: Callable[..., Any], ctx: iam_evaluator.EvalContext, policies: _Layer, *limits: _Layer
+) -> Any:
+    """Record which permission was used."""
+    result = stock(ctx, policies, *limits)
+    if result.decision == "Allow":
+        principal = ctx.principal_arn
+        if ":assumed-role/" in principal:
+            principal = principal.rpartition("/")[0]
+        journal.uses.add(principal, ctx.action, ctx.resource_arn)
+    return result
+
+
 def record(
     request: iam_evaluator.EvalContext,
     denied: iam_evaluator.EvalResult,

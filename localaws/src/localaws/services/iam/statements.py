@@ -285,7 +285,11 @@ def _evaluate_resource_policy(
         and _concerns(one, ctx.principal_arn, service, named_only=named_only, direct_only=direct_only)
     ]
     parsed = iam_evaluator.parse_policy_document(document | {"Statement": statements})
-    return iam_evaluator.evaluate(ctx, [parsed])
+    # Not by `evaluate`, which counts what it allows as a use of the caller's own policies.
+    for effect in ("Deny", "Allow"):
+        if match := iam_evaluator._first_match(ctx, parsed, effect):
+            return iam_evaluator.EvalResult(effect, ctx.principal_arn, match.sid)
+    return iam_evaluator.EvalResult("ImplicitDeny", ctx.principal_arn)
 
 
 # -- Trust policies

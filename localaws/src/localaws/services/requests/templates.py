@@ -42,6 +42,7 @@ _REQUESTS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
     "AWS::Kinesis::Stream": [("kinesis", "CreateStream", {"StreamName": "Name"})],
     "AWS::KinesisFirehose::DeliveryStream": [("firehose", "CreateDeliveryStream", {})],
     "AWS::Lambda::Alias": [("lambda", "CreateAlias", {})],
+    "AWS::Lambda::CodeSigningConfig": [("lambda", "CreateCodeSigningConfig", {})],
     "AWS::Lambda::EventInvokeConfig": [("lambda", "PutFunctionEventInvokeConfig", {})],
     "AWS::Lambda::EventSourceMapping": [("lambda", "CreateEventSourceMapping", {})],
     "AWS::Lambda::Function": [("lambda", "CreateFunction", {})],
