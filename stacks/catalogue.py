@@ -118,6 +118,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="120 callers share 20 connections; a failover loses and duplicates no booking",
     ),
     Architecture(
+        id="rds-invokes-lambda",
+        family="data",
+        title="INSERT in PostgreSQL → trigger (aws_lambda.invoke) or outbox → Lambda → rows in DynamoDB",
+        stack="RdsInvokesLambdaStack",
+        shows="a rollback undoes the order and not the invocation; an outbox holds only what was committed",
+    ),
+    Architecture(
         id="rds-events",
         family="data",
         title="RDS event → SNS topic (event subscription) and EventBridge rule → Lambda → alerts in SQS",
@@ -158,6 +165,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         title="Callers → alias → old and new version, shifted by CodeDeploy: smoke test, canary, rollback",
         stack="CanaryAliasStack",
         shows="a good release reaches all callers in steps; a bad one is rolled back",
+    ),
+    Architecture(
+        id="provisioned-concurrency",
+        family="delivery",
+        title="Callers → alias → Lambda with provisioned concurrency, scaled by schedule and utilization",
+        stack="ProvisionedConcurrencyStack",
+        shows="code runs in advance; more calls spill over; reserved concurrency stops a noisy neighbour",
     ),
     Architecture(
         id="encrypted-environment",

@@ -4,6 +4,7 @@ How a type of resource appears in the diagram is in two tables: `_SHAPES` has wh
 the function that finds the connections of each resource of a type.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 _SHAPES = {
     "AWS::ApiGateway::RestApi": ("([", "])"),
     "AWS::ApiGatewayV2::Api": ("([", "])"),
+    "AWS::ApplicationAutoScaling::ScalableTarget": ("{{", "}}"),
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
@@ -49,6 +51,7 @@ _WHEN_CONNECTED = ("AWS::KMS::Key", "AWS::SecretsManager::Secret")
 _KINDS = {
     "AWS::ApiGateway::RestApi": "REST API",
     "AWS::ApiGatewayV2::Api": "HTTP API",
+    "AWS::ApplicationAutoScaling::ScalableTarget": "Application Auto Scaling",
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::EFS::AccessPoint": "EFS access point",
@@ -320,6 +323,16 @@ def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iter
         yield Edge(group, "-.->", _referred(update.get(hook)), when)
 
 
+def _scalable_target(facts: TemplateFacts, target: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A scalable target, and the alias whose provisioned concurrency it is."""
+    words = f"{properties['MinCapacity']} to {properties['MaxCapacity']}"
+    scheduled = len(properties.get("ScheduledActions", []))
+    words += f", {scheduled} scheduled actions" if scheduled else ""
+    for alias, _ in facts.of_type("AWS::Lambda::Alias"):
+        if f'"{alias}"' in json.dumps(properties["ResourceId"]):
+            yield Edge(target, "-.->", alias, words)
+
+
 def _url(facts: TemplateFacts, url: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A function URL, and the alias or function that it invokes."""
     function, qualifier = _referred(properties["TargetFunctionArn"]), properties.get("Qualifier")
@@ -500,6 +513,13 @@ def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> I
             yield from (Edge(function, "-.->", bucket, "report") for function in functions)
 
 
+def _database(facts: TemplateFacts, database: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A database, and what its role for the feature Lambda lets its SQL invoke."""
+    for role in properties.get("AssociatedRoles", []):
+        for target, actions in facts.actions_of(_referred(role["RoleArn"])).items():
+            yield Edge(database, "-->", target, ", ".join(dict.fromkeys(actions)))
+
+
 def _access_point(_: TemplateFacts, point: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """An access point and its file system."""
     yield Edge(point, "-->", _referred(properties["FileSystemId"]), "directory")
@@ -510,6 +530,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "Custom::S3BucketNotifications": _notifications,
     "AWS::Lambda::Function": _calls,
     "AWS::Lambda::Alias": _alias,
+    "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
     "AWS::ApiGateway::RestApi": _api,
     "AWS::ApiGatewayV2::Api": _api,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
@@ -521,6 +542,8 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Lambda::Url": _url,
     "AWS::Events::Archive": _archive,
     "AWS::Events::Rule": _rule,
+    "AWS::RDS::DBCluster": _database,
+    "AWS::RDS::DBInstance": _database,
     "AWS::RDS::EventSubscription": _event_subscription,
     "AWS::IAM::Role": _batch_job,
     "AWS::Scheduler::Schedule": _schedule,

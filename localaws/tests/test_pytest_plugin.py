@@ -224,9 +224,9 @@ def test_the_mark_sets_the_pace_for_one_test(project: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
-        ("pase=1", "takes pace and ignored, not pase"),
-        ("'x'", "takes pace and ignored, not 'x'"),
-        ("", "takes pace and ignored, not nothing"),
+        ("pase=1", "takes pace, account_concurrency and ignored, not pase"),
+        ("'x'", "takes pace, account_concurrency and ignored, not 'x'"),
+        ("", "takes pace, account_concurrency and ignored, not nothing"),
         ("ignored='AWS::SNS::Topic.TracingConfig'", "give a set of names such as"),
     ],
 )

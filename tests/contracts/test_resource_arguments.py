@@ -28,6 +28,7 @@ from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_rds as rds
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sns as sns
@@ -183,6 +184,14 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "BatchOperation.source": lambda scope: s3.Bucket(scope, "Source"),
     "CodeFromBucket.bucket": lambda scope: s3.Bucket(scope, "Releases", versioned=True),
     "CodeFromBucket.key": lambda _: f"{'0' * 64}.zip",
+    "RdsInvokesLambda.database": lambda scope: rds.DatabaseCluster.from_database_cluster_attributes(
+        scope,
+        "Database",
+        cluster_identifier="theirs",
+        engine=rds.DatabaseClusterEngine.AURORA_POSTGRESQL,
+        security_groups=[ec2.SecurityGroup.from_security_group_id(scope, "DatabaseGroup", "sg-1")],
+    ),
+    "functions": lambda scope: [function(Construct(scope, "Invoked"))],
     "CustomRuntimeFunction.code": lambda scope: lambda_.Code.from_bucket(
         s3.Bucket.from_bucket_name(scope, "Runtimes", "theirs"), "bootstrap.zip", "1"
     ),

@@ -36,6 +36,7 @@ from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
+from aws_cdk.aws_rds import DatabaseCluster, DatabaseClusterEngine
 from aws_cdk.aws_s3 import Bucket
 from aws_cdk.aws_s3_assets import Asset
 from aws_cdk.aws_scheduler import ScheduleExpression
@@ -46,6 +47,7 @@ from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.data.efs_function import EfsFunction
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
+from cdk_lambda_patterns.data.rds_invokes_lambda import RdsInvokesLambda
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.code_signing import CodeSigning, SignedFunction
@@ -60,6 +62,7 @@ from cdk_lambda_patterns.delivery.container_image import (
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.delivery.layers import CustomRuntimeFunction, DependenciesLayer
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension
+from cdk_lambda_patterns.delivery.provisioned_concurrency import ProvisionedConcurrencyAlias
 from cdk_lambda_patterns.delivery.scratch_space import ScratchSpaceFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.events.event_bus import EventBus
@@ -104,6 +107,7 @@ bus = EventBus(stack, "Bus")
 api = Api(stack, "TracedApi", deploy_options=StageOptions(tracing_enabled=True))
 api.root.add_method("GET")
 paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
+parcels = HardenedFunction(stack, "Parcels", code=pattern_source("delivery", "provisioned_concurrency"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
@@ -157,8 +161,19 @@ made = [
     EfsFunction(stack, "Files", code=pattern_source("data", "efs_function"), network=network),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
     RdsEvents(stack, "Databases", code=pattern_source("data", "rds_events"), sources=[RdsEventSource()]),
+    RdsInvokesLambda(
+        stack,
+        "Pricing",
+        database=DatabaseCluster.from_database_cluster_attributes(
+            stack, "Cluster", cluster_identifier="orders", engine=DatabaseClusterEngine.AURORA_POSTGRESQL
+        ),
+        functions=[
+            HardenedFunction(stack, "Receiver", code=pattern_source("data", "rds_invokes_lambda")),
+        ],
+    ),
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
+    ProvisionedConcurrencyAlias(stack, "Quick", function=parcels, min_capacity=1, max_capacity=1),
     ScratchSpaceFunction(
         stack,
         "Reports",

@@ -19,5 +19,8 @@ from cdk_lambda_patterns.delivery.environments import Weighted as Weighted
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension as LogShippingExtension
 from cdk_lambda_patterns.delivery.layers import CustomRuntimeFunction as CustomRuntimeFunction
 from cdk_lambda_patterns.delivery.layers import DependenciesLayer as DependenciesLayer
+from cdk_lambda_patterns.delivery.provisioned_concurrency import (
+    ProvisionedConcurrencyAlias as ProvisionedConcurrencyAlias,
+)
 from cdk_lambda_patterns.delivery.scratch_space import CHECKPOINTS as CHECKPOINTS
 from cdk_lambda_patterns.delivery.scratch_space import ScratchSpaceFunction as ScratchSpaceFunction

@@ -104,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     start = command("start", _start, "start an embedded AWS that runs until `localaws stop`")
     start.add_argument("--region", help="its region (default: us-east-1)")
     start.add_argument("--account", help="the id of its account, 12 digits")
+    start.add_argument(
+        "--account-concurrency",
+        type=int,
+        metavar="N",
+        help="the concurrent executions of functions that its accounts have (default: 1000)",
+    )
     start.add_argument("--no-iam", action="store_true", help="do not enforce policies")
     start.add_argument("--log-file", type=Path, help="a file for its log, which is not removed")
     command("status", _status, "show which embedded AWS runs; exit code 3 if none does")
@@ -162,6 +168,8 @@ def _start(options: argparse.Namespace) -> None:
 
     settings: dict[str, Any] = {"iam": not options.no_iam}
     settings |= {name: getattr(options, name) for name in ("region", "account") if getattr(options, name)}
+    if options.account_concurrency is not None:
+        settings["account_concurrency"] = options.account_concurrency
     if options.log_file:
         settings["log_file"] = str(options.log_file.absolute())
     LocalAws(**settings)  # which refuses wrong arguments

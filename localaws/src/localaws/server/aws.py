@@ -50,6 +50,8 @@ class LocalAws:
         iam: Whether to enforce policies.
         account: The account's id, 12 digits.
         region: The region.
+        account_concurrency: How many concurrent executions of functions an account has in a Region. By
+            default 1,000, or what `LOCALAWS_ACCOUNT_CONCURRENCY` says.
         state_dir: The folder for the private folder of the server, which is removed at the end. By default
             the system's folder for temporary files.
         log_file: The log of the server, which is not removed. By default a file in the private folder.
@@ -72,6 +74,7 @@ class LocalAws:
         iam: bool = True,
         account: str = "123456789012",
         region: str = "us-east-1",
+        account_concurrency: int | None = None,
         state_dir: Path | None = None,
         log_file: Path | None = None,
     ) -> None:
@@ -80,6 +83,8 @@ class LocalAws:
         for name, value in {"bridges": bridges, "iam": iam}.items():
             if not isinstance(value, bool):
                 raise ValueError(f"{name}={value!r}: give True or False")
+        if account_concurrency is not None:
+            _check_account_concurrency(account_concurrency)
         if state_dir and not Path(state_dir).is_dir():
             raise ValueError(f"state_dir={str(state_dir)!r}: the folder does not exist; create it first")
         self.account = account
@@ -91,6 +96,7 @@ class LocalAws:
             secret=secrets.token_hex(32),
             bridges=bridges,
             iam=iam,
+            account_concurrency=account_concurrency,
             state_dir=str(state_dir or tempfile.gettempdir()),  # the server does not see our TMPDIR
             log_file=str(Path(log_file).absolute()) if log_file else None,
         )
@@ -455,6 +461,20 @@ class LocalAws:
         finally:
             self._call("POST", "/_localaws/pace", before)
 
+    @contextlib.contextmanager
+    def with_account_concurrency(self, executions: int) -> Iterator[None]:
+        """Change how many concurrent executions of functions an account has, while the body runs.
+
+        Args:
+            executions: The number, for each account and Region.
+        """
+        _check_account_concurrency(executions)
+        before = self._call("POST", "/_localaws/concurrency", executions)
+        try:
+            yield
+        finally:
+            self._call("POST", "/_localaws/concurrency", before)
+
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))
         opener = urllib.request.build_opener(
@@ -487,6 +507,11 @@ def _names(stack: str | Sequence[str] | None) -> list[str]:
 def _check_region(region: str) -> None:
     if not isinstance(region, str) or not _REGION.fullmatch(region):
         raise ValueError(f"region={region!r}: it must be the code of an AWS region, such as 'us-east-1'")
+
+
+def _check_account_concurrency(executions: int) -> None:
+    if isinstance(executions, bool) or not isinstance(executions, int) or executions < 1:
+        raise ValueError(f"account_concurrency={executions!r}: give a number of executions from 1")
 
 
 def _check_account(account: str) -> None:

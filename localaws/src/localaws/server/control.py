@@ -5,6 +5,7 @@ GET  /_localaws/denied
 GET  /_localaws/calls?after=NUMBER
 POST /_localaws/reset
 POST /_localaws/pace
+POST /_localaws/concurrency
 POST /_localaws/deliver
 GET, POST, DELETE /_localaws/faults
 POST /_localaws/faults/kill
@@ -59,6 +60,10 @@ def with_control(app: Application) -> Application:
             await _answer(send, {})
         elif route == ("POST", "/_localaws/pace"):
             await _answer(send, pace.change(json.loads(await _body(receive))))
+        elif route == ("POST", "/_localaws/concurrency"):
+            from localaws.services.lambda_ import concurrency
+
+            await _answer(send, concurrency.change(json.loads(await _body(receive))))
         elif route == ("POST", "/_localaws/reset"):
             await _reset(app, scope, receive)
             await _answer(send, {})

@@ -24,6 +24,7 @@ from ministack.services import lambda_svc
 
 from localaws.patching import around
 from localaws.services.lambda_.aliases import routed
+from localaws.services.lambda_.log_lines import initialization
 from localaws.services.lambda_.metrics import count
 
 Headers = dict[str, str]
@@ -99,6 +100,8 @@ def _dispatch(
     func = routed(func, config)
     config = func["config"]
     invocation.executed_version = config["Version"]
+    initialization.set((0.0, 0.0))
     result = stock(func, config, event, invocation.request_id, started)
-    count(config, result, time.time() - started)
+    _, waited = initialization.get()
+    count(config, result, max(0.0, time.time() - started - waited))
     return result

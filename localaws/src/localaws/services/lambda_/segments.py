@@ -41,14 +41,16 @@ class Traced:
         parent: The segment that called Lambda.
         service: The id of Lambda's own segment.
         records: Whether segments are sent.
-        started: When the environment began and ended to start, if it did so for this invocation.
+        initialized: Seconds of the initialization, if this invocation is the first one after it.
+        waited: How many of them the invocation waited.
     """
 
     context: Context
     parent: str
     service: str = field(default_factory=new_id)
     records: bool = False
-    started: tuple[float, float] | None = None
+    initialized: float = 0.0
+    waited: float = 0.0
 
 
 #: The place of the invocation that runs.
@@ -145,9 +147,9 @@ def _documents(
             {"trace_id": one.trace, "id": one.parent, "attributes": _OF_SENDER}
             for one in list(linked.values())[:_MOST_LINKS]
         ]
-    began = traced.started[1] if traced.started else begin
+    began = begin + traced.waited
     parts: list[tuple[str, float, float, dict[str, Any]]]
-    parts = [("Initialization", *traced.started, {})] if traced.started else []
+    parts = [("Initialization", began - traced.initialized, began, {})] if traced.initialized else []
     parts += [("Invocation", began, end, failed), ("Overhead", end, end, {})]
     subsegments = [
         {"id": new_id(), "name": name, "start_time": first, "end_time": last, **more}
