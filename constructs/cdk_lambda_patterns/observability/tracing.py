@@ -26,8 +26,6 @@ _HTTP_METHOD = Limit("X-Ray", 1, 10, "characters")
 _PRIORITY = Limit("X-Ray", 1, 9_999, whole=True)
 # A name has 32 characters at most: these, a hyphen, 12 of the stack's id, and the number of a rule.
 _OWN_LENGTH = 17
-# https://docs.aws.amazon.com/general/latest/gr/xray.html
-_RULES = Limit("X-Ray", 0, 25)
 
 
 @check_types
@@ -72,15 +70,15 @@ class Tracing(Construct):
     Args:
         stage: The stage: ``api.deployment_stage``, or ``Stage.from_stage_attributes``. HTTP APIs have no
             traces.
-        rules: Which requests are traced, the first that matches; at most 25 in an account and Region.
+        rules: Which requests are traced: the first that matches decides. The quota of an account and Region
+            is 25, and can be raised.
         priority: The priority of the first rule, 1 to 9,999; each later one has the next.
         functions: Functions in the path of a request, to check that each has active tracing.
         filter_expression: What selects the traces of a group: ``'annotation.order_id AND fault = true'``.
             Default: no group.
 
     Raises:
-        ValueError: The stage or a function is not traced, a priority is too high, or there are too many
-            rules.
+        ValueError: The stage or a function is not traced, or a priority is too high.
 
     Attributes:
         sampling_rules (list[CfnSamplingRule]): The rules, in their order.
@@ -88,15 +86,11 @@ class Tracing(Construct):
 
     Example::
 
-        Tracing(
-            self,
-            "Tracing",
-            stage=apigateway.RestApi(
-                self, "Api", deploy_options=apigateway.StageOptions(tracing_enabled=True)
-            ).deployment_stage,
-            rules=[SamplingRule(url_path="/health", fixed_rate=0, reservoir_size=0)],
-            filter_expression="fault = true OR responsetime > 2",
-        )
+        options = apigateway.StageOptions(tracing_enabled=True)
+        api = apigateway.RestApi(self, "Orders", deploy_options=options)
+        api.root.add_method("GET")
+        unless_health = SamplingRule(url_path="/health", fixed_rate=0, reservoir_size=0)
+        Tracing(self, "Tracing", stage=api.deployment_stage, rules=[unless_health])
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-configuring-xray-sampling-rules.html
     """
@@ -112,7 +106,6 @@ class Tracing(Construct):
         functions: Sequence[lambda_.IFunction] = (),
         filter_expression: str | None = None,
     ) -> None:
-        _RULES.check("len(rules)", len(rules))
         _PRIORITY.check("priority", priority)
         _PRIORITY.check("priority of the last rule", priority + max(0, len(rules) - 1))
         super().__init__(scope, id)

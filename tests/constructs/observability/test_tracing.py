@@ -105,10 +105,6 @@ def test_an_imported_stage_is_named_by_its_arn_and_cannot_be_checked() -> None:
             "has no active tracing",
         ),
         (
-            lambda stack: Tracing(stack, "T", stage=stage(stack), rules=[SamplingRule()] * 26),
-            r"len\(rules\)=26: X-Ray allows 0 to 25",
-        ),
-        (
             lambda stack: Tracing(stack, "T", stage=stage(stack), rules=[SamplingRule()] * 2, priority=9_999),
             "priority of the last rule=10,000",
         ),
