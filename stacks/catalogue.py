@@ -252,6 +252,22 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         proof="sent",
     ),
     Architecture(
+        id="service-hooks",
+        family="observability",
+        title="CloudFormation, AWS Config, IoT Core, SES, Lex, Alexa → Lambda → the answer of each",
+        stack="ServiceHooksStack",
+        shows="each service gets exactly one answer, and only what it may send is taken",
+        proof="sent",
+    ),
+    Architecture(
+        id="profiling",
+        family="observability",
+        title="Lambda with the agent of CodeGuru Profiler → profiling group",
+        stack="ProfilingStack",
+        shows="nothing runs: AWS names only Pythons for it that Lambda has deprecated",
+        proof="synthesised",
+    ),
+    Architecture(
         id="tracing",
         family="observability",
         title="HTTP request → REST API → Lambda → SQS → Lambda → DynamoDB, in one X-Ray trace",

@@ -19,13 +19,16 @@ _SHAPES = {
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
+    "AWS::CodeGuruProfiler::ProfilingGroup": ("[(", ")]"),
     "AWS::Cognito::UserPool": ("([", "])"),
+    "AWS::Config::ConfigRule": (">", "]"),
     "AWS::EFS::AccessPoint": (">", "]"),
     "AWS::EFS::FileSystem": ("[(", ")]"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Events::Archive": ("[(", ")]"),
     "AWS::Events::EventBus": ("{{", "}}"),
     "AWS::Events::Rule": (">", "]"),
+    "AWS::IoT::TopicRule": (">", "]"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
     "AWS::Lambda::LayerVersion": ("{{", "}}"),
@@ -42,6 +45,7 @@ _SHAPES = {
     "AWS::RDS::DBCluster": ("[(", ")]"),
     "AWS::RDS::DBInstance": ("[(", ")]"),
     "AWS::RDS::DBProxy": ("{{", "}}"),
+    "AWS::SES::ReceiptRule": (">", "]"),
     "AWS::Scheduler::Schedule": (">", "]"),
     "AWS::StepFunctions::StateMachine": ("{{", "}}"),
 }
@@ -53,12 +57,15 @@ _KINDS = {
     "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::ApplicationAutoScaling::ScalableTarget": "Application Auto Scaling",
     "AWS::CloudWatch::Alarm": "CloudWatch",
+    "AWS::Config::ConfigRule": "AWS Config",
+    "AWS::CodeGuruProfiler::ProfilingGroup": "CodeGuru Profiler",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::EFS::AccessPoint": "EFS access point",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Events::Archive": "EventBridge",
     "AWS::Events::EventBus": "EventBridge",
     "AWS::Events::Rule": "EventBridge",
+    "AWS::IoT::TopicRule": "AWS IoT",
     "AWS::KinesisFirehose::DeliveryStream": "Firehose",
     "AWS::Lambda::Alias": "Lambda alias",
     "AWS::Lambda::LayerVersion": "Lambda layer",
@@ -513,6 +520,29 @@ def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> I
             yield from (Edge(function, "-.->", bucket, "report") for function in functions)
 
 
+def _config_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A rule of AWS Config and its function."""
+    yield Edge(rule, "-->", _referred(properties["Source"].get("SourceIdentifier")), "evaluate")
+
+
+def _topic_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A rule of AWS IoT, the functions that it invokes, and the queue for what it cannot deliver."""
+    payload = properties["TopicRulePayload"]
+    for action in payload["Actions"]:
+        yield Edge(rule, "-->", _referred(action.get("Lambda", {}).get("FunctionArn")), "messages")
+    failed = payload.get("ErrorAction", {}).get("Sqs", {}).get("QueueUrl")
+    yield Edge(rule, "-.->", _referred(failed), "undelivered")
+
+
+def _receipt_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A receipt rule of SES, and its functions and buckets, in the order of its actions."""
+    for number, action in enumerate(properties["Rule"]["Actions"], 1):
+        found = action.get("LambdaAction", {}).get("FunctionArn") or action.get("S3Action", {}).get(
+            "BucketName"
+        )
+        yield Edge(rule, "-->", _referred(found), f"action {number}")
+
+
 def _database(facts: TemplateFacts, database: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A database, and what its role for the feature Lambda lets its SQL invoke."""
     for role in properties.get("AssociatedRoles", []):
@@ -553,6 +583,9 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::SQS::Queue": _dead_letters,
     "AWS::Lambda::EventInvokeConfig": _destinations,
     "AWS::EC2::SecurityGroupIngress": _ingress,
+    "AWS::Config::ConfigRule": _config_rule,
+    "AWS::IoT::TopicRule": _topic_rule,
+    "AWS::SES::ReceiptRule": _receipt_rule,
 }
 
 # Where a resource names the security groups that it is in.

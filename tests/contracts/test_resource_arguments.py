@@ -31,6 +31,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_ses as ses
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
@@ -154,6 +155,10 @@ KINDS: dict[Any, Kind] = {
             scope, "R", function_arn=ARN.format("lambda", "function:theirs"), same_environment=True
         ),
     ),
+    ses.IReceiptRuleSet: Kind(
+        lambda scope: ses.ReceiptRuleSet(scope, "R"),
+        lambda scope: ses.ReceiptRuleSet.from_receipt_rule_set_name(scope, "R", "theirs"),
+    ),
     sfn.IStateMachine: Kind(
         state_machine,
         lambda scope: sfn.StateMachine.from_state_machine_arn(
@@ -179,6 +184,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "auth_type": lambda scope: lambda_.FunctionUrlAuthType.AWS_IAM,
     "authorization": lambda scope: HttpIamAuthorizer(),
     "RestApi.authorization": lambda scope: apigateway.AuthorizationType.IAM,
+    "bot_alias_arns": lambda scope: [ARN.format("lex", "bot-alias/COFFEEBOT1/TSTALIASID")],
     "changes": lambda scope: [StateChanges(pipeline_states=["FAILED"])],
     "code": lambda scope: CODE,
     "BatchOperation.source": lambda scope: s3.Bucket(scope, "Source"),
@@ -204,9 +210,13 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "log_groups": lambda scope: [logs.LogGroup(scope, "LogGroup")],
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
+    "recipients": lambda scope: ["help@example.com"],
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),
+    "screen_handler": lambda scope: "index.screen",
+    "skill_id": lambda scope: "amzn1.ask.skill.1",
     "source_bucket": lambda scope: s3.Bucket(scope, "Files", versioned=True),
     "sources": lambda scope: [RdsEventSource()],
+    "sql": lambda scope: "SELECT * FROM 'sensors/#'",
     "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
     "table": lambda scope: table_with_stream(Construct(scope, "Table")),
     "vpc": lambda scope: ec2.Vpc(scope, "Vpc", max_azs=2, nat_gateways=1),

@@ -37,6 +37,7 @@ _MODELLED = {
     "cloudwatch": "ValidationError",
     "codepipeline": "ValidationException",
     "cognito-idp": "InvalidParameterException",
+    "config": "ValidationException",
     "events": "ValidationException",
     "firehose": "ValidationException",
     "iam": "ValidationError",
