@@ -274,6 +274,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="nothing runs: AWS names only Pythons for it that Lambda has deprecated",
         proof="synthesised",
     ),
+    Architecture(
+        id="tracing",
+        family="observability",
+        title="HTTP request → REST API → Lambda → SQS → Lambda → DynamoDB, in one X-Ray trace",
+        stack="TracingStack",
+        shows="an order is one trace, found by its number; health checks have none; retries are in it",
+    ),
 )
 
 

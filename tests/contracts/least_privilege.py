@@ -34,7 +34,7 @@ NOT_ENFORCED: Mapping[str, str] = {
             "logs:CreateLogStream",
             "logs:PutLogEvents",
         ),
-        "no X-Ray daemon runs with a function, and Step Functions sends no traces": (
+        "without traces a function works all the same, and Step Functions sends none": (
             "xray:PutTraceSegments",
             "xray:PutTelemetryRecords",
             "xray:GetSamplingRules",

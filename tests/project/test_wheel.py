@@ -30,7 +30,8 @@ import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
 from aws_cdk import App, Duration, Stack
-from aws_cdk.aws_apigateway import AuthorizationType
+from aws_cdk.aws_apigateway import AuthorizationType, StageOptions
+from aws_cdk.aws_apigateway import RestApi as Api
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_config import MaximumExecutionFrequency
 from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
@@ -52,6 +53,7 @@ from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.code_signing import CodeSigning, SignedFunction
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
+from cdk_lambda_patterns.observability.tracing import Tracing
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.observability.profiling import ProfiledFunction
 from cdk_lambda_patterns.delivery.container_image import (
@@ -113,6 +115,8 @@ key = Attribute(name="order", type=AttributeType.STRING)
 signing = CodeSigning(stack, "Signing")
 shop = Table(stack, "ShopOrders", partition_key=key, stream=StreamViewType.KEYS_ONLY)
 bus = EventBus(stack, "Bus")
+api = Api(stack, "TracedApi", deploy_options=StageOptions(tracing_enabled=True))
+api.root.add_method("GET")
 paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
 parcels = HardenedFunction(stack, "Parcels", code=pattern_source("delivery", "provisioned_concurrency"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
@@ -153,6 +157,13 @@ made = [
         code=pattern_source("events", "scheduled_function"),
         schedule=ScheduleExpression.rate(Duration.hours(1)),
     ),
+    HardenedFunction(
+        stack,
+        "Traced",
+        code=pattern_source("observability", "tracing"),
+        handler="tracing.front.handler",
+    ),
+    Tracing(stack, "Traces", stage=api.deployment_stage),
     CodeBucket(stack, "Code"),
     signing,
     SignedFunction(

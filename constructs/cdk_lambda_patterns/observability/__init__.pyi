@@ -7,3 +7,5 @@ from cdk_lambda_patterns.observability.service_hooks import CustomResourceFuncti
 from cdk_lambda_patterns.observability.service_hooks import IotRule as IotRule
 from cdk_lambda_patterns.observability.service_hooks import LexCodeHook as LexCodeHook
 from cdk_lambda_patterns.observability.service_hooks import SesInbound as SesInbound
+from cdk_lambda_patterns.observability.tracing import SamplingRule as SamplingRule
+from cdk_lambda_patterns.observability.tracing import Tracing as Tracing
