@@ -201,6 +201,9 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "CustomRuntimeFunction.code": lambda scope: lambda_.Code.from_bucket(
         s3.Bucket.from_bucket_name(scope, "Runtimes", "theirs"), "bootstrap.zip", "1"
     ),
+    "SignedFunction.code": lambda scope: lambda_.Code.from_bucket(
+        s3.Bucket.from_bucket_name(scope, "Releases", "theirs"), "app.zip", "1"
+    ),
     "ContainerImageFunction.code": lambda scope: ContainerImageCode.from_ecr(
         ecr.Repository.from_repository_name(scope, "Images", "theirs"), tag_or_digest="1.0.0"
     ),
