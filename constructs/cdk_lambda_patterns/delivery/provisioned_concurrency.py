@@ -70,9 +70,9 @@ class ProvisionedConcurrencyAlias(Construct):
 
         quotes = HardenedFunction(self, "Quotes", code="worker")
         eight = appscaling.Schedule.cron(hour="8", minute="0")
-        morning = appscaling.ScalingSchedule(schedule=eight, time_zone=TimeZone.EUROPE_BERLIN, min_capacity=10)
+        peak = appscaling.ScalingSchedule(schedule=eight, time_zone=TimeZone.EUROPE_BERLIN, min_capacity=10)
         live = ProvisionedConcurrencyAlias(
-            self, "Live", function=quotes, min_capacity=1, max_capacity=20, schedules={"Morning": morning}
+            self, "Live", function=quotes, min_capacity=1, max_capacity=20, schedules={"Morning": peak}
         )
         live.alias.add_function_url()
 
