@@ -219,6 +219,8 @@ def check_explained(removed: Grant, explained: Iterable[Explanation]) -> None:
 
 def _names(removed: Grant, explained: Explanation) -> bool:
     grants = explained.grants
+    if not grants and any(one.layer == "identity policy" for one in explained.unmet):
+        return True  # another statement, which has conditions, allows the same
     if len(grants) != 1 or (grants[0].layer, grants[0].actions) != ("identity policy", (removed.action,)):
         return False
     [resource] = grants[0].resources

@@ -74,6 +74,15 @@ class Statement:
         return not self.mismatches
 
     @property
+    def is_unmet(self) -> bool:
+        """Whether it would allow the request if its conditions were met."""
+        return (
+            self.effect == "Allow"
+            and bool(self.mismatches)
+            and all(one.element == "Condition" for one in self.mismatches)
+        )
+
+    @property
     def name(self) -> str:
         """Which statement of which policy it is."""
         return f"{self.policy}, statement {self.sid or self.number}"
@@ -112,7 +121,8 @@ class Explanation(Denied):
         conditions: The condition keys that these statements name, with their values in the request.
         statements: All statements of the policies that decide.
         grants: What would allow the request: one statement, or one in each policy that must allow it (both
-            accounts, or the permissions boundary as well). Empty if a statement denies the request.
+            accounts, or the permissions boundary as well). There is none for a policy that allows the request
+            under conditions (see `unmet`), and none at all if a statement denies it.
     """
 
     conditions: Mapping[str, str] = field(default_factory=dict)
@@ -140,12 +150,23 @@ class Explanation(Denied):
         return tuple(one for one in self.statements if one.effect == "Deny" and one.applies)
 
     @property
+    def unmet(self) -> tuple[Statement, ...]:
+        """The statements that would allow the request if it met their conditions."""
+        policies = {one.policy for one in self.statements if one.effect == "Allow" and one.applies}
+        return tuple(one for one in self.statements if one.is_unmet and one.policy not in policies)
+
+    @property
     def remedy(self) -> str:
         """What would allow the request, in lines."""
         if self.denied_by:
             names = "; ".join(one.name for one in self.denied_by)
             return f"no grant allows it, as an explicit Deny decides: {names}"
-        texts = []
+        granted = {grant.layer for grant in self.grants}
+        texts = [
+            f"send what the {one.name} asks for, or change its conditions:\n{_lines(one.mismatches)}"
+            for one in self.unmet
+            if one.layer not in granted
+        ]
         for grant in self.grants:
             texts.append(f"missing in the {grant.layer}:\n{_indented(grant.code)}")
             if grant.usual:
@@ -191,6 +212,10 @@ def _is_near(statement: Statement, action: str) -> bool:
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _lines(mismatches: tuple[Mismatch, ...]) -> str:
+    return _indented("\n".join(map(str, mismatches)))
 
 
 def _indented(text: str) -> str:

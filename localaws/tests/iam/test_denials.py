@@ -78,7 +78,11 @@ def test_a_denial_says_what_the_policies_lack(
         "identity policy",
         1,
     )
-    if mismatch:
+    if mismatch and mismatch.element == "Condition":
+        # A grant without the condition would open what it protects.
+        assert (explained.grants, explained.unmet) == ((), (looked_at,))
+        assert "StringEquals s3:prefix is public, in the request it is 'private'" in explained.remedy
+    elif mismatch:
         assert looked_at.mismatches[0] == mismatch
         [grant] = explained.grants
         assert (grant.layer, grant.actions, grant.resources) == (IDENTITY, ("s3:ListBucket",), (BUCKET,))
@@ -155,6 +159,24 @@ def test_a_key_policy_that_does_not_admit_the_account_is_named(local_aws: LocalA
     assert f'principals=[iam.ArnPrincipal("{role}")]' in grant.code
     admits = next(one for one in explained.statements if one.layer == "key policy")
     assert [one.element for one in admits.mismatches] == ["Principal"]
+    assert explained.why == f"its policies allow it, but the key policy of {key} does not"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        as_role(local_aws, role, allow(), "kms").encrypt(KeyId=key, Plaintext=b"x")
+    why = local_aws.explain()[-1].why
+    assert why == f"neither a policy of the principal nor the key policy of {key} allows it"
+
+
+def test_a_grant_does_not_go_round_a_condition_of_a_trust_policy(local_aws: LocalAws, role: str) -> None:
+    trust = TRUST | {"Condition": {"StringEquals": {"sts:ExternalId": "secret"}}}
+    made = local_aws.client("iam").create_role(RoleName="external", AssumeRolePolicyDocument=document(trust))
+    target = made["Role"]["Arn"]
+    sts = as_role(local_aws, role, allow(Action="sts:AssumeRole", Resource=target), "sts")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sts.assume_role(RoleArn=target, RoleSessionName="now")
+    explained = local_aws.explain()[-1]
+    assert (explained.grants, [one.layer for one in explained.unmet]) == ((), ["trust policy"])
+    assert "StringEquals sts:ExternalId is secret, in the request it is absent" in explained.remedy
+    assert f"its policies allow it, but the trust policy of {target} does not" in explained.why
 
 
 def test_a_role_that_does_not_trust_the_caller_is_named(local_aws: LocalAws, role: str) -> None:
