@@ -100,8 +100,8 @@ class Grant:
     Attributes:
         layer: The kind of policy that lacks it.
         actions: The actions.
-        resources: The ARNs. An object of S3 stands for its folder, a version of a function for all of them,
-            a log stream for its log group.
+        resources: The ARNs. An object of S3 stands for its folder if it has one, a version of a function for
+            all of them, a log stream for its log group.
         code: The statement in Python for the CDK.
         usual: The CDK's method that allows this action together with others; empty if there is none.
     """
@@ -195,7 +195,10 @@ def pattern(arn: str) -> str:
         return arn
     service, name = parts[2], parts[5]
     if service == "s3" and not name.startswith("accesspoint/") and "/" in name:
-        name = f"{name.rpartition('/')[0]}/*"  # the objects of the folder
+        bucket, key = name.split("/", 1)
+        literal = re.sub(r"[$*?]", r"${\g<0>}", key)  # characters that a policy gives a meaning
+        folder = literal.rpartition("/")[0]
+        name = f"{bucket}/{folder}/*" if folder else f"{bucket}/{literal}"  # the objects of the folder
     elif service == "lambda":
         name = re.sub(r"^(function:[^:]+):\d+$", r"\1:*", name)  # the versions
     elif service == "logs":

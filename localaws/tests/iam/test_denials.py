@@ -190,6 +190,33 @@ def test_a_role_that_does_not_trust_the_caller_is_named(local_aws: LocalAws, rol
     assert (grant.layer, grant.actions, grant.resources) == ("trust policy", ("sts:AssumeRole",), (target,))
 
 
+@pytest.mark.parametrize("service", ["kms", "s3", "secretsmanager", "dynamodb"])
+def test_another_accounts_resource_must_allow_the_role_too(
+    local_aws: LocalAws, role: str, service: str
+) -> None:
+    theirs = local_aws.session_of("111122223333").client(service)
+    client = as_role(local_aws, role, allow(), service)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        if service == "kms":
+            key = theirs.create_key()["KeyMetadata"]["Arn"]
+            client.encrypt(KeyId=key, Plaintext=b"x")
+        elif service == "s3":
+            theirs.create_bucket(Bucket="their-photos")
+            client.get_object(Bucket="their-photos", Key="cat.jpg")
+        elif service == "secretsmanager":
+            client.get_secret_value(SecretId=theirs.create_secret(Name="s", SecretString="x")["ARN"])
+        else:
+            table = theirs.create_table(
+                TableName="theirs",
+                BillingMode="PAY_PER_REQUEST",
+                KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            )["TableDescription"]["TableArn"]
+            client.get_item(TableName=table, Key={"id": {"S": "1"}})
+    layers = [grant.layer for grant in local_aws.explain()[-1].grants]
+    assert layers == ["key policy" if service == "kms" else "resource policy", IDENTITY]
+
+
 def test_a_denial_that_is_repeated_is_counted(local_aws: LocalAws, role: str) -> None:
     for _ in range(2):
         lists_photos(local_aws, role, allow(Resource="arn:aws:s3:::third"))

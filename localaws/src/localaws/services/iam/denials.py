@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.services import iam, sqs, sts, tagging
+from ministack.core.responses import request_scope
+from ministack.services import iam, s3, sqs, sts, tagging
 
 from localaws import journal
 from localaws.explanations import Explanation, Layer, Mismatch, Statement
@@ -34,6 +35,12 @@ _caller: ContextVar[Any] = ContextVar("localaws_caller", default=None)
 _LAYERS: Mapping[str, Layer] = {"kms": "key policy", "sts": "trust policy"}
 _OF_RESOURCES: tuple[Layer, ...] = ("resource policy", *_LAYERS.values())
 _LIMITS: tuple[Layer, ...] = ("permissions boundary", "session policy")
+
+
+# Services whose resources have policies that another account's request needs.
+_WITH_POLICIES = frozenset(
+    {"s3", "sqs", "sns", "lambda", "kms", "secretsmanager", "events", "ecr", "dynamodb", "kinesis"}
+)
 
 
 @dataclass(frozen=True)
@@ -196,9 +203,21 @@ def _of_resource(request: iam_evaluator.EvalContext, given: tuple[Any, str] | No
     elif found is None:
         # The service in the ARN of an API is that of its calls.
         found = iam_evaluator._resource_policy("apigateway" if service == "execute-api" else service, arn)
+    owner = _owner(arn)
+    if found is None and owner and owner != request.principal_account and service in _WITH_POLICIES:
+        with request_scope(owner, request.region):  # the caller's scope does not have it
+            found = iam_evaluator._resource_policy(service, arn) or (None, owner)
     if found is not None:
         document, owner = found
         yield _resource(service, arn, document, owner or "")
+
+
+def _owner(arn: str) -> str:
+    """The account that has a resource; empty if that is not known."""
+    parts = arn.split(":", 5)
+    if parts[2:3] == ["s3"] and len(parts) == 6 and not parts[4]:
+        return s3._bucket_owner_account(parts[5].partition("/")[0]) or ""
+    return parts[4] if len(parts) == 6 else ""
 
 
 def _resource(service: str, arn: str, document: Any, owner: str = "") -> _Policy:
