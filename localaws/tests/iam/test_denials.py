@@ -195,24 +195,27 @@ def test_another_accounts_resource_must_allow_the_role_too(
     local_aws: LocalAws, role: str, service: str
 ) -> None:
     theirs = local_aws.session_of("111122223333").client(service)
-    client = as_role(local_aws, role, allow(), service)
-    with pytest.raises(ClientError, match="AccessDenied"):
-        if service == "kms":
+    mine = as_role(local_aws, role, allow(), service)
+    match service:
+        case "kms":
             key = theirs.create_key()["KeyMetadata"]["Arn"]
-            client.encrypt(KeyId=key, Plaintext=b"x")
-        elif service == "s3":
+            call, request = mine.encrypt, {"KeyId": key, "Plaintext": b"x"}
+        case "s3":
             theirs.create_bucket(Bucket="their-photos")
-            client.get_object(Bucket="their-photos", Key="cat.jpg")
-        elif service == "secretsmanager":
-            client.get_secret_value(SecretId=theirs.create_secret(Name="s", SecretString="x")["ARN"])
-        else:
+            call, request = mine.get_object, {"Bucket": "their-photos", "Key": "cat.jpg"}
+        case "secretsmanager":
+            secret = theirs.create_secret(Name="s", SecretString="x")["ARN"]
+            call, request = mine.get_secret_value, {"SecretId": secret}
+        case _:
             table = theirs.create_table(
                 TableName="theirs",
                 BillingMode="PAY_PER_REQUEST",
                 KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
                 AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
             )["TableDescription"]["TableArn"]
-            client.get_item(TableName=table, Key={"id": {"S": "1"}})
+            call, request = mine.get_item, {"TableName": table, "Key": {"id": {"S": "1"}}}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        call(**request)
     layers = [grant.layer for grant in local_aws.explain()[-1].grants]
     assert layers == ["key policy" if service == "kms" else "resource policy", IDENTITY]
 

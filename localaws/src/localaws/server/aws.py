@@ -43,6 +43,20 @@ _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d+")
 _DEPLOYED = re.compile(r"Stack ARN:\s+arn:[^:]+:cloudformation:[^:]+:\d+:stack/([^/]+)/")
 
 
+def _deployed(
+    said: str, names: Sequence[str], written: Mapping[str, dict[str, str]]
+) -> dict[str, dict[str, str]]:
+    """The outputs of the stacks that the CLI deployed, in the order of the app: the CLI's differs by run.
+
+    Args:
+        said: What the CLI printed.
+        names: The stacks of the app.
+        written: The outputs, of the stacks that have any.
+    """
+    found = dict.fromkeys(_DEPLOYED.findall(said))
+    return {name: written.get(name, {}) for name in (*names, *found) if name in found}
+
+
 class LocalAws:
     """An AWS account on this machine, for the duration of the `with` block.
 
@@ -384,8 +398,7 @@ class LocalAws:
             words += ["--parameters", f"{name}={value}"]
         said = command.run("deploy", *words)
         written = json.loads(outputs.read_text("utf-8")) if outputs.exists() else {}
-        # The file has only the stacks with outputs.
-        stacks = {name: written.get(name, {}) for name in _DEPLOYED.findall(said)}
+        stacks = _deployed(said, [name for name, _ in places], written)
         if not stacks:
             raise CdkError(
                 f"stack={stack!r}: no stack was deployed; the app has {', '.join(dict(places)) or 'none'}"
