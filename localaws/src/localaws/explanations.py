@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from localaws.journal import Denied
+
+_SHOWN = 12  # of the actions or resources of a statement: policies of AWS have thousands
 
 Element = Literal["Principal", "Action", "Resource", "Condition"]
 Layer = Literal[
@@ -41,7 +43,8 @@ class Mismatch:
 
     def __str__(self) -> str:
         """What does not match, for a person."""
-        expected = ", ".join(self.expected) or "nothing"
+        shown, more = self.expected[:_SHOWN], len(self.expected) - _SHOWN
+        expected = ", ".join(shown) + (f" and {more} others" if more > 0 else "") or "nothing"
         if self.element != "Condition":
             return f"{self.element} is {expected}"
         given = f"{self.given!r}" if self.given else "absent"
@@ -173,11 +176,6 @@ class Explanation(Denied):
                 texts.append(f"or, with more than is missing: {grant.usual}")
         return "\n".join(texts)
 
-    @property
-    def summary(self) -> str:
-        """What was denied and what would allow it, in lines."""
-        return f"{super().__str__()}\n{_indented(self.remedy)}"
-
     def __str__(self) -> str:
         """The whole for a person, in lines."""
         lines = [f"in the request, {key} is {value!r}" for key, value in self.conditions.items()]
@@ -186,6 +184,14 @@ class Explanation(Denied):
         if others := len(self.statements) - len(near):
             lines.append(f"looked at {others} statement{'s' * (others > 1)} about other services")
         return f"{super().__str__()}\n" + _indented("\n".join([*lines, self.remedy]))
+
+
+def summary(explained: Iterable[Explanation]) -> str:
+    """What was denied, in lines, and once for all that it would allow, the remedy."""
+    denied: dict[str, list[str]] = {}
+    for one in explained:
+        denied.setdefault(one.remedy, []).append(Denied.__str__(one))
+    return "\n".join("\n".join([*said, _indented(remedy)]) for remedy, said in denied.items())
 
 
 def pattern(arn: str) -> str:

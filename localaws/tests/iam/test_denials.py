@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localaws import LocalAws
-from localaws.explanations import Mismatch
+from localaws.explanations import Explanation, Grant, Mismatch, summary
 
 pytestmark = pytest.mark.local
 
@@ -110,6 +110,26 @@ def test_a_permissions_boundary_is_named(local_aws: LocalAws, role: str) -> None
         ("s3:ListBucket",),
         (BUCKET,),
     )
+
+
+def test_a_statement_with_many_actions_is_shown_in_short() -> None:
+    expected = tuple(f"s3:Action{n}" for n in range(1000))
+    shown = str(Mismatch("Action", expected, "s3:GetObject"))
+    assert "s3:Action11 and 988 others" in shown
+    assert len(shown) < 300
+
+
+def test_one_remedy_for_several_denials_is_shown_once() -> None:
+    grant = Grant(
+        "identity policy", ("s3:GetObject",), ("arn:aws:s3:::photos/a/*",), "role.add_to_policy(...)"
+    )
+    denied = [
+        Explanation("reader", "s3:GetObject", f"arn:aws:s3:::photos/a/{n}", "no policy", grants=(grant,))
+        for n in range(12)
+    ]
+    lines = summary(denied).splitlines()
+    assert len([line for line in lines if "may not" in line]) == 12
+    assert len([line for line in lines if "add_to_policy" in line]) == 1
 
 
 def test_a_session_policy_is_named(local_aws: LocalAws, role: str) -> None:
