@@ -34,7 +34,6 @@ recorded_only(
     "DistributionConfig.CacheBehaviors.LambdaFunctionAssociations",
     "DistributionConfig.DefaultCacheBehavior.LambdaFunctionAssociations",
 )
-recorded_only("AWS::CloudFront::KeyValueStore", "ImportSource")
 recorded_only(
     "AWS::Cognito::UserPool",
     "LambdaConfig.CustomEmailSender",

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -126,10 +126,16 @@ def in_account_of(arn: str) -> Iterator[None]:
 
 
 def service_may(
-    policy: Any, action: str, resource: str, service: str, source_arn: str, source_account: str
+    policy: Any,
+    action: str,
+    resource: str,
+    service: str,
+    source_arn: str,
+    source_account: str,
+    context: Mapping[str, str] | None = None,
 ) -> bool:
     """Whether the policy of a resource allows an action of a service, for a resource of an account."""
-    return _allows(policy, action, resource, service, source_arn, source_account)
+    return _allows(policy, action, resource, service, source_arn, source_account, context=context)
 
 
 def _allows(
@@ -140,8 +146,9 @@ def _allows(
     source_arn: str,
     source_account: str,
     source_owner: str = "",
+    context: Mapping[str, str] | None = None,
 ) -> bool:
-    context = {"aws:sourcearn": source_arn, "aws:sourceaccount": source_account}
+    context = {"aws:sourcearn": source_arn, "aws:sourceaccount": source_account, **(context or {})}
     request = iam_evaluator.EvalContext(
         principal_arn="*",
         principal_type="Service",
