@@ -260,6 +260,13 @@ def _body(stock: Callable[..., tuple[Any, bytes, bool]], name: str, props: Recor
     return config, code, publish
 
 
+@around(cloudfront, "_cf_update_function")
+def _update_function(stock: Callable[..., Any], name: str, headers: Any, body: bytes) -> Any:
+    """The header is called ETtag in CloudFront's API, and clients read the new version from there."""
+    status, sent, content = stock(name, headers, body)
+    return status, ({**sent, "ETtag": sent["ETag"]} if "ETag" in sent else sent), content
+
+
 # --- TestFunction
 
 

@@ -1,10 +1,12 @@
-"""Key value stores import their items, have limits, and are gone when they are deleted.
+"""Key value stores import their items, have limits and permissions, and are gone when they are deleted.
 
-The emulator records `ImportSource` only, accepts keys, values and updates of any size, and finds the items of
-a deleted store in the next one with its name.
+The emulator records `ImportSource` only, accepts keys, values and updates of any size, asks for permissions
+on every resource, and finds the items of a deleted store in the next one with its name.
 
 Faithful to: the import of a JSON file in S3, for a store of the API and of a template; a file that is not as
-documented fails the creation. A key has up to 512 bytes, a value 1 KB, a store 5 MB, an update 50 keys.
+documented fails the creation. Tags of a template. A key has up to 512 bytes, a value 1 KB, a store 5 MB, an
+update 50 keys. Permissions on the items are asked for on the store, those to manage it and functions on it
+and them.
 Not to: the permissions of who creates the store on the file; 3 MB for an update; the time until a change has
 reached all edge locations, usually seconds.
 
@@ -16,15 +18,20 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
+from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region, new_uuid, request_scope
 from ministack.services import cloudfront, s3
 from ministack.services import cloudfront_keyvaluestore as data
 
 from localaws.patching import Created, Handler, Properties, around, resource
 
+_STORE_IN_PATH = re.compile(r"/key-value-stores/(arn:[^/]+/[^/]+)")
+_NAMED_IN_PATH = re.compile(r"/2020-05-31/(function|key-value-store)/([^/]+)")
 _KEY, _VALUE, _STORE, _KEYS = 512, 1024, 5 * 1024 * 1024, 50
 
 
@@ -34,10 +41,28 @@ _KEY, _VALUE, _STORE, _KEYS = 512, 1024, 5 * 1024 * 1024, 50
 @resource("AWS::CloudFront::KeyValueStore").create
 def _create(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
     source = properties.get("ImportSource") or {}
+    if source and source.get("SourceType") != "S3":
+        raise ValueError(f"ImportSource.SourceType {source.get('SourceType')!r} must be S3")
     items = _imported(str(source["SourceArn"])) if source else {}
     physical_id, attributes = stock(logical_id, properties, stack)
     data._stores[attributes["Arn"]] = {"etag": new_uuid(), "items": items}
+    cloudfront._tags[attributes["Arn"]] = list(properties.get("Tags") or [])
     return physical_id, attributes
+
+
+@resource("AWS::CloudFront::KeyValueStore").update
+def _update(
+    stock: Callable[..., Created],
+    physical_id: str,
+    old: Properties,
+    new: Properties,
+    stack: str,
+    logical_id: str,
+) -> Created:
+    """The items stay, whatever the template's import source; the tags are those of the template."""
+    updated = stock(physical_id, old, new, stack)
+    cloudfront._tags[updated[1]["Arn"]] = list(new.get("Tags") or [])
+    return updated
 
 
 @resource("AWS::CloudFront::KeyValueStore").delete
@@ -46,6 +71,7 @@ def _delete(stock: Callable[..., None], physical_id: str, properties: Properties
     stock(physical_id, properties)
     if store:
         data._stores.pop(store["ARN"], None)
+        cloudfront._tags.pop(store["ARN"], None)
 
 
 @around(cloudfront, "_create_kvs")
@@ -150,3 +176,26 @@ def _checked(arn: str, puts: list[Any], count: int) -> Any:
         code, status = ("ServiceQuotaExceededException", 402) if too_much else ("ValidationException", 400)
         return data._error(code, wrong, status)
     return None
+
+
+# --- Permissions
+
+
+@around(iam_actions, "extract_resource_arn", after=["kms.aliases"])
+def _extract_resource_arn(
+    stock: Callable[..., str],
+    service: str,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: dict[str, Any],
+    region: str,
+    account_id: str,
+) -> str:
+    """Permissions are asked for on the store or function; the emulator asks on every resource."""
+    if service == "cloudfront-keyvaluestore" and (found := _STORE_IN_PATH.match(unquote(path))):
+        return found[1]
+    if service == "cloudfront" and (found := _NAMED_IN_PATH.match(path)):
+        return f"arn:aws:cloudfront::{account_id}:{found[1]}/{found[2]}"
+    return stock(service, method, path, headers, body, query_params, region, account_id)
