@@ -32,6 +32,7 @@ from pathlib import Path
 from aws_cdk import App, Duration, Stack
 from aws_cdk.aws_apigateway import AuthorizationType
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_cloudfront import FunctionCode
 from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
@@ -48,6 +49,7 @@ from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
+from cdk_lambda_patterns.edge.cloudfront_functions import CloudFrontFunctions
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.delivery.container_image import (
     ContainerImageCode,
@@ -103,6 +105,9 @@ changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
 log_code = pattern_source("streams", "log_processor")
+viewer = FunctionCode.from_file(
+    file_path=str(pattern_source("edge", "cloudfront_functions") / "viewer_response.js")
+)
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -158,6 +163,7 @@ made = [
         code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
     ),
     LogShippingExtension(stack, "Shipping"),
+    CloudFrontFunctions(stack, "Edge", viewer_response=viewer),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
 ]

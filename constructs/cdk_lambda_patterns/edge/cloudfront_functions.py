@@ -181,8 +181,8 @@ def _check_items(items: Mapping[str, str]) -> None:
         name = f"initial_items[{key[:40]!r}]"
         if Token.is_unresolved(key) or Token.is_unresolved(value):
             raise ValueError(
-                f"{name}: it is known only when the stack is deployed, and items are in a file that is written "
-                "before that; put it into the store after the deployment."
+                f"{name}: it is known only when the stack is deployed, and items are in a file from before "
+                "that; put it into the store after the deployment."
             )
         _KEY.check(name, len(key.encode()))
         _VALUE.check(f"{name}: length of the value", len(value.encode()))
