@@ -30,11 +30,6 @@ recorded_only(
 )
 recorded_only("AWS::ApiGatewayV2::Stage", "ClientCertificateId")
 recorded_only(
-    "AWS::CloudFront::Distribution",
-    "DistributionConfig.CacheBehaviors.LambdaFunctionAssociations",
-    "DistributionConfig.DefaultCacheBehavior.LambdaFunctionAssociations",
-)
-recorded_only(
     "AWS::Cognito::UserPool",
     "LambdaConfig.CustomEmailSender",
     "LambdaConfig.CustomSMSSender",

@@ -135,7 +135,7 @@ def _parse(stock: Callable[..., dict[str, Any]], dist: dict[str, Any]) -> dict[s
 # --- On the way
 
 
-@around(cloudfront, "handle_viewer_request")
+@around(cloudfront, "handle_viewer_request", after=["cloudfront.lambda_edge"])
 async def _handle_viewer_request(
     stock: Callable[..., Awaitable[Any]],
     dist: dict[str, Any],
@@ -179,7 +179,7 @@ def _add_cloudfront_headers(
     return stock(headers, x_cache, request_id, edge_server)
 
 
-@around(cloudfront, "_fetch_from_origin")
+@around(cloudfront, "_fetch_from_origin", after=["cloudfront.lambda_edge"])
 async def _fetch_from_origin(
     stock: Fetch,
     origin: dict[str, Any],
@@ -199,8 +199,10 @@ async def _fetch_from_origin(
         )
 
     now = exchange()
-    if now is None or method not in now.behavior.get("cached_methods", ()) or "range" in headers:
+    if now is None:
         return await fetch(headers)
+    if method not in now.behavior.get("cached_methods", ()) or "range" in headers:
+        return _told(now, await fetch(headers), now.result)
     limits = _limits(now.behavior)
     if limits[2] == 0:
         return _told(now, await fetch(headers), now.result)
@@ -229,7 +231,8 @@ async def _fetch_from_origin(
 
 
 def _told(now: Exchange, response: Response, result: str) -> Response:
-    now.result = "Error from cloudfront" if response[0] >= 400 else result
+    failed = response[0] >= 400 or now.result == "Error from cloudfront"  # then this is an error page
+    now.result = "Error from cloudfront" if failed else result
     return response
 
 

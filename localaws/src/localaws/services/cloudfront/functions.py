@@ -51,7 +51,7 @@ Record = dict[str, Any]
 
 LARGEST = 10_240  # bytes
 _SECONDS = 5.0
-_DISALLOWED = re.compile(
+DISALLOWED = re.compile(
     "connection|expect|keep-alive|proxy-(authenticate|authorization|connection)|trailer|upgrade"
     "|x-accel-(buffering|charset|limit-rate|redirect)|x-amz-cf-.*|x-amzn-(auth|cf-billing|cf-id|cf-xff|errortype"
     "|fle-profile|header-count|header-order|lambda-integration-tag|requestid)|x-cache|x-edge-.*"
@@ -166,7 +166,7 @@ def _build_function_event(
     headers: dict[str, Any],
     client_ip: str,
 ) -> Event:
-    shown = {name: value for name, value in headers.items() if not _DISALLOWED.fullmatch(name)}
+    shown = {name: value for name, value in headers.items() if not DISALLOWED.fullmatch(name)}
     return stock(event_type, dist_id, dist_domain, request_id, method, uri, query_params, shown, client_ip)
 
 
@@ -174,7 +174,7 @@ def _build_function_event(
 def _response_event_fields(
     stock: Callable[..., Event], status: int, reason: str, headers: dict[str, Any]
 ) -> Event:
-    return stock(status, reason, {name: v for name, v in headers.items() if not _DISALLOWED.fullmatch(name)})
+    return stock(status, reason, {name: v for name, v in headers.items() if not DISALLOWED.fullmatch(name)})
 
 
 def problem(value: Any, event: Event) -> str | None:
@@ -199,7 +199,7 @@ def _header_problem(value: Record, original: Record | None, kind: str) -> str | 
     for name, given in headers.items():
         if name != name.lower():
             return f"the name of the header {name} must be in lower case"
-        if _DISALLOWED.fullmatch(name):
+        if DISALLOWED.fullmatch(name):
             return f"the header {name} is not allowed"
         if not isinstance(given, dict) or not isinstance(given.get("value"), str):
             return f"the header {name} needs a value, which is a string"
@@ -210,7 +210,7 @@ def _header_problem(value: Record, original: Record | None, kind: str) -> str | 
     return None
 
 
-@around(cloudfront, "handle_viewer_request", after=["cloudfront.cache"])
+@around(cloudfront, "handle_viewer_request", after=["cloudfront.cache", "cloudfront.lambda_edge"])
 async def _handle_viewer_request(stock: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
     try:
         return await stock(*args, **kwargs)
