@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from botocore.exceptions import ClientError
+
+from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
 from scenarios.support.endpoints import Endpoint, HttpResponse
 from scenarios.support.faults import Faults
 from scenarios.support.other_account import assume
@@ -76,9 +78,9 @@ class _Keys:
         return str(self.client.describe_key_value_store(KvsARN=self.arn)["ETag"])
 
     def add(self, name: str) -> None:
-        self.secrets[name] = secrets.token_urlsafe(32)
-        item = {"Key": f"key:{name}", "Value": self.secrets[name]}
-        self.client.put_key(KvsARN=self.arn, IfMatch=self.etag(), **item)
+        secret = secrets.token_urlsafe(32)
+        self.client.put_key(KvsARN=self.arn, IfMatch=self.etag(), Key=f"key:{name}", Value=secret)
+        self.secrets[name] = secret
 
     def remove(self, name: str) -> None:
         self.client.delete_key(KvsARN=self.arn, IfMatch=self.etag(), Key=f"key:{name}")
@@ -163,15 +165,19 @@ def smoke(stack: DeployedStack) -> None:
     Raises:
         ScenarioFailed: A request failed.
     """
-    site, keys = _Site(stack), _Keys(stack)
+    site = _Site(stack)
     answer = site.get(f"/plain/prices?page={site.run}")
     require(answer.status == 200, f"/plain/prices: {answer.status}")
-    keys.add(site.run)
-    keys.client.get_key(KvsARN=keys.arn, Key=f"key:{site.run}")
-    keys.client.list_keys(KvsARN=keys.arn)
     item = {"Key": f"key:{site.run}", "Value": "changed"}
-    keys.client.update_keys(KvsARN=keys.arn, IfMatch=keys.etag(), Puts=[item])
-    keys.remove(site.run)
+    with _keys(stack) as keys:
+        try:
+            keys.add(site.run)
+            keys.client.get_key(KvsARN=keys.arn, Key=item["Key"])
+            keys.client.list_keys(KvsARN=keys.arn)
+            keys.client.update_keys(KvsARN=keys.arn, IfMatch=keys.etag(), Puts=[item])
+            keys.remove(site.run)
+        except ClientError as error:
+            raise ScenarioFailed(str(error)) from error
 
 
 ROLES = (Covered("FunctionName", smoke), Covered("OperatorRoleArn", smoke, function="FunctionName"))
@@ -270,10 +276,11 @@ def _pages(stack: DeployedStack) -> Iterator[_Site]:
 
 @contextmanager
 def _keys(stack: DeployedStack) -> Iterator[_Keys]:
-    """The keys; those that are left are removed afterwards."""
+    """The keys; those that are left are removed afterwards, without the role of the operator."""
     keys = _Keys(stack)
     try:
         yield keys
     finally:
+        keys.client = stack.client("cloudfront-keyvaluestore")
         for name in list(keys.secrets):
             keys.remove(name)

@@ -1,5 +1,8 @@
 """Deploys a site and a list of prices behind one distribution, with functions before and after its cache."""
 
+from pathlib import Path
+from typing import Any
+
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
@@ -10,6 +13,7 @@ from constructs import Construct
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.names import unique_name
 from cdk_lambda_patterns.core.permissions import acknowledge
 from cdk_lambda_patterns.edge.cloudfront_functions import CloudFrontFunctions
 from stacks.architecture import Architecture
@@ -30,12 +34,13 @@ class CloudFrontFunctionsStack(PatternStack):
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
         super().__init__(scope, architecture)
         source = pattern_source("edge", "cloudfront_functions")
-        code = {
-            name: cloudfront.FunctionCode.from_file(file_path=str(source / f"{name}.js"))
-            for name in ("viewer_request", "viewer_response")
-        }
         functions = CloudFrontFunctions(
-            self, "Edge", **code, initial_items=_REDIRECTS, removal_policy=RemovalPolicy.DESTROY
+            self,
+            "Edge",
+            viewer_request=_code(source / "viewer_request.js"),
+            viewer_response=_code(source / "viewer_response.js"),
+            initial_items=_REDIRECTS,
+            removal_policy=RemovalPolicy.DESTROY,
         )
         operator = iam.Role(self, "Operator", assumed_by=iam.AccountRootPrincipal())
         functions.grant_read_write(operator)
@@ -50,8 +55,13 @@ class CloudFrontFunctionsStack(PatternStack):
             removal_policy=RemovalPolicy.DESTROY,
         )
         url = prices.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
-        by_function = {
-            "origin": origins.FunctionUrlOrigin.with_origin_access_control(url),
+        by_function: dict[str, Any] = {
+            "origin": origins.FunctionUrlOrigin.with_origin_access_control(
+                url,
+                origin_access_control=cloudfront.FunctionUrlOriginAccessControl(
+                    self, "PricesAccess", origin_access_control_name=unique_name(self, "Prices", longest=64)
+                ),
+            ),
             "cache_policy": self._cache_policy(),
             "viewer_protocol_policy": cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
         }
@@ -61,7 +71,12 @@ class CloudFrontFunctionsStack(PatternStack):
             "Distribution",
             default_root_object="index.html",
             default_behavior=cloudfront.BehaviorOptions(
-                origin=origins.S3BucketOrigin.with_origin_access_control(pages),
+                origin=origins.S3BucketOrigin.with_origin_access_control(
+                    pages,
+                    origin_access_control=cloudfront.S3OriginAccessControl(
+                        self, "PagesAccess", origin_access_control_name=unique_name(self, "Pages", longest=64)
+                    ),
+                ),
                 viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
                 function_associations=associations,
             ),
@@ -96,6 +111,7 @@ class CloudFrontFunctionsStack(PatternStack):
         return cloudfront.CachePolicy(
             self,
             "CachePolicy",
+            cache_policy_name=unique_name(self, "Key", longest=128),
             min_ttl=Duration.seconds(0),
             default_ttl=Duration.minutes(5),
             max_ttl=Duration.hours(1),
@@ -105,3 +121,7 @@ class CloudFrontFunctionsStack(PatternStack):
             enable_accept_encoding_gzip=True,
             enable_accept_encoding_brotli=True,
         )
+
+
+def _code(file: Path) -> cloudfront.FunctionCode:
+    return cloudfront.FunctionCode.from_file(file_path=str(file))

@@ -17,10 +17,12 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.names import unique_name
 
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html#limits-functions
 _SIZE = Limit("CloudFront Functions", 1, 10_240, "bytes of code")
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html#limits-keyvaluestores
+_NAME = 64  # characters, of functions and stores
 _KEY = Limit("CloudFront KeyValueStore", 1, 512, "bytes for a key")
 _VALUE = Limit("CloudFront KeyValueStore", 0, 1_024, "bytes for a value")
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/functions-javascript-runtime-20.html
@@ -128,7 +130,8 @@ class CloudFrontFunctions(Construct):
     def _make_store(self, items: Mapping[str, str], policy: RemovalPolicy) -> cloudfront.KeyValueStore:
         data = {"data": [{"key": key, "value": value} for key, value in items.items()]}
         source = cloudfront.ImportSource.from_inline(json.dumps(data)) if items else None
-        store = cloudfront.KeyValueStore(self, "Store", source=source)
+        name = unique_name(self, "Store", longest=_NAME)
+        store = cloudfront.KeyValueStore(self, "Store", key_value_store_name=name, source=source)
         store.apply_removal_policy(policy)
         return store
 
@@ -141,6 +144,7 @@ class CloudFrontFunctions(Construct):
         function = cloudfront.Function(
             self,
             id,
+            function_name=unique_name(self, id, longest=_NAME),
             code=code,
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             key_value_store=self.key_value_store if reads else None,

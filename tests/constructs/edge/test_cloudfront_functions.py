@@ -48,7 +48,8 @@ def test_only_the_function_that_reads_is_associated_with_the_store() -> None:
 def test_a_new_store_is_retained_unless_it_should_not_be(
     items: Mapping[str, str], policy: RemovalPolicy | None
 ) -> None:
-    made, given = stack(), {} if policy is None else {"removal_policy": policy}
+    made = stack()
+    given: dict[str, Any] = {} if policy is None else {"removal_policy": policy}
     CloudFrontFunctions(made, "Edge", viewer_request=code(READING), initial_items=items, **given)
     ((_, store),) = Template.from_stack(made).find_resources("AWS::CloudFront::KeyValueStore").items()
     assert store["DeletionPolicy"] == ("Retain" if policy is None else "Delete")
