@@ -164,6 +164,7 @@ made = [
     ),
     LogShippingExtension(stack, "Shipping"),
     CloudFrontFunctions(stack, "Edge", viewer_response=viewer),
+    HardenedFunction(stack, "Origin", code=pattern_source("edge", "cloudfront_functions")),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
 ]
