@@ -118,6 +118,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="120 callers share 20 connections; a failover loses and duplicates no booking",
     ),
     Architecture(
+        id="rds-invokes-lambda",
+        family="data",
+        title="INSERT in PostgreSQL → trigger (aws_lambda.invoke) or outbox → Lambda → rows in DynamoDB",
+        stack="RdsInvokesLambdaStack",
+        shows="a rollback undoes the order and not the invocation; an outbox holds only what was committed",
+    ),
+    Architecture(
         id="rds-events",
         family="data",
         title="RDS event → SNS topic (event subscription) and EventBridge rule → Lambda → alerts in SQS",
@@ -160,6 +167,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
     Architecture(
+        id="provisioned-concurrency",
+        family="delivery",
+        title="Callers → alias → Lambda with provisioned concurrency, scaled by schedule and utilization",
+        stack="ProvisionedConcurrencyStack",
+        shows="code runs in advance; more calls spill over; reserved concurrency stops a noisy neighbour",
+    ),
+    Architecture(
         id="encrypted-environment",
         family="delivery",
         title="Customer managed key → environment variables of a Lambda; Secrets Manager → its secret",
@@ -195,6 +209,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="new content under the same key changes nothing, a new object version does; no policy, no code",
     ),
     Architecture(
+        id="code-signing",
+        family="delivery",
+        title="Asset → signed by AWS Signer during the deployment → Lambda, which accepts signed code only",
+        stack="CodeSigningStack",
+        shows="unsigned, changed, expired and revoked code is refused; a failed release is rolled back",
+    ),
+    Architecture(
         id="cognito-triggers",
         family="identity",
         title="Sign-up and sign-in → Cognito user pool → a Lambda per trigger → profiles in DynamoDB, claims",
@@ -214,6 +235,18 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         title="Viewer → CloudFront, with functions and a key value store → cache → S3 (OAC), Lambda (OAC)",
         stack="CloudFrontFunctionsStack",
         shows="normalised cache keys raise the hit rate; keys of signed tokens rotate without a deployment",
+    ),
+    Architecture(
+        id="lambda-edge",
+        family="edge",
+        title="Viewer → CloudFront, with Lambda@Edge around its cache → S3 (OAC), Lambda (OAC)",
+        stack="LambdaEdgeStack",
+        shows="viewers stay in their A/B group; pages differ by country; a variant of an image is made once",
+        exemptions={
+            "anywhere": "Lambda@Edge is in us-east-1 only, so the Region must be known at synthesis.",
+            "china": "There is no Lambda@Edge in the China Regions.",
+            "gov-cloud": "There is no CloudFront in AWS GovCloud (US).",
+        },
     ),
     Architecture(
         id="scheduled-function",
@@ -236,6 +269,36 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="PipelineEventsStack",
         shows="changes are reported once; each job has one answer, also after errors, timeouts and crashes",
         proof="sent",
+    ),
+    Architecture(
+        id="monitoring",
+        family="observability",
+        title="Any construct → its metrics → alarms, one composite → SNS; a dashboard; saved queries",
+        stack="MonitoringStack",
+        shows="each alarm goes off with its fault, ends when it is mended, and is quiet under ordinary load",
+    ),
+    Architecture(
+        id="service-hooks",
+        family="observability",
+        title="CloudFormation, AWS Config, IoT Core, SES, Lex, Alexa → Lambda → the answer of each",
+        stack="ServiceHooksStack",
+        shows="each service gets exactly one answer, and only what it may send is taken",
+        proof="sent",
+    ),
+    Architecture(
+        id="profiling",
+        family="observability",
+        title="Lambda with the agent of CodeGuru Profiler → profiling group",
+        stack="ProfilingStack",
+        shows="nothing runs: AWS names only Pythons for it that Lambda has deprecated",
+        proof="synthesised",
+    ),
+    Architecture(
+        id="tracing",
+        family="observability",
+        title="HTTP request → REST API → Lambda → SQS → Lambda → DynamoDB, in one X-Ray trace",
+        stack="TracingStack",
+        shows="an order is one trace, found by its number; health checks have none; retries are in it",
     ),
 )
 

@@ -65,6 +65,7 @@ class Deployments:
                 patience=_PATIENCE,
                 deliver_as=self._aws.deliver_as,
                 faults=self._aws.faults,
+                paced=self._aws.paced,
             )
         return self._current
 

@@ -152,7 +152,7 @@ def _tokens(site: _Site, keys: _Keys, story: Story) -> None:
     seen["token of the removed key"] = site.status(old, 403)
     for name, status in seen.items():
         story.fact(name, status)
-    story.say(f"{_told(seen)}. Nothing was deployed.")
+    story.say(f"{_listed(seen)}. Nothing was deployed.")
     allowed = [name for name, status in seen.items() if status == 200]
     require(
         allowed == ["valid token", "token of the new key", "token of the old key, both there"], f"saw {seen}"
@@ -210,7 +210,9 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
             "origin refuses, not cached": answers[1].status,
             "origin admits again": site.get(unknown).status,
         }
-        story.say(f"The policy of the prices' function admits CloudFront no more, then again: {_told(seen)}.")
+        story.say(
+            f"The policy of the prices' function admits CloudFront no more, then again: {_listed(seen)}."
+        )
         keys.add(site.run)
         token = keys.sign(site.private, site.run)
         seen["key there"] = site.status(token, 200)
@@ -230,7 +232,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     return story.outcome()
 
 
-def _told(seen: Mapping[str, Any]) -> str:
+def _listed(seen: Mapping[str, Any]) -> str:
     return "; ".join(f"{name}: {value}" for name, value in seen.items())
 
 

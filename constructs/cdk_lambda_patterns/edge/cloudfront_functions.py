@@ -63,13 +63,9 @@ class CloudFrontFunctions(Construct):
 
     Example::
 
-        functions = CloudFrontFunctions(
-            self,
-            "Functions",
-            viewer_request=cloudfront.FunctionCode.from_file(file_path="viewer_request.js"),
-            initial_items={"/old": "/new"},
-        )
-        functions.grant_read_write(operator)
+        code = cloudfront.FunctionCode.from_inline("function handler(event) { return event.request; }")
+        functions = CloudFrontFunctions(self, "Functions", viewer_request=code)
+        behavior = {"function_associations": functions.associations}  # of a distribution
 
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-functions.html
     """

@@ -9,7 +9,7 @@ from constructs import Construct
 from cdk_lambda_patterns.core.names import unique_name
 
 
-@pytest.mark.parametrize(("parent", "kept"), [("Edge", "StackEdge"), ("Edge" * 40, "StackEdge")])
+@pytest.mark.parametrize(("parent", "kept"), [("Edge", "Stack-Edge-"), ("Edge" * 40, "Stack-EdgeEdge")])
 def test_a_name_has_the_path_the_id_and_a_part_of_the_stack_id(parent: str, kept: str) -> None:
     stack = Stack(App(builtin_cloud_formation_validation=False), "Stack")
     name = stack.resolve(unique_name(Construct(stack, parent), "Store", longest=64))

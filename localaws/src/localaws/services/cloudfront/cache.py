@@ -202,17 +202,17 @@ async def _fetch_from_origin(
     if now is None:
         return await fetch(headers)
     if method not in now.behavior.get("cached_methods", ()) or "range" in headers:
-        return _told(now, await fetch(headers), now.result)
+        return _resulting(now, await fetch(headers), now.result)
     limits = _limits(now.behavior)
     if limits[2] == 0:
-        return _told(now, await fetch(headers), now.result)
+        return _resulting(now, await fetch(headers), now.result)
 
     headers = _with_normalised_encoding(now, headers)
     key = (method == "OPTIONS", uri, *cache_key(now.behavior, query_string, headers))
     cache = _cache.setdefault(now.distribution["Id"], {})
     known, asked = cache.get(key), {name: headers.pop(name) for name in _CONDITIONS if name in headers}
     if known is not None and known.expires > time.time():
-        return _told(now, _conditional(known, method, asked), "Hit from cloudfront")
+        return _resulting(now, _conditional(known, method, asked), "Hit from cloudfront")
 
     etag = known.response[2].get("etag") if known is not None else None
     response = await fetch({**headers, "if-none-match": etag} if etag else headers)
@@ -227,10 +227,10 @@ async def _fetch_from_origin(
     )
     if method != "HEAD" and response[0] != 304 and (seconds > 0 or _may_be_revalidated(response)):
         cache[key] = stored
-    return _told(now, _conditional(stored, method, asked, aged=False), result)
+    return _resulting(now, _conditional(stored, method, asked, aged=False), result)
 
 
-def _told(now: Exchange, response: Response, result: str) -> Response:
+def _resulting(now: Exchange, response: Response, result: str) -> Response:
     failed = response[0] >= 400 or now.result == "Error from cloudfront"  # then this is an error page
     now.result = "Error from cloudfront" if failed else result
     return response

@@ -181,7 +181,7 @@ def _checked(arn: str, puts: list[Any], count: int) -> Any:
 # --- Permissions
 
 
-@around(iam_actions, "extract_resource_arn", after=["kms.aliases"])
+@around(iam_actions, "extract_resource_arn", after=["kms.aliases", "lambda_.code_signing_configs"])
 def _extract_resource_arn(
     stock: Callable[..., str],
     service: str,

@@ -44,7 +44,7 @@ _READING = {
 # --- Passing a role
 
 
-@around(lambda_svc, "handle_request")
+@around(lambda_svc, "handle_request", after=["lambda_.names_in_paths"])
 async def _handle_request(
     stock: Callable[..., Awaitable[Any]],
     method: str,
