@@ -243,7 +243,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="LambdaEdgeStack",
         shows="viewers stay in their A/B group; pages differ by country; a variant of an image is made once",
         exemptions={
-            "anywhere": "Lambda@Edge is in us-east-1 only, so the Region must be known at synthesis.",
+            "anywhere": "Functions of Lambda@Edge are in us-east-1, so the Region must be known at synthesis.",
             "china": "There is no Lambda@Edge in the China Regions.",
             "gov-cloud": "There is no CloudFront in AWS GovCloud (US).",
         },
