@@ -586,7 +586,7 @@ def _access_point(_: TemplateFacts, point: str, properties: dict[str, Any]) -> I
     yield Edge(point, "-->", _referred(properties["FileSystemId"]), "directory")
 
 
-def _distribution(_: TemplateFacts, distribution: str, properties: dict[str, Any]) -> Iterator[Edge]:
+def _distribution(facts: TemplateFacts, distribution: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A distribution, the functions of its behaviors, and its origins with the paths that lead to them."""
     config = properties["DistributionConfig"]
     behaviors = [("*", config["DefaultCacheBehavior"])]
@@ -595,6 +595,10 @@ def _distribution(_: TemplateFacts, distribution: str, properties: dict[str, Any
     for pattern, behavior in behaviors:
         for association in behavior.get("FunctionAssociations", []):
             key = (_referred(association["FunctionARN"]), association["EventType"].replace("-", " "))
+            functions.setdefault(key, []).append(pattern)
+        for association in behavior.get("LambdaFunctionAssociations", []):
+            version = facts.resource(_referred(association["LambdaFunctionARN"])).get("Properties", {})
+            key = (_referred(version.get("FunctionName")), association["EventType"].replace("-", " "))
             functions.setdefault(key, []).append(pattern)
     for (function, event), patterns in functions.items():
         yield Edge(distribution, "-->", function, f"{event}: {', '.join(patterns)}")

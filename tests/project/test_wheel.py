@@ -29,7 +29,7 @@ APP = """\
 import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
-from aws_cdk import App, Duration, Stack
+from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk.aws_apigateway import AuthorizationType, StageOptions
 from aws_cdk.aws_apigateway import RestApi as Api
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
@@ -55,6 +55,7 @@ from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, Sm
 from cdk_lambda_patterns.delivery.code_signing import CodeSigning, SignedFunction
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
 from cdk_lambda_patterns.edge.cloudfront_functions import CloudFrontFunctions
+from cdk_lambda_patterns.edge.lambda_edge import EdgeHook, LambdaEdge
 from cdk_lambda_patterns.observability.tracing import Tracing
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.observability.profiling import ProfiledFunction
@@ -129,6 +130,8 @@ log_code = pattern_source("streams", "log_processor")
 viewer = FunctionCode.from_file(
     file_path=str(pattern_source("edge", "cloudfront_functions") / "viewer_response.js")
 )
+edge_code = pattern_source("edge", "lambda_edge")
+at_origin = EdgeHook(code=edge_code, handler="lambda_edge.origin.request_handler")
 shop_code = pattern_source("observability", "monitoring")
 place = HardenedFunction(stack, "Place", code=shop_code, handler="monitoring.handler.place")
 hooks = pattern_source("observability", "service_hooks")
@@ -212,6 +215,7 @@ made = [
     ),
     LogShippingExtension(stack, "Shipping"),
     CloudFrontFunctions(stack, "Edge", viewer_response=viewer),
+    LambdaEdge(Stack(app, "AtTheEdge", env=Environment(region="us-east-1")), "Edge", origin_request=at_origin),
     HardenedFunction(stack, "Origin", code=pattern_source("edge", "cloudfront_functions")),
     CustomResourceFunction(stack, "Seed", code=hooks, handler="service_hooks.custom_resource.handler"),
     ConfigFunctionRule(

@@ -83,7 +83,7 @@ class LambdaEdge(Construct):
             Lambda@Edge does not exist in its partition.
 
     Attributes:
-        functions (dict[str, EdgeFunction]): By argument.
+        functions (dict[str, IFunction]): By argument.
         edge_lambdas (list[EdgeLambda]): For ``BehaviorOptions(edge_lambdas=...)``.
 
     Example::
@@ -118,13 +118,14 @@ class LambdaEdge(Construct):
             _check(name, hook)
         super().__init__(scope, id)
 
-        self.functions: dict[str, cloudfront.experimental.EdgeFunction] = {}
+        self.functions: dict[str, lambda_.IFunction] = {}
         self.edge_lambdas: list[cloudfront.EdgeLambda] = []
         for name, hook in given.items():
-            function = self.functions[name] = self._make(name, hook)
+            edge = self._make(name, hook)
+            function = self.functions[name] = edge.lambda_
             self.edge_lambdas.append(
                 cloudfront.EdgeLambda(
-                    function_version=function.current_version,
+                    function_version=edge.current_version,
                     event_type=getattr(cloudfront.LambdaEdgeEventType, name.upper()),
                     include_body=hook.include_body or None,
                 )
@@ -159,6 +160,7 @@ class LambdaEdge(Construct):
         )
         made = function.lambda_
         made.apply_removal_policy(RemovalPolicy.RETAIN)
+        made.node.try_remove_child("LogGroup")  # replicas write to others, next to the viewers
         acknowledge(
             made, {"Serverless-LambdaDLQ": "Lambda@Edge has no dead-letter queues: it is synchronous."}
         )

@@ -4,6 +4,8 @@ A real one decodes more than PNG with 8 bits for each of three colours: see the 
 """
 
 import base64
+import json
+import logging
 import os
 import struct
 import zlib
@@ -13,6 +15,10 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+_LOGGER = logging.getLogger()
+_LOGGER.setLevel(logging.INFO)
+
+_LARGEST = 50_000_000  # bytes of pixels, in memory
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -39,6 +45,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("NoSuchKey", "AccessDenied"):
             raise
+        # S3 says so of a missing object, too, because the role may not list the bucket.
+        _LOGGER.warning(json.dumps({"message": "no image", "key": key, "error": str(error)}))
         return _answer(404, b"no such image", "text/plain")
 
 
@@ -58,20 +66,27 @@ def narrowed(picture: bytes, width: int) -> bytes:
     Raises:
         NotAPictureError: It is not a PNG with 8 bits for each of three colours and unfiltered rows.
     """
-    if picture[:8] != _SIGNATURE or picture[12:16] != b"IHDR":
+    if len(picture) < 33 or picture[:8] != _SIGNATURE or picture[12:16] != b"IHDR":
         raise NotAPictureError("not a PNG")
     had, height, *kind = struct.unpack(">IIBBBBB", picture[16:29])
-    if kind != [8, 2, 0, 0, 0]:
-        raise NotAPictureError("not 8 bits for each of three colours")
-    rows = zlib.decompress(_data(picture))
     line = had * 3 + 1
+    size = line * height
+    if kind != [8, 2, 0, 0, 0] or not had or not 0 < size <= _LARGEST:
+        raise NotAPictureError(f"not 8 bits for each of three colours, or more than {_LARGEST} bytes")
+    try:
+        rows = zlib.decompressobj().decompress(_data(picture), size)
+    except zlib.error as error:
+        raise NotAPictureError(str(error)) from error
+    if len(rows) < size:
+        raise NotAPictureError("incomplete")
     if any(rows[line * y] for y in range(height)):
         raise NotAPictureError("a filtered row")
     width = min(width, had)
     tall = max(1, height * width // had)
     kept = bytearray()
     for y in range(tall):
-        row = rows[line * (y * height // tall) + 1 :]
+        start = line * (y * height // tall) + 1
+        row = rows[start : start + line]
         kept += b"\0"
         for x in range(width):
             kept += row[x * had // width * 3 :][:3]
@@ -80,7 +95,7 @@ def narrowed(picture: bytes, width: int) -> bytes:
 
 def _data(picture: bytes) -> bytes:
     data, position = b"", 8
-    while position < len(picture):
+    while position + 8 <= len(picture):
         (size,) = struct.unpack(">I", picture[position : position + 4])
         if picture[position + 4 : position + 8] == b"IDAT":
             data += picture[position + 8 : position + 8 + size]
