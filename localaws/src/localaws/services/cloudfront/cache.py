@@ -199,10 +199,10 @@ async def _fetch_from_origin(
         )
 
     now = exchange()
-    if now is None or method not in now.behavior.get("cached_methods", ()) or "range" in headers:
+    if now is None:
         return await fetch(headers)
     limits = _limits(now.behavior)
-    if limits[2] == 0:
+    if limits[2] == 0 or method not in now.behavior["cached_methods"] or "range" in headers:
         return _resulting(now, await fetch(headers), now.result)
 
     headers = _with_normalised_encoding(now, headers)
@@ -229,7 +229,10 @@ async def _fetch_from_origin(
 
 
 def _resulting(now: Exchange, response: Response, result: str) -> Response:
-    now.result = "Error from cloudfront" if response[0] >= 400 else result
+    # The page for an error is a second request to an origin.
+    if response[0] >= 400 or now.result == "Error from cloudfront":
+        result = "Error from cloudfront"
+    now.result = result
     return response
 
 
