@@ -241,7 +241,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="edge",
         title="Viewer → CloudFront, with Lambda@Edge around its cache → S3 (OAC), Lambda (OAC)",
         stack="LambdaEdgeStack",
-        shows="viewers stay in their A/B group; pages differ by country; a variant of an image is made once",
+        shows="viewers stay in their A/B group; pages differ by country; image variants are made once",
         exemptions={
             "anywhere": "Functions of Lambda@Edge are in us-east-1, so the Region must be known at synthesis.",
             "china": "There is no Lambda@Edge in the China Regions.",

@@ -131,6 +131,7 @@ viewer = FunctionCode.from_file(
     file_path=str(pattern_source("edge", "cloudfront_functions") / "viewer_response.js")
 )
 edge_code = pattern_source("edge", "lambda_edge")
+at_the_edge = Stack(app, "AtTheEdge", env=Environment(region="us-east-1"))
 at_origin = EdgeHook(code=edge_code, handler="lambda_edge.origin.request_handler")
 shop_code = pattern_source("observability", "monitoring")
 place = HardenedFunction(stack, "Place", code=shop_code, handler="monitoring.handler.place")
@@ -215,7 +216,8 @@ made = [
     ),
     LogShippingExtension(stack, "Shipping"),
     CloudFrontFunctions(stack, "Edge", viewer_response=viewer),
-    LambdaEdge(Stack(app, "AtTheEdge", env=Environment(region="us-east-1")), "Edge", origin_request=at_origin),
+    HardenedFunction(stack, "Resizer", code=edge_code, handler="lambda_edge.handler.handler"),
+    LambdaEdge(at_the_edge, "Edge", origin_request=at_origin),
     HardenedFunction(stack, "Origin", code=pattern_source("edge", "cloudfront_functions")),
     CustomResourceFunction(stack, "Seed", code=hooks, handler="service_hooks.custom_resource.handler"),
     ConfigFunctionRule(

@@ -121,11 +121,11 @@ class LambdaEdge(Construct):
         self.functions: dict[str, lambda_.IFunction] = {}
         self.edge_lambdas: list[cloudfront.EdgeLambda] = []
         for name, hook in given.items():
-            edge = self._make(name, hook)
-            function = self.functions[name] = edge.lambda_
+            function, version = self._make(name, hook)
+            self.functions[name] = function
             self.edge_lambdas.append(
                 cloudfront.EdgeLambda(
-                    function_version=edge.current_version,
+                    function_version=version,
                     event_type=getattr(cloudfront.LambdaEdgeEventType, name.upper()),
                     include_body=hook.include_body or None,
                 )
@@ -137,7 +137,7 @@ class LambdaEdge(Construct):
                     "do, at a sixth of the price for each request: see CloudFrontFunctions.",
                 )
 
-    def _make(self, name: str, hook: EdgeHook) -> cloudfront.experimental.EdgeFunction:
+    def _make(self, name: str, hook: EdgeHook) -> tuple[lambda_.IFunction, lambda_.IVersion]:
         runtime, code = hook.runtime or NEWEST_PYTHON, hook.code
         if not isinstance(code, lambda_.Code):
             code = handler_code(
@@ -166,7 +166,7 @@ class LambdaEdge(Construct):
         )
         acknowledge(made, {"Serverless-LambdaTracing": "Lambda@Edge has no X-Ray."})
         self._write_out_role(made)
-        return function
+        return made, function.current_version
 
     def _write_out_role(self, function: lambda_.IFunction) -> None:
         """Replace the managed policy of the CDK's role: logs are in the Region of each edge location."""

@@ -74,7 +74,7 @@ class Origin:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_HEAD = do_GET  # noqa: N815
+            do_HEAD = do_POST = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -226,6 +226,28 @@ def test_an_error_caching_minimum_ttl_of_nothing(local_aws: LocalAws, origin: Or
     through.results("/s404?e", "/s404?e", "/s403?e", "/s403?e")
     asked = [path for _, path, _ in origin.asked]
     assert [asked.count(path) for path in ("/s404", "/s403")] == [3, 3]  # with those of the test before
+
+
+@pytest.mark.local
+def test_the_page_for_an_error_is_cached_and_still_an_error(local_aws: LocalAws, origin: Origin) -> None:
+    """Error and page are two objects; the viewer gets the page with the status of the distribution."""
+    page = {"ErrorCode": 404, "ErrorCachingMinTTL": 60, "ResponsePagePath": "/page", "ResponseCode": "410"}
+    errors = {"Quantity": 1, "Items": [page]}
+    through = distribution(local_aws, origin, CustomErrorResponses=errors)
+    answers = [through.get("/s404?page") for _ in range(2)]
+    assert [(one.status, one.header("x-cache")) for one in answers] == [(410, "Error from cloudfront")] * 2
+    assert [path for _, path, _ in origin.asked].count("/page") == 1
+
+
+@pytest.mark.local
+def test_requests_with_other_methods_always_reach_the_origin(local_aws: LocalAws, origin: Origin) -> None:
+    """Their errors are not cached."""
+    methods = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
+    allowed = {"AllowedMethods": {"Quantity": len(methods), "Items": methods}}
+    through = distribution(local_aws, origin, behavior=allowed)
+    answers = [through.get("/s500?post", method="POST") for _ in range(2)]
+    assert [one.header("x-cache") for one in answers] == ["Error from cloudfront"] * 2
+    assert [method for method, path, _ in origin.asked if path.startswith("/s500")].count("POST") == 2
 
 
 @pytest.mark.local

@@ -318,6 +318,8 @@ def test_the_store_of_a_deleted_one_is_empty(local_aws: LocalAws) -> None:
         assert described["ItemCount"] == 0
         data.put_key(KvsARN=arn, Key="a", Value="1", IfMatch=described["ETag"])
         cloudfront.delete_key_value_store(Name="again", IfMatch=made["ETag"])
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            data.describe_key_value_store(KvsARN=arn)
 
 
 @pytest.mark.local

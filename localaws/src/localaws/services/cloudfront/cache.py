@@ -201,10 +201,8 @@ async def _fetch_from_origin(
     now = exchange()
     if now is None:
         return await fetch(headers)
-    if method not in now.behavior.get("cached_methods", ()) or "range" in headers:
-        return _resulting(now, await fetch(headers), now.result)
     limits = _limits(now.behavior)
-    if limits[2] == 0:
+    if limits[2] == 0 or method not in now.behavior["cached_methods"] or "range" in headers:
         return _resulting(now, await fetch(headers), now.result)
 
     headers = _with_normalised_encoding(now, headers)
@@ -231,8 +229,10 @@ async def _fetch_from_origin(
 
 
 def _resulting(now: Exchange, response: Response, result: str) -> Response:
-    failed = response[0] >= 400 or now.result == "Error from cloudfront"  # then this is an error page
-    now.result = "Error from cloudfront" if failed else result
+    # The page for an error is a second request to an origin.
+    if response[0] >= 400 or now.result == "Error from cloudfront":
+        result = "Error from cloudfront"
+    now.result = result
     return response
 
 

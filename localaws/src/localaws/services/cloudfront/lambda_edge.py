@@ -493,7 +493,7 @@ def _request(method: str, uri: str, query_string: str, headers: Headers, client_
 
 async def _viewer_response(arn: str, request: Record, status: int, sent: Headers) -> Headers:
     reason = http.client.responses.get(status, "")
-    before = {"headers": edge_headers(sent), "status": str(status), "statusDescription": reason}
+    before: Record = {"headers": edge_headers(sent), "status": str(status), "statusDescription": reason}
     value = _returned(await _run("viewer-response", arn, request, before))
     if str(value.get("status")) != str(status):
         _invalid("The function tried to change the status of a viewer response")
@@ -544,7 +544,7 @@ async def _fetch_from_origin(
         origin, method, uri, query_string, headers, body, viewer_is_https, client_ip, viewer_xff, dist_arn
     )
     if "origin-response" in lambdas:
-        before = {"headers": edge_headers(got), "status": str(status), "statusDescription": reason}
+        before: Record = {"headers": edge_headers(got), "status": str(status), "statusDescription": reason}
         value = _returned(await _run("origin-response", lambdas["origin-response"][0], request, before))
         status, reason, read, replaced = read_response("origin-response", value, before["headers"])
         hidden = {name: one for name, one in got.items() if DISALLOWED.fullmatch(name.lower())}

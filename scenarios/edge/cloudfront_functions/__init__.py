@@ -2,96 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-import secrets
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
-from scenarios.support.endpoints import Endpoint, HttpResponse
+from scenarios.edge.cloudfront_functions.clients import Keys, Site, keys_of, pages
+from scenarios.framework import Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
 from scenarios.support.faults import Faults
-from scenarios.support.other_account import assume
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
 
-_LANGUAGES = ("de-DE,de;q=0.9", "de", "DE-AT,en;q=0.5", "fr-FR", "en-GB,en;q=0.7", "en-US")
-_QUERIES = ("currency=eur&page={}", "page={}&currency=EUR&utm_source=mail", "currency=eur&fbclid=x1&page={}")
 _SECURITY = ("strict-transport-security", "x-content-type-options", "content-security-policy")
 _BROKEN = b"function handler(event) { return event.request.missing.property; }"
-
-
-class _Site:
-    """The distribution, with pages of this run in its bucket."""
-
-    def __init__(self, stack: DeployedStack) -> None:
-        self.stack, self.run = stack, secrets.token_hex(4)
-        self._endpoint = Endpoint.of(stack, f"https://{stack.output('DomainName')}")
-        self.docs, self.private = f"/docs/{self.run}/", f"/private/{self.run}.html"
-
-    def get(self, path: str, **headers: str) -> HttpResponse:
-        lines = [(name.replace("_", "-"), value) for name, value in headers.items()]
-        return self._endpoint.request("GET", path, headers=lines)
-
-    def status(self, path: str, expected: int) -> int:
-        """The status, once it is the expected one: a change of the store needs seconds to reach all edges."""
-
-        def check() -> int:
-            seen = self.get(path).status
-            if seen != expected:
-                raise NotYet(f"{path.partition('?')[0]}: {seen}")
-            return seen
-
-        return self.stack.wait_until(check, f"status {expected}")
-
-    def hit_rate(self, prefix: str) -> str:
-        """How many of the same requests are hits: `33 of 36`."""
-        asked = [
-            (f"{prefix}/prices?{query.format(self.run)}", language)
-            for _ in range(2)
-            for query in _QUERIES
-            for language in _LANGUAGES
-        ]
-        seen = [self.get(path, accept_language=language) for path, language in asked]
-        require(all(answer.status == 200 for answer in seen), f"statuses {[one.status for one in seen]}")
-        hits = sum(answer.header("x-cache").startswith("Hit") for answer in seen)
-        return f"{hits} of {len(asked)}"
-
-
-class _Keys:
-    """The keys that sign tokens, changed by the role of an operator."""
-
-    def __init__(self, stack: DeployedStack) -> None:
-        self.arn = stack.output("KeyValueStoreArn")
-        own = assume(stack, stack.output("OperatorRoleArn"))
-        self.client = stack.session.client("cloudfront-keyvaluestore", **own)
-        self.secrets: dict[str, str] = {}
-
-    def etag(self) -> str:
-        return str(self.client.describe_key_value_store(KvsARN=self.arn)["ETag"])
-
-    def add(self, name: str) -> None:
-        secret = secrets.token_urlsafe(32)
-        self.client.put_key(KvsARN=self.arn, IfMatch=self.etag(), Key=f"key:{name}", Value=secret)
-        self.secrets[name] = secret
-
-    def remove(self, name: str) -> None:
-        self.client.delete_key(KvsARN=self.arn, IfMatch=self.etag(), Key=f"key:{name}")
-        del self.secrets[name]
-
-    def sign(self, path: str, name: str, seconds: int = 300, secret: str = "") -> str:
-        """The path with a token."""
-        expires = int(time.time()) + seconds
-        key = (secret or self.secrets[name]).encode()
-        digest = hmac.digest(key, f"{path}\n{expires}".encode(), hashlib.sha256)
-        return f"{path}?token={name}.{expires}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def run(stack: DeployedStack) -> Outcome:
@@ -101,7 +27,7 @@ def run(stack: DeployedStack) -> Outcome:
         ScenarioFailed: The distribution answered something else.
     """
     story = Story("A distribution with functions before and after its cache", stack.tell)
-    with _pages(stack) as site, _keys(stack) as keys:
+    with pages(stack) as site, keys_of(stack) as keys:
         _answers(site, story)
         with story.timed("72 requests"):
             before, after = site.hit_rate("/plain"), site.hit_rate("/api")
@@ -116,7 +42,7 @@ def run(stack: DeployedStack) -> Outcome:
     return story.outcome()
 
 
-def _answers(site: _Site, story: Story) -> None:
+def _answers(site: Site, story: Story) -> None:
     moved = site.get("/manual")
     story.fact("redirect", f"{moved.status} {moved.header('location')}")
     story.say(f"/manual, which is an item of the store: {moved.status}, location {moved.header('location')}.")
@@ -131,12 +57,13 @@ def _answers(site: _Site, story: Story) -> None:
     require(moved.status == 301 and len(present) == len(_SECURITY), f"{moved.status}, {present}")
 
 
-def _tokens(site: _Site, keys: _Keys, story: Story) -> None:
+def _tokens(site: Site, keys: Keys, story: Story) -> None:
     first, second = f"{site.run}a", f"{site.run}b"
     keys.add(first)
     path = site.private
     site.status(keys.sign(path, first), 200)
-    forged = keys.sign(path, first, secret=secrets.token_hex())
+    guess = "a guess"
+    forged = keys.sign(path, first, secret=guess)
     seen = {
         "no token": site.get(path).status,
         "valid token": site.get(keys.sign(path, first)).status,
@@ -165,11 +92,11 @@ def smoke(stack: DeployedStack) -> None:
     Raises:
         ScenarioFailed: A request failed.
     """
-    site = _Site(stack)
+    site = Site(stack)
     answer = site.get(f"/plain/prices?page={site.run}")
     require(answer.status == 200, f"/plain/prices: {answer.status}")
     item = {"Key": f"key:{site.run}", "Value": "changed"}
-    with _keys(stack) as keys:
+    with keys_of(stack) as keys:
         try:
             keys.add(site.run)
             keys.client.get_key(KvsARN=keys.arn, Key=item["Key"])
@@ -200,7 +127,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         ScenarioFailed: A viewer saw something else than expected.
     """
     story = Story("The origin refuses, a key is lost, and a broken function comes", stack.tell)
-    with _pages(stack) as site, _keys(stack) as keys:
+    with pages(stack) as site, keys_of(stack) as keys:
         known, unknown = f"/api/prices?page={site.run}", f"/api/prices?page={site.run}x"
         site.get(known)
         with faults.not_admitting(stack.output("FunctionName"), "cloudfront.amazonaws.com"):
@@ -259,30 +186,3 @@ def _broken(stack: DeployedStack) -> Iterator[str]:
             "ETag"
         ]
         client.publish_function(Name=name, IfMatch=etag)
-
-
-@contextmanager
-def _pages(stack: DeployedStack) -> Iterator[_Site]:
-    """A page of documents and a private one, which are deleted afterwards."""
-    site, s3, bucket = _Site(stack), stack.client("s3"), stack.output("BucketName")
-    keys = [f"{site.docs[1:]}index.html", site.private[1:]]
-    for key in keys:
-        body = f"<h1>{site.run}</h1>".encode()
-        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="text/html", CacheControl="max-age=300")
-    try:
-        yield site
-    finally:
-        for key in keys:
-            s3.delete_object(Bucket=bucket, Key=key)
-
-
-@contextmanager
-def _keys(stack: DeployedStack) -> Iterator[_Keys]:
-    """The keys; those that are left are removed afterwards, without the role of the operator."""
-    keys = _Keys(stack)
-    try:
-        yield keys
-    finally:
-        keys.client = stack.client("cloudfront-keyvaluestore")
-        for name in list(keys.secrets):
-            keys.remove(name)
