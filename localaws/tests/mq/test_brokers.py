@@ -142,7 +142,11 @@ def test_a_mapping_keeps_queue_and_secret_has_batches_of_100_and_no_starting_pos
         UUID=made["UUID"], BatchSize=7, SourceAccessConfigurations=[mapped.login]
     )
     assert (changed["BatchSize"], changed["Queues"]) == (7, ["orders"])
-    assert changed["SourceAccessConfigurations"] == [mapped.login]
+    assert changed["SourceAccessConfigurations"] == [mapped.login, mapped.host]
+    with pytest.raises(ClientError, match="VIRTUAL_HOST cannot be specified in an Update"):
+        mapped.client.update_event_source_mapping(
+            UUID=made["UUID"], SourceAccessConfigurations=[mapped.login, mapped.host]
+        )
 
 
 def test_lambda_refuses_mappings_that_cannot_read_a_queue_of_a_broker(mapped: Mapped) -> None:
@@ -150,6 +154,7 @@ def test_lambda_refuses_mappings_that_cannot_read_a_queue_of_a_broker(mapped: Ma
         ({"Queues": ["a", "b"]}, "less than or equal to 1|Exactly one queue"),
         ({"SourceAccessConfigurations": [mapped.host]}, "Exactly one BASIC_AUTH"),
         ({"SourceAccessConfigurations": [mapped.login, mapped.login]}, "Exactly one BASIC_AUTH"),
+        ({"SourceAccessConfigurations": [mapped.login, mapped.host | {"URI": "a b"}]}, "URI"),
         ({"EventSourceArn": mapped.active}, "Unsupported SourceAccessConfigurations"),
         ({"EventSourceArn": mapped.rabbit[:-1]}, "does not exist in this account"),
         ({"BatchSize": 10_001}, "10001"),

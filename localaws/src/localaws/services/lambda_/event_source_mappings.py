@@ -83,6 +83,10 @@ def _update_esm(stock: Callable[[str, Properties], Any], esm_id: str, data: Prop
     if answer[0] >= 300:
         return answer
     record = lambda_svc._esms[esm_id]
+    access, name = data.get("SourceAccessConfigurations"), "SourceAccessConfigurations"
+    if access is not None:  # the virtual host of a broker stays: no update can name it
+        hosts = [one for one in record.get(name) or () if one["Type"] == "VIRTUAL_HOST"]
+        data = data | {name: [*access, *hosts]}
     _store(esm_id, record | data)
     return json_response(lambda_svc._esm_response(record))
 

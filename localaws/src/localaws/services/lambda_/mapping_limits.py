@@ -26,6 +26,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-mq-params.html
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,6 +38,8 @@ from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.lambda_.event_filters import is_pattern
 
 _MOST_FILTERS = 10
+# https://docs.aws.amazon.com/lambda/latest/api/API_SourceAccessConfiguration.html
+_ACCESS_URI = re.compile(r"[a-zA-Z0-9-/*:_+=.@]{1,200}")
 _AFTER = ["iam.functions", "lambda_.event_source_mappings", "lambda_.fifo_destinations"]
 
 Refusal = tuple[str, str]
@@ -156,7 +159,11 @@ def _of_queue(mapping: Mapping[str, Any], source: str) -> str | None:
 def _of_broker(mapping: Mapping[str, Any], source: str) -> str | None:
     if len(mapping.get("Queues") or ()) != 1:
         return "Exactly one queue must be specified in Queues for an Amazon MQ event source."
-    given = [one.get("Type") for one in mapping.get("SourceAccessConfigurations") or ()]
+    access = mapping.get("SourceAccessConfigurations") or ()
+    given = [one.get("Type") for one in access]
+    for one in access:
+        if not _ACCESS_URI.fullmatch(str(one.get("URI", ""))):
+            return f"Invalid URI {one.get('URI')!r} of {one.get('Type')} in SourceAccessConfigurations."
     if given.count("BASIC_AUTH") != 1:
         return "Exactly one BASIC_AUTH must be specified in SourceAccessConfigurations."
     broker = mq._brokers.get(source.rpartition(":")[2]) or {}
@@ -211,6 +218,9 @@ def _update_esm(stock: Callable[[str, Properties], Any], esm_id: str, data: Prop
     record = dict(lambda_svc._esms.get(esm_id) or {})
     if "FunctionName" in data:
         record.pop("FunctionArn", None)
+    if any(one.get("Type") == "VIRTUAL_HOST" for one in data.get("SourceAccessConfigurations") or ()):
+        text = "VIRTUAL_HOST cannot be specified in an UpdateEventSourceMapping API call."
+        return _answer(("InvalidParameterValueException", text))
     return _answer(refusal(record | data)) or stock(esm_id, data)
 
 
