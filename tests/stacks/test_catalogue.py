@@ -32,6 +32,7 @@ RECORDED = Path(__file__).with_name("stateful_resources.json")
 STATEFUL = {
     "AWS::Cognito::UserPool",
     "AWS::DynamoDB::GlobalTable",
+    "AWS::AmazonMQ::Broker",
     "AWS::DynamoDB::Table",
     "AWS::ECR::Repository",
     "AWS::EFS::FileSystem",

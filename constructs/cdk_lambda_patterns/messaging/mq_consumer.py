@@ -5,10 +5,11 @@ new queue between your own programs: ``SqsConsumer`` needs no network and no pas
 instead of whole batches, and costs nothing while idle.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from aws_cdk import Duration, RemovalPolicy, Stack, Token
+from aws_cdk import Aws, Duration, Fn, RemovalPolicy, Token
 from aws_cdk import aws_amazonmq as amazonmq
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -69,7 +70,7 @@ class BrokerOptions:
             upgrades to newer patches by itself.
         instance_type: Default: ``mq.m7g.large`` for RabbitMQ, ``mq.m5.large`` for ActiveMQ.
         multi_az: A cluster of three nodes (RabbitMQ), or a standby (ActiveMQ). Default: one instance, which
-            answers nobody during maintenance.
+            does not answer during maintenance.
 
     Raises:
         ValueError: There is no such engine.
@@ -117,6 +118,12 @@ class ExistingBroker:
 
     Raises:
         ValueError: There is no such engine, or the secret has no complete ARN.
+
+    Example::
+
+        secret = secretsmanager.Secret.from_secret_complete_arn(self, "Login", secret_arn)
+        arn = "arn:aws:mq:eu-west-1:123456789012:broker:shop:b-9bcfa592-423a-4942-879d-eb284b418fc8"
+        ExistingBroker(broker_arn=arn, engine="ACTIVEMQ", secret=secret)
     """
 
     broker_arn: str
@@ -198,8 +205,7 @@ class MqConsumer(Construct):
         broker (CfnBroker | None): The new broker.
         broker_arn (str): Its ARN, or that of the existing one.
         secret (ISecret): The secret with the user's name and password.
-        connections (Connections | None): Those of a new broker, with its port:
-            ``consumer.connections.allow_default_port_from(website)`` lets a publisher in.
+        connections (Connections | None): Those of a new broker, with its port: they let publishers in.
         function (IFunction): The function that the mapping invokes: the new one (a ``HardenedFunction``), or
             the given function, version or alias.
         event_source_mapping (EventSourceMapping): Reads the queue and invokes the function.
@@ -208,7 +214,7 @@ class MqConsumer(Construct):
 
         network = PrivateNetwork(self, "Network")
         orders = MqConsumer(self, "Orders", queue="orders", code="worker", network=network)
-        orders.connections.allow_default_port_from(website)
+        orders.connections.allow_default_port_from(ec2.Peer.ipv4("10.0.0.0/16"))
 
     https://docs.aws.amazon.com/lambda/latest/dg/with-mq.html
     https://docs.aws.amazon.com/lambda/latest/dg/process-messages-with-lambda.html
@@ -297,8 +303,7 @@ class MqConsumer(Construct):
         broker = amazonmq.CfnBroker(
             self,
             "Broker",
-            # Changing the name replaces the broker. It must be unique in the Region.
-            broker_name=f"{Stack.of(self).stack_name[:24]}-{self.node.addr[-12:]}",
+            broker_name=_make_name(self, options),
             engine_type=options.engine,
             engine_version=options.engine_version or _VERSION[options.engine],
             host_instance_type=options.instance_type or _INSTANCE_TYPE[options.engine],
@@ -384,6 +389,14 @@ class MqConsumer(Construct):
                 )
         for endpoint in network.endpoints.values():
             self.event_source_mapping.node.add_dependency(endpoint)
+
+
+def _make_name(scope: Construct, options: BrokerOptions) -> str:
+    """A name that is unique in the Region; another one for what replaces the broker, which is made first."""
+    same = f"{scope.node.addr}/{options.engine}/{options.deployment_mode}"
+    digest = hashlib.sha256(same.encode()).hexdigest()[:8]
+    # The last part of a stack's id is a UUID. Its name may be too long.
+    return f"{digest}-{Fn.select(2, Fn.split('/', Aws.STACK_ID))}"
 
 
 def _make_connections(scope: Construct, engine: Engine, network: PrivateNetwork) -> ec2.Connections:
