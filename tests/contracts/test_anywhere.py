@@ -139,8 +139,8 @@ def physical_names(resources: Resources) -> list[str]:
     makes for a new name only, and the role that describes them must match their names before they exist. An
     alarm holds no data, so a change that replaces it loses nothing. All of that is true of alarms only: the
     name of a bucket is unique in the world, and that of any data store would block its replacement. An event
-    bus may have such a name, too, because CloudFormation generates none for it. So may a broker, whose name is
-    too short for that of a stack: it has the stack's id.
+    bus may have such a name, too, because CloudFormation generates none for it. So may a broker, whose name
+    is too short for that of a stack: it has the id of the stack.
     """
     return [
         f"{logical_id}: {name}={properties[name]}"

@@ -66,6 +66,7 @@ from cdk_lambda_patterns.identity.cognito_triggers import CognitoTriggers, Trigg
 from cdk_lambda_patterns.messaging.async_function import AsyncFunction
 from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
+from cdk_lambda_patterns.messaging.mq_consumer import MqConsumer
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.storage.batch_operation import BatchOperation
@@ -103,6 +104,7 @@ changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
 log_code = pattern_source("streams", "log_processor")
+mq_code = pattern_source("messaging", "mq_consumer")
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -119,6 +121,7 @@ made = [
     bus,
     bus.add_function("Rule", paid, event_pattern=EventPattern(source=["shop"])),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
+    MqConsumer(stack, "Broker", queue="orders", code=mq_code, network=network),
     DynamoDbStreamConsumer(stack, "Shop", table=shop, code=pattern_source("streams", "dynamodb_stream")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     LogProcessor(stack, "Logs", code=log_code, log_groups=[notes.log_group]),
