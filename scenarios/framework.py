@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -53,6 +53,7 @@ class DeployedStack:
         deliver_as: `LocalAws.deliver_as`, for services that the embedded AWS does not have. ``None`` in a
             real account, where only the service itself can send its events.
         faults: `LocalAws.faults`: calls and functions that fail when asked to. ``None`` in a real account.
+        paced: `LocalAws.paced`: how long documented minutes take. ``None`` in a real account.
     """
 
     name: str
@@ -63,6 +64,7 @@ class DeployedStack:
     patience: float = 90
     deliver_as: Callable[..., Any] | None = None
     faults: Any = None
+    paced: Callable[[float], AbstractContextManager[None]] | None = None
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod

@@ -126,6 +126,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="120 callers share 20 connections; a failover loses and duplicates no booking",
     ),
     Architecture(
+        id="rds-invokes-lambda",
+        family="data",
+        title="INSERT in PostgreSQL → trigger (aws_lambda.invoke) or outbox → Lambda → rows in DynamoDB",
+        stack="RdsInvokesLambdaStack",
+        shows="a rollback undoes the order and not the invocation; an outbox holds only what was committed",
+    ),
+    Architecture(
         id="rds-events",
         family="data",
         title="RDS event → SNS topic (event subscription) and EventBridge rule → Lambda → alerts in SQS",
@@ -168,6 +175,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="a good release reaches all callers in steps; a bad one is rolled back",
     ),
     Architecture(
+        id="provisioned-concurrency",
+        family="delivery",
+        title="Callers → alias → Lambda with provisioned concurrency, scaled by schedule and utilization",
+        stack="ProvisionedConcurrencyStack",
+        shows="code runs in advance; more calls spill over; reserved concurrency stops a noisy neighbour",
+    ),
+    Architecture(
         id="encrypted-environment",
         family="delivery",
         title="Customer managed key → environment variables of a Lambda; Secrets Manager → its secret",
@@ -201,6 +215,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         title="Build → versioned bucket → CloudFormation in another account → Lambda of one object version",
         stack="CrossAccountCodeStack",
         shows="new content under the same key changes nothing, a new object version does; no policy, no code",
+    ),
+    Architecture(
+        id="code-signing",
+        family="delivery",
+        title="Asset → signed by AWS Signer during the deployment → Lambda, which accepts signed code only",
+        stack="CodeSigningStack",
+        shows="unsigned, changed, expired and revoked code is refused; a failed release is rolled back",
     ),
     Architecture(
         id="cognito-triggers",
@@ -237,6 +258,36 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="PipelineEventsStack",
         shows="changes are reported once; each job has one answer, also after errors, timeouts and crashes",
         proof="sent",
+    ),
+    Architecture(
+        id="monitoring",
+        family="observability",
+        title="Any construct → its metrics → alarms, one composite → SNS; a dashboard; saved queries",
+        stack="MonitoringStack",
+        shows="each alarm goes off with its fault, ends when it is mended, and is quiet under ordinary load",
+    ),
+    Architecture(
+        id="service-hooks",
+        family="observability",
+        title="CloudFormation, AWS Config, IoT Core, SES, Lex, Alexa → Lambda → the answer of each",
+        stack="ServiceHooksStack",
+        shows="each service gets exactly one answer, and only what it may send is taken",
+        proof="sent",
+    ),
+    Architecture(
+        id="profiling",
+        family="observability",
+        title="Lambda with the agent of CodeGuru Profiler → profiling group",
+        stack="ProfilingStack",
+        shows="nothing runs: AWS names only Pythons for it that Lambda has deprecated",
+        proof="synthesised",
+    ),
+    Architecture(
+        id="tracing",
+        family="observability",
+        title="HTTP request → REST API → Lambda → SQS → Lambda → DynamoDB, in one X-Ray trace",
+        stack="TracingStack",
+        shows="an order is one trace, found by its number; health checks have none; retries are in it",
     ),
 )
 

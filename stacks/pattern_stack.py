@@ -1,6 +1,7 @@
 """What the stacks of this repository have in common."""
 
 import re
+from functools import lru_cache
 
 from aws_cdk import CfnOutput, Environment, Stack, Tags
 from constructs import Construct
@@ -47,6 +48,7 @@ class PatternStack(Stack):
         CfnOutput(self, name, value=value)
 
 
+@lru_cache(maxsize=8)  # it is the same for each stack of the app, and each question to jsii costs
 def context(scope: Construct, name: str, pattern: str, allowed: str) -> str | None:
     """Return a value of the context, ``-c name=value``; ``None`` if it is not there.
 

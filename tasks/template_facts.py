@@ -4,6 +4,7 @@ How a type of resource appears in the diagram is in two tables: `_SHAPES` has wh
 the function that finds the connections of each resource of a type.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,17 +15,22 @@ _SHAPES = {
     "AWS::AmazonMQ::Broker": ("[/", "/]"),
     "AWS::ApiGateway::RestApi": ("([", "])"),
     "AWS::ApiGatewayV2::Api": ("([", "])"),
+    "AWS::ApplicationAutoScaling::ScalableTarget": ("{{", "}}"),
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
+    "AWS::CloudWatch::CompositeAlarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
+    "AWS::CodeGuruProfiler::ProfilingGroup": ("[(", ")]"),
     "AWS::Cognito::UserPool": ("([", "])"),
+    "AWS::Config::ConfigRule": (">", "]"),
     "AWS::EFS::AccessPoint": (">", "]"),
     "AWS::EFS::FileSystem": ("[(", ")]"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Events::Archive": ("[(", ")]"),
     "AWS::Events::EventBus": ("{{", "}}"),
     "AWS::Events::Rule": (">", "]"),
+    "AWS::IoT::TopicRule": (">", "]"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
     "AWS::Lambda::LayerVersion": ("{{", "}}"),
@@ -32,6 +38,7 @@ _SHAPES = {
     "AWS::Kinesis::Stream": ("[\\", "\\]"),
     "AWS::KMS::Key": ("[/", "\\]"),
     "AWS::SecretsManager::Secret": ("[(", ")]"),
+    "AWS::Signer::SigningProfile": (">", "]"),
     "AWS::Logs::LogGroup": ("[\\", "\\]"),  # only with a subscription filter
     "AWS::KinesisFirehose::DeliveryStream": ("[\\", "\\]"),
     "AWS::SNS::Topic": ("((", "))"),
@@ -40,23 +47,29 @@ _SHAPES = {
     "AWS::RDS::DBCluster": ("[(", ")]"),
     "AWS::RDS::DBInstance": ("[(", ")]"),
     "AWS::RDS::DBProxy": ("{{", "}}"),
+    "AWS::SES::ReceiptRule": (">", "]"),
     "AWS::Scheduler::Schedule": (">", "]"),
     "AWS::StepFunctions::StateMachine": ("{{", "}}"),
 }
 # What is drawn only where something is connected to it.
-_WHEN_CONNECTED = ("AWS::KMS::Key", "AWS::SecretsManager::Secret")
+_WHEN_CONNECTED = ("AWS::CloudWatch::Alarm", "AWS::KMS::Key", "AWS::SecretsManager::Secret")
 # What is called by another name than its service.
 _KINDS = {
     "AWS::AmazonMQ::Broker": "Amazon MQ",
     "AWS::ApiGateway::RestApi": "REST API",
     "AWS::ApiGatewayV2::Api": "HTTP API",
+    "AWS::ApplicationAutoScaling::ScalableTarget": "Application Auto Scaling",
     "AWS::CloudWatch::Alarm": "CloudWatch",
+    "AWS::CloudWatch::CompositeAlarm": "CloudWatch",
+    "AWS::Config::ConfigRule": "AWS Config",
+    "AWS::CodeGuruProfiler::ProfilingGroup": "CodeGuru Profiler",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::EFS::AccessPoint": "EFS access point",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Events::Archive": "EventBridge",
     "AWS::Events::EventBus": "EventBridge",
     "AWS::Events::Rule": "EventBridge",
+    "AWS::IoT::TopicRule": "AWS IoT",
     "AWS::KinesisFirehose::DeliveryStream": "Firehose",
     "AWS::Lambda::Alias": "Lambda alias",
     "AWS::Lambda::LayerVersion": "Lambda layer",
@@ -278,6 +291,7 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
         if end != function  # which may invoke itself
     }
     yield Edge(_referred(properties.get("KmsKeyArn")), "-.->", function, "encrypts variables")
+    yield Edge(_referred(properties.get("Code", {}).get("S3Bucket")), "-->", function, "code")
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
         if target not in by_lambda:
             yield Edge(function, "-->", target, ", ".join(dict.fromkeys(actions)))
@@ -320,6 +334,16 @@ def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iter
         yield Edge(group, "-.->", _referred(update.get(hook)), when)
 
 
+def _scalable_target(facts: TemplateFacts, target: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A scalable target, and the alias whose provisioned concurrency it is."""
+    words = f"{properties['MinCapacity']} to {properties['MaxCapacity']}"
+    scheduled = len(properties.get("ScheduledActions", []))
+    words += f", {scheduled} scheduled actions" if scheduled else ""
+    for alias, _ in facts.of_type("AWS::Lambda::Alias"):
+        if f'"{alias}"' in json.dumps(properties["ResourceId"]):
+            yield Edge(target, "-.->", alias, words)
+
+
 def _url(facts: TemplateFacts, url: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A function URL, and the alias or function that it invokes."""
     function, qualifier = _referred(properties["TargetFunctionArn"]), properties.get("Qualifier")
@@ -340,6 +364,30 @@ def _alarms(_: TemplateFacts, group: str, properties: dict[str, Any]) -> Iterato
     """A CodeDeploy group and the alarms that stop its deployments."""
     for alarm in properties.get("AlarmConfiguration", {}).get("Alarms", []):
         yield Edge(_referred(alarm["Name"]), "-.->", group, "stops")
+
+
+def _watched(alarm: dict[str, Any]) -> Iterator[str]:
+    """The resources whose metrics an alarm watches."""
+    stats = [one["MetricStat"]["Metric"] for one in alarm.get("Metrics", []) if "MetricStat" in one]
+    for metric in stats or [alarm]:
+        yield from (_referred(dimension["Value"]) for dimension in metric.get("Dimensions", []))
+
+
+def _alarm(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """What an alarm with actions of its own watches, and the topics that it notifies."""
+    for topic in properties.get("AlarmActions", []):
+        for resource in dict.fromkeys(_watched(properties)):
+            yield Edge(resource, "-.->", _referred(topic), "alarm")
+
+
+def _composite_alarm(facts: TemplateFacts, composite: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """What the alarms of a composite alarm watch, and the topics that it notifies."""
+    rule, alarms = str(properties["AlarmRule"]), dict(facts.of_type("AWS::CloudWatch::Alarm"))
+    watched = [one for alarm in alarms if f"['{alarm}'" in rule for one in _watched(alarms[alarm])]
+    for resource in dict.fromkeys(watched):
+        yield Edge(resource, "-.->", composite, "alarms")
+    for topic in properties.get("AlarmActions", []):
+        yield Edge(composite, "==>", _referred(topic))
 
 
 def _api(facts: TemplateFacts, api: str, _: dict[str, Any]) -> Iterator[Edge]:
@@ -501,6 +549,36 @@ def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> I
             yield from (Edge(function, "-.->", bucket, "report") for function in functions)
 
 
+def _config_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A rule of AWS Config and its function."""
+    yield Edge(rule, "-->", _referred(properties["Source"].get("SourceIdentifier")), "evaluate")
+
+
+def _topic_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A rule of AWS IoT, the functions that it invokes, and the queue for what it cannot deliver."""
+    payload = properties["TopicRulePayload"]
+    for action in payload["Actions"]:
+        yield Edge(rule, "-->", _referred(action.get("Lambda", {}).get("FunctionArn")), "messages")
+    failed = payload.get("ErrorAction", {}).get("Sqs", {}).get("QueueUrl")
+    yield Edge(rule, "-.->", _referred(failed), "undelivered")
+
+
+def _receipt_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A receipt rule of SES, and its functions and buckets, in the order of its actions."""
+    for number, action in enumerate(properties["Rule"]["Actions"], 1):
+        found = action.get("LambdaAction", {}).get("FunctionArn") or action.get("S3Action", {}).get(
+            "BucketName"
+        )
+        yield Edge(rule, "-->", _referred(found), f"action {number}")
+
+
+def _database(facts: TemplateFacts, database: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A database, and what its role for the feature Lambda lets its SQL invoke."""
+    for role in properties.get("AssociatedRoles", []):
+        for target, actions in facts.actions_of(_referred(role["RoleArn"])).items():
+            yield Edge(database, "-->", target, ", ".join(dict.fromkeys(actions)))
+
+
 def _access_point(_: TemplateFacts, point: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """An access point and its file system."""
     yield Edge(point, "-->", _referred(properties["FileSystemId"]), "directory")
@@ -511,8 +589,11 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "Custom::S3BucketNotifications": _notifications,
     "AWS::Lambda::Function": _calls,
     "AWS::Lambda::Alias": _alias,
+    "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
     "AWS::ApiGateway::RestApi": _api,
     "AWS::ApiGatewayV2::Api": _api,
+    "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::CloudWatch::CompositeAlarm": _composite_alarm,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
     "AWS::Cognito::UserPool": _triggers,
     "AWS::EFS::AccessPoint": _access_point,
@@ -522,6 +603,8 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Lambda::Url": _url,
     "AWS::Events::Archive": _archive,
     "AWS::Events::Rule": _rule,
+    "AWS::RDS::DBCluster": _database,
+    "AWS::RDS::DBInstance": _database,
     "AWS::RDS::EventSubscription": _event_subscription,
     "AWS::IAM::Role": _batch_job,
     "AWS::Scheduler::Schedule": _schedule,
@@ -531,6 +614,9 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::SQS::Queue": _dead_letters,
     "AWS::Lambda::EventInvokeConfig": _destinations,
     "AWS::EC2::SecurityGroupIngress": _ingress,
+    "AWS::Config::ConfigRule": _config_rule,
+    "AWS::IoT::TopicRule": _topic_rule,
+    "AWS::SES::ReceiptRule": _receipt_rule,
 }
 
 # Where a resource names the security groups that it is in.

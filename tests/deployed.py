@@ -7,6 +7,7 @@ other and share the deployment (``order_by_row``). The account is emptied before
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,12 +37,17 @@ def local_aws() -> Iterator[LocalAws]:
 
 
 class Deployments:
-    """The row that is deployed on the embedded AWS."""
+    """The row that is deployed on the embedded AWS.
+
+    Attributes:
+        since: When it was there, in seconds since 1970.
+    """
 
     def __init__(self, aws: LocalAws, folder: Path) -> None:
         self._aws = aws
         self._folder = folder
         self._current: DeployedStack | None = None
+        self.since = 0.0
         self._outcomes: dict[str, Outcome] = {}
 
     def stack(self, id: str) -> DeployedStack:
@@ -49,6 +55,7 @@ class Deployments:
         if self._current is None or self._current.name != id:
             self.clear()
             outputs = self._deploy(id)
+            self.since = time.time()
             out = self._folder / id / "out"
             self._current = DeployedStack(
                 id,
@@ -58,6 +65,7 @@ class Deployments:
                 patience=_PATIENCE,
                 deliver_as=self._aws.deliver_as,
                 faults=self._aws.faults,
+                paced=self._aws.paced,
             )
         return self._current
 

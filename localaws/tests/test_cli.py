@@ -17,7 +17,7 @@ import pytest
 
 from helpers.assemblies import write_assembly
 from helpers.lambda_functions import eventually
-from localaws import cli
+from localaws import LocalAws, cli
 from localaws.cdk.cli import find_cli
 from localaws.server import outliving
 
@@ -53,6 +53,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def running(state: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A server that another process has started, and that has an app."""
     words = [sys.executable, "-m", "localaws", "start", "--json", "--region", "eu-west-1"]
+    words += ["--account-concurrency", "50"]
     started = subprocess.run(words, capture_output=True, text=True, check=True)
     assembly = tmp_path_factory.mktemp("app")
     write_assembly(assembly)
@@ -130,6 +131,16 @@ def test_asking_makes_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("running")
+def test_an_account_has_the_concurrency_that_was_given() -> None:
+    aws = LocalAws.attach()
+    assert aws.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"] == 50
+    with aws.with_account_concurrency(7):
+        limit = aws.client("lambda").get_account_settings()["AccountLimit"]
+        assert limit["UnreservedConcurrentExecutions"] == 7
+    assert aws.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"] == 50
+
+
 def test_a_second_start_is_refused(running: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "start")
     assert (code, out) == (1, "")
@@ -157,7 +168,10 @@ def test_logs_why_events_and_ignored(running: dict[str, Any], capsys: pytest.Cap
     assert "storing {'id': 'o-1'}\n" in run(capsys, "logs", "Handler")[1]
     denied = json.loads(run(capsys, "why", "--json")[1])
     assert (denied["action"], denied["times"]) == ("dynamodb:PutItem", 1)
-    assert "no policy of the principal allows this action" in run(capsys, "why")[1]
+    assert denied["grants"][0]["actions"] == ["dynamodb:PutItem"]
+    text = run(capsys, "why")[1]
+    assert "no policy of the principal allows this action" in text
+    assert "table.grant_write_data(handler)" in text
     lines = run(capsys, "events")[1].splitlines()
     assert next(line for line in lines if "dynamodb:PutItem" in line).endswith("DENIED")
     assert any("lambda:InvokeFunction" in line and line.endswith(":root") for line in lines)
@@ -187,6 +201,11 @@ def test_a_deployment_that_fails_says_why(
         (["status"], 3, ""),
         (["stop"], 3, "was not running"),
         (["start", "--account", "12"], 2, "account='12': an account id has 12 digits"),
+        (
+            ["start", "--account-concurrency", "0"],
+            2,
+            "account_concurrency=0: give a number of executions from",
+        ),
         (["start", "--region", "mars-1"], 2, "region='mars-1': it must be the code of an AWS region"),
         (["start", "--region", "moon"], 2, "region='moon': it must be the code of an AWS region"),
         (["env", "--name", "../x"], 2, "name='../x': use letters"),

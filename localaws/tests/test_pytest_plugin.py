@@ -66,6 +66,10 @@ def test_a_failure_shows_logs_denials_and_ignored_properties(project: pytest.Pyt
             "storing {'id': 'o-1'}",
             "*- denied by IAM -*",
             "arn:aws:sts::*:assumed-role/*may not dynamodb:PutItem on *: no policy of the principal*",
+            "    missing in the identity policy:",
+            "*handler.add_to_role_policy(*",
+            '*actions=[[]"dynamodb:PutItem"], resources=[[]table.table_arn]*',
+            "*or, with more than is missing: table.grant_write_data(handler)",
             "*- properties without effect on the embedded AWS -*",
             "AWS::DynamoDB::Table.ContributorInsightsSpecification of Table",
         ]
@@ -224,9 +228,9 @@ def test_the_mark_sets_the_pace_for_one_test(project: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
-        ("pase=1", "takes pace and ignored, not pase"),
-        ("'x'", "takes pace and ignored, not 'x'"),
-        ("", "takes pace and ignored, not nothing"),
+        ("pase=1", "takes pace, account_concurrency and ignored, not pase"),
+        ("'x'", "takes pace, account_concurrency and ignored, not 'x'"),
+        ("", "takes pace, account_concurrency and ignored, not nothing"),
         ("ignored='AWS::SNS::Topic.TracingConfig'", "give a set of names such as"),
     ],
 )

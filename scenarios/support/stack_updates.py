@@ -102,7 +102,7 @@ class StackUpdates:
         code = resource["Properties"]["Code"]
         bucket = self._resolve(code["S3Bucket"])
         s3 = self._stack.client("s3")
-        archive = _changed(s3.get_object(Bucket=bucket, Key=code["S3Key"])["Body"].read(), files)
+        archive = changed_archive(s3.get_object(Bucket=bucket, Key=code["S3Key"])["Body"].read(), files)
         digest = hashlib.sha256(archive).hexdigest()
         s3.put_object(Bucket=bucket, Key=f"{digest}.zip", Body=archive)
         resource["Properties"]["Code"] = {**code, "S3Key": f"{digest}.zip"}
@@ -146,7 +146,7 @@ class StackUpdates:
         return value["Fn::Sub"].replace("${AWS::AccountId}", account).replace("${AWS::Region}", region)
 
 
-def _changed(archive: bytes, files: Mapping[str, str]) -> bytes:
+def changed_archive(archive: bytes, files: Mapping[str, str]) -> bytes:
     """Return the archive with some files replaced or added; the same bytes for the same files."""
     changed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as old, zipfile.ZipFile(changed, "w") as new:

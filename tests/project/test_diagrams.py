@@ -21,7 +21,10 @@ UNCONNECTED: dict[str, dict[str, str]] = {
         "PricesFunction8CAED115": "its code is in the CDK's bucket, which is no part of the stack",
         "Inline6CF80F9D": "its code is in the template",
         "ReleasesBucketEA8ED4CA": "the scenario deploys from it, in another account",
-    }
+    },
+    "docs/delivery/provisioned-concurrency.md 1": {
+        "Reports65402A0A": "it shares nothing with the others but the account's concurrency",
+    },
 }
 
 

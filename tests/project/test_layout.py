@@ -32,6 +32,7 @@ class Row:
 
     id: str
     family: str
+    has_scenario: bool = True
 
     def path(self, pattern: str) -> str:
         """The pattern with the names of this architecture."""
@@ -43,7 +44,7 @@ class Row:
         return [first, *(f"{first.rpartition('/')[0]}/{other}" for other in others)]
 
 
-ROWS = [Row(architecture.id, architecture.family) for architecture in ARCHITECTURES]
+ROWS = [Row(one.id, one.family, one.has_scenario) for one in ARCHITECTURES]
 
 
 def missing(root: Path, rows: list[Row]) -> list[str]:
@@ -52,7 +53,8 @@ def missing(root: Path, rows: list[Row]) -> list[str]:
         f"{row.id}: {what} should be {row.path(pattern)}"
         for row in rows
         for what, pattern in ROOMS.items()
-        if not any(list(root.glob(path)) for path in row.paths(pattern))
+        if (row.has_scenario or what != "its scenario")
+        and not any(list(root.glob(path)) for path in row.paths(pattern))
     ]
 
 
@@ -185,3 +187,10 @@ def test_a_folder_of_a_persons_machine_is_found(tmp_path: Path, folder: str) -> 
     (tmp_path / "a.md").write_text(f"the first line\nsee {named}\n")
     (tmp_path / "b.png").write_bytes(b"\0see " + named.encode())
     assert [found.partition(": ")[0] for found in of_this_machine(tmp_path, ["a.md", "b.png"])] == ["a.md:2"]
+
+
+def test_a_row_that_is_only_synthesised_needs_no_scenario(tmp_path: Path) -> None:
+    row = Row("some-pattern", "storage", has_scenario=False)
+    root = furnished(tmp_path, row)
+    (root / row.paths(ROOMS["its scenario"])[0]).unlink()
+    assert missing(root, [row]) == []

@@ -30,11 +30,14 @@ import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
 from aws_cdk import App, Duration, Stack
-from aws_cdk.aws_apigateway import AuthorizationType
+from aws_cdk.aws_apigateway import AuthorizationType, StageOptions
+from aws_cdk.aws_apigateway import RestApi as Api
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_config import MaximumExecutionFrequency
 from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
+from aws_cdk.aws_rds import DatabaseCluster, DatabaseClusterEngine
 from aws_cdk.aws_s3 import Bucket
 from aws_cdk.aws_s3_assets import Asset
 from aws_cdk.aws_scheduler import ScheduleExpression
@@ -45,10 +48,14 @@ from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.data.efs_function import EfsFunction
 from cdk_lambda_patterns.data.private_function import PrivateFunction
 from cdk_lambda_patterns.data.rds_events import RdsEvents, RdsEventSource
+from cdk_lambda_patterns.data.rds_invokes_lambda import RdsInvokesLambda
 from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
+from cdk_lambda_patterns.delivery.code_signing import CodeSigning, SignedFunction
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
+from cdk_lambda_patterns.observability.tracing import Tracing
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
+from cdk_lambda_patterns.observability.profiling import ProfiledFunction
 from cdk_lambda_patterns.delivery.container_image import (
     ContainerImageCode,
     ContainerImageFunction,
@@ -57,6 +64,7 @@ from cdk_lambda_patterns.delivery.container_image import (
 from cdk_lambda_patterns.delivery.environments import NEWEST, Environments
 from cdk_lambda_patterns.delivery.layers import CustomRuntimeFunction, DependenciesLayer
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension
+from cdk_lambda_patterns.delivery.provisioned_concurrency import ProvisionedConcurrencyAlias
 from cdk_lambda_patterns.delivery.scratch_space import ScratchSpaceFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.events.event_bus import EventBus
@@ -69,6 +77,15 @@ from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscri
 from cdk_lambda_patterns.messaging.mq_consumer import MqConsumer
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.observability.monitoring import Monitoring
+from cdk_lambda_patterns.observability.service_hooks import (
+    AlexaSkill,
+    ConfigFunctionRule,
+    CustomResourceFunction,
+    IotRule,
+    LexCodeHook,
+    SesInbound,
+)
 from cdk_lambda_patterns.storage.batch_operation import BatchOperation
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
@@ -96,15 +113,23 @@ signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
 key = Attribute(name="order", type=AttributeType.STRING)
+signing = CodeSigning(stack, "Signing")
 shop = Table(stack, "ShopOrders", partition_key=key, stream=StreamViewType.KEYS_ONLY)
 bus = EventBus(stack, "Bus")
+api = Api(stack, "TracedApi", deploy_options=StageOptions(tracing_enabled=True))
+api.root.add_method("GET")
 paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
+parcels = HardenedFunction(stack, "Parcels", code=pattern_source("delivery", "provisioned_concurrency"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
 changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
 log_code = pattern_source("streams", "log_processor")
 mq_code = pattern_source("messaging", "mq_consumer")
+shop_code = pattern_source("observability", "monitoring")
+place = HardenedFunction(stack, "Place", code=shop_code, handler="monitoring.handler.place")
+hooks = pattern_source("observability", "service_hooks")
+alias = "arn:aws:lex:us-east-1:123456789012:bot-alias/COFFEEBOT1/TSTALIASID"
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -135,16 +160,39 @@ made = [
         code=pattern_source("events", "scheduled_function"),
         schedule=ScheduleExpression.rate(Duration.hours(1)),
     ),
+    HardenedFunction(
+        stack,
+        "Traced",
+        code=pattern_source("observability", "tracing"),
+        handler="tracing.front.handler",
+    ),
+    Tracing(stack, "Traces", stage=api.deployment_stage),
     CodeBucket(stack, "Code"),
+    signing,
+    SignedFunction(
+        stack, "Priced", code=pattern_source("delivery", "cross_account_code"), signing=signing
+    ),
     CodeFromBucket(stack, "FromBucket", bucket=built.bucket, key=built.s3_object_key),
     EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),
+    ProfiledFunction(stack, "Profiled", code=pattern_source("observability", "profiling")),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
     SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
     EfsFunction(stack, "Files", code=pattern_source("data", "efs_function"), network=network),
     PrivateFunction(stack, "Orders", code=pattern_source("data", "private_function"), network=network),
     RdsEvents(stack, "Databases", code=pattern_source("data", "rds_events"), sources=[RdsEventSource()]),
+    RdsInvokesLambda(
+        stack,
+        "Pricing",
+        database=DatabaseCluster.from_database_cluster_attributes(
+            stack, "Cluster", cluster_identifier="orders", engine=DatabaseClusterEngine.AURORA_POSTGRESQL
+        ),
+        functions=[
+            HardenedFunction(stack, "Receiver", code=pattern_source("data", "rds_invokes_lambda")),
+        ],
+    ),
     RdsProxyFunction(stack, "Bookings", code=pattern_source("data", "rds_proxy"), network=network),
     CanaryAlias(stack, "Live", function=quotes, pre_hook=smoke_test),
+    ProvisionedConcurrencyAlias(stack, "Quick", function=parcels, min_capacity=1, max_capacity=1),
     ScratchSpaceFunction(
         stack,
         "Reports",
@@ -161,8 +209,36 @@ made = [
         code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
     ),
     LogShippingExtension(stack, "Shipping"),
+    CustomResourceFunction(stack, "Seed", code=hooks, handler="service_hooks.custom_resource.handler"),
+    ConfigFunctionRule(
+        stack,
+        "Runtimes",
+        code=hooks,
+        handler="service_hooks.config_rule.handler",
+        frequency=MaximumExecutionFrequency.ONE_HOUR,
+    ),
+    IotRule(
+        stack, "Alarms", code=hooks, handler="service_hooks.iot_rule.handler", sql="SELECT * FROM 'sensors/+'"
+    ),
+    SesInbound(
+        stack,
+        "Tickets",
+        code=hooks,
+        screen_handler="service_hooks.ses_inbound.screen",
+        handler="service_hooks.ses_inbound.handler",
+        recipients=["help@example.com"],
+    ),
+    LexCodeHook(stack, "Bot", code=hooks, handler="service_hooks.lex.handler", bot_alias_arns=[alias]),
+    AlexaSkill(
+        stack,
+        "Skill",
+        code=hooks,
+        handler="service_hooks.alexa.handler",
+        skill_id="amzn1.ask.skill.4d2f0c8e-6c1b-4b0a-9f62-2a1b7c9d0e11",
+    ),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
+    Monitoring(stack, "Monitoring", patterns=[place]),
 ]
 app.synth()
 

@@ -1,17 +1,20 @@
-"""Parts of every construct with aliases: valid names, retained versions, failure handling."""
+"""Parts of every construct with aliases: names, versions, failure handling, provisioned concurrency."""
 
 import re
 from typing import TypeGuard
 
-from aws_cdk import RemovalPolicy, Token
+from aws_cdk import RemovalPolicy, Stack, Token
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.sharing import claim, identity
 from cdk_lambda_patterns.core.unseen_changes import warn_of_unseen_changes
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
 ALIAS_PLACE = "An alias is in the account and the Region of its function"
+# Far above any account's quota: it catches a slip and refuses no real value.
+PROVISIONED = Limit("Lambda", 1, 1_000_000)
 _NAME = re.compile(r"(?!\d+$)[A-Za-z0-9_-]{1,128}")
 
 
@@ -110,3 +113,70 @@ def copy_async_configuration(function: lambda_.IFunction, alias: lambda_.Alias) 
             maximum_event_age_in_seconds=resource.maximum_event_age_in_seconds,
             maximum_retry_attempts=resource.maximum_retry_attempts,
         ).node.add_dependency(alias)
+
+
+def check_provisioned(function: lambda_.IFunction, argument: str, provisioned: int | None) -> None:
+    """Check that a function may have provisioned concurrency, as far as its settings are known.
+
+    Args:
+        function: The function.
+        argument: The argument that asks for it.
+        provisioned: How much.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
+    https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
+
+    Raises:
+        ValueError: Its reserved concurrency is less, or it has SnapStart.
+    """
+    resource = function.node.default_child
+    if provisioned is None or not isinstance(resource, lambda_.CfnFunction):
+        return
+    snap_start = resource.snap_start
+    if isinstance(snap_start, lambda_.CfnFunction.SnapStartProperty) and snap_start.apply_on != "None":
+        raise ValueError(
+            f"{argument}={provisioned:,} with SnapStart: Lambda does not support both; leave out one of them."
+        )
+    reserved = resource.reserved_concurrent_executions
+    unknown = Token.is_unresolved(reserved) or Token.is_unresolved(provisioned)
+    if reserved is not None and not unknown and provisioned > reserved:
+        raise ValueError(
+            f"{argument}={provisioned:,} and "
+            f"reserved_concurrent_executions={reserved:,.0f}: Lambda provisions no more than "
+            "is reserved; lower the one or raise the other."
+        )
+
+
+def version_of(function: lambda_.IFunction, stack: Stack) -> lambda_.IVersion:
+    """Return the version that an alias of the stack points at.
+
+    Raises:
+        ValueError: Versions of this function cannot be released here.
+    """
+    # isinstance does not work with the CDK's interfaces, and imported resources have private classes.
+    if is_alias(function):
+        raise ValueError(
+            f"function={function.node.path}: an alias cannot point at an alias; give the function itself."
+        )
+    if isinstance(function, lambda_.Function | lambda_.Version) and Stack.of(function) is not stack:
+        raise ValueError(
+            f"function={function.node.path}: the function is from another stack. Its versions change with "
+            "every release, but CloudFormation lets no exported value change while another stack imports it; "
+            "make the alias in the stack of the function."
+        )
+    if isinstance(function, lambda_.Function):
+        return publish(function)
+    if not is_version(function):
+        raise ValueError(
+            f"function={function.node.path}: the function is imported, so this app does not know when it "
+            "changes; give a version of it (lambda_.Version.from_version_arn)."
+        )
+    version = function
+    if isinstance(version, lambda_.Version):
+        retain(version)
+    if not Token.is_unresolved(version.version) and version.version == "$LATEST":
+        raise ValueError(
+            f"function={function.node.path}: $LATEST is not a published version; give the function "
+            "itself or one of its versions."
+        )
+    return version

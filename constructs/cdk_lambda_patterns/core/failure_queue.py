@@ -1,15 +1,13 @@
 """A queue for events that failed permanently, and the kinds of queue and topic that Lambda can send to."""
 
-from typing import cast
-
-from aws_cdk import Annotations, Duration, Reference, RemovalPolicy, Token, Tokenization
+from aws_cdk import Annotations, Duration, RemovalPolicy, Token
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from cdk_lambda_patterns.core.permissions import acknowledge
-from cdk_lambda_patterns.core.regions import differ, is_known, shown
+from cdk_lambda_patterns.core.regions import differ, shown, target_of
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 _DEFAULT_RETENTION = 345_600
@@ -164,13 +162,9 @@ def check_standard(
 
 def _is_of_fifo_resource(arn: str) -> bool:
     """Whether an ARN is a reference to a FIFO queue or topic of this app."""
-    if is_known(arn):
-        return False
-    for token in Tokenization.reverse_string(arn).tokens:
-        if Reference.is_reference(token):
-            target = cast(Reference, token).target
-            if isinstance(target, sqs.CfnQueue):
-                return target.fifo_queue is True
-            if isinstance(target, sns.CfnTopic):
-                return target.fifo_topic is True
+    target = target_of(arn)
+    if isinstance(target, sqs.CfnQueue):
+        return target.fifo_queue is True
+    if isinstance(target, sns.CfnTopic):
+        return target.fifo_topic is True
     return False

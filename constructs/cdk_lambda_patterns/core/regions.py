@@ -1,6 +1,7 @@
 """Resources in other Regions and accounts than the stack: checked as far as both are known at synthesis."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import cast
 
 from aws_cdk import IResource, Reference, Stack, Tokenization
@@ -68,6 +69,8 @@ def _place_of(resource: IResource) -> tuple[str, str]:
     return env.region, env.account
 
 
+# Several checks of one function ask for the same ARN, and each question to jsii costs.
+@lru_cache(maxsize=64)
 def _place_in(arn: str) -> tuple[str, str]:
     """Return the Region and the account that an ARN names, each empty if it names none here."""
     parts = arn.split(":")  # a token has no colon
@@ -79,6 +82,7 @@ def _place_in(arn: str) -> tuple[str, str]:
     return "", ""
 
 
+@lru_cache(maxsize=64)
 def target_of(arn: str) -> IConstruct | None:
     """What an ARN refers to, if it is a reference to a resource of this app."""
     for token in Tokenization.reverse_string(arn).tokens if arn and not is_known(arn) else ():

@@ -14,6 +14,7 @@ from cdk_lambda_patterns.data.rds_events import RdsEventCategory as RdsEventCate
 from cdk_lambda_patterns.data.rds_events import RdsEvents as RdsEvents
 from cdk_lambda_patterns.data.rds_events import RdsEventSource as RdsEventSource
 from cdk_lambda_patterns.data.rds_events import RdsSourceType as RdsSourceType
+from cdk_lambda_patterns.data.rds_invokes_lambda import RdsInvokesLambda as RdsInvokesLambda
 from cdk_lambda_patterns.data.rds_proxy import DatabaseOptions as DatabaseOptions
 from cdk_lambda_patterns.data.rds_proxy import Engine as Engine
 from cdk_lambda_patterns.data.rds_proxy import ExistingCluster as ExistingCluster

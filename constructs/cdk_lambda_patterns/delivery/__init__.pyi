@@ -4,6 +4,8 @@ from cdk_lambda_patterns.delivery.canary_alias import ReleaseAlarms as ReleaseAl
 from cdk_lambda_patterns.delivery.canary_alias import SmokeCase as SmokeCase
 from cdk_lambda_patterns.delivery.canary_alias import SmokeTest as SmokeTest
 from cdk_lambda_patterns.delivery.canary_alias import TrafficCheck as TrafficCheck
+from cdk_lambda_patterns.delivery.code_signing import CodeSigning as CodeSigning
+from cdk_lambda_patterns.delivery.code_signing import SignedFunction as SignedFunction
 from cdk_lambda_patterns.delivery.container_image import ContainerImageCode as ContainerImageCode
 from cdk_lambda_patterns.delivery.container_image import ContainerImageFunction as ContainerImageFunction
 from cdk_lambda_patterns.delivery.container_image import ImageRepository as ImageRepository
@@ -17,5 +19,8 @@ from cdk_lambda_patterns.delivery.environments import Weighted as Weighted
 from cdk_lambda_patterns.delivery.extension import LogShippingExtension as LogShippingExtension
 from cdk_lambda_patterns.delivery.layers import CustomRuntimeFunction as CustomRuntimeFunction
 from cdk_lambda_patterns.delivery.layers import DependenciesLayer as DependenciesLayer
+from cdk_lambda_patterns.delivery.provisioned_concurrency import (
+    ProvisionedConcurrencyAlias as ProvisionedConcurrencyAlias,
+)
 from cdk_lambda_patterns.delivery.scratch_space import CHECKPOINTS as CHECKPOINTS
 from cdk_lambda_patterns.delivery.scratch_space import ScratchSpaceFunction as ScratchSpaceFunction

@@ -25,7 +25,7 @@ from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.core.unseen_changes import CONTENT_HASH
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-lambda-function-code.html
-_NAME = Limit("Lambda", 1, 1_024, "characters")
+_NAME = Limit("Lambda", 1, 1_024, "bytes in UTF-8")
 _NO_VERSION = "@aws-cdk/aws-lambda:codeFromBucketObjectVersionNotSpecified"
 _READ = ("s3:GetObject", "s3:GetObjectVersion")
 
@@ -165,7 +165,10 @@ class CodeFromBucket(Construct):
 
 def _check_versioned(bucket: s3.IBucket | None) -> None:
     resource = bucket.node.default_child if bucket else None
-    if bucket and isinstance(resource, s3.CfnBucket) and resource.versioning_configuration is None:
+    if not bucket or not isinstance(resource, s3.CfnBucket):
+        return
+    versioning = resource.versioning_configuration
+    if versioning is None or getattr(versioning, "status", "") == "Suspended":
         raise ValueError(
             f"bucket={bucket.node.path}: it is not versioned, so a new build destroys the code of the old "
             "one; give a bucket with versioned=True."
@@ -175,7 +178,7 @@ def _check_versioned(bucket: s3.IBucket | None) -> None:
 def _check_name(key: str, version: str | None) -> None:
     for name, value in (("key", key), ("object_version", version)):
         if value is not None and not Token.is_unresolved(value):
-            _NAME.check(f"length of {name}", len(value))
+            _NAME.check(f"length of {name}", len(value.encode()))
     if version == "null":
         raise ValueError(
             "object_version='null': that is whatever was written while the bucket was not versioned, and can "

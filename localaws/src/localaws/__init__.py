@@ -7,7 +7,8 @@ adds what it lacks.
 
 from localaws.cdk.cli import CdkError
 from localaws.cdk.deployment import Deployment, FunctionFailed, wait_until
-from localaws.journal import Call, Denied
+from localaws.explanations import Explanation
+from localaws.journal import Call, Denied, Used
 from localaws.recorder import Dropped
 from localaws.server.addresses import Address
 from localaws.server.aws import LocalAws
@@ -24,8 +25,10 @@ __all__ = [
     "Denied",
     "Deployment",
     "Dropped",
+    "Explanation",
     "FunctionFailed",
     "LocalAws",
     "LocalAwsError",
+    "Used",
     "wait_until",
 ]

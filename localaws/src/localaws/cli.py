@@ -104,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     start = command("start", _start, "start an embedded AWS that runs until `localaws stop`")
     start.add_argument("--region", help="its region (default: us-east-1)")
     start.add_argument("--account", help="the id of its account, 12 digits")
+    start.add_argument(
+        "--account-concurrency",
+        type=int,
+        metavar="N",
+        help="the concurrent executions of functions that its accounts have (default: 1000)",
+    )
     start.add_argument("--no-iam", action="store_true", help="do not enforce policies")
     start.add_argument("--log-file", type=Path, help="a file for its log, which is not removed")
     command("status", _status, "show which embedded AWS runs; exit code 3 if none does")
@@ -126,7 +132,11 @@ def _parser() -> argparse.ArgumentParser:
     command(
         "install", _install, "download the server into the user's cache, and the CDK CLI if there is none"
     )
-    command("why", _why, "print what IAM has denied, and which permission is missing")
+    command(
+        "why",
+        _why,
+        "print what IAM has denied, and the grant that is missing, in CDK code",
+    )
     command("ignored", _ignored, "print the properties of the deployed templates that have no effect here")
     return parser
 
@@ -162,6 +172,8 @@ def _start(options: argparse.Namespace) -> None:
 
     settings: dict[str, Any] = {"iam": not options.no_iam}
     settings |= {name: getattr(options, name) for name in ("region", "account") if getattr(options, name)}
+    if options.account_concurrency is not None:
+        settings["account_concurrency"] = options.account_concurrency
     if options.log_file:
         settings["log_file"] = str(options.log_file.absolute())
     LocalAws(**settings)  # which refuses wrong arguments
@@ -270,10 +282,10 @@ def _events(options: argparse.Namespace) -> None:
 
 
 def _why(options: argparse.Namespace) -> None:
-    denied = _attached(options).denied()
-    for one in denied:
+    explained = _attached(options).explain()
+    for one in explained:
         _result(options, asdict(one), f"{_painted('denied', _RED)}  {one}")
-    if not denied:
+    if not explained:
         _tell(options, "IAM has denied nothing since the last reset.")
 
 

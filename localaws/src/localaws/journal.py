@@ -1,7 +1,7 @@
-"""What was called and what was denied since the last reset, for a person who looks for a cause.
+"""What was called, used and denied since the last reset, for a person who looks for a cause.
 
-`services.iam` reports each call and each denial. A service that is denied again and again, as a poller is,
-has one entry with a count.
+`services.iam` reports each call, each permission that was used, and each denial. A service that is denied
+again and again, as a poller is, has one entry with a count.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 # The memory of a server that runs for long is limited.
-_MOST_DENIALS, _MOST_CALLS = 1000, 10_000
+_MOST_DENIALS, _MOST_USES, _MOST_CALLS = 1000, 10_000, 10_000
 
 
 @dataclass(frozen=True)
@@ -77,38 +78,72 @@ class Denied:
     times: int = 1
     last: float = 0
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What is the same in a denial that is repeated."""
+        return self.principal, self.action, self.resource, self.why
+
     def __str__(self) -> str:
         """A sentence for a person."""
         often = f" ({self.times} times)" if self.times > 1 else ""
         return f"{self.principal} may not {self.action} on {self.resource}{often}: {self.why}"
 
 
-class Denials:
-    """The denials, oldest first. Several threads write to it."""
+@dataclass(frozen=True)
+class Used:
+    """A permission that policies of a role or user gave, and that was needed.
 
-    def __init__(self) -> None:
+    Attributes:
+        principal: The ARN of the caller; of an assumed role without the name of the session.
+        action: The action, such as `s3:PutObject`.
+        resource: The ARN of the resource, or `*`.
+        times: How often it was used.
+        last: When it was used last, in seconds since 1970.
+    """
+
+    principal: str
+    action: str
+    resource: str
+    times: int = 1
+    last: float = 0
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What is the same in a use that is repeated."""
+        return self.principal, self.action, self.resource
+
+
+_Counted = TypeVar("_Counted", Denied, Used)
+
+
+class Counts(Generic[_Counted]):
+    """What happens again and again: an entry each, with a count. Several threads write to it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._lock = threading.Lock()
-        self._denied: dict[tuple[str, str, str, str], Denied] = {}
+        self._entries: dict[tuple[str, ...], _Counted] = {}
 
-    def add(self, principal: str, action: str, resource: str, why: str) -> None:
-        """Add a denial."""
-        key, now = (principal, action, resource, why), time.time()
+    def add(self, entry: _Counted) -> None:
+        """Add an entry, or count it again if there is one with the same key."""
+        now = time.time()
         with self._lock:
-            before = self._denied.pop(key, Denied(*key, times=0))
-            self._denied[key] = replace(before, times=before.times + 1, last=now)
-            if len(self._denied) > _MOST_DENIALS:
-                del self._denied[next(iter(self._denied))]
+            before = self._entries.pop(entry.key, None)
+            self._entries[entry.key] = replace(entry, times=before.times + 1 if before else 1, last=now)
+            if len(self._entries) > self._most:
+                del self._entries[next(iter(self._entries))]
 
     def clear(self) -> None:
         """Forget all of them."""
         with self._lock:
-            self._denied.clear()
+            self._entries.clear()
 
-    def all(self) -> list[Denied]:
-        """Return all of them; the one that was denied last comes last."""
+    def all(self) -> list[_Counted]:
+        """Return all of them; the latest comes last."""
         with self._lock:
-            return list(self._denied.values())
+            return list(self._entries.values())
 
 
 calls = Calls()
-denials = Denials()
+denials: Counts[Denied] = Counts(_MOST_DENIALS)
+uses: Counts[Used] = Counts(_MOST_USES)

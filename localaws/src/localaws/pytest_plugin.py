@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from localaws import Deployment, LocalAws
 
 _RESETS = ("module", "never")
-_KEYWORDS = ("pace", "ignored")
+_KEYWORDS = ("pace", "account_concurrency", "ignored")
 _MOST_LINES = 40
 
 _served = pytest.StashKey[list["LocalAws"]]()
@@ -45,8 +45,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark, and check the options."""
     config.addinivalue_line(
         "markers",
-        "localaws(pace=SECONDS, ignored={NAMES}): how long a documented minute takes on the embedded AWS, "
-        "and the template properties that may have no effect there",
+        "localaws(pace=SECONDS, account_concurrency=N, ignored={NAMES}): how long a documented minute takes "
+        "on the embedded AWS, how many concurrent executions of functions its accounts have, and the "
+        "template properties that may have no effect there",
     )
     given = config.getini("localaws_reset")
     if given not in _RESETS:
@@ -123,6 +124,17 @@ def _localaws_pace(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _localaws_account_concurrency(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Set the concurrent executions that the mark of the test names."""
+    executions = _mark(request.node, "account_concurrency")
+    if executions is None:
+        yield
+        return
+    with request.getfixturevalue("local_aws").with_account_concurrency(executions):
+        yield
+
+
 def _serve(config: pytest.Config, aws: LocalAws) -> None:
     """Look after an embedded AWS, also one of a fixture `local_aws` that a project has in place of ours."""
     served = config.stash.setdefault(_served, [])
@@ -190,14 +202,13 @@ def _mark(item: pytest.Item, keyword: str) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse marks that would have no effect."""
+    allowed = f"{', '.join(_KEYWORDS[:-1])} and {_KEYWORDS[-1]}"
     for item in items:
         for mark in item.iter_markers("localaws"):
             unknown = sorted(set(mark.kwargs) - set(_KEYWORDS))
             if mark.args or unknown or not mark.kwargs:
                 given = ", ".join([*map(repr, mark.args), *unknown]) or "nothing"
-                raise pytest.UsageError(
-                    f"{item.nodeid}: @pytest.mark.localaws takes {' and '.join(_KEYWORDS)}, not {given}"
-                )
+                raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.localaws takes {allowed}, not {given}")
             ignored = mark.kwargs.get("ignored")
             if ignored is not None and (isinstance(ignored, str) or not isinstance(ignored, Collection)):
                 raise pytest.UsageError(
@@ -262,9 +273,8 @@ def _sections(item: pytest.Item, aws: LocalAws) -> Iterator[tuple[str, str]]:
         lines = [event["message"].rstrip("\n") for page in pages for event in page["events"]]
         if lines:
             yield f"log of {name.removeprefix('/aws/lambda/')}", "\n".join(lines[-_MOST_LINES:])
-    denied = [one for one in aws.denied() if one.last >= since]
-    if denied:
-        yield "denied by IAM", "\n".join(map(str, denied[-_MOST_LINES:]))
+    if denied := aws.explain(since)[-_MOST_LINES:]:
+        yield "denied by IAM", "\n".join(one.summary for one in denied)
     ignored = sorted({f"{one} of {one.logical_id}" for one in aws.dropped_properties()})
     if ignored:
         yield "properties without effect on the embedded AWS", "\n".join(ignored)

@@ -55,12 +55,18 @@ def handing_over(service: str, role_arn: str) -> Resources:
             "App": {"Type": "AWS::CodeDeploy::Application", "Properties": {"ComputePlatform": "Lambda"}},
             "Group": {"Type": "AWS::CodeDeploy::DeploymentGroup", "Properties": group},
         }
+    if service == "rds.amazonaws.com":
+        login = {"MasterUsername": "master", "MasterUserPassword": "a-secret-1"}
+        roles = [{"RoleArn": role_arn}]
+        cluster = {"Engine": "aurora-mysql", "AssociatedRoles": roles, **login}
+        return {"Cluster": {"Type": "AWS::RDS::DBCluster", "Properties": cluster}}
     machine = {"RoleArn": role_arn, "DefinitionString": SUCCEEDS}
     return {"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine}}
 
 
 @pytest.mark.parametrize(
-    "service", ["codedeploy.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]
+    "service",
+    ["codedeploy.amazonaws.com", "lambda.amazonaws.com", "rds.amazonaws.com", "states.amazonaws.com"],
 )
 def test_a_user_deploys_only_roles_that_the_user_may_pass(local_aws: LocalAws, service: str) -> None:
     handed = made_role(local_aws, service=service)

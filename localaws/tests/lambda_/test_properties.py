@@ -64,6 +64,17 @@ class Stack:
         }
 
 
+def code_signing_config(functions: Functions) -> str:
+    """One that only warns."""
+    profile = functions.arn("signer", "/signing-profiles/ours/0123456789")
+    made = functions.aws.client("lambda").create_code_signing_config(
+        AllowedPublishers={"SigningProfileVersionArns": [profile]}
+    )
+    fallback = functions.arn("lambda", f"code-signing-config:csc-{'0' * 17}")  # the emulator makes none
+    arn: str = made.get("CodeSigningConfig", {}).get("CodeSigningConfigArn", fallback)
+    return arn
+
+
 def everything(functions: Functions) -> tuple[str, Properties]:
     """A role, and each property that the emulator would drop."""
     queue = functions.queue()
@@ -76,7 +87,7 @@ def everything(functions: Functions) -> tuple[str, Properties]:
         "KmsKeyArn": functions.aws.client("kms").create_key()["KeyMetadata"]["Arn"],
         "ReservedConcurrentExecutions": 5,
         "RecursiveLoop": "Allow",
-        "CodeSigningConfigArn": functions.arn("lambda", "code-signing-config:csc-0123456789abcdef0"),
+        "CodeSigningConfigArn": code_signing_config(functions),
         "DurableConfig": {"ExecutionTimeout": 60},
     }
 
@@ -96,7 +107,7 @@ def test_recorded_properties_without_effect_are_reported(functions: Functions) -
     stack = Stack(functions, role)
     stack.create(wanted)
     dropped = {found.property for found in functions.aws.dropped_properties() if found.stack == stack.name}
-    assert dropped == {"CodeSigningConfigArn", "VpcConfig"}
+    assert dropped == {"VpcConfig"}
 
 
 def test_an_update_changes_and_removes_properties(functions: Functions) -> None:

@@ -465,7 +465,7 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "a function from another stack": (
         lambda stack: CanaryAlias(stack, "Live", function=worker(Stack(stack.node.root, "Other"))),  # type: ignore[arg-type]
-        "make the CanaryAlias in the stack of the function",
+        "make the alias in the stack of the function",
     ),
     "a version from another stack": (
         lambda stack: CanaryAlias(
@@ -473,7 +473,7 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
             "Live",
             function=worker(Stack(stack.node.root, "Other")).current_version,  # type: ignore[arg-type]
         ),
-        "make the CanaryAlias in the stack of the function",
+        "make the alias in the stack of the function",
     ),
     "an alias that another construct makes": (
         lambda stack: (

@@ -101,6 +101,14 @@ def test_names_that_are_known_at_deployment_pass() -> None:
     Template.from_stack(stack).resource_count_is("AWS::Lambda::Function", 2)
 
 
+def suspended(stack: Stack) -> s3.Bucket:
+    bucket = s3.Bucket(stack, "Own")
+    resource = bucket.node.default_child
+    assert isinstance(resource, s3.CfnBucket)
+    resource.versioning_configuration = s3.CfnBucket.VersioningConfigurationProperty(status="Suspended")
+    return bucket
+
+
 WRONG: dict[str, tuple[Callable[[Stack], object], str]] = {
     "key that new code can have": (
         lambda stack: CodeFromBucket(stack, "A", bucket=imported(stack), key="app.zip"),
@@ -120,6 +128,10 @@ WRONG: dict[str, tuple[Callable[[Stack], object], str]] = {
         lambda stack: CodeFromBucket(stack, "A", bucket=imported(stack), key="k" * 1_025, object_version="v"),
         r"^length of key=1,025: Lambda allows 1 to 1,024",
     ),
+    "long key in UTF-8": (
+        lambda stack: CodeFromBucket(stack, "A", bucket=imported(stack), key="ü" * 513, object_version="v"),
+        r"^length of key=1,026: Lambda allows 1 to 1,024 bytes",
+    ),
     "bucket of another Region": (
         lambda stack: CodeFromBucket(
             stack, "A", bucket=imported(stack, region="us-east-1"), key="app.zip", object_version="v"
@@ -137,6 +149,10 @@ WRONG: dict[str, tuple[Callable[[Stack], object], str]] = {
     ),
     "bucket without versions": (
         lambda stack: CodeBucket(stack, "A", accounts=[OTHER], bucket=s3.Bucket(stack, "Own")),
+        r"^bucket=Stack/Own: it is not versioned",
+    ),
+    "bucket whose versioning is suspended": (
+        lambda stack: CodeBucket(stack, "A", accounts=[OTHER], bucket=suspended(stack)),
         r"^bucket=Stack/Own: it is not versioned",
     ),
 }

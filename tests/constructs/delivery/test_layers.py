@@ -123,6 +123,8 @@ def test_layers_that_cannot_be_made_are_refused(stack: Stack, tmp_path: Path) ->
         DependenciesLayer(stack, "D", code=modules, compatible_runtimes=[lambda_.Runtime.NODEJS_24_X])
     with pytest.raises(ValueError, match="give at least one of each"):
         DependenciesLayer(stack, "E", code=modules, compatible_architectures=[])
+    with pytest.raises(ValueError, match=r"^length of description=257: Lambda allows 0 to 256"):
+        DependenciesLayer(stack, "F", code=modules, description="d" * 257)
 
 
 def test_a_layer_for_another_processor_is_refused(stack: Stack, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ requires an alias that points at a single version.
 from collections.abc import Sequence
 from typing import Annotated
 
-from aws_cdk import ArnFormat, Stack, Token
+from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
@@ -18,16 +18,14 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.aliases import (
     ALIAS_PLACE,
+    PROVISIONED,
     check_alias_name,
+    check_provisioned,
     claim_alias,
     copy_async_configuration,
-    is_alias,
-    is_version,
-    publish,
-    retain,
+    version_of,
 )
 from cdk_lambda_patterns.core.arguments import check_types
-from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
 from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.delivery.canary_alias.alarms import (
@@ -50,9 +48,6 @@ from cdk_lambda_patterns.delivery.canary_alias.hooks import (
     make_smoke_test,
     make_traffic_check,
 )
-
-# Far above any account's quota: it catches a slip and refuses no real value.
-_PROVISIONED = Limit("Lambda", 1, 1_000_000)
 
 
 @check_types
@@ -114,7 +109,7 @@ class CanaryAlias(Construct):
         id: str,
         *,
         function: Annotated[
-            lambda_.Function | lambda_.IVersion, "_version_of says why others cannot be released"
+            lambda_.Function | lambda_.IVersion, "version_of says why others cannot be released"
         ],
         deployment_config: DeploymentConfig | None = None,
         alias_name: str = "live",
@@ -127,11 +122,11 @@ class CanaryAlias(Construct):
         deployment_config = deployment_config or codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES
         options = alarms or ReleaseAlarms()
         check_alias_name(f"alias_name={alias_name!r}", alias_name)
-        _PROVISIONED.check("provisioned_concurrent_executions", provisioned_concurrent_executions)
+        PROVISIONED.check("provisioned_concurrent_executions", provisioned_concurrent_executions)
         config = make_deployment_config(self, deployment_config)
         check_in_time(options, duration_of(deployment_config))
 
-        self.version = _version_of(function, Stack.of(self))
+        self.version = version_of(function, Stack.of(self))
         source = self.version.lambda_
         check_region(self, ALIAS_PLACE, {"function": self.version}, in_account=True)
         hooks = {"pre_hook": pre_hook, "post_hook": post_hook}
@@ -139,7 +134,7 @@ class CanaryAlias(Construct):
         others = {f"alarms.others[{number}]": alarm for number, alarm in enumerate(options.others)}
         check_region(self, "CodeDeploy finds hooks and alarms by name", {**own, **others}, in_account=True)
         claim_alias(self, source, alias_name)
-        _check_provisioned(source, provisioned_concurrent_executions)
+        check_provisioned(source, "provisioned_concurrent_executions", provisioned_concurrent_executions)
         self.alias = lambda_.Alias(
             self,
             "Alias",
@@ -233,66 +228,3 @@ class CanaryAlias(Construct):
             self._allow(resources, "cloudwatch:DescribeAlarms")
         if reason:
             acknowledge_wildcard(self.deployment_role, resources[0], reason)
-
-
-def _check_provisioned(function: lambda_.IFunction, provisioned: int | None) -> None:
-    """Check that a function may have provisioned concurrency, as far as its settings are known.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
-    https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
-
-    Raises:
-        ValueError: Its reserved concurrency is less, or it has SnapStart.
-    """
-    resource = function.node.default_child
-    if provisioned is None or not isinstance(resource, lambda_.CfnFunction):
-        return
-    snap_start = resource.snap_start
-    if isinstance(snap_start, lambda_.CfnFunction.SnapStartProperty) and snap_start.apply_on != "None":
-        raise ValueError(
-            f"provisioned_concurrent_executions={provisioned:,} with SnapStart: Lambda does not support "
-            "both; leave out one of them."
-        )
-    reserved = resource.reserved_concurrent_executions
-    unknown = Token.is_unresolved(reserved) or Token.is_unresolved(provisioned)
-    if reserved is not None and not unknown and provisioned > reserved:
-        raise ValueError(
-            f"provisioned_concurrent_executions={provisioned:,} and "
-            f"reserved_concurrent_executions={reserved:,.0f}: Lambda provisions no more than "
-            "is reserved; lower the one or raise the other."
-        )
-
-
-def _version_of(function: lambda_.IFunction, stack: Stack) -> lambda_.IVersion:
-    """Return the version that is released.
-
-    Raises:
-        ValueError: Versions of this function cannot be released here.
-    """
-    # isinstance does not work with the CDK's interfaces, and imported resources have private classes.
-    if is_alias(function):
-        raise ValueError(
-            f"function={function.node.path}: an alias cannot point at an alias; give the function itself."
-        )
-    if isinstance(function, lambda_.Function | lambda_.Version) and Stack.of(function) is not stack:
-        raise ValueError(
-            f"function={function.node.path}: the function is from another stack. Its versions change with "
-            "every release, but CloudFormation lets no exported value change while another stack imports it; "
-            "make the CanaryAlias in the stack of the function."
-        )
-    if isinstance(function, lambda_.Function):
-        return publish(function)
-    if not is_version(function):
-        raise ValueError(
-            f"function={function.node.path}: the function is imported, so this app does not know when it "
-            "changes; give a version of it (lambda_.Version.from_version_arn)."
-        )
-    version = function
-    if isinstance(version, lambda_.Version):
-        retain(version)
-    if not Token.is_unresolved(version.version) and version.version == "$LATEST":
-        raise ValueError(
-            f"function={function.node.path}: $LATEST is not a published version, and CodeDeploy shifts "
-            "traffic between published versions; give the function itself or one of its versions."
-        )
-    return version

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsii
-from aws_cdk import BundlingOptions, DockerImage, ILocalBundling, RemovalPolicy
+from aws_cdk import BundlingOptions, DockerImage, ILocalBundling, RemovalPolicy, Token
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -23,9 +23,12 @@ from cdk_lambda_patterns.core.handler_code import (
     target_for,
 )
 from cdk_lambda_patterns.core.handler_folder import lists_packages
+from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.unzipped_size import check_unzipped_size
 
 _BUILD_FORMAT = 1  # raise it when the same folder has to be built again
+# https://docs.aws.amazon.com/lambda/latest/api/API_PublishLayerVersion.html
+_DESCRIPTION = Limit("Lambda", 0, 256, "characters")
 _NOT_PURE = re.compile(r"^Root-Is-Purelib: *false", re.MULTILINE)
 
 
@@ -50,8 +53,8 @@ class DependenciesLayer(lambda_.LayerVersion):
 
     Raises:
         ValueError: The folder has neither packages nor modules, the requirements have no hashes, the runtime
-            is not Python, or the layer has more than 250 MB or compiled code for several runtimes or
-            processors.
+            is not Python, the description is too long, or the layer has more than 250 MB or compiled code for
+            several runtimes or processors.
         NotADirectoryError: ``code`` names a folder that does not exist.
 
     Attributes:
@@ -90,6 +93,8 @@ class DependenciesLayer(lambda_.LayerVersion):
                 raise ValueError(
                     f"compatible_runtimes: {runtime.name} is not Python; use lambda_.LayerVersion."
                 )
+        if description is not None and not Token.is_unresolved(description):
+            _DESCRIPTION.check("length of description", len(description))
         super().__init__(
             scope,
             id,

@@ -227,6 +227,22 @@ class Faults:
             seed=seed,
         )
 
+    def concurrency(self, executions: int) -> Fault:
+        """Use concurrent executions of the account, as functions would that run somewhere else.
+
+        Functions with reserved or provisioned concurrency are not affected.
+
+        Args:
+            executions: How many of those that are not reserved.
+
+        Raises:
+            ValueError: It is not a number from 1.
+        """
+        if isinstance(executions, bool) or not isinstance(executions, int) or executions < 1:
+            raise ValueError(f"executions={executions!r}: give a number from 1")
+        rule = {"kind": "concurrency", "target": [], "executions": executions}
+        return self._add(**rule, times=None, probability=1)
+
     def kill(self, name: str, *, lost: bool = False) -> int:
         """Kill the execution environments of a Python function now, in the middle of what they do.
 

@@ -23,7 +23,7 @@ class Rule:
     """A fault.
 
     Attributes:
-        kind: `api`, `function` or `queue`.
+        kind: `api`, `function`, `queue` or `concurrency`.
         target: The services, by any of their names; or a pattern for the name of a function or queue.
         operation: Only this operation of the service.
         role: Only calls with the credentials of this role.
@@ -36,6 +36,7 @@ class Rule:
         after_running: Whether the function runs before its result is lost.
         duplicates: Whether messages are delivered twice.
         disordered: Whether messages are delivered in random order.
+        executions: Of the account's concurrent executions, how many are in use.
         times: How often it applies; None for always.
         probability: How probable it is each time.
         seed: The seed of its random numbers.
@@ -54,6 +55,7 @@ class Rule:
     after_running: bool = False
     duplicates: bool = False
     disordered: bool = False
+    executions: int = 0
     times: int | None = None
     probability: float = 1
     seed: int = 0

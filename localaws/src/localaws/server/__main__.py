@@ -97,7 +97,9 @@ def _prepare(options: Options, folder: Path, port: int) -> Path:
 
 
 def _emulator_environment(options: Options, folder: Path, port: int) -> dict[str, str]:
+    limit = options.account_concurrency
     return {
+        **({} if limit is None else {"LOCALAWS_ACCOUNT_CONCURRENCY": str(limit)}),
         "AUTH": "true" if options.iam else "false",
         "USE_SSL": "1",
         "BIND_HOST": "127.0.0.1",

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Self
 from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
+from localaws.explanations import Explanation
 from localaws.faults import Faults
-from localaws.journal import Call, Denied
+from localaws.journal import Call, Denied, Used
 from localaws.recorder import Dropped
 from localaws.server import addresses, bootstrap, outliving
 from localaws.server.addresses import Address
@@ -50,6 +51,8 @@ class LocalAws:
         iam: Whether to enforce policies.
         account: The account's id, 12 digits.
         region: The region.
+        account_concurrency: How many concurrent executions of functions an account has in a Region. By
+            default 1,000, or what `LOCALAWS_ACCOUNT_CONCURRENCY` says.
         state_dir: The folder for the private folder of the server, which is removed at the end. By default
             the system's folder for temporary files.
         log_file: The log of the server, which is not removed. By default a file in the private folder.
@@ -72,6 +75,7 @@ class LocalAws:
         iam: bool = True,
         account: str = "123456789012",
         region: str = "us-east-1",
+        account_concurrency: int | None = None,
         state_dir: Path | None = None,
         log_file: Path | None = None,
     ) -> None:
@@ -80,6 +84,8 @@ class LocalAws:
         for name, value in {"bridges": bridges, "iam": iam}.items():
             if not isinstance(value, bool):
                 raise ValueError(f"{name}={value!r}: give True or False")
+        if account_concurrency is not None:
+            _check_account_concurrency(account_concurrency)
         if state_dir and not Path(state_dir).is_dir():
             raise ValueError(f"state_dir={str(state_dir)!r}: the folder does not exist; create it first")
         self.account = account
@@ -91,6 +97,7 @@ class LocalAws:
             secret=secrets.token_hex(32),
             bridges=bridges,
             iam=iam,
+            account_concurrency=account_concurrency,
             state_dir=str(state_dir or tempfile.gettempdir()),  # the server does not see our TMPDIR
             log_file=str(Path(log_file).absolute()) if log_file else None,
         )
@@ -252,6 +259,7 @@ class LocalAws:
         invocation_type: InvocationType | None = None,
         role: str | None = None,
         reads: Mapping[str, str] | None = None,
+        event_source_token: str | None = None,
     ) -> Delivered:
         """Deliver the event of a service that is not emulated, as that service does.
 
@@ -261,10 +269,12 @@ class LocalAws:
 
         Args:
             principal: The service: `"iot.amazonaws.com"`.
-            source_arn: The resource that the event is about or from: the value of `aws:SourceArn`.
-            target: The ARN of a function, version or alias, of a queue, a topic or an event bus.
+            source_arn: The resource that the event is about or from: the value of `aws:SourceArn`. Empty for
+                Alexa, which calls for none.
+            target: The ARN of a function, version or alias, of a queue, a topic, an event bus, or of an
+                object that the service writes (SES).
             event: The event, as the service's documentation shows it. For an event bus the whole event; a
-                text becomes the body of a message as it is.
+                text becomes the body of a message or of an object as it is.
             source_account: The value of `aws:SourceAccount`. Default: the account in `source_arn`, or that of
                 this embedded AWS if it names none, as that of a bucket.
             invocation_type: For services that invoke functions both ways, and for those that are unknown
@@ -273,6 +283,7 @@ class LocalAws:
                 (CodePipeline), or, for the principal `"lambda.amazonaws.com"`, the role of the function
                 itself, whose event source Lambda polls (Amazon MQ).
             reads: What Lambda does at the event source with that role: resources by action.
+            event_source_token: The id of the skill for which Alexa calls: `lambda:EventSourceToken`.
 
         Raises:
             ValueError: An argument is missing, or does not fit the others.
@@ -294,6 +305,7 @@ class LocalAws:
             invocation_type=invocation_type,
             role=role,
             reads=reads,
+            event_source_token=event_source_token,
         )
         return outcome_of(self._call("POST", "/_localaws/deliver", request), target)
 
@@ -406,6 +418,23 @@ class LocalAws:
         """Return what IAM has denied since the last reset, and why; the latest comes last."""
         return [Denied(**entry) for entry in self._call("GET", "/_localaws/denied")]
 
+    def explain(self, since: float = 0) -> list[Explanation]:
+        """Explain what IAM has denied since the last reset: `denied()` with the statements and the grant.
+
+        Args:
+            since: Only what was denied after this time, in seconds since 1970.
+
+        Example:
+            ```python
+            [why] = aws.explain()
+            assert why.grants[0].actions == ("dynamodb:PutItem",)
+            print(why)
+            ```
+        """
+        return [
+            Explanation.of(entry) for entry in self._call("GET", f"/_localaws/explanations?since={since}")
+        ]
+
     @property
     def faults(self) -> Faults:
         """Faults to ask for: API calls that fail, functions that die, queues that deliver twice.
@@ -426,6 +455,18 @@ class LocalAws:
         """
         return [Call(**entry) for entry in self._call("GET", f"/_localaws/calls?after={after}")]
 
+    def used_permissions(self) -> list[Used]:
+        """Return the permissions that roles and users have used since the last reset, the latest last.
+
+        Also what a service did with a role, such as the polling of a queue. A grant in a role's policy that
+        allows none of them was not needed.
+
+        Example:
+            >>> {used.action for used in aws.used_permissions() if ":assumed-role/Orders" in used.principal}
+            {'dynamodb:PutItem'}
+        """
+        return [Used(**entry) for entry in self._call("GET", "/_localaws/used")]
+
     @contextlib.contextmanager
     def paced(self, seconds_per_minute: float) -> Iterator[None]:
         """Change how long a documented minute takes here while the body runs.
@@ -442,6 +483,20 @@ class LocalAws:
             yield
         finally:
             self._call("POST", "/_localaws/pace", before)
+
+    @contextlib.contextmanager
+    def with_account_concurrency(self, executions: int) -> Iterator[None]:
+        """Change how many concurrent executions of functions an account has, while the body runs.
+
+        Args:
+            executions: The number, for each account and Region.
+        """
+        _check_account_concurrency(executions)
+        before = self._call("POST", "/_localaws/concurrency", executions)
+        try:
+            yield
+        finally:
+            self._call("POST", "/_localaws/concurrency", before)
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))
@@ -475,6 +530,11 @@ def _names(stack: str | Sequence[str] | None) -> list[str]:
 def _check_region(region: str) -> None:
     if not isinstance(region, str) or not _REGION.fullmatch(region):
         raise ValueError(f"region={region!r}: it must be the code of an AWS region, such as 'us-east-1'")
+
+
+def _check_account_concurrency(executions: int) -> None:
+    if isinstance(executions, bool) or not isinstance(executions, int) or executions < 1:
+        raise ValueError(f"account_concurrency={executions!r}: give a number of executions from 1")
 
 
 def _check_account(account: str) -> None:

@@ -16,6 +16,7 @@ class Options:
         secret: The secret of the start, from which the secrets of all root users and tokens are derived.
         bridges: Whether to add what the emulator lacks.
         iam: Whether to enforce policies.
+        account_concurrency: How many concurrent executions of functions an account has; None for the setting.
         state_dir: The parent of the state folder; None is the system's folder for temporary files.
         log_file: The log; None is a file in the state folder, which is removed.
     """
@@ -26,6 +27,7 @@ class Options:
     secret: str
     bridges: bool = True
     iam: bool = True
+    account_concurrency: int | None = None
     state_dir: str | None = None
     log_file: str | None = None
 

@@ -29,6 +29,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from localaws.engines.postgres.requests import Answer, Requests, install_extensions
+
 _PROGRAMS = Path("pginstall18", "bin")
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": os.defpath}
 _PREFIX = "postgresql-"
@@ -68,13 +70,16 @@ class PostgresServer:
         private: A private folder of the caller, in which it creates its own, with data, socket and log.
             If the caller is root, the private folder becomes searchable, and its other folders private.
         superuser: The role that may log in without a password.
+        answer: Answers what the extensions `aws_commons` and `aws_lambda` ask; without it there are none.
 
     Attributes:
         socket: The path of its socket; relative if `private` is.
     """
 
-    def __init__(self, private: Path, *, superuser: str = SUPERUSER) -> None:
+    def __init__(self, private: Path, *, superuser: str = SUPERUSER, answer: Answer | None = None) -> None:
         self._superuser = superuser
+        self._answer = answer
+        self._requests: Requests | None = None
         self._folder = private / f"{_PREFIX}{next(_numbers)}"
         self._process: subprocess.Popen[bytes] | None = None
         self.socket = self._folder / "data" / ".s.PGSQL.5432"
@@ -95,6 +100,9 @@ class PostgresServer:
                 self._create_template(template)
         shutil.copytree(template, data)
         _hand_over(data, self._folder.parent)
+        if self._answer is not None:
+            install_extensions(self._folder / "share")
+            self._requests = Requests(data, self._answer)
 
     def _create_template(self, template: Path) -> None:
         data = template.with_suffix(".new")
@@ -118,7 +126,10 @@ class PostgresServer:
         """
         data = self._folder / "data"
         command = [str(_program("postgres", self._folder.parent)), "-D", str(data.absolute())]
-        for name, value in (dict(settings) | _SETTINGS).items():
+        own = dict(_SETTINGS)
+        if self._answer is not None:
+            own["extension_control_path"] = f"$system:{self._folder.absolute() / 'share'}"
+        for name, value in (dict(settings) | own).items():
             command += ["-c", f"{name}={value}"]
         ready = data / "postmaster.pid"
         self._launch(command, ready)
@@ -165,6 +176,9 @@ class PostgresServer:
             self._process.kill()  # its children notice and end
             self._process.wait()
             self._process = None
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def get_uri(self, database: str = "postgres") -> str:

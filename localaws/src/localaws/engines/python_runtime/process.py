@@ -53,6 +53,9 @@ class Answer:
     line: bytes = b""
     log: str = ""
     timed_out: bool = False
+    #: Seconds of the initialization, in the first answer after it, and how many the caller has waited for it.
+    initialized: float = 0.0
+    waited: float = 0.0
 
 
 class ExecutionEnvironment:
@@ -75,6 +78,8 @@ class ExecutionEnvironment:
         self._scratch: Path | None = None
         self._joined = namespaces.Joined()
         self._init_log = ""
+        self._init_seconds = 0.0
+        self._is_new = True
         self._revision = ""
         self._retired = False
         self._lost = False
@@ -90,17 +95,20 @@ class ExecutionEnvironment:
             if self._revision != self.config["RevisionId"] or self._lost:
                 self._end()
                 self._discard_tmpdir()
-                self._lost = False
+                self._lost, self._is_new = False, True
+            waited = 0.0
             if self._proc is None or self._proc.poll() is not None:
                 failure = self._start(INIT_SECONDS + seconds)
                 if failure is not None:
                     return failure
+                waited = self._init_seconds
             init_log, self._init_log = self._init_log, ""
+            initialized, self._init_seconds = self._init_seconds, 0.0
             message["deadline_ms"] = (time.time() + seconds) * 1000
             answer = self._exchange(json.dumps(message).encode() + b"\n", message["request_id"], seconds)
             if answer.timed_out or not answer.line or self._retired:
                 self._end(kill=bool(answer.timed_out or answer.line))
-            return Answer(answer.line, init_log + answer.log, answer.timed_out)
+            return Answer(answer.line, init_log + answer.log, answer.timed_out, initialized, waited)
 
     def retire(self) -> None:
         """End the process after its current invocation."""
@@ -134,6 +142,16 @@ class ExecutionEnvironment:
         name = (signal.strsignal(-self.exit_code) or "unknown").lower()
         return f"Runtime exited with error: signal: {name}"
 
+    def initialize(self) -> None:
+        """Start before the first invocation, if there is no process.
+
+        Raises:
+            RuntimeError: The code outside the handler failed, or took too long.
+        """
+        with self._lock:
+            if self._proc is None or self._proc.poll() is not None:
+                self._spawn()
+
     def _spawn(self) -> None:
         """Start before the first invocation, for a SnapStart version."""
         failure = self._start(INIT_SECONDS)
@@ -142,6 +160,7 @@ class ExecutionEnvironment:
 
     def _start(self, seconds: float) -> Answer | None:
         """Start the process and import the handler; returns an answer only after an error."""
+        began = time.monotonic()
         self._revision = self.config["RevisionId"]
         task_root, layers = unpack(self.code_zip), unpack(*layer_archives(self.config))
         described = ""
@@ -167,6 +186,9 @@ class ExecutionEnvironment:
         answer = self._exchange(b"", "init", seconds)
         if answer.line.startswith(b'{"result"'):
             self._init_log = answer.log
+            # After a failure, Lambda counts it as a part of the invocation.
+            self._init_seconds = time.monotonic() - began if self._is_new else 0.0
+            self._is_new = False
             said = json.loads(answer.line.splitlines()[0])  # a handler that forks says it twice
             for folder, seen in ((task_root, where.task), (layers, where.layers)):
                 want(folder, seen, said["compiled"])

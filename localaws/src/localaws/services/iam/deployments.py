@@ -3,7 +3,7 @@
 Faithful to: a stack operation with a service role needs `iam:PassRole` on that role with
 `cloudformation.amazonaws.com`. The service role, which stays with the stack, or without one the caller of the
 operation, needs `iam:PassRole` on each role that a resource passes to Lambda, CodeDeploy, Step Functions,
-EventBridge, Scheduler or Pipes, with `iam:PassedToService` naming that service.
+EventBridge, Scheduler, Pipes or RDS, with `iam:PassedToService` naming that service.
 Not to: the other actions of a deployment (`lambda:CreateFunction` and so on), which are not authorised;
 nested stacks; roles in resources of other types; whether the service role trusts CloudFormation.
 
@@ -33,11 +33,16 @@ _PASSED = {
     "AWS::Events::Rule": (("Targets", "RoleArn"), "events.amazonaws.com"),
     "AWS::Lambda::Function": (("Role",), "lambda.amazonaws.com"),
     "AWS::Pipes::Pipe": (("RoleArn",), "pipes.amazonaws.com"),
+    "AWS::RDS::DBCluster": (("AssociatedRoles", "RoleArn"), "rds.amazonaws.com"),
+    "AWS::RDS::DBInstance": (("AssociatedRoles", "RoleArn"), "rds.amazonaws.com"),
     "AWS::Scheduler::Schedule": (("Target", "RoleArn"), "scheduler.amazonaws.com"),
     "AWS::StepFunctions::StateMachine": (("RoleArn",), "states.amazonaws.com"),
 }
 # Other bridges around the same handlers.
-_ENCLOSED = ("events.targets", "iam.functions", "lambda_.properties", "scheduler.schedules")
+_ENCLOSED = (
+    *("events.targets", "iam.functions", "lambda_.properties", "scheduler.schedules"),
+    *("rds.instances", "rds.managed_secrets", "rds.refusals"),
+)
 _OPERATIONS = ("CreateStack", "UpdateStack", "CreateChangeSet", "ExecuteChangeSet", "RollbackStack")
 
 

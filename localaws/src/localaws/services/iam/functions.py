@@ -53,7 +53,7 @@ _NAMES = {"sqs": "SQS", "mq": "MQ", "ec2": "EC2", "secretsmanager": "Secrets Man
 # --- Passing a role
 
 
-@around(lambda_svc, "handle_request")
+@around(lambda_svc, "handle_request", after=["lambda_.names_in_paths"])
 async def _handle_request(
     stock: Callable[..., Awaitable[Any]],
     method: str,

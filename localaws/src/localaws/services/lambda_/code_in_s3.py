@@ -87,6 +87,7 @@ _FUNCTION = resource(
     after=[
         "iam.deployments",
         "iam.functions",
+        "lambda_.code_signing",
         "lambda_.fifo_destinations",
         "lambda_.function_limits",
         "lambda_.images",

@@ -42,7 +42,7 @@ from localaws.engines.runtime_api import programs
 from localaws.engines.runtime_api.environment import ApiEnvironment
 from localaws.engines.runtime_api.sandbox import Invocation
 from localaws.patching import Properties, around, recorded_only, replaces
-from localaws.services.lambda_ import payloads, trace
+from localaws.services.lambda_ import concurrency, log_lines, payloads, segments, trace
 
 
 def _has_idle_extension(properties: Properties) -> bool:
@@ -61,6 +61,7 @@ recorded_only(
 
 _client_context: ContextVar[str] = ContextVar("localaws_client_context", default="")
 _resetting = False
+_PROVISIONED = " provisioned"
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _execute(
     if not runs or not (code or programs.is_image(config)):
         return stock(func, event, request_id)
     lambda_svc._ensure_reaper_thread()
-    environment = _acquire(config, code, runs)
+    environment = acquire(config, code)
     # The pool reuses an environment after changes that matter, such as that of the role.
     environment.config = config
     if isinstance(environment, ApiEnvironment):
@@ -199,21 +200,31 @@ def _execute(
     }
     try:
         answer = environment.invoke(message, float(config["Timeout"]))
+        log_lines.initialization.set((answer.initialized, answer.waited))
+        if (placed := segments.current.get()) is not None:
+            placed.initialized, placed.waited = answer.initialized, answer.waited
         return _result(answer, request_id, float(config["Timeout"]), environment)
     finally:
         lambda_svc.release_worker(environment)
 
 
-def _acquire(config: dict[str, Any], code: bytes, runs: type) -> Any:
-    name, version = config["FunctionName"], config["Version"]
-    environment, _ = lambda_svc.acquire_worker(name, config, code, qualifier=version)
+def acquire(config: dict[str, Any], code: bytes) -> Any:
+    """Lease an environment of a version from the pool; None if the emulator runs the function.
+
+    Environments of provisioned concurrency are apart from the others.
+    """
+    name, runs = config["FunctionName"], _class_for(config)
+    if runs is None:
+        return None
+    kind = config["Version"] + (_PROVISIONED if concurrency.provisioned.get() else "")
+    environment, _ = lambda_svc.acquire_worker(name, config, code, qualifier=kind)
     if isinstance(environment, runs):
         return environment
     # The function has had no extension when the environment was made, or has none any more.
     lambda_svc.release_worker(environment)
     account, region = lambda_runtime._account_region_from_function_config(config)
-    lambda_svc.invalidate_worker(name, qualifier=version, account=account, region=region)
-    environment, _ = lambda_svc.acquire_worker(name, config, code, qualifier=version)
+    lambda_svc.invalidate_worker(name, qualifier=kind, account=account, region=region)
+    environment, _ = lambda_svc.acquire_worker(name, config, code, qualifier=kind)
     return environment
 
 

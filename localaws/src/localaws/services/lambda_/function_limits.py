@@ -5,7 +5,8 @@ than the account has.
 
 Faithful to: through the API and in CloudFormation, the limits of time and memory, the variables that Lambda
 reserves, the 4 KB of an environment, runtimes that do not exist or that Lambda no longer accepts,
-the 100 of an account's 1,000 concurrent executions that stay unreserved, and that SnapStart excludes
+the 100 of an account's concurrent executions that stay unreserved, reserved concurrency that is not below the
+provisioned one, and that SnapStart excludes
 provisioned concurrency.
 Not to: the runtimes that were deprecated after January 2024, whose dates AWS keeps moving: they are accepted.
 
@@ -27,6 +28,7 @@ from ministack.core.responses import error_response_json
 from ministack.services import lambda_svc
 
 from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.lambda_ import concurrency, provisioned
 
 Refusal = tuple[str, str]
 """Code and text of an error."""
@@ -49,7 +51,7 @@ _ENDED = frozenset(
     provided
     """.split()  # noqa: SIM905 - a table reads better than 20 lines
 )
-_LARGEST_ENVIRONMENT, _CONCURRENCY, _UNRESERVED = 4096, 1000, 100
+_LARGEST_ENVIRONMENT = 4096
 _AFTER = ["iam.deployments", "iam.functions", "lambda_.fifo_destinations", "lambda_.properties"]
 
 
@@ -121,13 +123,17 @@ def _of_reserved(name: str, wanted: object) -> Refusal | None:
     if int(str(wanted)) < 0:
         limit = "Member must have value greater than or equal to 0"
         return _invalid(f"Value '{wanted}'", "ReservedConcurrentExecutions", limit)
-    others = sum(
-        int(each.get("concurrency") or 0) for key, each in lambda_svc._functions.items() if key != name
-    )
-    if others + int(str(wanted)) > _CONCURRENCY - _UNRESERVED:
+    given = concurrency.provisioned_of(lambda_svc._functions.get(name) or {})
+    if int(str(wanted)) < given:
+        return "InvalidParameterValueException", (
+            f"ReservedConcurrentExecutions {wanted} should not be lower than function's total provisioned "
+            f"concurrency [{given}]."
+        )
+    least = provisioned.least_unreserved()
+    if concurrency.account_limit() - concurrency.set_aside(without=name) - int(str(wanted)) < least:
         return "InvalidParameterValueException", (
             "Specified ReservedConcurrentExecutions for function decreases account's "
-            f"UnreservedConcurrentExecution below its minimum value of [{_UNRESERVED}]."
+            f"UnreservedConcurrentExecution below its minimum value of [{least}]."
         )
     return None
 
@@ -167,7 +173,7 @@ def _put_function_concurrency(stock: Callable[..., Any], func_name: str, data: P
     return _answer(_of_reserved(func_name, wanted)) or stock(func_name, data)
 
 
-@around(lambda_svc, "_put_provisioned_concurrency", after=["lambda_.concurrency"])
+@around(lambda_svc, "_put_provisioned_concurrency", after=["lambda_.provisioned"])
 def _put_provisioned(stock: Callable[..., Any], func_name: str, qualifier: str, data: Properties) -> Any:
     return _answer(_of_snap_start(func_name, qualifier)) or stock(func_name, qualifier, data)
 

@@ -24,6 +24,7 @@ from ministack.services import lambda_svc
 
 from localaws.patching import around
 from localaws.services.lambda_.aliases import routed
+from localaws.services.lambda_.log_lines import initialization
 from localaws.services.lambda_.metrics import count
 
 Headers = dict[str, str]
@@ -81,7 +82,11 @@ async def _invoke(
     return status, answered, body
 
 
-@around(lambda_svc, "_execute_function_dispatch", after=["lambda_.payloads", "lambda_.response_streaming"])
+@around(
+    lambda_svc,
+    "_execute_function_dispatch",
+    after=["lambda_.payloads", "lambda_.response_streaming", "lambda_.segments"],
+)
 def _dispatch(
     stock: Callable[..., dict[str, Any]],
     func: dict[str, Any],
@@ -95,6 +100,8 @@ def _dispatch(
     func = routed(func, config)
     config = func["config"]
     invocation.executed_version = config["Version"]
+    initialization.set((0.0, 0.0))
     result = stock(func, config, event, invocation.request_id, started)
-    count(config, result, time.time() - started)
+    _, waited = initialization.get()
+    count(config, result, max(0.0, time.time() - started - waited))
     return result

@@ -8,6 +8,8 @@ Faithful to: Invocations, Errors, Duration and Throttles, each without dimension
 of an alias also by `FunctionName`, `Resource` and `ExecutedVersion`, the version that the weights selected.
 Throttled requests do not count as invocations.
 Requests to function URLs count as `lambda_.function_urls` says.
+Those of concurrency are in `lambda_.concurrency`, and those of the queue of events in
+`lambda_.async_invocation`.
 Not to: other metrics of Lambda; throttled requests by executed version, because no version was selected.
 
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
@@ -16,12 +18,11 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ministack.services import cloudwatch, lambda_svc
 
-from localaws.patching import around, replaces
+from localaws.patching import replaces
 
 
 def count(config: dict[str, Any], result: dict[str, Any], seconds: float) -> None:
@@ -59,14 +60,9 @@ def _emit_lambda_metrics(function_name: str, duration_ms: float, error: bool, th
     """Count nothing: `count` does."""
 
 
-@around(lambda_svc, "_acquire_execution_slot")
-def _acquire(
-    stock: Callable[..., tuple[str | None, str | None]], func: dict[str, Any], config: dict[str, Any]
-) -> tuple[str | None, str | None]:
-    slot, limit = stock(func, config)
-    if slot is None:
-        _put(config, "Throttles", 1)
-    return slot, limit
+def count_throttle(config: dict[str, Any]) -> None:
+    """Count an invocation that was refused."""
+    _put(config, "Throttles", 1)
 
 
 def _put(

@@ -4,9 +4,9 @@ Faithful to: the properties of a template are set on the function, changed and r
 returned by the Get and List calls. Dead-letter queue, reserved concurrency, recursion setting and durable
 configuration then take effect (see the other modules). Inline code is a file named `index`, of Node.js or
 Python, so that a handler in another module is not found when the function is invoked.
-Not to: the properties in `RECORDED_ONLY`. They are stored and returned, without effect: no network,
-signature check or environment that is initialised in advance. They are read past the
-recorder, so that a deployment still reports them as accepted but not emulated.
+Not to: the properties in `RECORDED_ONLY`. They are stored and returned, without effect: no network
+and no environment that is initialised in advance. They are read past the recorder, so that a deployment still
+reports them as accepted but not emulated.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-lambda-function-code.html
@@ -26,7 +26,7 @@ from localaws.services.iam.roles import role_allows
 from localaws.services.lambda_ import environment_encryption
 
 #: Stored and returned, without effect.
-RECORDED_ONLY = frozenset({"CodeSigningConfigArn", "ProvisionedConcurrencyConfig", "VpcConfig"})
+RECORDED_ONLY = frozenset({"ProvisionedConcurrencyConfig", "VpcConfig"})
 
 #: Property → its key in the function's configuration, which is absent without a value.
 _IN_CONFIGURATION = {

@@ -16,6 +16,7 @@ from pathlib import Path
 from localaws.engines.postgres.connection import Connection
 from localaws.engines.postgres.endpoint import Endpoint, Serve, reserve
 from localaws.engines.postgres.relay import Relay
+from localaws.engines.postgres.requests import Answer
 from localaws.engines.postgres.server import SUPERUSER, PostgresServer, known_settings
 from localaws.server.certificates import server_context
 from localaws.services.rds import loop
@@ -40,20 +41,27 @@ class Database:
         password: Its password.
         name: The initial database; empty for none.
         parameters: Returns the parameters of its parameter groups; called at each start.
+        answer: Answers what its extensions ask.
 
     Attributes:
         max_connections: The limit of connections since its last start.
     """
 
     def __init__(
-        self, *, user: str, password: str, name: str, parameters: Callable[[], Mapping[str, str]]
+        self,
+        *,
+        user: str,
+        password: str,
+        name: str,
+        parameters: Callable[[], Mapping[str, str]],
+        answer: Answer,
     ) -> None:
         self._user = user
         self._password = password
         self._name = name
         self._parameters = parameters
         # Relative to the working directory, the state folder, because the path of a socket must be short.
-        self._server = PostgresServer(Path())
+        self._server = PostgresServer(Path(), answer=answer)
         self._created = self._ready = False
         self._lock = threading.RLock()  # requests may come concurrently
         self._relay = Relay(self._server.socket, self._requires_tls)

@@ -31,7 +31,9 @@ from ministack.services import rds
 from ministack.services.cloudformation import provisioners, stacks
 
 from localaws.patching import Created, Handler, Properties, around, on_reset, resource
+from localaws.services.rds.associated_roles import set_roles
 from localaws.services.rds.databases import ENGINES, Database
+from localaws.services.rds.lambda_invocations import answer
 
 Record = dict[str, Any]
 
@@ -84,6 +86,7 @@ def attach(record: Record) -> None:
             password=record["_MasterUserPassword"],
             name=record["DBName"],
             parameters=functools.partial(_parameters, record),
+            answer=functools.partial(answer, record, functools.partial(_parameters, record)),
         )
     database = databases[key]
     database.start()
@@ -102,6 +105,7 @@ def _attach_cluster(record: Record) -> None:
         password=record["_MasterUserPassword"],
         name=record.get("DatabaseName") or "",
         parameters=functools.partial(_parameters, record),
+        answer=functools.partial(answer, record, functools.partial(_parameters, record)),
     )
     record["Endpoint"], record["Port"] = database.open(f"{name}.cluster", int(record["Port"]))
     record["ReaderEndpoint"], _ = database.open(f"{name}.cluster-ro", record["Port"])
@@ -180,8 +184,9 @@ def _declare(kind: str, type_: str) -> None:
     def create(stock: Handler, logical_id: str, props: Properties, stack_name: str) -> Created:
         name, _ = stock(logical_id, props, stack_name)
         record = _store(kind)[name]
-        _complete(kind, record, props)
         try:
+            set_roles(record, props)
+            _complete(kind, record, props)
             attach(record)
         except Exception:
             detach(record)
@@ -203,6 +208,8 @@ def _declare(kind: str, type_: str) -> None:
         name, attributes = stock(physical_id, old_props, new_props, stack_name, logical_id)
         record = _store(kind)[name]
         database = database_of(record)
+        if name == physical_id:
+            set_roles(record, new_props)
         if name != physical_id or database is None:
             return name, attributes
         _complete(kind, record, new_props)

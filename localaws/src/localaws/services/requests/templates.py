@@ -42,6 +42,7 @@ _REQUESTS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
     "AWS::Kinesis::Stream": [("kinesis", "CreateStream", {"StreamName": "Name"})],
     "AWS::KinesisFirehose::DeliveryStream": [("firehose", "CreateDeliveryStream", {})],
     "AWS::Lambda::Alias": [("lambda", "CreateAlias", {})],
+    "AWS::Lambda::CodeSigningConfig": [("lambda", "CreateCodeSigningConfig", {})],
     "AWS::Lambda::EventInvokeConfig": [("lambda", "PutFunctionEventInvokeConfig", {})],
     "AWS::Lambda::EventSourceMapping": [("lambda", "CreateEventSourceMapping", {})],
     "AWS::Lambda::Function": [("lambda", "CreateFunction", {})],
@@ -53,6 +54,8 @@ _REQUESTS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
     "AWS::Logs::SubscriptionFilter": [("logs", "PutSubscriptionFilter", {})],
     "AWS::RDS::EventSubscription": [("rds", "CreateEventSubscription", {})],
     "AWS::SecretsManager::Secret": [("secretsmanager", "CreateSecret", {})],
+    "AWS::XRay::Group": [("xray", "CreateGroup", {})],
+    "AWS::XRay::SamplingRule": [("xray", "CreateSamplingRule", {})],
 }
 # The requests for each entry of a property that is a list of structures.
 _ENTRIES = {

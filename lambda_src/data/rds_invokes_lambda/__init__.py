@@ -1,0 +1,1 @@
+"""Orders in PostgreSQL, whose triggers invoke a function, or leave a message in an outbox."""

@@ -1,0 +1,1 @@
+"""The provider of `code-signing`: a custom resource that signs code while a stack is deployed."""

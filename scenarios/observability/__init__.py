@@ -1,0 +1,1 @@
+"""Scenarios of the family observability: alarms, traces, profiles and the remaining hooks."""

@@ -1,0 +1,1 @@
+"""Stacks of the family observability: alarms, traces, profiles and the remaining hooks."""

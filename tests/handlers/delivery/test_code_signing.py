@@ -1,0 +1,143 @@
+"""The provider of `code-signing`: what it signs and deletes, and what it answers to CloudFormation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import pytest
+from botocore.exceptions import WaiterError
+
+from delivery.code_signing.signing import Code, NotSignedError, Signer
+from tests.handlers.importing import import_handler
+
+EVENT = {
+    "RequestType": "Create",
+    "RequestId": "request",
+    "StackId": "stack",
+    "LogicalResourceId": "Signed",
+    "ResponseURL": "https://answers/1",
+    "ResourceProperties": {"Bucket": "assets", "Key": "a.zip", "ProfileVersion": "v1"},
+}
+
+
+class Services:
+    """S3 with a versioned object, and AWS Signer, which needs one look to sign."""
+
+    def __init__(self) -> None:
+        self.s3, self.signer = mock.Mock(), mock.Mock()
+        self.s3.head_object.return_value = {"VersionId": "version"}
+        self.s3.list_objects_v2.side_effect = lambda Bucket, Prefix: {  # noqa: N803 - as boto3 names them
+            "Contents": [{"Key": key} for key in self.signed if key.startswith(Prefix)]
+        }
+        self.signer.start_signing_job.side_effect = self._start
+        self.signer.describe_signing_job.side_effect = lambda jobId: {  # noqa: N803
+            "status": "Succeeded",
+            "signedObject": {"s3": {"key": self.signed[-1]}},
+        }
+        self.signed: list[str] = []
+
+    def _start(self, **request: Any) -> dict[str, str]:
+        self.signed.append(f"{request['destination']['s3']['prefix']}job-{len(self.signed)}.zip")
+        return {"jobId": "job"}
+
+    @property
+    def by_name(self) -> Signer:
+        """What signs with them."""
+        return Signer(self.s3, self.signer, "profile", "signed-code")
+
+    @contextmanager
+    def answers(self) -> Iterator[Any]:
+        """The handler's module, whose answers to CloudFormation go nowhere."""
+        variables = {
+            "PROFILE_NAME": "profile",
+            "SIGNED_BUCKET": "signed-code",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        }
+        module = import_handler("delivery.code_signing.handler", variables)
+        with mock.patch.object(module, "_signer", self.by_name), mock.patch.object(module, "_ANSWERS"):
+            yield module
+
+
+def answer(module: Any, event: dict[str, Any]) -> dict[str, Any]:
+    """What CloudFormation gets."""
+    module.handler(event, None)
+    method, url = module._ANSWERS.request.call_args.args
+    assert (method, url) == ("PUT", "https://answers/1")
+    found: dict[str, Any] = json.loads(module._ANSWERS.request.call_args.kwargs["body"])
+    return found
+
+
+def test_code_is_signed_with_the_profile_and_the_answer_has_the_key() -> None:
+    services = Services()
+    with services.answers() as module:
+        found = answer(module, EVENT)
+    assert found["Status"] == "SUCCESS"
+    assert found["PhysicalResourceId"] == found["Data"]["Key"] == services.signed[0]
+    assert {name: found[name] for name in ("StackId", "RequestId", "LogicalResourceId")} == {
+        "StackId": "stack",
+        "RequestId": "request",
+        "LogicalResourceId": "Signed",
+    }
+    request = services.signer.start_signing_job.call_args.kwargs
+    assert request["source"] == {"s3": {"bucketName": "assets", "key": "a.zip", "version": "version"}}
+    assert (request["profileName"], request["clientRequestToken"]) == ("profile", "request")
+    services.signer.get_waiter.assert_called_once_with("successful_signing_job")
+
+
+def test_the_same_code_is_signed_once_and_changed_code_or_another_profile_anew() -> None:
+    services = Services()
+    with services.answers() as module:
+        first = answer(module, EVENT)["PhysicalResourceId"]
+        update = {**EVENT, "RequestType": "Update", "PhysicalResourceId": first}
+        for change in ({"Key": "b.zip"}, {"ProfileVersion": "v2"}, {"Version": "second"}):
+            properties = {**EVENT["ResourceProperties"], **change}  # type: ignore[dict-item]
+            assert answer(module, {**update, "ResourceProperties": properties})["PhysicalResourceId"] != first
+        # A rollback: the old properties once more. The old object is still there.
+        assert answer(module, update)["PhysicalResourceId"] == first
+        assert answer(module, {**EVENT, "LogicalResourceId": "Other"})["PhysicalResourceId"] != first
+    assert len(set(services.signed)) == 5
+
+
+def test_only_signed_code_is_deleted() -> None:
+    services = Services()
+    with services.answers() as module:
+        for key in ("signed/name/job.zip", "not-signed"):
+            delete = {**EVENT, "RequestType": "Delete", "PhysicalResourceId": key}
+            assert answer(module, delete)["Status"] == "SUCCESS"
+    services.s3.delete_object.assert_called_once_with(Bucket="signed-code", Key="signed/name/job.zip")
+
+
+@pytest.mark.parametrize("id", ["", "signed/name/old.zip"])
+def test_a_failure_is_answered_with_its_reason_and_keeps_the_id(id: str) -> None:
+    services = Services()
+    services.signer.start_signing_job.side_effect = RuntimeError("no permission")
+    with services.answers() as module:
+        found = answer(module, {**EVENT, **({"PhysicalResourceId": id} if id else {})})
+    assert found["Status"] == "FAILED"
+    assert found["Reason"] == "RuntimeError: no permission"
+    assert found["PhysicalResourceId"] == (id or "not-signed")
+
+
+def test_a_job_that_fails_says_why() -> None:
+    services = Services()
+    services.signer.get_waiter.return_value.wait.side_effect = WaiterError("name", "failed", {})
+    services.signer.describe_signing_job.side_effect = lambda jobId: {  # noqa: N803
+        "status": "Failed",
+        "statusReason": "The zip file is empty.",
+    }
+    with pytest.raises(NotSignedError, match=r"signing job job of a\.zip: Failed: The zip file is empty\."):
+        services.by_name.sign(Code("assets", "a.zip"), "name", token="request")
+
+
+def test_a_version_that_is_known_is_signed_and_an_object_without_one_is_refused() -> None:
+    services = Services()
+    services.by_name.sign(Code("assets", "a.zip", "first"), "name", token="request")
+    services.s3.head_object.assert_not_called()
+    assert services.signer.start_signing_job.call_args.kwargs["source"]["s3"]["version"] == "first"
+    services.s3.head_object.return_value = {}
+    with pytest.raises(NotSignedError, match="turn versioning on"):
+        services.by_name.sign(Code("assets", "a.zip"), "other", token="request")
