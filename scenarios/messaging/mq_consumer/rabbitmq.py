@@ -180,7 +180,7 @@ class Queue:
 
     def dead_letters(self) -> dict[str, str]:
         """Take the messages behind the dead-letter exchange: the reason for each, by its id."""
-        found = {}
+        found: dict[str, str] = {}
         while True:
             method, properties, _body = self._channel.basic_get(self._dead, auto_ack=True)
             if method is None:

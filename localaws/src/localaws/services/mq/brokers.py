@@ -29,8 +29,10 @@ from ministack.services import mq
 from localaws.patching import Created, Properties, around, new_resource, recorded_only, replaces
 
 _TYPE = "AWS::AmazonMQ::Broker"
-_REPLACED = ("BrokerName", "DeploymentMode", "EncryptionOptions", "EngineType", "PubliclyAccessible")
-_REPLACED += ("StorageType", "SubnetIds")
+_REPLACED = (
+    *("BrokerName", "DeploymentMode", "EncryptionOptions", "EngineType", "PubliclyAccessible"),
+    *("StorageType", "SubnetIds"),
+)
 _KEPT = ("securityGroups", "subnetIds", "logs", "encryptionOptions", "maintenanceWindowStartTime")
 # How many subnets a private broker needs, at least and at most.
 _SUBNETS = {"SINGLE_INSTANCE": (1, 1), "ACTIVE_STANDBY_MULTI_AZ": (2, 2), "CLUSTER_MULTI_AZ": (1, 99)}
