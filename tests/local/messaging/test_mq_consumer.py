@@ -26,7 +26,11 @@ def test_nothing_is_read_without_the_secret_and_a_crash_books_nothing_twice(dril
     assert drilled.facts == {"polls without a permission": 2, "entries": 4}
 
 
-def test_it_can_be_verified_in_an_account_where_nobody_outside_reaches_the_broker(
-    stack: DeployedStack,
+@pytest.mark.parametrize("elsewhere", ["an account", "a machine without RabbitMQ"])
+def test_where_no_broker_can_be_reached_documented_batches_are_booked(
+    stack: DeployedStack, elsewhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(replace(stack, deliver_as=None)).facts == {"entries in documented batches": 5}
+    monkeypatch.setattr(rabbitmq, "program", lambda: None)
+    outcome = run(replace(stack, deliver_as=None) if elsewhere == "an account" else stack)
+    assert outcome.facts == {"entries in documented batches": 5}
+    assert any(line.startswith("Not shown: ") for line in outcome.story)
