@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -31,6 +30,9 @@ DELIVERY_LIMIT = 2
 
 _DEBIAN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # what is on the PATH there runs as another user
 _TO_START = 120
+# Runs a program, and kills it with all that it has started when standard input ends: at the latest with this
+# process, however that ends.
+_WITH_THIS_PROCESS = '("$@" </dev/null; kill -KILL 0) & read -r _; kill -KILL 0'
 
 
 def program() -> str | None:
@@ -91,12 +93,19 @@ def running(server: str, user: str, password: str) -> Iterator[pika.BlockingConn
 def _process(command: Sequence[str], environment: Mapping[str, str], log: Any) -> Iterator[Any]:
     """Run a program and those that it starts; nothing of it is worth an orderly end."""
     process = subprocess.Popen(
-        command, env=environment, cwd="/", stdout=log, stderr=log, start_new_session=True
+        ["/bin/sh", "-c", _WITH_THIS_PROCESS, "sh", *command],
+        env=environment,
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
+    assert process.stdin is not None
     try:
         yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.stdin.close()
         process.wait()
 
 
