@@ -174,9 +174,9 @@ class MqConsumer(Construct):
     """A function that processes the messages of a broker's queue, in batches.
 
     It builds the function, the event source mapping and, unless you give a broker, a private broker in the
-    network, its security group, the endpoints that Lambda's pollers need there, and a secret with the user
-    that broker and mapping share. The pollers act as the function's role, and use the subnets and the
-    security group of the broker. The function itself needs no VPC.
+    network, its security group, a secret with the user that broker and mapping share, and the endpoints that
+    Lambda's pollers need there, unless the network has NAT. The pollers act as the function's role, and use
+    the subnets and the security group of the broker. The function itself needs no VPC.
 
     A failed batch returns to the queue as a whole, so the handler must be idempotent. There is no failure
     destination: declare the queue with a dead-letter exchange and a delivery limit (RabbitMQ: a quorum queue
@@ -376,7 +376,7 @@ class MqConsumer(Construct):
         if engine == "ACTIVEMQ":
             services.append(service.STS)
         (group,) = self.connections.security_groups
-        network.allow_endpoints(group, services)
+        network.allow_endpoints(group, [] if network.has_nat else services)
         for name, action in (("lambda", "lambda:InvokeFunction"), ("sts", "sts:AssumeRole")):
             endpoint = network.endpoints.get(name)
             if isinstance(endpoint, ec2.InterfaceVpcEndpoint):

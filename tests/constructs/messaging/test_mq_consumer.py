@@ -63,6 +63,11 @@ def active(stack: Stack) -> None:
 
 
 @stack_with
+def with_nat(stack: Stack) -> None:
+    consumer(stack, network=PrivateNetwork(stack, "Network", nat_gateways=1))
+
+
+@stack_with
 def public(stack: Stack) -> None:
     key = kms.Key(stack, "Key")
     secret = secretsmanager.Secret(stack, "Login", encryption_key=key)
@@ -130,6 +135,14 @@ def test_pollers_reach_what_they_call_and_sts_for_activemq_only(rabbit: Resource
             one for one in services(active)[name]["PolicyDocument"]["Statement"] if one["Action"] == action
         )
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_with_nat_pollers_need_no_endpoints_and_may_connect_by_https(with_nat: Resources) -> None:
+    assert services(with_nat) == {}
+    (group,) = with_nat.all("AWS::EC2::SecurityGroup").values()
+    assert [(rule["CidrIp"], rule["FromPort"]) for rule in group["SecurityGroupEgress"]] == [
+        ("0.0.0.0/0", 443)
+    ]
 
 
 @pytest.mark.parametrize(("engine", "port"), [("rabbit", 5671), ("active", 61617)])
