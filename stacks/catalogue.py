@@ -76,6 +76,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="each function gets what its filter lets pass; undelivered and failed messages are redriven",
     ),
     Architecture(
+        id="mq-consumer",
+        family="messaging",
+        title="Amazon MQ (RabbitMQ) in a private network → Lambda → ledger in DynamoDB; dead-letter exchange",
+        stack="MqConsumerStack",
+        shows="a failed batch comes back whole, and each entry is booked once; poison leaves the queue",
+        proof="sent",
+    ),
+    Architecture(
         id="kinesis-consumer",
         family="streams",
         title="Kinesis stream → Lambda, in order for each key → summaries in DynamoDB",
@@ -243,7 +251,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="LambdaEdgeStack",
         shows="viewers stay in their A/B group; pages differ by country; image variants are made once",
         exemptions={
-            "anywhere": "Functions of Lambda@Edge are in us-east-1, so the Region must be known at synthesis.",
+            "anywhere": "Functions of Lambda@Edge are in us-east-1: the Region must be known.",
             "china": "There is no Lambda@Edge in the China Regions.",
             "gov-cloud": "There is no CloudFront in AWS GovCloud (US).",
         },
