@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from helpers.http import Endpoint, HttpResponse
 from localaws import LocalAws
-from localaws.services.cloudfront.cache import time_to_live
+from localaws.services.cloudfront.cache import seconds_of, time_to_live
 
 OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
 DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
@@ -142,7 +142,7 @@ def distribution(
     return Distribution(aws, made["Id"], made["DomainName"])
 
 
-def cache_policy(aws: LocalAws, seconds: int = 60, **parameters: Any) -> str:
+def cache_policy(aws: LocalAws, seconds: int = 3600, **parameters: Any) -> str:
     """A cache policy with these parameters in the key."""
     none = {
         "EnableAcceptEncodingGzip": False,
@@ -210,28 +210,54 @@ def test_an_expired_object_is_revalidated(local_aws: LocalAws, origin: Origin) -
 
 
 @pytest.mark.local
-def test_errors_are_cached_too(plain: Distribution, origin: Origin) -> None:
+def test_errors_are_cached_too(local_aws: LocalAws, origin: Origin) -> None:
     """404 and 5xx; 403 only on demand. X-Cache says Error, whether it comes from the cache or not."""
-    assert plain.results("/s404", "/s404", "/s500", "/s500", "/s403", "/s403") == ["Error"] * 6
-    asked = [path for _, path, _ in origin.asked]
-    assert [asked.count(path) for path in ("/s404", "/s500", "/s403")] == [1, 1, 2]
+    items = [{"ErrorCode": code, "ErrorCachingMinTTL": 3600} for code in (404, 500)]
+    through = distribution(local_aws, origin, CustomErrorResponses={"Quantity": 2, "Items": items})
+    paths = [f"/s{code}?cached" for code in (404, 404, 500, 500, 403, 403)]
+    before = len(origin.asked)
+    assert through.results(*paths) == ["Error"] * 6
+    asked = [path for _, path, _ in origin.asked[before:]]
+    assert [asked.count(f"/s{code}") for code in (404, 500, 403)] == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "errors", "expected"),
+    [
+        (404, {}, {}, 10),
+        (503, {}, {}, 10),
+        (404, {}, {404: 0}, 0),
+        (404, {"cache-control": "max-age=60"}, {}, 60),
+        (404, {"cache-control": "max-age=5"}, {}, 10),
+        (404, {"cache-control": "max-age=900"}, {}, 100),
+        (403, {}, {}, 0),
+        (403, {"cache-control": "max-age=60"}, {}, 60),
+        (403, {}, {403: 30}, 30),
+        (416, {"cache-control": "max-age=60"}, {416: 30}, 0),
+    ],
+)
+def test_how_long_an_error_is_cached(
+    status: int, headers: dict[str, str], errors: dict[int, int], expected: int
+) -> None:
+    """For 10 seconds, or what the distribution or the origin says, within the maximum TTL."""
+    assert seconds_of((status, "", headers, b""), (0, 60, 100), errors) == expected
 
 
 @pytest.mark.local
 def test_an_error_caching_minimum_ttl_of_nothing(local_aws: LocalAws, origin: Origin) -> None:
     """And one that lets 403 be cached."""
-    items = [{"ErrorCode": 404, "ErrorCachingMinTTL": 0}, {"ErrorCode": 403, "ErrorCachingMinTTL": 60}]
+    items = [{"ErrorCode": 404, "ErrorCachingMinTTL": 0}, {"ErrorCode": 403, "ErrorCachingMinTTL": 3600}]
     errors = {"Quantity": 2, "Items": items}
     through = distribution(local_aws, origin, CustomErrorResponses=errors)
-    through.results("/s404?e", "/s404?e", "/s403?e", "/s403?e")
-    asked = [path for _, path, _ in origin.asked]
-    assert [asked.count(path) for path in ("/s404", "/s403")] == [3, 3]  # with those of the test before
+    before = len(origin.asked)
+    through.results("/s404", "/s404", "/s403", "/s403")
+    assert [path for _, path, _ in origin.asked[before:]] == ["/s404", "/s404", "/s403"]
 
 
 @pytest.mark.local
 def test_the_page_for_an_error_is_cached_and_still_an_error(local_aws: LocalAws, origin: Origin) -> None:
     """Error and page are two objects; the viewer gets the page with the status of the distribution."""
-    page = {"ErrorCode": 404, "ErrorCachingMinTTL": 60, "ResponsePagePath": "/page", "ResponseCode": "410"}
+    page = {"ErrorCode": 404, "ErrorCachingMinTTL": 3600, "ResponsePagePath": "/page", "ResponseCode": "410"}
     errors = {"Quantity": 1, "Items": [page]}
     through = distribution(local_aws, origin, CustomErrorResponses=errors)
     answers = [through.get("/s404?page") for _ in range(2)]
@@ -302,7 +328,7 @@ def test_without_time_to_live_nothing_is_cached(local_aws: LocalAws, origin: Ori
     off = distribution(local_aws, origin, DISABLED)
     assert off.results("/off", "/off") == ["Miss", "Miss"]
     forwarded = {"QueryString": True, "Cookies": {"Forward": "none"}}
-    legacy = {"ForwardedValues": forwarded, "MinTTL": 0, "DefaultTTL": 60, "MaxTTL": 60}
+    legacy = {"ForwardedValues": forwarded, "MinTTL": 0, "DefaultTTL": 3600, "MaxTTL": 3600}
     old = distribution(local_aws, origin, None, behavior=legacy)
     assert old.results("/old", "/old?a=1", "/old") == ["Miss", "Miss", "Hit"]
     headers = {"Headers": {"Quantity": 1, "Items": ["*"]}}

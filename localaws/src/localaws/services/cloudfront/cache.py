@@ -219,7 +219,7 @@ async def _fetch_from_origin(
         status, reason, had, content = known.response
         fresh = {name: value for name, value in response[2].items() if name != "content-length"}
         response, result = (status, reason, {**had, **fresh}, content), "RefreshHit from cloudfront"
-    seconds = _seconds(response, limits, now.errors)
+    seconds = seconds_of(response, limits, now.errors)
     stored = _Stored(
         response, time.time(), time.time() + seconds, uri + (f"?{query_string}" if query_string else "")
     )
@@ -299,7 +299,8 @@ def _limits(behavior: dict[str, Any]) -> tuple[int, int, int]:
     return minimum, int(ttls.get("DefaultTTL", max(_DAY, minimum))), int(ttls.get("MaxTTL", _YEAR))
 
 
-def _seconds(response: Response, limits: tuple[int, int, int], errors: Mapping[int, int]) -> float:
+def seconds_of(response: Response, limits: tuple[int, int, int], errors: Mapping[int, int]) -> float:
+    """How many seconds a response is fresh; errors by the times of the distribution."""
     status, _, headers, _ = response
     if status < 400:
         return time_to_live(headers, *limits)
