@@ -150,7 +150,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         for country in ("DE", "US"):
             page = site.get(site.page, cookie="group=a", cloudfront_viewer_country=country)
             seen[f"page for {country}"] = page.body.decode()
-        story.say(f"The origin request chooses by country: {_told(seen)}.")
+        story.say(f"The origin request chooses by country: {_listed(seen)}.")
         site.get(f"{site.image}?width=160")
         with faults.not_admitting(stack.output("FunctionName"), "cloudfront.amazonaws.com"):
             seen["image refused, cached"] = site.get(f"{site.image}?width=160").status
@@ -168,7 +168,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
             return status
 
         seen["no longer throttled"] = stack.wait_until(served, "status 200")
-        story.say(f"{_told(dict(list(seen.items())[2:]))}. Without its viewer function, a site is down.")
+        story.say(f"{_listed(dict(list(seen.items())[2:]))}. Without its viewer function, a site is down.")
     for name, value in seen.items():
         story.fact(name, value)
     expected = ["eu a", "world a", 200, 403, 200, 503, "LambdaLimitExceeded", 200]
@@ -176,7 +176,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     return story.outcome()
 
 
-def _told(seen: Mapping[str, Any]) -> str:
+def _listed(seen: Mapping[str, Any]) -> str:
     return "; ".join(f"{name}: {value}" for name, value in seen.items())
 
 

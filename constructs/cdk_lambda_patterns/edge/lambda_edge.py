@@ -88,8 +88,9 @@ class LambdaEdge(Construct):
 
     Example::
 
-        edge = LambdaEdge(self, "Edge", origin_request=EdgeHook(code="origin_request"))
-        behavior = cloudfront.BehaviorOptions(origin=origin, edge_lambdas=edge.edge_lambdas)
+        site = Stack(self, "Site", env=Environment(region="us-east-1"))
+        edge = LambdaEdge(site, "Edge", origin_request=EdgeHook(code="worker"))
+        options = cloudfront.AddBehaviorOptions(edge_lambdas=edge.edge_lambdas)
 
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-at-edge-function-restrictions.html
     """

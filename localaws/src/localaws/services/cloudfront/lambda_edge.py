@@ -16,7 +16,7 @@ Faithful to:
   status. 503 for an error or a timeout (LambdaExecutionError) and for throttling (LambdaLimitExceeded).
 - What may be associated: a numbered version in us-east-1, without environment variables, layers, VPC,
   dead-letter queue, X-Ray or arm64, up to 5 s and 128 MB at viewer events, 30 s at origin events; its role
-  trusts edgelambda.amazonaws.com; not beside a CloudFront Function of a viewer event of the behavior.
+  trusts edgelambda.amazonaws.com; not with CloudFront Functions at viewer events of the behavior.
 - Logs go to /aws/lambda/us-east-1.NAME. A version that is associated cannot be deleted, nor its function.
 
 Not to: the Region of an edge location: logs are in us-east-1. `CloudFront-Viewer-Country` is the one that the
