@@ -157,6 +157,16 @@ def test_a_pool_without_guests_refuses_them(pools: Pools) -> None:
 
 
 @pytest.mark.local
+def test_a_deleted_identity_is_unknown(pools: Pools) -> None:
+    client = pools.aws.client("cognito-identity")
+    known = pools.call("get_id", pools.tokens["IdToken"])["IdentityId"]
+    assert client.delete_identities(IdentityIdsToDelete=[known])["UnprocessedIdentityIds"] == []
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        client.get_open_id_token(IdentityId=known)
+    assert pools.call("get_id", pools.tokens["IdToken"])["IdentityId"] != known
+
+
+@pytest.mark.local
 def test_a_pool_without_a_role_gives_no_credentials(pools: Pools) -> None:
     client = pools.aws.client("cognito-identity")
     pool = client.create_identity_pool(IdentityPoolName="open", AllowUnauthenticatedIdentities=True)

@@ -2,7 +2,7 @@
 
 The emulator verifies tokens only while it enforces IAM. It gives credentials for every identity id, also to
 guests of a pool that has none, invents a role for a pool without roles, asks no role whether it trusts the
-pool, and gives policies nothing of the identity.
+pool, gives policies nothing of the identity, and does not know DeleteIdentities.
 
 Faithful to: GetId, GetCredentialsForIdentity and GetOpenIdToken refuse a token with another signature, issuer
 or audience, and an expired one, with NotAuthorizedException; likewise a guest if the pool does not allow
@@ -10,13 +10,14 @@ unauthenticated identities, and the token of a user who is disabled, deleted or 
 pool asks the user pool (ServerSideTokenCheck). An unknown identity fails with ResourceNotFoundException, a
 pool without a role for that kind of identity, or whose role does not trust it, with
 InvalidIdentityPoolConfigurationException. Policies of the role see `cognito-identity.amazonaws.com:sub`,
-`:aud` and `:amr`, as conditions and as policy variables.
+`:aud` and `:amr`, as conditions and as policy variables. DeleteIdentities works.
 Not to: tokens of other providers than user pools are not verified, but the pool must name the provider. Role
 mappings and principal tags are not evaluated, and guests have no scope-down policy. AWS does not document
 the message for a user who has signed out.
 
 https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetCredentialsForIdentity.html
 https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetId.html
+https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_DeleteIdentities.html
 https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_CognitoIdentityProvider.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/identity-pools.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/role-trust-and-permissions.html
@@ -26,11 +27,11 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-conditio
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.core.responses import error_response_json, get_region
+from ministack.core.responses import error_response_json, get_region, json_response
 from ministack.services import cognito, iam, sts
 
 from localaws.patching import Properties, around
@@ -74,6 +75,17 @@ def _get_credentials_for_identity(stock: Callable[[Properties], Any], data: Prop
     sts.register_session(key, {**session, **named, "SecretAccessKey": secret, "SessionToken": token})
     answer["Credentials"] |= {"AccessKeyId": key, "SecretKey": secret, "SessionToken": token}
     return status, headers, json.dumps(answer).encode()
+
+
+@around(cognito, "_dispatch_identity")
+async def _dispatch_identity(stock: Callable[..., Awaitable[Any]], action: str, data: Properties) -> Any:
+    if action != "DeleteIdentities":
+        return await stock(action, data)
+    asked = data.get("IdentityIdsToDelete") or []
+    for pool in cognito._identity_pools.values():
+        for identity in asked:
+            pool["_identities"].pop(identity, None)
+    return json_response({"UnprocessedIdentityIds": []})
 
 
 @around([iam_evaluator, sts], "_principal_keys")
