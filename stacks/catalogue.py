@@ -251,6 +251,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="changes are reported once; each job has one answer, also after errors, timeouts and crashes",
         proof="sent",
     ),
+    Architecture(
+        id="todo-api",
+        family="solutions",
+        title="To-do list: Cognito → REST API, cached → Lambda → DynamoDB; credentials → own prefix in S3",
+        stack="TodoApiStack",
+        shows="no user reads another one's notes or files, not from the cache either; stolen tokens expire",
+    ),
 )
 
 

@@ -166,6 +166,8 @@ def links(architecture: Architecture, root: Path = ROOT) -> str:
         "stack": f"stacks/{family}/{module}",
         "scenario": f"scenarios/{family}/{module}",
     }
+    if not architecture.has_construct:
+        del places["construct"]
     found = {}
     for name, place in places.items():
         choices = [path for path in (f"{place}.py", place) if (root / path).exists()]
