@@ -12,6 +12,7 @@ that is so are listed here with the reason.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -120,8 +121,10 @@ def unused_grants(grants: Sequence[Grant], covered: Covered, used: Iterable[Used
 
 
 def _gives(grant: Grant, use: Used) -> bool:
+    # What a policy variable stands for differs from caller to caller.
+    resources = [re.sub(r"\$\{[^}]*\}", "*", resource) for resource in grant.resources]
     return fnmatchcase(use.action.lower(), grant.action.lower()) and any(
-        fnmatchcase(use.resource, resource) for resource in grant.resources
+        fnmatchcase(use.resource, resource) for resource in resources
     )
 
 
