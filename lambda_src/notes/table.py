@@ -37,12 +37,14 @@ class NotesTable:
         index: The name of its index by time.
         owner: Whose notes they are: notes of other owners do not exist here. Default: all notes of the table
             belong together.
+        consistent: Whether a note is read after all writes that have ended. DAX caches only other reads.
     """
 
     client: Client
     table: str
     index: str
     owner: str = ""
+    consistent: bool = True
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str]) -> "NotesTable":
@@ -60,7 +62,7 @@ class NotesTable:
 
     def get(self, name: str) -> Note | None:
         """Return a note, or ``None`` if there is none of this name."""
-        item = self._call("get_item", Key=self._key(name), ConsistentRead=True).get("Item")
+        item = self._call("get_item", Key=self._key(name), ConsistentRead=self.consistent).get("Item")
         return self._note(item) if item else None
 
     def put(self, note: Note) -> bool:

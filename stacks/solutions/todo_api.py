@@ -6,25 +6,38 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_cognito_identitypool as identitypool
+from aws_cdk import aws_dax as dax
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.core.permissions import acknowledge, grant_on_objects
+from cdk_lambda_patterns.delivery.layers import DependenciesLayer
 from cdk_lambda_patterns.web.http_api import RestApi, RestApiMethod, RestApiOptions
 from stacks.architecture import Architecture
-from stacks.notes import NotesService, make_notes_service
+from stacks.notes import INDEX_NAME, NotesService, make_notes_service
 from stacks.pattern_stack import PatternStack
 
 # In a policy, the id of the identity that the credentials were given to.
 # https://docs.aws.amazon.com/cognito/latest/developerguide/role-based-access-control.html
 _IDENTITY: Final = "${cognito-identity.amazonaws.com:sub}"
 
+_DAX_TLS = 9111
+
+
+def _on_table(service: str) -> list[str]:
+    """The actions of the notes service, on its table or on the cache before it."""
+    return [f"{service}:{action}" for action in ("GetItem", "PutItem", "DeleteItem", "Query")]
+
 
 class TodoApiStack(PatternStack):
     """A user signs in once. The token opens the API; credentials for the token open a folder of the bucket.
+
+    With the context ``dax`` set to ``true``, reads go through a DAX cluster, which costs by the hour.
 
     The context ``cloud-watch-role`` is ``false`` for an account in which API Gateway has its role for logs.
 
@@ -33,12 +46,23 @@ class TodoApiStack(PatternStack):
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
         super().__init__(scope, architecture)
+        code = pattern_source("solutions", "todo_api")
+        network, layers = None, None
+        if self.node.try_get_context("dax") == "true":
+            network = PrivateNetwork(self, "Network")
+            layers = [
+                DependenciesLayer(self, "DaxClient", code=code / "dax", removal_policy=RemovalPolicy.DESTROY)
+            ]
         notes = make_notes_service(
             Construct(self, "Notes"),
-            code=pattern_source("solutions", "todo_api"),
+            code=code,
             handler="todo_api.handler.handler",
             description="Stores the notes of each user, behind a REST API",
+            network=network,
+            layers=layers,
         )
+        if network is not None:
+            self._accelerate(notes, network)
         users = self._make_users()
         client = self._client(users, "Client")
         brief = self._client(users, "BriefClient", validity=Duration.minutes(5))
@@ -55,6 +79,39 @@ class TodoApiStack(PatternStack):
         self.output("BriefClientId", brief.user_pool_client_id)
         self.output("IdentityPoolId", identities.identity_pool_id)
         self.output("UserRoleArn", identities.authenticated_role.role_arn)
+
+    def _accelerate(self, notes: NotesService, network: PrivateNetwork) -> None:
+        """Put a DAX cluster between the function and the table.
+
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/DAX.create-cluster.html
+        """
+        group = ec2.SecurityGroup(
+            self, "DaxSecurityGroup", vpc=network.vpc, description="DAX: inbound from the function only"
+        )
+        notes.function.connections.allow_to(group, ec2.Port.tcp(_DAX_TLS), "DAX, with TLS")
+        role = iam.Role(self, "DaxRole", assumed_by=iam.ServicePrincipal("dax.amazonaws.com"))
+        table = notes.table.table_arn
+        iam.Grant.add_to_principal(
+            grantee=role,
+            actions=["dynamodb:DescribeTable", *_on_table("dynamodb")],
+            resource_arns=[table, f"{table}/index/{INDEX_NAME}"],
+        )
+        subnets = [subnet.subnet_id for subnet in network.vpc.isolated_subnets]
+        cluster = dax.CfnCluster(
+            self,
+            "Dax",
+            iam_role_arn=role.role_arn,
+            node_type="dax.t3.small",
+            replication_factor=len(network.availability_zones),
+            cluster_endpoint_encryption_type="TLS",
+            sse_specification=dax.CfnCluster.SSESpecificationProperty(sse_enabled=True),
+            security_group_ids=[group.security_group_id],
+            subnet_group_name=dax.CfnSubnetGroup(self, "DaxSubnets", subnet_ids=subnets).ref,
+        )
+        iam.Grant.add_to_principal(
+            grantee=notes.function.execution_role, actions=_on_table("dax"), resource_arns=[cluster.attr_arn]
+        )
+        notes.function.add_environment("DAX_ENDPOINT", cluster.attr_cluster_discovery_endpoint_url)
 
     def _make_users(self) -> cognito.UserPool:
         pool = cognito.UserPool(

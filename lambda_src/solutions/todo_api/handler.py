@@ -1,4 +1,4 @@
-"""REST API with a Cognito authorizer → the notes of the user who calls, in DynamoDB.
+"""REST API with a Cognito authorizer → (DAX →) the notes of the user who calls, in DynamoDB.
 
 Whose notes a request is about comes from the verified token only: no path, header or body can name another
 user.
@@ -27,6 +27,11 @@ with no_garbage_collection():
         logger=logger,
     )
     notes = NotesTable.from_environment(os.environ)
+    if endpoint := os.environ.get("DAX_ENDPOINT"):
+        from amazondax import AmazonDaxClient
+
+        # It writes through the cache, so a user reads what was written before.
+        notes = replace(notes, client=AmazonDaxClient(endpoint_url=endpoint), consistent=False)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

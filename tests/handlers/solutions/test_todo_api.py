@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -86,6 +87,15 @@ def test_no_name_reaches_the_note_of_another_user(service: Service, name: str) -
     assert service.send(BEN, "GET", f"/notes/{name}")["statusCode"] == 404
     service.send(BEN, "PUT", f"/notes/{name}", "of Ben")
     assert body_of(service.send(ANN, "GET", "/notes/milk")) == b"of Ann"
+
+
+def test_with_dax_notes_are_read_from_its_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SimpleNamespace(AmazonDaxClient=lambda endpoint_url: ("client of", endpoint_url))
+    monkeypatch.setitem(sys.modules, "amazondax", made)
+    endpoint = "daxs://dax.a1b2c3.dax-clusters.eu-west-1.amazonaws.com"
+    module: Any = import_handler("solutions.todo_api.handler", {**ENVIRONMENT, "DAX_ENDPOINT": endpoint})
+    assert (module.notes.client, module.notes.consistent) == (("client of", endpoint), False)
+    assert import_handler("solutions.todo_api.handler", ENVIRONMENT).notes.consistent
 
 
 def test_a_method_without_the_authorizer_fails(service: Service) -> None:
