@@ -162,7 +162,7 @@ def deploy_catalogue() -> Iterator[tuple[str, float, float]]:
 
     with tempfile.TemporaryDirectory() as folder, LocalAws() as aws:
         cdk = Cdk({**os.environ, **aws.environment, **FOR_THIS_MACHINE}, folder=Path(folder))
-        for architecture in ARCHITECTURES:
+        for architecture in (row for row in ARCHITECTURES if row.has_scenario):
             aws.reset()
             aws.bootstrap()
             with cdk.synthesizing(architecture.id) as synthesis:

@@ -28,7 +28,7 @@ class Architecture:
         shows: What a run of its scenario shows.
         proof: How much of it runs on the embedded AWS. ``"run"``: the source service is emulated, and the
             event takes the documented way. ``"sent"``: its documented event is delivered as that service
-            delivers it. ``"synthesised"``: none of it can run there.
+            delivers it. ``"synthesised"``: none of it can run there, so it has no scenario.
         exemptions: Places where AWS itself does not allow the architecture (``"anywhere"``: a stage without a
             region; ``"china"``; ``"gov-cloud"``), each with the reason.
     """
@@ -40,6 +40,11 @@ class Architecture:
     shows: str
     proof: Proof = "run"
     exemptions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_scenario(self) -> bool:
+        """Whether it can be deployed on the embedded AWS, and a scenario shows what it does."""
+        return self.proof != "synthesised"
 
     @property
     def module(self) -> str:

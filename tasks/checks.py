@@ -320,7 +320,8 @@ def tests_of_deployed(rows: Iterable[Architecture], marked: str) -> Iterator[Che
     """
     families: dict[str, list[str]] = {}
     for row in rows:
-        families.setdefault(row.family, []).append(row.id)
+        if row.has_scenario:
+            families.setdefault(row.family, []).append(row.id)
     single = [family for family, ids in families.items() if len(ids) == 1]
     checks = [[family] for family in sorted(families, key=lambda family: -len(families[family]))]
     for together in [one for one in checks if one[0] not in single] + ([single] if single else []):

@@ -69,6 +69,15 @@ def _verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="folder for the results (default: out)")
 
 
+def _why(parser: argparse.ArgumentParser) -> None:
+    _id(parser)
+    parser.add_argument(
+        "--without",
+        metavar="ACTION",
+        help="take this permission, such as s3:GetObject, from its roles first",
+    )
+
+
 def _redrive(parser: argparse.ArgumentParser) -> None:
     _id(parser)
     parser.add_argument("--stack", metavar="NAME", help="name of the stack (default: the id)")
@@ -137,6 +146,13 @@ TASKS = (
         "deploy on the embedded AWS, send real events, show the results",
         "tasks.demo",
         add_arguments=_demo,
+    ),
+    Task(
+        "why",
+        "ID [--without ACTION]",
+        "deploy on the embedded AWS, run the scenario, explain what IAM denies and the grant that is missing",
+        "tasks.why",
+        add_arguments=_why,
     ),
     Task(
         "test",

@@ -58,6 +58,10 @@ def try_to_demonstrate(architecture: Architecture) -> bool:
     because both write to the same logs and results.
     """
     name = architecture.id
+    if not architecture.has_scenario:
+        page = f"docs/{architecture.family}/{name}.md"
+        print(f"{name}: nothing to run, because only its template is proven; {page} says why")
+        return True
     if getattr(scenario_of(name), "NEEDS_NAMESPACES", False) and not namespaces.available():
         print(f"{name}: left out, because functions have no file system of their own on this machine")
         return True
@@ -72,6 +76,7 @@ def try_to_demonstrate(architecture: Architecture) -> bool:
                 print(f"run.py demo: {name}: {error}", file=sys.stderr)
             except (ScenarioFailed, ClientError, BotoCoreError) as error:
                 print(f"\nFAILED: {name}: {error}", file=sys.stderr)
+                print(f"If IAM denied something, `python3 run.py why {name}` explains it.", file=sys.stderr)
                 traceback.print_exc(file=log)
             except BrokenPipeError:  # what this prints is not read
                 raise

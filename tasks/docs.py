@@ -164,10 +164,11 @@ def links(architecture: Architecture, root: Path = ROOT) -> str:
         "construct": f"constructs/cdk_lambda_patterns/{family}/{module}",
         "handler": f"lambda_src/{family}/{module}/handler",
         "stack": f"stacks/{family}/{module}",
-        "scenario": f"scenarios/{family}/{module}",
     }
     if not architecture.has_construct:
         del places["construct"]
+    if architecture.has_scenario:
+        places["scenario"] = f"scenarios/{family}/{module}"
     found = {}
     for name, place in places.items():
         choices = [path for path in (f"{place}.py", place) if (root / path).exists()]

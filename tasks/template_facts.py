@@ -18,15 +18,19 @@ _SHAPES = {
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
+    "AWS::CloudWatch::CompositeAlarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
+    "AWS::CodeGuruProfiler::ProfilingGroup": ("[(", ")]"),
     "AWS::Cognito::IdentityPool": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
+    "AWS::Config::ConfigRule": (">", "]"),
     "AWS::EFS::AccessPoint": (">", "]"),
     "AWS::EFS::FileSystem": ("[(", ")]"),
     "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
     "AWS::Events::Archive": ("[(", ")]"),
     "AWS::Events::EventBus": ("{{", "}}"),
     "AWS::Events::Rule": (">", "]"),
+    "AWS::IoT::TopicRule": (">", "]"),
     "AWS::Lambda::Alias": (">", "]"),
     "AWS::Lambda::Function": ("[[", "]]"),
     "AWS::Lambda::LayerVersion": ("{{", "}}"),
@@ -43,23 +47,28 @@ _SHAPES = {
     "AWS::RDS::DBCluster": ("[(", ")]"),
     "AWS::RDS::DBInstance": ("[(", ")]"),
     "AWS::RDS::DBProxy": ("{{", "}}"),
+    "AWS::SES::ReceiptRule": (">", "]"),
     "AWS::Scheduler::Schedule": (">", "]"),
     "AWS::StepFunctions::StateMachine": ("{{", "}}"),
 }
 # What is drawn only where something is connected to it.
-_WHEN_CONNECTED = ("AWS::KMS::Key", "AWS::SecretsManager::Secret")
+_WHEN_CONNECTED = ("AWS::CloudWatch::Alarm", "AWS::KMS::Key", "AWS::SecretsManager::Secret")
 # What is called by another name than its service.
 _KINDS = {
     "AWS::ApiGateway::RestApi": "REST API",
     "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::ApplicationAutoScaling::ScalableTarget": "Application Auto Scaling",
     "AWS::CloudWatch::Alarm": "CloudWatch",
+    "AWS::CloudWatch::CompositeAlarm": "CloudWatch",
+    "AWS::Config::ConfigRule": "AWS Config",
+    "AWS::CodeGuruProfiler::ProfilingGroup": "CodeGuru Profiler",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::EFS::AccessPoint": "EFS access point",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
     "AWS::Events::Archive": "EventBridge",
     "AWS::Events::EventBus": "EventBridge",
     "AWS::Events::Rule": "EventBridge",
+    "AWS::IoT::TopicRule": "AWS IoT",
     "AWS::KinesisFirehose::DeliveryStream": "Firehose",
     "AWS::Lambda::Alias": "Lambda alias",
     "AWS::Lambda::LayerVersion": "Lambda layer",
@@ -356,6 +365,30 @@ def _alarms(_: TemplateFacts, group: str, properties: dict[str, Any]) -> Iterato
         yield Edge(_referred(alarm["Name"]), "-.->", group, "stops")
 
 
+def _watched(alarm: dict[str, Any]) -> Iterator[str]:
+    """The resources whose metrics an alarm watches."""
+    stats = [one["MetricStat"]["Metric"] for one in alarm.get("Metrics", []) if "MetricStat" in one]
+    for metric in stats or [alarm]:
+        yield from (_referred(dimension["Value"]) for dimension in metric.get("Dimensions", []))
+
+
+def _alarm(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """What an alarm with actions of its own watches, and the topics that it notifies."""
+    for topic in properties.get("AlarmActions", []):
+        for resource in dict.fromkeys(_watched(properties)):
+            yield Edge(resource, "-.->", _referred(topic), "alarm")
+
+
+def _composite_alarm(facts: TemplateFacts, composite: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """What the alarms of a composite alarm watch, and the topics that it notifies."""
+    rule, alarms = str(properties["AlarmRule"]), dict(facts.of_type("AWS::CloudWatch::Alarm"))
+    watched = [one for alarm in alarms if f"['{alarm}'" in rule for one in _watched(alarms[alarm])]
+    for resource in dict.fromkeys(watched):
+        yield Edge(resource, "-.->", composite, "alarms")
+    for topic in properties.get("AlarmActions", []):
+        yield Edge(composite, "==>", _referred(topic))
+
+
 def _api(facts: TemplateFacts, api: str, _: dict[str, Any]) -> Iterator[Edge]:
     """An API, the functions that it may invoke, and the user pools whose tokens it takes."""
     called: dict[str, str] = {}
@@ -528,6 +561,29 @@ def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> I
             yield from (Edge(function, "-.->", bucket, "report") for function in functions)
 
 
+def _config_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A rule of AWS Config and its function."""
+    yield Edge(rule, "-->", _referred(properties["Source"].get("SourceIdentifier")), "evaluate")
+
+
+def _topic_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A rule of AWS IoT, the functions that it invokes, and the queue for what it cannot deliver."""
+    payload = properties["TopicRulePayload"]
+    for action in payload["Actions"]:
+        yield Edge(rule, "-->", _referred(action.get("Lambda", {}).get("FunctionArn")), "messages")
+    failed = payload.get("ErrorAction", {}).get("Sqs", {}).get("QueueUrl")
+    yield Edge(rule, "-.->", _referred(failed), "undelivered")
+
+
+def _receipt_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A receipt rule of SES, and its functions and buckets, in the order of its actions."""
+    for number, action in enumerate(properties["Rule"]["Actions"], 1):
+        found = action.get("LambdaAction", {}).get("FunctionArn") or action.get("S3Action", {}).get(
+            "BucketName"
+        )
+        yield Edge(rule, "-->", _referred(found), f"action {number}")
+
+
 def _database(facts: TemplateFacts, database: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A database, and what its role for the feature Lambda lets its SQL invoke."""
     for role in properties.get("AssociatedRoles", []):
@@ -548,6 +604,8 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
     "AWS::ApiGateway::RestApi": _api,
     "AWS::ApiGatewayV2::Api": _api,
+    "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::CloudWatch::CompositeAlarm": _composite_alarm,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
     "AWS::Cognito::IdentityPool": _identities,
     "AWS::Cognito::IdentityPoolRoleAttachment": _identity_roles,
@@ -570,6 +628,9 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::SQS::Queue": _dead_letters,
     "AWS::Lambda::EventInvokeConfig": _destinations,
     "AWS::EC2::SecurityGroupIngress": _ingress,
+    "AWS::Config::ConfigRule": _config_rule,
+    "AWS::IoT::TopicRule": _topic_rule,
+    "AWS::SES::ReceiptRule": _receipt_rule,
 }
 
 # Where a resource names the security groups that it is in.

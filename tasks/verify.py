@@ -73,8 +73,14 @@ def scenario_of(id: str) -> ModuleType:
 
     Raises:
         LookupError: There is no such architecture.
+        TaskError: It has no scenario.
     """
     architecture = find(id)
+    if not architecture.has_scenario:
+        raise TaskError(
+            f"{id} has no scenario, because it cannot be deployed on the embedded AWS: only its template is "
+            f"proven. docs/{architecture.family}/{id}.md says why, and what to use instead."
+        )
     return import_module(f"scenarios.{architecture.family}.{architecture.module}")
 
 

@@ -101,11 +101,13 @@ class Assembly:
         folder: The cloud assembly.
         stacks: The resources of each stack by the stack's id.
         findings: One line for each finding of a validation.
+        exposed: The labels of what each stack's constructs expose, by kind.
     """
 
     folder: Path
     stacks: dict[str, Resources]
     findings: list[str] = field(default_factory=list)
+    exposed: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, assembly: CloudAssembly) -> "Assembly":

@@ -168,7 +168,10 @@ def test_logs_why_events_and_ignored(running: dict[str, Any], capsys: pytest.Cap
     assert "storing {'id': 'o-1'}\n" in run(capsys, "logs", "Handler")[1]
     denied = json.loads(run(capsys, "why", "--json")[1])
     assert (denied["action"], denied["times"]) == ("dynamodb:PutItem", 1)
-    assert "no policy of the principal allows this action" in run(capsys, "why")[1]
+    assert denied["grants"][0]["actions"] == ["dynamodb:PutItem"]
+    text = run(capsys, "why")[1]
+    assert "no policy of the principal allows this action" in text
+    assert "table.grant_write_data(handler)" in text
     lines = run(capsys, "events")[1].splitlines()
     assert next(line for line in lines if "dynamodb:PutItem" in line).endswith("DENIED")
     assert any("lambda:InvokeFunction" in line and line.endswith(":root") for line in lines)

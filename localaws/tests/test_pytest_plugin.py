@@ -66,6 +66,10 @@ def test_a_failure_shows_logs_denials_and_ignored_properties(project: pytest.Pyt
             "storing {'id': 'o-1'}",
             "*- denied by IAM -*",
             "arn:aws:sts::*:assumed-role/*may not dynamodb:PutItem on *: no policy of the principal*",
+            "    missing in the identity policy:",
+            "*handler.add_to_role_policy(*",
+            '*actions=[[]"dynamodb:PutItem"], resources=[[]table.table_arn]*',
+            "*or, with more than is missing: table.grant_write_data(handler)",
             "*- properties without effect on the embedded AWS -*",
             "AWS::DynamoDB::Table.ContributorInsightsSpecification of Table",
         ]

@@ -27,7 +27,7 @@ from scenarios.support.faults import Faults
 
 #: What the embedded AWS accepts but does not emulate, and why the scenario proves its point anyway.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
-    "AWS::StepFunctions::StateMachine.TracingConfiguration": "there is no X-Ray; no outcome depends on it",
+    "AWS::StepFunctions::StateMachine.TracingConfiguration": "no outcome depends on traces",
 }
 
 FRONTS = ("Rest", "Http")

@@ -1,9 +1,10 @@
 """Least privilege, proven both ways: with all of its grants a scenario passes, without any one it fails.
 
-`superfluous_grants` tries it: it takes away one grant after the other (`--full`). `unused_grants` learns it
-from one run: the embedded AWS records which permissions were used, and a grant is needed if something was
-used that no other grant of the role allows. That costs nothing, and is weaker in one respect: it does not see
-that the policy of a resource allows the same.
+`superfluous_grants` tries it: it takes away one grant after the other (`--full`), and what the embedded AWS
+explains of the denial has to name exactly that grant. `unused_grants` learns it from one run: the embedded
+AWS records which permissions were used, and a grant is needed if something was used that no other grant of
+the role allows. That costs nothing, and is weaker in one respect: it does not see that the policy of a
+resource allows the same.
 
 A grant that is not needed is superfluous, unless the embedded AWS cannot enforce it; the actions for which
 that is so are listed here with the reason.
@@ -19,8 +20,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from localaws import Used
-from scenarios.framework import Covered, DeployedStack, ScenarioFailed, giving_up_when
+from localaws import Explanation, LocalAws, Used
+from localaws.explanations import pattern
+from scenarios.framework import Covered, DeployedStack, ScenarioFailed, giving_up_when, require
 from scenarios.support.faults import Faults, Grant
 from tests.contracts.roles import role_of
 
@@ -33,7 +35,7 @@ NOT_ENFORCED: Mapping[str, str] = {
             "logs:CreateLogStream",
             "logs:PutLogEvents",
         ),
-        "no X-Ray daemon runs with a function, and Step Functions sends no traces": (
+        "without traces a function works all the same, and Step Functions sends none": (
             "xray:PutTraceSegments",
             "xray:PutTelemetryRecords",
             "xray:GetSamplingRules",
@@ -121,11 +123,23 @@ def unused_grants(grants: Sequence[Grant], covered: Covered, used: Iterable[Used
 
 
 def _gives(grant: Grant, use: Used) -> bool:
+    return fnmatchcase(use.action.lower(), grant.action.lower()) and _covers(grant, use.resource)
+
+
+def named_otherwise(grants: Sequence[Grant], used: Iterable[Used]) -> list[str]:
+    """Return the uses of a single grant whose denial would be explained by a resource outside the grant."""
+    return [
+        f"{use.action} on {pattern(use.resource)}"
+        for use in used
+        if len(giving := [grant for grant in grants if _gives(grant, use)]) == 1
+        and not _covers(giving[0], pattern(use.resource))
+    ]
+
+
+def _covers(grant: Grant, resource: str) -> bool:
     # What a policy variable stands for differs from caller to caller.
-    resources = [re.sub(r"\$\{[^}]*\}", "*", resource) for resource in grant.resources]
-    return fnmatchcase(use.action.lower(), grant.action.lower()) and any(
-        fnmatchcase(use.resource, resource) for resource in resources
-    )
+    patterns = (re.sub(r"\$\{[^}]*\}", "*", one) for one in grant.resources)
+    return any(fnmatchcase(resource, one) for one in patterns)
 
 
 def used_by(role: str, uses: Iterable[Used], since: float) -> list[Used]:
@@ -133,7 +147,7 @@ def used_by(role: str, uses: Iterable[Used], since: float) -> list[Used]:
     return [one for one in uses if one.principal.endswith(f":assumed-role/{role}") and one.last > since]
 
 
-def superfluous_grants(stack: DeployedStack, covered: Covered) -> set[str]:
+def superfluous_grants(stack: DeployedStack, covered: Covered, aws: LocalAws) -> set[str]:
     """Run a scenario once for each grant of a role, without that grant.
 
     Asynchronous events are tried only once meanwhile, and waiting ends when a denial is logged.
@@ -141,12 +155,14 @@ def superfluous_grants(stack: DeployedStack, covered: Covered) -> set[str]:
     Args:
         stack: The deployed stack, on the embedded AWS.
         covered: The role, and the scenario that uses each of its grants.
+        aws: The embedded AWS.
 
     Returns:
         The actions without which the scenario passes.
 
     Raises:
-        ScenarioFailed: It fails although nothing was taken away, or for another reason than a denial.
+        ScenarioFailed: It fails although nothing was taken away, or for another reason than a denial; or the
+            explanation of the denial names another grant than the one that was taken away.
     """
     faults = Faults(stack.session)
     hasty = replace(stack, patience=covered.patience)
@@ -158,14 +174,14 @@ def superfluous_grants(stack: DeployedStack, covered: Covered) -> set[str]:
             grant.action
             for grant in faults.grants(role)
             if grant.action not in {*NOT_ENFORCED, *covered.only_for_failures}
-            and not _fails_without(grant, faults, hasty, function, covered)
+            and not _fails_without(grant, faults, hasty, function, covered, aws)
         }
 
 
 def _fails_without(
-    grant: Grant, faults: Faults, stack: DeployedStack, function: str, covered: Covered
+    grant: Grant, faults: Faults, stack: DeployedStack, function: str, covered: Covered, aws: LocalAws
 ) -> bool:
-    log = _log(stack, function)
+    log, since = _log(stack, function), time.time()
 
     def denial() -> str | None:
         # A denial names the action, so one that is left from an earlier round is not taken for this one.
@@ -181,9 +197,35 @@ def _fails_without(
                 covered.scenario(stack)
         except ScenarioFailed as failed:
             if _denied(grant.action, str(failed)) or denial():
+                check_explained(grant, aws.explain(since))
                 return True
             raise ScenarioFailed(f"without {grant.action}, but not denied: {failed}") from failed
     return False
+
+
+def check_explained(removed: Grant, explained: Iterable[Explanation]) -> None:
+    """Check that what was taken away is what the explanation of the denial says is missing.
+
+    It names the objects of a folder where the statement has all of the bucket: it does not know of others.
+
+    Raises:
+        ScenarioFailed: It names something else, or there is no explanation.
+    """
+    mine = [
+        one
+        for one in explained
+        if one.action == removed.action and f":assumed-role/{removed.role}/" in one.principal
+    ]
+    named = [one for one in mine if _names(removed, one)]
+    require(bool(named), f"without {removed}, the explanations name {[one.grants for one in mine]}")
+
+
+def _names(removed: Grant, explained: Explanation) -> bool:
+    grants = explained.grants
+    if len(grants) != 1 or (grants[0].layer, grants[0].actions) != ("identity policy", (removed.action,)):
+        return False
+    [resource] = grants[0].resources
+    return fnmatchcase(explained.resource, resource) and _covers(removed, resource)
 
 
 def _denied(action: str, line: str) -> bool:

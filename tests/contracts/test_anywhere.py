@@ -104,6 +104,8 @@ def test_an_output_and_a_literal_partition_are_found(source: str) -> None:
 # Properties that fix a resource's name: a second deployment of the stack would collide with the first.
 NAMES = {
     "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::CodeDeploy::Application": "ApplicationName",
     "AWS::CodeDeploy::DeploymentConfig": "DeploymentConfigName",
     "AWS::Cognito::UserPool": "UserPoolName",

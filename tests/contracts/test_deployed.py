@@ -18,6 +18,7 @@ from tasks.verify import scenario_of
 from tests.contracts import aws_cli, curl
 from tests.contracts.least_privilege import (
     PLANTED,
+    named_otherwise,
     physical_role,
     superfluous_grants,
     unused_grants,
@@ -28,7 +29,9 @@ from tests.deployed import Deployments
 
 pytestmark = pytest.mark.local
 
-every_row = pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.id)
+DEPLOYED = [row for row in ARCHITECTURES if row.has_scenario]
+
+every_row = pytest.mark.parametrize("row", DEPLOYED, ids=lambda row: row.id)
 
 
 @pytest.fixture
@@ -54,9 +57,9 @@ def test_the_scenario_passes_and_leaves_nothing_behind(
 
 def drills() -> list[object]:
     """Each row; for `--full` only if its drill takes minutes (``DRILL_IS_LONG`` in its scenario)."""
-    long = {row.id for row in ARCHITECTURES if getattr(scenario_of(row.id), "DRILL_IS_LONG", False)}
+    long = {row.id for row in DEPLOYED if getattr(scenario_of(row.id), "DRILL_IS_LONG", False)}
     marks = dict.fromkeys(long, pytest.mark.full)
-    return [pytest.param(row, marks=marks.get(row.id, ()), id=row.id) for row in ARCHITECTURES]
+    return [pytest.param(row, marks=marks.get(row.id, ()), id=row.id) for row in DEPLOYED]
 
 
 @pytest.mark.parametrize("row", drills())
@@ -71,7 +74,7 @@ def covered_roles() -> list[object]:
     """Each role that a scenario covers, with its row."""
     return [
         pytest.param(row, covered, id=f"{row.id}-{covered.role_of}")
-        for row in ARCHITECTURES
+        for row in DEPLOYED
         for covered in scenario_of(row.id).ROLES
     ]
 
@@ -96,24 +99,26 @@ def test_each_grant_of_a_role_is_used(
     if unused():  # The run of the row does not need all of them.
         covered.scenario(stack)
     assert unused() == set()
+    used = used_by(role, local_aws.used_permissions(), since=deployments.since)
+    assert named_otherwise(grants, used) == []
 
 
 @pytest.mark.breaks
 @pytest.mark.full
 @pytest.mark.parametrize(("row", "covered"), covered_roles())
 def test_each_grant_of_a_role_is_needed_and_a_planted_one_is_found(
-    row: Architecture, covered: Covered, stack: DeployedStack
+    row: Architecture, covered: Covered, stack: DeployedStack, local_aws: LocalAws
 ) -> None:
-    assert superfluous_grants(stack, covered) == {PLANTED}
+    assert superfluous_grants(stack, covered, local_aws) == {PLANTED}
 
 
 @pytest.mark.breaks
 @pytest.mark.full
 @every_row
 def test_each_grant_of_the_roles_of_custom_resources_is_needed(
-    row: Architecture, stack: DeployedStack
+    row: Architecture, scenario: ModuleType, stack: DeployedStack, local_aws: LocalAws
 ) -> None:
-    superfluous, _ = superfluous_at_deployment(stack)
+    superfluous, _ = superfluous_at_deployment(stack, local_aws, scenario.ROLES)
     assert superfluous == []
 
 
@@ -134,7 +139,7 @@ def test_the_aws_cli_invokes_the_function_by_the_command_on_the_page(
 
 @pytest.mark.breaks
 @pytest.mark.full
-@pytest.mark.parametrize("row", [row for row in ARCHITECTURES if curl.blocks_of(row)], ids=lambda row: row.id)
+@pytest.mark.parametrize("row", [row for row in DEPLOYED if curl.blocks_of(row)], ids=lambda row: row.id)
 def test_curl_gets_an_answer_by_the_commands_on_the_page(
     row: Architecture, stack: DeployedStack, local_aws: LocalAws, tmp_path: Path
 ) -> None:

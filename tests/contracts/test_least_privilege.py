@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from localaws import Used
-from scenarios.framework import Covered
+from localaws import Explanation, Used
+from localaws.explanations import Grant as Missing
+from scenarios.framework import Covered, ScenarioFailed
 from scenarios.support.faults import Grant
-from tests.contracts.least_privilege import PLANTED, unused_grants, used_by
+from tests.contracts.least_privilege import (
+    PLANTED,
+    check_explained,
+    named_otherwise,
+    unused_grants,
+    used_by,
+)
 
 TABLE, BUCKET = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders", "arn:aws:s3:::photos"
 ROLE = "arn:aws:sts::123456789012:assumed-role/Orders-1"
@@ -72,3 +81,39 @@ def test_only_the_role_and_only_what_came_after_the_deployment_counts() -> None:
     early, late = Used(ROLE, "s3:GetObject", BUCKET, 1, 10.0), Used(ROLE, "s3:PutObject", BUCKET, 1, 30.0)
     other = Used(f"{ROLE}2", "s3:PutObject", BUCKET, 1, 30.0)
     assert used_by("Orders-1", [early, late, other], since=20.0) == [late]
+
+
+def test_a_use_that_an_explanation_would_name_by_a_wider_resource_is_found() -> None:
+    one_object = Grant("Orders-1", "Default", 3, "s3:PutObject", (f"{BUCKET}/out/result.json",))
+    used = [
+        Used(ROLE, "s3:GetObject", f"{BUCKET}/in/a.jpg"),
+        Used(ROLE, "s3:PutObject", one_object.resources[0]),
+    ]
+    assert named_otherwise([READ], used) == []
+    assert named_otherwise([READ, one_object], used) == [f"s3:PutObject on {BUCKET}/out/*"]
+
+
+def explained(*missing: Missing) -> Explanation:
+    return Explanation(f"{ROLE}/now", "dynamodb:PutItem", TABLE, "why", grants=missing)
+
+
+NAMED = Missing("identity policy", ("dynamodb:PutItem",), (TABLE,), "code")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],
+        [explained()],
+        [explained(NAMED, NAMED)],
+        [explained(replace(NAMED, layer="resource policy"))],
+        [explained(replace(NAMED, actions=("dynamodb:PutItem", "dynamodb:GetItem")))],
+        [explained(replace(NAMED, resources=("*",)))],
+        [replace(explained(NAMED), principal=f"{ROLE}-2/now")],
+    ],
+    ids=["none", "no_grant", "two", "another_policy", "more_actions", "all_resources", "another_role"],
+)
+def test_an_explanation_that_names_another_grant_is_found(found: list[Explanation]) -> None:
+    check_explained(PUT, [explained(NAMED)])
+    with pytest.raises(ScenarioFailed, match="the explanations name"):
+        check_explained(PUT, found)

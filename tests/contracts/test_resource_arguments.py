@@ -31,6 +31,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_ses as ses
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
@@ -44,6 +45,7 @@ from cdk_lambda_patterns.delivery.container_image import ContainerImageCode
 from cdk_lambda_patterns.events.pipeline_events import StateChanges
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumerOptions
+from cdk_lambda_patterns.observability.monitoring import Alarms
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
 from tasks.synthesis import app_context
@@ -154,6 +156,10 @@ KINDS: dict[Any, Kind] = {
             scope, "R", function_arn=ARN.format("lambda", "function:theirs"), same_environment=True
         ),
     ),
+    ses.IReceiptRuleSet: Kind(
+        lambda scope: ses.ReceiptRuleSet(scope, "R"),
+        lambda scope: ses.ReceiptRuleSet.from_receipt_rule_set_name(scope, "R", "theirs"),
+    ),
     sfn.IStateMachine: Kind(
         state_machine,
         lambda scope: sfn.StateMachine.from_state_machine_arn(
@@ -179,6 +185,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "auth_type": lambda scope: lambda_.FunctionUrlAuthType.AWS_IAM,
     "authorization": lambda scope: HttpIamAuthorizer(),
     "RestApi.authorization": lambda scope: apigateway.AuthorizationType.IAM,
+    "bot_alias_arns": lambda scope: [ARN.format("lex", "bot-alias/COFFEEBOT1/TSTALIASID")],
     "changes": lambda scope: [StateChanges(pipeline_states=["FAILED"])],
     "code": lambda scope: CODE,
     "BatchOperation.source": lambda scope: s3.Bucket(scope, "Source"),
@@ -195,6 +202,9 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "CustomRuntimeFunction.code": lambda scope: lambda_.Code.from_bucket(
         s3.Bucket.from_bucket_name(scope, "Runtimes", "theirs"), "bootstrap.zip", "1"
     ),
+    "SignedFunction.code": lambda scope: lambda_.Code.from_bucket(
+        s3.Bucket.from_bucket_name(scope, "Releases", "theirs"), "app.zip", "1"
+    ),
     "ContainerImageFunction.code": lambda scope: ContainerImageCode.from_ecr(
         ecr.Repository.from_repository_name(scope, "Images", "theirs"), tag_or_digest="1.0.0"
     ),
@@ -204,9 +214,14 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "log_groups": lambda scope: [logs.LogGroup(scope, "LogGroup")],
     "function": lambda scope: function(Construct(scope, "Function")),
     "network": lambda scope: PrivateNetwork(scope, "Network"),
+    "patterns": lambda scope: [function(Construct(scope, "Function"))],
+    "recipients": lambda scope: ["help@example.com"],
     "schedule": lambda scope: scheduler.ScheduleExpression.rate(Duration.hours(1)),
+    "screen_handler": lambda scope: "index.screen",
+    "skill_id": lambda scope: "amzn1.ask.skill.1",
     "source_bucket": lambda scope: s3.Bucket(scope, "Files", versioned=True),
     "sources": lambda scope: [RdsEventSource()],
+    "sql": lambda scope: "SELECT * FROM 'sensors/#'",
     "subscribers": lambda scope: {"One": Subscriber(code=CODE)},
     "table": lambda scope: table_with_stream(Construct(scope, "Table")),
     "vpc": lambda scope: ec2.Vpc(scope, "Vpc", max_azs=2, nat_gateways=1),
@@ -261,6 +276,9 @@ SPECIAL: dict[str, Kind] = {
 FURTHER: dict[str, dict[str, Any]] = {
     # The timeout of an imported function is unknown.
     "SqsConsumer-function-IFunction": {"options": SqsConsumerOptions(visibility_timeout=Duration.minutes(3))},
+    # Without alarms there is no topic.
+    "Monitoring-topic-ITopic": {"alarms": Alarms()},
+    "Monitoring-encryption_key-IKey": {"alarms": Alarms()},
 }
 
 EU = Environment(account="123456789012", region="eu-west-1")

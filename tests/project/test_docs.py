@@ -129,6 +129,7 @@ def test_a_page_links_its_construct_handler_stack_and_scenario(tmp_path: Path, f
 def test_a_page_says_how_much_is_proven_unless_all_is(proof: Proof) -> None:
     row = replace(ARCHITECTURES[0], proof=proof)
     assert (f"**Proof level: {proof}.**" in docs.links(row)) == (proof != "run")
+    assert ("[scenario]" in docs.links(row)) == row.has_scenario
 
 
 def test_every_page_has_its_links() -> None:

@@ -35,6 +35,7 @@ class Row:
     id: str
     family: str
     has_construct: bool = True
+    has_scenario: bool = True
 
     def path(self, pattern: str) -> str:
         """The pattern with the names of this architecture."""
@@ -47,14 +48,12 @@ class Row:
 
     def rooms(self) -> dict[str, str]:
         """Where its files are."""
-        return {
-            room: place for room, place in ROOMS.items() if self.has_construct or room not in OF_CONSTRUCTS
-        }
+        without = () if self.has_construct else OF_CONSTRUCTS
+        without += () if self.has_scenario else ("its scenario",)
+        return {room: place for room, place in ROOMS.items() if room not in without}
 
 
-ROWS = [
-    Row(architecture.id, architecture.family, architecture.has_construct) for architecture in ARCHITECTURES
-]
+ROWS = [Row(one.id, one.family, one.has_construct, one.has_scenario) for one in ARCHITECTURES]
 
 
 def missing(root: Path, rows: list[Row]) -> list[str]:
@@ -205,3 +204,10 @@ def test_a_folder_of_a_persons_machine_is_found(tmp_path: Path, folder: str) -> 
     (tmp_path / "a.md").write_text(f"the first line\nsee {named}\n")
     (tmp_path / "b.png").write_bytes(b"\0see " + named.encode())
     assert [found.partition(": ")[0] for found in of_this_machine(tmp_path, ["a.md", "b.png"])] == ["a.md:2"]
+
+
+def test_a_row_that_is_only_synthesised_needs_no_scenario(tmp_path: Path) -> None:
+    row = Row("some-pattern", "storage", has_scenario=False)
+    root = furnished(tmp_path, row)
+    (root / row.paths(ROOMS["its scenario"])[0]).unlink()
+    assert missing(root, [row]) == []

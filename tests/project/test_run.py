@@ -75,6 +75,8 @@ def test_every_task_has_its_module() -> None:
         ("diff -c region=eu-west-1 thumbnailer", "the following arguments are required: ID"),
         ("verify", "the following arguments are required: ID"),
         ("verify thumbnailer --st x", "unrecognized arguments: --st x"),
+        ("why", "the following arguments are required: ID"),
+        ("why thumbnailer --without", "--without: expected one argument"),
         ("redrive thumbnailer --dry", "unrecognized arguments: --dry"),
         ("redrive thumbnailer --limit 0", "'0' is not a whole number from 1 on"),
         ("list --json", "unrecognized arguments: --json"),

@@ -30,8 +30,10 @@ import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
 from aws_cdk import App, Duration, Stack
-from aws_cdk.aws_apigateway import AuthorizationType
+from aws_cdk.aws_apigateway import AuthorizationType, StageOptions
+from aws_cdk.aws_apigateway import RestApi as Api
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_config import MaximumExecutionFrequency
 from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
 from aws_cdk.aws_lambda import FunctionUrlAuthType
@@ -51,7 +53,9 @@ from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.code_signing import CodeSigning, SignedFunction
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
+from cdk_lambda_patterns.observability.tracing import Tracing
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
+from cdk_lambda_patterns.observability.profiling import ProfiledFunction
 from cdk_lambda_patterns.delivery.container_image import (
     ContainerImageCode,
     ContainerImageFunction,
@@ -72,6 +76,15 @@ from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
+from cdk_lambda_patterns.observability.monitoring import Monitoring
+from cdk_lambda_patterns.observability.service_hooks import (
+    AlexaSkill,
+    ConfigFunctionRule,
+    CustomResourceFunction,
+    IotRule,
+    LexCodeHook,
+    SesInbound,
+)
 from cdk_lambda_patterns.storage.batch_operation import BatchOperation
 from cdk_lambda_patterns.storage.metadata_sync import MetadataSync
 from cdk_lambda_patterns.storage.thumbnailer import Thumbnailer
@@ -103,6 +116,8 @@ key = Attribute(name="order", type=AttributeType.STRING)
 signing = CodeSigning(stack, "Signing")
 shop = Table(stack, "ShopOrders", partition_key=key, stream=StreamViewType.KEYS_ONLY)
 bus = EventBus(stack, "Bus")
+api = Api(stack, "TracedApi", deploy_options=StageOptions(tracing_enabled=True))
+api.root.add_method("GET")
 paid = HardenedFunction(stack, "Paid", code=pattern_source("events", "event_bus"))
 parcels = HardenedFunction(stack, "Parcels", code=pattern_source("delivery", "provisioned_concurrency"))
 steps = LambdaInvoke(stack, "Invoke", lambda_function=reserve)
@@ -110,6 +125,10 @@ changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
 log_code = pattern_source("streams", "log_processor")
+shop_code = pattern_source("observability", "monitoring")
+place = HardenedFunction(stack, "Place", code=shop_code, handler="monitoring.handler.place")
+hooks = pattern_source("observability", "service_hooks")
+alias = "arn:aws:lex:us-east-1:123456789012:bot-alias/COFFEEBOT1/TSTALIASID"
 sign_up = Trigger(code=pattern_source("identity", "cognito_triggers"))
 made = [
     network,
@@ -139,6 +158,13 @@ made = [
         code=pattern_source("events", "scheduled_function"),
         schedule=ScheduleExpression.rate(Duration.hours(1)),
     ),
+    HardenedFunction(
+        stack,
+        "Traced",
+        code=pattern_source("observability", "tracing"),
+        handler="tracing.front.handler",
+    ),
+    Tracing(stack, "Traces", stage=api.deployment_stage),
     CodeBucket(stack, "Code"),
     signing,
     SignedFunction(
@@ -146,6 +172,7 @@ made = [
     ),
     CodeFromBucket(stack, "FromBucket", bucket=built.bucket, key=built.s3_object_key),
     EncryptedEnvironment(stack, "Links", code=pattern_source("delivery", "encrypted_environment")),
+    ProfiledFunction(stack, "Profiled", code=pattern_source("observability", "profiling")),
     AsyncFunction(stack, "Async", code=pattern_source("messaging", "async_function")),
     SnsConsumer(stack, "Topic", code=pattern_source("messaging", "sns_consumer")),
     EfsFunction(stack, "Files", code=pattern_source("data", "efs_function"), network=network),
@@ -180,8 +207,36 @@ made = [
         code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
     ),
     LogShippingExtension(stack, "Shipping"),
+    CustomResourceFunction(stack, "Seed", code=hooks, handler="service_hooks.custom_resource.handler"),
+    ConfigFunctionRule(
+        stack,
+        "Runtimes",
+        code=hooks,
+        handler="service_hooks.config_rule.handler",
+        frequency=MaximumExecutionFrequency.ONE_HOUR,
+    ),
+    IotRule(
+        stack, "Alarms", code=hooks, handler="service_hooks.iot_rule.handler", sql="SELECT * FROM 'sensors/+'"
+    ),
+    SesInbound(
+        stack,
+        "Tickets",
+        code=hooks,
+        screen_handler="service_hooks.ses_inbound.screen",
+        handler="service_hooks.ses_inbound.handler",
+        recipients=["help@example.com"],
+    ),
+    LexCodeHook(stack, "Bot", code=hooks, handler="service_hooks.lex.handler", bot_alias_arns=[alias]),
+    AlexaSkill(
+        stack,
+        "Skill",
+        code=hooks,
+        handler="service_hooks.alexa.handler",
+        skill_id="amzn1.ask.skill.4d2f0c8e-6c1b-4b0a-9f62-2a1b7c9d0e11",
+    ),
     CognitoTriggers(stack, "Users", pre_sign_up=sign_up),
     SyncExpressWorkflow(stack, "Workflow", definition=steps),
+    Monitoring(stack, "Monitoring", patterns=[place]),
 ]
 app.synth()
 

@@ -8,6 +8,7 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 from jsii.errors import JSIIError
 
+from cdk_lambda_patterns.observability.monitoring.exposed import Exposed, exposed_by
 from stacks.catalogue import ARCHITECTURES
 from tests.templates import Assembly, read_templates
 
@@ -20,8 +21,8 @@ def synthesise_catalogue(context: dict[str, Any], folder: Path) -> Assembly:
         folder: An empty folder for the cloud assembly.
     """
     app = App(context=context, outdir=str(folder), analytics_reporting=False)
-    for architecture in ARCHITECTURES:
-        architecture.make_stack(app)
+    stacks = {architecture.id: architecture.make_stack(app) for architecture in ARCHITECTURES}
+    exposed = {row: _labels(exposed_by(stack, [stack])) for row, stack in stacks.items()}
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
     try:
         app.synth()
@@ -29,7 +30,13 @@ def synthesise_catalogue(context: dict[str, Any], folder: Path) -> Assembly:
         # A finding fails the synthesis, and the report says which; anything else is an error of its own.
         if not list(read_findings(folder)):
             raise
-    return Assembly(folder, read_templates(folder), list(read_findings(folder)))
+    return Assembly(folder, read_templates(folder), list(read_findings(folder)), exposed)
+
+
+def _labels(exposed: Exposed) -> dict[str, list[str]]:
+    """What a stack's constructs expose, by kind: what `Monitoring` would find."""
+    kinds = {kind: [*found] for kind, found in exposed.kinds.items() if found}
+    return kinds | ({"stream_reader": sorted(exposed.stream_readers)} if exposed.stream_readers else {})
 
 
 def read_findings(folder: Path) -> list[str]:

@@ -17,6 +17,7 @@ from tasks import demo
 from tasks.demo import check_dropped, show
 from tasks.errors import TaskError
 from tasks.progress import step
+from tasks.verify import scenario_of
 
 _DROPPED = Dropped("thumbnailer", "Table", "AWS::DynamoDB::Table", "TableClass")
 
@@ -103,3 +104,11 @@ def test_a_second_demo_of_an_architecture_waits_for_the_first(
     with ThreadPoolExecutor(2) as pool:
         assert all(pool.map(demo.try_to_demonstrate, [ARCHITECTURES[0]] * 2))
     assert most == [1, 1]
+
+
+def test_a_row_that_is_only_synthesised_has_nothing_to_run(capsys: pytest.CaptureFixture[str]) -> None:
+    row = next(row for row in ARCHITECTURES if not row.has_scenario)
+    assert demo.try_to_demonstrate(row)
+    assert f"docs/{row.family}/{row.id}.md says why" in capsys.readouterr().out
+    with pytest.raises(TaskError, match=f"{row.id} has no scenario"):
+        scenario_of(row.id)

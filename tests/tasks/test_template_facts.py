@@ -205,6 +205,21 @@ CONNECTIONS: dict[str, tuple[dict[str, Any], str]] = {
         ),
         'Function -.->|"on failure"| Queue',
     ),
+    "rule of AWS Config": (
+        resource("Config::ConfigRule", Source={"SourceIdentifier": attribute("Function", "Arn")}),
+        'Added -->|"evaluate"| Function',
+    ),
+    "rule of AWS IoT": (
+        resource(
+            "IoT::TopicRule",
+            TopicRulePayload={"Actions": [{"Lambda": {"FunctionArn": attribute("Function", "Arn")}}]},
+        ),
+        'Added -->|"messages"| Function',
+    ),
+    "receipt rule of SES": (
+        resource("SES::ReceiptRule", Rule={"Actions": [{"S3Action": {"BucketName": {"Ref": "Bucket"}}}]}),
+        'Added -->|"action 1"| Bucket',
+    ),
 }
 
 

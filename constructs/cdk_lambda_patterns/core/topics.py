@@ -2,6 +2,7 @@
 
 from aws_cdk import Annotations, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from constructs import Construct, IDependable
 
@@ -67,7 +68,18 @@ def allow_service_to_publish(
             f"{owner_must_allow}.",
         )
     if topic.master_key is not None:
-        # Without the ARN: a bucket may be encrypted with the same key, and neither could be made first.
-        user = iam.ServicePrincipal(principal, conditions=for_account)
-        topic.master_key.grant(user, "kms:GenerateDataKey", "kms:Decrypt")
+        let_service_encrypt(scope, topic.master_key, principal)
     return added.policy_dependable
+
+
+def let_service_encrypt(scope: Construct, key: kms.IKey, principal: str) -> None:
+    """Let a service use the key of a topic for this account.
+
+    Args:
+        scope: Its stack is in the account.
+        key: The key.
+        principal: The service.
+    """
+    # Without an ARN: a bucket may be encrypted with the same key, and neither could be made first.
+    for_account = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+    key.grant(iam.ServicePrincipal(principal, conditions=for_account), "kms:GenerateDataKey", "kms:Decrypt")

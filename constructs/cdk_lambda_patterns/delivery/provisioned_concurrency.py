@@ -69,15 +69,10 @@ class ProvisionedConcurrencyAlias(Construct):
     Example::
 
         quotes = HardenedFunction(self, "Quotes", code="worker")
+        eight = appscaling.Schedule.cron(hour="8", minute="0")
+        peak = appscaling.ScalingSchedule(schedule=eight, time_zone=TimeZone.EUROPE_BERLIN, min_capacity=10)
         live = ProvisionedConcurrencyAlias(
-            self, "Live", function=quotes, min_capacity=1, max_capacity=20, utilization_target=0.7,
-            schedules={
-                "Morning": appscaling.ScalingSchedule(
-                    schedule=appscaling.Schedule.cron(hour="8", minute="0"),
-                    time_zone=TimeZone.EUROPE_BERLIN,
-                    min_capacity=10,
-                )
-            },
+            self, "Live", function=quotes, min_capacity=1, max_capacity=20, schedules={"Morning": peak}
         )
         live.alias.add_function_url()
 

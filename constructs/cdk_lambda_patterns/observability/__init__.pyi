@@ -1,0 +1,11 @@
+from cdk_lambda_patterns.observability.monitoring import Alarms as Alarms
+from cdk_lambda_patterns.observability.monitoring import Monitoring as Monitoring
+from cdk_lambda_patterns.observability.profiling import ProfiledFunction as ProfiledFunction
+from cdk_lambda_patterns.observability.service_hooks import AlexaSkill as AlexaSkill
+from cdk_lambda_patterns.observability.service_hooks import ConfigFunctionRule as ConfigFunctionRule
+from cdk_lambda_patterns.observability.service_hooks import CustomResourceFunction as CustomResourceFunction
+from cdk_lambda_patterns.observability.service_hooks import IotRule as IotRule
+from cdk_lambda_patterns.observability.service_hooks import LexCodeHook as LexCodeHook
+from cdk_lambda_patterns.observability.service_hooks import SesInbound as SesInbound
+from cdk_lambda_patterns.observability.tracing import SamplingRule as SamplingRule
+from cdk_lambda_patterns.observability.tracing import Tracing as Tracing

@@ -7,6 +7,7 @@ adds what it lacks.
 
 from localaws.cdk.cli import CdkError
 from localaws.cdk.deployment import Deployment, FunctionFailed, wait_until
+from localaws.explanations import Explanation
 from localaws.journal import Call, Denied, Used
 from localaws.recorder import Dropped
 from localaws.server.addresses import Address
@@ -24,6 +25,7 @@ __all__ = [
     "Denied",
     "Deployment",
     "Dropped",
+    "Explanation",
     "FunctionFailed",
     "LocalAws",
     "LocalAwsError",

@@ -132,7 +132,11 @@ def _parser() -> argparse.ArgumentParser:
     command(
         "install", _install, "download the server into the user's cache, and the CDK CLI if there is none"
     )
-    command("why", _why, "print what IAM has denied, and which permission is missing")
+    command(
+        "why",
+        _why,
+        "print what IAM has denied, and the grant that is missing, in CDK code",
+    )
     command("ignored", _ignored, "print the properties of the deployed templates that have no effect here")
     return parser
 
@@ -278,10 +282,10 @@ def _events(options: argparse.Namespace) -> None:
 
 
 def _why(options: argparse.Namespace) -> None:
-    denied = _attached(options).denied()
-    for one in denied:
+    explained = _attached(options).explain()
+    for one in explained:
         _result(options, asdict(one), f"{_painted('denied', _RED)}  {one}")
-    if not denied:
+    if not explained:
         _tell(options, "IAM has denied nothing since the last reset.")
 
 

@@ -10,7 +10,6 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -79,6 +78,11 @@ class Denied:
     times: int = 1
     last: float = 0
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What is the same in a denial that is repeated."""
+        return self.principal, self.action, self.resource, self.why
+
     def __str__(self) -> str:
         """A sentence for a person."""
         often = f" ({self.times} times)" if self.times > 1 else ""
@@ -103,6 +107,11 @@ class Used:
     times: int = 1
     last: float = 0
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What is the same in a use that is repeated."""
+        return self.principal, self.action, self.resource
+
 
 _Counted = TypeVar("_Counted", Denied, Used)
 
@@ -110,18 +119,17 @@ _Counted = TypeVar("_Counted", Denied, Used)
 class Counts(Generic[_Counted]):
     """What happens again and again: an entry each, with a count. Several threads write to it."""
 
-    def __init__(self, kind: Callable[..., _Counted], most: int) -> None:
-        self._kind: Callable[..., _Counted] = kind
+    def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, ...], _Counted] = {}
 
-    def add(self, *key: str) -> None:
-        """Add one of the kind with these attributes, or count it again."""
+    def add(self, entry: _Counted) -> None:
+        """Add an entry, or count it again if there is one with the same key."""
         now = time.time()
         with self._lock:
-            before = self._entries.pop(key, None) or self._kind(*key, times=0)
-            self._entries[key] = replace(before, times=before.times + 1, last=now)
+            before = self._entries.pop(entry.key, None)
+            self._entries[entry.key] = replace(entry, times=before.times + 1 if before else 1, last=now)
             if len(self._entries) > self._most:
                 del self._entries[next(iter(self._entries))]
 
@@ -137,5 +145,5 @@ class Counts(Generic[_Counted]):
 
 
 calls = Calls()
-denials = Counts(Denied, _MOST_DENIALS)
-uses = Counts(Used, _MOST_USES)
+denials: Counts[Denied] = Counts(_MOST_DENIALS)
+uses: Counts[Used] = Counts(_MOST_USES)

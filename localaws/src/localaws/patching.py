@@ -178,6 +178,8 @@ class Registry:
             problems += conflicts
         if problems:
             raise Incompatible(_report(problems))
+        # First what is new, so that a change of a whole table finds it, whatever its module is called.
+        ordered.sort(key=lambda one: one[1][0].kind not in ("new", "entry"))
         for target, chain in ordered:
             value = target.read()
             for declaration in chain:

@@ -273,9 +273,8 @@ def _sections(item: pytest.Item, aws: LocalAws) -> Iterator[tuple[str, str]]:
         lines = [event["message"].rstrip("\n") for page in pages for event in page["events"]]
         if lines:
             yield f"log of {name.removeprefix('/aws/lambda/')}", "\n".join(lines[-_MOST_LINES:])
-    denied = [one for one in aws.denied() if one.last >= since]
-    if denied:
-        yield "denied by IAM", "\n".join(map(str, denied[-_MOST_LINES:]))
+    if denied := aws.explain(since)[-_MOST_LINES:]:
+        yield "denied by IAM", "\n".join(one.summary for one in denied)
     ignored = sorted({f"{one} of {one.logical_id}" for one in aws.dropped_properties()})
     if ignored:
         yield "properties without effect on the embedded AWS", "\n".join(ignored)

@@ -37,6 +37,7 @@ _MODELLED = {
     "cloudwatch": "ValidationError",
     "codepipeline": "ValidationException",
     "cognito-idp": "InvalidParameterException",
+    "config": "ValidationException",
     "events": "ValidationException",
     "firehose": "ValidationException",
     "iam": "ValidationError",
@@ -46,6 +47,7 @@ _MODELLED = {
     "logs": "InvalidParameterException",
     "secretsmanager": "ValidationException",
     "sts": "ValidationError",
+    "xray": "InvalidRequestException",
 }
 # Parameters of which the service has words of its own.
 _OWN_ERRORS = {("lambda", "runtime")}

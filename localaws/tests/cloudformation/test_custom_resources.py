@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,18 @@ from aws_cdk import aws_s3_notifications as notifications
 from aws_cdk import aws_ssm as ssm
 from aws_cdk import custom_resources as cr
 
-from helpers.stacks import DeploymentFailedError, Resources, Stack, arn, deploy, function, role
+from helpers.stacks import (
+    DeploymentFailedError,
+    Resources,
+    Stack,
+    arn,
+    deploy,
+    function,
+    role,
+    template,
+)
 from localaws import LocalAws
+from localaws.services.cloudformation.custom_resources import checked
 
 pytestmark = pytest.mark.local
 
@@ -346,7 +357,8 @@ import json, urllib.request
 def handler(event, context):
     answer = {"Status": "SUCCESS", "PhysicalResourceId": "tea", "StackId": event["StackId"],
               "RequestId": event["RequestId"], "LogicalResourceId": event["LogicalResourceId"]}
-    request = urllib.request.Request(event["ResponseURL"], json.dumps(answer).encode(), method="PUT")
+    request = urllib.request.Request(event["ResponseURL"], json.dumps(answer).encode(), method="PUT",
+                                     headers={"Content-Type": ""})
     urllib.request.urlopen(request)
     raise ValueError("too late")
 """
@@ -377,3 +389,156 @@ def test_an_answer_that_was_sent_before_the_crash_counts(local_aws: LocalAws) ->
 def test_the_emulator_still_waits_for_a_function_that_crashed(stock_aws: LocalAws) -> None:
     with pytest.raises(DeploymentFailedError, match="timed out after 1s waiting"):
         deploy(stock_aws, with_provider(CRASH, ServiceTimeout=1))
+
+
+# --- What CloudFormation takes and does
+
+ANSWERING = """
+import json, urllib.request
+
+def handler(event, context):
+    asked = event["ResourceProperties"]
+    if asked.get("Silent") == event["RequestType"]:
+        return
+    answer = {"Status": "SUCCESS", "PhysicalResourceId": "made", "Reason": "out of tea",
+              **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}}
+    answer |= json.loads(asked.get(event["RequestType"], "{}"))
+    for body in (answer, {**answer, "Status": "FAILED"}):
+        request = urllib.request.Request(event["ResponseURL"], json.dumps(body).encode(), method="PUT",
+                                         headers={"Content-Type": asked.get("ContentType", "")})
+        try:
+            urllib.request.urlopen(request)
+        except urllib.error.HTTPError:
+            pass
+"""
+REQUEST = {"StackId": "arn:of-the-stack", "RequestId": "one", "LogicalResourceId": "Tea"}
+RESPONSE = {**REQUEST, "Status": "SUCCESS", "PhysicalResourceId": "pot"}
+
+
+@pytest.fixture(scope="module")
+def provider(local_aws: LocalAws) -> str:
+    """The ARN of a function that answers as it is asked to."""
+    resources = {"Role": role(), "Function": function("Role", ANSWERING)}
+    return deploy(local_aws, resources, {"Arn": arn("Function")}).outputs["Arn"]
+
+
+def tea(token: str, timeout: int | str = 60, **asked: Any) -> Resources:
+    """A custom resource; of what is asked, dictionaries change the response to a type of request."""
+    texts = {name: json.dumps(one) if isinstance(one, dict) else one for name, one in asked.items()}
+    properties = {"ServiceToken": token, "ServiceTimeout": timeout, **texts}
+    return {"Tea": {"Type": "Custom::Tea", "Properties": properties}}
+
+
+def failed(aws: LocalAws, resources: Resources) -> tuple[str, dict[str, str]]:
+    """Why the creation of a stack failed, and the physical id in each event of its resource, by status."""
+    stack = Stack(aws, f"stack-{uuid.uuid4().hex[:8]}")
+    with pytest.raises(DeploymentFailedError) as reasons:
+        stack.deploy(template(resources))
+    events = aws.client("cloudformation").describe_stack_events(StackName=stack.name)["StackEvents"]
+    return str(reasons.value).removeprefix("Tea: "), {
+        event["ResourceStatus"]: event.get("PhysicalResourceId", "")
+        for event in events
+        if event["LogicalResourceId"] == "Tea"
+    }
+
+
+def test_a_resource_whose_creation_failed_is_deleted(local_aws: LocalAws, provider: str) -> None:
+    reason, events = failed(local_aws, tea(provider, Create={"Status": "FAILED"}))
+    assert "Received response status [FAILED] from custom resource. Message returned: out of tea" in reason
+    assert events["DELETE_COMPLETE"] == "made"
+
+
+def test_a_creation_without_a_physical_id_is_deleted_with_another_one(
+    local_aws: LocalAws, provider: str
+) -> None:
+    reason, events = failed(local_aws, tea(provider, Create={"PhysicalResourceId": ""}))
+    assert "Invalid PhysicalResourceId" in reason
+    assert events["DELETE_COMPLETE"].startswith("stack-")
+    assert "-Tea-" in events["DELETE_COMPLETE"]
+
+
+@pytest.mark.parametrize("asked", [{"Silent": "Create"}, {"ContentType": "application/json"}])
+def test_a_resource_without_a_response_fails_when_its_time_is_over(
+    local_aws: LocalAws, provider: str, asked: dict[str, str]
+) -> None:
+    reason, events = failed(local_aws, tea(provider, timeout="20", **asked))
+    assert "CloudFormation did not receive a response from your Custom Resource" in reason
+    assert "DELETE_IN_PROGRESS" in events
+
+
+def test_a_running_function_has_the_time_of_the_resource_and_no_more(local_aws: LocalAws) -> None:
+    with pytest.raises(DeploymentFailedError, match="Tea: CloudFormation did not receive a response"):
+        deploy(local_aws, with_provider(HANG, timeout=20, ServiceTimeout=1))
+
+
+@pytest.mark.parametrize("timeout", [0, 3601, "soon"])
+def test_a_time_that_is_not_allowed_fails_the_resource(
+    local_aws: LocalAws, provider: str, timeout: int | str
+) -> None:
+    reason, _events = failed(local_aws, tea(provider, timeout=timeout))
+    assert f"ServiceTimeout is {timeout}" in reason
+
+
+def test_a_resource_whose_function_does_not_exist_is_not_deleted(local_aws: LocalAws, provider: str) -> None:
+    reason, events = failed(local_aws, tea(f"{provider}-of-others"))
+    assert "not found" in reason
+    assert "DELETE_IN_PROGRESS" not in events
+
+
+def test_without_a_rollback_the_stacks_deletion_deletes_it(local_aws: LocalAws, provider: str) -> None:
+    client, name = local_aws.client("cloudformation"), f"stack-{uuid.uuid4().hex[:8]}"
+    body = json.dumps(template(tea(provider, Create={"Status": "FAILED"}, Delete={"Status": "FAILED"})))
+    client.create_stack(StackName=name, TemplateBody=body, DisableRollback=True)
+    with pytest.raises(DeploymentFailedError, match="out of tea"):
+        Stack(local_aws, name).delete()
+
+
+def test_the_first_response_counts_and_the_service_token_stays(local_aws: LocalAws, provider: str) -> None:
+    stack = deploy(local_aws, tea(provider))
+    stack.update(tea(provider, Update={"PhysicalResourceId": "made"}))
+    with pytest.raises(DeploymentFailedError, match="Modifying service token is not allowed"):
+        stack.update(tea(f"{provider}:$LATEST"))
+    (described,) = local_aws.client("cloudformation").describe_stacks(StackName=stack.name)["Stacks"]
+    assert described["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({}, ""),
+        ({"Status": "FAILED", "Reason": "out of tea"}, "Message returned: out of tea (RequestId: one)"),
+        ({"Status": "FAILED"}, "Reason"),
+        (
+            {"Status": "FAILED", "Reason": "out of tea", "PhysicalResourceId": ""},
+            "Invalid PhysicalResourceId",
+        ),
+        ({"Status": "SUCCEEDED"}, "SUCCESS or FAILED"),
+        ({"StackId": "arn:of-another"}, "StackId"),
+        ({"RequestId": "another"}, "RequestId"),
+        ({"LogicalResourceId": None}, "LogicalResourceId"),
+        ({"PhysicalResourceId": None}, "Invalid PhysicalResourceId"),
+        ({"PhysicalResourceId": 7}, "Invalid PhysicalResourceId"),
+        ({"PhysicalResourceId": "ü" * 512}, ""),
+        ({"PhysicalResourceId": "ü" * 513}, "Invalid PhysicalResourceId"),
+        ({"Data": {"Leaves": "green"}}, ""),
+        ({"Data": None}, ""),
+        ({"Data": ["green"]}, "JSON object"),
+    ],
+)
+def test_a_response_fails_the_resource_unless_it_is_complete(change: dict[str, Any], problem: str) -> None:
+    _response, found = checked(json.dumps({**RESPONSE, **change}).encode(), REQUEST)
+    assert problem in found
+    assert bool(problem) == bool(found)
+
+
+@pytest.mark.parametrize(("bytes_", "problem"), [(4096, ""), (4097, "Response object is too long.")])
+def test_a_response_has_4096_bytes_at_most(bytes_: int, problem: str) -> None:
+    body = json.dumps({**RESPONSE, "Data": {}})
+    padded = body.replace("{}", json.dumps({"a": "x" * (bytes_ - len(body) - 7)}))
+    assert checked(padded.encode(), REQUEST)[1] == problem
+    assert len(padded) == bytes_
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"\xff"])
+def test_a_response_is_a_json_object(body: bytes) -> None:
+    assert checked(body, REQUEST)[1] == "The response is not a JSON object"

@@ -23,7 +23,8 @@ def handler(event, context):
     hold()
     answer = {name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")}
     answer |= {"Status": "SUCCESS", "PhysicalResourceId": "it"}
-    request = urllib.request.Request(event["ResponseURL"], data=json.dumps(answer).encode(), method="PUT")
+    request = urllib.request.Request(event["ResponseURL"], data=json.dumps(answer).encode(), method="PUT",
+                                     headers={"Content-Type": ""})
     urllib.request.urlopen(request)
 """
 

@@ -215,6 +215,65 @@ def test_the_change_of_a_state_reaches_a_topic_unless_actions_are_off(
     assert queue.receive() == []
 
 
+def notified(aws: LocalAws, topic: str) -> str:
+    """Set the state of a new alarm that notifies a topic; returns what its history says of failed actions."""
+    cloudwatch, name = aws.client("cloudwatch"), f"alarm-{uuid.uuid4().hex[:8]}"
+    settings = {"Namespace": NAMESPACE, "MetricName": "none", "Statistic": "Sum", "Period": 60}
+    cloudwatch.put_metric_alarm(AlarmName=name, AlarmActions=[topic], **SETTINGS, **settings)
+    cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
+    items = cloudwatch.describe_alarm_history(AlarmName=name, HistoryItemType="Action")["AlarmHistoryItems"]
+    cloudwatch.delete_alarms(AlarmNames=[name])
+    return " ".join(item["HistorySummary"] for item in items)
+
+
+def allowing_cloudwatch(actions: list[str], account: str) -> str:
+    """A resource policy for alarms of an account."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": actions,
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@pytest.mark.parametrize(("account", "refused"), [("123456789012", ""), ("999999999999", "SNS:Publish")])
+def test_an_alarm_notifies_a_topic_only_if_its_policy_allows_it(
+    local_aws: LocalAws, account: str, refused: str
+) -> None:
+    sns = local_aws.client("sns")
+    topic = sns.create_topic(Name=f"topic-{uuid.uuid4().hex[:8]}")["TopicArn"]
+    policy = allowing_cloudwatch(["sns:Publish"], account)
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
+    assert refused in notified(local_aws, topic)
+    assert bool(refused) == bool(notified(local_aws, topic))
+
+
+@pytest.mark.parametrize(
+    ("actions", "refused"),
+    [
+        (["kms:Decrypt", "kms:GenerateDataKey"], False),
+        (["kms:Decrypt", "kms:GenerateDataKey*"], False),
+        (["kms:Decrypt"], True),
+        (None, True),  # the key that AWS manages
+    ],
+)
+def test_an_alarm_notifies_an_encrypted_topic_only_if_the_key_may_be_used(
+    local_aws: LocalAws, actions: list[str] | None, refused: bool
+) -> None:
+    key = "alias/aws/sns"
+    if actions is not None:
+        policy = allowing_cloudwatch(actions, "123456789012")
+        key = local_aws.client("kms").create_key(Policy=policy, BypassPolicyLockoutSafetyCheck=True)[
+            "KeyMetadata"
+        ]["Arn"]
+    sns = local_aws.client("sns")
+    name = f"topic-{uuid.uuid4().hex[:8]}"
+    topic = sns.create_topic(Name=name, Attributes={"KmsMasterKeyId": key})["TopicArn"]
+    assert ("encryption key" in notified(local_aws, topic)) is refused
+
+
 # --- Metric math
 
 

@@ -1,4 +1,4 @@
-"""`LocalAws.denied()`: what was denied, and which policy has to change."""
+"""`LocalAws.denied()` and `explain()`: what was denied, by which statements, and which grant is missing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from localaws import LocalAws
+from localaws.explanations import Mismatch
 
 pytestmark = pytest.mark.local
 
 BUCKET = "arn:aws:s3:::photos"
+IDENTITY = "identity policy"
 TRUST = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
 
 
@@ -33,30 +36,58 @@ def role(local_aws: LocalAws) -> str:
 
 
 @pytest.mark.parametrize(
-    ("statement", "why"),
+    ("statement", "why", "mismatch"),
     [
-        (allow(Action="s3:GetObject"), "no policy of the principal allows this action"),
-        (allow(Resource="arn:aws:s3:::other"), "allow this action only on arn:aws:s3:::other"),
+        (
+            allow(Action="s3:GetObject"),
+            "no policy of the principal allows this action",
+            Mismatch("Action", ("s3:GetObject",), "s3:ListBucket"),
+        ),
+        (
+            allow(Resource="arn:aws:s3:::other"),
+            "allow this action only on arn:aws:s3:::other",
+            Mismatch("Resource", ("arn:aws:s3:::other",), BUCKET),
+        ),
         (
             allow(Resource=None) | {"NotResource": BUCKET},
             "allow this action only on all but arn:aws:s3:::photos",
+            Mismatch("Resource", (f"not {BUCKET}",), BUCKET),
         ),
-        (allow(Effect="Deny", Sid="Never"), "a statement 'Never' of an identity policy"),
+        (allow(Effect="Deny", Sid="Never"), "a statement 'Never' of the inline policy own denies it", None),
         (
-            allow(Condition={"StringEquals": {"s3:prefix": "public"}}),
-            'under conditions that are not met: {"StringEquals": {"s3:prefix": "public"}}',
+            allow(Condition={"StringEquals": {"s3:prefix": "public", "aws:username": "ann"}}),
+            'that are not met: {"StringEquals": {"s3:prefix": "public"}}; {"StringEquals": {"aws:username"',
+            Mismatch("Condition", ("public",), "private", "StringEquals s3:prefix"),
         ),
     ],
     ids=["action", "resource", "not_resource", "deny", "condition"],
 )
 def test_a_denial_says_what_the_policies_lack(
-    local_aws: LocalAws, role: str, statement: dict[str, Any], why: str
+    local_aws: LocalAws, role: str, statement: dict[str, Any], why: str, mismatch: Mismatch | None
 ) -> None:
     lists_photos(local_aws, role, {key: value for key, value in statement.items() if value is not None})
     last = local_aws.denied()[-1]
     assert (last.action, last.resource) == ("s3:ListBucket", BUCKET)
     assert last.principal.startswith("arn:aws:sts::123456789012:assumed-role/reader/")
     assert why in last.why, last
+    explained = local_aws.explain()[-1]
+    assert (explained.action, explained.why, explained.last) == (last.action, last.why, last.last)
+    [looked_at] = explained.statements
+    assert (looked_at.policy, looked_at.layer, looked_at.number) == (
+        "inline policy own",
+        "identity policy",
+        1,
+    )
+    if mismatch:
+        assert looked_at.mismatches[0] == mismatch
+        [grant] = explained.grants
+        assert (grant.layer, grant.actions, grant.resources) == (IDENTITY, ("s3:ListBucket",), (BUCKET,))
+        assert grant.code.splitlines()[-1] in str(explained)
+    else:
+        assert (explained.denied_by, explained.grants) == ((looked_at,), ())
+        assert "no grant allows it, as an explicit Deny decides: inline policy own" in str(explained)
+    prefix = {"s3:prefix": "private", "aws:username": ""}
+    assert explained.conditions == (prefix if mismatch and mismatch.key else {})
 
 
 def test_a_permissions_boundary_is_named(local_aws: LocalAws, role: str) -> None:
@@ -66,6 +97,75 @@ def test_a_permissions_boundary_is_named(local_aws: LocalAws, role: str) -> None
     lists_photos(local_aws, role, allow())
     iam.delete_role_permissions_boundary(RoleName="reader")
     assert "its permissions boundary or a session policy does not" in local_aws.denied()[-1].why
+    explained = local_aws.explain()[-1]
+    assert [one.layer for one in explained.statements] == [IDENTITY, "permissions boundary"]
+    assert [one.applies for one in explained.statements] == [True, False]
+    [grant] = explained.grants
+    assert (grant.layer, grant.actions, grant.resources) == (
+        "permissions boundary",
+        ("s3:ListBucket",),
+        (BUCKET,),
+    )
+
+
+def test_a_session_policy_is_named(local_aws: LocalAws, role: str) -> None:
+    lists_photos(local_aws, role, allow(), Policy=document(allow(Action="s3:GetObject")))
+    [grant] = local_aws.explain()[-1].grants
+    assert (grant.layer, grant.actions) == ("session policy", ("s3:ListBucket",))
+
+
+def test_both_the_role_and_its_boundary_may_lack_the_action(local_aws: LocalAws, role: str) -> None:
+    iam = local_aws.client("iam")
+    made = iam.create_policy(PolicyName="narrow", PolicyDocument=document(allow(Action="s3:GetObject")))
+    iam.put_role_permissions_boundary(RoleName="reader", PermissionsBoundary=made["Policy"]["Arn"])
+    lists_photos(local_aws, role, allow(Action="s3:GetObject"))
+    iam.delete_role_permissions_boundary(RoleName="reader")
+    assert [one.layer for one in local_aws.explain()[-1].grants] == [IDENTITY, "permissions boundary"]
+
+
+def test_the_policy_of_a_bucket_that_denies_is_named(local_aws: LocalAws, role: str) -> None:
+    s3 = local_aws.client("s3")
+    denied = allow(Effect="Deny", Sid="Closed", Principal={"AWS": role})
+    s3.put_bucket_policy(Bucket="photos", Policy=document(denied))
+    lists_photos(local_aws, role, allow())
+    s3.delete_bucket_policy(Bucket="photos")
+    explained = local_aws.explain()[-1]
+    [denying] = explained.denied_by
+    assert (denying.layer, denying.sid, denying.policy) == (
+        "resource policy",
+        "Closed",
+        f"policy of {BUCKET}",
+    )
+    assert (explained.grants, "'Closed'" in explained.why) == ((), True)
+
+
+def test_a_key_policy_that_does_not_admit_the_account_is_named(local_aws: LocalAws, role: str) -> None:
+    root = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:user/admin"}, "Resource": "*"}
+    local_aws.client("iam").create_user(UserName="admin")
+    key = local_aws.client("kms").create_key(
+        Policy=document(root | {"Action": "kms:*"}), BypassPolicyLockoutSafetyCheck=True
+    )["KeyMetadata"]["Arn"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        as_role(local_aws, role, allow(Action="kms:Encrypt", Resource=key), "kms").encrypt(
+            KeyId=key, Plaintext=b"x"
+        )
+    explained = local_aws.explain()[-1]
+    [grant] = explained.grants
+    assert (grant.layer, grant.actions, grant.resources) == ("key policy", ("kms:Encrypt",), (key,))
+    assert f'principals=[iam.ArnPrincipal("{role}")]' in grant.code
+    admits = next(one for one in explained.statements if one.layer == "key policy")
+    assert [one.element for one in admits.mismatches] == ["Principal"]
+
+
+def test_a_role_that_does_not_trust_the_caller_is_named(local_aws: LocalAws, role: str) -> None:
+    trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    made = local_aws.client("iam").create_role(RoleName="closed", AssumeRolePolicyDocument=document(trust))
+    target = made["Role"]["Arn"]
+    sts = as_role(local_aws, role, allow(Action="sts:AssumeRole", Resource=target), "sts")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sts.assume_role(RoleArn=target, RoleSessionName="now")
+    [grant] = local_aws.explain()[-1].grants
+    assert (grant.layer, grant.actions, grant.resources) == ("trust policy", ("sts:AssumeRole",), (target,))
 
 
 def test_a_denial_that_is_repeated_is_counted(local_aws: LocalAws, role: str) -> None:
@@ -84,21 +184,37 @@ def test_a_service_that_a_policy_does_not_admit_is_named(local_aws: LocalAws) ->
     last = local_aws.denied()[-1]
     assert (last.principal, last.action, last.resource) == ("iot.amazonaws.com", "sqs:SendMessage", arn)
     assert rule in last.why
+    explained = local_aws.explain()[-1]
+    assert explained.conditions == {"aws:SourceArn": rule, "aws:SourceAccount": "123456789012"}
+    [grant] = explained.grants
+    assert (grant.layer, grant.actions, grant.resources) == ("resource policy", ("sqs:SendMessage",), (arn,))
+    assert 'principals=[iam.ServicePrincipal("iot.amazonaws.com")]' in grant.code
+
+
+def test_only_what_was_denied_since_then_is_explained(local_aws: LocalAws, role: str) -> None:
+    lists_photos(local_aws, role, allow(Resource="arn:aws:s3:::fourth"))
+    last = local_aws.explain()[-1].last
+    assert [one.last for one in local_aws.explain(last)] == [last]
+    assert local_aws.explain(last + 0.001) == []
 
 
 def test_a_reset_forgets_the_denials(empty_aws: LocalAws) -> None:
-    assert empty_aws.denied() == []
+    assert empty_aws.denied() == empty_aws.explain() == []
 
 
-def lists_photos(aws: LocalAws, role: str, statement: dict[str, Any]) -> None:
+def lists_photos(aws: LocalAws, role: str, statement: dict[str, Any], **session: str) -> None:
     """Try it with the role, which has only this statement."""
+    with pytest.raises(ClientError, match=r"\(AccessDenied\)"):
+        as_role(aws, role, statement, "s3", **session).list_objects_v2(Bucket="photos", Prefix="private")
+
+
+def as_role(aws: LocalAws, role: str, statement: dict[str, Any], service: str, **session: str) -> Any:
+    """A client with the role, which has only this statement."""
     aws.client("iam").put_role_policy(RoleName="reader", PolicyName="own", PolicyDocument=document(statement))
-    given = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
-    s3 = aws.session.client(
-        "s3",
+    given = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="test", **session)["Credentials"]
+    return aws.session.client(
+        service,
         aws_access_key_id=given["AccessKeyId"],
         aws_secret_access_key=given["SecretAccessKey"],
         aws_session_token=given["SessionToken"],
     )
-    with pytest.raises(s3.exceptions.ClientError, match=r"\(AccessDenied\)"):
-        s3.list_objects_v2(Bucket="photos")

@@ -16,7 +16,7 @@ from localaws.server.delivery import request_to_deliver
 
 pytestmark = pytest.mark.local
 
-IOT = "iot.amazonaws.com"
+IOT, ALEXA = "iot.amazonaws.com", "alexa-appkit.amazon.com"
 OTHER = "210987654321"
 ECHO = "handler = lambda event, context: {'got': event}"
 FAILING = "def handler(event, context): raise RuntimeError('no')"
@@ -222,6 +222,33 @@ def test_services_use_tls(functions: Functions) -> None:
     assert queue.wait()["Body"] == "a plain text"
 
 
+def test_alexa_calls_only_for_the_skill_that_the_policy_names(echo: Target) -> None:
+    echo.permit(ALEXA, EventSourceToken="amzn1.ask.skill.1")
+    given = echo.aws.deliver_as(ALEXA, "", echo.arn, 7, event_source_token="amzn1.ask.skill.1")
+    assert given.payload == {"got": 7}
+    for token in ("amzn1.ask.skill.2", None):
+        with pytest.raises(ClientError) as refused:
+            echo.aws.deliver_as(ALEXA, "", echo.arn, 7, event_source_token=token)
+        assert code_of(refused) == "AccessDeniedException"
+
+
+def test_a_bucket_takes_the_objects_that_its_policy_allows(functions: Functions) -> None:
+    aws, principal, bucket = functions.aws, "ses.amazonaws.com", f"mail-{uuid.uuid4().hex[:8]}"
+    rule = functions.arn("ses", "receipt-rule-set/a:receipt-rule/b")
+    objects, s3 = f"arn:aws:s3:::{bucket}/in/*", aws.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=allow(principal, "s3:PutObject", objects, rule))
+    aws.deliver_as(principal, rule, f"arn:aws:s3:::{bucket}/in/m1", "Subject: ä\r\n")
+    assert s3.get_object(Bucket=bucket, Key="in/m1")["Body"].read() == "Subject: ä\r\n".encode()
+    for key, source in (("out/m1", rule), ("in/m1", f"{rule}2")):
+        with pytest.raises(ClientError) as refused:
+            aws.deliver_as(principal, source, f"arn:aws:s3:::{bucket}/{key}", "")
+        assert (code_of(refused), refused.value.operation_name) == ("AccessDenied", "PutObject")
+    with pytest.raises(ClientError) as refused:
+        aws.deliver_as(principal, rule, "arn:aws:s3:::missing-bucket/in/m1", "")
+    assert code_of(refused) == "NoSuchBucket"
+
+
 def rule_to(queue: Queue, bus: str) -> None:
     client = queue.aws.client("events")
     rule = f"rule-{uuid.uuid4().hex[:8]}"
@@ -298,7 +325,11 @@ FUNCTION, QUEUE = "arn:aws:lambda:us-east-1:123456789012:function:f", "arn:aws:s
     ("principal", "target", "more", "message"),
     [
         (IOT, "orders", {}, "target='orders': give an ARN"),
-        (IOT, "arn:aws:s3:::photos", {}, "give the ARN of a function, a queue, a topic or an event bus"),
+        (IOT, "arn:aws:dynamodb:::t", {}, "give the ARN of a function, queue, topic, event bus or object"),
+        (IOT, "arn:aws:s3:::photos", {}, "give the ARN of an object, and its text"),
+        (IOT, "arn:aws:s3:::photos/a", {}, "give the ARN of an object, and its text"),
+        (ALEXA, FUNCTION, {}, "alexa-appkit.amazon.com calls for no resource"),
+        (IOT, FUNCTION, {"event_source_token": "amzn1.ask.skill.1"}, "only Alexa sends one"),
         (
             IOT,
             FUNCTION,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
+from localaws.explanations import Explanation
 from localaws.faults import Faults
 from localaws.journal import Call, Denied, Used
 from localaws.recorder import Dropped
@@ -258,6 +259,7 @@ class LocalAws:
         invocation_type: InvocationType | None = None,
         role: str | None = None,
         reads: Mapping[str, str] | None = None,
+        event_source_token: str | None = None,
     ) -> Delivered:
         """Deliver the event of a service that is not emulated, as that service does.
 
@@ -267,10 +269,12 @@ class LocalAws:
 
         Args:
             principal: The service: `"iot.amazonaws.com"`.
-            source_arn: The resource that the event is about or from: the value of `aws:SourceArn`.
-            target: The ARN of a function, version or alias, of a queue, a topic or an event bus.
+            source_arn: The resource that the event is about or from: the value of `aws:SourceArn`. Empty for
+                Alexa, which calls for none.
+            target: The ARN of a function, version or alias, of a queue, a topic, an event bus, or of an
+                object that the service writes (SES).
             event: The event, as the service's documentation shows it. For an event bus the whole event; a
-                text becomes the body of a message as it is.
+                text becomes the body of a message or of an object as it is.
             source_account: The value of `aws:SourceAccount`. Default: the account in `source_arn`, or that of
                 this embedded AWS if it names none, as that of a bucket.
             invocation_type: For services that invoke functions both ways, and for those that are unknown
@@ -279,6 +283,7 @@ class LocalAws:
                 (CodePipeline), or, for the principal `"lambda.amazonaws.com"`, the role of the function
                 itself, whose event source Lambda polls (Amazon MQ).
             reads: What Lambda does at the event source with that role: resources by action.
+            event_source_token: The id of the skill for which Alexa calls: `lambda:EventSourceToken`.
 
         Raises:
             ValueError: An argument is missing, or does not fit the others.
@@ -300,6 +305,7 @@ class LocalAws:
             invocation_type=invocation_type,
             role=role,
             reads=reads,
+            event_source_token=event_source_token,
         )
         return outcome_of(self._call("POST", "/_localaws/deliver", request), target)
 
@@ -411,6 +417,23 @@ class LocalAws:
     def denied(self) -> list[Denied]:
         """Return what IAM has denied since the last reset, and why; the latest comes last."""
         return [Denied(**entry) for entry in self._call("GET", "/_localaws/denied")]
+
+    def explain(self, since: float = 0) -> list[Explanation]:
+        """Explain what IAM has denied since the last reset: `denied()` with the statements and the grant.
+
+        Args:
+            since: Only what was denied after this time, in seconds since 1970.
+
+        Example:
+            ```python
+            [why] = aws.explain()
+            assert why.grants[0].actions == ("dynamodb:PutItem",)
+            print(why)
+            ```
+        """
+        return [
+            Explanation.of(entry) for entry in self._call("GET", f"/_localaws/explanations?since={since}")
+        ]
 
     @property
     def faults(self) -> Faults:

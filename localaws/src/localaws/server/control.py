@@ -2,6 +2,7 @@
 
 GET  /_localaws/dropped
 GET  /_localaws/denied
+GET  /_localaws/explanations?since=SECONDS
 GET  /_localaws/calls?after=NUMBER
 POST /_localaws/reset
 POST /_localaws/pace
@@ -19,7 +20,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -41,7 +42,12 @@ def with_control(app: Application) -> Application:
         if route == ("GET", "/_localaws/dropped"):
             await _answer(send, [asdict(dropped) for dropped in recorder.report.dropped()])
         elif route == ("GET", "/_localaws/denied"):
-            await _answer(send, [asdict(denied) for denied in journal.denials.all()])
+            names = [field.name for field in fields(journal.Denied)]
+            denied = journal.denials.all()
+            await _answer(send, [{name: getattr(one, name) for name in names} for one in denied])
+        elif route == ("GET", "/_localaws/explanations"):
+            since = float(_parameter(scope, "since") or 0)
+            await _answer(send, [asdict(one) for one in journal.denials.all() if one.last >= since])
         elif route == ("GET", "/_localaws/used"):
             await _answer(send, [asdict(used) for used in journal.uses.all()])
         elif route == ("GET", "/_localaws/calls"):
@@ -79,8 +85,13 @@ def with_control(app: Application) -> Application:
 
 
 def _number(scope: Message, name: str) -> int | None:
+    found = _parameter(scope, name)
+    return int(found) if found else None
+
+
+def _parameter(scope: Message, name: str) -> str | None:
     found = parse_qs(scope["query_string"].decode()).get(name)
-    return int(found[0]) if found else None
+    return found[0] if found else None
 
 
 async def _body(receive: Receive) -> bytes:

@@ -5,10 +5,12 @@
 Faithful to: functions, queues, topics and event buses of any account take an event from a service only if
 their resource-based policy allows the principal, with the ARN and the account of the source as
 `aws:SourceArn` and `aws:SourceAccount`. The default event bus takes the events of services of its own account
-without a policy. A service that uses a role gets in with that role instead: it must trust the service, and
-allow `lambda:InvokeFunction`. A poller of Lambda uses the role of the function, which must trust Lambda and
-allow what the poller reads. Everything behind the permission is that of the API: errors, sizes, versions and
-aliases, throttling, and the queue, retries and destinations of asynchronous invocations.
+without a policy. A bucket takes an object: the target is its ARN, and the event its text. Alexa calls for no
+resource, but with the id of the skill as `lambda:EventSourceToken`. A service that uses a role gets in with
+that role instead: it must trust the service, and allow `lambda:InvokeFunction`. A poller of Lambda uses the
+role of the function, which must trust Lambda and allow what the poller reads. Everything behind the
+permission is that of the API: errors, sizes, versions and aliases, throttling, and the queue, retries and
+destinations of asynchronous invocations.
 Not to: the permission to use the KMS key of an encrypted queue or topic, and retries of the service itself.
 
 https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
@@ -26,9 +28,11 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from ministack.core import iam_evaluator
-from ministack.services import eventbridge, lambda_svc, sns, sqs
+from ministack.core.responses import get_account_id, get_region, request_scope
+from ministack.services import eventbridge, lambda_svc, s3, sns, sqs
 
 from localaws.services.codepipeline.jobs import open_job
+from localaws.services.config.evaluations import note_event
 from localaws.services.iam.invocations import in_account_of, service_may_deliver
 from localaws.services.iam.roles import role_allows, role_trusts
 from localaws.services.lambda_.invocation import call
@@ -36,13 +40,14 @@ from localaws.services.lambda_.invocation import call
 Answer = dict[str, Any]
 
 _INVOKE = "lambda:InvokeFunction"
-_CODEPIPELINE = "codepipeline.amazonaws.com"
+_CODEPIPELINE, _CONFIG = "codepipeline.amazonaws.com", "config.amazonaws.com"
 # Of each service: the action, and the codes of a refusal and of a target that does not exist.
 _CODES = {
     "lambda": (_INVOKE, "AccessDeniedException", "ResourceNotFoundException"),
     "sqs": ("sqs:SendMessage", "AccessDenied", "AWS.SimpleQueueService.NonExistentQueue"),
     "sns": ("sns:Publish", "AuthorizationError", "NotFound"),
     "events": ("events:PutEvents", "AccessDeniedException", "ResourceNotFoundException"),
+    "s3": ("s3:PutObject", "AccessDenied", "NoSuchBucket"),
 }
 
 
@@ -78,11 +83,15 @@ async def deliver(request: dict[str, Any]) -> Answer:
                 case "lambda":
                     if request["principal"] == _CODEPIPELINE:
                         open_job(json.loads(event))
+                    elif request["principal"] == _CONFIG:
+                        note_event(json.loads(event))
                     return await _invoke(target, event, request["invocation_type"])
                 case "sqs":
                     return _send(target, _text(event))
                 case "sns":
                     return _publish(target, _text(event))
+                case "s3":
+                    return _put_object(target, _text(event))
                 case _:
                     return _put(target, json.loads(event))
     except _Refused as refused:
@@ -93,14 +102,20 @@ def _check_permission(request: dict[str, Any]) -> None:
     target, principal, source = request["target"], request["principal"], request["source_arn"]
     service, account = target.split(":")[2], target.split(":")[4]
     action, denied, missing = _CODES[service]
-    is_own = account == request["source_account"]
+    is_own = account == request["source_account"] or service == "s3"
     if is_own and not _exists(target):
         raise _Refused(missing, f"{target} does not exist", 404)
     if request["role"]:
         _check_role(request)
     elif service == "events" and is_own and target.endswith(":event-bus/default"):
         return
-    elif not service_may_deliver(target, principal, source, request["source_account"]):
+    elif not service_may_deliver(
+        target,
+        principal,
+        source,
+        request["source_account"],
+        event_source_token=request["event_source_token"],
+    ):
         raise _Refused(
             denied,
             f"User: {principal} is not authorized to perform: {action} on resource: {target} because no "
@@ -117,6 +132,8 @@ def _exists(target: str) -> bool:
             found = sqs._queue_by_arn(target)
         case "sns":
             found = sns._topic_by_arn_any_scope(target)
+        case "s3":
+            found = s3._bucket_owner_account(target.split(":")[5].partition("/")[0])
         case _:
             name = target.rpartition("/")[2]
             found = name == "default" or eventbridge._event_buses.get(name)
@@ -172,6 +189,16 @@ def _publish(topic: str, text: str) -> Answer:
     if status >= 300:
         raise _Refused(found["Code"], found["Message"], status)
     return {"id": found["MessageId"]}
+
+
+def _put_object(arn: str, text: str) -> Answer:
+    bucket, _, key = arn.split(":", 5)[5].partition("/")
+    with request_scope(s3._bucket_owner_account(bucket) or get_account_id(), get_region()):
+        status, headers, body = s3._put_object(bucket, key, text.encode(), {})
+    if status >= 300:
+        found = dict(re.findall(r"<(Code|Message)>(.*?)</", body.decode(), re.DOTALL))
+        raise _Refused(found["Code"], found["Message"], status)
+    return {"id": str(headers["ETag"])}
 
 
 def _put(bus: str, event: Any) -> Answer:

@@ -32,7 +32,15 @@ _INVOKES: Mapping[str, tuple[InvocationType, ...]] = {
     "alexa-appkit.amazon.com": ("RequestResponse",),
     "alexa-connectedhome.amazon.com": ("RequestResponse",),
 }
-_OPERATIONS = {"lambda": "Invoke", "sqs": "SendMessage", "sns": "Publish", "events": "PutEvents"}
+_OPERATIONS = {
+    "lambda": "Invoke",
+    "sqs": "SendMessage",
+    "sns": "Publish",
+    "events": "PutEvents",
+    "s3": "PutObject",
+}
+# Their users are not in AWS: they call for no resource of an account.
+_WITHOUT_SOURCE = ("alexa-appkit.amazon.com", "alexa-connectedhome.amazon.com")
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Delivered:
     """An event that its target has accepted.
 
     Attributes:
-        id: The request id of the invocation, or the id of the message or event.
+        id: The request id of the invocation, the id of the message or event, or the ETag of the object.
         payload: What the function returned or raised; `None` if it was invoked asynchronously.
         function_error: `Unhandled` if the function failed, otherwise `None`.
     """
@@ -60,6 +68,7 @@ def request_to_deliver(
     invocation_type: InvocationType | None,
     role: str | None,
     reads: Mapping[str, str] | None,
+    event_source_token: str | None = None,
 ) -> dict[str, Any]:
     """Check a delivery, and return it as the server takes it.
 
@@ -67,12 +76,19 @@ def request_to_deliver(
         ValueError: An argument is missing, or does not fit the others.
         TypeError: The event cannot be written as JSON.
     """
-    for name, arn in (("source_arn", source_arn), ("target", target), ("role", role)):
+    sourceless = principal in _WITHOUT_SOURCE
+    if sourceless and source_arn:
+        raise ValueError(f"source_arn={source_arn!r}: {principal} calls for no resource of AWS; give ''")
+    if event_source_token is not None and not sourceless:
+        raise ValueError(f"event_source_token: only Alexa sends one, and not {principal}; leave it out")
+    for name, arn in (("source_arn", None if sourceless else source_arn), ("target", target), ("role", role)):
         if arn is not None and (not arn.startswith("arn:") or arn.count(":") < 5):
             raise ValueError(f"{name}={arn!r}: give an ARN")
     service = target.split(":")[2]
     if service not in _OPERATIONS:
-        raise ValueError(f"target={target!r}: give the ARN of a function, a queue, a topic or an event bus")
+        raise ValueError(f"target={target!r}: give the ARN of a function, queue, topic, event bus or object")
+    if service == "s3" and not (isinstance(event, str) and target.partition("/")[2]):
+        raise ValueError(f"target={target!r}: give the ARN of an object, and its text as the event")
     polls = principal == "lambda.amazonaws.com"
     if service != "lambda" and (role or reads or invocation_type):
         raise ValueError("role, reads and invocation_type are for functions; leave them out")
@@ -86,7 +102,8 @@ def request_to_deliver(
     return {
         "principal": principal,
         "source_arn": source_arn,
-        "source_account": source_arn.split(":")[4] or source_account,
+        "source_account": "" if sourceless else source_arn.split(":")[4] or source_account,
+        "event_source_token": event_source_token or "",
         "target": target,
         "event": json.dumps(event, allow_nan=False),
         "invocation_type": _invocation_type(principal, invocation_type) if service == "lambda" else None,

@@ -118,6 +118,7 @@ def variables(config: dict[str, Any], where: Places) -> dict[str, str]:
     """
     # A bridge, and bridges are applied first.
     from localaws.services.lambda_.environment_encryption import require_key
+    from localaws.services.xray.daemon import address_of
 
     require_key(config)
     own: dict[str, str] = (config.get("Environment") or {}).get("Variables") or {}
@@ -138,6 +139,9 @@ def variables(config: dict[str, Any], where: Places) -> dict[str, str]:
         "_HANDLER": config.get("Handler") or "",
         **lambda_runtime.execution_credentials(config),
     }
+    if (config.get("TracingConfig") or {}).get("Mode") == "Active":
+        given["AWS_XRAY_CONTEXT_MISSING"] = "LOG_ERROR"
+        given["AWS_XRAY_DAEMON_ADDRESS"] = address_of(config)
     if logging.get("LogFormat") == "JSON":
         given["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         given["AWS_LAMBDA_LOG_LEVEL"] = logging.get("ApplicationLogLevel") or "INFO"

@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl
 
 from localaws.services.apigateway import requests
 from localaws.services.apigateway.requests import ClientRequest, Response
+from localaws.services.xray.headers import Context, new_trace
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Exchange:
         authorizer: What the authorizer says of the caller, in the form of the event.
         identity: Who signed the request, and the API key.
         cached: Whether the response came from the cache; None without a cache.
+        context: Where the API calls from, in the trace of the request; None if it passes no trace on.
     """
 
     kind: str
@@ -80,7 +82,8 @@ class Exchange:
     authorization: Call = field(default_factory=Call)
     extended_id: str = field(default_factory=lambda: base64.b64encode(secrets.token_bytes(11)).decode())
     request_id: str = ""
-    trace: str = field(default_factory=lambda: f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}")
+    trace: str = field(default_factory=lambda: f"Root={new_trace()}")
+    context: Context | None = None
 
     def __post_init__(self) -> None:
         if not self.request_id:

@@ -35,6 +35,7 @@ from localaws.patching import around, replaces
 from localaws.services.apigateway.exchanges import Call, Exchange
 from localaws.services.iam.invocations import in_account_of, service_may_invoke
 from localaws.services.iam.roles import role_allows, role_trusts
+from localaws.services.lambda_ import segments
 from localaws.services.lambda_.payloads import SYNCHRONOUS
 
 logger = logging.getLogger("localaws.apigateway")
@@ -137,6 +138,7 @@ async def _invoke(
     if len(json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass")) > SYNCHRONOUS:
         raise TooLargeError(f"the event of {reference} is over {SYNCHRONOUS:,} bytes")
     call.service_status = None
+    segments.caller.set(exchange.context)
     invocation = asyncio.ensure_future(
         run_reentrant(
             lambda_svc._execute_function_with_config_scope,

@@ -39,6 +39,7 @@ from localaws.services.apigateway import (
     integrations,
     metrics,
     responses,
+    traces,
     validation,
 )
 from localaws.services.apigateway.exchanges import Exchange
@@ -97,6 +98,7 @@ async def _serve(
         "resource_path": "",
         "request_id": exchange.request_id,
     }
+    segment = traces.begin(exchange)
     token = exchanges.current.set(exchange)
     try:
         try:
@@ -116,6 +118,7 @@ async def _serve(
     response = response[0], kept | own, response[2]
     metrics.count_rest(exchange, response)
     access_logs.write(exchange, response)
+    traces.end(segment, exchange, response)
     return response
 
 

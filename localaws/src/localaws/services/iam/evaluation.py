@@ -127,7 +127,7 @@ _NAMED_OTHERWISE = {"Invoke": "InvokeFunction", "InvokeWithResponseStream": "Inv
 
 @changes(iam_actions, "_BOTOCORE_SERVICE_MAP")
 def _services_with_routes(stock: dict[str, list[str]]) -> dict[str, list[str]]:
-    return stock | {"lambda": ["lambda"]}
+    return stock | {"lambda": ["lambda"], "xray": ["xray"]}
 
 
 @around(iam_actions, "_lambda_action")

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -33,8 +33,8 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import cloudwatch_logs, eventbridge, lambda_svc, s3, sns, sqs
 from ministack.services.cloudformation import provisioners
 
-from localaws import journal
 from localaws.patching import Created, Handler, Properties, around, changes, resource
+from localaws.services.iam.denials import record_of_service
 from localaws.services.iam.roles import iam_is_enforced
 
 # https://docs.aws.amazon.com/lambda/latest/api/API_AddPermission.html
@@ -43,14 +43,17 @@ _LONGEST_STATEMENT_ID = 100
 logger = logging.getLogger("localaws.iam")
 
 
-def service_may_invoke(function: str, service: str, source_arn: str, source_account: str) -> bool:
+def service_may_invoke(
+    function: str, service: str, source_arn: str, source_account: str, *, event_source_token: str = ""
+) -> bool:
     """Whether the function's resource policy allows a service to invoke it.
 
     Args:
         function: The ARN that is invoked, with its qualifier if it has one.
         service: The service's principal, such as `s3.amazonaws.com`.
-        source_arn: The bucket, topic or rule that the service calls for.
-        source_account: The account that owns it.
+        source_arn: The bucket, topic or rule that the service calls for; empty for none.
+        source_account: The account that owns it; empty for none.
+        event_source_token: The value of `lambda:EventSourceToken`, which Alexa sends: the id of the skill.
     """
     if not iam_is_enforced():
         return True
@@ -61,34 +64,45 @@ def service_may_invoke(function: str, service: str, source_arn: str, source_acco
     # The record of a version has no policy of its own: the function's record has all statements.
     found = lambda_svc.function_policy_for_arn(function)
     policy = found[0] if found else None
-    return _allows(policy, "lambda:InvokeFunction", function, service, source_arn, source_account)
+    token = {"lambda:eventsourcetoken": event_source_token}
+    return _allows(policy, "lambda:InvokeFunction", function, service, source_arn, source_account, token)
 
 
 def service_may_deliver(
-    target: str, service: str, source_arn: str, source_account: str, *, owner: str = ""
+    target: str,
+    service: str,
+    source_arn: str,
+    source_account: str,
+    *,
+    owner: str = "",
+    event_source_token: str = "",
 ) -> bool:
-    """Whether the policy of a function, queue, topic, log group or bus allows a service to deliver to it.
+    """Whether the policy of a function, queue, topic, bucket, log group or bus allows a service to use it.
 
     Args:
-        target: Its ARN.
+        target: Its ARN; for a bucket that of the object.
         service: The service's principal.
-        source_arn: The resource that the service delivers for.
-        source_account: The account that owns that resource.
+        source_arn: The resource that the service delivers for; empty for none.
+        source_account: The account that owns that resource; empty for none.
         owner: That account, if the service sends it as `aws:SourceOwner`, which SNS's default policy needs.
+        event_source_token: See `service_may_invoke`.
     """
     if not iam_is_enforced():
         return True
     kind, caller = target.split(":")[2], (service, source_arn, source_account)
     with in_account_of(target):
         if kind == "lambda":
-            return service_may_invoke(target, *caller)
+            return service_may_invoke(target, *caller, event_source_token=event_source_token)
         if kind == "sqs":
-            allowed = bool(sqs.queue_policy_allows(target, *caller))
-            return allowed or _denied("sqs:SendMessage", target, *caller)
+            return bool(sqs.queue_policy_allows(target, *caller))
         if kind == "sns":
             topic = sns._topic_by_arn_any_scope(target)
             policy = topic["attributes"].get("Policy") if topic else None
-            return _allows(policy, "sns:Publish", target, *caller, owner)
+            return _allows(policy, "sns:Publish", target, *caller, {"aws:sourceowner": owner})
+        if kind == "s3":
+            bucket = target.split(":")[5].partition("/")[0]
+            policy = s3._bucket_policies.get_scoped(s3._bucket_owner_account(bucket), None, bucket)
+            return _allows(policy, "s3:PutObject", target, *caller)
         if kind == "logs":
             return _may_log(target, *caller)
         policy = eventbridge._event_bus_policies.get(target.rpartition("/")[2])
@@ -139,9 +153,10 @@ def _allows(
     service: str,
     source_arn: str,
     source_account: str,
-    source_owner: str = "",
+    keys: Mapping[str, str] | None = None,
 ) -> bool:
-    context = {"aws:sourcearn": source_arn, "aws:sourceaccount": source_account}
+    # A key without a value is absent, and no condition without a negation matches it.
+    context = {"aws:sourcearn": source_arn, "aws:sourceaccount": source_account, **(keys or {})}
     request = iam_evaluator.EvalContext(
         principal_arn="*",
         principal_type="Service",
@@ -150,17 +165,12 @@ def _allows(
         resource_arn=resource,
         region=get_region(),
         secure_transport=True,
-        service_context=context | ({"aws:sourceowner": source_owner} if source_owner else {}),
+        service_context={key: value for key, value in context.items() if value},
     )
     allowed = iam_evaluator.evaluate_resource_policy(policy, request, service=service).decision == "Allow"
-    return allowed or _denied(action, resource, service, source_arn, source_account)
-
-
-def _denied(action: str, resource: str, service: str, source_arn: str, source_account: str) -> bool:
-    """Record that a service was denied, and return that it is not allowed."""
-    why = f"no statement of the policy of {resource} allows it for {source_arn} of account {source_account}"
-    journal.denials.add(service, action, resource, why)
-    return False
+    if not allowed:
+        record_of_service(request, service, policy)
+    return bool(allowed)
 
 
 # --- S3

@@ -20,8 +20,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import get_region
 from ministack.services import iam
 
-from localaws import journal
-from localaws.services.iam.denials import record
+from localaws.services.iam.denials import record, record_of_service
 
 
 def iam_is_enforced() -> bool:
@@ -68,7 +67,7 @@ def role_allows(
             result, request, *policy, required=required, limits=limits
         )
     if result.decision != "Allow":
-        record(request, result, policies, limits)
+        record(request, policy=policy)
     return bool(result.decision == "Allow")
 
 
@@ -96,9 +95,7 @@ def role_trusts(role_arn: str, service: str, source_arn: str = "", source_accoun
     document = role.get("AssumeRolePolicyDocument")
     trusts = iam_evaluator.evaluate_resource_policy(document, request, service=service).decision == "Allow"
     if not trusts:
-        journal.denials.add(
-            service, "sts:AssumeRole", role_arn, "the trust policy of the role does not allow it"
-        )
+        record_of_service(request, service, document)
     return bool(trusts)
 
 

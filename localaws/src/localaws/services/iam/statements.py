@@ -172,7 +172,7 @@ def _conditions_met(
 
 @around(iam_evaluator, "parse_policy_document")
 def _parse_policy_document(stock: Callable[..., Any], doc: Any) -> Any:
-    document = _document(doc)
+    document = document_of(doc)
     if "${" in str(document) and document.get("Version") != _WITH_VARIABLES:
         # Escaped, they come out as they are written.
         document = json.loads(json.dumps(document).replace("${", "${$}{"))
@@ -183,7 +183,7 @@ def _parse_policy_document(stock: Callable[..., Any], doc: Any) -> Any:
 def _resolve_condition_key(stock: Callable[..., Any], key: str, ctx: iam_evaluator.EvalContext) -> Any:
     name = key.lower()
     if name == "aws:principalarn":
-        return _role_of(ctx.principal_arn) or ctx.principal_arn
+        return role_of(ctx.principal_arn) or ctx.principal_arn
     if name == "aws:principalisawsservice":
         return str(ctx.principal_type == "Service").lower()
     return stock(key, ctx)
@@ -195,7 +195,7 @@ def _resolve_condition_key(stock: Callable[..., Any], key: str, ctx: iam_evaluat
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([^/]+)/.+")
 
 
-def _role_of(principal: str) -> str | None:
+def role_of(principal: str) -> str | None:
     """The ARN of the role that a session is of, with its path; None for what is no session."""
     found = _SESSION.fullmatch(principal)
     if not found:
@@ -211,7 +211,7 @@ def _account_of(principal: str) -> str:
 
 def _is_named(one: str, caller: str) -> bool:
     """Whether one entry of a principal is the caller, its role, its account or everyone."""
-    return one == "*" or _names_account(one, caller) or one in (caller, _role_of(caller))
+    return one == "*" or _names_account(one, caller) or one in (caller, role_of(caller))
 
 
 def _names_account(one: str, caller: str) -> bool:
@@ -245,11 +245,11 @@ def _is_exempt(excepted: Any, caller: str, service: str | None) -> bool:
     names_account = any(_names_account(one, caller) for one in entries)
     if caller.endswith(":root"):
         return names_account
-    levels = {caller, _role_of(caller) or caller}
+    levels = {caller, role_of(caller) or caller}
     return "*" in entries or (names_account and levels <= set(entries))
 
 
-def _concerns(
+def concerns(
     statement: Properties, caller: str, service: str | None, *, named_only: bool, direct_only: bool
 ) -> bool:
     """Whether a statement of a resource-based policy is about the caller, by its principals."""
@@ -277,12 +277,12 @@ def _evaluate_resource_policy(
     named_only: bool = False,
     direct_only: bool = False,
 ) -> iam_evaluator.EvalResult:
-    document = _document(doc)
+    document = document_of(doc)
     statements = [
         one
         for one in _listed(document.get("Statement", []))
         if isinstance(one, dict)
-        and _concerns(one, ctx.principal_arn, service, named_only=named_only, direct_only=direct_only)
+        and concerns(one, ctx.principal_arn, service, named_only=named_only, direct_only=direct_only)
     ]
     parsed = iam_evaluator.parse_policy_document(document | {"Statement": statements})
     # Not by `evaluate`, which counts what it allows as a use of the caller's own policies.
@@ -314,7 +314,7 @@ def _enforce(
     if isinstance(caller, iam_evaluator.AuthError) or _account_of(resource_arn) != caller.account:
         return denied
     role = iam._roles.get_scoped(caller.account, None, resource_arn.rsplit("/", 1)[-1]) or {}
-    document = _document(role.get("AssumeRolePolicyDocument"))
+    document = document_of(role.get("AssumeRolePolicyDocument"))
     principals = [one.get("Principal") for one in _listed(document.get("Statement", []))]
     within_limits = all(
         any(statement.effect == "Allow" for statement in _matching(layer, caller, resource_arn, region))
@@ -361,7 +361,8 @@ def _evaluate_trust_policy(
     return bool(allowed)
 
 
-def _document(policy: Any) -> dict[str, Any]:
+def document_of(policy: Any) -> dict[str, Any]:
+    """A policy, as text or parsed; an empty one if it is none."""
     if isinstance(policy, str):
         try:
             policy = json.loads(policy)

@@ -42,7 +42,7 @@ from localaws.engines.runtime_api import programs
 from localaws.engines.runtime_api.environment import ApiEnvironment
 from localaws.engines.runtime_api.sandbox import Invocation
 from localaws.patching import Properties, around, recorded_only, replaces
-from localaws.services.lambda_ import concurrency, log_lines, payloads, trace
+from localaws.services.lambda_ import concurrency, log_lines, payloads, segments, trace
 
 
 def _has_idle_extension(properties: Properties) -> bool:
@@ -201,6 +201,8 @@ def _execute(
     try:
         answer = environment.invoke(message, float(config["Timeout"]))
         log_lines.initialization.set((answer.initialized, answer.waited))
+        if (placed := segments.current.get()) is not None:
+            placed.initialized, placed.waited = answer.initialized, answer.waited
         return _result(answer, request_id, float(config["Timeout"]), environment)
     finally:
         lambda_svc.release_worker(environment)

@@ -51,6 +51,7 @@ from ministack.services import lambda_svc
 from localaws.patching import around
 from localaws.server.gate import unproven
 from localaws.server.signatures import Request, wrong_scope
+from localaws.services.iam.denials import record
 from localaws.services.iam.roles import iam_is_enforced
 from localaws.services.lambda_ import invocation, metrics, payloads
 from localaws.services.lambda_.function_url_events import (
@@ -293,6 +294,8 @@ def _allows(
         return bool(decision == "Allow" or (mine and decision != "Deny"))
     own = iam_evaluator.evaluate(request, signer.policies, *signer.limits)
     both = iam_evaluator.combine_resource_policy(own, request, policy, owner, limits=signer.limits)
+    if both.decision != "Allow":
+        record(request, policy=(policy, owner))
     return bool(both.decision == "Allow")
 
 

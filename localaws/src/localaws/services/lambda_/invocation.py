@@ -82,7 +82,11 @@ async def _invoke(
     return status, answered, body
 
 
-@around(lambda_svc, "_execute_function_dispatch", after=["lambda_.payloads", "lambda_.response_streaming"])
+@around(
+    lambda_svc,
+    "_execute_function_dispatch",
+    after=["lambda_.payloads", "lambda_.response_streaming", "lambda_.segments"],
+)
 def _dispatch(
     stock: Callable[..., dict[str, Any]],
     func: dict[str, Any],

@@ -7,21 +7,26 @@ Faithful to: the log group of the function, the log stream of the environment, s
 filters; a duration in hundredths of a millisecond, which is billed in whole ones, of the timeout at most, and
 memory of the function's at most; the status of a report after a timeout; the duration of the initialization,
 which is billed and no part of the duration, in the report of its first invocation, also if it was in advance.
-After a failure it is done again as part of the duration.
+After a failure it is done again as part of the duration. With the log format JSON, the start and the report
+of an invocation are events `platform.start` and `platform.report`, and nothing marks its end.
 Not to: the log streams of invocations: the emulator has one for each. The memory is that of the largest
 process of any function, as memory is not limited. With an extension, a wrapper script or another runtime than
 Python, the initialization is part of the duration. The line INIT_START.
 
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
 https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase/
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 from ministack.services import cloudwatch_logs, lambda_svc
@@ -55,9 +60,25 @@ def _emit_lambda_logs(
     spent = limit if timed_out else min(max(duration_ms - round(waited * 1000), 0), limit)
     billed = math.ceil(spent + initialized * 1000)
     memory = int(config["MemorySize"])
+    megabytes = min(lambda_svc._probe_peak_memory_mb(func), memory)
+    if (config.get("LoggingConfig") or {}).get("LogFormat") == "JSON":
+        metrics = {
+            "durationMs": spent,
+            "billedDurationMs": billed,
+            "memorySizeMB": memory,
+            "maxMemoryUsedMB": megabytes,
+            **({"initDurationMs": round(initialized * 1000, 2)} if initialized else {}),
+        }
+        status = "timeout" if timed_out else "error" if error else "success"
+        began = {"requestId": request_id, "version": config["Version"]}
+        ended = {"requestId": request_id, "metrics": metrics, "status": status}
+        stream = f"{time.strftime('%Y/%m/%d')}/[{config['Version']}]{uuid.uuid4().hex}"
+        lines = [_platform("platform.start", began), *log_text.splitlines()]
+        write(config, stream, [*lines, _platform("platform.report", ended)])
+        return
     report = (
         f"REPORT RequestId: {request_id}\tDuration: {spent:.2f} ms\tBilled Duration: {billed} ms\t"
-        f"Memory Size: {memory} MB\tMax Memory Used: {min(lambda_svc._probe_peak_memory_mb(func), memory)} MB"
+        f"Memory Size: {memory} MB\tMax Memory Used: {megabytes} MB"
     )
     lines = [
         f"START RequestId: {request_id} Version: {config['Version']}",
@@ -69,6 +90,11 @@ def _emit_lambda_logs(
     ]
     # This source brings the lines of the platform with it.
     stock(func, request_id, "\n".join(lines), error, duration_ms, log_source="rie")
+
+
+def _platform(kind: str, record: dict[str, Any]) -> str:
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+    return json.dumps({"time": f"{stamp}Z", "type": kind, "record": record})
 
 
 def write(config: dict[str, Any], stream: str, lines: Sequence[str]) -> None:

@@ -1,11 +1,12 @@
 """`PutResourcePolicy` and `AWS::Lambda::ResourcePolicy`: a function's resource-based policy as one document.
 
-The emulator knows only `AddPermission`, whose statements cannot have `aws:SourceIp`.
+The emulator knows only `AddPermission`, whose statements cannot have `aws:SourceIp`, and takes
+`alexa-appkit.amazon.com` for a user.
 
 Faithful to: the document replaces the policy of the function, version or alias that the ARN names, also what
-`AddPermission` wrote, and has any principal, action and condition. A policy over 20 KB is refused. A document
-that is no JSON, has no statement, or has another resource is refused, and so is a revision that is not the
-present one.
+`AddPermission` wrote, and has any principal, action and condition. Alexa is a service. A policy over 20 KB is
+refused. A document that is no JSON, has no statement, or has another resource is refused, and so is a
+revision that is not the present one.
 Not to: layers; the text of refusals; the check that the document does not admit everybody.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_PutResourcePolicy.html
@@ -73,6 +74,11 @@ def _add_permission(
     if response[0] >= 400:
         return response
     statements: list[Properties] = lambda_svc._functions[func_name]["policy"]["Statement"]
+    principal = data.get("Principal", "")
+    if principal.endswith(".amazon.com"):  # the emulator knows the services of amazonaws.com
+        statements[-1]["Principal"] = {"Service": principal}
+        answer: Properties = {"Statement": json.dumps(statements[-1])}
+        response = json_response(answer, response[0])
     try:
         _check_size([one for one in statements if _resource(one) == _resource(statements[-1])])
     except _RefusedError as refused:

@@ -33,6 +33,7 @@ from ministack.core.responses import request_scope
 from ministack.services import lambda_svc, sqs
 
 from localaws.patching import on_reset, replaces
+from localaws.services.lambda_ import segments
 from localaws.services.lambda_.event_source_mappings import (
     MAX_PAYLOAD_BYTES,
     RETRY_DELAY,
@@ -134,7 +135,9 @@ def _run(mapping: dict[str, Any], queue: dict[str, Any], batch: list[Message]) -
     """Invoke the function with a batch, delete what succeeded, and make the rest visible again soon."""
     # If the function runs past the visibility timeout, the messages get new receipt handles meanwhile.
     receipts = {message["id"]: message["receipt_handle"] for message in batch}
-    result = run_function(mapping, {"Records": [_record(mapping, message) for message in batch]})
+    records = [_record(mapping, message) for message in batch]
+    segments.messages.set(segments.contexts_of(records))
+    result = run_function(mapping, {"Records": records})
     failed = failed_items(mapping, result, receipts)
     if failed:
         reason = json.dumps(result.get("body")) if result.get("error") else "its partial batch response"

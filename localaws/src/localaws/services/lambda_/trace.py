@@ -3,9 +3,10 @@
 The emulator counts the hops of a loop in a header of its own, for which it imports botocore in every worker.
 Lambda needs no help: SDKs propagate `_X_AMZN_TRACE_ID`, and Lambda counts hops in its `Lineage`.
 
-Faithful to: the value of the header with and without active tracing, in every runtime; a loop of functions
-that invoke each other directly is stopped after 16 hops, unless `RecursiveLoop` is `Allow`.
-Not to: loops through SQS, SNS and S3, which Lambda also stops; traces, which are not collected.
+Faithful to: the value of the header with and without active tracing (see `lambda_.segments`), in every
+runtime; a loop of functions that invoke each other directly is stopped after 16 hops, unless `RecursiveLoop`
+is `Allow`.
+Not to: loops through SQS, SNS and S3, which Lambda also stops.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
@@ -23,6 +24,7 @@ from typing import Any
 from ministack.services import lambda_svc
 
 from localaws.patching import around
+from localaws.services.lambda_ import segments
 
 
 def header(config: dict[str, Any]) -> str:
@@ -34,7 +36,8 @@ def header(config: dict[str, Any]) -> str:
 def _xray_trace_id_for_invocation(
     stock: Callable[..., str | None], config: dict[str, Any], inbound_trace_header: str | None = None
 ) -> str:
-    trace = stock(config, inbound_trace_header) or _unsampled()
+    placed = segments.current.get()
+    trace = placed.context.header() if placed else stock(config, inbound_trace_header) or _unsampled()
     name = zlib.crc32(config["FunctionName"].encode())
     return f"{trace};Lineage=1:{name:08x}:{lambda_svc._invoke_depth.get()}"
 

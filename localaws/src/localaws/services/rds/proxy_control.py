@@ -28,6 +28,7 @@ from ministack.core.responses import request_scope
 from ministack.services import cloudwatch, cloudwatch_logs, rds, secretsmanager
 
 from localaws.engines.rds_proxy.settings import Credentials, Settings
+from localaws.services.iam.denials import record
 from localaws.services.iam.roles import iam_is_enforced, role_allows, role_trusts
 from localaws.services.rds.databases import Database
 from localaws.services.rds.instances import database_of
@@ -113,6 +114,7 @@ class AccountControl:
         )
         answer = iam_evaluator.evaluate(request, principal.policies, *principal.limits)
         if answer.decision != "Allow":
+            record(request)
             self.log(f"{principal.arn} may not rds-db:connect to {request.resource_arn}.")
         return bool(answer.decision == "Allow")
 

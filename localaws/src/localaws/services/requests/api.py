@@ -62,7 +62,7 @@ def _read(
 ) -> Request | None:
     """Operation and parameters of a request; None for what is no request of the service's API."""
     try:
-        if service == "lambda":
+        if model_of(service).metadata["protocol"] == "rest-json":
             return _of_rest(service, method, path, body)
         if "." in headers.get("x-amz-target", ""):
             found: Request = headers["x-amz-target"].rpartition(".")[2], json.loads(body or b"{}")
@@ -133,7 +133,7 @@ def _routes(service: str) -> list[tuple[str, str, re.Pattern[str], bool]]:
 
 def _answer(service: str, headers: Headers, found: Refusal) -> Answer:
     """The error, in the protocol of the request."""
-    if service != "lambda" and "x-amz-target" not in headers:
+    if model_of(service).metadata["protocol"] != "rest-json" and "x-amz-target" not in headers:
         namespace = str(model_of(service).metadata.get("xmlNamespace", ""))
         xml: Answer = error_response_xml(found.code, found.text, found.status, namespace)
         return xml

@@ -54,6 +54,8 @@ _REQUESTS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
     "AWS::Logs::SubscriptionFilter": [("logs", "PutSubscriptionFilter", {})],
     "AWS::RDS::EventSubscription": [("rds", "CreateEventSubscription", {})],
     "AWS::SecretsManager::Secret": [("secretsmanager", "CreateSecret", {})],
+    "AWS::XRay::Group": [("xray", "CreateGroup", {})],
+    "AWS::XRay::SamplingRule": [("xray", "CreateSamplingRule", {})],
 }
 # The requests for each entry of a property that is a list of structures.
 _ENTRIES = {

@@ -17,8 +17,8 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ministack.core import iam_evaluator
 from ministack.core.iam_actions import access_denied_response
-from ministack.core.iam_evaluator import AuthError, enforce
 from ministack.core.responses import get_region
 from ministack.core.router import extract_access_key_id
 from ministack.services import s3
@@ -54,8 +54,8 @@ def _refused(method: str, bucket: str, headers: dict[str, Any], query: dict[str,
     if not iam_is_enforced():
         return None
     key = extract_access_key_id(headers, query)
-    denied = enforce(key, _ACTION, "s3", get_region(), f"arn:aws:s3:::{bucket}")
-    if denied is None or isinstance(denied, AuthError):
+    denied = iam_evaluator.enforce(key, _ACTION, "s3", get_region(), f"arn:aws:s3:::{bucket}")
+    if denied is None or isinstance(denied, iam_evaluator.AuthError):
         return None
     status, answer_headers, body = access_denied_response(
         "s3", _ACTION, denied.principal_arn, str(uuid.uuid4()), headers=headers

@@ -1,0 +1,1 @@
+"""A small shop, whose functions, queue, stream and API are monitored."""

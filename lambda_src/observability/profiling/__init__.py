@@ -1,0 +1,1 @@
+"""Spelling suggestions, profiled: the handler of `profiling`."""

@@ -1,0 +1,1 @@
+"""API → order → queue → table, in one trace."""

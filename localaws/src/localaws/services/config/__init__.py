@@ -1,0 +1,1 @@
+"""AWS Config: custom rules and the results of their functions."""

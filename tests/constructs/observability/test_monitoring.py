@@ -1,0 +1,249 @@
+"""Which alarms, widgets and queries a construct gets, found by what it exposes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Environment, Stack
+from aws_cdk import aws_apigatewayv2 as apigatewayv2
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as event_sources
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from aws_cdk.assertions import Template
+from constructs import Construct
+
+from cdk_lambda_patterns import AsyncOptions, HardenedFunction
+from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
+from cdk_lambda_patterns.observability.monitoring import Alarms, Monitoring
+from tasks.synthesis import app_context
+from tests.templates import Resources
+
+CODE = lambda_.Code.from_inline("def handler(event, context): return event")
+
+
+def function(scope: Construct, id: str = "Function", **arguments: Any) -> lambda_.Function:
+    """A plain function."""
+    runtime = lambda_.Runtime.PYTHON_3_14
+    return lambda_.Function(scope, id, code=CODE, handler="index.handler", runtime=runtime, **arguments)
+
+
+def new_stack(**arguments: Any) -> Stack:
+    """A stack of its own app."""
+    return Stack(App(context=app_context(), builtin_cloud_formation_validation=False), "Shop", **arguments)
+
+
+def resources(stack: Stack) -> Resources:
+    """The resources of a stack."""
+    return Resources(dict(Template.from_stack(stack).to_json()))
+
+
+def body_of(stack: Stack) -> str:
+    """The body of the dashboard, with what is known at deployment as JSON in it."""
+    return json.dumps(resources(stack).only("AWS::CloudWatch::Dashboard")["DashboardBody"])
+
+
+def test_functions_that_the_cdk_makes_are_not_monitored() -> None:
+    stack = new_stack()
+    bucket = s3.Bucket(stack, "Bucket", auto_delete_objects=False, event_bridge_enabled=True)
+    mine = HardenedFunction(stack, "Mine", code=CODE, handler="index.handler")
+    monitoring = Monitoring(stack, "Monitoring", patterns=[stack], alarms=Alarms())
+    made = [one for one in resources(stack).all("AWS::Lambda::Function").values() if bucket.node.id]
+    assert len(made) == 2, "there should be one of the CDK"
+    assert {name.partition(":")[0] for name in monitoring.alarms} == {mine.node.id}
+
+
+def test_an_alias_has_its_own_metrics_and_its_function_the_concurrency() -> None:
+    stack = new_stack()
+    alias = function(stack, timeout=Duration.seconds(10)).add_alias("live")
+    monitoring = Monitoring(stack, "Monitoring", patterns=[alias], alarms=Alarms())
+    assert {*monitoring.alarms} == {f"Function/Aliaslive: {k}" for k in ("Errors", "Throttles", "Duration")}
+    alarms = resources(stack).all("AWS::CloudWatch::Alarm").values()
+    [duration] = [one for one in alarms if one["Threshold"] == 8000]
+    dimensions = duration["Metrics"][1]["MetricStat"]["Metric"]["Dimensions"]
+    assert [one["Name"] for one in dimensions] == ["FunctionName", "Resource"]
+    concurrency = re.search(r'ConcurrentExecutions.*?\{\\"label', body_of(stack))
+    assert concurrency is not None
+    assert "Resource" not in concurrency[0]
+
+
+def test_imported_resources_are_monitored_as_far_as_they_are_known() -> None:
+    stack = new_stack(env=Environment(account="123456789012", region="eu-west-1"))
+    arn = "arn:aws:{}:eu-west-1:123456789012:{}".format
+    balancer = elbv2.ApplicationLoadBalancer.from_application_load_balancer_attributes(
+        stack,
+        "Balancer",
+        load_balancer_arn=arn("elasticloadbalancing", "loadbalancer/app/theirs/50dc6c495c0c9188"),
+        security_group_id="sg-0",
+    )
+    monitoring = Monitoring(
+        stack,
+        "Monitoring",
+        patterns=[
+            lambda_.Function.from_function_name(stack, "F", "theirs"),
+            sqs.Queue.from_queue_arn(stack, "Q", arn("sqs", "theirs")),
+            dynamodb.Table.from_table_name(stack, "T", "theirs"),
+            kinesis.Stream.from_stream_arn(stack, "S", arn("kinesis", "stream/theirs")),
+            apigatewayv2.HttpApi.from_http_api_attributes(stack, "A", http_api_id="a1b2"),
+            sfn.StateMachine.from_state_machine_arn(stack, "M", arn("states", "stateMachine:theirs")),
+            balancer,
+        ],
+        alarms=Alarms(),
+    )
+    rates = {f"{one}: ServerErrors" for one in "AM"} | {"Balancer: ServerErrors"}
+    assert {*monitoring.alarms} == {"F: Errors", "F: Throttles", "Q: Age"} | rates
+    assert "app/theirs/50dc6c495c0c9188" in body_of(stack)
+    queries = resources(stack).all("AWS::Logs::QueryDefinition").values()
+    assert {str(one["LogGroupNames"]) for one in queries} == {"['/aws/lambda/theirs']"}
+
+
+def test_a_function_that_reads_a_stream_has_an_alarm_on_the_age_and_one_that_reads_a_queue_has_not() -> None:
+    stack = new_stack()
+    stream, queue = kinesis.Stream(stack, "Stream"), sqs.Queue(stack, "Queue")
+    reader, consumer = function(stack, "Reader"), function(stack, "Consumer")
+    start = lambda_.StartingPosition.LATEST
+    reader.add_event_source(event_sources.KinesisEventSource(stream, starting_position=start))
+    consumer.add_event_source(event_sources.SqsEventSource(queue))
+    found = Monitoring(stack, "Monitoring", patterns=[reader, consumer], alarms=Alarms()).alarms
+    assert [name for name in found if "StreamAge" in name] == ["Reader: StreamAge"]
+
+
+def test_the_dead_letter_queue_of_a_plain_queue_is_a_failure_queue_and_notifies() -> None:
+    stack = new_stack()
+    dead = sqs.Queue(stack, "Dead")
+    queue = sqs.Queue(stack, "Queue", dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=3))
+    monitoring = Monitoring(stack, "Monitoring", patterns=[queue], alarms=Alarms(failures_waiting=7))
+    assert {*monitoring.alarms} == {"Queue: Age", "Dead: Failures"}
+    failures = resources(stack).only("AWS::CloudWatch::Alarm", Threshold=7)
+    assert len(failures["AlarmActions"]) == 1
+    assert "AlarmActions" not in resources(stack).only("AWS::CloudWatch::Alarm", Threshold=900)
+    composite = json.dumps(resources(stack).only("AWS::CloudWatch::CompositeAlarm"))
+    assert composite.count("ALARM(") == 1
+
+
+def test_alarms_that_are_none_are_not_made() -> None:
+    stack = new_stack()
+    quiet = Alarms(
+        error_rate=None,
+        throttle_rate=None,
+        server_error_rate=None,
+        dropped_rate=None,
+        duration_rate=None,
+        queue_age=None,
+        stream_age=None,
+        event_age=None,
+        failures_waiting=None,
+    )
+    patterns = [
+        HardenedFunction(stack, "F", code=CODE, handler="index.handler", asynchronous=AsyncOptions()),
+        SqsConsumer(stack, "Q", code=CODE, handler="index.handler"),
+    ]
+    monitoring = Monitoring(stack, "Monitoring", patterns=patterns, alarms=quiet)
+    assert monitoring.alarms == {}
+    assert monitoring.composite_alarm is None
+
+
+def test_nothing_is_made_unasked() -> None:
+    stack = new_stack()
+    monitoring = Monitoring(stack, "Monitoring", patterns=[function(stack)])
+    Monitoring(stack, "Neither", patterns=[function(stack, "F")], dashboard=False, saved_queries=False)
+    made = Counter(one["Type"] for one in resources(stack).template["Resources"].values())
+    assert monitoring.topic is None
+    assert made.keys() - {"AWS::Lambda::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup"} == {
+        "AWS::CloudWatch::Dashboard",
+        "AWS::Logs::QueryDefinition",
+    }
+    assert made["AWS::CloudWatch::Dashboard"] == 1
+
+
+def test_the_topic_is_encrypted_and_only_alarms_of_the_account_may_publish_to_it() -> None:
+    stack = new_stack()
+    Monitoring(stack, "Monitoring", patterns=[function(stack)], alarms=Alarms())
+    found = resources(stack)
+    assert "KmsMasterKeyId" in found.only("AWS::SNS::Topic")
+    [statement] = [
+        one
+        for one in found.only("AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+        if one["Effect"] == "Allow"
+    ]
+    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert {*statement["Condition"]} == {"ArnLike", "StringEquals"}
+    [_, by_alarms] = found.only("AWS::KMS::Key")["KeyPolicy"]["Statement"]
+    assert {*by_alarms["Action"]} == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert by_alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+
+
+def test_saved_queries_name_at_most_fifty_log_groups_each() -> None:
+    stack = new_stack()
+    functions = [lambda_.Function.from_function_name(stack, f"F{n}", f"f{n}") for n in range(51)]
+    Monitoring(stack, "Monitoring", patterns=functions, dashboard=False)
+    counts = [
+        len(one["LogGroupNames"]) for one in resources(stack).all("AWS::Logs::QueryDefinition").values()
+    ]
+    assert Counter(counts) == {50: 4, 1: 4}
+
+
+def wrong(stack: Stack) -> dict[str, tuple[dict[str, Any], str]]:
+    """Arguments that are refused, and what the message says."""
+    one = [function(stack)]
+    fifo, own = sns.Topic(stack, "Fifo", fifo=True), sns.Topic(stack, "Own")
+    managed = kms.Alias.from_alias_name(stack, "Managed", "alias/aws/sns")
+    theirs = sns.Topic(stack, "Theirs", master_key=managed)
+    return {
+        "nothing": ({"patterns": []}, r"patterns=\(\): there is nothing to monitor"),
+        "a bucket": ({"patterns": [s3.Bucket(stack, "B")]}, r"patterns\[0\]=Shop/B: it exposes nothing"),
+        "a number": ({"patterns": [*one, 7]}, r"patterns\[1\]=7: it exposes nothing"),
+        "an empty construct": ({"patterns": [Construct(stack, "C")]}, r"patterns\[0\]=Shop/C"),
+        "a text": ({"patterns": "Orders"}, "patterns='Orders'"),
+        "a topic without alarms": ({"patterns": one, "topic": own}, "give alarms=Alarms"),
+        "a FIFO topic": ({"patterns": one, "topic": fifo, "alarms": Alarms()}, "cannot notify a FIFO topic"),
+        "AWS's key": ({"patterns": one, "topic": theirs, "alarms": Alarms()}, "which CloudWatch may not use"),
+        "topic and key": (
+            {"patterns": one, "topic": own, "encryption_key": kms.Key(stack, "K"), "alarms": Alarms()},
+            "cannot be combined with topic",
+        ),
+    }
+
+
+@pytest.mark.parametrize("case", wrong(new_stack()))
+def test_wrong_arguments_are_refused(case: str) -> None:
+    stack = new_stack()
+    arguments, message = wrong(stack)[case]
+    with pytest.raises(ValueError, match=message):
+        Monitoring(stack, "Monitoring", **arguments)
+
+
+def test_more_alarms_than_a_composite_alarm_takes_are_refused() -> None:
+    stack = new_stack()
+    functions = [lambda_.Function.from_function_name(stack, f"F{n}", f"f{n}") for n in range(31)]
+    with pytest.raises(ValueError, match="number of alarms that users notice=62"):
+        Monitoring(stack, "Monitoring", patterns=functions, alarms=Alarms())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"error_rate": 0}, "error_rate=0"),
+        ({"dropped_rate": 101}, "dropped_rate=101"),
+        ({"queue_age": Duration.millis(10)}, "queue_age=0.01"),
+        ({"minimum_count": 0}, "minimum_count=0"),
+        ({"period": Duration.seconds(90)}, "period=1.5"),
+        ({"datapoints_to_alarm": 4}, "datapoints_to_alarm=4: CloudWatch allows at most evaluation_periods=3"),
+        ({"evaluation_periods": 300}, "evaluation_periods=300: CloudWatch allows 1,440 minutes"),
+    ],
+)
+def test_thresholds_outside_of_what_cloudwatch_allows_are_refused(
+    arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Alarms(**arguments)
