@@ -48,7 +48,7 @@ class Row:
 
     def rooms(self) -> dict[str, str]:
         """Where its files are."""
-        without = () if self.has_construct else OF_CONSTRUCTS
+        without: tuple[str, ...] = () if self.has_construct else OF_CONSTRUCTS
         without += () if self.has_scenario else ("its scenario",)
         return {room: place for room, place in ROOMS.items() if room not in without}
 

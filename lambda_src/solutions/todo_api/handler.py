@@ -28,7 +28,7 @@ with no_garbage_collection():
     )
     notes = NotesTable.from_environment(os.environ)
     if endpoint := os.environ.get("DAX_ENDPOINT"):
-        from amazondax import AmazonDaxClient
+        from amazondax import AmazonDaxClient  # type: ignore[import-not-found]  # of the layer
 
         # It writes through the cache, so a user reads what was written before.
         notes = replace(notes, client=AmazonDaxClient(endpoint_url=endpoint), consistent=False)

@@ -43,7 +43,7 @@ class Files:
     """
 
     identity: str
-    credentials: Mapping[str, str]
+    credentials: Mapping[str, Any]
     client: Any
 
 
@@ -136,7 +136,7 @@ class Users:
         identity = self._identity.get_id(IdentityPoolId=pool, Logins=logins)["IdentityId"]
         self._identities.add(identity)
         given = self._identity.get_credentials_for_identity(IdentityId=identity, Logins=logins)["Credentials"]
-        credentials = {
+        credentials: dict[str, Any] = {
             "aws_access_key_id": given["AccessKeyId"],
             "aws_secret_access_key": given["SecretKey"],
             "aws_session_token": given["SessionToken"],

@@ -93,9 +93,10 @@ def test_with_dax_notes_are_read_from_its_cache(monkeypatch: pytest.MonkeyPatch)
     made = SimpleNamespace(AmazonDaxClient=lambda endpoint_url: ("client of", endpoint_url))
     monkeypatch.setitem(sys.modules, "amazondax", made)
     endpoint = "daxs://dax.a1b2c3.dax-clusters.eu-west-1.amazonaws.com"
-    module: Any = import_handler("solutions.todo_api.handler", {**ENVIRONMENT, "DAX_ENDPOINT": endpoint})
-    assert (module.notes.client, module.notes.consistent) == (("client of", endpoint), False)
-    assert import_handler("solutions.todo_api.handler", ENVIRONMENT).notes.consistent
+    with_dax: Any = import_handler("solutions.todo_api.handler", {**ENVIRONMENT, "DAX_ENDPOINT": endpoint})
+    assert (with_dax.notes.client, with_dax.notes.consistent) == (("client of", endpoint), False)
+    without: Any = import_handler("solutions.todo_api.handler", ENVIRONMENT)
+    assert without.notes.consistent
 
 
 def test_a_method_without_the_authorizer_fails(service: Service) -> None:

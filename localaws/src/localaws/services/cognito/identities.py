@@ -93,7 +93,8 @@ def _principal_keys(
     stock: Callable[..., Properties], credential: iam_evaluator.ResolvedCredential
 ) -> Properties:
     session = sts._sessions.get(credential.access_key_id) or {}
-    return stock(credential) | session.get("_localaws_keys", {})
+    keys: Properties = session.get("_localaws_keys", {})
+    return stock(credential) | keys
 
 
 def _keys(pool: Properties, identity: str, logins: Properties) -> Properties:
