@@ -52,7 +52,7 @@ class Service:
     def __init__(self) -> None:
         self.module: Any = import_handler("solutions.todo_api.handler", ENVIRONMENT)
         self.items = Items()
-        self.module.notes = replace(self.module.notes, client=self.items)
+        self.module.notes = replace(self.module.notes, client=self.items)  # type: ignore[attr-defined]
 
     def send(self, user: str, method: str, target: str, body: str | None = None) -> Any:
         event = rest_event(method, target, [("Content-Type", "text/plain")] if body else [], body)
