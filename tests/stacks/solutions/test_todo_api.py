@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from aws_cdk import App
-from aws_cdk.assertions import Template
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
 from stacks.catalogue import find
 from tasks.synthesis import app_context
-from tests.templates import Assembly
+from tests.stacks.synthesis import read_findings
+from tests.templates import Assembly, Resources, read_templates
 
 
 def test_every_method_asks_for_a_user(catalogue: Assembly) -> None:
@@ -40,23 +41,29 @@ def test_users_have_their_own_prefix_and_nothing_else(catalogue: Assembly) -> No
 
 
 @pytest.fixture(scope="module")
-def with_dax() -> Template:
-    """The stack with the option."""
-    app = App(context={**app_context(), "dax": "true"})
-    return Template.from_stack(find("todo-api").make_stack(app))
+def with_dax(tmp_path_factory: pytest.TempPathFactory) -> Resources:
+    """The resources of the stack with the option, in which cdk-nag has found nothing."""
+    folder = tmp_path_factory.mktemp("dax")
+    app = App(context={**app_context(), "dax": "true"}, outdir=str(folder), analytics_reporting=False)
+    find("todo-api").make_stack(app)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
+    app.synth()
+    assert list(read_findings(folder)) == []
+    return read_templates(folder)["todo-api"]
 
 
-def test_with_dax_the_function_reaches_the_cluster_over_tls_and_nothing_else(with_dax: Template) -> None:
-    with_dax.has_resource_properties(
-        "AWS::DAX::Cluster",
-        {"ClusterEndpointEncryptionType": "TLS", "SSESpecification": {"SSEEnabled": True}},
+def test_with_dax_the_function_reaches_the_cluster_over_tls_and_nothing_else(with_dax: Resources) -> None:
+    cluster = with_dax.only("AWS::DAX::Cluster")
+    assert (cluster["ClusterEndpointEncryptionType"], cluster["SSESpecification"]) == (
+        "TLS",
+        {"SSEEnabled": True},
     )
-    rules = [one["Properties"] for one in with_dax.find_resources("AWS::EC2::SecurityGroupIngress").values()]
+    rules = with_dax.all("AWS::EC2::SecurityGroupIngress").values()
     assert [(rule["FromPort"], rule["ToPort"]) for rule in rules] == [(9111, 9111)]
     allowed = [
         statement["Action"]
-        for policy in with_dax.find_resources("AWS::IAM::Policy").values()
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        for policy in with_dax.all("AWS::IAM::Policy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
         if "dax:" in str(statement["Action"])
     ]
     assert allowed == [["dax:DeleteItem", "dax:GetItem", "dax:PutItem", "dax:Query"]]
