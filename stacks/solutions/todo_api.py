@@ -20,7 +20,7 @@ from cdk_lambda_patterns.delivery.layers import DependenciesLayer
 from cdk_lambda_patterns.web.http_api import RestApi, RestApiMethod, RestApiOptions
 from stacks.architecture import Architecture
 from stacks.notes import INDEX_NAME, NotesService, make_notes_service
-from stacks.pattern_stack import PatternStack
+from stacks.pattern_stack import PatternStack, context
 
 # In a policy, the id of the identity that the credentials were given to.
 # https://docs.aws.amazon.com/cognito/latest/developerguide/role-based-access-control.html
@@ -48,7 +48,7 @@ class TodoApiStack(PatternStack):
         super().__init__(scope, architecture)
         code = pattern_source("solutions", "todo_api")
         network, layers = None, None
-        if self.node.try_get_context("dax") == "true":
+        if context(self, "dax", "true|false", "'true' or 'false'") == "true":
             network = PrivateNetwork(self, "Network")
             layers = [
                 DependenciesLayer(self, "DaxClient", code=code / "dax", removal_policy=RemovalPolicy.DESTROY)
