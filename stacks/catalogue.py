@@ -76,6 +76,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="each function gets what its filter lets pass; undelivered and failed messages are redriven",
     ),
     Architecture(
+        id="mq-consumer",
+        family="messaging",
+        title="Amazon MQ (RabbitMQ) in a private network → Lambda → ledger in DynamoDB; dead-letter exchange",
+        stack="MqConsumerStack",
+        shows="a failed batch comes back whole, and each entry is booked once; poison leaves the queue",
+        proof="sent",
+    ),
+    Architecture(
         id="kinesis-consumer",
         family="streams",
         title="Kinesis stream → Lambda, in order for each key → summaries in DynamoDB",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 # What is drawn, with the shape that Mermaid gives it.
 _SHAPES = {
+    "AWS::AmazonMQ::Broker": ("[/", "/]"),
     "AWS::ApiGateway::RestApi": ("([", "])"),
     "AWS::ApiGatewayV2::Api": ("([", "])"),
     "AWS::ApplicationAutoScaling::ScalableTarget": ("{{", "}}"),
@@ -55,6 +56,7 @@ _SHAPES = {
 _WHEN_CONNECTED = ("AWS::CloudWatch::Alarm", "AWS::KMS::Key", "AWS::SecretsManager::Secret")
 # What is called by another name than its service.
 _KINDS = {
+    "AWS::AmazonMQ::Broker": "Amazon MQ",
     "AWS::ApiGateway::RestApi": "REST API",
     "AWS::ApiGatewayV2::Api": "HTTP API",
     "AWS::ApplicationAutoScaling::ScalableTarget": "Application Auto Scaling",
@@ -542,7 +544,8 @@ def _ingress(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterat
     words = f"TCP {properties['FromPort']}" if isinstance(properties["FromPort"], int) else "its TCP port"
     for source in facts.members_of(properties.get("SourceSecurityGroupId")):
         for target in facts.members_of(properties["GroupId"]):
-            yield Edge(source, "==>", target, words)
+            if target != source:
+                yield Edge(source, "==>", target, words)
 
 
 def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -635,6 +638,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
 
 # Where a resource names the security groups that it is in.
 _SECURITY_GROUPS = {
+    "AWS::AmazonMQ::Broker": ("SecurityGroups",),
     "AWS::EC2::VPCEndpoint": ("SecurityGroupIds",),
     "AWS::Lambda::Function": ("VpcConfig", "SecurityGroupIds"),
     "AWS::RDS::DBCluster": ("VpcSecurityGroupIds",),

@@ -202,6 +202,8 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "CustomRuntimeFunction.code": lambda scope: lambda_.Code.from_bucket(
         s3.Bucket.from_bucket_name(scope, "Runtimes", "theirs"), "bootstrap.zip", "1"
     ),
+    "ExistingBroker.broker_arn": lambda _: ARN.format("mq", "broker:theirs:b-1"),
+    "MqConsumer.queue": lambda _: "entries",
     "SignedFunction.code": lambda scope: lambda_.Code.from_bucket(
         s3.Bucket.from_bucket_name(scope, "Releases", "theirs"), "app.zip", "1"
     ),
@@ -228,7 +230,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
 }
 
 #: What an existing resource can take the place of, by the name of its argument.
-INSTEAD_OF = {"function": "code", "state_machine": "definition"}
+INSTEAD_OF = {"function": "code", "state_machine": "definition", "broker": "network"}
 
 
 def table_with_expiry(attribute: str) -> Kind:
@@ -341,7 +343,10 @@ def required(construct: Any, scope: Construct, given: str) -> dict[str, Any]:
         for one in parameters.values()
         if (one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name != given)
         # A construct that takes an existing function requires either that or the code of a new one.
-        or any(one.name == new and old in parameters and given != old for old, new in INSTEAD_OF.items())
+        or any(
+            one.name == new and old in parameters and given not in (old, new)
+            for old, new in INSTEAD_OF.items()
+        )
     }
 
 

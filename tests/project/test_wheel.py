@@ -74,6 +74,7 @@ from cdk_lambda_patterns.identity.cognito_triggers import CognitoTriggers, Trigg
 from cdk_lambda_patterns.messaging.async_function import AsyncFunction
 from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout, Subscriber
+from cdk_lambda_patterns.messaging.mq_consumer import MqConsumer
 from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.core.network import PrivateNetwork
 from cdk_lambda_patterns.observability.monitoring import Monitoring
@@ -125,6 +126,7 @@ changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
 log_code = pattern_source("streams", "log_processor")
+mq_code = pattern_source("messaging", "mq_consumer")
 shop_code = pattern_source("observability", "monitoring")
 place = HardenedFunction(stack, "Place", code=shop_code, handler="monitoring.handler.place")
 hooks = pattern_source("observability", "service_hooks")
@@ -145,6 +147,7 @@ made = [
     bus,
     bus.add_function("Rule", paid, event_pattern=EventPattern(source=["shop"])),
     SqsConsumer(stack, "Queue", code=pattern_source("messaging", "sqs_consumer")),
+    MqConsumer(stack, "Broker", queue="orders", code=mq_code, network=network),
     DynamoDbStreamConsumer(stack, "Shop", table=shop, code=pattern_source("streams", "dynamodb_stream")),
     KinesisConsumer(stack, "Readings", code=pattern_source("streams", "kinesis_consumer")),
     LogProcessor(stack, "Logs", code=log_code, log_groups=[notes.log_group]),

@@ -33,6 +33,7 @@ STATEFUL = {
     "AWS::Cognito::IdentityPool",
     "AWS::Cognito::UserPool",
     "AWS::DynamoDB::GlobalTable",
+    "AWS::AmazonMQ::Broker",
     "AWS::DynamoDB::Table",
     "AWS::ECR::Repository",
     "AWS::EFS::FileSystem",
