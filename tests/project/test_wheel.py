@@ -100,7 +100,9 @@ from cdk_lambda_patterns.web.http_api import HttpApi, RestApi
 from cdk_lambda_patterns.workflow.sync_express import SyncExpressWorkflow
 
 out = Path(sys.argv[1])
-app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
+# One stack with everything has more resources than CloudFormation allows; it is never deployed.
+context = {"aws:cdk:bundling-stacks": [], "@aws-cdk/core:stackResourceLimit": 0}
+app = App(context=context, outdir=str(out))
 stack = Stack(app, "Everything")
 network = PrivateNetwork(stack, "Network")
 subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
