@@ -238,6 +238,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="an order is priced and reserved within one request; errors of the workflow become statuses",
     ),
     Architecture(
+        id="cloudfront-functions",
+        family="edge",
+        title="Viewer → CloudFront, with functions and a key value store → cache → S3 (OAC), Lambda (OAC)",
+        stack="CloudFrontFunctionsStack",
+        shows="normalised cache keys raise the hit rate; keys of signed tokens rotate without a deployment",
+    ),
+    Architecture(
         id="scheduled-function",
         family="events",
         title="EventBridge Scheduler, in a time zone → Lambda → a report for each scheduled time in DynamoDB",

@@ -33,6 +33,7 @@ from aws_cdk import App, Duration, Stack
 from aws_cdk.aws_apigateway import AuthorizationType, StageOptions
 from aws_cdk.aws_apigateway import RestApi as Api
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_cloudfront import FunctionCode
 from aws_cdk.aws_config import MaximumExecutionFrequency
 from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
@@ -53,6 +54,7 @@ from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.code_signing import CodeSigning, SignedFunction
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
+from cdk_lambda_patterns.edge.cloudfront_functions import CloudFrontFunctions
 from cdk_lambda_patterns.observability.tracing import Tracing
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.observability.profiling import ProfiledFunction
@@ -128,6 +130,9 @@ changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
 log_code = pattern_source("streams", "log_processor")
+viewer = FunctionCode.from_file(
+    file_path=str(pattern_source("edge", "cloudfront_functions") / "viewer_response.js")
+)
 mq_code = pattern_source("messaging", "mq_consumer")
 shop_code = pattern_source("observability", "monitoring")
 place = HardenedFunction(stack, "Place", code=shop_code, handler="monitoring.handler.place")
@@ -212,6 +217,8 @@ made = [
         code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
     ),
     LogShippingExtension(stack, "Shipping"),
+    CloudFrontFunctions(stack, "Edge", viewer_response=viewer),
+    HardenedFunction(stack, "Origin", code=pattern_source("edge", "cloudfront_functions")),
     CustomResourceFunction(stack, "Seed", code=hooks, handler="service_hooks.custom_resource.handler"),
     ConfigFunctionRule(
         stack,
