@@ -308,6 +308,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="TracingStack",
         shows="an order is one trace, found by its number; health checks have none; retries are in it",
     ),
+    Architecture(
+        id="todo-api",
+        family="solutions",
+        title="To-do list: Cognito → REST API, cached → Lambda → DynamoDB; credentials → own prefix in S3",
+        stack="TodoApiStack",
+        shows="no user reads another one's notes or files, not from the cache either; stolen tokens expire",
+    ),
 )
 
 

@@ -25,6 +25,7 @@ _SHAPES = {
     "AWS::CloudWatch::CompositeAlarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::CodeGuruProfiler::ProfilingGroup": ("[(", ")]"),
+    "AWS::Cognito::IdentityPool": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
     "AWS::Config::ConfigRule": (">", "]"),
     "AWS::EFS::AccessPoint": (">", "]"),
@@ -501,6 +502,20 @@ def _triggers(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterat
         yield Edge(pool, "-->", _referred(arn), words)
 
 
+def _identities(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """An identity pool and the user pools whose tokens it takes."""
+    for provider in properties.get("CognitoIdentityProviders", []):
+        yield Edge(_named_in(provider["ProviderName"]), "-.->", pool, "tokens")
+
+
+def _identity_roles(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """An identity pool and what the credentials that it gives are good for."""
+    for role in properties.get("Roles", {}).values():
+        for target, actions in facts.actions_of(_referred(role)).items():
+            words = f"credentials for {', '.join(dict.fromkeys(actions))}"
+            yield Edge(_referred(properties["IdentityPoolId"]), "-->", target, words)
+
+
 def _subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A topic, its subscriber, and the queue for what it cannot deliver."""
     topic = _referred(properties["TopicArn"])
@@ -641,6 +656,8 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::CompositeAlarm": _composite_alarm,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
+    "AWS::Cognito::IdentityPool": _identities,
+    "AWS::Cognito::IdentityPoolRoleAttachment": _identity_roles,
     "AWS::Cognito::UserPool": _triggers,
     "AWS::EFS::AccessPoint": _access_point,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,

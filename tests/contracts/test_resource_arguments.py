@@ -363,7 +363,11 @@ def required(construct: Any, scope: Construct, given: str) -> dict[str, Any]:
 
 
 ARGUMENTS = [
-    argument for row in ARCHITECTURES for made in public_constructs(row) for argument in arguments(made)
+    argument
+    for row in ARCHITECTURES
+    if row.has_construct
+    for made in public_constructs(row)
+    for argument in arguments(made)
 ]
 
 

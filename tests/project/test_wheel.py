@@ -103,7 +103,9 @@ from cdk_lambda_patterns.web.http_api import HttpApi, RestApi
 from cdk_lambda_patterns.workflow.sync_express import SyncExpressWorkflow
 
 out = Path(sys.argv[1])
-app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
+# One stack with everything has more resources than CloudFormation allows; it is never deployed.
+context = {"aws:cdk:bundling-stacks": [], "@aws-cdk/core:stackResourceLimit": 0}
+app = App(context=context, outdir=str(out))
 stack = Stack(app, "Everything")
 network = PrivateNetwork(stack, "Network")
 subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
@@ -113,6 +115,7 @@ quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "envi
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
 both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
 signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_url"))
+todo = HardenedFunction(stack, "Todo", code=pattern_source("solutions", "todo_api"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
 key = Attribute(name="order", type=AttributeType.STRING)
