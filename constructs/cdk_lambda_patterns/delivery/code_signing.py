@@ -5,6 +5,7 @@ uploaded with ``UpdateFunctionCode``, is refused. It does not protect from princ
 profile, and container images have no signature that Lambda checks.
 """
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -146,9 +147,14 @@ class CodeSigning(Construct):
                 "Key": location.object_key,
                 "Version": location.object_version,
                 "ProfileVersion": self.signing_profile.signing_profile_version,
+                # The provider knows it; another bucket has to be an update of this resource.
+                "Destination": self.bucket.bucket_name,
             },
         )
-        identity = f"{location.object_key} {location.object_version}"
+        profile = self.signing_profile.node.default_child
+        made = (profile.signature_validity_period,) if isinstance(profile, signer.CfnSigningProfile) else ()
+        of = [location, self.bucket.bucket_name, self.signing_profile.signing_profile_version, *made]
+        identity = json.dumps(Stack.of(part).resolve(of), sort_keys=True)
         return lambda_.Code.from_bucket(self._signed, signed.get_att_string("Key")), identity
 
     def _make_config(self, policy: lambda_.UntrustedArtifactOnDeployment) -> lambda_.CodeSigningConfig:

@@ -67,12 +67,32 @@ def test_the_function_takes_code_that_the_custom_resource_signed() -> None:
 
 
 def test_new_code_publishes_a_version() -> None:
-    def version(key: str) -> str:
+    def version(key: str, builds: str = "builds", days: int = 1, signed: str = "signed") -> str:
         stack = a_stack()
-        prices = SignedFunction(stack, "Prices", code=archive(stack, key), handler="index.handler")
+        code = lambda_.Code.from_bucket(s3.Bucket.from_bucket_name(stack, "Builds", builds), key, "v1")
+        bucket = s3.Bucket.from_bucket_name(stack, "Bucket", signed)
+        validity = Duration.days(days)
+        signing = CodeSigning(stack, "Signing", bucket=bucket, signature_validity=validity)
+        prices = SignedFunction(stack, "Prices", code=code, handler="index.handler", signing=signing)
         return str(stack.resolve(prices.function.current_version.version)["Fn::GetAtt"][0])
 
-    assert version("a.zip") == version("a.zip") != version("b.zip")
+    assert version("a.zip") == version("a.zip")
+    versions = {
+        version("a.zip"),
+        version("b.zip"),
+        version("a.zip", builds="others"),
+        version("a.zip", days=2),
+        version("a.zip", signed="elsewhere"),
+    }
+    assert len(versions) == 5
+
+
+def test_another_bucket_for_signed_code_is_an_update_of_the_custom_resource() -> None:
+    stack = a_stack()
+    bucket = s3.Bucket.from_bucket_name(stack, "Bucket", "signed-code")
+    CodeSigning(stack, "Signing", bucket=bucket).sign(stack, "Code", archive(stack))
+    template = Template.from_stack(stack)
+    template.has_resource_properties("Custom::SignedCode", {"Destination": "signed-code"})
 
 
 def test_a_folder_and_a_layer_are_signed_by_one_provider() -> None:
