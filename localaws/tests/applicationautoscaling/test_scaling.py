@@ -69,12 +69,10 @@ def causes(functions: Functions, target: dict[str, str]) -> list[str]:
 
 def test_a_target_brings_the_capacity_into_its_range(functions: Functions) -> None:
     target, client = published(functions), scaling(functions)
-    client.register_scalable_target(**target, MinCapacity=2, MaxCapacity=4)
-    assert capacity(functions, target) == 2
-    client.register_scalable_target(**target, MaxCapacity=6, MinCapacity=3)
-    assert capacity(functions, target) == 3
-    client.register_scalable_target(**target, MinCapacity=0, MaxCapacity=1)
-    assert capacity(functions, target) == 1
+    for wanted, low, high in ((2, 2, 4), (3, 3, 6), (1, 0, 1)):
+        client.register_scalable_target(**target, MinCapacity=low, MaxCapacity=high)
+        assert capacity(functions, target) == wanted
+        eventually(lambda: is_ready(functions, target))
     client.register_scalable_target(**target, MaxCapacity=0)
     assert capacity(functions, target) == 0
     (found,) = client.describe_scalable_targets(
@@ -99,6 +97,23 @@ def test_a_change_that_lambda_refuses_is_a_failed_activity(functions: Functions)
     scaling(functions).register_scalable_target(**target, MinCapacity=2, MaxCapacity=4)
     assert causes(functions, target) == ["Failed: minimum capacity was set to 2"]
     assert capacity(functions, target) == 0
+
+
+def test_an_activity_is_in_progress_until_the_environments_are_ready_or_fail(
+    functions: Functions, hold: Hold
+) -> None:
+    slow = published(functions, f"{hold.source}\nhold()\n{SOURCE}")
+    broken = published(functions, "raise RuntimeError('no table')")
+    for target in (slow, broken):
+        scaling(functions).register_scalable_target(**target, MinCapacity=1, MaxCapacity=4)
+    assert causes(functions, slow) == ["InProgress: minimum capacity was set to 1"]
+    hold.release()
+    eventually(lambda: causes(functions, slow) == ["Successful: minimum capacity was set to 1"])
+    eventually(lambda: causes(functions, broken) == ["Failed: minimum capacity was set to 1"])
+    (failed,) = scaling(functions).describe_scaling_activities(
+        ServiceNamespace="lambda", ResourceId=broken["ResourceId"]
+    )["ScalingActivities"]
+    assert "FUNCTION_ERROR_INIT_FAILURE" in failed["StatusMessage"]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +176,7 @@ def test_a_scheduled_action_sets_the_range_at_a_time_of_its_zone(functions: Func
     )
     eventually(lambda: capacity(functions, target) == 2)
     assert datetime.now(ZoneInfo(ZONE)) >= local.replace(microsecond=0)
+    eventually(lambda: is_ready(functions, target))
     assert causes(functions, target) == [
         "Successful: scheduled action name evening was triggered",
         "Successful: minimum capacity was set to 2",

@@ -317,11 +317,11 @@ def _arn(kind: str, resource_id: str, name: str) -> str:
 # --- Activities
 
 
-def add_activity(resource_id: str, description: str, cause: str, problem: str = "") -> None:
-    """Record what was done, or what Lambda refused."""
+def add_activity(
+    resource_id: str, description: str, cause: str, problem: str = "", *, is_done: bool = True
+) -> None:
+    """Record what was done or has begun, or what Lambda refused."""
     now = time.time()
-    done = description.replace("Setting", "Successfully set", 1).rstrip(".")
-    fulfilled = f"{done}. Change successfully fulfilled by {NAMESPACE}."
     activity = {
         "ActivityId": str(uuid.uuid4()),
         "ServiceNamespace": NAMESPACE,
@@ -330,8 +330,24 @@ def add_activity(resource_id: str, description: str, cause: str, problem: str = 
         "Description": description,
         "Cause": cause,
         "StartTime": now,
-        "EndTime": now,
+    }
+    if is_done or problem:
+        end(activity, problem)
+    else:
+        waits = f"{_done(activity)}. Waiting for change to be fulfilled by {NAMESPACE}."
+        activity |= {"StatusCode": "InProgress", "StatusMessage": waits}
+    activities[resource_id] = [activity, *(activities.get(resource_id) or [])][:_ACTIVITIES]
+
+
+def end(activity: Record, problem: str = "") -> None:
+    """End an activity: Lambda has done what was asked for, or there was a problem."""
+    fulfilled = f"{_done(activity)}. Change successfully fulfilled by {NAMESPACE}."
+    activity |= {
+        "EndTime": time.time(),
         "StatusCode": "Failed" if problem else "Successful",
         "StatusMessage": problem or fulfilled,
     }
-    activities[resource_id] = [activity, *(activities.get(resource_id) or [])][:_ACTIVITIES]
+
+
+def _done(activity: Record) -> str:
+    return str(activity["Description"]).replace("Setting", "Successfully set", 1).rstrip(".")

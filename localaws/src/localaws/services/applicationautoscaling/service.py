@@ -70,6 +70,13 @@ def _listed(found: Iterable[Record], request: Record, names: str = "", member: s
     ]
 
 
+def _describe_activities(request: Record) -> Record:
+    for resource_id in list(records.activities.keys()):
+        scaling.settle(resource_id)
+    found = (one for all_ in records.activities.values() for one in all_)
+    return {"ScalingActivities": _listed(found, request)}
+
+
 _ACTIONS: dict[str, Callable[[Record], Record]] = {
     "DeleteScalingPolicy": records.delete_policy,
     "DeleteScheduledAction": records.delete_action,
@@ -77,9 +84,7 @@ _ACTIONS: dict[str, Callable[[Record], Record]] = {
     "DescribeScalableTargets": lambda request: {
         "ScalableTargets": _listed(records.targets.values(), request),
     },
-    "DescribeScalingActivities": lambda request: {
-        "ScalingActivities": _listed((one for all_ in records.activities.values() for one in all_), request),
-    },
+    "DescribeScalingActivities": _describe_activities,
     "DescribeScalingPolicies": lambda request: {
         "ScalingPolicies": _listed(records.policies.values(), request, "PolicyNames", "PolicyName"),
     },
