@@ -62,7 +62,7 @@ def handler(event: Mapping[str, Any], _context: Any) -> None:
         "PUT", event["ResponseURL"], body=json.dumps(answer), headers={"Content-Type": ""}
     )
     if taken.status >= 300:
-        raise NotAnsweredError(f"CloudFormation's URL answers {taken.status}; nobody has the outcome")
+        raise NotAnsweredError(f"CloudFormation's URL answers {taken.status}")
     logger.info("answered", extra={"status": outcome["Status"], "key": key})
 
 
