@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from helpers.lambda_functions import Functions, Hold, eventually
 from helpers.stacks import DeploymentFailedError, deploy, function, ref, role
+from localaws.services.applicationautoscaling.records import Refused, numbers
 from localaws.services.applicationautoscaling.scaling import _is_due
 
 pytestmark = pytest.mark.local
@@ -130,6 +131,42 @@ def test_what_is_no_target_is_refused(functions: Functions, changed: dict[str, A
     request = {**published(functions), "MinCapacity": 1, "MaxCapacity": 2} | changed
     with pytest.raises(ClientError, match=message):
         scaling(functions).register_scalable_target(**{k: v for k, v in request.items() if v is not None})
+
+
+def test_descriptions_name_a_service(functions: Functions) -> None:
+    assert scaling(functions).describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"] == []
+    with pytest.raises(ClientError, match="is not one of"):
+        scaling(functions).describe_scalable_targets(ServiceNamespace="garbage")
+
+
+def test_an_action_that_is_put_again_without_times_has_none(functions: Functions) -> None:
+    target, client = published(functions), scaling(functions)
+    client.register_scalable_target(**target, MinCapacity=0, MaxCapacity=5)
+    action = {"ScheduledActionName": "yearly", "Schedule": "cron(0 0 1 1 ? *)"}
+    later = datetime.now(ZoneInfo(ZONE)) + timedelta(days=800)
+    earlier, wanted = later - timedelta(days=1), {"MinCapacity": 1}
+
+    def put(**changed: Any) -> dict[str, Any]:
+        client.put_scheduled_action(**target, **{**action, "ScalableTargetAction": wanted, **changed})
+        found = client.describe_scheduled_actions(ServiceNamespace="lambda", ResourceId=target["ResourceId"])
+        (one,) = found["ScheduledActions"]
+        return dict(one)
+
+    assert {"StartTime", "EndTime"} <= put(StartTime=earlier, EndTime=later).keys()
+    assert not {"StartTime", "EndTime"} & put().keys()
+    for changed, message in (
+        ({"StartTime": later, "EndTime": earlier}, "EndTime must be after"),
+        ({"ScalableTargetAction": {"MinCapacity": -3}}, "integer from 0"),
+        ({"ScheduledActionName": "a/b"}, "1 to 256 characters"),
+        ({"ScheduledActionName": " a"}, "1 to 256 characters"),
+    ):
+        with pytest.raises(ClientError, match=message):
+            put(**changed)
+
+
+def test_a_number_that_is_none_is_refused() -> None:
+    with pytest.raises(Refused, match="MinCapacity is 'abc': it must be an integer"):
+        numbers({"MinCapacity": "abc"})
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ Faithful to:
   suspended scaling. A change that Lambda refuses is a failed activity, and so is one whose environments fail;
   until they are ready, it is in progress.
 - Without data, nothing shrinks: a function that is not invoked keeps its provisioned concurrency.
-Not to: the states Pending, Overridden and Unfulfilled; a scale-out during the cooldown of another, which AWS does if it is larger; delays. Minutes are as
-long as those of alarms (see `pace`); schedules follow the clock.
+Not to: the states Pending, Overridden and Unfulfilled; a scale-out during the cooldown of another, which AWS
+does if it is larger; delays. Minutes are as long as those of alarms (see `pace`); schedules follow the clock.
 
 https://docs.aws.amazon.com/autoscaling/application/userguide/target-tracking-scaling-policy-overview.html
 https://docs.aws.amazon.com/autoscaling/application/userguide/scheduled-scaling-using-cron-expressions.html

@@ -22,6 +22,11 @@ from localaws.patching import new_service
 from localaws.services.applicationautoscaling import records, scaling
 from localaws.services.applicationautoscaling.records import Record, Refused
 
+# https://docs.aws.amazon.com/autoscaling/application/APIReference/API_DescribeScalableTargets.html
+_NAMESPACES = (
+    *("ecs", "elasticmapreduce", "ec2", "appstream", "dynamodb", "rds", "sagemaker", "custom-resource"),
+    *("comprehend", "lambda", "cassandra", "kafka", "elasticache", "neptune", "workspaces"),
+)
 _JSON = "application/x-amz-json-1.1"
 
 
@@ -59,6 +64,8 @@ def _put_action(request: Record) -> Record:
 
 def _listed(found: Iterable[Record], request: Record, names: str = "", member: str = "") -> list[Record]:
     """Those of the namespace, resource, dimension and names of a request."""
+    if request.get("ServiceNamespace") not in _NAMESPACES:
+        raise Refused(f"ServiceNamespace {request.get('ServiceNamespace')} is not one of {_NAMESPACES}.")
     wanted = request.get("ResourceIds") or [request[key] for key in ("ResourceId",) if request.get(key)]
     return [
         one
