@@ -525,7 +525,7 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
             function=lambda_.Version(stack, "V", lambda_=worker(stack), provisioned_concurrent_executions=1),
             provisioned_concurrent_executions=1,
         ),
-        "Stack/V: the version has provisioned_concurrent_executions of its own",
+        "S/V: the version has provisioned_concurrent_executions of its own",
     ),
     "more than a day of short periods": (
         lambda _: ReleaseAlarms(evaluation_periods=1441),

@@ -52,10 +52,11 @@ _LONGEST = {"DAYS": 4109, "MONTHS": 135, "YEARS": 11}
 
 @around(signer, "_put_signing_profile")
 def _put_signing_profile(stock: Callable[..., Answer], name: str, body: dict[str, Any]) -> Answer:
-    platform, period = body.get("platformId"), body.get("signatureValidityPeriod")
+    platform, given = body.get("platformId"), body.get("signatureValidityPeriod")
+    period = given if isinstance(given, dict) else {}
     if platform and platform not in _PLATFORMS:
         return _error(400, "ValidationException", f"Signing platform {platform} does not exist.")
-    value = period.get("value") if isinstance(period, dict) else None
+    value = period.get("value")
     if isinstance(value, int) and not 1 <= value <= _LONGEST.get(period.get("type") or "MONTHS", value):
         return _error(400, "ValidationException", "signatureValidityPeriod: give 1 day to 135 months.")
     return stock(name, body)
