@@ -1,0 +1,1 @@
+from cdk_lambda_patterns.edge.cloudfront_functions import CloudFrontFunctions as CloudFrontFunctions
