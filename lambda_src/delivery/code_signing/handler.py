@@ -28,7 +28,7 @@ logger.setLevel(logging.INFO)
 _RETRY = urllib3.Retry(3, backoff_factor=1, status_forcelist=(500, 502, 503, 504))
 _ANSWERS = urllib3.PoolManager(timeout=10, retries=_RETRY)
 _ECHOED = ("StackId", "RequestId", "LogicalResourceId")
-# An answer has 4,096 bytes at most, and a character up to six as JSON.
+# An answer has 4,096 bytes at most, and a character up to six of them.
 _LONGEST_REASON = 500
 # Destination is the bucket for signed code: code is signed into another one when that changes.
 _SIGNED = ("Bucket", "Key", "Version", "ProfileVersion")
@@ -57,10 +57,9 @@ def handler(event: Mapping[str, Any], _context: Any) -> None:
         logger.exception("failed", extra={"request": event.get("RequestId")})
         outcome = {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:_LONGEST_REASON]}
     answer = {**{name: event[name] for name in _ECHOED}, "PhysicalResourceId": key, **outcome}
+    body = json.dumps(answer, ensure_ascii=False).encode(errors="replace")
     # S3 has signed the URL without a content type.
-    taken = _ANSWERS.request(
-        "PUT", event["ResponseURL"], body=json.dumps(answer), headers={"Content-Type": ""}
-    )
+    taken = _ANSWERS.request("PUT", event["ResponseURL"], body=body, headers={"Content-Type": ""})
     if taken.status >= 300:
         raise NotAnsweredError(f"CloudFormation's URL answers {taken.status}")
     logger.info("answered", extra={"status": outcome["Status"], "key": key})

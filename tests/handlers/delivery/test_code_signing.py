@@ -139,13 +139,13 @@ def test_an_answer_that_is_not_taken_fails_the_invocation_and_is_not_logged_as_s
         assert {500, 503} <= set(module._RETRY.status_forcelist)
 
 
-def test_an_answer_is_never_longer_than_cloudformation_takes() -> None:
+@pytest.mark.parametrize("character", ["a", "ü", "\x00", "\N{GRINNING FACE}", "\ud800"])
+def test_an_answer_is_never_longer_than_cloudformation_takes(character: str) -> None:
     services = Services()
-    services.signer.start_signing_job.side_effect = RuntimeError("ü" * 6_000)
+    services.signer.start_signing_job.side_effect = RuntimeError(character * 6_000)
     with services.answers() as module:
-        found = answer(module, EVENT)
-    assert found["Status"] == "FAILED"
-    assert len(json.dumps(found)) < 4_096
+        assert answer(module, EVENT)["Status"] == "FAILED"
+        assert len(module._ANSWERS.request.call_args.kwargs["body"]) < 4_096
 
 
 def test_a_request_that_cloudformation_does_not_know_is_refused() -> None:
