@@ -2,7 +2,8 @@
 
 Use it where a function may only run code that your own deployment signed: a changed archive, or code that is
 uploaded with ``UpdateFunctionCode``, is refused. It does not protect from principals that may sign with the
-profile, or write what is signed: a deployment signs the newest version of an asset in its bucket. And container images have no signature that Lambda checks.
+profile, or write what is signed: a deployment signs the newest version of an asset in its bucket. And
+container images have no signature that Lambda checks.
 """
 
 import json
