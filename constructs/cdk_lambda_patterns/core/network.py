@@ -65,7 +65,6 @@ class PrivateNetwork(Construct):
         availability_zones (frozenset[str]): Their Availability Zones.
         has_nat (bool): Whether the subnets have a route to NAT, and so to every service without an endpoint.
         ipv6_allowed_for_dual_stack (bool): Whether functions use IPv6 too.
-        has_nat (bool): Whether addresses outside the VPC are reached through NAT.
         endpoints (dict[str, IVpcEndpoint]): The endpoints that functions use, by the short name of the
             service (``"sqs"``).
 
