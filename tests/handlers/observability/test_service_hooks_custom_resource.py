@@ -61,6 +61,9 @@ def answer(body: bytes) -> dict[str, Any]:
         (UPDATE, {"PhysicalResourceId": "other"}, "other"),
         (DELETE, None, "hours"),
         (DELETE, {"PhysicalResourceId": "other"}, "hours"),
+        (DELETE, {"PhysicalResourceId": 7, "Data": {"Text": "x" * 5000}}, "hours"),
+        (DELETE, ["tea"], "hours"),
+        (REQUEST, {"PhysicalResourceId": None, "Data": None, "NoEcho": None}, "request-1"),
     ],
 )
 def test_a_resource_keeps_its_physical_id_unless_the_function_returns_another(
@@ -77,11 +80,20 @@ def test_data_and_its_secrecy_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("result", "message", "id_"),
     [
-        ("tea", "returned str", None),
-        ({"PhysicalResourceId": 7}, "at most 1,024 bytes", None),
-        ({"PhysicalResourceId": "ü" * 513}, "at most 1,024 bytes", None),
+        ("tea", "returned str", "request-1"),
+        (["tea"], "returned list", "request-1"),
+        ({"PhysicalResourceId": 7}, "1 to 1,024 bytes", "request-1"),
+        ({"PhysicalResourceId": 0}, "1 to 1,024 bytes", "request-1"),
+        ({"PhysicalResourceId": ""}, "1 to 1,024 bytes", "request-1"),
+        ({"PhysicalResourceId": "ü" * 513}, "1 to 1,024 bytes", "request-1"),
+        ({"Status": "FAILED", "Reason": "nope"}, "Reason, Status: .* raise an exception", "request-1"),
+        ({"PhysicalResourceId": "a", "data": {}}, "returned data: return PhysicalResourceId, Data", "a"),
+        ({"PhysicalResourceID": "a"}, "returned PhysicalResourceID:", "request-1"),
         ({"PhysicalResourceId": "a", "Data": ["tea"]}, "an object as Data", "a"),
+        ({"PhysicalResourceId": "a", "Data": []}, "an object as Data", "a"),
+        ({"PhysicalResourceId": "a", "Data": 0}, "an object as Data", "a"),
         ({"PhysicalResourceId": "a", "NoEcho": "no"}, "true or false", "a"),
+        ({"PhysicalResourceId": "a", "Data": {"Cups": float("nan")}}, "NaN or Infinity", "a"),
         ({"PhysicalResourceId": "a", "Data": {"Text": "ü" * 2048}}, "takes 4,096: return less Data", "a"),
     ],
 )
@@ -91,6 +103,11 @@ def test_a_result_that_cloudformation_does_not_take_is_a_failure_of_what_was_mad
     with pytest.raises(BadResult, match=message) as bad:
         success(REQUEST, result)
     assert bad.value.physical_id == id_
+
+
+def test_a_deletion_that_reports_a_failure_is_one() -> None:
+    with pytest.raises(BadResult, match="raise an exception"):
+        success(DELETE, {"Status": "FAILED", "Reason": "nope"})
 
 
 def test_the_delete_of_what_was_never_created_is_recognised() -> None:
