@@ -52,7 +52,7 @@ def success(event: Mapping[str, Any], result: object) -> bytes:
     if event["RequestType"] == "Delete" and not (isinstance(given, dict) and given.get("Status") == "FAILED"):
         given = {}
     if not isinstance(given, dict):
-        what = f"the function returned {type(result).__name__}: return an object, or nothing"
+        what = f"the function returned {type(result).__name__}: return a JSON object, or nothing"
         raise BadResult(what, present)
     physical_id = present if given.get("PhysicalResourceId") is None else given["PhysicalResourceId"]
     if not isinstance(physical_id, str) or not 0 < len(physical_id.encode(errors="replace")) <= _LONGEST_ID:
@@ -68,8 +68,9 @@ def success(event: Mapping[str, Any], result: object) -> bytes:
     answer = {"Status": "SUCCESS", "PhysicalResourceId": physical_id, "NoEcho": no_echo, "Data": data}
     try:
         body = _body(event, answer)
-    except ValueError:
-        raise BadResult("Data has NaN or Infinity, which no JSON has: return a text", physical_id) from None
+    except (ValueError, RecursionError):
+        what = "Data has NaN or Infinity, which no JSON has, or is nested too deeply"
+        raise BadResult(f"{what}: return texts", physical_id) from None
     if len(body) > MOST_BYTES:
         what = f"the answer has {len(body):,} bytes, and CloudFormation takes {MOST_BYTES:,}"
         raise BadResult(f"{what}: return less Data, such as the name of a parameter", physical_id)
