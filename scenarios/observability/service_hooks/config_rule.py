@@ -131,7 +131,8 @@ def run(stack: DeployedStack, story: Story) -> None:
     rule.deliver(rule.changed(rule.item(shop, "python3.14", status="ResourceDeleted", minutes=3)))
     rule.wait_for(shop, "NOT_APPLICABLE")
     own = stack.output("RowsFunctionName")
-    rule.deliver(rule.oversized(rule.item(own, "", minutes=1)))
+    changed = stack.client("lambda").get_function_configuration(FunctionName=own)["LastModified"]
+    rule.deliver(rule.oversized({**rule.item(own, ""), "configurationItemCaptureTime": changed}))
     rule.wait_for(own, "COMPLIANT")
     rule.deliver(rule.scheduled())
     rule.wait_for(rule.function, "COMPLIANT")
