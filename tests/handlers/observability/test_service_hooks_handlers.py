@@ -170,8 +170,22 @@ def test_only_spam_and_viruses_are_stopped(
         (mail(source="MAILER-DAEMON@example.org"), "bounce"),
         (mail(source="Help@Example.com"), "from this address itself"),
         (mail(("From", "Help <HELP@example.com>")), "from this address itself"),
-        (mail(dmarc="FAIL"), "forged sender"),
-        (mail(dmarc="GRAY"), None),
+        (mail(("From", "a@example.org, help@example.com")), "from this address itself"),
+        (mail(("Reply-To", '"Smith, Jo" <help@example.com>')), "from this address itself"),
+        (mail(("Auto-Submitted", "no (really)")), None),
+        (mail(("Precedence", "bulk (x)")), "mailing list"),
+        (mail(("Precedence", "auto_reply")), "mailing list"),
+        (mail(("List-Unsubscribe", "<https://example.org>")), "mailing list"),
+        (mail(("Return-Path", "<>")), "bounce"),
+        (mail(("Content-Type", "multipart/report; report-type=delivery-status")), "bounce"),
+        (mail(spam="GRAY"), "not checked for spam"),
+        (mail(spam="PROCESSING_FAILED"), "not checked for spam"),
+        (mail(dmarc="FAIL"), "sender not verified"),
+        (mail(dmarc="PROCESSING_FAILED"), "sender not verified"),
+        (mail(dmarc=""), "sender not verified"),
+        (mail(dmarc="GRAY", spf="FAIL", dkim="FAIL"), "sender not verified"),
+        (mail(dmarc="GRAY", spf="FAIL"), None),
+        (mail(dmarc="GRAY", dkim="GRAY"), None),
     ],
 )
 def test_no_reply_goes_round_in_circles(
@@ -196,6 +210,11 @@ def test_a_stored_mail_is_one_ticket(ses: ModuleType) -> None:
         ses.handler(event_of(mail()), CONTEXT)
     row = {"id": "mail#m1", "from": "jo@example.org", "subject": "café", "text": "<b>café</b>"}
     assert rows() == {"mail#m1": {**row, "attachments": 0, "action": "reply"}}
+
+
+def test_a_subject_has_one_line(ses: ModuleType) -> None:
+    found = ses.summary_of(b"Subject: =?utf-8?q?Hi=0D=0ABcc:_victim@example.org?=\n\n")
+    assert found["subject"] == "Hi Bcc: victim@example.org"
 
 
 def test_a_mail_that_was_not_scanned_is_not_opened(ses: ModuleType) -> None:
@@ -235,7 +254,16 @@ def test_malformed_mail_has_the_text_that_can_be_read(ses: ModuleType, content: 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n\nno headers", b"Content-Type: text/plain; charset=klingon\n\n\xff", b"\xff\xfe\x00"],
+    [
+        b"",
+        b"\n\nno headers",
+        b"Content-Type: text/plain; charset=klingon\n\n\xff",
+        b"\xff\xfe\x00",
+        b"Content-Type: multipart/mixed; boundary=x\n" + b"\n--x\n" * 20_000,
+        b"Content-Type: message/rfc822\n\n" * 2_000,
+        b"Content-Type: " + b"(" * 5_000 + b"\n\n",
+    ],
+    ids=range(7),
 )
 def test_mail_that_cannot_be_read_costs_this_mail_only(ses: ModuleType, content: bytes) -> None:
     store(content)
