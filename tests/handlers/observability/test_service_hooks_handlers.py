@@ -313,6 +313,21 @@ def test_each_turn_of_a_conversation_has_its_answer(
     assert len(rows()) == (state == "Fulfilled")
 
 
+@pytest.mark.parametrize("slots", [None, {}, {"Size": {"shape": "Scalar", "value": None}}])
+def test_a_turn_without_a_size_asks_for_it(lex: ModuleType, slots: Any) -> None:
+    event = turn("FulfillmentCodeHook", None)
+    event["sessionState"]["intent"]["slots"] = slots
+    assert lex.handler(event, CONTEXT)["sessionState"]["dialogAction"]["slotToElicit"] == "Size"
+
+
+def test_an_order_that_the_customer_denies_is_none(lex: ModuleType) -> None:
+    event = turn("FulfillmentCodeHook", "large")
+    event["sessionState"]["intent"]["confirmationState"] = "Denied"
+    answer = lex.handler(event, CONTEXT)
+    assert (answer["sessionState"]["intent"]["state"], rows()) == ("Failed", {})
+    assert "nothing was ordered" in answer["messages"][0]["content"]
+
+
 def test_an_order_that_comes_twice_is_one(lex: ModuleType) -> None:
     for _ in range(2):
         answer = lex.handler(turn("FulfillmentCodeHook", "large"), CONTEXT)
@@ -344,9 +359,9 @@ def request(
     }
 
 
-def intent(name: str, size: str | None = None) -> dict[str, Any]:
+def intent(name: str, size: str | None = None, **more: Any) -> dict[str, Any]:
     slot = {"name": "Size"} if size is None else {"name": "Size", "value": size}
-    return request("IntentRequest", intent={"name": name, "slots": {"Size": slot}})
+    return request("IntentRequest", intent={"name": name, "slots": {"Size": slot}, **more})
 
 
 @pytest.mark.parametrize(
@@ -359,6 +374,9 @@ def intent(name: str, size: str | None = None) -> dict[str, Any]:
         (intent("AMAZON.HelpIntent"), "Welcome", False),
         (intent("AMAZON.StopIntent"), "Goodbye", True),
         (request("Connections.Response"), "I cannot do that", True),
+        (intent("OrderCoffee", "large", confirmationStatus="DENIED"), "All right, nothing", True),
+        (intent("OrderCoffee", slots=None), "What size", False),
+        (intent("OrderCoffee", slots={"Size": None}), "What size", False),
     ],
 )
 def test_each_request_of_alexa_has_its_speech(
@@ -370,8 +388,19 @@ def test_each_request_of_alexa_has_its_speech(
     assert answer["response"]["shouldEndSession"] is ends
 
 
-def test_the_end_of_a_session_has_no_speech(alexa: ModuleType) -> None:
-    assert alexa.handler(request("SessionEndedRequest"), CONTEXT)["response"] == {}
+@pytest.mark.parametrize(
+    ("kind", "response"),
+    [
+        ("SessionEndedRequest", {}),
+        ("System.ExceptionEncountered", {}),
+        ("CanFulfillIntentRequest", {"canFulfillIntent": {"canFulfill": "NO"}}),
+    ],
+)
+def test_where_nobody_listens_there_is_no_speech(
+    alexa: ModuleType, kind: str, response: dict[str, Any]
+) -> None:
+    assert alexa.handler(request(kind), CONTEXT)["response"] == response
+    assert rows() == {}
 
 
 def test_an_order_by_voice_that_cannot_be_taken_is_an_apology(alexa: ModuleType) -> None:
