@@ -68,7 +68,7 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
             return _say(_WELCOME, end=False)
         case "IntentRequest":
             return _intent(request)
-        case "SessionEndedRequest" | "System.ExceptionEncountered":  # nobody hears an answer
+        case "SessionEndedRequest" | "System.ExceptionEncountered":  # it takes no answer
             logger.info("over", reason=request.get("reason"), error=request.get("error"))
             return {"version": "1.0", "response": {}}
         case "CanFulfillIntentRequest":  # Alexa looks for a skill; it takes no speech

@@ -396,7 +396,7 @@ def test_each_request_of_alexa_has_its_speech(
         ("CanFulfillIntentRequest", {"canFulfillIntent": {"canFulfill": "NO"}}),
     ],
 )
-def test_where_nobody_listens_there_is_no_speech(
+def test_a_request_that_takes_no_speech_gets_none(
     alexa: ModuleType, kind: str, response: dict[str, Any]
 ) -> None:
     assert alexa.handler(request(kind), CONTEXT)["response"] == response
