@@ -13,6 +13,7 @@ that is so are listed here with the reason.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -136,7 +137,9 @@ def named_otherwise(grants: Sequence[Grant], used: Iterable[Used]) -> list[str]:
 
 
 def _covers(grant: Grant, resource: str) -> bool:
-    return any(fnmatchcase(resource, one) for one in grant.resources)
+    # What a policy variable stands for differs from caller to caller.
+    patterns = (re.sub(r"\$\{[^}]*\}", "*", one) for one in grant.resources)
+    return any(fnmatchcase(resource, one) for one in patterns)
 
 
 def used_by(role: str, uses: Iterable[Used], since: float) -> list[Used]:

@@ -103,6 +103,7 @@ def test_an_output_and_a_literal_partition_are_found(source: str) -> None:
 
 # Properties that fix a resource's name: a second deployment of the stack would collide with the first.
 NAMES = {
+    "AWS::AmazonMQ::Broker": "BrokerName",
     "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::CloudWatch::CompositeAlarm": "AlarmName",
     "AWS::CloudWatch::Dashboard": "DashboardName",
@@ -141,7 +142,8 @@ def physical_names(resources: Resources) -> list[str]:
     makes for a new name only, and the role that describes them must match their names before they exist. An
     alarm holds no data, so a change that replaces it loses nothing. All of that is true of alarms only: the
     name of a bucket is unique in the world, and that of any data store would block its replacement. An event
-    bus may have such a name, too, because CloudFormation generates none for it.
+    bus may have such a name, too, because CloudFormation generates none for it. So may a broker, whose name
+    is too short for that of a stack: it has the id of the stack.
     """
     return [
         f"{logical_id}: {name}={properties[name]}"
@@ -149,6 +151,7 @@ def physical_names(resources: Resources) -> list[str]:
         for logical_id, properties in resources.all(kind).items()
         if name in properties
         and not (kind in _NAMED_AFTER_STACK and "AWS::StackName" in walk(properties[name]))
+        and not (kind == "AWS::AmazonMQ::Broker" and "AWS::StackId" in walk(properties[name]))
     ]
 
 

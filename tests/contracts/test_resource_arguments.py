@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr as ecr
@@ -166,6 +167,12 @@ KINDS: dict[Any, Kind] = {
             scope, "R", ARN.format("states", "stateMachine:theirs")
         ),
     ),
+    cloudfront.IKeyValueStore: Kind(
+        lambda scope: cloudfront.KeyValueStore(scope, "R"),
+        lambda scope: cloudfront.KeyValueStore.from_key_value_store_arn(
+            scope, "R", "arn:aws:cloudfront::123456789012:key-value-store/theirs"
+        ),
+    ),
     PrivateNetwork: Kind(
         lambda scope: PrivateNetwork(scope, "R"),
         lambda scope: PrivateNetwork(scope, "Network", vpc=imported_vpc(scope)),
@@ -202,6 +209,8 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
     "CustomRuntimeFunction.code": lambda scope: lambda_.Code.from_bucket(
         s3.Bucket.from_bucket_name(scope, "Runtimes", "theirs"), "bootstrap.zip", "1"
     ),
+    "ExistingBroker.broker_arn": lambda _: ARN.format("mq", "broker:theirs:b-1"),
+    "MqConsumer.queue": lambda _: "entries",
     "SignedFunction.code": lambda scope: lambda_.Code.from_bucket(
         s3.Bucket.from_bucket_name(scope, "Releases", "theirs"), "app.zip", "1"
     ),
@@ -228,7 +237,7 @@ REQUIRED: dict[str, Callable[[Construct], Any]] = {
 }
 
 #: What an existing resource can take the place of, by the name of its argument.
-INSTEAD_OF = {"function": "code", "state_machine": "definition"}
+INSTEAD_OF = {"function": "code", "state_machine": "definition", "broker": "network"}
 
 
 def table_with_expiry(attribute: str) -> Kind:
@@ -274,6 +283,11 @@ SPECIAL: dict[str, Kind] = {
 
 #: Further arguments that one makes necessary, by construct and name.
 FURTHER: dict[str, dict[str, Any]] = {
+    "CloudFrontFunctions-key_value_store-IKeyValueStore": {
+        "viewer_request": cloudfront.FunctionCode.from_inline(
+            "import cf from 'cloudfront';\nfunction handler(event) { return cf.kvs(); }"
+        )
+    },
     # The timeout of an imported function is unknown.
     "SqsConsumer-function-IFunction": {"options": SqsConsumerOptions(visibility_timeout=Duration.minutes(3))},
     # Without alarms there is no topic.
@@ -341,12 +355,19 @@ def required(construct: Any, scope: Construct, given: str) -> dict[str, Any]:
         for one in parameters.values()
         if (one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name != given)
         # A construct that takes an existing function requires either that or the code of a new one.
-        or any(one.name == new and old in parameters and given != old for old, new in INSTEAD_OF.items())
+        or any(
+            one.name == new and old in parameters and given not in (old, new)
+            for old, new in INSTEAD_OF.items()
+        )
     }
 
 
 ARGUMENTS = [
-    argument for row in ARCHITECTURES for made in public_constructs(row) for argument in arguments(made)
+    argument
+    for row in ARCHITECTURES
+    if row.has_construct
+    for made in public_constructs(row)
+    for argument in arguments(made)
 ]
 
 

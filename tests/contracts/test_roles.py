@@ -36,12 +36,17 @@ _POLLED = {
     "AWS::Kinesis::Stream": "AWSLambdaKinesisExecutionRole",
     "AWS::Kinesis::StreamConsumer": "AWSLambdaKinesisExecutionRole",
     "AWS::DynamoDB::Table": "AWSLambdaDynamoDBExecutionRole",
+    "AWS::AmazonMQ::Broker": "Amazon MQ",
 }
+# AWS has no such policy for brokers: https://docs.aws.amazon.com/lambda/latest/dg/process-messages-with-lambda.html
+_DOCUMENTED = {"Amazon MQ": {"mq:DescribeBroker"}}
 
 #: Further actions on "*": the service has no resource-level permission for them.
 WITHOUT_RESOURCE = {
     "codepipeline:PutJobFailureResult": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodepipeline.html",
     "codepipeline:PutJobSuccessResult": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscodepipeline.html",
+    "ec2:DescribeSecurityGroups": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html",
+    "ec2:DescribeVpcs": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html",
     "cloudwatch:GetMetricData": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html",
     "config:GetResourceConfigHistory": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_config.html",
     "config:PutEvaluations": "https://docs.aws.amazon.com/service-authorization/latest/reference/list_config.html",
@@ -51,6 +56,8 @@ WITHOUT_RESOURCE = {
 
 def managed(name: str) -> set[str]:
     """Return the actions that an AWS-managed policy allows."""
+    if name in _DOCUMENTED:
+        return _DOCUMENTED[name]
     document = _MANAGED[name]["Document"]
     return {action for statement in document["Statement"] for action in as_list(statement["Action"])}
 
@@ -66,7 +73,9 @@ def functions_of(stack: Resources) -> Iterator[tuple[str, dict[str, Any]]]:
 def excessive(stack: Resources, function: dict[str, Any]) -> list[str]:
     """Return what a function's role allows beyond the managed policies of its kind and its own resources."""
     role, resources = role_in(function), stack.template["Resources"]
-    in_vpc = (_IN_A_VPC,) if "VpcConfig" in function else ()
+    # The pollers of a private broker get network interfaces as a function in a VPC does.
+    polls_broker = "Amazon MQ" in {policy for _, policy in sources_of(stack, function)}
+    in_vpc = (_IN_A_VPC,) if "VpcConfig" in function or polls_broker else ()
     without_resource = set(WITHOUT_RESOURCE).union(*map(managed, (*_ANY_FUNCTION, *in_vpc)))
     found = []
     for actions, names in statements_of(stack, role):

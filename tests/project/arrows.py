@@ -30,7 +30,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 # The packages in lambda_src that several handlers import.
 COMMON = ("notes", "shared")
 # A handler that does the work of another one: it imports its modules, and not its handler.
-REPEATS = {"lambda_src.storage.batch_operation": "storage.metadata_sync"}
+REPEATS = {
+    "lambda_src.messaging.mq_consumer": "messaging.sqs_consumer",
+    "lambda_src.storage.batch_operation": "storage.metadata_sync",
+}
 OURS = {
     "app",
     "run",

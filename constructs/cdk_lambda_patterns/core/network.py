@@ -63,6 +63,7 @@ class PrivateNetwork(Construct):
         vpc (IVpc): The VPC.
         subnets (SubnetSelection): The private subnets, for functions, databases and endpoints.
         availability_zones (frozenset[str]): Their Availability Zones.
+        has_nat (bool): Whether the subnets have a route to NAT, and so to every service without an endpoint.
         ipv6_allowed_for_dual_stack (bool): Whether functions use IPv6 too.
         endpoints (dict[str, IVpcEndpoint]): The endpoints that functions use, by the short name of the
             service (``"sqs"``).
@@ -140,7 +141,7 @@ class PrivateNetwork(Construct):
             check_dual_stack("ipv6_allowed_for_dual_stack", selected.subnets)
         self._subnets = selected.subnets
         self.availability_zones = frozenset(selected.availability_zones)
-        self._has_nat = bool(nat_gateways) or (
+        self.has_nat = bool(nat_gateways) or (
             vpc is not None and _ids(selected.subnets) <= _ids(vpc.private_subnets)
         )
 
@@ -165,7 +166,7 @@ class PrivateNetwork(Construct):
             ValueError: An interface endpoint is asked for where a gateway endpoint, which is free, will do;
                 or the VPC does not fit it.
         """
-        any_address = self._has_nat
+        any_address = self.has_nat
         for service in services:
             group = _security_group(_short_name(service), self._endpoint(service))
             if group is not None:

@@ -1,4 +1,8 @@
 from cdk_lambda_patterns.messaging.async_function import AsyncFunction as AsyncFunction
+from cdk_lambda_patterns.messaging.mq_consumer import BrokerOptions as BrokerOptions
+from cdk_lambda_patterns.messaging.mq_consumer import ExistingBroker as ExistingBroker
+from cdk_lambda_patterns.messaging.mq_consumer import MqConsumer as MqConsumer
+from cdk_lambda_patterns.messaging.mq_consumer import MqConsumerOptions as MqConsumerOptions
 from cdk_lambda_patterns.messaging.sns_consumer import SnsConsumer as SnsConsumer
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanout as SnsFifoFanout
 from cdk_lambda_patterns.messaging.sns_fifo_fanout import SnsFifoFanoutOptions as SnsFifoFanoutOptions

@@ -31,7 +31,7 @@ from helpers.stacks import (
     template,
 )
 from localaws import LocalAws
-from localaws.services.cloudformation.custom_resources import checked
+from localaws.services.cloudformation.custom_resources import _pending_token, checked
 
 pytestmark = pytest.mark.local
 
@@ -556,3 +556,8 @@ def test_a_response_has_4096_bytes_at_most(bytes_: int, problem: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"\xff", b'{"Data": {"Cups": NaN}}'])
 def test_a_response_is_a_json_object(body: bytes) -> None:
     assert checked(body, REQUEST)[1] == "The response is not a JSON object"
+
+
+@pytest.mark.parametrize("properties", [[1], "text", None, {}])
+def test_an_event_of_a_user_that_looks_like_a_request_is_none(properties: object) -> None:
+    assert _pending_token({}, {"ResponseURL": "https://x/1", "ResourceProperties": properties}) == ""

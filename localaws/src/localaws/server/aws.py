@@ -248,6 +248,10 @@ class LocalAws:
         """Return the address of a function URL."""
         return addresses.of_function_url(url, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
 
+    def address_of_distribution(self, domain_name: str) -> Address:
+        """Return the address of the distribution with this `DomainName` attribute."""
+        return addresses.of_distribution(domain_name, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
+
     def deliver_as(
         self,
         principal: str,

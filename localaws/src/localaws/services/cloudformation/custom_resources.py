@@ -145,7 +145,8 @@ def _pending_token(record: dict[str, Any], event: Any) -> str:
     """The token, if CloudFormation invokes this function, and not another one that passes the event on."""
     if not isinstance(event, dict) or "ResponseURL" not in event:
         return ""
-    service = str((event.get("ResourceProperties") or {}).get("ServiceToken", ""))
+    properties = event.get("ResourceProperties")
+    service = str(properties.get("ServiceToken", "")) if isinstance(properties, dict) else ""
     name = (record.get("config") or record).get("FunctionName", "")
     token = str(event["ResponseURL"]).rsplit("/", 1)[-1]
     is_provider = service.partition(":function:")[2].partition(":")[0] in ("", name)

@@ -3,13 +3,15 @@
 Faithful to: creating a function, or changing its role, needs `iam:PassRole` on the role with
 `lambda.amazonaws.com`. Lambda refuses a role that does not trust it, through its API and in CloudFormation.
 An event source mapping is created only if the function's role allows what the poller does at the source, and
-it stops polling when the role no longer does.
+it stops polling when the role no longer does. For a broker that includes the secret of the mapping, and,
+unless the broker is public, the network interfaces in its subnets.
 Not to: roles that are passed to other services through their own APIs. A role that stops trusting Lambda
 later keeps working.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
 https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html
+https://docs.aws.amazon.com/lambda/latest/dg/process-messages-with-lambda.html
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-example-lamda-process-dynamodb-streams.html
 """
 
@@ -18,13 +20,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import error_response_json, get_region, new_uuid, request_scope
 from ministack.core.router import extract_access_key_id
-from ministack.services import lambda_svc
+from ministack.services import lambda_svc, mq
 
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.iam.roles import iam_is_enforced, role_allows, role_trusts
@@ -38,7 +40,14 @@ _READING = {
     "sqs": ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes"),
     "kinesis": ("GetRecords", "GetShardIterator", "DescribeStream", "ListShards", "DescribeStreamSummary"),
     "dynamodb": ("GetRecords", "GetShardIterator", "DescribeStream", "ListStreams"),
+    "mq": ("DescribeBroker",),
 }
+# What Lambda calls to reach a private broker: its pollers get network interfaces in the broker's subnets.
+_REACHING = (
+    *("CreateNetworkInterface", "DeleteNetworkInterface", "DescribeNetworkInterfaces"),
+    *("DescribeSecurityGroups", "DescribeSubnets", "DescribeVpcs"),
+)
+_NAMES = {"sqs": "SQS", "mq": "MQ", "ec2": "EC2", "secretsmanager": "Secrets Manager"}
 
 
 # --- Passing a role
@@ -158,13 +167,14 @@ def _require_trust(properties: Properties) -> None:
 # --- Event source mappings
 
 
-def missing_permission(function: str, source: str) -> str | None:
+def missing_permission(function: str, mapping: Mapping[str, Any]) -> str | None:
     """The first action at the source that the function's role does not allow; None if it allows all of them.
 
     Args:
         function: The function's name or ARN, with or without a qualifier.
-        source: The ARN of the queue or stream.
+        mapping: The mapping, or the request for one: the queue, stream or broker, and its secret.
     """
+    source = str(mapping.get("EventSourceArn", ""))
     service = source.split(":")[2] if source.startswith("arn:") else ""
     _record, config, _name = lambda_svc._get_func_record_for_ref(function)
     if config is None:
@@ -176,13 +186,27 @@ def missing_permission(function: str, source: str) -> str | None:
         resource = f"{source.rpartition('/')[0]}/*" if action == "ListStreams" else source
         if not role_allows(config["Role"], f"{service}:{action}", resource):
             return f"{service}:{action}"
+    for action, resource in _around_broker(mapping) if service == "mq" else ():
+        if not role_allows(config["Role"], action, resource):
+            return action
     return None
+
+
+def _around_broker(mapping: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a poller does before it can read a broker: it gets the credentials, and into the network."""
+    for one in mapping.get("SourceAccessConfigurations") or ():
+        if one.get("Type") == "BASIC_AUTH":
+            yield "secretsmanager:GetSecretValue", one.get("URI", "")
+    broker = mq._brokers.get(str(mapping.get("EventSourceArn", "")).rpartition(":")[2]) or {}
+    if not broker.get("publiclyAccessible"):
+        yield from ((f"ec2:{action}", "*") for action in _REACHING)
 
 
 def _refusal(missing: str, source: str) -> str:
     service, action = missing.split(":")
-    if service == "sqs":
-        return f"The provided execution role does not have permissions to call {action} on SQS"
+    if service == "sqs" or ":mq:" in source:
+        name = _NAMES[service]
+        return f"The provided execution role does not have permissions to call {action} on {name}"
     actions = ", ".join(_READING[service])
     return f"Cannot access stream {source}. Please ensure the role can perform {actions} on it; no {missing}"
 
@@ -190,7 +214,7 @@ def _refusal(missing: str, source: str) -> str:
 @around(lambda_svc, "_create_esm")
 def _create_esm(stock: Callable[[Properties], Any], data: Properties) -> Any:
     source = data.get("EventSourceArn", "")
-    missing = missing_permission(data.get("FunctionName", ""), source)
+    missing = missing_permission(data.get("FunctionName", ""), data)
     if missing:
         return error_response_json("InvalidParameterValueException", _refusal(missing, source), 400)
     return stock(data)
@@ -199,7 +223,7 @@ def _create_esm(stock: Callable[[Properties], Any], data: Properties) -> Any:
 @resource("AWS::Lambda::EventSourceMapping").create
 def _create_mapping(stock: Handler, logical_id: str, properties: Properties, stack: str) -> Created:
     source = properties.get("EventSourceArn", "")
-    missing = missing_permission(properties.get("FunctionName", ""), source)
+    missing = missing_permission(properties.get("FunctionName", ""), properties)
     if missing:
         raise ValueError(f"AWS::Lambda::EventSourceMapping: {_refusal(missing, source)}")
     return stock(logical_id, properties, stack)
@@ -210,7 +234,7 @@ def _iter_all_esms(stock: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     """The mappings to poll, without those whose role has lost a permission."""
     for account, region, mapping in stock():
         with request_scope(account, region):
-            missing = missing_permission(mapping["FunctionArn"], mapping.get("EventSourceArn", ""))
+            missing = missing_permission(mapping["FunctionArn"], mapping)
         if missing:
             mapping["LastProcessingResult"] = f"PROBLEM: Function call failed: {missing} is not allowed"
         else:

@@ -1,8 +1,9 @@
 """Settings of event source mappings, and partial batch responses, for queues and streams.
 
-Faithful to: `Tags`, `TumblingWindowInSeconds`, `StartingPositionTimestamp`, `ProvisionedPollerConfig` and
-`MetricsConfig` are stored, from a template and through the API. Partial batch responses: which responses mean
-that all, some or none of a batch failed. The alias or version in the mapping is what runs.
+Faithful to: `Tags`, `TumblingWindowInSeconds`, `StartingPositionTimestamp`, `ProvisionedPollerConfig`,
+`MetricsConfig`, `Queues` and `SourceAccessConfigurations` are stored, from a template and through the API.
+Partial batch responses: which responses mean that all, some or none of a batch failed. The alias or version
+in the mapping is what runs.
 Not to: provisioned pollers and metrics of mappings, which are only recorded; the time until a failed batch is
 retried, which is `LOCALAWS_SOURCE_RETRY_DELAY` (seconds, default 0.2). In AWS a message returns when its
 visibility timeout ends, and a stream's batch is retried with increasing delays.
@@ -19,6 +20,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from ministack.core.responses import json_response
 from ministack.services import lambda_svc
 
 from localaws.patching import Created, Handler, Properties, around, resource
@@ -31,6 +33,8 @@ _STORED = (
     "StartingPositionTimestamp",
     "ProvisionedPollerConfig",
     "MetricsConfig",
+    "Queues",
+    "SourceAccessConfigurations",
 )
 
 
@@ -65,14 +69,33 @@ def _stored(mapping: Created, properties: Properties) -> Created:
 @around(lambda_svc, "_create_esm", after=["iam.functions"])
 def _create_esm(stock: Callable[[Properties], Any], data: Properties) -> Any:
     answer = stock(data)
-    if answer[0] < 300:
-        _store(json.loads(answer[2])["UUID"], data)
-        wake_in(0)  # there may be records already
-    return answer
+    if answer[0] >= 300:
+        return answer
+    mapping_id = json.loads(answer[2])["UUID"]
+    _store(mapping_id, data)
+    wake_in(0)  # there may be records already
+    return json_response(lambda_svc._esm_response(lambda_svc._esms[mapping_id]), answer[0])
+
+
+@around(lambda_svc, "_update_esm")
+def _update_esm(stock: Callable[[str, Properties], Any], esm_id: str, data: Properties) -> Any:
+    answer = stock(esm_id, data)
+    if answer[0] >= 300:
+        return answer
+    record = lambda_svc._esms[esm_id]
+    access, name = data.get("SourceAccessConfigurations"), "SourceAccessConfigurations"
+    if access is not None:  # the virtual host of a broker stays: no update can name it
+        hosts = [one for one in record.get(name) or () if one["Type"] == "VIRTUAL_HOST"]
+        data = data | {name: [*access, *hosts]}
+    _store(esm_id, record | data)
+    return json_response(lambda_svc._esm_response(record))
 
 
 def _store(mapping_id: str, properties: Mapping[str, Any]) -> None:
     record = lambda_svc._esms[mapping_id]
+    if ":mq:" in record["EventSourceArn"]:
+        record.pop("StartingPosition", None)  # the emulator's default is for streams
+        record["BatchSize"] = int(properties.get("BatchSize") or 100)
     for name in _STORED:
         value = properties.get(name)
         if value is None:

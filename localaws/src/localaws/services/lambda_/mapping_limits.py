@@ -12,29 +12,34 @@ Faithful to: when a mapping is created or updated, through the API or in CloudFo
 - a stream has a starting position, and AT_TIMESTAMP a time that is not in the future, and not for DynamoDB;
 - a tumbling window reads a shard with one invocation at a time;
 - up to 10 filters, each a valid event pattern; no destination of successful batches;
+- a broker of the same account, one queue, one secret, and a virtual host for RabbitMQ only;
 - a source and a function have one mapping, and are in the same Region; the source exists.
 Not to: which settings Lambda refuses for the other kind of source; the quota of five filters, which AWS
 raises to ten on request; the words of the errors about batches of FIFO queues, about Regions, ages of
-records, the number of filters, tumbling windows and times in the future, which AWS does not document.
+records, the number of filters, tumbling windows, times in the future and brokers: AWS does not document them.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+https://docs.aws.amazon.com/lambda/latest/dg/services-mq-params.html
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ministack.core.responses import error_response_json, get_account_id, get_region
-from ministack.services import dynamodb, kinesis, lambda_svc, sqs
+from ministack.services import dynamodb, kinesis, lambda_svc, mq, sqs
 
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.services.lambda_.event_filters import is_pattern
 
 _MOST_FILTERS = 10
+# https://docs.aws.amazon.com/lambda/latest/api/API_SourceAccessConfiguration.html
+_ACCESS_URI = re.compile(r"[a-zA-Z0-9-/*:_+=.@]{1,200}")
 _AFTER = ["iam.functions", "lambda_.event_source_mappings", "lambda_.fifo_destinations"]
 
 Refusal = tuple[str, str]
@@ -51,7 +56,7 @@ def refusal(mapping: Mapping[str, Any]) -> Refusal | None:
         return "InvalidParameterValueException", text
     reason = _of_any(mapping, filters)
     if not reason:
-        reason = (_of_queue if ":sqs:" in source else _of_stream)(mapping, source)
+        reason = _RULES.get(parts[2] if len(parts) > 2 else "", _of_stream)(mapping, source)
     return ("InvalidParameterValueException", reason) if reason else None
 
 
@@ -93,7 +98,7 @@ def _missing(mapping: Mapping[str, Any]) -> Refusal | None:
     """Why a new mapping cannot read its source: it does not exist. That of another account may."""
     source = str(mapping.get("EventSourceArn", ""))
     parts = source.split(":", 5)
-    if len(parts) < 6 or parts[4] != get_account_id():
+    if len(parts) < 6 or (parts[4] != get_account_id() and parts[2] != "mq"):
         return None
     service, name = parts[2], parts[5]
     text = f"Stream not found: {source}"
@@ -108,6 +113,9 @@ def _missing(mapping: Mapping[str, Any]) -> Refusal | None:
         found = (kinesis._consumer_from_arn if "/consumer/" in name else kinesis._resolve_stream_by_arn)(
             source
         )
+    elif service == "mq":
+        found = any(one["brokerArn"] == source for one in mq._brokers.values())
+        text = f"The broker {source} does not exist in this account."
     elif service == "dynamodb":
         table = dynamodb._tables.get(name.split("/")[1]) if "/" in name else None
         found = (table or {}).get("LatestStreamArn") == source or dynamodb.closed_stream(source)
@@ -148,6 +156,26 @@ def _of_queue(mapping: Mapping[str, Any], source: str) -> str | None:
     return None
 
 
+def _of_broker(mapping: Mapping[str, Any], source: str) -> str | None:
+    if len(mapping.get("Queues") or ()) != 1:
+        return "Exactly one queue must be specified in Queues for an Amazon MQ event source."
+    access = mapping.get("SourceAccessConfigurations") or ()
+    given = [one.get("Type") for one in access]
+    for one in access:
+        if not _ACCESS_URI.fullmatch(str(one.get("URI", ""))):
+            return f"Invalid URI {one.get('URI')!r} of {one.get('Type')} in SourceAccessConfigurations."
+    if given.count("BASIC_AUTH") != 1:
+        return "Exactly one BASIC_AUTH must be specified in SourceAccessConfigurations."
+    broker = mq._brokers.get(source.rpartition(":")[2]) or {}
+    allowed = {"BASIC_AUTH", "VIRTUAL_HOST"} if broker.get("engineType") != "ACTIVEMQ" else {"BASIC_AUTH"}
+    if not set(given) <= allowed or given.count("VIRTUAL_HOST") > 1:
+        return f"Unsupported SourceAccessConfigurations {given} for the broker {source}."
+    return None
+
+
+_RULES = {"sqs": _of_queue, "mq": _of_broker}
+
+
 def _function_of(mapping: Mapping[str, Any]) -> str:
     """The function with its qualifier, of a stored mapping or of a request."""
     return str(mapping.get("FunctionArn") or mapping.get("FunctionName", ""))
@@ -172,6 +200,14 @@ def _conflict(mapping: Mapping[str, Any]) -> Refusal | None:
 # --- The API
 
 
+@around(lambda_svc, "_validate_event_source_arn", after=["kinesis.consumers"])
+def _validate_event_source_arn(stock: Callable[[str], Any], event_source_arn: str) -> Any:
+    """The emulator knows no brokers as event sources."""
+    if ":mq:" in event_source_arn:
+        return lambda_svc._parse_required_arn(event_source_arn, "eventSourceArn")
+    return stock(event_source_arn)
+
+
 @around(lambda_svc, "_create_esm", after=_AFTER)
 def _create_esm(stock: Callable[[Properties], Any], data: Properties) -> Any:
     return _answer(refusal(data) or _missing(data) or _conflict(data)) or stock(data)
@@ -182,6 +218,9 @@ def _update_esm(stock: Callable[[str, Properties], Any], esm_id: str, data: Prop
     record = dict(lambda_svc._esms.get(esm_id) or {})
     if "FunctionName" in data:
         record.pop("FunctionArn", None)
+    if any(one.get("Type") == "VIRTUAL_HOST" for one in data.get("SourceAccessConfigurations") or ()):
+        text = "VIRTUAL_HOST cannot be specified in an UpdateEventSourceMapping API call."
+        return _answer(("InvalidParameterValueException", text))
     return _answer(refusal(record | data)) or stock(esm_id, data)
 
 

@@ -1,0 +1,1 @@
+"""The handler of `mq-consumer`: books the entries in messages of a broker."""

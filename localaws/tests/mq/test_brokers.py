@@ -1,0 +1,173 @@
+"""Brokers of Amazon MQ as records and in templates, and the event source mappings that name them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from helpers.lambda_functions import Functions
+from helpers.stacks import DeploymentFailedError, deploy, ref
+from localaws import LocalAws
+
+pytestmark = pytest.mark.local
+
+USER = {"Username": "consumer", "Password": "correct horse battery"}
+SUBNETS = ["subnet-1", "subnet-2"]
+READING = (
+    *(("mq:DescribeBroker", "*"), ("secretsmanager:GetSecretValue", "*")),
+    *(("ec2:CreateNetworkInterface", "*"), ("ec2:DeleteNetworkInterface", "*")),
+    *(("ec2:DescribeNetworkInterfaces", "*"), ("ec2:DescribeSecurityGroups", "*")),
+    *(("ec2:DescribeSubnets", "*"), ("ec2:DescribeVpcs", "*")),
+)
+
+
+def broker(**changes: Any) -> dict[str, Any]:
+    given = {
+        "BrokerName": f"b{uuid.uuid4().hex[:8]}",
+        "EngineType": "RABBITMQ",
+        "EngineVersion": "3.13",
+        "HostInstanceType": "mq.m7g.large",
+        "DeploymentMode": "SINGLE_INSTANCE",
+        "PubliclyAccessible": False,
+        "Users": [USER],
+        **changes,
+    }
+    if given["EngineType"] == "ACTIVEMQ":
+        given |= {"EngineVersion": "5.18", "HostInstanceType": "mq.m5.large"}
+    return given
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "two users of RabbitMQ": {"Users": [USER, USER | {"Username": "other"}]},
+    "no user": {"Users": []},
+    "guest": {"Users": [USER | {"Username": "guest"}]},
+    "tilde": {"Users": [USER | {"Username": "a~b"}]},
+    "short password": {"Users": [USER | {"Password": "abcdefghijk"}]},
+    "three characters": {"Users": [USER | {"Password": "abcabcabcabc"}]},
+    "comma": {"Users": [USER | {"Password": "abcdefghijkl,"}]},
+    "subnets of one instance": {"SubnetIds": SUBNETS},
+    "mode of ActiveMQ": {"DeploymentMode": "ACTIVE_STANDBY_MULTI_AZ", "SubnetIds": SUBNETS},
+    "subnets of a standby": {
+        "EngineType": "ACTIVEMQ",
+        "DeploymentMode": "ACTIVE_STANDBY_MULTI_AZ",
+        "SubnetIds": SUBNETS[:1],
+    },
+}
+
+
+@pytest.mark.parametrize("changes", REFUSED.values(), ids=REFUSED)
+def test_amazon_mq_refuses_it(local_aws: LocalAws, changes: dict[str, Any]) -> None:
+    with pytest.raises(ClientError) as caught:
+        local_aws.client("mq").create_broker(**broker(**changes))
+    assert caught.value.response["Error"]["Code"] == "BadRequestException"
+
+
+def test_a_template_has_brokers_of_both_engines(local_aws: LocalAws) -> None:
+    standby = broker(
+        EngineType="ACTIVEMQ", DeploymentMode="ACTIVE_STANDBY_MULTI_AZ", SubnetIds=SUBNETS, Users=[USER]
+    )
+    stack = deploy(
+        local_aws,
+        {
+            "Rabbit": {"Type": "AWS::AmazonMQ::Broker", "Properties": broker(SubnetIds=SUBNETS[:1])},
+            "Active": {"Type": "AWS::AmazonMQ::Broker", "Properties": standby},
+        },
+        {
+            "Arn": {"Fn::GetAtt": ["Rabbit", "Arn"]},
+            "Id": ref("Rabbit"),
+            "Amqp": {"Fn::Join": [" ", {"Fn::GetAtt": ["Rabbit", "AmqpEndpoints"]}]},
+            "OpenWire": {"Fn::Join": [" ", {"Fn::GetAtt": ["Active", "OpenWireEndpoints"]}]},
+        },
+    )
+    made = stack.outputs
+    client = local_aws.client("mq")
+    described = client.describe_broker(BrokerId=made["Id"])
+    assert made["Arn"].endswith(f":broker:{described['BrokerName']}:{made['Id']}")
+    assert made["Amqp"] == f"amqps://{made['Id']}.mq.{local_aws.region}.amazonaws.com:5671"
+    assert [one.rpartition(":")[2] for one in made["OpenWire"].split()] == ["61617", "61617"]
+    assert described["Users"] == [{"Username": "consumer"}]
+    assert described["SubnetIds"] == SUBNETS[:1]
+    client.create_tags(ResourceArn=made["Arn"], Tags={"a": "b"})
+    assert client.list_tags(ResourceArn=made["Arn"])["Tags"] == {"a": "b"}
+    stack.delete()
+    assert not [one for one in client.list_brokers()["BrokerSummaries"] if one["BrokerId"] == made["Id"]]
+
+
+def test_a_template_with_a_broker_that_is_refused_fails(local_aws: LocalAws) -> None:
+    properties = broker(Users=[USER | {"Username": "guest"}])
+    with pytest.raises(DeploymentFailedError, match="The username 'guest' is invalid"):
+        deploy(local_aws, {"Rabbit": {"Type": "AWS::AmazonMQ::Broker", "Properties": properties}})
+
+
+class Mapped:
+    """A function whose role may read brokers, a broker of each engine, and a secret."""
+
+    def __init__(self, functions: Functions) -> None:
+        client = functions.aws.client
+        self.functions, self.client = functions, client("lambda")
+        self.function = functions.make("def handler(event, context): ...", role=functions.role(*READING))
+        make = client("mq").create_broker
+        self.rabbit = make(**broker())["BrokerArn"]
+        self.active = make(**broker(EngineType="ACTIVEMQ"))["BrokerArn"]
+        self.secret = client("secretsmanager").create_secret(Name=uuid.uuid4().hex, SecretString="{}")["ARN"]
+        self.login = {"Type": "BASIC_AUTH", "URI": self.secret}
+        self.host = {"Type": "VIRTUAL_HOST", "URI": "/"}
+
+    def map(self, **changes: Any) -> dict[str, Any]:
+        given = {
+            "EventSourceArn": self.rabbit,
+            "FunctionName": self.function,
+            "Queues": ["orders"],
+            "SourceAccessConfigurations": [self.login, self.host],
+            **changes,
+        }
+        made: dict[str, Any] = self.client.create_event_source_mapping(**given)
+        return made
+
+
+@pytest.fixture
+def mapped(functions: Functions) -> Mapped:
+    return Mapped(functions)
+
+
+def test_a_mapping_keeps_queue_and_secret_has_batches_of_100_and_no_starting_position(mapped: Mapped) -> None:
+    made = mapped.map()
+    assert (made["Queues"], made["BatchSize"]) == (["orders"], 100)
+    assert made["SourceAccessConfigurations"] == [mapped.login, mapped.host]
+    assert "StartingPosition" not in made
+    changed = mapped.client.update_event_source_mapping(
+        UUID=made["UUID"], BatchSize=7, SourceAccessConfigurations=[mapped.login]
+    )
+    assert (changed["BatchSize"], changed["Queues"]) == (7, ["orders"])
+    assert changed["SourceAccessConfigurations"] == [mapped.login, mapped.host]
+    with pytest.raises(ClientError, match="VIRTUAL_HOST cannot be specified in an Update"):
+        mapped.client.update_event_source_mapping(
+            UUID=made["UUID"], SourceAccessConfigurations=[mapped.login, mapped.host]
+        )
+
+
+def test_lambda_refuses_mappings_that_cannot_read_a_queue_of_a_broker(mapped: Mapped) -> None:
+    for changes, text in (
+        ({"Queues": ["a", "b"]}, "less than or equal to 1|Exactly one queue"),
+        ({"SourceAccessConfigurations": [mapped.host]}, "Exactly one BASIC_AUTH"),
+        ({"SourceAccessConfigurations": [mapped.login, mapped.login]}, "Exactly one BASIC_AUTH"),
+        ({"SourceAccessConfigurations": [mapped.login, mapped.host | {"URI": "a b"}]}, "URI"),
+        ({"EventSourceArn": mapped.active}, "Unsupported SourceAccessConfigurations"),
+        ({"EventSourceArn": mapped.rabbit[:-1]}, "does not exist in this account"),
+        ({"BatchSize": 10_001}, "10001"),
+        ({"MaximumBatchingWindowInSeconds": 301}, "301"),
+    ):
+        with pytest.raises(ClientError, match=text):
+            mapped.map(**changes)
+
+
+@pytest.mark.parametrize("missing", [action for action, _resource in READING])
+def test_lambda_refuses_a_mapping_whose_role_lacks_a_permission(functions: Functions, missing: str) -> None:
+    mapped = Mapped(functions)
+    lacking = functions.role(*(one for one in READING if one[0] != missing))
+    mapped.function = functions.make("def handler(event, context): ...", role=lacking)
+    with pytest.raises(ClientError, match=f"permissions to call {missing.partition(':')[2]} on "):
+        mapped.map()
