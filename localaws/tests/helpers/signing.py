@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import hashlib
 import hmac
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
 
 import botocore.auth
+import botocore.compat
 from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -87,7 +90,7 @@ def signed(
     """
     given = AWSRequest(method, aws.endpoint_url + target, headers=dict(headers or {}), data=body)
     kind = S3SigV4Auth if service == "s3" else SigV4Auth
-    with _clock(minutes_ago):
+    with signing(minutes_ago):
         kind(credentials or administrator(aws), service, aws.region).add_auth(given)
     return Signed(aws, method, target, dict(given.headers.items()), body)
 
@@ -97,7 +100,7 @@ def presigned(
 ) -> Signed:
     """A GET request for S3 with its signature in the query string."""
     given = AWSRequest("GET", aws.endpoint_url + target)
-    with _clock(minutes_ago):
+    with signing(minutes_ago):
         signer = credentials or administrator(aws)
         botocore.auth.S3SigV4QueryAuth(signer, "s3", aws.region, expires=expires).add_auth(given)
     parts = urlsplit(str(given.url))
@@ -174,9 +177,18 @@ def administrator(aws: LocalAws) -> Credentials:
     return Credentials(found.access_key, found.secret_key)
 
 
-def _clock(minutes_ago: float) -> Any:
+@contextlib.contextmanager
+def signing(minutes_ago: float) -> Iterator[None]:
+    """Sign at another time. With awscrt, boto3 signs by that and asks for the time in a module of its own."""
     then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=minutes_ago)
-    return mock.patch.object(botocore.auth, "get_current_datetime", return_value=then.replace(tzinfo=None))
+    with contextlib.ExitStack() as clocks:
+        clocks.enter_context(
+            mock.patch.object(botocore.auth, "get_current_datetime", return_value=then.replace(tzinfo=None))
+        )
+        if botocore.compat.HAS_CRT:
+            crt = importlib.import_module("botocore.crt.auth")
+            clocks.enter_context(mock.patch.object(crt, "get_current_datetime", return_value=then))
+        yield
 
 
 def _sha(content: bytes) -> str:

@@ -10,8 +10,6 @@ import time
 from typing import Any
 
 import boto3
-import botocore.auth
-import botocore.compat
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
@@ -27,6 +25,7 @@ from helpers.deployed_proxies import (
     proxy_resources,
 )
 from helpers.lambda_functions import eventually
+from helpers.signing import signing
 from helpers.stacks import deploy, ref, role, session_of, trust
 from localaws import LocalAws
 
@@ -92,23 +91,17 @@ def test_a_token_for_something_else_is_refused(proxy: Proxy, changed: dict[str, 
 
 
 @pytest.mark.parametrize("minutes", [16, -10])
-def test_a_token_of_another_time_is_refused(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, minutes: int
-) -> None:
+def test_a_token_of_another_time_is_refused(proxy: Proxy, minutes: int) -> None:
     session = proxy.session()
-    now = botocore.compat.get_current_datetime() - datetime.timedelta(minutes=minutes)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: now)
-    token = proxy.token(session)
-    monkeypatch.undo()
+    with signing(minutes_ago=minutes):
+        token = proxy.token(session)
     assert "IAM authentication failed" in proxy.refusal(token)
 
 
-def test_a_token_is_valid_after_fourteen_minutes(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_valid_after_fourteen_minutes(proxy: Proxy) -> None:
     session = proxy.session()
-    now = botocore.compat.get_current_datetime() - datetime.timedelta(minutes=14)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: now)
-    token = proxy.token(session)
-    monkeypatch.undo()
+    with signing(minutes_ago=14):
+        token = proxy.token(session)
     proxy.connect(token).close()
 
 
