@@ -222,7 +222,7 @@ def users(aws: LocalAws) -> dict[str, str]:
     identities = pools.create_identity_pool(
         IdentityPoolName=new("pool"), AllowUnauthenticatedIdentities=True
     )["IdentityPoolId"]
-    pools.set_identity_pool_roles(IdentityPoolId=identities, Roles={"unauthenticated": Functions(aws).role()})
+    pools.set_identity_pool_roles(IdentityPoolId=identities, Roles={"unauthenticated": role_of_guests(aws)})
     guest = pools.get_id(IdentityPoolId=identities)["IdentityId"]
     credentials = pools.get_credentials_for_identity(IdentityId=guest)["Credentials"]
     return {
@@ -234,6 +234,14 @@ def users(aws: LocalAws) -> dict[str, str]:
         "identity": guest,
         **credentials,
     }
+
+
+def role_of_guests(aws: LocalAws) -> str:
+    provider = {"Federated": "cognito-identity.amazonaws.com"}
+    trust = {"Effect": "Allow", "Principal": provider, "Action": "sts:AssumeRoleWithWebIdentity"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    made = aws.client("iam").create_role(RoleName=new("guests"), AssumeRolePolicyDocument=document)
+    return str(made["Role"]["Arn"])
 
 
 @functools.cache

@@ -221,9 +221,9 @@ def rest(local_aws: LocalAws, function: str, authorizer: str) -> RestApi:
         "/token": {"type": "TOKEN", **source, "identityValidationExpression": "[a-z-]+"},
         "/request": {"type": "REQUEST", **source},
     }.items():
-        made = api.client.create_authorizer(**settings, **own, name=path[1:], authorizerResultTtlInSeconds=9)[
-            "id"
-        ]
+        made = api.client.create_authorizer(
+            **settings, **own, name=path[1:], authorizerResultTtlInSeconds=3600
+        )["id"]
         api.method("GET", path, function, authorizationType="CUSTOM", authorizerId=made)
     api.method("GET", "/iam", function, authorizationType="AWS_IAM")
     api.deploy()
