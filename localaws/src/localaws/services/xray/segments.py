@@ -25,6 +25,7 @@ from localaws.services.xray.headers import SEGMENT_ID, TRACE_ID
 
 Document = dict[str, Any]
 
+_IN_NAMES = "_.:/%&#=+\\-@"
 _LARGEST = 64 * 1024
 _MOST_TRACES = 10_000
 
@@ -73,10 +74,16 @@ def read(text: str) -> Document:
             raise Unprocessed(f"Invalid{letters}", f"{name} {given!r} has another form", own)
     if not isinstance(document.get("name"), str) or not 1 <= len(document["name"]) <= 200:
         raise Unprocessed("MissingName", "name must have 1 to 200 characters", own)
+    if not all(
+        one.isalpha() or one.isdecimal() or one.isspace() or one in _IN_NAMES for one in document["name"]
+    ):
+        raise Unprocessed("InvalidName", "name may have letters, numbers, spaces and _.:/%&#=+\\-@", own)
     ends = () if document.get("in_progress") is True else ("end_time",)
     for name in ("start_time", *ends):
         if isinstance(document.get(name), bool) or not isinstance(document.get(name), (int, float)):
             raise Unprocessed("InvalidTime", f"{name} must be a number of seconds", own)
+    if ends and document["end_time"] < document["start_time"]:
+        raise Unprocessed("InvalidTime", "end_time must not be before start_time", own)
     return document
 
 
