@@ -5,7 +5,7 @@ rule that matches, in the order of priorities, decides, with `*` and `?` and wit
 reservoir of each second first, then the fixed rate; GetSamplingTargets, for services that decide themselves.
 A decision that came with the request stays as it is.
 Not to: how services share a reservoir: all of it is given to each; SamplingRateBoost, which is recorded only;
-the words of refusals.
+which characters a name may have; the words of refusals.
 
 https://docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html
 https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sampling.html

@@ -1,9 +1,11 @@
 """The segments of traces: which documents X-Ray accepts, and how they make a trace.
 
-Faithful to: the required fields of a document and the form of its ids and times, 64 KB at most; a document
-replaces an earlier one with its id; subsegments that are sent by themselves become part of their parent.
+Faithful to: the required fields of a document and the form of its name, ids and times, 64 KB at most; a
+document replaces an earlier one with its id; subsegments that are sent by themselves become part of their
+parent.
 Not to: inferred segments for services that send none, such as a table of DynamoDB; the words of refusals;
-the 30 days after which traces are deleted: here, the 10,000 newest of an account and Region are stored.
+how old a document may be; the 30 days after which traces are deleted: here, the 10,000 newest of an account
+and Region are stored.
 
 https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html
 https://docs.aws.amazon.com/xray/latest/api/API_PutTraceSegments.html
