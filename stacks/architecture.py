@@ -51,6 +51,11 @@ class Architecture:
         """The id in snake_case: the name of the architecture's files."""
         return self.id.replace("-", "_")
 
+    @property
+    def has_construct(self) -> bool:
+        """Whether it has a construct of its own. A solution is a stack, made of the constructs of others."""
+        return self.family != "solutions"
+
     def make_stack(self, scope: "Construct") -> "PatternStack":
         """Import the stack's module, and nothing of the other architectures, and make the stack."""
         stack_class = getattr(import_module(f"stacks.{self.family}.{self.module}"), self.stack)

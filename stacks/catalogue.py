@@ -238,6 +238,25 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="an order is priced and reserved within one request; errors of the workflow become statuses",
     ),
     Architecture(
+        id="cloudfront-functions",
+        family="edge",
+        title="Viewer → CloudFront, with functions and a key value store → cache → S3 (OAC), Lambda (OAC)",
+        stack="CloudFrontFunctionsStack",
+        shows="normalised cache keys raise the hit rate; keys of signed tokens rotate without a deployment",
+    ),
+    Architecture(
+        id="lambda-edge",
+        family="edge",
+        title="Viewer → CloudFront, with Lambda@Edge around its cache → S3 (OAC), Lambda (OAC)",
+        stack="LambdaEdgeStack",
+        shows="viewers stay in their A/B group; pages differ by country; image variants are made once",
+        exemptions={
+            "anywhere": "Functions of Lambda@Edge are in us-east-1: the Region must be known.",
+            "china": "There is no Lambda@Edge in the China Regions.",
+            "gov-cloud": "There is no CloudFront in AWS GovCloud (US).",
+        },
+    ),
+    Architecture(
         id="scheduled-function",
         family="events",
         title="EventBridge Scheduler, in a time zone → Lambda → a report for each scheduled time in DynamoDB",
@@ -288,6 +307,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         title="HTTP request → REST API → Lambda → SQS → Lambda → DynamoDB, in one X-Ray trace",
         stack="TracingStack",
         shows="an order is one trace, found by its number; health checks have none; retries are in it",
+    ),
+    Architecture(
+        id="todo-api",
+        family="solutions",
+        title="To-do list: Cognito → REST API, cached → Lambda → DynamoDB; credentials → own prefix in S3",
+        stack="TodoApiStack",
+        shows="no user reads another one's notes or files, not from the cache either; stolen tokens expire",
     ),
 )
 

@@ -20,12 +20,15 @@ class PatternStack(Stack):
     Args:
         scope: The app, or a stage.
         architecture: The row of the catalogue.
+        default_region: The region without the context, for what cannot do without. Default: that of the CLI.
 
     Raises:
         ValueError: A value of the context is not allowed.
     """
 
-    def __init__(self, scope: Construct, architecture: Architecture) -> None:
+    def __init__(
+        self, scope: Construct, architecture: Architecture, *, default_region: str | None = None
+    ) -> None:
         account = context(scope, "account", r"[0-9]{12}", "the 12 digits of an account")
         region = context(scope, "region", r"[a-z]{2,}(-[a-z]+)+-\d", "a Region, such as 'eu-west-1'")
         prefix = context(
@@ -39,7 +42,7 @@ class PatternStack(Stack):
             architecture.id,
             stack_name=f"{prefix or ''}{architecture.id}",
             description=f"cdk-lambda-patterns: {architecture.title.replace('→', '->')}",
-            env=Environment(account=account, region=region),
+            env=Environment(account=account, region=region or default_region),
         )
         Tags.of(self).add("cdk-lambda-patterns:architecture", architecture.id)
 

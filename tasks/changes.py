@@ -36,6 +36,7 @@ SHARED: dict[str, tuple[str, ...]] = {
     "run.py": ("tests/project", "tests/tasks"),
     ".ci/": ("tests/project",),
     "benchmarks/": ("tests/project",),
+    "examples/": ("tests/project",),
     "docs/": ("tests/project", EXAMPLES),
     "README.md": ("tests/project", EXAMPLES),
     "CHANGELOG.md": ("tests/project",),

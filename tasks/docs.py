@@ -165,6 +165,8 @@ def links(architecture: Architecture, root: Path = ROOT) -> str:
         "handler": f"lambda_src/{family}/{module}/handler",
         "stack": f"stacks/{family}/{module}",
     }
+    if not architecture.has_construct:
+        del places["construct"]
     if architecture.has_scenario:
         places["scenario"] = f"scenarios/{family}/{module}"
     found = {}

@@ -18,10 +18,14 @@ _SHAPES = {
     "AWS::ApplicationAutoScaling::ScalableTarget": ("{{", "}}"),
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
+    "AWS::CloudFront::Distribution": ("([", "])"),
+    "AWS::CloudFront::Function": (">", "]"),
+    "AWS::CloudFront::KeyValueStore": ("[(", ")]"),
     "AWS::CloudWatch::Alarm": ("[/", "\\]"),
     "AWS::CloudWatch::CompositeAlarm": ("[/", "\\]"),
     "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
     "AWS::CodeGuruProfiler::ProfilingGroup": ("[(", ")]"),
+    "AWS::Cognito::IdentityPool": ("{{", "}}"),
     "AWS::Cognito::UserPool": ("([", "])"),
     "AWS::Config::ConfigRule": (">", "]"),
     "AWS::EFS::AccessPoint": (">", "]"),
@@ -58,6 +62,8 @@ _KINDS = {
     "AWS::AmazonMQ::Broker": "Amazon MQ",
     "AWS::ApiGateway::RestApi": "REST API",
     "AWS::ApiGatewayV2::Api": "HTTP API",
+    "AWS::CloudFront::Function": "CloudFront Function",
+    "AWS::CloudFront::KeyValueStore": "KeyValueStore",
     "AWS::ApplicationAutoScaling::ScalableTarget": "Application Auto Scaling",
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::CloudWatch::CompositeAlarm": "CloudWatch",
@@ -496,6 +502,20 @@ def _triggers(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterat
         yield Edge(pool, "-->", _referred(arn), words)
 
 
+def _identities(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """An identity pool and the user pools whose tokens it takes."""
+    for provider in properties.get("CognitoIdentityProviders", []):
+        yield Edge(_named_in(provider["ProviderName"]), "-.->", pool, "tokens")
+
+
+def _identity_roles(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """An identity pool and what the credentials that it gives are good for."""
+    for role in properties.get("Roles", {}).values():
+        for target, actions in facts.actions_of(_referred(role)).items():
+            words = f"credentials for {', '.join(dict.fromkeys(actions))}"
+            yield Edge(_referred(properties["IdentityPoolId"]), "-->", target, words)
+
+
 def _subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A topic, its subscriber, and the queue for what it cannot deliver."""
     topic = _referred(properties["TopicArn"])
@@ -584,6 +604,45 @@ def _access_point(_: TemplateFacts, point: str, properties: dict[str, Any]) -> I
     yield Edge(point, "-->", _referred(properties["FileSystemId"]), "directory")
 
 
+def _distribution(facts: TemplateFacts, distribution: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A distribution, the functions of its behaviors, and its origins with the paths that lead to them."""
+    config = properties["DistributionConfig"]
+    behaviors = [("*", config["DefaultCacheBehavior"])]
+    behaviors += [(one["PathPattern"], one) for one in config.get("CacheBehaviors", [])]
+    functions: dict[tuple[str, str], list[str]] = {}
+    for pattern, behavior in behaviors:
+        for association in behavior.get("FunctionAssociations", []):
+            key = (_referred(association["FunctionARN"]), association["EventType"].replace("-", " "))
+            functions.setdefault(key, []).append(pattern)
+        for association in behavior.get("LambdaFunctionAssociations", []):
+            version = facts.resource(_referred(association["LambdaFunctionARN"])).get("Properties", {})
+            key = (_referred(version.get("FunctionName")), association["EventType"].replace("-", " "))
+            functions.setdefault(key, []).append(pattern)
+    for (function, event), patterns in functions.items():
+        yield Edge(distribution, "-->", function, f"{event}: {', '.join(patterns)}")
+    origins: dict[str, list[str]] = {}
+    for origin in config["Origins"]:
+        mine = [pattern for pattern, one in behaviors if one["TargetOriginId"] == origin["Id"]]
+        origins.setdefault(_origin(origin["DomainName"]), []).extend(mine)
+    for target, patterns in origins.items():
+        yield Edge(distribution, "==>", target, ", ".join(patterns))
+
+
+def _origin(domain_name: Any) -> str:
+    """The bucket or function URL that a domain name is taken from."""
+    match domain_name:
+        case {"Fn::Select": [_, {"Fn::Split": [_, whole]}]}:
+            return _referred(whole)
+        case _:
+            return _referred(domain_name)
+
+
+def _edge_function(_: TemplateFacts, function: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A CloudFront function and its key value store."""
+    for association in properties["FunctionConfig"].get("KeyValueStoreAssociations", []):
+        yield Edge(function, "-->", _referred(association["KeyValueStoreARN"]), "reads")
+
+
 # How the connections of a resource are found, by its type, in the order in which a diagram lists them.
 _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edge]]] = {
     "Custom::S3BucketNotifications": _notifications,
@@ -592,9 +651,13 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
     "AWS::ApiGateway::RestApi": _api,
     "AWS::ApiGatewayV2::Api": _api,
+    "AWS::CloudFront::Distribution": _distribution,
+    "AWS::CloudFront::Function": _edge_function,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::CloudWatch::CompositeAlarm": _composite_alarm,
     "AWS::CodeDeploy::DeploymentGroup": _alarms,
+    "AWS::Cognito::IdentityPool": _identities,
+    "AWS::Cognito::IdentityPoolRoleAttachment": _identity_roles,
     "AWS::Cognito::UserPool": _triggers,
     "AWS::EFS::AccessPoint": _access_point,
     "AWS::ElasticLoadBalancingV2::Listener": _listener,

@@ -11,6 +11,7 @@ first, as the tests of least privilege do.
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from localaws import Explanation, LocalAws, LocalAwsError
 from scenarios.framework import DeployedStack, ScenarioFailed, giving_up_when
 from scenarios.support.faults import Faults, Grant
+from stacks.catalogue import find
 from tasks import console
 from tasks.cdk import ROOT
 from tasks.commands import parse
@@ -29,6 +31,7 @@ from tasks.errors import TaskError, unknown
 from tasks.process import end_with_parent
 from tasks.verify import scenario_of
 
+_ACTION = re.compile("`([a-z0-9-]+:[A-Za-z0-9*]+)`")
 _LOGS = ROOT / ".cache" / "logs" / "why"
 
 
@@ -39,6 +42,8 @@ def main(arguments: list[str]) -> int:
     _LOGS.mkdir(parents=True, exist_ok=True)
     try:
         scenario_of(options.id)
+        if options.without:
+            check(options.id, options.without)
         with LocalAws(log_file=_LOGS / f"aws-{options.id}.log") as aws:
             outputs = deploy(options.id, aws, _LOGS)
             stack = DeployedStack(
@@ -56,6 +61,19 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nStopped; all processes ended.", file=sys.stderr)
         return 130
+
+
+def check(id: str, action: str) -> None:
+    """Refuse an action that no role of an architecture can have, before anything is deployed.
+
+    Raises:
+        TaskError: Neither its page nor the common permissions have it, which are generated.
+    """
+    pages = (ROOT / "docs" / find(id).family / f"{id}.md", ROOT / "docs" / "common-permissions.md")
+    known = {each for page in pages for each in _ACTION.findall(page.read_text("utf-8"))}
+    if action not in known:
+        names = sorted(known)
+        raise TaskError(unknown("action in the roles", action, names, see=str(pages[0].relative_to(ROOT))))
 
 
 def _as_it_is(stack: DeployedStack, aws: LocalAws) -> int:

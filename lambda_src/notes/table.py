@@ -1,4 +1,7 @@
-"""Notes in a DynamoDB table: partition key ``name``, and an index by time that omits the contents."""
+"""Notes in a DynamoDB table: partition key ``name``, and an index by time that omits the contents.
+
+Where each note has an owner, the owner is part of the key, and has a partition of the index.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +19,10 @@ from .note import Note
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
-# All notes are in one partition of the index, which takes 1,000 writes a second. More need several values of
-# this attribute, and as many queries for a list.
+# Without owners, all notes are in one partition of the index, which takes 1,000 writes a second. More need
+# several values of this attribute, and as many queries for a list.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
-_ALL = {"S": "note"}
+_ALL = "note"
 
 _THROTTLED = ("ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException")
 
@@ -32,11 +35,16 @@ class NotesTable:
         client: A DynamoDB client.
         table: The name of the table.
         index: The name of its index by time.
+        owner: Whose notes they are: notes of other owners do not exist here. Default: all notes of the table
+            belong together.
+        consistent: Whether a note is read after all writes that have ended. DAX caches only other reads.
     """
 
     client: Client
     table: str
     index: str
+    owner: str = ""
+    consistent: bool = True
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str]) -> "NotesTable":
@@ -54,22 +62,21 @@ class NotesTable:
 
     def get(self, name: str) -> Note | None:
         """Return a note, or ``None`` if there is none of this name."""
-        item = self._call("get_item", Key={"name": {"S": name}}, ConsistentRead=True).get("Item")
-        return _note(item) if item else None
+        item = self._call("get_item", Key=self._key(name), ConsistentRead=self.consistent).get("Item")
+        return self._note(item) if item else None
 
     def put(self, note: Note) -> bool:
         """Write a note, and return whether its name is new.
 
         The SDK repeats a request whose response was late; then the note that was replaced is this one.
         """
-        item = _item(note)
+        item = self._item(note)
         replaced = self._call("put_item", Item=item, ReturnValues="ALL_OLD").get("Attributes")
         return replaced in (None, item)
 
     def delete(self, name: str) -> bool:
         """Delete a note, and return whether it existed."""
-        key = {"name": {"S": name}}
-        return "Attributes" in self._call("delete_item", Key=key, ReturnValues="ALL_OLD")
+        return "Attributes" in self._call("delete_item", Key=self._key(name), ReturnValues="ALL_OLD")
 
     def list(self, tags: Sequence[str], *, limit: int, newest_first: bool) -> Sequence[Note]:
         """Return the first notes, by time, that have all of these tags. The index lags slightly behind."""
@@ -77,7 +84,7 @@ class NotesTable:
         query: dict[str, Any] = {
             "IndexName": self.index,
             "KeyConditionExpression": "kind = :all",
-            "ExpressionAttributeValues": {":all": _ALL, **values},
+            "ExpressionAttributeValues": {":all": self._kind, **values},
             "ScanIndexForward": not newest_first,
         }
         if values:
@@ -86,7 +93,7 @@ class NotesTable:
         while True:
             # The limit applies before the filter, so a page may hold fewer notes than it, or none.
             page = self._call("query", Limit=limit, **query)
-            found += map(_note, page["Items"])
+            found += map(self._note, page["Items"])
             if len(found) >= limit or "LastEvaluatedKey" not in page:
                 return found[:limit]
             query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
@@ -102,26 +109,32 @@ class NotesTable:
             raise HttpError(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "1"}) from error
         return result
 
+    @property
+    def _kind(self) -> dict[str, str]:
+        return {"S": self.owner or _ALL}
 
-def _item(note: Note) -> Item:
-    return {
-        "name": {"S": note.name},
-        "kind": _ALL,
-        "updated_at": {"S": note.updated_at},
-        "content_type": {"S": note.content_type},
-        "tags": {"L": [{"S": tag} for tag in note.tags]},
-        "size_bytes": {"N": str(note.size_bytes)},
-        "content": {"B": note.zipped},
-    }
+    def _key(self, name: str) -> Item:
+        return {"name": {"S": f"{self.owner}/{name}" if self.owner else name}}
 
+    def _item(self, note: Note) -> Item:
+        return {
+            **self._key(note.name),
+            "kind": self._kind,
+            "updated_at": {"S": note.updated_at},
+            "content_type": {"S": note.content_type},
+            "tags": {"L": [{"S": tag} for tag in note.tags]},
+            "size_bytes": {"N": str(note.size_bytes)},
+            "content": {"B": note.zipped},
+        }
 
-def _note(item: Item) -> Note:
-    """Read an item of the table, or of the index, which has no content."""
-    return Note(
-        name=item["name"]["S"],
-        content_type=item["content_type"]["S"],
-        tags=tuple(tag["S"] for tag in item["tags"]["L"]),
-        size_bytes=int(item["size_bytes"]["N"]),
-        updated_at=item["updated_at"]["S"],
-        zipped=bytes(item["content"]["B"]) if "content" in item else b"",
-    )
+    def _note(self, item: Item) -> Note:
+        """Read an item of the table, or of the index, which has no content."""
+        name = item["name"]["S"]
+        return Note(
+            name=name.removeprefix(f"{self.owner}/") if self.owner else name,
+            content_type=item["content_type"]["S"],
+            tags=tuple(tag["S"] for tag in item["tags"]["L"]),
+            size_bytes=int(item["size_bytes"]["N"]),
+            updated_at=item["updated_at"]["S"],
+            zipped=bytes(item["content"]["B"]) if "content" in item else b"",
+        )

@@ -194,6 +194,15 @@ def test_a_deployment_that_fails_says_why(
     assert "`cdk synth` failed with exit code" in err
 
 
+def test_an_embedded_aws_of_a_program_is_not_attached_to(
+    state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    code, _out, err = run(capsys, "why", "--name", "other")
+    assert code == 3
+    assert "http://127.0.0.1:4566 belongs to a program" in err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -50,6 +50,8 @@ def run(stack: DeployedStack) -> Outcome:
     story.say(f"A call without the alias does not use provisioned concurrency: {latest}.")
     with scaling.soon(2) as local:
         stack.patient.wait_until(lambda: scaling.require(2), "the scheduled action")
+        causes = scaling.causes()
+        require(any(f"name {_ACTION} was" in one for one in causes[:2]), f"why it was scaled: {causes}")
         story.fact("by schedule", scaling.number())
         story.say(f"A scheduled action for {local:%H:%M:%S} in {_ZONE}: at that time there are 2.")
     scaling.bring_to(1)

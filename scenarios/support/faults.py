@@ -106,6 +106,7 @@ class Faults:
         finally:
             for one in mine:
                 account = one["Condition"].get("StringEquals", {}).get("AWS:SourceAccount")
+                via_url = "lambda:InvokedViaFunctionUrl" in one["Condition"].get("Bool", {})
                 self._lambda.add_permission(
                     FunctionName=function,
                     StatementId=one["Sid"],
@@ -113,6 +114,7 @@ class Faults:
                     Principal=service,
                     SourceArn=one["Condition"]["ArnLike"]["AWS:SourceArn"],
                     **({"SourceAccount": account} if account else {}),
+                    **({"InvokedViaFunctionUrl": True} if via_url else {}),
                 )
 
     def _configure(self, function: str, variables: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import aws_cdk
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Size, Stack, TimeZone
+from aws_cdk import App, Duration, Environment, RemovalPolicy, Size, Stack, TimeZone
 from aws_cdk import aws_codepipeline_actions as codepipeline_actions
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
@@ -98,6 +98,7 @@ def test_the_example_of_a_public_class_builds_twice_in_one_stack(
         # What a user imports: a construct that is a folder has its public names there.
         **vars(importlib.import_module(".".join(documented.__module__.split(".")[:3]))),
         "Duration": Duration,
+        "Environment": Environment,
         "FunctionOptions": cdk_lambda_patterns.FunctionOptions,
         "HardenedFunction": cdk_lambda_patterns.HardenedFunction,
         "RemovalPolicy": RemovalPolicy,

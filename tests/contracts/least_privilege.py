@@ -13,6 +13,7 @@ that is so are listed here with the reason.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -136,7 +137,9 @@ def named_otherwise(grants: Sequence[Grant], used: Iterable[Used]) -> list[str]:
 
 
 def _covers(grant: Grant, resource: str) -> bool:
-    return any(fnmatchcase(resource, one) for one in grant.resources)
+    # What a policy variable stands for differs from caller to caller.
+    patterns = (re.sub(r"\$\{[^}]*\}", "*", one) for one in grant.resources)
+    return any(fnmatchcase(resource, one) for one in patterns)
 
 
 def used_by(role: str, uses: Iterable[Used], since: float) -> list[Used]:
@@ -219,6 +222,8 @@ def check_explained(removed: Grant, explained: Iterable[Explanation]) -> None:
 
 def _names(removed: Grant, explained: Explanation) -> bool:
     grants = explained.grants
+    if not grants and any(one.layer == "identity policy" for one in explained.unmet):
+        return True  # another statement, which has conditions, allows the same
     if len(grants) != 1 or (grants[0].layer, grants[0].actions) != ("identity policy", (removed.action,)):
         return False
     [resource] = grants[0].resources

@@ -65,9 +65,11 @@ def superfluous_at_deployment(
         if _comes_and_goes(stack, f"{stack.name}-without-{tried}", mutilated):
             found.append(grant)
             continue
-        named = [each for one in aws.explain(since) if len(one.grants) == 1 for each in one.grants]
+        explained = aws.explain(since)
+        named = [each for one in explained if len(one.grants) == 1 for each in one.grants]
         require(
-            any((one.layer, one.actions) == ("identity policy", (grant.action,)) for one in named),
+            any(one.action == grant.action and one.unmet for one in explained)
+            or any((one.layer, one.actions) == ("identity policy", (grant.action,)) for one in named),
             f"without {grant}, the explanations name {named}",
         )
     return found, tried

@@ -18,7 +18,11 @@ from stacks.catalogue import ARCHITECTURES
 
 MODULES = (
     cdk_lambda_patterns,
-    *(importlib.import_module(f"cdk_lambda_patterns.{row.family}.{row.module}") for row in ARCHITECTURES),
+    *(
+        importlib.import_module(f"cdk_lambda_patterns.{row.family}.{row.module}")
+        for row in ARCHITECTURES
+        if row.has_construct
+    ),
 )
 
 

@@ -52,6 +52,14 @@ def test_a_grant_of_which_nothing_was_used_is_found(used: tuple[tuple[str, str],
     assert unused([PUT], *used) == {"dynamodb:PutItem"}
 
 
+def test_a_policy_variable_stands_for_the_value_of_the_caller() -> None:
+    own = Grant(
+        "User", "Default", 0, "s3:GetObject", (f"{BUCKET}/${{cognito-identity.amazonaws.com:sub}}/*",)
+    )
+    assert unused([own], ("s3:GetObject", f"{BUCKET}/us-east-1:1/a")) == set()
+    assert unused([own], ("s3:GetObject", "arn:aws:s3:::other/us-east-1:1/a")) == {"s3:GetObject"}
+
+
 def test_a_planted_grant_is_found() -> None:
     planted = Grant("Orders-1", "planted", 0, PLANTED, ("*",))
     assert unused([PUT, planted], ("dynamodb:PutItem", TABLE)) == {PLANTED}

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr as ecr
@@ -166,6 +167,12 @@ KINDS: dict[Any, Kind] = {
             scope, "R", ARN.format("states", "stateMachine:theirs")
         ),
     ),
+    cloudfront.IKeyValueStore: Kind(
+        lambda scope: cloudfront.KeyValueStore(scope, "R"),
+        lambda scope: cloudfront.KeyValueStore.from_key_value_store_arn(
+            scope, "R", "arn:aws:cloudfront::123456789012:key-value-store/theirs"
+        ),
+    ),
     PrivateNetwork: Kind(
         lambda scope: PrivateNetwork(scope, "R"),
         lambda scope: PrivateNetwork(scope, "Network", vpc=imported_vpc(scope)),
@@ -276,6 +283,11 @@ SPECIAL: dict[str, Kind] = {
 
 #: Further arguments that one makes necessary, by construct and name.
 FURTHER: dict[str, dict[str, Any]] = {
+    "CloudFrontFunctions-key_value_store-IKeyValueStore": {
+        "viewer_request": cloudfront.FunctionCode.from_inline(
+            "import cf from 'cloudfront';\nfunction handler(event) { return cf.kvs(); }"
+        )
+    },
     # The timeout of an imported function is unknown.
     "SqsConsumer-function-IFunction": {"options": SqsConsumerOptions(visibility_timeout=Duration.minutes(3))},
     # Without alarms there is no topic.
@@ -351,7 +363,11 @@ def required(construct: Any, scope: Construct, given: str) -> dict[str, Any]:
 
 
 ARGUMENTS = [
-    argument for row in ARCHITECTURES for made in public_constructs(row) for argument in arguments(made)
+    argument
+    for row in ARCHITECTURES
+    if row.has_construct
+    for made in public_constructs(row)
+    for argument in arguments(made)
 ]
 
 

@@ -24,6 +24,8 @@ ROOMS = {
     "the tests of its construct": "tests/constructs/{family}/*{module}*",
     "the tests of its handler": "tests/handlers/{family}/*{module}*",
 }
+# A solution is a stack, made of the constructs of other families, so it has no construct of its own.
+OF_CONSTRUCTS = ("its construct", "the tests of its construct")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Row:
 
     id: str
     family: str
+    has_construct: bool = True
     has_scenario: bool = True
 
     def path(self, pattern: str) -> str:
@@ -43,8 +46,14 @@ class Row:
         first, *others = self.path(pattern).split(" or ")
         return [first, *(f"{first.rpartition('/')[0]}/{other}" for other in others)]
 
+    def rooms(self) -> dict[str, str]:
+        """Where its files are."""
+        without: tuple[str, ...] = () if self.has_construct else OF_CONSTRUCTS
+        without += () if self.has_scenario else ("its scenario",)
+        return {room: place for room, place in ROOMS.items() if room not in without}
 
-ROWS = [Row(one.id, one.family, one.has_scenario) for one in ARCHITECTURES]
+
+ROWS = [Row(one.id, one.family, one.has_construct, one.has_scenario) for one in ARCHITECTURES]
 
 
 def missing(root: Path, rows: list[Row]) -> list[str]:
@@ -52,9 +61,8 @@ def missing(root: Path, rows: list[Row]) -> list[str]:
     return [
         f"{row.id}: {what} should be {row.path(pattern)}"
         for row in rows
-        for what, pattern in ROOMS.items()
-        if (row.has_scenario or what != "its scenario")
-        and not any(list(root.glob(path)) for path in row.paths(pattern))
+        for what, pattern in row.rooms().items()
+        if not any(list(root.glob(path)) for path in row.paths(pattern))
     ]
 
 
@@ -116,6 +124,15 @@ def test_a_missing_file_is_found(tmp_path: Path, room: str) -> None:
     assert missing(root, [row]) == []
     (root / row.paths(ROOMS[room])[0].replace("*", "x")).unlink()
     assert missing(root, [row]) == [f"some-pattern: {room} should be {row.path(ROOMS[room])}"]
+
+
+@pytest.mark.parametrize("room", OF_CONSTRUCTS)
+def test_a_solution_needs_no_construct_of_its_own(tmp_path: Path, room: str) -> None:
+    row = Row("some-app", "solutions", has_construct=False)
+    root = furnished(tmp_path, row)
+    (root / row.paths(ROOMS[room])[0].replace("*", "x")).unlink()
+    assert missing(root, [row]) == []
+    assert missing(root, [Row("some-app", "solutions")]) != []
 
 
 @pytest.mark.parametrize("folder", ["constructs/cdk_lambda_patterns/storage", "scenarios/storage"])

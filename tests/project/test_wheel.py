@@ -29,10 +29,11 @@ APP = """\
 import inspect, json, pkgutil, sys
 from importlib import import_module
 from pathlib import Path
-from aws_cdk import App, Duration, Stack
+from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk.aws_apigateway import AuthorizationType, StageOptions
 from aws_cdk.aws_apigateway import RestApi as Api
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_cloudfront import FunctionCode
 from aws_cdk.aws_config import MaximumExecutionFrequency
 from aws_cdk.aws_dynamodb import Attribute, AttributeType, StreamViewType, Table
 from aws_cdk.aws_events import EventPattern
@@ -53,6 +54,8 @@ from cdk_lambda_patterns.data.rds_proxy import RdsProxyFunction
 from cdk_lambda_patterns.delivery.canary_alias import CanaryAlias, SmokeCase, SmokeTest
 from cdk_lambda_patterns.delivery.code_signing import CodeSigning, SignedFunction
 from cdk_lambda_patterns.delivery.cross_account_code import CodeBucket, CodeFromBucket
+from cdk_lambda_patterns.edge.cloudfront_functions import CloudFrontFunctions
+from cdk_lambda_patterns.edge.lambda_edge import EdgeHook, LambdaEdge
 from cdk_lambda_patterns.observability.tracing import Tracing
 from cdk_lambda_patterns.delivery.encrypted_environment import EncryptedEnvironment
 from cdk_lambda_patterns.observability.profiling import ProfiledFunction
@@ -100,7 +103,9 @@ from cdk_lambda_patterns.web.http_api import HttpApi, RestApi
 from cdk_lambda_patterns.workflow.sync_express import SyncExpressWorkflow
 
 out = Path(sys.argv[1])
-app = App(context={"aws:cdk:bundling-stacks": []}, outdir=str(out))
+# One stack with everything has more resources than CloudFormation allows; it is never deployed.
+context = {"aws:cdk:bundling-stacks": [], "@aws-cdk/core:stackResourceLimit": 0}
+app = App(context=context, outdir=str(out))
 stack = Stack(app, "Everything")
 network = PrivateNetwork(stack, "Network")
 subscriber = Subscriber(code=pattern_source("messaging", "sns_fifo_fanout"))
@@ -110,6 +115,7 @@ quotes = HardenedFunction(stack, "Quotes", code=pattern_source("delivery", "envi
 notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_function"))
 both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
 signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_url"))
+todo = HardenedFunction(stack, "Todo", code=pattern_source("solutions", "todo_api"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
 key = Attribute(name="order", type=AttributeType.STRING)
@@ -125,6 +131,12 @@ changes = [StateChanges(pipeline_states=["FAILED"])]
 pipeline_code = pattern_source("events", "pipeline_events")
 backfill = pattern_source("storage", "batch_operation")
 log_code = pattern_source("streams", "log_processor")
+viewer = FunctionCode.from_file(
+    file_path=str(pattern_source("edge", "cloudfront_functions") / "viewer_response.js")
+)
+edge_code = pattern_source("edge", "lambda_edge")
+at_the_edge = Stack(app, "AtTheEdge", env=Environment(region="us-east-1"))
+at_origin = EdgeHook(code=edge_code, handler="lambda_edge.origin.request_handler")
 mq_code = pattern_source("messaging", "mq_consumer")
 shop_code = pattern_source("observability", "monitoring")
 place = HardenedFunction(stack, "Place", code=shop_code, handler="monitoring.handler.place")
@@ -209,6 +221,10 @@ made = [
         code=ContainerImageCode.from_image_asset(pattern_source("delivery", "container_image")),
     ),
     LogShippingExtension(stack, "Shipping"),
+    CloudFrontFunctions(stack, "Edge", viewer_response=viewer),
+    HardenedFunction(stack, "Resizer", code=edge_code, handler="lambda_edge.handler.handler"),
+    LambdaEdge(at_the_edge, "Edge", origin_request=at_origin),
+    HardenedFunction(stack, "Origin", code=pattern_source("edge", "cloudfront_functions")),
     CustomResourceFunction(stack, "Seed", code=hooks, handler="service_hooks.custom_resource.handler"),
     ConfigFunctionRule(
         stack,

@@ -30,6 +30,8 @@ RECORDED = Path(__file__).with_name("stateful_resources.json")
 
 # Replacing one of these loses what it holds.
 STATEFUL = {
+    "AWS::CloudFront::KeyValueStore",
+    "AWS::Cognito::IdentityPool",
     "AWS::Cognito::UserPool",
     "AWS::DynamoDB::GlobalTable",
     "AWS::AmazonMQ::Broker",

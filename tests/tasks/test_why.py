@@ -104,3 +104,10 @@ def test_a_permission_that_nothing_needs_is_reported(
 def test_an_action_that_no_role_has_is_refused_with_those_that_they_have(account: Account) -> None:
     with pytest.raises(TaskError, match=r"did you mean 's3:GetObject'\?.*\(s3:GetObject\)"):
         why._without(STACK, "s3:getobject", account)  # type: ignore[arg-type]
+
+
+def test_an_action_that_the_page_does_not_have_is_refused_before_the_deployment() -> None:
+    why.check("thumbnailer", "s3:GetObject")
+    why.check("thumbnailer", "xray:PutTraceSegments")
+    with pytest.raises(TaskError, match="bogus:Nope"):
+        why.check("thumbnailer", "bogus:Nope")

@@ -115,6 +115,22 @@ def copy_async_configuration(function: lambda_.IFunction, alias: lambda_.Alias) 
         ).node.add_dependency(alias)
 
 
+def check_not_on_version(version: lambda_.IVersion, argument: str) -> None:
+    """Check that a version has no provisioned concurrency of its own, so that its alias may have it.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
+
+    Raises:
+        ValueError: It has.
+    """
+    resource = version.node.default_child
+    if isinstance(resource, lambda_.CfnVersion) and resource.provisioned_concurrency_config is not None:
+        raise ValueError(
+            f"{argument} and {version.node.path}: the version has provisioned_concurrent_executions of its "
+            "own, and Lambda does not allow both; leave them out of the version."
+        )
+
+
 def check_provisioned(function: lambda_.IFunction, argument: str, provisioned: int | None) -> None:
     """Check that a function may have provisioned concurrency, as far as its settings are known.
 

@@ -1,4 +1,4 @@
-"""Schedule expressions of EventBridge Scheduler, checked when a construct is made."""
+"""Schedule expressions of EventBridge Scheduler and Auto Scaling, checked when a construct is made."""
 
 import calendar
 import re
@@ -26,11 +26,12 @@ _FIELDS: dict[str, tuple[int, int, list[str], str]] = {
 _PART = re.compile(r"(?:\*|(?P<first>\w+)(?:-(?P<second>\w+))?)(?:/(?P<step>[1-9]\d*))?", re.ASCII)
 
 
-def check_expression(schedule: scheduler.ScheduleExpression) -> None:
-    """Check that Scheduler accepts an expression and its time zone; tokens pass.
+def check_expression(schedule: scheduler.ScheduleExpression, service: str = "Scheduler") -> None:
+    """Check that a service accepts an expression and its time zone; tokens pass.
 
     Args:
         schedule: What was given as ``schedule``.
+        service: The service, for the error.
 
     Raises:
         ValueError: It is malformed or out of range.
@@ -45,11 +46,11 @@ def check_expression(schedule: scheduler.ScheduleExpression) -> None:
     if Token.is_unresolved(expression) or _RATE.fullmatch(expression):
         return
     if expression.startswith("cron(") and expression.endswith(")"):
-        _check_cron(expression)
+        _check_cron(expression, service)
         return
     if not (at := _AT.fullmatch(expression)):
         raise ValueError(
-            f"schedule={expression!r}: Scheduler allows rate(5 minutes), with a whole number from 1 and "
+            f"schedule={expression!r}: {service} allows rate(5 minutes), with a whole number from 1 and "
             "minutes, hours or days; cron(minutes hours day-of-month month day-of-week year); and "
             "at(2030-12-31T23:59:59). Give one of these."
         )
@@ -74,7 +75,7 @@ def has_passed(schedule: scheduler.ScheduleExpression) -> bool:
     return all(max(_numbers(part, *_FIELDS["year"]) or {now.year}) < now.year for part in parts)
 
 
-def _check_cron(expression: str) -> None:
+def _check_cron(expression: str, service: str) -> None:
     fields = expression[len("cron(") : -1].split()
     if len(fields) != len(_FIELDS):
         raise ValueError(
@@ -83,7 +84,7 @@ def _check_cron(expression: str) -> None:
         )
     if [fields[2], fields[4]].count("?") != 1:
         raise ValueError(
-            f"schedule={expression!r}: day of month is {fields[2]} and day of week is {fields[4]}; Scheduler "
+            f"schedule={expression!r}: day of month is {fields[2]} and day of week is {fields[4]}; {service} "
             "requires ? in exactly one of them."
         )
     values: dict[str, set[int]] = {}
@@ -93,7 +94,7 @@ def _check_cron(expression: str) -> None:
         if not all(numbers):
             spelled = f" or {names[0]} to {names[-1]}" if names else ""
             raise ValueError(
-                f"schedule={expression!r}: {name} is {field}; Scheduler allows {low} to {high}{spelled}, "
+                f"schedule={expression!r}: {name} is {field}; {service} allows {low} to {high}{spelled}, "
                 "lists (1,2), ranges (1-5), steps (0/15) and *"
                 + (", and ? for days; L, W and # as documented." if more else ".")
             )

@@ -6,6 +6,7 @@ work to a table in the same transaction, and deliver it after the commit (an out
 the database with AWS Database Migration Service.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -25,6 +26,7 @@ from cdk_lambda_patterns.core.vpcs import is_in_other_vpc
 Database: TypeAlias = rds.IDatabaseInstance | rds.IDatabaseCluster
 
 _FEATURE = "Lambda"
+_ROLE_PARAMETER = "aws_default_lambda_role"
 # Without it, an instance does not find the endpoint by Lambda's name.
 _DNS = "rds.custom_dns_resolution"
 # The feature of each engine: Aurora MySQL has none, but a parameter with the role. RDS for MySQL has neither.
@@ -35,6 +37,13 @@ _FEATURES: Mapping[tuple[bool, str], str | None] = {
     (True, "aurora-postgresql"): _FEATURE,
     (True, "aurora-mysql"): None,
 }
+# The first minor version of each major version; of later ones, all can. It is another page for Aurora:
+# https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/PostgreSQL-Lambda.html
+_FIRST: Mapping[str, Mapping[int, int]] = {
+    "postgres": {12: 6, 13: 2, 14: 1},
+    "aurora-postgresql": {11: 9},
+}
+_OWN_ACCOUNT = " The policy of an endpoint that the network makes allows functions of this account only."
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html
 _MOST_ROLES = 5
 _ROLES = (rds.CfnDBInstance.DBInstanceRoleProperty, rds.CfnDBCluster.DBClusterRoleProperty)
@@ -66,8 +75,9 @@ class RdsInvokesLambda(Construct):
             makes for a database with ``parameters``.
 
     Raises:
-        ValueError: The database has another engine, is in another stack or network, has such a role already,
-            or needs a parameter and has no parameter group; or there are no functions.
+        ValueError: The database has another engine or an older version, is in another stack or network, has
+            such a role already, or needs a parameter and has no parameter group of its own, or another value
+            in it; or there are no functions.
 
     Attributes:
         role (Role): The role of the database: what it may do in AWS.
@@ -104,13 +114,10 @@ class RdsInvokesLambda(Construct):
         roles = _associated(owned)
         parameter = _needed_parameter(database, feature, network)
         group = parameter_group or database.node.try_find_child("ParameterGroup")
-        if owned is not None and parameter and not isinstance(group, rds.ParameterGroup):
-            raise ValueError(
-                f"database={database.node.path} needs the parameter {parameter}, and has no parameter group "
-                "of its own; make it with parameters, or give the group that it has as parameter_group."
-            )
+        if parameter_group is not None or (owned is not None and parameter):
+            _check_group(database, owned, group, parameter)
         super().__init__(scope, id)
-        self.role = self._make_role(database, functions)
+        self.role = self._make_role(database, functions, network)
         if network is not None:
             network.allow_endpoints(database, [ec2.InterfaceVpcEndpointAwsService.LAMBDA_])
         if parameter and isinstance(group, rds.ParameterGroup):
@@ -124,9 +131,11 @@ class RdsInvokesLambda(Construct):
                 other = rds.CfnDBCluster.DBClusterRoleProperty(role_arn=arn, feature_name=feature)
                 owned.associated_roles = [*roles, other]
             case _:
-                self._warn_to_associate(database, feature)
+                self._warn_to_associate(database, feature, network)
 
-    def _make_role(self, database: Database, functions: Sequence[lambda_.IFunction]) -> iam.Role:
+    def _make_role(
+        self, database: Database, functions: Sequence[lambda_.IFunction], network: PrivateNetwork | None
+    ) -> iam.Role:
         """Make the role, with the conditions against a confused deputy.
 
         https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/cross-service-confused-deputy-prevention.html
@@ -158,14 +167,27 @@ class RdsInvokesLambda(Construct):
                 Annotations.of(self).add_warning_v2(
                     f"cdk-lambda-patterns:notGranted:{function.node.path}",
                     f"{function.node.path} is of the account {function.env.account}. Its owner must allow "
-                    f"the role {self.node.path}/Role lambda:InvokeFunction (aws lambda add-permission).",
+                    f"the role {self.node.path}/Role lambda:InvokeFunction (aws lambda add-permission)."
+                    f"{_OWN_ACCOUNT if network else ''}",
+                )
+            if network and not network.has_nat and differ(function.env.region, stack.region):
+                Annotations.of(self).add_warning_v2(
+                    f"cdk-lambda-patterns:notReached:{function.node.path}",
+                    f"{function.node.path} is in {function.env.region}, and the endpoint of "
+                    f"{network.node.path} leads to Lambda in {stack.region} only; the database needs NAT.",
                 )
         return role
 
-    def _warn_to_associate(self, database: Database, feature: str | None) -> None:
+    def _warn_to_associate(
+        self, database: Database, feature: str | None, network: PrivateNetwork | None
+    ) -> None:
         kind = "cluster" if _is_cluster(database) else "instance"
         name = f"--feature-name {feature} " if feature else ""
-        also = "" if feature else ", and set aws_default_lambda_role in its cluster parameter group"
+        also = "" if feature else f", and set {_ROLE_PARAMETER} in its cluster parameter group"
+        if network is not None and kind == "instance":
+            also += f", and set {_DNS}=1 in its parameter group"
+        if network is not None and not database.connections.security_groups:
+            also += ", and allow port 443 from its security group to the endpoint, which is not known here"
         Annotations.of(self).add_warning_v2(
             "cdk-lambda-patterns:notAssociated",
             f"{database.node.path} is imported, so CloudFormation does not change it. After the deployment, "
@@ -194,10 +216,49 @@ def _check_place(
         )
 
 
+def _check_group(
+    database: Database,
+    owned: rds.CfnDBInstance | rds.CfnDBCluster | None,
+    group: object,
+    parameter: str | None,
+) -> None:
+    """Check that a parameter reaches the database, and replaces no other value."""
+    about = f"database={database.node.path}"
+    if not isinstance(group, rds.ParameterGroup):
+        raise ValueError(
+            f"{about} needs the parameter {parameter}, and has no parameter group of its own; make it with "
+            "parameters, or give the group that it has as parameter_group."
+        )
+    kind = rds.CfnDBClusterParameterGroup if _is_cluster(database) else rds.CfnDBParameterGroup
+    made = [child for child in group.node.children if isinstance(child, kind)]
+    stack = Stack.of(group)
+    match owned:
+        case rds.CfnDBInstance():
+            used = owned.db_parameter_group_name
+        case rds.CfnDBCluster():
+            used = owned.db_cluster_parameter_group_name
+        case _:
+            used = made[0].ref if made else None
+    if not any(stack.resolve(one.ref) == stack.resolve(used) for one in made):
+        raise ValueError(
+            f"parameter_group={group.node.path} is not that of {database.node.path}; make the database with "
+            "this group (a cluster, not only its instances), or give the one that it has."
+        )
+    values = stack.resolve(made[0].parameters) or {}
+    value = values.get(parameter)
+    if value is not None and (parameter, value) != (_DNS, "1"):
+        raise ValueError(
+            f"parameter_group={group.node.path} has {parameter}={value} already; remove it there. A cluster "
+            "has one such role: give all functions to one RdsInvokesLambda, and each cluster its own group."
+            if parameter == _ROLE_PARAMETER
+            else f"parameter_group={group.node.path} has {parameter}={value}; {database.node.path} needs 1."
+        )
+
+
 def _needed_parameter(database: Database, feature: str | None, network: PrivateNetwork | None) -> str | None:
     """Return the parameter of the database without which it cannot invoke functions, if there is one."""
     if feature is None:
-        return "aws_default_lambda_role"
+        return _ROLE_PARAMETER
     return None if network is None or _is_cluster(database) else _DNS
 
 
@@ -209,13 +270,26 @@ def _feature_of(database: Database) -> str | None:
     """Return the feature that the role is associated with; ``None`` for Aurora MySQL."""
     engine = database.engine
     if engine is None:
-        raise ValueError(f"database={database.node.path} has no engine; give it where you import it.")
+        raise ValueError(
+            f"database={database.node.path} has no engine; give it where you import it. A read replica made "
+            "by the CDK has none: only its primary can be given."
+        )
     key = _is_cluster(database), engine.engine_type
     if key not in _FEATURES:
         raise ValueError(
             f"database={database.node.path} is {engine.engine_type}, which cannot invoke functions; only RDS "
             "for PostgreSQL, Aurora PostgreSQL and Aurora MySQL can."
         )
+    version = (engine.engine_version and engine.engine_version.full_version) or ""
+    known = re.match(r"(\d+)(?:\.(\d+))?", version)
+    if known and (first := _FIRST.get(engine.engine_type)):
+        major, minor = int(known[1]), known[2]
+        if major < min(first) or (minor is not None and int(minor) < first.get(major, 0)):
+            allowed = ", ".join(f"{one}.{other}" for one, other in first.items())
+            raise ValueError(
+                f"database={database.node.path} has {engine.engine_type} {version}, which cannot invoke "
+                f"functions; choose a version from {allowed} on, or a later major version."
+            )
     return _FEATURES[key]
 
 

@@ -2,13 +2,15 @@
 
 Use it where a function may only run code that your own deployment signed: a changed archive, or code that is
 uploaded with ``UpdateFunctionCode``, is refused. It does not protect from principals that may sign with the
-profile, and container images have no signature that Lambda checks.
+profile, or write what is signed: a deployment signs the newest version of an asset in its bucket. And
+container images have no signature that Lambda checks.
 """
 
+import json
 import os
 from collections.abc import Mapping
 
-from aws_cdk import Annotations, CustomResource, Duration, RemovalPolicy, Stack
+from aws_cdk import Annotations, CustomResource, Duration, RemovalPolicy, Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -57,7 +59,8 @@ class CodeSigning(Construct):
             are retained.
 
     Raises:
-        ValueError: Arguments exclude each other, or a resource is in another account or Region.
+        ValueError: Arguments exclude each other, the profile is for another platform or not in the
+            configuration, or a resource is in another account or Region.
 
     Attributes:
         signing_profile (ISigningProfile): The profile.
@@ -88,6 +91,7 @@ class CodeSigning(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         _check(signing_profile, code_signing_config, untrusted_artifact_on_deployment, signature_validity)
+        _check_platform(signing_profile, code_signing_config)
         why = "AWS Signer signs with profiles and into buckets of its own Region only"
         given = {"signing_profile": signing_profile, "code_signing_config": code_signing_config}
         check_region(scope, why, {**given, "bucket": bucket}, in_account=True)
@@ -121,20 +125,23 @@ class CodeSigning(Construct):
             code: An archive: an asset, or an object in a versioned bucket.
 
         Raises:
-            ValueError: It is inline code or an image.
+            ValueError: It is inline code or an image, or for another Region or account.
         """
         return self._signed_code(scope, id, code)[0]
 
     def _signed_code(self, scope: Construct, id: str, code: lambda_.Code) -> tuple[lambda_.Code, str]:
-        """Return the signed form of code, and what identifies the unsigned one at synthesis."""
+        """Return the signed form of code, and what identifies it at synthesis; empty if nothing does."""
         part = Construct(scope, id)
+        why = "Lambda takes code from a bucket of its own Region, and the provider is in one account"
+        check_region(part, why, {"signing": self.bucket}, in_account=True)
         location = code.bind(part).s3_location
         if location is None:
             raise ValueError(
                 f"code of {part.node.path}: AWS Signer signs archives in S3, and this is inline code or an "
                 "image; give lambda_.Code.from_asset(...) or from_bucket(...)."
             )
-        self._grant_read(s3.Bucket.from_bucket_name(part, "Source", location.bucket_name))
+        source = s3.Bucket.from_bucket_name(part, "Source", location.bucket_name)
+        self._grant_read(source, is_asset=isinstance(code, lambda_.AssetCode))
         signed = CustomResource(
             part,
             "Signed",
@@ -146,9 +153,15 @@ class CodeSigning(Construct):
                 "Key": location.object_key,
                 "Version": location.object_version,
                 "ProfileVersion": self.signing_profile.signing_profile_version,
+                # The provider knows it; another bucket has to be an update of this resource.
+                "Destination": self.bucket.bucket_name,
             },
         )
-        identity = f"{location.object_key} {location.object_version}"
+        profile = self.signing_profile.node.default_child
+        made = (profile.signature_validity_period,) if isinstance(profile, signer.CfnSigningProfile) else ()
+        of = [location, self.bucket.bucket_name, self.signing_profile.signing_profile_version, *made]
+        is_late = any(map(Token.is_unresolved, (location.object_key, location.object_version or "")))
+        identity = "" if is_late else json.dumps(Stack.of(part).resolve(of), sort_keys=True)
         return lambda_.Code.from_bucket(self._signed, signed.get_att_string("Key")), identity
 
     def _make_config(self, policy: lambda_.UntrustedArtifactOnDeployment) -> lambda_.CodeSigningConfig:
@@ -199,15 +212,19 @@ class CodeSigning(Construct):
         grant_use_of_key(role, self.bucket.encryption_key, "kms:GenerateDataKey", "kms:Decrypt")
         return provider
 
-    def _grant_read(self, bucket: s3.IBucket) -> None:
+    def _grant_read(self, bucket: s3.IBucket, *, is_asset: bool) -> None:
         grant_on_bucket(self.provider.execution_role, bucket, "s3:ListBucket")
-        grant_on_objects(
+        grant = grant_on_objects(
             self.provider.execution_role,
             bucket,
             "s3:GetObject",
             "s3:GetObjectVersion",
             reason="Each build has another key, and a new permission takes a while to have an effect.",
         )
+        if is_asset:  # its bucket has a name that another account could take first
+            for statement in grant.principal_statements:
+                account = {"aws:ResourceAccount": Stack.of(self).account}
+                statement.add_condition("StringEqualsIfExists", account)
 
 
 @check_types
@@ -225,7 +242,8 @@ class SignedFunction(Construct):
             deleted. Default: they are retained.
 
     Raises:
-        ValueError: The code is inline or an image, or the options have a code signing configuration.
+        ValueError: The code is inline or an image, its key is known only when it is deployed, or the options
+            have a code signing configuration.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -268,6 +286,11 @@ class SignedFunction(Construct):
         super().__init__(scope, id)
         self.signing = signing or CodeSigning(self, "Signing", removal_policy=removal_policy)
         signed, identity = self.signing._signed_code(self, "Code", code)
+        if not identity:
+            raise ValueError(
+                f"code of {self.node.path}: its key or version is known only when the stack is deployed, so "
+                "new code would publish no version; give values that are known, or use CodeSigning.sign(...)."
+            )
         self.function = HardenedFunction(
             self,
             "Function",
@@ -315,3 +338,26 @@ def _check(
         raise ValueError("signature_validity: the signing_profile that is given has its own; set it there.")
     if validity is not None:
         _VALIDITY.check("signature_validity", number_in("days", "signature_validity", validity))
+
+
+def _check_platform(
+    profile: signer.ISigningProfile | None, config: lambda_.ICodeSigningConfig | None
+) -> None:
+    """Check a profile of the app, and that a configuration of the app lists it."""
+    resource = profile and profile.node.default_child
+    if profile is None or not isinstance(resource, signer.CfnSigningProfile):
+        return
+    if (platform := resource.platform_id) != signer.Platform.AWS_LAMBDA_SHA384_ECDSA.platform_id:
+        raise ValueError(
+            f"signing_profile={profile.node.path}: its platform is {platform}, and Lambda checks signatures "
+            "of AWSLambda-SHA384-ECDSA only; give a profile for Platform.AWS_LAMBDA_SHA384_ECDSA."
+        )
+    listing = config and config.node.default_child
+    if config is None or not isinstance(listing, lambda_.CfnCodeSigningConfig):
+        return
+    arn, listed = Stack.of(config).resolve([profile.signing_profile_version_arn, listing.allowed_publishers])
+    if str(arn) not in str(listed):
+        raise ValueError(
+            f"code_signing_config={config.node.path}: it does not list the signing_profile "
+            f"{profile.node.path}, so Lambda would refuse what that signs; list it in signing_profiles."
+        )

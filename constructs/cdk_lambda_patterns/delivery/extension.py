@@ -21,6 +21,7 @@ from aws_cdk import (
     Size,
     SizeRoundingBehavior,
     Stack,
+    Token,
 )
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -109,6 +110,8 @@ class LogShippingExtension(Construct):
         _PREFIX.check("len(prefix)", len(prefix.encode()))
         if prefix.startswith("/") or (prefix and not prefix.endswith("/")):
             raise ValueError(f"prefix={prefix!r}: give '' or a path that ends with '/' and begins with none.")
+        if any(wildcard in prefix for wildcard in ("*", "?", "${")) and not Token.is_unresolved(prefix):
+            raise ValueError(f"prefix={prefix!r}: *, ? and ${{ are wildcards in the policy; leave them out.")
         super().__init__(scope, id)
         self.bucket: s3.IBucket = bucket or make_bucket(
             self, "Logs", versioned=False, removal_policy=removal_policy

@@ -1,0 +1,3 @@
+from cdk_lambda_patterns.edge.cloudfront_functions import CloudFrontFunctions as CloudFrontFunctions
+from cdk_lambda_patterns.edge.lambda_edge import EdgeHook as EdgeHook
+from cdk_lambda_patterns.edge.lambda_edge import LambdaEdge as LambdaEdge

@@ -9,7 +9,7 @@ only the metadata of the agent names newer ones. For a single slow function, pro
 from collections.abc import Mapping
 from dataclasses import replace
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Arn, ArnFormat, RemovalPolicy, Stack, Token
 from aws_cdk import aws_codeguruprofiler as codeguruprofiler
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -18,8 +18,16 @@ from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import Code
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
+from cdk_lambda_patterns.core.regions import differ
 
 # Those of Lambda that codeguru-profiler-agent 1.2.6 names: https://pypi.org/project/codeguru-profiler-agent/
+_PLATFORM = "AWSLambda"
+_OWN_VARIABLES = (
+    "AWS_CODEGURU_PROFILER_GROUP_ARN",
+    "AWS_CODEGURU_PROFILER_GROUP_NAME",
+    "AWS_CODEGURU_PROFILER_ENABLED",
+    "AWS_CODEGURU_PROFILER_TARGET_REGION",
+)
 _RUNTIMES = ("python3.10", "python3.11", "python3.12", "python3.13")
 
 
@@ -37,7 +45,8 @@ class ProfiledFunction(Construct):
         code: The folder of the function's handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
         environment: Environment variables.
-        profiling_group: A group for functions on Lambda that exists already. Default: a new one.
+        profiling_group: A group for functions on Lambda that exists already, in this account: the agent
+            names only the group. Default: a new one.
         enabled: Whether the agent runs. ``False`` leaves group and permissions, and costs nothing.
         function_options: Settings of the function. The architecture may only be x86-64, and the runtime one
             that the agent names: Python 3.10 to 3.13.
@@ -46,7 +55,8 @@ class ProfiledFunction(Construct):
         removal_policy: What happens to the logs when the stack is deleted. Default: they are retained.
 
     Raises:
-        ValueError: A value is not allowed, or the agent does not support runtime or architecture.
+        ValueError: A value is not allowed, the agent does not support runtime or architecture, or the group
+            is not for Lambda or is in another account.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -87,6 +97,14 @@ class ProfiledFunction(Construct):
                 f"function_options.runtime={runtime.name}: the agent supports {', '.join(_RUNTIMES)}; choose "
                 "one of them."
             )
+        for name in environment or {}:
+            if name in _OWN_VARIABLES:
+                raise ValueError(
+                    f"environment has {name}, which the construct sets: leave it out, and use "
+                    "profiling_group or enabled."
+                )
+        if profiling_group is not None:
+            _check_group(scope, profiling_group)
         super().__init__(scope, id)
 
         self.profiling_group: codeguruprofiler.IProfilingGroup = (
@@ -110,3 +128,22 @@ class ProfiledFunction(Construct):
             removal_policy=removal_policy,
         )
         self.profiling_group.grant_publish(self.function)
+
+
+def _check_group(scope: Construct, group: codeguruprofiler.IProfilingGroup) -> None:
+    about = f"profiling_group={group.node.path}"
+    made = group.node.try_find_child("ProfilingGroup")
+    if isinstance(made, codeguruprofiler.CfnProfilingGroup) and made.compute_platform != _PLATFORM:
+        raise ValueError(
+            f"{about} is for the platform {made.compute_platform or 'Default'}; make it with "
+            "compute_platform=ComputePlatform.AWS_LAMBDA."
+        )
+    arn, stack = group.profiling_group_arn, Stack.of(scope)
+    account = Stack.of(made).account if made else None
+    if account is None and not Token.is_unresolved(arn):
+        account = Arn.split(arn, ArnFormat.SLASH_RESOURCE_NAME).account
+    if account and differ(account, stack.account):
+        raise ValueError(
+            f"{about} is in the account {account}, and this stack in {stack.account}. The agent posts to a "
+            "group of its own account only; give one of this account."
+        )

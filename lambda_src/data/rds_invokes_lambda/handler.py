@@ -51,10 +51,12 @@ def handler(event: object, context: Context) -> dict[str, Any]:
     order = _parse(event)
     try:
         # Safe to repeat: an order is inserted once.
-        database.run(lambda connection: _insert(connection, order), seconds=_seconds(context))
+        stored = database.run(lambda connection: _insert(connection, order), seconds=_seconds(context))
     except (psycopg.IntegrityError, psycopg.InternalError) as error:  # no such item; the invocation failed
         said = filter(None, (error.diag.message_primary, error.diag.message_detail))
         return {**order, "accepted": False, "reason": " ".join(said) or str(error)}
+    if stored != order:
+        return {**order, "accepted": False, "reason": f"there is another order with this id: {stored}"}
     return {**order, "accepted": True}
 
 
@@ -62,13 +64,16 @@ def _seconds(context: Context) -> float:
     return context.get_remaining_time_in_millis() / 1000 - _FOR_THE_RESPONSE
 
 
-def _insert(connection: Connection, order: dict[str, str]) -> None:
-    """One transaction: order, trigger, and the check of the item."""
+def _insert(connection: Connection, order: dict[str, str]) -> dict[str, str]:
+    """One transaction: order, trigger, and the check of the item. Return the order that has the id then."""
     connection.execute(
         "INSERT INTO orders (order_id, item, notify) VALUES (%(order_id)s, %(item)s, %(notify)s) "
         "ON CONFLICT (order_id) DO NOTHING",
         order,
     )
+    rows = connection.execute("SELECT item, notify FROM orders WHERE order_id = %(order_id)s", order)
+    ((item, notify),) = rows.fetchall()
+    return {"order_id": order["order_id"], "item": item, "notify": notify}
 
 
 def _deliver(context: Context) -> dict[str, int]:
@@ -93,10 +98,21 @@ def _parse(event: dict[str, object]) -> dict[str, str]:
     order = {}
     for field in ("order_id", "item"):
         value = event.get(field)
-        if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME or "\0" in value:
-            raise InvalidOrder(f"{field}: give a string of 1 to {MAX_NAME} characters without NUL")
+        if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME or not _is_text(value):
+            raise InvalidOrder(
+                f"{field}: give a string of 1 to {MAX_NAME} characters without NUL or half of a character "
+                "(a lone surrogate)"
+            )
         order[field] = value
     notify = event.get("notify", "outbox")
     if notify not in NOTIFY:
         raise InvalidOrder(f"notify={notify!r}: give one of {', '.join(NOTIFY)}")
     return {**order, "notify": str(notify)}
+
+
+def _is_text(value: str) -> bool:
+    """Whether PostgreSQL can store it: no NUL, and all of it can be encoded as UTF-8."""
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False

@@ -3,13 +3,15 @@
 https://docs.aws.amazon.com/signer/latest/api/API_StartSigningJob.html
 """
 
+import re
 from dataclasses import dataclass
 
-from botocore.exceptions import WaiterError
+from botocore.exceptions import ClientError, WaiterError
 
 from shared.clients import Client
 
 PREFIX = "signed/"
+_KEY = re.compile(rf"{PREFIX}\w+/[\w.-]+")
 # A job takes seconds; the function has five minutes.
 _WAIT = {"Delay": 2, "MaxAttempts": 120}
 
@@ -75,9 +77,14 @@ class Signer:
         return key
 
     def delete(self, key: str) -> None:
-        """Delete signed code. There is none under the id of a request that failed."""
-        if key.startswith(PREFIX):
+        """Delete signed code. There is none under the id of a request that failed, or without the bucket."""
+        if not _KEY.fullmatch(key):
+            return
+        try:
             self.s3.delete_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchBucket":
+                raise
 
     def _version(self, code: Code) -> str:
         found = code.version or self.s3.head_object(Bucket=code.bucket, Key=code.key).get("VersionId")

@@ -20,7 +20,7 @@ with no_garbage_collection():
 
     from shared.clients import make_clients
 
-    from .orders import FAILED, SIZES, order, thanks, wrong_size
+    from .orders import FAILED, NOT_ORDERED, SIZES, order, thanks, wrong_size
     from .records import Records
 
     logger = Logger()
@@ -68,8 +68,11 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
             return _say(_WELCOME, end=False)
         case "IntentRequest":
             return _intent(request)
-        case "SessionEndedRequest":
-            return {"version": "1.0", "response": {}}  # the user has gone
+        case "SessionEndedRequest" | "System.ExceptionEncountered":  # it takes no answer
+            logger.info("over", reason=request.get("reason"), error=request.get("error"))
+            return {"version": "1.0", "response": {}}
+        case "CanFulfillIntentRequest":  # Alexa looks for a skill; it takes no speech
+            return {"version": "1.0", "response": {"canFulfillIntent": {"canFulfill": "NO"}}}
         case _:
             return _say("I cannot do that.", end=True)
 
@@ -78,7 +81,9 @@ def _intent(request: dict[str, Any]) -> dict[str, Any]:
     intent = request["intent"]
     match intent["name"]:
         case "OrderCoffee":
-            size = str(intent.get("slots", {}).get("Size", {}).get("value") or "").lower()
+            if intent.get("confirmationStatus") == "DENIED":
+                return _say(NOT_ORDERED, end=True)
+            size = str(((intent.get("slots") or {}).get("Size") or {}).get("value") or "").lower()
             if size not in SIZES:
                 return _say(wrong_size(size) if size else "What size would you like?", end=False)
             try:

@@ -10,6 +10,7 @@ from typing import Any
 MOST_BYTES, _LONGEST_ID = 4096, 1024
 # CloudFormation deletes also what could not be created, with the id of the answer that said so.
 _NOT_CREATED = "not-created-"
+_RETURNED = ("PhysicalResourceId", "Data", "NoEcho")
 _COPIED = ("StackId", "RequestId", "LogicalResourceId")
 
 
@@ -18,10 +19,11 @@ class BadResult(Exception):
 
     Args:
         message: What is wrong.
-        physical_id: The id of what the function has made all the same, so that CloudFormation deletes it.
+        physical_id: The id of what the function may have made all the same: CloudFormation deletes it if it
+            is new. That is the id that was returned, or that of a function which returns none.
     """
 
-    def __init__(self, message: str, physical_id: str | None = None) -> None:
+    def __init__(self, message: str, physical_id: str) -> None:
         super().__init__(message)
         self.physical_id = physical_id
 
@@ -35,28 +37,40 @@ def was_never_created(event: Mapping[str, Any]) -> bool:
 def success(event: Mapping[str, Any], result: object) -> bytes:
     """Return the answer for what the function has returned.
 
+    A deletion that raised no exception is complete: it keeps its id, and CloudFormation needs no data.
+
     Args:
         event: The request.
         result: ``PhysicalResourceId``, ``Data`` and ``NoEcho``, each optional; or None. Without an id, a
-            new resource has that of the request, and another one keeps its own. A deletion has the old one.
+            new resource has that of the request, and another one keeps its own.
 
     Raises:
-        BadResult: CloudFormation would not take it.
+        BadResult: CloudFormation would not take it, or the function reports a failure in it.
     """
+    present: str = event.get("PhysicalResourceId", event["RequestId"])
     given = {} if result is None else result
+    if event["RequestType"] == "Delete" and not (isinstance(given, dict) and given.get("Status") == "FAILED"):
+        given = {}
     if not isinstance(given, dict):
-        raise BadResult(f"the function returned {type(result).__name__}: return an object, or nothing")
-    present = event.get("PhysicalResourceId", event["RequestId"])
-    physical_id = given.get("PhysicalResourceId") or present
-    if event["RequestType"] == "Delete":
-        physical_id = present
-    if not isinstance(physical_id, str) or len(physical_id.encode()) > _LONGEST_ID:
-        raise BadResult(f"PhysicalResourceId is {physical_id!r:.80}: return a text of at most 1,024 bytes")
-    data, no_echo = given.get("Data") or {}, given.get("NoEcho", False)
+        what = f"the function returned {type(result).__name__}: return a JSON object, or nothing"
+        raise BadResult(what, present)
+    physical_id = present if given.get("PhysicalResourceId") is None else given["PhysicalResourceId"]
+    if not isinstance(physical_id, str) or not 0 < len(physical_id.encode(errors="replace")) <= _LONGEST_ID:
+        what = f"PhysicalResourceId is {physical_id!r:.80}: return a text of 1 to 1,024 bytes"
+        raise BadResult(what, present)
+    if unknown := sorted(set(given) - set(_RETURNED)):
+        what = f"the function returned {', '.join(unknown)[:80]}: return {', '.join(_RETURNED)} only"
+        raise BadResult(f"{what}, and raise an exception where something has failed", physical_id)
+    data = {} if given.get("Data") is None else given["Data"]
+    no_echo = False if given.get("NoEcho") is None else given["NoEcho"]
     if not isinstance(data, dict) or not isinstance(no_echo, bool):
         raise BadResult("Data or NoEcho: return an object as Data, and true or false as NoEcho", physical_id)
     answer = {"Status": "SUCCESS", "PhysicalResourceId": physical_id, "NoEcho": no_echo, "Data": data}
-    body = _body(event, answer)
+    try:
+        body = _body(event, answer)
+    except (ValueError, RecursionError):
+        what = "Data has NaN or Infinity, which no JSON has, or is nested too deeply"
+        raise BadResult(f"{what}: return texts", physical_id) from None
     if len(body) > MOST_BYTES:
         what = f"the answer has {len(body):,} bytes, and CloudFormation takes {MOST_BYTES:,}"
         raise BadResult(f"{what}: return less Data, such as the name of a parameter", physical_id)
@@ -82,6 +96,6 @@ def failure(event: Mapping[str, Any], reason: str, physical_id: str | None = Non
 
 
 def _body(event: Mapping[str, Any], answer: Mapping[str, Any]) -> bytes:
-    return json.dumps({**{name: event[name] for name in _COPIED}, **answer}, ensure_ascii=False).encode(
-        errors="replace"
-    )
+    copied = {name: event[name] for name in _COPIED}
+    text = json.dumps({**copied, **answer}, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="replace")

@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/config/latest/developerguide/evaluate-config_develop
 import json
 import logging
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.startup import no_garbage_collection
@@ -23,6 +23,7 @@ _TYPE = "AWS::Lambda::Function"
 _MOST_EVALUATIONS, _LONGEST_ANNOTATION = 100, 256
 # https://docs.aws.amazon.com/config/latest/APIReference/API_ConfigurationItem.html
 _GONE = ("ResourceDeleted", "ResourceDeletedNotRecorded", "ResourceNotRecorded")
+_SAME_TIME = timedelta(seconds=1)  # an event has milliseconds, and the API may have fewer digits
 _TEST = "TESTMODE"  # the token of an event that a person has written
 
 logger = logging.getLogger()
@@ -32,7 +33,7 @@ Evaluation = dict[str, Any]
 
 
 class NotRecorded(Exception):
-    """AWS Config did not take some of the evaluations."""
+    """AWS Config did not take some of the evaluations, or does not have an item yet."""
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
@@ -62,8 +63,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, int]:
 
 def _allowed(parameters: str | None) -> frozenset[str]:
     """The runtimes that the rule allows."""
-    given = json.loads(parameters or "{}").get("runtimes", "")
-    runtimes = frozenset(one.strip() for one in given.split(",") if one.strip())
+    given = json.loads(parameters or "{}")
+    names = given.get("runtimes") if isinstance(given, dict) else None
+    runtimes = frozenset(one.strip() for one in str(names or "").split(",") if one.strip())
     if not runtimes:
         raise ValueError(
             "ruleParameters: give the rule the parameter runtimes, such as 'python3.14,nodejs24.x'"
@@ -73,12 +75,18 @@ def _allowed(parameters: str | None) -> frozenset[str]:
 
 def _of_item(item: dict[str, Any], allowed: frozenset[str], *, left: bool) -> Evaluation:
     """Evaluate a configuration item. What is gone, or out of the rule's scope, is not applicable."""
-    time, id_ = item["configurationItemCaptureTime"], item["resourceId"]
+    time, id_, type_ = item["configurationItemCaptureTime"], item["resourceId"], item["resourceType"]
     if left or item["configurationItemStatus"] in _GONE:
-        return _evaluation(id_, "NOT_APPLICABLE", "The function is gone, or the rule is not for it", time)
-    if item["resourceType"] != _TYPE:
-        return _evaluation(id_, "NOT_APPLICABLE", "Not a function", time, type_=item["resourceType"])
-    return _of_runtime(id_, item["configuration"].get("runtime"), allowed, time)
+        why = "The resource is gone, or the rule is not for it"
+        return _evaluation(id_, "NOT_APPLICABLE", why, time, type_=type_)
+    if type_ != _TYPE:
+        return _evaluation(id_, "NOT_APPLICABLE", "Not a function", time, type_=type_)
+    configuration = item.get("configuration")
+    if not isinstance(configuration, dict):
+        raise ValueError(
+            f"configuration of {id_} is {configuration!r:.80}: an item of a function has an object"
+        )
+    return _of_runtime(id_, configuration.get("runtime"), allowed, time)
 
 
 def _of_all(allowed: frozenset[str], time: str) -> Iterator[Evaluation]:
@@ -107,14 +115,14 @@ def _evaluation(id_: str, compliance: str, why: str, time: str, *, type_: str = 
 
 def _whole(summary: dict[str, Any]) -> dict[str, Any]:
     """The item that was too large for the event: that of the same time, with the names that events have."""
-    time = summary["configurationItemCaptureTime"]
-    (found,) = _config.get_resource_config_history(
-        resourceType=summary["resourceType"],
-        resourceId=summary["resourceId"],
-        laterTime=datetime.fromisoformat(time),
-        limit=1,
+    time = datetime.fromisoformat(summary["configurationItemCaptureTime"])
+    found = _config.get_resource_config_history(
+        resourceType=summary["resourceType"], resourceId=summary["resourceId"], laterTime=time, limit=1
     )["configurationItems"]
-    return {**summary, "configuration": json.loads(found["configuration"])}
+    # An older item would be reported with the time of this one.
+    if not found or abs(found[0]["configurationItemCaptureTime"] - time) >= _SAME_TIME:
+        raise NotRecorded(f"the history of {summary['resourceId']} has no item of {time.isoformat()}")
+    return {**summary, "configuration": json.loads(found[0]["configuration"])}
 
 
 def _report(evaluations: list[Evaluation], token: str) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 import urllib.request
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from shared.environment import name, read
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 _FUNCTION = read(os.environ, "PROVIDER_ARN", name)
 # Of the time of an invocation, in seconds, this much is left for the answer.
 RESERVE = 10
-_SENDING = 2.5  # seconds for each of the attempts
+_CONNECTING = 2  # seconds, which are not part of the time that your function has
+_SENDING = 2  # seconds for each of the attempts, while nothing comes
 _ATTEMPTS = 3
 
 logger = logging.getLogger()
@@ -69,19 +71,36 @@ def _invoke(event: dict[str, Any], seconds: float) -> Any:
     """
     # One attempt: after a time-out the function may still be at work.
     config = Config(
-        connect_timeout=2, read_timeout=seconds, retries={"total_max_attempts": 1}, tcp_keepalive=True
+        connect_timeout=_CONNECTING,
+        read_timeout=seconds,
+        retries={"total_max_attempts": 1},
+        tcp_keepalive=True,
     )
     client: Client = botocore.session.get_session().create_client("lambda", config=config)
     request = {name: value for name, value in event.items() if name != "ResponseURL"}
     try:
         answer = client.invoke(FunctionName=_FUNCTION, Payload=json.dumps(request))
-        payload = json.loads(answer["Payload"].read())
-    except (BotoCoreError, ClientError) as error:
-        raise Failed(f"the function gave no answer within {seconds:.0f} seconds: {error}") from error
+        text: bytes = answer["Payload"].read()
+    except BotoCoreError as error:  # its text has the address of Lambda's API
+        why = f"the function gave no answer within {seconds:.0f} seconds: {type(error).__name__}"
+        raise Failed(why) from error
+    except ClientError as error:
+        raise Failed(f"the function could not be invoked: {error}") from error
+    payload = _decoded(text)
     if "FunctionError" in answer:
-        kind = payload.get("errorType", "Error")
-        raise Failed(f"{kind}: {payload.get('errorMessage', 'no error message')}")
+        details = payload if isinstance(payload, dict) else {"errorMessage": payload}
+        raise Failed(
+            f"{details.get('errorType') or 'Error'}: {details.get('errorMessage') or 'no error message'}"
+        )
     return payload
+
+
+def _decoded(text: bytes) -> Any:
+    """What a function has returned: its JSON, None if that is empty, or its text if it is no JSON."""
+    try:
+        return json.loads(text or b"null")
+    except (ValueError, RecursionError):  # other languages' runtimes return what they are given
+        return text.decode(errors="replace")
 
 
 def _send(url: str, body: bytes) -> None:
@@ -91,7 +110,7 @@ def _send(url: str, body: bytes) -> None:
         try:
             with urllib.request.urlopen(request, timeout=_SENDING):  # noqa: S310
                 return
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             if attempt == _ATTEMPTS:
                 raise
             logger.warning("not answered: %s", error)

@@ -17,7 +17,7 @@ with no_garbage_collection():
 
     from shared.clients import make_clients
 
-    from .orders import FAILED, SIZES, order, thanks, wrong_size
+    from .orders import FAILED, NOT_ORDERED, SIZES, order, thanks, wrong_size
     from .records import Records
 
     logger = Logger()
@@ -36,6 +36,8 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     logger.info("turn", hook=hook, intent=intent["name"], bot=event["bot"]["id"])
     if intent["name"] != "OrderCoffee":
         return _close(state, "Failed", "I can only take orders of coffee.")
+    if hook == "FulfillmentCodeHook" and intent.get("confirmationState") == "Denied":
+        return _close(state, "Failed", NOT_ORDERED)
     size = _value(intent, "Size")
     if size is not None and size not in SIZES:
         return _elicit(state, "Size", wrong_size(size))
@@ -54,16 +56,18 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
 def _value(intent: dict[str, Any], slot: str) -> str | None:
     """The value of a slot, as Lex has understood it; `None` if it has none yet."""
-    found = intent["slots"].get(slot)
-    if found is None:
-        return None
-    value = found["value"]
-    text: str = value.get("interpretedValue") or value["originalValue"]
-    return text.lower()
+    found = (intent.get("slots") or {}).get(slot) or {}
+    value = found.get("value") or {}
+    text: str | None = value.get("interpretedValue") or value.get("originalValue")
+    return text.lower() if text else None
 
 
 def _elicit(state: dict[str, Any], slot: str, text: str) -> dict[str, Any]:
-    intent = {**state["intent"], "slots": {**state["intent"]["slots"], slot: None}, "state": "InProgress"}
+    intent = {
+        **state["intent"],
+        "slots": {**(state["intent"].get("slots") or {}), slot: None},
+        "state": "InProgress",
+    }
     return _answer({**state, "intent": intent}, {"type": "ElicitSlot", "slotToElicit": slot}, text)
 
 

@@ -21,3 +21,4 @@ def thanks(size: str) -> str:
 
 
 FAILED = "Sorry, your order could not be taken. Please try again later."
+NOT_ORDERED = "All right, nothing was ordered."

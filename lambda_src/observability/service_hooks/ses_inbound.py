@@ -13,9 +13,10 @@ https://docs.aws.amazon.com/ses/latest/dg/receiving-email-notifications-contents
 """
 
 import os
+import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from email.utils import parseaddr
+from email.utils import getaddresses
 from typing import TYPE_CHECKING, Any
 
 from shared.startup import no_garbage_collection
@@ -33,6 +34,11 @@ with no_garbage_collection():
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+_ADDRESSES = ("from", "sender", "reply-to")
+_BULK = ("bulk", "junk", "list", "auto_reply")
+_COMMENT = re.compile(r"\([^()]*\)")  # in a header
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_MOST_PARTS = 10_000  # lines that may begin a part: the parser takes a second for as many
 _LONGEST_TEXT = 1_000  # characters of the text that a row has
 _LARGEST = 10_000_000  # bytes of a mail that is opened; SES takes up to 40 MB
 
@@ -71,48 +77,66 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> None:
 def why_no_reply(mail: dict[str, Any], receipt: dict[str, Any]) -> str | None:
     """Return why no automatic reply may be sent: it would go round in circles, or to the wrong person.
 
-    A reply has ``Auto-Submitted: auto-replied`` itself.
+    A reply has ``Auto-Submitted: auto-replied`` itself. These are the headers that RFC 3834 names, and not
+    those of single vendors.
 
     https://www.rfc-editor.org/rfc/rfc3834
     """
     if mail["headersTruncated"]:
         return "too many headers"
-    headers = [(one["name"].lower(), one["value"].strip().lower()) for one in mail["headers"]]
+    headers = [
+        (one["name"].lower(), _COMMENT.sub("", one["value"]).strip().lower()) for one in mail["headers"]
+    ]
+    named = [one["value"] for one in mail["headers"] if one["name"].lower() in _ADDRESSES]
     own = {address.lower() for address in receipt["recipients"]}
-    senders = {mail["source"].lower(), *(parseaddr(value)[1] for name, value in headers if name == "from")}
+    senders = {mail["source"].lower(), *(address.lower() for _name, address in getaddresses(named))}
     if any(name == "auto-submitted" and value.split(";")[0].strip() != "no" for name, value in headers):
         return "auto-submitted"
-    lists = ("precedence", "bulk"), ("precedence", "junk"), ("precedence", "list")
-    if any(header in lists or header[0] == "list-id" for header in headers):
+    if any(name.startswith("list-") or (name == "precedence" and value in _BULK) for name, value in headers):
         return "mailing list"
-    if mail["source"].strip("<>") == "" or any(one.startswith("mailer-daemon@") for one in senders):
+    bounces = ("return-path", "<>") in headers or any(
+        name == "content-type" and value.startswith("multipart/report") for name, value in headers
+    )
+    if (
+        bounces
+        or mail["source"].strip("<>") == ""
+        or any(one.startswith("mailer-daemon@") for one in senders)
+    ):
         return "bounce"
     if senders & own:
         return "from this address itself"
-    if _status(receipt, "dmarcVerdict") == "FAIL":
-        return "forged sender"
-    return None
+    if _status(receipt, "spamVerdict") != "PASS":
+        return "not checked for spam"
+    dmarc, checks = _status(receipt, "dmarcVerdict"), ("spfVerdict", "dkimVerdict")
+    aligned = dmarc == "GRAY" and any(
+        _status(receipt, check) == "PASS" for check in checks
+    )  # without a policy
+    return None if dmarc == "PASS" or aligned else "sender not verified"
 
 
 def summary_of(content: bytes) -> dict[str, Any]:
     """Return subject, text and number of attachments of a mail.
 
     Raises:
-        Unreadable: It has no headers, or its text has an unknown encoding.
+        Unreadable: It has no headers, too many parts, or its text has an unknown encoding.
     """
-    message = message_from_bytes(content, policy=policy.default)
-    assert isinstance(message, EmailMessage)
-    if not message.keys():
-        raise Unreadable("it has no headers")
+    if content.count(b"\n--") + content.count(b"\r--") > _MOST_PARTS:
+        raise Unreadable(f"it has more than {_MOST_PARTS:,} parts")
     try:
+        message = message_from_bytes(content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        if not message.keys():
+            raise Unreadable("it has no headers")
         body = message.get_body(preferencelist=("plain", "html"))
         text = "" if body is None else body.get_content()
         subject = str(message["subject"] or "")
         attachments = sum(1 for _ in message.iter_attachments())
+    except Unreadable:
+        raise
     except Exception as reason:  # the parser raises errors of many kinds, depending on what is malformed
         raise Unreadable(f"its MIME is malformed: {reason!r}") from None
     return {
-        "subject": _storable(subject)[:200],
+        "subject": _CONTROL.sub(" ", _storable(subject))[:200],  # a line end could become another header
         "text": _storable(text.strip())[:_LONGEST_TEXT],
         "attachments": attachments,
     }

@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except _NotRunning:
         problem, code = f"no embedded AWS {options.name!r} runs; `localaws start` starts one", _NOT_RUNNING
+        if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+            problem += f". {endpoint} belongs to a program, such as `run.py local`: this cannot attach to it"
     except BrokenPipeError:  # what this prints is not read any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

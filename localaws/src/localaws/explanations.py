@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from localaws.journal import Denied
+
+_SHOWN = 12  # of the actions or resources of a statement: policies of AWS have thousands
 
 Element = Literal["Principal", "Action", "Resource", "Condition"]
 Layer = Literal[
@@ -41,7 +43,8 @@ class Mismatch:
 
     def __str__(self) -> str:
         """What does not match, for a person."""
-        expected = ", ".join(self.expected) or "nothing"
+        shown, more = self.expected[:_SHOWN], len(self.expected) - _SHOWN
+        expected = ", ".join(shown) + (f" and {more} others" if more > 0 else "") or "nothing"
         if self.element != "Condition":
             return f"{self.element} is {expected}"
         given = f"{self.given!r}" if self.given else "absent"
@@ -74,6 +77,15 @@ class Statement:
         return not self.mismatches
 
     @property
+    def is_unmet(self) -> bool:
+        """Whether it would allow the request if its conditions were met."""
+        return (
+            self.effect == "Allow"
+            and bool(self.mismatches)
+            and all(one.element == "Condition" for one in self.mismatches)
+        )
+
+    @property
     def name(self) -> str:
         """Which statement of which policy it is."""
         return f"{self.policy}, statement {self.sid or self.number}"
@@ -91,8 +103,8 @@ class Grant:
     Attributes:
         layer: The kind of policy that lacks it.
         actions: The actions.
-        resources: The ARNs. An object of S3 stands for its folder, a version of a function for all of them,
-            a log stream for its log group.
+        resources: The ARNs. An object of S3 stands for its folder if it has one, a version of a function for
+            all of them, a log stream for its log group.
         code: The statement in Python for the CDK.
         usual: The CDK's method that allows this action together with others; empty if there is none.
     """
@@ -112,7 +124,8 @@ class Explanation(Denied):
         conditions: The condition keys that these statements name, with their values in the request.
         statements: All statements of the policies that decide.
         grants: What would allow the request: one statement, or one in each policy that must allow it (both
-            accounts, or the permissions boundary as well). Empty if a statement denies the request.
+            accounts, or the permissions boundary as well). There is none for a policy that allows the request
+            under conditions (see `unmet`), and none at all if a statement denies it.
     """
 
     conditions: Mapping[str, str] = field(default_factory=dict)
@@ -140,22 +153,28 @@ class Explanation(Denied):
         return tuple(one for one in self.statements if one.effect == "Deny" and one.applies)
 
     @property
+    def unmet(self) -> tuple[Statement, ...]:
+        """The statements that would allow the request if it met their conditions."""
+        policies = {one.policy for one in self.statements if one.effect == "Allow" and one.applies}
+        return tuple(one for one in self.statements if one.is_unmet and one.policy not in policies)
+
+    @property
     def remedy(self) -> str:
         """What would allow the request, in lines."""
         if self.denied_by:
             names = "; ".join(one.name for one in self.denied_by)
             return f"no grant allows it, as an explicit Deny decides: {names}"
-        texts = []
+        granted = {grant.layer for grant in self.grants}
+        texts = [
+            f"send what the {one.name} asks for, or change its conditions:\n{_lines(one.mismatches)}"
+            for one in self.unmet
+            if one.layer not in granted
+        ]
         for grant in self.grants:
             texts.append(f"missing in the {grant.layer}:\n{_indented(grant.code)}")
             if grant.usual:
                 texts.append(f"or, with more than is missing: {grant.usual}")
         return "\n".join(texts)
-
-    @property
-    def summary(self) -> str:
-        """What was denied and what would allow it, in lines."""
-        return f"{super().__str__()}\n{_indented(self.remedy)}"
 
     def __str__(self) -> str:
         """The whole for a person, in lines."""
@@ -167,6 +186,14 @@ class Explanation(Denied):
         return f"{super().__str__()}\n" + _indented("\n".join([*lines, self.remedy]))
 
 
+def summary(explained: Iterable[Explanation]) -> str:
+    """What was denied, in lines, and once for all that it would allow, the remedy."""
+    denied: dict[str, list[str]] = {}
+    for one in explained:
+        denied.setdefault(one.remedy, []).append(Denied.__str__(one))
+    return "\n".join("\n".join([*said, _indented(remedy)]) for remedy, said in denied.items())
+
+
 def pattern(arn: str) -> str:
     """The resource of a statement for a request: what there are many of is not named one by one."""
     parts = arn.split(":", 5)
@@ -174,7 +201,10 @@ def pattern(arn: str) -> str:
         return arn
     service, name = parts[2], parts[5]
     if service == "s3" and not name.startswith("accesspoint/") and "/" in name:
-        name = f"{name.rpartition('/')[0]}/*"  # the objects of the folder
+        bucket, key = name.split("/", 1)
+        literal = re.sub(r"[$*?]", r"${\g<0>}", key)  # characters that a policy gives a meaning
+        folder = literal.rpartition("/")[0]
+        name = f"{bucket}/{folder}/*" if folder else f"{bucket}/{literal}"  # the objects of the folder
     elif service == "lambda":
         name = re.sub(r"^(function:[^:]+):\d+$", r"\1:*", name)  # the versions
     elif service == "logs":
@@ -191,6 +221,10 @@ def _is_near(statement: Statement, action: str) -> bool:
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _lines(mismatches: tuple[Mismatch, ...]) -> str:
+    return _indented("\n".join(map(str, mismatches)))
 
 
 def _indented(text: str) -> str:

@@ -263,6 +263,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _sections(item: pytest.Item, aws: LocalAws) -> Iterator[tuple[str, str]]:
+    from localaws.explanations import summary
+
     since, logs = item.stash.get(_began, 0.0), aws.client("logs")
     groups = logs.get_paginator("describe_log_groups").paginate()
     # Groups, not functions: a deployment that fails deletes its functions and leaves their logs.
@@ -274,7 +276,7 @@ def _sections(item: pytest.Item, aws: LocalAws) -> Iterator[tuple[str, str]]:
         if lines:
             yield f"log of {name.removeprefix('/aws/lambda/')}", "\n".join(lines[-_MOST_LINES:])
     if denied := aws.explain(since)[-_MOST_LINES:]:
-        yield "denied by IAM", "\n".join(one.summary for one in denied)
+        yield "denied by IAM", summary(denied)
     ignored = sorted({f"{one} of {one.logical_id}" for one in aws.dropped_properties()})
     if ignored:
         yield "properties without effect on the embedded AWS", "\n".join(ignored)

@@ -240,6 +240,7 @@ def test_a_rest_api_verifies_them_too(api: Api, functions: Functions) -> None:
     assert status(api.tokens["IdToken"]) == 200
     assert status(changed(api.tokens["IdToken"], sub="another user")) == 401
     assert status(api.other_pool["IdToken"]) == 401
+    assert status(api.tokens["AccessToken"]) == 401  # the method has no scopes
     for part, place in itertools.product(PARTS, (0, 1)):
         assert status(malformed(api.tokens["IdToken"], place, part)) == 401
 

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from helpers.lambda_functions import Functions, Hold, eventually
 from helpers.stacks import DeploymentFailedError, deploy, function, ref, role
+from localaws.services.applicationautoscaling.records import Refused, numbers
 from localaws.services.applicationautoscaling.scaling import _is_due
 
 pytestmark = pytest.mark.local
@@ -69,12 +70,10 @@ def causes(functions: Functions, target: dict[str, str]) -> list[str]:
 
 def test_a_target_brings_the_capacity_into_its_range(functions: Functions) -> None:
     target, client = published(functions), scaling(functions)
-    client.register_scalable_target(**target, MinCapacity=2, MaxCapacity=4)
-    assert capacity(functions, target) == 2
-    client.register_scalable_target(**target, MaxCapacity=6, MinCapacity=3)
-    assert capacity(functions, target) == 3
-    client.register_scalable_target(**target, MinCapacity=0, MaxCapacity=1)
-    assert capacity(functions, target) == 1
+    for wanted, low, high in ((2, 2, 4), (3, 3, 6), (1, 0, 1)):
+        client.register_scalable_target(**target, MinCapacity=low, MaxCapacity=high)
+        assert capacity(functions, target) == wanted
+        eventually(lambda: is_ready(functions, target))
     client.register_scalable_target(**target, MaxCapacity=0)
     assert capacity(functions, target) == 0
     (found,) = client.describe_scalable_targets(
@@ -101,6 +100,23 @@ def test_a_change_that_lambda_refuses_is_a_failed_activity(functions: Functions)
     assert capacity(functions, target) == 0
 
 
+def test_an_activity_is_in_progress_until_the_environments_are_ready_or_fail(
+    functions: Functions, hold: Hold
+) -> None:
+    slow = published(functions, f"{hold.source}\nhold()\n{SOURCE}")
+    broken = published(functions, "raise RuntimeError('no table')")
+    for target in (slow, broken):
+        scaling(functions).register_scalable_target(**target, MinCapacity=1, MaxCapacity=4)
+    assert causes(functions, slow) == ["InProgress: minimum capacity was set to 1"]
+    hold.release()
+    eventually(lambda: causes(functions, slow) == ["Successful: minimum capacity was set to 1"])
+    eventually(lambda: causes(functions, broken) == ["Failed: minimum capacity was set to 1"])
+    (failed,) = scaling(functions).describe_scaling_activities(
+        ServiceNamespace="lambda", ResourceId=broken["ResourceId"]
+    )["ScalingActivities"]
+    assert "FUNCTION_ERROR_INIT_FAILURE" in failed["StatusMessage"]
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -115,6 +131,42 @@ def test_what_is_no_target_is_refused(functions: Functions, changed: dict[str, A
     request = {**published(functions), "MinCapacity": 1, "MaxCapacity": 2} | changed
     with pytest.raises(ClientError, match=message):
         scaling(functions).register_scalable_target(**{k: v for k, v in request.items() if v is not None})
+
+
+def test_descriptions_name_a_service(functions: Functions) -> None:
+    assert scaling(functions).describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"] == []
+    with pytest.raises(ClientError, match="is not one of"):
+        scaling(functions).describe_scalable_targets(ServiceNamespace="garbage")
+
+
+def test_an_action_that_is_put_again_without_times_has_none(functions: Functions) -> None:
+    target, client = published(functions), scaling(functions)
+    client.register_scalable_target(**target, MinCapacity=0, MaxCapacity=5)
+    action = {"ScheduledActionName": "yearly", "Schedule": "cron(0 0 1 1 ? *)"}
+    later = datetime.now(ZoneInfo(ZONE)) + timedelta(days=800)
+    earlier, wanted = later - timedelta(days=1), {"MinCapacity": 1}
+
+    def put(**changed: Any) -> dict[str, Any]:
+        client.put_scheduled_action(**target, **{**action, "ScalableTargetAction": wanted, **changed})
+        found = client.describe_scheduled_actions(ServiceNamespace="lambda", ResourceId=target["ResourceId"])
+        (one,) = found["ScheduledActions"]
+        return dict(one)
+
+    assert {"StartTime", "EndTime"} <= put(StartTime=earlier, EndTime=later).keys()
+    assert not {"StartTime", "EndTime"} & put().keys()
+    for changed, message in (
+        ({"StartTime": later, "EndTime": earlier}, "EndTime must be after"),
+        ({"ScalableTargetAction": {"MinCapacity": -3}}, "integer from 0"),
+        ({"ScheduledActionName": "a/b"}, "1 to 256 characters"),
+        ({"ScheduledActionName": " a"}, "1 to 256 characters"),
+    ):
+        with pytest.raises(ClientError, match=message):
+            put(**changed)
+
+
+def test_a_number_that_is_none_is_refused() -> None:
+    with pytest.raises(Refused, match="MinCapacity is 'abc': it must be an integer"):
+        numbers({"MinCapacity": "abc"})
 
 
 @pytest.mark.parametrize(
@@ -161,6 +213,7 @@ def test_a_scheduled_action_sets_the_range_at_a_time_of_its_zone(functions: Func
     )
     eventually(lambda: capacity(functions, target) == 2)
     assert datetime.now(ZoneInfo(ZONE)) >= local.replace(microsecond=0)
+    eventually(lambda: is_ready(functions, target))
     assert causes(functions, target) == [
         "Successful: scheduled action name evening was triggered",
         "Successful: minimum capacity was set to 2",

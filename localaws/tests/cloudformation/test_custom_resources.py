@@ -31,7 +31,7 @@ from helpers.stacks import (
     template,
 )
 from localaws import LocalAws
-from localaws.services.cloudformation.custom_resources import checked
+from localaws.services.cloudformation.custom_resources import _pending_token, checked
 
 pytestmark = pytest.mark.local
 
@@ -443,8 +443,9 @@ def failed(aws: LocalAws, resources: Resources) -> tuple[str, dict[str, str]]:
 
 
 def test_a_resource_whose_creation_failed_is_deleted(local_aws: LocalAws, provider: str) -> None:
-    reason, events = failed(local_aws, tea(provider, Create={"Status": "FAILED"}))
-    assert "Received response status [FAILED] from custom resource. Message returned: out of tea" in reason
+    why = "KeyError: 'PhysicalResourceId'"  # a reason says nothing about the id of the response
+    reason, events = failed(local_aws, tea(provider, Create={"Status": "FAILED", "Reason": why}))
+    assert f"Received response status [FAILED] from custom resource. Message returned: {why}" in reason
     assert events["DELETE_COMPLETE"] == "made"
 
 
@@ -493,6 +494,19 @@ def test_without_a_rollback_the_stacks_deletion_deletes_it(local_aws: LocalAws, 
         Stack(local_aws, name).delete()
 
 
+def test_what_a_resource_depends_on_stays_while_it_cannot_be_deleted(local_aws: LocalAws) -> None:
+    resources = with_provider(ANSWERING, Delete=json.dumps({"Status": "FAILED"}))
+    stack = deploy(local_aws, {**resources, "Other": role()})
+    for _ in range(2):  # the second deletion finds the function, too
+        with pytest.raises(DeploymentFailedError) as reasons:
+            stack.delete()
+        assert "not found" not in str(reasons.value)
+    assert str(reasons.value).count("Message returned: out of tea") == 2
+    left = local_aws.client("cloudformation").list_stack_resources(StackName=stack.name)
+    names = {one["LogicalResourceId"] for one in left["StackResourceSummaries"]}
+    assert names == {"Role", "Provider", "Tea"}
+
+
 def test_the_first_response_counts_and_the_service_token_stays(local_aws: LocalAws, provider: str) -> None:
     stack = deploy(local_aws, tea(provider))
     stack.update(tea(provider, Update={"PhysicalResourceId": "made"}))
@@ -539,6 +553,11 @@ def test_a_response_has_4096_bytes_at_most(bytes_: int, problem: str) -> None:
     assert len(padded) == bytes_
 
 
-@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b"\xff", b'{"Data": {"Cups": NaN}}'])
 def test_a_response_is_a_json_object(body: bytes) -> None:
     assert checked(body, REQUEST)[1] == "The response is not a JSON object"
+
+
+@pytest.mark.parametrize("properties", [[1], "text", None, {}])
+def test_an_event_of_a_user_that_looks_like_a_request_is_none(properties: object) -> None:
+    assert _pending_token({}, {"ResponseURL": "https://x/1", "ResourceProperties": properties}) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,6 @@ import pytest
 from botocore.exceptions import ClientError
 from ministack.services import cognito as emulator
 
-from helpers.lambda_functions import Functions
 from localaws import LocalAws
 from localaws.services.cognito import identities
 
@@ -37,6 +37,18 @@ class Pools:
         answer: dict[str, Any] = getattr(client, name)(**of, Logins=logins)
         return answer
 
+    def client(self, service: str, token: str) -> Any:
+        """A client with the credentials for a token."""
+        given = self.call("get_credentials_for_identity", token)["Credentials"]
+        return self.aws.session.client(
+            service,
+            endpoint_url=self.aws.endpoint_url,
+            verify=str(self.aws.ca_file),
+            aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretKey"],
+            aws_session_token=given["SessionToken"],
+        )
+
 
 def sign_in(aws: LocalAws, name: str) -> tuple[str, str, dict[str, str]]:
     """The provider, the client and the tokens of a new user of a new pool."""
@@ -52,15 +64,33 @@ def sign_in(aws: LocalAws, name: str) -> tuple[str, str, dict[str, str]]:
     return f"cognito-idp.{aws.region}.amazonaws.com/{pool}", client_id, answer["AuthenticationResult"]
 
 
+def trust(audience: str, methods: str, provider: str = "cognito-identity.amazonaws.com") -> str:
+    """The trust policy that the CDK writes for a role of an identity pool."""
+    condition = {
+        "StringEquals": {"cognito-identity.amazonaws.com:aud": audience},
+        "ForAnyValue:StringLike": {"cognito-identity.amazonaws.com:amr": methods},
+    }
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": condition,
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 @pytest.fixture(scope="module")
 def pools(local_aws: LocalAws) -> Pools:
     provider, client, tokens = sign_in(local_aws, "users")
-    identity, role = local_aws.client("cognito-identity"), Functions(local_aws).role()
+    identity = local_aws.client("cognito-identity")
     pool = identity.create_identity_pool(
         IdentityPoolName="web",
         AllowUnauthenticatedIdentities=False,
         CognitoIdentityProviders=[{"ProviderName": provider, "ClientId": client}],
     )["IdentityPoolId"]
+    role = local_aws.client("iam").create_role(
+        RoleName=f"users-{uuid.uuid4().hex[:8]}", AssumeRolePolicyDocument=trust(pool, "authenticated")
+    )["Role"]["Arn"]
     identity.set_identity_pool_roles(IdentityPoolId=pool, Roles={"authenticated": role})
     return Pools(local_aws, provider, pool, tokens, role)
 
@@ -127,6 +157,16 @@ def test_a_pool_without_guests_refuses_them(pools: Pools) -> None:
 
 
 @pytest.mark.local
+def test_a_deleted_identity_is_unknown(pools: Pools) -> None:
+    client = pools.aws.client("cognito-identity")
+    known = pools.call("get_id", pools.tokens["IdToken"])["IdentityId"]
+    assert client.delete_identities(IdentityIdsToDelete=[known])["UnprocessedIdentityIds"] == []
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        client.get_open_id_token(IdentityId=known)
+    assert pools.call("get_id", pools.tokens["IdToken"])["IdentityId"] != known
+
+
+@pytest.mark.local
 def test_a_pool_without_a_role_gives_no_credentials(pools: Pools) -> None:
     client = pools.aws.client("cognito-identity")
     pool = client.create_identity_pool(IdentityPoolName="open", AllowUnauthenticatedIdentities=True)
@@ -137,16 +177,84 @@ def test_a_pool_without_a_role_gives_no_credentials(pools: Pools) -> None:
 
 @pytest.mark.local
 def test_the_credentials_are_those_of_the_role(pools: Pools) -> None:
-    given = pools.call("get_credentials_for_identity", pools.tokens["IdToken"])["Credentials"]
-    caller = pools.aws.session.client(
-        "sts",
-        endpoint_url=pools.aws.endpoint_url,
-        verify=str(pools.aws.ca_file),
-        aws_access_key_id=given["AccessKeyId"],
-        aws_secret_access_key=given["SecretKey"],
-        aws_session_token=given["SessionToken"],
-    ).get_caller_identity()
+    caller = pools.client("sts", pools.tokens["IdToken"]).get_caller_identity()
     assert caller["Arn"].endswith(f":assumed-role/{pools.role.rpartition('/')[2]}/CognitoIdentityCredentials")
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("audience", "methods", "provider"),
+    [
+        ("us-east-1:00000000-0000-0000-0000-000000000000", "authenticated", "cognito-identity.amazonaws.com"),
+        ("POOL", "unauthenticated", "cognito-identity.amazonaws.com"),
+        ("POOL", "authenticated", "graph.facebook.com"),
+    ],
+)
+def test_a_role_that_does_not_trust_the_identity_gives_no_credentials(
+    pools: Pools, audience: str, methods: str, provider: str
+) -> None:
+    iam, name = pools.aws.client("iam"), pools.role.rpartition("/")[2]
+    document = trust(audience.replace("POOL", pools.pool), methods, provider)
+    iam.update_assume_role_policy(RoleName=name, PolicyDocument=document)
+    try:
+        with pytest.raises(ClientError, match="InvalidIdentityPoolConfigurationException"):
+            pools.call("get_credentials_for_identity", pools.tokens["IdToken"])
+    finally:
+        document = trust(pools.pool, "authenticated")
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=document)
+    assert pools.call("get_credentials_for_identity", pools.tokens["IdToken"])["Credentials"]
+
+
+@pytest.mark.local
+def test_policies_of_the_role_see_the_identity(pools: Pools) -> None:
+    s3, bucket = pools.aws.client("s3"), f"files-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+    own = f"arn:aws:s3:::{bucket}/${{cognito-identity.amazonaws.com:sub}}/*"
+    method = {"ForAnyValue:StringEquals": {"cognito-identity.amazonaws.com:amr": pools.provider}}
+    allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": own, "Condition": method}
+    pools.aws.client("iam").put_role_policy(
+        RoleName=pools.role.rpartition("/")[2],
+        PolicyName="own",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
+    )
+    identity = pools.call("get_id", pools.tokens["IdToken"])["IdentityId"]
+    client = pools.client("s3", pools.tokens["IdToken"])
+    client.put_object(Bucket=bucket, Key=f"{identity}/a", Body=b"")
+    for key in ("a", f"{identity[:-1]}/a", f"x/{identity}/a"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.put_object(Bucket=bucket, Key=key, Body=b"")
+
+
+@pytest.mark.local
+def test_a_user_who_signed_out_or_was_disabled_gets_nothing_if_the_pool_asks(local_aws: LocalAws) -> None:
+    provider, client, tokens = sign_in(local_aws, "leaving")
+    cognito, identity = local_aws.client("cognito-idp"), local_aws.client("cognito-identity")
+    pools = [
+        identity.create_identity_pool(
+            IdentityPoolName=f"asks-{asks}",
+            AllowUnauthenticatedIdentities=False,
+            CognitoIdentityProviders=[
+                {"ProviderName": provider, "ClientId": client, "ServerSideTokenCheck": asks}
+            ],
+        )["IdentityPoolId"]
+        for asks in (True, False)
+    ]
+    logins, user = {provider: tokens["IdToken"]}, provider.rpartition("/")[2]
+    for pool in pools:
+        assert identity.get_id(IdentityPoolId=pool, Logins=logins)["IdentityId"]
+    cognito.admin_user_global_sign_out(UserPoolId=user, Username="ann")
+    with pytest.raises(ClientError, match="NotAuthorizedException"):
+        identity.get_id(IdentityPoolId=pools[0], Logins=logins)
+    assert identity.get_id(IdentityPoolId=pools[1], Logins=logins)["IdentityId"]
+    again = cognito.initiate_auth(
+        ClientId=client,
+        AuthFlow="USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": "ann", "PASSWORD": "Passw0rd!"},
+    )["AuthenticationResult"]["IdToken"]
+    assert identity.get_id(IdentityPoolId=pools[0], Logins={provider: again})["IdentityId"]
+    cognito.admin_disable_user(UserPoolId=user, Username="ann")
+    with pytest.raises(ClientError, match="NotAuthorizedException"):
+        identity.get_id(IdentityPoolId=pools[0], Logins={provider: again})
 
 
 @pytest.mark.local

@@ -157,6 +157,14 @@ def test_a_rule_without_a_trigger_is_refused(local_aws: LocalAws) -> None:
         deploy(local_aws, rule(SourceDetails=[]))
 
 
+def test_a_rule_is_for_100_types_at_most(local_aws: LocalAws) -> None:
+    resources = rule()
+    types = [f"AWS::Lambda::Function{number}" for number in range(101)]
+    resources["Rule"]["Properties"]["Scope"] = {"ComplianceResourceTypes": types}
+    with pytest.raises(DeploymentFailedError, match="at most 100"):
+        deploy(local_aws, resources)
+
+
 def test_results_are_those_of_the_latest_events(local_aws: LocalAws) -> None:
     deployed = Rule(local_aws)
     assert deployed.compliance() == "INSUFFICIENT_DATA"

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localaws import LocalAws
-from localaws.explanations import Mismatch
+from localaws.explanations import Explanation, Grant, Mismatch, summary
 
 pytestmark = pytest.mark.local
 
@@ -78,7 +78,11 @@ def test_a_denial_says_what_the_policies_lack(
         "identity policy",
         1,
     )
-    if mismatch:
+    if mismatch and mismatch.element == "Condition":
+        # A grant without the condition would open what it protects.
+        assert (explained.grants, explained.unmet) == ((), (looked_at,))
+        assert "StringEquals s3:prefix is public, in the request it is 'private'" in explained.remedy
+    elif mismatch:
         assert looked_at.mismatches[0] == mismatch
         [grant] = explained.grants
         assert (grant.layer, grant.actions, grant.resources) == (IDENTITY, ("s3:ListBucket",), (BUCKET,))
@@ -106,6 +110,26 @@ def test_a_permissions_boundary_is_named(local_aws: LocalAws, role: str) -> None
         ("s3:ListBucket",),
         (BUCKET,),
     )
+
+
+def test_a_statement_with_many_actions_is_shown_in_short() -> None:
+    expected = tuple(f"s3:Action{n}" for n in range(1000))
+    shown = str(Mismatch("Action", expected, "s3:GetObject"))
+    assert "s3:Action11 and 988 others" in shown
+    assert len(shown) < 300
+
+
+def test_one_remedy_for_several_denials_is_shown_once() -> None:
+    grant = Grant(
+        "identity policy", ("s3:GetObject",), ("arn:aws:s3:::photos/a/*",), "role.add_to_policy(...)"
+    )
+    denied = [
+        Explanation("reader", "s3:GetObject", f"arn:aws:s3:::photos/a/{n}", "no policy", grants=(grant,))
+        for n in range(12)
+    ]
+    lines = summary(denied).splitlines()
+    assert len([line for line in lines if "may not" in line]) == 12
+    assert len([line for line in lines if "add_to_policy" in line]) == 1
 
 
 def test_a_session_policy_is_named(local_aws: LocalAws, role: str) -> None:
@@ -155,6 +179,24 @@ def test_a_key_policy_that_does_not_admit_the_account_is_named(local_aws: LocalA
     assert f'principals=[iam.ArnPrincipal("{role}")]' in grant.code
     admits = next(one for one in explained.statements if one.layer == "key policy")
     assert [one.element for one in admits.mismatches] == ["Principal"]
+    assert explained.why == f"its policies allow it, but the key policy of {key} does not"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        as_role(local_aws, role, allow(), "kms").encrypt(KeyId=key, Plaintext=b"x")
+    why = local_aws.explain()[-1].why
+    assert why == f"neither a policy of the principal nor the key policy of {key} allows it"
+
+
+def test_a_grant_does_not_go_round_a_condition_of_a_trust_policy(local_aws: LocalAws, role: str) -> None:
+    trust = TRUST | {"Condition": {"StringEquals": {"sts:ExternalId": "secret"}}}
+    made = local_aws.client("iam").create_role(RoleName="external", AssumeRolePolicyDocument=document(trust))
+    target = made["Role"]["Arn"]
+    sts = as_role(local_aws, role, allow(Action="sts:AssumeRole", Resource=target), "sts")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        sts.assume_role(RoleArn=target, RoleSessionName="now")
+    explained = local_aws.explain()[-1]
+    assert (explained.grants, [one.layer for one in explained.unmet]) == ((), ["trust policy"])
+    assert "StringEquals sts:ExternalId is secret, in the request it is absent" in explained.remedy
+    assert f"its policies allow it, but the trust policy of {target} does not" in explained.why
 
 
 def test_a_role_that_does_not_trust_the_caller_is_named(local_aws: LocalAws, role: str) -> None:
@@ -166,6 +208,36 @@ def test_a_role_that_does_not_trust_the_caller_is_named(local_aws: LocalAws, rol
         sts.assume_role(RoleArn=target, RoleSessionName="now")
     [grant] = local_aws.explain()[-1].grants
     assert (grant.layer, grant.actions, grant.resources) == ("trust policy", ("sts:AssumeRole",), (target,))
+
+
+@pytest.mark.parametrize("service", ["kms", "s3", "secretsmanager", "dynamodb"])
+def test_another_accounts_resource_must_allow_the_role_too(
+    local_aws: LocalAws, role: str, service: str
+) -> None:
+    theirs = local_aws.session_of("111122223333").client(service)
+    mine = as_role(local_aws, role, allow(), service)
+    match service:
+        case "kms":
+            key = theirs.create_key()["KeyMetadata"]["Arn"]
+            call, request = mine.encrypt, {"KeyId": key, "Plaintext": b"x"}
+        case "s3":
+            theirs.create_bucket(Bucket="their-photos")
+            call, request = mine.get_object, {"Bucket": "their-photos", "Key": "cat.jpg"}
+        case "secretsmanager":
+            secret = theirs.create_secret(Name="s", SecretString="x")["ARN"]
+            call, request = mine.get_secret_value, {"SecretId": secret}
+        case _:
+            table = theirs.create_table(
+                TableName="theirs",
+                BillingMode="PAY_PER_REQUEST",
+                KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            )["TableDescription"]["TableArn"]
+            call, request = mine.get_item, {"TableName": table, "Key": {"id": {"S": "1"}}}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        call(**request)
+    layers = [grant.layer for grant in local_aws.explain()[-1].grants]
+    assert layers == ["key policy" if service == "kms" else "resource policy", IDENTITY]
 
 
 def test_a_denial_that_is_repeated_is_counted(local_aws: LocalAws, role: str) -> None:

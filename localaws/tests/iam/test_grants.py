@@ -23,6 +23,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_ssm as ssm
 from aws_cdk import aws_stepfunctions as stepfunctions
 from aws_cdk.assertions import Template
 from ministack.core import iam_evaluator
@@ -48,7 +49,7 @@ ARNS = {
     "Log": ("AWS::Logs::LogGroup", "Arn", "arn:aws:logs:us-east-1:123456789012:log-group:log-1:*"),
     "Password": (
         "AWS::SecretsManager::Secret",
-        "Arn",
+        "Ref",
         "arn:aws:secretsmanager:us-east-1:123456789012:secret:password-abcdef",
     ),
     "Bus": ("AWS::Events::EventBus", "Arn", "arn:aws:events:us-east-1:123456789012:event-bus/bus-1"),
@@ -64,6 +65,7 @@ ARNS = {
         "arn:aws:firehose:us-east-1:123456789012:deliverystream/d",
     ),
     "Api": ("AWS::ApiGatewayV2::Api", "Ref", "a1b2c3"),
+    "Rate": ("AWS::SSM::Parameter", "Ref", "/rate"),
     "Role": ("AWS::IAM::Role", "Arn", ROLE),
 }
 STREAM = f"{ARNS['Orders'][2]}/stream/2026"
@@ -109,6 +111,7 @@ def one_of_each() -> dict[str, Any]:
         "images": ecr.Repository(stack, "Images"),
         "delivery": firehose.DeliveryStream(stack, "Delivery", destination=firehose.S3Bucket(uploads)),
         "api": apigatewayv2.HttpApi(stack, "Api"),
+        "rate": ssm.StringParameter(stack, "Rate", parameter_name="/rate", string_value="7"),
         "role": role,
     }
 
@@ -118,14 +121,14 @@ def _deployed(monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(monkeypatch)
 
 
-def deploy(monkeypatch: pytest.MonkeyPatch) -> None:
+def deploy(monkeypatch: pytest.MonkeyPatch, path: str | None = "orders/{}/Resource") -> None:
     """The stack, as it is deployed: with the path of each construct."""
     resources, records = {}, {}
     for id_, (type_, attribute, value) in ARNS.items():
         attributes = {} if attribute == "Ref" else {attribute: value}
         if id_ == "Orders":
             attributes["StreamArn"] = STREAM
-        resources[id_] = {"Metadata": {"aws:cdk:path": f"orders/{id_}/Resource"}}
+        resources[id_] = {"Metadata": {"aws:cdk:path": path.format(id_)} if path else {}}
         records[id_] = {
             "ResourceType": type_,
             "PhysicalResourceId": value if attribute == "Ref" else id_.lower(),
@@ -157,7 +160,10 @@ def identity(action: str, resource: str) -> Any:
     ("denied", "named"),
     [
         ("arn:aws:s3:::b/a/b/cat.jpg", "arn:aws:s3:::b/a/b/*"),
-        ("arn:aws:s3:::b/cat.jpg", "arn:aws:s3:::b/*"),
+        ("arn:aws:s3:::b/cat.jpg", "arn:aws:s3:::b/cat.jpg"),
+        ("arn:aws:s3:::b/in/${aws:username}/x", "arn:aws:s3:::b/in/${$}{aws:username}/*"),
+        ("arn:aws:s3:::b/*/x", "arn:aws:s3:::b/${*}/*"),
+        ("arn:aws:s3:::b/what?", "arn:aws:s3:::b/what${?}"),
         ("arn:aws:s3:::b", "arn:aws:s3:::b"),
         ("arn:aws:lambda:r:1:function:f:12", "arn:aws:lambda:r:1:function:f:*"),
         ("arn:aws:lambda:r:1:function:f:live", "arn:aws:lambda:r:1:function:f:live"),
@@ -182,6 +188,7 @@ CASES = [
     ("kms:Encrypt", ARNS["Key"][2]),
     ("lambda:InvokeFunction", ARNS["Handler"][2]),
     ("lambda:InvokeFunction", f"{ARNS['Handler'][2]}:7"),
+    ("ssm:GetParameter", "arn:aws:ssm:us-east-1:123456789012:parameter/rate"),
     ("kinesis:PutRecord", ARNS["Clicks"][2]),
     ("logs:PutLogEvents", f"{ARNS['Log'][2][:-2]}:log-stream:s"),
     ("secretsmanager:GetSecretValue", ARNS["Password"][2]),
@@ -268,6 +275,60 @@ def test_a_method_of_the_cdk_allows_the_action(action: str, constructs: Mapping[
     exact = actions == [action] and not any(isinstance(one, list) for one in resources)
     exact = exact and not any("Condition" in one for one in statements)
     assert exact == (action in EXACT), statements
+
+
+TOPIC = ARNS["Alerts"][2]
+
+
+def test_two_sources_have_two_ids() -> None:
+    def code(source: str) -> str:
+        request = request_of("lambda:InvokeFunction", ARNS["Handler"][2], "*", **{"aws:sourcearn": source})
+        return grant(request, "resource policy", "", "sns.amazonaws.com").code
+
+    assert '"AllowSnsFromAlerts"' in code(TOPIC)
+    assert '"AllowSnsFromother"' in code(TOPIC.replace("alerts-1", "other"))
+
+
+def test_an_l1_construct_is_used_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy(monkeypatch, "orders/{}")
+    read = identity("s3:GetObject", "arn:aws:s3:::uploads-1/photos/cat.jpg")
+    assert "# uploads: L1 construct orders/Uploads" in read.code
+    assert 'resources=[f"{uploads.attr_arn}/photos/*"])  # for role' in read.code
+    request = request_of("lambda:InvokeFunction", ARNS["Handler"][2], "*", **{"aws:sourcearn": TOPIC})
+    code = grant(request, "resource policy", "", "sns.amazonaws.com").code
+    stack = Stack(None, "l1")
+    handler = lambda_.CfnFunction(stack, "Handler", code={"zipFile": "pass"}, role=ROLE)
+    exec(code, {"lambda_": lambda_, "handler": handler, "alerts": sns.CfnTopic(stack, "Alerts")})  # noqa: S102
+    Template.from_stack(stack).resource_count_is("AWS::Lambda::Permission", 1)
+
+
+def test_a_resource_without_the_path_of_its_construct_has_its_logical_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deploy(monkeypatch, None)
+    code = identity("sqs:SendMessage", ARNS["Jobs"][2]).code
+    assert "# jobs: the resource STACK/LOGICAL_ID orders/Jobs" in code
+
+
+def test_a_boundary_of_aws_is_not_to_be_changed() -> None:
+    policy = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    code = grant(request_of("sqs:SendMessage", ARNS["Jobs"][2]), "permissions boundary", policy).code
+    assert "add_statements" not in code
+    assert policy in code
+
+
+def test_the_code_for_another_account_names_no_construct_of_this_one() -> None:
+    role = "arn:aws:iam::111122223333:role/theirs"
+    session = role.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/now"
+    queue = grant(request_of("sqs:SendMessage", ARNS["Jobs"][2], session), "resource policy", "")
+    assert f'principals=[iam.ArnPrincipal("{role}")]' in queue.code
+    own = grant(request_of("sqs:SendMessage", ARNS["Jobs"][2], session), "identity policy", "")
+    assert f'resources=["{ARNS["Jobs"][2]}"]' in own.code
+    invoke = grant(request_of("lambda:InvokeFunction", ARNS["Handler"][2], session), "resource policy", "")
+    handler = one_of_each()["handler"]
+    exec(invoke.code, {"iam": iam, "handler": handler})  # noqa: S102 (what the test is about)
+    permission = Template.from_stack(Stack.of(handler)).find_resources("AWS::Lambda::Permission")
+    assert [one["Properties"]["Principal"] for one in permission.values()] == [role]
 
 
 SENT = {"aws:sourcearn": RULE, "aws:sourceaccount": "123456789012"}

@@ -144,3 +144,32 @@ def test_still_needed_the_emulator_asks_for_no_permission(stock_aws: LocalAws) -
     rule = Rule(functions, {"sqs": {"queueUrl": queue.url, "roleArn": functions.role(service=IOT)}})
     rule.publish(n=1)
     assert queue.wait_for_body() == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "'a'; rubbish (",
+        "'a' WHERE ",
+        "'a' SELECT * FROM 'b'",
+        "'a/b/c/d/e/f/g/h/i'",
+        "'a\0'",
+        "'a+'",
+        "'#/a'",
+        f"'{'x' * 257}'",
+    ],
+)
+def test_a_statement_has_a_filter_and_perhaps_a_condition(local_aws: LocalAws, rest: str) -> None:
+    client = local_aws.client("iot")
+    payload = {"sql": "SELECT * FROM REST".replace("REST", rest), "actions": []}
+    with pytest.raises(client.exceptions.SqlParseException):
+        client.create_topic_rule(ruleName="refused", topicRulePayload=payload)
+
+
+@pytest.mark.parametrize("rest", ["'a/+/c/#' WHERE n > 1", "'$aws/things/+/shadow/name/+/update/accepted'"])
+def test_other_statements_are_taken(local_aws: LocalAws, rest: str) -> None:
+    client = local_aws.client("iot")
+    client.create_topic_rule(
+        ruleName="taken", topicRulePayload={"sql": "SELECT * FROM REST".replace("REST", rest), "actions": []}
+    )
+    client.delete_topic_rule(ruleName="taken")

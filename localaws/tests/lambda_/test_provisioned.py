@@ -77,6 +77,22 @@ def test_an_alias_and_its_version_cannot_both_have_it(functions: Functions) -> N
     put(functions, name, "1", 3)  # a new number for the same one
 
 
+def test_the_configurations_of_a_function_are_listed(functions: Functions) -> None:
+    name, client = published(functions), functions.aws.client("lambda")
+
+    def listed() -> list[Any]:
+        found = client.list_provisioned_concurrency_configs(FunctionName=name)
+        return list(found["ProvisionedConcurrencyConfigs"])
+
+    assert listed() == []
+    put(functions, name, "live", 2)
+    (found,) = listed()
+    assert found["FunctionArn"].endswith(f":function:{name}:live")
+    assert (found["Status"], found["AvailableProvisionedConcurrentExecutions"]) == ("READY", 2)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.list_provisioned_concurrency_configs(FunctionName="nothing")
+
+
 def test_there_is_no_more_than_is_reserved_for_the_function(functions: Functions) -> None:
     name, client = published(functions), functions.aws.client("lambda")
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -210,6 +211,31 @@ def test_another_user_needs_usage_of_the_schema_and_execute(invoking: Invoking) 
 def test_the_time_out_is_that_of_the_parameter_group(given: str, milliseconds: int) -> None:
     assert lambda_invocations.timeout({"aws_lambda.request_timeout_ms": given}) == milliseconds
     assert lambda_invocations.timeout({}) == 3000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("aws_lambda.request_timeout_ms", "0", "allowed values are: 1-900000"),
+        ("aws_lambda.request_timeout_ms", "abc", "allowed values are: 1-900000"),
+        ("aws_lambda.connect_timeout_ms", "900001", "allowed values are: 1-900000"),
+        ("rds.custom_dns_resolution", "7", "allowed values are: 0,1"),
+        ("aws_lambda.nope", "1", "Could not find parameter with name: aws_lambda.nope"),
+    ],
+)
+def test_a_parameter_that_rds_does_not_allow_is_refused(
+    local_aws: LocalAws, name: str, value: str, said: str
+) -> None:
+    rds, group = local_aws.client("rds"), "checked"
+    with contextlib.suppress(rds.exceptions.DBParameterGroupAlreadyExistsFault):
+        rds.create_db_parameter_group(
+            DBParameterGroupName=group, DBParameterGroupFamily="postgres17", Description="d"
+        )
+    changed = [{"ParameterName": name, "ParameterValue": value, "ApplyMethod": "immediate"}]
+    with pytest.raises(ClientError, match=rf"InvalidParameterValue.*{said}"):
+        rds.modify_db_parameter_group(DBParameterGroupName=group, Parameters=changed)
+    changed[0] |= {"ParameterName": "aws_lambda.request_timeout_ms", "ParameterValue": "900000"}
+    rds.modify_db_parameter_group(DBParameterGroupName=group, Parameters=changed)
 
 
 def test_a_time_out_ends_the_statement_and_not_the_function(local_aws: LocalAws, hold: Hold) -> None:

@@ -85,3 +85,9 @@ def test_the_address_of_a_function_url(local_aws: LocalAws) -> None:
     for wrong in (host, f"http://{host}/", "https://example.com/", ""):
         with pytest.raises(ValueError, match="it must be a function URL"):
             local_aws.address_of_function_url(wrong)
+
+
+def test_the_address_of_a_distribution(local_aws: LocalAws) -> None:
+    assert local_aws.address_of_distribution("d1.cloudfront.net").host == "d1.cloudfront.net"
+    with pytest.raises(ValueError, match=r"ID\.cloudfront\.net"):
+        local_aws.address_of_distribution("https://d1.cloudfront.net/")

@@ -14,6 +14,7 @@ import pytest
 from helpers.processes_of import invoke
 from localaws import BootstrapError, CdkError, LocalAws
 from localaws.cdk.cli import find_cli
+from localaws.server.aws import _deployed
 from localaws.server.bootstrap import template_of
 
 pytestmark = pytest.mark.local
@@ -165,3 +166,13 @@ def test_a_cli_of_another_layout_is_asked_for_its_template(tmp_path: Path) -> No
 def test_a_file_that_is_no_cli_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BootstrapError, match="did not print its bootstrap template"):
         template_of(tmp_path / "cdk")
+
+
+def test_the_stacks_of_a_deployment_are_in_the_order_of_the_app() -> None:
+    said = "".join(
+        f"Stack ARN:\narn:aws:cloudformation:us-east-1:123456789012:stack/{name}/1\n"
+        for name in ("Orders", "Network", "Named")
+    )
+    written = {"Orders": {"Url": "x"}}
+    stacks = _deployed(said, ["Network", "Other", "Orders"], written)
+    assert list(stacks.items()) == [("Network", {}), ("Orders", {"Url": "x"}), ("Named", {})]

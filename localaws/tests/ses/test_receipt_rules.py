@@ -64,6 +64,8 @@ def test_a_rule_comes_first_or_after_another_one_and_goes_with_its_stack(local_a
     ("made", "reason"),
     [
         (rule(Recipients=["not an address"]), "Invalid recipient"),
+        (rule(Recipients=[f"a{number}@example.com" for number in range(501)]), "at most 500 recipients"),
+        (rule(*[{"AddHeaderAction": {"HeaderName": "a", "HeaderValue": "b"}}] * 11), "at most 10 actions"),
         (rule(TlsPolicy="Never"), "tlsPolicy"),
         (rule({"StopAction": {"Scope": "Rule"}}), "scope"),
         (rule(after="missing"), "Rule does not exist: missing"),

@@ -107,6 +107,20 @@ def code(call: Callable[[], object]) -> str:
     return str(refused.value.response["Error"]["Code"])
 
 
+@pytest.mark.parametrize(
+    ("platform", "days"), [("nope", 1), (PLATFORM, 0), (PLATFORM, 4_200), ("Notation-OCI-SHA384-ECDSA", 0)]
+)
+def test_a_profile_that_signer_has_no_platform_or_validity_for_is_refused(
+    signing: Signing, platform: str, days: int
+) -> None:
+    with pytest.raises(ClientError, match=r"does not exist|1 day to 135 months"):
+        signing.signer.put_signing_profile(
+            profileName=f"profile_{uuid4().hex[:8]}",
+            platformId=platform,
+            signatureValidityPeriod={"type": "DAYS", "value": days},
+        )
+
+
 def test_only_signed_code_is_deployed_and_the_function_shows_who_signed_it(signing: Signing) -> None:
     config = signing.config()
     with pytest.raises(ClientError, match="configured to accept") as refused:

@@ -52,9 +52,11 @@ class Runtimes:
             "ConfigurationItemChangeNotification", configurationItem=item, configurationItemDiff=None
         )
 
-    def oversized(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Return the event for an item that is too large for one."""
-        summary = {name: value for name, value in item.items() if name != "configuration"}
+    def oversized(self, id: str) -> dict[str, Any]:
+        """Return the event for the present item of a function, as if it were too large for one."""
+        changed = self._stack.client("lambda").get_function_configuration(FunctionName=id)["LastModified"]
+        summary = {**self.item(id, ""), "configurationItemCaptureTime": changed}
+        del summary["configuration"]
         return self._event("OversizedConfigurationItemChangeNotification", configurationItemSummary=summary)
 
     def scheduled(self) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def run(stack: DeployedStack, story: Story) -> None:
     rule.deliver(rule.changed(rule.item(shop, "python3.14", status="ResourceDeleted", minutes=3)))
     rule.wait_for(shop, "NOT_APPLICABLE")
     own = stack.output("RowsFunctionName")
-    rule.deliver(rule.oversized(rule.item(own, "", minutes=1)))
+    rule.deliver(rule.oversized(own))
     rule.wait_for(own, "COMPLIANT")
     rule.deliver(rule.scheduled())
     rule.wait_for(rule.function, "COMPLIANT")
@@ -170,7 +172,7 @@ def smoke(stack: DeployedStack) -> None:
     """
     rule = Runtimes(stack)
     own = stack.output("RowsFunctionName")
-    for event in (rule.oversized(rule.item(own, "", minutes=1)), rule.scheduled()):
+    for event in (rule.oversized(own), rule.scheduled()):
         rule_event = {**event, "resultToken": "TESTMODE"}
         answer = rule.invoke(rule_event)
         require("evaluations" in answer, f"the function returned {answer}")

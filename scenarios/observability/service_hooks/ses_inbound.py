@@ -188,7 +188,7 @@ def run(stack: DeployedStack, story: Story) -> None:
             "auto-submitted": room.send(header="Auto-Submitted: auto-replied"),
             "mailing list": room.send(header="Precedence: bulk"),
             "from this address itself": room.send(sender="help@example.com"),
-            "forged sender": room.send(dmarc="FAIL"),
+            "sender not verified": room.send(dmarc="FAIL"),
         }
         for reason, (message_id, _) in silent.items():
             require(room.row(message_id)["action"] == f"no reply: {reason}", f"not: {reason}")

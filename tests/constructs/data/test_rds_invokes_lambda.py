@@ -11,6 +11,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_rds as rds
+from aws_cdk.assertions import Annotations, Match
 
 from cdk_lambda_patterns import PrivateNetwork
 from cdk_lambda_patterns.data.rds_invokes_lambda import RdsInvokesLambda
@@ -54,8 +55,7 @@ def imported(stack: Stack, **more: Any) -> rds.IDatabaseInstance:
         instance_identifier="Orders",
         instance_endpoint_address="orders.example",
         port=5432,
-        security_groups=[ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0")],
-        **more,
+        **{"security_groups": [ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0")], **more},
     )
 
 
@@ -164,6 +164,24 @@ def test_an_imported_database_is_associated_by_a_command() -> None:
     assert "Stack/Theirs is of the account 111122223333" in said
 
 
+def test_what_the_network_does_not_open_is_a_warning() -> None:
+    stack = Stack(App(), "Stack", env=Environment(account="123456789012", region="eu-west-1"))
+    abroad = lambda_.Function.from_function_arn(
+        stack, "Abroad", "arn:aws:lambda:us-east-1:111122223333:function:abroad"
+    )
+    database = imported(stack, engine=POSTGRES, security_groups=[])
+    network = PrivateNetwork(stack, "Network", max_azs=2)
+    RdsInvokesLambda(stack, "Invokes", database=database, functions=[abroad], network=network)
+    said = str(Annotations.from_stack(stack).find_warning("*", Match.any_value()))
+    for part in (
+        "leads to Lambda in eu-west-1 only; the database needs NAT",
+        "makes allows functions of this account only",
+        "rds.custom_dns_resolution=1",
+        "allow port 443 from its security group",
+    ):
+        assert part in said
+
+
 def source_of_known(resources: Resources) -> str:
     (role,) = resources.all("AWS::IAM::Role").values()
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
@@ -188,11 +206,65 @@ def _no_parameters(stack: Stack, **more: Any) -> RdsInvokesLambda:
     return RdsInvokesLambda(
         stack,
         "Invokes",
-        database=instance(stack, network, parameters=None),
+        database=instance(stack, network, parameters=None, parameter_group=more.get("used")),
         functions=[function(stack)],
         network=network,
-        **more,
+        parameter_group=more.get("given"),
     )
+
+
+def _group(stack: Stack, id: str = "Parameters", **parameters: str) -> rds.ParameterGroup:
+    return rds.ParameterGroup(stack, id, engine=POSTGRES, parameters=parameters)
+
+
+def _another_group(stack: Stack) -> RdsInvokesLambda:
+    return _no_parameters(stack, used=_group(stack), given=_group(stack, "Other"))
+
+
+def _no_dns(stack: Stack) -> RdsInvokesLambda:
+    group = _group(stack, **{"rds.custom_dns_resolution": "0"})
+    return _no_parameters(stack, used=group, given=group)
+
+
+def _mysql(stack: Stack, times: int = 2, **parameters: str) -> RdsInvokesLambda:
+    database = cluster(
+        stack,
+        PrivateNetwork(stack, "Network"),
+        engine=MYSQL,
+        parameters={"require_secure_transport": "ON", **parameters},
+    )
+    one = function(stack)
+    return [RdsInvokesLambda(stack, f"I{n}", database=database, functions=[one]) for n in range(times)][-1]
+
+
+def _mysql_with_a_shared_group(stack: Stack) -> RdsInvokesLambda:
+    group = rds.ParameterGroup(stack, "Parameters", engine=MYSQL)
+    network, one = PrivateNetwork(stack, "Network"), function(stack)
+    for name in ("A", "B"):
+        database = rds.DatabaseCluster(
+            stack,
+            name,
+            engine=MYSQL,
+            vpc=network.vpc,
+            vpc_subnets=network.subnets,
+            writer=rds.ClusterInstance.serverless_v2("Writer"),
+            parameter_group=group,
+        )
+        made = RdsInvokesLambda(stack, f"I{name}", database=database, functions=[one], parameter_group=group)
+    return made
+
+
+def _version(full: str, major: str) -> Callable[[Stack], RdsInvokesLambda]:
+    return _invokes(
+        engine=rds.DatabaseInstanceEngine.postgres(version=rds.PostgresEngineVersion.of(full, major))
+    )
+
+
+def _old_aurora(stack: Stack) -> RdsInvokesLambda:
+    version = rds.AuroraPostgresEngineVersion.of("10.14", "10")
+    engine = rds.DatabaseClusterEngine.aurora_postgres(version=version)
+    database = cluster(stack, PrivateNetwork(stack, "Network"), engine=engine)
+    return RdsInvokesLambda(stack, "Invokes", database=database, functions=[function(stack)])
 
 
 def _elsewhere(stack: Stack) -> RdsInvokesLambda:
@@ -227,6 +299,17 @@ def _invokes(**more: Any) -> Callable[[Stack], RdsInvokesLambda]:
         (_other_stack, "is in the stack Other, .*; make Invokes in that stack"),
         (_twice, "has a role for the feature Lambda, and RDS allows one"),
         (_no_parameters, "needs the parameter rds.custom_dns_resolution, and has no parameter group"),
+        (_another_group, "parameter_group=Stack/Other is not that of Stack/Db"),
+        (_no_dns, "has rds.custom_dns_resolution=0; Stack/Db needs 1"),
+        (_mysql, "has aws_default_lambda_role=.* already"),
+        (
+            lambda stack: _mysql(stack, 1, aws_default_lambda_role="arn"),
+            "aws_default_lambda_role=arn already",
+        ),
+        (_mysql_with_a_shared_group, "give .*each cluster its own group"),
+        (_version("11.22", "11"), r"has postgres 11\.22, which cannot invoke"),
+        (_version("13.1", "13"), r"has postgres 13\.1, which .* from 12\.6, 13\.2, 14\.1 on"),
+        (_old_aurora, r"has aurora-postgresql 10\.14"),
         (_elsewhere, "network=Stack/Elsewhere is in another VPC than Stack/Db"),
     ],
 )
@@ -237,8 +320,8 @@ def test_what_rds_would_refuse_is_refused(make: Callable[[Stack], RdsInvokesLamb
 
 def test_a_parameter_group_of_your_own_gets_the_parameter() -> None:
     stack = Stack(App(), "Stack")
-    group = rds.ParameterGroup(stack, "Parameters", engine=POSTGRES)
-    _no_parameters(stack, parameter_group=group)
+    group = _group(stack)
+    _no_parameters(stack, used=group, given=group)
     assert group.bind_to_instance().parameter_group_name
     made = group.node.default_child or group.node.find_child("InstanceGroup")
     assert stack.resolve(made.parameters) == {"rds.custom_dns_resolution": "1"}  # type: ignore[attr-defined]

@@ -518,6 +518,15 @@ REJECTED: dict[str, tuple[Callable[[Stack], object], str]] = {
         ),
         "provisioned_concurrent_executions=1 with SnapStart: Lambda does not support both",
     ),
+    "provisioned concurrency of the version as well": (
+        lambda stack: CanaryAlias(
+            stack,
+            "Live",
+            function=lambda_.Version(stack, "V", lambda_=worker(stack), provisioned_concurrent_executions=1),
+            provisioned_concurrent_executions=1,
+        ),
+        "S/V: the version has provisioned_concurrent_executions of its own",
+    ),
     "more than a day of short periods": (
         lambda _: ReleaseAlarms(evaluation_periods=1441),
         "period=1 minutes and evaluation_periods=1,441: CloudWatch allows 1,440 minutes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from aws_cdk import App, Duration, Stack
+from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
@@ -45,6 +45,41 @@ def imported_config(stack: Stack) -> lambda_.ICodeSigningConfig:
     return lambda_.CodeSigningConfig.from_code_signing_config_arn(stack, "Config", CONFIG)
 
 
+def own_profile(
+    stack: Stack, platform: signer.Platform = signer.Platform.AWS_LAMBDA_SHA384_ECDSA, id: str = "Own"
+) -> signer.SigningProfile:
+    """A profile of the app."""
+    return signer.SigningProfile(stack, id, platform=platform)
+
+
+def in_region(stack: Stack, region: str) -> Stack:
+    """Another stack of the app."""
+    return Stack(App.of(stack), region, env=Environment(region=region))
+
+
+def test_a_profile_and_a_configuration_of_the_app_are_used() -> None:
+    stack = a_stack()
+    profile = own_profile(stack)
+    config = lambda_.CodeSigningConfig(stack, "Config", signing_profiles=[profile])
+    CodeSigning(stack, "Signing", signing_profile=profile, code_signing_config=config)
+
+
+def test_assets_are_read_in_this_account_only() -> None:
+    stack = a_stack()
+    SignedFunction(
+        stack,
+        "Prices",
+        code=pattern_source("delivery", "cross_account_code"),
+        handler="cross_account_code.handler.handler",
+    )
+    found = Template.from_stack(stack).find_resources("AWS::IAM::Policy")
+    statements = [one for each in found.values() for one in each["Properties"]["PolicyDocument"]["Statement"]]
+    (reading,) = [one for one in statements if "s3:GetObjectVersion" in one["Action"]]
+    assert reading["Condition"] == {
+        "StringEqualsIfExists": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}
+    }
+
+
 def test_the_function_takes_code_that_the_custom_resource_signed() -> None:
     stack = a_stack()
     SignedFunction(stack, "Prices", code=archive(stack, version="v1"), handler="index.handler")
@@ -67,12 +102,32 @@ def test_the_function_takes_code_that_the_custom_resource_signed() -> None:
 
 
 def test_new_code_publishes_a_version() -> None:
-    def version(key: str) -> str:
+    def version(key: str, builds: str = "builds", days: int = 1, signed: str = "signed") -> str:
         stack = a_stack()
-        prices = SignedFunction(stack, "Prices", code=archive(stack, key), handler="index.handler")
+        code = lambda_.Code.from_bucket(s3.Bucket.from_bucket_name(stack, "Builds", builds), key, "v1")
+        bucket = s3.Bucket.from_bucket_name(stack, "Bucket", signed)
+        validity = Duration.days(days)
+        signing = CodeSigning(stack, "Signing", bucket=bucket, signature_validity=validity)
+        prices = SignedFunction(stack, "Prices", code=code, handler="index.handler", signing=signing)
         return str(stack.resolve(prices.function.current_version.version)["Fn::GetAtt"][0])
 
-    assert version("a.zip") == version("a.zip") != version("b.zip")
+    assert version("a.zip") == version("a.zip")
+    versions = {
+        version("a.zip"),
+        version("b.zip"),
+        version("a.zip", builds="others"),
+        version("a.zip", days=2),
+        version("a.zip", signed="elsewhere"),
+    }
+    assert len(versions) == 5
+
+
+def test_another_bucket_for_signed_code_is_an_update_of_the_custom_resource() -> None:
+    stack = a_stack()
+    bucket = s3.Bucket.from_bucket_name(stack, "Bucket", "signed-code")
+    CodeSigning(stack, "Signing", bucket=bucket).sign(stack, "Code", archive(stack))
+    template = Template.from_stack(stack)
+    template.has_resource_properties("Custom::SignedCode", {"Destination": "signed-code"})
 
 
 def test_a_folder_and_a_layer_are_signed_by_one_provider() -> None:
@@ -145,6 +200,35 @@ def test_a_new_configuration_lists_the_version_of_an_imported_profile_by_its_doc
                 stack, "S", signing_profile=imported_profile(stack), signature_validity=Duration.days(1)
             ),
             "signature_validity: the signing_profile that is given has its own",
+        ),
+        (
+            lambda stack: CodeSigning(
+                stack,
+                "S",
+                signing_profile=own_profile(stack, signer.Platform.NOTATION_OCI_SHA384_ECDSA),
+            ),
+            "its platform is Notation-OCI-SHA384-ECDSA",
+        ),
+        (
+            lambda stack: CodeSigning(
+                stack,
+                "S",
+                signing_profile=own_profile(stack),
+                code_signing_config=lambda_.CodeSigningConfig(
+                    stack, "Config", signing_profiles=[own_profile(stack, id="Other")]
+                ),
+            ),
+            "it does not list the signing_profile Stack/Own",
+        ),
+        (
+            lambda stack: SignedFunction(stack, "F", code=lambda_.Code.from_cfn_parameters()),
+            "known only when the stack is deployed",
+        ),
+        (
+            lambda stack: CodeSigning(in_region(stack, "eu-west-1"), "S").sign(
+                in_region(stack, "us-east-1"), "Code", archive(stack)
+            ),
+            "it is in eu-west-1, and this stack in us-east-1. Lambda takes code",
         ),
         (lambda stack: CodeSigning(stack, "S", signature_validity=Duration.hours(12)), "1 to 4,107 days"),
         (lambda stack: CodeSigning(stack, "S", signature_validity=Duration.days(4_108)), "1 to 4,107 days"),

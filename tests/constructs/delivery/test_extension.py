@@ -120,6 +120,7 @@ def test_the_layer_has_a_program_that_starts_with_the_variables_of_an_extension(
         ({"buffer_size": Size.kibibytes(1)}, "buffer_size=1,024"),
         ({"prefix": "logs"}, "prefix='logs': give '' or a path that ends with '/'"),
         ({"prefix": "/logs/"}, "prefix='/logs/'"),
+        ({"prefix": "lo*gs/"}, "wildcards in the policy"),
         ({"prefix": "ä" * 440 + "/"}, "len(prefix)=881: this construct allows 0 to 880 bytes"),
         ({"buffer_size": Size.mebibytes(TOKEN)}, "buffer_size: give a size that is known"),
         ({"max_age": Duration.minutes(TOKEN)}, "give Duration.seconds(...)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from cdk_lambda_patterns.delivery.provisioned_concurrency import ProvisionedConc
 
 CODE = lambda_.Code.from_inline("def handler(event, context): ...")
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:theirs"
+FIRST_DAY, SECOND_DAY = datetime(2031, 1, 1, tzinfo=UTC), datetime(2031, 1, 2, tzinfo=UTC)
 MORNING = appscaling.Schedule.cron(hour="8", minute="0")
 
 
@@ -124,6 +126,22 @@ def schedule(**settings: Any) -> dict[str, Any]:
     return {"schedules": {"Morning": appscaling.ScalingSchedule(schedule=MORNING, **settings)}}
 
 
+def schedules(**each: dict[str, Any]) -> dict[str, Any]:
+    """Schedules with names."""
+    return {
+        "schedules": {
+            name: appscaling.ScalingSchedule(**{"schedule": MORNING, **one}) for name, one in each.items()
+        }
+    }
+
+
+def function_with_an_alias(stack: Stack) -> HardenedFunction:
+    """A function of which most is provisioned."""
+    prices = function(stack, options=FunctionOptions(reserved_concurrent_executions=6))
+    ProvisionedConcurrencyAlias(stack, "First", function=prices, min_capacity=4, max_capacity=4)
+    return prices
+
+
 WRONG: dict[str, tuple[Callable[[Stack], dict[str, Any]], str]] = {
     "a range that is none": (
         lambda _: {"min_capacity": 5},
@@ -164,6 +182,57 @@ WRONG: dict[str, tuple[Callable[[Stack], dict[str, Any]], str]] = {
         lambda stack: {"of": given_alias(stack, provisioned_concurrent_executions=1)},
         "it has provisioned_concurrent_executions, to which a deployment would set the number again",
     ),
+    "a range that another schedule has left": (
+        lambda _: schedules(Evening={"max_capacity": 2}, Morning={"min_capacity": 3}),
+        r"^schedules\['Morning'\]\.min_capacity=3 is more than schedules\['Evening'\]\.max_capacity=2",
+    ),
+    "a schedule below the least": (
+        lambda _: {"min_capacity": 3} | schedules(Evening={"max_capacity": 2}),
+        r"^min_capacity=3 is more than schedules\['Evening'\]\.max_capacity=2",
+    ),
+    "a schedule beyond what is reserved": (
+        lambda stack: (
+            {"of": function(stack, options=FunctionOptions(reserved_concurrent_executions=5))}
+            | schedules(Morning={"min_capacity": 5, "max_capacity": 50})
+        ),
+        r"^schedules\['Morning'\]\.max_capacity=50 and reserved_concurrent_executions=5",
+    ),
+    "two aliases beyond what is reserved": (
+        lambda stack: {"of": function_with_an_alias(stack), "alias_name": "second"},
+        "^with 4 of other aliases, max_capacity=8 and reserved_concurrent_executions=6",
+    ),
+    "a version with a number": (
+        lambda stack: {
+            "of": lambda_.Version(stack, "V", lambda_=function(stack), provisioned_concurrent_executions=1)
+        },
+        "^function and Stack/V: the version has provisioned_concurrent_executions of its own",
+    ),
+    "none that could grow": (lambda _: {"min_capacity": 0}, "^min_capacity=0, and no schedule gives more"),
+    "a cooldown of nothing": (
+        lambda _: {"utilization_target": None, "scale_in_cooldown": Duration.minutes(1)},
+        "are for target tracking; give utilization_target",
+    ),
+    "too many schedules": (
+        lambda _: schedules(**{f"S{number}": {"min_capacity": 1} for number in range(201)}),
+        "^schedules=201: Application Auto Scaling allows 0 to 200 schedules",
+    ),
+    "a time that does not exist": (
+        lambda _: schedules(M={"min_capacity": 1, "schedule": appscaling.Schedule.cron(hour="25")}),
+        r"^schedules\['M'\]\.schedule=.*: hours is 25; Application Auto Scaling allows 0 to 23",
+    ),
+    "no expression": (
+        lambda _: schedules(M={"min_capacity": 1, "schedule": appscaling.Schedule.expression("noon")}),
+        r"^schedules\['M'\]\.schedule='noon': Application Auto Scaling allows rate",
+    ),
+    "a zone of another planet": (
+        lambda _: schedules(M={"min_capacity": 1, "time_zone": TimeZone.of("Mars/Base")}),
+        r"^schedules\['M'\]\.time_zone='Mars/Base': it is not in the IANA",
+    ),
+    "an end before the start": (
+        lambda _: schedules(M={"min_capacity": 1, "start_time": SECOND_DAY, "end_time": FIRST_DAY}),
+        r"^schedules\['M'\]: end_time is not after start_time",
+    ),
+    "an empty name": (lambda _: {"alias_name": ""}, "^alias_name='': Lambda allows 1 to 128 letters"),
     "a bad name": (lambda _: {"alias_name": "1"}, "^alias_name='1': Lambda allows 1 to 128 letters"),
 }
 
@@ -173,3 +242,18 @@ def test_what_aws_would_refuse_is_refused(settings: Callable[[Stack], dict[str, 
     stack = empty_stack()
     with pytest.raises(ValueError, match=error):
         add(stack, **settings(stack))
+
+
+@pytest.mark.parametrize("name", ["Morning: 8", "", "M" * 257, "Mor/ning", "a|b", " M", "M ", "M\n"])
+def test_a_name_that_no_scheduled_action_may_have_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="1 to 256 characters in the name"):
+        add(empty_stack(), **schedules(**{name: {"min_capacity": 1}}))
+
+
+def test_schedules_that_give_both_ends_or_fit_each_other_are_accepted() -> None:
+    both = {
+        "Evening": {"min_capacity": 0, "max_capacity": 2},
+        "Morning": {"min_capacity": 3, "max_capacity": 9},
+    }
+    add(empty_stack(), **schedules(**both, **{"M 8.00": {"min_capacity": 5, "max_capacity": 5}}))
+    add(empty_stack(), min_capacity=0, **schedules(Morning={"min_capacity": 2}, Evening={"min_capacity": 0}))

@@ -57,6 +57,12 @@ def test_the_error_action_sends_to_the_queue_with_a_role_for_rules_of_this_accou
         ("SELECT * FROM 'a/#/b'", "is invalid"),
         ("SELECT * FROM 'a/b+/c'", "is invalid"),
         ("SELECT * FROM 'a/b#'", "is invalid"),
+        ("SELECT * FROM 'a/b\0'", "is invalid"),
+        ("SELECT * FROM 'a/b/c/d/e/f/g/h/i'", "256 bytes and 7 slashes"),
+        ("SELECT * FROM 'a'; rubbish (", "nothing else"),
+        ("SELECT * FROM 'a' WHERE ", "WHERE and a condition"),
+        ("SELECT * FROM 'a' SELECT * FROM 'b'", "nothing else"),
+        ("SET @a = 1", "SET may come first"),
         (LONG.replace("x", "x" * 257), "is invalid"),
     ],
 )
@@ -66,7 +72,15 @@ def test_a_statement_that_aws_iot_refuses_is_an_error(sql: str, message: str) ->
 
 
 @pytest.mark.parametrize(
-    "sql", [SQL, "select * from '#'", "SELECT a,\n  b\nFROM '+/+'", LONG.replace("x", "x" * 256)]
+    "sql",
+    [
+        SQL,
+        "select * from '#'",
+        "SELECT a,\n  b\nFROM '+/+'",
+        "SET @a = 1, @b = topic(2) SELECT @a FROM 'a/b' WHERE @b = 'c'",
+        "SELECT (SELECT v FROM n) AS v FROM '$aws/things/+/shadow/name/+/update/accepted'",
+        LONG.replace("x", "x" * 256),
+    ],
 )
 def test_other_statements_are_taken(sql: str) -> None:
     make(Stack(App(), "S"), sql=sql)

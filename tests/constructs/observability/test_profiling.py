@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from aws_cdk import App, Stack
+from aws_cdk import App, Environment, Stack
 from aws_cdk import aws_codeguruprofiler as codeguruprofiler
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Match, Template
@@ -84,3 +86,28 @@ def test_an_imported_group_is_used_and_the_agent_can_be_switched_off() -> None:
 def test_what_the_agent_does_not_support_is_refused(options: FunctionOptions, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ProfiledFunction(new_stack(), "Profiled", code=INLINE, function_options=options)
+
+
+def _profiled(stack: Stack, **more: Any) -> ProfiledFunction:
+    return ProfiledFunction(stack, "Profiled", code=INLINE, handler="index.handler", **more)
+
+
+def test_a_group_that_is_not_for_lambda_is_refused() -> None:
+    stack = new_stack()
+    group = codeguruprofiler.ProfilingGroup(stack, "Group")
+    with pytest.raises(ValueError, match=r"Stack/Group is for the platform Default; .*AWS_LAMBDA"):
+        _profiled(stack, profiling_group=group)
+
+
+def test_a_group_of_another_account_is_refused() -> None:
+    stack = Stack(App(), "Stack", env=Environment(account="123456789012", region="eu-west-1"))
+    arn = "arn:aws:codeguru-profiler:eu-west-1:111122223333:profilingGroup/theirs"
+    group = codeguruprofiler.ProfilingGroup.from_profiling_group_arn(stack, "Group", arn)
+    with pytest.raises(ValueError, match="is in the account 111122223333"):
+        _profiled(stack, profiling_group=group)
+
+
+@pytest.mark.parametrize("name", ["AWS_CODEGURU_PROFILER_ENABLED", "AWS_CODEGURU_PROFILER_GROUP_ARN"])
+def test_a_variable_of_the_agent_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"environment has {name}.* use profiling_group or enabled"):
+        _profiled(new_stack(), environment={name: "FALSE"})

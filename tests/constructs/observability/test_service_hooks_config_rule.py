@@ -78,7 +78,12 @@ def test_the_role_has_no_managed_policy_and_config_of_this_account_may_invoke(ch
     [
         (
             {"frequency": DAILY, "parameters": {"runtimes": "x" * 1024}},
-            r"len\(parameters\)=1,040: .*1,024 characters",
+            r"len\(parameters\)=1,039: .*1,024 characters",
+        ),
+        ({"resource_types": FUNCTIONS * 2}, "AWS::Lambda::Function is given twice"),
+        (
+            {"resource_types": [config.ResourceType.of(f"A::B::C{number}") for number in range(101)]},
+            "allows 0 to 100 types",
         ),
         ({"frequency": DAILY, "description": "x" * 257}, r"len\(description\)=257: .*256 characters"),
     ],
@@ -86,3 +91,8 @@ def test_the_role_has_no_managed_policy_and_config_of_this_account_may_invoke(ch
 def test_what_config_would_refuse_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         runtimes(Stack(App(builtin_cloud_formation_validation=False), "Stack"), **given)
+
+
+def test_parameters_are_counted_as_the_shortest_json() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "Stack")
+    runtimes(stack, parameters={f"k{number:02}": "é" for number in range(92)})  # 1,013 characters

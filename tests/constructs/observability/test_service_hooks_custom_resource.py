@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Environment, RemovalPolicy, Stack
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk.assertions import Annotations, Match
 
 from cdk_lambda_patterns import FunctionOptions
 from cdk_lambda_patterns.observability.service_hooks import CustomResourceFunction
@@ -110,6 +111,33 @@ def test_what_cannot_work_is_an_error_that_says_what_to_do(
     function = lambda_.Function.from_function_arn(stack, "Tea", ARN)
     with pytest.raises(ValueError, match=message):
         make(stack, function)
+
+
+def test_a_function_that_may_work_longer_than_its_deployment_waits_is_refused() -> None:
+    stack = Stack(App(builtin_cloud_formation_validation=False), "Stack")
+    tea = lambda_.Function(
+        stack,
+        "Tea",
+        code=lambda_.Code.from_inline("def handler(event, context): ..."),
+        handler="index.handler",
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        timeout=Duration.seconds(300),
+    )
+    alias = lambda_.Alias(stack, "Live", alias_name="live", version=tea.current_version)
+    for one in (tea, tea.current_version, alias):
+        with pytest.raises(ValueError, match="its time limit is 300 seconds, and timeout=120"):
+            CustomResourceFunction(stack, "Seed", function=one)
+    CustomResourceFunction(stack, "Seed", function=alias, timeout=Duration.seconds(300))
+
+
+def test_the_owner_of_a_function_in_another_account_must_let_it_be_invoked() -> None:
+    env = Environment(account="111111111111", region="eu-west-1")
+    stack = Stack(App(builtin_cloud_formation_validation=False), "Stack", env=env)
+    function = lambda_.Function.from_function_arn(stack, "Tea", ARN)
+    CustomResourceFunction(stack, "Seed", function=function)
+    Annotations.from_stack(stack).has_warning(
+        "/Stack/Seed", Match.string_like_regexp("in account 1234567890")
+    )
 
 
 def test_a_function_of_another_region_is_refused() -> None:

@@ -111,9 +111,21 @@ def test_an_address_a_domain_and_subdomains_are_recipients(recipient: str) -> No
         (["help"], "give an address"),
         (["@example.com"], "give an address"),
         (["a b@example.com"], "give an address"),
-        (["*@example.com", "*.example.com"], "give an address"),
+        (["*@example.com"], "give an address"),
+        (["*.example.com"], "give an address"),
+        (["help@.example.com"], "give an address"),
+        (["<a@example.com"], "give an address"),
+        (["-.example.com"], "give an address"),
+        (["help@example.com", "Help@example.com"], "help@example.com is given twice"),
+        ([f"a{number}@example.com" for number in range(501)], "SES allows 1 to 500"),
     ],
 )
 def test_a_recipient_that_ses_refuses_is_an_error(recipients: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         make(Stack(App(), "S"), recipients=recipients)
+
+
+@pytest.mark.parametrize("prefix", ["ma*il", "ma?il", "${aws:username}/", "x" * 961])
+def test_a_prefix_that_would_open_other_keys_is_an_error(prefix: str) -> None:
+    with pytest.raises(ValueError, match="key_prefix"):
+        make(Stack(App(), "S"), key_prefix=prefix)

@@ -52,7 +52,7 @@ def test_an_order_is_accepted_or_refused_with_the_reason_of_the_database(
 ) -> None:
     refused = psycopg.errors.ForeignKeyViolation("no such item")
     failed = psycopg.InternalError("invoke API failed")
-    monkeypatch.setattr(handler, "database", Database(None, refused, failed, None))
+    monkeypatch.setattr(handler, "database", Database(ORDER, refused, failed, ORDER | {"notify": "outbox"}))
     answers = [handler.handler(ORDER, Context()) for _ in range(3)]
     assert answers == [
         {**ORDER, "accepted": True},
@@ -60,6 +60,16 @@ def test_an_order_is_accepted_or_refused_with_the_reason_of_the_database(
         {**ORDER, "accepted": False, "reason": "invoke API failed"},
     ]
     assert handler.handler({"order_id": "1", "item": "book"}, Context())["notify"] == "outbox"
+
+
+def test_another_order_under_the_same_id_is_refused(
+    handler: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "database", Database(ORDER, ORDER))
+    assert handler.handler(ORDER, Context())["accepted"]
+    answer = handler.handler(ORDER | {"item": "pen"}, Context())
+    assert not answer["accepted"]
+    assert "'item': 'book'" in answer["reason"]
 
 
 def test_any_other_error_of_the_database_is_the_callers(
@@ -79,6 +89,7 @@ def test_any_other_error_of_the_database_is_the_callers(
         ({**ORDER, "item": ""}, "item: give a string of 1 to 64"),
         ({**ORDER, "item": "a\0"}, "item: give a string"),
         ({**ORDER, "order_id": "x" * 65}, "order_id: give a string"),
+        ({**ORDER, "order_id": "\ud800"}, "order_id: give a string"),
         ({**ORDER, "notify": "event"}, "notify='event': give one of RequestResponse, Event, outbox"),
         ({**ORDER, "notify": ["Event"]}, "notify="),
     ],

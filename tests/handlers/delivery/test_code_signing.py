@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from botocore.exceptions import WaiterError
+from botocore.exceptions import ClientError, WaiterError
 
 from delivery.code_signing.signing import Code, NotSignedError, Signer
 from tests.handlers.importing import import_handler
@@ -59,6 +59,7 @@ class Services:
         }
         module = import_handler("delivery.code_signing.handler", variables)
         with mock.patch.object(module, "_signer", self.by_name), mock.patch.object(module, "_ANSWERS"):
+            module._ANSWERS.request.return_value.status = 200
             yield module
 
 
@@ -93,22 +94,65 @@ def test_the_same_code_is_signed_once_and_changed_code_or_another_profile_anew()
     with services.answers() as module:
         first = answer(module, EVENT)["PhysicalResourceId"]
         update = {**EVENT, "RequestType": "Update", "PhysicalResourceId": first}
-        for change in ({"Key": "b.zip"}, {"ProfileVersion": "v2"}, {"Version": "second"}):
+        for change in (
+            {"Key": "b.zip"},
+            {"ProfileVersion": "v2"},
+            {"Version": "second"},
+            {"Bucket": "elsewhere"},
+        ):
             properties = {**EVENT["ResourceProperties"], **change}  # type: ignore[dict-item]
             assert answer(module, {**update, "ResourceProperties": properties})["PhysicalResourceId"] != first
         # A rollback: the old properties once more. The old object is still there.
         assert answer(module, update)["PhysicalResourceId"] == first
         assert answer(module, {**EVENT, "LogicalResourceId": "Other"})["PhysicalResourceId"] != first
-    assert len(set(services.signed)) == 5
+    assert len(set(services.signed)) == 6
 
 
 def test_only_signed_code_is_deleted() -> None:
     services = Services()
     with services.answers() as module:
-        for key in ("signed/name/job.zip", "not-signed"):
+        for key in ("signed/name/job.zip", "not-signed", "signed/../evil"):
             delete = {**EVENT, "RequestType": "Delete", "PhysicalResourceId": key}
             assert answer(module, delete)["Status"] == "SUCCESS"
     services.s3.delete_object.assert_called_once_with(Bucket="signed-code", Key="signed/name/job.zip")
+
+
+def test_code_in_a_bucket_that_is_gone_is_deleted_and_another_error_is_not_hidden() -> None:
+    services = Services()
+    delete = {**EVENT, "RequestType": "Delete", "PhysicalResourceId": "signed/name/job.zip"}
+    with services.answers() as module:
+        for code, status in (("NoSuchBucket", "SUCCESS"), ("AccessDenied", "FAILED")):
+            error = ClientError({"Error": {"Code": code}}, "DeleteObject")
+            services.s3.delete_object.side_effect = error
+            assert answer(module, delete)["Status"] == status
+
+
+def test_an_answer_that_is_not_taken_fails_the_invocation_and_is_not_logged_as_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    services = Services()
+    with services.answers() as module:
+        module._ANSWERS.request.return_value.status = 403
+        with pytest.raises(module.NotAnsweredError, match="answers 403"):
+            module.handler(EVENT, None)
+        assert "answered" not in caplog.messages
+        assert {500, 503} <= set(module._RETRY.status_forcelist)
+
+
+@pytest.mark.parametrize("character", ["a", "ü", "\x00", "\N{GRINNING FACE}", "\ud800"])
+def test_an_answer_is_never_longer_than_cloudformation_takes(character: str) -> None:
+    services = Services()
+    services.signer.start_signing_job.side_effect = RuntimeError(character * 6_000)
+    with services.answers() as module:
+        assert answer(module, EVENT)["Status"] == "FAILED"
+        assert len(module._ANSWERS.request.call_args.kwargs["body"]) < 4_096
+
+
+def test_a_request_that_cloudformation_does_not_know_is_refused() -> None:
+    services = Services()
+    with services.answers() as module:
+        found = answer(module, {**EVENT, "RequestType": "Explode"})
+    assert (found["Status"], services.signed) == ("FAILED", [])
 
 
 @pytest.mark.parametrize("id", ["", "signed/name/old.zip"])

@@ -135,3 +135,15 @@ def test_a_table_that_is_too_busy_or_does_not_answer_is_a_503(error: Exception) 
 def test_other_errors_of_the_table_are_passed_on() -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         failing(refusal("AccessDeniedException")).get("a")
+
+
+def test_notes_of_other_owners_do_not_exist(dynamodb: Any) -> None:
+    ann, ben = (NotesTable(dynamodb, "notes", "by-time", owner) for owner in ("ann", "ben"))
+    note = Note.make("milk", b"x", "text/plain", ["a"], now="2026-01-01")
+    assert ann.put(note)
+    assert ben.get("milk") is None
+    assert not ben.delete("milk")
+    assert ben.list([], limit=5, newest_first=True) == []
+    assert ann.get("milk") == note
+    assert [one.name for one in ann.list(["a"], limit=5, newest_first=True)] == ["milk"]
+    assert ann.delete("milk")

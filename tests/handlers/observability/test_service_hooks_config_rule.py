@@ -75,6 +75,10 @@ def item(runtime: str | None = "python3.14", **changes: Any) -> dict[str, Any]:
         (item("python3.8", configurationItemStatus="ResourceNotRecorded"), "NOT_APPLICABLE"),
         (item("python3.8", configuration=None, configurationItemStatus="ResourceDeleted"), "NOT_APPLICABLE"),
         (item("python3.8", resourceType="AWS::S3::Bucket"), "NOT_APPLICABLE"),
+        (
+            item(resourceType="AWS::S3::Bucket", configurationItemStatus="ResourceDeleted"),
+            "NOT_APPLICABLE",
+        ),
     ],
 )
 def test_a_changed_resource_is_evaluated(rule: Rule, changed: dict[str, Any], compliance: str) -> None:
@@ -98,11 +102,17 @@ def test_an_annotation_has_256_characters_at_most(rule: Rule) -> None:
 
 def test_an_item_that_was_too_large_is_fetched_unless_its_resource_is_gone(rule: Rule) -> None:
     history = rule.config.get_resource_config_history
-    history.return_value = {"configurationItems": [{"configuration": '{"runtime": "python3.8"}'}]}
+    time = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    found = {"configuration": '{"runtime": "python3.8"}', "configurationItemCaptureTime": time}
+    history.return_value = {"configurationItems": [found]}
     kind = "OversizedConfigurationItemChangeNotification"
     summary = {name: value for name, value in item().items() if name != "configuration"}
     assert rule.evaluate(event(kind, configurationItemSummary=summary))["ComplianceType"] == "NON_COMPLIANT"
-    assert history.call_args.kwargs["laterTime"] == datetime(2026, 11, 27, 12, tzinfo=UTC)
+    assert history.call_args.kwargs["laterTime"] == time
+    for other in ([], [{**found, "configurationItemCaptureTime": time.replace(year=2020)}]):
+        history.return_value = {"configurationItems": other}
+        with pytest.raises(rule.not_recorded, match="has no item of 2026-11-27T12:00"):
+            rule.handler(event(kind, configurationItemSummary=summary), None)
     history.reset_mock()
     gone = {**summary, "configurationItemStatus": "ResourceDeleted"}
     assert rule.evaluate(event(kind, configurationItemSummary=gone))["ComplianceType"] == "NOT_APPLICABLE"
@@ -126,7 +136,13 @@ def test_evaluations_that_were_not_recorded_are_an_error(rule: Rule) -> None:
         rule.handler(event(configurationItem=item()), None)
 
 
-@pytest.mark.parametrize("parameters", [None, "{}", '{"runtimes": " , "}'])
+@pytest.mark.parametrize("configuration", [None, [], "text"])
+def test_an_item_of_a_function_has_a_configuration(rule: Rule, configuration: Any) -> None:
+    with pytest.raises(ValueError, match="configuration of shop is"):
+        rule.handler(event(configurationItem=item(configuration=configuration)), None)
+
+
+@pytest.mark.parametrize("parameters", [None, "{}", '{"runtimes": " , "}', "[]", "7", '{"runtimes": null}'])
 def test_a_rule_without_parameters_is_an_error(rule: Rule, parameters: str | None) -> None:
     with pytest.raises(ValueError, match="give the rule the parameter runtimes"):
         rule.handler({**event(configurationItem=item()), "ruleParameters": parameters}, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import urllib.error
@@ -61,6 +62,9 @@ def answer(body: bytes) -> dict[str, Any]:
         (UPDATE, {"PhysicalResourceId": "other"}, "other"),
         (DELETE, None, "hours"),
         (DELETE, {"PhysicalResourceId": "other"}, "hours"),
+        (DELETE, {"PhysicalResourceId": 7, "Data": {"Text": "x" * 5000}}, "hours"),
+        (DELETE, ["tea"], "hours"),
+        (REQUEST, {"PhysicalResourceId": None, "Data": None, "NoEcho": None}, "request-1"),
     ],
 )
 def test_a_resource_keeps_its_physical_id_unless_the_function_returns_another(
@@ -77,11 +81,20 @@ def test_data_and_its_secrecy_are_passed_on() -> None:
 @pytest.mark.parametrize(
     ("result", "message", "id_"),
     [
-        ("tea", "returned str", None),
-        ({"PhysicalResourceId": 7}, "at most 1,024 bytes", None),
-        ({"PhysicalResourceId": "ü" * 513}, "at most 1,024 bytes", None),
+        ("tea", "returned str: return a JSON object", "request-1"),
+        (["tea"], "returned list", "request-1"),
+        ({"PhysicalResourceId": 7}, "1 to 1,024 bytes", "request-1"),
+        ({"PhysicalResourceId": 0}, "1 to 1,024 bytes", "request-1"),
+        ({"PhysicalResourceId": ""}, "1 to 1,024 bytes", "request-1"),
+        ({"PhysicalResourceId": "ü" * 513}, "1 to 1,024 bytes", "request-1"),
+        ({"Status": "FAILED", "Reason": "nope"}, "Reason, Status: .* raise an exception", "request-1"),
+        ({"PhysicalResourceId": "a", "data": {}}, "returned data: return PhysicalResourceId, Data", "a"),
+        ({"PhysicalResourceID": "a"}, "returned PhysicalResourceID:", "request-1"),
         ({"PhysicalResourceId": "a", "Data": ["tea"]}, "an object as Data", "a"),
+        ({"PhysicalResourceId": "a", "Data": []}, "an object as Data", "a"),
+        ({"PhysicalResourceId": "a", "Data": 0}, "an object as Data", "a"),
         ({"PhysicalResourceId": "a", "NoEcho": "no"}, "true or false", "a"),
+        ({"PhysicalResourceId": "a", "Data": {"Cups": float("nan")}}, "NaN or Infinity", "a"),
         ({"PhysicalResourceId": "a", "Data": {"Text": "ü" * 2048}}, "takes 4,096: return less Data", "a"),
     ],
 )
@@ -91,6 +104,11 @@ def test_a_result_that_cloudformation_does_not_take_is_a_failure_of_what_was_mad
     with pytest.raises(BadResult, match=message) as bad:
         success(REQUEST, result)
     assert bad.value.physical_id == id_
+
+
+def test_a_deletion_that_reports_a_failure_is_one() -> None:
+    with pytest.raises(BadResult, match="raise an exception"):
+        success(DELETE, {"Status": "FAILED", "Reason": "nope"})
 
 
 def test_the_delete_of_what_was_never_created_is_recognised() -> None:
@@ -124,7 +142,7 @@ class Answers:
         self.lambda_ = mock.Mock()
         self.configs: list[Any] = []
         self.sent: list[Any] = []
-        self.fails = 0
+        self.errors: list[Exception] = []
         session = SimpleNamespace(create_client=self._client)
         monkeypatch.setattr(handler.botocore.session, "get_session", lambda: session)
         monkeypatch.setattr(handler.urllib.request, "urlopen", self._open)
@@ -135,17 +153,17 @@ class Answers:
         return self.lambda_
 
     def _open(self, request: Any, timeout: float) -> Any:
-        assert timeout * 3 < self._handler.RESERVE
-        if self.fails:
-            self.fails -= 1
-            raise urllib.error.URLError("reset")
+        assert timeout * 3 + 2 * 0.5 + self.configs[-1].connect_timeout < self._handler.RESERVE
+        if self.errors:
+            raise self.errors.pop()
         self.sent.append(request)
         return mock.MagicMock()
 
     def returns(self, payload: Any, error: str | None = None) -> None:
-        """Let the function behind return this."""
+        """Let the function behind return this; bytes as they are."""
+        body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         self.lambda_.invoke.return_value = {
-            "Payload": io.BytesIO(json.dumps(payload).encode()),
+            "Payload": io.BytesIO(body),
             **({"FunctionError": error} if error else {}),
         }
 
@@ -183,20 +201,36 @@ def test_the_function_gets_the_request_without_the_url_and_its_result_is_the_ans
         ({"errorType": "RowExists", "errorMessage": "hours"}, "RowExists: hours"),
         ({"errorType": "Sandbox.Timedout", "errorMessage": "timed out after 3.00 seconds"}, "timed out"),
         ({}, "Error: no error message"),
+        ({"errorType": None, "errorMessage": None}, "Error: no error message"),
+        ("oops", "Error: oops"),
+        (b"<html>", "Error: <html>"),
     ],
 )
 def test_a_function_that_fails_or_is_killed_is_a_failure_with_its_reason(
-    answers: Answers, payload: dict[str, str], reason: str
+    answers: Answers, payload: Any, reason: str
 ) -> None:
     answers.returns(payload, error="Unhandled")
     found = answers.answer()
     assert (found["Status"], reason in found["Reason"]) == ("FAILED", True)
 
 
+@pytest.mark.parametrize("text", [b"<html>", b"\xff", b"[" * 100_000])
+def test_a_result_that_is_no_json_is_said_to_be_none(answers: Answers, text: bytes) -> None:
+    answers.returns(text)
+    found = answers.answer()
+    assert (found["Status"], found["PhysicalResourceId"]) == ("FAILED", "request-1")
+    assert "returned str: return a JSON object" in found["Reason"]
+    answers.returns(text)
+    assert answers.answer(DELETE)["Status"] == "SUCCESS"
+    answers.returns(b"")
+    assert answers.answer()["Status"] == "SUCCESS"
+
+
 def test_it_waits_until_there_is_just_time_for_the_answer_and_asks_once(answers: Answers) -> None:
-    answers.lambda_.invoke.side_effect = ReadTimeoutError(endpoint_url="lambda")
+    answers.lambda_.invoke.side_effect = ReadTimeoutError(endpoint_url="https://lambda")
     found = answers.answer(milliseconds=30_000)
     assert (found["Status"], "within 20 seconds" in found["Reason"]) == ("FAILED", True)
+    assert "https://" not in found["Reason"]
     assert answers.configs[0].read_timeout == 20
     assert answers.configs[0].retries == {"total_max_attempts": 1}
 
@@ -217,10 +251,10 @@ def test_the_delete_of_what_was_never_created_does_not_reach_the_function(answer
 
 def test_an_answer_that_does_not_arrive_is_sent_again_and_then_given_up(answers: Answers) -> None:
     answers.returns({})
-    answers.fails = 2
+    answers.errors = [urllib.error.URLError("reset"), http.client.BadStatusLine("")]
     assert answers.answer()["Status"] == "SUCCESS"
     answers.returns({})
-    answers.fails = 3
+    answers.errors = [urllib.error.URLError("reset")] * 3
     with pytest.raises(urllib.error.URLError):
         answers.answer()
 

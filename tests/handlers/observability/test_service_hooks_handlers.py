@@ -170,8 +170,22 @@ def test_only_spam_and_viruses_are_stopped(
         (mail(source="MAILER-DAEMON@example.org"), "bounce"),
         (mail(source="Help@Example.com"), "from this address itself"),
         (mail(("From", "Help <HELP@example.com>")), "from this address itself"),
-        (mail(dmarc="FAIL"), "forged sender"),
-        (mail(dmarc="GRAY"), None),
+        (mail(("From", "a@example.org, help@example.com")), "from this address itself"),
+        (mail(("Reply-To", '"Smith, Jo" <help@example.com>')), "from this address itself"),
+        (mail(("Auto-Submitted", "no (really)")), None),
+        (mail(("Precedence", "bulk (x)")), "mailing list"),
+        (mail(("Precedence", "auto_reply")), "mailing list"),
+        (mail(("List-Unsubscribe", "<https://example.org>")), "mailing list"),
+        (mail(("Return-Path", "<>")), "bounce"),
+        (mail(("Content-Type", "multipart/report; report-type=delivery-status")), "bounce"),
+        (mail(spam="GRAY"), "not checked for spam"),
+        (mail(spam="PROCESSING_FAILED"), "not checked for spam"),
+        (mail(dmarc="FAIL"), "sender not verified"),
+        (mail(dmarc="PROCESSING_FAILED"), "sender not verified"),
+        (mail(dmarc=""), "sender not verified"),
+        (mail(dmarc="GRAY", spf="FAIL", dkim="FAIL"), "sender not verified"),
+        (mail(dmarc="GRAY", spf="FAIL"), None),
+        (mail(dmarc="GRAY", dkim="GRAY"), None),
     ],
 )
 def test_no_reply_goes_round_in_circles(
@@ -196,6 +210,11 @@ def test_a_stored_mail_is_one_ticket(ses: ModuleType) -> None:
         ses.handler(event_of(mail()), CONTEXT)
     row = {"id": "mail#m1", "from": "jo@example.org", "subject": "café", "text": "<b>café</b>"}
     assert rows() == {"mail#m1": {**row, "attachments": 0, "action": "reply"}}
+
+
+def test_a_subject_has_one_line(ses: ModuleType) -> None:
+    found = ses.summary_of(b"Subject: =?utf-8?q?Hi=0D=0ABcc:_victim@example.org?=\n\n")
+    assert found["subject"] == "Hi Bcc: victim@example.org"
 
 
 def test_a_mail_that_was_not_scanned_is_not_opened(ses: ModuleType) -> None:
@@ -235,7 +254,16 @@ def test_malformed_mail_has_the_text_that_can_be_read(ses: ModuleType, content: 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\n\nno headers", b"Content-Type: text/plain; charset=klingon\n\n\xff", b"\xff\xfe\x00"],
+    [
+        b"",
+        b"\n\nno headers",
+        b"Content-Type: text/plain; charset=klingon\n\n\xff",
+        b"\xff\xfe\x00",
+        b"Content-Type: multipart/mixed; boundary=x\n" + b"\n--x\n" * 20_000,
+        b"Content-Type: message/rfc822\n\n" * 2_000,
+        b"Content-Type: " + b"(" * 5_000 + b"\n\n",
+    ],
+    ids=range(7),
 )
 def test_mail_that_cannot_be_read_costs_this_mail_only(ses: ModuleType, content: bytes) -> None:
     store(content)
@@ -285,6 +313,21 @@ def test_each_turn_of_a_conversation_has_its_answer(
     assert len(rows()) == (state == "Fulfilled")
 
 
+@pytest.mark.parametrize("slots", [None, {}, {"Size": {"shape": "Scalar", "value": None}}])
+def test_a_turn_without_a_size_asks_for_it(lex: ModuleType, slots: Any) -> None:
+    event = turn("FulfillmentCodeHook", None)
+    event["sessionState"]["intent"]["slots"] = slots
+    assert lex.handler(event, CONTEXT)["sessionState"]["dialogAction"]["slotToElicit"] == "Size"
+
+
+def test_an_order_that_the_customer_denies_is_none(lex: ModuleType) -> None:
+    event = turn("FulfillmentCodeHook", "large")
+    event["sessionState"]["intent"]["confirmationState"] = "Denied"
+    answer = lex.handler(event, CONTEXT)
+    assert (answer["sessionState"]["intent"]["state"], rows()) == ("Failed", {})
+    assert "nothing was ordered" in answer["messages"][0]["content"]
+
+
 def test_an_order_that_comes_twice_is_one(lex: ModuleType) -> None:
     for _ in range(2):
         answer = lex.handler(turn("FulfillmentCodeHook", "large"), CONTEXT)
@@ -305,20 +348,29 @@ def test_an_order_that_cannot_be_taken_is_an_intent_that_failed(lex: ModuleType)
 
 
 def request(
-    kind: str, *, skill: str = SKILL, at: datetime | str | None = None, **more: Any
+    kind: str, *, skill: str = SKILL, at: datetime | str = "when it is sent", **more: Any
 ) -> dict[str, Any]:
     """https://developer.amazon.com/en-US/docs/alexa/custom-skills/request-and-response-json-reference.html."""
-    sent = datetime.now(UTC) if at is None else at
-    stamp = sent if isinstance(sent, str) else f"{sent:%Y-%m-%dT%H:%M:%SZ}"
     return {
         "context": {"System": {"application": {"applicationId": skill}}},
-        "request": {"type": kind, "requestId": "r1", "timestamp": stamp, **more},
+        "request": {"type": kind, "requestId": "r1", "timestamp": stamp(at), **more},
     }
 
 
-def intent(name: str, size: str | None = None) -> dict[str, Any]:
+def stamp(at: datetime | str) -> str:
+    return at if isinstance(at, str) else f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def answer_to(event: dict[str, Any], alexa: ModuleType) -> dict[str, Any]:
+    """Send a request now: pytest makes parameters when it collects tests, which can be minutes earlier."""
+    event["request"]["timestamp"] = stamp(datetime.now(UTC))
+    answer: dict[str, Any] = alexa.handler(event, CONTEXT)
+    return answer
+
+
+def intent(name: str, size: str | None = None, **more: Any) -> dict[str, Any]:
     slot = {"name": "Size"} if size is None else {"name": "Size", "value": size}
-    return request("IntentRequest", intent={"name": name, "slots": {"Size": slot}})
+    return request("IntentRequest", intent={"name": name, "slots": {"Size": slot}, **more})
 
 
 @pytest.mark.parametrize(
@@ -331,24 +383,38 @@ def intent(name: str, size: str | None = None) -> dict[str, Any]:
         (intent("AMAZON.HelpIntent"), "Welcome", False),
         (intent("AMAZON.StopIntent"), "Goodbye", True),
         (request("Connections.Response"), "I cannot do that", True),
+        (intent("OrderCoffee", "large", confirmationStatus="DENIED"), "All right, nothing", True),
+        (intent("OrderCoffee", slots=None), "What size", False),
+        (intent("OrderCoffee", slots={"Size": None}), "What size", False),
     ],
 )
 def test_each_request_of_alexa_has_its_speech(
     alexa: ModuleType, event: dict[str, Any], said: str, ends: bool
 ) -> None:
-    answer = alexa.handler(event, CONTEXT)
+    answer = answer_to(event, alexa)
     assert answer["version"] == "1.0"
     assert answer["response"]["outputSpeech"]["text"].startswith(said)
     assert answer["response"]["shouldEndSession"] is ends
 
 
-def test_the_end_of_a_session_has_no_speech(alexa: ModuleType) -> None:
-    assert alexa.handler(request("SessionEndedRequest"), CONTEXT)["response"] == {}
+@pytest.mark.parametrize(
+    ("kind", "response"),
+    [
+        ("SessionEndedRequest", {}),
+        ("System.ExceptionEncountered", {}),
+        ("CanFulfillIntentRequest", {"canFulfillIntent": {"canFulfill": "NO"}}),
+    ],
+)
+def test_a_request_that_takes_no_speech_gets_none(
+    alexa: ModuleType, kind: str, response: dict[str, Any]
+) -> None:
+    assert answer_to(request(kind), alexa)["response"] == response
+    assert rows() == {}
 
 
 def test_an_order_by_voice_that_cannot_be_taken_is_an_apology(alexa: ModuleType) -> None:
     boto3.client("dynamodb").delete_table(TableName="records")
-    answer = alexa.handler(intent("OrderCoffee", "large"), CONTEXT)
+    answer = answer_to(intent("OrderCoffee", "large"), alexa)
     assert "could not be taken" in answer["response"]["outputSpeech"]["text"]
 
 

@@ -20,6 +20,7 @@ from cdk_lambda_patterns.core.aliases import (
     ALIAS_PLACE,
     PROVISIONED,
     check_alias_name,
+    check_not_on_version,
     check_provisioned,
     claim_alias,
     copy_async_configuration,
@@ -135,6 +136,8 @@ class CanaryAlias(Construct):
         check_region(self, "CodeDeploy finds hooks and alarms by name", {**own, **others}, in_account=True)
         claim_alias(self, source, alias_name)
         check_provisioned(source, "provisioned_concurrent_executions", provisioned_concurrent_executions)
+        if provisioned_concurrent_executions is not None:
+            check_not_on_version(self.version, "provisioned_concurrent_executions")
         self.alias = lambda_.Alias(
             self,
             "Alias",

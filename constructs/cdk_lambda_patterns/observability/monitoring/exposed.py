@@ -20,7 +20,7 @@ from cdk_lambda_patterns.core.regions import check_region
 
 #: The member by which each kind of resource that has metrics here is recognised.
 _IDENTITIES = {
-    "function": "function_name",
+    "function": "add_event_source_mapping",  # CloudFront Functions have a function_name, too
     "queue": "queue_arn",
     "table": "table_stream_arn",
     "stream": "stream_arn",

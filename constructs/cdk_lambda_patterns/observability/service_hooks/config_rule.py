@@ -22,6 +22,8 @@ from cdk_lambda_patterns.core.permissions import acknowledge_wildcard
 
 # https://docs.aws.amazon.com/config/latest/APIReference/API_ConfigRule.html
 _PARAMETERS = Limit("AWS Config", 2, 1024, "characters of JSON")
+# https://docs.aws.amazon.com/config/latest/APIReference/API_Scope.html
+_TYPES = Limit("AWS Config", 0, 100, "types of resources")
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_config.html
 _REPORT, _HISTORY = "config:PutEvaluations", "config:GetResourceConfigHistory"
 
@@ -42,7 +44,7 @@ class ConfigFunctionRule(Construct):
     Args:
         code: The folder of the handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
-        resource_types: The rule is for changes of resources of these types. Default: none.
+        resource_types: The rule is for changes of resources of these types, at most 100. Default: none.
         frequency: How often the rule is for all resources. Default: every 24 hours if there are no
             ``resource_types``, else never.
         parameters: What the function gets as ``ruleParameters``, at most 1,024 characters of JSON.
@@ -94,7 +96,12 @@ class ConfigFunctionRule(Construct):
         if description is not None and not Token.is_unresolved(description):
             Limit("AWS Config", 0, 256, "characters").check("len(description)", len(description))
         if parameters is not None and not any(map(Token.is_unresolved, parameters.values())):
-            _PARAMETERS.check("len(parameters)", len(json.dumps(dict(parameters))))
+            text = json.dumps(dict(parameters), separators=(",", ":"), ensure_ascii=False)
+            _PARAMETERS.check("len(parameters)", len(text))
+        _TYPES.check("len(resource_types)", len(resource_types))
+        names = [one.compliance_resource_type for one in resource_types]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"resource_types: {', '.join(sorted(repeated))} is given twice; give it once.")
         super().__init__(scope, id)
         self.function = HardenedFunction(
             self,

@@ -7,7 +7,7 @@ type of CloudFormation or the CDK's ``AwsCustomResource`` (one SDK call) will do
 from collections.abc import Mapping
 from typing import Any
 
-from aws_cdk import CustomResource, Duration, RemovalPolicy
+from aws_cdk import Annotations, CustomResource, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
@@ -19,7 +19,7 @@ from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import AsyncOptions, FunctionOptions, NetworkOptions
-from cdk_lambda_patterns.core.regions import SAME_REGION, check_region
+from cdk_lambda_patterns.core.regions import SAME_REGION, check_region, differ
 
 _RESERVE = 10  # seconds; what the answering function leaves for the answer
 _STARTING = 10  # seconds that it may need before it invokes yours
@@ -54,14 +54,15 @@ class CustomResourceFunction(Construct):
         handler: ``module.function`` in that folder.
         function: Your function instead: owned, from another stack, or imported, in any language.
         timeout: How long a request may take, up to 880 seconds. Default: 2 minutes. The time limit of the
-            function that is made for ``code``; that of ``function`` should not be longer.
+            function that is made for ``code``; that of ``function`` must not be longer, or it may go on after
+            the deployment has failed and was rolled back. Only that of an imported function is not checked.
         function_options: Settings of the function that is made. Default: 256 MB.
         network: The VPC that it runs in. Default: none of yours.
         removal_policy: What happens to queue and logs when the stack is deleted. Default: they are retained.
 
     Raises:
         ValueError: Neither or both of code and function are given, a setting is not allowed, or the function
-            is in another Region.
+            is in another Region or has a longer time limit.
 
     Attributes:
         function (IFunction): Your function. Grant it what it works with.
@@ -107,6 +108,7 @@ class CustomResourceFunction(Construct):
         _TIMEOUT.check("timeout", timeout)
         seconds = _seconds(timeout or _DEFAULT_TIMEOUT)
         check_region(scope, SAME_REGION, {"function": function})
+        _check_time_limit(function, seconds)
         super().__init__(scope, id)
         self.function: lambda_.IFunction
         if code is not None:
@@ -141,10 +143,21 @@ class CustomResourceFunction(Construct):
         self.answering_function.execution_role.add_to_policy(
             iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[self.function.function_arn])
         )
+        self._warn_of_other_account()
         assert self.answering_function.failure_queue is not None
         self.failure_queue: sqs.IQueue = self.answering_function.failure_queue
         self.service_token = self.answering_function.function_arn
         self.service_timeout = Duration.seconds(longest + _TO_ARRIVE)
+
+    def _warn_of_other_account(self) -> None:
+        owner, here = self.function.env.account, Stack.of(self).account
+        if differ(owner, here):
+            Annotations.of(self).add_warning_v2(
+                "cdk-lambda-patterns:notGranted",
+                f"{self.function.node.path} is in account {owner}. Its owner must allow the role of "
+                f"{self.answering_function.node.path} in account {here} lambda:InvokeFunction; until then "
+                "each deployment of a resource fails.",
+            )
 
     def add_resource(
         self,
@@ -186,6 +199,18 @@ class CustomResourceFunction(Construct):
         )
         made.node.add_dependency(self.answering_function)  # also on its settings for events that fail
         return made
+
+
+def _check_time_limit(function: lambda_.IFunction | None, seconds: int) -> None:
+    """Check the time limit of a function that is known here, also behind a version or an alias."""
+    known = getattr(function, "lambda_", function)
+    if not isinstance(known, lambda_.Function) or known.timeout is None or known.timeout.is_unresolved():
+        return
+    if (longer := int(known.timeout.to_seconds())) > seconds:
+        raise ValueError(
+            f"function: its time limit is {longer} seconds, and timeout={seconds}. It would go on after the "
+            "deployment has failed; give a longer timeout, or the function a shorter one."
+        )
 
 
 def _seconds(timeout: Duration) -> int:

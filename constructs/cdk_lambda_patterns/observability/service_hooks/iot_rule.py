@@ -22,10 +22,11 @@ from cdk_lambda_patterns.core.regions import check_region
 
 _IOT = "iot.amazonaws.com"
 # https://docs.aws.amazon.com/iot/latest/developerguide/iot-sql-reference.html
-_SQL = re.compile(r"\s*SELECT\s.+\sFROM\s+'(?P<filter>[^']+)'", re.IGNORECASE | re.DOTALL)
+_SQL = re.compile(r"\s*(SET\s+@.+?\s)?SELECT\s.+?\sFROM\s+'(?P<filter>[^']+)'", re.IGNORECASE | re.DOTALL)
+_CONDITION = re.compile(r"(\s+WHERE\s+\S.*)?\s*", re.IGNORECASE | re.DOTALL)
 _SQL_VERSION = "2016-03-23"
-# https://docs.aws.amazon.com/general/latest/gr/iot-core.html
-_LONGEST_TOPIC = 256
+# https://docs.aws.amazon.com/general/latest/gr/iot-core.html#message-broker-limits
+_LONGEST_TOPIC, _MOST_SLASHES = 256, 7
 
 
 @check_types
@@ -43,7 +44,8 @@ class IotRule(Construct):
 
     Args:
         code: The folder of the handler, or any ``lambda_.Code``.
-        sql: The statement that chooses messages and makes the event, in SQL version 2016-03-23.
+        sql: The statement that chooses messages and makes the event, in SQL version 2016-03-23. Its form and
+            topic filter are checked here, and its expressions when AWS makes the rule.
         handler: ``module.function`` in that folder.
         error_queue: A standard queue of this Region. Default: a new one.
         asynchronous: Retries and maximum age of the events that Lambda has accepted.
@@ -52,8 +54,8 @@ class IotRule(Construct):
         removal_policy: What happens to queues and logs when the stack is deleted. Default: they are retained.
 
     Raises:
-        ValueError: The statement has another form than ``SELECT ... FROM 'topic/filter'``, its filter is
-            invalid, or the queue is FIFO or in another Region.
+        ValueError: The statement has another form than ``[SET @name = ...] SELECT ... FROM 'topic/filter'
+            [WHERE ...]``, its filter is invalid, or the queue is FIFO or in another Region.
 
     Attributes:
         function (HardenedFunction): The function.
@@ -154,12 +156,16 @@ def _check_sql(sql: str) -> None:
     if Token.is_unresolved(sql):
         return
     found = _SQL.match(sql)
-    if found is None:
-        raise ValueError(f"sql={sql[:60]!r}: give SELECT, then FROM and a topic filter in quotes.")
+    if found is None or _CONDITION.fullmatch(sql, found.end()) is None:
+        raise ValueError(
+            f"sql={sql[:60]!r}: give SELECT, then FROM and a topic filter in quotes, then WHERE and a "
+            "condition if you need one, and nothing else; SET may come first."
+        )
     levels = found["filter"].split("/")
     wrong = any(set("+#") & set(level) and level not in ("+", "#") for level in levels) or "#" in levels[:-1]
+    wrong = wrong or len(levels) - 1 > _MOST_SLASHES or "\0" in found["filter"]
     if wrong or len(found["filter"].encode()) > _LONGEST_TOPIC:
         raise ValueError(
             f"sql: the topic filter {found['filter'][:60]!r} is invalid; + is one whole level, # is the last "
-            f"one, and a filter has {_LONGEST_TOPIC} bytes at most."
+            f"one, and a filter has at most {_LONGEST_TOPIC} bytes and {_MOST_SLASHES} slashes, and no NUL."
         )

@@ -5,6 +5,7 @@ Use it to process mail that arrives at a domain of yours. Do not use it for mail
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,11 @@ _SES = "ses.amazonaws.com"
 # https://docs.aws.amazon.com/ses/latest/dg/receiving-email-action-lambda.html
 _SCREEN = Limit("SES", 1, 30, "seconds")
 # https://docs.aws.amazon.com/ses/latest/dg/receiving-email-receipt-rules-console-walkthrough.html
-_RECIPIENT = re.compile(r"([^@\s]+@)?\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_RECIPIENT = re.compile(rf"([\w.!#$%&'+/=?^`{{|}}~-]+@|\.)?{_LABEL}(\.{_LABEL})+", re.ASCII)
+# https://docs.aws.amazon.com/ses/latest/dg/quotas.html
+_RECIPIENTS = Limit("SES", 1, 500, "recipients of a rule")
+_PREFIX = Limit("S3", 0, 1024 - 64, "bytes of a key, besides the id of the mail")
 
 
 @check_types
@@ -63,14 +68,15 @@ class SesInbound(Construct):
         handler: ``module.function`` that processes stored mail.
         rule_set: The rule set to which the rule is added, as its first one. Default: a new one.
         bucket: Where mail is stored. Default: a new one.
-        key_prefix: What the keys of mails start with.
+        key_prefix: What the keys of mails start with, without the wildcards of policies.
         asynchronous: Retries and maximum age of the events of stored mail.
         function_options: Settings of the function for stored mail. Default: 512 MB, 60 seconds.
         removal_policy: What happens to mail, failure queue and logs when the stack is deleted. Default: they
             are retained.
 
     Raises:
-        ValueError: A recipient is malformed, there is none, or the bucket is in another Region.
+        ValueError: A recipient is malformed or given twice, there is none or more than 500, the prefix has a
+            wildcard, or the bucket is in another Region.
 
     Attributes:
         function (HardenedFunction): The function for stored mail.
@@ -109,6 +115,7 @@ class SesInbound(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         _check_recipients(recipients)
+        _check_prefix(key_prefix)
         check_region(scope, "SES writes to buckets of its own Region without a role only", {"bucket": bucket})
         super().__init__(scope, id)
 
@@ -227,13 +234,29 @@ def _call(function: HardenedFunction, invocation_type: str) -> ses.LambdaActionC
     return ses.LambdaActionConfig(function_arn=function.function_arn, invocation_type=invocation_type)
 
 
+def _check_prefix(prefix: str) -> None:
+    if Token.is_unresolved(prefix):
+        return
+    if any(wildcard in prefix for wildcard in ("*", "?", "${")):
+        raise ValueError(
+            f"key_prefix={prefix[:60]!r}: *, ? and ${{ are wildcards in the policies of the function and of "
+            "the bucket; leave them out."
+        )
+    _PREFIX.check("len(key_prefix)", len(prefix.encode()))
+
+
 def _check_recipients(recipients: Sequence[str]) -> None:
     check_strings("recipients", recipients)
     if not recipients:
         raise ValueError(
             "recipients=[]: give addresses or domains; an empty list would be all of the account."
         )
-    for number, one in enumerate(() if Token.is_unresolved(list(recipients)) else recipients):
+    if Token.is_unresolved(list(recipients)):
+        return
+    _RECIPIENTS.check("len(recipients)", len(recipients))
+    if repeated := {one for one, count in Counter(map(str.lower, recipients)).items() if count > 1}:
+        raise ValueError(f"recipients: {', '.join(sorted(repeated))[:80]} is given twice; give it once.")
+    for number, one in enumerate(recipients):
         if not _RECIPIENT.fullmatch(one) and not Token.is_unresolved(one):
             raise ValueError(
                 f"recipients[{number}]={one!r}: give an address (help@example.com), a domain (example.com) "

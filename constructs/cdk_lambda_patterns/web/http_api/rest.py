@@ -124,6 +124,9 @@ class RestApi(Construct):
         self._validator: apigateway.RequestValidator | None = None
         for method in methods:
             self._add(method, method.authorization or authorization)
+        if self._validator is None:
+            reason = "No method has request_models or required request_parameters: the function validates."
+            acknowledge(self.api, {"AwsSolutions-APIG2": reason})
         self._add_gateway_responses(options)
         self.usage_plan: apigateway.UsagePlan | None = None
         if options.usage_plan is not None:

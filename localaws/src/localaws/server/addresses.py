@@ -1,4 +1,4 @@
-"""The addresses of load balancers, APIs and function URLs.
+"""The addresses of load balancers, APIs, function URLs and distributions.
 
 Their public names do not resolve to this account. The server has one port for all of them, and distinguishes
 them by the Host header.
@@ -12,12 +12,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _FUNCTION_URL = re.compile(r"[a-z0-9]{32}\.lambda-url\.[a-z0-9-]+\.on\.aws")
+_DISTRIBUTION = re.compile(r"[a-z0-9]+\.cloudfront\.net")
 _API_ID = re.compile(r"[a-z0-9]+")
 
 
 @dataclass(frozen=True)
 class Address:
-    """How to send a request to a load balancer, an API or a function URL.
+    """How to send a request to a load balancer, an API, a function URL or a distribution.
 
     Attributes:
         url: The URL, with the path if there is one, and without a trailing slash.
@@ -90,3 +91,21 @@ def of_function_url(url: str, *, endpoint_url: str, ca_file: Path) -> Address:
     if parts.scheme != "https" or not _FUNCTION_URL.fullmatch(parts.netloc):
         raise ValueError(f"url={url!r}: it must be a function URL, https://ID.lambda-url.REGION.on.aws/")
     return Address(endpoint_url + parts.path.rstrip("/"), parts.netloc, ca_file)
+
+
+def of_distribution(domain_name: str, *, endpoint_url: str, ca_file: Path) -> Address:
+    """Return the address of a distribution.
+
+    Args:
+        domain_name: Its `DomainName` attribute, `ID.cloudfront.net`.
+        endpoint_url: The server's address.
+        ca_file: The server's certificate.
+
+    Raises:
+        ValueError: It is no name of a distribution.
+    """
+    if not _DISTRIBUTION.fullmatch(domain_name):
+        raise ValueError(
+            f"domain_name={domain_name!r}: it must be the DomainName of a distribution, ID.cloudfront.net"
+        )
+    return Address(endpoint_url, domain_name, ca_file)

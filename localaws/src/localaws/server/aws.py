@@ -43,6 +43,20 @@ _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d+")
 _DEPLOYED = re.compile(r"Stack ARN:\s+arn:[^:]+:cloudformation:[^:]+:\d+:stack/([^/]+)/")
 
 
+def _deployed(
+    said: str, names: Sequence[str], written: Mapping[str, dict[str, str]]
+) -> dict[str, dict[str, str]]:
+    """The outputs of the stacks that the CLI deployed, in the order of the app: the CLI's differs by run.
+
+    Args:
+        said: What the CLI printed.
+        names: The stacks of the app.
+        written: The outputs, of the stacks that have any.
+    """
+    found = dict.fromkeys(_DEPLOYED.findall(said))
+    return {name: written.get(name, {}) for name in (*names, *found) if name in found}
+
+
 class LocalAws:
     """An AWS account on this machine, for the duration of the `with` block.
 
@@ -248,6 +262,10 @@ class LocalAws:
         """Return the address of a function URL."""
         return addresses.of_function_url(url, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
 
+    def address_of_distribution(self, domain_name: str) -> Address:
+        """Return the address of the distribution with this `DomainName` attribute."""
+        return addresses.of_distribution(domain_name, endpoint_url=self.endpoint_url, ca_file=self.ca_file)
+
     def deliver_as(
         self,
         principal: str,
@@ -384,8 +402,7 @@ class LocalAws:
             words += ["--parameters", f"{name}={value}"]
         said = command.run("deploy", *words)
         written = json.loads(outputs.read_text("utf-8")) if outputs.exists() else {}
-        # The file has only the stacks with outputs.
-        stacks = {name: written.get(name, {}) for name in _DEPLOYED.findall(said)}
+        stacks = _deployed(said, [name for name, _ in places], written)
         if not stacks:
             raise CdkError(
                 f"stack={stack!r}: no stack was deployed; the app has {', '.join(dict(places)) or 'none'}"
@@ -459,7 +476,8 @@ class LocalAws:
         """Return the permissions that roles and users have used since the last reset, the latest last.
 
         Also what a service did with a role, such as the polling of a queue. A grant in a role's policy that
-        allows none of them was not needed.
+        allows none of them was not needed here. Services do not ask for permissions on the keys that encrypt
+        queues, buckets, tables, topics and secrets here, as they do on AWS: keep grants of KMS actions.
 
         Example:
             >>> {used.action for used in aws.used_permissions() if ":assumed-role/Orders" in used.principal}

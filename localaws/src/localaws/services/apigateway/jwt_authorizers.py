@@ -4,13 +4,15 @@
                                                      401 <-                      403 <-
 
 The emulator asks its own port for the keys of a user pool, without TLS, which it does not speak. So it
-refuses every token. It does not look at the algorithm, and knows only one.
+refuses every token. It does not look at the algorithm, and knows only one. Its REST APIs take access tokens
+without a scope, too.
 
 Faithful to: RS256, RS384 and RS512, with the key that the header names by `kid` and of which the issuer's
 discovery document gives the address; the claims above, of which `client_id` counts only without `aud`; 403
 only for a valid token without a scope of the route; `www-authenticate` says why. Keys are cached for two
 hours (which are shortened here), so a new key is known after that time. What is no token at all is refused
-like a forged one. The addresses in the discovery document of a pool are those of this server.
+like a forged one. The addresses in the discovery document of a pool are those of this server. A method of a
+REST API without scopes takes ID tokens only.
 Not to: that an issuer without a discovery document is refused when the authorizer is created, as there may be
 no network here; no token of it is valid. A token without `exp` is refused, of which AWS says nothing. The
 words of `error_description`, except for the audience. Issuers on this machine need TLS as well: start with
@@ -18,6 +20,7 @@ words of `error_description`, except for the audience. Issuers on this machine n
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-troubleshooting-jwt.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-integrate-with-cognito.html
 """
 
 from __future__ import annotations
@@ -167,10 +170,13 @@ async def _of_rest_api(
     stage: Any,
 ) -> Any:
     try:
-        return await stock(authorizer, method_obj, headers, query_params, stage)
-    except _MALFORMED as error:
-        logger.warning("a token was refused: %s: %s", type(error).__name__, error)
-        return None, apigateway_v1._gw_error("UNAUTHORIZED", "Unauthorized")
+        claims, error = await stock(authorizer, method_obj, headers, query_params, stage)
+        # Without scopes, the emulator takes an access token for an ID token.
+        if error or method_obj.get("authorizationScopes") or claims.get("token_use") == "id":
+            return claims, error
+    except _MALFORMED as failure:
+        logger.warning("a token was refused: %s: %s", type(failure).__name__, failure)
+    return None, apigateway_v1._gw_error("UNAUTHORIZED", "Unauthorized")
 
 
 @replaces([apigateway, apigateway_v1], "_resolve_jwks_url")

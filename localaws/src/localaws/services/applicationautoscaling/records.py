@@ -4,8 +4,9 @@ Faithful to: what is required, and what belongs together; ARNs and names of alar
 tracking has two alarms, as AWS makes them: three minutes above the target, fifteen minutes below nine tenths
 of it. When a target is registered, its capacity is brought into its range. Deregistering a target deletes its
 policies, alarms and actions, and leaves the capacity.
-Not to: other services than Lambda, predictive scaling and metric math, which are refused as not emulated; a
-quota of targets; tags in conditions of policies; the words of most errors.
+Not to: other services than Lambda, predictive scaling and metric math, which are refused as not emulated;
+quotas of targets and actions; a one-time action whose time has passed runs at once; tags in conditions of
+policies; the words of most errors.
 
 https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
 https://docs.aws.amazon.com/autoscaling/application/APIReference/API_PutScalingPolicy.html
@@ -24,7 +25,7 @@ import zoneinfo
 from typing import Any
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
-from ministack.services import cloudwatch, lambda_svc
+from ministack.services import cloudwatch, lambda_svc, scheduler
 
 from localaws.patching import on_reset
 from localaws.services.scheduler import expressions
@@ -38,6 +39,7 @@ _ROLE += "/AWSServiceRoleForApplicationAutoScaling_LambdaConcurrency"
 _METRIC = "LambdaProvisionedConcurrencyUtilization"
 _ALARMS = (("High", "GreaterThanThreshold", 1.0, 3), ("Low", "LessThanThreshold", 0.9, 15))
 _ACTIVITIES = 1000
+_ACTION = re.compile(r"(?! )[^:/|\x00-\x1f\x7f-\x9f]{1,256}(?<! )")
 
 targets = AccountRegionScopedDict()  # by resource id
 policies = AccountRegionScopedDict()  # by resource id and name
@@ -104,8 +106,7 @@ def register(request: Record) -> Record:
         "ScalableTargetARN": f"arn:aws:application-autoscaling:{get_region()}:{get_account_id()}:"
         f"scalable-target/{uuid.uuid4().hex}{uuid.uuid4().hex[:4]}",
     }
-    given = {name: int(request[name]) for name in ("MinCapacity", "MaxCapacity") if name in request}
-    changed = target | given
+    changed = target | numbers(request)
     if "MinCapacity" not in changed or "MaxCapacity" not in changed:
         raise Refused("MinCapacity and MaxCapacity are required when a scalable target is registered.")
     check_range(changed["MinCapacity"], changed["MaxCapacity"])
@@ -114,6 +115,15 @@ def register(request: Record) -> Record:
     if request.get("Tags"):
         tags[changed["ScalableTargetARN"]] = dict(request["Tags"])
     return changed
+
+
+def numbers(given: Record) -> dict[str, int]:
+    """The ends of a range that are given."""
+    found = {name: given[name] for name in ("MinCapacity", "MaxCapacity") if given.get(name) is not None}
+    for name, value in found.items():
+        if not str(value).isdecimal():
+            raise Refused(f"{name} is {value!r}: it must be an integer from 0.")
+    return {name: int(value) for name, value in found.items()}
 
 
 def check_range(low: int, high: int) -> None:
@@ -274,6 +284,8 @@ def delete_policy(request: Record) -> Record:
 def put_action(request: Record) -> Record:
     """PutScheduledAction; returns the action."""
     resource_id, name = _checked(request), str(request["ScheduledActionName"])
+    if not _ACTION.fullmatch(name):
+        raise Refused(f"ScheduledActionName {name!r} is not valid: 1 to 256 characters, without : / |.")
     _require_target(resource_id)
     before = actions.get((resource_id, name)) or {}
     names = ("Schedule", "Timezone", "StartTime", "EndTime", "ScalableTargetAction")
@@ -281,7 +293,8 @@ def put_action(request: Record) -> Record:
         "Timezone": "UTC",
         "ScheduledActionARN": _arn("scheduledAction", resource_id, f"scheduledActionName/{name}"),
         "CreationTime": time.time(),
-        **before,
+        # Without them, the old ones are deleted.
+        **{each: value for each, value in before.items() if each not in ("StartTime", "EndTime")},
         "ScheduledActionName": name,
         "ServiceNamespace": NAMESPACE,
         "ResourceId": resource_id,
@@ -292,11 +305,14 @@ def put_action(request: Record) -> Record:
         raise Refused(f"Schedule {action.get('Schedule')!r} is not valid: give at(), rate() or cron().")
     if action["Timezone"] not in zoneinfo.available_timezones():
         raise Refused(f"Timezone {action['Timezone']} is not valid.")
-    wanted = action.get("ScalableTargetAction") or {}
-    if "MinCapacity" not in wanted and "MaxCapacity" not in wanted:
+    begin, end = (scheduler._to_epoch(action.get(each)) for each in ("StartTime", "EndTime"))
+    if begin and end and end <= begin:
+        raise Refused("EndTime must be after StartTime.")
+    wanted = numbers(action.get("ScalableTargetAction") or {})
+    if not wanted:
         raise Refused("ScalableTargetAction needs MinCapacity, MaxCapacity or both.")
-    if "MinCapacity" in wanted and "MaxCapacity" in wanted:
-        check_range(int(wanted["MinCapacity"]), int(wanted["MaxCapacity"]))
+    if len(wanted) == 2:
+        check_range(wanted["MinCapacity"], wanted["MaxCapacity"])
     actions[resource_id, name] = action
     return action
 
@@ -317,11 +333,11 @@ def _arn(kind: str, resource_id: str, name: str) -> str:
 # --- Activities
 
 
-def add_activity(resource_id: str, description: str, cause: str, problem: str = "") -> None:
-    """Record what was done, or what Lambda refused."""
+def add_activity(
+    resource_id: str, description: str, cause: str, problem: str = "", *, is_done: bool = True
+) -> None:
+    """Record what was done or has begun, or what Lambda refused."""
     now = time.time()
-    done = description.replace("Setting", "Successfully set", 1).rstrip(".")
-    fulfilled = f"{done}. Change successfully fulfilled by {NAMESPACE}."
     activity = {
         "ActivityId": str(uuid.uuid4()),
         "ServiceNamespace": NAMESPACE,
@@ -330,8 +346,24 @@ def add_activity(resource_id: str, description: str, cause: str, problem: str = 
         "Description": description,
         "Cause": cause,
         "StartTime": now,
-        "EndTime": now,
+    }
+    if is_done or problem:
+        end(activity, problem)
+    else:
+        waits = f"{_done(activity)}. Waiting for change to be fulfilled by {NAMESPACE}."
+        activity |= {"StatusCode": "InProgress", "StatusMessage": waits}
+    activities[resource_id] = [activity, *(activities.get(resource_id) or [])][:_ACTIVITIES]
+
+
+def end(activity: Record, problem: str = "") -> None:
+    """End an activity: Lambda has done what was asked for, or there was a problem."""
+    fulfilled = f"{_done(activity)}. Change successfully fulfilled by {NAMESPACE}."
+    activity |= {
+        "EndTime": time.time(),
         "StatusCode": "Failed" if problem else "Successful",
         "StatusMessage": problem or fulfilled,
     }
-    activities[resource_id] = [activity, *(activities.get(resource_id) or [])][:_ACTIVITIES]
+
+
+def _done(activity: Record) -> str:
+    return str(activity["Description"]).replace("Setting", "Successfully set", 1).rstrip(".")

@@ -6,10 +6,11 @@ Faithful to:
 - While the upper alarm of a policy is in ALARM, the capacity becomes what the metric and the target ask for,
   rounded up; while the lower one is, it shrinks. Of several policies, the largest capacity counts, and the
   capacity shrinks only if all of them allow it. Never beyond the range. Cooldowns, DisableScaleIn and
-  suspended scaling. A change that Lambda refuses is a failed activity.
+  suspended scaling. A change that Lambda refuses is a failed activity, and so is one whose environments fail;
+  until they are ready, it is in progress.
 - Without data, nothing shrinks: a function that is not invoked keeps its provisioned concurrency.
-Not to: a scale-out during the cooldown of another, which AWS does if it is larger; delays. Minutes are as
-long as those of alarms (see `pace`); schedules follow the clock.
+Not to: the states Pending, Overridden and Unfulfilled; a scale-out during the cooldown of another, which AWS
+does if it is larger; delays. Minutes are as long as those of alarms (see `pace`); schedules follow the clock.
 
 https://docs.aws.amazon.com/autoscaling/application/userguide/target-tracking-scaling-policy-overview.html
 https://docs.aws.amazon.com/autoscaling/application/userguide/scheduled-scaling-using-cron-expressions.html
@@ -69,6 +70,7 @@ def capacity(resource_id: str) -> int:
 def set_capacity(resource_id: str, wanted: int, cause: str) -> bool:
     """Change the provisioned concurrency; returns whether Lambda accepted it."""
     name, qualifier, _ = records.function_of(resource_id)
+    settle(resource_id)
     if wanted:
         data = {"ProvisionedConcurrentExecutions": wanted}
         status, _, body = lambda_svc._put_provisioned_concurrency(name, qualifier, data)
@@ -80,8 +82,25 @@ def set_capacity(resource_id: str, wanted: int, cause: str) -> bool:
         if status >= 400
         else ""
     )
-    records.add_activity(resource_id, f"Setting desired capacity to {wanted}.", cause, problem)
+    description = f"Setting desired capacity to {wanted}."
+    records.add_activity(resource_id, description, cause, problem, is_done=not wanted)
     return not problem
+
+
+def settle(resource_id: str) -> None:
+    """End the activity that is in progress, if its environments are ready or failed."""
+    for activity in records.activities.get(resource_id) or []:
+        if activity["StatusCode"] != "InProgress":
+            continue
+        try:
+            _, qualifier, function = records.function_of(resource_id)
+        except records.Refused:  # the alias was deleted
+            return
+        config = function["provisioned_concurrency"].get(qualifier) or {}
+        if config.get("Status") == "FAILED":
+            records.end(activity, f"Failed to set desired capacity. Reason: {config['StatusReason']}")
+        elif config.get("Status") != "IN_PROGRESS":
+            records.end(activity)
 
 
 def bring_into_range(resource_id: str) -> None:

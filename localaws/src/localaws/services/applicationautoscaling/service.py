@@ -22,6 +22,11 @@ from localaws.patching import new_service
 from localaws.services.applicationautoscaling import records, scaling
 from localaws.services.applicationautoscaling.records import Record, Refused
 
+# https://docs.aws.amazon.com/autoscaling/application/APIReference/API_DescribeScalableTargets.html
+_NAMESPACES = (
+    *("ecs", "elasticmapreduce", "ec2", "appstream", "dynamodb", "rds", "sagemaker", "custom-resource"),
+    *("comprehend", "lambda", "cassandra", "kafka", "elasticache", "neptune", "workspaces"),
+)
 _JSON = "application/x-amz-json-1.1"
 
 
@@ -59,6 +64,8 @@ def _put_action(request: Record) -> Record:
 
 def _listed(found: Iterable[Record], request: Record, names: str = "", member: str = "") -> list[Record]:
     """Those of the namespace, resource, dimension and names of a request."""
+    if request.get("ServiceNamespace") not in _NAMESPACES:
+        raise Refused(f"ServiceNamespace {request.get('ServiceNamespace')} is not one of {_NAMESPACES}.")
     wanted = request.get("ResourceIds") or [request[key] for key in ("ResourceId",) if request.get(key)]
     return [
         one
@@ -70,6 +77,13 @@ def _listed(found: Iterable[Record], request: Record, names: str = "", member: s
     ]
 
 
+def _describe_activities(request: Record) -> Record:
+    for resource_id in list(records.activities.keys()):
+        scaling.settle(resource_id)
+    found = (one for all_ in records.activities.values() for one in all_)
+    return {"ScalingActivities": _listed(found, request)}
+
+
 _ACTIONS: dict[str, Callable[[Record], Record]] = {
     "DeleteScalingPolicy": records.delete_policy,
     "DeleteScheduledAction": records.delete_action,
@@ -77,9 +91,7 @@ _ACTIONS: dict[str, Callable[[Record], Record]] = {
     "DescribeScalableTargets": lambda request: {
         "ScalableTargets": _listed(records.targets.values(), request),
     },
-    "DescribeScalingActivities": lambda request: {
-        "ScalingActivities": _listed((one for all_ in records.activities.values() for one in all_), request),
-    },
+    "DescribeScalingActivities": _describe_activities,
     "DescribeScalingPolicies": lambda request: {
         "ScalingPolicies": _listed(records.policies.values(), request, "PolicyNames", "PolicyName"),
     },

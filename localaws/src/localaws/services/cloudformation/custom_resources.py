@@ -10,13 +10,16 @@ and LogicalResourceId. It needs a Status, a PhysicalResourceId of 1 to 1,024 byt
 FAILED; Data is an object. Any other response fails the resource. The first response counts. Without one the
 resource fails after `ServiceTimeout` (1 to 3,600 seconds, default 3,600). A resource whose creation failed is
 deleted all the same, by the rollback or with the stack: with the physical id that it responded with, or, if
-it has none, with one that CloudFormation makes up. The service token of a resource cannot be changed.
+it has none, with one that CloudFormation makes up. When a stack's resource cannot be deleted, what it depends
+on stays, so that the next deletion can try again. The service token of a resource cannot be changed.
 Not to: what happens when a function fails. Lambda would retry twice, after one and two minutes, and
 CloudFormation would wait for the rest of `ServiceTimeout`; here the resource fails immediately. Once the
 function has ended without a response, the rest of `ServiceTimeout` passes at the pace: another function may
 respond later, as those of the CDK's `Provider` with an `is_complete_handler` do. The words of errors, except
 those about the size, the physical id, the token, a FAILED response and a missing one; nested stacks, whose
-failed resources are not deleted; a failed update that responds with another physical id, and its update back.
+failed resources are not deleted; a failed update that responds with another physical id, and its update back;
+a rollback that fails, which deletes what the resource depends on all the same; the events of a resource that
+an update adds, which are `UPDATE_IN_PROGRESS` and `UPDATE_FAILED` here, and `CREATE_...` on AWS.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes-delete.html
@@ -27,7 +30,6 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-lambda-functi
 from __future__ import annotations
 
 import contextvars
-import json
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -37,6 +39,7 @@ from ministack.core.responses import now_iso
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import custom_resource, handlers, stacks
 
+from localaws import strict_json
 from localaws.identifiers import BASE32, identifier
 from localaws.pace import shortened
 from localaws.patching import around, on_reset
@@ -54,6 +57,8 @@ _failed: dict[
 _refused: set[tuple[str, str]] = set()  # updates that were never sent, by stack and logical id
 # The token of the request of this resource, once its function is invoked.
 _sent: contextvars.ContextVar[list[str]] = contextvars.ContextVar("_sent")
+# The name of the stack that is deleted, and what another of its resources, which could not be, depends on.
+_deletion: contextvars.ContextVar[tuple[str, dict[str, Any]]] = contextvars.ContextVar("_deletion")
 
 
 # -- the request
@@ -140,7 +145,8 @@ def _pending_token(record: dict[str, Any], event: Any) -> str:
     """The token, if CloudFormation invokes this function, and not another one that passes the event on."""
     if not isinstance(event, dict) or "ResponseURL" not in event:
         return ""
-    service = str((event.get("ResourceProperties") or {}).get("ServiceToken", ""))
+    properties = event.get("ResourceProperties")
+    service = str(properties.get("ServiceToken", "")) if isinstance(properties, dict) else ""
     name = (record.get("config") or record).get("FunctionName", "")
     token = str(event["ResponseURL"]).rsplit("/", 1)[-1]
     is_provider = service.partition(":function:")[2].partition(":")[0] in ("", name)
@@ -181,7 +187,7 @@ async def _respond(
         return 403, {"Content-Type": "application/xml"}, b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
     if not _answered(token):
         response, problem = checked(body, _requests[token])
-        if isinstance(response.get("PhysicalResourceId"), str) and "PhysicalResourceId" not in problem:
+        if _is_id(response.get("PhysicalResourceId")):
             _physical_ids[token] = response["PhysicalResourceId"]
         if problem:
             _deliver(token, problem)
@@ -200,13 +206,12 @@ def checked(body: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], str]:
     if len(body) > _MOST_BYTES:
         return {}, "Response object is too long."
     try:
-        response = json.loads(body)
+        response = strict_json.read(body)
     except ValueError:
         response = None
     if not isinstance(response, dict):
         return {}, "The response is not a JSON object"
-    physical_id = response.get("PhysicalResourceId")
-    if not isinstance(physical_id, str) or not 0 < len(physical_id.encode()) <= _LONGEST_ID:
+    if not _is_id(response.get("PhysicalResourceId")):
         return response, "Invalid PhysicalResourceId"
     for name in _COPIED:
         if response.get(name) != request[name]:
@@ -222,6 +227,10 @@ def checked(body: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], str]:
     if not isinstance(response.get("Data") or {}, dict):
         return response, "The Data of the response is not a JSON object"
     return response, ""
+
+
+def _is_id(given: object) -> bool:
+    return isinstance(given, str) and 0 < len(given.encode(errors="replace")) <= _LONGEST_ID
 
 
 def _deliver(token: str, problem: str) -> None:
@@ -255,12 +264,42 @@ async def _roll_back(
 async def _delete_stack(
     stock: Callable[..., Awaitable[Any]], stack_name: str, stack_id: str, *more: Any, **named: Any
 ) -> Any:
-    """Delete what a creation without a rollback has left, too."""
+    """Delete what a creation without a rollback has left, too, and keep what a failed deletion needs."""
     from ministack.services.cloudformation import _stacks
 
     for key in [key for key in _failed if key[0] == stack_id]:
         _stacks[stack_name].setdefault("_resources", {}).setdefault(key[1], _failed.pop(key))
-    return await stock(stack_name, stack_id, *more, **named)
+    kept: dict[str, Any] = {}
+    before = _deletion.set((stack_name, kept))
+    try:
+        return await stock(stack_name, stack_id, *more, **named)
+    finally:
+        _deletion.reset(before)
+        if kept:
+            _stacks[stack_name]["_resources"].update(kept)
+
+
+@around(stacks, "_delete_resource")
+def _delete_resource(
+    stock: Callable[..., Any],
+    resource_type: str,
+    physical_id: str,
+    props: Any,
+    stack_name: str | None = None,
+    logical_id: str | None = None,
+) -> Any:
+    from ministack.services.cloudformation import _stacks
+
+    try:
+        return stock(resource_type, physical_id, props, stack_name, logical_id)
+    except Exception:
+        deleted, kept = _deletion.get(("", {}))
+        if deleted == stack_name:
+            resources = _stacks[stack_name]["_resources"]
+            declared = (_stacks[stack_name].get("_template") or {}).get("Resources") or {}
+            needed = stacks._with_dependencies([logical_id], declared, set(resources)) - {logical_id}
+            kept.update({one: resources.pop(one) for one in needed})
+        raise
 
 
 @on_reset

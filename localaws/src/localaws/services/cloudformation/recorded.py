@@ -29,13 +29,6 @@ recorded_only(
     when=_given("ConnectionType", "VPC_LINK"),
 )
 recorded_only("AWS::ApiGatewayV2::Stage", "ClientCertificateId")
-recorded_only("AWS::CloudFront::CachePolicy", "CachePolicyConfig")
-recorded_only(
-    "AWS::CloudFront::Distribution",
-    "DistributionConfig.CacheBehaviors.LambdaFunctionAssociations",
-    "DistributionConfig.DefaultCacheBehavior.LambdaFunctionAssociations",
-)
-recorded_only("AWS::CloudFront::KeyValueStore", "ImportSource")
 recorded_only(
     "AWS::Cognito::UserPool",
     "LambdaConfig.CustomEmailSender",

@@ -2,7 +2,7 @@
 
 Faithful to: `AWS::Config::ConfigRule` with its return values; another name replaces the rule. A custom rule
 needs a function that lets `config.amazonaws.com` invoke it (InsufficientPermissionsException), and a message
-type. The constraints of the API's model hold.
+type. A scope has at most 100 types of resources. The constraints of the API's model hold.
 Not to: the configuration recorder, without which AWS refuses rules; what triggers a rule
 (`LocalAws.deliver_as` does); managed rules and Guard policies, which are stored; tags.
 
@@ -26,6 +26,7 @@ from localaws.services.iam.invocations import service_may_deliver
 
 _PRINCIPAL = "config.amazonaws.com"
 _TYPE = "AWS::Config::ConfigRule"
+_MOST_TYPES = 100  # https://docs.aws.amazon.com/config/latest/APIReference/API_Scope.html
 _rule = new_resource(_TYPE, replaced_by=("ConfigRuleName",))
 
 
@@ -34,6 +35,9 @@ def _put_config_rule(stock: Callable[..., Any], data: dict[str, Any]) -> Any:
     rule = data.get("ConfigRule") or {}
     source = rule.get("Source") or {}
     function = str(source.get("SourceIdentifier"))
+    if len((rule.get("Scope") or {}).get("ComplianceResourceTypes") or ()) > _MOST_TYPES:
+        text = f"A scope has at most {_MOST_TYPES} types of resources."
+        return error_response_json("InvalidParameterValueException", text, 400)
     if source.get("Owner") == "CUSTOM_LAMBDA":
         if not source.get("SourceDetails"):
             text = "SourceDetails should not be null or empty when the source is CUSTOM_LAMBDA"

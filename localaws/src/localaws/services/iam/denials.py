@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.services import iam, sqs, sts, tagging
+from ministack.core.responses import request_scope
+from ministack.services import iam, s3, sqs, sts, tagging
 
 from localaws import journal
 from localaws.explanations import Explanation, Layer, Mismatch, Statement
@@ -34,6 +35,12 @@ _caller: ContextVar[Any] = ContextVar("localaws_caller", default=None)
 _LAYERS: Mapping[str, Layer] = {"kms": "key policy", "sts": "trust policy"}
 _OF_RESOURCES: tuple[Layer, ...] = ("resource policy", *_LAYERS.values())
 _LIMITS: tuple[Layer, ...] = ("permissions boundary", "session policy")
+
+
+# Services whose resources have policies that another account's request needs.
+_WITH_POLICIES = frozenset(
+    {"s3", "sqs", "sns", "lambda", "kms", "secretsmanager", "events", "ecr", "dynamodb", "kinesis"}
+)
 
 
 @dataclass(frozen=True)
@@ -196,9 +203,21 @@ def _of_resource(request: iam_evaluator.EvalContext, given: tuple[Any, str] | No
     elif found is None:
         # The service in the ARN of an API is that of its calls.
         found = iam_evaluator._resource_policy("apigateway" if service == "execute-api" else service, arn)
+    owner = _owner(arn)
+    if found is None and owner and owner != request.principal_account and service in _WITH_POLICIES:
+        with request_scope(owner, request.region):  # the caller's scope does not have it
+            found = iam_evaluator._resource_policy(service, arn) or (None, owner)
     if found is not None:
         document, owner = found
         yield _resource(service, arn, document, owner or "")
+
+
+def _owner(arn: str) -> str:
+    """The account that has a resource; empty if that is not known."""
+    parts = arn.split(":", 5)
+    if parts[2:3] == ["s3"] and len(parts) == 6 and not parts[4]:
+        return s3._bucket_owner_account(parts[5].partition("/")[0]) or ""
+    return parts[4] if len(parts) == 6 else ""
 
 
 def _resource(service: str, arn: str, document: Any, owner: str = "") -> _Policy:
@@ -261,7 +280,11 @@ def _add(
             why=_why(request, statements, missing, service),
             conditions=_conditions(request, policies),
             statements=tuple(statements),
-            grants=tuple(grant(request, one.layer, one.arn, service) for one in missing),
+            grants=tuple(
+                grant(request, one.layer, one.arn, service)
+                for one in missing
+                if not any(each.layer == one.layer and _only_conditions(each, service) for each in statements)
+            ),
         )
     )
 
@@ -327,6 +350,16 @@ def _conditions(request: iam_evaluator.EvalContext, policies: Sequence[_Policy])
     return {known[key]: _value(key, request) for key in dict.fromkeys([*map(str.lower, keys), *sent])}
 
 
+def _only_conditions(statement: Statement, service: str) -> bool:
+    """Whether only its conditions are not met: a grant without them would open what they protect.
+
+    The grant for a service has conditions of its own, with the resource that the service asks for.
+    """
+    keys = {one.key.partition(" ")[2].lower() for one in statement.mismatches}
+    own = {"aws:sourcearn", "aws:sourceaccount"} if service else set()
+    return statement.is_unmet and not keys <= own
+
+
 def _denies(statement: Statement) -> bool:
     return statement.effect == "Deny" and statement.applies
 
@@ -378,11 +411,17 @@ def _why(
         kind = _resource(request.action.partition(":")[0], request.resource_arn, None)
         return f"no statement of the {kind.name} allows it{origin}"
     own = [one for one in statements if one.layer == "identity policy" and one.effect == "Allow"]
-    lacking = {one.layer for one in missing}
-    if any(one.applies for one in own) or "identity policy" not in lacking:
-        if lacking & set(_LIMITS):
+    lacking = {one.layer: one.name for one in missing}
+    if any(one.applies for one in own):
+        if set(lacking) & set(_LIMITS):
             return "its policies allow it, but its permissions boundary or a session policy does not"
-        return "its policies allow it, but the policy of the resource does not"
+        names = [name for layer, name in lacking.items() if layer in _OF_RESOURCES]
+        return f"its policies allow it, but the {names[0] if names else 'policy of the resource'} does not"
+    if "identity policy" not in lacking:  # a statement in the policy of the resource is enough
+        names = [name for layer, name in lacking.items() if layer in _OF_RESOURCES]
+        if names:
+            return f"neither a policy of the principal nor the {names[0]} allows it"
+        return "its permissions boundary or a session policy does not allow it"
     about = [one for one in own if not _wrong(one, "Action")]
     if not about:
         return "no policy of the principal allows this action"

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from ministack.core import iam_evaluator
 
 from localaws.explanations import Grant, Layer, pattern
-from localaws.services.cloudformation.constructs import construct_of, functions_of
+from localaws.services.cloudformation.constructs import Construct, construct_of, functions_of
 from localaws.services.iam.statements import role_of
 
 _WIDTH = 100
@@ -42,6 +42,8 @@ _ARNS = {
     ("AWS::Events::EventBus", "Arn"): "event_bus_arn",
     ("AWS::Events::Rule", "Arn"): "rule_arn",
     ("AWS::SecretsManager::Secret", "Arn"): "secret_arn",
+    ("AWS::SecretsManager::Secret", "Ref"): "secret_arn",
+    ("AWS::SSM::Parameter", ""): "parameter_arn",
     ("AWS::Logs::LogGroup", "Arn"): "log_group_arn",
     ("AWS::EFS::FileSystem", "Arn"): "file_system_arn",
     ("AWS::ECR::Repository", "Arn"): "repository_arn",
@@ -112,24 +114,30 @@ def grant(request: iam_evaluator.EvalContext, layer: Layer, policy: str, service
         policy: The ARN of that policy, if it has one.
         service: The principal of the service that asks, if one does.
     """
-    code, usual, resource = _Code(), "", request.resource_arn
-    if layer in ("identity policy", "permissions boundary", "session policy"):
+    usual, resource = "", request.resource_arn
+    own = layer in ("identity policy", "permissions boundary", "session policy")
+    code = _Code(_place(request, own=own))
+    if own:
         resource = pattern(resource)
         statement = code.statement(request.action, resource)
         if layer == "session policy":
             text = f"{statement}  # in the policies that the session is made with"
+        elif layer == "permissions boundary" and ":iam::aws:" in policy:
+            text = f"{statement}  # in a boundary of your own, as AWS's {policy} cannot be changed"
         elif layer == "permissions boundary":
             text = f"{code.named(policy, 'boundary')}.add_statements({statement})"
         else:
             grantee, method = code.grantee(request.principal_arn)
             owner = construct_of(resource)
+            if owner is not None and (owner.level == "L1" or code.is_elsewhere(owner)):
+                owner = None  # it has no such methods, or they cannot refer to it
             if request.action in EXACT and owner is not None and owner.arn == resource:
                 text = f"{code.named(resource)}.{EXACT[request.action]}({grantee})"
             elif request.action == "rds-db:connect" and owner is not None:
                 user = resource.rpartition("/")[2]
                 text = f"{code.named(resource)}.grant_connect({grantee}, {_text(user)})"
             else:
-                text = f"{grantee}.{method}({statement})"
+                text = f"{grantee}.{method}({statement})" if method else f"{statement}  # for {grantee}"
                 if request.action in USUAL and owner is not None:
                     usual = f"{code.named(resource)}.{USUAL[request.action]}({grantee})"
     elif service and request.action == "lambda:InvokeFunction":
@@ -142,9 +150,17 @@ def grant(request: iam_evaluator.EvalContext, layer: Layer, policy: str, service
 class _Code:
     """Lines of Python, and the constructs that they name."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: tuple[str, str]) -> None:
+        self._place = place  # the Region and account of the stack that the code is for
         self._names: dict[str, str] = {}  # of variables, by what they stand for
         self._comments: list[str] = []
+
+    def is_elsewhere(self, construct: Construct) -> bool:
+        """Whether it is of another account or Region, so that the CDK cannot refer to a name it generates.
+
+        https://docs.aws.amazon.com/cdk/v2/guide/resources.html#resource-physical-names
+        """
+        return all(construct.place) and all(self._place) and construct.place != self._place
 
     def lines(self, text: str) -> str:
         """The code, after a line for each variable."""
@@ -157,7 +173,8 @@ class _Code:
         """The variable for what has an ARN."""
         found = construct_of(arn)
         if found is not None:
-            return self._variable(found.path, found.path.rpartition("/")[2], found.type, "construct")
+            what = {"L1": "L1 construct", "": "the resource STACK/LOGICAL_ID"}.get(found.level, "construct")
+            return self._variable(found.path, found.path.rpartition("/")[2], found.type, what)
         return self._variable(arn, otherwise or _kind(arn), "", "in no deployed stack:")
 
     def _variable(self, means: str, id: str, type: str, what: str) -> str:
@@ -173,25 +190,28 @@ class _Code:
         return self._names[means]
 
     def grantee(self, principal: str) -> tuple[str, str]:
-        """The variable for a principal, and its method that adds a statement."""
+        """The variable for a principal, and its method that adds a statement; an L1 construct has none."""
         arn = _entity(principal)
         functions = functions_of(arn)
-        if len(functions) == 1:
+        if len(functions) == 1 and functions[0].level != "L1":
             return self.named(functions[0].arn), "add_to_role_policy"
-        return self.named(arn), "add_to_policy"
+        role = construct_of(arn)
+        return self.named(arn), "" if role and role.level == "L1" else "add_to_policy"
 
     def arn(self, arn: str) -> str:
         """The expression for an ARN."""
         found = construct_of(arn)
         attribute = _ARNS.get((found.type, found.attribute)) if found else None
-        if found and found.arn.split(":")[2] == "execute-api" and arn.count("/") >= 3:
+        if found and found.level != "L1" and found.arn.split(":")[2] == "execute-api" and arn.count("/") >= 3:
             stage, method, path = arn[len(found.arn) + 1 :].split("/", 2)
             words = ", ".join(map(_text, (method, f"/{path}", stage)))
             return f"{self.named(arn)}.arn_for_execute_api({words})"
-        if found is None or attribute is None:
+        if found is None or attribute is None or self.is_elsewhere(found):
             return _text(arn)
+        if found.level == "L1":
+            attribute = "ref" if found.attribute == "Ref" else f"attr_{_snake(found.attribute)}"
         variable, rest = self.named(arn), arn[len(found.arn) :]
-        if found.type == "AWS::S3::Bucket" and rest:
+        if found.type == "AWS::S3::Bucket" and rest and found.level != "L1":
             return f"{variable}.arn_for_objects({_text(rest[1:])})"
         if not rest or (found.type == "AWS::Logs::LogGroup" and rest == ":*"):  # which its ARN ends with
             return f"{variable}.{attribute}"
@@ -206,10 +226,16 @@ class _Code:
     def permission(self, request: iam_evaluator.EvalContext, service: str) -> str:
         """What allows a service to invoke a function."""
         source, account = _source(request)
-        parts = [f'"Allow{_short(service)}"', f'principal=iam.ServicePrincipal("{service}")']
+        found = construct_of(request.resource_arn)
+        function, name = self.named(request.resource_arn), _text(f"Allow{_short(service)}{_from(source)}")
+        parts = [name, f'principal=iam.ServicePrincipal("{service}")']
+        if found and found.level == "L1":
+            parts = [function, name, f"function_name={function}.ref", f"principal={_text(service)}"]
+            parts += ['action="lambda:InvokeFunction"']
         parts += [f"source_arn={self.arn(source)}"] if source else []
         parts += [f"source_account={_text(account)}"] if account else []
-        return f"{self.named(request.resource_arn)}.add_permission({', '.join(parts)})"
+        method = "lambda_.CfnPermission" if found and found.level == "L1" else f"{function}.add_permission"
+        return f"{method}({', '.join(parts)})"
 
     def in_resource(self, request: iam_evaluator.EvalContext, layer: Layer, service: str) -> str:
         """A statement in the policy of a resource."""
@@ -217,22 +243,56 @@ class _Code:
             principal, (source, account) = f'iam.ServicePrincipal("{service}")', _source(request)
         else:
             arn, source, account = _entity(request.principal_arn), "", ""
-            variable = self.named(arn) if construct_of(arn) else ""
+            found = construct_of(arn)
+            usable = found is not None and found.level != "L1" and not self.is_elsewhere(found)
+            variable = self.named(arn) if usable else ""
             principal = variable or f"iam.ArnPrincipal({_text(arn)})"
         more = [f"principals=[{principal}]"]
         conditions = [f'"ArnEquals": {{"aws:SourceArn": {self.arn(source)}}}'] if source else []
         conditions += [f'"StringEquals": {{"aws:SourceAccount": "{account}"}}'] if account else []
         more += [f"conditions={{{', '.join(conditions)}}}"] if conditions else []
-        owner = self.named(request.resource_arn)
+        owner, of = self.named(request.resource_arn), construct_of(request.resource_arn)
+        if request.action == "lambda:InvokeFunction":  # whose policy has a method of its own
+            caller = _text(f"AllowInvoke{_from(_entity(request.principal_arn))}")
+            return f"{owner}.add_permission({caller}, principal={principal})"
+        l1 = of is not None and of.level == "L1"
         if layer == "trust policy":
-            return f"{owner}.assume_role_policy.add_statements({self.statement(request.action, more=more)})"
+            statement = self.statement(request.action, more=more)
+            if l1:
+                return f"{statement}  # for the AssumeRolePolicyDocument of {owner}"
+            return f"{owner}.assume_role_policy.add_statements({statement})"
         if request.action.startswith("events:"):  # which asks for an id
-            more.insert(0, f'sid="Allow{_short(service) or "Caller"}"')
+            more.insert(
+                0, f'sid="Allow{_short(service) or "Caller"}{_from(source or request.principal_arn)}"'
+            )
         resources = () if request.action.startswith("ecr:") else (request.resource_arn,)
         if layer == "key policy":  # a key is "*" in its own policy
             more, resources = [*more, 'resources=["*"]'], ()
         statement = self.statement(request.action, *resources, more=more)
+        if l1:
+            return f"{statement}  # for the policy of {owner}"
         return f"{owner}.add_to_resource_policy({statement})"
+
+
+def _place(request: iam_evaluator.EvalContext, *, own: bool) -> tuple[str, str]:
+    """The Region and account of the stack that a grant is for: of the principal, or of the resource."""
+    arn = _entity(request.principal_arn) if own else request.resource_arn
+    found = next(iter(functions_of(arn)), None) or construct_of(arn)
+    if found is not None:
+        return found.place
+    region, account = [*arn.split(":"), "", "", "", "", ""][3:5]
+    return region or request.region, account or request.principal_account
+
+
+def _from(arn: str) -> str:
+    """What makes an id of a permission unique: the construct or resource that it is for."""
+    found = construct_of(_entity(arn)) if arn else None
+    name = (found.path.partition("/")[2] or found.path) if found else arn.split(":", 5)[-1]
+    return "From" + re.sub(r"\W", "", name) if name and name != "*" else ""
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _entity(principal: str) -> str:

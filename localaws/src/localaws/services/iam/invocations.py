@@ -140,10 +140,16 @@ def in_account_of(arn: str) -> Iterator[None]:
 
 
 def service_may(
-    policy: Any, action: str, resource: str, service: str, source_arn: str, source_account: str
+    policy: Any,
+    action: str,
+    resource: str,
+    service: str,
+    source_arn: str,
+    source_account: str,
+    keys: Mapping[str, str] | None = None,
 ) -> bool:
     """Whether the policy of a resource allows an action of a service, for a resource of an account."""
-    return _allows(policy, action, resource, service, source_arn, source_account)
+    return _allows(policy, action, resource, service, source_arn, source_account, keys)
 
 
 def _allows(

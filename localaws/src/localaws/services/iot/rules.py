@@ -8,9 +8,12 @@ The emulator asks for no permission, and runs a function once, without retries a
 Faithful to: AWS IoT invokes a function only if its policy allows `iot.amazonaws.com` for the rule, and then
 asynchronously, with the queue, retries and destinations of asynchronous invocations. The role of an action
 must trust `iot.amazonaws.com`, and allow what the action does. An action that fails, because a permission or
-the function is missing, is in the message to the error action, whose own role is asked as well.
-Not to: the retries of AWS IoT itself, the text of `errorMessage`, keys of encrypted targets, the permission
-to pass a role to a rule.
+the function is missing, is in the message to the error action, whose own role is asked as well. After the
+topic filter of a statement comes `WHERE` with a condition, or nothing; a filter has at most 256 bytes and 7
+slashes, no NUL, and its wildcards are whole levels.
+Not to: `SET`, which the emulator refuses; the number of slashes of a topic that is published to; the retries
+of AWS IoT itself, the text of `errorMessage`, keys of encrypted targets, the permission to pass a role to a
+rule.
 
 https://docs.aws.amazon.com/iot/latest/developerguide/lambda-rule-action.html
 https://docs.aws.amazon.com/iot/latest/developerguide/iot-create-role.html
@@ -19,6 +22,7 @@ https://docs.aws.amazon.com/iot/latest/developerguide/rule-error-handling.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -30,6 +34,26 @@ from localaws.services.iam.invocations import in_account_of, service_may_invoke
 from localaws.services.iam.roles import role_allows, role_trusts
 
 _SERVICE = "iot.amazonaws.com"
+
+
+# https://docs.aws.amazon.com/general/latest/gr/iot-core.html#message-broker-limits
+_LONGEST_FILTER, _MOST_SLASHES = 256, 7
+_FROM = re.compile(r"\sFROM\s+'(?P<filter>[^']*)'", re.IGNORECASE)
+_CONDITION = re.compile(r"(\s+WHERE\s+\S.*)?\s*", re.IGNORECASE | re.DOTALL)
+
+
+@around(iot, "_validate_rule_sql")
+def _validate_rule_sql(stock: Callable[[str], str | None], sql: str) -> str | None:
+    if (problem := stock(sql)) or (found := _FROM.search(sql)) is None:
+        return problem
+    if _CONDITION.fullmatch(sql, found.end()) is None:
+        return f"Unexpected text after the topic filter: {sql[found.end() :][:60]}"
+    levels = found["filter"].split("/")
+    wildcards = all(level in ("+", "#") or not {"+", "#"} & set(level) for level in levels)
+    fits = len(found["filter"].encode()) <= _LONGEST_FILTER and len(levels) - 1 <= _MOST_SLASHES
+    if not (found["filter"] and wildcards and fits) or "#" in levels[:-1] or "\0" in found["filter"]:
+        return f"Invalid topic filter: {found['filter'][:60]}"
+    return None
 
 
 class ActionFailedError(Exception):

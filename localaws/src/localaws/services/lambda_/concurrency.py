@@ -230,7 +230,7 @@ def _get_account_settings(stock: Callable[[], Any]) -> Any:
     answer = json.loads(body)
     reserved = sum(int(one.get("concurrency") or 0) for one in lambda_svc._functions.values())
     answer["AccountLimit"]["ConcurrentExecutions"] = account_limit()
-    answer["AccountLimit"]["UnreservedConcurrentExecutions"] = account_limit() - reserved
+    answer["AccountLimit"]["UnreservedConcurrentExecutions"] = max(account_limit() - reserved, 0)
     return status, headers, json.dumps(answer).encode()
 
 

@@ -120,6 +120,8 @@ def _of_variables(variables: Mapping[str, Any]) -> Refusal | None:
 def _of_reserved(name: str, wanted: object) -> Refusal | None:
     if wanted is None:
         return None
+    if not str(wanted).removeprefix("-").isdecimal():
+        return "SerializationException", f"ReservedConcurrentExecutions {wanted!r} is not an integer."
     if int(str(wanted)) < 0:
         limit = "Member must have value greater than or equal to 0"
         return _invalid(f"Value '{wanted}'", "ReservedConcurrentExecutions", limit)

@@ -33,6 +33,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -52,6 +53,7 @@ from localaws.patching import around
 from localaws.server.gate import unproven
 from localaws.server.signatures import Request, wrong_scope
 from localaws.services.iam.denials import record
+from localaws.services.iam.invocations import service_may
 from localaws.services.iam.roles import iam_is_enforced
 from localaws.services.lambda_ import invocation, metrics, payloads
 from localaws.services.lambda_.function_url_events import (
@@ -75,6 +77,8 @@ _FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see: "
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 )
+# The service that has signed a request, and the ARN of its resource that it did that for.
+signing_service: ContextVar[tuple[str, str] | None] = ContextVar("signing_service", default=None)
 
 
 class _RefusedError(Exception):
@@ -233,7 +237,8 @@ def _authorize(
         _RefusedError: The request is not allowed.
     """
     signer = key = None
-    if auth_type == "AWS_IAM":
+    service = signing_service.get()
+    if auth_type == "AWS_IAM" and service is None:
         key = extract_access_key_id(request.by_name, parse_qs(request.query))
         if not key:
             raise _RefusedError(_error(403, "AccessDeniedException", _FORBIDDEN))
@@ -248,7 +253,7 @@ def _authorize(
             found = lambda_svc.function_policy_for_arn(arn)
             policy = found[0] if found else None
             for action, context in needed.items():
-                if not _allows(policy, account, signer, action, arn, region, context):
+                if not _allows(policy, account, service or signer, action, arn, region, context):
                     logger.warning("403 from %s: no %s on %s", request.host, action, arn)
                     raise _RefusedError(_error(403, "AccessDeniedException", _FORBIDDEN))
     return None if signer is None else _identity(str(key), signer)
@@ -278,6 +283,10 @@ def _signer(request: UrlRequest, key: str, region: str) -> Any:
 def _allows(
     policy: Any, owner: str, signer: Any, action: str, arn: str, region: str, context: dict[str, str]
 ) -> bool:
+    if isinstance(signer, tuple):
+        service, source_arn = signer
+        account = source_arn.split(":")[4]
+        return service_may(policy, action, arn, service, source_arn, account, context)
     request = iam_evaluator.EvalContext(
         principal_arn=signer.arn if signer else "*",
         principal_type=signer.type if signer else "Anonymous",

@@ -1,6 +1,7 @@
 """Provisioned concurrency of versions and aliases: what may have it, and environments started in advance.
 
-The emulator accepts provisioned concurrency for everything, also for `$LATEST`, and starts no environment.
+The emulator accepts provisioned concurrency for everything, also for `$LATEST`, starts no environment, and
+lists nothing.
 
 Faithful to:
 - A provisioned concurrency configuration is for a published version, or for an alias of published versions.
@@ -16,19 +17,22 @@ Not to: more than four environments that are started in advance (the others star
 invocation, and so do all of functions with a custom runtime, a wrapper script or an extension); functions in
 Node.js, whose environments are neither started in advance nor kept apart; an alias's number is not split
 between two versions by their weights; environments that Lambda replaces after hours; CloudFormation does not
-wait for a version.
+wait for a version; pages of the list.
 
 https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
 https://docs.aws.amazon.com/lambda/latest/api/API_PutProvisionedConcurrencyConfig.html
 https://docs.aws.amazon.com/lambda/latest/api/API_GetProvisionedConcurrencyConfig.html
+https://docs.aws.amazon.com/lambda/latest/api/API_ListProvisionedConcurrencyConfigs.html
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 from ministack.core.responses import error_response_json, request_scope
 from ministack.services import lambda_svc
@@ -50,6 +54,31 @@ _INIT_SECONDS = 60.0
 def least_unreserved() -> int:
     """How many executions of an account always stay unreserved; a new account may not have that many."""
     return min(_LEAST_UNRESERVED, concurrency.account_limit())
+
+
+_LIST = re.compile(r".*/functions/([^/]+)/provisioned-concurrency/?")
+
+
+@around(lambda_svc, "handle_request", after=["lambda_.code_signing_configs"])
+async def _handle_request(
+    stock: Callable[..., Awaitable[Any]],
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: Any,
+) -> Any:
+    """ListProvisionedConcurrencyConfigs, on one page."""
+    found = _LIST.fullmatch(unquote(path)) if method == "GET" and "List" in query_params else None
+    if found is None:
+        return await stock(method, path, headers, body, query_params)
+    name, _ = lambda_svc._resolve_request_scoped_name_and_qualifier(found[1])
+    arn, function = lambda_svc._func_arn(name), lambda_svc._functions.get(name)
+    if function is None:
+        return error_response_json("ResourceNotFoundException", f"Function not found: {arn}", 404)
+    configured = function.get("provisioned_concurrency", {})
+    listed = [{"FunctionArn": f"{arn}:{qualifier}", **config} for qualifier, config in configured.items()]
+    return lambda_svc.json_response({"ProvisionedConcurrencyConfigs": listed})
 
 
 # --- Rules
@@ -74,9 +103,10 @@ def _put(stock: Callable[..., Any], func_name: str, qualifier: str, data: Record
 def _problem(name: str, owner: Record, qualifier: str, data: Record) -> str | None:
     if qualifier in ("", "$LATEST", None) or "$LATEST" in _versions_behind(owner, qualifier):
         return "Provisioned Concurrency Configs cannot be applied to unpublished function versions"
-    wanted = int(data.get("ProvisionedConcurrentExecutions") or 0)
-    if wanted < 1:
-        return f"ProvisionedConcurrentExecutions is {wanted}: it must be at least 1"
+    given_number = data.get("ProvisionedConcurrentExecutions") or 0
+    if not str(given_number).isdecimal() or int(given_number) < 1:
+        return f"ProvisionedConcurrentExecutions is {given_number}: it must be an integer from 1"
+    wanted = int(given_number)
     given = owner["provisioned_concurrency"]
     others = {name: config for name, config in given.items() if name != qualifier}
     versions = _versions_behind(owner, qualifier)

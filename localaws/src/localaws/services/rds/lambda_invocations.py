@@ -7,15 +7,17 @@ Regions; invocation types; the log; qualifiers. The role is the one that is asso
 `Lambda`; it must trust RDS and allow `lambda:InvokeFunction`, and across accounts the function's policy must
 allow the role. The function runs as if its API had been called, with Lambda's limits and errors.
 `aws_lambda.request_timeout_ms` of the parameter group (3 s) takes effect at once; the function goes on when
-the time is over. What has been invoked stays invoked when the transaction is rolled back. The errors that AWS
-documents: `invoke API failed`, `lambda invocation failed`, and those of PostgreSQL about permissions.
+the time is over. Parameter groups refuse values that AWS refuses. What has been invoked stays invoked when
+the transaction is rolled back. The errors that AWS documents: `invoke API failed`, `lambda invocation
+failed`, and those of PostgreSQL about permissions.
 Not to: the network, since no packet is filtered. The security group, the route and
 `rds.custom_dns_resolution` are in the template only, so `aws_lambda.connect_timeout_ms` has no use here, and
 neither has `aws_lambda.endpoint_override`. SET and SHOW of these parameters in a session. A statement that is
 cancelled while it waits ends at once; AWS does not say when it does. The texts that AWS does not document: of
 a database without a role (that of `aws_s3`), of denied access (Lambda's own), of a time-out (the SDK's), of
 arguments that contradict each other (ours). SQLSTATE of these errors is XX000. The client context reaches the
-functions of `lambda_.execution` only. Aurora MySQL, which has no engine here.
+functions of `lambda_.execution` only. `log_result` is what the function printed, without the lines START, END
+and REPORT; NULL if it printed nothing. Aurora MySQL, which has no engine here.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL-Lambda.html
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL-Lambda-functions.html
@@ -38,6 +40,7 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import request_scope
 from ministack.services import lambda_svc
 
+from localaws.refusals import Parameters, Refusal, refuses
 from localaws.services.iam.roles import role_allows, role_trusts
 from localaws.services.lambda_.invocation import call
 from localaws.services.lambda_.references import FunctionReference
@@ -48,7 +51,37 @@ Answer = dict[str, Any]
 
 _ACTION = "lambda:InvokeFunction"
 _TYPES, _LOGS = ("RequestResponse", "Event", "DryRun"), ("None", "Tail")
-_DEFAULT_TIMEOUT, _TIMEOUTS = 3000, (1, 900_000)  # milliseconds
+_DEFAULT_TIMEOUT, _TIMEOUTS = 3000, range(1, 900_001)  # milliseconds
+# What the parameters of this family may be, and how RDS writes that.
+_PARAMETERS: Mapping[str, tuple[range | None, str]] = {
+    "aws_lambda.connect_timeout_ms": (_TIMEOUTS, "1-900000"),
+    "aws_lambda.request_timeout_ms": (_TIMEOUTS, "1-900000"),
+    "aws_lambda.endpoint_override": (None, ""),
+    "rds.custom_dns_resolution": (range(2), "0,1"),
+}
+
+
+@refuses("rds", "ModifyDBParameterGroup", "ModifyDBClusterParameterGroup")
+def _changed_parameters(request: Parameters) -> Refusal | None:
+    given = {one.get("ParameterName"): one.get("ParameterValue") for one in request.get("Parameters") or []}
+    return _of_parameters(given)
+
+
+@refuses("cloudformation", "AWS::RDS::DBParameterGroup", "AWS::RDS::DBClusterParameterGroup")
+def _parameters_of_template(properties: Parameters) -> Refusal | None:
+    return _of_parameters(properties.get("Parameters") or {})
+
+
+def _of_parameters(given: Mapping[Any, Any]) -> Refusal | None:
+    for name, value in given.items():
+        if str(name).startswith("aws_lambda.") and name not in _PARAMETERS:
+            return Refusal("InvalidParameterValue", f"Could not find parameter with name: {name}")
+        allowed, text = _PARAMETERS.get(str(name), (None, ""))
+        known = str(value).isascii() and str(value).isdecimal()
+        if allowed is not None and value is not None and not (known and int(str(value)) in allowed):
+            said = f"Invalid parameter value: {value} for: {name} allowed values are: {text}"
+            return Refusal("InvalidParameterValue", said)
+    return None
 
 
 def answer(record: Record, parameters: Callable[[], Mapping[str, str]], request: Record) -> Answer:
@@ -70,9 +103,8 @@ def answer(record: Record, parameters: Callable[[], Mapping[str, str]], request:
 
 def timeout(parameters: Mapping[str, str]) -> int:
     """How many milliseconds a database waits for an answer."""
-    low, high = _TIMEOUTS
     given = parameters.get("aws_lambda.request_timeout_ms", "")
-    return min(max(int(given), low), high) if given.isdecimal() else _DEFAULT_TIMEOUT
+    return min(max(int(given), _TIMEOUTS[0]), _TIMEOUTS[-1]) if given.isdecimal() else _DEFAULT_TIMEOUT
 
 
 def _answer(record: Record, request: Record) -> Answer:
@@ -132,7 +164,7 @@ def _check_role(role: str | None, database: str, function: str) -> None:
             }
         )
     if not role_allows(role, _ACTION, function):
-        session = f"arn:aws:sts::{role.split(':')[4]}:assumed-role/{role.rpartition('/')[2]}/rds"
+        session = f"arn:aws:sts::{role.split(':')[4]}:assumed-role/{role.rpartition('/')[2]}/service"
         other = function.split(":")[4] != role.split(":")[4]
         why = "no identity-based policy" + (" or no resource-based policy" if other else "")
         raise _Failed(

@@ -3,11 +3,12 @@
 The emulator has rules in its API only. Neither it nor this bridge receives mail: `LocalAws.deliver_as` puts a
 mail into the bucket and invokes the functions, as SES does.
 
-Faithful to: a rule is checked as by CreateReceiptRule, and comes first in its set, or after the one that
-`After` names. SES tries the actions of a rule when it is created or changed: a bucket whose policy does not
-let SES write for this rule, or a function whose policy does not let SES invoke it, fails the deployment. To
-try a bucket, SES writes the object AMAZON_SES_SETUP_NOTIFICATION. An active rule set cannot be deleted. `Ref`
-is the name of the rule or the set. No template can activate a set: SetActiveReceiptRuleSet does.
+Faithful to: a rule is checked as by CreateReceiptRule, has at most 10 actions and 500 recipients, and comes
+first in its set, or after the one that `After` names. SES tries the actions of a rule when it is created or
+changed: a bucket whose policy does not let SES write for this rule, or a function whose policy does not let
+SES invoke it, fails the deployment. To try a bucket, SES writes the object AMAZON_SES_SETUP_NOTIFICATION. An
+active rule set cannot be deleted. `Ref` is the name of the rule or the set. No template can activate a set:
+SetActiveReceiptRuleSet does.
 Not to: the physical id of a rule in events of CloudFormation, topics, and keys of SES's own encryption.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ses-receiptruleset.html
@@ -35,6 +36,8 @@ _SET_TYPE, _RULE_TYPE = "AWS::SES::ReceiptRuleSet", "AWS::SES::ReceiptRule"
 _set = new_resource(_SET_TYPE, replaced_by=("RuleSetName",))
 _rule = new_resource(_RULE_TYPE, replaced_by=("RuleSetName",))
 recorded_only(_RULE_TYPE, "Rule.Recipients", "Rule.ScanEnabled", "Rule.TlsPolicy")
+# https://docs.aws.amazon.com/ses/latest/dg/quotas.html
+_QUOTAS = {"Actions": 10, "Recipients": 500}
 _FIRST_MAIL = "AMAZON_SES_SETUP_NOTIFICATION"
 
 
@@ -106,6 +109,9 @@ def _rule_of(logical_id: str, properties: Properties, stack: str) -> dict[str, A
         **({"Recipients": list(given["Recipients"])} if given.get("Recipients") else {}),
     }
     wrong_name = ses._receipt_name_error({"Name": rule["Name"]}, "Name", "rule.name", "ruleName")
+    for kind, most in _QUOTAS.items():
+        if len(rule.get(kind, ())) > most:
+            raise ValueError(f"{_RULE_TYPE}: LimitExceeded: a rule has at most {most} {kind.lower()}")
     if error := wrong_name or ses._receipt_rule_error(rule):
         _check(_RULE_TYPE, error)
     account = get_account_id()

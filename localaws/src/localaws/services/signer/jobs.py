@@ -5,9 +5,11 @@ The emulator writes a receipt in place of the signed archive, and needs no permi
 Faithful to: the source is a version of an object in a versioned bucket. The caller needs
 `s3:GetObjectVersion` on it, `s3:PutObject` on the signed object, and `s3:ListBucket` on both buckets, besides
 `signer:StartSigningJob` on the profile, which is active. The signed object has the name of the job. A job
-fails if the archive is empty, is malformed or has a signature. A profile gives each signature its validity.
-Not to: jobs take no time, and a source that does not exist is refused at once; buckets and profiles of other
-accounts; permissions on KMS keys; the words of errors; other platforms, which are as in the emulator.
+fails if the archive is empty, is malformed or has a signature. A profile gives each signature its validity,
+from a day to 135 months.
+Not to: ListSigningProfiles, and the list of platforms; jobs take no time, and a source that does not exist is
+refused at once; buckets and profiles of other accounts; permissions on KMS keys; the words of errors; other
+platforms, which are as in the emulator.
 
 https://docs.aws.amazon.com/signer/latest/api/API_StartSigningJob.html
 https://docs.aws.amazon.com/signer/latest/developerguide/gs-iam.html
@@ -39,10 +41,33 @@ def arn_of(job: str) -> str:
     return f"arn:aws:signer:{get_region()}:{get_account_id()}:/signing-jobs/{job}"
 
 
+# By default 135 months, which is the most.
+# https://docs.aws.amazon.com/signer/latest/developerguide/cli-profile.html
+_PLATFORMS = (
+    *("AWSIoTDeviceManagement-SHA256-ECDSA", "AmazonFreeRTOS-Default", "AmazonFreeRTOS-TI-CC3220SF"),
+    *(_LAMBDA, "Notation-OCI-SHA384-ECDSA"),
+)
+_LONGEST = {"DAYS": 4109, "MONTHS": 135, "YEARS": 11}
+
+
+@around(signer, "_put_signing_profile")
+def _put_signing_profile(stock: Callable[..., Answer], name: str, body: dict[str, Any]) -> Answer:
+    platform, given = body.get("platformId"), body.get("signatureValidityPeriod")
+    period = given if isinstance(given, dict) else {}
+    if platform and platform not in _PLATFORMS:
+        return _error(400, "ValidationException", f"Signing platform {platform} does not exist.")
+    value = period.get("value")
+    if isinstance(value, int) and not 1 <= value <= _LONGEST.get(period.get("type") or "MONTHS", value):
+        return _error(400, "ValidationException", "signatureValidityPeriod: give 1 day to 135 months.")
+    return stock(name, body)
+
+
 @around(signer, "_start_signing_job")
 def _start_signing_job(
     stock: Callable[..., Answer], body: dict[str, Any], headers: dict[str, str] | None = None
 ) -> Answer:
+    if not body.get("clientRequestToken"):
+        return _error(400, "ValidationException", "clientRequestToken is required.")
     profile = signer._profiles.get(str(body.get("profileName")))
     repeated = signer._tokens.get(body.get("clientRequestToken"))
     if profile is None or profile["platformId"] != _LAMBDA or repeated:
@@ -124,8 +149,7 @@ def _run(
             "statusReason": "Signing Succeeded",
         }
     response = {"jobId": job, "jobOwner": get_account_id()}
-    if token := body.get("clientRequestToken"):
-        signer._remember_token(token, response)
+    signer._remember_token(body["clientRequestToken"], response)
     answer: Answer = json_response(response)
     return answer
 

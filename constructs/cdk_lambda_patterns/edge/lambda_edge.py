@@ -1,0 +1,232 @@
+"""Viewer → function → CloudFront cache → function → origin, and back: Lambda@Edge at four trigger points.
+
+Use it for what needs a library, the network, the request body, or the origin's request and response. Do not
+use it where CloudFront Functions would do (headers, rewrites, redirects, cache keys): a request costs a sixth
+there, and no start is cold. What is the same for all viewers needs no code: use a response headers policy.
+"""
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_cdk import Annotations, Aws, Duration, RemovalPolicy, Size, Stack, Token
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.function import DEFAULT_HANDLER, NEWEST_PYTHON
+from cdk_lambda_patterns.core.handler_code import handler_code
+from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.permissions import acknowledge, acknowledge_wildcard
+
+_REGION = "us-east-1"
+# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html#limits-lambda-at-edge
+_VIEWER_MEMORY = Limit("Lambda@Edge at viewer events", 128, 128, "MB")
+_ORIGIN_MEMORY = Limit("Lambda@Edge at origin events", 128, 10_240, "MB")
+_VIEWER_TIMEOUT = Limit("Lambda@Edge at viewer events", 1, 5, "seconds")
+_ORIGIN_TIMEOUT = Limit("Lambda@Edge at origin events", 1, 30, "seconds")
+_IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)", re.MULTILINE)
+_NETWORK = frozenset(
+    ("asyncio", "http", "http.client", "socket", "ssl", "subprocess", "urllib", "urllib.request")
+)
+
+
+@check_types
+@dataclass(frozen=True, kw_only=True)
+class EdgeHook:
+    """The function of one trigger point. What Lambda@Edge does not allow is not here.
+
+    No environment variables, layers, VPC, X-Ray, dead-letter queue or arm64: settings are constants in the
+    code, or custom headers of the origin.
+
+    Args:
+        code: The folder of the handler; or any ``lambda_.Code``, used as it is.
+        handler: ``module.function`` in that folder.
+        include_body: Whether a request event has the body: its first 40 KB at the viewer, 1 MB at the origin.
+        memory_size: In MB. Default, and the only size at viewer events: 128.
+        timeout: At most 5 seconds at viewer events, 30 at origin events. Default: 5 seconds.
+        runtime: Python or Node.js. Default: the newest Python.
+
+    Example::
+
+        EdgeHook(code="origin_request", timeout=Duration.seconds(10))
+    """
+
+    code: str | os.PathLike[str] | lambda_.Code
+    handler: str = DEFAULT_HANDLER
+    include_body: bool = False
+    memory_size: int | None = None
+    timeout: Duration | None = None
+    runtime: lambda_.Runtime | None = None
+
+
+@check_types
+class LambdaEdge(Construct):
+    """Functions for the viewer and origin events of cache behaviors.
+
+    Viewer functions run for every request, origin functions on a miss only. They are made in us-east-1, also
+    for a stack of another Region, and **retained** when they are replaced or the stack is deleted: Lambda
+    refuses to delete a function that has replicas, and CloudFront needs hours to delete those.
+
+    Args:
+        viewer_request: Gets every request before the cache. The cache key is made from what it returns.
+        origin_request: Gets the request to the origin on a miss, and may choose another origin.
+        origin_response: Gets the origin's response, without its body. What it returns is stored in the cache.
+        viewer_response: Gets every response after the cache, unless the origin answered 400 or above.
+
+    Raises:
+        ValueError: No function is given, a limit of its point is exceeded, the stack has no Region, or
+            Lambda@Edge does not exist in its partition.
+
+    Attributes:
+        functions (dict[str, IFunction]): By argument.
+        edge_lambdas (list[EdgeLambda]): For ``BehaviorOptions(edge_lambdas=...)``.
+
+    Example::
+
+        site = Stack(self, "Site", env=Environment(region="us-east-1"))
+        edge = LambdaEdge(site, "Edge", origin_request=EdgeHook(code="worker"))
+        options = cloudfront.AddBehaviorOptions(edge_lambdas=edge.edge_lambdas)
+
+    https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-at-edge-function-restrictions.html
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        viewer_request: EdgeHook | None = None,
+        origin_request: EdgeHook | None = None,
+        origin_response: EdgeHook | None = None,
+        viewer_response: EdgeHook | None = None,
+    ) -> None:
+        hooks = {
+            "viewer_request": viewer_request,
+            "origin_request": origin_request,
+            "origin_response": origin_response,
+            "viewer_response": viewer_response,
+        }
+        given = {name: hook for name, hook in hooks.items() if hook is not None}
+        if not given:
+            raise ValueError(f"No function is given: give one or more of {', '.join(hooks)}.")
+        _check_region(scope)
+        for name, hook in given.items():
+            _check(name, hook)
+        super().__init__(scope, id)
+
+        self.functions: dict[str, lambda_.IFunction] = {}
+        self.edge_lambdas: list[cloudfront.EdgeLambda] = []
+        for name, hook in given.items():
+            function, version = self._make(name, hook)
+            self.functions[name] = function
+            self.edge_lambdas.append(
+                cloudfront.EdgeLambda(
+                    function_version=version,
+                    event_type=getattr(cloudfront.LambdaEdgeEventType, name.upper()),
+                    include_body=hook.include_body or None,
+                )
+            )
+            if name.startswith("viewer") and not hook.include_body and not _needs_lambda(hook):
+                Annotations.of(function).add_warning_v2(
+                    f"cdk-lambda-patterns:cheaperAtTheEdge-{name}",
+                    f"{name}: its code needs no body, library or network, so CloudFront Functions would "
+                    "do, at a sixth of the price for each request: see CloudFrontFunctions.",
+                )
+
+    def _make(self, name: str, hook: EdgeHook) -> tuple[lambda_.IFunction, lambda_.IVersion]:
+        runtime, code = hook.runtime or NEWEST_PYTHON, hook.code
+        if not isinstance(code, lambda_.Code):
+            code = handler_code(
+                code,
+                handler=hook.handler,
+                runtime=runtime,
+                architecture=lambda_.Architecture.X86_64,
+                has_layers=False,
+            )
+        function = cloudfront.experimental.EdgeFunction(
+            self,
+            "".join(part.title() for part in name.split("_")),
+            code=code,
+            handler=hook.handler,
+            runtime=runtime,
+            memory_size=hook.memory_size or 128,
+            timeout=hook.timeout or Duration.seconds(5),
+            ephemeral_storage_size=Size.mebibytes(512),
+            current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
+        )
+        made = function.lambda_
+        made.apply_removal_policy(RemovalPolicy.RETAIN)
+        made.node.try_remove_child("LogGroup")  # replicas write to others, next to the viewers
+        acknowledge(
+            made, {"Serverless-LambdaDLQ": "Lambda@Edge has no dead-letter queues: it is synchronous."}
+        )
+        acknowledge(made, {"Serverless-LambdaTracing": "Lambda@Edge has no X-Ray."})
+        self._write_out_role(made)
+        return made, function.current_version
+
+    def _write_out_role(self, function: lambda_.IFunction) -> None:
+        """Replace the managed policy of the CDK's role: logs are in the Region of each edge location."""
+        assert function.role is not None
+        resource = function.role.node.default_child
+        assert isinstance(resource, iam.CfnRole)
+        resource.managed_policy_arns = None
+        # Not a policy of the role's own, which the function would wait for: it has the function's name.
+        logs = (
+            f"arn:{Aws.PARTITION}:logs:*:{Aws.ACCOUNT_ID}:log-group:/aws/lambda/{_REGION}."
+            f"{function.function_name}:*"
+        )
+        policy = iam.Policy(
+            function,
+            "Logs",
+            roles=[function.role],
+            statements=[
+                iam.PolicyStatement(
+                    actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+                    resources=[logs],
+                )
+            ],
+        )
+        acknowledge_wildcard(
+            policy,
+            logs,
+            "CloudFront decides in which Region a replica runs and writes its log, and names streams.",
+        )
+
+
+def _check_region(scope: Construct) -> None:
+    region = Stack.of(scope).region
+    if Token.is_unresolved(region):
+        raise ValueError(
+            "The stack has no Region, and functions of Lambda@Edge are in us-east-1: give "
+            f"Stack(..., env=Environment(region={_REGION!r})), or the Region of the stack."
+        )
+    if region.startswith(("cn-", "us-gov-", "us-iso", "eu-isoe", "eusc-")):
+        raise ValueError(f"region={region!r}: Lambda@Edge does not exist there; use CloudFront Functions.")
+
+
+def _check(name: str, hook: EdgeHook) -> None:
+    viewer = name.startswith("viewer")
+    (_VIEWER_MEMORY if viewer else _ORIGIN_MEMORY).check(f"{name}.memory_size", hook.memory_size)
+    (_VIEWER_TIMEOUT if viewer else _ORIGIN_TIMEOUT).check(f"{name}.timeout", hook.timeout)
+    if hook.include_body and not name.endswith("request"):
+        raise ValueError(f"{name}.include_body: only requests have a body; leave it out.")
+    runtime = (hook.runtime or NEWEST_PYTHON).name
+    if not runtime.startswith(("python", "nodejs")):
+        raise ValueError(f"{name}.runtime={runtime!r}: Lambda@Edge runs Python and Node.js only.")
+
+
+def _needs_lambda(hook: EdgeHook) -> bool:
+    """Whether the module of the handler uses what CloudFront Functions lack; one that cannot be read may."""
+    if isinstance(hook.code, lambda_.Code):
+        return True
+    module = Path(hook.code) / f"{hook.handler.split('.')[-2]}.py"
+    if (module.parent / "requirements.txt").exists() or not module.is_file():
+        return True
+    imported = set(_IMPORT.findall(module.read_text("utf-8")))
+    others = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
+    return bool(others or imported & _NETWORK)

@@ -1,0 +1,366 @@
+"""Distributions have a cache: a key from the policies, a time to live, hits, misses and invalidations.
+
+The emulator asks the origin for every request.
+
+Faithful to:
+- The key: the URI that is requested from the origin, and the headers, cookies and query strings that the
+  cache policy (or the legacy ForwardedValues) names. What only the origin request policy names is forwarded,
+  but not in the key. Accept-Encoding is normalised if the policy enables gzip or Brotli. The order of query
+  strings counts.
+- The time to live: `s-maxage`, `max-age` or `Expires` of the origin between minimum and maximum, else the
+  default; `no-store`, `no-cache` and `private` last for the minimum. A maximum of 0 switches the cache off.
+- GET, HEAD and, where the behavior says so, OPTIONS are cached. Errors are, too: for 10 seconds, or for the
+  error caching minimum TTL of their status; `max-age` makes it longer. 400, 403, 405, 412 and 415 need one
+  of these two.
+- `X-Cache` says Hit, Miss, RefreshHit (the origin answered 304 for an expired object) or Error, and a hit
+  has an `Age`. Functions of viewer events run for hits as well.
+- An invalidation removes what its paths match. They include the query string, and may end with `*`. A path
+  that does not start with `/` is refused.
+
+Between cache and origin is `_fetch_from_origin` of the emulator, which this module encloses: it is called
+on a miss only, and what it returns is stored. The triggers origin-request and origin-response belong there;
+`exchange()` has the distribution and the cache behavior.
+
+Not to: several edge locations, Origin Shield, and the collapsing of simultaneous requests; ranges, which are
+not cached; compression at the edge; an expired object in place of a 5xx; eviction; QueryStringCacheKeys.
+Times are real, whatever the pace.
+
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/understanding-the-cache-key.html
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Invalidation.html
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ministack.services import cloudfront
+
+from localaws.patching import around, on_reset
+
+Headers = dict[str, Any]
+Response = tuple[int, str, Headers, bytes]  # status, reason, headers, body
+Fetch = Callable[..., Awaitable[Response]]
+Key = tuple[Any, ...]
+
+_DAY, _YEAR = 86_400, 31_536_000
+_ERROR_SECONDS = 10
+_ERRORS = {404, 410, 414, 500, 501, 502, 503, 504}
+_ERRORS_IF_ASKED = {400, 403, 405, 412, 415}  # with `max-age`, or a time in the distribution
+_CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since")
+
+
+@dataclass
+class Exchange:
+    """A request of a viewer that is being answered.
+
+    Attributes:
+        distribution: The emulator's record of the distribution.
+        headers: The headers of the viewer.
+        client_ip: The address of the viewer.
+        behavior: The cache behavior.
+        errors: The error caching minimum TTLs, by status.
+        result: What `X-Cache` says.
+    """
+
+    distribution: dict[str, Any]
+    headers: Mapping[str, str]
+    client_ip: str
+    behavior: dict[str, Any] = field(default_factory=dict)
+    errors: dict[int, int] = field(default_factory=dict)
+    result: str = "Miss from cloudfront"
+
+
+@dataclass
+class _Stored:
+    response: Response
+    stored: float
+    expires: float
+    path: str  # with the query string, as invalidations name it
+
+
+_exchange: ContextVar[Exchange | None] = ContextVar("localaws_cloudfront_exchange", default=None)
+_cache: dict[str, dict[Key, _Stored]] = {}  # by the id of the distribution
+
+
+def exchange() -> Exchange | None:
+    """The request of a viewer that this task answers."""
+    return _exchange.get()
+
+
+@on_reset
+def _forget() -> None:
+    _cache.clear()
+
+
+# --- What the emulator does not read
+
+
+@around(cloudfront, "_dataplane_behavior")
+def _dataplane_behavior(
+    stock: Callable[..., dict[str, Any]], behavior_el: Any, path_pattern: str | None = None
+) -> dict[str, Any]:
+    behavior = stock(behavior_el, path_pattern)
+    allowed = cloudfront._find(behavior_el, "AllowedMethods")
+    cached = cloudfront._find(allowed, "CachedMethods") if allowed is not None else None
+    texts = {element.text for element in cached.iter()} if cached is not None else set()
+    legacy = {
+        name: cloudfront._text(behavior_el, name)
+        for name in ("MinTTL", "DefaultTTL", "MaxTTL")
+        if cloudfront._text(behavior_el, name)
+    }
+    return {**behavior, "cached_methods": {"GET", "HEAD"} | ({"OPTIONS"} & texts), "ttls": legacy}
+
+
+@around(cloudfront, "parse_distribution_dataplane_config")
+def _parse(stock: Callable[..., dict[str, Any]], dist: dict[str, Any]) -> dict[str, Any]:
+    parsed, now = stock(dist), exchange()
+    responses = cloudfront._find(cloudfront._dist_config_el(dist), "CustomErrorResponses")
+    if now is not None and responses is not None:
+        for one in responses.iter():
+            code, seconds = cloudfront._text(one, "ErrorCode"), cloudfront._text(one, "ErrorCachingMinTTL")
+            if code and seconds:
+                now.errors[int(code)] = int(seconds)
+    return parsed
+
+
+# --- On the way
+
+
+@around(cloudfront, "handle_viewer_request", after=["cloudfront.lambda_edge"])
+async def _handle_viewer_request(
+    stock: Callable[..., Awaitable[Any]],
+    dist: dict[str, Any],
+    method: str,
+    path: str,
+    raw_uri: str,
+    raw_query_string: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: dict[str, list[str]],
+    client_ip: str = "127.0.0.1",
+) -> Any:
+    token = _exchange.set(Exchange(dist, headers, client_ip))
+    try:
+        return await stock(
+            dist, method, path, raw_uri, raw_query_string, headers, body, query_params, client_ip
+        )
+    finally:
+        _exchange.reset(token)
+
+
+@around(cloudfront, "_match_behavior")
+def _match_behavior(stock: Callable[..., Any], parsed: dict[str, Any], path: str) -> Any:
+    behavior, now = stock(parsed, path), exchange()
+    if now is not None and behavior is not None:
+        now.behavior = behavior
+    return behavior
+
+
+@around(cloudfront, "_add_cloudfront_headers")
+def _add_cloudfront_headers(
+    stock: Callable[..., Headers],
+    headers: Headers,
+    x_cache: str,
+    request_id: str | None = None,
+    edge_server: bool = True,
+) -> Headers:
+    now = exchange()
+    if now is not None and x_cache == "Miss from cloudfront":
+        x_cache = now.result
+    return stock(headers, x_cache, request_id, edge_server)
+
+
+@around(cloudfront, "_fetch_from_origin", after=["cloudfront.lambda_edge"])
+async def _fetch_from_origin(
+    stock: Fetch,
+    origin: dict[str, Any],
+    method: str,
+    uri: str,
+    query_string: str,
+    headers: dict[str, str],
+    body: bytes,
+    viewer_is_https: bool,
+    client_ip: str,
+    viewer_xff: str,
+    dist_arn: str,
+) -> Response:
+    async def fetch(sent: dict[str, str]) -> Response:
+        return await stock(
+            origin, method, uri, query_string, sent, body, viewer_is_https, client_ip, viewer_xff, dist_arn
+        )
+
+    now = exchange()
+    if now is None:
+        return await fetch(headers)
+    limits = _limits(now.behavior)
+    if limits[2] == 0 or method not in now.behavior["cached_methods"] or "range" in headers:
+        return _resulting(now, await fetch(headers), now.result)
+
+    headers = _with_normalised_encoding(now, headers)
+    key = (method == "OPTIONS", uri, *cache_key(now.behavior, query_string, headers))
+    cache = _cache.setdefault(now.distribution["Id"], {})
+    known, asked = cache.get(key), {name: headers.pop(name) for name in _CONDITIONS if name in headers}
+    if known is not None and known.expires > time.time():
+        return _resulting(now, _conditional(known, method, asked), "Hit from cloudfront")
+
+    etag = known.response[2].get("etag") if known is not None else None
+    response = await fetch({**headers, "if-none-match": etag} if etag else headers)
+    result = now.result
+    if known is not None and etag and response[0] == 304:
+        status, reason, had, content = known.response
+        fresh = {name: value for name, value in response[2].items() if name != "content-length"}
+        response, result = (status, reason, {**had, **fresh}, content), "RefreshHit from cloudfront"
+    seconds = seconds_of(response, limits, now.errors)
+    stored = _Stored(
+        response, time.time(), time.time() + seconds, uri + (f"?{query_string}" if query_string else "")
+    )
+    if method != "HEAD" and response[0] != 304 and (seconds > 0 or _may_be_revalidated(response)):
+        cache[key] = stored
+    return _resulting(now, _conditional(stored, method, asked, aged=False), result)
+
+
+def _resulting(now: Exchange, response: Response, result: str) -> Response:
+    # The page for an error is a second request to an origin.
+    if response[0] >= 400 or now.result == "Error from cloudfront":
+        result = "Error from cloudfront"
+    now.result = result
+    return response
+
+
+def _conditional(stored: _Stored, method: str, asked: dict[str, str], aged: bool = True) -> Response:
+    """What the viewer gets of an object: all of it, or 304 if it has that already."""
+    status, reason, headers, body = stored.response
+    if aged:
+        headers = {**headers, "age": str(int(time.time() - stored.stored))}
+    etags = [tag.strip() for tag in asked.get("if-none-match", "").split(",")]
+    since = asked.get("if-modified-since")
+    same = headers.get("etag") in etags or (
+        "if-none-match" not in asked and since is not None and since == headers.get("last-modified")
+    )
+    if status == 200 and same:
+        return 304, "Not Modified", {n: v for n, v in headers.items() if n != "content-length"}, b""
+    return status, reason, headers, b"" if method == "HEAD" else body
+
+
+# --- The key
+
+
+def cache_key(behavior: dict[str, Any], query_string: str, headers: Mapping[str, str]) -> Key:
+    """The part of the key that the cache policy decides, from what is forwarded to the origin."""
+    of_policy = {**behavior, "origin_request_policy_id": None}
+    header, cookie, query = cloudfront._forwarding_predicates(of_policy)
+    given = cloudfront._event_cookies_from_header(headers.get("cookie", ""))
+    pairs = parse_qsl(query_string, keep_blank_values=True)
+    return (
+        tuple((name, value) for name, value in pairs if query(name)),
+        tuple(sorted((n, str(v)) for n, v in headers.items() if n != "cookie" and header(n))),
+        tuple(sorted((name, value["value"]) for name, value in given.items() if cookie(name))),
+        headers.get("accept-encoding", "") if _encodings(behavior) else "",
+    )
+
+
+def _encodings(behavior: dict[str, Any]) -> list[str]:
+    policy = cloudfront.cache_policy_params(behavior.get("cache_policy_id")) or {}
+    enabled = {"br": "EnableAcceptEncodingBrotli", "gzip": "EnableAcceptEncodingGzip"}
+    return [encoding for encoding, name in enabled.items() if policy.get(name)]
+
+
+def _with_normalised_encoding(now: Exchange, headers: dict[str, str]) -> dict[str, str]:
+    enabled = _encodings(now.behavior)
+    if not enabled:
+        return dict(headers)
+    accepted = re.findall(r"(\w+)\s*(?:;\s*q=([\d.]+))?", now.headers.get("accept-encoding", "").lower())
+    wanted = {name for name, quality in accepted if not quality or float(quality or 1) > 0}
+    rest = {name: value for name, value in headers.items() if name != "accept-encoding"}
+    kept = [encoding for encoding in enabled if encoding in wanted]
+    return {**rest, "accept-encoding": ",".join(kept)} if kept else rest
+
+
+# --- The time to live
+
+
+def _limits(behavior: dict[str, Any]) -> tuple[int, int, int]:
+    """The minimum, default and maximum TTL."""
+    policy_id = behavior.get("cache_policy_id")
+    policy = cloudfront._cache_policies.get(policy_id) or cloudfront._MANAGED_CACHE_POLICIES.get(policy_id)
+    ttls = policy["Config"] if policy else behavior["ttls"]
+    if "*" in ((behavior.get("forwarded_values") or {}).get("headers") or ()):
+        return 0, 0, 0  # all headers are forwarded: nothing is cached
+    minimum = int(ttls.get("MinTTL", 0))
+    return minimum, int(ttls.get("DefaultTTL", max(_DAY, minimum))), int(ttls.get("MaxTTL", _YEAR))
+
+
+def seconds_of(response: Response, limits: tuple[int, int, int], errors: Mapping[int, int]) -> float:
+    """How many seconds a response is fresh; errors by the times of the distribution."""
+    status, _, headers, _ = response
+    if status < 400:
+        return time_to_live(headers, *limits)
+    asked = _asked_seconds(headers)
+    if status not in _ERRORS and not (status in _ERRORS_IF_ASKED and (asked is not None or status in errors)):
+        return 0
+    return max(errors.get(status, _ERROR_SECONDS), min(asked or 0, limits[2]))
+
+
+def time_to_live(headers: Mapping[str, Any], minimum: int, default: int, maximum: int) -> float:
+    """How many seconds a response is fresh."""
+    if {"no-store", "no-cache", "private"} & _directives(headers).keys():
+        return minimum
+    asked = _asked_seconds(headers)
+    return max(minimum, default if asked is None else min(asked, maximum))
+
+
+def _directives(headers: Mapping[str, Any]) -> dict[str, str]:
+    parts = (part.strip().partition("=") for part in str(headers.get("cache-control", "")).lower().split(","))
+    return {name: value.strip('"') for name, _, value in parts if name}
+
+
+def _asked_seconds(headers: Mapping[str, Any]) -> float | None:
+    directives = _directives(headers)
+    for name in ("s-maxage", "max-age"):
+        if directives.get(name, "").isdigit():
+            return int(directives[name])
+    if "expires" not in headers:
+        return None
+    try:
+        return max(0, parsedate_to_datetime(str(headers["expires"])).timestamp() - time.time())
+    except ValueError:  # not a date: expired
+        return 0
+
+
+def _may_be_revalidated(response: Response) -> bool:
+    status, _, headers, _ = response
+    refused = {"no-store", "private"} & _directives(headers).keys()
+    return status == 200 and "etag" in headers and not refused
+
+
+# --- Invalidations
+
+
+@around(cloudfront, "_create_invalidation")
+def _create_invalidation(stock: Callable[..., Any], dist_id: str, body: bytes) -> Any:
+    batch = cloudfront._parse_body(body)
+    paths_el = cloudfront._find(batch, "Paths") if batch is not None else None
+    items = cloudfront._find(paths_el, "Items") if paths_el is not None else None
+    paths = [item.text or "" for item in items] if items is not None else []
+    if dist_id in cloudfront._distributions and not all(path.startswith("/") for path in paths):
+        message = "Your request contains one or more invalid invalidation paths."
+        return cloudfront._error("InvalidArgument", message, 400)
+    answer = stock(dist_id, body)
+    if answer[0] == 201:
+        cache = _cache.get(dist_id, {})
+        for key in [key for key, entry in cache.items() if any(_matches(path, entry.path) for path in paths)]:
+            del cache[key]
+    return answer
+
+
+def _matches(path: str, cached: str) -> bool:
+    return cached.startswith(path[:-1]) if path.endswith("*") else cached == path

@@ -1,0 +1,124 @@
+"""Deploys a site and variants of its images behind one distribution, with functions at four points."""
+
+from typing import Any
+
+from aws_cdk import Annotations, Duration, RemovalPolicy
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from cdk_lambda_patterns import HardenedFunction
+from cdk_lambda_patterns.core.bucket import make_bucket
+from cdk_lambda_patterns.core.handler_code import pattern_source
+from cdk_lambda_patterns.core.names import unique_name
+from cdk_lambda_patterns.core.permissions import acknowledge, grant_on_objects
+from cdk_lambda_patterns.edge.lambda_edge import EdgeHook, LambdaEdge
+from stacks.architecture import Architecture
+from stacks.pattern_stack import PatternStack
+
+
+class LambdaEdgeStack(PatternStack):
+    """Pages of a country and an A/B group from a private bucket, images from a function URL.
+
+    A demonstration: deleting the stack deletes the pages (``RemovalPolicy.DESTROY``). The functions of
+    Lambda@Edge are retained, and can be deleted some hours later.
+    """
+
+    def __init__(self, scope: Construct, architecture: Architecture) -> None:
+        super().__init__(scope, architecture, default_region="us-east-1")
+        source = pattern_source("edge", "lambda_edge")
+
+        def hook(handler: str) -> EdgeHook:
+            return EdgeHook(code=source, handler=f"lambda_edge.{handler}")
+
+        edge = LambdaEdge(
+            self,
+            "Edge",
+            viewer_request=hook("viewer.request_handler"),
+            origin_request=hook("origin.request_handler"),
+            origin_response=hook("origin.response_handler"),
+            viewer_response=hook("viewer.response_handler"),
+        )
+        for point in ("viewer_request", "viewer_response"):
+            Annotations.of(edge.functions[point]).acknowledge_warning(
+                f"cdk-lambda-patterns:cheaperAtTheEdge-{point}", "This demonstration shows all four points."
+            )
+
+        pages = make_bucket(self, "Pages", versioned=False, removal_policy=RemovalPolicy.DESTROY)
+        images = HardenedFunction(
+            self,
+            "Images",
+            code=source,
+            handler="lambda_edge.handler.handler",
+            description="Makes narrower variants of images, for CloudFront only",
+            environment={"BUCKET_NAME": pages.bucket_name},
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        grant_on_objects(
+            images.execution_role,
+            pages,
+            "s3:GetObject",
+            prefix="images/",
+            reason="Any image may be asked for.",
+        )
+        common: dict[str, Any] = {
+            "cache_policy": self._cache_policy(),
+            "viewer_protocol_policy": cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
+            "edge_lambdas": edge.edge_lambdas,
+        }
+        distribution = cloudfront.Distribution(
+            self,
+            "Distribution",
+            default_root_object="index.html",
+            default_behavior=cloudfront.BehaviorOptions(
+                origin=origins.S3BucketOrigin.with_origin_access_control(
+                    pages,
+                    origin_access_control=cloudfront.S3OriginAccessControl(
+                        self, "PagesAccess", origin_access_control_name=unique_name(self, "Pages", longest=64)
+                    ),
+                ),
+                **common,
+            ),
+            additional_behaviors={
+                "/images/*": cloudfront.BehaviorOptions(
+                    origin=origins.FunctionUrlOrigin.with_origin_access_control(
+                        images.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM),
+                        origin_access_control=cloudfront.FunctionUrlOriginAccessControl(
+                            self,
+                            "ImagesAccess",
+                            origin_access_control_name=unique_name(self, "Images", longest=64),
+                        ),
+                    ),
+                    **common,
+                )
+            },
+        )
+        acknowledge(
+            distribution,
+            {
+                "AwsSolutions-CFR1": "A demonstration for every country.",
+                "AwsSolutions-CFR2": "A web ACL is the account owner's choice, and is billed by itself.",
+                "AwsSolutions-CFR3": "Access logs are the account owner's choice (a log bucket).",
+                "AwsSolutions-CFR4": "Without a domain of its own it has the certificate of cloudfront.net, "
+                "whose TLS version cannot be chosen.",
+            },
+        )
+        self.output("DomainName", distribution.distribution_domain_name)
+        self.output("BucketName", pages.bucket_name)
+        self.output("FunctionName", images.function_name)
+        self.output("ViewerRequestName", edge.functions["viewer_request"].function_name)
+
+    def _cache_policy(self) -> cloudfront.CachePolicy:
+        """The country is in the key, because the origin request chooses by it; cookies are not."""
+        return cloudfront.CachePolicy(
+            self,
+            "CachePolicy",
+            cache_policy_name=unique_name(self, "Key", longest=128),
+            min_ttl=Duration.seconds(0),
+            default_ttl=Duration.minutes(5),
+            max_ttl=Duration.days(1),
+            header_behavior=cloudfront.CacheHeaderBehavior.allow_list("CloudFront-Viewer-Country"),
+            query_string_behavior=cloudfront.CacheQueryStringBehavior.allow_list("width"),
+            cookie_behavior=cloudfront.CacheCookieBehavior.none(),
+        )

@@ -1,0 +1,1 @@
+"""Stacks of the family solutions: whole applications, composed of the constructs of other families."""
