@@ -26,7 +26,7 @@ def check_topic_key(name: str, topic: sns.ITopic | None, service: str) -> None:
     if topic is None:
         return
     key, own = topic.master_key, getattr(topic.node.default_child, "kms_master_key_id", None)
-    if own == _AWS_KEY or (key is not None and key.key_arn.endswith(_AWS_KEY)):
+    if str(own).endswith(_AWS_KEY) or (key is not None and key.key_arn.endswith(_AWS_KEY)):
         raise ValueError(
             f"{name} is encrypted with {_AWS_KEY}, which {service} may not use; give a topic with a customer "
             "managed key, or without a key."
@@ -76,10 +76,20 @@ def let_service_encrypt(scope: Construct, key: kms.IKey, principal: str) -> None
     """Let a service use the key of a topic for this account.
 
     Args:
-        scope: Its stack is in the account.
+        scope: Its stack is in the account. A warning is shown there, if the key is imported.
         key: The key.
         principal: The service.
     """
     # Without an ARN: a bucket may be encrypted with the same key, and neither could be made first.
     for_account = {"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
-    key.grant(iam.ServicePrincipal(principal, conditions=for_account), "kms:GenerateDataKey", "kms:Decrypt")
+    statement = iam.PolicyStatement(
+        actions=["kms:GenerateDataKey", "kms:Decrypt"],
+        principals=[iam.ServicePrincipal(principal, conditions=for_account)],
+        resources=["*"],
+    )
+    if not key.add_to_resource_policy(statement).statement_added:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:keyNotGranted",
+            f"{key.node.path} is imported, so its policy cannot be changed here. Its owner must allow "
+            f"{principal} kms:GenerateDataKey and kms:Decrypt, or the topic gets no messages from it.",
+        )

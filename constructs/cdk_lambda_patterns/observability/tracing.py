@@ -6,6 +6,7 @@ differ in what their traces are worth: every order, no health check. Do not use 
 traced API in front of it: the rate of Lambda itself cannot be configured.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from aws_cdk import aws_xray as xray
 from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
+from cdk_lambda_patterns.core.event_sources import unqualified
 from cdk_lambda_patterns.core.limits import Limit
 
 # https://docs.aws.amazon.com/xray/latest/api/API_SamplingRule.html
@@ -23,6 +25,7 @@ _FIXED_RATE = Limit("X-Ray", 0, 1, whole=False)
 _RESERVOIR_SIZE = Limit("X-Ray", 0, 2**31 - 1, whole=True)
 _URL_PATH = Limit("X-Ray", 1, 128, "characters")
 _HTTP_METHOD = Limit("X-Ray", 1, 10, "characters")
+_METHOD = re.compile(r"[A-Za-z*?]+")
 _PRIORITY = Limit("X-Ray", 1, 9_999, whole=True)
 # A name has 32 characters at most: these, a hyphen, 12 of the stack's id, and the number of a rule.
 _OWN_LENGTH = 17
@@ -55,6 +58,15 @@ class SamplingRule:
     def __post_init__(self) -> None:
         _URL_PATH.check("length of url_path", len(self.url_path))
         _HTTP_METHOD.check("length of http_method", len(self.http_method))
+        if not Token.is_unresolved(self.url_path) and self.url_path[0] not in "/*?":
+            raise ValueError(
+                f"url_path={self.url_path!r}: it would match nothing; give a path that begins with / or *."
+            )
+        if not Token.is_unresolved(self.http_method) and not _METHOD.fullmatch(self.http_method):
+            raise ValueError(
+                f"http_method={self.http_method!r}: it would match nothing, as the method of a request has "
+                'letters only; give one such as "POST", or "*" for all.'
+            )
         _RESERVOIR_SIZE.check("reservoir_size", self.reservoir_size)
         _FIXED_RATE.check("fixed_rate", self.fixed_rate)
 
@@ -75,10 +87,11 @@ class Tracing(Construct):
         priority: The priority of the first rule, 1 to 9,999; each later one has the next.
         functions: Functions in the path of a request, to check that each has active tracing.
         filter_expression: What selects the traces of a group: ``'annotation.order_id AND fault = true'``.
-            Default: no group.
+            Default: no group. X-Ray checks its syntax when the stack is deployed.
 
     Raises:
-        ValueError: The stage or a function is not traced, or a priority is too high.
+        ValueError: The stage or a function is not traced, a priority is too high, or a rule would never
+            apply.
 
     Attributes:
         sampling_rules (list[CfnSamplingRule]): The rules, in their order.
@@ -108,6 +121,11 @@ class Tracing(Construct):
     ) -> None:
         _PRIORITY.check("priority", priority)
         _PRIORITY.check("priority of the last rule", priority + max(0, len(rules) - 1))
+        _check_order(rules)
+        if filter_expression is not None and not filter_expression.strip():
+            raise ValueError(
+                "filter_expression='': every trace would be in the group; give one, or leave it out."
+            )
         super().__init__(scope, id)
         self._check_stage(stage)
         for number, function in enumerate(functions):
@@ -156,15 +174,25 @@ class Tracing(Construct):
             )
 
     def _check_function(self, number: int, function: lambda_.IFunction) -> None:
-        resource = function.node.default_child
+        resource = unqualified(function).node.default_child
         if not isinstance(resource, lambda_.CfnFunction):
-            return  # imported, a version or an alias
+            return  # imported
         config = resource.tracing_config
         mode = getattr(config, "mode", None)
         if config is None or mode == "PassThrough":
             raise ValueError(
                 f"functions[{number}]={function.node.path}: it has no active tracing, so its part of a trace "
                 "is missing; give it tracing=Tracing.ACTIVE."
+            )
+
+
+def _check_order(rules: Sequence[SamplingRule]) -> None:
+    """Refuse a rule after one that matches every request."""
+    for number, rule in enumerate(rules[:-1]):
+        if rule.url_path == "*" and rule.http_method == "*":
+            raise ValueError(
+                f"rules[{number}]: it matches every request, so no later one would ever apply; make it "
+                "the last one."
             )
 
 

@@ -43,6 +43,29 @@ def statistics(**changes: Any) -> dict[str, Any]:
     return {**given, "StartTime": NOW - 3600, "EndTime": NOW, **changes}
 
 
+def query(number: int) -> dict[str, Any]:
+    stat = {"Metric": {"Namespace": "n", "MetricName": "m"}, "Period": 60, "Stat": "Sum"}
+    return {"Id": f"m{number}", "MetricStat": stat, "ReturnData": False}
+
+
+def math_alarm(count: int) -> dict[str, Any]:
+    total = {"Id": "e", "Expression": "+".join(f"m{number}" for number in range(count))}
+    only = {
+        name: ALARM[name] for name in ("AlarmName", "EvaluationPeriods", "Threshold", "ComparisonOperator")
+    }
+    return {**only, "Metrics": [*map(query, range(count)), total]}
+
+
+def composite(count: int) -> dict[str, Any]:
+    rule = " OR ".join(f'ALARM("a{number}")' for number in range(count))
+    return {"AlarmName": "all", "AlarmRule": rule}
+
+
+def data(count: int, *, same: bool = False) -> dict[str, Any]:
+    queries = [{**query(0 if same else number), "ReturnData": True} for number in range(count)]
+    return {"MetricDataQueries": queries, "StartTime": NOW - 60, "EndTime": NOW}
+
+
 def dimensions(count: int) -> list[dict[str, str]]:
     return [{"Name": f"d{number}", "Value": "v"} for number in range(count)]
 
@@ -71,6 +94,13 @@ REFUSED: list[Row] = [
     ("put_metric_alarm", alarm(Statistic=None), INVALID, ""),
     ("put_metric_alarm", alarm(Statistic=None, ExtendedStatistic="p101"), INVALID, ""),
     ("put_metric_alarm", alarm(TreatMissingData="no"), INVALID, ""),
+    ("put_metric_alarm", math_alarm(11), INVALID, "10 queries with MetricStat"),
+    ("put_metric_alarm", alarm(EvaluateLowSampleCountPercentile="nope"), INVALID, "nope"),
+    ("put_composite_alarm", composite(101), INVALID, "101 alarms; it may name 100"),
+    ("put_dashboard", {"DashboardName": "d d", "DashboardBody": "{}"}, "InvalidParameterInput", "d d"),
+    ("get_metric_data", data(501), INVALID, "size greater than 500"),
+    ("get_metric_data", data(2, same=True), INVALID, "not unique"),
+    ("get_metric_data", {**data(1), "StartTime": NOW + 60}, INVALID, "must be less than"),
     ("put_metric_data", metric(namespace="AWS/Lambda"), VALUE, "for parameter Namespace is invalid"),
     ("put_metric_data", metric(count=1001), VALUE, "must not have a size greater than 1000"),
     ("put_metric_data", metric(Unit="Meter"), INVALID, "at 'metricData.1.member.unit' failed"),
@@ -111,6 +141,8 @@ def test_values_at_the_limits_are_accepted(local_aws: LocalAws) -> None:
     cloudwatch.put_metric_data(**metric(count=1000, Timestamp=NOW - 13 * 86_400))
     cloudwatch.put_metric_data(**metric(Value=None, Values=[1.0] * 150, Counts=[1.0] * 150))
     cloudwatch.get_metric_statistics(**statistics(StartTime=NOW - 86_400))
+    cloudwatch.put_metric_alarm(**math_alarm(10))
+    cloudwatch.get_metric_data(**data(500))
 
 
 def test_an_alarm_says_when_its_state_changed(local_aws: LocalAws) -> None:

@@ -74,6 +74,10 @@ def test_statistics_by_a_field() -> None:
     assert rows[None] == {"count(*)": 1, "timed": 0}
 
 
+def test_count_without_a_field_counts_events() -> None:
+    assert Query("stats count() as n").run(RECORDS) == [{"n": 4}]
+
+
 def test_statistics_of_no_events_are_one_row() -> None:
     assert Query("filter ms > 1000 | stats count(*) as n, max(ms)").run(RECORDS) == [{"n": 0}]
 
@@ -84,6 +88,7 @@ def test_statistics_of_no_events_are_one_row() -> None:
         ("parse @message '*' as x", "'parse' is not emulated; emulated are display"),
         ("stats median(ms)", "stats median"),
         ("stats count(*) by bin(5m)", r"bin\(\) is not emulated"),
+        ("stats count() as c by bin(1m)", r"bin\(\) is not emulated"),
         ("fields ms + 1", "'\\+ 1' is not valid"),
         ("filter ms >", "the query ends where a field or a value is expected"),
         ("filter ms = 1 |", "the query ends where a name is expected"),

@@ -55,6 +55,11 @@ def attribute(kind: str = "String", value: Any = "x", *, of: str = "a") -> Reque
     return {"MessageAttributes": {of: {"DataType": kind, field: value}}}
 
 
+def traced(header: str) -> Request:
+    attribute = {"DataType": "String", "StringValue": header}
+    return {"MessageSystemAttributes": {"AWSTraceHeader": attribute}}
+
+
 def many(count: int) -> Request:
     entry = {"DataType": "String", "StringValue": "x"}
     return {"MessageAttributes": {f"a{number}": entry for number in range(count)}}
@@ -95,6 +100,7 @@ MESSAGES: list[tuple[str, Request, str, str]] = [
     ("standard", attribute(value=""), VALUE, "'a' must contain a non-empty value of type 'String'."),
     ("standard", attribute("Binary", b""), VALUE, "'a' must contain a non-empty value of type 'Binary'."),
     ("standard", attribute(value="\x00"), VALUE, "attribute 'a' has invalid characters."),
+    ("standard", traced("garbage"), VALUE, "'AWSTraceHeader' must be a String with a tracing header"),
     ("standard", {"MessageBody": "\x00"}, "InvalidMessageContents", "Invalid characters found."),
     (
         "standard",
@@ -207,9 +213,27 @@ def test_a_batch_is_refused(
 def test_a_refused_message_costs_only_its_entry(local_aws: LocalAws, queues: dict[str, str]) -> None:
     wanted = [{"Id": "late", "MessageBody": "x", "DelaySeconds": 901}, {"Id": "good", "MessageBody": "x"}]
     wanted.append({"Id": "many", "MessageBody": "x", **many(11)})
+    wanted.append({"Id": "trace", "MessageBody": "x", **traced("garbage")})
     answer = local_aws.client("sqs").send_message_batch(QueueUrl=queues["standard"], Entries=wanted)
     assert [entry["Id"] for entry in answer["Successful"]] == ["good"]
-    assert {entry["Id"]: entry["Code"] for entry in answer["Failed"]} == {"late": VALUE, "many": VALUE}
+    assert {entry["Id"]: entry["Code"] for entry in answer["Failed"]} == dict.fromkeys(
+        ("late", "many", "trace"), VALUE
+    )
+
+
+def test_each_message_of_a_batch_has_its_own_tracing_header(local_aws: LocalAws) -> None:
+    sqs = local_aws.client("sqs")
+    url = sqs.create_queue(QueueName=name())["QueueUrl"]
+    headers = [f"Root=1-6a0b1c2d-{letter * 24};Parent={letter * 16};Sampled=1" for letter in "ab"]
+    wanted = [{"Id": str(n), "MessageBody": one, **traced(one)} for n, one in enumerate(headers)]
+    answer = sqs.send_message_batch(QueueUrl=url, Entries=wanted)
+    assert [one["Id"] for one in answer["Successful"]] == ["0", "1"]
+    assert all(one["MessageId"] for one in answer["Successful"])
+    received = sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["AWSTraceHeader"]
+    )["Messages"]
+    found = {one["Body"]: one["Attributes"]["AWSTraceHeader"] for one in received}
+    assert found == {one: one for one in headers}
 
 
 # --- Receiving

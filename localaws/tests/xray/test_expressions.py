@@ -127,6 +127,8 @@ def test_what_is_no_expression_is_refused_by_name(invalid: str) -> None:
         ({"name": ""}, "MissingName"),
         ({"name": "x" * 201}, "MissingName"),
         ({"start_time": "now"}, "InvalidTime"),
+        ({"start_time": 10.0, "end_time": 9.0}, "InvalidTime"),
+        ({"name": "a<b>"}, "InvalidName"),
         ({"end_time": None}, "InvalidTime"),
         ({"type": "subsegment"}, "MissingParentId"),
         ({"metadata": "x" * 70_000}, "InvalidSegment"),

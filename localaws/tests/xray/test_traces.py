@@ -216,6 +216,9 @@ def test_what_x_ray_refuses(local_aws: LocalAws) -> None:
     refused: list[tuple[str, dict[str, Any]]] = [
         ("create_sampling_rule", {"SamplingRule": rule}),
         ("create_sampling_rule", {"SamplingRule": {**rule, "RuleName": "x" * 33}}),
+        ("create_sampling_rule", {"SamplingRule": {**rule, "RuleName": f"{name}v", "Version": 2}}),
+        ("create_sampling_rule", {"SamplingRule": {**rule, "RuleName": f"{name}f", "FixedRate": 5}}),
+        ("update_sampling_rule", {"SamplingRuleUpdate": {"RuleName": name, "FixedRate": 5}}),
         ("update_sampling_rule", {"SamplingRuleUpdate": {"RuleName": "Default", "Priority": 1}}),
         ("delete_sampling_rule", {"RuleName": "Default"}),
         ("delete_sampling_rule", {"RuleName": "none"}),

@@ -46,8 +46,8 @@ def run(stack: DeployedStack) -> Outcome:
     story.say("The saved query Durations, by log group:")
     for row in rows:
         story.say(f"  {row['@log'].partition(':')[2]}: {row['invocations']} invocations, p99 {row['p99']} ms")
-    for name in watch.saved_queries():
-        watch.saved_query(name)
+    watch.saved_query("Slowest invocations", least=ORDERS)
+    watch.saved_query("Cold starts")  # none, if every function was warm
     widgets = watch.widgets()
     story.fact("widgets", len(widgets))
     titles = ", ".join(one["properties"]["title"] for one in widgets[:5])
@@ -92,6 +92,7 @@ def _break_everything(stack: DeployedStack, shop: Shop, watch: Watch, story: Sto
         composite = watch.wait_for_message(watch.composite, "ALARM")
         failures = watch.wait_for_message(watch.names["Mailer/FailureQueue: Failures"], "ALARM")
     require(rang == expected, f"alarms without a fault: {sorted(rang - expected)}")
+    watch.saved_query("Errors", least=_ENOUGH)
     _tell(story, expected, "The mailer failed, shipping was disabled, counting was late, the website failed")
     story.fact("messages", len({composite, failures}))
     story.say(

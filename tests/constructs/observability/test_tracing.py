@@ -105,7 +105,19 @@ def test_an_imported_stage_is_named_by_its_arn_and_cannot_be_checked() -> None:
             "has no active tracing",
         ),
         (
-            lambda stack: Tracing(stack, "T", stage=stage(stack), rules=[SamplingRule()] * 2, priority=9_999),
+            lambda stack: Tracing(
+                stack, "T", stage=stage(stack), functions=[function(stack).add_alias("live")]
+            ),
+            "has no active tracing",
+        ),
+        (lambda stack: Tracing(stack, "T", stage=stage(stack), rules=[SamplingRule()] * 2), "the last one"),
+        (lambda stack: Tracing(stack, "T", stage=stage(stack), filter_expression=""), "filter_expression=''"),
+        (lambda _: SamplingRule(url_path="orders"), "begins with / or"),
+        (lambda _: SamplingRule(http_method="post "), "http_method='post '"),
+        (
+            lambda stack: Tracing(
+                stack, "T", stage=stage(stack), rules=[SamplingRule(url_path="/")] * 2, priority=9_999
+            ),
             "priority of the last rule=10,000",
         ),
         (lambda _: SamplingRule(fixed_rate=5), "fixed_rate=5: X-Ray allows 0 to 1"),

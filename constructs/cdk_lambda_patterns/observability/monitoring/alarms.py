@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_sqs as sqs
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.event_sources import timeout_of
@@ -15,7 +16,9 @@ from cdk_lambda_patterns.observability.monitoring.metrics import fronts, of_func
 _PERCENT = Limit("an alarm on a share", 0.001, 100, "percent", whole=False)
 _COUNT = Limit("an alarm", 1, 1_000_000_000)
 _AGE = Limit("an alarm on an age", 1, 1_209_600, "seconds", whole=False)  # SQS retains nothing for longer
+_EVENT_AGE = Limit("an alarm below what Lambda retains events for", 1, 21_599, "seconds", whole=False)
 _PERIOD = Limit("CloudWatch", 1, 24 * 60, "minutes")
+_RETAINED = 345_600  # seconds, by a queue that says nothing else
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
@@ -36,10 +39,11 @@ class Alarms:
         dropped_rate: Percent of a function's asynchronous events that were dropped after all retries.
         duration_rate: Percent of its timeout that the slowest hundredth of a function's invocations took. Not
             for imported functions, of which the timeout is unknown.
-        queue_age: Age of the oldest message in a queue.
-        stream_age: Age of the records of a stream when a function reads them.
-        event_age: Age of the oldest asynchronous event when Lambda invokes the function with it. Retries wait
-            for one minute and two more.
+        queue_age: Age of the oldest message in a queue; less than the queue retains it for.
+        stream_age: Age of the records of a stream when a function reads them; less than the stream retains
+            them for (a table's stream: 24 hours), which is not checked.
+        event_age: Age of the oldest asynchronous event when Lambda invokes the function with it; less than
+            six hours. Retries wait for one minute and two more.
         failures_waiting: Messages in a failure queue, which wait for a person.
         minimum_count: Invocations, requests or events in a period without which no rate counts.
         period: Period of the alarms, in whole minutes.
@@ -74,8 +78,9 @@ class Alarms:
     def __post_init__(self) -> None:
         for name in ("error_rate", "throttle_rate", "server_error_rate", "dropped_rate", "duration_rate"):
             _PERCENT.check(name, getattr(self, name))
-        for name in ("queue_age", "stream_age", "event_age"):
+        for name in ("queue_age", "stream_age"):
             _AGE.check(name, getattr(self, name))
+        _EVENT_AGE.check("event_age", self.event_age)
         for name in ("failures_waiting", "minimum_count", "evaluation_periods", "datapoints_to_alarm"):
             _COUNT.check(name, getattr(self, name))
         if self.period.is_unresolved():
@@ -154,6 +159,7 @@ def watched_by(alarms: Alarms, exposed: Exposed) -> Iterator[Watched]:
     for label, queue in exposed.of("queue").items():
         if alarms.queue_age is not None:
             age = number_in("seconds", "queue_age", alarms.queue_age)
+            _check_retention(label, queue, age)
             oldest = queue.metric_approximate_age_of_oldest_message(period=period, statistic="Maximum")
             yield Watched(label, "Age", oldest, age, "messages wait for too long")
     for label, queue in exposed.of("failure_queue").items():
@@ -165,3 +171,16 @@ def watched_by(alarms: Alarms, exposed: Exposed) -> Iterator[Watched]:
         if alarms.server_error_rate is not None:
             rate = front.rate(front.failures, front.whole, least)
             yield Watched(label, "ServerErrors", rate, alarms.server_error_rate, "too many requests fail")
+
+
+def _check_retention(label: str, queue: sqs.IQueue, age: float) -> None:
+    """Refuse an age that no message reaches, because SQS deletes it before."""
+    resource = queue.node.default_child
+    if isinstance(resource, sqs.CfnQueue):
+        retained = resource.message_retention_period
+        retained = _RETAINED if retained is None else retained
+        if not Token.is_unresolved(retained) and age >= retained:
+            raise ValueError(
+                f"queue_age={age:,.0f} seconds: {label} retains messages for {retained:,.0f} seconds, so the "
+                "alarm could not go off; choose less, or a longer retention."
+            )

@@ -1,9 +1,9 @@
 """The construct."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, CfnElement, Duration, RemovalPolicy, Stack, Token
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_kms as kms
@@ -12,16 +12,18 @@ from constructs import Construct
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.keys import check_key
-from cdk_lambda_patterns.core.limits import Limit
+from cdk_lambda_patterns.core.regions import check_region
 from cdk_lambda_patterns.core.topics import allow_service_to_publish, check_topic_key, let_service_encrypt
 from cdk_lambda_patterns.observability.monitoring.alarms import Alarms, Watched, watched_by
 from cdk_lambda_patterns.observability.monitoring.dashboard import make_dashboard
 from cdk_lambda_patterns.observability.monitoring.exposed import exposed_by, log_group_name
 from cdk_lambda_patterns.observability.monitoring.queries import save_queries
 
-# A composite alarm takes 100, but its rule may have 10,240 characters, and an ARN has about 150.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
-_HURTING = Limit("the rule of a composite alarm", 0, 60)
+_MOST_ALARMS, _LONGEST_RULE = 100, 10_240
+# What is around the name of an alarm in the rule: the longest Region, and what CloudFormation adds.
+_AROUND = len('ALARM("arn:aws-us-gov:cloudwatch:ap-northeast-1:123456789012:alarm:--1234567890123") OR ')
+_LONG_STACK_NAME = 100  # a nested stack's, which is known only at deployment
 _PERIOD = Duration.minutes(5)
 _CLOUDWATCH = "cloudwatch.amazonaws.com"
 
@@ -54,8 +56,9 @@ class Monitoring(Construct):
         removal_policy: What happens to the new key when the stack is deleted. Default: it is retained.
 
     Raises:
-        ValueError: A pattern exposes nothing that can be monitored, there would be too many alarms, an
-            argument would have no effect, or CloudWatch may not use the topic's key.
+        ValueError: A pattern exposes nothing that can be monitored, or what is in another account or Region,
+            there would be too many alarms or metrics, an argument would have no effect, or CloudWatch may
+            not notify the topic, or use its key.
 
     Attributes:
         alarms (Mapping[str, Alarm]): The alarms by path and kind: ``alarms["Orders/Function: Errors"]``.
@@ -89,7 +92,15 @@ class Monitoring(Construct):
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN,
     ) -> None:
         _check_topic(alarms, topic, encryption_key)
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+        check_region(scope, "CloudWatch notifies topics of its own Region only", {"topic": topic})
         exposed = exposed_by(scope, patterns)
+        watched = [*watched_by(alarms, exposed)] if alarms is not None else []
+        if alarms is not None and not watched:
+            raise ValueError(
+                "alarms: none would be made of what the patterns expose, and nothing would notify the topic; "
+                "give values for what they expose, or leave alarms out."
+            )
         super().__init__(scope, id)
         self.alarms: Mapping[str, cloudwatch.Alarm] = {}
         self.topic = topic
@@ -97,7 +108,7 @@ class Monitoring(Construct):
         self.composite_alarm: cloudwatch.CompositeAlarm | None = None
         if alarms is not None:
             self._make_topic(removal_policy)
-            self._make_alarms(alarms, [*watched_by(alarms, exposed)])
+            self._make_alarms(alarms, watched)
         shown: list[cloudwatch.IAlarm] = [*self.alarms.values()]
         if self.composite_alarm is not None:
             shown.insert(0, self.composite_alarm)
@@ -141,9 +152,15 @@ class Monitoring(Construct):
         notify = actions.SnsAction(self.topic)
         hurting = []
         for one in watched:
+            alarm_id = f"{one.label.replace('/', '-')}-{one.kind}"
+            if self.node.try_find_child(alarm_id) is not None:
+                raise ValueError(
+                    f"patterns: the alarms of {one.label} have the same ids as those of another path, with - "
+                    "instead of /; rename one of the two, or give them to two Monitorings."
+                )
             alarm = cloudwatch.Alarm(
                 self,
-                f"{one.label.replace('/', '-')}-{one.kind}",
+                alarm_id,
                 metric=one.metric,
                 alarm_description=f"{one.label}: {one.says}",
                 threshold=one.threshold,
@@ -157,7 +174,13 @@ class Monitoring(Construct):
                 hurting.append(alarm)
             else:
                 alarm.add_alarm_action(notify)
-        _HURTING.check("number of alarms that users notice", len(hurting))
+        length = _longest_rule(Stack.of(self), hurting)
+        if len(hurting) > _MOST_ALARMS or length > _LONGEST_RULE:
+            raise ValueError(
+                f"patterns: they have {len(hurting)} alarms that users notice. Their composite alarm's rule "
+                f"may have {length:,} characters; CloudWatch allows {_MOST_ALARMS} alarms and "
+                f"{_LONGEST_RULE:,} characters. Give the patterns to several Monitorings."
+            )
         if hurting:
             self.composite_alarm = cloudwatch.CompositeAlarm(
                 self,
@@ -171,6 +194,15 @@ class Monitoring(Construct):
             resource.alarm_name = None
             self.composite_alarm.add_alarm_action(notify)
             self.composite_alarm.add_ok_action(notify)
+
+
+def _longest_rule(stack: Stack, alarms: Sequence[cloudwatch.Alarm]) -> int:
+    """The most characters that the rule of a composite alarm of these may have."""
+    name = stack.stack_name
+    around = _AROUND + (_LONG_STACK_NAME if Token.is_unresolved(name) else len(name))
+    return sum(
+        around + len(stack.get_logical_id(cast(CfnElement, alarm.node.default_child))) for alarm in alarms
+    )
 
 
 def _check_topic(alarms: Alarms | None, topic: sns.ITopic | None, key: kms.IKey | None) -> None:

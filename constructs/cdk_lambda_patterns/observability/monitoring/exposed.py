@@ -1,9 +1,9 @@
 """What a construct exposes that has metrics: found by its public attributes, not by its class.
 
-An attribute counts if it holds a resource, or a sequence or mapping of resources. A resource is recognised by
-the attribute that identifies it, such as ``queue_arn``, so that imported ones are found too. A construct that
-is not of the CDK is searched with all constructs under it that are not of the CDK either. What the CDK makes
-itself, such as the functions behind custom resources, is in no public attribute.
+An attribute or property counts if it holds a resource, or a sequence or mapping of resources. A resource is
+recognised by the attribute that identifies it, such as ``queue_arn``, so that imported ones are found too. A
+construct that is not of the CDK is searched with all constructs under it that are not of the CDK either. What
+the CDK makes itself, such as the functions behind custom resources, is in no public attribute.
 """
 
 import re
@@ -16,6 +16,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct, IConstruct
 
 from cdk_lambda_patterns.core.event_sources import unqualified
+from cdk_lambda_patterns.core.regions import check_region
 
 #: The member by which each kind of resource that has metrics here is recognised.
 _IDENTITIES = {
@@ -29,7 +30,12 @@ _IDENTITIES = {
     "state_machine": "state_machine_arn",
 }
 # Constructs of the library, and users' own, name a queue for failures so; see `core.failure_queue`.
-_FAILURES = re.compile(r"dead_letter|failure|undelivered")
+_FAILURES = re.compile(
+    r"(^|_)(dlqs?|dead_?letters?|failures?|failed|errors?|undelivered)"
+    r"(_(queues?|destinations?|events|letters|messages|records))*$"
+)
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+_OWN_METRICS = "Alarms, dashboards and saved queries here read those of their own account and Region"
 
 
 @dataclass
@@ -72,6 +78,8 @@ def exposed_by(scope: Construct, patterns: Sequence[Any]) -> Exposed:
                 "state machines, or give these themselves."
             )
         for name, one in found:
+            check_region(scope, _OWN_METRICS, {f"patterns[{number}]": one}, in_account=True)
+            _check_metrics(number, one)
             _add(exposed, _label(stack, one), name, one)
     functions = exposed.of("function")
     for one in {stack, *map(Stack.of, functions.values())}:
@@ -105,7 +113,7 @@ def _resources(name: str, value: Any) -> Iterator[tuple[str, Any]]:
                 if kind_of(queue := getattr(queue, "queue", queue)) == "queue":
                     yield attribute, queue
     elif isinstance(value, Construct) and not _is_of_the_cdk(value):
-        for attribute, held in vars(value).items():
+        for attribute, held in _attributes(value):
             if not attribute.startswith("_"):
                 for one in _each(held):
                     # A version has no traffic of its own: its callers use an alias.
@@ -114,6 +122,32 @@ def _resources(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         for child in value.node.children:
             if not _is_of_the_cdk(child):
                 yield from _resources("", child)
+
+
+def _attributes(value: Construct) -> Iterator[tuple[str, Any]]:
+    """The attributes of a construct, and the properties that its own classes add to those of the CDK."""
+    yield from vars(value).items()
+    for one in type(value).__mro__:
+        if one.__module__.partition(".")[0] not in ("aws_cdk", "constructs", "jsii"):
+            for name, member in vars(one).items():
+                if isinstance(member, property) and not name.startswith("_"):
+                    yield name, getattr(value, name)
+
+
+def _check_metrics(number: int, resource: Any) -> None:
+    """Refuse what is recognised, but has other metrics, or none that are known here."""
+    kind, path = kind_of(resource), resource.node.path
+    if kind == "load_balancer" and not hasattr(resource.metrics, "http_code_elb"):
+        raise ValueError(
+            f"patterns[{number}]={path}: it is not an Application Load Balancer, so it has no metrics of "
+            "requests; give the functions and queues behind it."
+        )
+    imported = kind == "rest_api" and resource.node.default_child is None
+    if imported and resource.rest_api_name == resource.node.id:  # the CDK's stand-in for the name
+        raise ValueError(
+            f"patterns[{number}]={path}: the metrics of a REST API have its name, which is not known here; "
+            "import it with RestApi.from_rest_api_attributes(rest_api_name=...), under an id that differs."
+        )
 
 
 def _each(held: Any) -> Iterable[Any]:

@@ -83,8 +83,11 @@ def of_function(function: Any, period: Duration) -> Metrics:
 
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
     """
+    # The CDK leaves the alias or version in the ARN of an imported function out of the dimensions.
+    arn = function.function_arn.split(":")
+    own = {"FunctionName": arn[6], "Resource": f"{arn[6]}:{arn[7]}"} if len(arn) > 7 else None
     found = {
-        name: function.metric(metric, statistic=statistic, period=period, label=name)
+        name: function.metric(metric, statistic=statistic, period=period, label=name, dimensions_map=own)
         for name, (metric, statistic) in _OF_FUNCTION.items()
     }
     # Lambda counts concurrency by function. An alias has a count of its own only with concurrency of its own.
@@ -155,9 +158,12 @@ def fronts(exposed: Exposed, period: Duration) -> Iterator[tuple[str, Front]]:
             "AWS/States",
             {"StateMachineArn": machine.state_machine_arn},
             requests="ExecutionsStarted",
+            succeeded="ExecutionsSucceeded",
             failed="ExecutionsFailed",
             timed_out="ExecutionsTimedOut",
             aborted="ExecutionsAborted",
             latency="ExecutionTime",
         )
-        yield label, Front(found, period, "failed + timed_out + aborted")
+        # Of those that have ended: they may have started in an earlier period.
+        failures = "failed + timed_out + aborted"
+        yield label, Front(found, period, failures, f"succeeded + {failures}")

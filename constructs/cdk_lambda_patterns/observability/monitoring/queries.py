@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-disc
 
 from collections.abc import Sequence
 
-from aws_cdk import Aws
+from aws_cdk import Aws, Stack
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -18,7 +18,10 @@ _REPORTS = """filter type = "platform.report" or @type = "REPORT"
 """
 #: The text of each query by its name.
 QUERIES = {
-    "Errors": """filter @message like /ERROR|Task timed out|Runtime exited/
+    # Logs in JSON have a level. A word in the message of one is not that.
+    "Errors": """filter level in ["ERROR", "CRITICAL", "FATAL"]
+  or @message like /Task timed out|Runtime exited/
+  or (not ispresent(level) and @message like /\\b(ERROR|CRITICAL|FATAL)\\b/)
 | display @timestamp, @log, @message
 | sort @timestamp desc
 | limit 50""",
@@ -40,13 +43,14 @@ def save_queries(scope: Construct, log_groups: Sequence[str]) -> list[logs.CfnQu
         scope: The parent.
         log_groups: The names of the log groups.
     """
+    path = scope.node.path.removeprefix(f"{Stack.of(scope).node.path}/")
     parts = [log_groups[at : at + _MOST_GROUPS] for at in range(0, len(log_groups), _MOST_GROUPS)]
     return [
         logs.CfnQueryDefinition(
             scope,
             f"{name.title().replace(' ', '')}Query{number or ''}",
             # A folder for each stack and construct: other names would be mixed with those of other stacks.
-            name=f"{Aws.STACK_NAME}/{scope.node.id}/{name}{f' {number + 1}' if number else ''}",
+            name=f"{Aws.STACK_NAME}/{path}/{name}{f' {number + 1}' if number else ''}",
             query_string=text,
             log_group_names=[*part],
         )

@@ -1,7 +1,8 @@
 """Dashboards: a body that is no JSON is refused, and a dashboard in a template has its tags.
 
 Faithful to: PutDashboard and CloudFormation refuse a body that is no JSON object, or whose `widgets` are no
-list; the tags of the template can be listed and changed.
+list; PutDashboard refuses a name with other characters than A-Z, a-z, 0-9, - and _. The tags of the template
+can be listed and changed.
 Not to: what a widget may have: nothing here draws it.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutDashboard.html
@@ -12,6 +13,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,11 +22,16 @@ from ministack.services import cloudwatch
 from localaws.patching import Created, Handler, Properties, around, resource
 from localaws.refusals import Parameters, Refusal, refuses
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _TYPE = "AWS::CloudWatch::Dashboard"
 
 
 @refuses("cloudwatch", "PutDashboard")
 def _body(request: Parameters) -> Refusal | None:
+    name = str(request.get("DashboardName"))
+    if not _NAME.fullmatch(name):
+        text = f"The value {name} for field DashboardName contains invalid characters."
+        return Refusal("InvalidParameterInput", text)
     try:
         body: Any = json.loads(str(request.get("DashboardBody")))
     except ValueError:

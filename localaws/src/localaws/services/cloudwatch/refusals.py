@@ -3,19 +3,24 @@
 Faithful to: actions of alarms are ARNs, in the Region of the alarm; metrics of AWS have periods of a minute
 or more; at most 1,000 metrics in a request, each with one form of its values, which are numbers between
 -2^360 and 2^360, at most 150 of them with as many counts; timestamps of the past two weeks or the next two
-hours; no namespace of AWS; statistics of whole minutes and at most 1,440 data points, in order of time.
-Not to: which services an action may name.
+hours; no namespace of AWS; statistics of whole minutes and at most 1,440 data points, in order of time;
+at most ten metrics and ten expressions in an alarm, 100 alarms in the rule of a composite alarm, and 500
+queries with ids of their own in GetMetricData.
+Not to: which services an action may name; the words of refusals about these numbers.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricStatistics.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDataQuery.html
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html
 """
 
 from __future__ import annotations
 
 import datetime
 import math
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +31,8 @@ from localaws.refusals import Parameters, Refusal, refuses
 
 _ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 _MOST_METRICS, _MOST_VALUES, _MOST_POINTS = 1000, 150, 1440
+_MOST_IN_ALARM, _MOST_CHILDREN, _MOST_QUERIES = 10, 100, 500
+_NAMED = re.compile(r"\b(?:ALARM|OK|INSUFFICIENT_DATA)\s*\(\s*[\"']?([^\"')]+)")
 _PAST, _FUTURE = 14 * 86_400, 2 * 3600
 
 
@@ -49,6 +56,45 @@ def _actions(alarm: Parameters) -> Refusal | None:
 def _period(alarm: Parameters) -> Refusal | None:
     if str(alarm.get("Namespace", "")).startswith("AWS/") and float(alarm.get("Period") or 60) < 60:
         text = 'Only a period greater than 60s is supported for metrics in the "AWS/" namespaces'
+        return Refusal("ValidationError", text)
+    return None
+
+
+@refuses("cloudwatch", "PutMetricAlarm")
+def _math(alarm: Parameters) -> Refusal | None:
+    queries = alarm.get("Metrics") or []
+    for kind in ("MetricStat", "Expression"):
+        if sum(1 for one in queries if one.get(kind)) > _MOST_IN_ALARM:
+            text = f"An alarm may have {_MOST_IN_ALARM} queries with {kind} in Metrics"
+            return Refusal("ValidationError", text)
+    percentile = alarm.get("EvaluateLowSampleCountPercentile") or "evaluate"
+    if percentile not in ("evaluate", "ignore"):
+        text = f"The value {percentile} for parameter EvaluateLowSampleCountPercentile is not supported."
+        return Refusal("ValidationError", text)
+    return None
+
+
+@refuses("cloudwatch", "PutCompositeAlarm")
+def _rule(alarm: Parameters) -> Refusal | None:
+    names = set(_NAMED.findall(str(alarm.get("AlarmRule"))))
+    if len(names) > _MOST_CHILDREN:
+        text = f"AlarmRule names {len(names)} alarms; it may name {_MOST_CHILDREN}"
+        return Refusal("ValidationError", text)
+    return None
+
+
+@refuses("cloudwatch", "GetMetricData")
+def _queries(request: Parameters) -> Refusal | None:
+    ids = [one.get("Id") for one in request.get("MetricDataQueries") or []]
+    start, end = _seconds(request.get("StartTime")), _seconds(request.get("EndTime"))
+    if len(ids) > _MOST_QUERIES:
+        text = f"The collection MetricDataQueries must not have a size greater than {_MOST_QUERIES}."
+        return Refusal("ValidationError", text)
+    if twice := next((one for one in ids if ids.count(one) > 1), None):
+        text = f"The values for parameter id in MetricDataQueries are not unique: {twice}"
+        return Refusal("ValidationError", text)
+    if start is not None and end is not None and start >= end:
+        text = "The parameter StartTime must be less than the parameter EndTime."
         return Refusal("ValidationError", text)
     return None
 

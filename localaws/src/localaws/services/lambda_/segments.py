@@ -8,7 +8,8 @@ traces of senders. Without the permission `xray:PutTraceSegments` of the functio
 With `PassThrough` the header is passed on, and no segment is sent.
 Not to: the rate at which Lambda samples what came without a decision (1 request a second and 5 % of the
 rest): here it is all; segments of throttled requests, and Restore of SnapStart; Initialization of functions
-with extensions or another runtime than Python; headers that S3, SNS and EventBridge pass on to functions.
+with extensions or another runtime than Python, and one that fails; headers that S3, SNS and EventBridge pass
+on to functions.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html
 https://docs.aws.amazon.com/xray/latest/devguide/xray-tracelinking.html

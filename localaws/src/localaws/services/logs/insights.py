@@ -235,7 +235,7 @@ class Query:
         name = self._take_kind("name")
         if name.lower() not in _AGGREGATES or not self._accept("("):
             raise QueryError(f"stats {name}: not emulated; emulated are {', '.join(_AGGREGATES)}")
-        if name.lower() == "count" and self._accept("*"):
+        if name.lower() == "count" and (self._accept("*") or self._tokens[:1] == [("sign", ")")]):
             self._take(")")
             return "count(*)", len
         label, read = self._expression()

@@ -10,7 +10,7 @@ Faithful to:
   size and towards that of a batch;
 - message group ids and deduplication ids have 1 to 128 letters, digits and punctuation characters; only FIFO
   queues take deduplication ids, and a batch with a message that lacks an id is refused as a whole;
-- a batch has 1 to 10 entries;
+- a batch has 1 to 10 entries, each with its own AWSTraceHeader; one that is no tracing header is refused;
 - a receipt handle that SQS never gave is refused. Deleting a message again succeeds, as does deleting with
   the handle of an earlier receipt, which deletes nothing. A FIFO queue refuses a handle whose visibility
   timeout has passed, and so does every queue when the timeout is changed.
@@ -38,6 +38,7 @@ from ministack.services import sqs
 
 from localaws.patching import Properties, action, around
 from localaws.services.sqs.queues import READABLE, check_readable, error, invalid
+from localaws.services.xray import headers
 
 _LONGEST_TIMEOUT = 43_200
 _LARGEST_BATCH = 1_048_576
@@ -77,9 +78,12 @@ def _send(stock: Callable[..., Any], data: Properties, qurl: str) -> Any:
             "InvalidMessageContents", f"Invalid characters found. Valid unicode characters are {_ALLOWED}"
         )
     _check_attributes(attributes)
-    for name in data.get("MessageSystemAttributes") or {}:
+    for name, attribute in (data.get("MessageSystemAttributes") or {}).items():
         if name != "AWSTraceHeader":
             raise error("InvalidParameterValue", f"Message system attribute name '{name}' is invalid.")
+        if attribute.get("DataType") != "String" or not headers.parsed(str(attribute.get("StringValue"))):
+            text = f"Message system attribute '{name}' must be a String with a tracing header of X-Ray."
+            raise error("InvalidParameterValue", text)
     most = int(queue["attributes"].get("MaximumMessageSize", _LARGEST_BATCH))
     if _size(body, attributes) > most:
         text = f"One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
@@ -171,7 +175,7 @@ def _validate_batch_entries(stock: Callable[..., None], entries: list[Properties
 
 
 @action(sqs, "SendMessageBatch")
-def _send_batch(stock: Callable[..., Any], data: Properties, qurl: str) -> Any:
+def _send_batch(_stock: Callable[..., Any], data: Properties, qurl: str) -> Any:
     queue, entries = sqs._get_q(data.get("QueueUrl", qurl), "sqs:SendMessage"), data.get("Entries") or []
     sqs._validate_batch_entries(entries, "SendMessageBatchRequestEntry")
     sizes = (_size(str(one.get("MessageBody") or ""), one.get("MessageAttributes") or {}) for one in entries)
@@ -190,16 +194,17 @@ def _send_batch(stock: Callable[..., Any], data: Properties, qurl: str) -> Any:
             if not entry.get("MessageGroupId"):
                 text = "The request must contain the parameter MessageGroupId."
                 raise error("InvalidParameterValue", text)
-    return stock(data, qurl)
+    # Not the emulator's, which sends messages without their system attributes.
+    url = data.get("QueueUrl", qurl)
+    return _each(entries, lambda one: sqs._act_send_message({**one, "QueueUrl": url}, url))
 
 
-def _each(entries: Iterable[Properties], handle: Callable[[Properties], object]) -> Properties:
-    """Handle each entry of a batch; an error is that of its entry."""
+def _each(entries: Iterable[Properties], handle: Callable[[Properties], Properties | None]) -> Properties:
+    """Handle each entry of a batch; the answer to it, or an error, is that of its entry."""
     answer: dict[str, list[Properties]] = {"Successful": [], "Failed": []}
     for entry in entries:
         try:
-            handle(entry)
-            answer["Successful"].append({"Id": entry["Id"]})
+            answer["Successful"].append({**(handle(entry) or {}), "Id": entry["Id"]})
         except sqs._Err as refused:
             failure = {"Code": refused.code, "Message": refused.message, "SenderFault": True}
             answer["Failed"].append({"Id": entry["Id"], **failure})

@@ -5,7 +5,7 @@ rule that matches, in the order of priorities, decides, with `*` and `?` and wit
 reservoir of each second first, then the fixed rate; GetSamplingTargets, for services that decide themselves.
 A decision that came with the request stays as it is.
 Not to: how services share a reservoir: all of it is given to each; SamplingRateBoost, which is recorded only;
-the words of refusals.
+which characters a name may have; the words of refusals.
 
 https://docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html
 https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sampling.html
@@ -139,9 +139,17 @@ def create(given: Values) -> Rule:
         raise RefusedError(f"A sampling rule with the name {name} exists already")
     if len([one for one in _rules if one != "Default"]) >= _MOST_RULES:
         raise RefusedError(f"There may be {_MOST_RULES} sampling rules", "RuleLimitExceededException")
+    if given["Version"] != 1:
+        raise RefusedError("Version must be 1")
+    _check_rate(given)
     _rules[name] = Rule({"Attributes": {}, **given, "RuleARN": _arn(name)})
     made: Rule = _rules[name]
     return made
+
+
+def _check_rate(given: Values) -> None:
+    if not 0 <= float(given.get("FixedRate", 0)) <= 1:
+        raise RefusedError(f"FixedRate is {given['FixedRate']}; it must be from 0 to 1")
 
 
 def find(given: Mapping[str, Any]) -> Rule:
@@ -171,6 +179,7 @@ def update(given: Values) -> Rule:
     changed = {name: value for name, value in given.items() if name not in _FIXED}
     if rule is _default() and (other := sorted({*changed} - {*_FIXED_OF_DEFAULT})):
         raise RefusedError(f"{', '.join(other)} of the default rule cannot be changed")
+    _check_rate(changed)
     rule.values = {**rule.values, **changed}
     rule.modified = time.time()
     return rule

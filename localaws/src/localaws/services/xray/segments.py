@@ -1,9 +1,11 @@
 """The segments of traces: which documents X-Ray accepts, and how they make a trace.
 
-Faithful to: the required fields of a document and the form of its ids and times, 64 KB at most; a document
-replaces an earlier one with its id; subsegments that are sent by themselves become part of their parent.
+Faithful to: the required fields of a document and the form of its name, ids and times, 64 KB at most; a
+document replaces an earlier one with its id; subsegments that are sent by themselves become part of their
+parent.
 Not to: inferred segments for services that send none, such as a table of DynamoDB; the words of refusals;
-the 30 days after which traces are deleted: here, the 10,000 newest of an account and Region are stored.
+how old a document may be; the 30 days after which traces are deleted: here, the 10,000 newest of an account
+and Region are stored.
 
 https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html
 https://docs.aws.amazon.com/xray/latest/api/API_PutTraceSegments.html
@@ -25,6 +27,7 @@ from localaws.services.xray.headers import SEGMENT_ID, TRACE_ID
 
 Document = dict[str, Any]
 
+_IN_NAMES = "_.:/%&#=+\\-@"
 _LARGEST = 64 * 1024
 _MOST_TRACES = 10_000
 
@@ -73,10 +76,16 @@ def read(text: str) -> Document:
             raise Unprocessed(f"Invalid{letters}", f"{name} {given!r} has another form", own)
     if not isinstance(document.get("name"), str) or not 1 <= len(document["name"]) <= 200:
         raise Unprocessed("MissingName", "name must have 1 to 200 characters", own)
+    if not all(
+        one.isalpha() or one.isdecimal() or one.isspace() or one in _IN_NAMES for one in document["name"]
+    ):
+        raise Unprocessed("InvalidName", "name may have letters, numbers, spaces and _.:/%&#=+\\-@", own)
     ends = () if document.get("in_progress") is True else ("end_time",)
     for name in ("start_time", *ends):
         if isinstance(document.get(name), bool) or not isinstance(document.get(name), (int, float)):
             raise Unprocessed("InvalidTime", f"{name} must be a number of seconds", own)
+    if ends and document["end_time"] < document["start_time"]:
+        raise Unprocessed("InvalidTime", "end_time must not be before start_time", own)
     return document
 
 
