@@ -38,8 +38,8 @@ LOGS = ROOT / ".cache" / "logs"
 # Those that only compute run at a lower priority, so that they delay no test that waits.
 LANES = 2 * (os.cpu_count() or 2) + 2
 _LOWER_PRIORITY = 3
-# Folders of localaws/tests that take long, each a check of its own; the others are one check.
-SLOW_SERVICES = ("rds", "lambda_", "server", "codedeploy")
+# Folders of localaws/tests that take long, the longest first: each is a check, and the others are one check.
+SLOW_SERVICES = ("lambda_", "server", "codedeploy", "rds")
 ROOMS = (
     *(
         "app.py",
@@ -245,22 +245,25 @@ def all_checks(*, full: bool) -> list[Check]:
     """Every check, in the order in which they start: what takes longest comes first."""
     local, other = marks(full=full)
     services = [f"localaws/tests/{name}" for name in SLOW_SERVICES]
+    slowest, second, *others = (
+        suite(f"the embedded AWS: {name.strip('_')}", local, folder)
+        for name, folder in zip(SLOW_SERVICES, services, strict=True)
+    )
     apart = ("tests/handlers", "tests/project", "tests/contracts", "tests/stacks")
     handlers, project, *templates = apart
     most, *rest = tests_of_deployed(ARCHITECTURES, local)
     return [
         *linters(),
         most,
+        slowest,
         suite("the embedded AWS", local, "localaws/tests", but=services),
         suite("the project", other, project),
         suite("handlers", other, handlers, computes=True),
         suite("templates", other, *templates, computes=True, validates=True),
         suite("everything else", other, but=apart, computes=True),
+        second,
         *rest,
-        *(
-            suite(f"the embedded AWS: {folder.rpartition('/')[2].strip('_')}", local, folder)
-            for folder in services
-        ),
+        *others,
         suite("run.py on the embedded AWS", local, "tests", but=["tests/local", *WITHOUT_AWS]),
     ]
 
