@@ -1,6 +1,7 @@
 // Viewer request → redirect, rewritten URI, checked token, and a cache key with nothing in it but what matters.
 //
 // Items of the key value store: "/old" → where that path redirects to; "key:ID" → a secret that signs tokens.
+// The URI comes as the viewer wrote it, and the bucket decodes it: everything is decided about the decoded path.
 import cf from 'cloudfront';
 import crypto from 'crypto';
 
@@ -10,18 +11,42 @@ const PARAMETERS = ['currency', 'page'];
 
 async function handler(event) {
   const request = event.request;
-  if (await store.exists(request.uri)) return redirect(await store.get(request.uri));
-  if (request.uri.startsWith('/private/') && !(await isSigned(request))) {
-    return { statusCode: 403, statusDescription: 'Forbidden', headers: { 'cache-control': { value: 'no-store' } } };
+  const path = decoded(request.uri);
+  if (path === null) return answer(400, 'Bad Request', 'no-store');
+  if (await store.exists(path)) return redirect(await store.get(path));
+  if (path.startsWith('/private/') && !(await isSigned(path, request.querystring.token))) {
+    return answer(403, 'Forbidden', 'no-store');
   }
   if (request.uri.endsWith('/')) request.uri += 'index.html';
   normalise(request);
   return request;
 }
 
+// What the origin looks for; null for a malformed escape, an empty segment or a dot segment.
+function decoded(uri) {
+  try {
+    const path = decodeURIComponent(uri);
+    return /\/\/|\\|\/\.\.?(\/|$)/.test(path) ? null : path;
+  } catch (_) {
+    return null;
+  }
+}
+
 function redirect(target) {
-  const headers = { location: { value: target }, 'cache-control': { value: 'max-age=60' } };
-  return { statusCode: 301, statusDescription: 'Moved Permanently', headers };
+  const moved = answer(301, 'Moved Permanently', 'max-age=60');
+  moved.headers.location = { value: target };
+  return moved;
+}
+
+// The viewer response function does not run for these, so they get their security headers here.
+function answer(statusCode, statusDescription, cacheControl) {
+  const headers = {
+    'cache-control': { value: cacheControl },
+    'strict-transport-security': { value: 'max-age=63072000; includeSubDomains' },
+    'x-content-type-options': { value: 'nosniff' },
+    'referrer-policy': { value: 'same-origin' },
+  };
+  return { statusCode, statusDescription, headers };
 }
 
 // Known parameters in one order and spelling; the language instead of what browsers say about languages.
@@ -37,15 +62,15 @@ function normalise(request) {
   request.headers['accept-language'] = { value: LANGUAGES.includes(first) ? first : 'en' };
 }
 
-// token=ID.EXPIRES.SIGNATURE: base64url of the HMAC-SHA256 of the path and EXPIRES (seconds since 1970).
-async function isSigned(request) {
-  const given = request.querystring.token;
+// token=ID.EXPIRES.SIGNATURE: base64url of the HMAC-SHA256 of the decoded path and EXPIRES (seconds since 1970).
+async function isSigned(path, given) {
   const parts = given ? given.value.split('.') : [];
   if (parts.length !== 3 || !/^\d{1,12}$/.test(parts[1])) return false;
   if (Number(parts[1]) * 1000 <= Date.now()) return false;
   if (!(await store.exists('key:' + parts[0]))) return false;
   const secret = await store.get('key:' + parts[0]);
-  const expected = crypto.createHmac('sha256', secret).update(request.uri + '\n' + parts[1]).digest('base64url');
+  if (!secret) return false; // anyone can sign with an empty secret
+  const expected = crypto.createHmac('sha256', secret).update(path + '\n' + parts[1]).digest('base64url');
   return isSame(expected, parts[2]);
 }
 

@@ -28,7 +28,7 @@ SOURCE = ROOT / "lambda_src" / "edge" / "cloudfront_functions"
 WORKER = Path(localaws.services.__path__[0]) / "cloudfront" / "functions.js"
 RECORDED = json.loads(Path(__file__).with_name("cloudfront_events.json").read_text("utf-8"))
 PATH, SECRET = "/private/report.html", "a secret"
-ITEMS = {"/manual": "/docs/", "key:1": SECRET}
+ITEMS = {"/manual": "/docs/", "key:1": SECRET, "key:empty": ""}
 
 
 class Runtime:
@@ -137,6 +137,7 @@ TOKENS: dict[str, Callable[[str], str | None]] = {
     "no time": lambda valid: "1.soon.x",
     "a time in another notation": lambda valid: "1.1e99.x",
     "other separators": lambda valid: valid.replace(".", ":"),
+    "an empty secret": lambda valid: token(key="empty", secret=""),
     "an item that is no key": lambda valid: "manual.99999999999.x",
 }
 
@@ -151,6 +152,43 @@ def test_only_a_signed_token_opens_a_private_page(runtime: Runtime, kind: str) -
         assert answer["querystring"] == {}  # one object in the cache for all tokens
 
 
+ENCODED = [
+    "/%70rivate/report.html",
+    "/privat%65/report.html",
+    "/private%2Freport.html",
+    "/private%2freport.html",
+]
+
+
+@pytest.mark.parametrize("uri", ENCODED)
+def test_an_encoded_path_is_as_private_as_the_decoded_one(runtime: Runtime, uri: str) -> None:
+    answer = runtime.run("viewer_request", request(uri))
+    assert (answer["statusCode"], answer["headers"]["cache-control"]) == (403, {"value": "no-store"})
+    assert runtime.run("viewer_request", request(uri, {"token": token()}))["uri"] == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["//private/x", "/%2Fprivate/x", "/docs/../private/x", "/docs/..%2Fprivate/x", "/%2e%2E/private/x"]
+    + ["/./private/x", "/docs/%2e", "/docs%5C..", "/%", "/%zz", "/100%/x", "/%FC.html", "/%C0%AFprivate"],
+)
+def test_a_path_that_can_be_read_in_two_ways_is_refused(runtime: Runtime, uri: str) -> None:
+    assert runtime.run("viewer_request", request(uri))["statusCode"] == 400
+
+
+@pytest.mark.parametrize("uri", ["/a%20b.html", "/%C3%BC.html", "/%2570rivate/x", "/.well-known/x", "/a..b"])
+def test_other_paths_are_left_as_they_are(runtime: Runtime, uri: str) -> None:
+    assert runtime.run("viewer_request", request(uri))["uri"] == uri
+
+
+@pytest.mark.parametrize("uri", ["/manual", PATH, "/%"])
+def test_made_answers_have_the_security_headers_of_the_others(runtime: Runtime, uri: str) -> None:
+    made = runtime.run("viewer_request", request(uri))["headers"]
+    others = runtime.run("viewer_response", RECORDED["viewer-response"])["headers"]
+    for name in ("strict-transport-security", "x-content-type-options", "referrer-policy"):
+        assert made[name] == others[name]
+
+
 @pytest.mark.parametrize(("content_type", "policies"), [("text/html; charset=utf-8", 1), ("image/png", 0)])
 def test_responses_get_security_headers(runtime: Runtime, content_type: str, policies: int) -> None:
     event = copy.deepcopy(RECORDED["viewer-response"])
@@ -161,9 +199,10 @@ def test_responses_get_security_headers(runtime: Runtime, content_type: str, pol
     assert headers["cache-control"] == event["response"]["headers"]["cache-control"]
 
 
-def test_browsers_do_not_store_private_pages(runtime: Runtime) -> None:
+@pytest.mark.parametrize("uri", [PATH, *ENCODED])
+def test_browsers_do_not_store_private_pages(runtime: Runtime, uri: str) -> None:
     event = copy.deepcopy(RECORDED["viewer-response"])
-    event["request"]["uri"] = PATH
+    event["request"]["uri"] = uri
     assert runtime.run("viewer_response", event)["headers"]["cache-control"]["value"] == "private, no-store"
 
 
