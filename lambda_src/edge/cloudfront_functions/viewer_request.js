@@ -6,14 +6,14 @@ import cf from 'cloudfront';
 import crypto from 'crypto';
 
 const store = cf.kvs();
-const LANGUAGES = ['de', 'fr'];
+const LANGUAGES = ['en', 'de', 'fr'];
 const PARAMETERS = ['currency', 'page'];
 
 async function handler(event) {
   const request = event.request;
   const path = decoded(request.uri);
   if (path === null) return answer(400, 'Bad Request', 'no-store');
-  if (await store.exists(path)) return redirect(await store.get(path));
+  if (await store.exists(path)) return redirect(await store.get(path), request);
   if (path.startsWith('/private/') && !(await isSigned(path, request.querystring.token))) {
     return answer(403, 'Forbidden', 'no-store');
   }
@@ -32,9 +32,13 @@ function decoded(uri) {
   }
 }
 
-function redirect(target) {
+// With the known parameters, so far as they are plain words.
+function redirect(target, request) {
+  normalise(request);
+  const names = Object.keys(request.querystring).filter((name) => /^[\w-]+$/.test(request.querystring[name].value));
+  const query = names.map((name) => name + '=' + request.querystring[name].value).join('&');
   const moved = answer(301, 'Moved Permanently', 'max-age=60');
-  moved.headers.location = { value: target };
+  moved.headers.location = { value: query && !target.includes('?') ? target + '?' + query : target };
   return moved;
 }
 
@@ -58,8 +62,23 @@ function normalise(request) {
   }
   request.querystring = kept;
   const accepted = request.headers['accept-language'];
-  const first = accepted ? accepted.value.trim().slice(0, 2).toLowerCase() : '';
-  request.headers['accept-language'] = { value: LANGUAGES.includes(first) ? first : 'en' };
+  request.headers['accept-language'] = { value: preferred(accepted ? accepted.value : '') };
+}
+
+// The known language of the highest quality; of several, the first.
+function preferred(accepted) {
+  let language = 'en';
+  let highest = 0;
+  for (const range of accepted.toLowerCase().split(',')) {
+    const parts = range.trim().split(/\s*;\s*q\s*=\s*/);
+    const known = parts[0].split('-')[0];
+    const quality = parts.length > 1 ? Number(parts[1]) : 1;
+    if (LANGUAGES.includes(known) && quality > highest) {
+      language = known;
+      highest = quality;
+    }
+  }
+  return language;
 }
 
 // token=ID.EXPIRES.SIGNATURE: base64url of the HMAC-SHA256 of the decoded path and EXPIRES (seconds since 1970).

@@ -43,10 +43,13 @@ class Runtime:
         )
 
     def run(self, name: str, event: Mapping[str, Any]) -> Any:
+        return self.run_code((SOURCE / f"{name}.js").read_text("utf-8"), event)
+
+    def run_code(self, code: str, event: Mapping[str, Any]) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         request = {
-            "code": (SOURCE / f"{name}.js").read_text("utf-8"),
+            "code": code,
             "runtime": "cloudfront-js-2.0",
             "event": event,
             "store": {"items": ITEMS, "created": "", "modified": ""},
@@ -89,6 +92,21 @@ def test_an_item_of_the_store_is_a_redirect(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "location"),
+    [
+        ({"currency": "USD", "page": "2", "utm_source": "mail"}, "/docs/?currency=usd&page=2"),
+        ({"currency": "usd%0d%0ax: y"}, "/docs/"),
+        ({"currency": "", "token": "x"}, "/docs/"),
+    ],
+)
+def test_a_redirect_keeps_the_query_that_matters(
+    runtime: Runtime, query: dict[str, str], location: str
+) -> None:
+    answer = runtime.run("viewer_request", request("/manual", query))
+    assert answer["headers"]["location"] == {"value": location}
+
+
+@pytest.mark.parametrize(
     ("uri", "rewritten"), [("/docs/", "/docs/index.html"), ("/", "/index.html"), ("/docs", "/docs")]
 )
 def test_a_folder_is_its_index(runtime: Runtime, uri: str, rewritten: str) -> None:
@@ -113,7 +131,21 @@ def test_the_query_is_reduced_to_what_matters(
 
 @pytest.mark.parametrize(
     ("accepted", "language"),
-    [("de-DE,de;q=0.9", "de"), (" DE", "de"), ("fr", "fr"), ("en-US", "en"), ("it", "en"), ("", "en")],
+    [
+        ("de-DE,de;q=0.9", "de"),
+        (" DE", "de"),
+        ("fr", "fr"),
+        ("en-US", "en"),
+        ("it", "en"),
+        ("", "en"),
+        ("fr;q=0.1, de;q=1", "de"),
+        ("it, fr ; q=0.5, de;q=0.4", "fr"),
+        ("en, de;q=0.9", "en"),
+        ("de;q=0, fr;q=0", "en"),
+        ("de;q=x", "en"),
+        ("den", "en"),
+        ("frr", "en"),
+    ],
 )
 def test_the_language_is_one_of_three(runtime: Runtime, accepted: str, language: str) -> None:
     returned = runtime.run("viewer_request", request("/api/prices", accept_language=accepted))
@@ -150,6 +182,20 @@ def test_only_a_signed_token_opens_a_private_page(runtime: Runtime, kind: str) -
     assert answer.get("statusCode") == (None if allowed else 403)
     if allowed:
         assert answer["querystring"] == {}  # one object in the cache for all tokens
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        'import c from"crypto";import k from"cloudfront";',
+        'import*as c from"crypto";import k from"cloudfront";',
+        'import{createHash as h}from"crypto";import k from"cloudfront";const c={createHash:h};',
+        "import c from 'crypto' // no semicolon\nimport k from 'cloudfront'\n",
+    ],
+)
+def test_the_sandbox_takes_minified_imports(runtime: Runtime, imports: str) -> None:
+    body = 'async function handler(e){c.createHash("sha256");return k.kvs().get(e.key)}'
+    assert runtime.run_code(imports + body, {"key": "/manual"}) == "/docs/"
 
 
 ENCODED = [
@@ -223,6 +269,10 @@ def test_the_handler_answers_with_prices_that_may_be_cached() -> None:
 @pytest.mark.parametrize("language", ["fr-CH", "FR", "fr"])
 def test_prices_in_a_language(language: str) -> None:
     assert prices("EUR", language)["prices"] == {"thé": "3.20", "pain": "4.50"}
+
+
+def test_a_language_with_the_same_first_letters_is_another_one() -> None:
+    assert prices("eur", "frr, fr;q=0.5")["language"] == "en"
 
 
 def test_an_unknown_currency_is_named() -> None:
