@@ -50,7 +50,7 @@ function answer(statusCode, statusDescription, cacheControl) {
     'x-content-type-options': { value: 'nosniff' },
     'referrer-policy': { value: 'same-origin' },
   };
-  return { statusCode, statusDescription, headers };
+  return { statusCode: statusCode, statusDescription: statusDescription, headers: headers };
 }
 
 // Known parameters in one order and spelling; the language instead of what browsers say about languages.
