@@ -25,12 +25,17 @@ _SIZE = Limit("CloudFront Functions", 1, 10_240, "bytes of code")
 _NAME = 64  # characters, of functions and stores
 _KEY = Limit("CloudFront KeyValueStore", 1, 512, "bytes for a key")
 _VALUE = Limit("CloudFront KeyValueStore", 0, 1_024, "bytes for a value")
+_STORE = Limit("CloudFront KeyValueStore", 0, 5 * 1024 * 1024, "bytes for all items")
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/functions-javascript-runtime-20.html
 _MODULES = ("cloudfront", "crypto", "querystring", "buffer")
-_IMPORT = re.compile(r"""^\s*import\s[^'"]*['"]([^'"]+)['"]|\brequire\(\s*['"]([^'"]+)['"]""", re.MULTILINE)
-_COMMENTS = re.compile(r"/\*.*?\*/|^\s*//[^\n]*", re.DOTALL | re.MULTILINE)
+_MODULE = r"""\b(?:from|import|require\s*\()\s*(?P<quote>['"])(?P<module>[^'"]+)(?P=quote)"""
+_STRING = r""" '(?:\\.|[^'\\\n])*' | "(?:\\.|[^"\\\n])*" | `(?:\\.|[^`\\])*` """
+_PATTERN = r"(?P<before>[(=,:;!&|?{}\[]\s*)/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/"
+# What is no code: comments, strings and regular expressions; and the names of modules.
+_NO_CODE = re.compile(rf"//[^\n]* | /\*.*?\*/ | {_MODULE} | {_STRING} | {_PATTERN}", re.DOTALL | re.VERBOSE)
 _HANDLER = re.compile(r"\bfunction\s+handler\s*\(")
-_ABSENT = re.compile(r"(?<![\w.])(eval|fetch|setTimeout|setInterval|setImmediate|XMLHttpRequest)\s*\(")
+_ABSENT = re.compile(r"(?<![\w.$])(eval|fetch|setTimeout|setInterval|setImmediate|XMLHttpRequest)\s*\(")
+_KVS = re.compile(r"\bkvs\s*\(")
 _READ = ("DescribeKeyValueStore", "GetKey", "ListKeys")
 _WRITE = ("PutKey", "DeleteKey", "UpdateKeys")
 
@@ -150,29 +155,30 @@ class CloudFrontFunctions(Construct):
 
 
 def _imports(code: str) -> set[str]:
-    return {one or other for one, other in _IMPORT.findall(_COMMENTS.sub("", code))}
+    return {found["module"] for found in _NO_CODE.finditer(code) if found["module"]}
 
 
 def _check_code(name: str, code: str, has_store: bool) -> None:
     if Token.is_unresolved(code):
         return
     _SIZE.check(f"{name}: len(code)", len(code.encode()))
-    if not _HANDLER.search(code):
+    bare = _NO_CODE.sub(lambda found: (found["before"] or "") + " ", code)
+    if not _HANDLER.search(bare):
         raise ValueError(
             f"{name}: the code has no `function handler(event)`, which CloudFront calls; add it."
         )
-    bare = _COMMENTS.sub("", code)
     if unknown := sorted(_imports(code) - set(_MODULES)):
         raise ValueError(
             f"{name}: the code imports {', '.join(unknown)}; CloudFront Functions have only "
             f"{', '.join(_MODULES)}. Write it without, or use Lambda@Edge."
         )
-    if found := _ABSENT.search(bare):
+    found = _ABSENT.search(bare)
+    if found and not re.search(rf"\b(function|const|let|var)\s+{found[1]}\b", bare):
         raise ValueError(
             f"{name}: the code calls {found[1]}, and CloudFront Functions have no network, timers or dynamic "
             "code. Write it without, or use Lambda@Edge."
         )
-    if "cloudfront" in _imports(code) and ".kvs(" in bare and not has_store:
+    if "cloudfront" in _imports(code) and _KVS.search(bare) and not has_store:
         raise ValueError(f"{name}: the code reads a key value store; give key_value_store or initial_items.")
 
 
@@ -186,3 +192,4 @@ def _check_items(items: Mapping[str, str]) -> None:
             )
         _KEY.check(name, len(key.encode()))
         _VALUE.check(f"{name}: length of the value", len(value.encode()))
+    _STORE.check("initial_items", sum(len(f"{key}{value}".encode()) for key, value in items.items()))

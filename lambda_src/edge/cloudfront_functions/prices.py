@@ -1,5 +1,6 @@
 """Prices in a currency, with names in a language."""
 
+import re
 from decimal import Decimal
 
 _CENTS = {"eur": Decimal(1), "usd": Decimal("1.10"), "gbp": Decimal("0.85")}
@@ -23,7 +24,8 @@ def prices(currency: str, language: str) -> dict[str, object]:
     """
     if currency.lower() not in _CENTS:
         raise UnknownCurrencyError(f"currency={currency!r}: there are prices in {', '.join(sorted(_CENTS))}.")
-    known = language[:2].lower() if language[:2].lower() in _NAMES else "en"
+    first = re.split(r"[-,; ]", language.lower())[0]  # `den` is not `de`
+    known = first if first in _NAMES else "en"
     names = _NAMES.get(known, {})
     rate = _CENTS[currency.lower()]
     found = {names.get(item, item): f"{price * rate:.2f}" for item, price in _PRICES.items()}

@@ -9,6 +9,7 @@ function handler(event) {
   if (type && type.value.startsWith('text/html')) {
     headers['content-security-policy'] = { value: "default-src 'self'; frame-ancestors 'none'" };
   }
-  if (event.request.uri.startsWith('/private/')) headers['cache-control'] = { value: 'private, no-store' };
+  const path = decodeURIComponent(event.request.uri); // as the bucket decodes it
+  if (path.startsWith('/private/')) headers['cache-control'] = { value: 'private, no-store' };
   return response;
 }

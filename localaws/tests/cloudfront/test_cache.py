@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from helpers.http import Endpoint, HttpResponse
 from localaws import LocalAws
-from localaws.services.cloudfront.cache import seconds_of, time_to_live
+from localaws.services.cloudfront.cache import _s3_object_key, seconds_of, time_to_live
 
 OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
 DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
@@ -274,6 +274,29 @@ def test_requests_with_other_methods_always_reach_the_origin(local_aws: LocalAws
     answers = [through.get("/s500?post", method="POST") for _ in range(2)]
     assert [one.header("x-cache") for one in answers] == ["Error from cloudfront"] * 2
     assert [method for method, path, _ in origin.asked if path.startswith("/s500")].count("POST") == 2
+
+
+@pytest.mark.local
+def test_only_get_and_head_are_allowed_unless_the_behavior_says_so(
+    local_aws: LocalAws, origin: Origin
+) -> None:
+    through = distribution(local_aws, origin)
+    methods = ("GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE")
+    answers = [through.get("/methods", method=method).status for method in methods]
+    assert answers == [200, 200, 403, 403, 403, 403, 403]
+
+
+@pytest.mark.parametrize(
+    ("folder", "uri", "key"),
+    [
+        ("", "/a/b.html", "a/b.html"),
+        ("", "//a.html", "/a.html"),
+        ("", "/%2Fa%20b.html", "/a b.html"),
+        ("/site", "//a.html", "site//a.html"),
+    ],
+)
+def test_a_bucket_is_asked_for_the_path_without_its_first_slash(folder: str, uri: str, key: str) -> None:
+    assert _s3_object_key({"origin_path": folder}, uri) == key
 
 
 @pytest.mark.local

@@ -66,6 +66,7 @@ def _tokens(site: Site, keys: Keys, story: Story) -> None:
     forged = keys.sign(path, first, secret=guess)
     seen = {
         "no token": site.get(path).status,
+        "no token, encoded path": site.get(path.replace("/private/", "/%70rivate/")).status,
         "valid token": site.get(keys.sign(path, first)).status,
         "expired token": site.get(keys.sign(path, first, seconds=-1)).status,
         "forged token": site.get(forged).status,

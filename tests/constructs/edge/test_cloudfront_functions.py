@@ -16,6 +16,9 @@ from cdk_lambda_patterns.edge.cloudfront_functions import CloudFrontFunctions
 PLAIN = "function handler(event) { return event.request; }"
 READING = f"import cf from 'cloudfront';\nconst store = cf.kvs();\nasync {PLAIN}"
 
+MINIFIED = f'import c from"crypto";import t from"cloudfront";const s=t.kvs();async {PLAIN}'
+TOO_MANY = {f"{number:04}": "x" * 1024 for number in range(5101)}  # one more than 5 MB has room for
+
 
 def code(text: str) -> cloudfront.FunctionCode:
     """The code of a function."""
@@ -54,6 +57,13 @@ def test_a_new_store_is_retained_unless_it_should_not_be(
     ((_, store),) = Template.from_stack(made).find_resources("AWS::CloudFront::KeyValueStore").items()
     assert store["DeletionPolicy"] == ("Retain" if policy is None else "Delete")
     assert ("ImportSource" in store["Properties"]) is bool(items)
+
+
+def test_minified_code_reads_the_store_too() -> None:
+    made = stack()
+    CloudFrontFunctions(made, "Edge", viewer_request=code(MINIFIED), initial_items={})
+    (found,) = Template.from_stack(made).find_resources("AWS::CloudFront::Function").values()
+    assert "KeyValueStoreAssociations" in found["Properties"]["FunctionConfig"]
 
 
 def test_functions_without_a_store() -> None:
@@ -97,6 +107,15 @@ def test_the_code_has_10_kb(size: int) -> None:
         (f"{PLAIN} function f() {{ return fetch('https://example.com'); }}", "calls fetch"),
         (f"{PLAIN} function f() {{ setTimeout(f, 1); }}", "calls setTimeout"),
         (f"{PLAIN} function f() {{ eval('1'); }}", "calls eval"),
+        (f"{PLAIN} const url = 'https://a'; eval(url);", "calls eval"),
+        (f"{PLAIN} const quotes = /['\"]/; eval(quotes);", "calls eval"),
+        (f'import c from"crypto";import t from"fs";{PLAIN}', "imports fs"),
+        (f'import{{readFile}}from"fs";{PLAIN}', "imports fs"),
+        (f'import*as f from"fs";{PLAIN}', "imports fs"),
+        (f"import 'fs'; {PLAIN}", "imports fs"),
+        ("// function handler(event) {}", "function handler"),
+        ("const text = 'function handler(event)';", "function handler"),
+        (MINIFIED, "reads a key value store"),
         (READING, "reads a key value store"),
     ],
 )
@@ -114,6 +133,12 @@ def test_what_the_runtime_lacks_is_refused(text: str, wrong: str) -> None:
         f"import qs from 'querystring';\nconst crypto = require('crypto');\n{PLAIN}",
         f"{PLAIN} function prefetch(x) {{ return cache.fetch(x); }}",
         "async function handler (event) { return event.request; }",
+        f"const m = 'do not call eval(x)'; {PLAIN}",
+        f"const a = 1; // no fetch() here\n{PLAIN}",
+        f"function fetch(x) {{ return x; }} {PLAIN} fetch(1);",
+        f"const a = \"import x from 'fs'\"; {PLAIN}",
+        f"const a = `it's eval(1)`; {PLAIN}",
+        f"const half = 4 / 2; const url = 'a/b'; {PLAIN}",
     ],
 )
 def test_what_only_looks_like_it_is_taken(text: str) -> None:
@@ -127,6 +152,7 @@ def test_what_only_looks_like_it_is_taken(text: str) -> None:
         ({"viewer_request": code(PLAIN), "initial_items": {"": "x"}}, "1 to 512"),
         ({"viewer_request": code(PLAIN), "initial_items": {"ä" * 257: "x"}}, "1 to 512"),
         ({"viewer_request": code(PLAIN), "initial_items": {"a": "ä" * 513}}, "0 to 1,024"),
+        ({"viewer_request": code(PLAIN), "initial_items": TOO_MANY}, "0 to 5,242,880 bytes for all items"),
     ],
 )
 def test_wrong_arguments_are_refused(given: dict[str, Any], wrong: str) -> None:

@@ -9,6 +9,8 @@ Faithful to:
   strings counts.
 - The time to live: `s-maxage`, `max-age` or `Expires` of the origin between minimum and maximum, else the
   default; `no-store`, `no-cache` and `private` last for the minimum. A maximum of 0 switches the cache off.
+- A behavior without AllowedMethods allows GET and HEAD; other methods get 403.
+- The key of an object in a bucket is the decoded path without its first slash: `//a` is the object `/a`.
 - GET, HEAD and, where the behavior says so, OPTIONS are cached. Errors are, too: for 10 seconds, or for the
   error caching minimum TTL of their status; `max-age` makes it longer. 400, 403, 405, 412 and 415 need one
   of these two.
@@ -29,6 +31,7 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/understanding
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Invalidation.html
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html
 """
 
 from __future__ import annotations
@@ -40,11 +43,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from ministack.services import cloudfront
 
-from localaws.patching import around, on_reset
+from localaws.patching import around, on_reset, replaces
 
 Headers = dict[str, Any]
 Response = tuple[int, str, Headers, bytes]  # status, reason, headers, body
@@ -109,6 +112,8 @@ def _dataplane_behavior(
     stock: Callable[..., dict[str, Any]], behavior_el: Any, path_pattern: str | None = None
 ) -> dict[str, Any]:
     behavior = stock(behavior_el, path_pattern)
+    if behavior["allowed_methods"] is None:
+        behavior["allowed_methods"] = ["GET", "HEAD"]
     allowed = cloudfront._find(behavior_el, "AllowedMethods")
     cached = cloudfront._find(allowed, "CachedMethods") if allowed is not None else None
     texts = {element.text for element in cached.iter()} if cached is not None else set()
@@ -118,6 +123,11 @@ def _dataplane_behavior(
         if cloudfront._text(behavior_el, name)
     }
     return {**behavior, "cached_methods": {"GET", "HEAD"} | ({"OPTIONS"} & texts), "ttls": legacy}
+
+
+@replaces(cloudfront, "_s3_object_key")
+def _s3_object_key(origin: dict[str, Any], uri: str) -> str:
+    return unquote(f"{origin.get('origin_path') or ''}{uri}").removeprefix("/")
 
 
 @around(cloudfront, "parse_distribution_dataplane_config")

@@ -9,11 +9,12 @@ const vm = require("vm");
 const answer = process.stdout.write.bind(process.stdout);
 process.stdout.write = (chunk, encoding, callback) => process.stderr.write(chunk, encoding, callback);
 
-const IMPORT = /^\s*import\s+(?:\*\s*as\s+(\w+)|\{([^}]*)\}|(\w+))\s+from\s+['"]([^'"]+)['"]\s*;?\s*$/gm;
-const toRequire = (_all, star, names, standard, module) => {
+const IMPORT =
+  /(^|;)\s*import(?:\s*\*\s*as\s+([\w$]+)|\s*\{([^}]*)\}|\s+([\w$]+))\s*from\s*['"]([^'"]+)['"]/gm;
+const toRequire = (_all, before, star, names, standard, module) => {
   const source = `require(${JSON.stringify(module)})`;
-  if (!names) return `const ${star || standard} = ${source};`;
-  return `const {${names.replace(/(\w+)\s+as\s+(\w+)/g, "$1: $2")}} = ${source};`;
+  if (!names) return `${before}const ${star || standard} = ${source}`;
+  return `${before}const {${names.replace(/([\w$]+)\s+as\s+([\w$]+)/g, "$1: $2")}} = ${source}`;
 };
 
 function store(request) {
