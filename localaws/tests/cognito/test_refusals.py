@@ -191,7 +191,7 @@ def test_a_user_writes_what_the_client_may_write(
 
 
 @pytest.mark.parametrize("operation", ["admin_update_user_attributes", "admin_create_user"])
-def test_nobody_chooses_the_id_of_a_user(
+def test_no_caller_chooses_the_id_of_a_user(
     local_aws: LocalAws, signed_in: dict[str, str], operation: str
 ) -> None:
     name = "ann" if operation == "admin_update_user_attributes" else "another"

@@ -99,10 +99,10 @@ def test_with_dax_notes_are_read_from_its_cache(monkeypatch: pytest.MonkeyPatch)
     assert without.notes.consistent
 
 
-@pytest.mark.parametrize("nobody", ["", None, 0, ["ann"]])
-def test_a_token_that_names_nobody_opens_no_notes(service: Service, nobody: Any) -> None:
+@pytest.mark.parametrize("given", ["", None, 0, ["ann"]])
+def test_a_token_that_names_no_user_opens_no_notes(service: Service, given: Any) -> None:
     with pytest.raises(ValueError, match="not the id of a user"):
-        service.send(nobody, "PUT", "/notes/milk", "of nobody")
+        service.send(given, "PUT", "/notes/milk", "of none")
     assert not service.items.by_key
 
 

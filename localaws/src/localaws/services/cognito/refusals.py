@@ -4,7 +4,7 @@ Faithful to: a pool has alias attributes or username attributes, attributes with
 2,048 characters, and a domain without the words of AWS; a client has tokens that last as long as Cognito
 allows, callback URLs with HTTPS, a secret for client credentials, providers and scopes that exist, and flows
 of one generation; a user has attributes of the schema, of which users write those that their client may
-write, and never `sub` or those that say whether another one is verified; nobody changes `sub`, or another
+write, and never `sub` or those that say whether another one is verified; no caller changes `sub`, or another
 attribute that is not mutable; a pool whose users only administrators create has no sign-up; of a password,
 the first rule that it breaks.
 Not to: attributes that a pool adds, which a client without a list of its own may write here; the words about
