@@ -59,7 +59,8 @@ class Todo(cdk.Stack):
         own = "${cognito-identity.amazonaws.com:sub}"
         identities.authenticated_role.add_to_principal_policy(
             iam.PolicyStatement(
-                actions=["s3:GetObject", "s3:PutObject"], resources=[files.arn_for_objects(f"{own}/*")]
+                actions=["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+                resources=[files.arn_for_objects(f"{own}/*")],
             )
         )
         for name, value in {

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -14,7 +15,7 @@ PASSWORD = "Buy-milk-2-day"
 
 @pytest.fixture(scope="module")
 def todo(deploy):
-    return deploy(".")
+    return deploy(".", folder=Path(__file__).parent)
 
 
 def sign_in(todo, name):

@@ -185,6 +185,7 @@ class TodoApiStack(PatternStack):
             "s3:GetObject",
             "s3:PutObject",
             "s3:DeleteObject",
+            "s3:AbortMultipartUpload",
             prefix=f"{_IDENTITY}/",
             reason="Each user has all keys below the id of the own identity, and no other key.",
         )

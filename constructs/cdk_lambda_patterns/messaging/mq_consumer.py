@@ -56,6 +56,7 @@ _VERSION = {"RABBITMQ": "3.13", "ACTIVEMQ": "5.18"}
 _INSTANCE_TYPE = {"RABBITMQ": "mq.m7g.large", "ACTIVEMQ": "mq.m5.large"}
 _MULTI_AZ = {"RABBITMQ": "CLUSTER_MULTI_AZ", "ACTIVEMQ": "ACTIVE_STANDBY_MULTI_AZ"}
 _SUBNETS = {"CLUSTER_MULTI_AZ": None, "ACTIVE_STANDBY_MULTI_AZ": 2, "SINGLE_INSTANCE": 1}
+_LEAST_ZONES = 2
 _USER = "lambda_consumer"  # RabbitMQ allows no `guest`
 
 
@@ -70,10 +71,13 @@ class BrokerOptions:
             upgrades to newer patches by itself.
         instance_type: Default: ``mq.m7g.large`` for RabbitMQ, ``mq.m5.large`` for ActiveMQ.
         multi_az: A cluster of three nodes (RabbitMQ), or a standby (ActiveMQ). Default: one instance, which
-            does not answer during maintenance.
+            does not answer during maintenance. The network needs two Availability Zones then.
+
+    A new broker of ActiveMQ writes its general log to CloudWatch only where the account has a resource policy
+    that lets ``mq.amazonaws.com`` do so: make it before the broker. RabbitMQ needs none.
 
     Raises:
-        ValueError: There is no such engine.
+        ValueError: There is no such engine, or the version is empty.
 
     Example::
 
@@ -87,6 +91,11 @@ class BrokerOptions:
 
     def __post_init__(self) -> None:
         check_choice("engine", self.engine, get_args(Engine))
+        if self.engine_version is not None and not self.engine_version.strip():
+            raise ValueError(
+                f"engine_version={self.engine_version!r}: give a version, such as "
+                f"{_VERSION[self.engine]!r}, or leave it out."
+            )
         given = self.instance_type
         if given is not None and not given.startswith("mq.") and not Token.is_unresolved(given):
             raise ValueError(
@@ -117,7 +126,7 @@ class ExistingBroker:
             interfaces.
 
     Raises:
-        ValueError: There is no such engine, or the secret has no complete ARN.
+        ValueError: There is no such engine, the ARN is not a broker's, or the secret has no complete ARN.
 
     Example::
 
@@ -133,6 +142,10 @@ class ExistingBroker:
 
     def __post_init__(self) -> None:
         check_choice("engine", self.engine, get_args(Engine))
+        if not Token.is_unresolved(self.broker_arn) and self.broker_arn.split(":")[2:3] != ["mq"]:
+            raise ValueError(
+                f"broker_arn={self.broker_arn!r}: it is not the ARN of an Amazon MQ broker; give one."
+            )
         if self.secret.secret_full_arn is None:
             raise ValueError(
                 f"secret={self.secret.node.path}: it is imported without the complete ARN, which the mapping "
@@ -242,6 +255,8 @@ class MqConsumer(Construct):
             memory_size=256, timeout=Duration.minutes(1)
         )
         _check_length("queue", queue, _QUEUE)
+        if not queue.strip():
+            raise ValueError(f"queue={queue!r}: it is empty; give the name of the broker's queue.")
         _check_timeout(timeout_of(function) if function is not None else function_options.timeout)
         _check_broker(network, broker, broker_options)
         engine: Engine = broker.engine if broker is not None else (broker_options or BrokerOptions()).engine
@@ -299,7 +314,13 @@ class MqConsumer(Construct):
     ) -> amazonmq.CfnBroker:
         assert self.connections is not None
         mode = options.deployment_mode
-        subnets = network.vpc.select_subnets(subnets=_subnets(network)).subnet_ids
+        chosen = _subnets(network)
+        if options.multi_az and len(chosen) < _LEAST_ZONES:
+            raise ValueError(
+                "broker_options.multi_az=True: the network has subnets in one Availability Zone only; give "
+                "one in two or more, or leave multi_az out."
+            )
+        subnets = network.vpc.select_subnets(subnets=chosen).subnet_ids
         broker = amazonmq.CfnBroker(
             self,
             "Broker",

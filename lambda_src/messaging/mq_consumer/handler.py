@@ -14,7 +14,7 @@ with no_garbage_collection():
     from aws_lambda_powertools.logging import Logger
 
     from messaging.sqs_consumer.entries import Entry, NotAnEntry
-    from messaging.sqs_consumer.ledger import Ledger, Overdrawn
+    from messaging.sqs_consumer.ledger import Contradiction, Ledger, Overdrawn
     from shared.clients import make_quick_client
     from shared.shares import OutOfTime, Shares
 
@@ -59,7 +59,7 @@ def book(message: Message, shares: Shares) -> bool:
     try:
         seconds = shares.next()
         new = ledger.book(Entry.parse(message.body), seconds)
-    except (NotReadable, NotAnEntry, Overdrawn, OutOfTime) as reason:
+    except (NotReadable, NotAnEntry, Contradiction, Overdrawn, OutOfTime) as reason:
         logger.warning("not booked", **about, reason=str(reason))
         return False
     except Exception:

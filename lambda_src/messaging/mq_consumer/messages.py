@@ -15,7 +15,7 @@ class NotABatch(ValueError):
 
 
 class NotReadable(ValueError):
-    """The content of a message is not base64 of UTF-8."""
+    """A message has no content in base64 of UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,17 @@ class Message:
     queue: str
     message_id: str
     redelivered: bool
-    data: str
+    data: Any
 
     @property
     def body(self) -> str:
         """The content.
 
         Raises:
-            NotReadable: It is not base64 of UTF-8.
+            NotReadable: It is missing, or not base64 of UTF-8.
         """
+        if not isinstance(self.data, str):
+            raise NotReadable(f"the content is {self.data!r}, and not base64 of UTF-8")
         try:
             return b64decode(self.data, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as reason:
@@ -49,6 +51,8 @@ class Message:
 
 def messages_of(event: Any) -> list[Message]:
     """Return the messages of an event, those of each queue in their order.
+
+    A message that lacks a field is one of them: it must not cost the others their turn.
 
     Raises:
         NotABatch: It is no event of a broker.
@@ -66,15 +70,20 @@ def messages_of(event: Any) -> list[Message]:
         raise NotABatch(f"it has other fields than a batch of a broker: {missing}") from None
 
 
-def _from_rabbitmq(queue: str, message: Mapping[str, Any]) -> Message:
-    name = message["basicProperties"].get("messageId") or ""
-    return Message(queue, name, bool(message["redelivered"]), str(message["data"]))
+def _from_rabbitmq(queue: str, given: Any) -> Message:
+    message = _fields(given)
+    name = _fields(message.get("basicProperties")).get("messageId")
+    return Message(queue, str(name or ""), bool(message.get("redelivered")), message.get("data"))
 
 
-def _from_activemq(message: Mapping[str, Any]) -> Message:
+def _from_activemq(given: Any) -> Message:
+    message = _fields(given)
     # AWS's example of a message of bytes has no `redelivered`; its name is also written physicalName.
-    place = message["destination"]
-    queue = place.get("physicalName") or place["physicalname"]
-    return Message(
-        str(queue), str(message["messageID"]), bool(message.get("redelivered")), str(message["data"])
-    )
+    place = _fields(message.get("destination"))
+    queue = place.get("physicalName") or place.get("physicalname") or ""
+    name = message.get("messageID") or ""
+    return Message(str(queue), str(name), bool(message.get("redelivered")), message.get("data"))
+
+
+def _fields(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {}

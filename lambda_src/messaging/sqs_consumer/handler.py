@@ -20,7 +20,7 @@ with no_garbage_collection():
     from shared.shares import OutOfTime, Shares
 
     from .entries import Entry, NotAnEntry
-    from .ledger import Ledger, Overdrawn
+    from .ledger import Contradiction, Ledger, Overdrawn
 
     logger = Logger()
     ledger = Ledger(make_quick_client("dynamodb"), os.environ["TABLE_NAME"])
@@ -33,7 +33,7 @@ def book(record: SQSRecord, shares: Shares) -> None:
     """Book the entry of one message within its share of the time; an exception fails only this message."""
     try:
         new = ledger.book(Entry.parse(record.body), shares.next())
-    except (NotAnEntry, Overdrawn, OutOfTime) as reason:
+    except (NotAnEntry, Contradiction, Overdrawn, OutOfTime) as reason:
         logger.warning(
             "not booked",
             message_id=record.message_id,

@@ -11,6 +11,10 @@ class Overdrawn(Exception):
     """The balance is too low for the withdrawal. It may be enough once an earlier deposit arrives."""
 
 
+class Contradiction(Exception):
+    """An entry of this id has other cents. Either of them may be right, so its sender has to say which."""
+
+
 class Ledger:
     """Books entries.
 
@@ -35,14 +39,20 @@ class Ledger:
             seconds: How long to try while other transactions write the same account.
 
         Raises:
+            Contradiction: Another entry of this id is in the ledger.
             Overdrawn: The balance is too low now.
             TimeoutError: Other transactions wrote the account all the time.
         """
         refused = transact(self._client, [self._entry(entry), self._balance(entry)], seconds)
         if not refused:
             return True
-        by_entry, _by_balance = (reason.get("Code") for reason in refused)
-        if by_entry == CONDITION:
+        by_entry = refused[0]
+        if by_entry.get("Code") == CONDITION:
+            held = int(by_entry["Item"]["cents"]["N"])
+            if held != entry.cents:
+                raise Contradiction(
+                    f"entry {entry.entry_id!r} is booked with {held} cents, not {entry.cents}"
+                )
             return False
         raise Overdrawn(f"a withdrawal of {-entry.cents} cents exceeds the balance")
 
@@ -56,6 +66,7 @@ class Ledger:
                     "cents": {"N": str(entry.cents)},
                 },
                 "ConditionExpression": "attribute_not_exists(account)",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         }
 

@@ -43,8 +43,11 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
 
     Raises:
         KeyError: The method has no Cognito authorizer, so nothing says whose notes are meant.
+        ValueError: The token names no user. Without an owner, the table would have the notes of all.
     """
     # The id of the user, which never changes and is never given to another one.
     # https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-id-token.html
     owner = event["requestContext"]["authorizer"]["claims"]["sub"]
+    if not isinstance(owner, str) or not owner:
+        raise ValueError(f"claims.sub is {owner!r}, and not the id of a user; no note is read or written")
     return front.answer(event, context, NotesService(replace(notes, owner=owner)).answer)

@@ -160,3 +160,76 @@ def test_an_id_token_says_whether_the_address_is_verified(
     )
     claims = answer["AuthenticationResult"]["IdToken"].split(".")[1]
     assert json.loads(base64.urlsafe_b64decode(claims + "=="))["email_verified"] is verified
+
+
+NOT_WRITABLE = ("NotAuthorizedException", "A client attempted to write unauthorized attribute")
+SUB = (INVALID, "user.sub: Attribute cannot be updated.")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "error"),
+    [
+        ("sub", SUB),
+        ("email_verified", NOT_WRITABLE),
+        ("nickname", NOT_WRITABLE),  # not one of those that the client may write
+        ("custom:fixed", (INVALID, "user.custom:fixed: Attribute cannot be updated.")),
+        ("custom:nope", (INVALID, "custom:nope: Attribute does not exist in the schema.")),
+        ("cognito:groups", (INVALID, "cognito:groups: Attribute does not exist in the schema.")),
+        ("name", None),
+    ],
+)
+def test_a_user_writes_what_the_client_may_write(
+    local_aws: LocalAws, signed_in: dict[str, str], attribute: str, error: tuple[str, str] | None
+) -> None:
+    token, given = {"AccessToken": signed_in["AccessToken"]}, {"Name": attribute, "Value": "true"}
+    if error is None:
+        client(local_aws, "cognito-idp").update_user_attributes(**token, UserAttributes=[given])
+        return
+    check(local_aws, "cognito-idp", ("update_user_attributes", {**token, "UserAttributes": [given]}, *error))
+    deletion = {**token, "UserAttributeNames": [attribute]}
+    check(local_aws, "cognito-idp", ("delete_user_attributes", deletion, *error))
+
+
+@pytest.mark.parametrize("operation", ["admin_update_user_attributes", "admin_create_user"])
+def test_no_caller_chooses_the_id_of_a_user(
+    local_aws: LocalAws, signed_in: dict[str, str], operation: str
+) -> None:
+    name = "ann" if operation == "admin_update_user_attributes" else "another"
+    request = {"UserPoolId": signed_in["UserPoolId"], "Username": name}
+    sub = [{"Name": "sub", "Value": "zzz"}]
+    check(local_aws, "cognito-idp", (operation, {**request, "UserAttributes": sub}, *SUB))
+
+
+def test_users_do_not_sign_up_where_an_administrator_creates_them(
+    local_aws: LocalAws, signed_in: dict[str, str]
+) -> None:
+    request = {"ClientId": signed_in["ClientId"], "Username": "eve", "Password": "Passw0rd!"}
+    error = ("NotAuthorizedException", "SignUp is not permitted for this user pool")
+    check(local_aws, "cognito-idp", ("sign_up", request, *error))
+
+
+@pytest.fixture(scope="module")
+def signed_in(local_aws: LocalAws) -> dict[str, str]:
+    """A user of a pool that only administrators add users to, and the user's access token."""
+    cognito = local_aws.client("cognito-idp")
+    pool_id = cognito.create_user_pool(
+        PoolName="closed",
+        AdminCreateUserConfig={"AllowAdminCreateUserOnly": True},
+        Schema=[{"Name": "fixed", "AttributeDataType": "String", "Mutable": False}],
+    )["UserPool"]["Id"]
+    client_id = cognito.create_user_pool_client(
+        UserPoolId=pool_id,
+        ClientName="app",
+        ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+        WriteAttributes=["name", "custom:fixed"],
+    )["UserPoolClient"]["ClientId"]
+    of_pool = {"UserPoolId": pool_id, "Username": "ann"}
+    cognito.admin_create_user(**of_pool, MessageAction="SUPPRESS")
+    cognito.admin_set_user_password(**of_pool, Password="Passw0rd!", Permanent=True)
+    answer = cognito.admin_initiate_auth(
+        UserPoolId=pool_id,
+        ClientId=client_id,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": "ann", "PASSWORD": "Passw0rd!"},
+    )["AuthenticationResult"]
+    return {"UserPoolId": pool_id, "ClientId": client_id, "AccessToken": answer["AccessToken"]}

@@ -177,10 +177,12 @@ def _check_files(stack: DeployedStack, users: Users, ann: User, ben: User, story
 
 
 def _use(stack: DeployedStack, files: Files) -> None:
-    """Write, list, read and delete a file of one's own."""
+    """Write, list, read and delete a file of one's own, and give up an upload."""
     bucket, key = stack.output("BucketName"), f"{files.identity}/list.txt"
     files.client.put_object(Bucket=bucket, Key=key, Body=b"milk")
     listed = files.client.list_objects_v2(Bucket=bucket, Prefix=f"{files.identity}/")["Contents"]
     require([one["Key"] for one in listed] == [key], f"listed: {listed}")
     require(files.client.get_object(Bucket=bucket, Key=key)["Body"].read() == b"milk", "another file")
     files.client.delete_object(Bucket=bucket, Key=key)
+    upload = files.client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    files.client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)

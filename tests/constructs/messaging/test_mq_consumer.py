@@ -229,3 +229,22 @@ def test_a_secret_without_its_complete_arn_is_refused() -> None:
     secret = secretsmanager.Secret.from_secret_name_v2(new_stack(), "Theirs", "theirs")
     with pytest.raises(ValueError, match="without the complete ARN"):
         ExistingBroker(broker_arn=BROKER, secret=secret)
+
+
+@pytest.mark.parametrize("engine", ["RABBITMQ", "ACTIVEMQ"])
+def test_several_zones_need_a_network_of_two(engine: Any) -> None:
+    stack = new_stack()
+    network = PrivateNetwork(stack, "Network", vpc=ec2.Vpc(stack, "Vpc", max_azs=1))
+    options = BrokerOptions(engine=engine, multi_az=True)
+    with pytest.raises(ValueError, match="one Availability Zone only"):
+        consumer(stack, network=network, broker_options=options)
+
+
+def test_what_is_no_broker_no_queue_and_no_version_is_refused() -> None:
+    stack = new_stack()
+    with pytest.raises(ValueError, match="not the ARN of an Amazon MQ broker"):
+        existing(stack, broker_arn="arn:aws:sqs:eu-west-1:123456789012:orders")
+    with pytest.raises(ValueError, match="queue='   ': it is empty"):
+        consumer(new_stack(), broker=existing(new_stack()), queue="   ")
+    with pytest.raises(ValueError, match="engine_version='': give a version"):
+        BrokerOptions(engine_version="")

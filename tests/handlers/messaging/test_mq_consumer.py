@@ -81,6 +81,25 @@ def test_a_message_that_fails_fails_the_batch_after_all_others_were_booked(
     assert [one for one in booked(function) if one not in ("poor", "crash")] == ["1", "2"]
 
 
+@pytest.mark.parametrize("odd", [None, [], "x", {}, {"data": None}, {"data": 1}])
+def test_an_odd_message_costs_the_others_nothing(function: ModuleType, odd: Any) -> None:
+    of_rabbitmq, of_activemq = rabbitmq(body("1"), body("2")), activemq(body("3"), body("4"))
+    of_rabbitmq["rmqMessagesByQueue"]["entries::/"].insert(1, odd)
+    of_activemq["messages"].insert(1, odd)
+    for event in (of_rabbitmq, of_activemq):
+        with pytest.raises(function.BatchFailed, match="1 of 3 messages"):
+            function.handler(event, CONTEXT)
+    assert booked(function) == ["1", "2", "3", "4"]
+
+
+def test_a_message_with_content_is_booked_whatever_else_it_lacks(function: ModuleType) -> None:
+    content = b64encode(body("1")).decode()
+    odd = [{"data": content}, {"data": content, "basicProperties": None, "destination": None}]
+    function.handler({"eventSource": "aws:rmq", "rmqMessagesByQueue": {"q::/": odd}}, CONTEXT)
+    function.handler({"eventSource": "aws:amq", "messages": odd}, CONTEXT)
+    assert booked(function) == ["1"] * 4
+
+
 @pytest.mark.parametrize("place", ["physicalName", "physicalname"])
 def test_a_message_of_activemq_may_lack_redelivered(place: str) -> None:
     (message,) = messages_of(activemq(b"x", place=place))
@@ -112,8 +131,6 @@ def test_content_that_is_not_base64_is_a_fault_of_its_message_only() -> None:
         {"eventSource": "aws:sqs"},
         {"eventSource": "aws:rmq"},
         {"eventSource": "aws:rmq", "rmqMessagesByQueue": []},
-        {"eventSource": "aws:rmq", "rmqMessagesByQueue": {"q::/": [{"data": "eA=="}]}},
-        {"eventSource": "aws:amq", "messages": [{"data": "eA==", "messageID": "1", "destination": {}}]},
     ],
 )
 def test_an_event_of_another_source_is_refused(event: Any) -> None:

@@ -253,6 +253,13 @@ def test_a_body_that_is_not_an_entry_is_refused(body: str) -> None:
         Entry.parse(body)
 
 
+def test_an_id_with_other_cents_fails_and_changes_nothing(function: ModuleType, table: Any) -> None:
+    empty(table)
+    assert failed(function, [message(1, entry("e", "a", 5))]) == []
+    assert failed(function, [message(1, entry("e", "a", 900)), message(2, entry("e", "a", 5))]) == ["1"]
+    assert balance(table, "a") == (5, 1)
+
+
 ENTRIES = st.lists(
     st.tuples(st.integers(0, 12), st.sampled_from("abc"), st.integers(-20, 20).filter(bool)), max_size=12
 )
@@ -265,13 +272,13 @@ def test_the_ledger_is_the_sum_of_the_entries_that_did_not_fail(
     table: Any,
     sent: list[tuple[int, str, int]],
 ) -> None:
-    """The model: a dictionary, and the rule that no balance is below zero."""
+    """The model: a dictionary, no balance below zero, and no other cents for an id that is known."""
     empty(table)
     booked: dict[tuple[str, int], int] = {}
     for number, account, cents in sent:
         known = (account, number) in booked
         held = sum(amount for (owner, _), amount in booked.items() if owner == account)
-        fails = not known and held + cents < 0
+        fails = booked[account, number] != cents if known else held + cents < 0
         assert failed(function, [message(1, entry(str(number), account, cents))]) == (["1"] if fails else [])
         if not known and not fails:
             booked[account, number] = cents

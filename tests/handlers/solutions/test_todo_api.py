@@ -99,6 +99,13 @@ def test_with_dax_notes_are_read_from_its_cache(monkeypatch: pytest.MonkeyPatch)
     assert without.notes.consistent
 
 
+@pytest.mark.parametrize("given", ["", None, 0, ["ann"]])
+def test_a_token_that_names_no_user_opens_no_notes(service: Service, given: Any) -> None:
+    with pytest.raises(ValueError, match="not the id of a user"):
+        service.send(given, "PUT", "/notes/milk", "of none")
+    assert not service.items.by_key
+
+
 def test_a_method_without_the_authorizer_fails(service: Service) -> None:
     with pytest.raises(KeyError):
         service.module.handler(rest_event("GET", "/notes"), CONTEXT)

@@ -3,20 +3,24 @@
 Faithful to: a pool has alias attributes or username attributes, attributes with one name each and of at most
 2,048 characters, and a domain without the words of AWS; a client has tokens that last as long as Cognito
 allows, callback URLs with HTTPS, a secret for client credentials, providers and scopes that exist, and flows
-of one generation; a user has attributes of the schema, of which `sub` and those that say whether another one
-is verified are not for users to write; of a password, the first rule that it breaks.
-Not to: the words about callback URLs, flows and domains; the lengths of values that the schema sets.
+of one generation; a user has attributes of the schema, of which users write those that their client may
+write, and never `sub` or those that say whether another one is verified; no caller changes `sub`, or another
+attribute that is not mutable; a pool whose users only administrators create has no sign-up; of a password,
+the first rule that it breaks.
+Not to: attributes that a pool adds, which a client without a list of its own may write here; the words about
+callback URLs, flows and domains; the lengths of values that the schema sets.
 
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_CreateUserPool.html
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_CreateUserPoolClient.html
 https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_SignUp.html
+https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_UpdateUserAttributes.html
 https://docs.aws.amazon.com/cognito/latest/developerguide/user-pool-settings-attributes.html
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -147,15 +151,57 @@ def _password_policy_errors(stock: Callable[..., list[str]], *args: Any, **kwarg
 
 @refuses("cognito-idp", "SignUp")
 def _sign_up(request: Parameters) -> Refusal | None:
-    _pool_id, pool, _client = cognito._find_pool_by_client_id(request.get("ClientId"))
-    if any(attribute.get("Name") in _NOT_FOR_USERS for attribute in request.get("UserAttributes") or []):
-        return Refusal("NotAuthorizedException", "A client attempted to write unauthorized attribute")
-    return _of_attributes(pool, request)
+    _pool_id, pool, app = cognito._find_pool_by_client_id(request.get("ClientId"))
+    only = ((pool or {}).get("AdminCreateUserConfig") or {}).get("AllowAdminCreateUserOnly")
+    if str(only).lower() == "true":
+        return Refusal("NotAuthorizedException", "SignUp is not permitted for this user pool")
+    return _of_attributes(pool, request) or _not_writable(app, _names(request))
 
 
-@refuses("cognito-idp", "AdminCreateUser", "AdminUpdateUserAttributes")
+@refuses("cognito-idp", "UpdateUserAttributes", "DeleteUserAttributes")
+def _by_user(request: Parameters) -> Refusal | None:
+    if cognito._access_token_error(request) is not None:
+        return None  # the emulator's own error
+    claims = cognito._token_claims(str(request.get("AccessToken"))) or {}
+    _pool_id, pool, app = cognito._find_pool_by_client_id(claims.get("client_id"))
+    unknown = _of_attributes(pool, request)
+    return unknown or _immutable(pool, _names(request)) or _not_writable(app, _names(request))
+
+
+@refuses("cognito-idp", "AdminUpdateUserAttributes", "AdminDeleteUserAttributes")
 def _by_administrator(request: Parameters) -> Refusal | None:
-    return _of_attributes(cognito._get_pool_unscoped(str(request.get("UserPoolId"))), request)
+    pool = cognito._get_pool_unscoped(str(request.get("UserPoolId")))
+    return _of_attributes(pool, request) or _immutable(pool, _names(request))
+
+
+@refuses("cognito-idp", "AdminCreateUser")
+def _new_user(request: Parameters) -> Refusal | None:
+    unknown = _of_attributes(cognito._get_pool_unscoped(str(request.get("UserPoolId"))), request)
+    return unknown or (_not_updated("sub") if "sub" in _names(request) else None)
+
+
+def _names(request: Parameters) -> list[str]:
+    """The attributes that a request writes or deletes."""
+    written = [str(attribute.get("Name")) for attribute in request.get("UserAttributes") or []]
+    return written + [str(name) for name in request.get("UserAttributeNames") or []]
+
+
+def _not_writable(app: Any, names: list[str]) -> Refusal | None:
+    """Without a list of its own, a client may write what is not `_NOT_FOR_USERS`."""
+    allowed = (app or {}).get("WriteAttributes")
+    if any(name in _NOT_FOR_USERS or (allowed and name not in allowed) for name in names):
+        return Refusal("NotAuthorizedException", "A client attempted to write unauthorized attribute")
+    return None
+
+
+def _immutable(pool: Any, names: list[str]) -> Refusal | None:
+    listed = cognito._ensure_schema_attributes(pool)["SchemaAttributes"] if pool else []
+    fixed = {found["Name"] for found in listed if str(found.get("Mutable", True)).lower() == "false"}
+    return next((_not_updated(name) for name in names if name in fixed), None)
+
+
+def _not_updated(name: str) -> Refusal:
+    return _invalid(f"user.{name}: Attribute cannot be updated.\n")
 
 
 def _of_attributes(pool: Any, request: Parameters) -> Refusal | None:
@@ -163,7 +209,8 @@ def _of_attributes(pool: Any, request: Parameters) -> Refusal | None:
         return None
     known = {attribute["Name"] for attribute in cognito._ensure_schema_attributes(pool)["SchemaAttributes"]}
     known |= {"identities"}
-    given: Iterable[Any] = request.get("UserAttributes") or []
+    given = [*(request.get("UserAttributes") or [])]
+    given += [{"Name": name} for name in request.get("UserAttributeNames") or []]
     for attribute in given:
         name, value = str(attribute.get("Name")), str(attribute.get("Value") or "")
         if name not in known:
