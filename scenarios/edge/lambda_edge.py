@@ -61,7 +61,7 @@ def run(stack: DeployedStack) -> Outcome:
         story.fact("account, no session", f"{denied.status} {denied.header('location').partition('?')[0]}")
         story.fact("account, session", admitted.status)
         story.fact("account, another session", other.header("x-cache").split()[0])
-        story.fact("account, other spellings", refused)
+        story.fact("account, other spellings", ", ".join(map(str, refused)))
         story.say(
             f"The account without a session: {denied.status} to {denied.header('location')}; with one: "
             f"{admitted.status}, and not from the cache. By other spellings of the path: {refused}."
