@@ -53,14 +53,22 @@ def run(stack: DeployedStack) -> Outcome:
     with _pages(stack) as site:
         _groups(site, story)
         denied = site.get(site.account)
-        admitted = site.get(site.account, cookie="session=1; group=a")
+        admitted, other = (site.get(site.account, cookie=f"session={n}; group=a") for n in "12")
+        refused = [
+            site.get(path, cookie="group=a").status
+            for path in (site.account.replace("/a", "/%61", 1), f"/b{site.account}")
+        ]
         story.fact("account, no session", f"{denied.status} {denied.header('location').partition('?')[0]}")
         story.fact("account, session", admitted.status)
+        story.fact("account, another session", other.header("x-cache").split()[0])
+        story.fact("account, other spellings", ", ".join(map(str, refused)))
         story.say(
             f"The account without a session: {denied.status} to {denied.header('location')}; with one: "
-            f"{admitted.status}."
+            f"{admitted.status}, and not from the cache. By other spellings of the path: {refused}."
         )
         require((denied.status, admitted.status) == (302, 200), f"{denied.status}, {admitted.status}")
+        require(other.header("x-cache").startswith("Miss"), "an account page was in the cache")
+        require(refused == [400, 404], f"other spellings of the account: {refused}")
         _images(site, story)
         missing = site.get(f"/{site.run}/none", cookie="group=a")
         story.fact("missing page", f"{missing.status} {missing.body.decode()}")
@@ -182,7 +190,8 @@ def _listed(seen: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _throttled(stack: DeployedStack) -> Iterator[None]:
-    client, name = stack.client("lambda"), stack.output("ViewerRequestName")
+    function, _, _version = stack.output("ViewerRequestArn").rpartition(":")
+    client, name = stack.client("lambda"), function.rpartition(":")[2]
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     try:
         yield

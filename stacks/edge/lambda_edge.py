@@ -67,19 +67,17 @@ class LambdaEdgeStack(PatternStack):
             "viewer_protocol_policy": cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
             "edge_lambdas": edge.edge_lambdas,
         }
+        site = origins.S3BucketOrigin.with_origin_access_control(
+            pages,
+            origin_access_control=cloudfront.S3OriginAccessControl(
+                self, "PagesAccess", origin_access_control_name=unique_name(self, "Pages", longest=64)
+            ),
+        )
         distribution = cloudfront.Distribution(
             self,
             "Distribution",
             default_root_object="index.html",
-            default_behavior=cloudfront.BehaviorOptions(
-                origin=origins.S3BucketOrigin.with_origin_access_control(
-                    pages,
-                    origin_access_control=cloudfront.S3OriginAccessControl(
-                        self, "PagesAccess", origin_access_control_name=unique_name(self, "Pages", longest=64)
-                    ),
-                ),
-                **common,
-            ),
+            default_behavior=cloudfront.BehaviorOptions(origin=site, **common),
             additional_behaviors={
                 "/images/*": cloudfront.BehaviorOptions(
                     origin=origins.FunctionUrlOrigin.with_origin_access_control(
@@ -91,7 +89,13 @@ class LambdaEdgeStack(PatternStack):
                         ),
                     ),
                     **common,
-                )
+                ),
+                # One viewer's pages are for no other: not in the cache, and the origin sees whose they are.
+                "/account/*": cloudfront.BehaviorOptions(
+                    origin=site,
+                    **{**common, "cache_policy": cloudfront.CachePolicy.CACHING_DISABLED},
+                    origin_request_policy=self._account_policy(),
+                ),
             },
         )
         acknowledge(
@@ -107,7 +111,8 @@ class LambdaEdgeStack(PatternStack):
         self.output("DomainName", distribution.distribution_domain_name)
         self.output("BucketName", pages.bucket_name)
         self.output("FunctionName", images.function_name)
-        self.output("ViewerRequestName", edge.functions["viewer_request"].function_name)
+        # Not its name, which a stack of another Region does not know.
+        self.output("ViewerRequestArn", edge.edge_lambdas[0].function_version.edge_arn)
 
     def _cache_policy(self) -> cloudfront.CachePolicy:
         """The country is in the key, because the origin request chooses by it; cookies are not."""
@@ -121,4 +126,14 @@ class LambdaEdgeStack(PatternStack):
             header_behavior=cloudfront.CacheHeaderBehavior.allow_list("CloudFront-Viewer-Country"),
             query_string_behavior=cloudfront.CacheQueryStringBehavior.allow_list("width"),
             cookie_behavior=cloudfront.CacheCookieBehavior.none(),
+        )
+
+    def _account_policy(self) -> cloudfront.OriginRequestPolicy:
+        """The session, which whatever makes the pages must check, and the country."""
+        return cloudfront.OriginRequestPolicy(
+            self,
+            "AccountPolicy",
+            origin_request_policy_name=unique_name(self, "Account", longest=128),
+            header_behavior=cloudfront.OriginRequestHeaderBehavior.allow_list("CloudFront-Viewer-Country"),
+            cookie_behavior=cloudfront.OriginRequestCookieBehavior.allow_list("session"),
         )

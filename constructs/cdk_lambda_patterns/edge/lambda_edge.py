@@ -5,13 +5,14 @@ use it where CloudFront Functions would do (headers, rewrites, redirects, cache 
 there, and no start is cold. What is the same for all viewers needs no code: use a response headers policy.
 """
 
+import ast
 import os
-import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aws_cdk import Annotations, Aws, Duration, RemovalPolicy, Size, Stack, Token
+from aws_cdk import Annotations, Aws, Duration, Names, RemovalPolicy, Size, Stack, Token
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -29,9 +30,10 @@ _VIEWER_MEMORY = Limit("Lambda@Edge at viewer events", 128, 128, "MB")
 _ORIGIN_MEMORY = Limit("Lambda@Edge at origin events", 128, 10_240, "MB")
 _VIEWER_TIMEOUT = Limit("Lambda@Edge at viewer events", 1, 5, "seconds")
 _ORIGIN_TIMEOUT = Limit("Lambda@Edge at origin events", 1, 30, "seconds")
-_IMPORT = re.compile(r"^\s*(?:from|import)\s+([\w.]+)", re.MULTILINE)
-_NETWORK = frozenset(
-    ("asyncio", "http", "http.client", "socket", "ssl", "subprocess", "urllib", "urllib.request")
+_NETWORK = (
+    frozenset({"asyncio", "ctypes", "ftplib", "http.client", "http.server", "imaplib", "importlib"})
+    | {"multiprocessing", "nntplib", "poplib", "smtplib", "socket", "socketserver", "ssl", "subprocess"}
+    | {"telnetlib", "urllib.request", "urllib.robotparser", "xmlrpc.client", "xmlrpc.server"}
 )
 
 
@@ -83,8 +85,9 @@ class LambdaEdge(Construct):
             Lambda@Edge does not exist in its partition.
 
     Attributes:
-        functions (dict[str, IFunction]): By argument.
-        edge_lambdas (list[EdgeLambda]): For ``BehaviorOptions(edge_lambdas=...)``.
+        functions (dict[str, IFunction]): By argument. A stack of another Region cannot use their names.
+        edge_lambdas (list[EdgeLambda]): For ``BehaviorOptions(edge_lambdas=...)``; in every Region
+            ``function_version.edge_arn`` can be used.
 
     Example::
 
@@ -148,9 +151,12 @@ class LambdaEdge(Construct):
                 architecture=lambda_.Architecture.X86_64,
                 has_layers=False,
             )
+        point = "".join(part.title() for part in name.split("_"))
+        if Stack.of(self).region != _REGION:  # one stack in us-east-1 has the functions of all others
+            point = f"{Names.unique_id(self)}{point}"
         function = cloudfront.experimental.EdgeFunction(
             self,
-            "".join(part.title() for part in name.split("_")),
+            point,
             code=code,
             handler=hook.handler,
             runtime=runtime,
@@ -213,6 +219,8 @@ def _check(name: str, hook: EdgeHook) -> None:
     viewer = name.startswith("viewer")
     (_VIEWER_MEMORY if viewer else _ORIGIN_MEMORY).check(f"{name}.memory_size", hook.memory_size)
     (_VIEWER_TIMEOUT if viewer else _ORIGIN_TIMEOUT).check(f"{name}.timeout", hook.timeout)
+    if not all(hook.handler.rpartition(".")[::2]):
+        raise ValueError(f"{name}.handler={hook.handler!r}: give module.function.")
     if hook.include_body and not name.endswith("request"):
         raise ValueError(f"{name}.include_body: only requests have a body; leave it out.")
     runtime = (hook.runtime or NEWEST_PYTHON).name
@@ -227,6 +235,19 @@ def _needs_lambda(hook: EdgeHook) -> bool:
     module = Path(hook.code) / f"{hook.handler.split('.')[-2]}.py"
     if (module.parent / "requirements.txt").exists() or not module.is_file():
         return True
-    imported = set(_IMPORT.findall(module.read_text("utf-8")))
+    try:
+        imported = set(_imports(ast.parse(module.read_text("utf-8"))))
+    except (SyntaxError, ValueError):
+        return True
     others = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
-    return bool(others or imported & _NETWORK)
+    return bool(others) or any(f"{name}.".startswith(f"{one}.") for name in imported for one in _NETWORK)
+
+
+def _imports(module: ast.Module) -> Iterator[str]:
+    """The full names of what is imported; those of its own package begin with a dot."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = "." * node.level + (node.module or "")
+            yield from (f"{source}.{alias.name}" for alias in node.names)

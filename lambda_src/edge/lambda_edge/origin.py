@@ -1,7 +1,7 @@
 """Origin events: between the cache and the origin, on a miss only. What they return is in the cache."""
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 # A country's pages are in a folder of the bucket. With a bucket or a server for each, set domainName (and the
 # header host) in place of the path.
@@ -15,7 +15,8 @@ def request_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         country = request["headers"].get("cloudfront-viewer-country", [{}])[0].get("value", "")
         request["origin"]["s3"]["path"] = "/eu" if country in _EUROPE else "/world"
     else:
-        request["querystring"] = f"key={quote(request['uri'][1:], safe='')}&{request['querystring']}"
+        key = unquote(request["uri"][1:])
+        request["querystring"] = f"key={quote(key, safe='')}&{request['querystring']}"
         request["uri"] = "/resize"
     return request
 
@@ -27,6 +28,8 @@ def response_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     cf = event["Records"][0]["cf"]
     response: dict[str, Any] = cf["response"]
+    if cf["request"]["uri"].startswith(("/account/", "/b/account/")):
+        response["headers"]["cache-control"] = [{"key": "Cache-Control", "value": "private, no-store"}]
     # A bucket answers 403 for what is not there, because CloudFront may not list it.
     if "s3" in cf["request"]["origin"] and response["status"] in ("403", "404"):
         response.update(status="404", statusDescription="Not Found", body="<h1>Not here</h1>")

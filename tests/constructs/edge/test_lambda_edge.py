@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Environment, Stack
+from aws_cdk import App, CfnOutput, Duration, Environment, Stack
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Annotations, Match, Template
 
@@ -64,6 +64,17 @@ def test_functions_for_a_stack_of_another_region_are_in_us_east_1() -> None:
     assert regions == {"us-east-1"}
 
 
+def test_the_stack_in_us_east_1_serves_many() -> None:
+    made = stack("eu-west-1")
+    for name in ("One", "Two"):
+        edge = LambdaEdge(made, name, viewer_request=hook())
+        CfnOutput(made, f"{name}Arn", value=edge.edge_lambdas[0].function_version.edge_arn)
+    assembly = App.of(made).synth()  # type: ignore[union-attr]
+    (support,) = (one.template for one in assembly.stacks if one.environment.region == "us-east-1")
+    types = [one["Type"] for one in support["Resources"].values()]
+    assert types.count("AWS::Lambda::Function") == 2
+
+
 @pytest.mark.parametrize("region", [None, "cn-north-1", "us-gov-west-1"])
 def test_there_are_places_without_lambda_edge(region: str | None) -> None:
     with pytest.raises(ValueError, match="no Region" if region is None else "does not exist there"):
@@ -80,6 +91,9 @@ def test_there_are_places_without_lambda_edge(region: str | None) -> None:
         ("origin_response", {"include_body": True}, "only requests have a body"),
         ("viewer_response", {"include_body": True}, "only requests have a body"),
         ("origin_request", {"runtime": lambda_.Runtime.JAVA_21}, "Python and Node.js"),
+        ("viewer_request", {"handler": "handler", "code": "."}, "viewer_request.handler='handler'.*module"),
+        ("viewer_request", {"handler": ".handler"}, "give module.function"),
+        ("viewer_request", {"handler": "index."}, "give module.function"),
     ],
 )
 def test_the_limits_of_each_point(point: str, options: dict[str, Any], wrong: str) -> None:
@@ -100,6 +114,13 @@ def test_the_largest_values_are_taken_and_none_is_refused() -> None:
         ("import json\nfrom urllib.parse import parse_qs", {}, True),
         ("import boto3", {}, False),
         ("from urllib.request import urlopen", {}, False),
+        ("from http import HTTPStatus", {}, True),
+        ("import json, urllib.request", {}, False),
+        ("from urllib import request", {}, False),
+        ("import json, smtplib as s", {}, False),
+        ("def f():\n    import json; import socket", {}, False),
+        ("from . import other", {}, False),
+        ("this is no Python", {}, False),
         ("import json", {"include_body": True}, False),
     ],
 )

@@ -66,9 +66,55 @@ def test_the_account_needs_a_session() -> None:
     assert made["status"] == "302"
     assert made["headers"]["location"][0]["value"] == "/login?next=%2Faccount%2Fa%26b.html"
     assert made["headers"]["cache-control"][0]["value"] == "no-store"
-    assert viewer_request(event("/account/a.html", cookie="session=1; group=a"), None)["uri"] == (
-        "/account/a.html"
-    )
+    cookie = 'theme={"d":1}; session=1; group=a'
+    assert viewer_request(event("/account/a.html", cookie=cookie), None)["uri"] == "/account/a.html"
+
+
+@pytest.mark.parametrize(
+    ("uri", "status"),
+    [
+        ("/%61ccount/x.html", "400"),
+        ("/accoun%74/x.html", "400"),
+        ("/account%2fx.html", "400"),
+        ("/%5f.html", "400"),
+        ("//account/x.html", "400"),
+        ("/./account/x.html", "400"),
+        ("/x/..", "400"),
+        ("/%", "400"),
+        ("/%4", "400"),
+        ("/b/account/x.html", "404"),
+        ("/b/x.html", "404"),
+    ],
+)
+def test_no_other_spelling_or_folder_leads_to_a_page(uri: str, status: str) -> None:
+    assert viewer_request(event(uri, cookie="group=a"), None)["status"] == status
+
+
+@pytest.mark.parametrize(
+    "uri", ["/images/a%20b.png", "/%C3%BC.html", "/a&b..c/.d/100%25.html", "/%2561.html"]
+)
+def test_escapes_that_a_path_needs_are_taken(uri: str) -> None:
+    assert viewer_request(event(uri, cookie="group=a"), None)["uri"] == uri
+
+
+def test_a_group_cannot_be_forged() -> None:
+    forged = event("/images/x.png", response={"status": "200", "headers": {}}, x_group="evil; Domain=a.org")
+    assert "x-group" not in viewer_request(forged, None)["headers"]
+    other = event(response={"status": "200", "headers": {}}, x_group="evil; Domain=a.org")
+    assert viewer_response(other, None)["headers"] == {}
+
+
+@pytest.mark.parametrize("cookie", ["session=", 'session=""; group=a', "group=a; session"])
+def test_an_empty_session_is_none(cookie: str) -> None:
+    made = viewer_request(event("/account/a.html", "tab=1&x=%20", cookie=cookie), None)
+    assert made["headers"]["location"][0]["value"] == "/login?next=%2Faccount%2Fa.html%3Ftab%3D1%26x%3D%2520"
+
+
+@pytest.mark.parametrize("uri", ["/account/a.html", "/b/account/a.html"])
+def test_an_account_page_is_in_no_cache(uri: str) -> None:
+    public = {"cache-control": [{"key": "Cache-Control", "value": "public, max-age=60"}]}
+    given = event(uri, response={"status": "200", "headers": public})
+    assert origin_response(given, None)["headers"]["cache-control"][0]["value"] == "private, no-store"
 
 
 @pytest.mark.parametrize(
@@ -97,9 +143,12 @@ def test_the_origin_of_a_country(country: str, path: str) -> None:
     assert origin_request(event(**headers), None)["origin"]["s3"]["path"] == path
 
 
-def test_an_image_is_asked_of_the_function() -> None:
-    request = origin_request(event("/images/a&b.png", "width=160", origin="custom"), None)
-    assert (request["uri"], request["querystring"]) == ("/resize", "key=images%2Fa%26b.png&width=160")
+@pytest.mark.parametrize(
+    ("name", "key"), [("a&b", "a%26b"), ("a%20b", "a%20b"), ("%C3%BC", "%C3%BC"), ("%2541", "%2541")]
+)
+def test_an_image_is_asked_of_the_function(name: str, key: str) -> None:
+    request = origin_request(event(f"/images/{name}.png", "width=160", origin="custom"), None)
+    assert (request["uri"], request["querystring"]) == ("/resize", f"key=images%2F{key}.png&width=160")
 
 
 @pytest.mark.parametrize(
