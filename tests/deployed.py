@@ -40,7 +40,7 @@ class Deployments:
     """The row that is deployed on the embedded AWS.
 
     Attributes:
-        since: When it was there, in seconds since 1970.
+        since: When its deployment began, in seconds since 1970.
     """
 
     def __init__(self, aws: LocalAws, folder: Path) -> None:
@@ -54,8 +54,8 @@ class Deployments:
         """Return the deployed stack of a row; deploy it with the real CDK CLI unless it is there."""
         if self._current is None or self._current.name != id:
             self.clear()
+            self.since = time.time()  # a schedule may run, and a connection be opened, before the CLI ends
             outputs = self._deploy(id)
-            self.since = time.time()
             out = self._folder / id / "out"
             self._current = DeployedStack(
                 id,
