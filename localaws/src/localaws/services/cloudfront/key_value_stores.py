@@ -23,12 +23,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from ministack.core import iam_actions
 from ministack.core.responses import get_account_id, get_region, new_uuid, request_scope
 from ministack.services import cloudfront, s3
 from ministack.services import cloudfront_keyvaluestore as data
 
 from localaws.patching import Created, Handler, Properties, around, resource
+from localaws.services.iam.resources import Request, resource_of
 
 _STORE_IN_PATH = re.compile(r"/key-value-stores/(arn:[^/]+/[^/]+)")
 _NAMED_IN_PATH = re.compile(r"/2020-05-31/(function|key-value-store)/([^/]+)")
@@ -181,21 +181,15 @@ def _checked(arn: str, puts: list[Any], count: int) -> Any:
 # --- Permissions
 
 
-@around(iam_actions, "extract_resource_arn", after=["kms.aliases", "lambda_.code_signing_configs"])
-def _extract_resource_arn(
-    stock: Callable[..., str],
-    service: str,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    query_params: dict[str, Any],
-    region: str,
-    account_id: str,
-) -> str:
-    """Permissions are asked for on the store or function; the emulator asks on every resource."""
-    if service == "cloudfront-keyvaluestore" and (found := _STORE_IN_PATH.match(unquote(path))):
-        return found[1]
-    if service == "cloudfront" and (found := _NAMED_IN_PATH.match(path)):
-        return f"arn:aws:cloudfront::{account_id}:{found[1]}/{found[2]}"
-    return stock(service, method, path, headers, body, query_params, region, account_id)
+@resource_of("cloudfront-keyvaluestore")
+def _store(request: Request) -> str | None:
+    """The store whose items a request is about; the emulator asks on every resource."""
+    found = _STORE_IN_PATH.match(unquote(request.path))
+    return found[1] if found else None
+
+
+@resource_of("cloudfront")
+def _managed(request: Request) -> str | None:
+    """The store or function that a request manages."""
+    found = _NAMED_IN_PATH.match(request.path)
+    return f"arn:aws:cloudfront::{request.account}:{found[1]}/{found[2]}" if found else None

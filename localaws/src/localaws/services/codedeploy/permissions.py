@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
-from ministack.core import iam_actions
 from ministack.services import iam
 
 from localaws.patching import around, on_start
 from localaws.services.codedeploy.deployments import deployments
 from localaws.services.iam.functions import json_member
+from localaws.services.iam.resources import Request, resource_of
 
 _LIMITED = ("cloudwatch:DescribeAlarms", "lambda:UpdateAlias", "lambda:GetAlias")
 _CONCURRENCY = "lambda:GetProvisionedConcurrencyConfig"
@@ -38,23 +37,10 @@ def _seed_managed_policies(stock: Callable[[], None]) -> None:
     _add_managed_policies()
 
 
-@around(iam_actions, "extract_resource_arn", after=["iam.evaluation"])
-def _extract_resource_arn(
-    stock: Callable[..., str],
-    service: str,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    query_params: Any,
-    region: str,
-    account_id: str,
-) -> str:
-    if service != "codedeploy":
-        return stock(service, method, path, headers, body, query_params, region, account_id)
-    named = _resource(body)
-    tagged = json_member(body, "ResourceArn")
-    return tagged or (f"arn:aws:codedeploy:{region}:{account_id}:{named}" if named else "*")
+@resource_of("codedeploy")
+def _arn(request: Request) -> str:
+    named, tagged = _resource(request.body), json_member(request.body, "ResourceArn")
+    return tagged or (f"arn:aws:codedeploy:{request.region}:{request.account}:{named}" if named else "*")
 
 
 def _resource(body: bytes) -> str:

@@ -32,12 +32,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core import iam_actions, iam_evaluator
+from ministack.core import iam_actions
 from ministack.core.responses import get_account_id
-from ministack.core.router import extract_access_key_id
 from ministack.services import iam, sns
 
 from localaws.patching import Created, Handler, Properties, around, changes, resource
+from localaws.services.iam.resources import Request, resource_of
 from localaws.services.lambda_.references import FunctionReference
 
 
@@ -79,46 +79,42 @@ def _create_topic(stock: Handler, logical_id: str, properties: Properties, stack
 # --- The action and the resource of a request
 
 
-@around(iam_actions, "extract_resource_arn")
-def _extract_resource_arn(
-    stock: Callable[..., str],
-    service: str,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    query_params: dict[str, Any],
-    region: str,
-    account_id: str,
-) -> str:
-    found = stock(service, method, path, headers, body, query_params, region, account_id)
-    operation = headers.get("x-amz-target", "").rpartition(".")[2]
-    if service == "logs" and operation not in ("TagResource", "UntagResource", "ListTagsForResource"):
-        stream = _member(body, "logStreamName") or ""
-        return f"{found}:log-stream:{stream}" if ":log-group:" in found else found
-    if service == "ssm" and operation in ("GetParameters", "DeleteParameters"):
-        names = _member(body, "Names") or []
-        arns = [_parameter_arn(name, region, account_id) for name in names]
-        key = extract_access_key_id(headers, query_params)
-        # The request is authorised for one resource: the first that is refused, if any is.
-        refused = (arn for arn in arns if iam_evaluator.enforce(key, f"ssm:{operation}", "ssm", region, arn))
-        return next(refused, arns[0]) if arns else found
-    if service == "ssm" and operation == "GetParametersByPath":
-        return _parameter_arn(_member(body, "Path") or "/", region, account_id)
-    if service == "ecr" and found == "*":
-        names = _member(body, "repositoryNames") or []
-        arns = [f"arn:aws:ecr:{region}:{account_id}:repository/{name}" for name in names]
-        key = extract_access_key_id(headers, query_params)
-        refused = (arn for arn in arns if iam_evaluator.enforce(key, f"ecr:{operation}", "ecr", region, arn))
-        return next(refused, arns[0]) if arns else str(_member(body, "resourceArn") or found)
-    if service == "lambda" and ":function:" in found:
-        named = FunctionReference.parse(found.partition(":function:")[2])
-        if named and named.account:  # a partial ARN, which the emulator takes for a name
-            found = named.arn(region, account_id)
-    qualifier = iam_actions._query_param(query_params, "Qualifier") if service == "lambda" else ""
-    if qualifier and ":function:" in found and not found.endswith(f":{qualifier}"):
-        return f"{found}:{qualifier}"
-    return found
+@resource_of("logs")
+def _log_stream(request: Request) -> str | None:
+    if request.operation in ("TagResource", "UntagResource", "ListTagsForResource"):
+        return None
+    stream = request.member("logStreamName")
+    return f"{request.found}:log-stream:{stream}" if ":log-group:" in request.found else None
+
+
+@resource_of("ssm")
+def _parameters(request: Request) -> str | None:
+    if request.operation == "GetParametersByPath":
+        return _parameter_arn(request.member("Path") or "/", request)
+    if request.operation not in ("GetParameters", "DeleteParameters"):
+        return None
+    arns = [_parameter_arn(name, request) for name in request.member("Names") or []]
+    return request.refused(arns) or (arns[0] if arns else None)
+
+
+@resource_of("ecr")
+def _repositories(request: Request) -> str | None:
+    if request.found != "*":
+        return None
+    names = request.member("repositoryNames") or []
+    arns = [f"arn:aws:ecr:{request.region}:{request.account}:repository/{name}" for name in names]
+    return request.refused(arns) or (arns[0] if arns else request.member("resourceArn"))
+
+
+@resource_of("lambda")
+def _function(request: Request) -> str | None:
+    if ":function:" not in request.found:
+        return None
+    found, qualifier = request.found, iam_actions._query_param(request.query_params, "Qualifier")
+    named = FunctionReference.parse(found.partition(":function:")[2])
+    if named and named.account:  # a partial ARN, which the emulator takes for a name
+        found = named.arn(request.region, request.account)
+    return f"{found}:{qualifier}" if qualifier and not found.endswith(f":{qualifier}") else found
 
 
 # The operations of Lambda whose permission has another name.
@@ -136,15 +132,9 @@ def _lambda_action(stock: Callable[[str, str], str | None], method: str, path: s
     return _NAMED_OTHERWISE.get(operation, operation) if operation else stock(method, path)
 
 
-def _member(body: bytes, name: str) -> Any:
-    try:
-        return json.loads(body).get(name)
-    except ValueError:
-        return None
-
-
-def _parameter_arn(name: str, region: str, account: str) -> str:
-    return name if name.startswith("arn:") else f"arn:aws:ssm:{region}:{account}:parameter/{name.lstrip('/')}"
+def _parameter_arn(name: str, request: Request) -> str:
+    place = f"arn:aws:ssm:{request.region}:{request.account}"
+    return name if name.startswith("arn:") else f"{place}:parameter/{name.lstrip('/')}"
 
 
 @around(iam_actions, "logs_service_context")

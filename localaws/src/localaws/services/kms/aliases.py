@@ -17,43 +17,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core import iam_actions, iam_evaluator
-from ministack.core.router import extract_access_key_id
+from ministack.core import iam_actions
 from ministack.services import kms
 
 from localaws.patching import around
+from localaws.services.iam.resources import Request, resource_of
 
 _MANAGING = ("CreateAlias", "UpdateAlias", "DeleteAlias")
 
 
-@around(iam_actions, "extract_resource_arn", after=["lambda_.layers"])
-def _extract_resource_arn(
-    stock: Callable[..., str],
-    service: str,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    query_params: dict[str, Any],
-    region: str,
-    account_id: str,
-) -> str:
-    found = stock(service, method, path, headers, body, query_params, region, account_id)
-    if service != "kms":
-        return found
-    operation = headers.get("x-amz-target", "").rpartition(".")[2]
-    if operation in _MANAGING:
-        alias = kms._alias_arn(iam_actions._safe_json_field(body, "AliasName"))
-        keys = [kms._resolve_key(alias), kms._resolve_key(iam_actions._safe_json_field(body, "TargetKeyId"))]
+@resource_of("kms")
+def _key(request: Request) -> str | None:
+    if request.operation in _MANAGING:
+        alias = kms._alias_arn(request.member("AliasName"))
+        keys = [kms._resolve_key(alias), kms._resolve_key(request.member("TargetKeyId"))]
         arns = [alias, *(key["Arn"] for key in keys if key)]
-        key_id = extract_access_key_id(headers, query_params)
-        # The request is authorised for one resource: the first that is refused, if any is.
-        refused = (
-            arn for arn in arns if iam_evaluator.enforce(key_id, f"kms:{operation}", "kms", region, arn)
-        )
-        return str(next(refused, arns[-1]))
-    key = kms._resolve_key(found) if ":alias/" in found else None
-    return str(key["Arn"]) if key else found
+        return str(request.refused(arns) or arns[-1])
+    key = kms._resolve_key(request.found) if ":alias/" in request.found else None
+    return str(key["Arn"]) if key else None
 
 
 @around(iam_actions, "request_tag_context", after=["kms.encryption_context"])

@@ -22,7 +22,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from ministack.core import iam_actions
 from ministack.core.responses import (
     AccountRegionScopedDict,
     error_response_json,
@@ -35,6 +34,7 @@ from ministack.services import lambda_svc
 from localaws.identifiers import LOWER_CASE, identifier
 from localaws.patching import Created, Properties, around, new_resource, on_reset
 from localaws.refusals import Parameters, Refusal, refuses
+from localaws.services.iam.resources import Request, resource_of
 
 Answer = tuple[int, dict[str, str], bytes]
 Config = dict[str, Any]
@@ -86,12 +86,10 @@ def _is_zip(request: Parameters) -> Refusal | None:
 # --- The API
 
 
-@around(iam_actions, "extract_resource_arn", after=["kms.aliases"])
-def _extract_resource_arn(
-    stock: Callable[..., str], service: str, method: str, path: str, *args: Any, **named: Any
-) -> str:
-    found = _PATH.fullmatch(unquote(path)) if service == "lambda" else None
-    return (found[1] if found else None) or stock(service, method, path, *args, **named)
+@resource_of("lambda")
+def _config(request: Request) -> str | None:
+    named = _PATH.fullmatch(unquote(request.path))
+    return named[1] if named else None
 
 
 @around(lambda_svc, "handle_request", after=["lambda_.code_in_s3"])

@@ -29,6 +29,7 @@ from ministack.core.router import extract_access_key_id
 from ministack.services import lambda_svc
 
 from localaws.patching import Created, Handler, Properties, around, replaces, resource
+from localaws.services.iam.resources import Request, resource_of
 from localaws.services.iam.roles import iam_is_enforced
 
 _MOST, _MAX_BYTES = 5, 262_144_000
@@ -87,24 +88,16 @@ def _publish_layer_version(stock: Callable[[str, Properties], Any], layer_name: 
 # --- Requests
 
 
-@around(iam_actions, "extract_resource_arn", after=["iam.evaluation", "codedeploy.permissions"])
-def _extract_resource_arn(
-    stock: Callable[..., str],
-    service: str,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes,
-    query_params: dict[str, Any],
-    region: str,
-    account_id: str,
-) -> str:
+@resource_of("lambda")
+def _version(request: Request) -> str | None:
     """The version of a layer that a request is about; the emulator asks for the permission on the layer."""
-    if service == "lambda" and (named := _VERSION.search(unquote(path))):
-        layer, version = named.groups()
-        arn = layer if layer.startswith("arn:") else f"arn:aws:lambda:{region}:{account_id}:layer:{layer}"
-        return f"{arn}:{version}" if version else arn
-    return stock(service, method, path, headers, body, query_params, region, account_id)
+    named = _VERSION.search(unquote(request.path))
+    if named is None:
+        return None
+    layer, version = named.groups()
+    place = f"arn:aws:lambda:{request.region}:{request.account}"
+    arn = layer if layer.startswith("arn:") else f"{place}:layer:{layer}"
+    return f"{arn}:{version}" if version else arn
 
 
 @around(
