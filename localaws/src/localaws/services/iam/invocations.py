@@ -65,7 +65,7 @@ def service_may_invoke(
     found = lambda_svc.function_policy_for_arn(function)
     policy = found[0] if found else None
     token = {"lambda:eventsourcetoken": event_source_token}
-    return _allows(policy, "lambda:InvokeFunction", function, service, source_arn, source_account, token)
+    return service_may(policy, "lambda:InvokeFunction", function, service, source_arn, source_account, token)
 
 
 def service_may_deliver(
@@ -98,15 +98,15 @@ def service_may_deliver(
         if kind == "sns":
             topic = sns._topic_by_arn_any_scope(target)
             policy = topic["attributes"].get("Policy") if topic else None
-            return _allows(policy, "sns:Publish", target, *caller, {"aws:sourceowner": owner})
+            return service_may(policy, "sns:Publish", target, *caller, {"aws:sourceowner": owner})
         if kind == "s3":
             bucket = target.split(":")[5].partition("/")[0]
             policy = s3._bucket_policies.get_scoped(s3._bucket_owner_account(bucket), None, bucket)
-            return _allows(policy, "s3:PutObject", target, *caller)
+            return service_may(policy, "s3:PutObject", target, *caller)
         if kind == "logs":
             return _may_log(target, *caller)
         policy = eventbridge._event_bus_policies.get(target.rpartition("/")[2])
-        return _allows(policy, "events:PutEvents", target, *caller)
+        return service_may(policy, "events:PutEvents", target, *caller)
 
 
 def _may_log(group: str, service: str, source_arn: str, source_account: str) -> bool:
@@ -119,7 +119,7 @@ def _may_log(group: str, service: str, source_arn: str, source_account: str) -> 
     stream = f"{group.removesuffix(':*')}:log-stream:{name}"
     # The documented policy allows to create a stream for any rule, and to put events for this one.
     return all(
-        _allows({"Statement": merged}, action, stream, service, source, source_account)
+        service_may({"Statement": merged}, action, stream, service, source, source_account)
         for action, source in (("logs:CreateLogStream", ""), ("logs:PutLogEvents", source_arn))
     )
 
@@ -149,18 +149,6 @@ def service_may(
     keys: Mapping[str, str] | None = None,
 ) -> bool:
     """Whether the policy of a resource allows an action of a service, for a resource of an account."""
-    return _allows(policy, action, resource, service, source_arn, source_account, keys)
-
-
-def _allows(
-    policy: Any,
-    action: str,
-    resource: str,
-    service: str,
-    source_arn: str,
-    source_account: str,
-    keys: Mapping[str, str] | None = None,
-) -> bool:
     # A key without a value is absent, and no condition without a negation matches it.
     context = {"aws:sourcearn": source_arn, "aws:sourceaccount": source_account, **(keys or {})}
     request = iam_evaluator.EvalContext(
