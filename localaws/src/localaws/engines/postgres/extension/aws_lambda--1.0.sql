@@ -47,10 +47,7 @@ CREATE FUNCTION aws_lambda.invoke(
     IN context json DEFAULT NULL, IN qualifier varchar(128) DEFAULT NULL,
     OUT status_code int, OUT payload json, OUT executed_version text, OUT log_result text
 ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT status_code, payload::json, executed_version, log_result
-    FROM aws_lambda._invoke(jsonb_build_object(
-        'function_name', ($1).function_name, 'payload', $2::text, 'region', ($1).region,
-        'invocation_type', $3, 'log_type', $4, 'context', $5::text, 'qualifier', $6))
+    SELECT * FROM aws_lambda.invoke(($1).function_name, $2, ($1).region, $3, $4, $5, $6)
 $$;
 
 CREATE FUNCTION aws_lambda.invoke(
@@ -60,9 +57,7 @@ CREATE FUNCTION aws_lambda.invoke(
     OUT status_code int, OUT payload jsonb, OUT executed_version text, OUT log_result text
 ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT status_code, payload::jsonb, executed_version, log_result
-    FROM aws_lambda._invoke(jsonb_build_object(
-        'function_name', $1, 'payload', $2::text, 'region', $3, 'invocation_type', $4, 'log_type', $5,
-        'context', $6::text, 'qualifier', $7))
+    FROM aws_lambda.invoke($1, $2::json, $3, $4, $5, $6::json, $7)
 $$;
 
 CREATE FUNCTION aws_lambda.invoke(
@@ -71,10 +66,7 @@ CREATE FUNCTION aws_lambda.invoke(
     IN context jsonb DEFAULT NULL, IN qualifier varchar(128) DEFAULT NULL,
     OUT status_code int, OUT payload jsonb, OUT executed_version text, OUT log_result text
 ) LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT status_code, payload::jsonb, executed_version, log_result
-    FROM aws_lambda._invoke(jsonb_build_object(
-        'function_name', ($1).function_name, 'payload', $2::text, 'region', ($1).region,
-        'invocation_type', $3, 'log_type', $4, 'context', $5::text, 'qualifier', $6))
+    SELECT * FROM aws_lambda.invoke(($1).function_name, $2, ($1).region, $3, $4, $5, $6)
 $$;
 
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA aws_lambda FROM PUBLIC;
