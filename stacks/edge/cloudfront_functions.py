@@ -5,18 +5,16 @@ from typing import Any
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_cloudfront as cloudfront
-from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.names import unique_name
-from cdk_lambda_patterns.core.permissions import acknowledge
 from cdk_lambda_patterns.edge.cloudfront_functions import CloudFrontFunctions
 from stacks.architecture import Architecture
+from stacks.distribution import acknowledge_demonstration, bucket_origin, function_origin
 from stacks.pattern_stack import PatternStack
 
 _REDIRECTS = {"/manual": "/docs/", "/prices": "/api/prices"}
@@ -54,14 +52,8 @@ class CloudFrontFunctionsStack(PatternStack):
             description="Lists prices, for CloudFront only",
             removal_policy=RemovalPolicy.DESTROY,
         )
-        url = prices.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
         by_function: dict[str, Any] = {
-            "origin": origins.FunctionUrlOrigin.with_origin_access_control(
-                url,
-                origin_access_control=cloudfront.FunctionUrlOriginAccessControl(
-                    self, "PricesAccess", origin_access_control_name=unique_name(self, "Prices", longest=64)
-                ),
-            ),
+            "origin": function_origin(self, "Prices", prices),
             "cache_policy": self._cache_policy(),
             "viewer_protocol_policy": cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
         }
@@ -71,12 +63,7 @@ class CloudFrontFunctionsStack(PatternStack):
             "Distribution",
             default_root_object="index.html",
             default_behavior=cloudfront.BehaviorOptions(
-                origin=origins.S3BucketOrigin.with_origin_access_control(
-                    pages,
-                    origin_access_control=cloudfront.S3OriginAccessControl(
-                        self, "PagesAccess", origin_access_control_name=unique_name(self, "Pages", longest=64)
-                    ),
-                ),
+                origin=bucket_origin(self, "Pages", pages),
                 viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
                 function_associations=associations,
             ),
@@ -85,16 +72,7 @@ class CloudFrontFunctionsStack(PatternStack):
                 "/plain/*": cloudfront.BehaviorOptions(**by_function),
             },
         )
-        acknowledge(
-            distribution,
-            {
-                "AwsSolutions-CFR1": "A demonstration for every country.",
-                "AwsSolutions-CFR2": "A web ACL is the account owner's choice, and is billed by itself.",
-                "AwsSolutions-CFR3": "Access logs are the account owner's choice (a log bucket).",
-                "AwsSolutions-CFR4": "Without a domain of its own it has the certificate of cloudfront.net, "
-                "whose TLS version cannot be chosen.",
-            },
-        )
+        acknowledge_demonstration(distribution)
         store = functions.key_value_store
         assert store is not None
         assert functions.viewer_request is not None

@@ -4,17 +4,16 @@ from typing import Any
 
 from aws_cdk import Annotations, Duration, RemovalPolicy
 from aws_cdk import aws_cloudfront as cloudfront
-from aws_cdk import aws_cloudfront_origins as origins
-from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from cdk_lambda_patterns import HardenedFunction
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.names import unique_name
-from cdk_lambda_patterns.core.permissions import acknowledge, grant_on_objects
+from cdk_lambda_patterns.core.permissions import grant_on_objects
 from cdk_lambda_patterns.edge.lambda_edge import EdgeHook, LambdaEdge
 from stacks.architecture import Architecture
+from stacks.distribution import acknowledge_demonstration, bucket_origin, function_origin
 from stacks.pattern_stack import PatternStack
 
 
@@ -67,12 +66,7 @@ class LambdaEdgeStack(PatternStack):
             "viewer_protocol_policy": cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
             "edge_lambdas": edge.edge_lambdas,
         }
-        site = origins.S3BucketOrigin.with_origin_access_control(
-            pages,
-            origin_access_control=cloudfront.S3OriginAccessControl(
-                self, "PagesAccess", origin_access_control_name=unique_name(self, "Pages", longest=64)
-            ),
-        )
+        site = bucket_origin(self, "Pages", pages)
         distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -80,14 +74,7 @@ class LambdaEdgeStack(PatternStack):
             default_behavior=cloudfront.BehaviorOptions(origin=site, **common),
             additional_behaviors={
                 "/images/*": cloudfront.BehaviorOptions(
-                    origin=origins.FunctionUrlOrigin.with_origin_access_control(
-                        images.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM),
-                        origin_access_control=cloudfront.FunctionUrlOriginAccessControl(
-                            self,
-                            "ImagesAccess",
-                            origin_access_control_name=unique_name(self, "Images", longest=64),
-                        ),
-                    ),
+                    origin=function_origin(self, "Images", images),
                     **common,
                 ),
                 # One viewer's pages are for no other: not in the cache, and the origin sees whose they are.
@@ -98,16 +85,7 @@ class LambdaEdgeStack(PatternStack):
                 ),
             },
         )
-        acknowledge(
-            distribution,
-            {
-                "AwsSolutions-CFR1": "A demonstration for every country.",
-                "AwsSolutions-CFR2": "A web ACL is the account owner's choice, and is billed by itself.",
-                "AwsSolutions-CFR3": "Access logs are the account owner's choice (a log bucket).",
-                "AwsSolutions-CFR4": "Without a domain of its own it has the certificate of cloudfront.net, "
-                "whose TLS version cannot be chosen.",
-            },
-        )
+        acknowledge_demonstration(distribution)
         self.output("DomainName", distribution.distribution_domain_name)
         self.output("BucketName", pages.bucket_name)
         self.output("FunctionName", images.function_name)

@@ -15,12 +15,13 @@ from constructs import Construct
 from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.core.handler_code import pattern_source
 from cdk_lambda_patterns.core.network import PrivateNetwork
-from cdk_lambda_patterns.core.permissions import acknowledge, grant_on_objects
+from cdk_lambda_patterns.core.permissions import grant_on_objects
 from cdk_lambda_patterns.delivery.layers import DependenciesLayer
 from cdk_lambda_patterns.web.http_api import RestApi, RestApiMethod, RestApiOptions
 from stacks.architecture import Architecture
 from stacks.notes import INDEX_NAME, NotesService, make_notes_service
 from stacks.pattern_stack import PatternStack, context
+from stacks.users import make_user_pool
 
 # In a policy, the id of the identity that the credentials were given to.
 # https://docs.aws.amazon.com/cognito/latest/developerguide/role-based-access-control.html
@@ -63,7 +64,7 @@ class TodoApiStack(PatternStack):
         )
         if network is not None:
             self._accelerate(notes, network)
-        users = self._make_users()
+        users = make_user_pool(self)
         client = self._client(users, "Client")
         brief = self._client(users, "BriefClient", validity=Duration.minutes(5))
         rest = self._make_api(notes, users)
@@ -112,30 +113,6 @@ class TodoApiStack(PatternStack):
             grantee=notes.function.execution_role, actions=_on_table("dax"), resource_arns=[cluster.attr_arn]
         )
         notes.function.add_environment("DAX_ENDPOINT", cluster.attr_cluster_discovery_endpoint_url)
-
-    def _make_users(self) -> cognito.UserPool:
-        pool = cognito.UserPool(
-            self,
-            "Users",
-            feature_plan=cognito.FeaturePlan.ESSENTIALS,
-            self_sign_up_enabled=False,
-            password_policy=cognito.PasswordPolicy(
-                min_length=12,
-                require_digits=True,
-                require_lowercase=True,
-                require_symbols=True,
-                require_uppercase=True,
-            ),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        acknowledge(
-            pool,
-            {
-                "AwsSolutions-COG2": "The users of a demonstration exist for seconds.",
-                "AwsSolutions-COG8": "Threat protection needs the plan Plus, which costs more per user.",
-            },
-        )
-        return pool
 
     def _client(
         self, users: cognito.UserPool, id: str, *, validity: Duration | None = None

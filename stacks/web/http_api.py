@@ -15,7 +15,6 @@ from constructs import Construct
 
 from cdk_lambda_patterns import FunctionOptions, HardenedFunction
 from cdk_lambda_patterns.core.handler_code import pattern_source
-from cdk_lambda_patterns.core.permissions import acknowledge
 from cdk_lambda_patterns.core.table import make_table, text
 from cdk_lambda_patterns.web.http_api import (
     HttpApi,
@@ -28,6 +27,7 @@ from cdk_lambda_patterns.web.http_api import (
 from stacks.architecture import Architecture
 from stacks.notes import NotesService, make_notes_service
 from stacks.pattern_stack import PatternStack
+from stacks.users import make_user_pool
 
 _GET, _PUT, _DELETE = (
     apigatewayv2.HttpMethod.GET,
@@ -68,7 +68,7 @@ class HttpApiStack(PatternStack):
             handler="http_api.handler.handler",
             description="Stores notes, behind an HTTP API and a REST API",
         )
-        pool = self._make_pool()
+        pool = make_user_pool(self)
         client = self._client(pool, "Client")
         brief = self._client(pool, "BriefClient", validity=Duration.minutes(5))
         partners = make_table(
@@ -90,30 +90,6 @@ class HttpApiStack(PatternStack):
         self.output("ClientId", client.user_pool_client_id)
         self.output("BriefClientId", brief.user_pool_client_id)
         self.output("OtherClientId", self._client(pool, "OtherClient").user_pool_client_id)
-
-    def _make_pool(self) -> cognito.UserPool:
-        pool = cognito.UserPool(
-            self,
-            "Users",
-            feature_plan=cognito.FeaturePlan.ESSENTIALS,
-            self_sign_up_enabled=False,
-            password_policy=cognito.PasswordPolicy(
-                min_length=12,
-                require_digits=True,
-                require_lowercase=True,
-                require_symbols=True,
-                require_uppercase=True,
-            ),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        acknowledge(
-            pool,
-            {
-                "AwsSolutions-COG2": "The users of a demonstration exist for seconds.",
-                "AwsSolutions-COG8": "Threat protection needs the plan Plus, which costs more per user.",
-            },
-        )
-        return pool
 
     def _client(
         self, pool: cognito.UserPool, id: str, *, validity: Duration | None = None
