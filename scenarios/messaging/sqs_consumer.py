@@ -23,6 +23,7 @@ from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
 from scenarios.support.mixing import interleaved
 from scenarios.support.queues import SourceQueue
+from scenarios.support.tables import query
 
 #: What the embedded AWS accepts but does not emulate, and why the scenario proves its point anyway.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -160,13 +161,12 @@ class Ledger:
             queue.close()
 
     def _items(self, account: str) -> list[dict[str, Any]]:
-        pages = self._dynamodb.get_paginator("query").paginate(
+        return query(
+            self._dynamodb,
             TableName=self._table,
-            ConsistentRead=True,
             KeyConditionExpression="account = :account",
             ExpressionAttributeValues={":account": {"S": account}},
         )
-        return [item for page in pages for item in page["Items"]]
 
 
 def run(stack: DeployedStack) -> Outcome:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from botocore.exceptions import ClientError
 
 from scenarios.framework import DeployedStack, ScenarioFailed, require
+from scenarios.support.tables import query
 
 CENTS = 100
 _ON_ALL = (
@@ -146,17 +147,12 @@ class Entries:
             self.stack.client("dynamodb").delete_item(TableName=self.stack.output("TableName"), Key=key)
 
     def _items(self) -> list[dict[str, Any]]:
-        pages = (
-            self.stack.client("dynamodb")
-            .get_paginator("query")
-            .paginate(
-                TableName=self.stack.output("TableName"),
-                ConsistentRead=True,
-                KeyConditionExpression="account = :account",
-                ExpressionAttributeValues={":account": {"S": self.account}},
-            )
+        return query(
+            self.stack.client("dynamodb"),
+            TableName=self.stack.output("TableName"),
+            KeyConditionExpression="account = :account",
+            ExpressionAttributeValues={":account": {"S": self.account}},
         )
-        return [item for page in pages for item in page["Items"]]
 
 
 def _base64(text: str) -> str:

@@ -9,6 +9,7 @@ from uuid import uuid4
 from scenarios.framework import DeployedStack, NotYet
 from scenarios.support.failure_queue import failed_of_run, undelivered_of_run
 from scenarios.support.redrive import redrive
+from scenarios.support.tables import query
 
 CONSUMERS = ("Urgent", "Large", "Uploads")
 
@@ -48,21 +49,13 @@ class Notices:
 
     def stored(self, consumer: str) -> dict[str, list[str]]:
         """What a consumer has stored, the texts by message id."""
-        pages = (
-            self.stack.client("dynamodb")
-            .get_paginator("query")
-            .paginate(
-                TableName=self.stack.output("NoticesTableName"),
-                ConsistentRead=True,
-                KeyConditionExpression="consumer = :consumer",
-                ExpressionAttributeValues={":consumer": {"S": consumer}},
-            )
+        items = query(
+            self.stack.client("dynamodb"),
+            TableName=self.stack.output("NoticesTableName"),
+            KeyConditionExpression="consumer = :consumer",
+            ExpressionAttributeValues={":consumer": {"S": consumer}},
         )
-        return {
-            item["message_id"]["S"]: [text["S"] for text in item["texts"]["L"]]
-            for page in pages
-            for item in page["Items"]
-        }
+        return {item["message_id"]["S"]: [text["S"] for text in item["texts"]["L"]] for item in items}
 
     def wait_for(self, consumer: str, *message_ids: str) -> None:
         """Wait until a consumer has stored these messages."""

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_plus
 from uuid import uuid4
 
 from scenarios.framework import DeployedStack, NotYet, require, wait_until
+from scenarios.support.tables import query
 
 #: Seconds: in a real account S3 takes minutes until a job has read its manifest, or has made it.
 _TO_PREPARE_A_JOB = 900
@@ -179,21 +180,14 @@ class Backfill:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """The rows of this run's objects by key."""
-        pages = (
-            self._stack.client("dynamodb")
-            .get_paginator("query")
-            .paginate(
-                TableName=self._stack.output("TableName"),
-                ConsistentRead=True,
-                KeyConditionExpression="#bucket = :bucket AND begins_with(#key, :prefix)",
-                ExpressionAttributeNames={"#bucket": "bucket", "#key": "key"},
-                ExpressionAttributeValues={
-                    ":bucket": {"S": self.bucket},
-                    ":prefix": {"S": f"{self.run_id}/"},
-                },
-            )
+        items = query(
+            self._stack.client("dynamodb"),
+            TableName=self._stack.output("TableName"),
+            KeyConditionExpression="#bucket = :bucket AND begins_with(#key, :prefix)",
+            ExpressionAttributeNames={"#bucket": "bucket", "#key": "key"},
+            ExpressionAttributeValues={":bucket": {"S": self.bucket}, ":prefix": {"S": f"{self.run_id}/"}},
         )
-        return {item["key"]["S"]: item for page in pages for item in page["Items"]}
+        return {item["key"]["S"]: item for item in items}
 
     def check_rows(self) -> int:
         """Compare the rows with a listing of the bucket, and return how many there are.

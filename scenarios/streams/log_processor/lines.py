@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from scenarios.framework import DeployedStack, NotYet
 from scenarios.support.failure_queue import FailureQueue, Messages
+from scenarios.support.tables import query
 
 #: A stack trace as Python prints it, each line an event of its own.
 TRACE = (
@@ -126,13 +127,12 @@ class Lines:
         ]
 
     def _items(self, group: str, prefix: str) -> list[dict[str, Any]]:
-        pages = self._dynamodb.get_paginator("query").paginate(
+        return query(
+            self._dynamodb,
             **self._table,
-            ConsistentRead=True,
             KeyConditionExpression="log_group = :group AND begins_with(entry, :prefix)",
             ExpressionAttributeValues={":group": {"S": group}, ":prefix": {"S": prefix}},
         )
-        return [item for page in pages for item in page["Items"]]
 
     def numbers(self, group: str) -> dict[str, int]:
         """The numbers of all minutes of a log group."""
