@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.endpoints import Endpoint, HttpResponse
 from scenarios.support.faults import Faults
 
@@ -136,6 +136,14 @@ def smoke(stack: DeployedStack) -> None:
         answer = site.get(f"{site.image}?width=160")
         require(answer.status == 200, f"{site.image}: {answer.status}")
 
+
+def one_image(stack: DeployedStack) -> None:
+    """Get a variant of an image that was never asked for."""
+    with _pages(stack) as site:
+        site.get(f"{site.image}?width=160")
+
+
+EVENT = BilledEvent("two pages and an image are stored, and a variant of the image is made", one_image)
 
 ROLES = (Covered("FunctionName", smoke),)
 
