@@ -43,6 +43,25 @@ _BILLED: Mapping[str, Mapping[str, float]] = {
     "AWS::RDS::DBProxy": {"RDS Proxy vCPU-hours": 2 * _HOURS},  # of the smallest instance
     "AWS::SecretsManager::Secret": {"Secrets Manager secrets": 1},
 }
+# What is billed by `_of_resource`.
+_BY_PROPERTIES = frozenset(
+    {"AWS::AmazonMQ::Broker", "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::CloudWatch::Alarm"}
+    | {"AWS::EC2::VPCEndpoint", "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::Kinesis::Stream"}
+    | {"AWS::ElasticLoadBalancingV2::TargetGroup", "AWS::RDS::DBInstance"}
+)
+# What costs nothing while nothing happens, but storage: whole services, and single types of others.
+_FREE = (
+    *("AWS::ApiGateway::", "AWS::ApiGatewayV2::", "AWS::CDK::", "AWS::CloudFront::", "AWS::CodeDeploy::"),
+    *("AWS::CodeGuruProfiler::", "AWS::Cognito::", "AWS::Config::", "AWS::DynamoDB::", "AWS::ECR::"),
+    *("AWS::EFS::", "AWS::Events::", "AWS::IAM::", "AWS::IoT::", "AWS::KinesisFirehose::", "AWS::Lambda::"),
+    *("AWS::Logs::", "AWS::S3::", "AWS::SES::", "AWS::SNS::", "AWS::SQS::", "AWS::Scheduler::"),
+    *("AWS::Signer::", "AWS::SSM::", "AWS::StepFunctions::", "AWS::XRay::", "Custom::"),
+    *("AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::CloudFormation::", "AWS::KMS::Alias"),
+    *("AWS::EC2::InternetGateway", "AWS::EC2::Route", "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet"),
+    *("AWS::EC2::VPC", "AWS::ElasticLoadBalancingV2::Listener", "AWS::RDS::DBParameterGroup"),
+    *("AWS::RDS::DBProxyTargetGroup", "AWS::RDS::DBSubnetGroup", "AWS::RDS::EventSubscription"),
+    "AWS::SecretsManager::ResourcePolicy",
+)
 
 
 @cache
@@ -77,14 +96,10 @@ def section(row: Architecture, template: Template) -> str:
     if of_event:
         times, why = attempts(template)
         lines[-1] += f" {_poison(of_event, times, why)}"
-    table = ["| what | one event | a million events | idle, a month |", "|---|---|---|---|"]
-    table += [
-        f"| {_linked(name)} | {of_event[name]:.4g} | {_dollars(name, of_event[name] * _MILLION)} | |"
-        for name in of_event
-    ]
-    table += [f"| {_linked(name)} | | | {_dollars(name, of_month[name])} |" for name in of_month]
-    count = len(table) - 2
-    if count:
+    table = ["| for | what | amount | cost |", "|---|---|---|---|"]
+    table += _lines("a million events", of_event, _MILLION)
+    table += _lines("idle, a month", of_month)
+    if count := len(table) - 2:
         lines += ["", f"<details><summary>{count} prices</summary>", "", *table, "", "</details>"]
     lines += ["", _METHOD.format(date=prices()["date"], milliseconds=f"{ASSUMED_SECONDS * 1000:g}")]
     return "\n".join(lines)
@@ -95,6 +110,13 @@ _METHOD = (
     "traffic and storage; a handler is assumed to run for {milliseconds} ms.\n"
     "[How costs are counted](../costs.md)."
 )
+
+
+def _lines(period: str, amounts: Mapping[str, float], times: float = 1) -> list[str]:
+    return [
+        f"| {period} | {_linked(name)} | {_amount(amount * times)} | {_dollars(name, amount * times)} |"
+        for name, amount in amounts.items()
+    ]
 
 
 def comparison(templates: Mapping[str, Template]) -> str:
@@ -156,7 +178,11 @@ def _priced(unit: str) -> Iterator[tuple[str, float]]:
 
 
 def idle(template: Template) -> dict[str, float]:
-    """What a template costs in a month without an event: the names of prices with their amounts."""
+    """What a template costs in a month without an event: the names of prices with their amounts.
+
+    Raises:
+        LookupError: Nothing says what a type of resource costs.
+    """
     priced: Counter[str] = Counter()
     for resource in template["Resources"].values():
         for name, amount in _of_resource(template, resource):
@@ -166,6 +192,8 @@ def idle(template: Template) -> dict[str, float]:
 
 def _of_resource(template: Template, resource: Resource) -> Iterator[tuple[str, float]]:
     kind, properties = resource["Type"], resource.get("Properties", {})
+    if kind not in _BILLED and kind not in _BY_PROPERTIES and not kind.startswith(_FREE):
+        raise LookupError(f"{kind}: say in tasks/costs.py what it costs by the hour, or that it is free.")
     yield from _BILLED.get(kind, {}).items()
     match kind:
         case "AWS::AmazonMQ::Broker":
@@ -189,7 +217,9 @@ def _of_resource(template: Template, resource: Resource) -> Iterator[tuple[str, 
             yield "Lambda requests", 2 * 3600 * _HOURS / properties["HealthCheckIntervalSeconds"]
         case "AWS::Kinesis::Stream":
             yield "Kinesis on-demand stream hours", _HOURS
-        case "AWS::Lambda::EventSourceMapping" if queue := _queue(template, properties["EventSourceArn"]):
+        case "AWS::Lambda::EventSourceMapping" if (
+            queue := _queue(template, properties["EventSourceArn"])
+        ) is not None:
             fifo = "FIFO " if queue.get("FifoQueue") else ""
             yield f"SQS {fifo}requests", _EMPTY_RECEIVES
         case "AWS::RDS::DBInstance":
@@ -224,7 +254,7 @@ def _attempts(template: Template, resource: Resource) -> Iterator[tuple[float, s
     if kind != "AWS::Lambda::EventSourceMapping":
         return
     source = properties["EventSourceArn"]
-    if queue := _queue(template, source):
+    if (queue := _queue(template, source)) is not None:
         most = queue.get("RedrivePolicy", {}).get("maxReceiveCount")
         yield (most, f"`maxReceiveCount` {most} of a queue") if most else (math.inf, "until it expires")
     elif "Stream" in str(source):
@@ -301,6 +331,10 @@ def _sum(amounts: Mapping[str, float], times: float = 1) -> str:
     missing = len(amounts) - len(known)
     shown = _rounded(sum(known) * times)
     return f"{shown} and what is not priced" if missing else shown
+
+
+def _amount(amount: float) -> str:
+    return f"{amount:,.2f}".rstrip("0").rstrip(".")
 
 
 def _rounded(dollars: float) -> str:

@@ -47,7 +47,7 @@ _SENDS = frozenset(
 _LOGS_MAY_DIFFER = 1 / 3
 # An environment that starts, and a schedule that is due meanwhile, can be in one measurement, not in each.
 _ATTEMPTS = 4
-_QUIET_SECONDS = 2.5
+_QUIET_SECONDS = 1.2
 
 
 def main(arguments: list[str]) -> int:

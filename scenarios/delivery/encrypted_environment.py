@@ -88,7 +88,7 @@ def auditor(stack: DeployedStack) -> None:
     require("Error" in shown, f"the auditor sees {shown}")
 
 
-EVENT = BilledEvent("a link is signed, and the secret in memory is too old", lambda stack: _link(stack))
+EVENT = BilledEvent("a link is signed, with the secret in memory", lambda stack: _link(stack))
 
 ROLES = (
     Covered("FunctionName", smoke),

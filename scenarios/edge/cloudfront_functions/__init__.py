@@ -109,12 +109,12 @@ def smoke(stack: DeployedStack) -> None:
 
 
 def one_page(stack: DeployedStack) -> None:
-    """Get a page that is not in the cache."""
+    """Get a page that is not in the cache, of the function's."""
     site = Site(stack)
-    site.get(f"/plain/prices?page={site.run}")
+    site.get(f"/api/prices?page={site.run}")
 
 
-EVENT = BilledEvent("a page that the cache does not have", one_page)
+EVENT = BilledEvent("a page of the function, which the cache does not have", one_page)
 
 ROLES = (Covered("FunctionName", smoke), Covered("OperatorRoleArn", smoke, function="FunctionName"))
 
