@@ -214,6 +214,27 @@ class Covered:
     takes_long: bool = False
 
 
+@dataclass(frozen=True)
+class BilledEvent:
+    """One typical event of an architecture, of which the embedded AWS measures what AWS would bill.
+
+    A scenario module has it as ``EVENT``. What the sender calls in order to send it counts, too; what it
+    calls in order to see its effect does not.
+
+    Args:
+        what: What it is, in a few words, for the page.
+        send: Sends it and returns when it has had its effect.
+        also: Amounts by unit that AWS bills for it and that the embedded AWS cannot count.
+        without: What runs on a schedule, and is therefore not part of it: a part of the names of its
+            function and role.
+    """
+
+    what: str
+    send: Callable[[DeployedStack], object]
+    also: Mapping[str, float] = field(default_factory=dict)
+    without: str = ""
+
+
 class Story:
     """Collects the lines and facts of an outcome, and reports each line as it happens.
 

@@ -10,10 +10,11 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture, Proof
-from tasks import console
+from tasks import console, costs
 from tasks.bridges import bridges_table, types_table
 from tasks.commands import parse
 from tasks.foreign_apps import apps_table
@@ -54,6 +55,10 @@ def generate(assembly: Path | None = None) -> dict[Path, str]:
     of_all: dict[str, dict[str, Callable[[], str]]] = {
         "README.md": {"catalogue": catalogue_table},
         f"docs/{_COMMON}": {"permissions": lambda: common_table(facts.values(), _reasons())},
+        "docs/costs.md": {
+            "comparison": lambda: costs.comparison(made),
+            "prices": costs.price_table,
+        },
         "docs/embedded-aws.md": {"bridges": bridges_table},
         "docs/embedded-aws-types.md": {"types": types_table},
         "localaws/README.md": {"apps": apps_table},
@@ -61,7 +66,9 @@ def generate(assembly: Path | None = None) -> dict[Path, str]:
     pages = {ROOT / name: fill((ROOT / name).read_text(), parts) for name, parts in of_all.items()}
     for architecture in ARCHITECTURES:
         page = ROOT / "docs" / architecture.family / f"{architecture.id}.md"
-        pages[page] = fill(page.read_text(), _parts(architecture, facts[architecture.id]))
+        parts = _parts(architecture, facts[architecture.id])
+        parts["costs"] = partial(costs.section, architecture, made[architecture.id])
+        pages[page] = fill(page.read_text(), parts)
     return pages
 
 

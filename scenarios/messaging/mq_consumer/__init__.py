@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from scenarios.framework import Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
 from scenarios.messaging.mq_consumer import rabbitmq
 from scenarios.messaging.mq_consumer.entries import Entries
 from scenarios.support import leftovers as left
@@ -151,6 +151,8 @@ def smoke(stack: DeployedStack) -> None:
         require(not error, f"the function said {error}")
         entries.check(["s1"])
 
+
+EVENT = BilledEvent("an entry, alone in its batch", smoke)
 
 ROLES = (Covered(role_of="FunctionName", scenario=smoke),)
 

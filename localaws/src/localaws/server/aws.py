@@ -32,6 +32,7 @@ from localaws.server.delivery import Delivered, InvocationType, outcome_of, requ
 from localaws.server.environment import client_environment
 from localaws.server.outliving import Running
 from localaws.server.protocol import Options, Ready
+from localaws.usage import Usage
 
 if TYPE_CHECKING:
     import boto3
@@ -484,6 +485,17 @@ class LocalAws:
             {'dynamodb:PutItem'}
         """
         return [Used(**entry) for entry in self._call("GET", "/_localaws/used")]
+
+    def usage(self) -> list[Usage]:
+        """Return what AWS would bill of the requests since the last reset, by principal and unit.
+
+        Not what a price list has by the hour, storage, traffic to the internet, and durations.
+
+        Example:
+            >>> {one.unit: one.amount for one in aws.usage() if ":assumed-role/Orders" in one.principal}
+            {'DynamoDB write request units': 1.0}
+        """
+        return [Usage(**entry) for entry in self._call("GET", "/_localaws/usage")]
 
     @contextlib.contextmanager
     def paced(self, seconds_per_minute: float) -> Iterator[None]:

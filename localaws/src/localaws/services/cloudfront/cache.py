@@ -48,6 +48,7 @@ from urllib.parse import parse_qsl, unquote
 from ministack.services import cloudfront
 
 from localaws.patching import around, on_reset, replaces
+from localaws.usage import amounts
 
 Headers = dict[str, Any]
 Response = tuple[int, str, Headers, bytes]  # status, reason, headers, body
@@ -158,6 +159,7 @@ async def _handle_viewer_request(
     query_params: dict[str, list[str]],
     client_ip: str = "127.0.0.1",
 ) -> Any:
+    amounts.add("", "CloudFront requests")
     token = _exchange.set(Exchange(dist, headers, client_ip))
     try:
         return await stock(

@@ -29,6 +29,7 @@ from ministack.services import alb
 from localaws.pace import shortened
 from localaws.patching import action, on_reset, on_start
 from localaws.services.elbv2.functions import RefusedError, invoke, is_multi_value, make_event, read_response
+from localaws.usage import invoked_as
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -108,6 +109,7 @@ def _check(health: Health, group: dict[str, Any], function: str) -> None:
     event = make_event(arn, "GET", path, query, _USER_AGENT, b"")
     began = time.monotonic()
     reason, code = "", 0
+    invoked_as.set("Health check")  # in a thread of its own
     try:
         code = read_response(invoke(function, arn, event), multi_value=is_multi_value(arn))[0]
         if not _is_expected(code, group["Matcher"]["HttpCode"]):
