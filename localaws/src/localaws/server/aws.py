@@ -528,6 +528,41 @@ class LocalAws:
         finally:
             self._call("POST", "/_localaws/concurrency", before)
 
+    @contextlib.contextmanager
+    def instances_answer(self, group: str, url: str) -> Iterator[None]:
+        """Let an HTTP server of yours be what listens on EC2 instances, while the body runs.
+
+        No machines run here, and user data is never executed. Load balancers forward requests, and health
+        checks, to the server instead of to the instances, on any port, if the security groups allow it.
+        Without a server nothing listens on an instance.
+
+        Args:
+            group: The name of an Auto Scaling group, the ARN of a target group, or the id of an instance. An
+                instance counts before its groups.
+            url: Where the server is: `http://127.0.0.1:8080`.
+
+        Raises:
+            ValueError: The group has no name, or the URL is not that of an HTTP server on this machine.
+
+        Example:
+            ```python
+            server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+            with aws.instances_answer(outputs["GroupName"], f"http://127.0.0.1:{server.server_port}"):
+                ...
+            ```
+        """
+        if not isinstance(group, str) or not group:
+            raise ValueError(
+                f"group={group!r}: give the name of an Auto Scaling group, the ARN of a target group, or the "
+                "id of an instance"
+            )
+        addresses.check_server(url)
+        before = self._call("POST", "/_localaws/instances", {"group": group, "url": url})
+        try:
+            yield
+        finally:
+            self._call("POST", "/_localaws/instances", {"group": group, "url": before})
+
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))
         opener = urllib.request.build_opener(
