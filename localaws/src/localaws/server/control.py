@@ -7,6 +7,7 @@ GET  /_localaws/calls?after=NUMBER
 POST /_localaws/reset
 POST /_localaws/pace
 POST /_localaws/concurrency
+POST /_localaws/broker
 POST /_localaws/deliver
 GET, POST, DELETE /_localaws/faults
 POST /_localaws/faults/kill
@@ -70,6 +71,10 @@ def with_control(app: Application) -> Application:
             from localaws.services.lambda_ import concurrency
 
             await _answer(send, concurrency.change(json.loads(await _body(receive))))
+        elif route == ("POST", "/_localaws/broker"):
+            from localaws.services.lambda_.broker_event_source import stand_in
+
+            await _answer(send, stand_in(**json.loads(await _body(receive))))
         elif route == ("POST", "/_localaws/reset"):
             await _reset(app, scope, receive)
             await _answer(send, {})
