@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from scenarios.framework import NotYet, ScenarioFailed, wait_until
+from scenarios.support.processes import with_this_process
 
 T = TypeVar("T")
 
 _TO_START = 120
-# Runs a program, and kills it with all that it has started when standard input ends: at the latest with this
-# process, however that ends.
-_WITH_THIS_PROCESS = '("$@" </dev/null; kill -KILL 0) & read -r _; kill -KILL 0'
-
 
 class Server:
     """The processes of a broker, while it runs.
@@ -41,7 +38,7 @@ class Server:
         """Run a program, and those that it starts; nothing of it is worth an orderly end."""
         with self._log.open("a") as log:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", _WITH_THIS_PROCESS, "sh", *command],
+                with_this_process(command),
                 env=environment,
                 cwd="/",
                 stdin=subprocess.PIPE,
