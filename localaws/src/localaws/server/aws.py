@@ -529,6 +529,7 @@ class LocalAws:
             self._call("POST", "/_localaws/concurrency", before)
 
     @contextlib.contextmanager
+<<<<<<< HEAD
     def instances_answer(self, group: str, url: str) -> Iterator[None]:
         """Let an HTTP server of yours be what listens on EC2 instances, while the body runs.
 
@@ -562,6 +563,42 @@ class LocalAws:
             yield
         finally:
             self._call("POST", "/_localaws/instances", {"group": group, "url": before})
+=======
+    def with_broker(self, arn: str, url: str) -> Iterator[None]:
+        """Let a real broker stand in for one of Amazon MQ while the body runs.
+
+        Event source mappings with the ARN then read the queues of the real one, with the user in their
+        secret. You start it, make that user, and declare the queues.
+
+        Args:
+            arn: The ARN of the broker of Amazon MQ.
+            url: The real one on this machine: `amqp://127.0.0.1:5672` (RabbitMQ) or
+                `stomp://127.0.0.1:61613` (ActiveMQ), without TLS.
+
+        Raises:
+            ValueError: There is no such broker, or the URL does not fit its engine.
+
+        Example:
+            ```python
+            with aws.with_broker(broker_arn, "amqp://127.0.0.1:5672"):
+                channel.basic_publish("", "orders", b"...")
+                ...
+            ```
+        """
+        if not self._options.bridges:
+            raise LocalAwsError("with_broker needs the bridges: start with LocalAws(), not bridges=False")
+        if not re.fullmatch(r"arn:[^:]+:mq:[^:]+:\d{12}:broker:.+", arn):
+            raise ValueError(f"arn={arn!r}: give the ARN of a broker of Amazon MQ")
+        if not re.fullmatch(r"(amqp|stomp)://[^/:@]+:\d{1,5}", url):
+            raise ValueError(f"url={url!r}: give amqp://HOST:PORT or stomp://HOST:PORT")
+        refused = self._call("POST", "/_localaws/broker", {"arn": arn, "url": url})
+        if refused:
+            raise ValueError(f"with_broker: {refused}")
+        try:
+            yield
+        finally:
+            self._call("POST", "/_localaws/broker", {"arn": arn, "url": None})
+>>>>>>> mq
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))
