@@ -91,6 +91,6 @@ def _shown(order: dict[str, Any]) -> dict[str, Any]:
     return {name: order[name] for name in _SHOWN if name in order}
 
 
-def _answer(status: int, **body: Any) -> dict[str, Any]:
+def _answer(status: int, /, **body: Any) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}
