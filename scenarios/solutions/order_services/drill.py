@@ -104,8 +104,7 @@ def _without_shipping(shop: Shop, customer: Customer, lamp: str, story: Story) -
     shop.wanted.redrive()
     customer.wait_for(late, "shipped")
     shop.wanted.wait_until_empty()
-    ends = shop.shipment(late), shop.shipment(given_up)
-    require(ends == ("booked", "cancelled"), f"the shipments: {ends}")
+    shop.wait_for_shipments({late: "booked", given_up: "cancelled"})
     story.fact("without shipping", "redriven")
     story.say(
         "Shipping is down for long: its messages become dead letters, and a redrive ships the order. "

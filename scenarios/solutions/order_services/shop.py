@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -89,12 +89,11 @@ class Shop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        workflows, machine = self.stack.client("stepfunctions"), self.stack.output("StateMachineArn")
-        prefix = machine.replace(":stateMachine:", ":execution:")
-        for order in self.orders:
-            with suppress(workflows.exceptions.ExecutionDoesNotExist):
-                workflows.stop_execution(executionArn=f"{prefix}:{order}")
-        self.wanted.wait_until_empty()
+        if error is None:
+            self.wanted.wait_until_empty()
+            self.stack.wait_until(self._rows_are_current, "a read model that is up to date")
+        else:
+            self._stop()
         self.wanted.close()
         for order in self.orders:
             self._delete("CatalogueTableName", kind="reservation", id=order)
@@ -102,10 +101,8 @@ class Shop:
             self._delete("ShipmentsTableName", order=order)
         for product in self._products:
             self._delete("CatalogueTableName", kind="product", id=product)
-        for item in self._dynamodb.scan(TableName=self.stack.output("ByCustomerTableName"))["Items"]:
-            if item["order"]["S"] in self.orders:
-                key = {name: item[name]["S"] for name in ("customer", "order")}
-                self._delete("ByCustomerTableName", **key)
+        for row in self._items("ByCustomerTableName"):
+            self._delete("ByCustomerTableName", **{name: row[name]["S"] for name in ("customer", "order")})
         for name in self._customers:
             self._cognito.admin_delete_user(UserPoolId=self.stack.output("UserPoolId"), Username=name)
 
@@ -146,11 +143,38 @@ class Shop:
         found = self._dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
         return int(found["Item"]["in_stock"]["N"])
 
-    def shipment(self, order: str) -> str:
-        """Return the state of an order's shipment; empty if there is none."""
-        table = self.stack.output("ShipmentsTableName")
-        found = self._dynamodb.get_item(TableName=table, Key={"order": {"S": order}}, ConsistentRead=True)
-        return str(found["Item"]["state"]["S"]) if "Item" in found else ""
+    def wait_for_shipments(self, expected: Mapping[str, str]) -> None:
+        """Wait until the shipments of orders have these states; an empty one stands for no shipment."""
+
+        def check() -> None:
+            states = {one["order"]["S"]: one["state"]["S"] for one in self._items("ShipmentsTableName")}
+            seen = {order: states.get(order, "") for order in expected}
+            if seen != expected:
+                raise NotYet(f"the shipments: {seen}")
+
+        self.stack.wait_until(check, "the shipments")
+
+    def _rows_are_current(self) -> None:
+        """Raise unless the read model has the last status of each order: a later row would be left behind."""
+        orders, rows = (
+            {one["order"]["S"]: one["status"]["S"] for one in self._items(table)}
+            for table in ("OrdersTableName", "ByCustomerTableName")
+        )
+        if orders != rows:
+            raise NotYet(f"orders: {orders}, rows: {rows}")
+
+    def _stop(self) -> None:
+        """Stop the workflows that still run."""
+        workflows, machine = self.stack.client("stepfunctions"), self.stack.output("StateMachineArn")
+        running = workflows.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        for one in running:
+            if one["name"] in self.orders:
+                workflows.stop_execution(executionArn=one["executionArn"])
+
+    def _items(self, table: str) -> list[dict[str, Any]]:
+        """The items of this run's orders."""
+        found = self._dynamodb.scan(TableName=self.stack.output(table), ConsistentRead=True)["Items"]
+        return [item for item in found if item["order"]["S"] in self.orders]
 
     def _delete(self, table: str, **key: str) -> None:
         typed = {name: {"S": value} for name, value in key.items()}

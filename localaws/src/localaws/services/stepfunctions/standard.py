@@ -1,10 +1,10 @@
 """Standard workflows: starting one again, and the answers to tasks that wait for one.
 
-Faithful to: StartExecution with the name and the input of an execution that runs returns that execution; with
-another input, or after its end, the name is refused. SendTaskSuccess, SendTaskFailure and SendTaskHeartbeat
-need a permission for the state machine whose task waits. They are refused with `TaskTimedOut` when the task or
-its execution is over, with `InvalidToken` for what is no token, and SendTaskSuccess with `InvalidOutput` for
-what is no JSON.
+Faithful to: StartExecution with the name and the input of an execution that runs returns that execution;
+with another input, or after its end, the name is refused. SendTaskSuccess, SendTaskFailure and
+SendTaskHeartbeat need a permission for the state machine whose task waits. They are refused with
+`TaskTimedOut` when the task or its execution is over, with `InvalidToken` for what is no token, and SendTaskSuccess with
+`InvalidOutput` for what is no JSON.
 Not to: tokens, which are shorter than those of AWS, and tokens of activities, whose end is not remembered.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
