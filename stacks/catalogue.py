@@ -315,6 +315,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="TodoApiStack",
         shows="no user reads another one's notes or files, not from the cache either; stolen tokens expire",
     ),
+    Architecture(
+        id="order-services",
+        family="solutions",
+        title="Shop: REST API → orders → stream → workflow → catalogue, FIFO queue → shipping",
+        stack="OrderServicesStack",
+        shows="a service that is down delays orders and loses none; what cannot be shipped is given back",
+    ),
 )
 
 
