@@ -24,8 +24,9 @@ import warnings
 import webbrowser
 from collections.abc import Iterable, Iterator
 from importlib import import_module
-from inspect import isclass
+from inspect import isclass, isfunction
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -94,6 +95,7 @@ def settings() -> dict[str, Any]:
         ],
         "root_doc": "index",
         "language": "en",
+        "default_role": "code",
         "myst_heading_anchors": 4,
         "napoleon_use_ivar": True,
         "typehints_defaults": "comma",
@@ -108,6 +110,8 @@ def settings() -> dict[str, Any]:
         "copybutton_prompt_is_regexp": True,
         "html_theme": "pydata_sphinx_theme",
         "html_title": "cdk-lambda-patterns",
+        "html_logo": str(OWN / "static" / "lambda.svg"),
+        "html_favicon": str(OWN / "static" / "lambda.svg"),
         "html_static_path": [str(OWN / "static")],
         "html_css_files": ["site.css"],
         "html_js_files": [("catalogue.js", {"defer": ""})],
@@ -116,6 +120,7 @@ def settings() -> dict[str, Any]:
         "html_sidebars": {"index": []},
         "templates_path": [str(OWN / "templates")],
         "html_theme_options": {
+            "logo": {"text": "cdk-lambda-patterns", "alt_text": ""},
             "icon_links": [{"name": "Repository", "url": REPOSITORY, "icon": "fa-brands fa-github"}],
             "secondary_sidebar_items": ["page-toc", "open-in-repository"],
             "header_links_before_dropdown": 6,
@@ -182,19 +187,20 @@ def adapt(text: str, page: str, pages: Iterable[str]) -> tuple[str, set[str]]:
 def start_page() -> str:
     """The start page: the first words of README.md, and the catalogue as cards."""
     readme = (ROOT / "README.md").read_text("utf-8").partition("\n## ")[0]
-    words = [part for part in readme.split("\n\n") if not part.startswith(("```", "!", "from ", "app = "))]
     words = re.sub(r"```.*?```|!\[[^]]*\]\([^)]*\)", "", readme, flags=re.DOTALL).strip()
     rows = facts()
     parts = [
         words,
-        "[Get started](README.md) [Test your own app](localaws/README.md) [API reference](api/index.rst)",
+        '<p class="start-links"><a href="README.html">Get started</a> '
+        '<a href="localaws/README.html">Test your own app</a> <a href="api/index.html">API reference</a></p>',
         _filters(rows),
     ]
     for family in families():
         cards = [_card(row, rows[row.id]) for row in ARCHITECTURES if row.family == family]
         parts.append(f"## {family_name(family)}\n\n<ul class=\"cards\">\n{chr(10).join(cards)}\n</ul>")
     names = ("Get started <README>", "architectures", "embedded-aws", "API reference <api/index>", "project")
-    return "\n\n".join([*parts, toctree(names, hidden=True)])
+    alone = "---\nhtml_theme.sidebar_secondary.remove: true\n---"
+    return "\n\n".join([alone, *parts, toctree(names, hidden=True)])
 
 
 def _filters(rows: dict[str, dict[str, list[str]]]) -> str:
@@ -222,9 +228,9 @@ def _card(row: Architecture, facts: dict[str, list[str]]) -> str:
     return "\n".join(
         [
             f"<li {attributes}>",
-            f'<a href="docs/{row.family}/{row.id}.html">{title}</a> <code>{row.id}</code>',
+            f'<h3><a href="docs/{row.family}/{row.id}.html">{title}</a></h3>',
             f"<p>{html.escape(row.title)}</p>",
-            f"<p>{html.escape(row.shows)}</p>",
+            f'<p class="shows">{html.escape(row.shows[:1].upper() + row.shows[1:])}.</p>',
             f'<ul class="marks" aria-label="Services and proof level">{marks}<li class="proof">{row.proof}</li></ul>',
             "</li>",
         ]
@@ -312,12 +318,16 @@ def _api_page(module: str, names: list[str]) -> str:
     title = module.removeprefix(f"{LIBRARY}.")
     parts = [f"{title}\n{'=' * len(title)}", f".. module:: {module}"]
     public = LIBRARY if f"{LIBRARY}.core." in f"{module}." else module
-    parts.append(f".. code-block:: python\n\n   from {public} import {', '.join(names)}")
+    given = f"from {public} import {', '.join(names)}"
+    if len(given) > 70:
+        given = "\n".join([f"from {public} import (", *(f"    {name}," for name in names), ")"])
+    parts.append(f".. code-block:: python\n\n{indent(given, '   ')}")
     page = ROOT / "docs" / f"{title.replace('.', '/').replace('_', '-')}.md"
     if page.exists():
         parts.append(f"How it works, its permissions, limits and failure modes: :doc:`/docs/{title.replace('.', '/').replace('_', '-')}`.")
     for name in names:
-        kind = "class" if isclass(getattr(import_module(module), name)) else "data"
+        value = getattr(import_module(module), name)
+        kind = "class" if isclass(value) else "function" if isfunction(value) else "data"
         members = "\n   :members:\n   :show-inheritance:" if kind == "class" else ""
         parts.append(f".. auto{kind}:: {module}.{name}{members}")
     return "\n\n".join(parts)

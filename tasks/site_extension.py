@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,70 +15,61 @@ from sphinx.environment import BuildEnvironment
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY: str = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]["Source"]
 _CDK = "https://docs.aws.amazon.com/cdk/api/v2/python"
-# The fields that are shown as tables, by Sphinx's names for them: the heading, and that of the first column.
-_TABLES = {"Parameters": ("Arguments", "argument"), "Variables": ("Attributes", "attribute")}
+# The fields that are shown as tables, by Sphinx's names for them, with ours for one of it.
+_TABLES = {"Parameters": "argument", "Variables": "attribute"}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect with Sphinx."""
-    app.connect("object-description-transform", _arguments_as_tables)
+    app.connect("doctree-read", _arguments_as_tables)
     app.connect("missing-reference", _link_to_the_cdk)
     app.connect("html-page-context", _link_into_the_repository)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _arguments_as_tables(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
-    for field in list(content.findall(nodes.field)):
-        title, first = _TABLES.get(field[0].astext(), ("", ""))
-        body = field[1]
-        if not title:
+def _arguments_as_tables(app: Sphinx, document: nodes.document) -> None:
+    """Sphinx writes arguments as a list of `name (type, default: value) -- description`; a table is easier to scan."""
+    for field in list(document.findall(nodes.field)):
+        title = _TABLES.get(field[0].astext())
+        if title is None:
             continue
+        body = field[1]
         found = body.next_node(nodes.bullet_list)
-        items = [item.children for item in found] if found else [body.children]
+        rows = [_row(item.children) for item in found] if found else [_row(body.children)]
+        group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (1, 2)), cols=2)
+        head = [nodes.entry("", nodes.paragraph("", text)) for text in (title, "description")]
+        group += nodes.thead("", nodes.row("", *head))
+        group += nodes.tbody("", *rows)
         body.clear()
-        body += _table(first, [_cells(item) for item in items])
+        body += nodes.table("", group, classes=["arguments"])
         field[0].clear()
-        field[0] += nodes.Text(title)
+        field[0] += nodes.Text(f"{title.capitalize()}s")
 
 
-def _cells(item: Any) -> list[list[nodes.Node]]:
-    """The name, type, default and description of an item ``name (type, default: value) -- description``."""
+def _row(item: Sequence[nodes.Node]) -> nodes.row:
+    """A row of the table: the name with type and default below it, and the description."""
     line, *more = item
-    cells: list[list[nodes.Node]] = [[], [], [], []]
-    column = 0
+    parts: dict[str, list[nodes.Node]] = {"name": [], "kind": [], "default": [], "description": []}
+    part = "name"
     for node in line.children:
         text = node.astext()
-        if column == 0 and text == " (":
-            column = 1
-        elif column == 1 and text.endswith(", default: "):
-            cells[1] += [nodes.Text(text.removesuffix(", default: "))]
-            column = 2
-        elif column in (1, 2) and text == ")":
-            column = 3
-        elif column in (0, 3) and text == " -- ":
-            column = 3
+        if part == "name" and text == " (":
+            part = "kind"
+        elif part == "kind" and text.endswith(", default: "):
+            parts[part].append(nodes.Text(text.removesuffix(", default: ")))
+            part = "default"
+        elif part in ("kind", "default") and text == ")":
+            part = "description"
+        elif text != " -- " or parts["description"]:
+            parts[part].append(node)
         else:
-            cells[column].append(node)
-    cells[3] = [nodes.paragraph("", "", *cells[3]), *more]
-    return cells
-
-
-def _table(first: str, rows: list[list[list[nodes.Node]]]) -> nodes.table:
-    columns = [0, 1, 2, 3] if any(row[2] for row in rows) else [0, 1, 3]
-    titles = [first, "type", "default", "description"]
-    group = nodes.tgroup(cols=len(columns))
-    group += [nodes.colspec(colwidth=1) for _ in columns]
-    head = nodes.row("", *(nodes.entry("", nodes.paragraph("", titles[number])) for number in columns))
-    group += nodes.thead("", head)
-    body = nodes.tbody()
-    for row in rows:
-        line = nodes.row()
-        for number in columns:
-            cell = row[number]
-            line += nodes.entry("", *(cell if number == 3 else [nodes.paragraph("", "", *cell)]))
-        body += line
-    group += body
-    return nodes.table("", group, classes=["arguments"])
+            part = "description"
+    if parts["default"]:
+        parts["default"].insert(0, nodes.Text("default "))
+    left = [nodes.paragraph("", "", *parts[name], classes=[name]) for name in ("name", "kind", "default") if parts[name]]
+    return nodes.row(
+        "", nodes.entry("", *left), nodes.entry("", nodes.paragraph("", "", *parts["description"]), *more)
+    )
 
 
 def _link_to_the_cdk(

@@ -22,6 +22,7 @@ from typing import Any
 import pika
 
 from scenarios.framework import NotYet, ScenarioFailed, wait_until
+from scenarios.support.processes import with_this_process
 
 #: What to do where there is none.
 HOW_TO_INSTALL = "apt-get install rabbitmq-server (Debian, Ubuntu) or brew install rabbitmq (macOS)"
@@ -30,9 +31,6 @@ DELIVERY_LIMIT = 2
 
 _DEBIAN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # what is on the PATH there runs as another user
 _TO_START = 120
-# Runs a program, and kills it with all that it has started when standard input ends: at the latest with this
-# process, however that ends.
-_WITH_THIS_PROCESS = '("$@" </dev/null; kill -KILL 0) & read -r _; kill -KILL 0'
 
 
 def program() -> str | None:
@@ -93,7 +91,7 @@ def running(server: str, user: str, password: str) -> Iterator[pika.BlockingConn
 def _process(command: Sequence[str], environment: Mapping[str, str], log: Any) -> Iterator[Any]:
     """Run a program and those that it starts; nothing of it is worth an orderly end."""
     process = subprocess.Popen(
-        ["/bin/sh", "-c", _WITH_THIS_PROCESS, "sh", *command],
+        with_this_process(command),
         env=environment,
         cwd="/",
         stdin=subprocess.PIPE,
