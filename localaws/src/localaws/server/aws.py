@@ -76,11 +76,10 @@ class LocalAws:
         account: The account's id.
         region: The region.
 
-    Example:
-        ```python
+    Example::
+
         with LocalAws() as aws:
             aws.client("s3").create_bucket(Bucket="photos")
-        ```
     """
 
     def __init__(
@@ -308,10 +307,9 @@ class LocalAws:
             ValueError: An argument is missing, or does not fit the others.
             botocore.exceptions.ClientError: The target refused the event, with the error of its API.
 
-        Example:
-            ```python
+        Example::
+
             aws.deliver_as("iot.amazonaws.com", rule_arn, function_arn, {"temperature": 21})
-            ```
         """
         if not self._options.bridges:
             raise LocalAwsError("deliver_as needs the bridges: start with LocalAws(), not bridges=False")
@@ -442,12 +440,11 @@ class LocalAws:
         Args:
             since: Only what was denied after this time, in seconds since 1970.
 
-        Example:
-            ```python
+        Example::
+
             [why] = aws.explain()
             assert why.grants[0].actions == ("dynamodb:PutItem",)
             print(why)
-            ```
         """
         return [
             Explanation.of(entry) for entry in self._call("GET", f"/_localaws/explanations?since={since}")
@@ -457,11 +454,10 @@ class LocalAws:
     def faults(self) -> Faults:
         """Faults to ask for: API calls that fail, functions that die, queues that deliver twice.
 
-        Example:
-            ```python
+        Example::
+
             with aws.faults.api("dynamodb", "PutItem", error="ThrottlingException", times=2):
                 deployed.invoke("Handler", order)
-            ```
         """
         return Faults(self._call, self.client)
 
