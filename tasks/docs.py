@@ -15,11 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture, Proof
-<<<<<<< HEAD
-from tasks import console, costs
-=======
-from tasks import catalogue_facts, console
->>>>>>> site
+from tasks import catalogue_facts, console, costs
 from tasks.bridges import bridges_table, types_table
 from tasks.commands import parse
 from tasks.foreign_apps import apps_table

@@ -18,11 +18,10 @@ import html
 import json
 import os
 import re
-import shutil
 import sys
 import warnings
 import webbrowser
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib import import_module
 from inspect import isclass, isfunction
 from pathlib import Path
@@ -38,11 +37,20 @@ from tasks.commands import parse
 from tasks.site_extension import REPOSITORY, ROOT
 
 OWN = ROOT / "docs" / "site"  # style sheet, script and templates
-PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "localaws/README.md", "benchmarks/README.md")
+PAGES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "localaws/README.md",
+    "benchmarks/README.md",
+)
 LIBRARY = "cdk_lambda_patterns"
 _FAMILIES = {"data": "Databases and networks", "events": "Events and schedules", "workflow": "Workflows"}
 _PROOFS = {"run": "run", "sent": "sent", "synthesised": "synthesised"}
-_LINK = re.compile(r"(?P<text>(?P<image>!?)\[[^]]*\])\((?!https?:|mailto:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_LINK = re.compile(
+    r"(?P<text>(?P<image>!?)\[[^]]*\])\((?!https?:|mailto:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)"
+)
 _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 
 
@@ -145,11 +153,15 @@ def stage(folder: Path) -> None:
     for row in ARCHITECTURES:
         page = f"docs/{row.family}/{row.id}.md"
         if (module := f"api/{row.family}/{row.module}.rst") in api:
-            wanted[page] = str(wanted[page]).replace("\nSource: ", f"\n[API reference](/{module}). Source: ", 1)
+            wanted[page] = str(wanted[page]).replace(
+                "\nSource: ", f"\n[API reference](/{module}). Source: ", 1
+            )
     wanted |= api
     wanted["index.md"] = start_page()
     wanted["architectures.md"] = architectures_page()
-    wanted["embedded-aws.md"] = section("The embedded AWS", "localaws/README", "docs/embedded-aws", "docs/embedded-aws-types")
+    wanted["embedded-aws.md"] = section(
+        "The embedded AWS", "localaws/README", "docs/embedded-aws", "docs/embedded-aws-types"
+    )
     wanted["project.md"] = section(
         "Project", "docs/development", "benchmarks/README", "CONTRIBUTING", "SECURITY", "CHANGELOG"
     )
@@ -197,7 +209,7 @@ def start_page() -> str:
     ]
     for family in families():
         cards = [_card(row, rows[row.id]) for row in ARCHITECTURES if row.family == family]
-        parts.append(f"## {family_name(family)}\n\n<ul class=\"cards\">\n{chr(10).join(cards)}\n</ul>")
+        parts.append(f'## {family_name(family)}\n\n<ul class="cards">\n{chr(10).join(cards)}\n</ul>')
     names = ("Get started <README>", "architectures", "embedded-aws", "API reference <api/index>", "project")
     alone = "---\nhtml_theme.sidebar_secondary.remove: true\n---"
     return "\n\n".join([alone, *parts, toctree(names, hidden=True)])
@@ -212,9 +224,13 @@ def _filters(rows: dict[str, dict[str, list[str]]]) -> str:
     }
     lines = []
     for name, values in choices.items():
-        options = "".join(f"<option>{html.escape(value)}</option>" for value in sorted(values, key=str.casefold))
+        options = "".join(
+            f"<option>{html.escape(value)}</option>" for value in sorted(values, key=str.casefold)
+        )
         label = {"service": "Service", "trigger": "Trigger", "proof": "Proof level"}[name]
-        lines.append(f'<label>{label}<select name="{name}"><option value="">any</option>{options}</select></label>')
+        lines.append(
+            f'<label>{label}<select name="{name}"><option value="">any</option>{options}</select></label>'
+        )
     lines.append('<button type="reset">Clear</button><output aria-live="polite"></output>')
     return "\n".join(['<form class="catalogue-filter" hidden>', *lines, "</form>"])
 
@@ -239,14 +255,25 @@ def _card(row: Architecture, facts: dict[str, list[str]]) -> str:
 
 def architectures_page() -> str:
     """All architectures by family: what the site's navigation is made of."""
-    parts = ["# Architectures", "By family. The [start page](index.md) filters them by service, trigger and proof level."]
+    parts = [
+        "# Architectures",
+        "By family. The [start page](index.md) filters them by service, trigger and proof level.",
+    ]
     for family in families():
         rows = [row for row in ARCHITECTURES if row.family == family]
         lines = [f"- [{page_title(row)}](docs/{family}/{row.id}.md): {row.title}" for row in rows]
         names = [f"docs/{family}/{row.id}" for row in rows]
-        parts += [f"## {family_name(family)}", "\n".join(lines), toctree(names, hidden=True, caption=family_name(family))]
+        parts += [
+            f"## {family_name(family)}",
+            "\n".join(lines),
+            toctree(names, hidden=True, caption=family_name(family)),
+        ]
     more = ("docs/common-permissions", "docs/app-defaults")
-    parts += ["## For all of them", *(f"- [](/{page}.md)" for page in more), toctree(more, hidden=True, caption="For all of them")]
+    parts += [
+        "## For all of them",
+        *(f"- [](/{page}.md)" for page in more),
+        toctree(more, hidden=True, caption="For all of them"),
+    ]
     return "\n\n".join(parts)
 
 
@@ -257,7 +284,11 @@ def section(title: str, *pages: str) -> str:
 
 def toctree(pages: Iterable[str], *, hidden: bool = False, caption: str = "") -> str:
     """Sphinx's directive that puts pages into the navigation."""
-    options = [*([":hidden:"] if hidden else []), *([f":caption: {caption}"] if caption else []), ":maxdepth: 1"]
+    options = [
+        *([":hidden:"] if hidden else []),
+        *([f":caption: {caption}"] if caption else []),
+        ":maxdepth: 1",
+    ]
     return "\n".join(["```{toctree}", *options, "", *pages, "```"])
 
 
@@ -324,7 +355,9 @@ def _api_page(module: str, names: list[str]) -> str:
     parts.append(f".. code-block:: python\n\n{indent(given, '   ')}")
     page = ROOT / "docs" / f"{title.replace('.', '/').replace('_', '-')}.md"
     if page.exists():
-        parts.append(f"How it works, its permissions, limits and failure modes: :doc:`/docs/{title.replace('.', '/').replace('_', '-')}`.")
+        parts.append(
+            f"How it works, its permissions, limits and failure modes: :doc:`/docs/{title.replace('.', '/').replace('_', '-')}`."
+        )
     for name in names:
         value = getattr(import_module(module), name)
         kind = "class" if isclass(value) else "function" if isfunction(value) else "data"

@@ -66,7 +66,11 @@ def _row(item: Sequence[nodes.Node]) -> nodes.row:
             part = "description"
     if parts["default"]:
         parts["default"].insert(0, nodes.Text("default "))
-    left = [nodes.paragraph("", "", *parts[name], classes=[name]) for name in ("name", "kind", "default") if parts[name]]
+    left = [
+        nodes.paragraph("", "", *parts[name], classes=[name])
+        for name in ("name", "kind", "default")
+        if parts[name]
+    ]
     return nodes.row(
         "", nodes.entry("", *left), nodes.entry("", nodes.paragraph("", "", *parts["description"]), *more)
     )
