@@ -181,6 +181,8 @@ def links(architecture: Architecture, root: Path = ROOT) -> str:
         "handler": f"lambda_src/{family}/{module}/handler",
         "stack": f"stacks/{family}/{module}",
     }
+    if list(root.glob(f"lambda_src/{family}/{module}/*/handler.py")):  # several services, each in its folder
+        places["handler"] = f"lambda_src/{family}/{module}"
     if not architecture.has_construct:
         del places["construct"]
     if architecture.has_scenario:

@@ -261,6 +261,8 @@ class TemplateFacts:
         match value:
             case {"Ref": name} | {"Fn::GetAtt": [name, _]}:
                 return self.path(name) if name in self._resources else f"<{name}>"
+            case {"Fn::Join": ["", [*_, ":table/", {"Ref": name}]]}:
+                return self._describe({"Ref": name})
             case {"Fn::Join": [separator, parts]}:
                 return str(separator).join(map(self._describe, parts))
             case {"Fn::Select": [_, {"Fn::Split": [_, whole]}]}:
@@ -705,9 +707,11 @@ def _referred(value: Any) -> str:
 
 
 def _referred_in_arn(arn: Any) -> str:
-    """The logical id that an ARN refers to: it is or begins with one, or is of a route of an API."""
+    """The logical id that an ARN refers to: it is or begins with one, or is that of a table or of a route."""
     match arn:
-        case {"Fn::Join": ["", [_, *parts]]} if any("execute-api" in str(part) for part in parts):
+        case {"Fn::Join": ["", [_, *parts]]} if any(
+            kind in str(part) for part in parts for kind in ("execute-api", ":table/")
+        ):
             return _named_in(arn)
         case _:
             return _referred(arn)
