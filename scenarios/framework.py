@@ -54,6 +54,8 @@ class DeployedStack:
             real account, where only the service itself can send its events.
         faults: `LocalAws.faults`: calls and functions that fail when asked to. ``None`` in a real account.
         paced: `LocalAws.paced`: how long documented minutes take. ``None`` in a real account.
+        instances_answer: `LocalAws.instances_answer`: what listens on EC2 instances. ``None`` in a real
+            account, where they run.
     """
 
     name: str
@@ -65,6 +67,7 @@ class DeployedStack:
     deliver_as: Callable[..., Any] | None = None
     faults: Any = None
     paced: Callable[[float], AbstractContextManager[None]] | None = None
+    instances_answer: Callable[[str, str], AbstractContextManager[None]] | None = None
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod

@@ -315,6 +315,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="TodoApiStack",
         shows="no user reads another one's notes or files, not from the cache either; stolen tokens expire",
     ),
+    Architecture(
+        id="software-updates",
+        family="solutions",
+        title="Software updates: CloudFront, Origin Shield → internal load balancer → EC2 Auto Scaling group",
+        stack="SoftwareUpdatesStack",
+        shows="a release costs one request at the origin, for all viewers; the manifest rolls a bad one back",
+    ),
 )
 
 

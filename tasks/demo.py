@@ -147,6 +147,7 @@ def demonstrate(architecture: Architecture, log_file: Path) -> None:
             deliver_as=aws.deliver_as,
             faults=aws.faults,
             paced=aws.paced,
+            instances_answer=aws.instances_answer,
         )
         _title("Scenario")
         outcome = scenario.run(stack)

@@ -66,6 +66,7 @@ class Deployments:
                 deliver_as=self._aws.deliver_as,
                 faults=self._aws.faults,
                 paced=self._aws.paced,
+                instances_answer=self._aws.instances_answer,
             )
         return self._current
 
