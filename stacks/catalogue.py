@@ -322,6 +322,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         stack="OrderServicesStack",
         shows="a service that is down delays orders and loses none; what cannot be shipped is given back",
     ),
+    Architecture(
+        id="software-updates",
+        family="solutions",
+        title="Software updates: CloudFront, Origin Shield → internal load balancer → EC2 Auto Scaling group",
+        stack="SoftwareUpdatesStack",
+        shows="a release costs one request at the origin, for all viewers; the manifest rolls a bad one back",
+    ),
 )
 
 
