@@ -152,7 +152,7 @@ def smoke(stack: DeployedStack) -> None:
         entries.check(["s1"])
 
 
-EVENT = BilledEvent("an entry, alone in its batch", smoke)
+EVENT = BilledEvent("an entry, in a batch of one", smoke)
 
 ROLES = (Covered(role_of="FunctionName", scenario=smoke),)
 
