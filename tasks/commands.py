@@ -104,6 +104,11 @@ def _docs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a page is stale")
 
 
+def _site(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="FOLDER", help="the folder to build it in (default: build/site)")
+    parser.add_argument("--open", action="store_true", help="open it in a browser")
+
+
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="the benchmark (default: all)")
     parser.add_argument("--list", action="store_true", help="only list them")
@@ -239,6 +244,13 @@ TASKS = (
         "tasks.addresses",
     ),
     Task("docs", "[--check]", "write the generated parts of the pages", "tasks.docs", add_arguments=_docs),
+    Task(
+        "site",
+        "[--out FOLDER] [--open]",
+        "build the documentation site, which needs no network to be read",
+        "tasks.site",
+        add_arguments=_site,
+    ),
     Task(
         "bench",
         "[--list | NAME ...]",

@@ -5,6 +5,7 @@ generated, and people write the rest. ``docs/permissions.toml`` has a reason for
 action without a reason is an error. What is the same for every architecture is on one page of its own.
 """
 
+import json
 import re
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture, Proof
-from tasks import console, costs
+from tasks import catalogue_facts, console, costs
 from tasks.bridges import bridges_table, types_table
 from tasks.commands import parse
 from tasks.foreign_apps import apps_table
@@ -64,6 +65,14 @@ def generate(assembly: Path | None = None) -> dict[Path, str]:
         "localaws/README.md": {"apps": apps_table},
     }
     pages = {ROOT / name: fill((ROOT / name).read_text(), parts) for name, parts in of_all.items()}
+    found = {
+        row.id: {
+            "services": catalogue_facts.services(made[row.id]),
+            "triggers": catalogue_facts.triggers(made[row.id]),
+        }
+        for row in ARCHITECTURES
+    }
+    pages[ROOT / "docs" / "catalogue.json"] = f"{json.dumps(found, indent=1)}\n"
     for architecture in ARCHITECTURES:
         page = ROOT / "docs" / architecture.family / f"{architecture.id}.md"
         parts = _parts(architecture, facts[architecture.id])
