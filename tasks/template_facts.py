@@ -369,6 +369,21 @@ def _listener(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Itera
         group = facts.resource(_referred(action.get("TargetGroupArn"))).get("Properties", {})
         for target in group.get("Targets", []):
             yield Edge(_referred(properties["LoadBalancerArn"]), "==>", _referred(target["Id"]), words)
+        for fleet, given in facts.of_type("AWS::AutoScaling::AutoScalingGroup"):
+            if action.get("TargetGroupArn") in given.get("TargetGroupARNs", []):
+                yield Edge(_referred(properties["LoadBalancerArn"]), "==>", fleet, words)
+
+
+def _fleet(facts: TemplateFacts, fleet: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A group of instances, and what the role of its launch template lets them use."""
+    template = facts.resource(_referred(properties.get("LaunchTemplate", {}).get("LaunchTemplateId")))
+    data = template.get("Properties", {}).get("LaunchTemplateData", {})
+    profile = facts.resource(_referred(data.get("IamInstanceProfile", {}).get("Arn")))
+    for role in profile.get("Properties", {}).get("Roles", []):
+        for target, actions in facts.actions_of(_referred(role)).items():
+            yield Edge(fleet, "-->", target, verbs(actions))
+    for endpoint in facts.gateways_of(properties.get("VPCZoneIdentifier", [])):
+        yield Edge(fleet, "==>", endpoint, "route")
 
 
 def _poll(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -565,7 +580,8 @@ def _distribution(facts: TemplateFacts, distribution: str, properties: dict[str,
             key = (_referred(version.get("FunctionName")), association["EventType"].replace("-", " "))
             functions.setdefault(key, []).append(pattern)
     for (function, event), patterns in functions.items():
-        yield Edge(distribution, "-->", function, f"{event}: {', '.join(patterns)}")
+        everywhere = len(patterns) == len(behaviors)
+        yield Edge(distribution, "-->", function, event if everywhere else f"{event}: {', '.join(patterns)}")
     origins: dict[str, list[str]] = {}
     for origin in config["Origins"]:
         mine = [pattern for pattern, one in behaviors if one["TargetOriginId"] == origin["Id"]]
@@ -575,12 +591,12 @@ def _distribution(facts: TemplateFacts, distribution: str, properties: dict[str,
 
 
 def _origin(domain_name: Any) -> str:
-    """The bucket or function URL that a domain name is taken from."""
+    """The bucket, function URL or API that a domain name is taken from."""
     match domain_name:
         case {"Fn::Select": [_, {"Fn::Split": [_, whole]}]}:
-            return _referred(whole)
+            return _origin(whole)
         case _:
-            return _referred(domain_name)
+            return _named_in(domain_name)
 
 
 def _edge_function(_: TemplateFacts, function: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -612,6 +628,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
     "AWS::ApiGateway::RestApi": _api,
     "AWS::ApiGatewayV2::Api": _api,
+    "AWS::AutoScaling::AutoScalingGroup": _fleet,
     "AWS::CloudFront::Distribution": _distribution,
     "AWS::CloudFront::Function": _edge_function,
     "AWS::CloudWatch::Alarm": _alarm,
@@ -675,9 +692,9 @@ def _all_referred(value: Any) -> Iterator[str]:
 
 
 def _referred_in_arn(arn: Any) -> str:
-    """The logical id that an ARN refers to: it is or begins with one, or is of a route of an API."""
+    """The logical id that an ARN refers to: it is or begins with one, or is of a route or an identity."""
     match arn:
-        case {"Fn::Join": ["", [_, *parts]]} if any("execute-api" in str(part) for part in parts):
+        case {"Fn::Join": ["", [_, *parts]]} if re.search("execute-api|:identity/", str(parts)):
             return _named_in(arn)
         case _:
             return _referred(arn)

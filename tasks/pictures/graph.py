@@ -32,8 +32,8 @@ _OF_TYPE = re.compile(
     r"|FileSystem|Fn|Function|FunctionUrl|Group|Key|Layer|Profile|Proxy|Queue|Resource|Rule|Schedule|Secret"
     r"|StateMachine|Store|Stream|Table|Target|Topic|Url|UserPool|LoadBalancer|LogGroup|ProfilingGroup)$"
 )
-# What a function needs, and what does not start it.
-_IDLE = ("AWS::KMS::Key", "AWS::Lambda::LayerVersion")
+# What something needs, and what does not start it.
+_IDLE = ("AWS::Cognito::UserPool", "AWS::KMS::Key", "AWS::Lambda::LayerVersion")
 _SPELLED = {
     "Api": "API",
     "Cpp": "C++",
@@ -239,13 +239,15 @@ def _add_starters(draft: _Draft) -> None:
         and (source not in draft.of_path or draft.facts.type_of(draft.of_path[source]) not in _IDLE)
     }
     used = {target for (_, target), edge in draft.edges.items() if edge.kind == "use"}
-    starting = {source for (source, _), edge in draft.edges.items() if edge.kind in ("event", "use")}
+    starting = {source for (source, _), edge in draft.edges.items() if edge.kind != "failure"}
     for path in list(draft.of_path):
         kind = draft.kind(path)
         if path not in draft.nodes or not kind or not kind.starter or path in started or path not in starting:
             continue
         is_code = kind.icon == "AWSLambda"
-        sends = any(edge.kind == "event" for (source, _), edge in draft.edges.items() if source == path)
+        sends = any(
+            edge.kind in ("event", "control") for (source, _), edge in draft.edges.items() if source == path
+        )
         written = any(
             target == path and edge.words != "reads"
             for (_, target), edge in draft.edges.items()

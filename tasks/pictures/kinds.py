@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "AWS::ApplicationAutoScaling::ScalableTarget": Kind(
         "AWSApplicationAutoScaling", "Application Auto Scaling"
     ),
+    "AWS::AutoScaling::AutoScalingGroup": Kind("AmazonEC2AutoScaling", "EC2 Auto Scaling group"),
     "AWS::CloudFront::Distribution": Kind(
         "AmazonCloudFront", "CloudFront distribution", "", Starter("Viewer", "User", "HTTPS requests")
     ),
@@ -61,6 +62,9 @@ KINDS: dict[str, Kind] = {
     "AWS::Config::ConfigRule": Kind("AWSConfig", "AWS Config rule"),
     "AWS::DynamoDB::Table": Kind(
         "AmazonDynamoDB", "DynamoDB table", "changes", Starter("Application", "Client", "writes items")
+    ),
+    "AWS::DynamoDB::GlobalTable": Kind(
+        "AmazonDynamoDB", "DynamoDB global table", "changes", Starter("Application", "Client", "writes items")
     ),
     "AWS::EC2::VPCEndpoint": Kind("AmazonVPCEndpoints", "VPC endpoint"),
     "AWS::EFS::AccessPoint": Kind("AmazonElasticFileSystemFileSystem", "EFS access point"),
@@ -98,6 +102,7 @@ KINDS: dict[str, Kind] = {
     "AWS::S3::Bucket": Kind(
         "AmazonSimpleStorageService", "S3 bucket", "events", Starter("Application", "Client", "uploads")
     ),
+    "AWS::SES::EmailIdentity": Kind("AmazonSimpleEmailService", "SES identity"),
     "AWS::SES::ReceiptRule": Kind("AmazonSimpleEmailService", "SES receipt rule"),
     "AWS::SNS::Topic": Kind(
         "AmazonSimpleNotificationService",
@@ -120,6 +125,7 @@ KINDS: dict[str, Kind] = {
 # What is shown only where something is connected to it.
 WHEN_CONNECTED = (
     "AWS::CloudWatch::Alarm",
+    "AWS::EC2::VPCEndpoint",
     "AWS::KMS::Key",
     "AWS::SSM::Parameter",
     "AWS::SecretsManager::Secret",
@@ -138,6 +144,7 @@ SENDERS = {
 }
 # The service of a VPC endpoint, by the type of the resources that are reached through it.
 ENDPOINTS = {
+    "AWS::DynamoDB::GlobalTable": "dynamodb",
     "AWS::DynamoDB::Table": "dynamodb",
     "AWS::Events::EventBus": "events",
     "AWS::Kinesis::Stream": "kinesis-streams",
@@ -161,7 +168,10 @@ _VERBS = {
     "Put": "writes",
     "Update": "writes",
     "List": "lists",
+    "SendEmail": "sends mail",
     "SendMessage": "sends messages",
+    "SendRawEmail": "sends mail",
+    "SendTask": "answers",
     "Publish": "publishes",
     "PutEvents": "puts events",
     "PutRecord": "puts records",
