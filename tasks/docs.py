@@ -7,15 +7,17 @@ generated, and people write the rest. ``docs/permissions.toml`` has a reason for
 action without a reason is an error. What is the same for every architecture is on one page of its own.
 """
 
+import json
 import re
 import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture, Proof
-from tasks import console
+from tasks import catalogue_facts, console, costs
 from tasks.bridges import bridges_table, types_table
 from tasks.commands import parse
 from tasks.foreign_apps import apps_table
@@ -106,14 +108,29 @@ def generate(facts: Mapping[str, TemplateFacts]) -> dict[Path, str]:
     of_all: dict[str, dict[str, Callable[[], str]]] = {
         "README.md": {"catalogue": catalogue_table},
         f"docs/{_COMMON}": {"permissions": lambda: common_table(facts.values(), _reasons())},
+        "docs/costs.md": {
+            "comparison": lambda: costs.comparison(made),
+            "prices": costs.price_table,
+        },
         "docs/embedded-aws.md": {"bridges": bridges_table},
         "docs/embedded-aws-types.md": {"types": types_table},
         "localaws/README.md": {"apps": apps_table},
     }
+    made = {id: one.template for id, one in facts.items()}
     pages = {ROOT / name: fill((ROOT / name).read_text(), parts) for name, parts in of_all.items()}
+    found = {
+        row.id: {
+            "services": catalogue_facts.services(made[row.id]),
+            "triggers": catalogue_facts.triggers(made[row.id]),
+        }
+        for row in ARCHITECTURES
+    }
+    pages[ROOT / "docs" / "catalogue.json"] = f"{json.dumps(found, indent=1)}\n"
     for architecture in ARCHITECTURES:
         page = ROOT / "docs" / architecture.family / f"{architecture.id}.md"
-        pages[page] = fill(page.read_text(), _parts(architecture, facts[architecture.id]))
+        parts = _parts(architecture, facts[architecture.id])
+        parts["costs"] = partial(costs.section, architecture, made[architecture.id])
+        pages[page] = fill(page.read_text(), parts)
     return pages
 
 
