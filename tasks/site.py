@@ -38,11 +38,19 @@ from tasks.commands import parse
 from tasks.site_extension import REPOSITORY, ROOT
 
 OWN = ROOT / "docs" / "site"  # style sheet, script and templates
-PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "localaws/README.md", "benchmarks/README.md")
+PAGES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "localaws/README.md",
+    "benchmarks/README.md",
+)
 LIBRARY = "cdk_lambda_patterns"
 _FAMILIES = {"data": "Databases and networks", "events": "Events and schedules", "workflow": "Workflows"}
-_PROOFS = {"run": "run", "sent": "sent", "synthesised": "synthesised"}
-_LINK = re.compile(r"(?P<text>(?P<image>!?)\[[^]]*\])\((?!https?:|mailto:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_LINK = re.compile(
+    r"(?P<text>(?P<image>!?)\[[^]]*\])\((?!https?:|mailto:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)"
+)
 _TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 
 
@@ -63,6 +71,7 @@ def main(arguments: list[str]) -> int:
 def build(folder: Path) -> bool:
     """Build the site in a folder; what is wrong is printed. A second build writes only what has changed."""
     sources = ROOT / ".cache" / "site" / "sources"
+    kept = sources.with_name("doctrees")
     stage(sources)
     # sphinx-autodoc-typehints 3.6, the newest for Sphinx 9.0, is older than that.
     warnings.filterwarnings("ignore", category=RemovedInSphinx10Warning)
@@ -70,13 +79,16 @@ def build(folder: Path) -> bool:
         srcdir=sources,
         confdir=None,
         outdir=folder,
-        doctreedir=sources.with_name("doctrees"),
+        doctreedir=kept,
         buildername="html",
         confoverrides=settings(),
         status=None,
         warningiserror=True,
     )
     app.build()
+    (folder / "_static" / "webpack-macros.html").unlink(missing_ok=True)  # a template of the theme, no page
+    if app.statuscode:
+        shutil.rmtree(kept)  # or the next build would not report what is wrong with pages that did not change
     return not app.statuscode
 
 
@@ -96,6 +108,7 @@ def settings() -> dict[str, Any]:
         "root_doc": "index",
         "language": "en",
         "default_role": "code",
+        "suppress_warnings": ["misc.highlighting_failure"],  # Mermaid
         "myst_heading_anchors": 4,
         "napoleon_use_ivar": True,
         "typehints_defaults": "comma",
@@ -103,7 +116,6 @@ def settings() -> dict[str, Any]:
         "typehints_use_signature": False,
         "autodoc_class_signature": "mixed",
         "autodoc_member_order": "bysource",
-        "maximum_signature_line_length": 80,
         "add_module_names": False,
         "toc_object_entries_show_parents": "hide",
         "copybutton_prompt_text": r"\$ |\(embedded AWS\) \$ ",
@@ -115,9 +127,11 @@ def settings() -> dict[str, Any]:
         "html_static_path": [str(OWN / "static")],
         "html_css_files": ["site.css"],
         "html_js_files": [("catalogue.js", {"defer": ""})],
+        "html_show_search_summary": False,  # it would fetch pages, which a browser refuses for files
         "html_copy_source": False,
         "html_show_sourcelink": False,
         "html_sidebars": {"index": []},
+        "html_context": {"default_mode": "auto"},
         "templates_path": [str(OWN / "templates")],
         "html_theme_options": {
             "logo": {"text": "cdk-lambda-patterns", "alt_text": ""},
@@ -145,11 +159,15 @@ def stage(folder: Path) -> None:
     for row in ARCHITECTURES:
         page = f"docs/{row.family}/{row.id}.md"
         if (module := f"api/{row.family}/{row.module}.rst") in api:
-            wanted[page] = str(wanted[page]).replace("\nSource: ", f"\n[API reference](/{module}). Source: ", 1)
+            wanted[page] = str(wanted[page]).replace(
+                "\nSource: ", f"\n[API reference](/{module}). Source: ", 1
+            )
     wanted |= api
     wanted["index.md"] = start_page()
     wanted["architectures.md"] = architectures_page()
-    wanted["embedded-aws.md"] = section("The embedded AWS", "localaws/README", "docs/embedded-aws", "docs/embedded-aws-types")
+    wanted["embedded-aws.md"] = section(
+        "The embedded AWS", "localaws/README", "docs/embedded-aws", "docs/embedded-aws-types"
+    )
     wanted["project.md"] = section(
         "Project", "docs/development", "benchmarks/README", "CONTRIBUTING", "SECURITY", "CHANGELOG"
     )
@@ -197,7 +215,7 @@ def start_page() -> str:
     ]
     for family in families():
         cards = [_card(row, rows[row.id]) for row in ARCHITECTURES if row.family == family]
-        parts.append(f"## {family_name(family)}\n\n<ul class=\"cards\">\n{chr(10).join(cards)}\n</ul>")
+        parts.append(f'## {family_name(family)}\n\n<ul class="cards">\n{chr(10).join(cards)}\n</ul>')
     names = ("Get started <README>", "architectures", "embedded-aws", "API reference <api/index>", "project")
     alone = "---\nhtml_theme.sidebar_secondary.remove: true\n---"
     return "\n\n".join([alone, *parts, toctree(names, hidden=True)])
@@ -212,9 +230,13 @@ def _filters(rows: dict[str, dict[str, list[str]]]) -> str:
     }
     lines = []
     for name, values in choices.items():
-        options = "".join(f"<option>{html.escape(value)}</option>" for value in sorted(values, key=str.casefold))
+        options = "".join(
+            f"<option>{html.escape(value)}</option>" for value in sorted(values, key=str.casefold)
+        )
         label = {"service": "Service", "trigger": "Trigger", "proof": "Proof level"}[name]
-        lines.append(f'<label>{label}<select name="{name}"><option value="">any</option>{options}</select></label>')
+        lines.append(
+            f'<label>{label}<select name="{name}"><option value="">any</option>{options}</select></label>'
+        )
     lines.append('<button type="reset">Clear</button><output aria-live="polite"></output>')
     return "\n".join(['<form class="catalogue-filter" hidden>', *lines, "</form>"])
 
@@ -231,7 +253,7 @@ def _card(row: Architecture, facts: dict[str, list[str]]) -> str:
             f'<h3><a href="docs/{row.family}/{row.id}.html">{title}</a></h3>',
             f"<p>{html.escape(row.title)}</p>",
             f'<p class="shows">{html.escape(row.shows[:1].upper() + row.shows[1:])}.</p>',
-            f'<ul class="marks" aria-label="Services and proof level">{marks}<li class="proof">{row.proof}</li></ul>',
+            f'<ul class="marks" aria-label="Services and proof level">{marks}<li class="proof">proof: {row.proof}</li></ul>',
             "</li>",
         ]
     )
@@ -239,14 +261,25 @@ def _card(row: Architecture, facts: dict[str, list[str]]) -> str:
 
 def architectures_page() -> str:
     """All architectures by family: what the site's navigation is made of."""
-    parts = ["# Architectures", "By family. The [start page](index.md) filters them by service, trigger and proof level."]
+    parts = [
+        "# Architectures",
+        "By family. The [start page](index.md) filters them by service, trigger and proof level.",
+    ]
     for family in families():
         rows = [row for row in ARCHITECTURES if row.family == family]
         lines = [f"- [{page_title(row)}](docs/{family}/{row.id}.md): {row.title}" for row in rows]
         names = [f"docs/{family}/{row.id}" for row in rows]
-        parts += [f"## {family_name(family)}", "\n".join(lines), toctree(names, hidden=True, caption=family_name(family))]
+        parts += [
+            f"## {family_name(family)}",
+            "\n".join(lines),
+            toctree(names, hidden=True, caption=family_name(family)),
+        ]
     more = ("docs/common-permissions", "docs/app-defaults")
-    parts += ["## For all of them", *(f"- [](/{page}.md)" for page in more), toctree(more, hidden=True, caption="For all of them")]
+    parts += [
+        "## For all of them",
+        *(f"- [](/{page}.md)" for page in more),
+        toctree(more, hidden=True, caption="For all of them"),
+    ]
     return "\n\n".join(parts)
 
 
@@ -257,7 +290,11 @@ def section(title: str, *pages: str) -> str:
 
 def toctree(pages: Iterable[str], *, hidden: bool = False, caption: str = "") -> str:
     """Sphinx's directive that puts pages into the navigation."""
-    options = [*([":hidden:"] if hidden else []), *([f":caption: {caption}"] if caption else []), ":maxdepth: 1"]
+    options = [
+        *([":hidden:"] if hidden else []),
+        *([f":caption: {caption}"] if caption else []),
+        ":maxdepth: 1",
+    ]
     return "\n".join(["```{toctree}", *options, "", *pages, "```"])
 
 
@@ -290,9 +327,11 @@ def api_pages() -> dict[str, str]:
     for module, names in public_modules().items():
         place = module.removeprefix(f"{LIBRARY}.").replace(".", "/")
         pages[f"api/{place}.rst"] = _api_page(module, names)
-        listed.setdefault(place.partition("/")[0], []).append(place)
+        family, _, name = place.rpartition("/")
+        listed.setdefault(family, []).append(f"{name} <{place}>")
+    captions = {"core": "Shared by all", "": "pytest-localaws"}
     trees = [
-        f".. toctree::\n   :caption: {'Shared by all' if family == 'core' else family_name(family)}\n   :maxdepth: 1\n\n   "
+        f".. toctree::\n   :caption: {captions.get(family) or family_name(family)}\n   :maxdepth: 1\n\n   "
         + "\n   ".join(places)
         for family, places in listed.items()
     ]
@@ -324,7 +363,9 @@ def _api_page(module: str, names: list[str]) -> str:
     parts.append(f".. code-block:: python\n\n{indent(given, '   ')}")
     page = ROOT / "docs" / f"{title.replace('.', '/').replace('_', '-')}.md"
     if page.exists():
-        parts.append(f"How it works, its permissions, limits and failure modes: :doc:`/docs/{title.replace('.', '/').replace('_', '-')}`.")
+        parts.append(
+            f"How it works, its permissions, limits and failure modes: :doc:`/docs/{title.replace('.', '/').replace('_', '-')}`."
+        )
     for name in names:
         value = getattr(import_module(module), name)
         kind = "class" if isclass(value) else "function" if isfunction(value) else "data"
