@@ -160,6 +160,13 @@ TASKS = (
         add_arguments=_why,
     ),
     Task(
+        "usage",
+        "[ID]",
+        "deploy on the embedded AWS, send one event, record what AWS would bill for it",
+        "tasks.usage",
+        add_arguments=_optional_id,
+    ),
+    Task(
         "test",
         "[--changed | --full | PYTEST ...]",
         "run every check; --changed: what differs from main; --full: the longer proofs, too",

@@ -11,10 +11,15 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture, Proof
+<<<<<<< HEAD
+from tasks import console, costs
+=======
 from tasks import catalogue_facts, console
+>>>>>>> site
 from tasks.bridges import bridges_table, types_table
 from tasks.commands import parse
 from tasks.foreign_apps import apps_table
@@ -55,6 +60,10 @@ def generate(assembly: Path | None = None) -> dict[Path, str]:
     of_all: dict[str, dict[str, Callable[[], str]]] = {
         "README.md": {"catalogue": catalogue_table},
         f"docs/{_COMMON}": {"permissions": lambda: common_table(facts.values(), _reasons())},
+        "docs/costs.md": {
+            "comparison": lambda: costs.comparison(made),
+            "prices": costs.price_table,
+        },
         "docs/embedded-aws.md": {"bridges": bridges_table},
         "docs/embedded-aws-types.md": {"types": types_table},
         "localaws/README.md": {"apps": apps_table},
@@ -70,7 +79,9 @@ def generate(assembly: Path | None = None) -> dict[Path, str]:
     pages[ROOT / "docs" / "catalogue.json"] = f"{json.dumps(found, indent=1)}\n"
     for architecture in ARCHITECTURES:
         page = ROOT / "docs" / architecture.family / f"{architecture.id}.md"
-        pages[page] = fill(page.read_text(), _parts(architecture, facts[architecture.id]))
+        parts = _parts(architecture, facts[architecture.id])
+        parts["costs"] = partial(costs.section, architecture, made[architecture.id])
+        pages[page] = fill(page.read_text(), parts)
     return pages
 
 
