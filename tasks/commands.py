@@ -243,7 +243,13 @@ TASKS = (
         "show how curl reaches the load balancers, APIs and function URLs of `local`",
         "tasks.addresses",
     ),
-    Task("docs", "[--check]", "write the generated parts of the pages", "tasks.docs", add_arguments=_docs),
+    Task(
+        "docs",
+        "[--check]",
+        "write the generated parts of the pages, and draw their pictures",
+        "tasks.docs",
+        add_arguments=_docs,
+    ),
     Task(
         "site",
         "[--out FOLDER] [--open]",

@@ -1,14 +1,15 @@
 """Builds the documentation site: ``run.py site``.
 
 The sources are what is there: the pages as they are on GitHub, the catalogue, ``docs/catalogue.json`` and the
-docstrings. They are copied to ``.cache/site``, at the same paths, so that links between pages are the same in both
-places; links to other files lead into the repository. A link that leads nowhere is an error.
+docstrings. They are copied to ``.cache/site`` at the same paths, so that links between pages are the same in
+both places; links to other files lead into the repository. A link that leads nowhere is an error.
 
-Why Sphinx, on 2026-11-28: MkDocs has had no release since August 2024; Material for MkDocs was promised security
-fixes until November 2026; Zensical, by the same authors, is at 0.1 and calls its support of mkdocstrings preliminary
-(https://zensical.org/docs/setup/extensions/mkdocstrings). Sphinx 9, MyST and the PyData theme all had releases in
-the two months before, the docstrings are written for Sphinx, its search works from a folder (its index is a script),
-and the theme is tested with axe by its own authors.
+Why Sphinx, on 2026-11-28: MkDocs has had no release since August 2024; Material for MkDocs was to get fixes
+until November 2026 only (https://github.com/squidfunk/mkdocs-material/issues/8523); Zensical, by the same
+authors, is at 0.1 and calls its API reference preliminary
+(https://zensical.org/docs/setup/extensions/mkdocstrings). Sphinx, MyST and the PyData theme all had releases
+in the last two months, the docstrings are written for Sphinx, its search works from a folder because its
+index is a script, and the theme is tested with axe by its authors.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import shutil
 import sys
 import warnings
 import webbrowser
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib import import_module
 from inspect import isclass, isfunction
 from pathlib import Path
@@ -108,7 +109,6 @@ def settings() -> dict[str, Any]:
         "root_doc": "index",
         "language": "en",
         "default_role": "code",
-        "suppress_warnings": ["misc.highlighting_failure"],  # Mermaid
         "myst_heading_anchors": 4,
         "napoleon_use_ivar": True,
         "typehints_defaults": "comma",
@@ -147,7 +147,7 @@ def settings() -> dict[str, Any]:
 
 
 def stage(folder: Path) -> None:
-    """Make the sources of the site: copies of the pages at their own paths, and the pages that only it has."""
+    """Make the sources of the site: the pages at their own paths, and those that only the site has."""
     wanted: dict[str, str | Path] = {}
     pages = {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "docs").rglob("*.md"))}
     pages |= {page: ROOT / page for page in PAGES}
@@ -244,7 +244,8 @@ def _filters(rows: dict[str, dict[str, list[str]]]) -> str:
 def _card(row: Architecture, facts: dict[str, list[str]]) -> str:
     """A row of the catalogue as an item of a list, with what it can be chosen by."""
     title = html.escape(page_title(row))
-    marks = "".join(f"<li>{html.escape(name)}</li>" for name in facts["services"])
+    marks = [*facts["services"], f"proof: {row.proof}"]
+    items = "".join(f"<li>{html.escape(mark)}</li>" for mark in marks)
     data = {"service": facts["services"], "trigger": facts["triggers"], "proof": [row.proof]}
     attributes = " ".join(f'data-{key}="{html.escape("|".join(value))}"' for key, value in data.items())
     return "\n".join(
@@ -253,7 +254,7 @@ def _card(row: Architecture, facts: dict[str, list[str]]) -> str:
             f'<h3><a href="docs/{row.family}/{row.id}.html">{title}</a></h3>',
             f"<p>{html.escape(row.title)}</p>",
             f'<p class="shows">{html.escape(row.shows[:1].upper() + row.shows[1:])}.</p>',
-            f'<ul class="marks" aria-label="Services and proof level">{marks}<li class="proof">proof: {row.proof}</li></ul>',
+            f'<ul class="marks" aria-label="Services and proof level">{items}</ul>',
             "</li>",
         ]
     )
@@ -361,11 +362,9 @@ def _api_page(module: str, names: list[str]) -> str:
     if len(given) > 70:
         given = "\n".join([f"from {public} import (", *(f"    {name}," for name in names), ")"])
     parts.append(f".. code-block:: python\n\n{indent(given, '   ')}")
-    page = ROOT / "docs" / f"{title.replace('.', '/').replace('_', '-')}.md"
-    if page.exists():
-        parts.append(
-            f"How it works, its permissions, limits and failure modes: :doc:`/docs/{title.replace('.', '/').replace('_', '-')}`."
-        )
+    page = f"docs/{title.replace('.', '/').replace('_', '-')}"
+    if (ROOT / f"{page}.md").exists():
+        parts.append(f"How it works, permissions, costs, limits and failure modes: :doc:`/{page}`.")
     for name in names:
         value = getattr(import_module(module), name)
         kind = "class" if isclass(value) else "function" if isfunction(value) else "data"

@@ -1,4 +1,4 @@
-"""What the site asks of Sphinx: arguments as tables, links to the reference of the CDK and into the repository."""
+"""What the site adds to Sphinx: arguments as tables, links to the CDK's reference and into the repository."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def _arguments_as_tables(app: Sphinx, document: nodes.document) -> None:
-    """Sphinx writes arguments as a list of `name (type, default: value) -- description`; a table is easier to scan."""
+    """Arguments are a list of `name (type, default: value) -- description`; a table is easier to scan."""
     for field in list(document.findall(nodes.field)):
         title = _TABLES.get(field[0].astext())
         if title is None:
@@ -60,9 +60,7 @@ def _row(item: Sequence[nodes.Node]) -> nodes.row:
         elif part == "kind" and text.endswith(", default: "):
             parts[part].append(nodes.Text(text.removesuffix(", default: ")))
             part = "default"
-        elif part in ("kind", "default") and text == ")":
-            part = "description"
-        elif text.strip() in ("--", "–") and not parts["description"]:  # noqa: RUF001
+        elif text in (")", " -- ", " – ") and not parts["description"]:  # noqa: RUF001
             part = "description"
         else:
             parts[part].append(node)

@@ -222,7 +222,10 @@ def test_every_page_opens_without_errors_and_with_all_its_pictures(folder: Path,
 def test_every_kind_of_page_passes_axe(folder: Path, window: Browser, theme: str) -> None:
     if not AXE.exists():
         pytest.skip("`python3 run.py test` installs axe")
-    wanted = [{"name": "prefers-color-scheme", "value": theme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
+    wanted = [
+        {"name": "prefers-color-scheme", "value": theme},
+        {"name": "prefers-reduced-motion", "value": "reduce"},
+    ]
     window.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": wanted})
     wrong = {}
     for page in KINDS:
