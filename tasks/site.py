@@ -36,17 +36,12 @@ from sphinx.deprecation import RemovedInSphinx10Warning
 from stacks.catalogue import ARCHITECTURES, Architecture
 from tasks import console
 from tasks.commands import parse
+from tasks.errors import TaskError
 from tasks.site_extension import REPOSITORY, ROOT
 
 OWN = ROOT / "docs" / "site"  # style sheet, script and templates
-PAGES = (
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "localaws/README.md",
-    "benchmarks/README.md",
-)
+ABOUT_THE_EMBEDDED_AWS = ("localaws/README", "docs/embedded-aws", "docs/embedded-aws-types")
+ABOUT_THE_PROJECT = ("docs/development", "benchmarks/README", "CONTRIBUTING", "SECURITY", "CHANGELOG")
 LIBRARY = "cdk_lambda_patterns"
 _FAMILIES = {"data": "Databases and networks", "events": "Events and schedules", "workflow": "Workflows"}
 _LINK = re.compile(
@@ -59,7 +54,12 @@ def main(arguments: list[str]) -> int:
     """Build the site; 1 if a link leads nowhere or something else is wrong with a page."""
     options = parse("site", arguments)
     folder = Path(options.out).resolve() if options.out else ROOT / "build" / "site"
-    if not build(folder):
+    try:
+        built = build(folder)
+    except TaskError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
+    if not built:
         print("run.py: the site has the faults that are listed above.", file=sys.stderr)
         return 1
     start = folder / "index.html"
@@ -150,7 +150,8 @@ def stage(folder: Path) -> None:
     """Make the sources of the site: the pages at their own paths, and those that only the site has."""
     wanted: dict[str, str | Path] = {}
     pages = {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "docs").rglob("*.md"))}
-    pages |= {page: ROOT / page for page in PAGES}
+    others = ("README", *ABOUT_THE_EMBEDDED_AWS, *ABOUT_THE_PROJECT)
+    pages |= {f"{page}.md": ROOT / f"{page}.md" for page in others}
     for page, path in pages.items():
         text, pictures = adapt(path.read_text("utf-8"), page, set(pages))
         wanted[page] = text
@@ -165,12 +166,8 @@ def stage(folder: Path) -> None:
     wanted |= api
     wanted["index.md"] = start_page()
     wanted["architectures.md"] = architectures_page()
-    wanted["embedded-aws.md"] = section(
-        "The embedded AWS", "localaws/README", "docs/embedded-aws", "docs/embedded-aws-types"
-    )
-    wanted["project.md"] = section(
-        "Project", "docs/development", "benchmarks/README", "CONTRIBUTING", "SECURITY", "CHANGELOG"
-    )
+    wanted["embedded-aws.md"] = section("The embedded AWS", ABOUT_THE_EMBEDDED_AWS)
+    wanted["project.md"] = section("Project", ABOUT_THE_PROJECT)
     _write(folder, wanted)
 
 
@@ -275,7 +272,10 @@ def architectures_page() -> str:
             "\n".join(lines),
             toctree(names, hidden=True, caption=family_name(family)),
         ]
-    more = ("docs/common-permissions", "docs/app-defaults")
+    listed = {*ABOUT_THE_EMBEDDED_AWS, *ABOUT_THE_PROJECT}
+    more = [
+        page for file in sorted((ROOT / "docs").glob("*.md")) if (page := f"docs/{file.stem}") not in listed
+    ]
     parts += [
         "## For all of them",
         *(f"- [](/{page}.md)" for page in more),
@@ -284,7 +284,7 @@ def architectures_page() -> str:
     return "\n\n".join(parts)
 
 
-def section(title: str, *pages: str) -> str:
+def section(title: str, pages: Iterable[str]) -> str:
     """A page that lists other pages."""
     return f"# {title}\n\n{toctree(pages)}"
 
@@ -316,8 +316,14 @@ def page_title(row: Architecture) -> str:
 
 
 def facts() -> dict[str, dict[str, list[str]]]:
-    """What `run.py docs` has found out about each architecture: its services and triggers."""
+    """What `run.py docs` has found out about each architecture: its services and triggers.
+
+    Raises:
+        TaskError: It has not seen all of them.
+    """
     found: dict[str, dict[str, list[str]]] = json.loads((ROOT / "docs" / "catalogue.json").read_text("utf-8"))
+    if unknown := [row.id for row in ARCHITECTURES if row.id not in found]:
+        raise TaskError(f"docs/catalogue.json lacks {', '.join(unknown)}: run `python3 run.py docs` first.")
     return found
 
 

@@ -22,11 +22,25 @@ _TABLES = {"Parameters": "argument", "Variables": "attribute"}
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect with Sphinx."""
+    app.connect("autodoc-process-docstring", _code_in_fences, priority=0)
     app.connect("doctree-read", _arguments_as_tables)
     app.connect("missing-reference", _link_to_the_cdk)
     app.connect("html-page-context", _empty_corners)
     app.connect("html-page-context", _link_into_the_repository)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _code_in_fences(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Some docstrings have Markdown's fences around code."""
+    inside, text = False, []
+    for line in lines:
+        before, fence, language = line.partition("```")
+        if not fence:
+            text.append(f"   {line}" if inside and line.strip() else line)
+        else:
+            inside = not inside
+            text += [f"{before}.. code-block:: {language or 'text'}", ""] if inside else []
+    lines[:] = text
 
 
 def _arguments_as_tables(app: Sphinx, document: nodes.document) -> None:
