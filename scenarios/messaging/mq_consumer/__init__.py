@@ -13,15 +13,18 @@ from contextlib import closing
 from types import ModuleType
 from typing import Any
 
-<<<<<<< HEAD
-from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
-from scenarios.messaging.mq_consumer import rabbitmq
-from scenarios.messaging.mq_consumer.entries import Entries
-=======
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    ScenarioFailed,
+    Story,
+    require,
+)
 from scenarios.messaging.mq_consumer import activemq, rabbitmq
 from scenarios.messaging.mq_consumer.entries import Entries, Source
->>>>>>> mq
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
 

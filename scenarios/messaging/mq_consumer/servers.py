@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _TO_START = 120
 
+
 class Server:
     """The processes of a broker, while it runs.
 

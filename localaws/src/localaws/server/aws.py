@@ -525,7 +525,6 @@ class LocalAws:
             self._call("POST", "/_localaws/concurrency", before)
 
     @contextlib.contextmanager
-<<<<<<< HEAD
     def instances_answer(self, group: str, url: str) -> Iterator[None]:
         """Let an HTTP server of yours be what listens on EC2 instances, while the body runs.
 
@@ -559,7 +558,8 @@ class LocalAws:
             yield
         finally:
             self._call("POST", "/_localaws/instances", {"group": group, "url": before})
-=======
+
+    @contextlib.contextmanager
     def with_broker(self, arn: str, url: str) -> Iterator[None]:
         """Let a real broker stand in for one of Amazon MQ while the body runs.
 
@@ -594,7 +594,6 @@ class LocalAws:
             yield
         finally:
             self._call("POST", "/_localaws/broker", {"arn": arn, "url": None})
->>>>>>> mq
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))

@@ -8,11 +8,8 @@ GET  /_localaws/usage
 POST /_localaws/reset
 POST /_localaws/pace
 POST /_localaws/concurrency
-<<<<<<< HEAD
 POST /_localaws/instances
-=======
 POST /_localaws/broker
->>>>>>> mq
 POST /_localaws/deliver
 GET, POST, DELETE /_localaws/faults
 POST /_localaws/faults/kill
@@ -78,17 +75,14 @@ def with_control(app: Application) -> Application:
             from localaws.services.lambda_ import concurrency
 
             await _answer(send, concurrency.change(json.loads(await _body(receive))))
-<<<<<<< HEAD
         elif route == ("POST", "/_localaws/instances"):
             from localaws.services.elbv2 import servers
 
             await _answer(send, servers.answer(json.loads(await _body(receive))))
-=======
         elif route == ("POST", "/_localaws/broker"):
             from localaws.services.lambda_.broker_event_source import stand_in
 
             await _answer(send, stand_in(**json.loads(await _body(receive))))
->>>>>>> mq
         elif route == ("POST", "/_localaws/reset"):
             await _reset(app, scope, receive)
             await _answer(send, {})

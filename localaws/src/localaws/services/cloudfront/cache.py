@@ -198,14 +198,10 @@ async def _handle_viewer_request(
     query_params: dict[str, list[str]],
     client_ip: str = "127.0.0.1",
 ) -> Any:
-<<<<<<< HEAD
     amounts.add("", "CloudFront requests")
-    token = _exchange.set(Exchange(dist, headers, client_ip))
-=======
     headers = dict(headers)
     edge = headers.pop(_EDGE_HEADER, "") or _ONLY_EDGE
     token = _exchange.set(Exchange(dist, headers, client_ip, edge=edge))
->>>>>>> updates
     try:
         return await stock(
             dist, method, path, raw_uri, raw_query_string, headers, body, query_params, client_ip

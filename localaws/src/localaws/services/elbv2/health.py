@@ -35,11 +35,8 @@ from ministack.services import alb
 from localaws.pace import shortened
 from localaws.patching import action, on_reset, on_start
 from localaws.services.elbv2.functions import RefusedError, invoke, is_multi_value, make_event, read_response
-<<<<<<< HEAD
-from localaws.usage import invoked_as
-=======
 from localaws.services.elbv2.servers import is_running, port_of, reaches, server_of
->>>>>>> updates
+from localaws.usage import invoked_as
 
 Response = tuple[int, dict[str, str], bytes]
 

@@ -7,8 +7,8 @@ Faithful to: `AWS::AmazonMQ::Broker` with its attributes and replacement; ids an
 engine with the names and ports of AWS; subnets, security groups and users are returned; a private broker in
 as many subnets as its deployment mode needs; one user of RabbitMQ; names and passwords of users.
 Not to: brokers. Nothing listens at the endpoints, and a new broker is RUNNING at once. With
-`LocalAws.with_broker`, event source mappings read a real one. Configurations, logs, encryption, storage and maintenance windows
-have no effect.
+`LocalAws.with_broker`, event source mappings read a real one. Configurations, logs, encryption, storage and
+maintenance windows have no effect.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-amazonmq-broker.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-amazonmq-broker-user.html

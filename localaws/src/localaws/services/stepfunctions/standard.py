@@ -3,8 +3,8 @@
 Faithful to: StartExecution with the name and the input of an execution that runs returns that execution;
 with another input, or after its end, the name is refused. SendTaskSuccess, SendTaskFailure and
 SendTaskHeartbeat need a permission for the state machine whose task waits. They are refused with
-`TaskTimedOut` when the task or its execution is over, with `InvalidToken` for what is no token, and SendTaskSuccess with
-`InvalidOutput` for what is no JSON.
+`TaskTimedOut` when the task or its execution is over, with `InvalidToken` for what is no token, and
+SendTaskSuccess with `InvalidOutput` for what is no JSON.
 Not to: tokens, which are shorter than those of AWS, and tokens of activities, whose end is not remembered.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
