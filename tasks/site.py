@@ -30,9 +30,11 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.deprecation import RemovedInSphinx10Warning
 
+from scenarios.support import browser
 from stacks.catalogue import ARCHITECTURES, Architecture
 from tasks import console
 from tasks.commands import parse
@@ -42,6 +44,7 @@ from tasks.site_extension import REPOSITORY, ROOT
 OWN = ROOT / "docs" / "site"  # style sheet, script and templates
 ABOUT_THE_EMBEDDED_AWS = ("localaws/README", "docs/embedded-aws", "docs/embedded-aws-types")
 ABOUT_THE_PROJECT = ("docs/development", "benchmarks/README", "CONTRIBUTING", "SECURITY", "CHANGELOG")
+PICTURES = {"site-start": "index.html", "site-architecture": "docs/messaging/sqs-consumer.html"}
 LIBRARY = "cdk_lambda_patterns"
 _FAMILIES = {"data": "Databases and networks", "events": "Events and schedules", "workflow": "Workflows"}
 _LINK = re.compile(
@@ -64,6 +67,9 @@ def main(arguments: list[str]) -> int:
         return 1
     start = folder / "index.html"
     print(f"Open {start.as_uri()}")
+    if options.pictures and not take_pictures(folder):
+        print(f"run.py: there is no browser for the pictures: {browser.HOW_TO_INSTALL}", file=sys.stderr)
+        return 1
     if options.open and not webbrowser.open(start.as_uri()):
         print("run.py: no browser can be started here.", file=sys.stderr)
     return 0
@@ -91,6 +97,22 @@ def build(folder: Path) -> bool:
     if app.statuscode:
         shutil.rmtree(kept)  # or the next build would not report what is wrong with pages that did not change
     return not app.statuscode
+
+
+def take_pictures(folder: Path) -> bool:
+    """Take the pictures of the built site that README.md shows; false if there is no browser here."""
+    found = browser.programs()
+    if found is None:
+        return False
+    with browser.running(found, width=1280, height=1000) as window:
+        for name, page in PICTURES.items():
+            window.open((folder / page).as_uri())
+            file = window.picture(ROOT / "docs" / "images" / f"{name}.png")
+            with Image.open(file) as picture:  # text and flat colours need no more than 64
+                small = picture.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+            small.save(file, optimize=True)
+            print(f"written: {file.relative_to(ROOT)}")
+    return True
 
 
 def settings() -> dict[str, Any]:

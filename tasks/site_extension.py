@@ -105,7 +105,7 @@ def _empty_corners(
 ) -> None:
     """The empty corner of a table is no heading: a screen reader would announce one without a name."""
     if "body" in context:
-        context["body"] = re.sub(r'<th class="head[^"]*"></th>', "<td></td>", context["body"])
+        context["body"] = re.sub(r'<th class="head[^"]*">(<p></p>)?</th>', "<td></td>", context["body"])
 
 
 def _link_into_the_repository(
