@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.solutions.order_services.client import OPERATIONS
 from scenarios.solutions.order_services.drill import drill
 from scenarios.solutions.order_services.shop import Customer, Shop
 from scenarios.support.leftovers import in_queues, in_tables
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "ROLES", "Shop", "drill", "leftovers", "run", "smoke"]
+__all__ = ["ACCEPTED_NOT_EMULATED", "EVENT", "ROLES", "Shop", "drill", "leftovers", "run", "smoke"]
 
 # What the embedded AWS accepts but does not emulate, and why the scenario proves its facts all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
@@ -62,6 +62,15 @@ def smoke(stack: DeployedStack) -> None:
             customer.wait_for(order := customer.order(lamp, quantity), end)
             _listed(shop, customer, order, end)
 
+
+def one_order(stack: DeployedStack) -> None:
+    """Add a product and order it."""
+    with Shop(stack) as shop:
+        customer, lamp = shop.customer(), shop.product("lamp", 100)
+        shop.wait_for_shipments({customer.order(lamp, 1): "booked"})
+
+
+EVENT = BilledEvent("a product is added and ordered, and the order is shipped", one_order)
 
 ROLES: tuple[Covered, ...] = tuple(
     Covered(name, smoke) for name in _SERVICES if name.endswith("FunctionName")
