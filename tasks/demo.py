@@ -148,6 +148,7 @@ def demonstrate(architecture: Architecture, log_file: Path) -> None:
             with_broker=aws.with_broker,
             faults=aws.faults,
             paced=aws.paced,
+            instances_answer=aws.instances_answer,
         )
         _title("Scenario")
         outcome = scenario.run(stack)
