@@ -278,7 +278,6 @@ class Orders(Construct):
         log = logs.LogGroup(
             self,
             "WorkflowLog",
-            retention=logs.RetentionDays.ONE_MONTH,
             removal_policy=RemovalPolicy.DESTROY,
         )
         machine = sfn.StateMachine(
@@ -353,9 +352,10 @@ class Orders(Construct):
             expression_attribute_values={
                 f":{name}": tasks.DynamoAttributeValue.from_string(value) for name, value in values.items()
             },
+            condition_expression="attribute_exists(customer)",  # an order that was deleted does not come back
             result_path=sfn.JsonPath.DISCARD,
         )
-        return _retry(task)
+        return _retry(task, "DynamoDB.ConditionalCheckFailedException")
 
 
 def _retry(task: _Task, *final: str) -> _Task:

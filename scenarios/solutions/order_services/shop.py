@@ -5,10 +5,13 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
 
 from scenarios.framework import DeployedStack, NotYet, require
 from scenarios.solutions.order_services.client import generated_client
@@ -169,7 +172,8 @@ class Shop:
         running = workflows.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
         for one in running:
             if one["name"] in self.orders:
-                workflows.stop_execution(executionArn=one["executionArn"])
+                with suppress(ClientError):  # it has ended meanwhile
+                    workflows.stop_execution(executionArn=one["executionArn"])
 
     def _items(self, table: str) -> list[dict[str, Any]]:
         """The items of this run's orders."""
