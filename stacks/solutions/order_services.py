@@ -189,8 +189,13 @@ class Catalogue(Construct):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
-        keys = {"partition_key": text("kind"), "sort_key": text("id")}
-        self.table = make_table(self, "Table", **keys, removal_policy=RemovalPolicy.DESTROY)
+        self.table = make_table(
+            self,
+            "Table",
+            partition_key=text("kind"),
+            sort_key=text("id"),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
         self.function = HardenedFunction(
             self,
             "Function",
