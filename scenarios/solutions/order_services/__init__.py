@@ -7,13 +7,22 @@ from collections.abc import Mapping
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    ScenarioFailed,
+    Story,
+    require,
+)
 from scenarios.solutions.order_services.client import OPERATIONS
 from scenarios.solutions.order_services.drill import drill
 from scenarios.solutions.order_services.shop import Customer, Shop
 from scenarios.support.leftovers import in_queues, in_tables
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "ROLES", "Shop", "drill", "leftovers", "run", "smoke"]
+__all__ = ["ACCEPTED_NOT_EMULATED", "EVENT", "ROLES", "Shop", "drill", "leftovers", "run", "smoke"]
 
 # What the embedded AWS accepts but does not emulate, and why the scenario proves its facts all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
@@ -91,6 +100,24 @@ def smoke_workflow(stack: DeployedStack) -> None:
         }
         raise ScenarioFailed(f"{failed}; causes: {causes}") from failed
 
+
+def one_order(stack: DeployedStack) -> None:
+    """Place an order that is shipped; it stays, because its deletion would be another event."""
+    shop = Shop(stack)
+    order = shop.customer().order(shop.product("lamp", 1), 1)
+    shop.wait_for_rows({order: "shipped"})
+
+
+EVENT = BilledEvent(
+    "an order is placed, reserved and shipped",
+    one_order,
+    # With what the workflow does itself: its message to shipping, and the status of the order.
+    also={
+        "Step Functions state transitions": 4,
+        "SQS FIFO requests": 3,
+        "DynamoDB write request units": 10,
+    },
+)
 
 # What has failed for a day is reported by Lambda: `dynamodb-stream` shows that.
 _REPORTS = frozenset({"sqs:SendMessage"})

@@ -94,7 +94,7 @@ class Shop:
     ) -> None:
         if error is None:
             self.wanted.wait_until_empty()
-            self.stack.wait_until(self._rows_are_current, "a read model that is up to date")
+            self.wait_for_rows(self._statuses("OrdersTableName"))  # a later row would be left behind
         else:
             self._stop()
         self.wanted.close()
@@ -157,14 +157,18 @@ class Shop:
 
         self.stack.wait_until(check, "the shipments")
 
-    def _rows_are_current(self) -> None:
-        """Raise unless the read model has the last status of each order: a later row would be left behind."""
-        orders, rows = (
-            {one["order"]["S"]: one["status"]["S"] for one in self._items(table)}
-            for table in ("OrdersTableName", "ByCustomerTableName")
-        )
-        if orders != rows:
-            raise NotYet(f"orders: {orders}, rows: {rows}")
+    def wait_for_rows(self, expected: Mapping[str, str]) -> None:
+        """Wait until the read model has these orders, with their status, and no others of this run."""
+
+        def check() -> None:
+            if (seen := self._statuses("ByCustomerTableName")) != expected:
+                raise NotYet(f"the rows: {seen}")
+
+        self.stack.wait_until(check, "the read model")
+
+    def _statuses(self, table: str) -> dict[str, str]:
+        """The status of each order of this run."""
+        return {one["order"]["S"]: one["status"]["S"] for one in self._items(table)}
 
     def _stop(self) -> None:
         """Stop the workflows that still run."""
