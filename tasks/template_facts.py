@@ -16,6 +16,7 @@ _SHAPES = {
     "AWS::ApiGateway::RestApi": ("([", "])"),
     "AWS::ApiGatewayV2::Api": ("([", "])"),
     "AWS::ApplicationAutoScaling::ScalableTarget": ("{{", "}}"),
+    "AWS::AutoScaling::AutoScalingGroup": ("[[", "]]"),
     "AWS::S3::Bucket": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudFront::Distribution": ("([", "])"),
@@ -65,6 +66,7 @@ _KINDS = {
     "AWS::CloudFront::Function": "CloudFront Function",
     "AWS::CloudFront::KeyValueStore": "KeyValueStore",
     "AWS::ApplicationAutoScaling::ScalableTarget": "Application Auto Scaling",
+    "AWS::AutoScaling::AutoScalingGroup": "EC2 Auto Scaling",
     "AWS::CloudWatch::Alarm": "CloudWatch",
     "AWS::CloudWatch::CompositeAlarm": "CloudWatch",
     "AWS::Config::ConfigRule": "AWS Config",
@@ -418,12 +420,27 @@ def _api(facts: TemplateFacts, api: str, _: dict[str, Any]) -> Iterator[Edge]:
 
 
 def _listener(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterator[Edge]:
-    """A load balancer and the functions that a listener forwards to."""
+    """A load balancer, and the functions and Auto Scaling groups that a listener forwards to."""
     words = f"{properties['Protocol']} {properties['Port']}"
     for action in properties["DefaultActions"]:
         group = facts.resource(_referred(action.get("TargetGroupArn"))).get("Properties", {})
-        for target in group.get("Targets", []):
-            yield Edge(_referred(properties["LoadBalancerArn"]), "==>", _referred(target["Id"]), words)
+        targets = [_referred(target["Id"]) for target in group.get("Targets", [])]
+        for fleet, of_fleet in facts.of_type("AWS::AutoScaling::AutoScalingGroup"):
+            if action.get("TargetGroupArn") in of_fleet.get("TargetGroupARNs", []):
+                targets.append(fleet)
+        for one in targets:
+            yield Edge(_referred(properties["LoadBalancerArn"]), "==>", one, words)
+
+
+def _fleet(facts: TemplateFacts, group: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """An Auto Scaling group, what the role of its instances lets them use, and its gateway endpoints."""
+    template = facts.resource(_referred(properties["LaunchTemplate"]["LaunchTemplateId"]))
+    profile = template["Properties"]["LaunchTemplateData"].get("IamInstanceProfile", {})
+    for role in facts.resource(_referred(profile.get("Arn"))).get("Properties", {}).get("Roles", []):
+        for target, actions in facts.actions_of(_referred(role)).items():
+            yield Edge(group, "-->", target, ", ".join(dict.fromkeys(actions)))
+    for gateway in facts.gateways_of(properties["VPCZoneIdentifier"]):
+        yield Edge(group, "==>", gateway, "route")
 
 
 def _poll(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -649,6 +666,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::Lambda::Function": _calls,
     "AWS::Lambda::Alias": _alias,
     "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
+    "AWS::AutoScaling::AutoScalingGroup": _fleet,
     "AWS::ApiGateway::RestApi": _api,
     "AWS::ApiGatewayV2::Api": _api,
     "AWS::CloudFront::Distribution": _distribution,
