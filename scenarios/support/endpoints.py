@@ -84,6 +84,11 @@ class Endpoint:
         authority = stack.session._session.get_config_variable("ca_bundle")
         return cls(aws.scheme, (aws.hostname, aws.port or _DEFAULT_PORTS[aws.scheme]), host, authority)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is an AWS on this machine, to which no public name leads."""
+        return self.address[0] in _LOOPBACK
+
     def request(self, method: str, target: str, *, headers: Headers = (), body: bytes = b"") -> HttpResponse:
         """Send a request unchanged, without following redirects, and read the whole response.
 

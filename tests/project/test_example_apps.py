@@ -15,8 +15,7 @@ from stacks.catalogue import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/cdk.json"))
-# One runs each time, for what all have in common; the others take as long again.
-_EACH_TIME = "todo-api"
+IN_EVERY_RUN = "todo-api"  # the others are tested by `--full`
 
 
 def test_every_solution_has_an_example() -> None:
@@ -26,7 +25,7 @@ def test_every_solution_has_an_example() -> None:
 @pytest.mark.local
 @pytest.mark.parametrize(
     "example",
-    [pytest.param(one, marks=() if one == _EACH_TIME else pytest.mark.full) for one in EXAMPLES],
+    [pytest.param(name, marks=() if name == IN_EVERY_RUN else pytest.mark.full) for name in EXAMPLES],
 )
 def test_the_tests_of_an_example_pass_with_the_wheel(example: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "--directory", str(tmp_path)]

@@ -45,11 +45,10 @@ class Address:
         host: The Host header to send.
         ca_file: The certificate to trust.
 
-    Example:
-        ```python
+    Example::
+
         address = aws.address_of_load_balancer(outputs["DnsName"])
         request = urllib.request.Request(f"{address.url}/photos", headers={"Host": address.host})
-        ```
     """
 
     url: str

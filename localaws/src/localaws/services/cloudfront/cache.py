@@ -61,6 +61,7 @@ from ministack.services import cloudfront
 from ministack.services.cloudformation import provisioners
 
 from localaws.patching import around, on_reset, replaces
+from localaws.usage import amounts
 
 Headers = dict[str, Any]
 Response = tuple[int, str, Headers, bytes]  # status, reason, headers, body
@@ -207,6 +208,7 @@ async def _handle_viewer_request(
     query_params: dict[str, list[str]],
     client_ip: str = "127.0.0.1",
 ) -> Any:
+    amounts.add("", "CloudFront requests")
     headers = dict(headers)
     edge = headers.pop(_EDGE_HEADER, "") or _ONLY_EDGE
     token = _exchange.set(Exchange(dist, headers, client_ip, edge=edge))

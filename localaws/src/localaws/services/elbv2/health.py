@@ -36,6 +36,7 @@ from localaws.pace import shortened
 from localaws.patching import action, on_reset, on_start
 from localaws.services.elbv2.functions import RefusedError, invoke, is_multi_value, make_event, read_response
 from localaws.services.elbv2.servers import is_running, port_of, reaches, server_of
+from localaws.usage import invoked_as
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -117,6 +118,7 @@ def _is_in_use(arn: str) -> bool:
 def _check(health: Health, group: dict[str, Any], target: dict[str, Any]) -> None:
     began = time.monotonic()
     reason, code = "", 0
+    invoked_as.set("Health check")  # in a thread of its own
     try:
         ask = _ask_function if group["TargetType"] == "lambda" else _ask_instance
         code = ask(group, target)
