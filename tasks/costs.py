@@ -48,6 +48,7 @@ _BY_PROPERTIES = frozenset(
     {"AWS::AmazonMQ::Broker", "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::CloudWatch::Alarm"}
     | {"AWS::EC2::VPCEndpoint", "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::Kinesis::Stream"}
     | {"AWS::ElasticLoadBalancingV2::TargetGroup", "AWS::RDS::DBInstance"}
+    | {"AWS::AutoScaling::AutoScalingGroup"}
 )
 # What costs nothing while nothing happens, but storage: whole services, and single types of others.
 _FREE = (
@@ -57,7 +58,13 @@ _FREE = (
     *("AWS::Logs::", "AWS::S3::", "AWS::SES::", "AWS::SNS::", "AWS::SQS::", "AWS::Scheduler::"),
     *("AWS::Signer::", "AWS::SSM::", "AWS::StepFunctions::", "AWS::XRay::", "Custom::"),
     *("AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::CloudFormation::", "AWS::KMS::Alias"),
-    *("AWS::EC2::InternetGateway", "AWS::EC2::Route", "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet"),
+    *(
+        "AWS::EC2::InternetGateway",
+        "AWS::EC2::LaunchTemplate",
+        "AWS::EC2::Route",
+        "AWS::EC2::SecurityGroup",
+        "AWS::EC2::Subnet",
+    ),
     *("AWS::EC2::VPC", "AWS::ElasticLoadBalancingV2::Listener", "AWS::RDS::DBParameterGroup"),
     *("AWS::RDS::DBProxyTargetGroup", "AWS::RDS::DBSubnetGroup", "AWS::RDS::EventSubscription"),
     "AWS::SecretsManager::ResourcePolicy",
@@ -203,6 +210,10 @@ def _of_resource(template: Template, resource: Resource) -> Iterator[tuple[str, 
         case "AWS::ApplicationAutoScaling::ScalableTarget":
             # Its function is the one with the alias; all of a template's have one size there.
             yield "Lambda provisioned GB-seconds (arm64)", _provisioned(template, properties["MinCapacity"])
+        case "AWS::AutoScaling::AutoScalingGroup":
+            machine = template["Resources"][_named(properties["LaunchTemplate"]["LaunchTemplateId"])]
+            size = machine["Properties"]["LaunchTemplateData"]["InstanceType"]
+            yield f"EC2 {size}, hours", _HOURS * int(properties["MinSize"])
         case "AWS::CloudWatch::Alarm":
             metrics = [one for one in properties.get("Metrics", [{"MetricStat": 1}]) if "MetricStat" in one]
             yield "CloudWatch alarm metrics", len(metrics)

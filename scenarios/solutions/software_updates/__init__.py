@@ -9,13 +9,32 @@ from concurrent.futures import ThreadPoolExecutor
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    ScenarioFailed,
+    Story,
+    require,
+)
 from scenarios.solutions.software_updates.drill import drill
 from scenarios.solutions.software_updates.origin import fleet_client
 from scenarios.solutions.software_updates.releases import EDGES, Updates, updates
 from scenarios.support.endpoints import Endpoint
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "ROLES", "Updates", "drill", "leftovers", "run", "smoke", "updates"]
+__all__ = [
+    "ACCEPTED_NOT_EMULATED",
+    "EVENT",
+    "ROLES",
+    "Updates",
+    "drill",
+    "leftovers",
+    "run",
+    "smoke",
+    "updates",
+]
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -144,6 +163,16 @@ def copy_releases(stack: DeployedStack) -> None:
         except ClientError as error:
             raise ScenarioFailed(f"as a machine: {error}") from error
 
+
+def one_request(stack: DeployedStack) -> None:
+    """Ask CloudFront for a file; what it answers does not change what it costs."""
+    domain = Endpoint.of(stack, f"https://{stack.output('DomainName')}")
+    domain.request("GET", "/releases/none")
+
+
+EVENT = BilledEvent(
+    "a request of a client", one_request, also={"CloudFront Functions invocations": 1}
+)  # the function does not run for an error, which is the answer here
 
 ROLES: tuple[Covered, ...] = (
     Covered("FleetRoleArn", copy_releases, function="FinderName"),
