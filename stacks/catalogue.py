@@ -78,6 +78,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
         id="mq-consumer",
         family="messaging",
+        title="Amazon MQ (RabbitMQ, ActiveMQ), private → Lambda → ledger in DynamoDB; dead-letter queues",
+    ),
+    Architecture(
         title="Amazon MQ (RabbitMQ, ActiveMQ) in a network → Lambda → ledger in DynamoDB; dead-letter queues",
         stack="MqConsumerStack",
         shows="a failed batch comes back whole, and each entry is booked once; poison leaves the queue",
@@ -314,6 +317,20 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         title="To-do list: Cognito → REST API, cached → Lambda → DynamoDB; credentials → own prefix in S3",
         stack="TodoApiStack",
         shows="no user reads another one's notes or files, not from the cache either; stolen tokens expire",
+    ),
+    Architecture(
+        id="order-services",
+        family="solutions",
+        title="Shop: REST API → orders → stream → workflow → catalogue, FIFO queue → shipping",
+        stack="OrderServicesStack",
+        shows="a service that is down delays orders and loses none; what cannot be shipped is given back",
+    ),
+    Architecture(
+        id="software-updates",
+        family="solutions",
+        title="Software updates: CloudFront, Origin Shield → internal load balancer → EC2 Auto Scaling group",
+        stack="SoftwareUpdatesStack",
+        shows="a release costs one request at the origin, for all viewers; the manifest rolls a bad one back",
     ),
 )
 

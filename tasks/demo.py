@@ -149,6 +149,7 @@ def demonstrate(architecture: Architecture, log_file: Path) -> None:
             with_viewers=aws.with_viewers,
             faults=aws.faults,
             paced=aws.paced,
+            instances_answer=aws.instances_answer,
         )
         _title("Scenario")
         outcome = scenario.run(stack)

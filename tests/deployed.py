@@ -68,6 +68,7 @@ class Deployments:
                 with_viewers=self._aws.with_viewers,
                 faults=self._aws.faults,
                 paced=self._aws.paced,
+                instances_answer=self._aws.instances_answer,
             )
         return self._current
 

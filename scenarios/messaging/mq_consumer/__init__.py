@@ -13,7 +13,16 @@ from contextlib import closing
 from types import ModuleType
 from typing import Any
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    ScenarioFailed,
+    Story,
+    require,
+)
 from scenarios.messaging.mq_consumer import activemq, rabbitmq
 from scenarios.messaging.mq_consumer.entries import Entries, Source
 from scenarios.support import leftovers as left
@@ -153,6 +162,8 @@ def smoke(stack: DeployedStack) -> None:
             require(not error, f"the function said {error}")
         entries.check(["s1", "s2"])
 
+
+EVENT = BilledEvent("an entry, in a batch of one", smoke)
 
 ROLES = tuple(Covered(role_of=name, scenario=smoke) for name in ("FunctionName", "ActiveMqFunctionName"))
 
