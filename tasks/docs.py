@@ -116,7 +116,7 @@ def generate(facts: Mapping[str, TemplateFacts]) -> dict[Path, str]:
         "docs/embedded-aws-types.md": {"types": types_table},
         "localaws/README.md": {"apps": apps_table},
     }
-    made = {id: one.template for id, one in facts.items()}
+    made = {name: one.template for name, one in facts.items()}
     pages = {ROOT / name: fill((ROOT / name).read_text(), parts) for name, parts in of_all.items()}
     found = {
         row.id: {

@@ -37,10 +37,14 @@ _IDLE = ("AWS::Cognito::UserPool", "AWS::KMS::Key", "AWS::Lambda::LayerVersion")
 _SPELLED = {
     "Api": "API",
     "Cpp": "C++",
+    "Dynamodb": "DynamoDB",
     "Fifo": "FIFO",
     "Http": "HTTP",
     "Mq": "MQ",
     "Rds": "RDS",
+    "Sns": "SNS",
+    "Sqs": "SQS",
+    "Sts": "STS",
     "Url": "URL",
 }
 
@@ -223,7 +227,7 @@ def _check(draft: _Draft, path: str) -> None:
 
 
 def _add_starters(draft: _Draft) -> None:
-    """Add who starts what nothing in the stack starts, where ``parties`` names nobody."""
+    """Add who starts what nothing in the stack starts, where ``parties`` names no other."""
     for rule in list(draft.of("AWS::Events::Rule")):
         for source in (
             draft.facts.resource(draft.of_path[rule])["Properties"].get("EventPattern", {}).get("source", [])
@@ -313,7 +317,7 @@ def _name_of(path: str, depth: int) -> str:
     while len(ids) > 1 and _OF_TYPE.match(ids[-1]):
         ids.pop()
     words = [word for one in ids[-depth:] for word in _WORDS.findall(one)]
-    words = [_SPELLED.get(word, word) for word in words]
+    words = [_SPELLED.get(word.capitalize(), word) for word in words]
     words = [word if word.isupper() or word in _SPELLED.values() else word.lower() for word in words]
     distinct = [word for number, word in enumerate(words) if words[number - 1 : number] != [word]]
     text = " ".join(distinct).replace("dead letter", "dead-letter")

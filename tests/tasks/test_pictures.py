@@ -173,7 +173,7 @@ def test_a_key_is_shown_only_where_it_is_used() -> None:
         (["FlyToTheMoon"], "FlyToTheMoon"),
     ],
 )
-def test_actions_are_told_as_what_is_done(actions: list[str], words: str) -> None:
+def test_actions_have_verbs_for_people(actions: list[str], words: str) -> None:
     assert verbs(actions) == words
 
 
