@@ -55,6 +55,8 @@ class DeployedStack:
         faults: `LocalAws.faults`: calls and functions that fail when asked to. ``None`` in a real account.
         with_broker: `LocalAws.with_broker`: a real broker for one of Amazon MQ. ``None`` in a real account.
         paced: `LocalAws.paced`: how long documented minutes take. ``None`` in a real account.
+        instances_answer: `LocalAws.instances_answer`: what listens on EC2 instances. ``None`` in a real
+            account, where they run.
     """
 
     name: str
@@ -67,6 +69,7 @@ class DeployedStack:
     faults: Any = None
     with_broker: Callable[[str, str], AbstractContextManager[None]] | None = None
     paced: Callable[[float], AbstractContextManager[None]] | None = None
+    instances_answer: Callable[[str, str], AbstractContextManager[None]] | None = None
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod

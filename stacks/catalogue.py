@@ -79,6 +79,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         id="mq-consumer",
         family="messaging",
         title="Amazon MQ (RabbitMQ, ActiveMQ), private → Lambda → ledger in DynamoDB; dead-letter queues",
+    ),
+    Architecture(
+        title="Amazon MQ (RabbitMQ, ActiveMQ) in a network → Lambda → ledger in DynamoDB; dead-letter queues",
         stack="MqConsumerStack",
         shows="a failed batch comes back whole, and each entry is booked once; poison leaves the queue",
         proof="sent",
@@ -321,6 +324,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         title="Shop: REST API → orders → stream → workflow → catalogue, FIFO queue → shipping",
         stack="OrderServicesStack",
         shows="a service that is down delays orders and loses none; what cannot be shipped is given back",
+    ),
+    Architecture(
+        id="software-updates",
+        family="solutions",
+        title="Software updates: CloudFront, Origin Shield → internal load balancer → EC2 Auto Scaling group",
+        stack="SoftwareUpdatesStack",
+        shows="a release costs one request at the origin, for all viewers; the manifest rolls a bad one back",
     ),
 )
 

@@ -1,7 +1,7 @@
-"""What a template says about its architecture in two words: the services it uses, and what invokes its functions.
+"""What a template says about its architecture in a word: the services it uses, what invokes its functions.
 
-The start page of the site filters by them. ``run.py docs`` writes them to ``docs/catalogue.json``, so that the
-site is built without synthesising anything.
+The start page of the site filters by them. ``run.py docs`` writes them to ``docs/catalogue.json``, so that
+the site is built without synthesising anything.
 """
 
 from __future__ import annotations

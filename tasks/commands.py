@@ -112,6 +112,9 @@ def _docs(parser: argparse.ArgumentParser) -> None:
 def _site(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="the folder to build it in (default: build/site)")
     parser.add_argument("--open", action="store_true", help="open it in a browser")
+    parser.add_argument(
+        "--pictures", action="store_true", help="take the pictures of it in README.md again (docs/images)"
+    )
 
 
 def _bench(parser: argparse.ArgumentParser) -> None:
@@ -257,7 +260,7 @@ TASKS = (
     ),
     Task(
         "site",
-        "[--out FOLDER] [--open]",
+        "[--out FOLDER] [--open] [--pictures]",
         "build the documentation site, which needs no network to be read",
         "tasks.site",
         add_arguments=_site,

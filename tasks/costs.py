@@ -338,7 +338,8 @@ def _amount(amount: float) -> str:
 
 
 def _rounded(dollars: float) -> str:
-    return "less than $0.01" if 0 < dollars < 0.01 else f"${dollars:,.2f}"
+    # Half a cent is a cent more: its binary fraction may be a little less.
+    return "less than $0.01" if 0 < dollars < 0.01 else f"${dollars + 1e-9:,.2f}"
 
 
 def _linked(name: str) -> str:

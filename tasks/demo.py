@@ -155,6 +155,7 @@ def demonstrate(architecture: Architecture, log_file: Path) -> Sequence[Path]:
             with_broker=aws.with_broker,
             faults=aws.faults,
             paced=aws.paced,
+            instances_answer=aws.instances_answer,
         )
         _title("Scenario")
         files = [*scenario.run(stack).files]

@@ -105,6 +105,7 @@ def generate(facts: Mapping[str, TemplateFacts]) -> dict[Path, str]:
     Raises:
         LookupError: A page has a part that nothing generates, or an action has no reason.
     """
+    made = {name: one.template for name, one in facts.items()}
     of_all: dict[str, dict[str, Callable[[], str]]] = {
         "README.md": {"catalogue": catalogue_table},
         f"docs/{_COMMON}": {"permissions": lambda: common_table(facts.values(), _reasons())},
@@ -234,6 +235,8 @@ def links(architecture: Architecture, root: Path = ROOT) -> str:
         "handler": f"lambda_src/{family}/{module}/handler",
         "stack": f"stacks/{family}/{module}",
     }
+    if list(root.glob(f"lambda_src/{family}/{module}/*/handler.py")):  # several services, each in its folder
+        places["handler"] = f"lambda_src/{family}/{module}"
     if not architecture.has_construct:
         del places["construct"]
     if architecture.has_scenario:

@@ -220,7 +220,7 @@ class Environment:
             self._npm("npm ci", "ci", "--omit=dev")
 
     def _make_checks(self) -> None:
-        with step("what draws the pictures of the pages"):
+        with step("what draws the pictures of the pages, and axe for the checks"):
             self._npm("npm install", "install", "--no-save")  # adds to what is there; a demo may be using it
 
     def _npm(self, name: str, *command: str) -> None:

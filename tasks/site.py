@@ -1,14 +1,15 @@
 """Builds the documentation site: ``run.py site``.
 
 The sources are what is there: the pages as they are on GitHub, the catalogue, ``docs/catalogue.json`` and the
-docstrings. They are copied to ``.cache/site``, at the same paths, so that links between pages are the same in both
-places; links to other files lead into the repository. A link that leads nowhere is an error.
+docstrings. They are copied to ``.cache/site`` at the same paths, so that links between pages are the same in
+both places; links to other files lead into the repository. A link that leads nowhere is an error.
 
-Why Sphinx, on 2026-11-28: MkDocs has had no release since August 2024; Material for MkDocs was promised security
-fixes until November 2026; Zensical, by the same authors, is at 0.1 and calls its support of mkdocstrings preliminary
-(https://zensical.org/docs/setup/extensions/mkdocstrings). Sphinx 9, MyST and the PyData theme all had releases in
-the two months before, the docstrings are written for Sphinx, its search works from a folder (its index is a script),
-and the theme is tested with axe by its own authors.
+Why Sphinx, on 2026-11-28: MkDocs has had no release since August 2024; Material for MkDocs was to get fixes
+until November 2026 only (https://github.com/squidfunk/mkdocs-material/issues/8523); Zensical, by the same
+authors, is at 0.1 and calls its API reference preliminary
+(https://zensical.org/docs/setup/extensions/mkdocstrings). Sphinx, MyST and the PyData theme all had releases
+in the last two months, the docstrings are written for Sphinx, its search works from a folder because its
+index is a script, and the theme is tested with axe by its authors.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import html
 import json
 import os
 import re
+import shutil
 import sys
 import warnings
 import webbrowser
@@ -28,26 +30,23 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.deprecation import RemovedInSphinx10Warning
 
+from scenarios.support import browser
 from stacks.catalogue import ARCHITECTURES, Architecture
 from tasks import console
 from tasks.commands import parse
+from tasks.errors import TaskError
 from tasks.site_extension import REPOSITORY, ROOT
 
 OWN = ROOT / "docs" / "site"  # style sheet, script and templates
-PAGES = (
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "localaws/README.md",
-    "benchmarks/README.md",
-)
+ABOUT_THE_EMBEDDED_AWS = ("localaws/README", "docs/embedded-aws", "docs/embedded-aws-types")
+ABOUT_THE_PROJECT = ("docs/development", "benchmarks/README", "CONTRIBUTING", "SECURITY", "CHANGELOG")
+PICTURES = {"site-start": "index.html", "site-architecture": "docs/messaging/sqs-consumer.html"}
 LIBRARY = "cdk_lambda_patterns"
 _FAMILIES = {"data": "Databases and networks", "events": "Events and schedules", "workflow": "Workflows"}
-_PROOFS = {"run": "run", "sent": "sent", "synthesised": "synthesised"}
 _LINK = re.compile(
     r"(?P<text>(?P<image>!?)\[[^]]*\])\((?!https?:|mailto:|#)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)"
 )
@@ -58,11 +57,19 @@ def main(arguments: list[str]) -> int:
     """Build the site; 1 if a link leads nowhere or something else is wrong with a page."""
     options = parse("site", arguments)
     folder = Path(options.out).resolve() if options.out else ROOT / "build" / "site"
-    if not build(folder):
+    try:
+        built = build(folder)
+    except TaskError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
+    if not built:
         print("run.py: the site has the faults that are listed above.", file=sys.stderr)
         return 1
     start = folder / "index.html"
     print(f"Open {start.as_uri()}")
+    if options.pictures and not take_pictures(folder):
+        print(f"run.py: there is no browser for the pictures: {browser.HOW_TO_INSTALL}", file=sys.stderr)
+        return 1
     if options.open and not webbrowser.open(start.as_uri()):
         print("run.py: no browser can be started here.", file=sys.stderr)
     return 0
@@ -71,6 +78,7 @@ def main(arguments: list[str]) -> int:
 def build(folder: Path) -> bool:
     """Build the site in a folder; what is wrong is printed. A second build writes only what has changed."""
     sources = ROOT / ".cache" / "site" / "sources"
+    kept = sources.with_name("doctrees")
     stage(sources)
     # sphinx-autodoc-typehints 3.6, the newest for Sphinx 9.0, is older than that.
     warnings.filterwarnings("ignore", category=RemovedInSphinx10Warning)
@@ -78,14 +86,33 @@ def build(folder: Path) -> bool:
         srcdir=sources,
         confdir=None,
         outdir=folder,
-        doctreedir=sources.with_name("doctrees"),
+        doctreedir=kept,
         buildername="html",
         confoverrides=settings(),
         status=None,
         warningiserror=True,
     )
     app.build()
+    (folder / "_static" / "webpack-macros.html").unlink(missing_ok=True)  # a template of the theme, no page
+    if app.statuscode:
+        shutil.rmtree(kept)  # or the next build would not report what is wrong with pages that did not change
     return not app.statuscode
+
+
+def take_pictures(folder: Path) -> bool:
+    """Take the pictures of the built site that README.md shows; false if there is no browser here."""
+    found = browser.programs()
+    if found is None:
+        return False
+    with browser.running(found, width=1280, height=1000) as window:
+        for name, page in PICTURES.items():
+            window.open((folder / page).as_uri())
+            file = window.picture(ROOT / "docs" / "images" / f"{name}.png")
+            with Image.open(file) as picture:  # text and flat colours need no more than 64
+                small = picture.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+            small.save(file, optimize=True)
+            print(f"written: {file.relative_to(ROOT)}")
+    return True
 
 
 def settings() -> dict[str, Any]:
@@ -111,7 +138,6 @@ def settings() -> dict[str, Any]:
         "typehints_use_signature": False,
         "autodoc_class_signature": "mixed",
         "autodoc_member_order": "bysource",
-        "maximum_signature_line_length": 80,
         "add_module_names": False,
         "toc_object_entries_show_parents": "hide",
         "copybutton_prompt_text": r"\$ |\(embedded AWS\) \$ ",
@@ -123,9 +149,11 @@ def settings() -> dict[str, Any]:
         "html_static_path": [str(OWN / "static")],
         "html_css_files": ["site.css"],
         "html_js_files": [("catalogue.js", {"defer": ""})],
+        "html_show_search_summary": False,  # it would fetch pages, which a browser refuses for files
         "html_copy_source": False,
         "html_show_sourcelink": False,
         "html_sidebars": {"index": []},
+        "html_context": {"default_mode": "auto"},
         "templates_path": [str(OWN / "templates")],
         "html_theme_options": {
             "logo": {"text": "cdk-lambda-patterns", "alt_text": ""},
@@ -141,10 +169,11 @@ def settings() -> dict[str, Any]:
 
 
 def stage(folder: Path) -> None:
-    """Make the sources of the site: copies of the pages at their own paths, and the pages that only it has."""
+    """Make the sources of the site: the pages at their own paths, and those that only the site has."""
     wanted: dict[str, str | Path] = {}
     pages = {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "docs").rglob("*.md"))}
-    pages |= {page: ROOT / page for page in PAGES}
+    others = ("README", *ABOUT_THE_EMBEDDED_AWS, *ABOUT_THE_PROJECT)
+    pages |= {f"{page}.md": ROOT / f"{page}.md" for page in others}
     for page, path in pages.items():
         text, pictures = adapt(path.read_text("utf-8"), page, set(pages))
         wanted[page] = text
@@ -159,12 +188,8 @@ def stage(folder: Path) -> None:
     wanted |= api
     wanted["index.md"] = start_page()
     wanted["architectures.md"] = architectures_page()
-    wanted["embedded-aws.md"] = section(
-        "The embedded AWS", "localaws/README", "docs/embedded-aws", "docs/embedded-aws-types"
-    )
-    wanted["project.md"] = section(
-        "Project", "docs/development", "benchmarks/README", "CONTRIBUTING", "SECURITY", "CHANGELOG"
-    )
+    wanted["embedded-aws.md"] = section("The embedded AWS", ABOUT_THE_EMBEDDED_AWS)
+    wanted["project.md"] = section("Project", ABOUT_THE_PROJECT)
     _write(folder, wanted)
 
 
@@ -238,7 +263,8 @@ def _filters(rows: dict[str, dict[str, list[str]]]) -> str:
 def _card(row: Architecture, facts: dict[str, list[str]]) -> str:
     """A row of the catalogue as an item of a list, with what it can be chosen by."""
     title = html.escape(page_title(row))
-    marks = "".join(f"<li>{html.escape(name)}</li>" for name in facts["services"])
+    marks = [*facts["services"], f"proof: {row.proof}"]
+    items = "".join(f"<li>{html.escape(mark)}</li>" for mark in marks)
     data = {"service": facts["services"], "trigger": facts["triggers"], "proof": [row.proof]}
     attributes = " ".join(f'data-{key}="{html.escape("|".join(value))}"' for key, value in data.items())
     return "\n".join(
@@ -247,7 +273,7 @@ def _card(row: Architecture, facts: dict[str, list[str]]) -> str:
             f'<h3><a href="docs/{row.family}/{row.id}.html">{title}</a></h3>',
             f"<p>{html.escape(row.title)}</p>",
             f'<p class="shows">{html.escape(row.shows[:1].upper() + row.shows[1:])}.</p>',
-            f'<ul class="marks" aria-label="Services and proof level">{marks}<li class="proof">{row.proof}</li></ul>',
+            f'<ul class="marks" aria-label="Services and proof level">{items}</ul>',
             "</li>",
         ]
     )
@@ -268,7 +294,10 @@ def architectures_page() -> str:
             "\n".join(lines),
             toctree(names, hidden=True, caption=family_name(family)),
         ]
-    more = ("docs/common-permissions", "docs/app-defaults")
+    listed = {*ABOUT_THE_EMBEDDED_AWS, *ABOUT_THE_PROJECT}
+    more = [
+        page for file in sorted((ROOT / "docs").glob("*.md")) if (page := f"docs/{file.stem}") not in listed
+    ]
     parts += [
         "## For all of them",
         *(f"- [](/{page}.md)" for page in more),
@@ -277,7 +306,7 @@ def architectures_page() -> str:
     return "\n\n".join(parts)
 
 
-def section(title: str, *pages: str) -> str:
+def section(title: str, pages: Iterable[str]) -> str:
     """A page that lists other pages."""
     return f"# {title}\n\n{toctree(pages)}"
 
@@ -309,8 +338,14 @@ def page_title(row: Architecture) -> str:
 
 
 def facts() -> dict[str, dict[str, list[str]]]:
-    """What `run.py docs` has found out about each architecture: its services and triggers."""
+    """What `run.py docs` has found out about each architecture: its services and triggers.
+
+    Raises:
+        TaskError: It has not seen all of them.
+    """
     found: dict[str, dict[str, list[str]]] = json.loads((ROOT / "docs" / "catalogue.json").read_text("utf-8"))
+    if unknown := [row.id for row in ARCHITECTURES if row.id not in found]:
+        raise TaskError(f"docs/catalogue.json lacks {', '.join(unknown)}: run `python3 run.py docs` first.")
     return found
 
 
@@ -321,9 +356,11 @@ def api_pages() -> dict[str, str]:
     for module, names in public_modules().items():
         place = module.removeprefix(f"{LIBRARY}.").replace(".", "/")
         pages[f"api/{place}.rst"] = _api_page(module, names)
-        listed.setdefault(place.partition("/")[0], []).append(place)
+        family, _, name = place.rpartition("/")
+        listed.setdefault(family, []).append(f"{name} <{place}>")
+    captions = {"core": "Shared by all", "": "pytest-localaws"}
     trees = [
-        f".. toctree::\n   :caption: {'Shared by all' if family == 'core' else family_name(family)}\n   :maxdepth: 1\n\n   "
+        f".. toctree::\n   :caption: {captions.get(family) or family_name(family)}\n   :maxdepth: 1\n\n   "
         + "\n   ".join(places)
         for family, places in listed.items()
     ]
@@ -353,11 +390,9 @@ def _api_page(module: str, names: list[str]) -> str:
     if len(given) > 70:
         given = "\n".join([f"from {public} import (", *(f"    {name}," for name in names), ")"])
     parts.append(f".. code-block:: python\n\n{indent(given, '   ')}")
-    page = ROOT / "docs" / f"{title.replace('.', '/').replace('_', '-')}.md"
-    if page.exists():
-        parts.append(
-            f"How it works, its permissions, limits and failure modes: :doc:`/docs/{title.replace('.', '/').replace('_', '-')}`."
-        )
+    page = f"docs/{title.replace('.', '/').replace('_', '-')}"
+    if (ROOT / f"{page}.md").exists():
+        parts.append(f"How it works, permissions, costs, limits and failure modes: :doc:`/{page}`.")
     for name in names:
         value = getattr(import_module(module), name)
         kind = "class" if isclass(value) else "function" if isfunction(value) else "data"

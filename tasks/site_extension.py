@@ -1,7 +1,8 @@
-"""What the site asks of Sphinx: arguments as tables, links to the reference of the CDK and into the repository."""
+"""What the site adds to Sphinx: arguments as tables, links to the CDK's reference and into the repository."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,14 +22,29 @@ _TABLES = {"Parameters": "argument", "Variables": "attribute"}
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect with Sphinx."""
+    app.connect("autodoc-process-docstring", _code_in_fences, priority=0)
     app.connect("doctree-read", _arguments_as_tables)
     app.connect("missing-reference", _link_to_the_cdk)
+    app.connect("html-page-context", _empty_corners)
     app.connect("html-page-context", _link_into_the_repository)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
+def _code_in_fences(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Some docstrings have Markdown's fences around code."""
+    inside, text = False, []
+    for line in lines:
+        before, fence, language = line.partition("```")
+        if not fence:
+            text.append(f"   {line}" if inside and line.strip() else line)
+        else:
+            inside = not inside
+            text += [f"{before}.. code-block:: {language or 'text'}", ""] if inside else []
+    lines[:] = text
+
+
 def _arguments_as_tables(app: Sphinx, document: nodes.document) -> None:
-    """Sphinx writes arguments as a list of `name (type, default: value) -- description`; a table is easier to scan."""
+    """Arguments are a list of `name (type, default: value) -- description`; a table is easier to scan."""
     for field in list(document.findall(nodes.field)):
         title = _TABLES.get(field[0].astext())
         if title is None:
@@ -58,12 +74,10 @@ def _row(item: Sequence[nodes.Node]) -> nodes.row:
         elif part == "kind" and text.endswith(", default: "):
             parts[part].append(nodes.Text(text.removesuffix(", default: ")))
             part = "default"
-        elif part in ("kind", "default") and text == ")":
+        elif text in (")", " -- ", " – ") and not parts["description"]:  # noqa: RUF001
             part = "description"
-        elif text != " -- " or parts["description"]:
-            parts[part].append(node)
         else:
-            part = "description"
+            parts[part].append(node)
     if parts["default"]:
         parts["default"].insert(0, nodes.Text("default "))
     left = [
@@ -84,6 +98,14 @@ def _link_to_the_cdk(
     if module.partition(".")[0] not in ("aws_cdk", "constructs"):
         return None
     return nodes.reference("", "", text, refuri=f"{_CDK}/{module}/{name}.html", internal=False)
+
+
+def _empty_corners(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], document: nodes.document | None
+) -> None:
+    """The empty corner of a table is no heading: a screen reader would announce one without a name."""
+    if "body" in context:
+        context["body"] = re.sub(r'<th class="head[^"]*">(<p></p>)?</th>', "<td></td>", context["body"])
 
 
 def _link_into_the_repository(

@@ -198,6 +198,8 @@ class TemplateFacts:
         match value:
             case {"Ref": name} | {"Fn::GetAtt": [name, _]}:
                 return self.path(name) if name in self._resources else f"<{name}>"
+            case {"Fn::Join": ["", [*_, ":table/", {"Ref": name}]]}:
+                return self._describe({"Ref": name})
             case {"Fn::Join": [separator, parts]}:
                 return str(separator).join(map(self._describe, parts))
             case {"Fn::Select": [_, {"Fn::Split": [_, whole]}]}:
@@ -692,6 +694,11 @@ def _all_referred(value: Any) -> Iterator[str]:
 
 
 def _referred_in_arn(arn: Any) -> str:
+    """The logical id that an ARN refers to: it is or begins with one, or is that of a table or of a route."""
+    match arn:
+        case {"Fn::Join": ["", [_, *parts]]} if any(
+            kind in str(part) for part in parts for kind in ("execute-api", ":table/")
+        ):
     """The logical id that an ARN refers to: it is or begins with one, or is of a route or an identity."""
     match arn:
         case {"Fn::Join": ["", [_, *parts]]} if re.search("execute-api|:identity/", str(parts)):

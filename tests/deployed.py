@@ -67,6 +67,7 @@ class Deployments:
                 with_broker=self._aws.with_broker,
                 faults=self._aws.faults,
                 paced=self._aws.paced,
+                instances_answer=self._aws.instances_answer,
             )
         return self._current
 

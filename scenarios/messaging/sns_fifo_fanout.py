@@ -344,7 +344,7 @@ def one_event(stack: DeployedStack) -> None:
 
 
 #: SNS bills each delivery to a FIFO queue.
-EVENT = BilledEvent("an event of an order, alone in each batch", one_event, also={"SNS FIFO deliveries": 2})
+EVENT = BilledEvent("an event of an order, in batches of one", one_event, also={"SNS FIFO deliveries": 2})
 
 ROLES = (
     *(Covered(role_of=f"{name}FunctionName", scenario=smoke) for name in SUBSCRIBERS),

@@ -288,7 +288,7 @@ def smoke(stack: DeployedStack, kind: str) -> None:
         ledger.wait_for(fold(entries))
 
 
-EVENT = BilledEvent("an entry in the standard queue, alone in its batch", partial(smoke, kind="Standard"))
+EVENT = BilledEvent("an entry in the standard queue, in a batch of one", partial(smoke, kind="Standard"))
 
 ROLES = tuple(Covered(role_of=f"{kind}FunctionName", scenario=partial(smoke, kind=kind)) for kind in KINDS)
 

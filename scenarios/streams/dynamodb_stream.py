@@ -321,7 +321,7 @@ def one_order(stack: DeployedStack) -> None:
     shop.wait()
 
 
-EVENT = BilledEvent("an order is written, alone in its batch", one_order, without="Rebuild")
+EVENT = BilledEvent("an order is written, in a batch of one", one_order, without="Rebuild")
 
 ROLES = (
     Covered(role_of="FunctionName", scenario=smoke),

@@ -205,7 +205,7 @@ def one_reading(stack: DeployedStack) -> None:
         readings.wait_for({device: [5]})
 
 
-EVENT = BilledEvent("a reading, alone in its batch", one_reading)
+EVENT = BilledEvent("a reading, in a batch of one", one_reading)
 
 ROLES = (Covered(role_of="FunctionName", scenario=smoke),)
 

@@ -1,4 +1,4 @@
-"""Deploys a broker of each engine in one network, and a function that reads both and writes a ledger."""
+"""Deploys a broker of each engine in one network, with consumers that write a ledger."""
 
 from aws_cdk import Duration, RemovalPolicy
 from constructs import Construct
@@ -27,36 +27,27 @@ class MqConsumerStack(PatternStack):
             removal_policy=RemovalPolicy.DESTROY,
         )
         network = PrivateNetwork(self, "Network")
-        options = MqConsumerOptions(batch_size=5, max_batching_window=Duration.seconds(1))
-        consumer = MqConsumer(
-            self,
-            "Consumer",
-            queue="entries",
-            code=pattern_source("messaging", "mq_consumer"),
-            handler="mq_consumer.handler.handler",
-            network=network,
-            broker_options=BrokerOptions(instance_type="mq.m7g.medium"),
-            options=options,
-            function_options=FunctionOptions(
-                timeout=Duration.seconds(30),
-                environment={"TABLE_NAME": table.table_name, "POWERTOOLS_SERVICE_NAME": "mq-consumer"},
-            ),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        active = MqConsumer(
-            self,
-            "ActiveMqConsumer",
-            queue="entries",
-            function=consumer.function,
-            network=network,
-            broker_options=BrokerOptions(engine="ACTIVEMQ", instance_type="mq.t3.micro"),
-            options=options,
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        # TransactWriteItems needs both.
-        table.grant(consumer.function, "dynamodb:PutItem", "dynamodb:UpdateItem")
+        for part, name, broker in (
+            ("Consumer", "", BrokerOptions(instance_type="mq.m7g.medium")),
+            ("ActiveMqConsumer", "ActiveMq", BrokerOptions(engine="ACTIVEMQ", instance_type="mq.t3.micro")),
+        ):
+            consumer = MqConsumer(
+                self,
+                part,
+                queue="entries",
+                code=pattern_source("messaging", "mq_consumer"),
+                handler="mq_consumer.handler.handler",
+                network=network,
+                broker_options=broker,
+                options=MqConsumerOptions(batch_size=5, max_batching_window=Duration.seconds(1)),
+                function_options=FunctionOptions(
+                    timeout=Duration.seconds(30),
+                    environment={"TABLE_NAME": table.table_name, "POWERTOOLS_SERVICE_NAME": "mq-consumer"},
+                ),
+                removal_policy=RemovalPolicy.DESTROY,
+            )
+            # TransactWriteItems needs both.
+            table.grant(consumer.function, "dynamodb:PutItem", "dynamodb:UpdateItem")
+            self.output(f"{name}FunctionName", consumer.function.function_name)
+            self.output(f"{name}MappingId", consumer.event_source_mapping.event_source_mapping_id)
         self.output("TableName", table.table_name)
-        self.output("FunctionName", consumer.function.function_name)
-        self.output("FunctionArn", consumer.function.function_arn)
-        self.output("RabbitMqMappingId", consumer.event_source_mapping.event_source_mapping_id)
-        self.output("ActiveMqMappingId", active.event_source_mapping.event_source_mapping_id)

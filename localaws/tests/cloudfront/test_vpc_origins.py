@@ -200,7 +200,7 @@ class Shop:
         ]
         return found
 
-    def admit(self, allowed: bool = True, **source: Any) -> None:
+    def admit(self, source: dict[str, Any], allowed: bool = True) -> None:
         ec2 = self.aws.client("ec2")
         change = ec2.authorize_security_group_ingress if allowed else ec2.revoke_security_group_ingress
         permission = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, **source}
@@ -213,7 +213,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(local_aws: LocalAws, _empty_account: None) -> Shop:
     made = Shop(local_aws, deploy(local_aws, resources(), OUTPUTS))
-    made.admit(UserIdGroupPairs=[{"GroupId": made.group()[0]["GroupId"]}])
+    made.admit({"UserIdGroupPairs": [{"GroupId": made.group()[0]["GroupId"]}]})
     return made
 
 
@@ -243,13 +243,13 @@ def test_without_a_rule_for_cloudfront_the_connection_times_out(shop: Shop, serv
     by_list = {"PrefixListIds": [{"PrefixListId": listed["PrefixListId"]}]}
     addresses = {"IpRanges": [{"CidrIp": "203.0.113.0/24"}]}
     with shop.listening(server):
-        shop.admit(False, **pair)
+        shop.admit(pair, False)
         seen = [shop.status()]
         for source in (addresses, by_list):
-            shop.admit(**source)
+            shop.admit(source)
             seen.append(shop.status())
-            shop.admit(False, **source)
-        shop.admit(**pair)
+            shop.admit(source, False)
+        shop.admit(pair)
         seen.append(shop.status())
     assert seen == [504, 504, 200, 200]
 
@@ -320,6 +320,26 @@ def test_an_instance_that_is_terminated_is_replaced(shop: Shop, server: Server) 
         assert shop.status("/replaced") == 200
 
 
+def test_a_launch_configuration_starts_instances_too(shop: Shop) -> None:
+    scaling, ec2 = shop.aws.client("autoscaling"), shop.aws.client("ec2")
+    scaling.create_launch_configuration(
+        LaunchConfigurationName="old",
+        ImageId="ami-0123456789abcdef0",
+        InstanceType="t3.nano",
+        SecurityGroups=[shop.stack.outputs["Machines"]],
+    )
+    group = {"AutoScalingGroupName": "old", "MinSize": 1, "MaxSize": 1}
+    where = {"AvailabilityZones": ["us-east-1a"], "TargetGroupARNs": [shop.stack.outputs["Targets"]]}
+    scaling.create_auto_scaling_group(**group, **where, LaunchConfigurationName="old")
+    described = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=["old"])["AutoScalingGroups"]
+    (instance,) = [one["InstanceId"] for one in described[0]["Instances"]]
+    found = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    assert [one["GroupId"] for one in found["SecurityGroups"]] == [shop.stack.outputs["Machines"]]
+    assert instance in shop.health
+    scaling.delete_auto_scaling_group(AutoScalingGroupName="old", ForceDelete=True)
+    assert instance not in shop.health
+
+
 def test_a_vpc_origin_in_use_is_neither_changed_nor_deleted(shop: Shop) -> None:
     client, origin = shop.aws.client("cloudfront"), shop.stack.outputs["Origin"]
     found = client.get_vpc_origin(Id=origin)
@@ -346,7 +366,7 @@ def test_a_vpc_without_an_internet_gateway_has_no_vpc_origin(local_aws: LocalAws
 def test_the_last_vpc_origin_takes_the_security_group_with_it(shop: Shop) -> None:
     """And the group its instances. The last test: it deletes the stack."""
     instances = shop.instances
-    shop.admit(False, UserIdGroupPairs=[{"GroupId": shop.group()[0]["GroupId"]}])
+    shop.admit({"UserIdGroupPairs": [{"GroupId": shop.group()[0]["GroupId"]}]}, False)
     shop.stack.delete()
     assert shop.group() == []
     described = shop.aws.client("ec2").describe_instances(InstanceIds=instances)["Reservations"]

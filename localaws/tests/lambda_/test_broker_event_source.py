@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from base64 import b64encode
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -150,7 +151,7 @@ def test_what_is_not_of_the_protocol_is_a_property_of_the_message() -> None:
 def test_activemq_is_given_a_batch_up_after_six_redeliveries() -> None:
     consumer = activemq.ActiveMq.__new__(activemq.ActiveMq)
     refused: list[str] = []
-    consumer._again = activemq.deque()
+    consumer._again = deque()
     consumer._connection = SimpleNamespace(nack=refused.append)
     batch = [message("a"), message("b")]
     for _ in range(activemq.MAXIMUM_REDELIVERIES):

@@ -115,7 +115,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     story = Story("A batch that comes again", stack.tell)
     with closing(Entries(stack)) as entries:
         batch = entries.rabbitmq_batch(*map(entries.body, ("d1", "d2", "d3")))
-        with stack.faults.function(entries.function, killed=True, after_running=True, times=1):
+        with stack.faults.function(stack.output("FunctionName"), killed=True, after_running=True, times=1):
             require(bool(entries.deliver(batch)), "a killed function succeeded")
         entries.check(["d1", "d2", "d3"])
         require(not entries.deliver(batch), "the batch failed again")
@@ -123,7 +123,7 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         story.say(
             "The function was killed after its work: the batch came again, and nothing was booked twice."
         )
-        role, stopped = faults.role_of(entries.function), 0
+        role, stopped = faults.role_of(stack.output("FunctionName")), 0
         late = entries.rabbitmq_batch(entries.body("d4"))
         with faults.without_permission(role, "dynamodb:UpdateItem"):
             require(bool(entries.deliver(late)), "a function without a permission succeeded")
@@ -151,20 +151,21 @@ def _is_stopped(entries: Entries, batch: dict[str, Any], action: str) -> bool:
 
 
 def smoke(stack: DeployedStack) -> None:
-    """Exercise each permission of the role once: those of the pollers, and those of the function.
+    """Exercise each permission of the roles once: those of the pollers, and those of the functions.
 
     Raises:
         ScenarioFailed: The batch was not booked.
     """
     with closing(Entries(stack)) as entries:
-        error = entries.deliver(entries.rabbitmq_batch(entries.body("s1")))
-        require(not error, f"the function said {error}")
-        entries.check(["s1"])
+        for batch in (entries.rabbitmq_batch(entries.body("s1")), entries.activemq_batch(entries.body("s2"))):
+            error = entries.deliver(batch)
+            require(not error, f"the function said {error}")
+        entries.check(["s1", "s2"])
 
 
-EVENT = BilledEvent("an entry, alone in its batch", smoke)
+EVENT = BilledEvent("an entry, in a batch of one", smoke)
 
-ROLES = (Covered(role_of="FunctionName", scenario=smoke),)
+ROLES = tuple(Covered(role_of=name, scenario=smoke) for name in ("FunctionName", "ActiveMqFunctionName"))
 
 
 def leftovers(stack: DeployedStack) -> Sequence[str]:

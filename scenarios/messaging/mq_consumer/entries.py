@@ -23,15 +23,17 @@ _ON_ALL = (
 
 @dataclass(frozen=True)
 class Source:
-    """A queue that the function reads.
+    """A queue, and the function that reads it.
 
     Args:
+        function: The ARN of the function.
         broker: The ARN of the broker.
         secret: The ARN of the secret with its user.
         queue: The name of the queue.
         virtual_host: Its virtual host, in RabbitMQ.
     """
 
+    function: str
     broker: str
     secret: str
     queue: str
@@ -43,14 +45,19 @@ class Entries:
 
     def __init__(self, stack: DeployedStack) -> None:
         self.stack, self.account = stack, f"mq-{uuid4().hex[:8]}"
-        self.function = stack.output("FunctionName")
-        self.rabbitmq, self.activemq = self._source("RabbitMqMappingId"), self._source("ActiveMqMappingId")
+        self.rabbitmq, self.activemq = self._source("MappingId"), self._source("ActiveMqMappingId")
 
     def _source(self, output: str) -> Source:
         mapping = self.stack.client("lambda").get_event_source_mapping(UUID=self.stack.output(output))
         access = {one["Type"]: one["URI"] for one in mapping["SourceAccessConfigurations"]}
         (queue,) = mapping["Queues"]
-        return Source(mapping["EventSourceArn"], access["BASIC_AUTH"], queue, access.get("VIRTUAL_HOST"))
+        return Source(
+            mapping["FunctionArn"],
+            mapping["EventSourceArn"],
+            access["BASIC_AUTH"],
+            queue,
+            access.get("VIRTUAL_HOST"),
+        )
 
     def body(self, entry: str) -> str:
         """The content of a message with an entry."""
@@ -121,19 +128,19 @@ class Entries:
             ScenarioFailed: The poller may not do what it does before: the role lacks a permission.
         """
         client = self.stack.client("lambda")
+        sources = {one.broker: one for one in (self.rabbitmq, self.activemq)}
+        source = sources[event["eventSourceArn"]]
         if self.stack.deliver_as is None:
-            answer = client.invoke(FunctionName=self.function, Payload=json.dumps(event))
+            answer = client.invoke(FunctionName=source.function, Payload=json.dumps(event))
             failed, payload = answer.get("FunctionError"), json.loads(answer["Payload"].read())
         else:
-            role = client.get_function_configuration(FunctionName=self.function)["Role"]
-            sources = {one.broker: one for one in (self.rabbitmq, self.activemq)}
-            source = sources[event["eventSourceArn"]]
+            role = client.get_function_configuration(FunctionName=source.function)["Role"]
             reads = {"mq:DescribeBroker": source.broker, "secretsmanager:GetSecretValue": source.secret}
             try:
                 delivered = self.stack.deliver_as(
                     "lambda.amazonaws.com",
                     source.broker,
-                    self.stack.output("FunctionArn"),
+                    source.function,
                     event,
                     role=role,
                     reads=reads | dict.fromkeys(_ON_ALL, "*"),
@@ -152,7 +159,7 @@ class Entries:
     def attempts(self, source: Source, since: float) -> int:
         """How often the function refused a message of this queue, by its logs since a time."""
         queue = source.queue if source.virtual_host is None else f"{source.queue}::{source.virtual_host}"
-        group = self.stack.client("lambda").get_function_configuration(FunctionName=self.function)
+        group = self.stack.client("lambda").get_function_configuration(FunctionName=source.function)
         logs = (
             self.stack.client("logs")
             .get_paginator("filter_log_events")

@@ -108,7 +108,7 @@ class Queue:
 
     def dead_letters(self) -> set[str]:
         """Take the messages behind the dead-letter exchange that were delivered too often: their ids."""
-        found = set()
+        found = set[str]()
         while True:
             method, properties, _body = self._channel.basic_get(self._dead, auto_ack=True)
             if method is None:

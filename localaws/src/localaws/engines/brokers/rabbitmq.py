@@ -55,7 +55,7 @@ class RabbitMq:
         except pika.exceptions.AMQPError as error:
             raise Lost(repr(error)) from None
         method, properties, body = found
-        if method is None:
+        if method is None or body is None:
             return None
         return Message(record_of(properties, body, redelivered=method.redelivered), method.delivery_tag)
 

@@ -2,12 +2,13 @@
 
 The emulator's CloudFormation starts none and drops the target groups; its API makes up ids.
 
-Faithful to: a group starts the instances of its desired capacity from its launch template, one subnet after
-the other, with the tags that propagate, and registers them as targets. It terminates those that are too many,
-the oldest first, and all when it is deleted. One that is terminated otherwise is replaced.
-Not to: the time that this takes; replacement of unhealthy instances; launch configurations and mixed
-instances, whose groups keep the ids that the emulator makes up; scaling by policies; lifecycle hooks; the
-target groups in DescribeAutoScalingGroups.
+Faithful to: a group starts the instances of its desired capacity from its launch template or launch
+configuration, one subnet after the other, with the tags that propagate, and registers them as targets. It
+terminates those that are too many, the oldest first, and all when it is deleted. One that is terminated
+otherwise is replaced.
+Not to: the time that this takes; replacement of unhealthy instances; mixed instances, whose groups keep the
+ids that the emulator makes up; scaling by policies; lifecycle hooks; the target groups in
+DescribeAutoScalingGroups.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-autoscaling-autoscalinggroup.html
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/attach-load-balancer-asg.html
@@ -121,7 +122,11 @@ def _reconcile_instances(stock: Callable[[Record], None], asg: Record) -> None:
 
 
 def _template(group: Record) -> Properties | None:
-    """The properties of an instance, from the launch template."""
+    """The properties of an instance, from the launch template or the launch configuration."""
+    configuration = autoscaling._launch_configs.get(group.get("LaunchConfigurationName"))
+    if configuration is not None:
+        same = {name: configuration[name] for name in ("ImageId", "InstanceType", "KeyName", "UserData")}
+        return {**same, "SecurityGroupIds": configuration["SecurityGroups"]}
     used = group.get("LaunchTemplate") or {}
     known = ec2._launch_templates.get(used.get("LaunchTemplateId"))
     if known is None:

@@ -55,8 +55,10 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
+from xml.etree.ElementTree import SubElement
 
 from ministack.services import cloudfront
+from ministack.services.cloudformation import provisioners
 
 from localaws.patching import around, on_reset, replaces
 from localaws.usage import amounts
@@ -145,6 +147,14 @@ def _dataplane_origin(stock: Callable[..., dict[str, Any]], origin_el: Any) -> d
     enabled = shield is not None and cloudfront._text(shield, "Enabled").lower() == "true"
     region = cloudfront._text(shield, "OriginShieldRegion") if enabled else ""
     return {**stock(origin_el), "shield": region}
+
+
+@around(provisioners, "_cf_distribution_config", after=["cloudfront.lambda_edge"])
+def _cf_distribution_config(stock: Callable[..., Any], props: Any, caller_reference: str) -> Any:
+    config = stock(props, caller_reference)
+    if cloudfront._find(config, "Comment") is None:  # a template may lack it, and the API returns it always
+        SubElement(config, "Comment").text = ""
+    return config
 
 
 @around(cloudfront, "_dataplane_behavior")
