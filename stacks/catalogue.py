@@ -78,9 +78,6 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
         id="mq-consumer",
         family="messaging",
-        title="Amazon MQ (RabbitMQ, ActiveMQ), private → Lambda → ledger in DynamoDB; dead-letter queues",
-    ),
-    Architecture(
         title="Amazon MQ (RabbitMQ, ActiveMQ) in a network → Lambda → ledger in DynamoDB; dead-letter queues",
         stack="MqConsumerStack",
         shows="a failed batch comes back whole, and each entry is booked once; poison leaves the queue",

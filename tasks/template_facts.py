@@ -694,14 +694,9 @@ def _all_referred(value: Any) -> Iterator[str]:
 
 
 def _referred_in_arn(arn: Any) -> str:
-    """The logical id that an ARN refers to: it is or begins with one, or is that of a table or of a route."""
+    """The logical id that an ARN refers to: it is or begins with one, or is of a route, a table or an identity."""
     match arn:
-        case {"Fn::Join": ["", [_, *parts]]} if any(
-            kind in str(part) for part in parts for kind in ("execute-api", ":table/")
-        ):
-    """The logical id that an ARN refers to: it is or begins with one, or is of a route or an identity."""
-    match arn:
-        case {"Fn::Join": ["", [_, *parts]]} if re.search("execute-api|:identity/", str(parts)):
+        case {"Fn::Join": ["", [_, *parts]]} if re.search("execute-api|:identity/|:table/", str(parts)):
             return _named_in(arn)
         case _:
             return _referred(arn)
