@@ -239,8 +239,7 @@ def _add_starters(draft: _Draft) -> None:
     started = {
         target
         for (source, target), edge in draft.edges.items()
-        if edge.kind != "use"
-        and (source not in draft.of_path or draft.facts.type_of(draft.of_path[source]) not in _IDLE)
+        if edge.kind != "use" and not (edge.kind == "control" and _is_idle(draft, source))
     }
     used = {target for (_, target), edge in draft.edges.items() if edge.kind == "use"}
     starting = {source for (source, _), edge in draft.edges.items() if edge.kind != "failure"}
@@ -261,6 +260,10 @@ def _add_starters(draft: _Draft) -> None:
         if (is_code and path not in used) or (not is_code and sends and (is_front or not written)):
             _add_party(draft, kind.starter.name, kind.starter.icon)
             draft.connect(Edge(kind.starter.name, path, kind.starter.verb, "event"))
+
+
+def _is_idle(draft: _Draft, path: str) -> bool:
+    return path in draft.of_path and draft.facts.type_of(draft.of_path[path]) in _IDLE
 
 
 def _fold_answers(draft: _Draft) -> None:

@@ -161,6 +161,22 @@ def test_a_key_is_shown_only_where_it_is_used() -> None:
     assert [node.id for node in graph({"Function": encrypted, **keys}).nodes] == ["Used", "Signs"]
 
 
+def test_a_pool_whose_triggers_invoke_a_function_is_its_only_caller() -> None:
+    resources = {
+        "Users": resource(
+            "Cognito::UserPool", "Users", LambdaConfig={"PostConfirmation": {"Ref": "Function"}}
+        ),
+        "Function": FUNCTION,
+        "Table": resource("DynamoDB::Table", "Profiles"),
+        "Policy": role("Role", "Table", "dynamodb:PutItem"),
+    }
+    assert graph(resources).edges == (
+        Edge("User", "Users", "signs up, signs in", "event"),
+        Edge("Users", "Orders/Function", "post confirmation", "event"),
+        Edge("Orders/Function", "Profiles", "writes", "use"),
+    )
+
+
 @pytest.mark.parametrize(
     ("actions", "words"),
     [
