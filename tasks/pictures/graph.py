@@ -14,13 +14,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from tasks.pictures.kinds import ENDPOINTS, KINDS, SENDERS, WHEN_CONNECTED, Kind
 from tasks.template_facts import TemplateFacts
 
 EdgeKind = Literal["event", "use", "failure", "control"]
 
+_TABLES = ("edges", "groups", "hidden", "names", "parties")
 _ARROWS: dict[str, EdgeKind] = {"==>": "event", "-->": "use", "-.->": "control"}
 _FAILURES = ("on failure", "undelivered", "dead letters")
 # Where a construct's id begins a new word: FailureQueue, pre_traffic, 404Errors.
@@ -131,7 +132,7 @@ def graph_of(facts: TemplateFacts, declared: Mapping[str, Any]) -> Graph:
         declared: Its table in ``docs/pictures.toml``.
 
     Raises:
-        LookupError: The table has a path that is no part of the picture.
+        LookupError: The table has a path that is no part of the picture, or something else unknown.
     """
     draft = _Draft(facts, declared)
     _add_parts(draft)
@@ -205,6 +206,8 @@ def _go_through_endpoints(draft: _Draft) -> None:
 
 
 def _add_declared(draft: _Draft) -> None:
+    if unknown := sorted(draft.declared.keys() - set(_TABLES)):
+        raise LookupError(f"{', '.join(unknown)}: there is only {', '.join(_TABLES)}.")
     for name, icon in draft.declared.get("parties", {}).items():
         _add_party(draft, name, icon)
     for path in draft.declared.get("hidden", []):
@@ -216,14 +219,14 @@ def _add_declared(draft: _Draft) -> None:
         _check(draft, target)
         before = draft.edges.get((source, target))
         kind = kinds[0] if kinds else before.kind if before else "event"
+        if kind not in get_args(EdgeKind):
+            raise LookupError(f"{kind!r} is no kind of edge: there is {', '.join(get_args(EdgeKind))}.")
         draft.edges[source, target] = Edge(source, target, words, cast(EdgeKind, kind))
 
 
 def _check(draft: _Draft, path: str) -> None:
     if path not in draft.nodes:
-        raise LookupError(
-            f"docs/pictures.toml: {path!r} is no part of the picture; there are {', '.join(draft.nodes)}."
-        )
+        raise LookupError(f"{path!r} is no part of the picture; there are {', '.join(draft.nodes)}.")
 
 
 def _add_starters(draft: _Draft) -> None:

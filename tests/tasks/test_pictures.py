@@ -69,6 +69,15 @@ def test_a_path_that_is_no_part_is_an_error(table: str) -> None:
         graph(ORDERS, **{table: declared[table]})
 
 
+def test_what_the_tables_do_not_have_is_an_error() -> None:
+    with pytest.raises(LookupError, match="name: there is only edges, groups, hidden, names, parties"):
+        graph(ORDERS, name={"Orders/Queue": "Orders"})
+    with pytest.raises(
+        LookupError, match="'dashed' is no kind of edge: there is event, use, failure, control"
+    ):
+        graph(ORDERS, edges=[["Orders/Queue", "Orders/Function", "orders", "dashed"]])
+
+
 def test_a_name_is_as_long_as_it_must_be_to_be_the_only_one() -> None:
     paths = (
         "Standard/DeadLetterQueue",
