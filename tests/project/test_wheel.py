@@ -363,7 +363,7 @@ def test_every_link_of_the_long_description_is_absolute_and_leads_to_a_file(whee
     for link in files:
         assert (ROOT / link.split("/main/")[1]).exists(), link
     assert all(link.startswith("https://") for link in links), links
-    assert f"({source}/raw/main/docs/storage/thumbnailer.png)" in text
+    assert f"({source}/raw/main/docs/storage/thumbnailer-run.png)" in text
 
 
 def test_another_app_sees_the_types_and_gets_the_names_of_a_family(wheel: Path, tmp_path: Path) -> None:
