@@ -262,6 +262,14 @@ def test_the_search_finds_a_class_by_its_name(folder: Path, window: Browser, wor
 
 
 @pytest.mark.full
+def test_every_block_of_code_has_a_button_that_copies_it(folder: Path, window: Browser) -> None:
+    show(window, folder, "README.html")
+    blocks = window.driver.find_elements(By.CSS_SELECTOR, "div.highlight pre")
+    buttons = window.driver.find_elements(By.CSS_SELECTOR, "div.highlight button.copybtn")
+    assert 0 < len(blocks) == len(buttons)
+
+
+@pytest.mark.full
 def test_cards_are_chosen_with_the_keyboard_and_the_address_keeps_the_choice(
     folder: Path, window: Browser
 ) -> None:
