@@ -17,6 +17,7 @@ _SHAPES = {
     "AWS::ApiGatewayV2::Api": ("([", "])"),
     "AWS::ApplicationAutoScaling::ScalableTarget": ("{{", "}}"),
     "AWS::S3::Bucket": ("[(", ")]"),
+    "AWS::DynamoDB::GlobalTable": ("[(", ")]"),
     "AWS::DynamoDB::Table": ("[(", ")]"),
     "AWS::CloudFront::Distribution": ("([", "])"),
     "AWS::CloudFront::Function": (">", "]"),
@@ -51,6 +52,7 @@ _SHAPES = {
     "AWS::RDS::DBCluster": ("[(", ")]"),
     "AWS::RDS::DBInstance": ("[(", ")]"),
     "AWS::RDS::DBProxy": ("{{", "}}"),
+    "AWS::SES::EmailIdentity": ("([", "])"),
     "AWS::SES::ReceiptRule": (">", "]"),
     "AWS::Scheduler::Schedule": (">", "]"),
     "AWS::StepFunctions::StateMachine": ("{{", "}}"),
@@ -69,6 +71,7 @@ _KINDS = {
     "AWS::CloudWatch::CompositeAlarm": "CloudWatch",
     "AWS::Config::ConfigRule": "AWS Config",
     "AWS::CodeGuruProfiler::ProfilingGroup": "CodeGuru Profiler",
+    "AWS::DynamoDB::GlobalTable": "DynamoDB global table",
     "AWS::EC2::VPCEndpoint": "VPC endpoint",
     "AWS::EFS::AccessPoint": "EFS access point",
     "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
@@ -629,12 +632,12 @@ def _distribution(facts: TemplateFacts, distribution: str, properties: dict[str,
 
 
 def _origin(domain_name: Any) -> str:
-    """The bucket or function URL that a domain name is taken from."""
+    """The bucket, function URL or API that a domain name is taken from."""
     match domain_name:
         case {"Fn::Select": [_, {"Fn::Split": [_, whole]}]}:
-            return _referred(whole)
+            return _origin(whole)
         case _:
-            return _referred(domain_name)
+            return _named_in(domain_name)
 
 
 def _edge_function(_: TemplateFacts, function: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -705,9 +708,11 @@ def _referred(value: Any) -> str:
 
 
 def _referred_in_arn(arn: Any) -> str:
-    """The logical id that an ARN refers to: it is or begins with one, or is of a route of an API."""
+    """The logical id that an ARN refers to: it is or begins with one, or is of a route or an identity."""
     match arn:
-        case {"Fn::Join": ["", [_, *parts]]} if any("execute-api" in str(part) for part in parts):
+        case {"Fn::Join": ["", parts]} if any(
+            "execute-api" in str(one) or ":ses:" in str(one) for one in parts
+        ):
             return _named_in(arn)
         case _:
             return _referred(arn)

@@ -46,7 +46,7 @@ async def _dispatch_service_request(
     return await _faulty(stock, service, method, path, headers, body, query_params, request_id)
 
 
-# Both come before the services that the emulator tells apart by the request. They return None for those.
+# The emulator asks both before it detects the service of a request; they return None for other requests.
 @around("ministack.app", "_handle_ses_v2_request")
 async def _handle_ses_v2_request(
     stock: Callable[..., Awaitable[Any]],
