@@ -8,6 +8,7 @@ from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ses as ses
 
@@ -29,8 +30,19 @@ class Blog(cdk.Stack):
         subscribers = self.global_table("Subscribers", "email")
         mails = self.table("Mails", "change")
 
+        # Its libraries are compiled: the test asks for those of its own machine, which runs the function.
+        intel = self.node.try_get_context("machine") == "x86_64"
+        python = self.node.try_get_context("python")
+        compiled = FunctionOptions(
+            architecture=lambda_.Architecture.X86_64 if intel else lambda_.Architecture.ARM_64,
+            runtime=lambda_.Runtime(f"python{python}", lambda_.RuntimeFamily.PYTHON) if python else None,
+        )
         pictures = Thumbnailer(
-            self, "Pictures", sizes=(320, 960), options=ThumbnailOptions(prefix="pictures/")
+            self,
+            "Pictures",
+            sizes=(320, 960),
+            options=ThumbnailOptions(prefix="pictures/"),
+            function_options=compiled,
         )
         api = HttpApi(
             self,

@@ -1,6 +1,7 @@
 """The deployed app: readers get posts with pictures, and each subscriber gets one mail."""
 
 import json
+import platform
 import ssl
 import time
 from pathlib import Path
@@ -18,7 +19,8 @@ PIXEL = bytes.fromhex(
 
 @pytest.fixture(scope="module")
 def blog(deploy):
-    return deploy(".", folder=FOLDER)
+    here = {"machine": platform.machine(), "python": ".".join(platform.python_version_tuple()[:2])}
+    return deploy(".", folder=FOLDER, context=here)
 
 
 def send(local_aws, blog, path, body=None):
