@@ -74,7 +74,7 @@ def perform(task: Task, arguments: list[str]) -> int:
     if task.bare:
         return run([sys.executable, "-m", task.module, *arguments], env=os.environ, folder=ROOT)
     environment = Environment(ROOT)
-    environment.prepare(checks=task.name == "test")
+    environment.prepare(checks=task.name in ("test", "docs"))
     if not task.module:
         print("The environment is ready.")
         return 0

@@ -207,7 +207,7 @@ class PlainL2:
             stack,
             id,
             target=self._made["AWS::Lambda::Function"],
-            event_source_arn=self._made["AWS::SQS::Queue"].queue_arn,
+            event_source_arn=f"arn:aws:sqs:eu-central-1:123456789012:{id}",  # of whatever kind the source is
             report_batch_item_failures=True,
         )
 

@@ -53,7 +53,10 @@ class DeployedStack:
         deliver_as: `LocalAws.deliver_as`, for services that the embedded AWS does not have. ``None`` in a
             real account, where only the service itself can send its events.
         faults: `LocalAws.faults`: calls and functions that fail when asked to. ``None`` in a real account.
+        with_broker: `LocalAws.with_broker`: a real broker for one of Amazon MQ. ``None`` in a real account.
         paced: `LocalAws.paced`: how long documented minutes take. ``None`` in a real account.
+        instances_answer: `LocalAws.instances_answer`: what listens on EC2 instances. ``None`` in a real
+            account, where they run.
     """
 
     name: str
@@ -64,7 +67,9 @@ class DeployedStack:
     patience: float = 90
     deliver_as: Callable[..., Any] | None = None
     faults: Any = None
+    with_broker: Callable[[str, str], AbstractContextManager[None]] | None = None
     paced: Callable[[float], AbstractContextManager[None]] | None = None
+    instances_answer: Callable[[str, str], AbstractContextManager[None]] | None = None
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -212,6 +217,27 @@ class Covered:
     only_for_failures: frozenset[str] = frozenset()
     patience: float = 40
     takes_long: bool = False
+
+
+@dataclass(frozen=True)
+class BilledEvent:
+    """One typical event of an architecture, of which the embedded AWS measures what AWS would bill.
+
+    A scenario module has it as ``EVENT``. What the sender calls in order to send it counts, too; what it
+    calls in order to see its effect does not.
+
+    Args:
+        what: What it is, in a few words, for the page.
+        send: Sends it and returns when it has had its effect.
+        also: Amounts by unit that AWS bills for it and that the embedded AWS cannot count.
+        without: What runs on a schedule, and is therefore not part of it: a part of the names of its
+            function and role.
+    """
+
+    what: str
+    send: Callable[[DeployedStack], object]
+    also: Mapping[str, float] = field(default_factory=dict)
+    without: str = ""
 
 
 class Story:

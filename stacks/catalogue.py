@@ -78,7 +78,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
         id="mq-consumer",
         family="messaging",
-        title="Amazon MQ (RabbitMQ) in a private network → Lambda → ledger in DynamoDB; dead-letter exchange",
+        title="Amazon MQ (RabbitMQ, ActiveMQ) in a network → Lambda → ledger in DynamoDB; dead-letter queues",
         stack="MqConsumerStack",
         shows="a failed batch comes back whole, and each entry is booked once; poison leaves the queue",
         proof="sent",
@@ -326,6 +326,20 @@ ARCHITECTURES: tuple[Architecture, ...] = (
             "china": "There is no Amazon SES in the China Regions.",
             "gov-cloud": "There is no CloudFront in AWS GovCloud (US).",
         },
+    ),
+    Architecture(
+        id="order-services",
+        family="solutions",
+        title="Shop: REST API → orders → stream → workflow → catalogue, FIFO queue → shipping",
+        stack="OrderServicesStack",
+        shows="a service that is down delays orders and loses none; what cannot be shipped is given back",
+    ),
+    Architecture(
+        id="software-updates",
+        family="solutions",
+        title="Software updates: CloudFront, Origin Shield → internal load balancer → EC2 Auto Scaling group",
+        stack="SoftwareUpdatesStack",
+        shows="a release costs one request at the origin, for all viewers; the manifest rolls a bad one back",
     ),
 )
 

@@ -21,13 +21,19 @@ class PatternStack(Stack):
         scope: The app, or a stage.
         architecture: The row of the catalogue.
         default_region: The region without the context, for what cannot do without. Default: that of the CLI.
+        environment: The name of a copy, at the end of the stack's name.
 
     Raises:
         ValueError: A value of the context is not allowed.
     """
 
     def __init__(
-        self, scope: Construct, architecture: Architecture, *, default_region: str | None = None
+        self,
+        scope: Construct,
+        architecture: Architecture,
+        *,
+        default_region: str | None = None,
+        environment: str | None = None,
     ) -> None:
         account = context(scope, "account", r"[0-9]{12}", "the 12 digits of an account")
         region = context(scope, "region", r"[a-z]{2,}(-[a-z]+)+-\d", "a Region, such as 'eu-west-1'")
@@ -40,7 +46,7 @@ class PatternStack(Stack):
         super().__init__(
             scope,
             architecture.id,
-            stack_name=f"{prefix or ''}{architecture.id}",
+            stack_name=f"{prefix or ''}{architecture.id}{f'-{environment}' if environment else ''}",
             description=f"cdk-lambda-patterns: {architecture.title.replace('→', '->')}",
             env=Environment(account=account, region=region or default_region),
         )

@@ -104,6 +104,14 @@ def _docs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a page is stale")
 
 
+def _site(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="FOLDER", help="the folder to build it in (default: build/site)")
+    parser.add_argument("--open", action="store_true", help="open it in a browser")
+    parser.add_argument(
+        "--pictures", action="store_true", help="take the pictures of it in README.md again (docs/images)"
+    )
+
+
 def _bench(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", nargs="?", help="the benchmark (default: all)")
     parser.add_argument("--list", action="store_true", help="only list them")
@@ -153,6 +161,13 @@ TASKS = (
         "deploy on the embedded AWS, run the scenario, explain what IAM denies and the grant that is missing",
         "tasks.why",
         add_arguments=_why,
+    ),
+    Task(
+        "usage",
+        "[ID]",
+        "deploy on the embedded AWS, send one event, record what AWS would bill for it",
+        "tasks.usage",
+        add_arguments=_optional_id,
     ),
     Task(
         "test",
@@ -231,7 +246,20 @@ TASKS = (
         "show how curl reaches the load balancers, APIs and function URLs of `local`",
         "tasks.addresses",
     ),
-    Task("docs", "[--check]", "write the generated parts of the pages", "tasks.docs", add_arguments=_docs),
+    Task(
+        "docs",
+        "[--check]",
+        "write the generated parts of the pages, and draw their pictures",
+        "tasks.docs",
+        add_arguments=_docs,
+    ),
+    Task(
+        "site",
+        "[--out FOLDER] [--open] [--pictures]",
+        "build the documentation site, which needs no network to be read",
+        "tasks.site",
+        add_arguments=_site,
+    ),
     Task(
         "bench",
         "[--list | NAME ...]",

@@ -145,8 +145,10 @@ def demonstrate(architecture: Architecture, log_file: Path) -> None:
             out=ROOT / "out",
             tell=_tell,
             deliver_as=aws.deliver_as,
+            with_broker=aws.with_broker,
             faults=aws.faults,
             paced=aws.paced,
+            instances_answer=aws.instances_answer,
         )
         _title("Scenario")
         outcome = scenario.run(stack)

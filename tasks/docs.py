@@ -1,22 +1,28 @@
-"""Writes the parts of the pages that the templates know: ``run.py docs``; ``--check`` only compares.
+"""Writes the parts of the pages that the templates know, and draws the pictures: ``run.py docs``.
+
+With ``--check`` it only compares, and draws nothing: each picture has the graph that it shows in it.
 
 A page holds pairs of comments, ``<!-- generated: NAME -->`` and ``<!-- end -->``. The text between them is
 generated, and people write the rest. ``docs/permissions.toml`` has a reason for each action of each role; an
 action without a reason is an error. What is the same for every architecture is on one page of its own.
 """
 
+import json
 import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from stacks.catalogue import ARCHITECTURES, Architecture, Proof
-from tasks import console
+from tasks import catalogue_facts, console, costs
 from tasks.bridges import bridges_table, types_table
 from tasks.commands import parse
 from tasks.foreign_apps import apps_table
+from tasks.pictures.drawing import draw, recorded
+from tasks.pictures.graph import Graph, graph_of
 from tasks.synthesis import ROOT, read_templates, templates
 from tasks.template_facts import Permission, TemplateFacts
 
@@ -28,10 +34,19 @@ _COMMON = "common-permissions.md"
 def main(arguments: list[str]) -> int:
     """Write the generated parts, or with ``--check`` report which are out of date."""
     check = parse("docs", arguments).check
-    stale = {path: text for path, text in generate().items() if path.read_text() != text}
-    for path, text in stale.items():
-        if not check:
-            path.write_text(text)
+    facts = facts_of_all()
+    texts = {path: text for path, text in generate(facts).items() if path.read_text("utf-8") != text}
+    if check:
+        stale = [*texts, *stale_pictures(facts)]
+    else:
+        drawn = draw_pictures(facts)
+        texts |= {
+            path: svg for path, svg in drawn.items() if not path.exists() or path.read_text("utf-8") != svg
+        }
+        stale = list(texts)
+        for path, text in texts.items():
+            path.write_text(text, "utf-8")
+    for path in stale:
         print(f"{'stale' if check else 'written'}: {path.relative_to(ROOT)}")
     if check and stale:
         print("Run 'python3 run.py docs' and commit what it writes.", file=sys.stderr)
@@ -39,29 +54,84 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def generate(assembly: Path | None = None) -> dict[Path, str]:
-    """Return the text that each page should have.
+def facts_of_all(assembly: Path | None = None) -> dict[str, TemplateFacts]:
+    """What the template of each architecture says, by its id.
 
     Args:
         assembly: A cloud assembly of all stacks by the CLI. Default: they are synthesised here.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        made = read_templates(assembly) if assembly else templates(ARCHITECTURES, Path(folder))
+    return {row.id: TemplateFacts(made[row.id]) for row in ARCHITECTURES}
+
+
+def picture_of(architecture: Architecture) -> Path:
+    """The file with the picture of an architecture, next to its page."""
+    return ROOT / "docs" / architecture.family / f"{architecture.id}.svg"
+
+
+def graph(architecture: Architecture, facts: TemplateFacts) -> Graph:
+    """What the picture of an architecture should show."""
+    declared = tomllib.loads((ROOT / "docs" / "pictures.toml").read_text("utf-8"))
+    return graph_of(facts, declared.get(architecture.id, {}))
+
+
+def stale_pictures(facts: Mapping[str, TemplateFacts]) -> list[Path]:
+    """The pictures that are missing, or show other parts, names or connections than the templates have."""
+    return [
+        path
+        for row in ARCHITECTURES
+        if not (path := picture_of(row)).exists()
+        or recorded(path.read_text("utf-8")) != graph(row, facts[row.id]).as_json()
+    ]
+
+
+def draw_pictures(facts: Mapping[str, TemplateFacts]) -> dict[Path, str]:
+    """The picture of each architecture.
+
+    Raises:
+        TaskError: They could not be laid out.
+    """
+    drawn = draw((row.title, graph(row, facts[row.id])) for row in ARCHITECTURES)
+    return {picture_of(row): svg for row, svg in zip(ARCHITECTURES, drawn, strict=True)}
+
+
+def generate(facts: Mapping[str, TemplateFacts]) -> dict[Path, str]:
+    """Return the text that each page should have.
+
+    Args:
+        facts: What the template of each architecture says, by its id.
 
     Raises:
         LookupError: A page has a part that nothing generates, or an action has no reason.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        made = read_templates(assembly) if assembly else templates(ARCHITECTURES, Path(folder))
-    facts = {row.id: TemplateFacts(made[row.id]) for row in ARCHITECTURES}
+    made = {name: one.template for name, one in facts.items()}
     of_all: dict[str, dict[str, Callable[[], str]]] = {
         "README.md": {"catalogue": catalogue_table},
         f"docs/{_COMMON}": {"permissions": lambda: common_table(facts.values(), _reasons())},
+        "docs/costs.md": {
+            "comparison": lambda: costs.comparison(made),
+            "prices": costs.price_table,
+        },
         "docs/embedded-aws.md": {"bridges": bridges_table},
         "docs/embedded-aws-types.md": {"types": types_table},
         "localaws/README.md": {"apps": apps_table},
     }
+    made = {id: one.template for id, one in facts.items()}
     pages = {ROOT / name: fill((ROOT / name).read_text(), parts) for name, parts in of_all.items()}
+    found = {
+        row.id: {
+            "services": catalogue_facts.services(made[row.id]),
+            "triggers": catalogue_facts.triggers(made[row.id]),
+        }
+        for row in ARCHITECTURES
+    }
+    pages[ROOT / "docs" / "catalogue.json"] = f"{json.dumps(found, indent=1)}\n"
     for architecture in ARCHITECTURES:
         page = ROOT / "docs" / architecture.family / f"{architecture.id}.md"
-        pages[page] = fill(page.read_text(), _parts(architecture, facts[architecture.id]))
+        parts = _parts(architecture, facts[architecture.id])
+        parts["costs"] = partial(costs.section, architecture, made[architecture.id])
+        pages[page] = fill(page.read_text(), parts)
     return pages
 
 
@@ -165,6 +235,8 @@ def links(architecture: Architecture, root: Path = ROOT) -> str:
         "handler": f"lambda_src/{family}/{module}/handler",
         "stack": f"stacks/{family}/{module}",
     }
+    if list(root.glob(f"lambda_src/{family}/{module}/*/handler.py")):  # several services, each in its folder
+        places["handler"] = f"lambda_src/{family}/{module}"
     if not architecture.has_construct:
         del places["construct"]
     if architecture.has_scenario:
@@ -182,7 +254,7 @@ def links(architecture: Architecture, root: Path = ROOT) -> str:
 def _parts(architecture: Architecture, facts: TemplateFacts) -> dict[str, Callable[[], str]]:
     return {
         "links": lambda: links(architecture),
-        "diagram": lambda: f"```mermaid\n{facts.diagram()}\n```",
+        "diagram": lambda: f"![{architecture.title}]({picture_of(architecture).name})",
         "resources": lambda: _resources_table(facts),
         "permissions": lambda: permissions_table(facts, _reasons(architecture)),
     }

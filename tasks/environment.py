@@ -125,7 +125,7 @@ class Environment:
             "python": self.python,  # a link that dangles once the Python it was made from is gone
             "node": self.root / "node_modules" / "aws-cdk" / "package.json",
             "warm": self.cache / "jsii",
-            "checks": self.root / "node_modules" / "mermaid" / "package.json",
+            "checks": self.root / "node_modules" / "elkjs" / "package.json",
         }
         parts = list(wanted)
         for number, part in enumerate(parts):
@@ -220,7 +220,7 @@ class Environment:
             self._npm("npm ci", "ci", "--omit=dev")
 
     def _make_checks(self) -> None:
-        with step("what only the checks need: Mermaid"):
+        with step("what draws the pictures of the pages, and axe for the checks"):
             self._npm("npm install", "install", "--no-save")  # adds to what is there; a demo may be using it
 
     def _npm(self, name: str, *command: str) -> None:

@@ -1,7 +1,7 @@
 """What a template says about its architecture: its parts, how they are connected, and who may do what.
 
-How a type of resource appears in the diagram is in two tables: `_SHAPES` has what is drawn as a box, `_EDGES`
-the function that finds the connections of each resource of a type.
+`KINDS` (in `tasks/pictures`) has the types of the resources that a picture shows, and `_EDGES` the function
+that finds the connections of each resource of a type.
 """
 
 import json
@@ -10,87 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-# What is drawn, with the shape that Mermaid gives it.
-_SHAPES = {
-    "AWS::AmazonMQ::Broker": ("[/", "/]"),
-    "AWS::ApiGateway::RestApi": ("([", "])"),
-    "AWS::ApiGatewayV2::Api": ("([", "])"),
-    "AWS::ApplicationAutoScaling::ScalableTarget": ("{{", "}}"),
-    "AWS::S3::Bucket": ("[(", ")]"),
-    "AWS::DynamoDB::GlobalTable": ("[(", ")]"),
-    "AWS::DynamoDB::Table": ("[(", ")]"),
-    "AWS::CloudFront::Distribution": ("([", "])"),
-    "AWS::CloudFront::Function": (">", "]"),
-    "AWS::CloudFront::KeyValueStore": ("[(", ")]"),
-    "AWS::CloudWatch::Alarm": ("[/", "\\]"),
-    "AWS::CloudWatch::CompositeAlarm": ("[/", "\\]"),
-    "AWS::CodeDeploy::DeploymentGroup": ("{{", "}}"),
-    "AWS::CodeGuruProfiler::ProfilingGroup": ("[(", ")]"),
-    "AWS::Cognito::IdentityPool": ("{{", "}}"),
-    "AWS::Cognito::UserPool": ("([", "])"),
-    "AWS::Config::ConfigRule": (">", "]"),
-    "AWS::EFS::AccessPoint": (">", "]"),
-    "AWS::EFS::FileSystem": ("[(", ")]"),
-    "AWS::ElasticLoadBalancingV2::LoadBalancer": ("([", "])"),
-    "AWS::Events::Archive": ("[(", ")]"),
-    "AWS::Events::EventBus": ("{{", "}}"),
-    "AWS::Events::Rule": (">", "]"),
-    "AWS::IoT::TopicRule": (">", "]"),
-    "AWS::Lambda::Alias": (">", "]"),
-    "AWS::Lambda::Function": ("[[", "]]"),
-    "AWS::Lambda::LayerVersion": ("{{", "}}"),
-    "AWS::Lambda::Url": ("([", "])"),
-    "AWS::Kinesis::Stream": ("[\\", "\\]"),
-    "AWS::KMS::Key": ("[/", "\\]"),
-    "AWS::SecretsManager::Secret": ("[(", ")]"),
-    "AWS::Signer::SigningProfile": (">", "]"),
-    "AWS::Logs::LogGroup": ("[\\", "\\]"),  # only with a subscription filter
-    "AWS::KinesisFirehose::DeliveryStream": ("[\\", "\\]"),
-    "AWS::SNS::Topic": ("((", "))"),
-    "AWS::SQS::Queue": ("[/", "/]"),
-    "AWS::EC2::VPCEndpoint": ("{{", "}}"),
-    "AWS::RDS::DBCluster": ("[(", ")]"),
-    "AWS::RDS::DBInstance": ("[(", ")]"),
-    "AWS::RDS::DBProxy": ("{{", "}}"),
-    "AWS::SES::EmailIdentity": ("([", "])"),
-    "AWS::SES::ReceiptRule": (">", "]"),
-    "AWS::Scheduler::Schedule": (">", "]"),
-    "AWS::StepFunctions::StateMachine": ("{{", "}}"),
-}
-# What is drawn only where something is connected to it.
-_WHEN_CONNECTED = ("AWS::CloudWatch::Alarm", "AWS::KMS::Key", "AWS::SecretsManager::Secret")
-# What is called by another name than its service.
-_KINDS = {
-    "AWS::AmazonMQ::Broker": "Amazon MQ",
-    "AWS::ApiGateway::RestApi": "REST API",
-    "AWS::ApiGatewayV2::Api": "HTTP API",
-    "AWS::CloudFront::Function": "CloudFront Function",
-    "AWS::CloudFront::KeyValueStore": "KeyValueStore",
-    "AWS::ApplicationAutoScaling::ScalableTarget": "Application Auto Scaling",
-    "AWS::CloudWatch::Alarm": "CloudWatch",
-    "AWS::CloudWatch::CompositeAlarm": "CloudWatch",
-    "AWS::Config::ConfigRule": "AWS Config",
-    "AWS::CodeGuruProfiler::ProfilingGroup": "CodeGuru Profiler",
-    "AWS::DynamoDB::GlobalTable": "DynamoDB global table",
-    "AWS::EC2::VPCEndpoint": "VPC endpoint",
-    "AWS::EFS::AccessPoint": "EFS access point",
-    "AWS::ElasticLoadBalancingV2::LoadBalancer": "ALB",
-    "AWS::Events::Archive": "EventBridge",
-    "AWS::Events::EventBus": "EventBridge",
-    "AWS::Events::Rule": "EventBridge",
-    "AWS::IoT::TopicRule": "AWS IoT",
-    "AWS::KinesisFirehose::DeliveryStream": "Firehose",
-    "AWS::Lambda::Alias": "Lambda alias",
-    "AWS::Lambda::LayerVersion": "Lambda layer",
-    "AWS::Lambda::Url": "function URL",
-    "AWS::Logs::LogGroup": "CloudWatch Logs",
-    "AWS::RDS::DBProxy": "RDS Proxy",
-    "AWS::Scheduler::Schedule": "EventBridge Scheduler",
-    "AWS::SecretsManager::Secret": "Secrets Manager",
-    "AWS::StepFunctions::StateMachine": "Step Functions",
-}
-# Where a construct's id begins a new word: FailureQueue, pre_traffic, 404Errors.
-_WORDS = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
+from tasks.pictures.kinds import KINDS, verbs
+
+# Words of a trigger's name: PreSignUp.
+_WORDS = re.compile(r"[A-Z]?[a-z]+")
 # Functions of the CDK's own custom resources: they run only during a deployment.
 _PROVIDERS = ("Custom::", "BucketNotificationsHandler", "LogRetention", "AWS")
 
@@ -112,6 +35,7 @@ class TemplateFacts:
     """
 
     def __init__(self, template: dict[str, Any]) -> None:
+        self.template = template
         self._resources: dict[str, dict[str, Any]] = template["Resources"]
 
     def path(self, logical_id: str) -> str:
@@ -157,23 +81,11 @@ class TemplateFacts:
             key=lambda permission: (permission.role, permission.action, permission.resource),
         )
 
-    def diagram(self) -> str:
-        """The parts and their connections as a Mermaid flow chart."""
-        lines = ["flowchart LR"]
-        edges = list(self._edges())
-        connected = {end for edge in edges for end in (edge.source, edge.target)}
-        for logical_id in self._drawn():
-            resource_type = self._resources[logical_id]["Type"]
-            if logical_id in connected or resource_type not in _WHEN_CONNECTED:
-                opening, closing = _SHAPES[resource_type]
-                lines.append(f'    {logical_id}{opening}"{self.name(logical_id)}"{closing}')
-        for number, functions in enumerate(self._images(), 1):
-            lines.append(f'    Image{number}[("Container image {number} (ECR)")]')
-            lines += [f"    {Edge(f'Image{number}', '==>', function)}" for function in functions]
-        lines += [f"    {edge}" for edge in edges]
-        return "\n".join(lines)
+    def type_of(self, logical_id: str) -> str:
+        """The type of a resource."""
+        return str(self._resources[logical_id]["Type"])
 
-    def _images(self) -> list[list[str]]:
+    def images(self) -> list[list[str]]:
         """The functions from each container image, which no resource of the template stands for."""
         found: dict[str, list[str]] = {}
         for function, properties in self.of_type("AWS::Lambda::Function"):
@@ -181,19 +93,39 @@ class TemplateFacts:
                 found.setdefault(str(uri), []).append(function)
         return list(found.values())
 
-    def name(self, logical_id: str) -> str:
-        """What a resource is for and which service it is, for people: `Standard dead-letter queue (SQS)`."""
-        path: str = self._resources[logical_id].get("Metadata", {}).get("aws:cdk:path", logical_id)
-        stack, *parts = path.removesuffix("/Resource").split("/")
-        resource_type = self._resources[logical_id]["Type"]
-        service = _KINDS.get(resource_type, resource_type.split("::")[1])
-        # An id that says no more than its type, as Function does, needs the name of the stack.
-        ids = [stack, *parts] if "::".join(parts) in resource_type else parts
-        words = [word for part in ids for word in _WORDS.findall(part)]
-        words = [word if word.isupper() else word.lower() for word in words]
-        distinct = [word for number, word in enumerate(words) if words[number - 1 : number] != [word]]
-        text = " ".join(distinct).replace("dead letter", "dead-letter").replace(" url", " URL")
-        return f"{text[:1].upper()}{text[1:]} ({service})"
+    def run_by_deployments(self) -> Iterator[str]:
+        """The functions that CloudFormation invokes: as custom resources, or by a trigger of the CDK."""
+        for resource in self._resources.values():
+            given = resource.get("Properties", {})
+            if resource["Type"] == "Custom::Trigger":
+                version = self.resource(_referred(given["HandlerArn"])).get("Properties", {})
+                yield _referred(version.get("FunctionName"))
+            elif "ServiceToken" in given:
+                yield _referred(given["ServiceToken"])
+
+    def network_of(self, logical_id: str) -> str:
+        """The logical id of the VPC that a resource is in, or an empty string."""
+        resource_type = self.type_of(logical_id)
+        if resource_type == "AWS::EFS::FileSystem":
+            targets = self.of_type("AWS::EFS::MountTarget")
+            found = [one for one, target in targets if _referred(target["FileSystemId"]) == logical_id]
+            return self.network_of(found[0]) if found else ""
+        if resource_type == "AWS::EFS::AccessPoint":
+            return self.network_of(_referred(self._resources[logical_id]["Properties"]["FileSystemId"]))
+        for name, value in self._resources[logical_id].get("Properties", {}).items():
+            if name == "VpcId":
+                return _referred(value)
+            if name.lower().startswith(("vpc", "subnet", "securitygroup", "dbsubnetgroup")):
+                for other in _all_referred(value):
+                    if other in self._resources and (network := self.network_of(other)):
+                        return network
+        return ""
+
+    def title_of(self, network: str) -> str:
+        """What a VPC is: one without a gateway to the internet is isolated."""
+        gateways = self.of_type("AWS::EC2::VPCGatewayAttachment")
+        is_public = any(_referred(gateway["VpcId"]) == network for _, gateway in gateways)
+        return "VPC" if is_public else "VPC, isolated subnets"
 
     def gateways_of(self, subnets: list[Any]) -> Iterator[str]:
         """The gateway endpoints that the route tables of some subnets lead to."""
@@ -212,13 +144,14 @@ class TemplateFacts:
             if resource["Type"] == resource_type:
                 yield logical_id, resource.get("Properties", {})
 
-    def _drawn(self) -> list[str]:
+    def drawn(self) -> list[str]:
+        """The logical ids of what a picture may show."""
         filters = self.of_type("AWS::Logs::SubscriptionFilter")
         subscribed = {_referred(properties["LogGroupName"]) for _, properties in filters}
         return [
             logical_id
             for logical_id, resource in self._resources.items()
-            if resource["Type"] in _SHAPES
+            if resource["Type"] in KINDS
             and not self.is_of_cdk(self.path(logical_id))
             and not (resource["Type"] == "AWS::Events::Rule" and self.sources_of_rule(resource["Properties"]))
             and not (resource["Type"] == "AWS::Logs::LogGroup" and logical_id not in subscribed)
@@ -228,11 +161,12 @@ class TemplateFacts:
         """The bus or buckets whose events a rule is for, with arrow and words; none on the default bus."""
         bus = _referred(rule.get("EventBusName"))
         buckets = rule.get("EventPattern", {}).get("detail", {}).get("bucket", {}).get("name", [])
-        named = [(_referred(bucket), "-->", "EventBridge") for bucket in buckets]
+        named = [(_referred(bucket), "==>", "object events, by EventBridge") for bucket in buckets]
         return [(bus, "==>", "")] if bus else named
 
-    def _edges(self) -> Iterator["Edge"]:
-        drawn = set(self._drawn())
+    def edges(self) -> Iterator["Edge"]:
+        """How what is drawn is connected."""
+        drawn = set(self.drawn())
         for resource_type, edges_of in _EDGES.items():
             for logical_id, resource in self._resources.items():
                 if resource["Type"] == resource_type:
@@ -264,6 +198,8 @@ class TemplateFacts:
         match value:
             case {"Ref": name} | {"Fn::GetAtt": [name, _]}:
                 return self.path(name) if name in self._resources else f"<{name}>"
+            case {"Fn::Join": ["", [*_, ":table/", {"Ref": name}]]}:
+                return self._describe({"Ref": name})
             case {"Fn::Join": [separator, parts]}:
                 return str(separator).join(map(self._describe, parts))
             case {"Fn::Select": [_, {"Fn::Split": [_, whole]}]}:
@@ -275,17 +211,20 @@ class TemplateFacts:
 
 
 class Edge(NamedTuple):
-    """A connection of two resources, by their logical ids, with Mermaid's arrow and what is written on it."""
+    """A connection of two resources, by their logical ids, in the direction of what goes between them.
+
+    Args:
+        source: Where it starts.
+        arrow: Its kind: ``==>`` for what makes the target run or gets there in the end, ``-->`` for what the
+            source does with the target, and ``-.->`` for what happens at failures, and what steers others.
+        target: Where it ends.
+        words: What goes there, or what the source does.
+    """
 
     source: str
     arrow: str
     target: str
     words: str = ""
-
-    def __str__(self) -> str:
-        """The line of the flow chart. In quotes, words may have parentheses."""
-        written = '|"{}"|'.format(self.words.replace('"', "#quot;")) if self.words else ""
-        return f"{self.source} {self.arrow}{written} {self.target}"
 
 
 def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -302,12 +241,14 @@ def _calls(facts: TemplateFacts, function: str, properties: dict[str, Any]) -> I
     yield Edge(_referred(properties.get("KmsKeyArn")), "-.->", function, "encrypts variables")
     yield Edge(_referred(properties.get("Code", {}).get("S3Bucket")), "-->", function, "code")
     for target, actions in facts.actions_of(_referred(properties["Role"])).items():
-        if target not in by_lambda:
-            yield Edge(function, "-->", target, ", ".join(dict.fromkeys(actions)))
+        # A key is no part of the flow, and a file system is mounted through its access point.
+        folded = facts.resource(target).get("Type") in ("AWS::KMS::Key", "AWS::EFS::FileSystem")
+        if target not in by_lambda and not folded:
+            yield Edge(function, "-->", target, verbs(actions))
     for mount in properties.get("FileSystemConfigs", []):
-        yield Edge(function, "==>", _named_in(mount["Arn"]), f"mounts at {mount['LocalMountPath']}")
+        yield Edge(function, "==>", _named_in(mount["Arn"]), f"{mount['LocalMountPath']}")
     for layer in properties.get("Layers", []):
-        yield Edge(function, "-->", _referred(layer), "layer")
+        yield Edge(_referred(layer), "-.->", function, "layer")
     for endpoint in facts.gateways_of(properties.get("VpcConfig", {}).get("SubnetIds", [])):
         yield Edge(function, "==>", endpoint, "route")
 
@@ -319,14 +260,17 @@ def _notifications(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Ite
     for configuration in (
         *given.get("LambdaFunctionConfigurations", []),
         *given.get("TopicConfigurations", []),
+        *given.get("QueueConfigurations", []),
     ):
-        arn = configuration.get("LambdaFunctionArn") or configuration["TopicArn"]
-        names = events.setdefault(_referred(arn), {})
-        names.update(
-            (event.removeprefix("s3:").removesuffix(":*"), None) for event in configuration["Events"]
+        arn = next(
+            configuration[key]
+            for key in ("LambdaFunctionArn", "TopicArn", "QueueArn")
+            if key in configuration
         )
+        names = events.setdefault(_referred(arn), {})
+        names.update((_EVENTS[event.split(":")[1]], None) for event in configuration["Events"])
     for notified, names in events.items():
-        yield Edge(_referred(properties["BucketName"]), "-->", notified, ", ".join(names))
+        yield Edge(_referred(properties["BucketName"]), "==>", notified, f"object {', '.join(names)}")
 
 
 def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -334,7 +278,7 @@ def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iter
     words = _version(properties["FunctionVersion"])
     for other in properties.get("RoutingConfig", {}).get("AdditionalVersionWeights", []):
         words += f", {_version(other['FunctionVersion'])}: {other['FunctionWeight']:g}"
-    yield Edge(alias, "-->", _referred(properties["FunctionName"]), words)
+    yield Edge(alias, "==>", _referred(properties["FunctionName"]), words)
     update = facts.resource(alias).get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate", {})
     group = _referred(update.get("DeploymentGroupName"))
     yield Edge(group, "-.->", alias, "shifts")
@@ -345,9 +289,9 @@ def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iter
 
 def _scalable_target(facts: TemplateFacts, target: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A scalable target, and the alias whose provisioned concurrency it is."""
-    words = f"{properties['MinCapacity']} to {properties['MaxCapacity']}"
+    words = f"scales: {properties['MinCapacity']} to {properties['MaxCapacity']}"
     scheduled = len(properties.get("ScheduledActions", []))
-    words += f", {scheduled} scheduled actions" if scheduled else ""
+    words += f" by {scheduled} scheduled actions" if scheduled else ""
     for alias, _ in facts.of_type("AWS::Lambda::Alias"):
         if f'"{alias}"' in json.dumps(properties["ResourceId"]):
             yield Edge(target, "-.->", alias, words)
@@ -427,6 +371,21 @@ def _listener(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Itera
         group = facts.resource(_referred(action.get("TargetGroupArn"))).get("Properties", {})
         for target in group.get("Targets", []):
             yield Edge(_referred(properties["LoadBalancerArn"]), "==>", _referred(target["Id"]), words)
+        for fleet, given in facts.of_type("AWS::AutoScaling::AutoScalingGroup"):
+            if action.get("TargetGroupArn") in given.get("TargetGroupARNs", []):
+                yield Edge(_referred(properties["LoadBalancerArn"]), "==>", fleet, words)
+
+
+def _fleet(facts: TemplateFacts, fleet: str, properties: dict[str, Any]) -> Iterator[Edge]:
+    """A group of instances, and what the role of its launch template lets them use."""
+    template = facts.resource(_referred(properties.get("LaunchTemplate", {}).get("LaunchTemplateId")))
+    data = template.get("Properties", {}).get("LaunchTemplateData", {})
+    profile = facts.resource(_referred(data.get("IamInstanceProfile", {}).get("Arn")))
+    for role in profile.get("Properties", {}).get("Roles", []):
+        for target, actions in facts.actions_of(_referred(role)).items():
+            yield Edge(fleet, "-->", target, verbs(actions))
+    for endpoint in facts.gateways_of(properties.get("VPCZoneIdentifier", [])):
+        yield Edge(fleet, "==>", endpoint, "route")
 
 
 def _poll(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -441,21 +400,21 @@ def _rule(facts: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterat
     """Where the events of a rule come from, its targets, and the queues for what it cannot deliver."""
     sources = facts.sources_of_rule(properties)
     for target in properties["Targets"]:
-        for source, arrow, words in sources or [(rule, "-->", ", ".join(_detail_types(properties)))]:
+        for source, arrow, words in sources or [(rule, "==>", _schedule_of(properties))]:
             yield Edge(source, arrow, _referred(target["Arn"]), words)
             if dead_letters := target.get("DeadLetterConfig"):
                 yield Edge(source, "-.->", _referred(dead_letters["Arn"]), "undelivered")
 
 
-def _detail_types(rule: dict[str, Any]) -> list[str]:
-    types: list[str] = rule.get("EventPattern", {}).get("detail-type", [])
-    return types
+def _schedule_of(rule: dict[str, Any]) -> str:
+    """The schedule of a rule that has one: ``rate(1 minute)``."""
+    return str(rule.get("ScheduleExpression", ""))
 
 
 def _archive(_: TemplateFacts, archive: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A bus and its archive, which sends to the bus again."""
-    yield Edge(_referred(properties["SourceArn"]), "-->", archive)
-    yield Edge(archive, "-.->", _referred(properties["SourceArn"]), "replay")
+    yield Edge(_referred(properties["SourceArn"]), "-->", archive, "archives")
+    yield Edge(archive, "-.->", _referred(properties["SourceArn"]), "replays")
 
 
 def _delivery_stream(_: TemplateFacts, stream: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -464,8 +423,8 @@ def _delivery_stream(_: TemplateFacts, stream: str, properties: dict[str, Any]) 
     for processor in destination["ProcessingConfiguration"]["Processors"]:
         for parameter in processor["Parameters"]:
             if parameter["ParameterName"] == "LambdaArn":
-                yield Edge(stream, "-->", _referred(parameter["ParameterValue"]), "batches")
-    yield Edge(stream, "==>", _referred(destination["BucketARN"]), "data, errors")
+                yield Edge(stream, "==>", _referred(parameter["ParameterValue"]), "batches")
+    yield Edge(stream, "==>", _referred(destination["BucketARN"]), "data; errors under a prefix")
     if backup := destination.get("S3BackupConfiguration"):
         yield Edge(stream, "-->", _referred(backup["BucketARN"]), "originals")
 
@@ -473,13 +432,13 @@ def _delivery_stream(_: TemplateFacts, stream: str, properties: dict[str, Any]) 
 def _event_subscription(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """The databases whose events RDS publishes, and the topic."""
     for source in properties.get("SourceIds", []):
-        yield Edge(_referred(source), "-->", _referred(properties["SnsTopicArn"]), "events")
+        yield Edge(_referred(source), "==>", _referred(properties["SnsTopicArn"]), "events")
 
 
 def _schedule(_: TemplateFacts, schedule: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A schedule, its target, and its dead-letter queue."""
     target = properties["Target"]
-    yield Edge(schedule, "-->", _referred(target["Arn"]), properties["ScheduleExpression"])
+    yield Edge(schedule, "==>", _referred(target["Arn"]), properties["ScheduleExpression"])
     if dead_letters := target.get("DeadLetterConfig"):
         yield Edge(schedule, "-.->", _referred(dead_letters["Arn"]), "undelivered")
 
@@ -494,7 +453,7 @@ def _state_machine(facts: TemplateFacts, machine: str, properties: dict[str, Any
             if f"'Ref': '{machine}'" in str(integration):
                 yield Edge(_referred(integration[field]), "==>", machine)
     for target, actions in facts.actions_of(_referred(properties["RoleArn"])).items():
-        yield Edge(machine, "-->", target, ", ".join(dict.fromkeys(actions)))
+        yield Edge(machine, "-->", target, verbs(actions))
 
 
 def _triggers(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -502,7 +461,7 @@ def _triggers(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterat
     for trigger, function in properties.get("LambdaConfig", {}).items():
         arn = function.get("LambdaArn", function)  # of a trigger with versions
         words = " ".join(_WORDS.findall(trigger.removesuffix("Config"))).lower()
-        yield Edge(pool, "-->", _referred(arn), words)
+        yield Edge(pool, "==>", _referred(arn), words)
 
 
 def _identities(_: TemplateFacts, pool: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -542,9 +501,9 @@ def _dead_letters(_: TemplateFacts, queue: str, properties: dict[str, Any]) -> I
 def _destinations(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A function and the destinations of its asynchronous invocations."""
     for outcome, destination in properties.get("DestinationConfig", {}).items():
-        words = {"OnFailure": "on failure", "OnSuccess": "on success"}[outcome]
+        arrow, words = {"OnFailure": ("-.->", "on failure"), "OnSuccess": ("==>", "on success")}[outcome]
         source, target = _referred(properties["FunctionName"]), _referred(destination["Destination"])
-        yield Edge(source, "-.->", target, words)
+        yield Edge(source, arrow, target, words)
 
 
 def _ingress(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -553,7 +512,8 @@ def _ingress(facts: TemplateFacts, _: str, properties: dict[str, Any]) -> Iterat
     for source in facts.members_of(properties.get("SourceSecurityGroupId")):
         for target in facts.members_of(properties["GroupId"]):
             if target != source:
-                yield Edge(source, "==>", target, words)
+                is_database = facts.type_of(target).startswith("AWS::RDS::")
+                yield Edge(source, "-->", target, "SQL" if is_database else words)
 
 
 def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -574,14 +534,14 @@ def _batch_job(facts: TemplateFacts, role: str, properties: dict[str, Any]) -> I
 
 def _config_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A rule of AWS Config and its function."""
-    yield Edge(rule, "-->", _referred(properties["Source"].get("SourceIdentifier")), "evaluate")
+    yield Edge(rule, "==>", _referred(properties["Source"].get("SourceIdentifier")), "evaluate")
 
 
 def _topic_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A rule of AWS IoT, the functions that it invokes, and the queue for what it cannot deliver."""
     payload = properties["TopicRulePayload"]
     for action in payload["Actions"]:
-        yield Edge(rule, "-->", _referred(action.get("Lambda", {}).get("FunctionArn")), "messages")
+        yield Edge(rule, "==>", _referred(action.get("Lambda", {}).get("FunctionArn")), "messages")
     failed = payload.get("ErrorAction", {}).get("Sqs", {}).get("QueueUrl")
     yield Edge(rule, "-.->", _referred(failed), "undelivered")
 
@@ -592,14 +552,14 @@ def _receipt_rule(_: TemplateFacts, rule: str, properties: dict[str, Any]) -> It
         found = action.get("LambdaAction", {}).get("FunctionArn") or action.get("S3Action", {}).get(
             "BucketName"
         )
-        yield Edge(rule, "-->", _referred(found), f"action {number}")
+        yield Edge(rule, "==>", _referred(found), f"action {number}")
 
 
 def _database(facts: TemplateFacts, database: str, properties: dict[str, Any]) -> Iterator[Edge]:
     """A database, and what its role for the feature Lambda lets its SQL invoke."""
     for role in properties.get("AssociatedRoles", []):
         for target, actions in facts.actions_of(_referred(role["RoleArn"])).items():
-            yield Edge(database, "-->", target, ", ".join(dict.fromkeys(actions)))
+            yield Edge(database, "-->", target, verbs(actions))
 
 
 def _access_point(_: TemplateFacts, point: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -622,7 +582,8 @@ def _distribution(facts: TemplateFacts, distribution: str, properties: dict[str,
             key = (_referred(version.get("FunctionName")), association["EventType"].replace("-", " "))
             functions.setdefault(key, []).append(pattern)
     for (function, event), patterns in functions.items():
-        yield Edge(distribution, "-->", function, f"{event}: {', '.join(patterns)}")
+        everywhere = len(patterns) == len(behaviors)
+        yield Edge(distribution, "-->", function, event if everywhere else f"{event}: {', '.join(patterns)}")
     origins: dict[str, list[str]] = {}
     for origin in config["Origins"]:
         mine = [pattern for pattern, one in behaviors if one["TargetOriginId"] == origin["Id"]]
@@ -646,6 +607,21 @@ def _edge_function(_: TemplateFacts, function: str, properties: dict[str, Any]) 
         yield Edge(function, "-->", _referred(association["KeyValueStoreARN"]), "reads")
 
 
+# What has happened to an object, by the name of the event of S3.
+_EVENTS = {
+    "ObjectCreated": "created",
+    "ObjectRemoved": "removed",
+    "ObjectRestore": "restored",
+    "ObjectTagging": "tagged",
+    "ObjectAcl": "shared",
+    "LifecycleExpiration": "expired",
+    "LifecycleTransition": "moved",
+    "IntelligentTiering": "archived",
+    "Replication": "replicated",
+    "ReducedRedundancyLostObject": "lost",
+    "TestEvent": "tested",
+}
+
 # How the connections of a resource are found, by its type, in the order in which a diagram lists them.
 _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edge]]] = {
     "Custom::S3BucketNotifications": _notifications,
@@ -654,6 +630,7 @@ _EDGES: Mapping[str, Callable[[TemplateFacts, str, dict[str, Any]], Iterator[Edg
     "AWS::ApplicationAutoScaling::ScalableTarget": _scalable_target,
     "AWS::ApiGateway::RestApi": _api,
     "AWS::ApiGatewayV2::Api": _api,
+    "AWS::AutoScaling::AutoScalingGroup": _fleet,
     "AWS::CloudFront::Distribution": _distribution,
     "AWS::CloudFront::Function": _edge_function,
     "AWS::CloudWatch::Alarm": _alarm,
@@ -707,12 +684,19 @@ def _referred(value: Any) -> str:
             return ""
 
 
+def _all_referred(value: Any) -> Iterator[str]:
+    """Each logical id that a value refers to, at any depth."""
+    if name := _referred(value):
+        yield name
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _all_referred(one)
+
+
 def _referred_in_arn(arn: Any) -> str:
-    """The logical id that an ARN refers to: it is or begins with one, or is of a route or an identity."""
+    """The logical id that an ARN refers to: it is or begins with one, or is of a route, a table or an identity."""
     match arn:
-        case {"Fn::Join": ["", parts]} if any(
-            "execute-api" in str(one) or ":ses:" in str(one) for one in parts
-        ):
+        case {"Fn::Join": ["", [_, *parts]]} if re.search("execute-api|:identity/|:table/", str(parts)):
             return _named_in(arn)
         case _:
             return _referred(arn)

@@ -64,8 +64,10 @@ class Deployments:
                 out=out,
                 patience=_PATIENCE,
                 deliver_as=self._aws.deliver_as,
+                with_broker=self._aws.with_broker,
                 faults=self._aws.faults,
                 paced=self._aws.paced,
+                instances_answer=self._aws.instances_answer,
             )
         return self._current
 

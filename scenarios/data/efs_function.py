@@ -12,7 +12,16 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    ScenarioFailed,
+    Story,
+    require,
+)
 from scenarios.support.faults import Faults
 
 #: What the embedded AWS accepts but does not emulate, and why the scenario proves its point anyway.
@@ -204,6 +213,14 @@ def smoke(stack: DeployedStack, output: str) -> None:
     require(answer.get("new") == 1, f"the answer is {answer}")
     sensors.check(function)
 
+
+def one_batch(stack: DeployedStack) -> None:
+    """Send a reading."""
+    sensors = Sensors(stack)
+    sensors.call({"readings": sensors.readings(1)})
+
+
+EVENT = BilledEvent("a call with one reading", one_batch)
 
 ROLES = tuple(
     Covered(output, partial(smoke, output=output), new_instances=True)

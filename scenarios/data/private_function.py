@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.faults import Faults
 
 # What the embedded AWS accepts but does not emulate, and why the scenario is still a proof.
@@ -111,6 +111,8 @@ def smoke(stack: DeployedStack) -> None:
         require(error is None, f"the function failed: {error}: {response.get('errorMessage')}")
         orders.receive(order)
 
+
+EVENT = BilledEvent("an order", smoke)
 
 ROLES = (Covered("FunctionName", smoke),)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.failure_queue import Messages
 from scenarios.support.faults import Faults
 from scenarios.support.leftovers import in_queues, in_tables
@@ -247,6 +247,13 @@ def smoke_of_proxy(stack: DeployedStack) -> None:
 
 # What rds-proxy proves of the first three in every run, the longer proofs prove here, too. New execution
 # environments, because an open connection outlives the permission to connect.
+def one_order(stack: DeployedStack) -> None:
+    """Place an order; it stays."""
+    Orders(stack).place("RequestResponse")
+
+
+EVENT = BilledEvent("an order, whose trigger invokes the receiver", one_order)
+
 ROLES = (
     Covered("FunctionName", smoke, new_instances=True, takes_long=True),
     Covered("MigrationName", migrate, takes_long=True),

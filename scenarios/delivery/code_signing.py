@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.faults import Faults
 from scenarios.support.stack_updates import StackUpdates, Template, UpdateRolledBack, changed_archive
 
@@ -78,6 +78,8 @@ def sign_and_delete(stack: DeployedStack) -> None:
     finally:  # otherwise the next request would find it and sign nothing
         stack.client("s3").delete_object(Bucket=stack.output("BucketName"), Key=made["PhysicalResourceId"])
 
+
+EVENT = BilledEvent("a call", smoke)
 
 ROLES = (Covered("FunctionName", smoke), Covered("ProviderFunctionName", sign_and_delete))
 

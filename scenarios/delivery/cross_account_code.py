@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.faults import Faults
 from scenarios.support.other_account import administrator_of, make_member
 
@@ -72,6 +72,8 @@ def smoke(stack: DeployedStack) -> None:
     _invoke(stack, "FunctionName")
     _invoke(stack, "InlineFunctionName")
 
+
+EVENT = BilledEvent("a call", lambda stack: _invoke(stack, "FunctionName"))
 
 ROLES = (Covered("FunctionName", smoke), Covered("InlineFunctionName", smoke))
 

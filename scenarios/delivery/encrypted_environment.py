@@ -12,7 +12,16 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    ScenarioFailed,
+    Story,
+    require,
+)
 from scenarios.support.faults import Faults
 from scenarios.support.other_account import assume
 
@@ -78,6 +87,8 @@ def auditor(stack: DeployedStack) -> None:
     shown = _environment(stack, "Auditor")
     require("Error" in shown, f"the auditor sees {shown}")
 
+
+EVENT = BilledEvent("a link is signed, with the secret in memory", lambda stack: _link(stack))
 
 ROLES = (
     Covered("FunctionName", smoke),

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.faults import Faults
 
 #: What the embedded AWS accepts but does not emulate, and why the scenario proves its point anyway.
@@ -221,6 +221,8 @@ def smoke(stack: DeployedStack) -> None:
     shop = Shop(stack)
     shop.wait_until_shipped(shop.order(1), items=1)
 
+
+EVENT = BilledEvent("a call, and the next one, which stores the lines of both", smoke)
 
 ROLES = (Covered("FunctionName", smoke),)
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.faults import Faults
 from scenarios.support.other_account import administrator_of, make_member
 
@@ -228,6 +228,8 @@ def smoke(stack: DeployedStack, language: str) -> None:
     """
     _correct(stack, language)
 
+
+EVENT = BilledEvent("a call of the function in Python", partial(smoke, language=_LANGUAGES[0]))
 
 ROLES = tuple(
     Covered(f"{language}FunctionName", partial(smoke, language=language)) for language in _LANGUAGES

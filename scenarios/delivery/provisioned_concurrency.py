@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.faults import Faults
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
@@ -78,6 +78,8 @@ def smoke(stack: DeployedStack) -> None:
     _price(stack)
     _invoke(stack.client("lambda"), stack.output("ReportsFunctionName"), _LATEST, {"seconds": 0})
 
+
+EVENT = BilledEvent("a call of the alias", lambda stack: _price(stack))
 
 ROLES = (Covered("FunctionName", smoke), Covered("ReportsFunctionName", smoke))
 

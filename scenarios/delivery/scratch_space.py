@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.failure_queue import FailureQueue
 from scenarios.support.faults import Faults
 from scenarios.support.leftovers import in_queues
@@ -300,6 +300,15 @@ def smoke(stack: DeployedStack) -> None:
         require(answer.get("status") == "done", f"the job ended with {answer}")
         jobs.check(answer, totals, 1_000)
 
+
+def one_job(stack: DeployedStack) -> None:
+    """Run a job with a file that the environment does not have yet."""
+    with closing(Jobs(stack)) as jobs:
+        file, _ = jobs.store("few", 1_000)
+        jobs.call(jobs.job(file))
+
+
+EVENT = BilledEvent("a job with a new file of 1,000 lines", one_job)
 
 ROLES = (
     Covered(

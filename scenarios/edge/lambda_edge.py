@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.endpoints import Endpoint, HttpResponse
 from scenarios.support.faults import Faults
 
@@ -136,6 +136,15 @@ def smoke(stack: DeployedStack) -> None:
         answer = site.get(f"{site.image}?width=160")
         require(answer.status == 200, f"{site.image}: {answer.status}")
 
+
+def one_image(stack: DeployedStack) -> None:
+    """Store an image, and get a variant of it that was never asked for."""
+    site = _Site(stack)
+    stack.client("s3").put_object(Bucket=stack.output("BucketName"), Key=site.image[1:], Body=_png())
+    site.get(f"{site.image}?width=160")
+
+
+EVENT = BilledEvent("an image is stored, and a viewer gets the first variant of it", one_image)
 
 ROLES = (Covered("FunctionName", smoke),)
 

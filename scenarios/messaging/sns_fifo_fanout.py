@@ -15,7 +15,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require, wait_until
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    Story,
+    require,
+    wait_until,
+)
 from scenarios.support import leftovers as left
 from scenarios.support.failure_queue import StreamFailures
 from scenarios.support.faults import Faults
@@ -326,6 +335,16 @@ def smoke_bridge(stack: DeployedStack) -> None:
         orders.wait_until_idle()
         orders.failures.wait_for(1)
 
+
+def one_event(stack: DeployedStack) -> None:
+    """Put the first event of an order into the stream."""
+    with closing(Orders(stack)) as orders:
+        orders.put(orders.order("event", random.Random(1))[:1])
+        orders.wait()
+
+
+#: SNS bills each delivery to a FIFO queue.
+EVENT = BilledEvent("an event of an order, in batches of one", one_event, also={"SNS FIFO deliveries": 2})
 
 ROLES = (
     *(Covered(role_of=f"{name}FunctionName", scenario=smoke) for name in SUBSCRIBERS),

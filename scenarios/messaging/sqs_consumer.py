@@ -18,7 +18,16 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require, wait_until
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    Story,
+    require,
+    wait_until,
+)
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
 from scenarios.support.mixing import interleaved
@@ -278,6 +287,8 @@ def smoke(stack: DeployedStack, kind: str) -> None:
         ledger.send(kind, entries)
         ledger.wait_for(fold(entries))
 
+
+EVENT = BilledEvent("an entry in the standard queue, in a batch of one", partial(smoke, kind="Standard"))
 
 ROLES = tuple(Covered(role_of=f"{kind}FunctionName", scenario=partial(smoke, kind=kind)) for kind in KINDS)
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support import leftovers as left
 from scenarios.support.failure_queue import Messages
 from scenarios.support.faults import Faults
@@ -313,6 +313,15 @@ def smoke_rebuild(stack: DeployedStack) -> None:
         shop.rebuild()
         shop.wait()
 
+
+def one_order(stack: DeployedStack) -> None:
+    """Write an order; it stays, because its deletion would be another event."""
+    shop = Shop(stack)
+    shop.put([("event", shop.customer(0), "1")])
+    shop.wait()
+
+
+EVENT = BilledEvent("an order is written, in a batch of one", one_order, without="Rebuild")
 
 ROLES = (
     Covered(role_of="FunctionName", scenario=smoke),

@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.faults import Faults
 
 #: What the embedded AWS accepts but does not emulate, and why the scenario proves its point anyway.
@@ -349,6 +349,15 @@ def smoke_delivery(stack: DeployedStack) -> None:
         stack.wait_until(check, "the line")
         lines.wait_for_originals()
 
+
+def one_line(stack: DeployedStack) -> None:
+    """Send a line."""
+    with closing(Lines(stack)) as lines:
+        lines.put([lines.line()])
+        lines.wait_for(1)
+
+
+EVENT = BilledEvent("a record with one line, with a buffer of its own", one_line)
 
 ROLES = (
     Covered(role_of="FunctionName", scenario=smoke_function),

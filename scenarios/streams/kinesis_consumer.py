@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support import leftovers as left
 from scenarios.support.failure_queue import StreamFailures
 from scenarios.support.faults import Faults
@@ -196,6 +196,16 @@ def smoke(stack: DeployedStack) -> None:
         readings.wait_for({device: [5]})
         readings.failures.wait_for(1)
 
+
+def one_reading(stack: DeployedStack) -> None:
+    """Send a reading."""
+    with closing(Readings(stack)) as readings:
+        device = readings.device("event")
+        readings.put([reading(device, 5)])
+        readings.wait_for({device: [5]})
+
+
+EVENT = BilledEvent("a reading, in a batch of one", one_reading)
 
 ROLES = (Covered(role_of="FunctionName", scenario=smoke),)
 

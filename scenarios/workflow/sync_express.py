@@ -20,7 +20,16 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require, wait_until
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    Story,
+    require,
+    wait_until,
+)
 from scenarios.support import leftovers as left
 from scenarios.support.endpoints import Endpoint, HttpResponse
 from scenarios.support.faults import Faults
@@ -284,6 +293,8 @@ def smoke_workflow(stack: DeployedStack) -> None:
         causes = [one["details"].get("cause") for one in executions(stack) if one["execution_arn"] == mine]
         require(answer["status"] == "SUCCEEDED", f"{answer['status']}: {causes}")
 
+
+EVENT = BilledEvent("an order at the REST API", partial(smoke, front="Rest"))
 
 ROLES = (
     Covered(role_of="FunctionName", scenario=partial(smoke, front="Rest")),

@@ -1,4 +1,4 @@
-"""Deploys a RabbitMQ broker in a network of its own, and a consumer that writes a ledger."""
+"""Deploys a broker of each engine in one network, with consumers that write a ledger."""
 
 from aws_cdk import Duration, RemovalPolicy
 from constructs import Construct
@@ -12,9 +12,9 @@ from stacks.pattern_stack import PatternStack
 
 
 class MqConsumerStack(PatternStack):
-    """A ledger in a table, and entries that arrive through a queue of RabbitMQ.
+    """A ledger in a table, and entries that arrive through a queue of RabbitMQ and one of ActiveMQ.
 
-    A demonstration: deleting the stack deletes broker and ledger (``RemovalPolicy.DESTROY``).
+    A demonstration: deleting the stack deletes brokers and ledger (``RemovalPolicy.DESTROY``).
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
@@ -26,26 +26,28 @@ class MqConsumerStack(PatternStack):
             sort_key=text("item"),
             removal_policy=RemovalPolicy.DESTROY,
         )
-        consumer = MqConsumer(
-            self,
-            "Consumer",
-            queue="entries",
-            code=pattern_source("messaging", "mq_consumer"),
-            handler="mq_consumer.handler.handler",
-            network=PrivateNetwork(self, "Network"),
-            broker_options=BrokerOptions(instance_type="mq.m7g.medium"),
-            options=MqConsumerOptions(batch_size=5, max_batching_window=Duration.seconds(1)),
-            function_options=FunctionOptions(
-                timeout=Duration.seconds(30),
-                environment={"TABLE_NAME": table.table_name, "POWERTOOLS_SERVICE_NAME": "mq-consumer"},
-            ),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        # TransactWriteItems needs both.
-        table.grant(consumer.function, "dynamodb:PutItem", "dynamodb:UpdateItem")
+        network = PrivateNetwork(self, "Network")
+        for part, name, broker in (
+            ("Consumer", "", BrokerOptions(instance_type="mq.m7g.medium")),
+            ("ActiveMqConsumer", "ActiveMq", BrokerOptions(engine="ACTIVEMQ", instance_type="mq.t3.micro")),
+        ):
+            consumer = MqConsumer(
+                self,
+                part,
+                queue="entries",
+                code=pattern_source("messaging", "mq_consumer"),
+                handler="mq_consumer.handler.handler",
+                network=network,
+                broker_options=broker,
+                options=MqConsumerOptions(batch_size=5, max_batching_window=Duration.seconds(1)),
+                function_options=FunctionOptions(
+                    timeout=Duration.seconds(30),
+                    environment={"TABLE_NAME": table.table_name, "POWERTOOLS_SERVICE_NAME": "mq-consumer"},
+                ),
+                removal_policy=RemovalPolicy.DESTROY,
+            )
+            # TransactWriteItems needs both.
+            table.grant(consumer.function, "dynamodb:PutItem", "dynamodb:UpdateItem")
+            self.output(f"{name}FunctionName", consumer.function.function_name)
+            self.output(f"{name}MappingId", consumer.event_source_mapping.event_source_mapping_id)
         self.output("TableName", table.table_name)
-        self.output("FunctionName", consumer.function.function_name)
-        self.output("FunctionArn", consumer.function.function_arn)
-        self.output("BrokerArn", consumer.broker_arn)
-        self.output("SecretArn", consumer.secret.secret_arn)
-        self.output("MappingId", consumer.event_source_mapping.event_source_mapping_id)

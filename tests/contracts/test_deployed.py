@@ -13,6 +13,7 @@ from scenarios.framework import Covered, DeployedStack, Outcome
 from scenarios.support.faults import Faults
 from stacks.architecture import Architecture
 from stacks.catalogue import ARCHITECTURES
+from tasks import usage
 from tasks.demo import check_dropped
 from tasks.verify import scenario_of
 from tests.contracts import aws_cli, curl
@@ -68,6 +69,16 @@ def test_the_failure_drill_passes_and_leaves_nothing_behind(
 ) -> None:
     assert drilled.facts
     assert scenario.leftovers(stack) == []
+
+
+@pytest.mark.breaks
+@every_row
+def test_one_event_uses_what_is_recorded_for_its_page(
+    row: Architecture, stack: DeployedStack, outcome: Outcome, local_aws: LocalAws
+) -> None:
+    assert usage.check(row.id, local_aws, stack, usage.recorded()[row.id]) == [], (
+        f"if the page should say so: python3 run.py usage {row.id}, then python3 run.py docs"
+    )
 
 
 def covered_roles() -> list[object]:

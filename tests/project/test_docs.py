@@ -1,7 +1,9 @@
 """The generated parts of the pages agree with the templates, and a page that is out of date is found."""
 
+import copy
 import os
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -35,9 +37,50 @@ def facts(template: dict[str, Any]) -> TemplateFacts:
     return TemplateFacts(template)
 
 
-def test_every_page_is_up_to_date(shared: Path | None) -> None:
-    stale = [path.name for path, text in docs.generate(shared).items() if path.read_text() != text]
+@pytest.fixture(scope="module")
+def of_all(shared: Path | None) -> dict[str, TemplateFacts]:
+    return docs.facts_of_all(shared)
+
+
+def test_every_page_is_up_to_date(of_all: dict[str, TemplateFacts]) -> None:
+    stale = [path.name for path, text in docs.generate(of_all).items() if path.read_text() != text]
     assert not stale, "run `python3 run.py docs` and commit what it writes"
+
+
+def test_every_picture_shows_what_the_template_has(of_all: dict[str, TemplateFacts]) -> None:
+    stale = [path.name for path in docs.stale_pictures(of_all)]
+    assert not stale, "run `python3 run.py docs` and commit what it writes"
+
+
+def test_a_picture_is_stale_when_its_template_has_another_part(of_all: dict[str, TemplateFacts]) -> None:
+    """Here a queue that nothing sends to; and a picture that was never drawn."""
+    row = next(row for row in ARCHITECTURES if row.id == "sqs-consumer")
+    template = copy.deepcopy(of_all[row.id].template)
+    template["Resources"]["Another"] = {
+        "Type": "AWS::SQS::Queue",
+        "Properties": {"RedrivePolicy": {"deadLetterTargetArn": {"Ref": "StandardQueue2484B335"}}},
+    }
+    assert docs.stale_pictures(of_all | {row.id: TemplateFacts(template)}) == [docs.picture_of(row)]
+
+
+def test_every_part_of_a_picture_is_connected_and_no_two_of_a_service_have_one_name(
+    of_all: dict[str, TemplateFacts],
+) -> None:
+    for row in ARCHITECTURES:
+        graph = docs.graph(row, of_all[row.id])
+        ends = {end for edge in graph.edges for end in (edge.source, edge.target)}
+        assert {node.id for node in graph.nodes} == ends, row.id
+        names = Counter((node.name, node.service) for node in graph.nodes)
+        assert max(names.values()) == 1, (row.id, names)
+
+
+@pytest.mark.full
+def test_pictures_are_drawn_alike_everywhere(of_all: dict[str, TemplateFacts]) -> None:
+    """Also those of another machine: positions and icons are those that are committed."""
+    different = [
+        path.name for path, svg in docs.draw_pictures(of_all).items() if path.read_text("utf-8") != svg
+    ]
+    assert not different, "run `python3 run.py docs` and commit what it writes"
 
 
 def test_a_page_with_an_edited_or_outdated_part_is_reported_and_rewritten(
@@ -46,8 +89,11 @@ def test_a_page_with_an_edited_or_outdated_part_is_reported_and_rewritten(
     page = tmp_path / "page.md"
     page.write_text("<!-- generated: catalogue -->\n| an old row |\n<!-- end -->\n")
     monkeypatch.setattr(docs, "ROOT", tmp_path)
+    monkeypatch.setattr(docs, "facts_of_all", dict)
+    monkeypatch.setattr(docs, "stale_pictures", list)
+    monkeypatch.setattr(docs, "draw_pictures", dict)
     monkeypatch.setattr(
-        docs, "generate", lambda: {page: docs.fill(page.read_text(), {"catalogue": docs.catalogue_table})}
+        docs, "generate", lambda _: {page: docs.fill(page.read_text(), {"catalogue": docs.catalogue_table})}
     )
     assert docs.main(["--check"]) == 1
     assert "stale: page.md" in capsys.readouterr().out
@@ -71,15 +117,6 @@ def test_the_permissions_are_those_of_the_template(facts: TemplateFacts) -> None
     reading = Permission("Thumbnailer/Function/ServiceRole", "s3:GetObject", "Thumbnailer/Source/photos/*")
     assert reading in permissions
     assert len({permission.role for permission in permissions}) == 3
-
-
-def test_the_diagram_shows_what_triggers_and_what_is_reached(facts: TemplateFacts) -> None:
-    diagram = facts.diagram()
-    assert '[["Thumbnailer function (Lambda)"]]' in diagram
-    assert '-->|"ObjectCreated, ObjectRemoved, LifecycleExpiration, ObjectRestore:Completed"|' in diagram
-    assert '-->|"DeleteObject, PutObject"|' in diagram
-    assert '-.->|"on failure"|' in diagram
-    assert "BucketNotificationsHandler" not in diagram  # it runs only during a deployment
 
 
 def test_permissions_that_are_the_same_on_every_page_are_only_on_the_common_page(

@@ -54,7 +54,7 @@ class Checkout(Environment):
             self.python.touch()
             (self.venv / "pyvenv.cfg").write_text(f"version = {platform.python_version()}\n")
         elif name in ("npm ci", "npm install"):
-            package = self.root / "node_modules" / ("aws-cdk" if name == "npm ci" else "mermaid")
+            package = self.root / "node_modules" / ("aws-cdk" if name == "npm ci" else "elkjs")
             package.mkdir(parents=True, exist_ok=True)
             (package / "package.json").touch()
         elif name == "warm-up":

@@ -15,17 +15,17 @@ from stacks.catalogue import ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/cdk.json"))
+IN_EVERY_RUN = "todo-api"  # the others are tested by `--full`
 
 
 def test_every_solution_has_an_example() -> None:
     assert sorted(row.id for row in ARCHITECTURES if row.family == "solutions") == EXAMPLES
 
 
-# Of the deployments, one is enough to show that the wheel is complete; each costs seconds.
 @pytest.mark.local
 @pytest.mark.parametrize(
     "example",
-    [pytest.param(name, marks=() if name == "todo-api" else pytest.mark.full) for name in EXAMPLES],
+    [pytest.param(name, marks=() if name == IN_EVERY_RUN else pytest.mark.full) for name in EXAMPLES],
 )
 def test_the_tests_of_an_example_pass_with_the_wheel(example: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "--directory", str(tmp_path)]

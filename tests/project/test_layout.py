@@ -14,11 +14,12 @@ from stacks.catalogue import ARCHITECTURES
 ROOT = Path(__file__).resolve().parents[2]
 
 # Where the files of an architecture are. `{module}` is its id in snake_case. A construct or scenario of more
-# than one file is a package with the same import path; tests may be several files, too.
+# than one file is a package with the same import path; tests may be several files, too. Several services have
+# a folder each.
 ROOMS = {
     "its construct": "constructs/cdk_lambda_patterns/{family}/{module}.py or {module}/__init__.py",
     "its stack": "stacks/{family}/{module}.py",
-    "its handler": "lambda_src/{family}/{module}/handler.py",
+    "its handler": "lambda_src/{family}/{module}/handler.py or */handler.py",
     "its scenario": "scenarios/{family}/{module}.py or {module}/__init__.py",
     "its page": "docs/{family}/{id}.md",
     "the tests of its construct": "tests/constructs/{family}/*{module}*",

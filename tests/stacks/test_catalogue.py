@@ -178,6 +178,10 @@ def test_a_prefix_and_an_environment_come_from_the_context(tmp_path: Path) -> No
         ("sqs-consumer", "stack-prefix", "my_", "give letters, digits and hyphens, a letter first"),
         ("alb-function", "certificate-arn", "odd", "give the ARN of a certificate"),
         ("metadata-sync", "metadata-sync-postgres", "maybe", "give true or false"),
+        ("order-services", "environment", "Test", "give a lower-case letter and up to 19"),
+        ("order-services", "environment", "1", "give a lower-case letter and up to 19"),
+        ("order-services", "environment", "t_1", "give a lower-case letter and up to 19"),
+        ("order-services", "environment", "t" * 21, "give a lower-case letter and up to 19"),
     ],
 )
 def test_a_value_of_the_context_that_is_not_allowed_is_an_error(

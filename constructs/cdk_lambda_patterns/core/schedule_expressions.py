@@ -1,6 +1,7 @@
 """Schedule expressions of EventBridge Scheduler and Auto Scaling, checked when a construct is made."""
 
 import calendar
+import functools
 import re
 import zoneinfo
 from datetime import datetime
@@ -38,7 +39,7 @@ def check_expression(schedule: scheduler.ScheduleExpression, service: str = "Sch
     """
     expression = schedule.expression_string
     zone = schedule.time_zone.timezone_name if schedule.time_zone else "UTC"
-    known = zoneinfo.available_timezones()  # empty where Python finds no database
+    known = _time_zones()
     if known and zone not in known and not Token.is_unresolved(zone):
         raise ValueError(
             f"time_zone={zone!r}: it is not in the IANA database; give a name such as 'Europe/Berlin'."
@@ -60,11 +61,17 @@ def check_expression(schedule: scheduler.ScheduleExpression, service: str = "Sch
         raise ValueError(f"schedule={expression!r}: {error}; give a time that exists.") from None
 
 
+@functools.cache
+def _time_zones() -> frozenset[str]:
+    """The names in the database of time zones, which reads a thousand files; none where Python finds none."""
+    return frozenset(zoneinfo.available_timezones())
+
+
 def has_passed(schedule: scheduler.ScheduleExpression) -> bool:
     """Whether the time, or the years, of an expression that `check_expression` accepts have passed."""
     expression = schedule.expression_string
     zone = schedule.time_zone.timezone_name if schedule.time_zone else "UTC"
-    if zone not in zoneinfo.available_timezones():
+    if zone not in _time_zones():
         return False
     now = datetime.now(zoneinfo.ZoneInfo(zone))
     if at := _AT.fullmatch(expression):

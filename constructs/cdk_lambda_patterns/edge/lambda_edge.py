@@ -30,6 +30,10 @@ _VIEWER_MEMORY = Limit("Lambda@Edge at viewer events", 128, 128, "MB")
 _ORIGIN_MEMORY = Limit("Lambda@Edge at origin events", 128, 10_240, "MB")
 _VIEWER_TIMEOUT = Limit("Lambda@Edge at viewer events", 1, 5, "seconds")
 _ORIGIN_TIMEOUT = Limit("Lambda@Edge at origin events", 1, 30, "seconds")
+# https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
+_IN_RUNTIME = frozenset(
+    {"awslambdaric", "boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
+)
 _NETWORK = (
     frozenset({"asyncio", "ctypes", "ftplib", "http.client", "http.server", "imaplib", "importlib"})
     | {"multiprocessing", "nntplib", "poplib", "smtplib", "socket", "socketserver", "ssl", "subprocess"}
@@ -81,8 +85,9 @@ class LambdaEdge(Construct):
         viewer_response: Gets every response after the cache, unless the origin answered 400 or above.
 
     Raises:
-        ValueError: No function is given, a limit of its point is exceeded, the stack has no Region, or
-            Lambda@Edge does not exist in its partition.
+        ValueError: No function is given, a limit of its point is exceeded, its runtime or a module that it
+            imports is not at the edge, the stack has no Region, or Lambda@Edge does not exist in its
+            partition.
 
     Attributes:
         functions (dict[str, IFunction]): By argument. A stack of another Region cannot use their names.
@@ -223,22 +228,66 @@ def _check(name: str, hook: EdgeHook) -> None:
         raise ValueError(f"{name}.handler={hook.handler!r}: give module.function.")
     if hook.include_body and not name.endswith("request"):
         raise ValueError(f"{name}.include_body: only requests have a body; leave it out.")
-    runtime = (hook.runtime or NEWEST_PYTHON).name
-    if not runtime.startswith(("python", "nodejs")):
-        raise ValueError(f"{name}.runtime={runtime!r}: Lambda@Edge runs Python and Node.js only.")
+    runtime = hook.runtime or NEWEST_PYTHON
+    if runtime.family not in (lambda_.RuntimeFamily.PYTHON, lambda_.RuntimeFamily.NODEJS):
+        raise ValueError(
+            f"{name}.runtime={runtime.name!r}: Lambda@Edge runs Python and Node.js only; give a constant of "
+            "lambda_.Runtime, or, if the CDK lacks it, its family: Runtime(name, RuntimeFamily.PYTHON)."
+        )
+    _check_modules(name, hook)
+
+
+def _check_modules(name: str, hook: EdgeHook) -> None:
+    """Refuse a module that cannot be imported at the edge, which has no layers.
+
+    Raises:
+        ValueError: The file of the handler is missing (Node.js), or imports what is nowhere (Python).
+    """
+    if isinstance(hook.code, lambda_.Code) or not Path(hook.code).is_dir():
+        return
+    folder, module = Path(hook.code), hook.handler.rpartition(".")[0]
+    if (hook.runtime or NEWEST_PYTHON).family == lambda_.RuntimeFamily.NODEJS:
+        files = [f"{module}{suffix}" for suffix in (".mjs", ".cjs", ".js")]
+        if not any((folder / file).is_file() for file in files):
+            raise ValueError(
+                f"{name}.handler={hook.handler!r}: {folder} has none of {', '.join(files)}; give "
+                "module.function of a file that is there."
+            )
+        return
+    source = _handler_source(hook)
+    if source is None or (folder / "requirements.txt").exists():
+        return
+    here = {path.stem if path.suffix == ".py" else path.name for path in folder.iterdir()}
+    known = sys.stdlib_module_names | _IN_RUNTIME | here
+    # Those of a function or an `if` may be meant for elsewhere.
+    top = [node for node in source.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {one.partition(".")[0] for one in _imports(ast.Module(top, []))}
+    if unknown := sorted(names - known - {""}):
+        raise ValueError(
+            f"{name}.code={os.fspath(hook.code)!r}: {hook.handler} imports {', '.join(unknown)}, which is "
+            "neither in the folder nor in the runtime, and Lambda@Edge has no layers; add a requirements.txt "
+            "with hashes."
+        )
+
+
+def _handler_source(hook: EdgeHook) -> ast.Module | None:
+    """The module of the handler; None if there is none, or it is not Python."""
+    assert not isinstance(hook.code, lambda_.Code)
+    module = Path(hook.code) / f"{hook.handler.split('.')[-2]}.py"
+    try:
+        return ast.parse(module.read_text("utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return None
 
 
 def _needs_lambda(hook: EdgeHook) -> bool:
     """Whether the module of the handler uses what CloudFront Functions lack; one that cannot be read may."""
     if isinstance(hook.code, lambda_.Code):
         return True
-    module = Path(hook.code) / f"{hook.handler.split('.')[-2]}.py"
-    if (module.parent / "requirements.txt").exists() or not module.is_file():
+    source = _handler_source(hook)
+    if source is None or (Path(hook.code) / "requirements.txt").exists():
         return True
-    try:
-        imported = set(_imports(ast.parse(module.read_text("utf-8"))))
-    except (SyntaxError, ValueError):
-        return True
+    imported = set(_imports(source))
     others = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
     return bool(others) or any(f"{name}.".startswith(f"{one}.") for name in imported for one in _NETWORK)
 

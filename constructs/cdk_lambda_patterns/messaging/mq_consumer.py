@@ -54,6 +54,9 @@ _ON_ALL = (
 _PORT = {"RABBITMQ": 5671, "ACTIVEMQ": 61617}
 _VERSION = {"RABBITMQ": "3.13", "ACTIVEMQ": "5.18"}
 _INSTANCE_TYPE = {"RABBITMQ": "mq.m7g.large", "ACTIVEMQ": "mq.m5.large"}
+# As `aws mq describe-broker-instance-options` lists them. Both engines have mq.m5.
+# https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/upgrading-instance-type.html
+_ONLY_FOR = {"mq.m7g.": "RABBITMQ", "mq.t3.": "ACTIVEMQ", "mq.m4.": "ACTIVEMQ", "mq.t2.": "ACTIVEMQ"}
 _MULTI_AZ = {"RABBITMQ": "CLUSTER_MULTI_AZ", "ACTIVEMQ": "ACTIVE_STANDBY_MULTI_AZ"}
 _SUBNETS = {"CLUSTER_MULTI_AZ": None, "ACTIVE_STANDBY_MULTI_AZ": 2, "SINGLE_INSTANCE": 1}
 _LEAST_ZONES = 2
@@ -77,7 +80,8 @@ class BrokerOptions:
     that lets ``mq.amazonaws.com`` do so: make it before the broker. RabbitMQ needs none.
 
     Raises:
-        ValueError: There is no such engine, or the version is empty.
+        ValueError: There is no such engine, the version is empty, or the instance type is not one of the
+            engine.
 
     Example::
 
@@ -97,11 +101,19 @@ class BrokerOptions:
                 f"{_VERSION[self.engine]!r}, or leave it out."
             )
         given = self.instance_type
-        if given is not None and not given.startswith("mq.") and not Token.is_unresolved(given):
+        if given is None or Token.is_unresolved(given):
+            return
+        if not given.startswith("mq."):
             raise ValueError(
                 f"instance_type={given!r}: types of Amazon MQ begin with 'mq.', such as "
                 f"{_INSTANCE_TYPE[self.engine]!r}."
             )
+        for family, engine in _ONLY_FOR.items():
+            if given.startswith(family) and engine != self.engine:
+                raise ValueError(
+                    f"instance_type={given!r}: {family}* is for {engine} only; give one for {self.engine}, "
+                    f"such as {_INSTANCE_TYPE[self.engine]!r}."
+                )
 
     @property
     def deployment_mode(self) -> str:

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import os
+import re
 import struct
 import zlib
 from functools import cache
@@ -18,6 +19,7 @@ from botocore.exceptions import ClientError
 _LOGGER = logging.getLogger()
 _LOGGER.setLevel(logging.INFO)
 
+_WIDTH = re.compile("[0-9]{1,4}")  # other scripts have digits, too
 _LARGEST = 50_000_000  # bytes of pixels, in memory
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -35,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer an event of a function URL, in payload format 2.0."""
     query = event.get("queryStringParameters") or {}
     key, width = query.get("key", ""), query.get("width", "")
-    if not key.startswith("images/") or not (width.isdigit() and 0 < int(width) <= 4_096):
+    if not key.startswith("images/") or not (_WIDTH.fullmatch(width) and 0 < int(width) <= 4_096):
         return _answer(400, b"key and width are needed", "text/plain")
     try:
         picture = _s3().get_object(Bucket=os.environ["BUCKET_NAME"], Key=key)["Body"].read()

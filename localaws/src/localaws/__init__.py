@@ -15,6 +15,7 @@ from localaws.server.aws import LocalAws
 from localaws.server.bootstrap import BootstrapError
 from localaws.server.child import LocalAwsError
 from localaws.server.delivery import Delivered
+from localaws.usage import Usage
 
 __all__ = [
     "Address",
@@ -29,6 +30,7 @@ __all__ = [
     "FunctionFailed",
     "LocalAws",
     "LocalAwsError",
+    "Usage",
     "Used",
     "wait_until",
 ]

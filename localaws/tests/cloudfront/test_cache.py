@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from botocore.exceptions import ClientError
 
 from helpers.http import Endpoint, HttpResponse
 from localaws import LocalAws
-from localaws.services.cloudfront.cache import _s3_object_key, seconds_of, time_to_live
+from localaws.services.cloudfront import cache
+from localaws.services.cloudfront.cache import Exchange, _s3_object_key, seconds_of, time_to_live
 
 OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
 DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
@@ -54,6 +56,7 @@ class Origin:
 
     asked: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     port: int = 0
+    fails: bool = False
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
         origin = self
@@ -62,14 +65,16 @@ class Origin:
             def do_GET(self) -> None:
                 sent = {name.lower(): value for name, value in self.headers.items()}
                 origin.asked.append((self.command, self.path, sent))
-                etag = '"one"'
-                same = sent.get("if-none-match") == etag
+                etag, modified = '"one"', "Fri, 27 Nov 2026 12:00:00 GMT"
+                same = sent.get("if-none-match") == etag or sent.get("if-modified-since") == modified
                 status = int(self.path[2:5]) if self.path[2:5].isdigit() else 304 if same else 200
+                status = 500 if origin.fails else status
                 body = b"" if status == 304 or self.command == "HEAD" else f"{len(origin.asked)}".encode()
                 self.send_response(status)
-                self.send_header("ETag", etag)
+                self.send_header(*(("Last-Modified", modified) if "dated" in self.path else ("ETag", etag)))
                 if "stale" in self.path:
-                    self.send_header("Cache-Control", "max-age=0")
+                    unless = ", stale-if-error=0" if "never" in self.path else ""
+                    self.send_header("Cache-Control", f"max-age=0{unless}")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -124,6 +129,8 @@ def distribution(
 ) -> Distribution:
     """A distribution with this cache policy before the origin."""
     custom = {"HTTPPort": origin.port, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}
+    shield = settings.pop("shield", None)
+    more = {"OriginShield": {"Enabled": True, "OriginShieldRegion": shield}} if shield else {}
     behavior = {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all"} | (
         {"CachePolicyId": policy} if policy else {}
     )
@@ -133,7 +140,7 @@ def distribution(
         "Enabled": True,
         "Origins": {
             "Quantity": 1,
-            "Items": [{"Id": "o", "DomainName": "localhost", "CustomOriginConfig": custom}],
+            "Items": [{"Id": "o", "DomainName": "localhost", "CustomOriginConfig": custom, **more}],
         },
         "DefaultCacheBehavior": behavior | settings.pop("behavior", {}),
         **settings,
@@ -210,6 +217,101 @@ def test_an_expired_object_is_revalidated(local_aws: LocalAws, origin: Origin) -
 
 
 @pytest.mark.local
+def test_an_expired_object_is_revalidated_by_its_date(local_aws: LocalAws, origin: Origin) -> None:
+    """An origin that has no ETags still answers 304."""
+    through = distribution(local_aws, origin, cache_policy(local_aws))
+    first, second = through.get("/stale-dated"), through.get("/stale-dated")
+    assert second.header("x-cache") == "RefreshHit from cloudfront"
+    assert (second.status, second.body) == (200, first.body)
+
+
+@pytest.mark.local
+def test_an_expired_object_is_served_if_the_origin_fails(
+    local_aws: LocalAws, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not if it says stale-if-error=0, and an object that is not in the cache is an error."""
+    through = distribution(local_aws, origin, cache_policy(local_aws))
+    paths = ("/stale-if", "/stale-never")
+    first = [through.get(path).body for path in paths]
+    monkeypatch.setattr(origin, "fails", True)
+    kept, never, unknown = (through.get(path) for path in (*paths, "/stale-unknown"))
+    assert (kept.status, kept.body, kept.header("x-cache")) == (200, first[0], "Hit from cloudfront")
+    assert (never.status, unknown.status) == (500, 500)
+    monkeypatch.setattr(origin, "fails", False)
+    assert through.get("/stale-if").header("x-cache") == "RefreshHit from cloudfront"
+
+
+# --- Edge locations, Origin Shield and simultaneous requests
+
+EDGES = ("FRA56-P1", "NRT57-P4", "GRU3-P3")
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(("shield", "requests"), [(None, 3), ("us-east-1", 1)])
+def test_each_edge_asks_the_origin_once_and_with_origin_shield_only_one_does(
+    local_aws: LocalAws, origin: Origin, shield: str | None, requests: int
+) -> None:
+    through = distribution(local_aws, origin, shield=shield)
+    path = f"/release-{shield}"
+    answers = [through.get(path, X_Localaws_Edge=edge) for edge in EDGES for _ in range(2)]
+    assert [one.header("x-amz-cf-pop") for one in answers] == [edge for edge in EDGES for _ in range(2)]
+    assert [one.header("x-cache").partition(" ")[0] for one in answers] == ["Miss", "Hit"] * 3
+    asked = [headers for _, asked, headers in origin.asked if asked == path]
+    assert len(asked) == requests
+    assert not any("x-localaws-edge" in headers for headers in asked)
+    through.invalidate(path)
+    assert through.get(path, X_Localaws_Edge=EDGES[0]).header("x-cache") == "Miss from cloudfront"
+    assert [asked for _, asked, _ in origin.asked].count(path) == requests + 1
+
+
+@pytest.mark.local
+def test_what_origin_shield_has_revalidates_what_an_edge_has(local_aws: LocalAws, origin: Origin) -> None:
+    through = distribution(local_aws, origin, cache_policy(local_aws), shield="us-east-1")
+    answers = [through.get("/stale-shield", X_Localaws_Edge=edge) for edge in (*EDGES, EDGES[0])]
+    assert [one.header("x-cache").partition(" ")[0] for one in answers] == [*["Miss"] * 3, "RefreshHit"]
+    assert len({one.body for one in answers}) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "minimum", "expected"),
+    [
+        ("max-age=60", 0, 1),
+        ("", 0, 1),
+        ("no-store", 0, 4),
+        ("max-age=0", 0, 4),
+        ("no-store", 1, 1),
+    ],
+)
+def test_simultaneous_requests_are_collapsed(header: str, minimum: int, expected: int) -> None:
+    """They get the response of the first one, unless it must not be shared."""
+    behavior = {"ttls": {"MinTTL": minimum, "DefaultTTL": minimum}}
+    now = Exchange({"Id": "collapsed"}, {}, "127.0.0.1", behavior=behavior)
+    asked = 0
+
+    async def requests() -> list[Any]:
+        arrived = asyncio.Event()
+
+        async def origin(_known: object) -> Any:
+            nonlocal asked
+            asked += 1
+            await arrived.wait()
+            headers = {"cache-control": header} if header else {}
+            return cache._Stored((200, "OK", headers, b"x"), 0, 0, "/")
+
+        viewers = [asyncio.create_task(cache._lookup(now, (header,), "GET", origin)) for _ in range(4)]
+        for _ in range(3):  # each viewer starts, then waits
+            await asyncio.sleep(0)
+        assert asked == 1
+        viewers[0].cancel()  # a viewer that goes away takes nothing from the others
+        arrived.set()
+        return await asyncio.gather(*viewers[1:])
+
+    assert [stored.response[3] for stored, _ in asyncio.run(requests())] == [b"x"] * 3
+    assert asked == expected
+    assert not cache._underway
+
+
+@pytest.mark.local
 def test_errors_are_cached_too(local_aws: LocalAws, origin: Origin) -> None:
     """404 and 5xx; 403 only on demand. X-Cache says Error, whether it comes from the cache or not."""
     items = [{"ErrorCode": code, "ErrorCachingMinTTL": 3600} for code in (404, 500)]
@@ -228,6 +330,8 @@ def test_errors_are_cached_too(local_aws: LocalAws, origin: Origin) -> None:
         (503, {}, {}, 10),
         (404, {}, {404: 0}, 0),
         (404, {"cache-control": "max-age=60"}, {}, 60),
+        (404, {"cache-control": "no-store"}, {}, 0),
+        (503, {"cache-control": "no-store"}, {}, 10),
         (404, {"cache-control": "max-age=5"}, {}, 10),
         (404, {"cache-control": "max-age=900"}, {}, 100),
         (403, {}, {}, 0),

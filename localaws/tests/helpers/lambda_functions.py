@@ -27,6 +27,11 @@ def zipped(files: Mapping[str, str]) -> bytes:
     return archive.getvalue()
 
 
+# Pauses between two questions, in seconds. A question costs the processor some milliseconds, of the test and of the
+# server, and several tests wait at the same time.
+_FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.02, 1.25, 0.2
+
+
 def eventually(ask: Callable[[], T], seconds: float = 60) -> T:
     """Call until the result is true, and return it.
 
@@ -35,9 +40,11 @@ def eventually(ask: Callable[[], T], seconds: float = 60) -> T:
         seconds: After which it fails: long, because only a test that fails waits for it.
     """
     deadline = time.monotonic() + seconds
+    pause = _FIRST_PAUSE
     while not (answer := ask()):
         assert time.monotonic() < deadline, f"nothing within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
     return answer
 
 

@@ -96,6 +96,17 @@ def test_a_template_has_brokers_of_both_engines(local_aws: LocalAws) -> None:
     assert not [one for one in client.list_brokers()["BrokerSummaries"] if one["BrokerId"] == made["Id"]]
 
 
+def test_a_policy_names_a_broker_by_its_arn(local_aws: LocalAws, functions: Functions) -> None:
+    make = local_aws.client("mq").create_broker
+    mine, other = make(**broker()), make(**broker())
+    arn = mine["BrokerArn"].replace("broker:", "broker:", 1)
+    caller = session_of(local_aws, functions.role(("mq:*", arn))).client("mq")
+    assert caller.describe_broker(BrokerId=mine["BrokerId"])["BrokerArn"] == arn
+    assert caller.list_users(BrokerId=mine["BrokerId"])["Users"]
+    with pytest.raises(ClientError, match="is not authorized"):
+        caller.describe_broker(BrokerId=other["BrokerId"])
+
+
 def test_a_template_with_a_broker_that_is_refused_fails(local_aws: LocalAws) -> None:
     properties = broker(Users=[USER | {"Username": "guest"}])
     with pytest.raises(DeploymentFailedError, match="The username 'guest' is invalid"):

@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 import botocore.loaders
+import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, SSLError
@@ -23,6 +24,7 @@ from botocore.exceptions import ClientError, SSLError
 from helpers.processes_of import invoke, make_function
 from localaws import LocalAws
 from localaws.cdk.cli import find_cli
+from localaws.server.__main__ import share_models
 from localaws.server.credentials import root_secret
 from localaws.server.endpoint_rules import SERVICES, Loader
 
@@ -311,3 +313,10 @@ def test_a_function_sees_nothing_of_the_user_s_environment(monkeypatch: pytest.M
             # Of its own: in its own /tmp, or else in the state folder.
             home = Path(environment["HOME"])
             assert str(home) == "/tmp/home" or home.is_relative_to(aws.log_file.parent)  # noqa: S108
+
+
+def test_sessions_in_the_server_read_the_model_of_a_service_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(botocore.session, "create_loader", botocore.session.create_loader)
+    share_models()
+    first, second = (botocore.session.get_session().get_component("data_loader") for _ in range(2))
+    assert first is second

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from botocore.exceptions import ClientError
 
 from scenarios.data.rds_events.reports import FAILOVER, FULL, NEARLY_FULL, NEW, Reports
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
 
@@ -140,6 +140,8 @@ def smoke(stack: DeployedStack) -> None:
 
 
 # `run` compares the alerts, which are sent with the same action as failed events.
+EVENT = BilledEvent("an event of RDS by SNS", smoke)
+
 ROLES = (Covered("FunctionName", smoke, only_for_failures=frozenset({"sqs:SendMessage"})),)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from scenarios.data.rds_proxy.bookings import Bookings, booking, require_success, waiting_times
 from scenarios.data.rds_proxy.drill import drill
 from scenarios.data.rds_proxy.unpooled import UNPOOLED
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.migration import migrate
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "DRILL_IS_LONG", "ROLES", "drill", "leftovers", "run", "smoke"]
+__all__ = ["ACCEPTED_NOT_EMULATED", "DRILL_IS_LONG", "EVENT", "ROLES", "drill", "leftovers", "run", "smoke"]
 
 # What the embedded AWS accepts but does not emulate, and why the scenario is still a proof.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
@@ -67,6 +67,14 @@ def smoke_of_proxy(stack: DeployedStack) -> None:
 
 
 # New execution environments, because an open connection outlives the permission to connect.
+def one_booking(stack: DeployedStack) -> None:
+    """Book once; it is not reversed, which would be another event."""
+    bookings = Bookings(stack)
+    require_success([bookings.book(bookings.request_ids(1)[0])])
+
+
+EVENT = BilledEvent("a booking", one_booking)
+
 ROLES = (
     Covered("FunctionName", smoke, new_instances=True),
     Covered("MigrationName", migrate),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from scenarios.delivery.canary_alias.callers import Phase
 from scenarios.delivery.canary_alias.releases import Releases, app_spec, target_version
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.support.faults import Faults
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
@@ -65,6 +65,8 @@ def smoke(stack: DeployedStack) -> None:
         require(old[0] not in left, f"version {old[0]} is not deleted; there are {sorted(left)}")
         require(current in left, f"version {current} is deleted although an alias points at it")
 
+
+EVENT = BilledEvent("a call of the alias", lambda stack: Releases(stack).callers.call())
 
 ROLES = (
     Covered("PreTrafficFunctionName", smoke, patience=20, takes_long=True),

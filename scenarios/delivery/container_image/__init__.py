@@ -9,7 +9,7 @@ from typing import Any
 
 from scenarios.delivery.container_image.functions import EARTH, MOON, Functions
 from scenarios.delivery.container_image.registry import Registry
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.support.faults import Faults
 
 #: What the embedded AWS accepts but does not emulate, and why the scenario proves its point anyway.
@@ -164,6 +164,8 @@ def smoke(stack: DeployedStack, output: str) -> None:
     answer = Functions(stack).invoke(stack.output(output), EARTH)
     require("release" in answer, f"{output} answered {answer}")
 
+
+EVENT = BilledEvent("a call", partial(smoke, output="QuoteFunctionName"))
 
 ROLES = tuple(
     Covered(name, partial(smoke, output=name)) for name in ("QuoteFunctionName", "TableFunctionName")

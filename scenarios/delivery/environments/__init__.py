@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 from scenarios.delivery.environments.aliases import GRAMS, Aliases
 from scenarios.delivery.environments.deployments import Deployments
-from scenarios.framework import Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
 from scenarios.support.faults import Faults
 from scenarios.support.shares import bounds
 from scenarios.support.stack_updates import UpdateRolledBack
@@ -52,6 +52,8 @@ def smoke(stack: DeployedStack) -> None:
     """
     Aliases(stack).quote("prod")
 
+
+EVENT = BilledEvent("a call of an alias", smoke)
 
 ROLES = (Covered("FunctionName", smoke),)
 

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from scenarios.edge.cloudfront_functions.clients import Keys, Site, keys_of, pages
-from scenarios.framework import Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
 from scenarios.support.faults import Faults
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
@@ -107,6 +107,14 @@ def smoke(stack: DeployedStack) -> None:
         except ClientError as error:
             raise ScenarioFailed(str(error)) from error
 
+
+def one_page(stack: DeployedStack) -> None:
+    """Get a page that is not in the cache, of the function's."""
+    site = Site(stack)
+    site.get(f"/api/prices?page={site.run}")
+
+
+EVENT = BilledEvent("a page of the function, which the cache does not have", one_page)
 
 ROLES = (Covered("FunctionName", smoke), Covered("OperatorRoleArn", smoke, function="FunctionName"))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from scenarios.events.event_bus.orders import CONSUMERS, Orders
 from scenarios.events.event_bus.other_account import publish_from_another_account
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
 from scenarios.support.redrive import redrive
@@ -176,6 +176,16 @@ def smoke(stack: DeployedStack, consumer: str) -> None:
         require(answer == {"published": 1}, f"the shop answered {answer}")
         orders.wait_for(order, consumers=(consumer,))
 
+
+def one_order(stack: DeployedStack) -> None:
+    """Publish an order that concerns every consumer."""
+    with closing(Orders(stack)) as orders:
+        order = orders.order()
+        orders.publish(order)
+        orders.wait_for(order)
+
+
+EVENT = BilledEvent("an order that concerns every consumer", one_order)
 
 ROLES = (
     Covered("PublisherFunctionName", partial(smoke, consumer="Invoices")),

@@ -8,7 +8,7 @@ from textwrap import shorten
 from typing import Any
 
 from scenarios.events.pipeline_events.releases import Releases
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
 
@@ -235,6 +235,16 @@ def smoke_reporter(stack: DeployedStack) -> None:
 
 
 # Queues and destinations for failures: `run` and `drill` read from them what they got.
+def one_change(stack: DeployedStack) -> None:
+    """Report that a pipeline failed."""
+    with closing(Releases(stack)) as releases:
+        change = releases.state_change("Pipeline", "FAILED")
+        releases.deliver(change)
+        releases.wait_for_result(change)
+
+
+EVENT = BilledEvent("a change of a pipeline is reported", one_change)
+
 ROLES = (
     Covered("FunctionName", smoke_reports, only_for_failures=frozenset({"sqs:SendMessage"})),
     Covered("CheckFunctionName", smoke_check, only_for_failures=frozenset({"lambda:InvokeFunction"})),

@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import datetime
 
 from scenarios.events.scheduled_function.nights import ZONE, Nights
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
 from scenarios.support.redrive import redrive
@@ -137,6 +137,8 @@ def smoke(stack: DeployedStack) -> None:
         nights.wait_for_report(at)
         require(nights.wait_for_end(at) == "done", "the run is not done")
 
+
+EVENT = BilledEvent("a scheduled time", smoke, also={"EventBridge Scheduler invocations": 1})
 
 ROLES = (
     # Only events that failed permanently are sent to the queues; `run` and `drill` have one each.

@@ -9,12 +9,12 @@ from botocore.exceptions import ClientError
 from joserfc.errors import JoseError
 from joserfc.util import json_b64decode, json_b64encode
 
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.identity.cognito_triggers.drill import drill
 from scenarios.identity.cognito_triggers.users import DOMAIN, Users, refusal
 from scenarios.support.leftovers import in_tables
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "ROLES", "Users", "drill", "leftovers", "run"]
+__all__ = ["ACCEPTED_NOT_EMULATED", "EVENT", "ROLES", "Users", "drill", "leftovers", "run"]
 
 # What the embedded AWS accepts but does not emulate, and why the scenario is still a proof.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -93,6 +93,10 @@ def smoke(stack: DeployedStack) -> None:
             require(False, f"a trigger failed: {error}")
         require("last_login" in users.profile(email), "the login was not recorded")
 
+
+EVENT = BilledEvent(
+    "a user signs up and signs in", smoke, also={"Cognito monthly active users (Essentials)": 1}
+)
 
 ROLES = tuple(
     Covered(f"{trigger}FunctionName", smoke)

@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.messaging.async_function.orders import KINDS, Orders, Record
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
@@ -200,6 +200,14 @@ def smoke(stack: DeployedStack, kind: str) -> None:
         failed = failed.get("detail", failed)["responsePayload"]
         require(failed["errorType"] == "InvalidOrder", f"the order was refused with {failed}")
 
+
+def one_order(stack: DeployedStack) -> None:
+    """Send an order whose result is sent to a queue."""
+    with closing(Orders(stack)) as orders:
+        orders.record("Queue", orders.send("Queue", orders.order()))
+
+
+EVENT = BilledEvent("an order, whose result is sent to an SQS queue", one_order)
 
 ROLES = tuple(
     Covered(

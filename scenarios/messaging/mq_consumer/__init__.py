@@ -1,20 +1,30 @@
-"""Delivers batches of brokers, and, where the machine has a RabbitMQ, messages of a real queue.
+"""Delivers batches of brokers, and, where the machine has RabbitMQ or ActiveMQ, messages of a real queue.
 
 The embedded AWS has brokers as records only. So batches are delivered as Lambda's poller delivers them, with
-the function's role. With a RabbitMQ the messages, redeliveries and dead letters are real, and this scenario
-plays only the part of the poller.
+the function's role. Where there is a real broker, it stands in for the record: the event source mapping of
+the stack reads its queue, and the scenario only publishes.
 """
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from types import ModuleType
 from typing import Any
 
-from scenarios.framework import Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
-from scenarios.messaging.mq_consumer import rabbitmq
-from scenarios.messaging.mq_consumer.entries import Entries
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    ScenarioFailed,
+    Story,
+    require,
+)
+from scenarios.messaging.mq_consumer import activemq, rabbitmq
+from scenarios.messaging.mq_consumer.entries import Entries, Source
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
 
@@ -36,27 +46,30 @@ def run(stack: DeployedStack) -> Outcome:
     story = Story("A ledger fed by a broker", stack.tell)
     with closing(Entries(stack)) as entries:
         _deliver_documented_batches(entries, story)
-        server = rabbitmq.program()
-        if stack.deliver_as is None:
-            story.say("Not shown: the broker. It is private, so a program in its network has to publish.")
-        elif server is None:
-            story.say(f"Not shown: a real queue. There is no RabbitMQ here: {rabbitmq.HOW_TO_INSTALL}.")
-        else:
-            _read_real_queue(entries, server, story)
+        if stack.with_broker is None:
+            story.say("Not shown: the brokers. They are private: a program in their network has to publish.")
+            return story.outcome()
+        for engine, source in ((rabbitmq, entries.rabbitmq), (activemq, entries.activemq)):
+            if engine.program() is None:
+                story.say(f"Not shown: a real {engine.NAME}. There is none here: {engine.HOW_TO_INSTALL}.")
+            else:
+                _read_real_queue(entries, source, engine, story)
     return story.outcome()
 
 
 def _deliver_documented_batches(entries: Entries, story: Story) -> None:
     bodies = [entries.body("r1"), entries.body("r2")]
-    require(not entries.deliver(entries.rabbitmq(*bodies)), "a batch of RabbitMQ failed")
-    require(not entries.deliver(entries.activemq(entries.body("a1"), entries.body("a2"))), "ActiveMQ failed")
+    require(not entries.deliver(entries.rabbitmq_batch(*bodies)), "a batch of RabbitMQ failed")
+    require(
+        not entries.deliver(entries.activemq_batch(entries.body("a1"), entries.body("a2"))), "ActiveMQ failed"
+    )
     booked = ["r1", "r2", "a1", "a2"]
     entries.check(booked)
     story.say("A batch of RabbitMQ and one of ActiveMQ: their four entries are in the ledger.")
-    error = entries.deliver(entries.rabbitmq("no JSON", entries.body("r3")))
+    error = entries.deliver(entries.rabbitmq_batch("no JSON", entries.body("r3")))
     require("1 of 2 messages" in str(error), f"the function said {error}")
     entries.check([*booked, "r3"])
-    again = entries.deliver(entries.rabbitmq(*bodies, entries.body("r3"), redelivered=True))
+    again = entries.deliver(entries.rabbitmq_batch(*bodies, entries.body("r3"), redelivered=True))
     require(not again, f"a batch that came again failed: {again}")
     entries.check([*booked, "r3"])
     story.fact("entries in documented batches", 5)
@@ -64,36 +77,33 @@ def _deliver_documented_batches(entries: Entries, story: Story) -> None:
     story.say("Messages that come again change nothing: each entry is booked once.")
 
 
-def _read_real_queue(entries: Entries, server: str, story: Story) -> None:
-    secret = entries.stack.client("secretsmanager").get_secret_value(SecretId=entries.secret)
-    login = json.loads(secret["SecretString"])
-    outcomes: list[str | None] = []
-
-    def invoke(messages_by_queue: dict[str, Any]) -> bool:
-        outcomes.append(entries.deliver(entries.event(messages_by_queue)))
-        return outcomes[-1] is None
-
-    with rabbitmq.running(server, login["username"], login["password"]) as connection:
-        story.say("Started a RabbitMQ on this machine, with the user in the secret.")
-        queue = rabbitmq.Queue(connection, entries.queue, entries.virtual_host)
-        names = [f"q{number}" for number in range(GOOD)]
+def _read_real_queue(entries: Entries, source: Source, engine: ModuleType, story: Story) -> None:
+    """Publish entries and a poison message into a queue of a real broker, and wait for the mapping."""
+    stack, began = entries.stack, time.time()
+    assert stack.with_broker is not None
+    names = [f"{engine.NAME}-{number}" for number in range(GOOD)]
+    before = entries.booked()
+    with engine.running(engine.program(), *entries.login(source), source.queue) as queue:
+        story.say(f"Started {engine.NAME} on this machine, with the user in the secret of its mapping.")
         for name in (*names[:2], POISON, *names[2:]):
             queue.publish(entries.body(name) if name != POISON else "no JSON", name)
-        with story.timed("read the queue"):
-            while queue.poll(entries.batch_size, entries.window, invoke):
-                pass
-        dead = queue.dead_letters()
-    failed = [error for error in outcomes if error]
-    entries.check(["r1", "r2", "r3", "a1", "a2", *names])
-    require(len(failed) == rabbitmq.DELIVERY_LIMIT + 1, f"{len(failed)} batches failed: {failed}")
-    require(dead.get(POISON) == "delivery_limit", f"the dead letters are {dead}")
-    story.fact("entries in the real queue", GOOD)
-    story.fact("attempts of the poison message", len(failed))
-    story.say(f"Published {GOOD} entries and a poison message. The batch with it came {len(failed)} times.")
-    others = len(dead) - 1
-    story.say(
-        f"Then the dead-letter exchange got it, and {others} others of its batch: they had been booked."
-    )
+        dead: set[str] = set()
+
+        def is_read() -> None:
+            dead.update(queue.dead_letters())
+            if POISON not in dead or not set(names) <= set(entries.booked()):
+                raise NotYet(f"booked are {entries.booked()}, and dead letters {dead}")
+
+        with story.timed(f"read the queue of {engine.NAME}"), stack.with_broker(source.broker, queue.url):
+            stack.wait_until(is_read, what=f"the queue of {engine.NAME}")
+        dead |= queue.dead_letters()
+    entries.check([*before, *names])
+    attempts = entries.attempts(source, began)
+    require(attempts == engine.REDELIVERIES + 1, f"the poison message came {attempts} times")
+    story.fact(f"entries in the queue of {engine.NAME}", GOOD)
+    story.fact(f"attempts of the poison message of {engine.NAME}", attempts)
+    story.say(f"Published {GOOD} entries and a poison message. The batch with it came {attempts} times.")
+    story.say(f"Then it was a dead letter, with {len(dead) - 1} others of its batch: they had been booked.")
 
 
 def drill(stack: DeployedStack, faults: Faults) -> Outcome:
@@ -104,8 +114,8 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     """
     story = Story("A batch that comes again", stack.tell)
     with closing(Entries(stack)) as entries:
-        batch = entries.rabbitmq(*map(entries.body, ("d1", "d2", "d3")))
-        with stack.faults.function(entries.function, killed=True, after_running=True, times=1):
+        batch = entries.rabbitmq_batch(*map(entries.body, ("d1", "d2", "d3")))
+        with stack.faults.function(stack.output("FunctionName"), killed=True, after_running=True, times=1):
             require(bool(entries.deliver(batch)), "a killed function succeeded")
         entries.check(["d1", "d2", "d3"])
         require(not entries.deliver(batch), "the batch failed again")
@@ -113,8 +123,8 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
         story.say(
             "The function was killed after its work: the batch came again, and nothing was booked twice."
         )
-        role, stopped = faults.role_of(entries.function), 0
-        late = entries.rabbitmq(entries.body("d4"))
+        role, stopped = faults.role_of(stack.output("FunctionName")), 0
+        late = entries.rabbitmq_batch(entries.body("d4"))
         with faults.without_permission(role, "dynamodb:UpdateItem"):
             require(bool(entries.deliver(late)), "a function without a permission succeeded")
         for action in ("secretsmanager:GetSecretValue", "mq:DescribeBroker"):
@@ -141,18 +151,21 @@ def _is_stopped(entries: Entries, batch: dict[str, Any], action: str) -> bool:
 
 
 def smoke(stack: DeployedStack) -> None:
-    """Exercise each permission of the role once: those of the pollers, and those of the function.
+    """Exercise each permission of the roles once: those of the pollers, and those of the functions.
 
     Raises:
         ScenarioFailed: The batch was not booked.
     """
     with closing(Entries(stack)) as entries:
-        error = entries.deliver(entries.rabbitmq(entries.body("s1")))
-        require(not error, f"the function said {error}")
-        entries.check(["s1"])
+        for batch in (entries.rabbitmq_batch(entries.body("s1")), entries.activemq_batch(entries.body("s2"))):
+            error = entries.deliver(batch)
+            require(not error, f"the function said {error}")
+        entries.check(["s1", "s2"])
 
 
-ROLES = (Covered(role_of="FunctionName", scenario=smoke),)
+EVENT = BilledEvent("an entry, in a batch of one", smoke)
+
+ROLES = tuple(Covered(role_of=name, scenario=smoke) for name in ("FunctionName", "ActiveMqFunctionName"))
 
 
 def leftovers(stack: DeployedStack) -> Sequence[str]:

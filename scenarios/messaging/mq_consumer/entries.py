@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -20,26 +21,49 @@ _ON_ALL = (
 )
 
 
+@dataclass(frozen=True)
+class Source:
+    """A queue, and the function that reads it.
+
+    Args:
+        function: The ARN of the function.
+        broker: The ARN of the broker.
+        secret: The ARN of the secret with its user.
+        queue: The name of the queue.
+        virtual_host: Its virtual host, in RabbitMQ.
+    """
+
+    function: str
+    broker: str
+    secret: str
+    queue: str
+    virtual_host: str | None
+
+
 class Entries:
     """The deployed stack, and an account of this run in its ledger."""
 
     def __init__(self, stack: DeployedStack) -> None:
         self.stack, self.account = stack, f"mq-{uuid4().hex[:8]}"
-        self.broker, self.secret = stack.output("BrokerArn"), stack.output("SecretArn")
-        self.function = stack.output("FunctionName")
-        mapping = stack.client("lambda").get_event_source_mapping(UUID=stack.output("MappingId"))
+        self.rabbitmq, self.activemq = self._source("MappingId"), self._source("ActiveMqMappingId")
+
+    def _source(self, output: str) -> Source:
+        mapping = self.stack.client("lambda").get_event_source_mapping(UUID=self.stack.output(output))
         access = {one["Type"]: one["URI"] for one in mapping["SourceAccessConfigurations"]}
-        require(access["BASIC_AUTH"] == self.secret, f"the mapping logs in with {access['BASIC_AUTH']}")
-        (self.queue,) = mapping["Queues"]
-        self.virtual_host = access["VIRTUAL_HOST"]
-        self.batch_size: int = mapping["BatchSize"]
-        self.window: int = mapping["MaximumBatchingWindowInSeconds"]
+        (queue,) = mapping["Queues"]
+        return Source(
+            mapping["FunctionArn"],
+            mapping["EventSourceArn"],
+            access["BASIC_AUTH"],
+            queue,
+            access.get("VIRTUAL_HOST"),
+        )
 
     def body(self, entry: str) -> str:
         """The content of a message with an entry."""
         return json.dumps({"entry_id": entry, "account": self.account, "cents": CENTS})
 
-    def rabbitmq(self, *bodies: str, redelivered: bool = False) -> dict[str, Any]:
+    def rabbitmq_batch(self, *bodies: str, redelivered: bool = False) -> dict[str, Any]:
         """A batch of RabbitMQ as AWS documents it."""
         records = [
             {
@@ -65,17 +89,14 @@ class Entries:
             }
             for body in bodies
         ]
-        return self.event({f"{self.queue}::{self.virtual_host}": records})
-
-    def event(self, messages_by_queue: dict[str, Any]) -> dict[str, Any]:
-        """The event of a batch of RabbitMQ."""
+        source = self.rabbitmq
         return {
             "eventSource": "aws:rmq",
-            "eventSourceArn": self.broker,
-            "rmqMessagesByQueue": messages_by_queue,
+            "eventSourceArn": source.broker,
+            "rmqMessagesByQueue": {f"{source.queue}::{source.virtual_host}": records},
         }
 
-    def activemq(self, *bodies: str) -> dict[str, Any]:
+    def activemq_batch(self, *bodies: str) -> dict[str, Any]:
         """A batch of ActiveMQ as AWS documents it: texts, and the last one as bytes."""
         kinds = [*["jms/text-message"] * (len(bodies) - 1), "jms/bytes-message"]
         messages = [
@@ -89,7 +110,7 @@ class Entries:
                 "priority": 1,
                 "correlationId": "myJMSCoID",
                 "redelivered": False,
-                "destination": {"physicalName": self.queue},
+                "destination": {"physicalName": self.activemq.queue},
                 "data": _base64(body),
                 "timestamp": 1598827811958,
                 "brokerInTime": 1598827811958,
@@ -98,7 +119,7 @@ class Entries:
             }
             for n, (kind, body) in enumerate(zip(kinds, bodies, strict=True))
         ]
-        return {"eventSource": "aws:amq", "eventSourceArn": self.broker, "messages": messages}
+        return {"eventSource": "aws:amq", "eventSourceArn": self.activemq.broker, "messages": messages}
 
     def deliver(self, event: dict[str, Any]) -> str | None:
         """Invoke the function as Lambda's poller, or in a real account as the caller; return its error.
@@ -107,17 +128,19 @@ class Entries:
             ScenarioFailed: The poller may not do what it does before: the role lacks a permission.
         """
         client = self.stack.client("lambda")
+        sources = {one.broker: one for one in (self.rabbitmq, self.activemq)}
+        source = sources[event["eventSourceArn"]]
         if self.stack.deliver_as is None:
-            answer = client.invoke(FunctionName=self.function, Payload=json.dumps(event))
+            answer = client.invoke(FunctionName=source.function, Payload=json.dumps(event))
             failed, payload = answer.get("FunctionError"), json.loads(answer["Payload"].read())
         else:
-            role = client.get_function_configuration(FunctionName=self.function)["Role"]
-            reads = {"mq:DescribeBroker": self.broker, "secretsmanager:GetSecretValue": self.secret}
+            role = client.get_function_configuration(FunctionName=source.function)["Role"]
+            reads = {"mq:DescribeBroker": source.broker, "secretsmanager:GetSecretValue": source.secret}
             try:
                 delivered = self.stack.deliver_as(
                     "lambda.amazonaws.com",
-                    self.broker,
-                    self.stack.output("FunctionArn"),
+                    source.broker,
+                    source.function,
                     event,
                     role=role,
                     reads=reads | dict.fromkeys(_ON_ALL, "*"),
@@ -126,6 +149,33 @@ class Entries:
                 raise ScenarioFailed(f"the poller was stopped: {error}") from error
             failed, payload = delivered.function_error, delivered.payload
         return str(payload["errorMessage"]) if failed else None
+
+    def login(self, source: Source) -> tuple[str, str]:
+        """The user in the secret of a source, and the password."""
+        secret = self.stack.client("secretsmanager").get_secret_value(SecretId=source.secret)
+        login = json.loads(secret["SecretString"])
+        return login["username"], login["password"]
+
+    def attempts(self, source: Source, since: float) -> int:
+        """How often the function refused a message of this queue, by its logs since a time."""
+        queue = source.queue if source.virtual_host is None else f"{source.queue}::{source.virtual_host}"
+        group = self.stack.client("lambda").get_function_configuration(FunctionName=source.function)
+        logs = (
+            self.stack.client("logs")
+            .get_paginator("filter_log_events")
+            .paginate(
+                logGroupName=group["LoggingConfig"]["LogGroup"],
+                startTime=int(since * 1_000),
+                filterPattern='{ $.message = "not booked" }',
+            )
+        )
+        lines = [json.loads(event["message"]) for page in logs for event in page["events"]]
+        return sum(line["queue"] == queue for line in lines)
+
+    def booked(self) -> list[str]:
+        """The entries in the ledger."""
+        found = [item["item"]["S"] for item in self._items()]
+        return sorted(name.removeprefix("entry#") for name in found if name != "balance")
 
     def check(self, entries: Sequence[str]) -> None:
         """Compare the ledger with the entries.

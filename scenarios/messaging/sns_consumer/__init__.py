@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.messaging.sns_consumer.notices import CONSUMERS, Notices
 from scenarios.messaging.sns_consumer.other_account import subscribe_to_their_topic
 from scenarios.support import leftovers as left
@@ -119,6 +119,8 @@ def smoke(stack: DeployedStack, consumer: str) -> None:
         else:
             notices.wait_for(consumer, notices.publish(cents=5000))
 
+
+EVENT = BilledEvent("a message that concerns every consumer", partial(smoke, consumer="Urgent"))
 
 ROLES = tuple(
     # Only events that failed permanently are sent to the failure queue; `run` has one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.observability.monitoring.shop import Shop
 from scenarios.observability.monitoring.watch import Watch
 from scenarios.support import leftovers as left
@@ -157,6 +157,8 @@ def smoke_consumers(stack: DeployedStack) -> None:
 
 
 _ON_FAILURE = frozenset({"sqs:SendMessage"})  # the drill's mails and records that fail permanently
+EVENT = BilledEvent("an order: website, queue, stream and mail", smoke_consumers)
+
 ROLES = (
     Covered("WebsiteFunctionName", smoke_website),
     Covered("ShippingFunctionName", smoke_consumers),

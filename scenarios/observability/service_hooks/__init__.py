@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scenarios.framework import Covered, DeployedStack, Outcome, Story
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story
 from scenarios.observability.service_hooks import config_rule, custom_resource, iot_rule, ses_inbound, skills
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
@@ -15,6 +15,12 @@ _PARTS = (custom_resource, config_rule, iot_rule, ses_inbound, skills)
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {
     path: reason for part in _PARTS for path, reason in part.ACCEPTED_NOT_EMULATED.items()
 }
+EVENT = BilledEvent(
+    "a reading of a sensor, by AWS IoT",
+    iot_rule.smoke,
+    also={"IoT messages": 1, "IoT rules triggered": 1, "IoT rule actions": 1},
+)
+
 ROLES: tuple[Covered, ...] = tuple(role for part in _PARTS for role in part.ROLES)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.observability.tracing.traces import Step, Traces, drawn
 from scenarios.support import leftovers as left
 from scenarios.support.endpoints import Endpoint, HttpResponse
@@ -217,6 +217,8 @@ def smoke(stack: DeployedStack) -> None:
     with Shop(stack) as shop:
         shop.wait_stored(shop.order())
 
+
+EVENT = BilledEvent("an order", smoke)
 
 ROLES = (Covered("FrontFunctionName", smoke), Covered("StoreFunctionName", smoke))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.solutions.blog_website.blog import POSTS, Blog, as_thumbnailer, listed
 from scenarios.solutions.blog_website.drill import drill
 from scenarios.storage import thumbnailer
@@ -14,7 +14,7 @@ from scenarios.support import browser
 from scenarios.support.endpoints import Endpoint
 from scenarios.support.leftovers import in_queues, in_tables
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "ROLES", "drill", "leftovers", "run"]
+__all__ = ["ACCEPTED_NOT_EMULATED", "EVENT", "ROLES", "drill", "leftovers", "run"]
 
 # What the embedded AWS accepts but does not emulate, and why the scenario proves its facts all the same.
 _REPLICA = (
@@ -157,6 +157,15 @@ def smoke_pictures(stack: DeployedStack) -> None:
     """Use each permission of the thumbnailer once."""
     thumbnailer.smoke(as_thumbnailer(stack))
 
+
+def one_sign_up(stack: DeployedStack) -> None:
+    """Subscribe and wait for the mail; the subscriber stays, because a deletion would be another event."""
+    blog = Blog(stack)
+    require(blog.subscribe(blog.address("event")) == 202, "the sign-up was refused")
+    blog.wait_for("sent", blog.address("event"))
+
+
+EVENT = BilledEvent("a sign-up, and its mail", one_sign_up, also={"SES mails": 1})
 
 ROLES: tuple[Covered, ...] = (
     Covered("ApiFunctionName", smoke_api),

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.solutions.todo_api.drill import drill
 from scenarios.solutions.todo_api.users import Files, User, Users, refusal
 from scenarios.support.leftovers import in_tables
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "ROLES", "Users", "drill", "leftovers", "run", "smoke"]
+__all__ = ["ACCEPTED_NOT_EMULATED", "EVENT", "ROLES", "Users", "drill", "leftovers", "run", "smoke"]
 
 # What the embedded AWS accepts but does not emulate, and why the scenario proves its facts all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -55,6 +55,17 @@ def smoke(stack: DeployedStack) -> None:
         except ClientError as error:
             require(False, f"the user's own files: {error}")
 
+
+def three_requests(stack: DeployedStack) -> None:
+    """Write, read and delete a note."""
+    with Users(stack) as users:
+        user = users.sign_in("kim")
+        users.expect(201, user, "PUT", "/notes/event", "x")
+        users.expect(200, user, "GET", "/notes/event")
+        users.expect(204, user, "DELETE", "/notes/event")
+
+
+EVENT = BilledEvent("three requests: a note is written, read and deleted", three_requests)
 
 ROLES: tuple[Covered, ...] = (
     Covered("FunctionName", smoke),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.storage import metadata_sync
 from scenarios.storage.batch_operation.jobs import Backfill
 from scenarios.support import leftovers as left
@@ -132,6 +132,20 @@ def smoke(stack: DeployedStack) -> None:
             again = backfill.ran(of_manifest)
             require(again[key].message == "unchanged", f"the report says: {again[key]}")
 
+
+def one_object(stack: DeployedStack) -> None:
+    """Run a job with one object."""
+    backfill = Backfill(stack)
+    keys = backfill.upload(["smoke.jpg"])
+    backfill.ran(backfill.manifest(list(keys), pinned=True))
+
+
+EVENT = BilledEvent(
+    "an object of a job, which costs another $0.25",
+    one_object,
+    also={"S3 Batch Operations objects": 1},
+    without="JobRole",
+)
 
 ROLES = (
     Covered(role_of="BackfillFunctionName", scenario=smoke),

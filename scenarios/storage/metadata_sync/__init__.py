@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from scenarios.framework import Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
 from scenarios.storage.metadata_sync.bucket import RUNS, SyncedBucket, deployed
 from scenarios.storage.metadata_sync.drill import drill
 from scenarios.storage.metadata_sync.objects import FIELDS, send_traffic
@@ -16,6 +16,7 @@ from scenarios.support.migration import migrate
 
 __all__ = [
     "ACCEPTED_NOT_EMULATED",
+    "EVENT",
     "ROLES",
     "drill",
     "leftovers",
@@ -140,8 +141,18 @@ def _object_without_event(bucket: SyncedBucket) -> Iterator[None]:
 # The reconciler's failure queue is for failed invocations by the schedule; a separate test covers it.
 _RECONCILER = partial(Covered, only_for_failures=frozenset({"sqs:SendMessage"}))
 
+
 # With PostgreSQL new execution environments, because an open connection outlives the permission to connect.
 # Each grant of them takes a cold start, and a schedule is waited for.
+def one_object(stack: DeployedStack) -> None:
+    """Write an object; it stays, because its deletion would be another event."""
+    bucket = SyncedBucket(stack, "")
+    bucket.put(f"{bucket.prefix}object", "a")
+    bucket.wait_for_row(f"{bucket.prefix}object")
+
+
+EVENT = BilledEvent("an object is written; the table is DynamoDB", one_object, without="Reconcil")
+
 ROLES = (
     Covered("FunctionName", smoke),
     _RECONCILER("ReconcilerName", smoke_of_reconciler),

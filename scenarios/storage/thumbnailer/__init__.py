@@ -2,6 +2,7 @@
 
 from scenarios.storage.thumbnailer.scenario import (
     ACCEPTED_NOT_EMULATED,
+    EVENT,
     ROLES,
     drill,
     leftovers,
@@ -9,4 +10,4 @@ from scenarios.storage.thumbnailer.scenario import (
     smoke,
 )
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "ROLES", "drill", "leftovers", "run", "smoke"]
+__all__ = ["ACCEPTED_NOT_EMULATED", "EVENT", "ROLES", "drill", "leftovers", "run", "smoke"]

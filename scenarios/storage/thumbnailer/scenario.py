@@ -9,7 +9,16 @@ from typing import Any
 
 from PIL import Image
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    ScenarioFailed,
+    Story,
+    require,
+)
 from scenarios.storage.thumbnailer import contact_sheet, pictures
 from scenarios.storage.thumbnailer.driver import Thumbnailer, keys_in
 from scenarios.storage.thumbnailer.hostile import HostileFile, hostile_files
@@ -77,6 +86,15 @@ def smoke(stack: DeployedStack) -> None:
         thumbnailer.delete([key])
         thumbnailer.wait_until_gone(key, row)
 
+
+def one_photograph(stack: DeployedStack) -> None:
+    """Upload a photograph; it stays, because its deletion would be another event."""
+    thumbnailer = Thumbnailer(stack)
+    key = f"{thumbnailer.prefix}cat.webp"
+    thumbnailer.wait_for_row(key, thumbnailer.upload(key, photograph("cat.webp")))
+
+
+EVENT = BilledEvent("a photograph is uploaded", one_photograph)
 
 ROLES = (Covered(role_of="FunctionName", scenario=smoke),)
 

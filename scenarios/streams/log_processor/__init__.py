@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.streams.log_processor.lines import TRACE, Lines
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
@@ -156,6 +156,8 @@ def smoke(stack: DeployedStack) -> None:
 
 
 # A failed batch and an event that is none are sent to the failure queue; `run` has both.
+EVENT = BilledEvent("a new error in the log, which is alerted", smoke)
+
 ROLES = (Covered("FunctionName", smoke, only_for_failures=frozenset({"sqs:SendMessage"})),)
 
 

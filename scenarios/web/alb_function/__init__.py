@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.faults import Faults
 from scenarios.web.alb_function.broken_target import BROKEN, BrokenTarget
 from scenarios.web.alb_function.client import BINARY, TEXT, NotesClient
@@ -77,6 +77,22 @@ def leftovers(stack: DeployedStack) -> list[str]:
     items = stack.client("dynamodb").scan(TableName=stack.output("TableName"))["Items"]
     return [f"note: {item['name']['S']}" for item in items]
 
+
+def three_requests(stack: DeployedStack) -> None:
+    """Write, read and delete a note."""
+    notes = NotesClient(stack)
+    path = notes.path("event")
+    notes.expect(201, "PUT", path, TEXT, b"event")
+    notes.expect(200, "GET", path)
+    notes.expect(204, "DELETE", path)
+
+
+#: An LCU has 25 new connections a second.
+EVENT = BilledEvent(
+    "three requests: a note is written, read and deleted",
+    three_requests,
+    also={"Application Load Balancer LCU-hours": 3 / 25 / 3600},
+)
 
 ROLES: tuple[Covered, ...] = (Covered("FunctionName", smoke),)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-from scenarios.framework import Covered, DeployedStack, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
 from scenarios.support import leftovers as left
 from scenarios.support.faults import Faults
 from scenarios.web.direct_invoke.charges import Charges
@@ -140,6 +140,8 @@ def smoke(stack: DeployedStack) -> None:
         answer = charges.call(charges.key(), charges.request(), limits={"attempt": 20.0})
         require("error" not in answer, f"the caller got {answer}")
 
+
+EVENT = BilledEvent("a charge, by the caller that is a function", smoke)
 
 ROLES = (
     # Only the events that failed permanently are sent to the failure queue; `run` has one.

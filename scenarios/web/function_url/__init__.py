@@ -7,7 +7,7 @@ from contextlib import closing
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support import leftovers as left
 from scenarios.support.broken_functions import PREFIX
 from scenarios.support.faults import Faults
@@ -153,6 +153,17 @@ def smoke(stack: DeployedStack) -> None:
         notes.public.expect(200, "GET", f"/notes?tag={notes.run_id}")
         notes.editor.expect(204, "DELETE", path)
 
+
+def three_requests(stack: DeployedStack) -> None:
+    """Write, read and delete a note."""
+    notes = Notes(stack)
+    path = notes.path("event")
+    notes.editor.expect(201, "PUT", path, TEXT, b"event")
+    notes.public.expect(200, "GET", path)
+    notes.editor.expect(204, "DELETE", path)
+
+
+EVENT = BilledEvent("three requests: a note is written, read and deleted", three_requests)
 
 ROLES = (Covered("FunctionName", smoke), Covered("EditorRoleArn", smoke, function="FunctionName"))
 

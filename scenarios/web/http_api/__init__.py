@@ -7,12 +7,12 @@ import json
 import time
 from collections.abc import Mapping
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
 from scenarios.support.leftovers import in_tables
 from scenarios.web.http_api.callers import JSON, TEXT, Callers, expected
 from scenarios.web.http_api.failures import drill
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "ROLES", "Callers", "drill", "leftovers", "run", "smoke"]
+__all__ = ["ACCEPTED_NOT_EMULATED", "EVENT", "ROLES", "Callers", "drill", "leftovers", "run", "smoke"]
 
 # What the embedded AWS accepts but does not emulate, and why the scenario proves its facts all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -53,6 +53,17 @@ def smoke(stack: DeployedStack) -> None:
         callers.expect(200, "http", "GET", "/notes", user)
         callers.expect(204, "rest", "DELETE", path, callers.partner("write"))
 
+
+def three_requests(stack: DeployedStack) -> None:
+    """Write and read a note with the HTTP API, and delete it with the REST API."""
+    with Callers(stack) as callers:
+        user, path = callers.user(), callers.note("event")
+        callers.put("http", 201, path, user, "event")
+        callers.expect(200, "http", "GET", path, user)
+        callers.expect(204, "rest", "DELETE", path, callers.partner("write"))
+
+
+EVENT = BilledEvent("three requests: a note is written, read and deleted", three_requests)
 
 ROLES: tuple[Covered, ...] = (
     Covered("FunctionName", smoke),

@@ -135,3 +135,54 @@ def test_code_that_needs_no_lambda_points_to_cloudfront_functions(
     message = Match.string_like_regexp("CloudFront Functions would do")
     found = Annotations.from_stack(made).find_warning("*", message)
     assert len(found) == cheaper
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "wrong"),
+    [
+        ({"handler.py": "import nosuch"}, {}, "imports nosuch"),
+        ({"handler.py": "from nosuch.deep import x"}, {}, "imports nosuch"),
+        ({"handler.py": "import json, requests as r"}, {}, "imports requests"),
+        ({"index.mjs": ""}, {"handler": "nope.handler"}, "none of nope.mjs, nope.cjs, nope.js"),
+        ({"index.py": ""}, {"handler": "index.handler"}, "none of index.mjs"),
+    ],
+)
+def test_a_module_that_the_edge_does_not_have_is_refused(
+    tmp_path: Path, files: dict[str, str], options: dict[str, Any], wrong: str
+) -> None:
+    runtime = lambda_.Runtime.NODEJS_22_X if "handler" in options else None
+    with pytest.raises(ValueError, match=wrong):
+        LambdaEdge(stack(), "Edge", origin_request=written(tmp_path, files, runtime=runtime, **options))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"handler.py": "import boto3, botocore.exceptions, json, urllib3"},
+        {"handler.py": "import other\nimport package.deep", "other.py": "", "package/__init__.py": ""},
+        {"handler.py": "try:\n    import nosuch\nexcept ImportError:\n    pass"},
+    ],
+)
+def test_a_module_of_the_runtime_or_the_folder_is_taken(tmp_path: Path, files: dict[str, str]) -> None:
+    LambdaEdge(stack(), "Edge", origin_request=written(tmp_path, files))
+
+
+def written(folder: Path, files: dict[str, str], **options: Any) -> EdgeHook:
+    """A hook whose folder has these files."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        code = f"{content}\n\n\ndef handler(event, context):\n    return event\n"
+        (folder / name).write_text(code if name.endswith(".py") else content, "utf-8")
+    return EdgeHook(code=folder, **options)
+
+
+@pytest.mark.parametrize("name", ["python3.99", "nodejs99.x", "provided.al2023", "java21"])
+def test_a_runtime_that_is_neither_python_nor_node_js_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="Lambda@Edge runs Python and Node"):
+        LambdaEdge(stack(), "Edge", origin_request=hook(runtime=lambda_.Runtime(name)))
+
+
+def test_a_runtime_that_the_cdk_lacks_is_taken_with_its_family(tmp_path: Path) -> None:
+    runtime = lambda_.Runtime("nodejs99.x", lambda_.RuntimeFamily.NODEJS)
+    given = written(tmp_path, {"index.mjs": ""}, handler="index.handler", runtime=runtime)
+    LambdaEdge(stack(), "Edge", origin_request=given)

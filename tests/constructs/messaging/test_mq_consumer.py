@@ -218,6 +218,8 @@ def test_it_refuses_what_lambda_or_amazon_mq_refuses(given: dict[str, Any], text
         (MqConsumerOptions, {"virtual_host": ""}, "1 to 200"),
         (BrokerOptions, {"engine": "KAFKA"}, "choose one of 'RABBITMQ', 'ACTIVEMQ'"),
         (BrokerOptions, {"instance_type": "m7g.large"}, "begin with 'mq.'"),
+        (BrokerOptions, {"instance_type": "mq.t3.micro"}, "for ACTIVEMQ only"),
+        (BrokerOptions, {"instance_type": "mq.m7g.large", "engine": "ACTIVEMQ"}, "such as 'mq.m5.large'"),
     ],
 )
 def test_options_are_checked_when_they_are_made(options: Any, given: dict[str, Any], text: str) -> None:

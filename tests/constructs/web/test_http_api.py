@@ -289,6 +289,117 @@ def test_requests_are_validated_where_a_method_says_what_it_needs() -> None:
     assert template.only("AWS::ApiGateway::Model")["Schema"]["required"] == ["text"]
 
 
+def test_methods_may_have_functions_of_their_own_with_the_permissions_of_their_methods_only() -> None:
+    stack = Stack(App(), "S")
+    other = function(stack, id="Other")
+    RestApi(
+        stack,
+        "Api",
+        authorization=IAM,
+        function=function(stack, id="Main"),
+        methods=[
+            RestApiMethod(path="/orders", http_methods=("GET",)),
+            RestApiMethod(path="/products", http_methods=("GET",), function=other),
+        ],
+    )
+    template = resources_of(stack)
+    allowed = {
+        one["FunctionName"]["Fn::GetAtt"][0][:5].rstrip("0123456789"): one["SourceArn"]["Fn::Join"][1][-1]
+        for one in template.all("AWS::Lambda::Permission").values()
+    }
+    assert sorted(allowed.values()) == ["/GET/orders", "/GET/products"]
+    assert {name[:4]: path for name, path in allowed.items()} == {
+        "Main": "/GET/orders",
+        "Othe": "/GET/products",
+    }
+
+
+def test_a_function_of_a_method_must_not_run_longer_than_the_api_waits() -> None:
+    stack = Stack(App(), "S")
+    late = RestApiMethod(path="/slow", function=function(stack, Duration.seconds(30), id="Late"))
+    with pytest.raises(ValueError, match=r"^function.timeout of /slow=30: a REST API allows 1 to 29 seconds"):
+        RestApi(stack, "Api", authorization=IAM, methods=[late], **NEW)
+
+
+def described(title: str | None, *, required: str = "text", **more: Any) -> apigateway.JsonSchema:
+    return apigateway.JsonSchema(
+        type=apigateway.JsonSchemaType.OBJECT, title=title, required=[required], **more
+    )
+
+
+def test_methods_say_what_they_are_called_and_what_they_answer() -> None:
+    note, problem = described("Note"), described("Problem", required="message")
+    template = rest(
+        methods=[
+            RestApiMethod(
+                path="/notes/{name}",
+                http_methods=("PUT",),
+                operation_name="put_note",
+                request_models={"application/json": note},
+                response_models={"200": note, "404": problem},
+            ),
+            RestApiMethod(path="/notes", http_methods=("GET",), response_models={"404": problem}),
+        ]
+    )
+    models = template.all("AWS::ApiGateway::Model")
+    assert sorted(one["Name"] for one in models.values()) == ["Note", "Problem"]
+    (put, _) = sorted(template.all("AWS::ApiGateway::Method").values(), key=lambda one: one["HttpMethod"])[
+        ::-1
+    ]
+    assert put["OperationName"] == "put_note"
+    assert {one["StatusCode"]: list(one["ResponseModels"]) for one in put["MethodResponses"]} == {
+        "200": ["application/json"],
+        "404": ["application/json"],
+    }
+    ids = {name: one["Name"] for name, one in models.items()}
+    assert ids[put["RequestModels"]["application/json"]["Ref"]] == "Note"
+
+
+@pytest.mark.parametrize("title", [None, "A note", "note-1", ""])
+def test_a_schema_without_a_title_that_can_be_a_name_is_a_model_of_its_method(title: str | None) -> None:
+    template = rest(
+        methods=[
+            RestApiMethod(path=path, http_methods=("PUT",), request_models={"$default": described(title)})
+            for path in ("/a", "/b")
+        ]
+    )
+    models = template.all("AWS::ApiGateway::Model").values()
+    assert ["Name" in one for one in models] == [False, False]
+
+
+def test_two_schemas_with_one_title_are_refused() -> None:
+    methods = [
+        RestApiMethod(
+            path=f"/{required}",
+            http_methods=("GET",),
+            response_models={"200": described("Note", required=required)},
+        )
+        for required in ("text", "stars")
+    ]
+    with pytest.raises(ValueError, match=r"^GET /stars 200: another schema of this API has the title 'Note'"):
+        rest(methods=methods)
+
+
+@pytest.mark.parametrize("methods", [("GET", "PUT"), ("ANY",)])
+def test_an_operation_is_one_method(methods: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^operation_name='notes' with http_methods="):
+        RestApiMethod(path="/", http_methods=methods, operation_name="notes")
+
+
+def test_an_operation_is_there_once() -> None:
+    methods = [
+        RestApiMethod(path=path, http_methods=("GET",), operation_name="notes") for path in ("/a", "/b")
+    ]
+    with pytest.raises(ValueError, match=r"^notes is there 2 times"):
+        rest(methods=methods)
+
+
+@pytest.mark.parametrize("status", ["", "2xx", "default", "99", "600", "20"])
+def test_a_response_has_a_status_code(status: str) -> None:
+    with pytest.raises(ValueError, match=f"^response_models='{status}': give the status code"):
+        RestApiMethod(path="/", response_models={status: described("Note")})
+
+
 def cached(
     authorization: Callable[[Stack], Any], path: str = "/notes/{name}/{rest+}", **more: Any
 ) -> dict[str, Any]:

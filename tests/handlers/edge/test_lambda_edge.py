@@ -207,6 +207,9 @@ def test_what_is_no_picture_is_refused() -> None:
         ({"key": "secret/x.png", "width": "160"}, None, 400),
         ({"key": "images/x.png", "width": "0"}, None, 400),
         ({"key": "images/x.png", "width": "9999"}, None, 400),
+        ({"key": "images/x.png", "width": "²"}, None, 400),
+        ({"key": "images/x.png", "width": "٣٢٠"}, None, 400),
+        ({"key": "images/x.png", "width": "9" * 5_000}, None, 400),
         (None, None, 400),
     ],
 )

@@ -146,16 +146,7 @@ def make_function(
 ) -> lambda_.IFunction:
     """Return the function of an API: a new one, or one that exists."""
     if function is not None:
-        check_no_latest(function)
-        check_region(scope, _REGION, {"function": function})  # the CDK warns of another account
-        if timeout_of(function) is None:
-            Annotations.of(scope).add_warning_v2(
-                "cdk-lambda-patterns:apiTimeout",
-                f"{function.node.path} is imported, so its timeout is unknown here; {limit.service} answers "
-                f"after {limit.high:g} seconds without waiting longer. Make sure that the function's timeout "
-                "is not longer.",
-            )
-        return function
+        return existing_function(scope, limit, function)
     assert code is not None  # check_timeout has seen that one of both is given
     return HardenedFunction(
         scope,
@@ -166,6 +157,24 @@ def make_function(
         network=network,
         removal_policy=removal_policy,
     )
+
+
+def existing_function(scope: Construct, limit: Limit, function: lambda_.IFunction) -> lambda_.IFunction:
+    """Return a function that exists, if the API may invoke it; warn if its timeout is unknown.
+
+    Raises:
+        ValueError: It is in another Region, or the version ``$LATEST``.
+    """
+    check_no_latest(function)
+    check_region(scope, _REGION, {"function": function})  # the CDK warns of another account
+    if timeout_of(function) is None:
+        Annotations.of(scope).add_warning_v2(
+            "cdk-lambda-patterns:apiTimeout",
+            f"{function.node.path} is imported, so its timeout is unknown here; {limit.service} answers "
+            f"after {limit.high:g} seconds without waiting longer. Make sure that the function's timeout "
+            "is not longer.",
+        )
+    return function
 
 
 def check_timeout(

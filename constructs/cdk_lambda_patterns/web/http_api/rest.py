@@ -18,7 +18,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct, IConstruct, IValidation
 
 from cdk_lambda_patterns.core.arguments import check_types
-from cdk_lambda_patterns.core.event_sources import Code
+from cdk_lambda_patterns.core.event_sources import Code, timeout_of
 from cdk_lambda_patterns.core.function import DEFAULT_HANDLER
 from cdk_lambda_patterns.core.limits import Limit
 from cdk_lambda_patterns.core.options import FunctionOptions, NetworkOptions
@@ -26,6 +26,7 @@ from cdk_lambda_patterns.core.permissions import acknowledge, acknowledge_wildca
 from cdk_lambda_patterns.web.http_api.parts import (
     access_log_format,
     check_timeout,
+    existing_function,
     make_access_log,
     make_function,
     variables_of,
@@ -40,6 +41,8 @@ from cdk_lambda_patterns.web.http_api.rest_options import (
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
 _TIMEOUT = Limit("a REST API", 1, 29, "seconds")
 
+# https://docs.aws.amazon.com/apigateway/latest/api/API_CreateModel.html
+_MODEL_NAME = re.compile(r"[A-Za-z0-9]+")
 _IN_KEY = re.compile(r"method\.request\.(header|querystring|path)\.")
 # What an authorizer may look at too, since it is the same for all requests that the cache compares.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html
@@ -71,7 +74,8 @@ class RestApi(Construct):
         function: An existing function instead, or a version or alias of it.
         function_options: Settings of a new function. Default: 256 MB, 29 seconds.
         network: The VPC that a new function runs in. Default: none of yours.
-        methods: Which requests reach the function; others are answered 403. Default: all.
+        methods: Which requests reach the function, or a function of their own; others are answered 403.
+            Default: all.
         options: Settings of the API and its stage.
         removal_policy: What happens to the logs when the stack is deleted. Default: they are retained.
 
@@ -122,6 +126,7 @@ class RestApi(Construct):
         self.access_log_group: logs.LogGroup = make_access_log(self, options.logs, removal_policy)
         self.api = self._make_api(methods, options)
         self._validator: apigateway.RequestValidator | None = None
+        self._named_models: dict[str, tuple[apigateway.JsonSchema, apigateway.Model]] = {}
         for method in methods:
             self._add(method, method.authorization or authorization)
         if self._validator is None:
@@ -149,6 +154,7 @@ class RestApi(Construct):
         api = apigateway.RestApi(
             self,
             "Api",
+            rest_api_name=options.rest_api_name,
             cloud_watch_role=options.cloud_watch_role,
             default_cors_preflight_options=options.default_cors_preflight_options,
             binary_media_types=options.binary_media_types,
@@ -193,11 +199,26 @@ class RestApi(Construct):
             for key in (*path, *_callers(method, authorization)):
                 parameters.setdefault(key, key.startswith("method.request.path."))
             keys = list(parameters)
+        function = self.function
+        if method.function is not None:
+            _TIMEOUT.check(f"function.timeout of {method.path}", timeout_of(method.function))
+            function = existing_function(self, _TIMEOUT, method.function)
         integration = apigateway.LambdaIntegration(
-            self.function, allow_test_invoke=False, cache_key_parameters=keys
+            function, allow_test_invoke=False, cache_key_parameters=keys
         )
         validated = method.request_models or any((method.request_parameters or {}).values())
-        models = self._models(method)
+        name = f"{method.http_methods[0]} {method.path}"
+        models = {
+            content_type: self._model(f"{name} {content_type}", schema)
+            for content_type, schema in (method.request_models or {}).items()
+        }
+        responses = [
+            apigateway.MethodResponse(
+                status_code=status,
+                response_models={"application/json": self._model(f"{name} {status}", schema)},
+            )
+            for status, schema in (method.response_models or {}).items()
+        ]
         is_type = isinstance(authorization, apigateway.AuthorizationType)
         who: dict[str, Any] = {"authorization_type" if is_type else "authorizer": authorization}
         for http_method in method.http_methods:
@@ -209,6 +230,8 @@ class RestApi(Construct):
                 authorization_scopes=method.authorization_scopes,
                 request_parameters=parameters or None,
                 request_models=models or None,
+                operation_name=method.operation_name,
+                method_responses=responses or None,
                 request_validator=self._request_validator() if validated else None,
             )
             if authorization == apigateway.AuthorizationType.NONE:
@@ -217,12 +240,25 @@ class RestApi(Construct):
                 )
             acknowledge(made, {"AwsSolutions-COG4": "The app chooses who may call the method."})
 
-    def _models(self, method: RestApiMethod) -> dict[str, apigateway.IModel]:
-        name = f"{method.http_methods[0]} {method.path}"
-        return {
-            content_type: self.api.add_model(f"{name} {content_type}", schema=schema)
-            for content_type, schema in (method.request_models or {}).items()
-        }
+    def _model(self, id: str, schema: apigateway.JsonSchema) -> apigateway.IModel:
+        """Make a model, or return that of the same title.
+
+        Raises:
+            ValueError: Another schema has this title.
+        """
+        title = schema.title
+        if title is None or not _MODEL_NAME.fullmatch(title):
+            return self.api.add_model(id, schema=schema)
+        if title not in self._named_models:
+            model = self.api.add_model(f"Model {title}", model_name=title, schema=schema)
+            self._named_models[title] = schema, model
+        known, model = self._named_models[title]
+        if known != schema:
+            raise ValueError(
+                f"{id}: another schema of this API has the title {title!r}, and models are named by it; give "
+                "each schema a title of its own."
+            )
+        return model
 
     def _request_validator(self) -> apigateway.RequestValidator:
         """Return the validator of the API, which is made for the first method that needs it."""

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from aws_cdk import Duration, Size, Token
 from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_lambda as lambda_
 
 from cdk_lambda_patterns.core.arguments import check_types
 from cdk_lambda_patterns.core.limits import Limit, check_choice
@@ -33,6 +34,8 @@ _HTTP_METHODS = ("ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PU
 # https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_apigateway.Resource.html
 _PART = re.compile(r"[A-Za-z0-9._:$-]+")
 _PARAMETER = re.compile(r"method\.request\.(header|querystring|path)\.\S+")
+# https://docs.aws.amazon.com/apigateway/latest/api/API_PutMethodResponse.html
+_STATUS = re.compile(r"[1-5]\d\d")
 _CACHE_SIZES = ("0.5", "1.6", "6.1", "13.5", "28.4", "58.2", "118", "237")
 
 
@@ -50,13 +53,20 @@ class RestApiMethod:
         api_key_required: Whether a request needs an API key of the usage plan. That limits and counts the
             requests of a caller; it is no authorization.
         request_models: The JSON schema of the body by content type. API Gateway does not validate a body of
-            a content type that is not here; ``$default`` stands for all.
+            a content type that is not here; ``$default`` stands for all. A schema with a ``title`` of letters
+            and digits becomes a model of this name, which all methods of the API share.
         request_parameters: Whether a parameter is required, by its name, such as
             ``method.request.querystring.tag``.
         throttle: Limits of this method. Default: those of the stage.
         cache_ttl: How long the stage caches a response, 1 to 3,600 seconds. The key has the parameters of
             the path, all ``request_parameters``, and what the authorizer identifies the caller by. Other
             parameters must not change the response. Only for GET. Default: not at all.
+        function: The function that answers these requests: an existing one, or a version or alias of it.
+            Default: that of the API.
+        operation_name: The ``operationId`` in the OpenAPI document that API Gateway exports, from which
+            generated clients name their functions. Only for one method; unique in the API.
+        response_models: The JSON schema of the body by status code, such as ``"200"``, for the same document.
+            API Gateway compares no response with it.
 
     Raises:
         ValueError: A value is not allowed, or contradicts another.
@@ -75,6 +85,9 @@ class RestApiMethod:
     request_parameters: Mapping[str, bool] | None = None
     throttle: apigateway.ThrottleSettings | None = None
     cache_ttl: Duration | None = None
+    function: lambda_.IFunction | None = None
+    operation_name: str | None = None
+    response_models: Mapping[str, apigateway.JsonSchema] | None = None
 
     def __post_init__(self) -> None:
         if Token.is_unresolved(self.path):
@@ -101,6 +114,16 @@ class RestApiMethod:
                 f"cache_ttl with http_methods={tuple(self.http_methods)}: what the cache answers "
                 "never reaches the function; give http_methods=('GET',)."
             )
+        if self.operation_name is not None and (len(self.http_methods) > 1 or "ANY" in self.http_methods):
+            raise ValueError(
+                f"operation_name={self.operation_name!r} with http_methods={tuple(self.http_methods)}: it is "
+                "the name of one operation; give a RestApiMethod for each method."
+            )
+        for status in self.response_models or {}:
+            if not _STATUS.fullmatch(status):
+                raise ValueError(
+                    f"response_models={status!r}: give the status code of the response, such as '200'."
+                )
 
 
 @check_types
@@ -109,6 +132,8 @@ class RestApiOptions:
     """Settings of the API and its stage.
 
     Args:
+        rest_api_name: The name of the API in the console, and the title of the OpenAPI document that API
+            Gateway exports. Default: ``Api``.
         stage_name: The name of the stage, the first part of each path.
         default_cors_preflight_options: Which pages of other origins may call the API. Preflight requests of
             browsers are answered without authorization and without the function. If there is one origin,
@@ -134,6 +159,7 @@ class RestApiOptions:
         RestApiOptions(throttle=apigateway.ThrottleSettings(rate_limit=100, burst_limit=50))
     """
 
+    rest_api_name: str | None = None
     stage_name: str = "prod"
     default_cors_preflight_options: apigateway.CorsOptions | None = None
     throttle: apigateway.ThrottleSettings | None = None
@@ -225,6 +251,7 @@ def check_methods(
                 "Gateway answers these requests itself; leave one of the two out."
             )
     check_once(f"{one} {method.path}" for method in methods for one in method.http_methods)
+    check_once(method.operation_name for method in methods if method.operation_name is not None)
     with_key = [method.path for method in methods if method.api_key_required]
     if with_key and options.usage_plan is None:
         raise ValueError(

@@ -8,6 +8,7 @@ message.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import os
@@ -126,6 +127,7 @@ def _emulator_environment(options: Options, folder: Path, port: int) -> dict[str
 async def _emulate(options: Options, listener: socket.socket, say_ready: Callable[[], None]) -> None:
     # Thousands of functions and classes that stay: no garbage is looked for until they are there.
     gc.disable()
+    share_models()
     # Imported late: these modules read the environment while they are imported.
     import ministack.app
     from hypercorn.asyncio import serve
@@ -153,6 +155,17 @@ async def _emulate(options: Options, listener: socket.socket, say_ready: Callabl
     application = announcing(with_control(ministack.app.app), say_ready)
     application = guarded(application, start, int(os.environ["GATEWAY_PORT"]), bridges=options.bridges)
     await serve(application, config, shutdown_trigger=forever.wait)  # type: ignore[arg-type]
+
+
+def share_models() -> None:
+    """Read and parse the model of a service once, though each session of botocore has a loader of its own.
+
+    The emulator and the bridges make many sessions, one for each client that a role has; reading the models
+    again took half of the time of a server whose schedules invoke functions.
+    """
+    import botocore.session
+
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 def _ignore_h2c() -> None:

@@ -6,6 +6,7 @@ them by the Host header.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,25 @@ from urllib.parse import urlsplit
 _FUNCTION_URL = re.compile(r"[a-z0-9]{32}\.lambda-url\.[a-z0-9-]+\.on\.aws")
 _DISTRIBUTION = re.compile(r"[a-z0-9]+\.cloudfront\.net")
 _API_ID = re.compile(r"[a-z0-9]+")
+
+
+def check_server(url: str) -> None:
+    """Check where a server of a test is.
+
+    Raises:
+        ValueError: It is not on this machine, or the URL says more than where.
+    """
+    parts = urlsplit(url if isinstance(url, str) else "")
+    host = parts.hostname or ""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        complete = parts.scheme == "http" and bool(parts.port) and not parts.path.strip("/")
+    except ValueError:
+        loopback = complete = False
+    if not (loopback and complete):
+        raise ValueError(
+            f"url={url!r}: give the address of an HTTP server on this machine, such as http://127.0.0.1:8080"
+        )
 
 
 @dataclass(frozen=True)
@@ -25,11 +45,10 @@ class Address:
         host: The Host header to send.
         ca_file: The certificate to trust.
 
-    Example:
-        ```python
+    Example::
+
         address = aws.address_of_load_balancer(outputs["DnsName"])
         request = urllib.request.Request(f"{address.url}/photos", headers={"Host": address.host})
-        ```
     """
 
     url: str

@@ -32,6 +32,7 @@ from localaws.server.delivery import Delivered, InvocationType, outcome_of, requ
 from localaws.server.environment import client_environment
 from localaws.server.outliving import Running
 from localaws.server.protocol import Options, Ready
+from localaws.usage import Usage
 
 if TYPE_CHECKING:
     import boto3
@@ -75,11 +76,10 @@ class LocalAws:
         account: The account's id.
         region: The region.
 
-    Example:
-        ```python
+    Example::
+
         with LocalAws() as aws:
             aws.client("s3").create_bucket(Bucket="photos")
-        ```
     """
 
     def __init__(
@@ -307,10 +307,9 @@ class LocalAws:
             ValueError: An argument is missing, or does not fit the others.
             botocore.exceptions.ClientError: The target refused the event, with the error of its API.
 
-        Example:
-            ```python
+        Example::
+
             aws.deliver_as("iot.amazonaws.com", rule_arn, function_arn, {"temperature": 21})
-            ```
         """
         if not self._options.bridges:
             raise LocalAwsError("deliver_as needs the bridges: start with LocalAws(), not bridges=False")
@@ -441,12 +440,11 @@ class LocalAws:
         Args:
             since: Only what was denied after this time, in seconds since 1970.
 
-        Example:
-            ```python
+        Example::
+
             [why] = aws.explain()
             assert why.grants[0].actions == ("dynamodb:PutItem",)
             print(why)
-            ```
         """
         return [
             Explanation.of(entry) for entry in self._call("GET", f"/_localaws/explanations?since={since}")
@@ -456,11 +454,10 @@ class LocalAws:
     def faults(self) -> Faults:
         """Faults to ask for: API calls that fail, functions that die, queues that deliver twice.
 
-        Example:
-            ```python
+        Example::
+
             with aws.faults.api("dynamodb", "PutItem", error="ThrottlingException", times=2):
                 deployed.invoke("Handler", order)
-            ```
         """
         return Faults(self._call, self.client)
 
@@ -484,6 +481,17 @@ class LocalAws:
             {'dynamodb:PutItem'}
         """
         return [Used(**entry) for entry in self._call("GET", "/_localaws/used")]
+
+    def usage(self) -> list[Usage]:
+        """Return what AWS would bill of the requests since the last reset, by principal and unit.
+
+        Not what a price list has by the hour, storage, traffic to the internet, and durations.
+
+        Example:
+            >>> {one.unit: one.amount for one in aws.usage() if ":assumed-role/Orders" in one.principal}
+            {'DynamoDB write request units': 1.0}
+        """
+        return [Usage(**entry) for entry in self._call("GET", "/_localaws/usage")]
 
     @contextlib.contextmanager
     def paced(self, seconds_per_minute: float) -> Iterator[None]:
@@ -515,6 +523,77 @@ class LocalAws:
             yield
         finally:
             self._call("POST", "/_localaws/concurrency", before)
+
+    @contextlib.contextmanager
+    def instances_answer(self, group: str, url: str) -> Iterator[None]:
+        """Let an HTTP server of yours be what listens on EC2 instances, while the body runs.
+
+        No machines run here, and user data is never executed. Load balancers forward requests, and health
+        checks, to the server instead of to the instances, on any port, if the security groups allow it.
+        Without a server nothing listens on an instance.
+
+        Args:
+            group: The name of an Auto Scaling group, the ARN of a target group, or the id of an instance. An
+                instance counts before its groups.
+            url: Where the server is: `http://127.0.0.1:8080`.
+
+        Raises:
+            ValueError: The group has no name, or the URL is not that of an HTTP server on this machine.
+
+        Example:
+            ```python
+            server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+            with aws.instances_answer(outputs["GroupName"], f"http://127.0.0.1:{server.server_port}"):
+                ...
+            ```
+        """
+        if not isinstance(group, str) or not group:
+            raise ValueError(
+                f"group={group!r}: give the name of an Auto Scaling group, the ARN of a target group, or the "
+                "id of an instance"
+            )
+        addresses.check_server(url)
+        before = self._call("POST", "/_localaws/instances", {"group": group, "url": url})
+        try:
+            yield
+        finally:
+            self._call("POST", "/_localaws/instances", {"group": group, "url": before})
+
+    @contextlib.contextmanager
+    def with_broker(self, arn: str, url: str) -> Iterator[None]:
+        """Let a real broker stand in for one of Amazon MQ while the body runs.
+
+        Event source mappings with the ARN then read the queues of the real one, with the user in their
+        secret. You start it, make that user, and declare the queues.
+
+        Args:
+            arn: The ARN of the broker of Amazon MQ.
+            url: The real one on this machine: `amqp://127.0.0.1:5672` (RabbitMQ) or
+                `stomp://127.0.0.1:61613` (ActiveMQ), without TLS.
+
+        Raises:
+            ValueError: There is no such broker, or the URL does not fit its engine.
+
+        Example:
+            ```python
+            with aws.with_broker(broker_arn, "amqp://127.0.0.1:5672"):
+                channel.basic_publish("", "orders", b"...")
+                ...
+            ```
+        """
+        if not self._options.bridges:
+            raise LocalAwsError("with_broker needs the bridges: start with LocalAws(), not bridges=False")
+        if not re.fullmatch(r"arn:[^:]+:mq:[^:]+:\d{12}:broker:.+", arn):
+            raise ValueError(f"arn={arn!r}: give the ARN of a broker of Amazon MQ")
+        if not re.fullmatch(r"(amqp|stomp)://[^/:@]+:\d{1,5}", url):
+            raise ValueError(f"url={url!r}: give amqp://HOST:PORT or stomp://HOST:PORT")
+        refused = self._call("POST", "/_localaws/broker", {"arn": arn, "url": url})
+        if refused:
+            raise ValueError(f"with_broker: {refused}")
+        try:
+            yield
+        finally:
+            self._call("POST", "/_localaws/broker", {"arn": arn, "url": None})
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))

@@ -4,9 +4,12 @@ GET  /_localaws/dropped
 GET  /_localaws/denied
 GET  /_localaws/explanations?since=SECONDS
 GET  /_localaws/calls?after=NUMBER
+GET  /_localaws/usage
 POST /_localaws/reset
 POST /_localaws/pace
 POST /_localaws/concurrency
+POST /_localaws/instances
+POST /_localaws/broker
 POST /_localaws/deliver
 GET, POST, DELETE /_localaws/faults
 POST /_localaws/faults/kill
@@ -24,7 +27,7 @@ from dataclasses import asdict, fields
 from typing import Any
 from urllib.parse import parse_qs
 
-from localaws import journal, pace, patching, recorder
+from localaws import journal, pace, patching, recorder, usage
 from localaws.faults.rules import Rule, rules
 from localaws.server import processes
 
@@ -53,6 +56,8 @@ def with_control(app: Application) -> Application:
         elif route == ("GET", "/_localaws/calls"):
             after = _number(scope, "after") or 0
             await _answer(send, [asdict(call) for call in journal.calls.after(after)])
+        elif route == ("GET", "/_localaws/usage"):
+            await _answer(send, [asdict(one) for one in usage.amounts.all()])
         elif route == ("POST", "/_localaws/faults"):
             await _answer(send, rules.add(Rule(**json.loads(await _body(receive)))))
         elif route == ("POST", "/_localaws/faults/kill"):
@@ -70,6 +75,14 @@ def with_control(app: Application) -> Application:
             from localaws.services.lambda_ import concurrency
 
             await _answer(send, concurrency.change(json.loads(await _body(receive))))
+        elif route == ("POST", "/_localaws/instances"):
+            from localaws.services.elbv2 import servers
+
+            await _answer(send, servers.answer(json.loads(await _body(receive))))
+        elif route == ("POST", "/_localaws/broker"):
+            from localaws.services.lambda_.broker_event_source import stand_in
+
+            await _answer(send, stand_in(**json.loads(await _body(receive))))
         elif route == ("POST", "/_localaws/reset"):
             await _reset(app, scope, receive)
             await _answer(send, {})
@@ -135,6 +148,7 @@ async def _reset(app: Application, scope: Message, receive: Receive) -> None:
     journal.denials.clear()
     journal.uses.clear()
     journal.calls.clear()
+    usage.amounts.clear()
 
 
 def _kill_leftovers() -> None:

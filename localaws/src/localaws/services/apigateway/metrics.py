@@ -22,10 +22,12 @@ from ministack.services import cloudwatch
 from localaws.services.apigateway.exchanges import Exchange
 from localaws.services.apigateway.requests import Response
 from localaws.services.apigateway.throttling import method_settings, route_settings
+from localaws.usage import amounts
 
 
 def count_http(exchange: Exchange, response: Response) -> None:
     """Count a request for an HTTP API."""
+    amounts.add("", "API Gateway HTTP API requests")
     api = {"ApiId": exchange.api_id}
     sets = [api, api | {"Stage": exchange.stage_name}]
     if _yes(route_settings(exchange.stage, exchange.route).get("detailedMetricsEnabled")) and exchange.route:
@@ -37,6 +39,7 @@ def count_http(exchange: Exchange, response: Response) -> None:
 
 def count_rest(exchange: Exchange, response: Response) -> None:
     """Count a request for a REST API."""
+    amounts.add("", "API Gateway REST API requests")
     name = "".join(one for one in exchange.api.get("name", "") if one.isascii()) or exchange.api_id
     api = {"ApiName": name}
     sets = [api, api | {"Stage": exchange.stage_name}]

@@ -21,14 +21,13 @@ import json
 import re
 import time
 import uuid
-import zoneinfo
 from typing import Any
 
 from ministack.core.responses import AccountRegionScopedDict, get_account_id, get_region
 from ministack.services import cloudwatch, lambda_svc, scheduler
 
 from localaws.patching import on_reset
-from localaws.services.scheduler import expressions
+from localaws.services.scheduler import expressions, schedules
 
 Record = dict[str, Any]
 
@@ -303,7 +302,7 @@ def put_action(request: Record) -> Record:
     }
     if not expressions.is_valid(str(action.get("Schedule") or "")):
         raise Refused(f"Schedule {action.get('Schedule')!r} is not valid: give at(), rate() or cron().")
-    if action["Timezone"] not in zoneinfo.available_timezones():
+    if action["Timezone"] not in schedules.time_zones():
         raise Refused(f"Timezone {action['Timezone']} is not valid.")
     begin, end = (scheduler._to_epoch(action.get(each)) for each in ("StartTime", "EndTime"))
     if begin and end and end <= begin:

@@ -14,8 +14,16 @@ Faithful to:
 - GET, HEAD and, where the behavior says so, OPTIONS are cached. Errors are, too: for 10 seconds, or for the
   error caching minimum TTL of their status; `max-age` makes it longer. 400, 403, 405, 412 and 415 need one
   of these two.
-- `X-Cache` says Hit, Miss, RefreshHit (the origin answered 304 for an expired object) or Error, and a hit
-  has an `Age`. Functions of viewer events run for hits as well.
+- `X-Cache` says Hit, Miss, RefreshHit (an expired object was still the same) or Error, and a hit has an
+  `Age`. Functions of viewer events run for hits as well. An expired object is revalidated with its ETag and
+  Last-Modified.
+- Each edge location has a cache of its own. The header `X-Localaws-Edge: FRA56-P1` of a viewer says at which
+  one it arrives, and is not seen by functions and origins. `X-Amz-Cf-Pop` of the response names it.
+- With Origin Shield, all edges ask one more cache, and only that asks the origin.
+- Requests for one object that arrive while it is fetched wait for that response (request collapsing), unless
+  the minimum is 0 and the response says `no-store`, `no-cache`, `private`, `max-age=0` or `s-maxage=0`.
+- If the origin is not reached or returns 5xx, an expired object is served instead, for as long as its
+  `stale-if-error` says, and without that for any time.
 - An invalidation removes what its paths match. They include the query string, and may end with `*`. A path
   that does not start with `/` is refused.
 
@@ -23,31 +31,37 @@ Between cache and origin is `_fetch_from_origin` of the emulator, which this mod
 on a miss only, and what it returns is stored. The triggers origin-request and origin-response belong there;
 `exchange()` has the distribution and the cache behavior.
 
-Not to: several edge locations, Origin Shield, and the collapsing of simultaneous requests; ranges, which are
-not cached; compression at the edge; an expired object in place of a 5xx; eviction; QueryStringCacheKeys.
-Times are real, whatever the pace.
+Not to: regional edge caches; ranges, which are not cached; compression at the edge; `stale-while-revalidate`;
+eviction; QueryStringCacheKeys. Times are real, whatever the pace. A request that names no edge arrives at one
+and the same.
 
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/understanding-the-cache-key.html
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Expiration.html
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/Invalidation.html
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/origin-shield.html
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html#request-custom-traffic-spikes
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
+from xml.etree.ElementTree import SubElement
 
 from ministack.services import cloudfront
+from ministack.services.cloudformation import provisioners
 
 from localaws.patching import around, on_reset, replaces
+from localaws.usage import amounts
 
 Headers = dict[str, Any]
 Response = tuple[int, str, Headers, bytes]  # status, reason, headers, body
@@ -58,7 +72,10 @@ _DAY, _YEAR = 86_400, 31_536_000
 _ERROR_SECONDS = 10
 _ERRORS = {404, 410, 414, 500, 501, 502, 503, 504}
 _ERRORS_IF_ASKED = {400, 403, 405, 412, 415}  # with `max-age`, or a time in the distribution
+_NOT_IF_REFUSED = {404, 410, 414, 501}  # not with `no-store`, `no-cache` or `private`
 _CONDITIONS = ("if-none-match", "if-modified-since", "if-match", "if-unmodified-since")
+_EDGE_HEADER = "x-localaws-edge"
+_ONLY_EDGE = "LOC50-C1"
 
 
 @dataclass
@@ -72,6 +89,7 @@ class Exchange:
         behavior: The cache behavior.
         errors: The error caching minimum TTLs, by status.
         result: What `X-Cache` says.
+        edge: The edge location that it arrived at.
     """
 
     distribution: dict[str, Any]
@@ -80,6 +98,7 @@ class Exchange:
     behavior: dict[str, Any] = field(default_factory=dict)
     errors: dict[int, int] = field(default_factory=dict)
     result: str = "Miss from cloudfront"
+    edge: str = _ONLY_EDGE
 
 
 @dataclass
@@ -88,10 +107,24 @@ class _Stored:
     stored: float
     expires: float
     path: str  # with the query string, as invalidations name it
+    refreshed: bool = False  # it is what had expired
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.expires > time.time()
+
+    @property
+    def validators(self) -> Headers:
+        """The headers that ask the origin whether it is still the same."""
+        found = {"if-none-match": "etag", "if-modified-since": "last-modified"}
+        headers = self.response[2]
+        return {asks: headers[name] for asks, name in found.items() if name in headers}
 
 
 _exchange: ContextVar[Exchange | None] = ContextVar("localaws_cloudfront_exchange", default=None)
-_cache: dict[str, dict[Key, _Stored]] = {}  # by the id of the distribution
+# By the id of the distribution; the first part of a key is the edge location, or the Region of Origin Shield.
+_cache: dict[str, dict[Key, _Stored]] = {}
+_underway: dict[tuple[str, Key], asyncio.Task[_Stored]] = {}
 
 
 def exchange() -> Exchange | None:
@@ -102,9 +135,26 @@ def exchange() -> Exchange | None:
 @on_reset
 def _forget() -> None:
     _cache.clear()
+    _underway.clear()
 
 
 # --- What the emulator does not read
+
+
+@around(cloudfront, "_dataplane_origin")
+def _dataplane_origin(stock: Callable[..., dict[str, Any]], origin_el: Any) -> dict[str, Any]:
+    shield = cloudfront._find(origin_el, "OriginShield")
+    enabled = shield is not None and cloudfront._text(shield, "Enabled").lower() == "true"
+    region = cloudfront._text(shield, "OriginShieldRegion") if enabled else ""
+    return {**stock(origin_el), "shield": region}
+
+
+@around(provisioners, "_cf_distribution_config", after=["cloudfront.lambda_edge"])
+def _cf_distribution_config(stock: Callable[..., Any], props: Any, caller_reference: str) -> Any:
+    config = stock(props, caller_reference)
+    if cloudfront._find(config, "Comment") is None:  # a template may lack it, and the API returns it always
+        SubElement(config, "Comment").text = ""
+    return config
 
 
 @around(cloudfront, "_dataplane_behavior")
@@ -158,7 +208,10 @@ async def _handle_viewer_request(
     query_params: dict[str, list[str]],
     client_ip: str = "127.0.0.1",
 ) -> Any:
-    token = _exchange.set(Exchange(dist, headers, client_ip))
+    amounts.add("", "CloudFront requests")
+    headers = dict(headers)
+    edge = headers.pop(_EDGE_HEADER, "") or _ONLY_EDGE
+    token = _exchange.set(Exchange(dist, headers, client_ip, edge=edge))
     try:
         return await stock(
             dist, method, path, raw_uri, raw_query_string, headers, body, query_params, client_ip
@@ -186,7 +239,8 @@ def _add_cloudfront_headers(
     now = exchange()
     if now is not None and x_cache == "Miss from cloudfront":
         x_cache = now.result
-    return stock(headers, x_cache, request_id, edge_server)
+    sent = stock(headers, x_cache, request_id, edge_server)
+    return {**sent, "x-amz-cf-pop": now.edge} if now is not None else sent
 
 
 @around(cloudfront, "_fetch_from_origin", after=["cloudfront.lambda_edge"])
@@ -217,25 +271,92 @@ async def _fetch_from_origin(
 
     headers = _with_normalised_encoding(now, headers)
     key = (method == "OPTIONS", uri, *cache_key(now.behavior, query_string, headers))
-    cache = _cache.setdefault(now.distribution["Id"], {})
-    known, asked = cache.get(key), {name: headers.pop(name) for name in _CONDITIONS if name in headers}
-    if known is not None and known.expires > time.time():
-        return _resulting(now, _conditional(known, method, asked), "Hit from cloudfront")
+    asked = {name: headers.pop(name) for name in _CONDITIONS if name in headers}
+    path = uri + (f"?{query_string}" if query_string else "")
 
-    etag = known.response[2].get("etag") if known is not None else None
-    response = await fetch({**headers, "if-none-match": etag} if etag else headers)
-    result = now.result
-    if known is not None and etag and response[0] == 304:
-        status, reason, had, content = known.response
-        fresh = {name: value for name, value in response[2].items() if name != "content-length"}
-        response, result = (status, reason, {**had, **fresh}, content), "RefreshHit from cloudfront"
-    seconds = seconds_of(response, limits, now.errors)
-    stored = _Stored(
-        response, time.time(), time.time() + seconds, uri + (f"?{query_string}" if query_string else "")
+    async def from_origin(known: _Stored | None) -> _Stored:
+        response = await fetch({**headers, **(known.validators if known else {})})
+        same = known is not None and response[0] == 304
+        if known is not None and same:
+            status, reason, had, content = known.response
+            fresh = {name: value for name, value in response[2].items() if name != "content-length"}
+            response = (status, reason, {**had, **fresh}, content)
+        seconds = seconds_of(response, limits, now.errors)
+        return _Stored(response, time.time(), time.time() + seconds, path, refreshed=same)
+
+    async def from_shield(known: _Stored | None) -> _Stored:
+        found, _ = await _lookup(now, (origin["shield"], *key), method, from_origin)
+        same = known is not None and bool(known.validators) and known.validators == found.validators
+        return replace(found, refreshed=same)
+
+    shield = origin.get("shield")
+    stored, result = await _lookup(
+        now, (f"edge {now.edge}", *key), method, from_shield if shield else from_origin
     )
-    if method != "HEAD" and response[0] != 304 and (seconds > 0 or _may_be_revalidated(response)):
+    response = _conditional(stored, method, asked, aged=result == "Hit")
+    return _resulting(now, response, f"{result} from cloudfront")
+
+
+Upstream = Callable[["_Stored | None"], Awaitable["_Stored"]]
+
+
+async def _lookup(now: Exchange, key: Key, method: str, upstream: Upstream) -> tuple[_Stored, str]:
+    """An object in a cache, fetched if it is not there or has expired; and Hit, RefreshHit or Miss."""
+    distribution = now.distribution["Id"]
+    cache = _cache.setdefault(distribution, {})
+    known = cache.get(key)
+    if known is not None and known.is_fresh:
+        return known, "Hit"
+    if (underway := _underway.get((distribution, key))) is not None and method != "HEAD":
+        found = await asyncio.shield(underway)
+        if _may_be_shared(found.response, _limits(now.behavior)[0]):
+            return found, "Hit"
+    # A task of its own: those that wait get the response also when the first viewer has gone.
+    task = asyncio.create_task(_fetched(cache, key, method, known, upstream))
+    if method != "HEAD":
+        _underway[distribution, key] = task
+        task.add_done_callback(lambda done: _over((distribution, key), done))
+    stored = await asyncio.shield(task)
+    if stored is known:
+        return stored, "Hit"  # expired, in place of an error
+    return stored, "RefreshHit" if stored.refreshed else "Miss"
+
+
+def _over(key: tuple[str, Key], task: asyncio.Task[_Stored]) -> None:
+    if _underway.get(key) is task:
+        del _underway[key]
+    if not task.cancelled():
+        task.exception()  # those that waited have it; without this the loop logs that none has read it
+
+
+async def _fetched(
+    cache: dict[Key, _Stored], key: Key, method: str, known: _Stored | None, upstream: Upstream
+) -> _Stored:
+    try:
+        stored = await upstream(known)
+    except (cloudfront.OriginTimeout, cloudfront.OriginUnreachable):
+        if known is None or not _may_be_stale(known):
+            raise
+        return known
+    if known is not None and stored.response[0] >= 500 and _may_be_stale(known):
+        return known
+    keeps = stored.is_fresh or _may_be_revalidated(stored.response)
+    if method != "HEAD" and stored.response[0] != 304 and keeps:
         cache[key] = stored
-    return _resulting(now, _conditional(stored, method, asked, aged=False), result)
+    return stored
+
+
+def _may_be_shared(response: Response, minimum: float) -> bool:
+    """Whether requests that waited for a response get it."""
+    directives = _directives(response[2])
+    refused = {"no-store", "no-cache", "private"} & directives.keys()
+    return minimum > 0 or not (refused or "0" in (directives.get("max-age"), directives.get("s-maxage")))
+
+
+def _may_be_stale(known: _Stored) -> bool:
+    """Whether an expired object is served because the origin fails."""
+    allowed = _directives(known.response[2]).get("stale-if-error", "")
+    return known.response[0] < 400 and (not allowed.isdigit() or time.time() < known.expires + int(allowed))
 
 
 def _resulting(now: Exchange, response: Response, result: str) -> Response:
@@ -315,6 +436,8 @@ def seconds_of(response: Response, limits: tuple[int, int, int], errors: Mapping
     if status < 400:
         return time_to_live(headers, *limits)
     asked = _asked_seconds(headers)
+    if status in _NOT_IF_REFUSED and {"no-store", "no-cache", "private"} & _directives(headers).keys():
+        return 0
     if status not in _ERRORS and not (status in _ERRORS_IF_ASKED and (asked is not None or status in errors)):
         return 0
     return max(errors.get(status, _ERROR_SECONDS), min(asked or 0, limits[2]))
@@ -349,7 +472,7 @@ def _asked_seconds(headers: Mapping[str, Any]) -> float | None:
 def _may_be_revalidated(response: Response) -> bool:
     status, _, headers, _ = response
     refused = {"no-store", "private"} & _directives(headers).keys()
-    return status == 200 and "etag" in headers and not refused
+    return status == 200 and bool({"etag", "last-modified"} & headers.keys()) and not refused
 
 
 # --- Invalidations

@@ -45,6 +45,7 @@ from ministack.services import cloudfront, cloudfront_keyvaluestore, cloudwatch_
 from ministack.services.cloudformation import provisioners
 
 from localaws.patching import around, on_reset, replaces
+from localaws.usage import amounts
 
 Event = dict[str, Any]
 Record = dict[str, Any]
@@ -89,6 +90,7 @@ async def _run_function(function_arn: str, event: Event) -> Any:
     function = cloudfront._functions.get(function_arn.rpartition("/")[2])
     if function is None or not function.get("live_etag"):
         raise cloudfront.CloudFrontFunctionError(f"{function_arn} is not published")
+    amounts.add("", "CloudFront Functions invocations")
     outcome = await run_offloop(_run, function, cloudfront._function_view(function, "LIVE"), event)
     if outcome.get("error"):
         raise cloudfront.CloudFrontFunctionError(outcome["error"])

@@ -50,6 +50,7 @@ from localaws.patching import around
 from localaws.services.cloudfront.cache import exchange
 from localaws.services.cloudfront.functions import DISALLOWED
 from localaws.services.iam.roles import role_trusts
+from localaws.usage import invoked_as
 
 Record = dict[str, Any]
 Headers = dict[str, Any]
@@ -272,8 +273,12 @@ def _invoke(arn: str, event: Record) -> Record:
     group = f"/aws/lambda/us-east-1.{config['FunctionName']}"
     logs = {**(config.get("LoggingConfig") or {}), "LogGroup": group}
     runnable = lambda_svc._execution_record_for_config(record, {**config, "LoggingConfig": logs})
-    with request_scope(arn.split(":")[4], "us-east-1"):
-        outcome: Record = lambda_svc._execute_function_with_config_scope(runnable, event)
+    token = invoked_as.set("Lambda@Edge")
+    try:
+        with request_scope(arn.split(":")[4], "us-east-1"):
+            outcome: Record = lambda_svc._execute_function_with_config_scope(runnable, event)
+    finally:
+        invoked_as.reset(token)
     return outcome
 
 

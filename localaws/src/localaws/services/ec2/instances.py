@@ -44,7 +44,8 @@ def _public_ami_parameters(known: dict[str, str]) -> dict[str, str]:
     return found | known
 
 
-def _create(properties: Properties) -> str:
+def launch(properties: Properties) -> str:
+    """Start an instance with the properties of a template; returns its id."""
     subnet = ec2._subnets.get(properties.get("SubnetId"))
     if properties.get("SubnetId") and subnet is None:
         raise ValueError(f"The subnet ID '{properties['SubnetId']}' does not exist")
@@ -71,7 +72,8 @@ def _create(properties: Properties) -> str:
     return made
 
 
-def _delete(instance: str) -> None:
+def terminate(instance: str) -> None:
+    """Terminate an instance."""
     if instance in ec2._instances:
         call(ec2._terminate_instances, {"InstanceId.1": instance})
 
@@ -98,8 +100,8 @@ declare_tagged(
         ),
         stack_tags=True,
     ),
-    _create,
-    _delete,
+    launch,
+    terminate,
     _attributes,
     tagged="InstanceId",
 )

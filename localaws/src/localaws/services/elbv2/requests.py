@@ -6,7 +6,9 @@ from headers that are for the application, joins repeated headers and decodes th
 Faithful to: a request whose Host header is the DNS name of a load balancer goes to that load balancer, with
 its header lines unchanged, and its path and query string not decoded. The port in the Host header selects the
 listener, by default 80. Header names with other characters than letters, digits and hyphens are dropped if
-the load balancer is configured so. TRACE is refused with 405.
+the load balancer is configured so. TRACE is refused with 405. An internal load balancer does not answer
+clients, nor does one whose security groups admit no addresses to the port: 504 with the reason, where AWS
+lets the connection time out. Distributions reach it through a VPC origin (`cloudfront.vpc_origins`).
 Not to: WebSocket handshakes are refused with 403 instead of 400. All requests come over TLS, whatever the
 protocol of the listener. An unknown load balancer returns 404; in AWS its name does not resolve. Limits of
 header sizes are those of the emulator.
@@ -29,6 +31,7 @@ from ministack.core.sigv4 import decode_header_value
 from ministack.services import alb
 
 from localaws.patching import around
+from localaws.services.ec2.admission import Side, may_connect
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -102,6 +105,9 @@ async def _respond(scope: Message, body: bytes, name: str, port: str) -> Respons
         return error_page(404, "Not Found")
     if scope["method"] == "TRACE":
         return error_page(405, "Method Not Allowed")
+    listens_on = int(port) if port.isdigit() else 80
+    if reason := _closed_to_clients(balancer, listens_on):
+        return 504, {"Content-Type": "text/plain"}, f"{reason} On AWS, the connection times out.\n".encode()
     client = (scope.get("client") or ("127.0.0.1",))[0]
     set_request_client_ip(client)
     request = ClientRequest(
@@ -119,7 +125,7 @@ async def _respond(scope: Message, body: bytes, name: str, port: str) -> Respons
             dict(request.headers),
             body,
             parse_qs(request.query, keep_blank_values=True),
-            int(port) if port.isdigit() else 80,
+            listens_on,
             client_ip=client,
             raw_query_string=request.query,
             raw_path=request.path,
@@ -127,6 +133,17 @@ async def _respond(scope: Message, body: bytes, name: str, port: str) -> Respons
     finally:
         current.reset(token)
     return response
+
+
+def _closed_to_clients(balancer: dict[str, Any], port: int) -> str | None:
+    """Why a client outside the VPC gets no connection; None if it gets one."""
+    name = balancer["LoadBalancerName"]
+    if balancer.get("Scheme") == "internal":
+        return f"The load balancer {name} is internal: only its VPC, and CloudFront's VPC origins, reach it."
+    groups = balancer.get("SecurityGroups") or ()
+    if may_connect(Side(is_client=True), Side(groups=groups), port):
+        return None
+    return f"No security group of the load balancer {name} admits addresses to port {port}."
 
 
 def _headers(scope: Message, balancer: dict[str, Any], name: str, port: str) -> Iterator[tuple[str, str]]:

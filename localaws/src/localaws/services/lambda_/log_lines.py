@@ -32,6 +32,7 @@ from typing import Any
 from ministack.services import cloudwatch_logs, lambda_svc
 
 from localaws.patching import around
+from localaws.usage import amounts, invoked_as, log_bytes
 
 #: How many seconds the initialization took of which the current invocation is the first, and how many of them
 #: it has waited: none with provisioned concurrency.
@@ -88,6 +89,7 @@ def _emit_lambda_logs(
         + (f"\tInit Duration: {initialized * 1000:.2f} ms" if initialized else "")
         + ("\tStatus: timeout" if timed_out else ""),
     ]
+    _bill(config, lines)
     # This source brings the lines of the platform with it.
     stock(func, request_id, "\n".join(lines), error, duration_ms, log_source="rie")
 
@@ -105,7 +107,13 @@ def write(config: dict[str, Any], stream: str, lines: Sequence[str]) -> None:
         stream: The name of the log stream.
         lines: The lines.
     """
+    _bill(config, lines)
     lambda_svc._run_with_function_config_scope(config, _write, config, stream, lines)
+
+
+def _bill(config: dict[str, Any], lines: Sequence[str]) -> None:
+    unit = "Health check log bytes" if invoked_as.get() == "Health check" else "CloudWatch Logs bytes"
+    amounts.add(config["FunctionName"], unit, sum(map(log_bytes, lines)))
 
 
 def _write(config: dict[str, Any], stream_name: str, lines: Sequence[str]) -> None:

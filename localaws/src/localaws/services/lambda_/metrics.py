@@ -23,6 +23,7 @@ from typing import Any
 from ministack.services import cloudwatch, lambda_svc
 
 from localaws.patching import replaces
+from localaws.usage import amounts, invoked_as
 
 
 def count(config: dict[str, Any], result: dict[str, Any], seconds: float) -> None:
@@ -34,6 +35,9 @@ def count(config: dict[str, Any], result: dict[str, Any], seconds: float) -> Non
         seconds: How long it took.
     """
     version = config["Version"]
+    architecture = (config.get("Architectures") or ["x86_64"])[0]
+    unit = f"requests of {config['MemorySize']} MB ({architecture})"
+    amounts.add(config["FunctionName"], f"{invoked_as.get()} {unit}")
     _put(config, "Invocations", 1, executed=version)
     _put(config, "Errors", 1 if result.get("error") else 0, executed=version)
     _put(config, "Duration", seconds * 1000, "Milliseconds", executed=version)

@@ -41,6 +41,7 @@ from localaws.services.lambda_.event_source_mappings import (
     run_function,
     wake_in,
 )
+from localaws.usage import amounts
 
 logger = logging.getLogger("localaws.sqs")
 
@@ -145,7 +146,10 @@ def _run(mapping: dict[str, Any], queue: dict[str, Any], batch: list[Message]) -
             "%s: %d of %d messages failed: %s", mapping["FunctionArn"], len(failed), len(batch), reason
         )
     mine = [one for one in batch if one["receipt_handle"] == receipts[one["id"]]]
-    _delete(queue, [one for one in mine if one["id"] not in failed])
+    done = [one for one in mine if one["id"] not in failed]
+    _delete(queue, done)
+    unit = f"SQS {'FIFO ' if queue['attributes'].get('FifoQueue') == 'true' else ''}requests"
+    amounts.add("", unit, 2 if done else 1)  # received, and deleted
     back = time.time() + RETRY_DELAY
     with sqs._queues_lock:
         for message in mine:

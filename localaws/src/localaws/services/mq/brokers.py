@@ -5,14 +5,16 @@ nothing listens; CloudFormation lacks the type.
 
 Faithful to: `AWS::AmazonMQ::Broker` with its attributes and replacement; ids and ARNs; endpoints of each
 engine with the names and ports of AWS; subnets, security groups and users are returned; a private broker in
-as many subnets as its deployment mode needs; one user of RabbitMQ; names and passwords of users.
-Not to: brokers. Nothing listens at the endpoints, and a new broker is RUNNING at once. `LocalAws.deliver_as`
-delivers the batches that Lambda would read. Configurations, logs, encryption, storage and maintenance windows
-have no effect.
+as many subnets as its deployment mode needs; one user of RabbitMQ; names and passwords of users;
+permissions for one broker by its ARN.
+Not to: brokers. Nothing listens at the endpoints, and a new broker is RUNNING at once. With
+`LocalAws.with_broker`, event source mappings read a real one. Configurations, logs, encryption, storage and
+maintenance windows have no effect.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-amazonmq-broker.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-amazonmq-broker-user.html
 https://docs.aws.amazon.com/amazon-mq/latest/api-reference/brokers.html
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonmq.html
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import mq
 
 from localaws.patching import Created, Properties, around, new_resource, recorded_only, replaces
+from localaws.services.iam.resources import Request, resource_of
 
 _TYPE = "AWS::AmazonMQ::Broker"
 _REPLACED = (
@@ -47,12 +50,21 @@ _ENDPOINTS = {
         "WssEndpoints": ("wss", 61619),
     },
 }
+_BROKER_PATH = re.compile(r"/v1/brokers/([^/]+)")
 _USER_NAME = {
     "RABBITMQ": re.compile(r"(?!guest\Z)[A-Za-z0-9._-]{2,100}"),
     "ACTIVEMQ": re.compile(r"[A-Za-z0-9._~-]{2,100}"),
 }
 
 recorded_only(_TYPE, "Logs")
+
+
+@resource_of("mq")
+def _broker_arn(request: Request) -> str | None:
+    """The ARN of the broker in the path: the emulator has the id in place of the name."""
+    found = _BROKER_PATH.match(request.path)
+    broker = mq._brokers.get(found[1]) if found else None
+    return str(broker["brokerArn"]) if broker else None
 
 
 @replaces(mq, "new_uuid")

@@ -28,6 +28,7 @@ from ministack.core.responses import error_response_json, error_response_xml
 from localaws.constraints import model_of, operations
 from localaws.patching import changes
 from localaws.refusals import Parameters, Refusal, is_checked, refusal
+from localaws.services.requests.usage import metered
 
 Headers = Mapping[str, str]
 Answer = tuple[int, dict[str, str], bytes]
@@ -40,9 +41,10 @@ _NAMES = {"monitoring": "cloudwatch"}
 
 @changes(app, "SERVICE_HANDLERS")
 def _checked_handlers(stock: dict[str, Serve]) -> dict[str, Serve]:
+    metering = {name: metered(name, serve) for name, serve in stock.items()}
     return {
         name: _checked(botocore_name, serve) if is_checked(botocore_name := _NAMES.get(name, name)) else serve
-        for name, serve in stock.items()
+        for name, serve in metering.items()
     }
 
 

@@ -26,6 +26,7 @@ from ministack.services import stepfunctions
 from localaws import strict_json
 from localaws.patching import Created, Handler, Properties, around, replaces, resource
 from localaws.services.stepfunctions.clocks import Clock, clock
+from localaws.usage import amounts
 
 Response = tuple[int, dict[str, str], bytes]
 _INPUT_BYTES = 262_144
@@ -53,6 +54,7 @@ def start_sync_execution(data: dict[str, Any], watch: Clock) -> Response:
     token = clock.set(watch)
     try:
         execution = _begin(data, str(machine))
+        amounts.add("", "Step Functions Express requests")
         _run(execution["executionArn"])
     finally:
         clock.reset(token)
@@ -69,6 +71,7 @@ def _start_execution(stock: Callable[[dict[str, Any]], Response], data: dict[str
         if refusal := _problem(data, machine):
             return refusal
         execution = _begin(data, machine)
+        amounts.add("", "Step Functions Express requests")
         run = copy_context().run
     finally:
         clock.reset(token)

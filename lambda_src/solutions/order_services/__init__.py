@@ -1,0 +1,1 @@
+"""The handlers of `order-services`: three services, none of which imports another."""

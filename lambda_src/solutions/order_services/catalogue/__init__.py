@@ -1,0 +1,1 @@
+"""The catalogue: products, and which order has reserved how many of them."""

@@ -1,0 +1,75 @@
+"""Stream of the orders → the orders of each customer in the read model; each new order → its workflow.
+
+A batch may be delivered again: a row is written only if it is newer, and the id of the order is the name of
+its execution, of which there can be one only.
+
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+"""
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from shared.startup import no_garbage_collection
+
+with no_garbage_collection():
+    from aws_lambda_powertools.logging import Logger
+
+    from shared.clients import make_quick_client
+    from shared.items import from_item
+    from shared.stream_batches import partial_batch_response
+    from streams.dynamodb_stream.rows import version_of
+
+    logger = Logger()
+    dynamodb, workflows = make_quick_client("dynamodb"), make_quick_client("stepfunctions")
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+ROWS, WORKFLOW = os.environ["BY_CUSTOMER_TABLE_NAME"], os.environ["STATE_MACHINE_ARN"]
+
+
+def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
+    """Process changes in order until one fails, and return that one: Lambda continues from there.
+
+    Raises:
+        Exception: The first of several changes failed.
+    """
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in event["Records"]]
+    failures: dict[str, Exception] = {}
+    for number, record in zip(numbers, event["Records"], strict=True):
+        try:
+            follow(record)
+        except Exception as error:
+            logger.exception("not followed", sequence_number=number)
+            failures[number] = error
+            break
+    return partial_batch_response(numbers, failures)
+
+
+def follow(record: dict[str, Any]) -> None:
+    """Write the row of an order, and start the workflow of a new one."""
+    item = record["dynamodb"].get("NewImage")
+    if item is None:
+        return  # orders are deleted only by hand, and their rows stay
+    version = {"S": version_of(record)}
+    try:
+        dynamodb.put_item(
+            TableName=ROWS,
+            Item={**item, "version": version},
+            ConditionExpression="attribute_not_exists(version) OR version < :version",
+            ExpressionAttributeValues={":version": version},
+        )
+    except dynamodb.exceptions.ConditionalCheckFailedException:
+        logger.info("the row is as new")
+    if record["eventName"] == "INSERT":
+        start(from_item(item))
+
+
+def start(order: dict[str, Any]) -> None:
+    """Start the workflow of an order, unless it has been started."""
+    wanted = {name: order[name] for name in ("order", "product", "quantity")}
+    try:
+        workflows.start_execution(stateMachineArn=WORKFLOW, name=order["order"], input=json.dumps(wanted))
+    except workflows.exceptions.ExecutionAlreadyExists:
+        logger.info("already started", order=order["order"])

@@ -1,0 +1,1 @@
+"""Shipping: one shipment for each order."""

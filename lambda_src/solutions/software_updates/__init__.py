@@ -1,0 +1,1 @@
+"""Software updates: what CloudFront runs for responses, and a custom resource."""

@@ -1,0 +1,95 @@
+"""Which connections security groups allow, for the services that make connections here.
+
+The emulator stores the rules of security groups, without the prefix lists that the API gives, and nothing
+asks for them.
+
+Faithful to: a connection needs a rule for outbound traffic in a group of its source, and one for inbound
+traffic in a group of its destination: protocol TCP or all, the port, and as the other side a group, a prefix
+list or a range of addresses.
+Not to: network ACLs and routes; addresses of single hosts, which have those of their subnets. For clients of
+this machine, any range of addresses counts as one that has theirs.
+
+https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.services import ec2
+
+from localaws.patching import around
+
+_TCP = ("tcp", "6")
+_EVERYWHERE = ipaddress.ip_network("0.0.0.0/0")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a connection.
+
+    Attributes:
+        groups: Its security groups.
+        subnets: The subnets whose addresses it may have.
+        prefix_list: The prefix list of AWS that has its addresses.
+        is_client: Whether it is a client of this machine, somewhere on the internet.
+    """
+
+    groups: Collection[str] = ()
+    subnets: Collection[str] = ()
+    prefix_list: str = ""
+    is_client: bool = False
+
+
+@around(ec2, "_parse_ip_permissions")
+def _parse_ip_permissions(stock: Callable[[Any, str], list[Any]], params: Any, prefix: str) -> list[Any]:
+    rules = stock(params, prefix)
+    for number, rule in enumerate(rules, 1):
+        for one in itertools.count(1):
+            item = f"{prefix}.{number}.PrefixListIds.{one}"
+            if not (prefix_list := ec2._p(params, f"{item}.PrefixListId")):
+                break
+            described = ec2._p(params, f"{item}.Description")
+            more = {"Description": described} if described else {}
+            rule["PrefixListIds"].append({"PrefixListId": prefix_list, **more})
+    return rules
+
+
+def may_connect(source: Side, destination: Side, port: int) -> bool:
+    """Whether the security groups of both sides allow a connection; a side without groups allows all."""
+    return _allowed(source.groups, "IpPermissionsEgress", destination, port) and _allowed(
+        destination.groups, "IpPermissions", source, port
+    )
+
+
+def _allowed(groups: Collection[str], direction: str, other: Side, port: int) -> bool:
+    rules = [rule for one in groups for rule in ec2._security_groups.get(one, {}).get(direction, [])]
+    return not groups or any(_covers(rule, port) and _names(rule, other) for rule in rules)
+
+
+def _covers(rule: dict[str, Any], port: int) -> bool:
+    kind = str(rule.get("IpProtocol"))
+    ports = int(rule.get("FromPort", 0)), int(rule.get("ToPort", 65_535))
+    return kind == "-1" or (kind in _TCP and ports[0] <= port <= ports[1])
+
+
+def _names(rule: dict[str, Any], other: Side) -> bool:
+    ranges = [ipaddress.ip_network(one["CidrIp"], strict=False) for one in rule.get("IpRanges") or []]
+    lists = [ec2._aws_pl_id_from_name(other.prefix_list)] if other.prefix_list else []
+    if any(pair.get("GroupId") in other.groups for pair in rule.get("UserIdGroupPairs") or []):
+        return True
+    if any(one["PrefixListId"] in lists for one in rule.get("PrefixListIds") or []):
+        return True
+    if other.is_client:
+        return bool(ranges or rule.get("Ipv6Ranges"))
+    return _EVERYWHERE in ranges or _within(other.subnets, ranges)
+
+
+def _within(subnets: Collection[str], ranges: Iterable[Any]) -> bool:
+    blocks = [ipaddress.ip_network(ec2._subnets[one]["CidrBlock"]) for one in subnets if one in ec2._subnets]
+    known = list(ranges)
+    return bool(blocks) and all(any(block.subnet_of(one) for one in known) for block in blocks)
