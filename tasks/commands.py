@@ -56,6 +56,11 @@ def _demo(parser: argparse.ArgumentParser) -> None:
         help="the architecture (default: %(default)s)",
     )
     which.add_argument("--all", action="store_true", help="every architecture of the catalogue")
+    parser.add_argument(
+        "--picture",
+        action="store_true",
+        help="put the picture that the run makes, if it makes one, next to the page (docs/FAMILY/ID-run.svg)",
+    )
 
 
 def _test(parser: argparse.ArgumentParser) -> None:

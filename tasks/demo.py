@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import signal
 import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TextIO
@@ -19,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws import Dropped, LocalAws, LocalAwsError
 from localaws.engines import namespaces
-from scenarios.framework import DeployedStack, Outcome, ScenarioFailed
+from scenarios.framework import DeployedStack, ScenarioFailed
 from scenarios.support.faults import Faults
 from stacks.catalogue import ARCHITECTURES, Architecture, find
 from tasks import console
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     try:
         for architecture in ARCHITECTURES if options.all else [find(options.id)]:
-            if not try_to_demonstrate(architecture):
+            if not try_to_demonstrate(architecture, picture=options.picture):
                 return 1
     except KeyboardInterrupt:
         print("\nStopped; all processes ended.", file=sys.stderr)
@@ -51,8 +52,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def try_to_demonstrate(architecture: Architecture) -> bool:
+def try_to_demonstrate(architecture: Architecture, *, picture: bool = False) -> bool:
     """Demonstrate one architecture, and report why it failed, if it did.
+
+    Args:
+        architecture: The row of the catalogue.
+        picture: Whether the page gets the picture of this run.
 
     Demos of different architectures can run at the same time. A second one of the same architecture waits,
     because both write to the same logs and results.
@@ -70,7 +75,9 @@ def try_to_demonstrate(architecture: Architecture) -> bool:
         output = _LOGS / f"{name}.log"
         with output.open("w", encoding="utf-8") as log, _recorded(log):
             try:
-                demonstrate(architecture, _LOGS / f"aws-{name}.log")
+                files = demonstrate(architecture, _LOGS / f"aws-{name}.log")
+                if picture:
+                    keep_picture(architecture, files)
                 return True
             except (TaskError, LookupError, LocalAwsError) as error:
                 print(f"run.py demo: {name}: {error}", file=sys.stderr)
@@ -118,8 +125,8 @@ def _recorded(log: TextIO) -> Iterator[None]:
         yield
 
 
-def demonstrate(architecture: Architecture, log_file: Path) -> None:
-    """Deploy, run the scenario and its failure drill, and print what happens.
+def demonstrate(architecture: Architecture, log_file: Path) -> Sequence[Path]:
+    """Deploy, run the scenario and its failure drill, and print what happens; returns what they saved.
 
     Args:
         architecture: The row of the catalogue.
@@ -152,12 +159,24 @@ def demonstrate(architecture: Architecture, log_file: Path) -> None:
             instances_answer=aws.instances_answer,
         )
         _title("Scenario")
-        outcome = scenario.run(stack)
+        files = [*scenario.run(stack).files]
         if hasattr(scenario, "drill"):
             _title("Failure drill")
-            scenario.drill(stack, Faults(aws.session))
-    show(outcome)
+            files += scenario.drill(stack, Faults(aws.session)).files
+    show(files)
     _tell_dropped(dropped, scenario)
+    return files
+
+
+def keep_picture(architecture: Architecture, files: Sequence[Path]) -> None:
+    """Copy the first picture of a run to where the page shows it."""
+    found = next((file for file in files if file.suffix in (".svg", ".png")), None)
+    if found is None:
+        print(f"{architecture.id}: the run makes no picture")
+        return
+    target = ROOT / "docs" / architecture.family / f"{architecture.id}-run{found.suffix}"
+    shutil.copyfile(found, target)
+    print(f"\nFor the page: {_short(target)}")
 
 
 def check_dropped(dropped: Collection[Dropped], accepted: Mapping[str, str]) -> None:
@@ -194,11 +213,11 @@ def deploy(id: str, aws: LocalAws, folder: Path = _LOGS) -> dict[str, str]:
         return cdk.deploy(id)
 
 
-def show(outcome: Outcome) -> None:
+def show(files: Sequence[Path]) -> None:
     """Print where the results are: the first file by name, the others by folder and kind."""
-    if not outcome.files:
+    if not files:
         return
-    first, *others = outcome.files
+    first, *others = files
     kinds = Counter(file.parent / f"*{file.suffix}" for file in others)
     print(f"\nResults:\n  {_short(first)}")
     for pattern, count in kinds.items():

@@ -71,9 +71,16 @@ def picture_of(architecture: Architecture) -> Path:
 
 
 def graph(architecture: Architecture, facts: TemplateFacts) -> Graph:
-    """What the picture of an architecture should show."""
+    """What the picture of an architecture should show.
+
+    Raises:
+        LookupError: ``docs/pictures.toml`` names what is not there.
+    """
     declared = tomllib.loads((ROOT / "docs" / "pictures.toml").read_text("utf-8"))
-    return graph_of(facts, declared.get(architecture.id, {}))
+    try:
+        return graph_of(facts, declared.get(architecture.id, {}))
+    except LookupError as error:
+        raise LookupError(f"docs/pictures.toml: {architecture.id}: {error}") from error
 
 
 def stale_pictures(facts: Mapping[str, TemplateFacts]) -> list[Path]:
@@ -117,7 +124,7 @@ def generate(facts: Mapping[str, TemplateFacts]) -> dict[Path, str]:
         "docs/embedded-aws-types.md": {"types": types_table},
         "localaws/README.md": {"apps": apps_table},
     }
-    made = {id: one.template for id, one in facts.items()}
+    made = {name: one.template for name, one in facts.items()}
     pages = {ROOT / name: fill((ROOT / name).read_text(), parts) for name, parts in of_all.items()}
     found = {
         row.id: {

@@ -694,7 +694,7 @@ def _all_referred(value: Any) -> Iterator[str]:
 
 
 def _referred_in_arn(arn: Any) -> str:
-    """The logical id that an ARN refers to: it is or begins with one, or is of a route, a table or an identity."""
+    """The logical id that an ARN refers to: it begins with one, or is of a route, a table or an identity."""
     match arn:
         case {"Fn::Join": ["", [_, *parts]]} if re.search("execute-api|:identity/|:table/", str(parts)):
             return _named_in(arn)

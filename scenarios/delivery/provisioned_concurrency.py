@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from scenarios.framework import BilledEvent, Covered, DeployedStack, NotYet, Outcome, Story, require
+from scenarios.support import charts
 from scenarios.support.faults import Faults
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
@@ -24,6 +25,7 @@ _ZONE = "Europe/Berlin"
 _ACTION = "scenario"
 _AT_ONCE = 4
 _LATEST = "$LATEST"
+_KINDS = {"initialized in advance": "provisioned-concurrency", "spilled over, on-demand": "on-demand"}
 
 
 def run(stack: DeployedStack) -> Outcome:
@@ -42,7 +44,7 @@ def run(stack: DeployedStack) -> Outcome:
     require(answer["initialization"] == "provisioned-concurrency", f"the first call found {answer}")
     story.fact("first call", answer["initialization"])
     story.say("The alias has one initialized environment, which answers the first call: 7.41 EUR.")
-    stack.wait_until(lambda: _spilled_over(stack), "a call that spills over")
+    kinds = stack.wait_until(lambda: _spilled_over(stack), "a call that spills over")
     story.fact("more calls at once", "on-demand")
     story.say("More calls at once than that: one of them spills over into an environment that is on-demand.")
     latest = _price(stack, _LATEST)["initialization"]
@@ -66,7 +68,10 @@ def run(stack: DeployedStack) -> Outcome:
     story.fact("by utilization", scaling.number())
     story.say("The one environment is busier than the target of 70 % for three minutes: there are 2.")
     scaling.bring_to(1)
-    return story.outcome()
+    rows = [charts.Bar(name, kinds.count(kind), _AT_ONCE) for name, kind in _KINDS.items()]
+    title = f"{_AT_ONCE} short calls at once, and one environment that is initialized in advance"
+    picture = charts.bars(title, rows)
+    return story.outcome([charts.save(stack.out / "provisioned-concurrency.svg", picture)])
 
 
 def smoke(stack: DeployedStack) -> None:
@@ -143,13 +148,14 @@ def _price(stack: DeployedStack, qualifier: str | None = None) -> dict[str, str]
     return dict(_invoke(stack.client("lambda"), stack.output("FunctionName"), alias, _REQUEST))
 
 
-def _spilled_over(stack: DeployedStack) -> None:
-    """Call several times at once, until one call does not find the environment free."""
+def _spilled_over(stack: DeployedStack) -> list[str]:
+    """Call several times at once, until one call does not find the environment free; how each was started."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         answers = list(pool.map(lambda _: _price(stack), range(_AT_ONCE)))
-    kinds = {one["initialization"] for one in answers}
+    kinds = [one["initialization"] for one in answers]
     if "on-demand" not in kinds:
         raise NotYet(str(kinds))
+    return kinds
 
 
 def _refusal(client: Any, name: str) -> str:

@@ -2,6 +2,10 @@
 
 A picture needs no other file, and has its own background: a page may be light or dark. Its metadata has the
 graph that it shows, so that a check need not draw it again.
+
+AWS offers its icons for diagrams of architectures (https://aws.amazon.com/architecture/icons/), and licenses
+them elsewhere as CC BY-ND 2.0 (https://github.com/awslabs/aws-icons-for-plantuml): they are drawn unchanged,
+also where the ground is dark.
 """
 
 import json

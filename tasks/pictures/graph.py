@@ -14,13 +14,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from tasks.pictures.kinds import ENDPOINTS, KINDS, SENDERS, WHEN_CONNECTED, Kind
 from tasks.template_facts import TemplateFacts
 
 EdgeKind = Literal["event", "use", "failure", "control"]
 
+_TABLES = ("edges", "groups", "hidden", "names", "parties")
 _ARROWS: dict[str, EdgeKind] = {"==>": "event", "-->": "use", "-.->": "control"}
 _FAILURES = ("on failure", "undelivered", "dead letters")
 # Where a construct's id begins a new word: FailureQueue, pre_traffic, 404Errors.
@@ -37,10 +38,14 @@ _IDLE = ("AWS::Cognito::UserPool", "AWS::KMS::Key", "AWS::Lambda::LayerVersion")
 _SPELLED = {
     "Api": "API",
     "Cpp": "C++",
+    "Dynamodb": "DynamoDB",
     "Fifo": "FIFO",
     "Http": "HTTP",
     "Mq": "MQ",
     "Rds": "RDS",
+    "Sns": "SNS",
+    "Sqs": "SQS",
+    "Sts": "STS",
     "Url": "URL",
 }
 
@@ -127,7 +132,7 @@ def graph_of(facts: TemplateFacts, declared: Mapping[str, Any]) -> Graph:
         declared: Its table in ``docs/pictures.toml``.
 
     Raises:
-        LookupError: The table has a path that is no part of the picture.
+        LookupError: The table has a path that is no part of the picture, or something else unknown.
     """
     draft = _Draft(facts, declared)
     _add_parts(draft)
@@ -201,6 +206,8 @@ def _go_through_endpoints(draft: _Draft) -> None:
 
 
 def _add_declared(draft: _Draft) -> None:
+    if unknown := sorted(draft.declared.keys() - set(_TABLES)):
+        raise LookupError(f"{', '.join(unknown)}: there is only {', '.join(_TABLES)}.")
     for name, icon in draft.declared.get("parties", {}).items():
         _add_party(draft, name, icon)
     for path in draft.declared.get("hidden", []):
@@ -212,18 +219,18 @@ def _add_declared(draft: _Draft) -> None:
         _check(draft, target)
         before = draft.edges.get((source, target))
         kind = kinds[0] if kinds else before.kind if before else "event"
+        if kind not in get_args(EdgeKind):
+            raise LookupError(f"{kind!r} is no kind of edge: there is {', '.join(get_args(EdgeKind))}.")
         draft.edges[source, target] = Edge(source, target, words, cast(EdgeKind, kind))
 
 
 def _check(draft: _Draft, path: str) -> None:
     if path not in draft.nodes:
-        raise LookupError(
-            f"docs/pictures.toml: {path!r} is no part of the picture; there are {', '.join(draft.nodes)}."
-        )
+        raise LookupError(f"{path!r} is no part of the picture; there are {', '.join(draft.nodes)}.")
 
 
 def _add_starters(draft: _Draft) -> None:
-    """Add who starts what nothing in the stack starts, where ``parties`` names nobody."""
+    """Add who starts what nothing in the stack starts, where ``parties`` names no other."""
     for rule in list(draft.of("AWS::Events::Rule")):
         for source in (
             draft.facts.resource(draft.of_path[rule])["Properties"].get("EventPattern", {}).get("source", [])
@@ -235,8 +242,7 @@ def _add_starters(draft: _Draft) -> None:
     started = {
         target
         for (source, target), edge in draft.edges.items()
-        if edge.kind != "use"
-        and (source not in draft.of_path or draft.facts.type_of(draft.of_path[source]) not in _IDLE)
+        if edge.kind != "use" and not (edge.kind == "control" and _is_idle(draft, source))
     }
     used = {target for (_, target), edge in draft.edges.items() if edge.kind == "use"}
     starting = {source for (source, _), edge in draft.edges.items() if edge.kind != "failure"}
@@ -257,6 +263,10 @@ def _add_starters(draft: _Draft) -> None:
         if (is_code and path not in used) or (not is_code and sends and (is_front or not written)):
             _add_party(draft, kind.starter.name, kind.starter.icon)
             draft.connect(Edge(kind.starter.name, path, kind.starter.verb, "event"))
+
+
+def _is_idle(draft: _Draft, path: str) -> bool:
+    return path in draft.of_path and draft.facts.type_of(draft.of_path[path]) in _IDLE
 
 
 def _fold_answers(draft: _Draft) -> None:
@@ -313,7 +323,7 @@ def _name_of(path: str, depth: int) -> str:
     while len(ids) > 1 and _OF_TYPE.match(ids[-1]):
         ids.pop()
     words = [word for one in ids[-depth:] for word in _WORDS.findall(one)]
-    words = [_SPELLED.get(word, word) for word in words]
+    words = [_SPELLED.get(word.capitalize(), word) for word in words]
     words = [word if word.isupper() or word in _SPELLED.values() else word.lower() for word in words]
     distinct = [word for number, word in enumerate(words) if words[number - 1 : number] != [word]]
     text = " ".join(distinct).replace("dead letter", "dead-letter")

@@ -193,7 +193,7 @@ _VERBS = {
 
 
 def verbs(actions: list[str]) -> str:
-    """What somebody who is allowed some actions does: ``GetItem, PutItem`` is reads and writes."""
+    """What a role with some actions does: with ``GetItem`` and ``PutItem`` it reads and writes."""
     found = dict.fromkeys(_verb(action) for action in actions)
     if len(found) > 1:
         found.pop("lists", None)

@@ -116,6 +116,7 @@ notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_functio
 both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
 signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_url"))
 todo = HardenedFunction(stack, "Todo", code=pattern_source("solutions", "todo_api"))
+finder = HardenedFunction(stack, "Finder", code=pattern_source("solutions", "software_updates"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))
 key = Attribute(name="order", type=AttributeType.STRING)
@@ -362,7 +363,7 @@ def test_every_link_of_the_long_description_is_absolute_and_leads_to_a_file(whee
     for link in files:
         assert (ROOT / link.split("/main/")[1]).exists(), link
     assert all(link.startswith("https://") for link in links), links
-    assert f"({source}/raw/main/docs/storage/thumbnailer.png)" in text
+    assert f"({source}/raw/main/docs/storage/thumbnailer-run.png)" in text
 
 
 def test_another_app_sees_the_types_and_gets_the_names_of_a_family(wheel: Path, tmp_path: Path) -> None:

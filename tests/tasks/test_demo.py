@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from localaws import Dropped
-from scenarios.framework import Outcome, ScenarioFailed
-from stacks.catalogue import ARCHITECTURES, Architecture
+from scenarios.framework import ScenarioFailed
+from stacks.catalogue import ARCHITECTURES, Architecture, find
 from tasks import demo
 from tasks.demo import check_dropped, show
 from tasks.errors import TaskError
@@ -36,8 +36,26 @@ def test_results_are_named_relative_to_the_current_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
-    show(Outcome("title", [], files=[out / "sheet.png", out / "a.webp", out / "b.webp"]))
+    show([out / "sheet.png", out / "a.webp", out / "b.webp"])
     assert capsys.readouterr().out == "\nResults:\n  out/sheet.png\n  out/*.webp (2)\n"
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "shares.svg"])
+def test_the_page_gets_the_first_picture_of_a_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "ROOT", tmp_path)
+    row = find("canary-alias")
+    page = tmp_path / "docs" / row.family
+    page.mkdir(parents=True)
+    files = [tmp_path / "rows.json", tmp_path / name, tmp_path / "another.png"]
+    for file in files:
+        file.write_text(file.name)
+    demo.keep_picture(row, files)
+    [kept] = page.iterdir()
+    assert (kept.name, kept.read_text()) == (f"canary-alias-run.{name.partition('.')[2]}", name)
+    demo.keep_picture(row, files[:1])
+    assert "canary-alias: the run makes no picture" in capsys.readouterr().out
 
 
 def test_an_unknown_architecture_ends_the_demo_before_anything_starts(

@@ -69,6 +69,15 @@ def test_a_path_that_is_no_part_is_an_error(table: str) -> None:
         graph(ORDERS, **{table: declared[table]})
 
 
+def test_what_the_tables_do_not_have_is_an_error() -> None:
+    with pytest.raises(LookupError, match="name: there is only edges, groups, hidden, names, parties"):
+        graph(ORDERS, name={"Orders/Queue": "Orders"})
+    with pytest.raises(
+        LookupError, match="'dashed' is no kind of edge: there is event, use, failure, control"
+    ):
+        graph(ORDERS, edges=[["Orders/Queue", "Orders/Function", "orders", "dashed"]])
+
+
 def test_a_name_is_as_long_as_it_must_be_to_be_the_only_one() -> None:
     paths = (
         "Standard/DeadLetterQueue",
@@ -161,6 +170,22 @@ def test_a_key_is_shown_only_where_it_is_used() -> None:
     assert [node.id for node in graph({"Function": encrypted, **keys}).nodes] == ["Used", "Signs"]
 
 
+def test_a_pool_whose_triggers_invoke_a_function_is_its_only_caller() -> None:
+    resources = {
+        "Users": resource(
+            "Cognito::UserPool", "Users", LambdaConfig={"PostConfirmation": {"Ref": "Function"}}
+        ),
+        "Function": FUNCTION,
+        "Table": resource("DynamoDB::Table", "Profiles"),
+        "Policy": role("Role", "Table", "dynamodb:PutItem"),
+    }
+    assert graph(resources).edges == (
+        Edge("User", "Users", "signs up, signs in", "event"),
+        Edge("Users", "Orders/Function", "post confirmation", "event"),
+        Edge("Orders/Function", "Profiles", "writes", "use"),
+    )
+
+
 @pytest.mark.parametrize(
     ("actions", "words"),
     [
@@ -173,7 +198,7 @@ def test_a_key_is_shown_only_where_it_is_used() -> None:
         (["FlyToTheMoon"], "FlyToTheMoon"),
     ],
 )
-def test_actions_are_told_as_what_is_done(actions: list[str], words: str) -> None:
+def test_actions_have_verbs_for_people(actions: list[str], words: str) -> None:
     assert verbs(actions) == words
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from scenarios.delivery.canary_alias.callers import Phase
 from scenarios.delivery.canary_alias.releases import Releases, app_spec, target_version
 from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, Story, require
+from scenarios.support import charts
 from scenarios.support.faults import Faults
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
@@ -94,10 +95,10 @@ def drill(stack: DeployedStack, _faults: Faults) -> Outcome:
     """
     story = Story("Good releases reach all callers, bad ones are rolled back", stack.tell)
     fail_the_smoke_test(stack, story)
-    trip_an_alarm(stack, story)
-    release_a_good_version(stack, story)
+    panels = [trip_an_alarm(stack, story), release_a_good_version(stack, story)]
     interrupt(stack, story)
-    return story.outcome()
+    title = "Calls that got the new version (bars), the weight of the alias (line), failed calls (dots)"
+    return story.outcome([charts.save(stack.out / "canary-alias.svg", charts.shares(title, panels))])
 
 
 @contextmanager
@@ -109,7 +110,7 @@ def _released(stack: DeployedStack, behaviour: str) -> Iterator[Releases]:
         yield releases
 
 
-def release_a_good_version(stack: DeployedStack, story: Story) -> None:
+def release_a_good_version(stack: DeployedStack, story: Story) -> charts.Shares:
     """Release a good version: first a share of the calls, then all of them.
 
     Raises:
@@ -141,6 +142,7 @@ def release_a_good_version(stack: DeployedStack, story: Story) -> None:
     story.fact("failed calls of the good release", failed)
     story.say("Each share is within what chance allows in all but one of a million runs; no call failed.")
     _show_app_spec(story, releases)
+    return releases.callers.chart("A good version is released")
 
 
 def fail_the_smoke_test(stack: DeployedStack, story: Story) -> None:
@@ -168,7 +170,7 @@ def fail_the_smoke_test(stack: DeployedStack, story: Story) -> None:
     )
 
 
-def trip_an_alarm(stack: DeployedStack, story: Story) -> None:
+def trip_an_alarm(stack: DeployedStack, story: Story) -> charts.Shares:
     """Release a version whose errors only traffic shows: an alarm stops it.
 
     Raises:
@@ -192,6 +194,7 @@ def trip_an_alarm(stack: DeployedStack, story: Story) -> None:
         f"({len(failed) / len(calls):.1%}) failed until the alarm stopped the deployment ({code}); then "
         f"version {old} answered all calls again."
     )
+    return releases.callers.chart("A version that fails is stopped by an alarm, and rolled back")
 
 
 def replace_a_bad_version(stack: DeployedStack) -> None:

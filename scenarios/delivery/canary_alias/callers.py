@@ -15,11 +15,13 @@ from fractions import Fraction
 from typing import Any
 
 from scenarios.framework import DeployedStack, require
+from scenarios.support import charts
 from scenarios.support.shares import bounds
 
 _CALLERS = 4
 _PAUSE = 0.02  # seconds between the calls of one caller, so that the release itself gets the processor
 _LOOKS_PER_SECOND = 20
+_PARTS = 30  # of the time that a chart shows
 
 Shares = Mapping[str, Fraction]
 """The share of the calls that an alias sends to each version."""
@@ -127,6 +129,24 @@ class Callers:
                 if phase.first_seen <= call.began and call.ended <= phase.last_seen
             ]
         return self._phases
+
+    def chart(self, title: str) -> charts.Shares:
+        """The calls that got the new version, and the share that the alias was set to."""
+        phases, began = self.phases(), min(call.began for call in self.calls)
+        [old] = phases[0].shares
+        calls = [(call.began - began, call.version != old) for call in self.calls]
+        part = (max(call.ended for call in self.calls) - began) / _PARTS
+        counted = []
+        for number in range(_PARTS):
+            got = [is_new for when, is_new in calls if number <= when / part < number + 1]
+            if got:
+                counted.append((number * part, (number + 1) * part, sum(got) / len(got)))
+        wanted = [
+            (max(phase.first_seen - began, 0), float(1 - phase.shares.get(old, Fraction(0))))
+            for phase in phases
+        ]
+        failed = [call.began - began for call in self.calls if call.failed]
+        return charts.Shares(title, _PARTS * part, counted, wanted, failed)
 
     @contextmanager
     def calling(self) -> Iterator[None]:

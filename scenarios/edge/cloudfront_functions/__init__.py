@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from scenarios.edge.cloudfront_functions.clients import Keys, Site, keys_of, pages
 from scenarios.framework import BilledEvent, Covered, DeployedStack, Outcome, ScenarioFailed, Story, require
+from scenarios.support import charts
 from scenarios.support.faults import Faults
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
@@ -39,7 +40,10 @@ def run(stack: DeployedStack) -> Outcome:
         )
         require(int(after.split()[0]) > int(before.split()[0]), f"hits: {before}, and {after} normalised")
         _tokens(site, keys, story)
-    return story.outcome()
+    named = {"without the function": before, "with the function": after}
+    rows = [charts.Bar(name, *map(int, seen.split(" of "))) for name, seen in named.items()]
+    picture = charts.bars("The same requests in many spellings: how many are hits of the cache", rows)
+    return story.outcome([charts.save(stack.out / "cloudfront-functions.svg", picture)])
 
 
 def _answers(site: Site, story: Story) -> None:
