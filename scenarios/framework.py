@@ -54,6 +54,7 @@ class DeployedStack:
             real account, where only the service itself can send its events.
         faults: `LocalAws.faults`: calls and functions that fail when asked to. ``None`` in a real account.
         with_broker: `LocalAws.with_broker`: a real broker for one of Amazon MQ. ``None`` in a real account.
+        with_viewers: `LocalAws.with_viewers`: where viewers of distributions are. ``None`` in a real account.
         paced: `LocalAws.paced`: how long documented minutes take. ``None`` in a real account.
         instances_answer: `LocalAws.instances_answer`: what listens on EC2 instances. ``None`` in a real
             account, where they run.
@@ -68,6 +69,7 @@ class DeployedStack:
     deliver_as: Callable[..., Any] | None = None
     faults: Any = None
     with_broker: Callable[[str, str], AbstractContextManager[None]] | None = None
+    with_viewers: Callable[[Mapping[str, str]], AbstractContextManager[None]] | None = None
     paced: Callable[[float], AbstractContextManager[None]] | None = None
     instances_answer: Callable[[str, str], AbstractContextManager[None]] | None = None
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -29,6 +29,7 @@ _EXPRESS_GB = 64 / 1024  # the least that Step Functions bills of an Express wor
 _EMPTY_RECEIVES = 5 * 3 * 60 * _HOURS
 _FUNCTION = re.compile(r"(Lambda(?:@Edge)?) requests of (\d+) MB \((\w+)\)")
 _RETRIED_BY_DEFAULT = 2  # an asynchronous invocation
+_MOST_RETRIES = 10_000  # of a stream
 
 Resource = Mapping[str, Any]
 Template = Mapping[str, Any]
@@ -46,8 +47,10 @@ _BILLED: Mapping[str, Mapping[str, float]] = {
 # What is billed by `_of_resource`.
 _BY_PROPERTIES = frozenset(
     {"AWS::AmazonMQ::Broker", "AWS::ApplicationAutoScaling::ScalableTarget", "AWS::CloudWatch::Alarm"}
+    | {"AWS::AutoScaling::AutoScalingGroup"}
     | {"AWS::EC2::VPCEndpoint", "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::Kinesis::Stream"}
     | {"AWS::ElasticLoadBalancingV2::TargetGroup", "AWS::RDS::DBInstance"}
+    | {"AWS::AutoScaling::AutoScalingGroup"}
 )
 # What costs nothing while nothing happens, but storage: whole services, and single types of others.
 _FREE = (
@@ -57,7 +60,13 @@ _FREE = (
     *("AWS::Logs::", "AWS::S3::", "AWS::SES::", "AWS::SNS::", "AWS::SQS::", "AWS::Scheduler::"),
     *("AWS::Signer::", "AWS::SSM::", "AWS::StepFunctions::", "AWS::XRay::", "Custom::"),
     *("AWS::ApplicationAutoScaling::ScalingPolicy", "AWS::CloudFormation::", "AWS::KMS::Alias"),
-    *("AWS::EC2::InternetGateway", "AWS::EC2::Route", "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet"),
+    *(
+        "AWS::EC2::InternetGateway",
+        "AWS::EC2::LaunchTemplate",
+        "AWS::EC2::Route",
+        "AWS::EC2::SecurityGroup",
+        "AWS::EC2::Subnet",
+    ),
     *("AWS::EC2::VPC", "AWS::ElasticLoadBalancingV2::Listener", "AWS::RDS::DBParameterGroup"),
     *("AWS::RDS::DBProxyTargetGroup", "AWS::RDS::DBSubnetGroup", "AWS::RDS::EventSubscription"),
     "AWS::SecretsManager::ResourcePolicy",
@@ -203,6 +212,14 @@ def _of_resource(template: Template, resource: Resource) -> Iterator[tuple[str, 
         case "AWS::ApplicationAutoScaling::ScalableTarget":
             # Its function is the one with the alias; all of a template's have one size there.
             yield "Lambda provisioned GB-seconds (arm64)", _provisioned(template, properties["MinCapacity"])
+        case "AWS::AutoScaling::AutoScalingGroup":
+            machine = _machine(template, properties)
+            machines = int(properties["MinSize"])
+            yield f"EC2 {machine['InstanceType']}, hours", _HOURS * machines
+            volumes = [one["Ebs"]["VolumeSize"] for one in machine.get("BlockDeviceMappings", [])]
+            yield "EBS gp3 GB", sum(volumes) * machines
+            if machine.get("Monitoring", {}).get("Enabled"):
+                yield "CloudWatch metrics", 7 * machines
         case "AWS::CloudWatch::Alarm":
             metrics = [one for one in properties.get("Metrics", [{"MetricStat": 1}]) if "MetricStat" in one]
             yield "CloudWatch alarm metrics", len(metrics)
@@ -212,7 +229,9 @@ def _of_resource(template: Template, resource: Resource) -> Iterator[tuple[str, 
             yield "Application Load Balancer hours", _HOURS
             if properties["Scheme"] == "internet-facing":
                 yield "Public IPv4 address hours", _HOURS * len(properties["Subnets"])
-        case "AWS::ElasticLoadBalancingV2::TargetGroup" if properties.get("HealthCheckEnabled"):
+        case "AWS::ElasticLoadBalancingV2::TargetGroup" if (
+            properties.get("HealthCheckEnabled") and properties.get("TargetType") == "lambda"
+        ):
             # In each of two Availability Zones.
             yield "Lambda requests", 2 * 3600 * _HOURS / properties["HealthCheckIntervalSeconds"]
         case "AWS::Kinesis::Stream":
@@ -226,6 +245,13 @@ def _of_resource(template: Template, resource: Resource) -> Iterator[tuple[str, 
             copies = 2 if properties.get("MultiAZ") else 1
             yield f"RDS {properties['Engine']} {properties['DBInstanceClass']}, hours", _HOURS * copies
             yield "RDS storage GB", int(properties["AllocatedStorage"]) * copies
+
+
+def _machine(template: Template, group: Resource) -> Resource:
+    """The launch template of the machines in a group."""
+    resource = template["Resources"][_named(group["LaunchTemplate"]["LaunchTemplateId"])]
+    found: Resource = resource["Properties"]["LaunchTemplateData"]
+    return found
 
 
 def _provisioned(template: Template, environments: int) -> float:
@@ -243,7 +269,7 @@ def attempts(template: Template) -> tuple[float, str]:
     configured = _invoked(template, "AWS::Lambda::EventInvokeConfig", "FunctionName")
     if _asynchronous(template) - configured:
         found.append((1 + _RETRIED_BY_DEFAULT, "the two retries of an asynchronous invocation"))
-    return max(found)
+    return max(one for one in found if one[0] > 1 or not one[1])
 
 
 def _attempts(template: Template, resource: Resource) -> Iterator[tuple[float, str]]:
@@ -257,11 +283,13 @@ def _attempts(template: Template, resource: Resource) -> Iterator[tuple[float, s
     if (queue := _queue(template, source)) is not None:
         most = queue.get("RedrivePolicy", {}).get("maxReceiveCount")
         yield (most, f"`maxReceiveCount` {most} of a queue") if most else (math.inf, "until it expires")
+    elif template["Resources"].get(_named(source), {}).get("Type") == "AWS::AmazonMQ::Broker":
+        yield math.inf, "until the broker drops it"
     elif "Stream" in str(source):
         retries = properties.get("MaximumRetryAttempts", -1)
         halves = math.ceil(math.log2(properties.get("BatchSize", 100)))
         bisected = 1 + (halves if properties.get("BisectBatchOnFunctionError") else 0)
-        if retries < 0:
+        if retries < 0 or retries >= _MOST_RETRIES:
             yield math.inf, "until it expires"
         else:
             split = f", in each of {bisected} batches that bisecting makes" if bisected > 1 else ""
@@ -300,9 +328,9 @@ def _asynchronous(template: Template) -> set[str]:
 
 def _poison(of_event: Mapping[str, float], times: float, why: str) -> str:
     if not why:
-        return "AWS tries nothing again: the caller decides about retries."
+        return "AWS tries none of them again after a failure."
     if times == math.inf:
-        return "An event that always fails is tried until it expires, and so are those behind it."
+        return f"An event that always fails is tried {why}."
     most = _sum(of_event, _MILLION * times)
     return f"A million that always fail: at most {most}, by {times:g} attempts ({why})."
 

@@ -153,6 +153,7 @@ def demonstrate(architecture: Architecture, log_file: Path) -> Sequence[Path]:
             tell=_tell,
             deliver_as=aws.deliver_as,
             with_broker=aws.with_broker,
+            with_viewers=aws.with_viewers,
             faults=aws.faults,
             paced=aws.paced,
             instances_answer=aws.instances_answer,

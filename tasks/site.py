@@ -236,13 +236,13 @@ def start_page() -> str:
         cards = [_card(row, rows[row.id]) for row in ARCHITECTURES if row.family == family]
         parts.append(f'## {family_name(family)}\n\n<ul class="cards">\n{chr(10).join(cards)}\n</ul>')
     names = ("Get started <README>", "architectures", "embedded-aws", "API reference <api/index>", "project")
-    alone = "---\nhtml_theme.sidebar_secondary.remove: true\n---"
-    return "\n\n".join([alone, *parts, toctree(names, hidden=True)])
+    without_contents = "---\nhtml_theme.sidebar_secondary.remove: true\n---"
+    return "\n\n".join([without_contents, *parts, toctree(names, hidden=True)])
 
 
 def _filters(rows: dict[str, dict[str, list[str]]]) -> str:
     """What chooses cards: hidden until the script shows it, which does the choosing."""
-    choices = {
+    choices: dict[str, set[str]] = {
         "service": {name for row in rows.values() for name in row["services"]},
         "trigger": {name for row in rows.values() for name in row["triggers"]},
         "proof": {row.proof for row in ARCHITECTURES},
@@ -265,8 +265,8 @@ def _card(row: Architecture, facts: dict[str, list[str]]) -> str:
     title = html.escape(page_title(row))
     marks = [*facts["services"], f"proof: {row.proof}"]
     items = "".join(f"<li>{html.escape(mark)}</li>" for mark in marks)
-    data = {"service": facts["services"], "trigger": facts["triggers"], "proof": [row.proof]}
-    attributes = " ".join(f'data-{key}="{html.escape("|".join(value))}"' for key, value in data.items())
+    choices = {"service": facts["services"], "trigger": facts["triggers"], "proof": [str(row.proof)]}
+    attributes = " ".join(f'data-{key}="{html.escape("|".join(value))}"' for key, value in choices.items())
     return "\n".join(
         [
             f"<li {attributes}>",

@@ -53,6 +53,7 @@ def main(arguments: list[str]) -> int:
                 out=ROOT / "out",
                 deliver_as=aws.deliver_as,
                 with_broker=aws.with_broker,
+                with_viewers=aws.with_viewers,
                 faults=aws.faults,
             )
             return _without(stack, options.without, aws) if options.without else _as_it_is(stack, aws)

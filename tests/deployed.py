@@ -65,6 +65,7 @@ class Deployments:
                 patience=_PATIENCE,
                 deliver_as=self._aws.deliver_as,
                 with_broker=self._aws.with_broker,
+                with_viewers=self._aws.with_viewers,
                 faults=self._aws.faults,
                 paced=self._aws.paced,
                 instances_answer=self._aws.instances_answer,

@@ -135,9 +135,10 @@ class Orders(Construct):
             update_expression="SET #status = :status",
             expression_attribute_names={"#status": "status"},
             expression_attribute_values={":status": value(status)},
+            condition_expression="attribute_exists(product)",
             result_path=sfn.JsonPath.DISCARD,
         )
-        return retry(task)
+        return retry(task, "DynamoDB.ConditionalCheckFailedException")
 
 
 def retry(task, *final):

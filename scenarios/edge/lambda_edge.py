@@ -164,8 +164,11 @@ def drill(stack: DeployedStack, faults: Faults) -> Outcome:
     story = Story("Countries, an origin that refuses, and a function that is throttled", stack.tell)
     seen: dict[str, Any] = {}
     with _pages(stack) as site:
-        for country in ("DE", "US"):
-            page = site.get(site.page, cookie="group=a", cloudfront_viewer_country=country)
+        assert stack.with_viewers is not None
+        for country, other in (("DE", "US"), ("US", "DE")):
+            with stack.with_viewers({"127.0.0.0/8": country}):
+                # Only CloudFront knows where a viewer is.
+                page = site.get(site.page, cookie="group=a", cloudfront_viewer_country=other)
             seen[f"page for {country}"] = page.body.decode()
         story.say(f"The origin request chooses by country: {_listed(seen)}.")
         site.get(f"{site.image}?width=160")

@@ -189,8 +189,13 @@ class Catalogue(Construct):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
-        keys = {"partition_key": text("kind"), "sort_key": text("id")}
-        self.table = make_table(self, "Table", **keys, removal_policy=RemovalPolicy.DESTROY)
+        self.table = make_table(
+            self,
+            "Table",
+            partition_key=text("kind"),
+            sort_key=text("id"),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
         self.function = HardenedFunction(
             self,
             "Function",
@@ -278,7 +283,6 @@ class Orders(Construct):
         log = logs.LogGroup(
             self,
             "WorkflowLog",
-            retention=logs.RetentionDays.ONE_MONTH,
             removal_policy=RemovalPolicy.DESTROY,
         )
         machine = sfn.StateMachine(
@@ -353,9 +357,10 @@ class Orders(Construct):
             expression_attribute_values={
                 f":{name}": tasks.DynamoAttributeValue.from_string(value) for name, value in values.items()
             },
+            condition_expression="attribute_exists(customer)",  # an order that was deleted does not come back
             result_path=sfn.JsonPath.DISCARD,
         )
-        return _retry(task)
+        return _retry(task, "DynamoDB.ConditionalCheckFailedException")
 
 
 def _retry(task: _Task, *final: str) -> _Task:

@@ -18,23 +18,24 @@ from tests.templates import Assembly, Resources, walk
 LIBRARY = Path(cdk_lambda_patterns.__path__[0])
 
 # The stages that hold the catalogue: their region, and the partition that ARNs are to be in.
-PLACES = {
-    "anywhere": (None, None),
-    "china": ("cn-north-1", "aws-cn"),
-    "gov-cloud": ("us-gov-west-1", "aws-us-gov"),
-}
+PLACES = {"china": ("cn-north-1", "aws-cn"), "gov-cloud": ("us-gov-west-1", "aws-us-gov")}
 
 
 @pytest.fixture(scope="module")
 def templates(place: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Resources]:
-    """The catalogue in a stage for a place, synthesised once: templates by row."""
+    """The catalogue in a stage for a place, synthesised once: templates by row.
+
+    A row that AWS does not have there is in a stage of a Region that has everything.
+    """
     folder = tmp_path_factory.mktemp("stages")
     app = App(context=app_context(), outdir=str(folder), builtin_cloud_formation_validation=False)
     region, _ = PLACES[place]
-    stage = Stage(app, place, env=Environment(account="123456789012", region=region) if region else None)
+    stage, elsewhere = (
+        Stage(app, name, env=Environment(account="123456789012", region=where))
+        for name, where in ((place, region), ("elsewhere", "us-east-1"))
+    )
     for row in ARCHITECTURES:
-        if place not in row.exemptions:
-            row.make_stack(stage)
+        row.make_stack(elsewhere if place in row.exemptions else stage)
     stacks = app.synth().get_nested_assembly(f"assembly-{place}").stacks
     return {artifact.hierarchical_id.rpartition("/")[2]: Resources(artifact.template) for artifact in stacks}
 
@@ -58,13 +59,21 @@ _ONLY_FULL = {"gov-cloud": pytest.mark.full}
     scope="module",
 )
 @pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.id)
-def test_a_row_works_in_a_stage_of_any_region_and_partition(
+def test_a_row_works_in_a_stage_of_any_partition(
     templates: dict[str, Resources], row: Architecture, place: str
 ) -> None:
     if reason := row.exemptions.get(place):
         pytest.skip(reason)
     template = json.dumps(templates[row.id].template)
     assert arns_of_another_partition(template, PLACES[place][1]) == []
+
+
+@pytest.mark.parametrize("row", ARCHITECTURES, ids=lambda row: row.id)
+def test_a_row_without_a_region_names_no_partition(catalogue: Assembly, row: Architecture) -> None:
+    """The app of the catalogue sets no Region, so its stacks are for every one."""
+    if reason := row.exemptions.get("anywhere"):
+        pytest.skip(reason)
+    assert arns_of_another_partition(json.dumps(catalogue.stacks[row.id].template), None) == []
 
 
 def test_an_arn_of_another_partition_is_found() -> None:

@@ -313,6 +313,12 @@ class Argument:
         field = f".{self.field}" if self.field else ""
         return f"{self.construct.__name__}-{self.name}{field}-{self.kind.__name__}"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the options are those of most constructs. A queue and a topic exclude each other."""
+        shared = self.options is not None and self.options.__module__.startswith("cdk_lambda_patterns.core.")
+        return shared and self.kind is not sns.ITopic
+
 
 def public_constructs(row: Architecture) -> Iterator[type[Construct]]:
     """The constructs that the row's module offers."""
@@ -347,16 +353,16 @@ def members(hint: Any) -> tuple[Any, ...]:
     return (hint,)
 
 
-def required(construct: Any, scope: Construct, given: str) -> dict[str, Any]:
-    """Values for what a construct, or options, require besides one argument."""
+def required(construct: Any, scope: Construct, *given: str) -> dict[str, Any]:
+    """Values for what a construct, or options, require besides some arguments."""
     parameters = inspect.signature(construct.__init__).parameters
     return {
         one.name: (REQUIRED.get(f"{construct.__name__}.{one.name}") or REQUIRED[one.name])(scope)
         for one in parameters.values()
-        if (one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name != given)
+        if (one.kind is one.KEYWORD_ONLY and one.default is one.empty and one.name not in given)
         # A construct that takes an existing function requires either that or the code of a new one.
         or any(
-            one.name == new and old in parameters and given not in (old, new)
+            one.name == new and old in parameters and not {old, new} & {*given}
             for old, new in INSTEAD_OF.items()
         )
     }
@@ -371,20 +377,33 @@ ARGUMENTS = [
 ]
 
 
+def in_shared_options() -> dict[str, list[Argument]]:
+    """The arguments that a construct gets together, because it takes them as most constructs do."""
+    together: dict[str, list[Argument]] = {}
+    for argument in ARGUMENTS:
+        name = f"{argument.construct.__name__}-shared options" if argument.is_shared else str(argument)
+        together.setdefault(name, []).append(argument)
+    return together
+
+
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("argument", ARGUMENTS, ids=str)
+@pytest.mark.parametrize("arguments", [pytest.param(v, id=k) for k, v in in_shared_options().items()])
 def test_a_resource_may_be_owned_from_another_stack_or_imported(
-    argument: Argument, way: str, tmp_path: Any
+    arguments: list[Argument], way: str, tmp_path: Any
 ) -> None:
     app = App(context=app_context(), outdir=str(tmp_path), builtin_cloud_formation_validation=False)
     stack, other = Stack(app, "Mine", env=EU), Stack(app, "Theirs", env=EU)
-    kind = SPECIAL.get(str(argument)) or KINDS[argument.kind]
-    resource = kind.imported(stack) if way == "imported" else kind.owned(other if "another" in way else stack)
-    if argument.options is not None:
-        rest = required(argument.options, stack, argument.field)
-        resource = argument.options(**{argument.field: resource}, **rest)
-    rest = required(argument.construct, stack, argument.name) | FURTHER.get(str(argument), {})
-    argument.construct(stack, "Pattern", **{argument.name: resource}, **rest)
+    given: dict[str, Any] = {}
+    for argument in arguments:
+        kind, name = SPECIAL.get(str(argument)) or KINDS[argument.kind], f"Of-{argument.field}"
+        place = Construct(other if "another" in way else stack, name)
+        resource = kind.imported(place) if way == "imported" else kind.owned(place)
+        if argument.options is not None:
+            rest = required(argument.options, stack, argument.field)
+            resource = argument.options(**{argument.field: resource}, **rest)
+        given |= {argument.name: resource} | FURTHER.get(str(argument), {})
+    [construct] = {argument.construct for argument in arguments}
+    construct(stack, "Pattern", **required(construct, stack, *given), **given)
     app.synth()
 
 

@@ -13,7 +13,10 @@ from packaging.utils import canonicalize_name
 
 from tests.project.requirements import DEPLOY, GROUPS, PYPROJECT, ROOT, reachable
 
-DEV = [*DEPLOY, *(Requirement(line) for line in GROUPS["dev"] if isinstance(line, str))]
+DEV = [
+    *DEPLOY,
+    *(Requirement(line) for name in ("dev", "site") for line in GROUPS[name] if isinstance(line, str)),
+]
 SLIM = (ROOT / "requirements.txt").read_text("utf-8")
 REQUIREMENTS = (ROOT / "requirements-dev.txt").read_text("utf-8")
 WHEEL = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]

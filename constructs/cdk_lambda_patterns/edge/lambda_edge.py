@@ -260,7 +260,7 @@ def _check_modules(name: str, hook: EdgeHook) -> None:
     here = {path.stem if path.suffix == ".py" else path.name for path in folder.iterdir()}
     known = sys.stdlib_module_names | _IN_RUNTIME | here
     # Those of a function or an `if` may be meant for elsewhere.
-    top = [node for node in source.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    top: list[ast.stmt] = [one for one in source.body if isinstance(one, ast.Import | ast.ImportFrom)]
     names = {one.partition(".")[0] for one in _imports(ast.Module(top, []))}
     if unknown := sorted(names - known - {""}):
         raise ValueError(

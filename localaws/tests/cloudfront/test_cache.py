@@ -41,6 +41,7 @@ DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
         ({"expires": "0"}, (0, 60, 100), 0),
         ({"expires": "Thu, 01 Jan 2150 00:00:00 GMT"}, (0, 60, 100), 100),
         ({"cache-control": "max-age=soon"}, (0, 60, 100), 60),
+        ({"cache-control": "max-age=²"}, (0, 60, 100), 60),
     ],
 )
 def test_how_long_an_object_is_fresh(

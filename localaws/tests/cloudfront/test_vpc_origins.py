@@ -227,6 +227,7 @@ def test_only_cloudfront_reaches_the_load_balancer(shop: Shop, server: Server) -
     assert b"internal" in direct.body
     (headers,) = server.requests("/page%20one")
     assert headers["host"] == shop.stack.outputs["Balancer"]
+    assert headers["host"].startswith("internal-")
     assert headers["user-agent"] == "Amazon CloudFront"
     assert (headers["x-forwarded-proto"], headers["x-forwarded-port"]) == ("http", "80")
     assert headers["x-forwarded-for"].count(", ") == 1
@@ -269,18 +270,12 @@ def test_nothing_listens_on_an_instance_unless_a_test_says_so(shop: Shop, server
 def test_the_instances_must_admit_the_load_balancer(shop: Shop, server: Server) -> None:
     ec2, machines = shop.aws.client("ec2"), shop.stack.outputs["Machines"]
     front = {"UserIdGroupPairs": [{"GroupId": shop.stack.outputs["Front"]}]}
-    rule = {
-        "GroupId": machines,
-        "IpPermissions": [{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, **front}],
-    }
+    port: dict[str, Any] = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80}
+    rule: dict[str, Any] = {"GroupId": machines, "IpPermissions": [{**port, **front}]}
     ec2.revoke_security_group_ingress(**rule)
     with shop.listening(server):
         refused = shop.status()
-        subnets = {
-            **rule["IpPermissions"][0],
-            "UserIdGroupPairs": [],
-            "IpRanges": [{"CidrIp": "10.9.0.0/16"}],
-        }
+        subnets = {**port, "IpRanges": [{"CidrIp": "10.9.0.0/16"}]}
         ec2.authorize_security_group_ingress(GroupId=machines, IpPermissions=[subnets])
         by_address = shop.status()
         ec2.revoke_security_group_ingress(GroupId=machines, IpPermissions=[subnets])

@@ -27,8 +27,8 @@ def zipped(files: Mapping[str, str]) -> bytes:
     return archive.getvalue()
 
 
-# Pauses between two questions, in seconds. A question costs the processor some milliseconds, of the test and of the
-# server, and several tests wait at the same time.
+# Pauses between two questions, in seconds. A question costs milliseconds of the processor, of the test and
+# of the server, and several tests wait at the same time.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.02, 1.25, 0.2
 
 

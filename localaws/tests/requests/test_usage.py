@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from localaws import LocalAws
-from localaws.services.requests.usage import units
+from localaws import LocalAws, wait_until
+from localaws.services.requests.usage import billed_task, units
 from localaws.usage import Amounts, Usage
 
 READS, WRITES = "DynamoDB read request units", "DynamoDB write request units"
@@ -135,3 +135,49 @@ def test_sessions_of_a_role_count_together() -> None:
     for session in ("one", "two"):
         amounts.add(f"arn:aws:sts::1:assumed-role/Orders/{session}", WRITES, 1, "PutItem")
     assert amounts.all() == [Usage("arn:aws:sts::1:assumed-role/Orders", "PutItem", WRITES, 2)]
+
+
+def test_a_task_of_a_workflow_costs_what_its_request_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("localaws.services.requests.usage.amounts", found := Amounts())
+    send = billed_task(lambda _, given: given)
+    message = {"QueueUrl": "https://q/1/a.fifo", "MessageBody": "b"}
+    assert send("arn:aws:states:::sqs:sendMessage.waitForTaskToken", message) == message
+    put = billed_task(lambda _, given: {"ConsumedCapacity": {"CapacityUnits": 2.0}, "asked": [*given]})
+    answer = put("arn:aws:states:::dynamodb:putItem", {"Item": {}})
+    assert answer == {"asked": ["Item", "ReturnConsumedCapacity"]}
+    assert found.all() == [Usage("", "", "SQS FIFO requests", 1), Usage("", "", WRITES, 2)]
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("STANDARD", {"Step Functions state transitions": 2}),
+        ("EXPRESS", {"Step Functions Express requests": 1}),
+    ],
+)
+def test_a_standard_workflow_costs_by_step_and_an_express_workflow_by_execution(
+    local_aws: LocalAws, kind: str, expected: dict[str, float]
+) -> None:
+    trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = local_aws.client("iam").create_role(
+        RoleName=f"billed-{kind}",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )["Role"]["Arn"]
+    workflows = local_aws.client("stepfunctions")
+    steps = {"One": {"Type": "Pass", "Next": "Two"}, "Two": {"Type": "Pass", "End": True}}
+    machine = workflows.create_state_machine(
+        name=f"billed-{kind}",
+        type=kind,
+        roleArn=role,
+        definition=json.dumps({"StartAt": "One", "States": steps}),
+    )["stateMachineArn"]
+
+    def run() -> None:
+        if kind == "EXPRESS":
+            local_aws.client("stepfunctions").start_sync_execution(stateMachineArn=machine)
+            return
+        arn = workflows.start_execution(stateMachineArn=machine)["executionArn"]
+        wait_until(lambda: workflows.describe_execution(executionArn=arn)["status"] == "SUCCEEDED")
+
+    assert used(local_aws, run) == expected

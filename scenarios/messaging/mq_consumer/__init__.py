@@ -163,7 +163,7 @@ def smoke(stack: DeployedStack) -> None:
         entries.check(["s1", "s2"])
 
 
-EVENT = BilledEvent("an entry, in a batch of one", smoke)
+EVENT = BilledEvent("an entry at each of the two brokers, in batches of one", smoke)
 
 ROLES = tuple(Covered(role_of=name, scenario=smoke) for name in ("FunctionName", "ActiveMqFunctionName"))
 

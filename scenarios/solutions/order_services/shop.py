@@ -5,10 +5,13 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
 
 from scenarios.framework import DeployedStack, NotYet, require
 from scenarios.solutions.order_services.client import generated_client
@@ -91,7 +94,7 @@ class Shop:
     ) -> None:
         if error is None:
             self.wanted.wait_until_empty()
-            self.stack.wait_until(self._rows_are_current, "a read model that is up to date")
+            self.wait_for_rows(self._statuses("OrdersTableName"))  # a later row would be left behind
         else:
             self._stop()
         self.wanted.close()
@@ -154,14 +157,18 @@ class Shop:
 
         self.stack.wait_until(check, "the shipments")
 
-    def _rows_are_current(self) -> None:
-        """Raise unless the read model has the last status of each order: a later row would be left behind."""
-        orders, rows = (
-            {one["order"]["S"]: one["status"]["S"] for one in self._items(table)}
-            for table in ("OrdersTableName", "ByCustomerTableName")
-        )
-        if orders != rows:
-            raise NotYet(f"orders: {orders}, rows: {rows}")
+    def wait_for_rows(self, expected: Mapping[str, str]) -> None:
+        """Wait until the read model has these orders, with their status, and no others of this run."""
+
+        def check() -> None:
+            if (seen := self._statuses("ByCustomerTableName")) != expected:
+                raise NotYet(f"the rows: {seen}")
+
+        self.stack.wait_until(check, "the read model")
+
+    def _statuses(self, table: str) -> dict[str, str]:
+        """The status of each order of this run."""
+        return {one["order"]["S"]: one["status"]["S"] for one in self._items(table)}
 
     def _stop(self) -> None:
         """Stop the workflows that still run."""
@@ -169,7 +176,8 @@ class Shop:
         running = workflows.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
         for one in running:
             if one["name"] in self.orders:
-                workflows.stop_execution(executionArn=one["executionArn"])
+                with suppress(ClientError):  # it has ended meanwhile
+                    workflows.stop_execution(executionArn=one["executionArn"])
 
     def _items(self, table: str) -> list[dict[str, Any]]:
         """The items of this run's orders."""

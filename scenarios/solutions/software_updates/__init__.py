@@ -9,13 +9,32 @@ from concurrent.futures import ThreadPoolExecutor
 
 from botocore.exceptions import ClientError
 
-from scenarios.framework import Covered, DeployedStack, NotYet, Outcome, ScenarioFailed, Story, require
+from scenarios.framework import (
+    BilledEvent,
+    Covered,
+    DeployedStack,
+    NotYet,
+    Outcome,
+    ScenarioFailed,
+    Story,
+    require,
+)
 from scenarios.solutions.software_updates.drill import drill
 from scenarios.solutions.software_updates.origin import fleet_client
 from scenarios.solutions.software_updates.releases import EDGES, Updates, updates
 from scenarios.support.endpoints import Endpoint
 
-__all__ = ["ACCEPTED_NOT_EMULATED", "ROLES", "Updates", "drill", "leftovers", "run", "smoke", "updates"]
+__all__ = [
+    "ACCEPTED_NOT_EMULATED",
+    "EVENT",
+    "ROLES",
+    "Updates",
+    "drill",
+    "leftovers",
+    "run",
+    "smoke",
+    "updates",
+]
 
 # Properties that the embedded AWS ignores, with the reason why the scenario is a proof all the same.
 ACCEPTED_NOT_EMULATED: Mapping[str, str] = {}
@@ -144,6 +163,15 @@ def copy_releases(stack: DeployedStack) -> None:
         except ClientError as error:
             raise ScenarioFailed(f"as a machine: {error}") from error
 
+
+def one_download(stack: DeployedStack) -> None:
+    """Upload a release and download it once."""
+    with updates(stack) as vendor:
+        vendor.upload("1.0")
+        vendor.get(vendor.path("1.0"))
+
+
+EVENT = BilledEvent("a release is uploaded, and downloaded once", one_download)
 
 ROLES: tuple[Covered, ...] = (
     Covered("FleetRoleArn", copy_releases, function="FinderName"),

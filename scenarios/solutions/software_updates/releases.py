@@ -47,7 +47,7 @@ class Updates:
 
         HTTP dates have whole seconds: within the second of the manifest before, nothing would look changed.
         """
-        time.sleep(1 - time.time() % 1)
+        time.sleep(1 - time.time() % 1)  # to the next second, however long it takes
         text = json.dumps({"version": version, "file": self.path(version)})
         self._s3.put_object(Bucket=self._bucket, Key=_MANIFEST, Body=text.encode())
 

@@ -267,6 +267,16 @@ def test_an_order_that_was_deleted_changes_nothing(changes: Any) -> None:
     assert changes.handler({"Records": [record]}, CONTEXT) == {"batchItemFailures": []}
 
 
+def test_an_item_that_is_no_order_does_not_hold_up_the_orders_after_it(
+    changes: Any, orders: ModuleType
+) -> None:
+    odd, order = change(str(uuid.uuid4()), 1), str(uuid.uuid4())
+    del odd["dynamodb"]["NewImage"]["customer"]
+    assert changes.handler({"Records": [odd, change(order, 2)]}, CONTEXT) == {"batchItemFailures": []}
+    assert list(changes.workflows.started) == [order]
+    assert status_in_list(orders, order) == "placed"
+
+
 # --- Shipping
 
 

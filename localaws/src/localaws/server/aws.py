@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import ipaddress
 import json
 import os
 import re
@@ -594,6 +595,37 @@ class LocalAws:
             yield
         finally:
             self._call("POST", "/_localaws/broker", {"arn": arn, "url": None})
+
+    @contextlib.contextmanager
+    def with_viewers(self, places: Mapping[str, str]) -> Iterator[None]:
+        """Say where the viewers of distributions are while the body runs: `CloudFront-Viewer-Country`.
+
+        Args:
+            places: Countries by the address of the viewer or a network, `{"127.0.0.1": "DE"}`, or countries
+                with their region, `"US-MI"`. Viewers on this machine have addresses of 127.0.0.0/8.
+
+        Raises:
+            ValueError: It is no network, or no place.
+
+        Example:
+            ```python
+            with aws.with_viewers({"127.0.0.0/8": "DE"}):
+                ...
+            ```
+        """
+        if not self._options.bridges:
+            raise LocalAwsError("with_viewers needs the bridges: start with LocalAws(), not bridges=False")
+        for place in places.values():
+            if not re.fullmatch(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", place):
+                raise ValueError(
+                    f"places: {place!r}: give a country, such as 'DE', or with a region, 'US-MI'"
+                )
+        given = {str(ipaddress.ip_network(network)): place for network, place in places.items()}
+        before = self._call("POST", "/_localaws/viewers", given)
+        try:
+            yield
+        finally:
+            self._call("POST", "/_localaws/viewers", before)
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         context = ssl.create_default_context(cafile=str(self.ca_file))

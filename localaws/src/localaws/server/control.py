@@ -10,6 +10,7 @@ POST /_localaws/pace
 POST /_localaws/concurrency
 POST /_localaws/instances
 POST /_localaws/broker
+POST /_localaws/viewers
 POST /_localaws/deliver
 GET, POST, DELETE /_localaws/faults
 POST /_localaws/faults/kill
@@ -83,6 +84,10 @@ def with_control(app: Application) -> Application:
             from localaws.services.lambda_.broker_event_source import stand_in
 
             await _answer(send, stand_in(**json.loads(await _body(receive))))
+        elif route == ("POST", "/_localaws/viewers"):
+            from localaws.services.cloudfront.viewers import place
+
+            await _answer(send, place(json.loads(await _body(receive))))
         elif route == ("POST", "/_localaws/reset"):
             await _reset(app, scope, receive)
             await _answer(send, {})

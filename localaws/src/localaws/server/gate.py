@@ -277,7 +277,7 @@ class _Gate:
     async def _read_unsigned(self, request: Request, path: str, receive: Receive) -> bytes:
         """The body, if it is as short as an unsigned call, or is for an existing bucket."""
         length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length) <= _MOST_UNSIGNED:
+        if length.isdecimal() and int(length) <= _MOST_UNSIGNED:
             return await _read(receive)
         if (
             not length

@@ -294,7 +294,7 @@ class Claim:
         request = self._request
         if self._in_query:
             given, date = request.parameters.get("Signature", ""), request.parameters.get("Expires", "")
-            if not date.isdigit() or int(date) < time.time():
+            if not date.isdecimal() or int(date) < time.time():
                 raise Refused("RequestExpired", "Request has expired")
         else:
             given = request.headers["authorization"].partition(":")[2]

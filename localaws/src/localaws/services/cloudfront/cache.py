@@ -356,7 +356,7 @@ def _may_be_shared(response: Response, minimum: float) -> bool:
 def _may_be_stale(known: _Stored) -> bool:
     """Whether an expired object is served because the origin fails."""
     allowed = _directives(known.response[2]).get("stale-if-error", "")
-    return known.response[0] < 400 and (not allowed.isdigit() or time.time() < known.expires + int(allowed))
+    return known.response[0] < 400 and (not allowed.isdecimal() or time.time() < known.expires + int(allowed))
 
 
 def _resulting(now: Exchange, response: Response, result: str) -> Response:
@@ -459,7 +459,7 @@ def _directives(headers: Mapping[str, Any]) -> dict[str, str]:
 def _asked_seconds(headers: Mapping[str, Any]) -> float | None:
     directives = _directives(headers)
     for name in ("s-maxage", "max-age"):
-        if directives.get(name, "").isdigit():
+        if directives.get(name, "").isdecimal():
             return int(directives[name])
     if "expires" not in headers:
         return None

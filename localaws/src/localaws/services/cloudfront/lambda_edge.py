@@ -19,9 +19,8 @@ Faithful to:
   trusts edgelambda.amazonaws.com; not with CloudFront Functions at viewer events of the behavior.
 - Logs go to /aws/lambda/us-east-1.NAME. A version that is associated cannot be deleted, nor its function.
 
-Not to: the Region of an edge location: logs are in us-east-1. `CloudFront-Viewer-Country` is the one that the
-viewer sent. Replicas are gone with the last association; on AWS this takes hours. The whole text of AWS's
-error pages.
+Not to: the Region of an edge location: logs are in us-east-1. Replicas are gone with the last association; on
+AWS this takes hours. The whole text of AWS's error pages.
 
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-event-structure.html
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/lambda-generating-http-responses.html
@@ -49,6 +48,7 @@ from ministack.services.cloudformation import provisioners
 from localaws.patching import around
 from localaws.services.cloudfront.cache import exchange
 from localaws.services.cloudfront.functions import DISALLOWED
+from localaws.services.cloudfront.viewers import without_location
 from localaws.services.iam.roles import role_trusts
 from localaws.usage import invoked_as
 
@@ -420,7 +420,7 @@ def _check_request(value: Record, before: Record) -> None:
 # --- Viewer events
 
 
-@around(cloudfront, "handle_viewer_request")
+@around(cloudfront, "handle_viewer_request", after=["cloudfront.viewers"])
 async def _handle_viewer_request(
     stock: Callable[..., Awaitable[Any]],
     dist: Record,
@@ -444,6 +444,7 @@ async def _handle_viewer_request(
         return await stock(
             dist, method, path, raw_uri, raw_query_string, headers, body, query_params, client_ip
         )
+    headers = without_location(headers)
     try:
         before = _request(
             method,

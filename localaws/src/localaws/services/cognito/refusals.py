@@ -61,7 +61,7 @@ def _pool(pool: Parameters) -> Refusal | None:
         return _invalid("The schema has an attribute more than once.")
     for attribute in attributes:
         limits = attribute.get("StringAttributeConstraints") or {}
-        if any(not str(value).isdigit() or int(value) > _LONGEST for value in limits.values()):
+        if any(not str(value).isdecimal() or int(value) > _LONGEST for value in limits.values()):
             return _invalid(f"Length of the attribute {attribute.get('Name')} must be from 0 to {_LONGEST}.")
     return None
 

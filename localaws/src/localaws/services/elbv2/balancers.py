@@ -9,7 +9,8 @@ Faithful to: through the API and in templates,
 - an application load balancer has subnets in two Availability Zones at least, one in each, and security
   groups of their VPC;
 - attributes exist for the type of load balancer and have a value that is allowed;
-- a load balancer with deletion protection is not deleted.
+- a load balancer with deletion protection is not deleted;
+- the DNS name of an internal one starts with `internal-`.
 Not to: quotas; whether a subnet has enough addresses or a route to the internet; whether a bucket for logs
 exists; Network and Gateway Load Balancers, of which only names, subnets and attributes are checked.
 
@@ -201,6 +202,14 @@ def _duplicate(name: str) -> InvalidRequestError:
     return InvalidRequestError(text, "DuplicateLoadBalancerName")
 
 
+def _mark_internal(balancer: dict[str, Any]) -> bool:
+    """Give an internal load balancer the name that says so; returns whether it is one."""
+    internal = balancer["Scheme"] == "internal"
+    if internal and not balancer["DNSName"].startswith("internal-"):
+        balancer["DNSName"] = f"internal-{balancer['DNSName']}"
+    return bool(internal)
+
+
 # --- Templates
 
 
@@ -215,7 +224,8 @@ def _create(stock: Handler, logical_id: str, properties: Properties, stack: str)
         raise _duplicate(str(name))
     arn, attributes = stock(logical_id, {**properties, "Subnets": _subnets_of(properties)}, stack)
     alb._lbs[arn]["VpcId"] = network
-    return arn, attributes
+    _mark_internal(alb._lbs[arn])
+    return arn, {**attributes, "DNSName": alb._lbs[arn]["DNSName"]}
 
 
 @_BALANCER.update
@@ -254,7 +264,14 @@ def _create_balancer(stock: Callable[..., Response], params: dict[str, Any]) -> 
         )
         return found
     members = {f"Subnets.member.{number}": [one] for number, one in enumerate(subnets, 1)}
-    return stock({**params, **members, "VpcId": [network]})
+    response = stock({**params, **members, "VpcId": [network]})
+    made = _named(alb._p(params, "Name"))
+    if made is None or not _mark_internal(made):
+        return response
+    described: Response = alb._xml(
+        200, "CreateLoadBalancer", f"<LoadBalancers>{alb._lb_xml(made)}</LoadBalancers>"
+    )
+    return described
 
 
 @action(alb, "DeleteLoadBalancer")

@@ -105,7 +105,7 @@ async def _respond(scope: Message, body: bytes, name: str, port: str) -> Respons
         return error_page(404, "Not Found")
     if scope["method"] == "TRACE":
         return error_page(405, "Method Not Allowed")
-    listens_on = int(port) if port.isdigit() else 80
+    listens_on = int(port) if port.isdecimal() else 80
     if reason := _closed_to_clients(balancer, listens_on):
         return 504, {"Content-Type": "text/plain"}, f"{reason} On AWS, the connection times out.\n".encode()
     client = (scope.get("client") or ("127.0.0.1",))[0]

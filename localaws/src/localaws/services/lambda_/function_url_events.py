@@ -160,7 +160,7 @@ def read_result(result: Any) -> Response:
         body = json.dumps(result, ensure_ascii=False, separators=(",", ":"))
         return 200, {"Content-Type": "application/json"}, body.encode()
     status = result["statusCode"]
-    if isinstance(status, str) and status.isdigit():
+    if isinstance(status, str) and status.isdecimal():
         status = int(status)
     if type(status) is not int or not 100 <= status <= 599:
         raise _malformed("statusCode must be a number from 100 to 599", status)

@@ -5,7 +5,7 @@ on-demand tables, also of secondary indexes, transactions and writes whose condi
 of requests, of which deleting is free; a request to SQS, SNS or EventBridge for each 64 KB; records of
 on-demand streams in KB, and of Firehose in units of 5 KB. What services do without a request is counted where
 they do it: invocations of functions and their logs, reading and deleting by the poller of a queue, requests
-to APIs, distributions and Express workflows.
+to APIs, distributions and Express workflows, steps of Standard ones and the calls of their tasks.
 Not to: storage, traffic to the internet, durations, and control planes, most of which are free; what Firehose
 writes and reads; traces; receives of a poller that find no message.
 
@@ -170,3 +170,23 @@ async def _of_dynamodb(
         content = json.dumps(answer).encode()
         answered["x-amz-crc32"] = str(zlib.crc32(content) & 0xFFFFFFFF)
     return status, answered, content
+
+
+def billed_task(run: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """Count what a task of a workflow costs that the emulator passes to a service without a request."""
+
+    def counted(resource: str, given: Any) -> Any:
+        service, _, operation = resource.partition(":::")[2].partition(".")[0].partition(":")
+        operation = operation[:1].upper() + operation[1:]
+        if service != "dynamodb":
+            result = run(resource, given)
+            for name, amount in units(service, operation, "/", {}, json.dumps(given).encode(), {}):
+                amounts.add("", name, amount)
+            return result
+        result = run(resource, {**given, "ReturnConsumedCapacity": "TOTAL"})
+        consumed = result["ConsumedCapacity"]
+        amounts.add("", _OF_DYNAMODB[operation], float(consumed["CapacityUnits"]))
+        asked = given.get("ReturnConsumedCapacity", "NONE") != "NONE"
+        return result if asked else {name: value for name, value in result.items() if value is not consumed}
+
+    return counted

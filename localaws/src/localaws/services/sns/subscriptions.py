@@ -169,7 +169,7 @@ def _of_redrive(policy: Properties, endpoint: str) -> str | None:
 
 def _of_delivery(policy: Properties) -> str | None:
     retries = str((policy.get("healthyRetryPolicy") or {}).get("numRetries", 0))
-    if not retries.isdigit() or int(retries) > 100:
+    if not retries.isdecimal() or int(retries) > 100:
         return "DeliveryPolicy: healthyRetryPolicy.numRetries must be less than or equal to 100"
     return None
 

@@ -72,7 +72,7 @@ def _of_policy(name: str, text: str, about: str) -> str | None:
     if not isinstance(policy, dict):
         return f"{about}Policy Error: null" if name == "Policy" else f"{about}{name}: failed to parse JSON"
     days = str(policy.get("MessageRetentionPeriod", ""))
-    if name == "ArchivePolicy" and policy and not (days.isdigit() and 1 <= int(days) <= 365):
+    if name == "ArchivePolicy" and policy and not (days.isdecimal() and 1 <= int(days) <= 365):
         return f"{about}ArchivePolicy: MessageRetentionPeriod value is invalid"
     return None
 

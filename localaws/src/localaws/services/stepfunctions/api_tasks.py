@@ -30,6 +30,7 @@ from ministack.services import stepfunctions
 
 from localaws.engines.python_runtime.environment import gateway
 from localaws.patching import changes
+from localaws.services.requests.usage import billed_task
 from localaws.services.stepfunctions.execution_role import role_of_execution
 
 _RESOURCE = "arn:aws:states:::apigateway:invoke"
@@ -45,7 +46,7 @@ _SECONDS = 60
 
 @changes(stepfunctions, "_SERVICE_DISPATCH")
 def _service_dispatch(stock: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    return {**stock, _RESOURCE: _invoke}
+    return {**{resource: billed_task(run) for resource, run in stock.items()}, _RESOURCE: _invoke}
 
 
 def _invoke(_resource: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ministack.services import stepfunctions
 from localaws import strict_json
 from localaws.patching import around, on_reset
 from localaws.services.iam.resources import Request, resource_of
+from localaws.usage import amounts
 
 Data = dict[str, Any]
 Response = tuple[int, dict[str, str], bytes]
@@ -52,6 +53,15 @@ def _start_execution(stock: Callable[[Data], Response], data: Data) -> Response:
         )
         return again
     return _refused("ExecutionAlreadyExists", f"Execution Already Exists: '{known['executionArn']}'")
+
+
+@around(stepfunctions, "_add_event")
+def _add_event(stock: Callable[..., Data], execution: Data, event_type: str, details: Any = None) -> Data:
+    """Count a step, which is what AWS bills."""
+    machine = stepfunctions._state_machines.get(execution["stateMachineArn"]) or {}
+    if event_type.endswith("StateEntered") and machine.get("type") != "EXPRESS":
+        amounts.add("", "Step Functions state transitions")
+    return stock(execution, event_type, details)
 
 
 @around(stepfunctions, "_execute_task", after=["stepfunctions.execution_role"])
