@@ -50,7 +50,6 @@ _BY_PROPERTIES = frozenset(
     | {"AWS::AutoScaling::AutoScalingGroup"}
     | {"AWS::EC2::VPCEndpoint", "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::Kinesis::Stream"}
     | {"AWS::ElasticLoadBalancingV2::TargetGroup", "AWS::RDS::DBInstance"}
-    | {"AWS::AutoScaling::AutoScalingGroup"}
 )
 # What costs nothing while nothing happens, but storage: whole services, and single types of others.
 _FREE = (

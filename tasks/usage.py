@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
 
 
 def recorded_anew(id: str, aws: LocalAws) -> Amounts:
-    """Deploy a row and measure its event until two measurements agree.
+    """Deploy a row, run its scenario as its tests do, and measure its event until two measurements agree.
 
     Raises:
         ScenarioFailed: No two did.
@@ -84,8 +84,13 @@ def recorded_anew(id: str, aws: LocalAws) -> Amounts:
         deliver_as=aws.deliver_as,
         faults=aws.faults,
         paced=aws.paced,
+        with_broker=aws.with_broker,
+        with_viewers=aws.with_viewers,
+        instances_answer=aws.instances_answer,
     )
-    event, seen = event_of(scenario_of(id)), list[Amounts]()
+    scenario = scenario_of(id)
+    scenario.run(stack)
+    event, seen = event_of(scenario), list[Amounts]()
     for _ in range(_ATTEMPTS):
         last = measured(aws, stack, event)
         if any(not differences(id, last, before) for before in seen):

@@ -76,9 +76,9 @@ def test_the_failure_drill_passes_and_leaves_nothing_behind(
 def test_one_event_uses_what_is_recorded_for_its_page(
     row: Architecture, stack: DeployedStack, outcome: Outcome, local_aws: LocalAws
 ) -> None:
-    assert usage.check(row.id, local_aws, stack, usage.recorded()[row.id]) == [], (
-        f"if the page should say so: python3 run.py usage {row.id}, then python3 run.py docs"
-    )
+    wrong = usage.check(row.id, local_aws, stack, usage.recorded()[row.id])
+    remedy = f"if the page should say so: python3 run.py usage {row.id}, then python3 run.py docs"
+    assert not wrong, "\n".join([*wrong, remedy])
 
 
 def covered_roles() -> list[object]:

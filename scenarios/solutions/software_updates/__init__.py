@@ -168,7 +168,12 @@ def one_download(stack: DeployedStack) -> None:
     """Upload a release and download it once."""
     with updates(stack) as vendor:
         vendor.upload("1.0")
-        vendor.get(vendor.path("1.0"))
+
+        def download() -> None:
+            if (status := vendor.get(vendor.path("1.0")).status) != 200:
+                raise NotYet(f"status {status}")
+
+        stack.wait_until(download, "the machines of a new stack")
 
 
 EVENT = BilledEvent("a release is uploaded, and downloaded once", one_download)
