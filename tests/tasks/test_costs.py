@@ -9,6 +9,7 @@ import pytest
 
 from stacks.catalogue import ARCHITECTURES
 from tasks import costs
+from tasks.cdk import ROOT
 from tasks.usage import differences, recorded
 
 GET = "S3 GET requests"
@@ -27,7 +28,7 @@ def test_every_row_with_a_scenario_has_a_recorded_event() -> None:
 
 
 def test_each_page_says_what_its_architecture_costs() -> None:
-    pages = [costs.ROOT / "docs" / row.family / f"{row.id}.md" for row in ARCHITECTURES]
+    pages = [ROOT / "docs" / row.family / f"{row.id}.md" for row in ARCHITECTURES]
     without = [
         page.name for page in pages if page.exists() and "generated: costs -->" not in page.read_text()
     ]
