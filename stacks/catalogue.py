@@ -316,6 +316,18 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         shows="no user reads another one's notes or files, not from the cache either; stolen tokens expire",
     ),
     Architecture(
+        id="blog-website",
+        family="solutions",
+        title="Blog: CloudFront → S3, API → Lambda → global tables → stream → SES; uploads → thumbnails",
+        stack="BlogWebsiteStack",
+        shows="a browser opens the site; each subscriber has one mail, also when the stream delivers twice",
+        exemptions={
+            "anywhere": "The CDK must know the Region of a table with replicas.",
+            "china": "There is no Amazon SES in the China Regions.",
+            "gov-cloud": "There is no CloudFront in AWS GovCloud (US).",
+        },
+    ),
+    Architecture(
         id="order-services",
         family="solutions",
         title="Shop: REST API → orders → stream → workflow → catalogue, FIFO queue → shipping",

@@ -57,6 +57,9 @@ def main(arguments: list[str]) -> int:
     """Build the site; 1 if a link leads nowhere or something else is wrong with a page."""
     options = parse("site", arguments)
     folder = Path(options.out).resolve() if options.out else ROOT / "build" / "site"
+    if folder.exists() and not folder.is_dir():
+        print(f"run.py: --out {options.out} is a file; name the folder for the site.", file=sys.stderr)
+        return 2
     try:
         built = build(folder)
     except TaskError as error:
@@ -150,9 +153,11 @@ def settings() -> dict[str, Any]:
         "html_css_files": ["site.css"],
         "html_js_files": [("catalogue.js", {"defer": ""})],
         "html_show_search_summary": False,  # it would fetch pages, which a browser refuses for files
+        "html_use_index": False,  # the search finds names
+        "html_domain_indices": False,
         "html_copy_source": False,
         "html_show_sourcelink": False,
-        "html_sidebars": {"index": []},
+        "html_sidebars": {"index": [], "README": []},
         "html_context": {"default_mode": "auto"},
         "templates_path": [str(OWN / "templates")],
         "html_theme_options": {
@@ -351,23 +356,32 @@ def facts() -> dict[str, dict[str, list[str]]]:
 
 def api_pages() -> dict[str, str]:
     """A page for each public module, and one that lists them; Sphinx fills them from the docstrings."""
-    pages: dict[str, str] = {}
-    listed: dict[str, list[str]] = {}
-    for module, names in public_modules().items():
-        place = module.removeprefix(f"{LIBRARY}.").replace(".", "/")
-        pages[f"api/{place}.rst"] = _api_page(module, names)
-        family, _, name = place.rpartition("/")
-        listed.setdefault(family, []).append(f"{name} <{place}>")
-    captions = {"core": "Shared by all", "": "pytest-localaws"}
-    trees = [
-        f".. toctree::\n   :caption: {captions.get(family) or family_name(family)}\n   :maxdepth: 1\n\n   "
-        + "\n   ".join(places)
-        for family, places in listed.items()
+    modules = public_modules()
+    places = {module: module.removeprefix(f"{LIBRARY}.").replace(".", "/") for module in modules}
+    parts = [
+        _underlined("API reference", "="),
+        "Every public class with its arguments, attributes and errors. The search finds each by its name.",
     ]
-    title = "API reference"
-    words = "Every public class with its arguments, attributes and errors. The search finds each by its name."
-    pages["api/index.rst"] = "\n\n".join([f"{title}\n{'=' * len(title)}", words, *trees])
-    return pages
+    for family in dict.fromkeys(place.rpartition("/")[0] for place in places.values()):
+        mine = [module for module, place in places.items() if place.rpartition("/")[0] == family]
+        caption = {"core": "Shared by all", "": "pytest-localaws"}.get(family) or family_name(family)
+        rows = [f"{places[module].rpartition('/')[2]} <{places[module]}>" for module in mine]
+        tree = [".. toctree::", "   :hidden:", f"   :caption: {caption}", "", *(f"   {row}" for row in rows)]
+        names = [[f":py:obj:`~{module}.{name}`" for name in modules[module]] for module in mine]
+        parts += [
+            _underlined(caption, "-"),
+            "\n".join(tree),
+            "\n".join(f"- {', '.join(row)}" for row in names),
+        ]
+    return {
+        "api/index.rst": "\n\n".join(parts),
+        **{f"api/{place}.rst": _api_page(module, modules[module]) for module, place in places.items()},
+    }
+
+
+def _underlined(title: str, line: str) -> str:
+    """A heading in reStructuredText."""
+    return f"{title}\n{line * len(title)}"
 
 
 def public_modules() -> dict[str, list[str]]:
@@ -384,19 +398,23 @@ def public_modules() -> dict[str, list[str]]:
 def _api_page(module: str, names: list[str]) -> str:
     """A page of the reference, in reStructuredText."""
     title = module.removeprefix(f"{LIBRARY}.")
-    parts = [f"{title}\n{'=' * len(title)}", f".. module:: {module}"]
+    parts = [_underlined(title, "="), f".. module:: {module}"]
     public = LIBRARY if f"{LIBRARY}.core." in f"{module}." else module
     given = f"from {public} import {', '.join(names)}"
     if len(given) > 70:
         given = "\n".join([f"from {public} import (", *(f"    {name}," for name in names), ")"])
     parts.append(f".. code-block:: python\n\n{indent(given, '   ')}")
     page = f"docs/{title.replace('.', '/').replace('_', '-')}"
-    if (ROOT / f"{page}.md").exists():
+    if module == "localaws":
+        parts.append("The fixtures, settings and marks of pytest, and how to start: :doc:`/localaws/README`.")
+    elif (ROOT / f"{page}.md").exists():
         parts.append(f"How it works, permissions, costs, limits and failure modes: :doc:`/{page}`.")
     for name in names:
         value = getattr(import_module(module), name)
         kind = "class" if isclass(value) else "function" if isfunction(value) else "data"
-        members = "\n   :members:\n   :show-inheritance:" if kind == "class" else ""
+        members = "\n   :members:" if kind == "class" else ""
+        if kind == "class" and value.__bases__ != (object,):
+            members += "\n   :show-inheritance:"
         parts.append(f".. auto{kind}:: {module}.{name}{members}")
     return "\n\n".join(parts)
 

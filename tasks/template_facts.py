@@ -270,7 +270,8 @@ def _notifications(_: TemplateFacts, __: str, properties: dict[str, Any]) -> Ite
         names = events.setdefault(_referred(arn), {})
         names.update((_EVENTS[event.split(":")[1]], None) for event in configuration["Events"])
     for notified, names in events.items():
-        yield Edge(_referred(properties["BucketName"]), "==>", notified, f"object {', '.join(names)}")
+        shown = list(names) if len(names) <= _MANY else [*list(names)[: _MANY - 1], "and more"]
+        yield Edge(_referred(properties["BucketName"]), "==>", notified, f"object {', '.join(shown)}")
 
 
 def _alias(facts: TemplateFacts, alias: str, properties: dict[str, Any]) -> Iterator[Edge]:
@@ -607,6 +608,7 @@ def _edge_function(_: TemplateFacts, function: str, properties: dict[str, Any]) 
         yield Edge(function, "-->", _referred(association["KeyValueStoreARN"]), "reads")
 
 
+_MANY = 4  # events of a bucket that a picture lists
 # What has happened to an object, by the name of the event of S3.
 _EVENTS = {
     "ObjectCreated": "created",

@@ -149,6 +149,9 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("ec2", "DescribeVpcs", {}),
     ("apigatewayv2", "GetApis", {}),
     ("cognito-idp", "ListUserPools", {"MaxResults": 1}),
+    ("ses", "ListIdentities", {}),
+    ("sesv2", "GetAccount", {}),
+    ("rds-data", "BeginTransaction", {"resourceArn": "arn:aws:rds:a:b:c", "secretArn": "arn:aws:s:a:b:c"}),
 ]
 
 

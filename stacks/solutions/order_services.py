@@ -262,7 +262,7 @@ class Orders(Construct):
             # A day of attempts, as long as the stream has the records. The API stores valid orders only, so
             # that a failure is that of a service, and ends.
             options=DynamoDbStreamConsumerOptions(
-                retry_attempts=10_000, view_type=dynamodb.StreamViewType.NEW_IMAGE
+                retry_attempts=1_000, view_type=dynamodb.StreamViewType.NEW_IMAGE
             ),
             function_options=_options("orders", STATE_MACHINE_ARN=self.workflow.state_machine_arn, **names),
             **_CODE,

@@ -27,7 +27,7 @@ _GRAPH = re.compile(r"<metadata>(.*?)</metadata>", re.DOTALL)
 _ICON, _BADGE, _MARGIN, _TITLE = 48, 20, 16, 44
 _NAME, _SMALL = 12.5, 11.0  # font sizes
 _LINE = 15  # between two lines of text
-_NAME_WIDTH, _WORDS_WIDTH = 112, 100
+_NAME_WIDTH, _WORDS_WIDTH = 100, 84
 _WIDTHS = {"ijl.,:;'|!": 0.26, "frt()[]-/* ": 0.34, "mwMW@": 0.88, "ABCDEFGHKNOPQRSUVXYZ": 0.7}
 
 _OPTIONS = {
@@ -41,8 +41,9 @@ _OPTIONS = {
     "elk.layered.edgeLabels.sideSelection": "ALWAYS_UP",
     "elk.layered.nodePlacement.strategy": "BRANDES_KOEPF",
     "elk.layered.nodePlacement.bk.fixedAlignment": "NONE",
-    "elk.layered.spacing.nodeNodeBetweenLayers": "14",
-    "elk.layered.spacing.edgeNodeBetweenLayers": "12",
+    "elk.layered.spacing.nodeNodeBetweenLayers": "8",
+    "elk.layered.spacing.edgeNodeBetweenLayers": "8",
+    "elk.layered.spacing.edgeEdgeBetweenLayers": "7",
     "elk.layered.thoroughness": "40",
     "elk.spacing.nodeNode": "24",
     "elk.spacing.edgeNode": "16",

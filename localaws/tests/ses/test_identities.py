@@ -46,9 +46,9 @@ def client_of_role(aws: LocalAws, service: str, identity: str) -> Any:
     )
 
 
-def send(client: Any, sender: str) -> str:
+def send(client: Any, sender: str, recipient: str = "ann@example.net") -> str:
     """Send a mail; return the code of the error, if there is one."""
-    to, text = {"ToAddresses": ["ann@example.net"]}, {"Data": "x"}
+    to, text = {"ToAddresses": [recipient]}, {"Data": "x"}
     try:
         if client.meta.service_model.service_name == "ses":
             client.send_email(
@@ -75,3 +75,8 @@ def test_a_role_sends_from_one_identity_only(
 ) -> None:
     client = client_of_role(identities, service, identity)
     assert [send(client, sender) for sender in (allowed, denied)] == ["", "AccessDenied"]
+
+
+@pytest.mark.parametrize(("recipient", "refused"), [("Ann <ann@example.net>", ""), ("ann", "BadRequest")])
+def test_a_recipient_has_a_domain(identities: LocalAws, recipient: str, refused: str) -> None:
+    assert send(identities.client("sesv2"), "blog@example.org", recipient) == refused

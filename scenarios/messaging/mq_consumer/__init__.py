@@ -151,21 +151,37 @@ def _is_stopped(entries: Entries, batch: dict[str, Any], action: str) -> bool:
 
 
 def smoke(stack: DeployedStack) -> None:
-    """Exercise each permission of the roles once: those of the pollers, and those of the functions.
+    """Exercise each permission of RabbitMQ's consumer once: those of the pollers, and those of the function.
 
     Raises:
         ScenarioFailed: The batch was not booked.
     """
     with closing(Entries(stack)) as entries:
-        for batch in (entries.rabbitmq_batch(entries.body("s1")), entries.activemq_batch(entries.body("s2"))):
-            error = entries.deliver(batch)
-            require(not error, f"the function said {error}")
-        entries.check(["s1", "s2"])
+        _book(entries, entries.rabbitmq_batch(entries.body("s1")))
+
+
+def smoke_activemq(stack: DeployedStack) -> None:
+    """Do the same for ActiveMQ's.
+
+    Raises:
+        ScenarioFailed: The batch was not booked.
+    """
+    with closing(Entries(stack)) as entries:
+        _book(entries, entries.activemq_batch(entries.body("s1")))
+
+
+def _book(entries: Entries, batch: dict[str, Any]) -> None:
+    error = entries.deliver(batch)
+    require(not error, f"the function said {error}")
+    entries.check(["s1"])
 
 
 EVENT = BilledEvent("an entry at each of the two brokers, in batches of one", smoke)
 
-ROLES = tuple(Covered(role_of=name, scenario=smoke) for name in ("FunctionName", "ActiveMqFunctionName"))
+ROLES = (
+    Covered(role_of="FunctionName", scenario=smoke),
+    Covered(role_of="ActiveMqFunctionName", scenario=smoke_activemq),
+)
 
 
 def leftovers(stack: DeployedStack) -> Sequence[str]:

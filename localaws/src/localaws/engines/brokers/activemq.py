@@ -3,7 +3,7 @@
 ActiveMQ leaves redelivery to its clients: the consumer delivers a batch that was returned again itself, and
 after six redeliveries gives a message up, with which the broker moves it to its dead-letter queue.
 
-Faithful to: texts and bytes, told apart as ActiveMQ does for STOMP; the redelivery policy and its end.
+Faithful to: texts and bytes, as ActiveMQ distinguishes them for STOMP; the redelivery policy and its end.
 Not to: OpenWire. STOMP has no `brokerInTime` and `brokerOutTime`, so these are the time of the message and
 that of its arrival here. The other kinds of JMS messages, which Lambda does not read. The pauses between
 redeliveries, see `lambda_.event_source_mappings`. After a new connection the count begins anew.

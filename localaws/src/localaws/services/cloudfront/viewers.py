@@ -1,7 +1,7 @@
 """Where viewers are: the headers `CloudFront-Viewer-Country` and `CloudFront-Viewer-Country-Region`.
 
-There is no database of addresses here. `LocalAws.with_viewers` says where they are, and without it nobody
-knows.
+There is no database of addresses here: `LocalAws.with_viewers` says where they are. Without it the place of a
+viewer is unknown.
 
 Faithful to: the headers come from the address of the connection, whatever the viewer sends (the headers
 themselves, or X-Forwarded-For); a behavior has one only if its cache policy or origin request policy names

@@ -38,10 +38,58 @@ async def _dispatch_service_request(
     query_params: dict[str, Any],
     request_id: str,
 ) -> Any:
+    service = ""
     if rules.has("api"):
         app: Any = importlib.import_module("ministack.app")
         routing = app._routing_params(method, path, headers, body, query_params)
         service = app.detect_service(method, path, headers, routing)
+    return await _faulty(stock, service, method, path, headers, body, query_params, request_id)
+
+
+# The emulator asks both before it detects the service of a request; they return None for other requests.
+@around("ministack.app", "_handle_ses_v2_request")
+async def _handle_ses_v2_request(
+    stock: Callable[..., Awaitable[Any]],
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: dict[str, Any],
+    request_id: str,
+) -> Any:
+    service = "sesv2" if path.startswith("/v2/email") else ""
+    return await _faulty(stock, service, method, path, headers, body, query_params, request_id)
+
+
+@around("ministack.app", "_handle_rds_data_request")
+async def _handle_rds_data_request(
+    stock: Callable[..., Awaitable[Any]],
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: dict[str, Any],
+    request_id: str,
+) -> Any:
+    app: Any = importlib.import_module("ministack.app")
+    service = "rds-data" if path in app._RDS_DATA_PATHS else ""
+    return await _faulty(stock, service, method, path, headers, body, query_params, request_id)
+
+
+async def _faulty(
+    stock: Callable[..., Awaitable[Any]],
+    service: str,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: dict[str, Any],
+    request_id: str,
+) -> Any:
+    """Answer a request of a service, unless a fault concerns it; without a service, none does."""
+    if service and rules.has("api"):
+        app: Any = importlib.import_module("ministack.app")
+        routing = app._routing_params(method, path, headers, body, query_params)
         names = {service, iam_actions.SERVICE_TO_IAM_NAMESPACE.get(service, service)}
         operations = _operations(service, method, path, headers, body, routing)
         caller = iam_evaluator.request_caller_arn(headers, query_params)
@@ -102,7 +150,9 @@ def _operations(
         return {target.rpartition(".")[2]}
     if action := routing.get("Action"):
         return {str(action[0] if isinstance(action, list) else action)}
-    if found := iam_actions._match_rest_action(service, method, path, routing):
+    if found := iam_actions._match_rest_action(
+        "ses" if service == "sesv2" else service, method, path, routing
+    ):
         return {str(found)}
     permission = iam_actions.extract_iam_action(service, method, path, headers, body, routing)
     return {permission.partition(":")[2]} if permission else set()
