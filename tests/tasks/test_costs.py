@@ -73,7 +73,7 @@ def test_a_function_costs_by_its_memory() -> None:
 def test_what_is_not_in_the_price_list_is_an_error_and_what_was_not_found_is_not_a_sum() -> None:
     with pytest.raises(LookupError, match=r"docs/prices\.toml"):
         costs._sum({"Snowballs": 1})
-    assert costs._sum({"SES mails": 1, "KMS keys": 1}) == "$1.00 and what is not priced"
+    assert costs._sum({"Amazon MQ mq.m7g.medium, hours": 1, "KMS keys": 1}) == "$1.00 and what is not priced"
 
 
 @pytest.mark.parametrize(
