@@ -81,6 +81,8 @@ class Environment:
         values["PATH"] = os.pathsep.join([*map(str, self.folders()), os.environ.get("PATH", os.defpath)])
         values |= self.settings()
         values.setdefault("CDK_DISABLE_CLI_TELEMETRY", "true")
+        # The CLI is 16 MB of JavaScript; compiling it is a tenth of the processor time of its start.
+        values.setdefault("NODE_COMPILE_CACHE", str(self.cache / "node"))
         if not _home_is_writable():
             values.setdefault("UV_CACHE_DIR", str(self.cache / "uv"))
             values.setdefault("npm_config_cache", str(self.cache / "npm"))
