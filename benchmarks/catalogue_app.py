@@ -16,7 +16,7 @@ from typing import Any
 
 gc.disable()
 
-from aws_cdk import App, CfnResource, Duration, Stack  # noqa: E402
+from aws_cdk import App, CfnOutput, CfnResource, Duration, Stack  # noqa: E402
 
 from stacks.catalogue import find  # noqa: E402
 from tasks.synthesis import app_context  # noqa: E402
@@ -41,7 +41,7 @@ def synthesise_rows(ids: list[str], folder: Path) -> None:
 
 
 def synthesise_resources(ids: list[str], templates: Path, *, in_l2: bool) -> None:
-    """Make each resource of the templates, importing the module of its service."""
+    """Make each resource of the templates, importing the module of its service, and each output."""
     with tempfile.TemporaryDirectory() as folder:
         app = App(context=app_context(), outdir=folder, builtin_cloud_formation_validation=False)
         for row in ids:
@@ -55,6 +55,8 @@ def synthesise_resources(ids: list[str], templates: Path, *, in_l2: bool) -> Non
                 properties = resource.get("Properties", {})
                 if not in_l2 or not plain.make(stack, logical_id, resource["Type"], properties):
                     CfnResource(stack, logical_id, type=resource["Type"], properties=properties)
+            for name in template.get("Outputs", {}):
+                CfnOutput(stack, f"Output{name}", value=name)
         app.synth()
 
 

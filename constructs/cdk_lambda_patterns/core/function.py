@@ -37,7 +37,7 @@ from cdk_lambda_patterns.core.options import (
 from cdk_lambda_patterns.core.permissions import (
     QueueDestination,
     acknowledge,
-    acknowledge_wildcard,
+    acknowledge_wildcard_in,
     grant_use_of_key,
 )
 from cdk_lambda_patterns.core.regions import OWN_KEYS, check_region, differ, is_known
@@ -169,6 +169,7 @@ class HardenedFunction(lambda_.Function):
             )
 
         memory_size = None if "memory_size" in options.defaulted else options.memory_size
+        log_group = _make_log_group(scope, f"{id}LogGroup", options.logs or LogOptions(), removal_policy)
         super().__init__(
             scope,
             id,
@@ -184,7 +185,7 @@ class HardenedFunction(lambda_.Function):
             environment_encryption=check_key("environment_encryption", options.environment_encryption),
             layers=list(options.layers or ()) or None,  # jsii takes no tuple
             reserved_concurrent_executions=options.reserved_concurrent_executions,
-            log_group=_make_log_group(scope, f"{id}LogGroup", options.logs or LogOptions(), removal_policy),
+            log_group=log_group,
             logging_format=lambda_.LoggingFormat.JSON,
             tracing=options.tracing or lambda_.Tracing.ACTIVE,
             recursive_loop=lambda_.RecursiveLoop.TERMINATE,
@@ -214,7 +215,7 @@ class HardenedFunction(lambda_.Function):
                 f"give 'index.{handler.rpartition('.')[2]}'.",
             )
         self.execution_role = self._write_out_role(
-            in_vpc=network is not None, traced=options.tracing is not lambda_.Tracing.DISABLED
+            log_group, in_vpc=network is not None, traced=options.tracing is not lambda_.Tracing.DISABLED
         )
         self.failure_queue: sqs.IQueue | None = None
         if asynchronous is not None:
@@ -227,7 +228,8 @@ class HardenedFunction(lambda_.Function):
                 on_success=asynchronous.on_success,
                 on_failure=on_failure,
             )
-            self._check_destinations()
+            if self.failure_queue is None or asynchronous.on_success is not None:
+                self._check_destinations()
             self._grant_keys_of_dead_letters(asynchronous)
         if asynchronous is None or not (asynchronous.dead_letter_queue or asynchronous.dead_letter_topic):
             reason = (
@@ -302,26 +304,27 @@ class HardenedFunction(lambda_.Function):
         for key in (queue and queue.encryption_master_key, topic and topic.master_key):
             grant_use_of_key(self.execution_role, key, "kms:GenerateDataKey", "kms:Decrypt")
 
-    def _write_out_role(self, *, in_vpc: bool, traced: bool) -> iam.Role:
+    def _write_out_role(self, log_group: logs.LogGroup, *, in_vpc: bool, traced: bool) -> iam.Role:
         """Replace the AWS-managed policies of the CDK's execution role by this function's own statements."""
-        role = self.node.find_child("ServiceRole")
+        role = self.role
         if not isinstance(role, iam.Role):
-            raise TypeError(f"{role.node.path} is no iam.Role: this version of aws-cdk-lib is not supported.")
-        resource = role.node.default_child
+            raise TypeError(f"{self.node.path}/ServiceRole: this version of aws-cdk-lib is not supported.")
+        children = role.node  # each question to jsii costs
+        resource = children.default_child
         assert isinstance(resource, iam.CfnRole)
         resource.managed_policy_arns = None
 
         role.add_to_policy(
             iam.PolicyStatement(
                 actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-                resources=[self.log_group.log_group_arn],
+                resources=[log_group.log_group_arn],
             )
         )
         if in_vpc:
             role.add_to_policy(iam.PolicyStatement(actions=list(_NETWORK_INTERFACE_ACTIONS), resources=["*"]))
-        if in_vpc or traced:
-            acknowledge_wildcard(
-                role,
+        if (in_vpc or traced) and (policy := children.try_find_child("DefaultPolicy")):
+            acknowledge_wildcard_in(
+                policy,
                 "*",
                 "X-Ray and the network interfaces of a function have no resource-level permissions: "
                 "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html",

@@ -25,7 +25,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ def pattern_source(family: str, id: str) -> Path:
     )
 
 
+@functools.cache
 def _places() -> tuple[Path, Path]:
     """Return where the handlers of this library are: in an installed wheel, and in a checkout."""
     package = Path(__file__).resolve().parents[1]
@@ -147,28 +148,44 @@ def _shared_packages(source: Path) -> dict[str, Path]:
     root = source.parent.parent
     if root not in _places():
         return {}
-    packages = {
-        folder.parent.relative_to(root).as_posix(): folder.parent
-        for pattern in ("*/__init__.py", "*/*/__init__.py")
-        for folder in root.glob(pattern)
-    }
+    packages = _packages(root)
     found: dict[str, Path] = {}
     waiting = [source]
     while waiting:
-        for module in waiting.pop().rglob("*.py"):
-            for first, second in _IMPORT.findall(module.read_text("utf-8")):
-                for name in (first, f"{first}/{second}"):
-                    if name in packages and name not in found:
-                        found[name] = packages[name]
-                        waiting.append(packages[name])
+        for name in _imports(waiting.pop()):
+            if name in packages and name not in found:
+                found[name] = packages[name]
+                waiting.append(packages[name])
     return dict(sorted(found.items()))
+
+
+# The functions of an app share handlers and packages, whose modules are read once.
+@functools.cache
+def _packages(root: Path) -> dict[str, Path]:
+    """Return the packages of this library by their path."""
+    return {
+        file.parent.relative_to(root).as_posix(): file.parent
+        for pattern in ("*/__init__.py", "*/*/__init__.py")
+        for file in root.glob(pattern)
+    }
+
+
+@functools.cache
+def _modules(package: Path) -> Sequence[tuple[Path, bytes]]:
+    return [(module, module.read_bytes()) for module in sorted(package.rglob("*.py"))]
+
+
+@functools.cache
+def _imports(package: Path) -> Sequence[str]:
+    """Return what the modules of a package import, as paths of packages."""
+    found = (_IMPORT.findall(content.decode()) for _, content in _modules(package))
+    return [name for names in found for first, second in names for name in (first, f"{first}/{second}")]
 
 
 def _digest(packages: Iterable[Path]) -> str:
     """Return a hash of the modules of packages."""
     digest = hashlib.sha256()
-    for module in (module for package in packages for module in sorted(package.rglob("*.py"))):
-        content = module.read_bytes()
+    for module, content in (one for package in packages for one in _modules(package)):
         digest.update(f"{module.parent.name}/{module.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
 

@@ -22,8 +22,8 @@ def identity(resource: IResource, attribute: str) -> str:
         attribute: The attribute with its name: ``"bucket_name"``.
     """
     stack = Stack.of(resource)
-    given = stack.resolve(getattr(resource.node.default_child, attribute, None))
-    name = given or stack.resolve(getattr(resource, attribute))
+    given = getattr(resource.node.default_child, attribute, None)
+    name = (given and stack.resolve(given)) or stack.resolve(getattr(resource, attribute))
     return name if isinstance(name, str) else f"{stack.node.path} {json.dumps(name)}"
 
 

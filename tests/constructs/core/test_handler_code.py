@@ -72,6 +72,8 @@ class Workshop:
 
     def bundle(self, **options: object) -> Path:
         """Synthesise a function with this handler and return the folder that would be uploaded."""
+        for read_once_an_app in (handler_code._packages, handler_code._modules, handler_code._imports):
+            read_once_an_app.cache_clear()
         outdir = self.folder / f"cdk.out-{len(list(self.folder.iterdir()))}"
         app = App(outdir=str(outdir), builtin_cloud_formation_validation=False)
         HardenedFunction(
