@@ -116,6 +116,7 @@ notes = HardenedFunction(stack, "Notes", code=pattern_source("web", "alb_functio
 both_apis = dict(code=pattern_source("web", "http_api"), handler="http_api.handler.handler")
 signed = HardenedFunction(stack, "Signed", code=pattern_source("web", "function_url"))
 todo = HardenedFunction(stack, "Todo", code=pattern_source("solutions", "todo_api"))
+posts = HardenedFunction(stack, "Posts", code=pattern_source("solutions", "blog_website"))
 finder = HardenedFunction(stack, "Finder", code=pattern_source("solutions", "software_updates"))
 charges = HardenedFunction(stack, "Charges", code=pattern_source("web", "direct_invoke"))
 reserve = HardenedFunction(stack, "Reserve", code=pattern_source("workflow", "sync_express"))

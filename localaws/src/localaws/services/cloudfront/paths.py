@@ -5,6 +5,7 @@ The emulator compares patterns with the path as it was sent, so that `/images/..
 
 Faithful to: multiple slashes and dot segments are gone for the choice of the behavior only; functions and the
 origin get the path that the viewer sent.
+Not to: percent-encoded characters, which are compared as they were sent.
 
 https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/DownloadDistValuesCacheBehavior.html#DownloadDistValuesPathPattern
 """
