@@ -99,7 +99,7 @@ def test_the_wheel_requires_every_distribution_that_the_package_imports(built: t
     imported = set()
     for module in _imported(SOURCE):
         if module not in sys.stdlib_module_names and module not in ("localaws", "aws_cdk"):
-            names = {name.lower().replace("_", "-") for name in distributions[module]}
+            names = {re.sub("[-_.]+", "-", name.lower()) for name in distributions[module]}
             # Several distributions have modules in one namespace package, such as `opentelemetry`.
             imported |= (names & required) or names
     # aws_cdk is imported only for who passes an App. Of PostgreSQL's package only the programs are used, and

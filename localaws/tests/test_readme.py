@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -34,6 +35,7 @@ COMMANDS = "localaws start                  # runs until `localaws stop`"
 PROGRAM, UNITTEST = "from localaws import LocalAws", "import unittest"
 FAULT = 'with local_aws.faults.api("dynamodb", "PutItem", error="ThrottlingException", times=2):'
 DELIVERY = 'aws.deliver_as("iot.amazonaws.com", rule_arn, function_arn, {"temperature": 21})'
+BROKER = 'with local_aws.with_broker(broker_arn, "amqp://127.0.0.1:5672"):'
 CONFTEST = """
 import pytest
 from localaws import LocalAws
@@ -45,7 +47,7 @@ def local_aws():
 
 
 def test_every_block_is_run() -> None:
-    assert set(BLOCKS) == {INSTALL, TEST, HANDLER, COMMANDS, PROGRAM, UNITTEST, FAULT, DELIVERY}
+    assert set(BLOCKS) == {INSTALL, TEST, HANDLER, COMMANDS, PROGRAM, UNITTEST, FAULT, DELIVERY, BROKER}
 
 
 def commands() -> list[list[str]]:
@@ -121,6 +123,21 @@ def _deliver(aws: LocalAws) -> None:
     permission = {"Action": "lambda:InvokeFunction", "Principal": "iot.amazonaws.com", "SourceArn": source}
     client.add_permission(FunctionName=function["FunctionName"], StatementId="iot", **permission)
     _run(BLOCKS[DELIVERY], {"aws": aws, "rule_arn": source, "function_arn": function["FunctionArn"]})
+
+
+def test_the_broker(infra: Path) -> None:
+    aws, channel = LocalAws.attach(), Mock()
+    made = aws.client("mq").create_broker(
+        BrokerName="orders",
+        EngineType="RABBITMQ",
+        HostInstanceType="mq.m7g.medium",
+        DeploymentMode="SINGLE_INSTANCE",
+        PubliclyAccessible=False,
+        Users=[{"Username": "consumer", "Password": "correct horse battery"}],
+    )
+    arn = made["BrokerArn"]
+    _run(BLOCKS[BROKER], {"local_aws": aws, "broker_arn": arn, "channel": channel})
+    channel.basic_publish.assert_called_once_with("", "orders", b"...")
 
 
 def test_the_program(infra: Path, capsys: pytest.CaptureFixture[str]) -> None:
