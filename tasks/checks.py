@@ -319,15 +319,16 @@ def suite(
 def tests_of_deployed(rows: Iterable[Architecture], marked: str) -> Iterator[Check]:
     """The tests that deploy some architectures, a check for each family; the largest family comes first.
 
-    Families of one row share a check: each starts pytest and a server, which takes 3 s of processor time.
+    Families of one or two rows share a check: each starts pytest and a server, which takes 3 s of processor
+    time.
     """
     families: dict[str, list[str]] = {}
     for row in rows:
         if row.has_scenario:
             families.setdefault(row.family, []).append(row.id)
-    single = [family for family, ids in families.items() if len(ids) == 1]
+    small = [family for family, ids in families.items() if len(ids) <= 2]
     checks = [[family] for family in sorted(families, key=lambda family: -len(families[family]))]
-    for together in [one for one in checks if one[0] not in single] + ([single] if single else []):
+    for together in [one for one in checks if one[0] not in small] + ([small] if small else []):
         own = [place for family in together if holds_python(ROOT / (place := f"tests/local/{family}"))]
         ids = [row for family in together for row in families[family]]
         name = f"deployed stacks: {', '.join(together)}"

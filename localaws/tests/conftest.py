@@ -24,6 +24,13 @@ _running: list[LocalAws] = []
 gc.disable()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import modules of which a run without the embedded AWS takes no test: that is most of them."""
+    if collection_path.suffix != ".py" or not str(config.getoption("-m")).startswith("not local"):
+        return None
+    return True if "\npytestmark = pytest.mark.local\n" in collection_path.read_text("utf-8") else None
+
+
 def pytest_collection_finish() -> None:
     """Look for garbage from now on, but not among the modules and tests, and not as often as Python does."""
     gc.freeze()
