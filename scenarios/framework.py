@@ -75,6 +75,22 @@ class DeployedStack:
     _clients: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
+    def embedded(cls, name: str, outputs: Mapping[str, str], aws: Any, **options: Any) -> DeployedStack:
+        """The stack on an embedded AWS, with all that a real account does not have.
+
+        Args:
+            name: Name of the CloudFormation stack.
+            outputs: Its outputs.
+            aws: The `LocalAws` that it is deployed on.
+            **options: Further arguments of `DeployedStack`.
+        """
+        only_here = (
+            *("deliver_as", "faults", "paced"),
+            *("with_broker", "with_viewers", "instances_answer"),
+        )
+        return cls(name, outputs, aws.session, **{one: getattr(aws, one) for one in only_here}, **options)
+
+    @classmethod
     def find(cls, name: str, session: boto3.Session, **options: Any) -> DeployedStack:
         """Find a stack with CloudFormation's DescribeStacks.
 

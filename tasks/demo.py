@@ -145,19 +145,7 @@ def demonstrate(architecture: Architecture, log_file: Path) -> Sequence[Path]:
         print("\nDeployed with the CDK, IAM enforced:")
         for name, value in outputs.items():
             print(f"  {name:24} {value}")
-        stack = DeployedStack(
-            architecture.id,
-            outputs,
-            aws.session,
-            out=ROOT / "out",
-            tell=_tell,
-            deliver_as=aws.deliver_as,
-            with_broker=aws.with_broker,
-            with_viewers=aws.with_viewers,
-            faults=aws.faults,
-            paced=aws.paced,
-            instances_answer=aws.instances_answer,
-        )
+        stack = DeployedStack.embedded(architecture.id, outputs, aws, out=ROOT / "out", tell=_tell)
         _title("Scenario")
         files = [*scenario.run(stack).files]
         if hasattr(scenario, "drill"):

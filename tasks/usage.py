@@ -77,17 +77,7 @@ def recorded_anew(id: str, aws: LocalAws) -> Amounts:
     Raises:
         ScenarioFailed: No two did.
     """
-    stack = DeployedStack(
-        id,
-        deploy(id, aws, _LOGS),
-        aws.session,
-        deliver_as=aws.deliver_as,
-        faults=aws.faults,
-        paced=aws.paced,
-        with_broker=aws.with_broker,
-        with_viewers=aws.with_viewers,
-        instances_answer=aws.instances_answer,
-    )
+    stack = DeployedStack.embedded(id, deploy(id, aws, _LOGS), aws)
     scenario = scenario_of(id)
     scenario.run(stack)
     event, seen = event_of(scenario), list[Amounts]()

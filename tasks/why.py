@@ -46,16 +46,7 @@ def main(arguments: list[str]) -> int:
             check(options.id, options.without)
         with LocalAws(log_file=_LOGS / f"aws-{options.id}.log") as aws:
             outputs = deploy(options.id, aws, _LOGS)
-            stack = DeployedStack(
-                options.id,
-                outputs,
-                aws.session,
-                out=ROOT / "out",
-                deliver_as=aws.deliver_as,
-                with_broker=aws.with_broker,
-                with_viewers=aws.with_viewers,
-                faults=aws.faults,
-            )
+            stack = DeployedStack.embedded(options.id, outputs, aws, out=ROOT / "out")
             return _without(stack, options.without, aws) if options.without else _as_it_is(stack, aws)
     except (TaskError, LookupError, LocalAwsError, ClientError, BotoCoreError) as error:
         print(f"run.py why: {options.id}: {error}", file=sys.stderr)

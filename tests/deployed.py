@@ -57,19 +57,7 @@ class Deployments:
             self.since = time.time()  # a schedule may run, and a connection be opened, before the CLI ends
             outputs = self._deploy(id)
             out = self._folder / id / "out"
-            self._current = DeployedStack(
-                id,
-                outputs,
-                self._aws.session,
-                out=out,
-                patience=_PATIENCE,
-                deliver_as=self._aws.deliver_as,
-                with_broker=self._aws.with_broker,
-                with_viewers=self._aws.with_viewers,
-                faults=self._aws.faults,
-                paced=self._aws.paced,
-                instances_answer=self._aws.instances_answer,
-            )
+            self._current = DeployedStack.embedded(id, outputs, self._aws, out=out, patience=_PATIENCE)
         return self._current
 
     def _deploy(self, id: str) -> dict[str, str]:

@@ -61,11 +61,7 @@ class SoftwareUpdatesStack(PatternStack):
         self.output("BalancerName", balancer.load_balancer_dns_name)
 
     def _make_fleet(self, vpc: ec2.IVpc, releases: s3.Bucket) -> autoscaling.AutoScalingGroup:
-        # Principals of the account may take it too, to see what a machine sees.
-        trusted = iam.CompositePrincipal(
-            iam.ServicePrincipal("ec2.amazonaws.com"), iam.AccountRootPrincipal()
-        )
-        role = iam.Role(self, "FleetRole", assumed_by=trusted)
+        role = iam.Role(self, "FleetRole", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         self.output("FleetRoleArn", role.role_arn)
         reason = "Each machine has a copy of all releases."
         grant_on_objects(role, releases, "s3:GetObject", reason=reason)

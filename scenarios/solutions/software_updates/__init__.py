@@ -20,7 +20,7 @@ from scenarios.framework import (
     require,
 )
 from scenarios.solutions.software_updates.drill import drill
-from scenarios.solutions.software_updates.origin import fleet_client
+from scenarios.solutions.software_updates.origin import as_machine
 from scenarios.solutions.software_updates.releases import EDGES, Updates, updates
 from scenarios.support.endpoints import Endpoint
 
@@ -157,9 +157,9 @@ def copy_releases(stack: DeployedStack) -> None:
     with updates(stack) as vendor:
         vendor.upload("smoke")
         try:
-            client = fleet_client(stack)
-            listed = client.list_objects_v2(Bucket=bucket, Prefix=vendor.path("smoke")[1:])
-            client.get_object(Bucket=bucket, Key=listed["Contents"][0]["Key"])
+            with as_machine(stack) as client:
+                listed = client.list_objects_v2(Bucket=bucket, Prefix=vendor.path("smoke")[1:])
+                client.get_object(Bucket=bucket, Key=listed["Contents"][0]["Key"])
         except ClientError as error:
             raise ScenarioFailed(f"as a machine: {error}") from error
 

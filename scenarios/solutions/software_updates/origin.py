@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,9 +33,22 @@ class Requests:
         return self._asked[path]
 
 
-def fleet_client(stack: DeployedStack) -> Any:
-    """Return a client of S3 with the role of the machines."""
-    return stack.session.client("s3", **assume(stack, stack.output("FleetRoleArn")))
+@contextmanager
+def as_machine(stack: DeployedStack) -> Iterator[Any]:
+    """A client of S3 with the role of the machines, which trusts EC2 only.
+
+    The account is added to its trust policy while the body runs: there is no machine to ask for credentials.
+    """
+    iam, role = stack.client("iam"), stack.output("FleetRoleArn")
+    name = role.rpartition("/")[2]
+    trusted = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+    account = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": role.split(":")[4]}}
+    wider = {**trusted, "Statement": [*trusted["Statement"], account]}
+    iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(wider))
+    try:
+        yield stack.session.client("s3", **assume(stack, role))
+    finally:
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trusted))
 
 
 @contextmanager
@@ -48,19 +62,18 @@ def origin(stack: DeployedStack) -> Iterator[Requests | None]:
         yield None
         return
     requests = Requests()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(stack, requests))
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with stack.instances_answer(stack.output("FleetName"), f"http://127.0.0.1:{server.server_port}"):
-            yield requests
-    finally:
-        server.shutdown()
-        server.server_close()
+    with as_machine(stack) as s3:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(s3, stack.output("BucketName"), requests))
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with stack.instances_answer(stack.output("FleetName"), f"http://127.0.0.1:{server.server_port}"):
+                yield requests
+        finally:
+            server.shutdown()
+            server.server_close()
 
 
-def _handler(stack: DeployedStack, requests: Requests) -> type[BaseHTTPRequestHandler]:
-    s3, bucket = fleet_client(stack), stack.output("BucketName")
-
+def _handler(s3: Any, bucket: str, requests: Requests) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """As `python3 -m http.server`: with `Last-Modified`, without `ETag` and `Cache-Control`."""
 
