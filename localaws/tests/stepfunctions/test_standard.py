@@ -100,6 +100,7 @@ def test_a_task_that_is_over_takes_no_answer(waiting: Waiting) -> None:
     client = waiting.aws.client("stepfunctions")
     execution = waiting.start()
     token = waiting.token()
+    assert 256 < len(token) <= 2048
     client.send_task_heartbeat(taskToken=token)
     assert refusal(client.send_task_success, taskToken=token, output="no JSON") == "InvalidOutput"
     client.send_task_failure(taskToken=token, error="Refused", cause="it may not")

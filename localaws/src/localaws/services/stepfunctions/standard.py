@@ -4,8 +4,9 @@ Faithful to: StartExecution with the name and the input of an execution that run
 with another input, or after its end, the name is refused. SendTaskSuccess, SendTaskFailure and
 SendTaskHeartbeat need a permission for the state machine whose task waits. They are refused with
 `TaskTimedOut` when the task or its execution is over, with `InvalidToken` for what is no token, and
-SendTaskSuccess with `InvalidOutput` for what is no JSON.
-Not to: tokens, which are shorter than those of AWS, and tokens of activities, whose end is not remembered.
+SendTaskSuccess with `InvalidOutput` for what is no JSON. Tokens of tasks have hundreds of characters, of
+which AWS allows up to 2,048.
+Not to: tokens of activities, whose end is not remembered.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
@@ -15,8 +16,10 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepf
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from contextvars import ContextVar
+from secrets import token_bytes
 from typing import Any
 
 from ministack.core.responses import error_response_json, json_response
@@ -68,11 +71,21 @@ def _add_event(stock: Callable[..., Data], execution: Data, event_type: str, det
 def _execute_task(
     stock: Callable[..., Any], state_def: Data, raw_input: Any, execution: Data, ctx: Any
 ) -> Any:
-    token = _current.set(execution)
+    token, seen = _current.set(execution), _Context(ctx)
     try:
-        return stock(state_def, raw_input, execution, ctx)
+        return stock(state_def, raw_input, execution, seen)
     finally:
+        ctx.update(seen)
         _current.reset(token)
+
+
+class _Context(dict[str, Any]):
+    """The context object of a state, whose token is as long as those of AWS; the emulator's is a UUID."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name == "Task":
+            value = {"Token": b64encode(token_bytes(512)).decode()}
+        super().__setitem__(name, value)
 
 
 @around(stepfunctions, "_invoke_with_callback", after=["stepfunctions.execution_role"])
