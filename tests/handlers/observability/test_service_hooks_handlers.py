@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import ModuleType, SimpleNamespace
@@ -57,6 +58,15 @@ def iot(account: None) -> ModuleType:
 @pytest.fixture
 def ses(account: None) -> ModuleType:
     return module("ses_inbound")
+
+
+@pytest.fixture
+def depth() -> Iterator[None]:
+    """The limit of nested calls that Lambda's Python has, whatever tests before this one have left."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    yield
+    sys.setrecursionlimit(before)
 
 
 @pytest.fixture
@@ -265,7 +275,7 @@ def test_malformed_mail_has_the_text_that_can_be_read(ses: ModuleType, content: 
     ],
     ids=range(7),
 )
-def test_mail_that_cannot_be_read_costs_this_mail_only(ses: ModuleType, content: bytes) -> None:
+def test_mail_that_cannot_be_read_costs_this_mail_only(ses: ModuleType, content: bytes, depth: None) -> None:
     store(content)
     with pytest.raises(ses.Unreadable):
         ses.handler(event_of(mail()), CONTEXT)
