@@ -37,7 +37,6 @@ _MAX_ATTEMPTS = re.compile(r'"MaxAttempts\\*": ?(\d+)')
 _MOST_RETRIES = 10_000  # of a stream
 _ASYNCHRONOUS = ("s3", "sns", "events", "iot", "ses", "logs")
 _TRACKING = "TargetTrackingScaling"
-_WRITES = "DynamoDB write request units"
 
 Resource = Mapping[str, Any]
 Template = Mapping[str, Any]
@@ -103,7 +102,7 @@ def section(row: Architecture, template: Template) -> str:
     Raises:
         LookupError: Something is not in the price list.
     """
-    of_event, of_month = per_event(usage().get(row.id, {}), template), Counter(idle(template))
+    of_event, of_month = per_event(usage().get(row.id, {})), Counter(idle(template))
     lines = []
     if of_event:
         what = event_of(scenario_of(row.id)).what
@@ -141,7 +140,7 @@ def comparison(templates: Mapping[str, Template]) -> str:
         "|---|---|---|---|",
     ]
     for row in ARCHITECTURES:
-        of_event = per_event(usage().get(row.id, {}), templates[row.id])
+        of_event = per_event(usage().get(row.id, {}))
         times, why, _ = attempts(templates[row.id])
         cells = [
             f"[`{row.id}`]({row.family}/{row.id}.md#what-it-costs)",
@@ -162,26 +161,13 @@ def price_table() -> str:
     return "\n".join(table)
 
 
-def per_event(measured: Mapping[str, float], template: Template | None = None) -> dict[str, float]:
-    """What is priced of one event: the names of prices with their amounts.
-
-    Args:
-        measured: The amounts by unit.
-        template: Where it was measured. Default: a template without global tables.
-    """
+def per_event(measured: Mapping[str, float]) -> dict[str, float]:
+    """What is priced of one event: the names of prices with their amounts."""
     priced: Counter[str] = Counter()
     for unit, amount in measured.items():
         for name, each in _priced(unit):
             priced[name] += amount * each  # type: ignore[assignment]  # some are fractions
-    # AWS bills each write in each replica: https://aws.amazon.com/dynamodb/pricing/on-demand/
-    priced[_WRITES] *= _replicas(template or {"Resources": {}})
-    return dict(+priced)
-
-
-def _replicas(template: Template) -> int:
-    """The number of replicas that each table of a template has."""
-    tables = [one for one in template["Resources"].values() if one["Type"].startswith("AWS::DynamoDB::")]
-    return min((len(one["Properties"].get("Replicas", [1])) for one in tables), default=1)
+    return dict(priced)
 
 
 def _priced(unit: str) -> Iterator[tuple[str, float]]:

@@ -175,11 +175,8 @@ def test_health_checks_have_a_duration() -> None:
     }
 
 
-def test_each_replica_of_a_global_table_is_written() -> None:
-    posts = resource("DynamoDB::GlobalTable", Replicas=[{}, {}])
-    writes = {"DynamoDB write request units": 3.0}
-    assert costs.per_event(writes, template(Posts=posts)) == {"DynamoDB write request units": 6}
-    assert costs.per_event(writes, template(Posts=resource("DynamoDB::Table"))) == writes
+def test_a_sign_up_of_the_blog_is_written_in_the_replica_too() -> None:
+    assert recorded()["blog-website"]["DynamoDB replicated write request units"] == 1
 
 
 def test_poison_costs_what_the_attempts_of_its_function_cost() -> None:

@@ -145,7 +145,7 @@ EVENT = BilledEvent(
     one_object,
     also={"S3 Batch Operations objects": 1},
     without="JobRole",
-    preparing=True,  # it uploads the object, which a backfill finds there, and a manifest for it alone
+    preparing=True,  # it uploads the object, which a backfill finds there, and a manifest that has only it
 )
 
 ROLES = (
