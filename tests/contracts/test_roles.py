@@ -36,6 +36,7 @@ _POLLED = {
     "AWS::Kinesis::Stream": "AWSLambdaKinesisExecutionRole",
     "AWS::Kinesis::StreamConsumer": "AWSLambdaKinesisExecutionRole",
     "AWS::DynamoDB::Table": "AWSLambdaDynamoDBExecutionRole",
+    "AWS::DynamoDB::GlobalTable": "AWSLambdaDynamoDBExecutionRole",
     "AWS::AmazonMQ::Broker": "Amazon MQ",
 }
 # AWS has no such policy for brokers: https://docs.aws.amazon.com/lambda/latest/dg/process-messages-with-lambda.html
