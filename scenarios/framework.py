@@ -250,12 +250,14 @@ class BilledEvent:
         also: Amounts by unit that AWS bills for it and that the embedded AWS cannot count.
         without: What runs on a schedule, and is therefore not part of it: a part of the names of its
             function and role.
+        preparing: What the sender calls in order to send it does not count, as it is for many events.
     """
 
     what: str
     send: Callable[[DeployedStack], object]
     also: Mapping[str, float] = field(default_factory=dict)
     without: str = ""
+    preparing: bool = False
 
 
 class Story:

@@ -15,6 +15,7 @@ _SERVICES = {
     "ApiGateway": "API Gateway",
     "ApiGatewayV2": "API Gateway",
     "ApplicationAutoScaling": "Application Auto Scaling",
+    "AutoScaling": "EC2 Auto Scaling",
     "CodeGuruProfiler": "CodeGuru Profiler",
     "Config": "AWS Config",
     "EC2": "VPC",
@@ -26,7 +27,6 @@ _SERVICES = {
     "Scheduler": "EventBridge Scheduler",
     "SecretsManager": "Secrets Manager",
     "StepFunctions": "Step Functions",
-    "XRay": "X-Ray",
 }
 _PRINCIPALS = {
     "alexa-appkit": "Alexa",
@@ -46,8 +46,8 @@ _PRINCIPALS = {
     "scheduler": "EventBridge Scheduler",
     "states": "Step Functions",
 }
-# What every architecture has, or the CDK's own custom resources.
-_EVERYWHERE = {"CDK", "IAM", "Lambda"}
+# What every architecture has, such as traces, or the CDK's own custom resources.
+_EVERYWHERE = {"CDK", "IAM", "Lambda", "XRay"}
 # The streams of tables have the ARN of their table in front of them.
 _SOURCES = {"AWS::DynamoDB::Table": "DynamoDB stream", "AWS::DynamoDB::GlobalTable": "DynamoDB stream"}
 DIRECT = "Direct call"
@@ -55,13 +55,19 @@ DIRECT = "Direct call"
 
 def services(template: Mapping[str, Any]) -> list[str]:
     """The services of a template's resources by AWS's names, without those of every architecture."""
-    types = {resource["Type"] for resource in template["Resources"].values()}
+    resources = template["Resources"].values()
+    types = {resource["Type"] for resource in resources}
     found = {kind.split("::")[1] for kind in types if kind.startswith("AWS::")} - _EVERYWHERE
     if "AWS::Logs::SubscriptionFilter" not in types:  # otherwise only the log groups of functions
         found.discard("Logs")
     if "AWS::EC2::VPC" not in types:
         found.discard("EC2")
-    return sorted({_SERVICES.get(name, name) for name in found}, key=str.casefold)
+    names = {_SERVICES.get(name, name) for name in found}
+    if "AWS::EC2::LaunchTemplate" in types:
+        names.add("EC2")
+    if any(one.get("Properties", {}).get("ManageMasterUserPassword") for one in resources):
+        names.add("Secrets Manager")
+    return sorted(names, key=str.casefold)
 
 
 def triggers(template: Mapping[str, Any]) -> list[str]:

@@ -12,10 +12,11 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from stacks.catalogue import ARCHITECTURES, Architecture
 from tasks.cdk import ROOT
+from tasks.template_facts import TemplateFacts
 from tasks.usage import event_of
 from tasks.verify import scenario_of
 
@@ -29,7 +30,13 @@ _EXPRESS_GB = 64 / 1024  # the least that Step Functions bills of an Express wor
 _EMPTY_RECEIVES = 5 * 3 * 60 * _HOURS
 _FUNCTION = re.compile(r"(Lambda(?:@Edge)?) requests of (\d+) MB \((\w+)\)")
 _RETRIED_BY_DEFAULT = 2  # an asynchronous invocation
+_RETRIED_BY_FIREHOSE = 3  # by default
+# https://docs.aws.amazon.com/cognito/latest/developerguide/cognito-user-pools-working-with-lambda-triggers.html
+_ATTEMPTS_OF_COGNITO = 3
+_MAX_ATTEMPTS = re.compile(r'"MaxAttempts\\*": ?(\d+)')
 _MOST_RETRIES = 10_000  # of a stream
+_ASYNCHRONOUS = ("s3", "sns", "events", "iot", "ses", "logs")
+_TRACKING = "TargetTrackingScaling"
 
 Resource = Mapping[str, Any]
 Template = Mapping[str, Any]
@@ -102,8 +109,7 @@ def section(row: Architecture, template: Template) -> str:
         lines += [f"One event: {what}. A million of them: **{_sum(of_event, _MILLION)}**.", ""]
     lines += [f"Idle, a month: **{_sum(of_month)}**."]
     if of_event:
-        times, why = attempts(template)
-        lines[-1] += f" {_poison(of_event, times, why)}"
+        lines[-1] += f" {_poison(template)}"
     table = ["| for | what | amount | cost |", "|---|---|---|---|"]
     table += _lines("a million events", of_event, _MILLION)
     table += _lines("idle, a month", of_month)
@@ -115,7 +121,7 @@ def section(row: Architecture, template: Template) -> str:
 
 _METHOD = (
     "Measured on the embedded AWS, times the list prices of us-east-1 on {date}, without free tiers,\n"
-    "traffic and storage; a handler is assumed to run for {milliseconds} ms.\n"
+    "traffic and most storage; a handler is assumed to run for {milliseconds} ms.\n"
     "[How costs are counted](../costs.md)."
 )
 
@@ -135,7 +141,7 @@ def comparison(templates: Mapping[str, Template]) -> str:
     ]
     for row in ARCHITECTURES:
         of_event = per_event(usage().get(row.id, {}))
-        times, why = attempts(templates[row.id])
+        times, why, _ = attempts(templates[row.id])
         cells = [
             f"[`{row.id}`]({row.family}/{row.id}.md#what-it-costs)",
             _sum(of_event, _MILLION) if of_event else "",
@@ -211,6 +217,8 @@ def _of_resource(template: Template, resource: Resource) -> Iterator[tuple[str, 
         case "AWS::ApplicationAutoScaling::ScalableTarget":
             # Its function is the one with the alias; all of a template's have one size there.
             yield "Lambda provisioned GB-seconds (arm64)", _provisioned(template, properties["MinCapacity"])
+        case "AWS::ApplicationAutoScaling::ScalingPolicy" if properties["PolicyType"] == _TRACKING:
+            yield "CloudWatch alarm metrics", 2  # it makes one for scaling out and one for scaling in
         case "AWS::AutoScaling::AutoScalingGroup":
             machine = _machine(template, properties)
             machines = int(properties["MinSize"])
@@ -232,7 +240,9 @@ def _of_resource(template: Template, resource: Resource) -> Iterator[tuple[str, 
             properties.get("HealthCheckEnabled") and properties.get("TargetType") == "lambda"
         ):
             # In each of two Availability Zones.
-            yield "Lambda requests", 2 * 3600 * _HOURS / properties["HealthCheckIntervalSeconds"]
+            checks = 2 * 3600 * _HOURS / properties["HealthCheckIntervalSeconds"]
+            for name, each in _invocation(template, _named(properties["Targets"][0]["Id"])):
+                yield name, checks * each
         case "AWS::Kinesis::Stream":
             yield "Kinesis on-demand stream hours", _HOURS
         case "AWS::Lambda::EventSourceMapping" if (
@@ -244,6 +254,8 @@ def _of_resource(template: Template, resource: Resource) -> Iterator[tuple[str, 
             copies = 2 if properties.get("MultiAZ") else 1
             yield f"RDS {properties['Engine']} {properties['DBInstanceClass']}, hours", _HOURS * copies
             yield "RDS storage GB", int(properties["AllocatedStorage"]) * copies
+            if properties.get("ManageMasterUserPassword"):
+                yield "Secrets Manager secrets", 1
 
 
 def _machine(template: Template, group: Resource) -> Resource:
@@ -260,39 +272,73 @@ def _provisioned(template: Template, environments: int) -> float:
     return float(environments * function["Properties"]["MemorySize"] / 1024 * 3600 * _HOURS)
 
 
-def attempts(template: Template) -> tuple[float, str]:
-    """How often AWS tries an event that always fails, at most, and what says so; 1 and "" without retries."""
-    found = [(1.0, "")]
-    for resource in template["Resources"].values():
-        found += _attempts(template, resource)
+class Attempts(NamedTuple):
+    """How often AWS tries an event that always fails.
+
+    Args:
+        times: How often at most.
+        why: What says so; empty if nothing tries it again.
+        function: The logical id of the function that fails; empty if it is not a function that fails.
+    """
+
+    times: float
+    why: str
+    function: str
+
+
+def attempts(template: Template) -> Attempts:
+    """The most attempts that a template allows at an event that always fails."""
+    found = [one for resource in template["Resources"].values() for one in _attempts(template, resource)]
     configured = _invoked(template, "AWS::Lambda::EventInvokeConfig", "FunctionName")
-    if _asynchronous(template) - configured:
-        found.append((1 + _RETRIED_BY_DEFAULT, "the two retries of an asynchronous invocation"))
-    return max(one for one in found if one[0] > 1 or not one[1])
+    for function in sorted(_permitted(template, *_ASYNCHRONOUS) - configured):
+        why = "the two retries of an asynchronous invocation"
+        found.append(Attempts(1 + _RETRIED_BY_DEFAULT, why, function))
+    for function in sorted(_permitted(template, "cognito-idp")):
+        why = "Cognito's, if no answer comes within five seconds"
+        found.append(Attempts(_ATTEMPTS_OF_COGNITO, why, function))
+    again = [one for one in found if one.times > 1]
+    return max(again, key=lambda one: one.times, default=Attempts(1, "", ""))
 
 
-def _attempts(template: Template, resource: Resource) -> Iterator[tuple[float, str]]:
+def _attempts(template: Template, resource: Resource) -> Iterator[Attempts]:
     kind, properties = resource["Type"], resource.get("Properties", {})
-    if kind == "AWS::Lambda::EventInvokeConfig":
-        retries = properties.get("MaximumRetryAttempts", _RETRIED_BY_DEFAULT)
-        yield 1 + retries, f"`MaximumRetryAttempts` {retries} of an asynchronous invocation"
-    if kind != "AWS::Lambda::EventSourceMapping":
-        return
-    source = properties["EventSourceArn"]
+    match kind:
+        case "AWS::Lambda::EventInvokeConfig":
+            retries = properties.get("MaximumRetryAttempts", _RETRIED_BY_DEFAULT)
+            why = f"`MaximumRetryAttempts` {retries} of an asynchronous invocation"
+            yield Attempts(1 + retries, why, _named(properties["FunctionName"]))
+        case "AWS::Lambda::EventSourceMapping":
+            yield from _of_mapping(template, properties)
+        case "AWS::KinesisFirehose::DeliveryStream":
+            given = properties.get("ExtendedS3DestinationConfiguration", {})
+            for processor in given.get("ProcessingConfiguration", {}).get("Processors", []):
+                set_to = {one["ParameterName"]: one["ParameterValue"] for one in processor["Parameters"]}
+                if "LambdaArn" in set_to:
+                    retries = int(set_to.get("NumberOfRetries", _RETRIED_BY_FIREHOSE))
+                    why = f"`NumberOfRetries` {retries} of Firehose"
+                    yield Attempts(1 + retries, why, _named_in_arn(set_to["LambdaArn"]))
+        case "AWS::StepFunctions::StateMachine":
+            most = max(map(int, _MAX_ATTEMPTS.findall(json.dumps(properties))), default=0)
+            yield Attempts(1 + most, f"`MaxAttempts` {most} of a state", "")
+
+
+def _of_mapping(template: Template, mapping: Resource) -> Iterator[Attempts]:
+    source, function = mapping["EventSourceArn"], _named(mapping.get("FunctionName"))
     if (queue := _queue(template, source)) is not None:
         most = queue.get("RedrivePolicy", {}).get("maxReceiveCount")
-        yield (most, f"`maxReceiveCount` {most} of a queue") if most else (math.inf, "until it expires")
-    elif template["Resources"].get(_named(source), {}).get("Type") == "AWS::AmazonMQ::Broker":
-        yield math.inf, "until the broker drops it"
-    elif "Stream" in str(source):
-        retries = properties.get("MaximumRetryAttempts", -1)
-        halves = math.ceil(math.log2(properties.get("BatchSize", 100)))
-        bisected = 1 + (halves if properties.get("BisectBatchOnFunctionError") else 0)
-        if retries < 0 or retries >= _MOST_RETRIES:
-            yield math.inf, "until it expires"
+        if most:
+            yield Attempts(most, f"`maxReceiveCount` {most} of a queue", function)
         else:
-            split = f", in each of {bisected} batches that bisecting makes" if bisected > 1 else ""
-            yield (1 + retries) * bisected, f"`MaximumRetryAttempts` {retries} of a stream{split}"
+            yield Attempts(math.inf, "until it expires", function)
+    elif template["Resources"].get(_named(source), {}).get("Type") == "AWS::AmazonMQ::Broker":
+        yield Attempts(math.inf, "until the broker drops it", function)
+    elif "StartingPosition" in mapping:
+        # Nothing is left to bisect in a batch of one event.
+        retries = mapping.get("MaximumRetryAttempts", -1)
+        if retries < 0 or retries >= _MOST_RETRIES:
+            yield Attempts(math.inf, "until it expires", function)
+        else:
+            yield Attempts(1 + retries, f"`MaximumRetryAttempts` {retries} of a stream", function)
 
 
 def _queue(template: Template, arn: Any) -> Resource | None:
@@ -308,30 +354,51 @@ def _named(value: Any) -> str:
     return ""
 
 
+def _named_in_arn(value: Any) -> str:
+    """The logical id of the function in a joined ARN, which may have a version behind it."""
+    parts = value["Fn::Join"][1] if isinstance(value, Mapping) and "Fn::Join" in value else [value]
+    return next(filter(None, map(_named, parts)), "")
+
+
 def _invoked(template: Template, kind: str, name: str) -> set[str]:
     """The functions that the resources of a type name."""
     resources = template["Resources"].values()
     return {_named(one["Properties"][name]) for one in resources if one["Type"] == kind}
 
 
-def _asynchronous(template: Template) -> set[str]:
-    """The functions that a service invokes asynchronously."""
+def _permitted(template: Template, *services: str) -> set[str]:
+    """The functions that services may invoke."""
     return {
         _named(one["Properties"]["FunctionName"])
         for one in template["Resources"].values()
         if one["Type"] == "AWS::Lambda::Permission"
-        and str(one["Properties"]["Principal"]).partition(".")[0]
-        in ("s3", "sns", "events", "iot", "ses", "logs")
+        and str(one["Properties"]["Principal"]).partition(".")[0] in services
     }
 
 
-def _poison(of_event: Mapping[str, float], times: float, why: str) -> str:
+def _invocation(template: Template, function: str) -> Iterator[tuple[str, float]]:
+    """What one invocation of a function costs: its request and its duration, without what it calls."""
+    properties = template["Resources"][function]["Properties"]
+    while "FunctionName" in properties and "Code" not in properties:  # an alias
+        properties = template["Resources"][_named(properties["FunctionName"])]["Properties"]
+    architecture = properties.get("Architectures", ["x86_64"])[0]
+    return _priced(f"Lambda requests of {properties.get('MemorySize', 128)} MB ({architecture})")
+
+
+def _poison(template: Template) -> str:
+    times, why, function = attempts(template)
     if not why:
-        return "AWS tries none of them again after a failure."
+        return "AWS does not try a failed one again: who sent it gets the error."
+    where = f"at `{TemplateFacts(dict(template)).path(function)}`" if function else "in a workflow"
     if times == math.inf:
-        return f"An event that always fails is tried {why}."
-    most = _sum(of_event, _MILLION * times)
-    return f"A million that always fail: at most {most}, by {times:g} attempts ({why})."
+        return f"An event that always fails {where} is tried {why}."
+    if not function:
+        return f"An event that always fails {where} is tried up to {times:g} times ({why})."
+    each = dict(_invocation(template, function))
+    return (
+        f"A million that always fail {where}: about {_sum(each, _MILLION * times)} for the requests and the "
+        f"duration of {times:g} attempts ({why})."
+    )
 
 
 def _price(name: str) -> float | None:

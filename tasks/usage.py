@@ -153,7 +153,8 @@ def _used(aws: LocalAws, event: BilledEvent) -> Counter[str]:
     for one in aws.usage():
         of_architecture = ":assumed-role/" in one.principal or not one.operation
         skipped = one.unit.startswith("Health check") or (event.without and event.without in one.principal)
-        if (of_architecture or one.operation in _SENDS) and not skipped:
+        sends = one.operation in _SENDS and not event.preparing
+        if (of_architecture or sends) and not skipped:
             used[one.unit] += one.amount  # type: ignore[assignment]  # some are fractions
     return used
 

@@ -357,7 +357,11 @@ def one_line(stack: DeployedStack) -> None:
         lines.wait_for(1)
 
 
-EVENT = BilledEvent("a record with one line, with a buffer of its own", one_line)
+EVENT = BilledEvent(
+    "a record with one line, with a buffer of its own",
+    one_line,
+    also={"Firehose objects of partitions": 1},
+)
 
 ROLES = (
     Covered(role_of="FunctionName", scenario=smoke_function),

@@ -52,6 +52,7 @@ KINDS: dict[str, Kind] = {
     "AWS::CloudFront::KeyValueStore": Kind("AmazonDynamoDBAttributes", "CloudFront key value store"),
     "AWS::CloudWatch::Alarm": Kind("AmazonCloudWatchAlarm", "CloudWatch alarm", "alarm"),
     "AWS::CloudWatch::CompositeAlarm": Kind("AmazonCloudWatchAlarm", "Composite alarm", "alarm"),
+    "AWS::CloudWatch::Dashboard": Kind("AmazonCloudWatch", "CloudWatch dashboard"),
     "AWS::CodeDeploy::DeploymentGroup": Kind("AWSCodeDeploy", "CodeDeploy"),
     "AWS::CodeGuruProfiler::ProfilingGroup": Kind("AmazonCodeGuru", "CodeGuru profiling group"),
     "AWS::CodePipeline::Pipeline": Kind("AWSCodePipeline", "CodePipeline"),

@@ -138,6 +138,10 @@ def test_the_services_of_an_architecture_are_those_that_others_lack() -> None:
     assert catalogue_facts.services(template) == ["API Gateway"]
     template = resources(Logs_SubscriptionFilter={}, EC2_VPC={})
     assert catalogue_facts.services(template) == ["CloudWatch Logs", "VPC"]
+    template = resources(EC2_LaunchTemplate={}, AutoScaling_AutoScalingGroup={}, XRay_Group={})
+    assert catalogue_facts.services(template) == ["EC2", "EC2 Auto Scaling"]
+    template = resources(RDS_DBInstance={"ManageMasterUserPassword": True})
+    assert catalogue_facts.services(template) == ["RDS", "Secrets Manager"]
 
 
 def test_a_card_has_what_it_is_chosen_by_and_is_shown_without_scripts() -> None:

@@ -176,7 +176,7 @@ def _book(entries: Entries, batch: dict[str, Any]) -> None:
     entries.check(["s1"])
 
 
-EVENT = BilledEvent("an entry at each of the two brokers, in batches of one", smoke)
+EVENT = BilledEvent("an entry at the RabbitMQ broker, in a batch of one", smoke)
 
 ROLES = (
     Covered(role_of="FunctionName", scenario=smoke),

@@ -165,7 +165,14 @@ def one_sign_up(stack: DeployedStack) -> None:
     blog.wait_for("sent", blog.address("event"))
 
 
-EVENT = BilledEvent("a sign-up, and its mail", one_sign_up, also={"SES mails": 1})
+EVENT = BilledEvent(
+    "a sign-up, and its mail",
+    one_sign_up,
+    also={
+        "SES mails": 1,
+        "DynamoDB replicated write request units": 1,
+    },  # the subscriber, in the other Region
+)
 
 ROLES: tuple[Covered, ...] = (
     Covered("ApiFunctionName", smoke_api),

@@ -141,10 +141,11 @@ def one_object(stack: DeployedStack) -> None:
 
 
 EVENT = BilledEvent(
-    "an object of a job, which costs another $0.25",
+    "an object of a job, which costs another $0.25 and the upload of its manifest",
     one_object,
     also={"S3 Batch Operations objects": 1},
     without="JobRole",
+    preparing=True,  # it uploads the object, which a backfill finds there, and a manifest that has only it
 )
 
 ROLES = (
