@@ -183,10 +183,26 @@ def test_the_id_of_an_order_is_a_uuid(orders: ModuleType, order: str) -> None:
         assert send(orders, ANN, method, order, lamps(1))[0] == 400
 
 
-@pytest.mark.parametrize("body", ["", "no JSON", "[]", "1", "{}", '{"product": "lamp"}', lamps(None)])
+def of(product: object) -> str:
+    return json.dumps({"product": product, "quantity": 1})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "no JSON", "[]", "1", "{}", "null", '{"product": "lamp"}', "[" * 100_000),
+        *(lamps(one) for one in (None, 0, -5, 1_001, 1.5, 1e60, float("inf"), True, "2", [1])),
+        *(of(one) for one in (None, "", "x" * 257, "x" * 409_440, "\ud800", {"a": 1}, 7)),
+    ],
+)
 def test_a_body_that_is_no_order_is_refused(orders: ModuleType, body: str) -> None:
     status, answer = send(orders, ANN, "PUT", str(uuid.uuid4()), body)
-    assert (status, answer) == (400, {"message": "Give product and quantity as JSON."})
+    assert (status, answer["message"].startswith("Give product and quantity as JSON: ")) == (400, True)
+
+
+def test_the_longest_product_and_the_largest_quantity_are_an_order(orders: ModuleType) -> None:
+    body = json.dumps({"product": "\U0001f4a1" * 256, "quantity": 1_000})
+    assert send(orders, ANN, "PUT", str(uuid.uuid4()), body)[0] == 202
 
 
 # --- Changes of orders
@@ -267,14 +283,39 @@ def test_an_order_that_was_deleted_changes_nothing(changes: Any) -> None:
     assert changes.handler({"Records": [record]}, CONTEXT) == {"batchItemFailures": []}
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"customer": None},
+        {"customer": {"S": ""}},
+        {"order": {"S": "not a UUID"}},
+        {"product": {"S": "x" * 409_000}},
+        {"product": {"N": "1"}},
+        {"quantity": {"S": "2"}},
+        {"quantity": {"N": "-2"}},
+        {"quantity": {"N": "1.5"}},
+        {"status": {"BOOL": True}},
+        {"reason": {"S": "x" * 409_000}},
+    ],
+)
 def test_an_item_that_is_no_order_does_not_hold_up_the_orders_after_it(
-    changes: Any, orders: ModuleType
+    changes: Any, orders: ModuleType, odd: dict[str, Any]
 ) -> None:
-    odd, order = change(str(uuid.uuid4()), 1), str(uuid.uuid4())
-    del odd["dynamodb"]["NewImage"]["customer"]
-    assert changes.handler({"Records": [odd, change(order, 2)]}, CONTEXT) == {"batchItemFailures": []}
+    record, order = change(str(uuid.uuid4()), 1), str(uuid.uuid4())
+    image = record["dynamodb"]["NewImage"] | odd
+    record["dynamodb"]["NewImage"] = {name: value for name, value in image.items() if value}
+    assert changes.handler({"Records": [record, change(order, 2)]}, CONTEXT) == {"batchItemFailures": []}
     assert list(changes.workflows.started) == [order]
     assert status_in_list(orders, order) == "placed"
+
+
+def test_the_row_of_an_order_has_only_what_an_order_has(changes: Any, tables: dict[str, Any]) -> None:
+    order = str(uuid.uuid4())
+    record = change(order, 1)
+    record["dynamodb"]["NewImage"]["notes"] = {"S": "x" * 409_000}
+    changes.handler({"Records": [record]}, CONTEXT)
+    row = tables["rows"].get_item(Key={"customer": ANN, "order": order})["Item"]
+    assert row.keys() == {"order", "customer", "product", "quantity", "status", "version"}
 
 
 # --- Shipping
