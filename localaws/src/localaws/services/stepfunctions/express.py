@@ -2,13 +2,14 @@
 
 Faithful to: StartSyncExecution runs Express workflows only, and answers when the execution is over: with the
 output, or with error and cause, or with the status `TIMED_OUT`; ARN, details and billing are those of Express
-workflows. Names may be used again at any time. Input that is not JSON or over 256 KiB is refused, and a name
-of over 80 characters or with one that AWS forbids; of Standard workflows, too. The history
-of an Express execution can be read only in its log, and it emits no events. Tasks that wait for a job or a
-callback, and activities, are refused in the definition.
+workflows. Names may be used again at any time. Of both types, input that is not JSON or over 256 KiB is
+refused, and a name of over 80 characters or with one that AWS forbids. The history of an Express execution
+can be read only in its log, and it emits no events. Tasks that wait for a job or a callback, and activities,
+are refused in the definition.
 Not to: the words of the JSON parser. Billed memory is always 64 MB. No X-Ray segments.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartSyncExecution.html
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 https://docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html
 """
 
@@ -32,7 +33,7 @@ from localaws.usage import amounts
 
 Response = tuple[int, dict[str, str], bytes]
 _INPUT_BYTES = 262_144
-_FORBIDDEN = frozenset('<>{}[]?*"#%\\^|~`$&,;:/')
+_FORBIDDEN = frozenset('<>{}[]?*"#%\\^|~`$&,;:/\ufffe\uffff')
 _BILLED_STEP, _BILLED_MB = 100, 64
 
 
@@ -111,7 +112,7 @@ def _problem(data: dict[str, Any], machine: str | None) -> Response | None:
 
 def _is_forbidden(character: str) -> bool:
     """Whether a name must not contain it: white space, control characters, or what AWS lists."""
-    return character.isspace() or category(character) in ("Cc", "Cs", "Cn") or character in _FORBIDDEN
+    return character.isspace() or category(character) in ("Cc", "Cs") or character in _FORBIDDEN
 
 
 def _begin(data: dict[str, Any], machine_arn: str) -> dict[str, Any]:
