@@ -68,6 +68,15 @@ def test_an_order_is_shipped_or_undone(local_aws, shop, quantity, status, left):
     shop.wait_until(lambda: send(local_aws, shop, "GET", "/products")[1][product] == left)
 
 
+@pytest.mark.parametrize(
+    ("product", "quantity"),
+    [("lamp", -1), ("lamp", float("inf")), ("lamp", "2"), ("", 1), ({}, 1), ("\ud800", 1)],
+)
+def test_what_is_no_order_is_refused(local_aws, shop, product, quantity):
+    body = {"product": product, "quantity": quantity}
+    assert send(local_aws, shop, "PUT", f"/orders/{uuid.uuid4()}", body)[0] == 400
+
+
 def test_an_order_waits_for_a_service_that_is_down(local_aws, shop):
     stock(shop, "pen", 10)
     with local_aws.faults.function(shop.outputs["ShippingFunction"], error="ServiceDown", times=1) as down:
