@@ -101,7 +101,7 @@ def _without_shipping(shop: Shop, customer: Customer, lamp: str, story: Story) -
             taskToken=token, error="ShippingRefused", cause="an operator gives the order up"
         )
         shop.wanted.wait_for_dead_letters(3)
-        # Nobody knows yet that nothing is shipped: its lamp is not given back.
+        # Shipping has not answered that it ships nothing: the lamp is not given back yet.
         _, found = customer.call("get_order", given_up)
         left = shop.in_stock(lamp)
         require((found.status, left) == ("placed", 93), f"the order is {found.status}, {left} lamps")

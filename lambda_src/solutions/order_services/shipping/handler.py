@@ -2,7 +2,7 @@
 
 The messages of an order are a group, so that a shipment is never cancelled before it is asked for. A message
 may come twice, or again after a failure: the shipment is there then, and only the answer is repeated. It may
-also come when the workflow waits no more (a redrive): then nothing is booked, which a heartbeat tells.
+also come when the workflow waits no more (a redrive): a heartbeat fails then, and nothing is booked.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskHeartbeat.html
 """
@@ -71,7 +71,7 @@ def ship(order: str, quantity: int) -> str:
 
 
 def cancel(order: str) -> str:
-    """Cancel the shipment of an order, for good; return its state."""
+    """Cancel the shipment of an order, booked or not, permanently; return its state."""
     dynamodb.put_item(TableName=TABLE, Item=to_item({"order": order, "state": "cancelled"}))
     return "cancelled"
 
