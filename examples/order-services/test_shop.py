@@ -94,8 +94,9 @@ def test_another_environment_is_another_copy_of_everything(local_aws, shop, depl
     assert send(local_aws, shop, "GET", path)[0] == 404
 
 
-def test_the_name_of_an_environment_is_checked():
-    context = {"CDK_CONTEXT_JSON": json.dumps({"environment": "Test_1"})}
+@pytest.mark.parametrize("name", ["Test_1", "test-", False, 0])
+def test_the_name_of_an_environment_is_checked(name):
+    context = {"CDK_CONTEXT_JSON": json.dumps({"environment": name})}
     app = [sys.executable, "app.py"]
     done = subprocess.run(app, cwd=HERE, env={**os.environ, **context}, capture_output=True, text=True)
-    assert (done.returncode, "-c environment=Test_1: give" in done.stderr) == (1, True)
+    assert (done.returncode, f"-c environment={name}: give" in done.stderr) == (1, True)
