@@ -332,7 +332,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         family="solutions",
         title="Shop: REST API → orders → stream → workflow → catalogue, FIFO queue → shipping",
         stack="OrderServicesStack",
-        shows="a service that is down delays orders and loses none; what cannot be shipped is given back",
+        shows="a service down for hours delays orders and loses none; what cannot be shipped is given back",
     ),
     Architecture(
         id="software-updates",

@@ -71,6 +71,28 @@ def context(scope: Construct, name: str, pattern: str, allowed: str) -> str | No
         ValueError: The value is not allowed.
     """
     value = scope.node.try_get_context(name)
-    if value and not re.fullmatch(pattern, str(value)):
+    if value in (None, ""):
+        return None
+    if isinstance(value, bool) or not re.fullmatch(pattern, str(value)):
         raise ValueError(f"-c {name}={value}: give {allowed}.")
-    return str(value) if value not in (None, "") else None
+    return str(value)
+
+
+@lru_cache(maxsize=8)
+def switch(scope: Construct, name: str, *, default: bool) -> bool:
+    """Return whether a value of the context is true: ``-c name=false``, or a boolean in ``cdk.json``.
+
+    Args:
+        scope: A construct.
+        name: The name.
+        default: What holds if it is not there.
+
+    Raises:
+        ValueError: The value is neither true nor false.
+    """
+    value = scope.node.try_get_context(name)
+    if value in (None, ""):
+        return default
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError(f"-c {name}={value}: give true or false.")
+    return str(value).lower() == "true"

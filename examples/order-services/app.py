@@ -90,27 +90,11 @@ class Orders(Construct):
         rejected = self.settle("Rejected", "rejected")
         release = self.ask("Release", catalogue, "release").next(rejected)
         reserve = self.ask("Reserve", catalogue, "reserve", final=["OutOfStock"])
-        ship = tasks.SqsSendMessage(
-            self,
-            "Ship",
-            queue=shipping.wanted.queue,
-            message_body=sfn.TaskInput.from_object(
-                {
-                    "order": ORDER,
-                    "quantity": sfn.JsonPath.number_at("$.quantity"),
-                    "token": sfn.JsonPath.task_token,
-                }
-            ),
-            message_group_id=ORDER,
-            message_deduplication_id=sfn.JsonPath.format(
-                "{}/{}", ORDER, sfn.JsonPath.string_at("$$.State.RetryCount")
-            ),
-            integration_pattern=sfn.IntegrationPattern.WAIT_FOR_TASK_TOKEN,
-            result_path=sfn.JsonPath.DISCARD,
-        )
-        retry(ship, "ShippingRefused")
+        ship = self.send("Ship", shipping, final=["ShippingRefused", "States.Timeout"])
+        # Products are given back only when shipping has answered that it ships nothing.
+        undo = self.send("Cancel", shipping).next(release)
         reserve.add_catch(rejected, errors=["OutOfStock"], result_path=sfn.JsonPath.DISCARD)
-        ship.add_catch(release, errors=["ShippingRefused"], result_path=sfn.JsonPath.DISCARD)
+        ship.add_catch(undo, errors=["ShippingRefused", "States.Timeout"], result_path=sfn.JsonPath.DISCARD)
         body = sfn.DefinitionBody.from_chainable(reserve.next(ship).next(self.settle("Shipped", "shipped")))
         return sfn.StateMachine(self, "Workflow", definition_body=body)
 
@@ -121,6 +105,25 @@ class Orders(Construct):
             lambda_function=catalogue.function,
             payload=sfn.TaskInput.from_object({"action": action, "order": sfn.JsonPath.object_at("$")}),
             retry_on_service_exceptions=False,
+            result_path=sfn.JsonPath.DISCARD,
+        )
+        return retry(task, *final)
+
+    def send(self, id, shipping, final=()):
+        message = {"action": id.lower(), "order": ORDER, "token": sfn.JsonPath.task_token}
+        task = tasks.SqsSendMessage(
+            self,
+            id,
+            queue=shipping.wanted.queue,
+            message_body=sfn.TaskInput.from_object(
+                {**message, "quantity": sfn.JsonPath.number_at("$.quantity")}
+            ),
+            message_group_id=ORDER,
+            message_deduplication_id=sfn.JsonPath.format(
+                f"{{}}/{id}/{{}}", ORDER, sfn.JsonPath.string_at("$$.State.RetryCount")
+            ),
+            integration_pattern=sfn.IntegrationPattern.WAIT_FOR_TASK_TOKEN,
+            task_timeout=sfn.Timeout.duration(cdk.Duration.days(14)),
             result_path=sfn.JsonPath.DISCARD,
         )
         return retry(task, *final)
@@ -184,8 +187,9 @@ class Shop(cdk.Stack):
 
 
 app = cdk.App()
-environment = str(app.node.try_get_context("environment") or "prod")
-if not re.fullmatch("[a-z][a-z0-9-]{0,19}", environment):
+environment = app.node.try_get_context("environment")
+environment = "prod" if environment in (None, "") else str(environment)
+if not re.fullmatch("[a-z]([a-z0-9-]{0,18}[a-z0-9])?", environment):
     sys.exit(
         f"app.py: -c environment={environment}: give a lower-case letter and up to 19 more, such as test."
     )

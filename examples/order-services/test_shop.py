@@ -68,6 +68,15 @@ def test_an_order_is_shipped_or_undone(local_aws, shop, quantity, status, left):
     shop.wait_until(lambda: send(local_aws, shop, "GET", "/products")[1][product] == left)
 
 
+@pytest.mark.parametrize(
+    ("product", "quantity"),
+    [("lamp", -1), ("lamp", float("inf")), ("lamp", "2"), ("", 1), ({}, 1), ("\ud800", 1)],
+)
+def test_what_is_no_order_is_refused(local_aws, shop, product, quantity):
+    body = {"product": product, "quantity": quantity}
+    assert send(local_aws, shop, "PUT", f"/orders/{uuid.uuid4()}", body)[0] == 400
+
+
 def test_an_order_waits_for_a_service_that_is_down(local_aws, shop):
     stock(shop, "pen", 10)
     with local_aws.faults.function(shop.outputs["ShippingFunction"], error="ServiceDown", times=1) as down:
@@ -85,8 +94,9 @@ def test_another_environment_is_another_copy_of_everything(local_aws, shop, depl
     assert send(local_aws, shop, "GET", path)[0] == 404
 
 
-def test_the_name_of_an_environment_is_checked():
-    context = {"CDK_CONTEXT_JSON": json.dumps({"environment": "Test_1"})}
+@pytest.mark.parametrize("name", ["Test_1", "test-", False, 0])
+def test_the_name_of_an_environment_is_checked(name):
+    context = {"CDK_CONTEXT_JSON": json.dumps({"environment": name})}
     app = [sys.executable, "app.py"]
     done = subprocess.run(app, cwd=HERE, env={**os.environ, **context}, capture_output=True, text=True)
-    assert (done.returncode, "-c environment=Test_1: give" in done.stderr) == (1, True)
+    assert (done.returncode, f"-c environment={name}: give" in done.stderr) == (1, True)

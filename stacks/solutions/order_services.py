@@ -22,18 +22,19 @@ from cdk_lambda_patterns.messaging.sqs_consumer import SqsConsumer
 from cdk_lambda_patterns.streams.dynamodb_stream import DynamoDbStreamConsumer, DynamoDbStreamConsumerOptions
 from cdk_lambda_patterns.web.http_api import RestApi, RestApiMethod, RestApiOptions
 from stacks.architecture import Architecture
-from stacks.pattern_stack import PatternStack, context
+from stacks.pattern_stack import PatternStack, context, switch
 from stacks.users import make_user_pool
 
 _CODE: Final[dict[str, Any]] = {
     "code": pattern_source("solutions", "order_services"),
     "removal_policy": RemovalPolicy.DESTROY,
 }
-_NAME: Final = "a lower-case letter and up to 19 lower-case letters, digits and hyphens, such as 'test'"
+_NAME: Final = (
+    "a lower-case letter and up to 19 lower-case letters, digits and hyphens, no hyphen last, such as 'test'"
+)
 # Errors of the workflow that are answers. Any other is that of a service that is down.
 _NOT_RESERVED: Final = ("OutOfStock", "UnknownProduct", "GivenUp")
 _NOT_SHIPPED: Final = ("ShippingRefused", "States.Timeout")
-_WAITS: Final = sfn.IntegrationPattern.WAIT_FOR_TASK_TOKEN
 _LONGEST: Final = Duration.days(14)  # as long as the dead-letter queue retains a message
 _Task = TypeVar("_Task", bound=sfn.TaskStateBase)
 _UNAVAILABLE: Final = "The service is not available at the moment. Repeat the request: nothing is done twice."
@@ -78,7 +79,7 @@ class OrderServicesStack(PatternStack):
     """
 
     def __init__(self, scope: Construct, architecture: Architecture) -> None:
-        environment = context(scope, "environment", r"[a-z][a-z0-9-]{0,19}", _NAME)
+        environment = context(scope, "environment", r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", _NAME)
         super().__init__(scope, architecture, environment=environment)
         catalogue = Catalogue(self, "Catalogue")
         shipping = Shipping(self, "Shipping")
@@ -86,7 +87,7 @@ class OrderServicesStack(PatternStack):
         # Shipping answers the workflow that waits for it.
         iam.Grant.add_to_principal(
             grantee=shipping.consumer.function,
-            actions=["states:SendTaskSuccess", "states:SendTaskFailure"],
+            actions=["states:SendTaskHeartbeat", "states:SendTaskSuccess", "states:SendTaskFailure"],
             resource_arns=[orders.workflow.state_machine_arn],
         )
         users = make_user_pool(self)
@@ -170,7 +171,7 @@ class OrderServicesStack(PatternStack):
             options=RestApiOptions(
                 rest_api_name=self.stack_name,
                 throttle=apigateway.ThrottleSettings(rate_limit=50, burst_limit=25),
-                cloud_watch_role=self.node.try_get_context("cloud-watch-role") != "false",
+                cloud_watch_role=switch(self, "cloud-watch-role", default=True),
                 gateway_responses=[
                     apigateway.GatewayResponseOptions(
                         type=apigateway.ResponseType.DEFAULT_5_XX,
@@ -273,9 +274,7 @@ class Orders(Construct):
     def _make_workflow(self, catalogue: Catalogue, shipping: sqs.IQueue) -> sfn.StateMachine:
         """Reserve → ship → shipped; or what was done is undone in reverse order → rejected."""
         reserve = self._ask(catalogue, "Reserve", "reserve", final=_NOT_RESERVED)
-        ship = self._send(
-            shipping, "Ship", token=sfn.JsonPath.task_token, quantity=sfn.JsonPath.number_at("$.quantity")
-        )
+        ship = self._send(shipping, "Ship", _NOT_SHIPPED, quantity=sfn.JsonPath.number_at("$.quantity"))
         rejected = self._settle("Rejected", "rejected", reason=sfn.JsonPath.string_at("$.failure.Error"))
         undo = self._send(shipping, "Cancel").next(self._ask(catalogue, "Release", "release")).next(rejected)
         reserve.add_catch(rejected, errors=list(_NOT_RESERVED), result_path="$.failure")
@@ -322,27 +321,29 @@ class Orders(Construct):
         )
         return _retry(task, *final)
 
-    def _send(self, queue: sqs.IQueue, id: str, **more: Any) -> tasks.SqsSendMessage:
-        """Send a message to shipping; with a token, wait for the answer.
+    def _send(
+        self, queue: sqs.IQueue, id: str, final: Sequence[str] = (), **more: Any
+    ) -> tasks.SqsSendMessage:
+        """Send a message to shipping, and wait for the answer: until then, nothing after it is done.
 
         A retry is another message, with a token of its own, that SQS must not take for a duplicate.
         """
         order, entered = sfn.JsonPath.string_at("$.order"), sfn.JsonPath.state_entered_time
-        waits = "token" in more
+        body = {"action": id.lower(), "order": order, "token": sfn.JsonPath.task_token, **more}
         task = tasks.SqsSendMessage(
             self,
             id,
             queue=queue,
-            message_body=sfn.TaskInput.from_object({"action": id.lower(), "order": order, **more}),
+            message_body=sfn.TaskInput.from_object(body),
             message_group_id=order,
             message_deduplication_id=sfn.JsonPath.format(
                 "{}/{}/{}", order, entered, sfn.JsonPath.string_at("$$.State.RetryCount")
             ),
-            integration_pattern=_WAITS if waits else sfn.IntegrationPattern.REQUEST_RESPONSE,
-            task_timeout=sfn.Timeout.duration(_LONGEST) if waits else None,
+            integration_pattern=sfn.IntegrationPattern.WAIT_FOR_TASK_TOKEN,
+            task_timeout=sfn.Timeout.duration(_LONGEST),
             result_path=sfn.JsonPath.DISCARD,
         )
-        return _retry(task, *(_NOT_SHIPPED if waits else ()))
+        return _retry(task, *final)
 
     def _settle(self, id: str, status: str, **more: str) -> tasks.DynamoUpdateItem:
         """Write what has become of the order."""
@@ -364,7 +365,11 @@ class Orders(Construct):
 
 
 def _retry(task: _Task, *final: str) -> _Task:
-    """Repeat a task whose service is down, for a day; not after an error that is an answer."""
+    """Repeat a task whose service is down, for about a day; not after an error that is an answer.
+
+    The jitter takes a random part of each pause, half of it on average: 600 pauses of five minutes are 25
+    hours.
+    """
     if final:
         task.add_retry(errors=list(final), max_attempts=0)
     task.add_retry(
@@ -372,7 +377,7 @@ def _retry(task: _Task, *final: str) -> _Task:
         interval=Duration.seconds(1),
         backoff_rate=2,
         max_delay=Duration.minutes(5),
-        max_attempts=300,
+        max_attempts=600,
         jitter_strategy=sfn.JitterType.FULL,
     )
     return task

@@ -20,7 +20,7 @@ from cdk_lambda_patterns.delivery.layers import DependenciesLayer
 from cdk_lambda_patterns.web.http_api import RestApi, RestApiMethod, RestApiOptions
 from stacks.architecture import Architecture
 from stacks.notes import INDEX_NAME, NotesService, make_notes_service
-from stacks.pattern_stack import PatternStack, context
+from stacks.pattern_stack import PatternStack, switch
 from stacks.users import make_user_pool
 
 # In a policy, the id of the identity that the credentials were given to.
@@ -49,7 +49,7 @@ class TodoApiStack(PatternStack):
         super().__init__(scope, architecture)
         code = pattern_source("solutions", "todo_api")
         network, layers = None, None
-        if context(self, "dax", "true|false", "'true' or 'false'") == "true":
+        if switch(self, "dax", default=False):
             network = PrivateNetwork(self, "Network")
             layers = [
                 DependenciesLayer(self, "DaxClient", code=code / "dax", removal_policy=RemovalPolicy.DESTROY)
@@ -141,7 +141,7 @@ class TodoApiStack(PatternStack):
             ],
             options=RestApiOptions(
                 throttle=apigateway.ThrottleSettings(rate_limit=50, burst_limit=25),
-                cloud_watch_role=self.node.try_get_context("cloud-watch-role") != "false",
+                cloud_watch_role=switch(self, "cloud-watch-role", default=True),
             ),
             removal_policy=RemovalPolicy.DESTROY,
         )

@@ -8,7 +8,7 @@ from cdk_lambda_patterns.core.bucket import make_bucket
 from cdk_lambda_patterns.data.rds_proxy import DatabaseOptions
 from cdk_lambda_patterns.storage.metadata_sync import MetadataOptions, MetadataSync, PostgresTarget
 from stacks.architecture import Architecture
-from stacks.pattern_stack import PatternStack, context
+from stacks.pattern_stack import PatternStack, switch
 
 
 class MetadataSyncStack(PatternStack):
@@ -31,8 +31,7 @@ class MetadataSyncStack(PatternStack):
         self._output_names("", versioned)
         if versioned.table:
             self.output("TableName", versioned.table.table_name)
-        postgres = context(self, "metadata-sync-postgres", "(?i:true|false)", "true or false")
-        if (postgres or "true").lower() == "true":
+        if switch(self, "metadata-sync-postgres", default=True):
             self._deploy_relational()
 
     def _deploy_relational(self) -> None:

@@ -26,7 +26,7 @@ from cdk_lambda_patterns.web.http_api import (
 )
 from stacks.architecture import Architecture
 from stacks.notes import NotesService, make_notes_service
-from stacks.pattern_stack import PatternStack
+from stacks.pattern_stack import PatternStack, switch
 from stacks.users import make_user_pool
 
 _GET, _PUT, _DELETE = (
@@ -186,7 +186,7 @@ class HttpApiStack(PatternStack):
                     )
                 ],
                 min_compression_size=Size.kibibytes(1),
-                cloud_watch_role=self.node.try_get_context("cloud-watch-role") != "false",
+                cloud_watch_role=switch(self, "cloud-watch-role", default=True),
             ),
             removal_policy=RemovalPolicy.DESTROY,
         )

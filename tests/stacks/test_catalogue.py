@@ -20,6 +20,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
 from stacks.catalogue import ARCHITECTURES, Architecture, find
+from stacks.pattern_stack import switch
 from tasks.synthesis import app_context
 from tests.stacks.synthesis import read_findings
 from tests.templates import Assembly, Resources
@@ -182,13 +183,28 @@ def test_a_prefix_and_an_environment_come_from_the_context(tmp_path: Path) -> No
         ("order-services", "environment", "1", "give a lower-case letter and up to 19"),
         ("order-services", "environment", "t_1", "give a lower-case letter and up to 19"),
         ("order-services", "environment", "t" * 21, "give a lower-case letter and up to 19"),
+        ("order-services", "environment", "test-", "give a lower-case letter and up to 19"),
+        ("order-services", "environment", 0, "give a lower-case letter and up to 19"),
+        ("order-services", "environment", False, "give a lower-case letter and up to 19"),
+        ("order-services", "cloud-watch-role", "no", "give true or false"),
+        ("todo-api", "cloud-watch-role", 0, "give true or false"),
+        ("http-api", "cloud-watch-role", "0", "give true or false"),
+        ("todo-api", "dax", "yes", "give true or false"),
     ],
 )
 def test_a_value_of_the_context_that_is_not_allowed_is_an_error(
-    id: str, name: str, value: str, remedy: str
+    id: str, name: str, value: object, remedy: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^-c {name}={value}: {remedy}"):
         find(id).make_stack(App(context={**app_context(), name: value}))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("true", True), ("False", False), (True, True), (False, False), ("", True), (None, True)],
+)
+def test_a_switch_of_the_context_is_a_word_or_a_boolean(value: object, expected: bool) -> None:
+    assert switch(App(context={"logs": value}), "logs", default=True) is expected
 
 
 @pytest.mark.parametrize(("name", "value"), [("only", "thumbnails"), ("region", "nowhere")])

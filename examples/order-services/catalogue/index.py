@@ -26,7 +26,13 @@ def reserve(order):
     reservation = {"order": {"S": order["order"]}, "state": {"S": "held"}}
     new = {"TableName": RESERVATIONS, "Item": reservation, "ConditionExpression": "attribute_not_exists(#o)"}
     new["ExpressionAttributeNames"] = {"#o": "order"}
-    change([{"Put": new}, {"Update": stock(order, -1)}])
+    new["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    state = change([{"Put": new}, {"Update": stock(order, -1)}])
+    if state == "out of stock":
+        # The order is rejected then: a late repetition must not find that there is stock again.
+        client.put_item(**{**new, "Item": {**reservation, "state": {"S": "released"}}})
+    if state != "held":
+        raise OutOfStock
 
 
 def release(order):
@@ -42,16 +48,17 @@ def release(order):
 
 
 def change(items):
-    """Change reservation and stock, unless the reservation is as wanted already."""
+    """Change reservation and stock, and return the state of the reservation before, or "out of stock"."""
     try:
         client.transact_write_items(TransactItems=items)
     except client.exceptions.TransactionCanceledException as error:
-        codes = [reason.get("Code") for reason in error.response["CancellationReasons"]]
-        if codes[0] == "ConditionalCheckFailed":
-            return
-        if codes[1] == "ConditionalCheckFailed":
-            raise OutOfStock from None
+        first, second = error.response["CancellationReasons"]
+        if first.get("Code") == "ConditionalCheckFailed":
+            return first["Item"]["state"]["S"] if "Item" in first else ""
+        if second.get("Code") == "ConditionalCheckFailed":
+            return "out of stock"
         raise  # another order changed the stock at this moment: the workflow tries again
+    return "held"
 
 
 def stock(order, sign):

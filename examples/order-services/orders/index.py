@@ -18,11 +18,13 @@ def handler(event, context):
         return answer(200, found) if found else answer(404, {"message": f"there is no order {order}"})
     try:
         given = json.loads(event["body"] or "")
-        item = {"order": order, "product": str(given["product"]), "quantity": int(given["quantity"])}
-    except (ValueError, KeyError, TypeError):
-        return answer(400, {"message": "give product and quantity as JSON"})
-    if not 1 <= item["quantity"] <= 1000 or not 1 <= len(item["product"]) <= 256:
-        return answer(400, {"message": "order 1 to 1,000 pieces of a product"})
+        item = {"order": order, "product": given["product"], "quantity": given["quantity"]}
+        valid = type(item["quantity"]) is int and 1 <= item["quantity"] <= 1000
+        valid = valid and 1 <= len(item["product"].encode()) <= 256
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        valid = False
+    if not valid:
+        return answer(400, {"message": "give a product and a quantity from 1 to 1,000 as JSON"})
     try:
         table.put_item(Item={**item, "status": "placed"}, ConditionExpression="attribute_not_exists(product)")
     except table.meta.client.exceptions.ConditionalCheckFailedException:

@@ -1,7 +1,11 @@
-"""The queue of wanted shipments: each is booked or refused once, and the workflow gets the answer."""
+"""The queue of wanted shipments: each is booked or refused once, and the workflow gets the answer.
+
+A message may come when the workflow waits no more, as after a redrive: then nothing is booked.
+"""
 
 import json
 import os
+from contextlib import suppress
 
 import boto3
 
@@ -12,14 +16,19 @@ MOST_PIECES = 20
 def handler(event, context):
     for record in event["Records"]:
         message = json.loads(record["body"])
-        state = ship(message["order"], message["quantity"])
-        try:
-            if state == "booked":
-                workflows.send_task_success(taskToken=message["token"], output="{}")
-            else:
+        with suppress(workflows.exceptions.TaskTimedOut):  # it was answered before
+            workflows.send_task_heartbeat(taskToken=message["token"])
+            if message["action"] == "cancel":
+                cancel(message["order"])
+            elif ship(message["order"], message["quantity"]) != "booked":
                 workflows.send_task_failure(taskToken=message["token"], error="ShippingRefused")
-        except workflows.exceptions.TaskTimedOut:
-            pass  # it was answered before
+                continue
+            workflows.send_task_success(taskToken=message["token"], output="{}")
+
+
+def cancel(order):
+    item = {"order": {"S": order}, "state": {"S": "cancelled"}}
+    dynamodb.put_item(TableName=os.environ["SHIPMENTS"], Item=item)
 
 
 def ship(order, quantity):

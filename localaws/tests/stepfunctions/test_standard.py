@@ -96,6 +96,25 @@ def test_an_execution_that_runs_is_started_again_without_effect(waiting: Waiting
     assert refusal(start, **again, input=order) == "ExecutionAlreadyExists"
 
 
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        *(
+            ({"name": name}, "InvalidName")
+            for name in ("a b", "a/b", "a:b", "a\x7f", "a\ud7ffb\x85", "x" * 81)
+        ),
+        *(({"name": f"a{one}"}, "InvalidName") for one in '<>{}[]?*"#%\\^|~`$&,;'),
+        *(({"input": text}, "InvalidExecutionInput") for text in ("", "no JSON", "NaN")),
+        ({"input": json.dumps("x" * 262_143)}, "ValidationException"),
+    ],
+)
+def test_a_name_or_an_input_that_is_not_allowed_starts_nothing(
+    waiting: Waiting, given: dict[str, str], code: str
+) -> None:
+    start = waiting.aws.client("stepfunctions").start_execution
+    assert refusal(start, stateMachineArn=waiting.machine, **given) == code
+
+
 def test_a_task_that_is_over_takes_no_answer(waiting: Waiting) -> None:
     client = waiting.aws.client("stepfunctions")
     execution = waiting.start()

@@ -182,14 +182,22 @@ def _reject(shop: Shop, ann: Customer, story: Story) -> None:
 
 
 def _refuse(shop: Shop, ann: Customer, story: Story) -> None:
-    """What no service has to decide: API Gateway verifies the token and the body."""
+    """API Gateway verifies the token and a body of JSON; the function, any other body."""
     unknown, _ = shop.signed_in("no.valid.token").call("list_orders")
     invalid, problem = ann.put(str(uuid.uuid4()), "lamp", 0)
     no_id, _ = ann.put("not a UUID", "lamp", 1)
-    require((unknown, invalid, no_id) == (401, 400, 400), f"refused: {unknown, invalid, no_id}")
+    plain = ann.client.get_httpx_client().put(
+        f"orders/{uuid.uuid4()}",
+        content='{"product": "lamp", "quantity": -1}',
+        headers={"Content-Type": "text/plain"},
+    )
+    seen = (unknown, invalid, no_id, plain.status_code)
+    require(seen == (401, 400, 400, 400), f"refused: {seen}")
     require(bool(problem.message), "a 400 without a reason")
-    story.fact("refused requests", 3)
-    story.say("401 without a valid token, 400 for no lamps, and 400 for an id that is no UUID.")
+    story.fact("refused requests", 4)
+    story.say(
+        "401 without a valid token; 400 for no lamps, for -1 as text/plain, and for an id that is no UUID."
+    )
 
 
 def _own_data(stack: DeployedStack, story: Story) -> None:

@@ -96,17 +96,23 @@ def _without_shipping(shop: Shop, customer: Customer, lamp: str, story: Story) -
     with shop.stack.faults.function(shop.stack.output("ShippingFunctionName"), error=_DOWN):
         late, given_up = customer.order(lamp, 1), customer.order(lamp, 1)
         letters = [json.loads(body) for body in shop.wanted.wait_for_dead_letters(2)]
-    [token] = [one["token"] for one in letters if one["order"] == given_up]
-    shop.stack.client("stepfunctions").send_task_failure(
-        taskToken=token, error="ShippingRefused", cause="an operator gives the order up"
-    )
-    customer.wait_for(given_up, "rejected")
+        [token] = [one["token"] for one in letters if one["order"] == given_up]
+        shop.stack.client("stepfunctions").send_task_failure(
+            taskToken=token, error="ShippingRefused", cause="an operator gives the order up"
+        )
+        shop.wanted.wait_for_dead_letters(3)
+        # Shipping has not answered that it ships nothing: the lamp is not given back yet.
+        _, found = customer.call("get_order", given_up)
+        left = shop.in_stock(lamp)
+        require((found.status, left) == ("placed", 93), f"the order is {found.status}, {left} lamps")
     shop.wanted.redrive()
     customer.wait_for(late, "shipped")
+    customer.wait_for(given_up, "rejected")
     shop.wanted.wait_until_empty()
     shop.wait_for_shipments({late: "booked", given_up: "cancelled"})
     story.fact("without shipping", "redriven")
     story.say(
         "Shipping is down for long: its messages become dead letters, and a redrive ships the order. "
-        "One that an operator has given up is rejected, its lamp given back, and the redrive ships nothing."
+        "One that an operator gave up meanwhile is cancelled by the same redrive, which ships nothing of it: "
+        "then its lamp is given back, and it is rejected."
     )

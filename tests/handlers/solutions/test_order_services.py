@@ -127,6 +127,19 @@ def test_what_is_not_there_is_not_reserved(catalogue: ModuleType, tables: dict[s
     assert in_stock(tables, lamp) == 3
 
 
+def test_an_order_that_was_refused_reserves_nothing_later(
+    catalogue: ModuleType, tables: dict[str, Any], lamp: str
+) -> None:
+    too_many, unknown = order_of(lamp, 4), order_of(f"lamp/{uuid.uuid4()}", 1)
+    for order, error in ((too_many, catalogue.OutOfStock), (unknown, catalogue.UnknownProduct)):
+        for _ in range(2):
+            with pytest.raises(error):
+                ask(catalogue, "reserve", order)
+            tables["catalogue"].put_item(Item={"kind": "product", "id": order["product"], "in_stock": 9})
+        ask(catalogue, "release", order)
+        assert in_stock(tables, order["product"]) == 9
+
+
 def test_customers_see_products_and_no_reservations(catalogue: ModuleType, lamp: str) -> None:
     ask(catalogue, "reserve", order_of(lamp, 1))
     answer = catalogue.handler({"httpMethod": "GET"}, CONTEXT)
@@ -183,10 +196,26 @@ def test_the_id_of_an_order_is_a_uuid(orders: ModuleType, order: str) -> None:
         assert send(orders, ANN, method, order, lamps(1))[0] == 400
 
 
-@pytest.mark.parametrize("body", ["", "no JSON", "[]", "1", "{}", '{"product": "lamp"}', lamps(None)])
+def of(product: object) -> str:
+    return json.dumps({"product": product, "quantity": 1})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "no JSON", "[]", "1", "{}", "null", '{"product": "lamp"}', "[" * 100_000),
+        *(lamps(one) for one in (None, 0, -5, 1_001, 1.5, 1e60, float("inf"), True, "2", [1])),
+        *(of(one) for one in (None, "", "x" * 257, "x" * 409_440, "\ud800", {"a": 1}, 7)),
+    ],
+)
 def test_a_body_that_is_no_order_is_refused(orders: ModuleType, body: str) -> None:
     status, answer = send(orders, ANN, "PUT", str(uuid.uuid4()), body)
-    assert (status, answer) == (400, {"message": "Give product and quantity as JSON."})
+    assert (status, answer["message"].startswith("Give product and quantity as JSON: ")) == (400, True)
+
+
+def test_the_longest_product_and_the_largest_quantity_are_an_order(orders: ModuleType) -> None:
+    body = json.dumps({"product": "\U0001f4a1" * 256, "quantity": 1_000})
+    assert send(orders, ANN, "PUT", str(uuid.uuid4()), body)[0] == 202
 
 
 # --- Changes of orders
@@ -267,14 +296,39 @@ def test_an_order_that_was_deleted_changes_nothing(changes: Any) -> None:
     assert changes.handler({"Records": [record]}, CONTEXT) == {"batchItemFailures": []}
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"customer": None},
+        {"customer": {"S": ""}},
+        {"order": {"S": "not a UUID"}},
+        {"product": {"S": "x" * 409_000}},
+        {"product": {"N": "1"}},
+        {"quantity": {"S": "2"}},
+        {"quantity": {"N": "-2"}},
+        {"quantity": {"N": "1.5"}},
+        {"status": {"BOOL": True}},
+        {"reason": {"S": "x" * 409_000}},
+    ],
+)
 def test_an_item_that_is_no_order_does_not_hold_up_the_orders_after_it(
-    changes: Any, orders: ModuleType
+    changes: Any, orders: ModuleType, odd: dict[str, Any]
 ) -> None:
-    odd, order = change(str(uuid.uuid4()), 1), str(uuid.uuid4())
-    del odd["dynamodb"]["NewImage"]["customer"]
-    assert changes.handler({"Records": [odd, change(order, 2)]}, CONTEXT) == {"batchItemFailures": []}
+    record, order = change(str(uuid.uuid4()), 1), str(uuid.uuid4())
+    image = record["dynamodb"]["NewImage"] | odd
+    record["dynamodb"]["NewImage"] = {name: value for name, value in image.items() if value}
+    assert changes.handler({"Records": [record, change(order, 2)]}, CONTEXT) == {"batchItemFailures": []}
     assert list(changes.workflows.started) == [order]
     assert status_in_list(orders, order) == "placed"
+
+
+def test_the_row_of_an_order_has_only_what_an_order_has(changes: Any, tables: dict[str, Any]) -> None:
+    order = str(uuid.uuid4())
+    record = change(order, 1)
+    record["dynamodb"]["NewImage"]["notes"] = {"S": "x" * 409_000}
+    changes.handler({"Records": [record]}, CONTEXT)
+    row = tables["rows"].get_item(Key={"customer": ANN, "order": order})["Item"]
+    assert row.keys() == {"order", "customer", "product", "quantity", "status", "version"}
 
 
 # --- Shipping
@@ -295,8 +349,13 @@ class Answers:
     def __init__(self) -> None:
         self.given: list[tuple[str, str]] = []
         self.error: Exception | None = None
+        self.over = False
 
-    def send_task_success(self, *, taskToken: str, output: str) -> None:  # noqa: N803 - as in boto3
+    def send_task_heartbeat(self, *, taskToken: str) -> None:  # noqa: N803 - as in boto3
+        if self.over:
+            raise self.exceptions.TaskTimedOut
+
+    def send_task_success(self, *, taskToken: str, output: str) -> None:  # noqa: N803
         self._give(taskToken, "success")
 
     def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> None:  # noqa: N803
@@ -346,26 +405,50 @@ def test_a_shipment_is_decided_once_and_answered_each_time(
     assert (state(tables, order), shipping.workflows.given) == (end, [("a", answer), ("b", answer)])
 
 
+def cancelled(order: str, token: str = "c") -> dict[str, Any]:  # noqa: S107 - of a task
+    return {"action": "cancel", "order": order, "token": token}
+
+
 def test_a_shipment_that_was_cancelled_is_not_booked_by_a_late_message(
     shipping: Any, tables: dict[str, Any]
 ) -> None:
     order = str(uuid.uuid4())
-    assert receive(shipping, {"action": "cancel", "order": order}) == []
+    assert receive(shipping, cancelled(order)) == []
+    assert receive(shipping, wanted(order)) == []
+    assert (state(tables, order), shipping.workflows.given) == (
+        "cancelled",
+        [("c", "success"), ("t", "ShippingRefused")],
+    )
+
+
+def test_a_shipment_is_not_booked_when_the_workflow_waits_no_more(
+    shipping: Any, tables: dict[str, Any]
+) -> None:
+    order = str(uuid.uuid4())
+    shipping.workflows.over = True
+    assert receive(shipping, wanted(order)) == []
+    assert "Item" not in tables["shipments"].get_item(Key={"order": order})
+
+
+def test_an_answer_that_comes_too_late_is_not_tried_again(shipping: Any, tables: dict[str, Any]) -> None:
+    order = str(uuid.uuid4())
     shipping.workflows.error = shipping.workflows.exceptions.TaskTimedOut()
     assert receive(shipping, wanted(order)) == []
-    assert state(tables, order) == "cancelled"
+    assert state(tables, order) == "booked"
 
 
 def test_a_message_that_fails_holds_back_those_of_its_order_and_no_others(
     shipping: Any, tables: dict[str, Any]
 ) -> None:
-    first, second = str(uuid.uuid4()), str(uuid.uuid4())
-    shipping.workflows.error = RuntimeError("Step Functions is not there")
-    failed = receive(
-        shipping,
-        wanted(first),
-        {"action": "cancel", "order": second},
-        {"action": "cancel", "order": first},
-    )
+    first, second = wanted(str(uuid.uuid4())), wanted(str(uuid.uuid4()))
+    give = shipping.workflows.send_task_success
+
+    def fail_first(*, taskToken: str, output: str) -> None:  # noqa: N803 - as in boto3
+        if taskToken == "a":
+            raise RuntimeError("Step Functions is not there")
+        give(taskToken=taskToken, output=output)
+
+    shipping.workflows.send_task_success = fail_first
+    failed = receive(shipping, first | {"token": "a"}, cancelled(second["order"]), cancelled(first["order"]))
     assert failed == ["0", "2"]
-    assert (state(tables, first), state(tables, second)) == ("booked", "cancelled")
+    assert (state(tables, first["order"]), state(tables, second["order"])) == ("booked", "cancelled")

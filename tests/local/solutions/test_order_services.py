@@ -15,7 +15,7 @@ def test_orders_are_shipped_or_undone_and_services_own_their_data(outcome: Outco
         "operations": 4,
         "repeated order": 200,
         "rejected orders": 3,
-        "refused requests": 3,
+        "refused requests": 4,
         "tables of other services": 14,
     }
 

@@ -47,12 +47,15 @@ def test_the_workflow_undoes_in_reverse_order_what_it_has_done(catalogue: Assemb
     assert [states[name].get("Next") for name in ("Cancel", "Release", "Rejected")] == [
         *("Release", "Rejected", None)
     ]
-    # Each task outlives a service that is down for a day: 300 times five minutes.
+    # The stock is given back only when shipping has answered that it ships nothing.
+    assert states["Cancel"]["Resource"].endswith("sqs:sendMessage.waitForTaskToken")
+    assert "Catch" not in states["Cancel"]
+    # Each task outlives a service that is down for a day: 600 times half of five minutes.
     for state in states.values():
         every = state["Retry"][-1]
         assert (every["ErrorEquals"], every["MaxAttempts"], every["MaxDelaySeconds"]) == (
             ["States.ALL"],
-            300,
+            600,
             300,
         )
 

@@ -78,12 +78,18 @@ def reserve(order: dict[str, Any]) -> None:
     if not refused:
         return
     if refused[0].get("Code") == CONDITION:
-        if refused[0]["Item"]["state"]["S"] == "held":
-            return
-        raise GivenUp(f"order {order['order']} was given up")
-    if "Item" not in refused[1]:
-        raise UnknownProduct(f"there is no {order['product']!r}")
-    raise OutOfStock(f"there are {refused[1]['Item']['in_stock']['N']} of {order['product']!r}")
+        state = refused[0]["Item"]["state"]["S"]
+    else:
+        # The workflow rejects the order then: a late repetition must not find that there is stock again.
+        state = "OutOfStock" if "Item" in refused[1] else "UnknownProduct"
+        _mark(order, state)
+    match state:
+        case "OutOfStock":
+            raise OutOfStock(f"there are not {order['quantity']} of {order['product']!r}")
+        case "UnknownProduct":
+            raise UnknownProduct(f"there is no {order['product']!r}")
+        case "released":
+            raise GivenUp(f"order {order['order']} was given up")
 
 
 def release(order: dict[str, Any]) -> None:
@@ -97,8 +103,13 @@ def release(order: dict[str, Any]) -> None:
     }
     refused = transact(dynamodb, [{"Update": _of_table(end)}, _stock(order, 1)], _SECONDS)
     if refused and "Item" not in refused[0]:
-        item = _key("reservation", order["order"]) | to_item({"state": "released"})
-        dynamodb.put_item(TableName=TABLE, Item=item, ConditionExpression="attribute_not_exists(id)")
+        _mark(order, "released")
+
+
+def _mark(order: dict[str, Any], state: str) -> None:
+    """Write that nothing is reserved for an order, so that nothing will be."""
+    item = _key("reservation", order["order"]) | to_item({"state": state})
+    dynamodb.put_item(TableName=TABLE, Item=item, ConditionExpression="attribute_not_exists(id)")
 
 
 def _stock(order: dict[str, Any], sign: int) -> dict[str, Any]:

@@ -16,8 +16,11 @@ with no_garbage_collection():
     from aws_lambda_powertools.logging import Logger
 
     from shared.clients import make_quick_client
-    from shared.items import from_item
+    from shared.items import from_item, to_item
+    from shared.storable import NotStorable, check_text
     from shared.stream_batches import partial_batch_response
+
+    from .limits import is_id, wanted_of
 
     logger = Logger()
     dynamodb, workflows = make_quick_client("dynamodb"), make_quick_client("stepfunctions")
@@ -25,7 +28,7 @@ with no_garbage_collection():
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_ORDER = {"order", "customer", "product", "quantity", "status"}
+_SHOWN = ("order", "customer", "product", "quantity", "status", "reason")
 ROWS, WORKFLOW = os.environ["BY_CUSTOMER_TABLE_NAME"], os.environ["STATE_MACHINE_ARN"]
 
 
@@ -52,8 +55,11 @@ def follow(record: dict[str, Any]) -> None:
     item = record["dynamodb"].get("NewImage")
     if item is None:
         return  # orders are deleted only by hand, and their rows stay
-    if missing := _ORDER - item.keys():  # written by hand: trying again would hold up the orders after it
-        logger.error("not an order", order=item["order"]["S"], missing=sorted(missing))
+    try:
+        order = order_of(item)
+    except ValueError as error:
+        # Written by hand, and still in the table. Trying again would hold up the orders after it.
+        logger.error("not an order", order=item["order"]["S"][:64], reason=str(error)[:256])
         return
     # Later is greater, as text: a stream is named by the time at which it was enabled, and a number has up to
     # 40 digits: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
@@ -62,14 +68,28 @@ def follow(record: dict[str, Any]) -> None:
     try:
         dynamodb.put_item(
             TableName=ROWS,
-            Item={**item, "version": version},
+            Item={**to_item(order), "version": version},
             ConditionExpression="attribute_not_exists(version) OR version < :version",
             ExpressionAttributeValues={":version": version},
         )
     except dynamodb.exceptions.ConditionalCheckFailedException:
         logger.info("the row is as new")
     if record["eventName"] == "INSERT":
-        start(from_item(item))
+        start(order)
+
+
+def order_of(item: dict[str, Any]) -> dict[str, Any]:
+    """Return the order that an item is.
+
+    Raises:
+        ValueError: It is none, or no row and no execution can be made of it.
+    """
+    shown = from_item({name: item[name] for name in _SHOWN if name in item})
+    for name in ("order", "customer", "status", *({"reason"} & shown.keys())):
+        check_text(name, shown.get(name), max_characters=256, max_bytes=1_024)
+    if not is_id(shown["order"]):
+        raise NotStorable("its id is no UUID in lower case")
+    return shown | wanted_of(shown)
 
 
 def start(order: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ chosen by the client, so that a request that is repeated places no second order.
 
 import json
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from shared.startup import no_garbage_collection
@@ -16,6 +15,9 @@ with no_garbage_collection():
 
     from shared.clients import make_quick_client
     from shared.items import from_item, to_item
+    from shared.storable import NotStorable, load_json
+
+    from .limits import is_id, wanted_of
 
     logger = Logger()
     dynamodb = make_quick_client("dynamodb")
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 ORDERS, BY_CUSTOMER = os.environ["TABLE_NAME"], os.environ["BY_CUSTOMER_TABLE_NAME"]
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHOWN = ("order", "product", "quantity", "status", "reason")
 
 
@@ -35,7 +36,7 @@ def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
     order_id = (event["pathParameters"] or {}).get("order")
     if order_id is None:
         return _answer(200, orders=list_orders(customer))
-    if not _ID.fullmatch(order_id):
+    if not is_id(order_id):
         return _answer(400, message="The id of an order is a UUID in lower case.")
     if event["httpMethod"] == "PUT":
         return place(customer, order_id, event["body"] or "")
@@ -47,11 +48,11 @@ def handler(event: dict[str, Any], _context: "LambdaContext") -> dict[str, Any]:
 
 def place(customer: str, order_id: str, body: str) -> dict[str, Any]:
     """Place an order: 202 if it is new, 200 if it has been placed before, 409 if another one has its id."""
+    # API Gateway compares only a body of the type application/json with its model.
     try:
-        given = json.loads(body)  # API Gateway has compared it with the model, unless it is no JSON
-        wanted = {"customer": customer, "product": given["product"], "quantity": int(given["quantity"])}
-    except (ValueError, KeyError, TypeError):
-        return _answer(400, message="Give product and quantity as JSON.")
+        wanted = {"customer": customer, **wanted_of(load_json(body))}
+    except NotStorable as error:
+        return _answer(400, message=f"Give product and quantity as JSON: {error}.")
     order = {"order": order_id, **wanted, "status": "placed"}
     try:
         dynamodb.put_item(

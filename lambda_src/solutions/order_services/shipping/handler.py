@@ -1,7 +1,10 @@
 """FIFO queue → one shipment for each order in DynamoDB → the answer to the workflow that waits for it.
 
 The messages of an order are a group, so that a shipment is never cancelled before it is asked for. A message
-may come twice, or again after a failure: the shipment is there then, and only the answer is repeated.
+may come twice, or again after a failure: the shipment is there then, and only the answer is repeated. It may
+also come when the workflow waits no more (a redrive): a heartbeat fails then, and nothing is booked.
+
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskHeartbeat.html
 """
 
 import json
@@ -42,10 +45,10 @@ def process(record: SQSRecord) -> None:
     message = json.loads(record.body)
     order = message["order"]
     try:
-        if message["action"] == "cancel":
-            dynamodb.put_item(TableName=TABLE, Item=to_item({"order": order, "state": "cancelled"}))
-        else:
-            answer(message["token"], ship(order, message["quantity"]))
+        workflows.send_task_heartbeat(taskToken=message["token"])
+        answer(message, cancel(order) if message["action"] == "cancel" else ship(order, message["quantity"]))
+    except (workflows.exceptions.TaskTimedOut, workflows.exceptions.TaskDoesNotExist):
+        logger.info("the workflow waits no more", order=order, action=message["action"])
     except Exception:
         logger.exception("failed", order=order, attempt=record.attributes.approximate_receive_count)
         raise
@@ -67,13 +70,16 @@ def ship(order: str, quantity: int) -> str:
     return state
 
 
-def answer(token: str, state: str) -> None:
-    """Answer the workflow, unless it has given the order up and waits no more."""
-    try:
-        if state == "booked":
-            workflows.send_task_success(taskToken=token, output="{}")
-        else:
-            cause = f"No carrier takes more than {MOST_PIECES} pieces."
-            workflows.send_task_failure(taskToken=token, error="ShippingRefused", cause=cause)
-    except (workflows.exceptions.TaskTimedOut, workflows.exceptions.TaskDoesNotExist):
-        logger.info("the workflow waits no more")
+def cancel(order: str) -> str:
+    """Cancel the shipment of an order, booked or not, permanently; return its state."""
+    dynamodb.put_item(TableName=TABLE, Item=to_item({"order": order, "state": "cancelled"}))
+    return "cancelled"
+
+
+def answer(message: dict[str, Any], state: str) -> None:
+    """Answer the workflow: it has what it asked for, or it has not."""
+    if state == {"ship": "booked", "cancel": "cancelled"}[message["action"]]:
+        workflows.send_task_success(taskToken=message["token"], output="{}")
+    else:
+        cause = f"No carrier takes more than {MOST_PIECES} pieces."
+        workflows.send_task_failure(taskToken=message["token"], error="ShippingRefused", cause=cause)

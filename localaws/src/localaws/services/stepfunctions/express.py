@@ -2,12 +2,14 @@
 
 Faithful to: StartSyncExecution runs Express workflows only, and answers when the execution is over: with the
 output, or with error and cause, or with the status `TIMED_OUT`; ARN, details and billing are those of Express
-workflows. Names may be used again at any time. Input that is not JSON or over 256 KiB is refused. The history
-of an Express execution can be read only in its log, and it emits no events. Tasks that wait for a job or a
-callback, and activities, are refused in the definition.
+workflows. Names may be used again at any time. Of both types, input that is not JSON or over 256 KiB is
+refused, and a name of over 80 characters or with one that AWS forbids. The history of an Express execution
+can be read only in its log, and it emits no events. Tasks that wait for a job or a callback, and activities,
+are refused in the definition.
 Not to: the words of the JSON parser. Billed memory is always 64 MB. No X-Ray segments.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartSyncExecution.html
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
 https://docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html
 """
 
@@ -18,6 +20,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from typing import Any
+from unicodedata import category
 from uuid import uuid4
 
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, now_iso
@@ -30,6 +33,7 @@ from localaws.usage import amounts
 
 Response = tuple[int, dict[str, str], bytes]
 _INPUT_BYTES = 262_144
+_FORBIDDEN = frozenset('<>{}[]?*"#%\\^|~`$&,;:/\ufffe\uffff')
 _BILLED_STEP, _BILLED_MB = 100, 64
 
 
@@ -66,11 +70,11 @@ def _start_execution(stock: Callable[[dict[str, Any]], Response], data: dict[str
     machine = stepfunctions._resolve_state_machine_arn(str(data.get("stateMachineArn", "")).partition("#")[0])
     token = clock.set(None)  # not that of an execution which starts this one
     try:
-        if machine is None or stepfunctions._state_machines[machine]["type"] != "EXPRESS":
-            return stock(data)
         if refusal := _problem(data, machine):
             return refusal
-        execution = _begin(data, machine)
+        if stepfunctions._state_machines[str(machine)]["type"] != "EXPRESS":
+            return stock(data)
+        execution = _begin(data, str(machine))
         amounts.add("", "Step Functions Express requests")
         run = copy_context().run
     finally:
@@ -100,9 +104,15 @@ def _problem(data: dict[str, Any], machine: str | None) -> Response | None:
         strict_json.read(given)
     except ValueError as error:
         return _refused("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'")
-    if not 1 <= len(data.get("name", "x")) <= 80:
-        return _refused("InvalidName", f"Invalid Name: '{data['name']}'")
+    name = data.get("name", "x")
+    if not 1 <= len(name) <= 80 or any(map(_is_forbidden, name)):
+        return _refused("InvalidName", f"Invalid Name: '{name}'")
     return None
+
+
+def _is_forbidden(character: str) -> bool:
+    """Whether a name must not contain it: white space, control characters, or what AWS lists."""
+    return character.isspace() or category(character) in ("Cc", "Cs") or character in _FORBIDDEN
 
 
 def _begin(data: dict[str, Any], machine_arn: str) -> dict[str, Any]:
