@@ -149,7 +149,10 @@ def test_a_mapping_keeps_queue_and_secret_has_batches_of_100_and_no_starting_pos
     made = mapped.map()
     assert (made["Queues"], made["BatchSize"]) == (["orders"], 100)
     assert made["SourceAccessConfigurations"] == [mapped.login, mapped.host]
-    assert "StartingPosition" not in made
+    assert not {"StartingPosition", "MaximumBatchingWindowInSeconds"} & made.keys()
+    name = "MaximumBatchingWindowInSeconds"  # 0 is not the 500 ms that a mapping without it has
+    other = {"EventSourceArn": mapped.active, "SourceAccessConfigurations": [mapped.login]}
+    assert mapped.map(**other, **{name: 0})[name] == 0
     changed = mapped.client.update_event_source_mapping(
         UUID=made["UUID"], BatchSize=7, SourceAccessConfigurations=[mapped.login]
     )
