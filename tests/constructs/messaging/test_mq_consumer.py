@@ -286,8 +286,7 @@ def test_several_zones_need_a_network_of_two(engine: Any) -> None:
         consumer(stack, network=network, broker_options=options)
 
 
-def test_what_is_no_broker_no_queue_and_no_version_is_refused() -> None:
-    stack = new_stack()
+def test_what_is_no_broker_and_no_queue_is_refused() -> None:
     for arn in (
         "arn:aws:sqs:eu-west-1:123456789012:orders",
         "arn:aws:mq",
