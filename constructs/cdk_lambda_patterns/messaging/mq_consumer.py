@@ -60,7 +60,7 @@ _INSTANCE_TYPE = {"RABBITMQ": "mq.m7g.large", "ACTIVEMQ": "mq.m5.large"}
 # Versions of new brokers, with what they run on.
 # https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/rabbitmq-version-management.html
 # https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/activemq-version-management.html
-_RUN_ON = {
+_RUN_ON: dict[str, dict[str, tuple[str, ...]]] = {
     "RABBITMQ": {r"4\.([2-9]|\d\d)": ("mq.m7g.",), r"3\.13": ("mq.m7g.", "mq.m5.", "mq.t3.micro")},
     "ACTIVEMQ": {r"5\.(1[89]|[2-9]\d)": ("mq.m5.", "mq.t3.micro")},
 }
