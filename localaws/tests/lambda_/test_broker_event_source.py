@@ -315,7 +315,7 @@ def test_the_end_of_an_inner_block_restores_the_broker_of_the_outer_one(
     arn = local_aws.client("mq").create_broker(**broker(EngineType="ACTIVEMQ"))["BrokerArn"]
 
     def ends_with(url: str | None) -> None:
-        """Ask who stands in, by the answer to another change."""
+        """Ask which URL is used, by the answer to another change."""
         asked = local_aws._call("POST", "/_localaws/broker", {"arn": arn, "url": url})
         assert asked == {"refused": None, "before": url}
 
