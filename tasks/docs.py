@@ -221,7 +221,7 @@ _PROOFS: dict[Proof, list[str]] = {
         "documented event is",
         "[delivered as that service](../../localaws/README.md#events-of-services-that-are-not-emulated)",
         "does it: deployment, permissions, handler and failure path are proven, and what the service",
-        "itself does is not.",
+        "itself does is not, unless this page says how.",
     ],
     "synthesised": [
         "",

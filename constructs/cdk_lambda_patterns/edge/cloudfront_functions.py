@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from aws_cdk import RemovalPolicy, Token
+from aws_cdk import Annotations, RemovalPolicy, Token
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -28,12 +28,9 @@ _VALUE = Limit("CloudFront KeyValueStore", 0, 1_024, "bytes for a value")
 _STORE = Limit("CloudFront KeyValueStore", 0, 5 * 1024 * 1024, "bytes for all items")
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/functions-javascript-runtime-20.html
 _MODULES = ("cloudfront", "crypto", "querystring", "buffer")
-_MODULE = r"""\b(?:from|import|require\s*\()\s*(?P<quote>['"])(?P<module>[^'"]+)(?P=quote)"""
-_STRING = r""" '(?:\\.|[^'\\\n])*' | "(?:\\.|[^"\\\n])*" | `(?:\\.|[^`\\])*` """
-_PATTERN = r"(?P<before>[(=,:;!&|?{}\[]\s*)/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/"
-# What is no code: comments, strings and regular expressions; and the names of modules.
-_NO_CODE = re.compile(rf"//[^\n]* | /\*.*?\*/ | {_MODULE} | {_STRING} | {_PATTERN}", re.DOTALL | re.VERBOSE)
-_HANDLER = re.compile(r"\bfunction\s+handler\s*\(")
+_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+_MODULE = re.compile(r"""\b(?:from|import|require)\s*\(?\s*(['"])(?P<module>[^'"]+)\1""")
+_EXPORT = re.compile(r"^\s*export\b", re.MULTILINE)
 _ABSENT = re.compile(r"(?<![\w.$])(eval|fetch|setTimeout|setInterval|setImmediate|XMLHttpRequest)\s*\(")
 _KVS = re.compile(r"\bkvs\s*\(")
 _READ = ("DescribeKeyValueStore", "GetKey", "ListKeys")
@@ -57,8 +54,9 @@ class CloudFrontFunctions(Construct):
         removal_policy: What happens to a new store when the stack is deleted. Default: it is retained.
 
     Raises:
-        ValueError: There is no code, it is too large, it has no handler or uses what the runtime lacks, it
-            reads a store and there is none, or a limit of stores is exceeded.
+        ValueError: There is no code, its file cannot be read, it is too large, it has no handler, or a limit
+            of stores is exceeded. A module, function or store that the code seems to use and does not have
+            is a warning.
 
     Attributes:
         viewer_request (Function | None): The function of the viewer request.
@@ -93,10 +91,9 @@ class CloudFrontFunctions(Construct):
                 "initial_items cannot be combined with key_value_store: CloudFront imports items into new "
                 "stores only; leave one of them out."
             )
-        has_store = key_value_store is not None or initial_items is not None
         for name, code in (("viewer_request", viewer_request), ("viewer_response", viewer_response)):
             if code is not None:
-                _check_code(name, code.render(), has_store)
+                _check_code(name, _read(name, code))
         _check_items(initial_items or {})
         super().__init__(scope, id)
 
@@ -141,7 +138,8 @@ class CloudFrontFunctions(Construct):
     ) -> cloudfront.Function | None:
         if code is None:
             return None
-        reads = "cloudfront" in _imports(code.render())
+        text = code.render()
+        reads = "cloudfront" in _imports(_COMMENT.sub(" ", text))
         function = cloudfront.Function(
             self,
             id,
@@ -150,36 +148,53 @@ class CloudFrontFunctions(Construct):
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             key_value_store=self.key_value_store if reads else None,
         )
+        for kind, doubt in _doubts(text, self.key_value_store is not None).items():
+            Annotations.of(function).add_warning_v2(
+                f"cdk-lambda-patterns:cloudFrontFunction-{kind}",
+                f"{doubt}. CloudFront Functions may fail for every request: write it without, use "
+                "Lambda@Edge, or acknowledge this warning if it only looks like it.",
+            )
         self.associations.append(cloudfront.FunctionAssociation(function=function, event_type=event))
         return function
 
 
+def _read(name: str, code: cloudfront.FunctionCode) -> str:
+    try:
+        return code.render()
+    except RuntimeError as error:  # of jsii
+        raise ValueError(f"{name}: its file cannot be read: {error}; give one that is there.") from None
+
+
 def _imports(code: str) -> set[str]:
-    return {found["module"] for found in _NO_CODE.finditer(code) if found["module"]}
+    return {found["module"] for found in _MODULE.finditer(code)}
 
 
-def _check_code(name: str, code: str, has_store: bool) -> None:
+def _check_code(name: str, code: str) -> None:
     if Token.is_unresolved(code):
         return
     _SIZE.check(f"{name}: len(code)", len(code.encode()))
-    bare = _NO_CODE.sub(lambda found: (found["before"] or "") + " ", code)
-    if not _HANDLER.search(bare):
+    if "handler" not in code:
         raise ValueError(
             f"{name}: the code has no `function handler(event)`, which CloudFront calls; add it."
         )
-    if unknown := sorted(_imports(code) - set(_MODULES)):
-        raise ValueError(
-            f"{name}: the code imports {', '.join(unknown)}; CloudFront Functions have only "
-            f"{', '.join(_MODULES)}. Write it without, or use Lambda@Edge."
-        )
-    found = _ABSENT.search(bare)
-    if found and not re.search(rf"\b(function|const|let|var)\s+{found[1]}\b", bare):
-        raise ValueError(
-            f"{name}: the code calls {found[1]}, and CloudFront Functions have no network, timers or dynamic "
-            "code. Write it without, or use Lambda@Edge."
-        )
-    if "cloudfront" in _imports(code) and _KVS.search(bare) and not has_store:
-        raise ValueError(f"{name}: the code reads a key value store; give key_value_store or initial_items.")
+
+
+def _doubts(code: str, has_store: bool) -> dict[str, str]:
+    """What the runtime seems to lack of what the code uses, by the id of the warning.
+
+    This is no parser of JavaScript: a text may only look like code, and a warning refuses nothing.
+    """
+    bare, found = _COMMENT.sub(" ", code), {}
+    if unknown := sorted(_imports(bare) - set(_MODULES)):
+        found["modules"] = f"the code imports {', '.join(unknown)}; there are only {', '.join(_MODULES)}"
+    if _EXPORT.search(bare):
+        found["export"] = "the code exports something; CloudFront calls the function named handler"
+    called = _ABSENT.search(bare)
+    if called and not re.search(rf"\b(function|const|let|var)\s+{called[1]}\b", bare):
+        found["calls"] = f"the code calls {called[1]}; there are no network, timers or dynamic code"
+    if "cloudfront" in _imports(bare) and _KVS.search(bare) and not has_store:
+        found["store"] = "the code reads a key value store; give key_value_store or initial_items"
+    return found
 
 
 def _check_items(items: Mapping[str, str]) -> None:

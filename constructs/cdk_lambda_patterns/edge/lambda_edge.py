@@ -7,6 +7,7 @@ there, and no start is cold. What is the same for all viewers needs no code: use
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ _VIEWER_MEMORY = Limit("Lambda@Edge at viewer events", 128, 128, "MB")
 _ORIGIN_MEMORY = Limit("Lambda@Edge at origin events", 128, 10_240, "MB")
 _VIEWER_TIMEOUT = Limit("Lambda@Edge at viewer events", 1, 5, "seconds")
 _ORIGIN_TIMEOUT = Limit("Lambda@Edge at origin events", 1, 30, "seconds")
+# Those with which Lambda creates no functions any more.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html#runtimes-deprecated
+_ENDED = re.compile(r"python(2\.7|3\.[67])|nodejs(4\.3|4\.3-edge|6\.10|8\.10|10\.x|12\.x|14\.x)?")
 # https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
 _IN_RUNTIME = frozenset(
     {"awslambdaric", "boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
@@ -56,6 +60,8 @@ class EdgeHook:
         memory_size: In MB. Default, and the only size at viewer events: 128.
         timeout: At most 5 seconds at viewer events, 30 at origin events. Default: 5 seconds.
         runtime: Python or Node.js. Default: the newest Python.
+
+    Code in a folder is looked at, a Python handler more than one of Node.js; inline and other code is not.
 
     Example::
 
@@ -85,9 +91,9 @@ class LambdaEdge(Construct):
         viewer_response: Gets every response after the cache, unless the origin answered 400 or above.
 
     Raises:
-        ValueError: No function is given, a limit of its point is exceeded, its runtime or a module that it
-            imports is not at the edge, the stack has no Region, or Lambda@Edge does not exist in its
-            partition.
+        ValueError: No function is given, a limit of its point is exceeded, its runtime has ended, that or a
+            module that it imports is not at the edge, the stack has no Region or none of AWS, or Lambda@Edge
+            does not exist in its partition.
 
     Attributes:
         functions (dict[str, IFunction]): By argument. A stack of another Region cannot use their names.
@@ -216,6 +222,10 @@ def _check_region(scope: Construct) -> None:
             "The stack has no Region, and functions of Lambda@Edge are in us-east-1: give "
             f"Stack(..., env=Environment(region={_REGION!r})), or the Region of the stack."
         )
+    if not re.fullmatch(r"[a-z]+(-[a-z]+)+-\d+", region):
+        raise ValueError(
+            f"region={region!r}: it is no Region of AWS; give the code of one, such as 'eu-west-1'."
+        )
     if region.startswith(("cn-", "us-gov-", "us-iso", "eu-isoe", "eusc-")):
         raise ValueError(f"region={region!r}: Lambda@Edge does not exist there; use CloudFront Functions.")
 
@@ -224,7 +234,7 @@ def _check(name: str, hook: EdgeHook) -> None:
     viewer = name.startswith("viewer")
     (_VIEWER_MEMORY if viewer else _ORIGIN_MEMORY).check(f"{name}.memory_size", hook.memory_size)
     (_VIEWER_TIMEOUT if viewer else _ORIGIN_TIMEOUT).check(f"{name}.timeout", hook.timeout)
-    if not all(hook.handler.rpartition(".")[::2]):
+    if "." not in hook.handler or not all(hook.handler.split(".")):
         raise ValueError(f"{name}.handler={hook.handler!r}: give module.function.")
     if hook.include_body and not name.endswith("request"):
         raise ValueError(f"{name}.include_body: only requests have a body; leave it out.")
@@ -233,6 +243,11 @@ def _check(name: str, hook: EdgeHook) -> None:
         raise ValueError(
             f"{name}.runtime={runtime.name!r}: Lambda@Edge runs Python and Node.js only; give a constant of "
             "lambda_.Runtime, or, if the CDK lacks it, its family: Runtime(name, RuntimeFamily.PYTHON)."
+        )
+    if _ENDED.fullmatch(runtime.name):
+        raise ValueError(
+            f"{name}.runtime={runtime.name!r}: Lambda creates no functions with it any more; give a newer "
+            f"one, such as {NEWEST_PYTHON.name!r}."
         )
     _check_modules(name, hook)
 

@@ -6,6 +6,7 @@ instead of whole batches, and costs nothing while idle.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -44,6 +45,8 @@ Engine = Literal["RABBITMQ", "ACTIVEMQ"]
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 _QUEUE = Limit("Lambda", 1, 1_000, "characters")
 _VIRTUAL_HOST = Limit("Lambda", 1, 200, "characters")
+_HOST_LETTERS = re.compile(r"[ a-zA-Z0-9/*:_+=.@-]*")  # API_SourceAccessConfiguration: URI
+_BROKER_ARN = re.compile(r"arn:[^:]+:mq:[a-z0-9-]+:\d{12}:broker:[^:]+:b-[^:]+")
 # https://docs.aws.amazon.com/lambda/latest/dg/process-messages-with-lambda.html
 _LONGEST_TIMEOUT = Duration.minutes(14)
 _ON_ALL = (
@@ -52,11 +55,15 @@ _ON_ALL = (
 )
 # What Lambda's pollers connect to: AMQP 0-9-1, and OpenWire.
 _PORT = {"RABBITMQ": 5671, "ACTIVEMQ": 61617}
-_VERSION = {"RABBITMQ": "3.13", "ACTIVEMQ": "5.18"}
+_VERSION = {"RABBITMQ": "4.2", "ACTIVEMQ": "5.18"}
 _INSTANCE_TYPE = {"RABBITMQ": "mq.m7g.large", "ACTIVEMQ": "mq.m5.large"}
-# As `aws mq describe-broker-instance-options` lists them. Both engines have mq.m5.
-# https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/upgrading-instance-type.html
-_ONLY_FOR = {"mq.m7g.": "RABBITMQ", "mq.t3.": "ACTIVEMQ", "mq.m4.": "ACTIVEMQ", "mq.t2.": "ACTIVEMQ"}
+# Versions of new brokers, with what they run on.
+# https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/rabbitmq-version-management.html
+# https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/activemq-version-management.html
+_RUN_ON: dict[str, dict[str, tuple[str, ...]]] = {
+    "RABBITMQ": {r"4\.([2-9]|\d\d)": ("mq.m7g.",), r"3\.13": ("mq.m7g.", "mq.m5.", "mq.t3.micro")},
+    "ACTIVEMQ": {r"5\.(1[89]|[2-9]\d)": ("mq.m5.", "mq.t3.micro")},
+}
 _MULTI_AZ = {"RABBITMQ": "CLUSTER_MULTI_AZ", "ACTIVEMQ": "ACTIVE_STANDBY_MULTI_AZ"}
 _SUBNETS = {"CLUSTER_MULTI_AZ": None, "ACTIVE_STANDBY_MULTI_AZ": 2, "SINGLE_INSTANCE": 1}
 _LEAST_ZONES = 2
@@ -70,9 +77,10 @@ class BrokerOptions:
 
     Args:
         engine: ``"RABBITMQ"`` or ``"ACTIVEMQ"``.
-        engine_version: Default: RabbitMQ 3.13, the first one with quorum queues, or ActiveMQ 5.18. Amazon MQ
-            upgrades to newer patches by itself.
-        instance_type: Default: ``mq.m7g.large`` for RabbitMQ, ``mq.m5.large`` for ActiveMQ.
+        engine_version: Default: RabbitMQ 4.2, which AWS recommends, or ActiveMQ 5.18. Give major and minor
+            version: Amazon MQ upgrades to newer patches by itself. RabbitMQ 3.13 can still be given.
+        instance_type: Default: ``mq.m7g.large`` for RabbitMQ, ``mq.m5.large`` for ActiveMQ. RabbitMQ 4 runs
+            on ``mq.m7g`` only; ``mq.t3.micro`` is for tests, and for one instance of RabbitMQ 3.13.
         multi_az: A cluster of three nodes (RabbitMQ), or a standby (ActiveMQ). Default: one instance, which
             does not answer during maintenance. The network needs two Availability Zones then.
 
@@ -80,8 +88,8 @@ class BrokerOptions:
     that lets ``mq.amazonaws.com`` do so: make it before the broker. RabbitMQ needs none.
 
     Raises:
-        ValueError: There is no such engine, the version is empty, or the instance type is not one of the
-            engine.
+        ValueError: There is no such engine, or Amazon MQ makes no new broker of this version, or none of this
+            version on this instance type.
 
     Example::
 
@@ -95,25 +103,27 @@ class BrokerOptions:
 
     def __post_init__(self) -> None:
         check_choice("engine", self.engine, get_args(Engine))
-        if self.engine_version is not None and not self.engine_version.strip():
-            raise ValueError(
-                f"engine_version={self.engine_version!r}: give a version, such as "
-                f"{_VERSION[self.engine]!r}, or leave it out."
-            )
-        given = self.instance_type
-        if given is None or Token.is_unresolved(given):
+        version = self.engine_version if self.engine_version is not None else _VERSION[self.engine]
+        given = self.instance_type or _INSTANCE_TYPE[self.engine]
+        if Token.is_unresolved(version) or Token.is_unresolved(given):
             return
-        if not given.startswith("mq."):
+        runs_on = next((on for like, on in _RUN_ON[self.engine].items() if re.fullmatch(like, version)), None)
+        if runs_on is None:
             raise ValueError(
-                f"instance_type={given!r}: types of Amazon MQ begin with 'mq.', such as "
-                f"{_INSTANCE_TYPE[self.engine]!r}."
+                f"engine_version={version!r}: Amazon MQ makes no new {self.engine} broker of it; give major "
+                f"and minor version, such as {_VERSION[self.engine]!r}, or leave it out."
             )
-        for family, engine in _ONLY_FOR.items():
-            if given.startswith(family) and engine != self.engine:
-                raise ValueError(
-                    f"instance_type={given!r}: {family}* is for {engine} only; give one for {self.engine}, "
-                    f"such as {_INSTANCE_TYPE[self.engine]!r}."
-                )
+        if not given.startswith(runs_on):
+            raise ValueError(
+                f"instance_type={given!r}: {self.engine} {version} runs on {'*, '.join(runs_on)}* only; give "
+                f"one of them, such as {_INSTANCE_TYPE[self.engine]!r}"
+                + (", or engine_version='3.13'." if self.engine == "RABBITMQ" else ".")
+            )
+        if self.engine == "RABBITMQ" and self.multi_az and given.startswith("mq.t3."):
+            raise ValueError(
+                f"instance_type={given!r}: a cluster of RabbitMQ needs a larger one, such as "
+                f"{_INSTANCE_TYPE[self.engine]!r}; give that, or leave multi_az out."
+            )
 
     @property
     def deployment_mode(self) -> str:
@@ -132,7 +142,9 @@ class ExistingBroker:
 
     Args:
         broker_arn: Its ARN.
-        secret: Secrets Manager secret with ``username`` and ``password``, imported by its complete ARN.
+        secret: Secrets Manager secret with ``username`` and ``password``, imported by its complete ARN. It is
+            in the Region of the broker; one of another account needs a policy and a key that admit the
+            function's role.
         engine: ``"RABBITMQ"`` or ``"ACTIVEMQ"``.
         publicly_accessible: Whether the broker is public: then the role needs no permission for network
             interfaces.
@@ -154,9 +166,10 @@ class ExistingBroker:
 
     def __post_init__(self) -> None:
         check_choice("engine", self.engine, get_args(Engine))
-        if not Token.is_unresolved(self.broker_arn) and self.broker_arn.split(":")[2:3] != ["mq"]:
+        if not Token.is_unresolved(self.broker_arn) and not _BROKER_ARN.fullmatch(self.broker_arn):
             raise ValueError(
-                f"broker_arn={self.broker_arn!r}: it is not the ARN of an Amazon MQ broker; give one."
+                f"broker_arn={self.broker_arn!r}: it is not the ARN of an Amazon MQ broker; give one, such "
+                "as arn:aws:mq:eu-west-1:123456789012:broker:NAME:b-ID."
             )
         if self.secret.secret_full_arn is None:
             raise ValueError(
@@ -192,6 +205,12 @@ class MqConsumerOptions:
         BATCH_SIZE.check("batch_size", self.batch_size)
         MAX_BATCHING_WINDOW.check("max_batching_window", self.max_batching_window)
         _check_length("virtual_host", self.virtual_host, _VIRTUAL_HOST)
+        host = self.virtual_host
+        if host is not None and not Token.is_unresolved(host) and not _HOST_LETTERS.fullmatch(host):
+            raise ValueError(
+                f"virtual_host={host!r}: Lambda takes ASCII letters, digits, spaces and -/*:_+=.@ only; read "
+                "the queue from a virtual host with such a name."
+            )
 
 
 @check_types
@@ -204,12 +223,13 @@ class MqConsumer(Construct):
     the subnets and the security group of the broker. The function itself needs no VPC.
 
     A failed batch returns to the queue as a whole, so the handler must be idempotent. There is no failure
-    destination: declare the queue with a dead-letter exchange and a delivery limit (RabbitMQ: a quorum queue
-    with ``x-delivery-limit``; ActiveMQ moves a message to ``ActiveMQ.DLQ`` after six redeliveries). The queue
-    itself belongs to the broker: an application or an administrator declares it, not CloudFormation.
+    destination: declare a quorum queue of RabbitMQ with ``x-dead-letter-exchange`` and ``x-delivery-limit``.
+    Without that exchange, RabbitMQ 4 **drops** a poison message, with the good ones of its batches, after 20
+    returns. ActiveMQ moves a message to ``ActiveMQ.DLQ`` after six redeliveries. The queue itself belongs to
+    the broker: an application or an administrator declares it, not CloudFormation.
 
     Args:
-        queue: The name of the queue.
+        queue: The name of the queue. A mapping keeps its queue: for another one, give another id, too.
         code: The folder of a new function's handler, or any ``lambda_.Code``.
         handler: ``module.function`` in that folder.
         function: An existing function instead, or a version or alias of it, such as ``CanaryAlias.alias``.
@@ -281,6 +301,8 @@ class MqConsumer(Construct):
         if broker is not None:
             why = "Lambda reads brokers of its own account and Region only"
             check_region(scope, why, {"broker.broker_arn": broker.broker_arn}, in_account=True)
+            why = "Lambda reads secrets in the Region of the mapping only"
+            check_region(scope, why, {"broker.secret": broker.secret.secret_full_arn})
         super().__init__(scope, id)
         self.broker: amazonmq.CfnBroker | None = None
         self.connections: ec2.Connections | None = None

@@ -146,9 +146,14 @@ def test_a_path_chooses_its_behavior_however_it_is_written(site: Site, path: str
 
 
 @pytest.mark.parametrize(
-    "places", [{"127.0.0.1": "Germany"}, {"127.0.0.1": "de"}, {"localhost": "DE"}, {"127.0.0.1/8": "DE"}]
+    "places",
+    [
+        *({"127.0.0.1": place} for place in ("Germany", "de", "UK", "XX", "XX-A", "US-", None, 1)),
+        *({"localhost": "DE"}, {"127.0.0.1/8": "DE"}, {1: "DE"}, {None: "DE"}),
+        *(None, ["127.0.0.1"], "127.0.0.1"),
+    ],
 )
-def test_what_is_no_place_and_no_network_is_refused(places: dict[str, str]) -> None:
+def test_what_is_no_place_and_no_network_is_refused(places: Any) -> None:
     with (
         pytest.raises(ValueError, match=r"places|does not appear to be|has host bits set"),
         LocalAws().with_viewers(places),

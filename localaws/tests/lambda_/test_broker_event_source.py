@@ -74,10 +74,17 @@ def test_a_batch_ends_when_it_is_full() -> None:
     assert queue.now == 0
 
 
-@pytest.mark.parametrize(("settings", "seconds"), [({}, 0.5), ({"MaximumBatchingWindowInSeconds": 300}, 300)])
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ({}, 0.5),
+        ({"MaximumBatchingWindowInSeconds": 0}, 0),
+        ({"MaximumBatchingWindowInSeconds": 300}, 300),
+    ],
+)
 def test_a_batch_that_is_not_full_waits_for_its_window(settings: dict[str, int], seconds: float) -> None:
-    queue = Queue("a")
-    assert batches(queue, **settings) == [["a"]]
+    queue = Queue("a", "b")
+    assert batches(queue, **settings) == [["a", "b"]]
     assert queue.now == pytest.approx(seconds)
 
 
@@ -202,13 +209,16 @@ def test_a_broker_that_does_not_answer_is_not_an_error_of_the_mapping(
 
 
 class Idle:
-    """A poller that does nothing until it is stopped."""
+    """A poller that does nothing until it is stopped; `busy`: its function still runs then."""
 
     def __init__(self, _account: str, _region: str, mapping: dict[str, Any], url: str) -> None:
-        self.stopped, self.given = threading.Event(), (dict(mapping), url)
+        self.stopped, self.given, self.busy = threading.Event(), (dict(mapping), url), False
 
     def start(self) -> None:
         pass
+
+    def is_alive(self) -> bool:
+        return self.busy or not self.stopped.is_set()
 
     def serves(self, given: tuple[str, str, dict[str, Any], str]) -> bool:
         return self.given == given[2:]
@@ -238,7 +248,13 @@ def test_a_mapping_is_polled_while_it_is_there_enabled_and_has_a_broker(
     assert poll() is None
     assert second.stopped.is_set()
     urls["arn"] = "amqp://b:1"
-    assert poll().given[1] == "amqp://b:1"
+    third = poll()
+    assert third.given[1] == "amqp://b:1"
+    third.busy, urls["arn"] = True, "amqp://c:1"
+    assert poll() is third  # the next one waits for the end of its function
+    assert third.stopped.is_set()
+    third.busy = False
+    assert poll().given[1] == "amqp://c:1"
     found.clear()  # deleted, or its role lacks a permission
     assert poll() is None
 
@@ -279,7 +295,32 @@ def test_a_real_broker_stands_in_for_one_of_its_engine_only(local_aws: LocalAws)
         (arn[:-1], "stomp://127.0.0.1:1", "does not exist"),
         (arn, "https://127.0.0.1:1", "url="),
         (arn, "stomp://127.0.0.1", "url="),
+        (arn, "stomp://127.0.0.1:0", "url="),
+        (arn, "stomp://127.0.0.1:99999", "url="),
+        (arn, "stomp://192.0.2.1:61613", "of this machine"),
+        (arn, "stomp://broker.example.com:61613", "of this machine"),
+        (arn, "stomp://u:p@127.0.0.1:61613", "url="),
+        (arn, None, "url="),
         ("arn:aws:sqs:eu-west-1:123456789012:q", "stomp://127.0.0.1:1", "arn="),
     ):
         with pytest.raises(ValueError, match=text), local_aws.with_broker(other, url):
             pass
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.9", "[::1]"])
+def test_the_end_of_an_inner_block_restores_the_broker_of_the_outer_one(
+    local_aws: LocalAws, host: str
+) -> None:
+    arn = local_aws.client("mq").create_broker(**broker(EngineType="ACTIVEMQ"))["BrokerArn"]
+
+    def ends_with(url: str | None) -> None:
+        """Ask which URL is used, by the answer to another change."""
+        asked = local_aws._call("POST", "/_localaws/broker", {"arn": arn, "url": url})
+        assert asked == {"refused": None, "before": url}
+
+    with local_aws.with_broker(arn, "stomp://127.0.0.1:9"):
+        with local_aws.with_broker(arn, f"stomp://{host}:10"):
+            ends_with(f"stomp://{host}:10")
+        ends_with("stomp://127.0.0.1:9")
+    ends_with(None)

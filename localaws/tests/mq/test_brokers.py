@@ -48,7 +48,12 @@ REFUSED: dict[str, dict[str, Any]] = {
     "short password": {"Users": [USER | {"Password": "abcdefghijk"}]},
     "three characters": {"Users": [USER | {"Password": "abcabcabcabc"}]},
     "comma": {"Users": [USER | {"Password": "abcdefghijkl,"}]},
-    "instance type of ActiveMQ": {"HostInstanceType": "mq.t3.micro"},
+    "unknown instance type": {"HostInstanceType": "mq.banana"},
+    "version": {"EngineVersion": "9.9"},
+    "version of ActiveMQ": {"EngineVersion": "5.18"},
+    "RabbitMQ 4 on m5": {"EngineVersion": "4.2", "HostInstanceType": "mq.m5.large"},
+    "the newest RabbitMQ on t3": {"EngineVersion": "", "HostInstanceType": "mq.t3.micro"},
+    "a cluster of t3": {"DeploymentMode": "CLUSTER_MULTI_AZ", "HostInstanceType": "mq.t3.micro"},
     "subnets of one instance": {"SubnetIds": SUBNETS},
     "mode of ActiveMQ": {"DeploymentMode": "ACTIVE_STANDBY_MULTI_AZ", "SubnetIds": SUBNETS},
     "subnets of a standby": {
@@ -64,6 +69,14 @@ def test_amazon_mq_refuses_it(local_aws: LocalAws, changes: dict[str, Any]) -> N
     with pytest.raises(ClientError) as caught:
         local_aws.client("mq").create_broker(**broker(**changes))
     assert caught.value.response["Error"]["Code"] == "BadRequestException"
+
+
+def test_a_version_of_rabbitmq_has_its_instance_types_when_it_is_upgraded_too(local_aws: LocalAws) -> None:
+    client = local_aws.client("mq")
+    made = client.create_broker(**broker(HostInstanceType="mq.t3.micro"))["BrokerId"]
+    with pytest.raises(ClientError, match=r"RabbitMQ 4\.2 does not run on mq\.t3\.micro"):
+        client.update_broker(BrokerId=made, EngineVersion="4.2")
+    client.update_broker(BrokerId=made, EngineVersion="4.2", HostInstanceType="mq.m7g.medium")
 
 
 def test_a_template_has_brokers_of_both_engines(local_aws: LocalAws) -> None:
@@ -149,7 +162,10 @@ def test_a_mapping_keeps_queue_and_secret_has_batches_of_100_and_no_starting_pos
     made = mapped.map()
     assert (made["Queues"], made["BatchSize"]) == (["orders"], 100)
     assert made["SourceAccessConfigurations"] == [mapped.login, mapped.host]
-    assert "StartingPosition" not in made
+    assert not {"StartingPosition", "MaximumBatchingWindowInSeconds"} & made.keys()
+    name = "MaximumBatchingWindowInSeconds"  # 0 is not the 500 ms that a mapping without it has
+    other = {"EventSourceArn": mapped.active, "SourceAccessConfigurations": [mapped.login]}
+    assert mapped.map(**other, **{name: 0})[name] == 0
     changed = mapped.client.update_event_source_mapping(
         UUID=made["UUID"], BatchSize=7, SourceAccessConfigurations=[mapped.login]
     )

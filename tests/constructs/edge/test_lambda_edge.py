@@ -75,9 +75,11 @@ def test_the_stack_in_us_east_1_serves_many() -> None:
     assert types.count("AWS::Lambda::Function") == 2
 
 
-@pytest.mark.parametrize("region", [None, "cn-north-1", "us-gov-west-1"])
+@pytest.mark.parametrize("region", [None, "cn-north-1", "us-gov-west-1", "moon-1"])
 def test_there_are_places_without_lambda_edge(region: str | None) -> None:
-    with pytest.raises(ValueError, match="no Region" if region is None else "does not exist there"):
+    with pytest.raises(
+        ValueError, match="no Region" if region in (None, "moon-1") else "does not exist there"
+    ):
         LambdaEdge(stack(region), "Edge", origin_request=hook())
 
 
@@ -94,6 +96,11 @@ def test_there_are_places_without_lambda_edge(region: str | None) -> None:
         ("viewer_request", {"handler": "handler", "code": "."}, "viewer_request.handler='handler'.*module"),
         ("viewer_request", {"handler": ".handler"}, "give module.function"),
         ("viewer_request", {"handler": "index."}, "give module.function"),
+        ("viewer_request", {"handler": "..handler"}, "give module.function"),
+        ("viewer_request", {"handler": "../index.handler"}, "give module.function"),
+        ("origin_request", {"runtime": lambda_.Runtime.PYTHON_3_7}, r"runtime='python3\.7'.* any more"),
+        ("origin_request", {"runtime": lambda_.Runtime.NODEJS_12_X}, r"runtime='nodejs12\.x'.* any more"),
+        ("origin_request", {"runtime": lambda_.Runtime.NODEJS}, "runtime='nodejs'.* any more"),
     ],
 )
 def test_the_limits_of_each_point(point: str, options: dict[str, Any], wrong: str) -> None:

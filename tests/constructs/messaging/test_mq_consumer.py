@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -217,14 +218,57 @@ def test_it_refuses_what_lambda_or_amazon_mq_refuses(given: dict[str, Any], text
         (MqConsumerOptions, {"max_batching_window": Duration.seconds(301)}, "0 to 300"),
         (MqConsumerOptions, {"virtual_host": ""}, "1 to 200"),
         (BrokerOptions, {"engine": "KAFKA"}, "choose one of 'RABBITMQ', 'ACTIVEMQ'"),
-        (BrokerOptions, {"instance_type": "m7g.large"}, "begin with 'mq.'"),
-        (BrokerOptions, {"instance_type": "mq.t3.micro"}, "for ACTIVEMQ only"),
+        (MqConsumerOptions, {"virtual_host": "shop#1"}, "ASCII letters, digits"),
+        (MqConsumerOptions, {"virtual_host": "läden"}, "ASCII letters, digits"),
+        (BrokerOptions, {"instance_type": "m7g.large"}, r"runs on mq\.m7g"),
+        (BrokerOptions, {"instance_type": "mq.banana"}, r"runs on mq\.m7g"),
+        (BrokerOptions, {"instance_type": "mq.m5.large"}, "or engine_version='3.13'"),
+        (BrokerOptions, {"instance_type": "mq.t3.micro"}, "or engine_version='3.13'"),
+        (
+            BrokerOptions,
+            {"instance_type": "mq.t3.micro", "engine_version": "3.13", "multi_az": True},
+            "a cluster of RabbitMQ needs a larger one",
+        ),
         (BrokerOptions, {"instance_type": "mq.m7g.large", "engine": "ACTIVEMQ"}, "such as 'mq.m5.large'"),
+        (BrokerOptions, {"engine_version": ""}, "such as '4.2'"),
+        (BrokerOptions, {"engine_version": "9.9"}, "such as '4.2'"),
+        (BrokerOptions, {"engine_version": "4.2.1"}, "major and minor version"),
+        (BrokerOptions, {"engine_version": "5.18"}, "such as '4.2'"),
+        (BrokerOptions, {"engine_version": "3.13", "engine": "ACTIVEMQ"}, "such as '5.18'"),
     ],
 )
 def test_options_are_checked_when_they_are_made(options: Any, given: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         options(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"engine_version": "3.13", "instance_type": "mq.m5.large"},
+        {"engine_version": "3.13", "instance_type": "mq.t3.micro"},
+        {"engine_version": "3.13", "multi_az": True},
+        {"engine_version": "4.3", "instance_type": "mq.m7g.2xlarge"},
+        {"engine": "ACTIVEMQ", "engine_version": "5.19", "instance_type": "mq.t3.micro"},
+    ],
+)
+def test_what_amazon_mq_makes_is_taken(given: dict[str, Any]) -> None:
+    BrokerOptions(**given)
+
+
+def test_a_new_broker_of_rabbitmq_has_the_version_that_aws_recommends(rabbit: Resources) -> None:
+    broker = the(rabbit, "AWS::AmazonMQ::Broker")
+    assert (broker["EngineVersion"], broker["HostInstanceType"]) == ("4.2", "mq.m7g.large")
+
+
+def test_the_secret_is_in_the_region_of_the_mapping() -> None:
+    stack = new_stack()
+    for place, fits in (("us-east-1:123456789012", False), ("eu-west-1:111111111111", True)):
+        arn = f"arn:aws:secretsmanager:{place}:secret:theirs-AbCdEf"
+        secret = secretsmanager.Secret.from_secret_complete_arn(stack, place[:9], arn)
+        broker = ExistingBroker(broker_arn=BROKER, secret=secret)
+        with nullcontext() if fits else pytest.raises(ValueError, match=r"broker\.secret=.*us-east-1"):
+            consumer(stack, broker=broker)
 
 
 def test_a_secret_without_its_complete_arn_is_refused() -> None:
@@ -242,11 +286,14 @@ def test_several_zones_need_a_network_of_two(engine: Any) -> None:
         consumer(stack, network=network, broker_options=options)
 
 
-def test_what_is_no_broker_no_queue_and_no_version_is_refused() -> None:
-    stack = new_stack()
-    with pytest.raises(ValueError, match="not the ARN of an Amazon MQ broker"):
-        existing(stack, broker_arn="arn:aws:sqs:eu-west-1:123456789012:orders")
+def test_what_is_no_broker_and_no_queue_is_refused() -> None:
+    for arn in (
+        "arn:aws:sqs:eu-west-1:123456789012:orders",
+        "arn:aws:mq",
+        "arn:aws:mq:eu-west-1:123456789012:configuration:c-1",
+        "arn:aws:mq:eu-west-1:123456789012:broker:shop",
+    ):
+        with pytest.raises(ValueError, match="not the ARN of an Amazon MQ broker"):
+            existing(new_stack(), broker_arn=arn)
     with pytest.raises(ValueError, match="queue='   ': it is empty"):
         consumer(new_stack(), broker=existing(new_stack()), queue="   ")
-    with pytest.raises(ValueError, match="engine_version='': give a version"):
-        BrokerOptions(engine_version="")

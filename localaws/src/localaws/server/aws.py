@@ -11,6 +11,7 @@ import re
 import secrets
 import ssl
 import tempfile
+import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 from localaws.cdk.apps import DEFAULT_QUALIFIER, App, Target, synthesise, targets
 from localaws.cdk.cli import CdkError, CommandLine, find_cli, with_python
 from localaws.cdk.deployment import Deployment
+from localaws.countries import COUNTRIES
 from localaws.explanations import Explanation
 from localaws.faults import Faults
 from localaws.journal import Call, Denied, Used
@@ -570,7 +572,8 @@ class LocalAws:
         Args:
             arn: The ARN of the broker of Amazon MQ.
             url: The real one on this machine: `amqp://127.0.0.1:5672` (RabbitMQ) or
-                `stomp://127.0.0.1:61613` (ActiveMQ), without TLS.
+                `stomp://127.0.0.1:61613` (ActiveMQ), without TLS. Only `localhost` and addresses of the
+                loopback interface: user and password of the secret go there.
 
         Raises:
             ValueError: There is no such broker, or the URL does not fit its engine.
@@ -586,15 +589,14 @@ class LocalAws:
             raise LocalAwsError("with_broker needs the bridges: start with LocalAws(), not bridges=False")
         if not re.fullmatch(r"arn:[^:]+:mq:[^:]+:\d{12}:broker:.+", arn):
             raise ValueError(f"arn={arn!r}: give the ARN of a broker of Amazon MQ")
-        if not re.fullmatch(r"(amqp|stomp)://[^/:@]+:\d{1,5}", url):
-            raise ValueError(f"url={url!r}: give amqp://HOST:PORT or stomp://HOST:PORT")
-        refused = self._call("POST", "/_localaws/broker", {"arn": arn, "url": url})
-        if refused:
-            raise ValueError(f"with_broker: {refused}")
+        _check_broker_url(url)
+        answer = self._call("POST", "/_localaws/broker", {"arn": arn, "url": url})
+        if answer["refused"]:
+            raise ValueError(f"with_broker: {answer['refused']}")
         try:
             yield
         finally:
-            self._call("POST", "/_localaws/broker", {"arn": arn, "url": None})
+            self._call("POST", "/_localaws/broker", {"arn": arn, "url": answer["before"]})
 
     @contextlib.contextmanager
     def with_viewers(self, places: Mapping[str, str]) -> Iterator[None]:
@@ -615,11 +617,7 @@ class LocalAws:
         """
         if not self._options.bridges:
             raise LocalAwsError("with_viewers needs the bridges: start with LocalAws(), not bridges=False")
-        for place in places.values():
-            if not re.fullmatch(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", place):
-                raise ValueError(
-                    f"places: {place!r}: give a country, such as 'DE', or with a region, 'US-MI'"
-                )
+        _check_places(places)
         given = {str(ipaddress.ip_network(network)): place for network, place in places.items()}
         before = self._call("POST", "/_localaws/viewers", given)
         try:
@@ -654,6 +652,34 @@ def _names(stack: str | Sequence[str] | None) -> list[str]:
             f"stack={stack!r}: give the name of a stack or a pattern, or several of them in a list"
         )
     return names
+
+
+def _check_broker_url(url: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname or "", parts.port  # the port raises an error beyond 65535
+        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except (AttributeError, TypeError, ValueError):
+        here, port = False, None
+    if not (here and port and re.fullmatch(r"(amqp|stomp)://[^/@?#]+:\d+", url)):
+        raise ValueError(
+            f"url={url!r}: give amqp://HOST:PORT or stomp://HOST:PORT of this machine, such as "
+            "amqp://127.0.0.1:5672"
+        )
+
+
+def _check_places(places: Mapping[str, str]) -> None:
+    if not isinstance(places, Mapping):
+        raise ValueError(f"places={places!r}: give a dict, such as {{'127.0.0.1': 'DE'}}")
+    for network, place in places.items():
+        if not isinstance(network, str):
+            raise ValueError(f"places: {network!r}: give an address or a network, such as '127.0.0.0/8'")
+        found = re.fullmatch(r"([A-Z]{2})(-[A-Z0-9]{1,3})?", place) if isinstance(place, str) else None
+        if found is None or found[1] not in COUNTRIES:
+            raise ValueError(
+                f"places: {place!r}: give a country of ISO 3166-1, such as 'DE' or 'GB', or with a region, "
+                "'US-MI'"
+            )
 
 
 def _check_region(region: str) -> None:

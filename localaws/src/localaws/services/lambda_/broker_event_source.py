@@ -51,7 +51,7 @@ _urls: dict[str, str] = {}
 _pollers: dict[str, _Poller] = {}
 
 
-def stand_in(arn: str, url: str | None) -> str | None:
+def stand_in(arn: str, url: str | None) -> dict[str, str | None]:
     """Let a real broker stand in for a record, or end that.
 
     Args:
@@ -59,12 +59,18 @@ def stand_in(arn: str, url: str | None) -> str | None:
         url: Where the real one is; `None` ends it.
 
     Returns:
-        Why it cannot; `None` if it can.
+        `refused`: why it cannot, `None` if it can; `before`: the URL of the one that stood in until now.
     """
+    before, refused = _urls.get(arn), None if url is None else _refused(arn, url)
     if url is None:
         _urls.pop(arn, None)
-        wake_in(0)
-        return None
+    elif refused is None:
+        _urls[arn] = url
+    wake_in(0)
+    return {"refused": refused, "before": before}
+
+
+def _refused(arn: str, url: str) -> str | None:
     region, account = arn.split(":")[3:5]
     with request_scope(account, region):
         broker = next((one for one in mq._brokers.values() if one["brokerArn"] == arn), None)
@@ -73,8 +79,6 @@ def stand_in(arn: str, url: str | None) -> str | None:
     scheme = {"RABBITMQ": "amqp", "ACTIVEMQ": "stomp"}[broker["engineType"]]
     if not url.startswith(f"{scheme}://"):
         return f"url={url!r}: {arn} is a broker of {broker['engineType']}; give {scheme}://HOST:PORT"
-    _urls[arn] = url
-    wake_in(0)
     return None
 
 
@@ -88,18 +92,23 @@ def _forget() -> None:
 
 @around(lambda_svc, "_poll_sqs", after=["lambda_.sqs_event_source"])
 def _poll_all(stock: Callable[[], bool]) -> bool:
-    """Start a poller for each mapping that has a broker, and stop those that are not wanted any longer."""
+    """Start a poller for each mapping that has a broker, and stop those that are not wanted any longer.
+
+    The next one starts when the one before has ended: a function that runs keeps its batch until then.
+    """
     wanted = {}
     for account, region, mapping in lambda_svc._iter_all_esms() if _urls else ():
         url = _urls.get(mapping["EventSourceArn"])
         if url and mapping.get("Enabled", True):
             wanted[mapping["UUID"]] = (account, region, mapping, url)
-    for mapping_id in _pollers.keys() - wanted.keys():
-        _pollers.pop(mapping_id).stopped.set()
-    for mapping_id, given in wanted.items():
-        if mapping_id not in _pollers or not _pollers[mapping_id].serves(given):
-            _pollers[mapping_id] = _Poller(*given)
-            _pollers[mapping_id].start()
+    for mapping_id, poller in list(_pollers.items()):
+        if mapping_id not in wanted or not poller.serves(wanted[mapping_id]):
+            poller.stopped.set()
+        if not poller.is_alive():
+            del _pollers[mapping_id]
+    for mapping_id in wanted.keys() - _pollers.keys():
+        _pollers[mapping_id] = _Poller(*wanted[mapping_id])
+        _pollers[mapping_id].start()
     return stock()
 
 
@@ -114,12 +123,9 @@ class _Poller(threading.Thread):
         self._next: Message | None = None
 
     def serves(self, given: tuple[str, str, dict[str, Any], str]) -> bool:
-        """Whether it reads what is wanted; if not, it is stopped."""
+        """Whether it reads what is wanted."""
         _account, _region, mapping, url = given
-        if self.is_alive() and (self._settings, self._url) == (_settings(mapping), url):
-            return True
-        self.stopped.set()
-        return False
+        return (self._settings, self._url) == (_settings(mapping), url)
 
     def run(self) -> None:
         """Connect, and read until it is stopped."""
@@ -141,6 +147,9 @@ class _Poller(threading.Thread):
             except Exception as error:
                 mapping["LastProcessingResult"] = f"PROBLEM: {error!r}"
                 logger.exception("%s: the poller has failed", mapping["EventSourceArn"])
+            finally:
+                if self.stopped.is_set():
+                    wake_in(_GLANCE)  # the next poller waits for the end of this one
 
     def _login(self) -> Login:
         access = {one["Type"]: one["URI"] for one in self._mapping["SourceAccessConfigurations"]}
@@ -157,15 +166,17 @@ class _Poller(threading.Thread):
     def _collect(self, consumer: Consumer) -> list[Message]:
         """The next batch: until it is full, its window ends, or the next message would be too much."""
         size = int(self._mapping["BatchSize"])
-        window = float(self._mapping.get("MaximumBatchingWindowInSeconds") or _WINDOW)
+        window = float(self._mapping.get("MaximumBatchingWindowInSeconds", _WINDOW))
         batch: list[Message] = []
         length, until = 0, 0.0
         while len(batch) < size and not self.stopped.is_set():
             left = until - time.monotonic() if batch else _GLANCE
-            if left <= 0:
+            if left <= 0 and window:
                 break
-            message, self._next = self._next or consumer.receive(min(left, _GLANCE)), None
+            message, self._next = self._next or consumer.receive(min(max(left, 0), _GLANCE)), None
             if message is None:
+                if left <= 0:  # without a window, a batch has what is there
+                    break
                 continue
             added = len(json.dumps(message.record))
             if added > MAX_PAYLOAD_BYTES or not _passes(message.record, self._mapping):

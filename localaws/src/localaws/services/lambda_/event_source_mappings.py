@@ -96,6 +96,11 @@ def _store(mapping_id: str, properties: Mapping[str, Any]) -> None:
     if ":mq:" in record["EventSourceArn"]:
         record.pop("StartingPosition", None)  # the emulator's default is for streams
         record["BatchSize"] = int(properties.get("BatchSize") or 100)
+        window = properties.get("MaximumBatchingWindowInSeconds")
+        if window is None:
+            record.pop("MaximumBatchingWindowInSeconds", None)  # 500 ms; the emulator's default is 0
+        else:
+            record["MaximumBatchingWindowInSeconds"] = int(window)
     for name in _STORED:
         value = properties.get(name)
         if value is None:

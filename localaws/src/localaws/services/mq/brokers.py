@@ -5,7 +5,8 @@ nothing listens; CloudFormation lacks the type.
 
 Faithful to: `AWS::AmazonMQ::Broker` with its attributes and replacement; ids and ARNs; endpoints of each
 engine with the names and ports of AWS; subnets, security groups and users are returned; a private broker in
-as many subnets as its deployment mode needs; one user of RabbitMQ; names and passwords of users;
+as many subnets as its deployment mode needs; versions of engines, with the instance types on which they run;
+one user of RabbitMQ; names and passwords of users;
 permissions for one broker by its ARN.
 Not to: brokers. Nothing listens at the endpoints, and a new broker is RUNNING at once. With
 `LocalAws.with_broker`, event source mappings read a real one. Configurations, logs, encryption, storage and
@@ -14,6 +15,8 @@ maintenance windows have no effect.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-amazonmq-broker.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-amazonmq-broker-user.html
 https://docs.aws.amazon.com/amazon-mq/latest/api-reference/brokers.html
+https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/rabbitmq-version-management.html
+https://docs.aws.amazon.com/amazon-mq/latest/developer-guide/rabbitmq-sizing-guidelines.html
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonmq.html
 """
 
@@ -28,7 +31,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import mq
 
-from localaws.patching import Created, Properties, around, new_resource, recorded_only, replaces
+from localaws.patching import Created, Properties, around, changes, new_resource, recorded_only, replaces
 from localaws.services.iam.resources import Request, resource_of
 
 _TYPE = "AWS::AmazonMQ::Broker"
@@ -50,6 +53,7 @@ _ENDPOINTS = {
         "WssEndpoints": ("wss", 61619),
     },
 }
+_SMALL = "mq.t3.micro"
 _BROKER_PATH = re.compile(r"/v1/brokers/([^/]+)")
 _USER_NAME = {
     "RABBITMQ": re.compile(r"(?!guest\Z)[A-Za-z0-9._-]{2,100}"),
@@ -74,7 +78,7 @@ def _new_uuid() -> str:
 
 @around(mq, "_create_broker")
 def _create_broker(stock: Callable[[Properties], Any], body: Properties) -> Any:
-    found = mq._validate_broker_config(body) or _refusal(body)
+    found = mq._validate_broker_config(body) or _refusal(body) or _wrong_instance(body)
     if found:
         return found
     broker = mq._brokers[json.loads(stock(body)[2])["brokerId"]]
@@ -87,6 +91,37 @@ def _create_broker(stock: Callable[[Properties], Any], body: Properties) -> Any:
     broker["users"] = [{"username": one["username"]} for one in body["users"]]
     broker["brokerInstances"] = _instances(broker)
     return mq._ok({"brokerId": broker["brokerId"], "brokerArn": broker["brokerArn"]})
+
+
+@changes(mq, "SUPPORTED_ENGINES")
+def _engines(stock: dict[str, Any]) -> dict[str, Any]:
+    """Those of the emulator, and RabbitMQ on mq.t3.micro, as AWS documents it for 3.13."""
+    rabbit = stock["RABBITMQ"]
+    return {
+        **stock,
+        "RABBITMQ": {**rabbit, "host_instance_types": [*rabbit["host_instance_types"], _SMALL]},
+    }
+
+
+@around(mq, "_validate_broker_update_fields")
+def _validate_update(
+    stock: Callable[[Properties, Properties], Any], broker: Properties, body: Properties
+) -> Any:
+    return stock(broker, body) or _wrong_instance({**broker, **body})
+
+
+def _wrong_instance(body: Properties) -> Any:
+    """The answer to a request for a version of RabbitMQ that does not run on the instance type."""
+    if str(body["engineType"]).upper() != "RABBITMQ":
+        return None
+    version = body.get("engineVersion") or mq.SUPPORTED_ENGINES["RABBITMQ"]["versions"][0]
+    given = body.get("hostInstanceType", "")
+    cluster = str(body.get("deploymentMode", "")).upper() == "CLUSTER_MULTI_AZ"
+    wrong = not given.startswith("mq.m7g.") if version.startswith("4.") else given == _SMALL and cluster
+    if not wrong:
+        return None
+    text = f"RabbitMQ {version} does not run on {given}{' in a cluster' if cluster else ''}."
+    return mq._err(400, "HostInstanceType", text)
 
 
 @replaces(mq, "_resolve_broker_arn")
