@@ -255,7 +255,7 @@ def test_an_expired_object_is_served_if_the_origin_fails(
 def test_the_origin_is_asked_again_after_the_error_caching_minimum_ttl(
     local_aws: LocalAws, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here of nothing. An object without ETag and Last-Modified is kept for a failure, too."""
+    """Here of nothing. An object without ETag and Last-Modified is stored for a failure, too."""
     items = [{"ErrorCode": 500, "ErrorCachingMinTTL": 0}]
     errors = {"Quantity": 1, "Items": items}
     through = distribution(local_aws, origin, cache_policy(local_aws), CustomErrorResponses=errors)
@@ -302,8 +302,8 @@ def test_a_cookie_of_the_origin_needs_a_behavior_that_forwards_cookies(
     local_aws: LocalAws, origin: Origin, plain: Distribution
 ) -> None:
     """Also where nothing is cached."""
-    cookies = {"CookiesConfig": {"CookieBehavior": "all"}}
-    forwarding = distribution(local_aws, origin, cache_policy(local_aws, **cookies))
+    cookies: Any = {"CookieBehavior": "all"}
+    forwarding = distribution(local_aws, origin, cache_policy(local_aws, CookiesConfig=cookies))
     viewer = {"OriginRequestPolicyId": "216adef6-5c7f-47e4-b989-5492eafa07d3"}  # Managed-AllViewer
     off, on = (
         distribution(local_aws, origin, DISABLED),

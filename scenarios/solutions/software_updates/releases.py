@@ -32,7 +32,7 @@ class Updates:
         requests: What the origin was asked for; None in a real account.
 
     Raises:
-        ScenarioFailed: The bucket has a manifest of somebody else.
+        ScenarioFailed: The bucket has a manifest of another author.
     """
 
     def __init__(self, stack: DeployedStack, requests: Requests | None) -> None:

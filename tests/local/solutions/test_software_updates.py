@@ -41,7 +41,7 @@ def test_leftovers_are_files(stack: DeployedStack) -> None:
     assert software_updates.leftovers(stack) == []
 
 
-def test_a_manifest_of_somebody_else_is_left_alone(stack: DeployedStack) -> None:
+def test_a_manifest_of_another_author_is_neither_replaced_nor_deleted(stack: DeployedStack) -> None:
     """Clients must not be sent to test versions, nor lose the manifest to one that comes during a run."""
     s3, place = stack.client("s3"), {"Bucket": stack.output("BucketName"), "Key": "manifest.json"}
     with software_updates.updates(stack):

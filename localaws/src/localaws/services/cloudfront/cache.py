@@ -466,7 +466,7 @@ def _forwards_cookies(behavior: dict[str, Any]) -> bool:
     origin = behavior.get("origin_request_policy_id")
     forwarded = cloudfront.origin_request_policy_config(origin) if origin else None
     kinds = {cached.get("CookieBehavior", "none"), (forwarded or {}).get("CookieBehavior", "none")}
-    return kinds != {"none"}
+    return bool(kinds != {"none"})
 
 
 def _encodings(behavior: dict[str, Any]) -> list[str]:
@@ -540,7 +540,7 @@ def _asked_seconds(headers: Mapping[str, Any]) -> float | None:
 
 
 def _may_be_stored(response: Response) -> bool:
-    """Whether an object that has expired already is kept: to revalidate it, and for when the origin fails."""
+    """Whether an object that has expired already is stored: to revalidate it, and for when the origin fails."""
     status, _, headers, _ = response
     return status == 200 and not {"no-store", "private"} & _directives(headers).keys()
 
