@@ -461,12 +461,12 @@ def _without_cookies(behavior: dict[str, Any], response: Response) -> Response:
 def _forwards_cookies(behavior: dict[str, Any]) -> bool:
     legacy = behavior.get("forwarded_values") or {}
     if not behavior.get("cache_policy_id"):
-        return legacy.get("cookies_forward", "none") != "none"
+        return bool(legacy.get("cookies_forward", "none") != "none")
     cached = cloudfront.cache_policy_params(behavior["cache_policy_id"]) or {}
     origin = behavior.get("origin_request_policy_id")
     forwarded = cloudfront.origin_request_policy_config(origin) if origin else None
     kinds = {cached.get("CookieBehavior", "none"), (forwarded or {}).get("CookieBehavior", "none")}
-    return bool(kinds != {"none"})
+    return kinds != {"none"}
 
 
 def _encodings(behavior: dict[str, Any]) -> list[str]:
@@ -540,7 +540,7 @@ def _asked_seconds(headers: Mapping[str, Any]) -> float | None:
 
 
 def _may_be_stored(response: Response) -> bool:
-    """Whether an object that has expired already is stored: to revalidate it, and for when the origin fails."""
+    """Whether an expired object is stored: to revalidate it, and for when the origin fails."""
     status, _, headers, _ = response
     return status == 200 and not {"no-store", "private"} & _directives(headers).keys()
 
